@@ -1,0 +1,34 @@
+# Two commands matter: `make run` compares on this machine, `make test` checks this checkout. Both make .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run report test check bench
+
+help: ## Show these targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable ".[dev]"
+	touch $@
+
+run: .venv/ready ## Run the quick suite (five architectures x three seeds) and write results/REPORT.md
+	$(BIN)/intelbench run --all
+	$(MAKE) report
+
+report: .venv/ready ## Write results/REPORT.md and its figures from results/runs/
+	$(BIN)/intelbench report > results/REPORT.md
+
+test: check ## Lint, type-check, and run every test
+	$(BIN)/pytest
+
+check: .venv/ready ## Lint and type-check alone
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/ready ## Measure speed against references and fail below the committed floors
+	$(BIN)/pytest bench --benchmark-enable --benchmark-only

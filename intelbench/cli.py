@@ -1,0 +1,215 @@
+"""The `intelbench` command: parses, calls one function, prints. What is slow to import is imported by who needs it."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from intelbench import __version__
+from intelbench.errors import UserError
+
+_EXIT_FAILED_RUNS = 1
+_EXIT_USER_ERROR = 2
+_EXIT_INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line and turn errors meant for the user into one message on stderr."""
+    try:
+        status = cli(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        status = _EXIT_USER_ERROR
+    except UserError as error:
+        click.echo(f"intelbench: {error}", err=True)
+        status = _EXIT_USER_ERROR
+    except (click.Abort, KeyboardInterrupt):
+        status = _EXIT_INTERRUPTED
+    sys.exit(status)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="intelbench")
+def cli() -> None:
+    """Compare image-classification architectures under identical seeds and budgets.
+
+    Begin with `intelbench run --all`, then `intelbench report > results/REPORT.md`.
+    """
+
+
+def _cache_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--cache-dir",
+        type=click.Path(file_okay=False, path_type=Path),
+        envvar="INTELBENCH_CACHE",
+        help="Where decoded images are kept. [default: the user's cache folder; env: INTELBENCH_CACHE]",
+    )(command)
+
+
+@cli.command()
+@click.argument("architectures", nargs=-1, metavar="[ARCHITECTURE]...")
+@click.option("--all", "all_", is_flag=True, help="All five reference architectures.")
+@click.option(
+    "--suite", "suite_name", default="quick", show_default=True, help="Built-in suite, or a file that ends in .toml."
+)
+@click.option("--data", help="Folder of images, or `scenes`, the built-in drawn data set. [default: the suite's]")
+@click.option("--seeds", help="Seeds, as in 0,1,2. [default: the suite's]")
+@click.option(
+    "--budget", help="Training budget of every run, as in '60 s', '300 steps', '2 epochs'. [default: the suite's]"
+)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--threads", type=click.IntRange(min=1), help="PyTorch's threads. [default: PyTorch's choice]")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    help="Threads that prepare batches ahead. [default: 0 on a CPU, 4 with a GPU]",
+)
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("results"), show_default=True,
+              help="Results folder; the records go to its runs/.")  # fmt: skip
+@click.option("--plugin", "plugins", type=click.Path(dir_okay=False, path_type=Path), multiple=True,
+              help="Python file with architectures of your own; may be given again.")  # fmt: skip
+@click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds after which a run is ended as failed."
+)
+@click.option("--rerun", is_flag=True, help="Run again what is recorded already, and replace its record.")
+@click.option("--no-cache", is_flag=True, help="Decode images on the fly; slower, the same batches.")
+@click.option("--skip-unreadable", is_flag=True, help="Leave out images that cannot be read, and record how many.")
+@_cache_option
+@click.pass_context
+def run(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, **options: Any) -> int:
+    """Train and evaluate architectures under identical conditions, one process and one record a run.
+
+    Without ARCHITECTURE and --all, the suite's own list is run. What is recorded already is skipped.
+    """
+    from intelbench.orchestration.session import Request, run_session
+
+    if all_ and architectures:
+        raise click.UsageError("give architecture names or --all, not both", ctx)
+    from intelbench.architectures.reference import REFERENCE
+
+    request = Request(
+        suite=options["suite_name"],
+        architectures=REFERENCE if all_ else architectures or None,
+        data=options["data"],
+        seeds=_parsed("--seeds", _seeds, options["seeds"]),
+        budget=_parsed("--budget", _budget, options["budget"]),
+        device=options["device"],
+        threads=options["threads"],
+        workers=options["workers"],
+        results=options["out"],
+        plugins=options["plugins"],
+        timeout=options["timeout"],
+        rerun=options["rerun"],
+        cache=not options["no_cache"],
+        skip_unreadable=options["skip_unreadable"],
+        cache_folder=_cache_folder(options["cache_dir"]),
+    )
+    return _EXIT_FAILED_RUNS if run_session(request) else 0
+
+
+@cli.command("report")
+@click.argument("folder", type=click.Path(path_type=Path), default=Path("results"), metavar="[RUNS_DIR]")
+@click.option("--format", "form", type=click.Choice(["md", "json", "csv"]), default="md", show_default=True)
+def report_(folder: Path, form: str) -> None:
+    """Print a report of the records to stdout; with Markdown, its figures are written to figures/ beside the runs.
+
+    RUNS_DIR is a results folder (with runs/ in it) or a folder of records. [default: results]
+    """
+    from intelbench.records.store import runs_folder, write_figures
+    from intelbench.reporting.report import as_csv, as_json, build
+
+    runs = runs_folder(folder)
+    if form == "md":
+        report = build(runs)
+        write_figures(runs.parent / "figures", report.figures)
+        click.echo(report.text, nl=False)
+    else:
+        click.echo({"json": as_json, "csv": as_csv}[form](runs), nl=False)
+
+
+@cli.command("list")
+def list_() -> None:
+    """List the architectures and suites that are known."""
+    from intelbench.architectures.registry import find, known
+    from intelbench.records.suites import built_in_suites, load_suite
+
+    click.echo("Architectures:")
+    for name, provider in known().items():
+        facts = find(name)[0].published if provider == "intelbench" else None
+        note = (
+            f"{facts.num_parameters / 1e6:.1f} M parameters with 1000 classes; {facts.paper}"
+            if facts
+            else f"from {provider}"
+        )
+        click.echo(f"  {name:20} {note}")
+    click.echo("  torchvision:NAME     any torchvision classifier\n\nSuites:")
+    for name in built_in_suites():
+        suite = load_suite(name)
+        click.echo(
+            f"  {name:20} {suite.description} {len(suite.seeds)} seeds, {suite.image_size} px, {suite.budget} a run."
+        )
+
+
+@cli.group()
+def data() -> None:
+    """Look at a data set before running on it."""
+
+
+@data.command("check")
+@click.argument("source", metavar="DIR")
+@_cache_option
+def data_check(source: str, cache_dir: Path | None) -> int:
+    """Read every image below DIR and say what was found; exit 1 if some cannot be read."""
+    from intelbench.data.dataset import inspect
+
+    found = inspect(source, _cache_folder(cache_dir))
+    width = max(map(len, found.class_names))
+    click.echo(f"{'class':{width}}  " + "  ".join(f"{split:>10}" for split in found.counts))
+    for label, name in enumerate(found.class_names):
+        click.echo(f"{name:{width}}  " + "  ".join(f"{counts[label]:10}" for counts in found.counts.values()))
+    click.echo(f"{'all':{width}}  " + "  ".join(f"{sum(counts):10}" for counts in found.counts.values()))
+    click.echo(
+        f"copies within a split: {found.duplicates}; files in both train and test: {len(found.train_test_duplicates)}"
+    )
+    for train_file, test_file in found.train_test_duplicates:
+        click.echo(f"  {train_file} = {test_file}")
+    for title, lines in (
+        ("not an image by its name, ignored", found.ignored),
+        ("cannot be read", [f"{file}: {reason}" for file, reason in found.unreadable.items()]),
+    ):
+        click.echo(f"{title}: {len(lines)}")
+        for line in lines:
+            click.echo(f"  {line}")
+    return _EXIT_FAILED_RUNS if found.unreadable else 0
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    seeds = tuple(int(part) for part in text.split(","))
+    if min(seeds) < 0:
+        raise ValueError("a seed is not negative")
+    return seeds
+
+
+def _budget(text: str) -> Any:
+    from intelbench.records.types import Budget
+
+    return Budget.parse(text)
+
+
+def _parsed(option: str, parse: Callable[[str], Any], text: str | None) -> Any:
+    try:
+        return None if text is None else parse(text)
+    except ValueError as error:
+        raise UserError(f"{option} {text!r}: {error}") from error
+
+
+def _cache_folder(given: Path | None) -> Path:
+    from platformdirs import user_cache_path
+
+    return given or user_cache_path("intelbench", appauthor=False)
+
+
+if __name__ == "__main__":
+    main()

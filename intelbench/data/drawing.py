@@ -1,0 +1,223 @@
+"""Light, noise, sky and camera: what every drawn scene shares.
+
+Everything is painted on a square float32 canvas of shape (3, SIDE, SIDE) with sRGB values in 0..1: channels first,
+since a mask then broadcasts over the colours in long runs of memory, five times as fast as over triples. Positions are
+shares of the canvas (x to the right, y downwards). `photograph` looks at the canvas through a tilted camera, which also
+antialiases it a little, because the canvas is larger than the picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image, ImageDraw
+
+Array = NDArray[np.floating[Any]]
+Pen = ImageDraw.ImageDraw
+
+SIDE = 200
+"""Canvas side in canvas pixels: about 1.1 of them make one pixel of the picture, the rest is margin to frame it in."""
+PICTURE = 150
+"""Picture side in pixels, that of the Intel set."""
+
+X: Array = (np.arange(SIDE, dtype=np.float32) + 0.5) / SIDE
+"""Column centres, shape (SIDE,), in shares of the canvas."""
+Y: Array = X[:, None]
+"""Row centres, shape (SIDE, 1)."""
+
+
+def colour(red: float, green: float, blue: float) -> Array:
+    """A colour, shape (3, 1, 1), that broadcasts against a mask (H, W)."""
+    return np.array([red, green, blue], np.float32)[:, None, None]
+
+
+def mix(a: ArrayLike, b: ArrayLike, share: ArrayLike) -> Array:
+    """`a` where `share` is 0, `b` where it is 1; float32, so that no layer silently doubles the canvas's cost."""
+    start = np.asarray(a, np.float32)
+    blend: Array = start + np.asarray(share, np.float32) * (np.asarray(b, np.float32) - start)
+    return blend
+
+
+def ramp(low: float, high: float, values: ArrayLike) -> Array:
+    """0 below `low`, 1 above `high`, smooth between (descending if low > high)."""
+    t = np.clip((np.asarray(values, np.float32) - np.float32(low)) / np.float32(high - low), 0, 1)
+    smooth: Array = t * t * (3 - 2 * t)
+    return smooth
+
+
+def row_of(y: float) -> int:
+    """The first canvas row whose centre is at or below `y`."""
+    return int(np.clip(np.ceil(y * SIDE - 0.5), 0, SIDE - 1))
+
+
+def paint(canvas: Array, layer: Array, alpha: Array) -> None:
+    """Lay `layer` (broadcast to (3, H, W)) over `canvas` (3, H, W) with opacity `alpha` (H, W)."""
+    canvas += alpha * (layer - canvas)
+
+
+# -- light -------------------------------------------------------------------------------------------------------------
+
+_MOODS = np.array(
+    [  # zenith            horizon            sun                ambient
+        [[0.22, 0.45, 0.82], [0.70, 0.84, 0.96], [0.72, 0.68, 0.60], [0.38, 0.42, 0.50]],  # clear noon
+        [[0.40, 0.62, 0.86], [0.86, 0.91, 0.94], [0.60, 0.57, 0.50], [0.46, 0.49, 0.54]],  # pale day
+        [[0.62, 0.66, 0.71], [0.84, 0.86, 0.87], [0.20, 0.20, 0.20], [0.66, 0.68, 0.70]],  # overcast
+        [[0.36, 0.40, 0.46], [0.66, 0.69, 0.71], [0.22, 0.21, 0.20], [0.44, 0.47, 0.51]],  # storm
+        [[0.38, 0.46, 0.68], [0.99, 0.78, 0.52], [0.86, 0.58, 0.32], [0.34, 0.31, 0.36]],  # golden hour
+        [[0.16, 0.17, 0.36], [0.80, 0.47, 0.42], [0.40, 0.26, 0.24], [0.24, 0.23, 0.34]],  # dusk
+    ],
+    np.float32,
+)
+_FREQUENCY = (0.4, 0.35, 0.3, 0.25, 0.25, 0.12)
+_DUSK = 5
+
+
+@dataclass(frozen=True)
+class Light:
+    """The light of one picture; colours of shape (3, 1, 1), sRGB shares."""
+
+    zenith: Array
+    horizon: Array
+    sun: Array
+    ambient: Array
+    azimuth: float
+    """Where the sun stands: -1 left to +1 right."""
+    haze: float
+    """How much of a thing at distance 1 (the furthest ridge) vanishes in the colour of the horizon."""
+    dusk: float
+    """Share of the dusk in the mood: windows and lamps are lit by it."""
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Light:
+        """A mixture of two moods, so that times of day form a continuum rather than six styles."""
+        weights = rng.dirichlet(_FREQUENCY).astype(np.float32)
+        zenith, horizon, sun, ambient = (weights @ _MOODS.reshape(len(weights), -1)).reshape(4, 3, 1, 1)
+        side = -1.0 if rng.random() < 0.5 else 1.0
+        return cls(zenith, horizon, sun, ambient, side * rng.uniform(0.4, 1), rng.uniform(0.1, 0.8), weights[_DUSK])
+
+    def on(self, albedo: ArrayLike, lit: ArrayLike) -> Array:
+        """The colour of a surface of `albedo` (3, H, W) that the sun strikes to the share `lit` (H, W)."""
+        shone: Array = np.asarray(albedo, np.float32) * (self.ambient + np.asarray(lit, np.float32) * self.sun)
+        return shone
+
+    def veil(self, seen: Array, distance: ArrayLike) -> Array:
+        """`seen` (3, H, W) through the air over `distance` (H, W)."""
+        return mix(seen, self.horizon, np.asarray(distance, np.float32) * self.haze)
+
+
+# -- noise -------------------------------------------------------------------------------------------------------------
+
+_TILE = 512
+
+
+@cache
+def _field(power: float) -> Array:
+    """Tileable noise with spectrum 1/f**power, unit variance, repeated 2x2 so that any crop is a view."""
+    white = np.random.default_rng(20).standard_normal((_TILE, _TILE))
+    frequency = np.hypot(np.fft.fftfreq(_TILE)[:, None], np.fft.rfftfreq(_TILE))
+    frequency[0, 0] = np.inf
+    field = np.fft.irfft2(np.fft.rfft2(white) / frequency**power, s=(_TILE, _TILE))
+    tiled = np.tile((field / field.std()).astype(np.float32), (2, 2))
+    tiled.setflags(write=False)
+    return tiled
+
+
+def noise(rng: np.random.Generator, power: float, rows: int = SIDE, cols: int = SIDE, flat: int = 1) -> Array:
+    """A random, randomly mirrored crop of fractal noise (rows, cols); `flat` squeezes it vertically.
+
+    Crops of one precomputed field cost nothing; power 0 is white, 1 is rock or leaves, 1.6 is clouds.
+    """
+    y, x = int(rng.integers(2 * _TILE - rows * flat)), int(rng.integers(2 * _TILE - cols))
+    crop = _field(power)[y : y + rows * flat : flat, x : x + cols]
+    return crop[:, ::-1] if rng.random() < 0.5 else crop
+
+
+def plane(rng: np.random.Generator, power: float, horizon: float, near: float, stretch: float = 1.0) -> Array:
+    """Noise lying on the ground, seen in perspective: shape (rows below the horizon, SIDE).
+
+    `near` is the texels a canvas pixel spans at the lower edge; `stretch` > 1 draws the noise out sideways (waves).
+    """
+    below = Y[row_of(horizon) :] - horizon + 0.004
+    far = np.float32(1 - horizon) / below
+    u = (X - 0.5) * far * np.float32(SIDE * near / stretch) + rng.integers(_TILE)
+    v = far * np.float32(SIDE * near * (1 - horizon)) + rng.integers(_TILE)
+    return _field(power)[v.astype(np.int32) % _TILE, u.astype(np.int32) % _TILE]
+
+
+# -- sky ---------------------------------------------------------------------------------------------------------------
+
+
+class Scene(NamedTuple):
+    """A picture in the making."""
+
+    canvas: Array
+    """(3, SIDE, SIDE)."""
+    rng: np.random.Generator
+    light: Light
+
+
+class Drawing(NamedTuple):
+    """What the figures in front are drawn with, once the canvas is finished; positions in canvas pixels."""
+
+    pen: Pen
+    rng: np.random.Generator
+    light: Light
+
+
+def sky(rng: np.random.Generator, light: Light, horizon: float) -> Scene:
+    """A new scene: gradient, glow around the sun and, mostly, clouds."""
+    height = np.clip(Y / horizon, 0, 1) ** np.float32(rng.uniform(0.6, 1.4))
+    canvas = np.repeat(mix(light.zenith, light.horizon, height), SIDE, axis=2)
+    glow_x, glow_y = 0.5 + 0.5 * light.azimuth, horizon * rng.uniform(0.2, 0.9)
+    near_sun = np.exp(-np.hypot(X - np.float32(glow_x), Y - np.float32(glow_y)) * np.float32(4))
+    canvas += 0.45 * near_sun * light.sun
+    if rng.random() < 0.75:
+        flat = int(rng.integers(1, 4))
+        field = noise(rng, 1.6, flat=flat)
+        cover = rng.uniform(-0.6, 1.6)
+        alpha = ramp(cover, cover + rng.uniform(0.4, 1.5), field) * np.float32(rng.uniform(0.5, 0.95))
+        lit = np.clip(0.75 + 0.3 * (field - np.roll(field, -6, axis=0)), 0, 1)
+        paint(canvas, mix(light.horizon * 0.8, light.ambient + light.sun, 0.7) * lit, alpha)
+    return Scene(canvas, rng, light)
+
+
+# -- camera ------------------------------------------------------------------------------------------------------------
+
+
+def ink(shade: Array) -> tuple[int, int, int]:
+    """A colour (3, 1, 1) as Pillow takes it."""
+    red, green, blue = shade.ravel().tolist()
+    return int(255 * min(max(red, 0), 1)), int(255 * min(max(green, 0), 1)), int(255 * min(max(blue, 0), 1))
+
+
+def sketch(scene: Scene) -> tuple[Image.Image, Drawing]:
+    """The canvas as an 8-bit image, and what to draw the figures on it with."""
+    pixels = np.moveaxis((np.clip(scene.canvas, 0, 1) * 255).astype(np.uint8), 0, -1)
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    return image, Drawing(ImageDraw.Draw(image), scene.rng, scene.light)
+
+
+def photograph(image: Image.Image, rng: np.random.Generator, keystone: float = 0.0) -> NDArray[np.uint8]:
+    """Look at the canvas through a tilted camera and develop the picture, (PICTURE, PICTURE, 3).
+
+    `keystone` > 0 makes verticals converge upwards (the camera looks up), as a share of the picture's width.
+    """
+    tilt, zoom = np.clip(rng.normal(0, 0.025), -0.07, 0.07), rng.uniform(0.9, 1.12)
+    across, down = SIDE / 2 + (SIDE - 1.15 * zoom * PICTURE) / 2 * rng.uniform(-1, 1, 2) * (1, 0.5)
+    half, bend = PICTURE / 2, -keystone / PICTURE
+    to_middle = np.array([[1, 0, -half], [0, 1, -half], [0, 0, 1]])
+    lens = np.array([[np.cos(tilt), -np.sin(tilt), 0], [np.sin(tilt), np.cos(tilt), 0], [0, bend / zoom, 1 / zoom]])
+    matrix = np.array([[1, 0, across], [0, 1, down], [0, 0, 1]]) @ lens @ to_middle
+    view = tuple((matrix / matrix[2, 2]).ravel()[:8])
+    seen = image.transform((PICTURE, PICTURE), Image.Transform.PERSPECTIVE, view, Image.Resampling.BILINEAR)
+    contrast, saturation = rng.uniform(0.8, 1.15), rng.uniform(0.65, 1.15)
+    gain = contrast * rng.uniform(0.75, 1.25) * rng.uniform(0.95, 1.05, 3)
+    film = gain[:, None] * (saturation * np.eye(3) + (1 - saturation) / 3)
+    film = np.column_stack([film, np.full(3, 115 * (1 - contrast))])
+    pixels = np.asarray(seen.convert("RGB", tuple(film.ravel())), np.float32)
+    grain = np.float32(rng.uniform(0.5, 5)) * noise(rng, 0.0, PICTURE, 3 * PICTURE).reshape(pixels.shape)
+    return np.clip(pixels + grain, 0, 255).astype(np.uint8)

@@ -1,0 +1,49 @@
+"""Set part of the images aside, by what they show and not by chance: the same part in every run."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+
+from intelbench.data.folder import ImageFile
+
+
+def carve(
+    files: Sequence[ImageFile], digests: Sequence[str], fraction: float, purpose: str
+) -> tuple[list[int], list[int]]:
+    """Split into the rest and a stratified `fraction`, as positions in `files`.
+
+    Files of equal content are one group and stay on one side, under the smallest of their labels. In each class the
+    groups are taken in the order of a hash of (purpose, content) until the share is reached, so the choice depends on
+    neither seed, names nor the order of the files. Every class keeps at least one image on each side if it has two.
+    """
+    groups: dict[str, list[int]] = defaultdict(list)
+    for position, digest in enumerate(digests):
+        groups[digest].append(position)
+    by_class: dict[int, list[list[int]]] = defaultdict(list)
+    for digest in sorted(groups, key=lambda digest: hashlib.blake2b(f"{purpose}/{digest}".encode()).digest()):
+        members = groups[digest]
+        by_class[min(files[position].label for position in members)].append(members)
+    kept: list[int] = []
+    taken: list[int] = []
+    for members_of_class in by_class.values():
+        total = sum(map(len, members_of_class))
+        goal = min(max(1, round(fraction * total)), total - 1)
+        num_taken = 0
+        for members in members_of_class:
+            side = taken if num_taken + len(members) <= goal else kept
+            side.extend(members)
+            num_taken += len(members) * (side is taken)
+    return sorted(kept), sorted(taken)
+
+
+def stratified_subset(labels: Sequence[int], ids: Sequence[str], count: int) -> list[int]:
+    """Positions of a fixed subset of `count` images with every class in its share, chosen by a hash of the ids."""
+    by_class: dict[int, list[int]] = defaultdict(list)
+    for position in sorted(range(len(ids)), key=lambda position: hashlib.blake2b(ids[position].encode()).digest()):
+        by_class[labels[position]].append(position)
+    ranked = [
+        ((rank + 0.5) / len(members), label, position)
+        for label, members in by_class.items()
+        for rank, position in enumerate(members)
+    ]
+    return sorted(position for _, _, position in sorted(ranked)[:count])

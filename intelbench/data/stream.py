@@ -1,0 +1,116 @@
+"""The batches: the same for every architecture, device, number of workers and after every resumption.
+
+The batch of step n is a pure function of (seed, n, images, recipe). Nothing is remembered from batch to batch but the
+chained digest that proves what was consumed.
+"""
+
+import hashlib
+import struct
+from collections import deque
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import count
+
+import torch
+from torch import Tensor
+
+from intelbench.data.dataset import Split
+from intelbench.data.pixels import PixelSource
+from intelbench.data.seeds import stream_key
+from intelbench.data.transforms import draws, evaluation_view, random_resized_crop, training_view
+from intelbench.records.types import Conditions
+
+_CROP = struct.Struct("<4i?")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training batch."""
+
+    images: Tensor
+    """N x size x size x 3, uint8."""
+    labels: Tensor
+    """N, int64."""
+    content: bytes
+    """Sample ids and augmentation parameters, as the digest takes them in."""
+
+
+class StreamDigest:
+    """A chain over everything consumed so far: equal chains saw equal batches in equal order."""
+
+    def __init__(self) -> None:
+        self._chain = b""
+
+    def update(self, batch: Batch) -> None:
+        """Take in the next batch."""
+        self._chain = hashlib.blake2b(self._chain + batch.content, digest_size=16).digest()
+
+    def hexdigest(self) -> str:
+        """The chain as it stands."""
+        return self._chain.hex()
+
+
+class TrainingStream:
+    """Shuffled, augmented training batches; the last partial batch of an epoch is dropped."""
+
+    def __init__(self, split: Split, pixels: PixelSource, conditions: Conditions, seed: int) -> None:
+        self._split = split
+        self._pixels = pixels
+        self._recipe = conditions.recipe
+        self._size = conditions.image_size
+        self._order_key = stream_key(seed, "order")
+        self._augment_key = stream_key(seed, "augment")
+        self._order = lru_cache(maxsize=2)(self._order_of_epoch)
+        self.steps_per_epoch = len(split) // conditions.recipe.batch_size
+
+    def batch(self, step: int) -> Batch:
+        """The batch of that step, counted from 0."""
+        epoch, index = divmod(step, self.steps_per_epoch)
+        size = self._recipe.batch_size
+        positions = self._order(epoch)[index * size : (index + 1) * size]
+        images = torch.empty(size, self._size, self._size, 3, dtype=torch.uint8)
+        content = bytearray()
+        for slot, position in enumerate(positions):
+            image_id = self._split.ids[position]
+            pixels = self._pixels.read(self._split.rows[position])
+            uniform = draws(self._augment_key, epoch, image_id)
+            crop = random_resized_crop(uniform, pixels.shape[0], pixels.shape[1], self._recipe)
+            images[slot] = training_view(pixels, crop, self._size)
+            content += image_id.encode() + b"\0" + _CROP.pack(crop.top, crop.left, crop.height, crop.width, crop.flip)
+        self._pixels.release()
+        labels = torch.tensor([self._split.labels[position] for position in positions])
+        return Batch(images, labels, bytes(content))
+
+    def batches(self, workers: int, first_step: int = 0) -> Generator[Batch]:
+        """Batches without end from `first_step` on, prepared ahead by that many threads (0: none, when asked for)."""
+        steps = count(first_step)
+        if workers == 0:
+            yield from map(self.batch, steps)
+        pool = ThreadPoolExecutor(workers)
+        try:
+            pending = deque(pool.submit(self.batch, next(steps)) for _ in range(2 * workers))
+            while True:
+                batch = pending.popleft().result()
+                pending.append(pool.submit(self.batch, next(steps)))
+                yield batch
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _order_of_epoch(self, epoch: int) -> list[int]:
+        """Positions sorted by the hash of (order, epoch, id): a shuffle that no generator's version can change."""
+        prefix = b"%b/%d/" % (self._order_key, epoch)
+        hashes = [hashlib.blake2b(prefix + each.encode(), digest_size=16).digest() for each in self._split.ids]
+        return sorted(range(len(hashes)), key=hashes.__getitem__)
+
+
+def evaluation_batches(
+    split: Split, pixels: PixelSource, size: int, batch_size: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Every image once, in the order of the split: uint8 images (N x size x size x 3) and labels (N)."""
+    for start in range(0, len(split), batch_size):
+        rows = split.rows[start : start + batch_size]
+        images = torch.stack([evaluation_view(pixels.read(row), size) for row in rows])
+        pixels.release()
+        yield images, torch.tensor(split.labels[start : start + batch_size])

@@ -1,0 +1,107 @@
+"""From stored pixels to what the network sees: random resized crop, flip, evaluation crop, normalisation.
+
+Random numbers come from a hash and not from a generator: the crop of an image in an epoch is the same whatever was
+drawn before it, on any machine and with any version of PyTorch. The pixel operations are torchvision's own.
+"""
+
+import hashlib
+import math
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from intelbench.data.pixels import Pixels
+from intelbench.records.types import MemoryFormat, Recipe
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+_ATTEMPTS = 10
+_NUM_DRAWS = 2 * _ATTEMPTS + 3
+_DRAWS = struct.Struct(f"<{_NUM_DRAWS}I")
+
+
+@dataclass(frozen=True)
+class Crop:
+    """What happens to one training image: a box in stored pixels, and whether it is mirrored."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    flip: bool
+
+
+def draws(key: bytes, epoch: int, image_id: str) -> list[float]:
+    """Uniform numbers in [0, 1) for one image in one epoch: all that its augmentation may use."""
+    data = hashlib.shake_128(b"%b/%d/%b" % (key, epoch, image_id.encode())).digest(_DRAWS.size)
+    return [value / 2**32 for value in _DRAWS.unpack(data)]
+
+
+def random_resized_crop(uniform: list[float], height: int, width: int, recipe: Recipe) -> Crop:
+    """Inception-style crop (Szegedy et al., 2015), by the same rule as torchvision's `RandomResizedCrop.get_params`.
+
+    Up to ten boxes of random area and aspect ratio are tried; if none fits, the largest central one of an accepted
+    ratio is taken. `uniform` holds the 23 numbers of `draws`.
+    """
+    flip = recipe.flip and uniform[-1] < 0.5
+    low, high = recipe.crop_scale
+    log_low, log_high = math.log(recipe.crop_ratio[0]), math.log(recipe.crop_ratio[1])
+    for attempt in range(_ATTEMPTS):
+        area = height * width * (low + uniform[2 * attempt] * (high - low))
+        ratio = math.exp(log_low + uniform[2 * attempt + 1] * (log_high - log_low))
+        box_width, box_height = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < box_width <= width and 0 < box_height <= height:
+            top = int(uniform[-3] * (height - box_height + 1))
+            left = int(uniform[-2] * (width - box_width + 1))
+            return Crop(top, left, box_height, box_width, flip)
+    ratio = min(max(width / height, recipe.crop_ratio[0]), recipe.crop_ratio[1])
+    box_width = max(1, min(width, round(height * ratio)))
+    box_height = max(1, min(height, round(width / ratio)))
+    return Crop((height - box_height) // 2, (width - box_width) // 2, box_height, box_width, flip)
+
+
+def training_view(pixels: Pixels, crop: Crop, size: int) -> Tensor:
+    """The cropped, resized and perhaps mirrored image, `size` x `size` x 3, uint8."""
+    box = pixels[crop.top : crop.top + crop.height, crop.left : crop.left + crop.width]
+    view = _resize(box, size, size)
+    return view.flip(1) if crop.flip else view
+
+
+def evaluation_view(pixels: Pixels, size: int) -> Tensor:
+    """Shorter side to `size` x 256/224, then the central `size` x `size` x 3, uint8: no randomness."""
+    height, width = pixels.shape[:2]
+    side = round(size * 256 / 224)
+    if height < width:
+        resized = _resize(pixels, side, int(side * width / height))
+    else:
+        resized = _resize(pixels, int(side * height / width), side)
+    top = round((resized.shape[0] - size) / 2)
+    left = round((resized.shape[1] - size) / 2)
+    return resized[top : top + size, left : left + size]
+
+
+def normalize(images: Tensor, memory_format: MemoryFormat) -> Tensor:
+    """From uint8 (N x H x W x 3) to float32 (N x 3 x H x W), ImageNet mean 0 and deviation 1, on the same device.
+
+    Works on rows of W*3 values, because broadcasting over the short channel axis is many times slower.
+    """
+    num, height, width, _ = images.shape
+    scale = (1 / (255 * torch.tensor(IMAGENET_STD))).repeat(width).to(images.device)
+    shift = (-torch.tensor(IMAGENET_MEAN) / torch.tensor(IMAGENET_STD)).repeat(width).to(images.device)
+    rows = images.view(num, height, width * 3).float().mul_(scale).add_(shift)
+    nchw = rows.view(num, height, width, 3).permute(0, 3, 1, 2)
+    return nchw if memory_format == "channels_last" else nchw.contiguous()
+
+
+def _resize(pixels: Pixels, height: int, width: int) -> Tensor:
+    """Bilinear, antialiased, on uint8: the operator behind torchvision's `resize` on tensors."""
+    image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]
+    if (height, width) == pixels.shape[:2]:
+        return image[0].permute(1, 2, 0)
+    resized = F.interpolate(image, size=(height, width), mode="bilinear", antialias=True)
+    return resized[0].permute(1, 2, 0)

@@ -1,0 +1,167 @@
+"""Show a running suite: a live table on a terminal, plain lines elsewhere. Both go to stderr."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from intelbench.orchestration.job import Beat
+from intelbench.orchestration.plan import PlannedRun
+from intelbench.orchestration.suite import Display
+from intelbench.records.types import RunRecord
+
+_LINE_SECONDS = 15.0
+"""Between two plain lines of one run."""
+
+
+@contextmanager
+def display_for(planned: Sequence[PlannedRun], rerun: bool) -> Iterator[Display]:
+    """The display that suits stderr."""
+    console = Console(stderr=True)
+    schedule = Schedule([run.recorded is None or rerun for run in planned])
+    names = [f"{run.job.spec.architecture}, seed {run.job.spec.seed}" for run in planned]
+    if not console.is_terminal:
+        yield Lines(console, names, schedule)
+        return
+    with Live(console=console, auto_refresh=False) as live:
+        yield LiveTable(live, names, schedule)
+
+
+class Schedule:
+    """How long the current run and all that remain will take, from what has been seen so far."""
+
+    def __init__(self, pending: Sequence[bool]) -> None:
+        self._pending = {index for index, value in enumerate(pending) if value}
+        self._durations: list[float] = []
+        self._started = 0.0
+        self._current: int | None = None
+
+    def begin(self, index: int) -> None:
+        """A run starts."""
+        if self._current != index:
+            self._current, self._started = index, time.monotonic()
+
+    def end(self, index: int, seconds: float) -> None:
+        """A run has ended."""
+        self._pending.discard(index)
+        self._durations.append(seconds)
+
+    def run_left(self, beat: Beat) -> float | None:
+        """Seconds of training left in the current run; unknown before its first steps."""
+        return beat.seconds * (1 - beat.done) / beat.done if beat.done > 0 else None
+
+    def all_left(self, beat: Beat) -> float | None:
+        """Seconds left for everything: runs to come are taken to last as those before them did on average."""
+        elapsed = time.monotonic() - self._started
+        current = self.run_left(beat)
+        if current is None and not self._durations:
+            return None
+        typical = self._durations or [elapsed + (current or 0.0)]
+        mean = sum(typical) / len(typical)
+        remaining = current if current is not None else max(0.0, mean - elapsed)
+        return remaining + mean * max(0, len(self._pending) - 1)
+
+
+class Lines:
+    """A line when a run starts and ends, and now and then in between."""
+
+    def __init__(self, console: Console, names: Sequence[str], schedule: Schedule) -> None:
+        self._console = console
+        self._names = names
+        self._schedule = schedule
+        self._last = 0.0
+
+    def skipped(self, index: int, record: RunRecord) -> None:
+        """Say that it is recorded, and how it ended."""
+        self._say(index, f"recorded already{_failed(record)}")
+
+    def beat(self, index: int, beat: Beat) -> None:
+        """Show where it stands."""
+        self._schedule.begin(index)
+        now = time.monotonic()
+        if beat.phase == "starting":
+            self._say(index, "starting")
+        elif beat.phase == "training" and now - self._last >= _LINE_SECONDS:
+            self._last = now
+            figures = (
+                f"step {beat.step}",
+                _number("loss", beat.loss, ".3f"),
+                _number("validation", beat.validation_accuracy, ".1%"),
+                f"{beat.images_per_second:.1f} images/s",
+                f"{_clock(self._schedule.run_left(beat))} left",
+                f"{_clock(self._schedule.all_left(beat))} for all",
+            )
+            self._say(index, ", ".join(each for each in figures if each))
+
+    def ended(self, index: int, record: RunRecord, seconds: float) -> None:
+        """Say how it ended."""
+        self._schedule.end(index, seconds)
+        self._say(index, f"done in {_clock(seconds)}{_failed(record)}")
+
+    def _say(self, index: int, text: str) -> None:
+        line = f"[{index + 1}/{len(self._names)}] {self._names[index]}: {text}"
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class LiveTable:
+    """One row a run, redrawn at every beat."""
+
+    def __init__(self, live: Live, names: Sequence[str], schedule: Schedule) -> None:
+        self._live = live
+        self._schedule = schedule
+        self._rows = [[name, "waiting", "", "", "", "", ""] for name in names]
+        self._left: float | None = None
+
+    def skipped(self, index: int, record: RunRecord) -> None:
+        """Say that it is recorded, and how it ended."""
+        self._rows[index][1] = f"recorded{_failed(record)}"
+        self._draw()
+
+    def beat(self, index: int, beat: Beat) -> None:
+        """Show where it stands."""
+        self._schedule.begin(index)
+        self._rows[index][1:] = [
+            beat.phase,
+            str(beat.step or ""),
+            _number("", beat.loss, ".3f"),
+            _number("", beat.validation_accuracy, ".1%"),
+            _number("", beat.images_per_second or None, ".1f"),
+            _clock(self._schedule.run_left(beat)),
+        ]
+        self._left = self._schedule.all_left(beat)
+        self._draw()
+
+    def ended(self, index: int, record: RunRecord, seconds: float) -> None:
+        """Say how it ended."""
+        self._schedule.end(index, seconds)
+        self._rows[index][1] = f"done in {_clock(seconds)}{_failed(record)}"
+        self._rows[index][6] = ""
+        self._draw()
+
+    def _draw(self) -> None:
+        table = Table(caption=f"time left for all: {_clock(self._left) or 'not known yet'}")
+        for name in ("run", "state"):
+            table.add_column(name)
+        for name in ("step", "loss", "validation", "images/s", "time left"):
+            table.add_column(name, justify="right")
+        for row in self._rows:
+            table.add_row(*row)
+        self._live.update(table, refresh=True)
+
+
+def _failed(record: RunRecord) -> str:
+    return f", failed: {record.failure.cause} ({record.failure.message})" if record.failure else ""
+
+
+def _number(label: str, value: float | None, form: str) -> str:
+    return "" if value is None else f"{label} {value:{form}}".strip()
+
+
+def _clock(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}" if minutes else f"{rest} s"

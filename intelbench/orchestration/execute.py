@@ -1,0 +1,182 @@
+"""Execute one run: the one place where data, network, training and profiling meet."""
+
+import time
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+import numpy as np
+import torch
+
+from intelbench.architectures.registry import Architecture, ModelRequest, find
+from intelbench.data.dataset import Split
+from intelbench.data.seeds import stream_seed
+from intelbench.data.split import stratified_subset
+from intelbench.data.stream import TrainingStream
+from intelbench.orchestration.job import Beat, Job
+from intelbench.profiling.complexity import count_parameters, training_flops_per_image
+from intelbench.profiling.environment import read_environment
+from intelbench.profiling.memory import MemoryMeter
+from intelbench.records.store import Traces
+from intelbench.records.types import SCHEMA_VERSION, Failure, FailureCause, Measurements, RunRecord, RunSpec
+from intelbench.training.budget import Progress
+from intelbench.training.evaluate import Evaluator
+from intelbench.training.loop import Step, train
+from intelbench.training.precision import configure
+
+_DETAILS = 4000
+"""Characters of a traceback that a failure record keeps."""
+
+
+def execute(job: Job, watch: Callable[[Beat], None]) -> tuple[RunRecord, Traces]:
+    """Carry out the run and return its record and arrays; whatever goes wrong inside is a failure record."""
+    record = RunRecord(
+        schema_version=SCHEMA_VERSION,
+        run_id=job.run_id,
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        spec=job.spec,
+        environment=read_environment(job.spec.execution),
+        stream_digests={},
+        failure=Failure(cause="error", message="the run has not ended", step=None),
+    )
+    last_step: int | None = None
+
+    def follow(beat: Beat) -> None:
+        nonlocal last_step
+        last_step = beat.step if beat.phase == "training" else last_step
+        watch(beat)
+
+    try:
+        return _run(job, record, follow)
+    except Exception as error:  # noqa: BLE001 - a failure is a result, whatever it is
+        failure = Failure(
+            cause=_cause(error),
+            message=f"{type(error).__name__}: {error}",
+            step=last_step,
+            details=traceback.format_exc()[-_DETAILS:],
+        )
+        return msgspec.structs.replace(record, failure=failure), {}
+
+
+def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[RunRecord, Traces]:
+    started = time.perf_counter()
+    spec, conditions = job.spec, job.spec.conditions
+    watch(Beat(phase="building"))
+    device = configure(conditions, spec.execution)
+    architecture, _ = find(spec.architecture)
+    request = model_request(spec)
+    pixels = job.dataset.pixels()
+    stream = TrainingStream(job.dataset.train, pixels, conditions, spec.seed)
+    flops = training_flops_per_image(architecture, request)
+    progress = Progress.of(
+        conditions.budget,
+        batch_size=conditions.recipe.batch_size,
+        steps_per_epoch=stream.steps_per_epoch,
+        flops_per_image=flops,
+    )
+
+    memory = MemoryMeter(device)
+    model = build_model(architecture, request, spec.seed).to(device)
+    model = model.to(memory_format=_MEMORY_FORMATS[conditions.memory_format])
+    evaluator = Evaluator(model, pixels, conditions, device)
+    torch.manual_seed(stream_seed(spec.seed, "dropout"))
+    trained = train(
+        model,
+        architecture,
+        stream,
+        job.dataset.validation,
+        evaluator,
+        progress,
+        workers=spec.execution.workers,
+        watch=_as_beats(watch, conditions.recipe.batch_size),
+    )
+    peak_memory = memory.read()
+    record = msgspec.structs.replace(record, stream_digests=trained.stream_digests)
+    if trained.diverged:
+        failure = Failure(
+            cause="diverged",
+            message=f"the training loss was not finite at step {trained.num_steps + 1}",
+            step=trained.num_steps,
+        )
+        return msgspec.structs.replace(record, failure=failure), trained.traces
+
+    watch(Beat(phase="testing", step=trained.num_steps, done=1.0, seconds=trained.seconds))
+    traces = {
+        **trained.traces,
+        **_outcome("train", evaluator, _evaluated_part(job.dataset.train, conditions.training_evaluation_images)),
+        **_outcome("test", evaluator, job.dataset.test),
+    }
+    num_parameters, num_trainable = count_parameters(model)
+    measurements = Measurements(
+        num_parameters=num_parameters,
+        num_trainable_parameters=num_trainable,
+        training_flops_per_image=flops,
+        num_steps=trained.num_steps,
+        num_warmup_steps=min(conditions.warmup_steps, trained.num_steps),
+        training_seconds=trained.seconds,
+        total_seconds=time.perf_counter() - started,
+        peak_memory=peak_memory,
+    )
+    return msgspec.structs.replace(record, measurements=measurements, failure=None), traces
+
+
+_MEMORY_FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
+
+
+def model_request(spec: RunSpec) -> ModelRequest:
+    """What the run's conditions ask of an architecture."""
+    return ModelRequest(
+        num_classes=len(spec.data.class_names),
+        image_size=spec.conditions.image_size,
+        zero_init_residual=spec.conditions.recipe.zero_init_residual,
+        own_initialization=spec.conditions.recipe.own_initialization,
+    )
+
+
+def build_model(architecture: Architecture, request: ModelRequest, seed: int) -> torch.nn.Module:
+    """The network with the weights of the seed's `init` stream, built on the CPU so that all devices start alike."""
+    torch.manual_seed(stream_seed(seed, "init"))
+    return architecture.build(request)
+
+
+def _evaluated_part(train: Split, limit: int | None) -> Split:
+    if limit is None or limit >= len(train):
+        return train
+    return train.subset(stratified_subset(train.labels, train.ids, limit))
+
+
+def _outcome(name: str, evaluator: Evaluator, split: Split) -> dict[str, np.ndarray]:
+    return {
+        f"{name}_ids": np.array(split.ids),
+        f"{name}_labels": np.array(split.labels, dtype=np.int16),
+        f"{name}_logits": evaluator.logits(split),
+    }
+
+
+def _as_beats(watch: Callable[[Beat], None], batch_size: int) -> Callable[[Step], None]:
+    """Turn steps into signs of life with a speed."""
+    before = Step(number=0, done=0.0, seconds=0.0, loss=None, validation_accuracy=None)
+
+    def follow(step: Step) -> None:
+        nonlocal before
+        elapsed = step.seconds - before.seconds
+        beat = Beat(
+            phase="training",
+            step=step.number,
+            done=step.done,
+            seconds=step.seconds,
+            images_per_second=(step.number - before.number) * batch_size / elapsed if elapsed > 0 else 0.0,
+            loss=step.loss,
+            validation_accuracy=step.validation_accuracy,
+        )
+        before = step
+        watch(beat)
+
+    return follow
+
+
+def _cause(error: Exception) -> FailureCause:
+    """PyTorch names a full GPU by its type, and full memory of the machine only by its message."""
+    out_of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
+    return "out_of_memory" if out_of_memory else "error"

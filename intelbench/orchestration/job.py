@@ -1,0 +1,34 @@
+"""What the parent hands to a run's process, and what comes back while it runs: one JSON line each."""
+
+from msgspec import Struct
+
+from intelbench.data.dataset import Dataset
+from intelbench.records.types import RunSpec
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """One run to be executed in a process of its own."""
+
+    run_id: str
+    spec: RunSpec
+    dataset: Dataset
+    plugins: tuple[str, ...]
+    """Plug-in files to load before the architecture is looked up."""
+    runs: str
+    """Folder that the record directory is to appear in."""
+
+
+class Beat(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A sign of life."""
+
+    phase: str
+    """What the run is doing: `building`, `training`, `testing`."""
+    step: int = 0
+    done: float = 0.0
+    """Share of the training budget spent."""
+    seconds: float = 0.0
+    """The budget's clock."""
+    images_per_second: float = 0.0
+    """Since the last beat."""
+    loss: float | None = None
+    validation_accuracy: float | None = None

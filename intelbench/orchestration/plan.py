@@ -1,0 +1,60 @@
+"""From a suite to the list of its runs, and which of them are recorded already."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from intelbench.architectures.registry import find
+from intelbench.data.dataset import Dataset
+from intelbench.orchestration.job import Job
+from intelbench.records.identity import run_id
+from intelbench.records.store import read_run
+from intelbench.records.types import Environment, Execution, RunRecord, RunSpec, Suite
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run of the suite, and its record if there is one."""
+
+    job: Job
+    recorded: RunRecord | None
+
+
+def plan(
+    suite: Suite,
+    dataset: Dataset,
+    execution: Execution,
+    environment: Environment,
+    *,
+    runs: Path,
+    plugins: tuple[Path, ...] = (),
+) -> list[PlannedRun]:
+    """Every run of the suite, seed by seed, so that an interrupted comparison is complete for its first seeds.
+
+    Raises:
+        UserError: an architecture is not known, or needs larger images than the suite's.
+    """
+    found = [find(name) for name in dict.fromkeys(suite.architectures)]
+    for architecture, _ in found:
+        architecture.require_size(suite.image_size)
+    planned = []
+    for seed in dict.fromkeys(suite.seeds):
+        for architecture, provider in dict(found).items():
+            spec = RunSpec(
+                architecture=architecture.name,
+                provider=provider,
+                seed=seed,
+                suite=suite.name,
+                data=dataset.facts,
+                conditions=suite.conditions,
+                execution=execution,
+            )
+            job = Job(
+                run_id=run_id(spec, environment),
+                spec=spec,
+                dataset=dataset,
+                plugins=tuple(str(path.absolute()) for path in plugins),
+                runs=str(runs.absolute()),
+            )
+            exists = (runs / job.run_id).exists()
+            planned.append(PlannedRun(job, read_run(runs / job.run_id).record if exists else None))
+    return planned

@@ -1,0 +1,120 @@
+"""`intelbench run` from request to summary."""
+
+import signal
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from rich.console import Console
+
+from intelbench.architectures.registry import load_plugin
+from intelbench.data.dataset import prepare
+from intelbench.orchestration.display import display_for
+from intelbench.orchestration.plan import PlannedRun, plan
+from intelbench.orchestration.suite import run_planned
+from intelbench.profiling.environment import choose_execution, read_environment
+from intelbench.records.suites import load_suite, override
+from intelbench.records.types import Budget, RunRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the user asked for; `None` leaves the suite's own value."""
+
+    suite: str
+    architectures: tuple[str, ...] | None
+    data: str | None
+    seeds: tuple[int, ...] | None
+    budget: Budget | None
+    device: str
+    threads: int | None
+    workers: int | None
+    results: Path
+    plugins: tuple[Path, ...]
+    timeout: float | None
+    rerun: bool
+    cache: bool
+    skip_unreadable: bool
+    cache_folder: Path
+
+
+def run_session(request: Request) -> int:
+    """Plan, run, and say on stderr what came of it; returns how many runs failed.
+
+    Raises:
+        UserError: before anything has run: suite, data, architecture, plug-in or device.
+        KeyboardInterrupt: on Ctrl-C or SIGTERM, after the current run's process has ended.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    console = Console(stderr=True, highlight=False)
+    suite = override(
+        load_suite(request.suite),
+        architectures=request.architectures,
+        seeds=request.seeds,
+        data=request.data,
+        budget=request.budget,
+    )
+    for plugin in request.plugins:
+        load_plugin(plugin)
+    execution = choose_execution(request.device, request.threads, request.workers, request.cache)
+    environment = read_environment(execution)
+    dataset = prepare(
+        suite.data,
+        suite.conditions,
+        request.cache_folder,
+        use_cache=request.cache,
+        skip_unreadable=request.skip_unreadable,
+    )
+    planned = plan(
+        suite, dataset, execution, environment, runs=request.results / "runs", plugins=request.plugins
+    )  # fmt: skip
+    facts = dataset.facts
+    console.print(
+        f"{suite.name}: {len(planned)} runs of {suite.budget} on {environment.device_name}; {facts.num_train} "
+        f"training, {facts.num_validation} validation and {facts.num_test} test images of "
+        f"{len(facts.class_names)} classes",
+        markup=False,
+        soft_wrap=True,
+    )
+    try:
+        with display_for(planned, request.rerun) as display:
+            records = run_planned(planned, environment, display, timeout=request.timeout, rerun=request.rerun)
+    except KeyboardInterrupt:
+        done = sum((Path(run.job.runs) / run.job.run_id).exists() for run in planned)
+        console.print(
+            f"interrupted: {done} of {len(planned)} runs are recorded in {request.results / 'runs'}; "
+            "the same command again goes on with the rest",
+            markup=False,
+            soft_wrap=True,
+        )
+        raise
+    return _summarise(console, planned, records, request.results)
+
+
+def _summarise(console: Console, planned: Sequence[PlannedRun], records: Sequence[RunRecord], results: Path) -> int:
+    failed = [record for record in records if record.failure is not None]
+    console.print(
+        f"{len(records) - len(failed)} of {len(planned)} runs succeeded; records in {results / 'runs'}",
+        markup=False,
+        soft_wrap=True,
+    )
+    if failed:
+        causes = Counter(record.failure.cause for record in failed if record.failure)
+        console.print(f"failed: {', '.join(f'{count} {cause}' for cause, count in causes.items())}", markup=False)
+        for record in failed:
+            assert record.failure is not None
+            console.print(
+                f"  {record.run_id}: {record.failure.cause}: {record.failure.message}", markup=False, soft_wrap=True
+            )
+        console.print("their records say why; --rerun runs them again", markup=False)
+    command = f"intelbench report {results} > {results / 'REPORT.md'}"
+    console.print(f"now: {command}", markup=False, soft_wrap=True)
+    return len(failed)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """End on SIGTERM as on Ctrl-C."""
+    raise KeyboardInterrupt

@@ -1,0 +1,1 @@
+"""Measures: environment, step times, peak memory, parameters and FLOPs. Nothing here decides anything."""

@@ -1,0 +1,87 @@
+"""The machine and the libraries, as found: the only place that reads the process's environment variables."""
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+import torch
+
+import intelbench
+from intelbench.errors import UserError
+from intelbench.records.types import Environment, Execution
+
+
+def choose_execution(device: str, threads: int | None, workers: int | None, cache: bool) -> Execution:
+    """Turn what the user asked for into what will be done.
+
+    Raises:
+        UserError: a GPU was asked for and PyTorch sees none.
+    """
+    has_gpu = torch.cuda.is_available()
+    if device == "cuda" and not has_gpu:
+        raise UserError("--device cuda: PyTorch sees no CUDA device here; use --device cpu, or mend the driver")
+    on_gpu = device == "cuda" or (device == "auto" and has_gpu)
+    return Execution(
+        device="cuda" if on_gpu else "cpu",
+        threads=threads or torch.get_num_threads(),
+        workers=workers if workers is not None else (min(4, _num_cpus()) if on_gpu else 0),
+        cache=cache,
+    )
+
+
+def read_environment(execution: Execution) -> Environment:
+    """Describe this machine for a run that is executed so."""
+    cpu = _cpu_name()
+    on_gpu = execution.device == "cuda"
+    return Environment(
+        intelbench=intelbench.__version__,
+        python=platform.python_version(),
+        torch=str(torch.__version__),
+        torchvision=metadata.version("torchvision"),
+        numpy=metadata.version("numpy"),
+        platform=platform.platform(),
+        cpu=cpu,
+        cpu_capability=torch.backends.cpu.get_cpu_capability(),
+        num_cpus=_num_cpus(),
+        memory_bytes=psutil.virtual_memory().total,
+        device_name=torch.cuda.get_device_name(0) if on_gpu else cpu,
+        cuda=torch.version.cuda if on_gpu else None,
+        cudnn=str(torch.backends.cudnn.version()) if on_gpu else None,
+        driver=_driver() if on_gpu else None,
+    )
+
+
+def child_environment(execution: Execution) -> dict[str, str]:
+    """Environment variables of a run's process: this one's, and what must be set before PyTorch starts."""
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": str(execution.threads),
+        "OMP_WAIT_POLICY": "passive",  # spinning threads on a busy machine made steps 40 times slower
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # cuBLAS is deterministic only with a fixed workspace
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _num_cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _driver() -> str | None:
+    import pynvml  # loads the driver's library
+
+    try:
+        pynvml.nvmlInit()
+        return str(pynvml.nvmlSystemGetDriverVersion())
+    except pynvml.NVMLError:
+        return None

@@ -1,0 +1,78 @@
+"""Peak memory, measured and never estimated: each counter under its own name, or the reason why it is absent."""
+
+import gc
+import os
+from pathlib import Path
+
+import torch
+
+from intelbench.records.types import PeakMemory
+
+_CLEAR_REFS = Path("/proc/self/clear_refs")
+_STATUS = Path("/proc/self/status")
+_RESET_HIGH_WATER_MARK = "5"  # proc(5)
+
+
+class MemoryMeter:
+    """Peaks from its making to `read`."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._baseline: int | None = None
+        self._absent: dict[str, str] = {}
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            self._absent["process_bytes"] = "the run was on a GPU"
+            return
+        try:
+            _CLEAR_REFS.write_text(_RESET_HIGH_WATER_MARK)
+            self._baseline = _status_bytes("VmRSS")
+        except OSError as error:
+            self._absent["process_bytes"] = f"the kernel's high-water mark cannot be reset here ({error.strerror})"
+
+    def read(self) -> PeakMemory:
+        """The peaks so far."""
+        absent = dict(self._absent)
+        process = None if self._baseline is None else _status_bytes("VmHWM") - self._baseline
+        if self._device.type != "cuda":
+            for name in ("cuda_allocated_bytes", "cuda_reserved_bytes", "nvml_process_bytes"):
+                absent[name] = "no GPU in this run"
+            allocated = reserved = nvml = None
+        else:
+            torch.cuda.synchronize(self._device)
+            allocated = torch.cuda.max_memory_allocated(self._device)
+            reserved = torch.cuda.max_memory_reserved(self._device)
+            nvml = _nvml_process_bytes(self._device, absent)
+        return PeakMemory(
+            process_bytes=process,
+            cuda_allocated_bytes=allocated,
+            cuda_reserved_bytes=reserved,
+            nvml_process_bytes=nvml,
+            absent=absent,
+        )
+
+
+def _status_bytes(field: str) -> int:
+    for line in _STATUS.read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    raise OSError(0, f"{field} is not in {_STATUS}")
+
+
+def _nvml_process_bytes(device: torch.device, absent: dict[str, str]) -> int | None:
+    """The driver's figure for this process; in a container it may be missing or under another process id."""
+    import pynvml  # loads the driver's library
+
+    try:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+        processes = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+    except pynvml.NVMLError as error:
+        absent["nvml_process_bytes"] = f"NVML: {error}"
+        return None
+    own = [process.usedGpuMemory for process in processes if process.pid == os.getpid()]
+    if not own or own[0] is None:
+        absent["nvml_process_bytes"] = "NVML does not list this process (usual in containers)"
+        return None
+    return int(own[0])

@@ -1,0 +1,95 @@
+"""Suites: TOML files decoded strictly, the built-in ones by name, and the overrides of the command line."""
+
+import difflib
+import re
+from importlib import resources
+from pathlib import Path
+
+import msgspec
+import tomli_w
+from msgspec import inspect
+
+from intelbench.errors import UserError
+from intelbench.records.types import Budget, Suite
+
+_BUILT_IN = resources.files("intelbench") / "suites"
+
+
+def built_in_suites() -> list[str]:
+    """Names of the suites that come with the package."""
+    return sorted(file.name.removesuffix(".toml") for file in _BUILT_IN.iterdir() if file.name.endswith(".toml"))
+
+
+def load_suite(name_or_file: str) -> Suite:
+    """Read a built-in suite by its name, or any suite from a TOML file.
+
+    Raises:
+        UserError: no such suite, not TOML, an unknown key, or a value that is not accepted; the message names the key.
+    """
+    if name_or_file in built_in_suites():
+        return _decode((_BUILT_IN / f"{name_or_file}.toml").read_text(encoding="utf-8"), name_or_file)
+    path = Path(name_or_file)
+    if path.suffix != ".toml":
+        near = difflib.get_close_matches(name_or_file, built_in_suites(), n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UserError(
+            f"suite {name_or_file!r} is not known; {hint}Built in: {', '.join(built_in_suites())}. "
+            "Your own suite is a file that ends in .toml"
+        )
+    try:
+        return _decode(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"suite {path}: cannot be read ({error})") from error
+
+
+def encode_suite(suite: Suite) -> str:
+    """The suite as a TOML file that `load_suite` reads back to an equal value."""
+    return tomli_w.dumps(_without_none(msgspec.to_builtins(suite)))
+
+
+def override(
+    suite: Suite,
+    *,
+    architectures: tuple[str, ...] | None = None,
+    seeds: tuple[int, ...] | None = None,
+    data: str | None = None,
+    budget: Budget | None = None,
+) -> Suite:
+    """The effective suite: the given values in place of its own."""
+    changes = {"architectures": architectures, "seeds": seeds, "data": data, "budget": budget}
+    return msgspec.structs.replace(suite, **{key: value for key, value in changes.items() if value is not None})
+
+
+def _decode(text: str, origin: str) -> Suite:
+    try:
+        return msgspec.toml.decode(text, type=Suite)
+    except msgspec.MsgspecError as error:
+        raise UserError(f"suite {origin}: {_explain(str(error))}") from error
+
+
+def _explain(message: str) -> str:
+    """Add to msgspec's message, which names the place and what was wrong, what is accepted there."""
+    place = re.search(r" - at `\$\.([\w.]+)", message)
+    keys = place[1].split(".") if place else []
+    info: inspect.Type = inspect.type_info(Suite)
+    for key in keys:
+        info = next((field.type for field in _fields(info) if field.encode_name == key), info)
+    accepted: list[object] = []
+    if "unknown field" in message:
+        accepted = [field.encode_name for field in _fields(info)]
+    elif isinstance(info, inspect.LiteralType):
+        accepted = list(info.values)
+    readable = re.sub(r" - at `\$\.?(.*)`$", r", at key `\1`", message)
+    return readable + (f"; accepted: {', '.join(map(str, accepted))}" if accepted else "")
+
+
+def _fields(info: inspect.Type) -> tuple[inspect.Field, ...]:
+    return info.fields if isinstance(info, inspect.StructType) else ()
+
+
+def _without_none(value: object) -> dict[str, object]:
+    """TOML has no null: an absent value is an absent key."""
+    assert isinstance(value, dict)
+    return {
+        key: _without_none(item) if isinstance(item, dict) else item for key, item in value.items() if item is not None
+    }

@@ -1,0 +1,304 @@
+"""The frozen structs that travel between processes and lie in files.
+
+Everything above this package speaks in these types; nothing here computes. Units stand in the names (`_seconds`,
+`_bytes`, `num_`), an absent value is `None` and never 0, and the order of the fields is the order in the files.
+"""
+
+import re
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+SCHEMA_VERSION = 1
+
+Positive = Annotated[int, Meta(ge=1)]
+Fraction = Annotated[float, Meta(gt=0, lt=1)]
+Precision = Literal["fp32", "bf16", "fp16"]
+MemoryFormat = Literal["channels_last", "contiguous"]
+BudgetUnit = Literal["steps", "epochs", "images", "seconds", "flops"]
+FailureCause = Literal["out_of_memory", "killed", "timeout", "diverged", "error"]
+
+_UNIT_SPELLINGS: dict[str, tuple[BudgetUnit, float]] = {
+    "step": ("steps", 1), "steps": ("steps", 1),
+    "epoch": ("epochs", 1), "epochs": ("epochs", 1),
+    "image": ("images", 1), "images": ("images", 1),
+    "s": ("seconds", 1), "sec": ("seconds", 1), "second": ("seconds", 1), "seconds": ("seconds", 1),
+    "min": ("seconds", 60), "minute": ("seconds", 60), "minutes": ("seconds", 60),
+    "h": ("seconds", 3600), "hour": ("seconds", 3600), "hours": ("seconds", 3600),
+    "flop": ("flops", 1), "flops": ("flops", 1),
+}  # fmt: skip
+
+
+class Budget(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a run may spend on training: exactly one of five things, the same for every architecture of a suite."""
+
+    steps: Positive | None = None
+    """Optimizer steps."""
+    epochs: Annotated[float, Meta(gt=0)] | None = None
+    """Passes over the training images; each holds as many whole batches as fit."""
+    images: Positive | None = None
+    """Training images consumed, rounded up to a whole batch."""
+    seconds: Annotated[float, Meta(gt=0)] | None = None
+    """Wall-clock seconds of training; evaluation, saving and logging are outside the clock."""
+    flops: Annotated[float, Meta(gt=0)] | None = None
+    """Training FLOPs (forward and backward, 1 MAC = 2 FLOPs), rounded down to a whole batch."""
+
+    def __post_init__(self) -> None:
+        given = [name for name in self.__struct_fields__ if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"a budget is exactly one of {', '.join(self.__struct_fields__)}; got {', '.join(given) or 'none'}"
+            )
+
+    @property
+    def unit(self) -> BudgetUnit:
+        """Which of the five was given."""
+        for name in ("steps", "epochs", "images", "seconds"):
+            if getattr(self, name) is not None:
+                return name
+        return "flops"
+
+    @property
+    def amount(self) -> float:
+        """How much of `unit`."""
+        value: float = getattr(self, self.unit)
+        return value
+
+    def __str__(self) -> str:
+        return f"{self.amount:g} {'s' if self.unit == 'seconds' else self.unit}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Budget":
+        """Read a budget as people write it: `60 s`, `5 min`, `30 steps`, `2 epochs`, `10000 images`, `1e15 flops`.
+
+        Raises:
+            ValueError: `text` is not a number and a known unit.
+        """
+        match = re.fullmatch(r"\s*([0-9][0-9_.]*(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z]+)\s*", text)
+        if match is None or match[2].lower() not in _UNIT_SPELLINGS:
+            raise ValueError(
+                f"{text!r} is not a budget; write a number and a unit, as in '60 s', '5 min', '30 steps', '2 epochs', "
+                "'10000 images' or '1e15 flops'"
+            )
+        unit, factor = _UNIT_SPELLINGS[match[2].lower()]
+        amount = float(match[1]) * factor
+        try:
+            return msgspec.convert({unit: int(amount) if amount.is_integer() else amount}, cls)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"{text!r} is not a budget: {error}") from error
+
+
+class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a network is trained: all that a comparison could smuggle in under the name of an architecture."""
+
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    learning_rate: Annotated[float, Meta(gt=0)] = 1e-4
+    """Peak learning rate."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """After the warm-up: `cosine` falls to zero at the budget's end (Loshchilov and Hutter, 2017)."""
+    warmup_fraction: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    """Share of the budget in which the learning rate rises linearly, from a 25th of its peak."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Adam's two decay rates; for `sgd` the first is the momentum."""
+    weight_decay: Annotated[float, Meta(ge=0)] = 0.0
+    label_smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    batch_size: Annotated[int, Meta(ge=2)] = 32
+    """Images a step; at least 2, because batch norm needs them."""
+    crop_scale: tuple[Annotated[float, Meta(gt=0, le=1)], Annotated[float, Meta(gt=0, le=1)]] = (0.08, 1.0)
+    """Smallest and largest share of the image's area that a random resized crop takes."""
+    crop_ratio: tuple[Annotated[float, Meta(gt=0)], Annotated[float, Meta(gt=0)]] = (3 / 4, 4 / 3)
+    """Narrowest and widest aspect ratio (width / height) of the crop."""
+    flip: bool = True
+    """Mirror every second training image, left to right."""
+    zero_init_residual: bool = False
+    """Start each residual block as the identity (Goyal et al., 2017), where the architecture offers it."""
+    own_initialization: bool = True
+    """Initialise as the architecture's authors did, where torchvision makes that a choice; else PyTorch's defaults."""
+
+    def __post_init__(self) -> None:
+        for name in ("crop_scale", "crop_ratio"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"`{name}` is [smallest, largest]; got [{low}, {high}]")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"`betas` must lie in [0, 1); got {list(self.betas)}")
+
+
+class Conditions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What must be equal before two accuracies may stand in one table (beside the data themselves)."""
+
+    image_size: Annotated[int, Meta(ge=8)] = 224
+    """Height and width of what the network sees, in pixels."""
+    validation_fraction: Fraction = 0.1
+    """Share of the training images set aside for validation, by content and not by seed."""
+    test_fraction: Fraction = 0.2
+    """Share carved out as the test split where the folder brings none."""
+    precision: Precision = "fp32"
+    """`fp32` is true float32 (no TF32); `bf16` and `fp16` are autocast over float32 weights."""
+    memory_format: MemoryFormat = "channels_last"
+    fused_optimizer: bool = True
+    """One kernel for the whole optimizer step; the same update in a different rounding."""
+    deterministic: bool = True
+    """Ask PyTorch for deterministic kernels."""
+    evaluation_points: Positive = 4
+    """Validation passes, evenly spaced over the budget; the last one falls at its end."""
+    training_evaluation_images: Positive | None = None
+    """Training images (a fixed, stratified subset) evaluated at the end; all of them when absent."""
+    warmup_steps: Annotated[int, Meta(ge=0)] = 3
+    """First steps kept in the traces and left out of step-time statistics."""
+    budget: Budget
+    recipe: Recipe
+
+
+class Suite(Conditions, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A comparison: architectures x seeds, under one set of conditions, on one data set."""
+
+    name: str
+    description: str = ""
+    architectures: Annotated[tuple[str, ...], Meta(min_length=1)]
+    seeds: Annotated[tuple[Annotated[int, Meta(ge=0)], ...], Meta(min_length=1)]
+    data: str = "scenes"
+    """`scenes`, the built-in drawn data set, or a folder of images."""
+
+    @property
+    def conditions(self) -> Conditions:
+        """The part that every run of the suite shares."""
+        return Conditions(**{name: getattr(self, name) for name in Conditions.__struct_fields__})
+
+
+class DataFacts(Struct, frozen=True, kw_only=True):
+    """Which images a run saw."""
+
+    source: str
+    """As the user gave it."""
+    digest: str
+    """Over classes, split, path and content of every image used."""
+    class_names: tuple[str, ...]
+    num_train: int
+    num_validation: int
+    num_test: int
+    test_origin: Literal["given", "carved"]
+    """Whether the folder brought a test split or one was carved from its only split."""
+    num_unreadable: int = 0
+    """Files left out under `--skip-unreadable`."""
+    num_train_test_duplicates: int = 0
+    """Test images whose bytes also stand in train or validation."""
+
+
+class Execution(Struct, frozen=True, kw_only=True):
+    """How a run is carried out: may change its speed, never which batches it sees."""
+
+    device: Literal["cpu", "cuda"]
+    threads: int
+    """Intra-op threads of PyTorch; part of what fixes the bits."""
+    workers: int
+    """Threads that prepare batches ahead; 0 prepares them in the training thread."""
+    cache: bool = True
+    """Pixels from the decoded cache, or decoded anew each time."""
+
+
+class RunSpec(Struct, frozen=True, kw_only=True):
+    """One run: everything that decides its result, and nothing else."""
+
+    architecture: str
+    provider: str
+    """Whose code builds it: `intelbench`, `torchvision VERSION`, or `FILE sha256:...` of a plug-in."""
+    seed: int
+    suite: str
+    """Name of the suite it came from; the conditions below are the effective ones, overrides included."""
+    data: DataFacts
+    conditions: Conditions
+    execution: Execution
+
+
+class Environment(Struct, frozen=True, kw_only=True):
+    """The machine and the libraries, as found; read once per process."""
+
+    intelbench: str
+    python: str
+    torch: str
+    torchvision: str
+    numpy: str
+    platform: str
+    cpu: str
+    cpu_capability: str
+    """The instruction set that PyTorch's kernels use."""
+    num_cpus: int
+    """Processors this process may use."""
+    memory_bytes: int
+    device_name: str
+    """The GPU's name, or the processor's for a CPU run."""
+    cuda: str | None = None
+    cudnn: str | None = None
+    driver: str | None = None
+
+    @property
+    def fingerprint(self) -> tuple[str | None, ...]:
+        """What decides bits and speed; equal fingerprints may share a table of times."""
+        return (
+            self.intelbench, self.torch, self.torchvision, self.cpu, self.cpu_capability,
+            self.device_name, self.cuda, self.cudnn, self.driver,
+        )  # fmt: skip
+
+
+class PeakMemory(Struct, frozen=True, kw_only=True):
+    """Peaks over the training steps. Each figure is another quantity; none stands in for another."""
+
+    process_bytes: int | None
+    """CPU runs: the process's high-water mark of resident memory above its value before the model was built."""
+    cuda_allocated_bytes: int | None
+    """`torch.cuda.max_memory_allocated`: tensors."""
+    cuda_reserved_bytes: int | None
+    """`torch.cuda.max_memory_reserved`: tensors and the allocator's cache."""
+    nvml_process_bytes: int | None
+    """What the driver counts for the process at the end, CUDA context included."""
+    absent: dict[str, str]
+    """Why a figure is `None`, by field."""
+
+
+class Measurements(Struct, frozen=True, kw_only=True):
+    """What was observed in a finished run, as scalars; the arrays lie in `traces.npz`."""
+
+    num_parameters: int
+    num_trainable_parameters: int
+    training_flops_per_image: float | None
+    """Forward and backward of convolutions and matrix products at the run's size, 1 MAC = 2 FLOPs; `None` where the
+    network cannot be traced."""
+    num_steps: int
+    num_warmup_steps: int
+    training_seconds: float
+    """The budget's clock at the end: training alone, data wait included."""
+    total_seconds: float
+    """From the start of the run to its last evaluation, everything included."""
+    peak_memory: PeakMemory
+
+
+class Failure(Struct, frozen=True, kw_only=True):
+    """Why a run has no measurements."""
+
+    cause: FailureCause
+    message: str
+    step: int | None
+    """Training steps completed when it happened; `None` where it is not known or training had not begun."""
+    details: str = ""
+    """End of the traceback or of what the process wrote to stderr."""
+
+
+class RunRecord(Struct, frozen=True, kw_only=True):
+    """One `record.json`: written once, never changed."""
+
+    schema_version: int
+    run_id: str
+    started_at: str
+    """UTC, ISO 8601."""
+    spec: RunSpec
+    environment: Environment
+    stream_digests: dict[int, str]
+    """Chained digest of sample ids and augmentation parameters after so many steps."""
+    measurements: Measurements | None = None
+    failure: Failure | None = None
+
+    def __post_init__(self) -> None:
+        if (self.measurements is None) == (self.failure is None):
+            raise ValueError("a record holds either `measurements` or `failure`")

@@ -1,0 +1,205 @@
+"""Where numbers become strings, and strings become safe Markdown."""
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from tabulate import tabulate
+
+from intelbench.records.types import Budget
+from intelbench.reporting.statistics import Estimate
+
+ABSENT = "–"
+_SI = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_BINARY = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+_MEMORY_NAMES = {
+    "process_bytes": "process memory",
+    "cuda_allocated_bytes": "CUDA memory allocated",
+    "cuda_reserved_bytes": "CUDA memory reserved",
+    "nvml_process_bytes": "GPU memory of the process (NVML)",
+}
+_BIDI_CONTROLS = {chr(code) for code in (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """0.4133 -> `41.3 %`."""
+    return ABSENT if share is None else f"{100 * share:.{digits}f} %"
+
+
+def percent_interval(estimate: Estimate | None, unit: str = " %") -> str:
+    """`41.3 % [38.0, 44.6]`; without brackets where one run has no interval."""
+    if estimate is None:
+        return ABSENT
+    text = f"{100 * estimate.mean:.1f}{unit}"
+    if estimate.low is None or estimate.high is None:
+        return text
+    return f"{text} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
+
+
+def points(estimate: Estimate) -> str:
+    """A difference of shares in percentage points: `+3.2 [−0.4, +6.8]`."""
+    text = f"{100 * estimate.mean:+.1f}"
+    if estimate.low is not None and estimate.high is not None:
+        text += f" [{100 * estimate.low:+.1f}, {100 * estimate.high:+.1f}]"
+    return text.replace("-", "−")
+
+
+def number_interval(estimate: Estimate | None) -> str:
+    """Three significant digits, with the interval where there is one."""
+    if estimate is None:
+        return ABSENT
+    text = significant(estimate.mean)
+    if estimate.low is None or estimate.high is None:
+        return text
+    return f"{text} [{significant(estimate.low)}, {significant(estimate.high)}]"
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """So many significant digits, without an exponent where a reader can do without: `0.0123`, `1,230`, `1.2e-06`."""
+    if value is None:
+        return ABSENT
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.{digits - 1}e}")
+    magnitude = math.floor(math.log10(abs(rounded)))
+    if magnitude < -4 or magnitude > 9:
+        return f"{value:.{digits - 1}e}"
+    return f"{rounded:,.{max(digits - 1 - magnitude, 0)}f}"
+
+
+def milliseconds(seconds: float | None) -> str:
+    """Seconds as a number of milliseconds."""
+    return ABSENT if seconds is None else significant(1000 * seconds)
+
+
+def count(value: float | None) -> str:
+    """A whole number with separators of thousands; a mean of whole numbers with one decimal where it needs it."""
+    if value is None:
+        return ABSENT
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
+
+
+def si(value: float | None) -> str:
+    """42512970 -> `42.5 M`."""
+    return ABSENT if value is None else _scaled(value, _SI)
+
+
+def size(num_bytes: int | None) -> str:
+    """1395864371 -> `1.30 GiB`."""
+    return ABSENT if num_bytes is None else _scaled(num_bytes, _BINARY, "B")
+
+
+def budget(value: Budget) -> str:
+    """A budget in full, so that `Budget.parse` reads the same one back: `60 s`, `2.5 epochs`."""
+    amount = int(value.amount) if float(value.amount).is_integer() and value.amount < 1e15 else value.amount
+    return f"{amount!r} {'s' if value.unit == 'seconds' else value.unit}"
+
+
+def cause(name: str) -> str:
+    """`out_of_memory` -> `out of memory`."""
+    return name.replace("_", " ")
+
+
+def fact(value: object) -> str:
+    """A setting as it stands in a suite file: `true`, `0.0001`, `[0.9, 0.999]`."""
+    if value is None:
+        return ABSENT
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(fact(item) for item in value)}]"
+    return str(value)
+
+
+def memory_name(field: str) -> str:
+    """What a field of `PeakMemory` is called in a heading."""
+    return _MEMORY_NAMES[field]
+
+
+def p_value(value: float | None) -> str:
+    """Three decimals, or `< 0.001`."""
+    if value is None:
+        return ABSENT
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def plural(number: int, noun: str, nouns: str = "") -> str:
+    """`1 run`, `3 runs`."""
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def listed(items: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *head, last = list(items) or [""]
+    return f"{', '.join(head)} and {last}" if head else last
+
+
+def numbers(values: Sequence[int]) -> str:
+    """Seeds or steps in order, runs of three and more shortened: `0, 1, 2` -> `0–2`."""
+    runs: list[list[int]] = []
+    for previous, value in pairwise([None, *sorted(values)]):
+        if runs and previous is not None and value == previous + 1:
+            runs[-1].append(value)
+        elif value is not None:
+            runs.append([value])
+    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)
+
+
+def printable(text: str) -> str:
+    """One line of text without control characters or marks that reorder what is read."""
+    one_line = re.sub(r"\s+", " ", text).strip()
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(char) in ("Cc", "Cs") or char in _BIDI_CONTROLS else char
+        for char in one_line
+    )
+
+
+def shortened(text: str, length: int) -> str:
+    """At most `length` characters, with an ellipsis for what was cut."""
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
+def escape(text: str, limit: int = 300) -> str:
+    """Text from outside (class names, messages, paths) that shows as it is, in a table as elsewhere."""
+    plain = shortened(printable(text), limit)
+    safe = re.sub(r"([\\`*|\[\]~$])", r"\\\1", plain)
+    safe = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", safe)  # inside a word an underscore means nothing
+    safe = re.sub(r"[&<>]", lambda match: _ENTITIES[match[0]], safe)
+    return re.sub(r"^(?:([#+=-])|(\d+)([.)])(?=\s|$))", r"\2\\\1\3", safe)  # no heading, no list
+
+
+def code(text: str) -> str:
+    """Text as a code span, for identifiers."""
+    plain = printable(text)
+    fence = "`" * (1 + max((len(ticks) for ticks in re.findall("`+", plain)), default=0))
+    pad = " " if plain.startswith("`") or plain.endswith("`") else ""
+    return f"{fence}{pad}{plain}{pad}{fence}".replace("|", r"\|")
+
+
+def block(text: str, language: str) -> str:
+    """A fenced code block that its content cannot close."""
+    fence = "`" * max(3, 1 + max((len(ticks) for ticks in re.findall("`+", text)), default=0))
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """An aligned pipe table; the first `left` columns are text, the others numbers. Cells are Markdown already."""
+    align = ["left"] * left + ["right"] * (len(headers) - left)
+    return tabulate(rows, headers, tablefmt="pipe", colalign=align[: len(headers)], disable_numparse=True)
+
+
+def details(summary: str, content: str) -> str:
+    """Content that is folded away until asked for."""
+    return f"<details><summary>{summary}</summary>\n\n{content}\n\n</details>"
+
+
+def _scaled(value: float, units: Sequence[tuple[float, str]], base: str = "") -> str:
+    for factor, unit in units:
+        if abs(value) >= 0.9995 * factor:
+            return f"{significant(value / factor)} {unit}"
+    return f"{value:,.0f} {base}".strip()

@@ -1,0 +1,173 @@
+"""Records in, report out: a pure function of the files in a folder."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import pandas as pd
+
+from intelbench.errors import UserError
+from intelbench.records.store import read_runs
+from intelbench.reporting import cohorts, markdown, plots, reproduce, sections, summaries, tables
+from intelbench.reporting.sections import FigureNames
+from intelbench.reporting.summaries import CohortSummary
+
+TITLE = "Image-classification architectures compared"
+
+
+@dataclass(frozen=True)
+class Report:
+    """The report in Markdown, and the figures that it links to as `figures/NAME`."""
+
+    text: str
+    figures: Mapping[str, bytes]
+    """SVG by file name."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything that the records of a folder say."""
+
+    cohorts: tuple[CohortSummary, ...]
+    """Largest first."""
+    problems: tuple[str, ...]
+    """Records that could not be used, with paths below the folder."""
+
+
+def build(folder: Path, *, title: str = TITLE) -> Report:
+    """Write the report on the records below `folder`; the same records give the same bytes.
+
+    Raises:
+        UserError: there is no readable record.
+    """
+    study = read(folder)
+    several = len(study.cohorts) > 1
+    blocks = [f"# {markdown.escape(title)}"]
+    if several:
+        blocks += sections.apart([summary.cohort for summary in study.cohorts])
+    figures: dict[str, bytes] = {}
+    for number, summary in enumerate(study.cohorts, start=1):
+        if several:
+            runs = markdown.plural(len(summary.cohort.runs), "run")
+            blocks.append(f"## Group {number} of {len(study.cohorts)}: {runs}")
+        names, drawn = _draw(summary)
+        figures |= drawn
+        blocks += sections.cohort_blocks(summary, names, "###" if several else "##")
+    if study.problems:
+        blocks += ["## Records left out", "\n".join(f"- {markdown.escape(problem)}" for problem in study.problems)]
+    return Report("\n\n".join(blocks) + "\n", figures)
+
+
+def as_json(folder: Path) -> str:
+    """The same numbers for machines: all tables of each cohort, each run, and what was left out.
+
+    Raises:
+        UserError: there is no readable record.
+    """
+    study = read(folder)
+    content = {"cohorts": [_plain(summary) for summary in study.cohorts], "problems": study.problems}
+    return msgspec.json.format(msgspec.json.encode(content), indent=1).decode() + "\n"
+
+
+def as_csv(folder: Path) -> str:
+    """The main table for machines: a row for each architecture of each cohort, absent values empty.
+
+    Raises:
+        UserError: there is no readable record.
+    """
+    frames = []
+    for summary in read(folder).cohorts:
+        frame = tables.main(summary)
+        frame.insert(0, "cohort", summary.cohort.key)
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True).to_csv(index=False, lineterminator="\n")
+
+
+def read(folder: Path) -> Study:
+    """Read the records below `folder`, each once, and reduce them.
+
+    Raises:
+        UserError: there is no readable record.
+    """
+    stored, problems = read_runs(folder)
+    kept, copies = cohorts.latest(stored)
+    problems += copies
+    observations = {}
+    readable = []
+    for run in kept:
+        try:
+            if run.record.measurements is not None:
+                observations[run.record.run_id] = summaries.observe(run)
+            readable.append(run)
+        except UserError as error:
+            problems.append(str(error))
+    if not readable:
+        found = f"none of the {len(problems)} there can be read: {problems[0]}" if problems else "there is none"
+        raise UserError(f"{folder}: no record to report on, {found}; make some with `intelbench run`")
+    grouped = [summaries.summarize(cohort, observations) for cohort in cohorts.group(readable)]
+    return Study(tuple(grouped), tuple(sorted(problem.replace(f"{folder}/", "") for problem in problems)))
+
+
+def _draw(summary: CohortSummary) -> tuple[FigureNames, dict[str, bytes]]:
+    """Draw a cohort's figures and name their files; the cohort's key keeps those of several apart."""
+    key = summary.cohort.key
+    figures = {}
+    cost = plots.cost(summary, summary.memory_field)
+    if cost is not None:
+        figures[f"cost-{key}.svg"] = cost
+    if summary.finished:
+        figures[f"curves-{key}.svg"] = plots.curves(summary)
+    confusion = _file_names([architecture.name for architecture in summary.finished], key)
+    for architecture in summary.finished:
+        figures[confusion[architecture.name]] = plots.confusion(architecture, summary.data.class_names)
+    names = FigureNames(
+        cost=f"cost-{key}.svg" if cost is not None else None,
+        curves=f"curves-{key}.svg" if summary.finished else None,
+        confusion=confusion,
+    )
+    return names, figures
+
+
+def _file_names(architectures: Sequence[str], key: str) -> dict[str, str]:
+    """A file name for each confusion matrix, distinct even where names differ in case or punctuation only."""
+    taken: set[tuple[str, int]] = set()
+    names = {}
+    for architecture in sorted(architectures):
+        slug = re.sub(r"[^a-z0-9_.-]+", "-", architecture.lower()).strip("-.")[:60]
+        number = next(n for n in range(1, len(architectures) + 1) if (slug, n) not in taken)
+        taken.add((slug, number))
+        names[architecture] = f"confusion-{slug}{'' if number == 1 else f'-{number}'}-{key}.svg"
+    return names
+
+
+def _plain(summary: CohortSummary) -> dict[str, object]:
+    """A cohort as plain values."""
+    cohort, spec = summary.cohort, summary.cohort.spec
+    line, suite = reproduce.command(cohort)
+    return {
+        "key": cohort.key,
+        "identical": cohort.fairness.identical,
+        "ranked": summary.ranked,
+        "seeds": cohort.seeds,
+        "seeds_ranked": cohort.common_seeds if summary.ranked else (),
+        "conditions": spec.conditions,
+        "data": spec.data,
+        "execution": spec.execution,
+        "architectures": tables.rows(tables.main(summary)),
+        "differences": tables.rows(tables.differences(summary)),
+        "fairness": tables.rows(tables.fairness(summary)),
+        "recall": tables.rows(tables.recall(summary)),
+        "confusion_matrices": {a.name: a.confusion.tolist() for a in summary.finished if a.confusion is not None},
+        "runs": [
+            {**row, "confusion_matrix": run.confusion.tolist()}
+            for row, run in zip(
+                tables.rows(tables.runs(summary)), (run for a in summary.architectures for run in a.runs), strict=True
+            )
+        ],
+        "failures": tables.rows(tables.failures(summary)),
+        "environment": tables.rows(tables.environment(summary)),
+        "command": line,
+        "suite": suite,
+    }

@@ -1,0 +1,321 @@
+"""The sections of the report in Markdown; each function lays one out, from the tables and the narrative."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from intelbench.reporting import markdown, narrative, reproduce, tables
+from intelbench.reporting.cohorts import Cohort, differing_keys
+from intelbench.reporting.markdown import ABSENT, code, escape
+from intelbench.reporting.plots import smoothing_window
+from intelbench.reporting.statistics import Estimate
+from intelbench.reporting.summaries import MEMORY_FIELDS, ArchitectureSummary, CohortSummary
+
+MAX_PAIRS = 500
+MAX_OPEN_ROWS = 20
+MAX_ROW = 100
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class FigureNames:
+    """File names of a cohort's figures; `None` where there is nothing to draw."""
+
+    cost: str | None
+    curves: str | None
+    confusion: Mapping[str, str]
+    """By architecture."""
+
+
+def cohort_blocks(summary: CohortSummary, figures: FigureNames, heading: str) -> list[str]:
+    """All sections of one cohort; `heading` is the run of `#` for their titles."""
+    blocks = [
+        narrative.reading(summary),
+        f"{heading} Results",
+        *results(summary),
+        *_accuracy_against_cost(summary, figures),
+        f"{heading} Was it identical?",
+        *fairness(summary),
+    ]
+    if figures.curves is not None:
+        blocks += [f"{heading} Training curves", *_curves(summary, figures.curves)]
+    if summary.finished:
+        blocks += [f"{heading} Recall by class", *recall(summary), f"{heading} Confusion matrices"]
+        for architecture in summary.finished:
+            blocks += _confusion(architecture, summary, figures)
+    if summary.cohort.failed:
+        blocks += [f"{heading} Failures", failures(summary)]
+    return [*blocks, f"{heading} Environment", environment(summary), f"{heading} How to reproduce", *command(summary)]
+
+
+def apart(cohorts: Sequence[Cohort]) -> list[str]:
+    """Why several cohorts are not to be compared, and in what they differ."""
+    keys = differing_keys(cohorts)
+    rows = [[code(key), *(escape(markdown.fact(value)) for value in values)] for key, values in keys.items()]
+    headers = ["", *(f"Group {number}" for number in range(1, len(cohorts) + 1))]
+    return [
+        f"The records fall into {len(cohorts)} groups that must not be compared with each other: they differ in "
+        f"{markdown.listed(code(key) for key in keys)}. Each group has its own tables.",
+        markdown.table(headers, rows, left=len(headers)),
+    ]
+
+
+def results(summary: CohortSummary) -> list[str]:
+    """The main table, what its columns mean, and the pairs behind the ranks."""
+    numbers = tables.rows(tables.main(summary))
+    ranks = [row["rank"] for row in numbers]
+    rows = [_main_cells(row, ranks, summary) for row in numbers]
+    shown = [header for header in rows[0] if any(row[header] != ABSENT for row in rows) or header == "Test accuracy"]
+    cells = [[row[header] for header in shown] for row in rows]
+    blocks = [markdown.table(shown, cells), narrative.ranking_note(summary), _definitions(shown, summary)]
+    if len(summary.cohort.common_seeds) > 1 and 0 < len(summary.differences) <= MAX_PAIRS:
+        blocks.append(_differences(summary))
+    return [block for block in blocks if block]
+
+
+def fairness(summary: CohortSummary) -> list[str]:
+    """The answer, the facts that all runs share, and how far each seed's batches were verified."""
+    rows = [
+        [
+            markdown.count(row["seed"]),
+            markdown.count(row["num_runs"]),
+            markdown.count(row["verified_step"]),
+            code(str(row["digest"])[:16]) if row["digest"] else ABSENT,
+            _verdict(row),
+        ]
+        for row in tables.rows(tables.fairness(summary))
+    ]
+    table = markdown.table(
+        ["Seed", "Runs with digests", "Verified through step", "Stream digest there", "Identical"], rows
+    )
+    if len(rows) > MAX_OPEN_ROWS:
+        table = markdown.details(f"All {len(rows):,} seeds", table)
+    return [narrative.fairness_answer(summary), _shared_facts(summary), table]
+
+
+def recall(summary: CohortSummary) -> list[str]:
+    """Share of each class's test images that were recognised; the longer list makes the rows."""
+    records = tables.rows(tables.recall(summary))
+    cells = {(row["architecture"], row["class"]): _percentages(row, "recall") for row in records}
+    classes = list(dict.fromkeys(row["class"] for row in records))
+    images = {row["class"]: markdown.count(row["num_test"]) for row in records}
+    names = [architecture.name for architecture in summary.finished]
+    if len(names) > len(classes):
+        headers = ["Recall (%)", *(f"{escape(name)} (n = {images[name]})" for name in classes)]
+        rows = [[escape(name), *(cells[name, cls] for cls in classes)] for name in names]
+    else:
+        headers = ["Recall (%)", "Test images", *map(escape, names)]
+        rows = [[escape(cls), images[cls], *(cells[name, cls] for name in names)] for cls in classes]
+    note = (
+        "Share of each class's test images that were recognised: mean over the runs, with its 95 % interval over seeds."
+    )
+    return [note, markdown.table(headers, rows)]
+
+
+def failures(summary: CohortSummary) -> str:
+    """Every run without measurements, and why."""
+    rows = [
+        [
+            escape(row["architecture"]),
+            str(row["seed"]),
+            markdown.cause(row["cause"]),
+            markdown.count(row["step"]),
+            escape(row["message"]),
+        ]
+        for row in tables.rows(tables.failures(summary))
+    ]
+    return markdown.table(["Architecture", "Seed", "Cause", "Steps done", "Message"], rows, left=5)
+
+
+def environment(summary: CohortSummary) -> str:
+    """Machine, libraries and way of executing."""
+    rows = []
+    for row in tables.rows(tables.environment(summary)):
+        values = [value for value in row["values"] if value is not None]
+        sized = [markdown.size(value) if row["fact"] == "memory_bytes" else markdown.fact(value) for value in values]
+        if sized:
+            rows.append([code(row["fact"]), "; ".join(map(escape, sized))])
+    providers = sorted({(record.spec.provider, record.spec.architecture) for record in summary.cohort.records})
+    for provider in dict.fromkeys(provider for provider, _ in providers):
+        built = markdown.listed(escape(name) for by, name in providers if by == provider)
+        rows.append([f"built by {escape(provider)}", built])
+    started = [record.started_at for record in summary.cohort.records]
+    rows.append(["runs started", escape(" to ".join(dict.fromkeys([min(started), max(started)])))])
+    return markdown.table(["", "Value"], rows, left=2)
+
+
+def command(summary: CohortSummary) -> list[str]:
+    """What to type to make the same runs again."""
+    line, suite = reproduce.command(summary.cohort)
+    if suite is None:
+        return [markdown.block(line, "sh")]
+    note = f"The conditions are those of no built-in suite; save this as {code(reproduce.SUITE_FILE)}:"
+    return [markdown.details("The suite", f"{note}\n\n{markdown.block(suite, 'toml')}"), markdown.block(line, "sh")]
+
+
+def _main_cells(row: Row, ranks: Sequence[object], summary: CohortSummary) -> dict[str, str]:
+    """The main table's cells for one architecture; columns without any value are left out later."""
+    rank, finished, failed = row["rank"], row["num_finished"], row["num_failed"]
+    causes = markdown.listed(markdown.cause(name) for name in str(row["failure_causes"] or "").split())
+    cells = {
+        "Architecture": escape(str(row["architecture"])),
+        "Rank": ABSENT if rank is None else f"{rank}{'=' if ranks.count(rank) > 1 else ''}",
+        "Runs": f"{finished} of {finished + failed}" if failed else str(finished),
+        "Test accuracy": markdown.percent_interval(_estimate(row, "test_accuracy")),
+        "Validation accuracy": markdown.percent_interval(_estimate(row, "validation_accuracy")),
+        "Training accuracy": markdown.percent_interval(_estimate(row, "training_accuracy")),
+        "Loss variance": markdown.number_interval(_estimate(row, "loss_variance")),
+        "Parameters": markdown.si(row["num_parameters"]),
+    }
+    if any(a.measured("num_parameters") != a.measured("num_trainable_parameters") for a in summary.finished):
+        cells["Trainable"] = markdown.si(row["num_trainable_parameters"])
+    for field in MEMORY_FIELDS:
+        cells[_memory_header(field)] = markdown.size(row[f"peak_{field}"])
+    cells["Step (ms)"] = markdown.milliseconds(row["median_step_seconds"])
+    cells["Images/s"] = markdown.significant(row["images_per_second"])
+    if summary.cohort.spec.conditions.budget.unit != "steps":
+        cells["Steps"] = markdown.count(row["mean_steps"])
+    cells["Failed"] = f"{failed}: {causes}" if failed else ABSENT
+    return cells
+
+
+def _definitions(shown: Sequence[str], summary: CohortSummary) -> str:
+    """What each column shown means, and why a kind of memory is missing."""
+    conditions = summary.cohort.spec.conditions
+    memory = {
+        "process_bytes": "highest resident memory of the process above its value before the model was built",
+        "cuda_allocated_bytes": "highest memory held by tensors (`torch.cuda.max_memory_allocated`)",
+        "cuda_reserved_bytes": "tensors and the allocator's cache (`torch.cuda.max_memory_reserved`)",
+        "nvml_process_bytes": "what the driver counts for the process at the end, CUDA context included",
+    }
+    meaning = {
+        "Rank": "1 + the number of architectures whose test accuracy is significantly better (two-sided paired "
+        "t test over the seeds in common, Holm-corrected over all pairs, 5 % level; a spread below one test image "
+        "counts as one image). `=`: shared. Architectures of unequal rank need not be distinguishable.",
+        "Runs": "finished runs, one a seed; n of every mean in the row.",
+        "Test accuracy": "mean over seeds [95 % Student interval over seeds, cut to 0–100 %]; the test images are read "
+        "once, after training. Validation and training accuracy likewise: after the last step, without augmentation.",
+        "Loss variance": "of the training loss about its least-squares line over the last half of the steps "
+        "(two degrees of freedom for the line), mean over runs [95 % interval].",
+        "Parameters": "all of them" + (", and those trained." if "Trainable" in shown else "; all are trained."),
+        **{_memory_header(field): f"{text}; the largest of the runs." for field, text in memory.items()},
+        "Step (ms)": f"median of forward, backward and optimizer over the steps of all runs, the first "
+        f"{conditions.warmup_steps} of each left out; without data wait.",
+        "Images/s": f"batch size ({conditions.recipe.batch_size}) over the median of step time plus data wait.",
+        "Steps": "optimizer steps within the budget, mean over runs.",
+    }
+    lines = [f"- **{header}**: {text}" for header, text in meaning.items() if header in shown]
+    for field, reasons in tables.absent_memory(summary).items():
+        lines.append(f"- No column for {markdown.memory_name(field)}: {markdown.listed(map(escape, reasons))}.")
+    return "\n".join(lines)
+
+
+def _differences(summary: CohortSummary) -> str:
+    """Every pair behind the ranks."""
+    rows = [
+        [
+            f"{escape(row['first'])} − {escape(row['second'])}",
+            _points(row),
+            markdown.p_value(row["p_value"]),
+            markdown.p_value(row["p_holm"]),
+            escape(row["better"]) if row["better"] else "not distinguishable",
+        ]
+        for row in tables.rows(tables.differences(summary))
+    ]
+    headers = ["Pair", "Difference (points)", "p", "p (Holm)", "Better"]
+    title = f"Difference in test accuracy, pair by pair ({markdown.plural(len(rows), 'pair')}, "
+    title += f"{len(summary.cohort.common_seeds)} seeds; intervals are not corrected)"
+    return markdown.details(title, markdown.table(headers, rows))
+
+
+def _shared_facts(summary: CohortSummary) -> str:
+    """Data, conditions and recipe: the same for every run, by construction of the group."""
+    data, conditions = summary.data, summary.cohort.spec.conditions
+    settings = {name: getattr(conditions, name) for name in conditions.__struct_fields__}
+    recipe = msgspec.structs.asdict(settings.pop("recipe"))
+    budget = settings.pop("budget")
+    rows = [
+        ["Data", f"{code(narrative.data_name(data.source))}, digest {code(data.digest)}"],
+        ["Classes", markdown.count(len(data.class_names))],
+        ["Training images", markdown.count(data.num_train)],
+        ["Validation images", markdown.count(data.num_validation)],
+        ["Test images", f"{markdown.count(data.num_test)} ({data.test_origin} split)"],
+        ["Test images also in training or validation", markdown.count(data.num_train_test_duplicates)],
+        ["Unreadable files left out", markdown.count(data.num_unreadable)],
+        ["Budget of each run", markdown.budget(budget)],
+        *_settings("Recipe", recipe),
+        *_settings("Conditions", settings),
+    ]
+    return markdown.table(["Same for every run", ""], rows, left=2)
+
+
+def _settings(title: str, values: Mapping[str, object]) -> list[list[str]]:
+    """Settings as rows of a table, several to a row."""
+    lines = [""]
+    for name, value in values.items():
+        setting = code(f"{name} = {markdown.fact(value)}")
+        if len(lines[-1]) + len(setting) > MAX_ROW:
+            lines.append("")
+        lines[-1] += ("  " if lines[-1] else "") + setting
+    return [["" if number else title, line] for number, line in enumerate(lines)]
+
+
+def _accuracy_against_cost(summary: CohortSummary, figures: FigureNames) -> list[str]:
+    if figures.cost is None:
+        return []
+    untimed = [code(a.name) for a in summary.finished if a.median_step_seconds is None]
+    caption = "Test accuracy against what it costs. Bars: 95 % interval over seeds, where there are several."
+    if untimed:
+        caption += f" No step after warm-up, so no step time: {markdown.listed(untimed)}."
+    return [_image("Test accuracy against step time and memory", figures.cost), caption]
+
+
+def _curves(summary: CohortSummary, name: str) -> list[str]:
+    caption = "Lines: mean over the runs; bands: from the lowest to the highest run. Finished runs only."
+    if smoothing_window(summary) > 1:
+        caption += f" The loss is a moving mean of {smoothing_window(summary)} steps."
+    return [_image("Training loss and validation accuracy", name), caption]
+
+
+def _confusion(architecture: ArchitectureSummary, summary: CohortSummary, figures: FigureNames) -> list[str]:
+    image = _image(f"Confusion matrix of {architecture.name}", figures.confusion[architecture.name])
+    pairs = narrative.confusions(architecture, summary.data.class_names)
+    said = "Most confused: " + "; ".join(pairs) + "." if pairs else "No test image was misclassified."
+    return [f"**{escape(architecture.name)}.** {said}", image]
+
+
+def _image(description: str, name: str) -> str:
+    return f"![{escape(description)}](figures/{name})"
+
+
+def _verdict(row: Row) -> str:
+    if row["mismatch_step"] is not None:
+        return f"**no**, from step {row['mismatch_step']} at the latest"
+    if not row["identical"]:
+        return "**not verified**: no step in common"
+    return "yes" if row["verified_step"] is not None else "nothing to compare"
+
+
+def _memory_header(field: str) -> str:
+    name = markdown.memory_name(field)
+    return f"Peak {name}"
+
+
+def _estimate(row: Row, name: str) -> Estimate | None:
+    """Put an estimate's three columns together again."""
+    if row[name] is None:
+        return None
+    num_runs = next(row[count] for count in ("num_finished", "num_runs", "num_seeds") if count in row)
+    return Estimate(row[name], row[f"{name}_low"], row[f"{name}_high"], num_runs)
+
+
+def _percentages(row: Row, name: str) -> str:
+    return markdown.percent_interval(_estimate(row, name), unit="")
+
+
+def _points(row: Row) -> str:
+    estimate = _estimate(row, "difference")
+    return ABSENT if estimate is None else markdown.points(estimate)

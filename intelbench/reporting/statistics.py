@@ -1,0 +1,187 @@
+"""Statistics of runs: pure functions on arrays.
+
+Shapes: S steps, N images, C classes, A architectures, n seeds. What cannot be computed is `None`, never NaN or 0.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import log_softmax, stdtr, stdtrit
+from statsmodels.stats.multitest import multipletests
+
+CONFIDENCE = 0.95
+SIGNIFICANCE = 0.05
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over `n` runs and its 95 % interval; one run has no interval."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Images of one class that were taken for another."""
+
+    true: int
+    """Index of the class they belong to."""
+    taken_for: int
+    """Index of the class that was predicted."""
+    count: int
+    total: int
+    """Images of the true class."""
+
+    @property
+    def share(self) -> float:
+        """Share of the true class's images."""
+        return self.count / self.total
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """Test accuracy of one architecture minus that of another, paired by seed."""
+
+    first: int
+    second: int
+    difference: Estimate
+    p_value: float | None
+    """Two-sided paired t test; `None` below two seeds."""
+    p_holm: float | None
+    """The same after Holm's correction over all pairs."""
+
+    @property
+    def better(self) -> int | None:
+        """Which of the two is significantly better, if either is."""
+        if self.p_holm is None or self.p_holm > SIGNIFICANCE:
+            return None
+        return self.first if self.difference.mean > 0 else self.second
+
+
+def mean_interval(values: ArrayLike, lower: float = -np.inf, upper: float = np.inf) -> Estimate | None:
+    """Mean of n values and Student's interval mean ± t(0.975, n - 1) s / sqrt(n), cut to [lower, upper].
+
+    The interval presumes roughly normal values, as means over seeds are (Student, 1908); `None` for no values.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if array.size == 0 or not np.isfinite(array).all():
+        return None
+    mean = float(array.mean())
+    if array.size == 1:
+        return Estimate(mean, None, None, 1)
+    half = float(stdtrit(array.size - 1, (1 + CONFIDENCE) / 2) * array.std(ddof=1) / np.sqrt(array.size))
+    return Estimate(mean, max(mean - half, lower), min(mean + half, upper), array.size)
+
+
+def predictions(logits: NDArray[np.generic]) -> NDArray[np.int64]:
+    """Class of the largest logit (N x C -> N); the first one where several are largest."""
+    return np.asarray(np.argmax(logits, axis=1), dtype=np.int64)
+
+
+def accuracy(labels: NDArray[np.generic], predicted: NDArray[np.generic]) -> float | None:
+    """Share of N predictions that are right."""
+    return float(np.mean(labels == predicted)) if len(labels) else None
+
+
+def cross_entropy(labels: NDArray[np.integer], logits: NDArray[np.floating]) -> float | None:
+    """Mean of -log softmax(logits)[label] over N images, in nats."""
+    if len(labels) == 0:
+        return None
+    losses = -log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(labels)), labels]
+    return finite(losses.mean())
+
+
+def confusion_matrix(
+    labels: NDArray[np.integer], predicted: NDArray[np.integer], num_classes: int
+) -> NDArray[np.int64]:
+    """Counts, C x C: a row for each true class, a column for each predicted one."""
+    cells = labels.astype(np.int64) * num_classes + predicted
+    return np.bincount(cells, minlength=num_classes**2).astype(np.int64).reshape(num_classes, num_classes)
+
+
+def recall(confusion: NDArray[np.int64]) -> list[float | None]:
+    """Share of each class's images that were recognised (C values); `None` for a class without images."""
+    totals = confusion.sum(axis=1)
+    return [
+        int(right) / int(total) if total else None for right, total in zip(confusion.diagonal(), totals, strict=True)
+    ]
+
+
+def confused_pairs(confusion: NDArray[np.int64], limit: int) -> list[Confusion]:
+    """The `limit` most frequent confusions, by count, then by share of the true class."""
+    totals = confusion.sum(axis=1)
+    wrong = confusion.copy()
+    np.fill_diagonal(wrong, 0)
+    found = [Confusion(int(t), int(p), int(wrong[t, p]), int(totals[t])) for t, p in np.argwhere(wrong)]
+    return sorted(found, key=lambda pair: (-pair.count, -pair.share, pair.true, pair.taken_for))[:limit]
+
+
+def residual_variance(loss: NDArray[np.floating]) -> float | None:
+    """Variance of the training loss about a straight line, over the last half of the steps.
+
+    The least-squares line takes the progress out, so what is left is instability: sum of squared residuals / (m - 2),
+    m = S - S // 2, two degrees of freedom spent on the line. `None` below three steps in that half.
+    """
+    late = np.asarray(loss, dtype=np.float64)[len(loss) // 2 :]
+    if len(late) < 3:
+        return None
+    step = np.arange(len(late)) - (len(late) - 1) / 2
+    residuals = late - late.mean() - step * (step @ late) / (step @ step)
+    return finite(residuals @ residuals / (len(late) - 2))
+
+
+def quantile(values: NDArray[np.floating], share: float) -> float | None:
+    """The value below which `share` of the values lie; 0.5 is the median."""
+    return finite(np.quantile(values, share)) if len(values) else None
+
+
+def images_per_second(batch_size: int, seconds: NDArray[np.floating]) -> float | None:
+    """`batch_size` over the median of the steps' seconds, data wait included."""
+    median = quantile(seconds, 0.5)
+    return batch_size / median if median else None
+
+
+def paired_differences(accuracies: NDArray[np.float64], resolution: float) -> list[PairedDifference]:
+    """Compare every pair of A architectures on the same n seeds (accuracies: A x n).
+
+    Paired t test on the n differences, two-sided, Holm's step-down correction (1979) over the A (A - 1) / 2 pairs. The
+    differences' standard deviation counts as at least `resolution`, the accuracy of one test image: accuracies are
+    whole numbers of images, and a spread of zero between few seeds is rounding, not certainty.
+    """
+    num_architectures, num_seeds = accuracies.shape
+    pairs = [(a, b) for a in range(num_architectures) for b in range(a + 1, num_architectures)]
+    if not pairs or num_seeds == 0:
+        return []
+    first, second = np.array(pairs).T
+    differences = accuracies[first] - accuracies[second]
+    raw: list[float | None] = [None] * len(pairs)
+    corrected = raw
+    if num_seeds > 1:
+        error = np.maximum(differences.std(axis=1, ddof=1), resolution) / np.sqrt(num_seeds)
+        raw = (2 * stdtr(num_seeds - 1, -np.abs(differences.mean(axis=1)) / error)).tolist()
+        corrected = multipletests(raw, alpha=SIGNIFICANCE, method="holm")[1].tolist()
+    estimates = [mean_interval(row, -1, 1) for row in differences]
+    return [
+        PairedDifference(a, b, estimate, p, holm)
+        for (a, b), estimate, p, holm in zip(pairs, estimates, raw, corrected, strict=True)
+        if estimate is not None
+    ]
+
+
+def ranks(num_architectures: int, differences: Sequence[PairedDifference]) -> list[int]:
+    """1 + the number of architectures significantly better; those that nothing separates share rank 1."""
+    found = [1] * num_architectures
+    for pair in differences:
+        if pair.better is not None:
+            found[pair.second if pair.better == pair.first else pair.first] += 1
+    return found
+
+
+def finite(value: float | np.floating | None) -> float | None:
+    """The value as a float, or `None` where it is not a finite number."""
+    return float(value) if value is not None and np.isfinite(value) else None

@@ -1,0 +1,241 @@
+"""What the report says of runs before it is laid out: arrays reduced to numbers, by run and by architecture."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intelbench.errors import UserError
+from intelbench.records.store import TRACES_FILE, StoredRun
+from intelbench.records.types import DataFacts, Measurements, RunRecord
+from intelbench.reporting import statistics
+from intelbench.reporting.cohorts import Cohort
+from intelbench.reporting.statistics import Estimate, PairedDifference
+
+MEMORY_FIELDS = ("process_bytes", "cuda_allocated_bytes", "cuda_reserved_bytes", "nvml_process_bytes")
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One finished run, its traces reduced to what the report needs."""
+
+    record: RunRecord
+    measurements: Measurements
+    training_accuracy: float | None
+    validation_accuracy: float | None
+    """At the last evaluation point."""
+    test_accuracy: float | None
+    training_cross_entropy: float | None
+    test_cross_entropy: float | None
+    loss_variance: float | None
+    confusion: NDArray[np.int64]
+    """Test images, C x C: true class by predicted class."""
+    step_loss: NDArray[np.float64]
+    elapsed_seconds: NDArray[np.float64]
+    """Training seconds after each step, data wait included."""
+    warm_step_seconds: NDArray[np.float64]
+    """Steps after warm-up."""
+    warm_total_seconds: NDArray[np.float64]
+    """The same steps with their data wait."""
+    evaluation_step: NDArray[np.float64]
+    evaluation_seconds: NDArray[np.float64]
+    evaluation_accuracy: NDArray[np.float64]
+    """On validation, at each evaluation point."""
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return self.record.spec.seed
+
+
+@dataclass(frozen=True)
+class ArchitectureSummary:
+    """All runs of one architecture in a cohort."""
+
+    name: str
+    index: int
+    """Place among the cohort's architectures by name: fixes colour, line and marker."""
+    runs: tuple[RunSummary, ...]
+    """Finished ones, by seed."""
+    failures: tuple[RunRecord, ...]
+    rank: int | None = None
+
+    @cached_property
+    def test_accuracy(self) -> Estimate | None:
+        """Over the finished seeds."""
+        return self.estimate("test_accuracy", upper=1)
+
+    def estimate(self, field: str, upper: float = np.inf) -> Estimate | None:
+        """Mean and interval over the finished seeds of a field of `RunSummary` that is never negative."""
+        values = [value for run in self.runs if (value := getattr(run, field)) is not None]
+        return statistics.mean_interval(values, lower=0, upper=upper)
+
+    def measured(self, field: str) -> int | float | None:
+        """A field of `Measurements` that does not vary between seeds."""
+        return getattr(self.runs[0].measurements, field) if self.runs else None
+
+    def peak_bytes(self, field: str) -> int | None:
+        """The largest of the runs' peaks of one kind of memory."""
+        peaks = [getattr(run.measurements.peak_memory, field) for run in self.runs]
+        return max((peak for peak in peaks if peak is not None), default=None)
+
+    @cached_property
+    def step_seconds(self) -> NDArray[np.float64]:
+        """Steps after warm-up, all runs together."""
+        return np.concatenate([run.warm_step_seconds for run in self.runs]) if self.runs else np.empty(0)
+
+    @cached_property
+    def total_seconds(self) -> NDArray[np.float64]:
+        """The same steps with their data wait."""
+        return np.concatenate([run.warm_total_seconds for run in self.runs]) if self.runs else np.empty(0)
+
+    @cached_property
+    def median_step_seconds(self) -> float | None:
+        """After warm-up, over all runs."""
+        return statistics.quantile(self.step_seconds, 0.5)
+
+    @cached_property
+    def confusion(self) -> NDArray[np.int64] | None:
+        """Test images summed over the runs, C x C."""
+        return np.sum([run.confusion for run in self.runs], axis=0) if self.runs else None
+
+
+@dataclass(frozen=True)
+class CohortSummary:
+    """A cohort with its statistics."""
+
+    cohort: Cohort
+    architectures: tuple[ArchitectureSummary, ...]
+    """By rank, then name; those without a finished run last."""
+    differences: tuple[PairedDifference, ...]
+    """Between the architectures at those places of `architectures`; empty where nothing may be ranked."""
+
+    @property
+    def data(self) -> DataFacts:
+        """The images of every run."""
+        return self.cohort.spec.data
+
+    @property
+    def finished(self) -> tuple[ArchitectureSummary, ...]:
+        """Architectures with a finished run."""
+        return tuple(architecture for architecture in self.architectures if architecture.runs)
+
+    @property
+    def ranked(self) -> bool:
+        """Whether ranks were given."""
+        return any(architecture.rank is not None for architecture in self.architectures)
+
+    @property
+    def memory_field(self) -> str | None:
+        """The kind of memory that stands for the cohort's device: the process on a CPU, allocated tensors on a GPU."""
+        field = "process_bytes" if self.cohort.spec.execution.device == "cpu" else "cuda_allocated_bytes"
+        return field if any(a.peak_bytes(field) is not None for a in self.finished) else None
+
+    def better_than(self, index: int) -> list[str]:
+        """Names of the architectures that the one at that place is significantly better than."""
+        worse = [
+            pair.second if pair.first == index else pair.first for pair in self.differences if pair.better == index
+        ]
+        return [self.finished[place].name for place in worse]
+
+
+def observe(run: StoredRun) -> RunSummary:
+    """Read a finished run's traces and reduce them.
+
+    Raises:
+        UserError: the traces are damaged, or do not hold what docs/RECORDS.md promises.
+    """
+    traces = run.traces()
+    try:
+        return _reduce(run.record, traces)
+    except (KeyError, ValueError, IndexError, TypeError) as error:
+        file = run.path / TRACES_FILE
+        raise UserError(f"{file}: not the arrays of a finished run ({error}); run it again") from error
+
+
+def summarize(cohort: Cohort, observations: Mapping[str, RunSummary]) -> CohortSummary:
+    """Put a cohort's runs together by architecture, and rank what may be ranked."""
+    summaries = [
+        ArchitectureSummary(
+            name=name,
+            index=index,
+            runs=tuple(observations[record.run_id] for record in records if record.measurements is not None),
+            failures=tuple(record for record in records if record.failure is not None),
+        )
+        for index, (name, records) in enumerate(cohort.by_architecture.items())
+    ]
+    finished = [summary for summary in summaries if summary.runs]
+    differences = _differences(cohort, finished)
+    if differences:
+        ranks = statistics.ranks(len(finished), differences)
+        finished = [replace(summary, rank=rank) for summary, rank in zip(finished, ranks, strict=True)]
+    order = sorted(range(len(finished)), key=lambda place: (finished[place].rank or 0, finished[place].index))
+    place = {old: new for new, old in enumerate(order)}
+    return CohortSummary(
+        cohort,
+        (*(finished[old] for old in order), *(summary for summary in summaries if not summary.runs)),
+        tuple(replace(pair, first=place[pair.first], second=place[pair.second]) for pair in differences),
+    )
+
+
+def _differences(cohort: Cohort, finished: Sequence[ArchitectureSummary]) -> list[PairedDifference]:
+    """Paired by the seeds that all have finished; nothing where the batches differed or no test image was read."""
+    seeds = set(cohort.common_seeds)
+    accuracies = [[run.test_accuracy for run in summary.runs if run.seed in seeds] for summary in finished]
+    if not cohort.fairness.identical or not seeds or any(None in row for row in accuracies):
+        return []
+    return statistics.paired_differences(
+        np.array(accuracies, dtype=np.float64), resolution=1 / max(1, cohort.spec.data.num_test)
+    )
+
+
+def _reduce(record: RunRecord, traces: Mapping[str, NDArray[np.generic]]) -> RunSummary:
+    measurements = record.measurements
+    assert measurements is not None
+    num_classes = len(record.spec.data.class_names)
+    warmup = measurements.num_warmup_steps
+    step_seconds = _numbers(traces, "step_seconds")
+    total_seconds = step_seconds + _numbers(traces, "data_wait_seconds")
+    step_loss = _numbers(traces, "step_loss")
+    train_labels, train_logits = _classified(traces, "train", num_classes)
+    test_labels, test_logits = _classified(traces, "test", num_classes)
+    test_predictions = statistics.predictions(test_logits)
+    evaluated = np.atleast_2d(traces["validation_predictions"]) == traces["validation_labels"]
+    evaluation_accuracy = evaluated.mean(axis=1) if evaluated.size else np.empty(0)
+    return RunSummary(
+        record=record,
+        measurements=measurements,
+        training_accuracy=statistics.accuracy(train_labels, statistics.predictions(train_logits)),
+        validation_accuracy=float(evaluation_accuracy[-1]) if len(evaluation_accuracy) else None,
+        test_accuracy=statistics.accuracy(test_labels, test_predictions),
+        training_cross_entropy=statistics.cross_entropy(train_labels, train_logits),
+        test_cross_entropy=statistics.cross_entropy(test_labels, test_logits),
+        loss_variance=statistics.residual_variance(step_loss),
+        confusion=statistics.confusion_matrix(test_labels, test_predictions, num_classes),
+        step_loss=step_loss,
+        elapsed_seconds=np.cumsum(total_seconds),
+        warm_step_seconds=step_seconds[warmup:],
+        warm_total_seconds=total_seconds[warmup:],
+        evaluation_step=_numbers(traces, "evaluation_step")[: len(evaluation_accuracy)],
+        evaluation_seconds=_numbers(traces, "evaluation_seconds")[: len(evaluation_accuracy)],
+        evaluation_accuracy=evaluation_accuracy,
+    )
+
+
+def _numbers(traces: Mapping[str, NDArray[np.generic]], name: str) -> NDArray[np.float64]:
+    return traces[name].astype(np.float64)
+
+
+def _classified(
+    traces: Mapping[str, NDArray[np.generic]], split: str, num_classes: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Labels (N) and logits (N x C) of a split, checked against each other."""
+    labels = traces[f"{split}_labels"].astype(np.int64)
+    logits = _numbers(traces, f"{split}_logits")
+    if logits.shape != (len(labels), num_classes):
+        raise ValueError(f"{split}_logits has shape {logits.shape} for {len(labels)} labels of {num_classes} classes")
+    if len(labels) and not 0 <= labels.min() <= labels.max() < num_classes:
+        raise ValueError(f"{split}_labels holds a class outside 0 to {num_classes - 1}")
+    return labels, logits

@@ -1,0 +1,192 @@
+"""Cohorts as data frames of raw numbers: base units, in the names of the columns; what is absent is `None`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import pandas as pd
+
+from intelbench.reporting import statistics
+from intelbench.reporting.statistics import Estimate
+from intelbench.reporting.summaries import MEMORY_FIELDS, ArchitectureSummary, CohortSummary
+
+Row = dict[str, object]
+
+
+def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a frame as plain values."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def main(summary: CohortSummary) -> pd.DataFrame:
+    """One row for each architecture, failed ones included."""
+    return _frame([_main_row(architecture, summary) for architecture in summary.architectures])
+
+
+def differences(summary: CohortSummary) -> pd.DataFrame:
+    """One row for each pair of ranked architectures: difference of test accuracy, paired by seed."""
+    names = [architecture.name for architecture in summary.finished]
+    return _frame(
+        [
+            {
+                "first": names[pair.first],
+                "second": names[pair.second],
+                **_estimate("difference", pair.difference),
+                "num_seeds": pair.difference.n,
+                "p_value": pair.p_value,
+                "p_holm": pair.p_holm,
+                "better": None if pair.better is None else names[pair.better],
+            }
+            for pair in summary.differences
+        ]
+    )
+
+
+def fairness(summary: CohortSummary) -> pd.DataFrame:
+    """One row for each seed: how far its runs were verified to have seen the same batches."""
+    return _frame(
+        [
+            {
+                "seed": seed.seed,
+                "num_runs": seed.num_runs,
+                "num_finished": seed.num_finished,
+                "identical": seed.identical,
+                "verified_step": seed.verified_step,
+                "mismatch_step": seed.mismatch_step,
+                "digest": seed.digest,
+            }
+            for seed in summary.cohort.fairness.seeds
+        ]
+    )
+
+
+def recall(summary: CohortSummary) -> pd.DataFrame:
+    """One row for each architecture and class: mean over seeds of the share of its test images recognised."""
+    found: list[Row] = []
+    for architecture in summary.finished:
+        by_run = [statistics.recall(run.confusion) for run in architecture.runs]
+        images = architecture.runs[0].confusion.sum(axis=1).tolist()
+        for index, name in enumerate(summary.data.class_names):
+            values = [recalls[index] for recalls in by_run]
+            known = [value for value in values if value is not None]
+            found.append(
+                {
+                    "architecture": architecture.name,
+                    "class": name,
+                    "num_test": images[index],
+                    "num_runs": len(known),
+                    **_estimate("recall", statistics.mean_interval(known, 0, 1)),
+                }
+            )
+    return _frame(found)
+
+
+def failures(summary: CohortSummary) -> pd.DataFrame:
+    """One row for each failed run."""
+    return _frame(
+        [
+            {
+                "architecture": architecture.name,
+                "seed": record.spec.seed,
+                "cause": record.failure.cause,
+                "step": record.failure.step,
+                "message": record.failure.message,
+                "run_id": record.run_id,
+            }
+            for architecture in summary.architectures
+            for record in architecture.failures
+            if record.failure is not None
+        ]
+    )
+
+
+def environment(summary: CohortSummary) -> pd.DataFrame:
+    """One row for each fact of machine, libraries and way of executing, with every value that the runs had."""
+    values: dict[str, list[object]] = {}
+    for record in summary.cohort.records:
+        facts = msgspec.to_builtins(record.environment) | msgspec.to_builtins(record.spec.execution)
+        for name, value in facts.items():
+            known = values.setdefault(name, [])
+            if value not in known:
+                known.append(value)
+    return _frame([{"fact": name, "values": sorted(known, key=str)} for name, known in values.items()])
+
+
+def runs(summary: CohortSummary) -> pd.DataFrame:
+    """One row for each finished run."""
+    return _frame(
+        [
+            {
+                "architecture": architecture.name,
+                "seed": run.seed,
+                "run_id": run.record.run_id,
+                "started_at": run.record.started_at,
+                "training_accuracy": run.training_accuracy,
+                "validation_accuracy": run.validation_accuracy,
+                "test_accuracy": run.test_accuracy,
+                "training_cross_entropy": run.training_cross_entropy,
+                "test_cross_entropy": run.test_cross_entropy,
+                "loss_variance": run.loss_variance,
+                "median_step_seconds": statistics.quantile(run.warm_step_seconds, 0.5),
+                "num_steps": run.measurements.num_steps,
+                "training_seconds": run.measurements.training_seconds,
+                "total_seconds": run.measurements.total_seconds,
+                **{name: getattr(run.measurements.peak_memory, name) for name in MEMORY_FIELDS},
+            }
+            for architecture in summary.architectures
+            for run in architecture.runs
+        ]
+    )
+
+
+def absent_memory(summary: CohortSummary) -> Mapping[str, list[str]]:
+    """Kinds of memory that no run of the cohort has, each with the reasons the runs gave."""
+    peaks = [run.measurements.peak_memory for architecture in summary.finished for run in architecture.runs]
+    return {
+        name: sorted({peak.absent.get(name, "no reason was recorded") for peak in peaks})
+        for name in MEMORY_FIELDS
+        if peaks and all(getattr(peak, name) is None for peak in peaks)
+    }
+
+
+def _main_row(architecture: ArchitectureSummary, summary: CohortSummary) -> Row:
+    records = [*(run.record for run in architecture.runs), *architecture.failures]
+    num_steps = statistics.mean_interval([run.measurements.num_steps for run in architecture.runs], lower=0)
+    causes = sorted({record.failure.cause for record in architecture.failures if record.failure is not None})
+    row: Row = {
+        "architecture": architecture.name,
+        "provider": records[0].spec.provider,
+        "rank": architecture.rank,
+        "num_finished": len(architecture.runs),
+        "num_failed": len(architecture.failures),
+        "failure_causes": " ".join(causes) or None,
+    }
+    for field in ("test_accuracy", "validation_accuracy", "training_accuracy"):
+        row |= _estimate(field, architecture.estimate(field, upper=1))
+    for field in ("test_cross_entropy", "training_cross_entropy", "loss_variance"):
+        row |= _estimate(field, architecture.estimate(field))
+    for field in ("num_parameters", "num_trainable_parameters", "training_flops_per_image"):
+        row[field] = architecture.measured(field)
+    for field in MEMORY_FIELDS:
+        row[f"peak_{field}"] = architecture.peak_bytes(field)
+    batch_size = summary.cohort.spec.conditions.recipe.batch_size
+    return row | {
+        "median_step_seconds": architecture.median_step_seconds,
+        "step_seconds_quartile_1": statistics.quantile(architecture.step_seconds, 0.25),
+        "step_seconds_quartile_3": statistics.quantile(architecture.step_seconds, 0.75),
+        "num_timed_steps": len(architecture.step_seconds),
+        "images_per_second": statistics.images_per_second(batch_size, architecture.total_seconds),
+        "mean_steps": num_steps.mean if num_steps else None,
+    }
+
+
+def _estimate(name: str, estimate: Estimate | None) -> Row:
+    """An estimate as three columns."""
+    if estimate is None:
+        return {name: None, f"{name}_low": None, f"{name}_high": None}
+    return {name: estimate.mean, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+
+
+def _frame(rows: list[Row]) -> pd.DataFrame:
+    """Keep `None` as it is: pandas would turn it into NaN, and whole numbers beside it into fractions."""
+    return pd.DataFrame(rows, dtype=object)

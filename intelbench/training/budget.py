@@ -1,0 +1,61 @@
+"""How far a run is through its budget, as one number from 0 to 1, and what follows from it."""
+
+import math
+from dataclasses import dataclass
+
+from intelbench.errors import UserError
+from intelbench.records.types import Budget, Recipe
+
+_WARMUP_START = 1 / 25
+"""Share of the peak learning rate at which a warm-up begins, as in Smith and Topin (2018)."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The budget of one run in terms of that run."""
+
+    total_steps: int | None
+    """`None` for a budget of seconds."""
+    total_seconds: float | None
+
+    @classmethod
+    def of(cls, budget: Budget, *, batch_size: int, steps_per_epoch: int, flops_per_image: float | None) -> "Progress":
+        """Translate a budget into steps, or keep it in seconds.
+
+        Raises:
+            UserError: a budget in FLOPs buys no single step, or the network's FLOPs cannot be counted.
+        """
+        if budget.unit == "seconds":
+            return cls(None, budget.amount)
+        if budget.unit == "flops" and flops_per_image is None:
+            raise UserError(
+                "a budget in FLOPs needs a network whose FLOPs can be counted on the meta device; use another unit"
+            )
+        steps = {
+            "steps": lambda: int(budget.amount),
+            "epochs": lambda: max(1, round(budget.amount * steps_per_epoch)),
+            "images": lambda: math.ceil(budget.amount / batch_size),
+            "flops": lambda: int(budget.amount / (batch_size * (flops_per_image or math.inf))),
+        }[budget.unit]()
+        if steps == 0:
+            raise UserError(
+                f"the budget of {budget} buys no step of {batch_size} images at {flops_per_image:g} FLOPs an image"
+            )
+        return cls(steps, None)
+
+    def done(self, steps: int, seconds: float) -> float:
+        """Share of the budget spent after so many steps and seconds; 1 ends the run."""
+        if self.total_steps is not None:
+            return min(1.0, steps / self.total_steps)
+        assert self.total_seconds is not None
+        return min(1.0, seconds / self.total_seconds)
+
+
+def learning_rate(recipe: Recipe, done: float) -> float:
+    """Learning rate of a step that begins at this share of the budget."""
+    if done < recipe.warmup_fraction:
+        return recipe.learning_rate * (_WARMUP_START + (1 - _WARMUP_START) * done / recipe.warmup_fraction)
+    if recipe.schedule == "constant":
+        return recipe.learning_rate
+    falling = (done - recipe.warmup_fraction) / (1 - recipe.warmup_fraction)
+    return recipe.learning_rate * (1 + math.cos(math.pi * falling)) / 2

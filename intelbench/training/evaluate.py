@@ -1,0 +1,47 @@
+"""Evaluation: every image once, in evaluation mode, without augmentation, outside the clock."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from intelbench.data.dataset import Split
+from intelbench.data.pixels import PixelSource
+from intelbench.data.stream import evaluation_batches
+from intelbench.data.transforms import normalize
+from intelbench.records.types import Conditions
+from intelbench.training.precision import autocast
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """Evaluates one network under the conditions of its run."""
+
+    model: nn.Module
+    pixels: PixelSource
+    conditions: Conditions
+    device: torch.device
+
+    @torch.no_grad()
+    def logits(self, split: Split) -> NDArray[np.float32]:
+        """Logits of every image of the split, in its order: images x classes. Leaves the network in training mode."""
+        self.model.eval()
+        cast = autocast(self.conditions, self.device)
+        found = []
+        for images, _ in evaluation_batches(
+            split, self.pixels, self.conditions.image_size, self.conditions.recipe.batch_size
+        ):
+            inputs = normalize(images.to(self.device), self.conditions.memory_format)
+            with cast():
+                found.append(self.model(inputs).float().cpu())
+        self.model.train()
+        return torch.cat(found).numpy()
+
+
+def mean_cross_entropy(logits: NDArray[np.float32], labels: NDArray[np.integer]) -> float:
+    """Mean negative log-likelihood of the labels (natural logarithm), without label smoothing."""
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    log_likelihood = shifted[np.arange(len(labels)), labels] - np.log(np.exp(shifted).sum(axis=1))
+    return float(-log_likelihood.mean())

@@ -1,0 +1,105 @@
+"""What a run observes step by step, brought from the device without making it wait."""
+
+import math
+from collections import deque
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from intelbench.data.dataset import Split
+from intelbench.profiling.steps import LapClock
+from intelbench.records.store import Traces
+from intelbench.training.evaluate import mean_cross_entropy
+
+
+class Journal:
+    """Losses, gradient norms and learning rates of every step; predictions of every evaluation point.
+
+    Ends with the last finite loss: once a loss is not finite, `diverged` is true and nothing more is taken in.
+    """
+
+    def __init__(self, device: torch.device, validation: Split) -> None:
+        self._cuda = device.type == "cuda"
+        self._validation = validation
+        self._labels = np.array(validation.labels, dtype=np.int16)
+        self._underway: deque[tuple[Tensor, torch.cuda.Event]] = deque()
+        self._loss: list[float] = []
+        self._norm: list[float] = []
+        self._rate: list[float] = []
+        self._points: list[tuple[int, float, float]] = []
+        self._predictions: list[NDArray[np.int16]] = []
+        self.diverged = False
+
+    def write(self, loss: Tensor, norm: Tensor, rate: float) -> None:
+        """Take in a step. From a GPU the numbers travel in the background and are booked when they have arrived."""
+        self._rate.append(rate)
+        pair = torch.stack((loss.detach().float(), norm.detach().float()))
+        if not self._cuda:
+            self._book(pair)
+            return
+        arrived = torch.empty(2, pin_memory=True)
+        arrived.copy_(pair, non_blocking=True)
+        event = torch.cuda.Event()
+        event.record()
+        self._underway.append((arrived, event))
+        while self._underway and self._underway[0][1].query():
+            self._book(self._underway.popleft()[0])
+
+    def settle(self) -> None:
+        """Book everything that is still underway."""
+        while self._underway:
+            arrived, event = self._underway.popleft()
+            event.synchronize()
+            self._book(arrived)
+
+    def evaluated(self, step: int, seconds: float, logits: NDArray[np.float32]) -> None:
+        """Take in the validation logits of an evaluation point."""
+        self._points.append((step, seconds, mean_cross_entropy(logits, self._labels)))
+        self._predictions.append(logits.argmax(axis=1).astype(np.int16))
+
+    @property
+    def num_steps(self) -> int:
+        """Steps with a finite loss."""
+        return len(self._loss)
+
+    @property
+    def num_evaluations(self) -> int:
+        """Evaluation points so far."""
+        return len(self._points)
+
+    @property
+    def latest_loss(self) -> float | None:
+        """Last training loss that is known."""
+        return self._loss[-1] if self._loss else None
+
+    @property
+    def latest_accuracy(self) -> float | None:
+        """Validation accuracy at the last evaluation point."""
+        return float((self._predictions[-1] == self._labels).mean()) if self._predictions else None
+
+    def traces(self, clock: LapClock) -> Traces:
+        """The arrays of `traces.npz` that training yields; `clock` must be settled."""
+        num = self.num_steps
+        steps, seconds, losses = zip(*self._points, strict=True) if self._points else ((), (), ())
+        return {
+            "step_loss": np.array(self._loss),
+            "step_seconds": clock.step_seconds()[:num],
+            "data_wait_seconds": clock.data_wait_seconds()[:num],
+            "gradient_norm": np.array(self._norm),
+            "learning_rate": np.array(self._rate[:num]),
+            "evaluation_step": np.array(steps, dtype=np.int64),
+            "evaluation_seconds": np.array(seconds, dtype=np.float64),
+            "validation_loss": np.array(losses, dtype=np.float64),
+            "validation_ids": np.array(self._validation.ids),
+            "validation_labels": self._labels,
+            "validation_predictions": np.array(self._predictions, dtype=np.int16).reshape(-1, len(self._labels)),
+        }
+
+    def _book(self, pair: Tensor) -> None:
+        loss, norm = pair.tolist()
+        self.diverged = self.diverged or not math.isfinite(loss)
+        if not self.diverged:
+            self._loss.append(loss)
+            self._norm.append(norm)

@@ -1,0 +1,112 @@
+"""The training loop, on one screen."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from intelbench.architectures.registry import Architecture
+from intelbench.data.dataset import Split
+from intelbench.data.stream import StreamDigest, TrainingStream
+from intelbench.data.transforms import normalize
+from intelbench.profiling.steps import LapClock
+from intelbench.records.store import Traces
+from intelbench.training.budget import Progress, learning_rate
+from intelbench.training.evaluate import Evaluator
+from intelbench.training.journal import Journal
+from intelbench.training.optimizer import gradient_norm, make_optimizer, set_learning_rate
+from intelbench.training.precision import autocast
+
+_ROUNDING = 1e-9
+"""29 / 100 x 100 is less than 29."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a finished step tells whoever watches."""
+
+    number: int
+    """Counted from 1."""
+    done: float
+    """Share of the budget spent."""
+    seconds: float
+    """The budget's clock."""
+    loss: float | None
+    """Latest training loss that is known; a GPU's arrives a step or so late."""
+    validation_accuracy: float | None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training leaves, beside the network itself."""
+
+    traces: Traces
+    stream_digests: dict[int, str]
+    num_steps: int
+    seconds: float
+    diverged: bool
+
+
+def train(
+    model: nn.Module,
+    architecture: Architecture,
+    stream: TrainingStream,
+    validation: Split,
+    evaluator: Evaluator,
+    progress: Progress,
+    *,
+    workers: int,
+    watch: Callable[[Step], None],
+) -> Trained:
+    """Train until the budget is spent or the loss is no longer finite."""
+    conditions, device = evaluator.conditions, evaluator.device
+    criterion = nn.CrossEntropyLoss(label_smoothing=conditions.recipe.label_smoothing)
+    optimizer = make_optimizer(model, conditions)
+    scaler = torch.amp.GradScaler(device.type, enabled=conditions.precision == "fp16")
+    cast = autocast(conditions, device)
+    clock, digest, journal = LapClock(device), StreamDigest(), Journal(device, validation)
+    digests: dict[int, str] = {}
+    done = 0.0
+    batches = stream.batches(workers)
+    model.train()
+    clock.start()
+    for step, batch in enumerate(batches, start=1):
+        images = normalize(batch.images.to(device, non_blocking=True), conditions.memory_format)
+        labels = batch.labels.to(device, non_blocking=True)
+        clock.lap("data_wait")
+
+        rate = learning_rate(conditions.recipe, done)
+        set_learning_rate(optimizer, rate)
+        with cast():
+            loss = architecture.loss(model(images), labels, criterion)
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)
+        clock.lap("step")
+        norm = gradient_norm(model)
+        clock.lap("outside")
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad()
+        clock.lap("step")
+
+        digest.update(batch)
+        journal.write(loss, norm, rate)
+        done = progress.done(step, clock.budget_seconds)
+        due = done * conditions.evaluation_points >= journal.num_evaluations + 1 - _ROUNDING
+        if due:
+            seconds = clock.settle()
+            journal.settle()
+            if not journal.diverged:
+                journal.evaluated(step, seconds, evaluator.logits(validation))
+        if due or step & (step - 1) == 0:
+            digests[step] = digest.hexdigest()
+        watch(Step(step, done, clock.budget_seconds, journal.latest_loss, journal.latest_accuracy))
+        if done >= 1 or journal.diverged:
+            break
+        clock.lap("outside")
+    batches.close()
+    seconds = clock.settle()
+    journal.settle()
+    digests[step] = digest.hexdigest()
+    return Trained(journal.traces(clock), digests, journal.num_steps, seconds, journal.diverged)

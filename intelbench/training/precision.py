@@ -1,0 +1,40 @@
+"""What decides the bits and the speed of arithmetic, set once at the start of a run's process."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import torch
+
+from intelbench.errors import UserError
+from intelbench.records.types import Conditions, Execution
+
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+Autocast = Callable[[], AbstractContextManager[None]]
+
+
+def configure(conditions: Conditions, execution: Execution) -> torch.device:
+    """Apply threads, determinism and float32 arithmetic to this process, and return the device.
+
+    Raises:
+        UserError: fp16 on a processor.
+    """
+    if conditions.precision == "fp16" and execution.device == "cpu":
+        raise UserError("`precision` is fp16, which needs a CUDA device; accepted on a processor: fp32, bf16")
+    torch.set_num_threads(execution.threads)
+    # fp32 means float32: no TF32 behind its name.
+    torch.backends.fp32_precision = "ieee"  # type: ignore[attr-defined] # an attribute of the module's class
+    torch.backends.cudnn.benchmark = False
+    # warn_only, because an architecture without a deterministic kernel is still to be compared.
+    torch.use_deterministic_algorithms(conditions.deterministic, warn_only=True)
+    return torch.device(execution.device)
+
+
+def autocast(conditions: Conditions, device: torch.device) -> Autocast:
+    """A context that runs matrix products and convolutions in the suite's precision."""
+    dtype = _AUTOCAST.get(conditions.precision)
+
+    def context() -> AbstractContextManager[None]:
+        return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+
+    return context

@@ -1,0 +1,252 @@
+"""Made-up records for tests and benchmarks: real structs and files, numbers that are the same on every platform."""
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from intelbench.records.identity import digest, run_id
+from intelbench.records.store import Traces, write_run
+from intelbench.records.types import (
+    SCHEMA_VERSION,
+    Budget,
+    Conditions,
+    DataFacts,
+    Environment,
+    Execution,
+    Failure,
+    Measurements,
+    PeakMemory,
+    Recipe,
+    RunRecord,
+    RunSpec,
+)
+
+CLASSES = ("buildings", "forest", "glacier", "mountain", "sea", "street")
+ARCHITECTURES = ("inception_v3", "resnet101", "resnet101-leaky", "resnet152", "wide_resnet101_2")
+CONDITIONS = Conditions(budget=Budget(steps=60), recipe=Recipe(), image_size=64)
+EXECUTION = Execution(device="cpu", threads=2, workers=1)
+CONFUSED = 0.4
+"""Share of the errors that fall on the class before or after the true one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What the made-up runs have in common; every field can be replaced."""
+
+    class_names: tuple[str, ...] = CLASSES
+    num_train: int = 120
+    num_validation: int = 60
+    num_test: int = 300
+    num_steps: int = 60
+    conditions: Conditions = CONDITIONS
+    execution: Execution = EXECUTION
+    suite: str = "quick"
+    source: str = "scenes"
+    data_digest: str = "5ce7e5" * 5 + "00"
+    torch: str = "2.11.0"
+    providers: Mapping[str, str] = field(default_factory=dict)
+    """Other than `torchvision`, by architecture."""
+    accuracies: Mapping[str, float] = field(default_factory=dict)
+    """Expected test accuracy, by architecture; else spread between 0.5 and 0.8."""
+    failures: Mapping[tuple[str, int], Failure] = field(default_factory=dict)
+    """By architecture and seed."""
+    missing: Collection[tuple[str, int]] = ()
+    """Architecture and seed of runs that were never made."""
+    other_batches: Collection[tuple[str, int]] = ()
+    """Architecture and seed of runs whose stream differs from step 4 on."""
+
+    @property
+    def data(self) -> DataFacts:
+        """The facts that each run records."""
+        return DataFacts(
+            source=self.source,
+            digest=self.data_digest,
+            class_names=self.class_names,
+            num_train=self.num_train,
+            num_validation=self.num_validation,
+            num_test=self.num_test,
+            test_origin="given",
+        )
+
+
+def synthetic_runs(
+    folder: Path,
+    architectures: Sequence[str] = ARCHITECTURES,
+    seeds: Sequence[int] = (0, 1, 2),
+    study: Study = Study(),
+    order: Callable[[list[tuple[str, int]]], list[tuple[str, int]]] = list,
+) -> list[Path]:
+    """Write a record for each architecture and seed below `folder`, in the given order; return where they lie."""
+    pairs = [(name, seed) for name in architectures for seed in seeds if (name, seed) not in study.missing]
+    return [write_run(folder, *synthetic_run(name, seed, study, architectures)) for name, seed in order(pairs)]
+
+
+def synthetic_run(
+    architecture: str, seed: int, study: Study, architectures: Sequence[str] = ARCHITECTURES
+) -> tuple[RunRecord, Traces]:
+    """One record with its arrays; the same arguments give the same numbers."""
+    spec = RunSpec(
+        architecture=architecture,
+        provider=study.providers.get(architecture, "torchvision"),
+        seed=seed,
+        suite=study.suite,
+        data=study.data,
+        conditions=study.conditions,
+        execution=study.execution,
+    )
+    place = architectures.index(architecture) if architecture in architectures else 0
+    num_steps = _num_steps(study, place)
+    failure = study.failures.get((architecture, seed))
+    environment = _environment(study)
+    record = RunRecord(
+        schema_version=SCHEMA_VERSION,
+        run_id=run_id(spec, environment),
+        started_at=f"2026-01-{1 + place % 28:02d}T{seed % 24:02d}:00:00+00:00",
+        spec=spec,
+        environment=environment,
+        stream_digests=_stream_digests(num_steps if failure is None else (failure.step or 0), spec, study),
+        measurements=_measurements(num_steps, place, study) if failure is None else None,
+        failure=failure,
+    )
+    return record, _traces(num_steps, spec, place, study) if failure is None else {}
+
+
+def _environment(study: Study) -> Environment:
+    on_gpu = study.execution.device == "cuda"
+    return Environment(
+        intelbench="0.1.0",
+        python="3.12.1",
+        torch=study.torch,
+        torchvision="0.26.0",
+        numpy="2.4.0",
+        platform="Linux-6.1-x86_64",
+        cpu="Example CPU @ 2.0 GHz",
+        cpu_capability="AVX2",
+        num_cpus=2,
+        memory_bytes=8 * 2**30,
+        device_name="Example GPU 80GB" if on_gpu else "Example CPU @ 2.0 GHz",
+        cuda="12.8" if on_gpu else None,
+        cudnn="9.7" if on_gpu else None,
+        driver="570.1" if on_gpu else None,
+    )
+
+
+def _num_steps(study: Study, place: int) -> int:
+    """Under a time budget a costlier architecture gets fewer steps."""
+    return max(1, study.num_steps - 7 * (place % 6)) if study.conditions.budget.unit == "seconds" else study.num_steps
+
+
+def _stream_digests(num_steps: int, spec: RunSpec, study: Study) -> dict[int, str]:
+    steps = {2**power for power in range(20) if 2**power <= num_steps} | set(_evaluation_steps(num_steps, study))
+    other = (spec.architecture, spec.seed) in study.other_batches
+    return {step: digest(("stream", spec.seed, step, other and step >= 4)) for step in sorted(steps)}
+
+
+def _evaluation_steps(num_steps: int, study: Study) -> list[int]:
+    points = study.conditions.evaluation_points
+    return sorted({num_steps * point // points for point in range(1, points + 1)} - {0})
+
+
+def _measurements(num_steps: int, place: int, study: Study) -> Measurements:
+    on_gpu = study.execution.device == "cuda"
+    process = None if on_gpu else (700 + 180 * place) * 2**20
+    allocated = (900 + 310 * place) * 2**20 if on_gpu else None
+    absent = {"process_bytes": "the run was on a GPU"} if on_gpu else {}
+    absent |= {} if on_gpu else dict.fromkeys(("cuda_allocated_bytes", "cuda_reserved_bytes"), "no GPU in this run")
+    absent |= {"nvml_process_bytes": "the driver does not tell" if on_gpu else "no GPU in this run"}
+    return Measurements(
+        num_parameters=21_797_862 + 9_500_000 * place,
+        num_trainable_parameters=21_797_862 + 9_500_000 * place,
+        training_flops_per_image=2.0e9 + 3.1e9 * place,
+        num_steps=num_steps,
+        num_warmup_steps=min(study.conditions.warmup_steps, num_steps),
+        training_seconds=num_steps * (0.2 + 0.06 * place),
+        total_seconds=num_steps * (0.2 + 0.06 * place) + 12,
+        peak_memory=PeakMemory(
+            process_bytes=process,
+            cuda_allocated_bytes=allocated,
+            cuda_reserved_bytes=None if allocated is None else allocated + 200 * 2**20,
+            nvml_process_bytes=None,
+            absent=absent,
+        ),
+    )
+
+
+def _traces(num_steps: int, spec: RunSpec, place: int, study: Study) -> Traces:
+    noise = _Noise(f"{spec.architecture} {spec.seed}")
+    expected = study.accuracies.get(spec.architecture, 0.5 + 0.3 * ((place * 2) % 5) / 4)
+    step = np.arange(num_steps)
+    step_seconds = 0.2 + 0.06 * place + 0.02 * noise(num_steps)
+    waits = 0.002 + 0.002 * noise(num_steps)
+    evaluation_step = np.array(_evaluation_steps(num_steps, study))
+    elapsed = np.cumsum(step_seconds + waits)
+    labels = {
+        split: np.arange(size) % len(study.class_names)
+        for split, size in (
+            ("train", study.num_train), ("validation", study.num_validation), ("test", study.num_test)
+        )
+    }  # fmt: skip
+    growth = [0.3 + 0.7 * (index + 1) / len(evaluation_step) for index in range(len(evaluation_step))]
+    predicted = [_predictions(labels["validation"], expected * share, noise, study) for share in growth]
+    return {
+        "step_loss": 1.8 * np.exp(-step / 40) + 0.2 + (0.1 + 0.05 * place) * (noise(num_steps) - 0.5),
+        "step_seconds": step_seconds,
+        "data_wait_seconds": waits,
+        "gradient_norm": 1 + noise(num_steps),
+        "learning_rate": np.full(num_steps, spec.conditions.recipe.learning_rate),
+        "evaluation_step": evaluation_step,
+        "evaluation_seconds": elapsed[evaluation_step - 1],
+        "validation_loss": 1.8 - np.array(growth),
+        "validation_ids": _ids("validation", study.num_validation),
+        "validation_labels": labels["validation"],
+        "validation_predictions": np.array(predicted),
+        "train_ids": _ids("train", study.num_train),
+        "train_labels": labels["train"],
+        "train_logits": _logits(labels["train"], min(1.0, expected + 0.1), noise, study),
+        "test_ids": _ids("test", study.num_test),
+        "test_labels": labels["test"],
+        "test_logits": _logits(labels["test"], expected, noise, study),
+    }
+
+
+def _ids(split: str, size: int) -> NDArray[np.str_]:
+    return np.array([f"{split}/{number:05d}.jpg" for number in range(size)], dtype=np.str_)
+
+
+def _predictions(labels: NDArray[np.int64], expected: float, noise: "_Noise", study: Study) -> NDArray[np.int64]:
+    """Right with the expected probability, else often a neighbour and sometimes anything."""
+    size, num_classes = len(labels), len(study.class_names)
+    neighbour = (labels + 1 - 2 * (labels % 2)) % num_classes
+    anything = (noise(size) * num_classes).astype(np.int64)
+    wrong = np.where(noise(size) < CONFUSED, neighbour, anything)
+    return np.where(noise(size) < expected, labels, wrong)
+
+
+def _logits(labels: NDArray[np.int64], expected: float, noise: "_Noise", study: Study) -> NDArray[np.float32]:
+    logits = noise(len(labels) * len(study.class_names)).reshape(len(labels), -1)
+    logits[np.arange(len(labels)), _predictions(labels, expected, noise, study)] += 2
+    return logits.astype(np.float32)
+
+
+class _Noise:
+    """Uniform numbers in [0, 1) from SplitMix64: integers alone, so the same on every platform and NumPy."""
+
+    def __init__(self, name: str) -> None:
+        self._state = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
+
+    def __call__(self, size: int) -> NDArray[np.float64]:
+        counter = np.uint64(self._state) + np.arange(1, size + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        self._state = (self._state + (size + 1) * 0x9E3779B97F4A7C15) % 2**64
+        mixed = (counter ^ (counter >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return ((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / 2**53
+
+
+def failure(cause: str = "out_of_memory", message: str = "CUDA out of memory", step: int | None = 3) -> Failure:
+    """A failure to put into `Study.failures`."""
+    return msgspec.convert({"cause": cause, "message": message, "step": step}, Failure)

@@ -1,0 +1,112 @@
+"""Numbers read well, and no text from outside can change the layout."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from intelbench.records.types import Budget
+from intelbench.reporting import markdown
+from intelbench.reporting.statistics import Estimate
+
+SCRIPT = "<script>alert(1)</script>|x"
+
+
+def cells(text: str) -> list[str]:
+    """Text of the body's cells after rendering."""
+    tokens = MarkdownIt("commonmark").enable("table").parse(text)
+    body = tokens[[token.type for token in tokens].index("tbody_open") :]
+    found = []
+    for token in body:
+        if token.type == "inline":
+            assert all(child.type in ("text", "text_special") for child in token.children or [])
+            found.append("".join(child.content for child in token.children or []))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (SCRIPT, r"&lt;script&gt;alert(1)&lt;/script&gt;\|x"),
+        ("# heading", r"\# heading"),
+        ("1. item", r"1\. item"),
+        ("2.11.0", "2.11.0"),
+        ("a`b`", r"a\`b\`"),
+        ("back\\slash", r"back\\slash"),
+        ("two\nlines\tand a tab", "two lines and a tab"),
+        ("bell\x07 and \u202eoverride", "bell\ufffd and \ufffdoverride"),
+        ("inception_v3 _x_", r"inception_v3 \_x\_"),
+        ("[link](http://x)", r"\[link\](http://x)"),
+        ("$x$ & ~y~", r"\$x\$ &amp; \~y\~"),
+        ("Gletscher 氷河", "Gletscher 氷河"),
+    ],
+)
+def test_escape(text: str, expected: str) -> None:
+    """Characters that mean something in Markdown or HTML show as themselves."""
+    assert expected == markdown.escape(text)
+
+
+@given(st.text(max_size=60))
+def test_escaped_text_survives_a_table(text: str) -> None:
+    """Whatever the text, the rendered table has one row of two cells that show it, and nothing else."""
+    rendered = cells(markdown.table(["a", "b"], [[markdown.escape(text), "end"]]))
+    assert [markdown.printable(text), "end"] == rendered
+
+
+@given(st.text(max_size=60).filter(lambda text: markdown.printable(text) != ""))
+def test_code_survives(text: str) -> None:
+    """A code span shows its text, backticks and all."""
+    (token,) = [token for token in MarkdownIt("commonmark").parse(f"x {markdown.code(text)}") if token.type == "inline"]
+    span = token.children[-1]
+    assert "code_inline" == span.type
+    assert markdown.printable(text) == span.content.replace(r"\|", "|") or "|" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0, "0"),
+        (0.01234, "0.0123"),
+        (1.0, "1.00"),
+        (123.4, "123"),
+        (1234.5, "1,230"),
+        (9.999, "10.0"),
+        (2e-6, "2.00e-06"),
+    ],
+)
+def test_significant(value: float, expected: str) -> None:
+    """Three digits, no exponent where a reader can do without."""
+    assert expected == markdown.significant(value)
+
+
+@given(st.floats(1e-4, 1e9))
+def test_significant_is_within_half_a_unit(value: float) -> None:
+    """What is printed is the value, to three digits."""
+    assert pytest.approx(value, rel=0.00501) == float(markdown.significant(value).replace(",", ""))
+
+
+def test_numbers_with_units() -> None:
+    """Percentages, intervals, sizes and differences as the report prints them."""
+    assert "41.3 % [38.0, 44.6]" == markdown.percent_interval(Estimate(0.4133, 0.38, 0.446, 3))
+    assert "41.3 %" == markdown.percent_interval(Estimate(0.4133, None, None, 1))
+    assert "–" == markdown.percent_interval(None)
+    assert "−1.2 [−3.0, +0.6]" == markdown.points(Estimate(-0.012, -0.03, 0.006, 3))
+    assert "1.30 GiB" == markdown.size(1395864371)
+    assert "1.00 GiB" == markdown.size(1023 * 2**20 + 2**19)
+    assert "42.5 M" == markdown.si(42512970)
+    assert "209" == markdown.milliseconds(0.2093)
+    assert "< 0.001" == markdown.p_value(0.0002)
+    assert "0–3, 7" == markdown.numbers([3, 0, 1, 2, 7])
+
+
+@pytest.mark.parametrize("text", ["60 s", "1234567 steps", "2.5 epochs", "1e15 flops", "1.5e16 flops", "7 images"])
+def test_budget_is_read_back(text: str) -> None:
+    """A budget is written so that it parses to the same one, whatever its size."""
+    budget = Budget.parse(text)
+    assert budget == Budget.parse(markdown.budget(budget))
+
+
+def test_block_cannot_be_closed_from_inside() -> None:
+    """A fence is longer than any in its content."""
+    (token,) = MarkdownIt("commonmark").parse(markdown.block("a\n```\nb", "toml"))
+    assert "a\n```\nb\n" == token.content

@@ -1,0 +1,143 @@
+"""The report is a pure function of the records, says everything once, and hides nothing."""
+
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import msgspec
+import pytest
+
+from intelbench.errors import UserError
+from intelbench.reporting.report import as_csv, as_json, build
+from tests.reporting.regenerate_golden import GOLDEN, golden_report
+from tests.reporting.synthetic import CONDITIONS, Study, failure, synthetic_runs
+
+LARGER = msgspec.structs.replace(CONDITIONS, image_size=96)
+
+
+def test_golden(tmp_path: Path) -> None:
+    """The report on fixed records is the committed one, byte for byte (regenerate_golden.py writes it anew)."""
+    assert GOLDEN.read_bytes().decode() == golden_report(tmp_path)
+
+
+def test_order_and_place_of_records_are_irrelevant(tmp_path: Path) -> None:
+    """Records written in another order to another folder give the same text and figures."""
+    synthetic_runs(tmp_path / "one" / "runs")
+    synthetic_runs(tmp_path / "two" / "elsewhere", order=lambda pairs: pairs[::-1])
+    assert build(tmp_path / "one" / "runs") == build(tmp_path / "two" / "elsewhere")
+
+
+def test_links_and_figures_agree(tmp_path: Path) -> None:
+    """Every linked figure exists, every figure is linked, each is well-formed SVG."""
+    synthetic_runs(tmp_path, ["Net", "net", "n:et"], [0, 1])
+    report = build(tmp_path)
+    linked = re.findall(r"\]\(figures/([^)]+)\)", report.text)
+    assert sorted(report.figures) == sorted(linked)
+    assert 5 == len({name.lower() for name in linked})
+    for figure in report.figures.values():
+        ElementTree.fromstring(figure)
+
+
+def test_cohorts_never_share_a_table(tmp_path: Path) -> None:
+    """Two image sizes: two groups with their own tables and figures, and the key in which they differ."""
+    synthetic_runs(tmp_path, ["small_a", "small_b"], [0, 1])
+    synthetic_runs(tmp_path, ["large_a"], [0, 1], Study(conditions=LARGER))
+    report = build(tmp_path)
+    assert "2 groups that must not be compared with each other: they differ in `conditions.image_size`" in report.text
+    tables = re.split(r"\n\n", report.text)
+    assert not any("small_a" in table and "large_a" in table for table in tables)
+    assert 7 == len(report.figures)
+
+
+def test_mismatch_refuses_to_rank(tmp_path: Path) -> None:
+    """No rank column, no pairs, and the reason."""
+    synthetic_runs(tmp_path, study=Study(other_batches=[("resnet152", 0)]))
+    text = build(tmp_path).text
+    assert "**Not ranked:**" in text
+    assert not re.search(r"^\| *Architecture *\| *Rank", text, flags=re.MULTILINE)
+    assert "pair by pair" not in text
+    assert "**no**, from step 4 at the latest" in text
+
+
+def test_failures_stay_visible(tmp_path: Path) -> None:
+    """A failed architecture has its row, its failure in words, and its message made harmless."""
+    failures = {("resnet152", seed): failure("diverged", "loss is nan |\n<b>") for seed in range(3)}
+    synthetic_runs(tmp_path, study=Study(failures=failures))
+    text = build(tmp_path).text
+    assert re.search(r"^\| resnet152 .*\| 0 of 3 .*3: diverged \|$", text, flags=re.MULTILINE)
+    assert r"loss is nan \| &lt;b&gt;" in text
+
+
+def test_all_failed(tmp_path: Path) -> None:
+    """Records without a single measurement still make a report."""
+    failures = {(name, seed): failure() for name in "ab" for seed in range(2)}
+    synthetic_runs(tmp_path, "ab", (0, 1), Study(failures=failures))
+    report = build(tmp_path)
+    assert {} == report.figures
+    assert "## Failures" in report.text
+    assert "## Recall by class" not in report.text
+    json.loads(as_json(tmp_path))
+
+
+def test_hostile_names_do_no_harm(tmp_path: Path) -> None:
+    """A class called like a script stands nowhere as HTML, and breaks no table."""
+    name = "<script>alert(1)</script>|x"
+    synthetic_runs(tmp_path, ["a"], [0], Study(class_names=("b", name)))
+    text = build(tmp_path, title="# <b>").text
+    assert "<script>" not in text
+    assert r"&lt;script&gt;alert(1)&lt;/script&gt;\|x" in text
+    assert text.startswith(r"# \# &lt;b&gt;")
+
+
+def test_unreadable_records_are_named(tmp_path: Path) -> None:
+    """A damaged record and a damaged trace are listed in a line each, without the path to the folder."""
+    paths = synthetic_runs(tmp_path, ["a", "b"], [0, 1])
+    (paths[0] / "record.json").write_text("{")
+    (paths[1] / "traces.npz").write_bytes(b"not a zip")
+    text = build(tmp_path).text
+    left_out = text.partition("## Records left out")[2].strip().splitlines()
+    assert [True, True] == [path.name in line for path, line in zip(paths[:2], left_out, strict=True)]
+    assert str(tmp_path) not in text
+
+
+@pytest.mark.parametrize("content", [None, "{"])
+def test_no_records(tmp_path: Path, content: str | None) -> None:
+    """Nothing readable: the error says where it looked and what to do."""
+    if content is not None:
+        (tmp_path / "a").mkdir()
+        (tmp_path / "a" / "record.json").write_text(content)
+    with pytest.raises(UserError, match=r"(?s)no record.*intelbench run") as raised:
+        build(tmp_path)
+    assert str(tmp_path) in str(raised.value)
+
+
+def test_json_and_csv_hold_the_same_numbers(tmp_path: Path) -> None:
+    """One row of CSV for each architecture of each cohort, equal to the JSON; no NaN in either."""
+    synthetic_runs(tmp_path, ["a", "b"], [0, 1], Study(failures={("b", 0): failure()}))
+    synthetic_runs(tmp_path, ["a"], [0], Study(conditions=LARGER))
+    rows = list(csv.DictReader(io.StringIO(as_csv(tmp_path))))
+    content = json.loads(as_json(tmp_path), parse_constant=pytest.fail)
+    plain = [(cohort["key"], row) for cohort in content["cohorts"] for row in cohort["architectures"]]
+    assert [3, 3] == [len(rows), len(plain)]
+    for (key, expected), row in zip(plain, rows, strict=True):
+        assert key == row.pop("cohort")
+        assert {name: "" if value is None else str(value) for name, value in expected.items()} == row
+    assert 2 == len(content["cohorts"][0]["confusion_matrices"])
+    assert 3 == len(content["cohorts"][0]["runs"])
+    assert 1 == len(content["cohorts"][0]["failures"])
+
+
+def test_report_knows_nothing_of_torch(tmp_path: Path) -> None:
+    """A whole report over 15 runs imports neither torch nor pyplot."""
+    synthetic_runs(tmp_path)
+    program = (
+        "import sys; from pathlib import Path; from intelbench.reporting.report import build; "
+        "build(Path(sys.argv[1])); print([n for n in ('torch', 'matplotlib.pyplot') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert "[]\n" == done.stdout
