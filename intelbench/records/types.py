@@ -66,7 +66,7 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
         return value
 
     def __str__(self) -> str:
-        return f"{self.amount:g} {'s' if self.unit == 'seconds' else self.unit}"
+        return f"{self.amount:.15g} {'s' if self.unit == 'seconds' else self.unit}"
 
     @classmethod
     def parse(cls, text: str) -> "Budget":

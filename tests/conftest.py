@@ -1,0 +1,170 @@
+"""What several test modules stand on: small image folders, small networks, and the command line as users call it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+REPOSITORY = Path(__file__).parent.parent
+REAL_IMAGES = REPOSITORY.parent / "shared" / "data" / "intel-sample"
+
+PLUGIN = '''
+"""Small networks for tests, and ones that misbehave."""
+
+import os
+import signal
+import time
+
+import torch
+from torch import nn
+
+from intelbench import ModelRequest, architecture
+
+
+def network(request: ModelRequest) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Dropout(0.1), nn.Linear(8, request.num_classes),
+    )
+
+
+class Misbehaving(nn.Module):
+    """Calls `misbehave` in its third training step on real tensors."""
+
+    def __init__(self, request, misbehave):
+        super().__init__()
+        self.inner = network(request)
+        self.misbehave = misbehave
+        self.calls = 0
+
+    def forward(self, images):
+        if self.training and images.device.type != "meta":
+            self.calls += 1
+            if self.calls == 3:
+                return self.misbehave(self.inner(images))
+        return self.inner(images)
+
+
+tiny = architecture("tiny", minimum_size=16)(network)
+
+
+@architecture("tiny_twin")
+def tiny_twin(request):
+    return network(request)
+
+
+def misbehaving(name, misbehave):
+    architecture(name)(lambda request: Misbehaving(request, misbehave))
+
+
+def fail(output):
+    raise ValueError("the <network> has had enough")
+
+
+misbehaving("raises", fail)
+misbehaving("diverges", lambda output: output * float("nan"))
+misbehaving("exhausts", lambda output: output + torch.empty(10**15).sum())
+misbehaving("dies", lambda output: os.kill(os.getpid(), signal.SIGKILL))
+misbehaving("exits", lambda output: os._exit(7))
+misbehaving("hangs", lambda output: time.sleep(600))
+'''
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Leave out what needs a GPU where there is none."""
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture(scope="session")
+def real_images() -> Path:
+    """The sample of real images, where it lies beside the checkout."""
+    if not REAL_IMAGES.is_dir():
+        pytest.skip(f"the sample of real images is not at {REAL_IMAGES}")
+    return REAL_IMAGES
+
+
+@pytest.fixture(scope="session")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A plug-in file with small networks."""
+    path = tmp_path_factory.mktemp("plugin") / "small.py"
+    path.write_text(PLUGIN)
+    return path
+
+
+def write_image(path: Path, *, seed: int = 0, size: tuple[int, int] = (40, 32), colour: int = 128) -> None:
+    """A noisy picture of one colour; `size` is (width, height)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(-60, 60, size=(size[1], size[0], 3))
+    pixels = np.clip(noise + np.array([colour, 128, 255 - colour]), 0, 255).astype(np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def write_folder(root: Path, *, classes: Sequence[str] = ("day", "night"), per_class: int = 12, splits: str = "train test") -> Path:
+    """A data set whose classes differ in colour; `splits` names the split folders, and may be empty."""
+    for number, split in enumerate(splits.split() or [""]):
+        for label, name in enumerate(classes):
+            for index in range(per_class):
+                seed = (number * 100 + label) * 1000 + index
+                write_image(root / split / name / f"{index:03d}.png", seed=seed, colour=40 + 170 * (label % 2))
+    return root
+
+
+@pytest.fixture(scope="session")
+def small_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes, 24 images each in train and in test."""
+    return write_folder(tmp_path_factory.mktemp("data") / "colours", per_class=24)
+
+
+@pytest.fixture(scope="session")
+def small_suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A suite that trains for six steps on 32 px."""
+    path = tmp_path_factory.mktemp("suite") / "small.toml"
+    path.write_text(
+        """
+        name = "small"
+        architectures = ["tiny", "tiny_twin"]
+        seeds = [0]
+        image_size = 32
+        validation_fraction = 0.2
+        evaluation_points = 2
+        warmup_steps = 1
+        [budget]
+        steps = 6
+        [recipe]
+        learning_rate = 0.01
+        batch_size = 8
+        """
+    )
+    return path
+
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def intelbench(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """Run the command line in a process of its own, in an empty folder, with a cache shared by the session."""
+    cache = tmp_path_factory.getbasetemp() / "cache"
+
+    def call(*arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "intelbench", *map(str, arguments)],
+            cwd=tmp_path,
+            env={**os.environ, "INTELBENCH_CACHE": str(cache), "COLUMNS": "120", **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    return call
