@@ -1,4 +1,4 @@
-"""A street plan and a camera in it: walls by ray casting, paving by inverse perspective, cars and people as figures."""
+"""A street plan with a camera in it: walls by ray casting, paving by inverse perspective, cars and people in front."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from intelbench.data.drawing import SIDE, Array, Drawing, Light, Scene, X, Y, colour, ink, mix, noise, paint, row_of
+from intelbench.data.drawing import SIDE, Array, Drawing, Scene, X, Y, colour, ink, mix, noise, paint, row_of
 from intelbench.data.landscape import broadleaf, plant_albedo
 
 
@@ -38,13 +38,13 @@ class Camera:
         right, ahead = self.turn(across, along)
         return float(np.hypot(right, ahead))
 
-    def place(self, across: float, along: float) -> tuple[float, float, float] | None:
-        """Where a thing's foot stands: x, y in canvas pixels and canvas pixels a metre; None if behind or too near."""
+    def place(self, across: float, along: float) -> tuple[tuple[float, float], float] | None:
+        """Where a thing's foot stands and how large a metre is there, canvas pixels; None if behind or too near."""
         right, ahead = (float(value) for value in self.turn(across, along))
         if ahead < 3:
             return None
         scale = self.focal / ahead
-        return (0.5 + right * scale) * SIDE, (self.horizon + self.eye * scale) * SIDE, scale * SIDE
+        return ((0.5 + right * scale) * SIDE, (self.horizon + self.eye * scale) * SIDE), scale * SIDE
 
     def floor(self) -> tuple[Array, Array, Array]:
         """Street coordinates (across, along) and the distance ahead of each pixel below the horizon, metres."""
@@ -121,7 +121,7 @@ def _wall(scene: Scene, camera: Camera, ends: Array, height: float, face: Facade
 
     A building's corners run anticlockwise in plan, so a wall seen from behind is a hidden one and is skipped.
     """
-    canvas, rng, light = scene
+    light = scene.light
     (x0, x1), (z0, z1) = camera.turn(ends[:, 0], ends[:, 1])
     dx, dz, length = x1 - x0, z1 - z0, float(np.hypot(x1 - x0, z1 - z0))
     if dx * z0 <= dz * x0:
@@ -138,28 +138,23 @@ def _wall(scene: Scene, camera: Camera, ends: Array, height: float, face: Facade
     top, low = row_of(float((foot - height * scale).min())), row_of(float(foot.max())) + 1
     up = (foot - Y[top:low]) / scale
     lit = np.clip(0.45 + 0.9 * light.azimuth * dz / length, 0, 1)
-    seen = light.veil(
-        _pixels(rng, light, face, share[cols] * np.float32(length), up, length, height, float(lit)),
-        np.clip(ahead[cols] / 150, 0, 1),
-    )
-    paint(canvas[:, top:low, cols], seen, ((up >= 0) & (up <= height)).astype(np.float32))
+    surface = _surface(scene, face, share[cols] * np.float32(length), up, (length, height), float(lit))
+    inside = ((up >= 0) & (up <= height)).astype(np.float32)
+    paint(scene.canvas[:, top:low, cols], light.veil(surface, np.clip(ahead[cols] / 150, 0, 1)), inside)
 
 
-def _pixels(
-    rng: np.random.Generator,
-    light: Light,
-    face: Facade,
-    along: Array,
-    up: Array,
-    length: float,
-    height: float,
-    lit: float,
-) -> Array:
-    """The colours (3, H, W) of a facade at `along` (W,) and `up` (H, W) metres from its lower left corner."""
+def _surface(scene: Scene, face: Facade, along: Array, up: Array, size: tuple[float, float], lit: float) -> Array:
+    """The colours (3, H, W) of a facade at `along` (W,) and `up` (H, W) metres from its lower left corner.
+
+    `size` is its length and height in metres, `lit` the share of the sun that strikes it.
+    """
+    rng, light = scene.rng, scene.light
+    length, height = size
     column, level = along / np.float32(face.bay), up / np.float32(face.storey)
     bay, storey = np.floor(column), np.floor(level)
     eaves = height - face.attic
-    surface = light.on(np.where(up > eaves, face.roof, face.wall), lit) * (1 + 0.05 * noise(rng, 0.8, *up.shape))
+    grain = 1 + 0.05 * noise(rng, 0.8, *up.shape)
+    plain = np.where(up > eaves, light.on(face.roof, lit), light.on(face.wall, lit)) * grain
     width = np.where((up < 3.2) & face.shop, np.float32(0.43), np.float32(face.opening[0] / 2))
     sideways, upright = np.abs(column - bay - 0.5), np.abs(level - storey - 0.5)
     glazed = (up < eaves - 0.15 * face.storey) & (bay < np.floor(length / face.bay))
@@ -168,25 +163,22 @@ def _pixels(
     panes = rng.random((32, 32), np.float32)[storey.astype(np.int32) % 32, bay.astype(np.int32) % 32]
     sheen = mix(light.on(face.glass, 0.3), light.zenith, 0.1 + 0.3 * panes)
     sheen = np.where(panes < 0.7 * light.dusk, colour(0.98, 0.82, 0.5), sheen)
-    return np.where(window, sheen, np.where(frame, light.on(face.frame, lit), surface))
+    return np.where(window, sheen, np.where(frame, light.on(face.frame, lit), plain))
 
 
 def terraces(
     rng: np.random.Generator, half_road: float, storeys: float, reach: float, sides: tuple[int, ...]
 ) -> list[Plot]:
     """Terraced houses along one or both sides of the street up to `reach` metres ahead."""
-    plots = []
+    plots, deep = [], 12.0
     for side in sides:
-        kerb = half_road + rng.uniform(1.5, 4)
+        front = half_road + rng.uniform(1.5, 4)
+        across = front if side > 0 else -front - deep
         along = rng.uniform(-0.5, 0) * reach if len(sides) == 1 else rng.uniform(-12, 0)
         while along < reach:
-            deep = rng.uniform(7, 22)
-            plots.append(
-                Plot(
-                    side * kerb - (12 if side < 0 else 0), along, 12, deep, max(1, round(storeys + rng.normal(0, 1.2)))
-                )
-            )
-            along += deep + (rng.uniform(3, 12) if rng.random() < 0.25 else 0)
+            frontage = rng.uniform(7, 22)
+            plots.append(Plot(across, along, deep, frontage, max(1, round(storeys + rng.normal(0, 1.2)))))
+            along += frontage + (rng.uniform(3, 12) if rng.random() < 0.25 else 0)
     return plots
 
 
@@ -215,8 +207,8 @@ def paving(scene: Scene, camera: Camera, half_road: float) -> None:
     asphalt = mix(colour(0.22, 0.22, 0.24), colour(0.42, 0.41, 0.4), rng.uniform(0, 1))
     verge = half_road + rng.uniform(2, 12)
     slab = np.where(off > verge, plant_albedo(rng), slab) if rng.random() < 0.6 else slab
-    albedo = np.where((off < half_road), asphalt, slab)
-    albedo = np.where((np.abs(off - half_road) < 0.15), colour(0.7, 0.69, 0.66), albedo)
+    albedo = np.where(off < half_road, asphalt, slab)
+    albedo = np.where(np.abs(off - half_road) < 0.15, colour(0.7, 0.69, 0.66), albedo)
     marks = (off < 0.09) & (along % 6 < 3) if rng.random() < 0.7 else np.zeros_like(off, bool)
     if rng.random() < 0.35:
         marks |= (np.abs(along - rng.uniform(8, 25)) < 1.6) & (across % 1.1 < 0.55) & (off < half_road - 0.2)
@@ -225,69 +217,69 @@ def paving(scene: Scene, camera: Camera, half_road: float) -> None:
 
 
 def traffic(drawing: Drawing, camera: Camera, half_road: float, busy: float) -> None:
-    """Cars on the road; people, lamps and trees on the pavements; far ones first."""
-    pen, rng, light = drawing
+    """Cars on the road; people, lamps and trees on the pavements; far ones first. `busy` is 1 in a usual street."""
+    rng = drawing.rng
     counts = rng.poisson(np.array([3.0, 3.5, 2.0, 3.0 * (rng.random() < 0.4)]) * busy)
-    things = [
-        (kind, rng.uniform(5, 60) ** rng.uniform(0.75, 1)) for kind, count in enumerate(counts) for _ in range(count)
-    ]
-    places = []
-    for kind, along in things:
-        side = rng.choice([-1, 1])
-        across = side * (half_road * rng.uniform(0.3, 0.8) if kind == 0 else half_road + rng.uniform(0.4, 2))
-        ahead = camera.turn(across, along)[1]
-        places.append((float(ahead), kind, camera.place(across, along)))
-    for _, kind, place in sorted(places, key=lambda item: -item[0]):
+    kinds = np.repeat(["car", "person", "lamp", "tree"], counts)
+    along = rng.uniform(5, 60, len(kinds)) ** rng.uniform(0.75, 1, len(kinds))
+    on_road, beside = half_road * rng.uniform(0.3, 0.8, len(kinds)), half_road + rng.uniform(0.4, 2, len(kinds))
+    across = np.where(kinds == "car", on_road, beside) * rng.choice([-1, 1], len(kinds))
+    for thing in np.argsort(-camera.turn(across, along)[1]):
+        place = camera.place(float(across[thing]), float(along[thing]))
         if place is None:
             continue
-        x, y, metre = place
-        if kind == 0:
-            car(drawing, (x, y), metre, abs(camera.yaw) > 0.6)
-        elif kind == 1:
-            person(drawing, (x, y), metre)
-        elif kind == 2:
-            pen.line(
-                [(x, y), (x, y - 6 * metre)], ink(light.on(colour(0.2, 0.2, 0.22), 0.3)), max(1, int(0.15 * metre))
-            )
-            glow = mix(light.on(colour(0.7, 0.7, 0.7), 0.5), colour(1, 0.9, 0.6), light.dusk)
-            pen.ellipse((x - 0.3 * metre, y - 6.3 * metre, x + 0.3 * metre, y - 5.7 * metre), ink(glow))
+        foot, metre = place
+        if kinds[thing] == "car":
+            car(drawing, foot, metre, sideways=abs(camera.yaw) > 0.6)
+        elif kinds[thing] == "person":
+            person(drawing, foot, metre)
+        elif kinds[thing] == "lamp":
+            lamp(drawing, foot, metre)
         else:
-            broadleaf(drawing, (x, y), rng.uniform(4, 8) * metre, light.on(plant_albedo(rng), 0.5))
+            tone = drawing.light.on(plant_albedo(rng), 0.5)
+            broadleaf(drawing, foot, rng.uniform(4, 8) * metre, tone)
 
 
-def car(drawing: Drawing, foot: tuple[float, float], metre: float, sideways: bool) -> None:
+def car(drawing: Drawing, foot: tuple[float, float], metre: float, *, sideways: bool) -> None:
     """A car whose middle touches the road at `foot` (canvas pixels); `metre` is canvas pixels a metre."""
     pen, rng, light = drawing
-    x, y = foot
     half, tall = (2.1 if sideways else 0.95) * metre, 1.45 * metre
-    paintwork = light.on(np.abs(rng.choice([0.1, 0.45, 0.85]) + rng.normal(0, 0.16, (3, 1, 1))), 0.6)
-    pen.ellipse(
-        (x - 1.1 * half, y - 0.12 * tall, x + 1.1 * half, y + 0.12 * tall), ink(light.on(colour(0.1, 0.1, 0.1), 0))
-    )
-    cabin = [(x - 0.7 * half, y - 0.5 * tall), (x - 0.45 * half, y - tall), (x + 0.5 * half, y - tall)]
-    pen.polygon(
-        [*cabin, (x + 0.8 * half, y - 0.5 * tall)], ink(mix(light.on(colour(0.2, 0.25, 0.3), 0.5), light.zenith, 0.3))
-    )
-    pen.rectangle((x - half, y - 0.6 * tall, x + half, y - 0.14 * tall), ink(paintwork))
-    pen.line([(x - 0.45 * half, y - tall), (x + 0.5 * half, y - tall)], ink(paintwork), max(1, int(0.1 * metre)))
-    lamp = colour(0.8, 0.15, 0.1) if rng.random() < 0.5 else colour(1.0, 0.95, 0.8)
-    for end in (-1, 1):
-        hub, wheel = x + end * 0.62 * half, 0.2 * tall
-        pen.ellipse((hub - wheel, y - 1.6 * wheel, hub + wheel, y + 0.2 * wheel), (22, 22, 24))
+
+    def at(*outline: tuple[float, float]) -> list[tuple[float, float]]:
+        return [(foot[0] + right * half, foot[1] - up * tall) for right, up in outline]
+
+    shadow, tyre = ink(light.on(colour(0.1, 0.1, 0.1), 0)), (22, 22, 24)
+    paintwork = ink(light.on(np.abs(rng.choice([0.1, 0.45, 0.85]) + rng.normal(0, 0.16, (3, 1, 1))), 0.6))
+    glass = ink(mix(light.on(colour(0.2, 0.25, 0.3), 0.5), light.zenith, 0.3))
+    lights = ink(colour(0.8, 0.15, 0.1) if rng.random() < 0.5 else colour(1.0, 0.95, 0.8))
+    pen.ellipse(at((-1.1, 0.12), (1.1, -0.12)), shadow)
+    pen.polygon(at((-0.7, 0.5), (-0.45, 1), (0.5, 1), (0.8, 0.5)), glass)
+    pen.rectangle(at((-1, 0.6), (1, 0.14)), paintwork)
+    pen.line(at((-0.45, 1), (0.5, 1)), paintwork, max(1, int(0.1 * metre)))
+    for end in (-0.62, 0.62):
+        round_ = 0.2 * tall / half
+        pen.ellipse(at((end - round_, 0.32), (end + round_, -0.04)), tyre)
         if not sideways:
-            pen.rectangle(
-                (x + end * 0.78 * half - 1, y - 0.5 * tall, x + end * 0.78 * half + 1, y - 0.4 * tall), ink(lamp)
-            )
+            pen.rectangle(at((1.3 * end - 0.1, 0.5), (1.3 * end + 0.1, 0.4)), lights)
+
+
+def lamp(drawing: Drawing, foot: tuple[float, float], metre: float) -> None:
+    """A street lamp 6 m tall at `foot` (canvas pixels), lit at dusk."""
+    pen, light, (x, y) = drawing.pen, drawing.light, foot
+    pole, top = ink(light.on(colour(0.2, 0.2, 0.22), 0.3)), y - 6 * metre
+    glow = ink(mix(light.on(colour(0.7, 0.7, 0.7), 0.5), colour(1, 0.9, 0.6), light.dusk))
+    pen.line([foot, (x, top)], pole, max(1, int(0.15 * metre)))
+    pen.ellipse((x - 0.3 * metre, top - 0.3 * metre, x + 0.3 * metre, top + 0.3 * metre), glow)
 
 
 def person(drawing: Drawing, foot: tuple[float, float], metre: float) -> None:
     """A standing figure 1.75 m tall at `foot` (canvas pixels)."""
     pen, rng, light = drawing
-    x, y = foot
+
+    def at(*outline: tuple[float, float]) -> list[tuple[float, float]]:
+        return [(foot[0] + right * metre, foot[1] - up * metre) for right, up in outline]
+
     coat, legs = (ink(light.on(rng.uniform(0.05, 0.8, (3, 1, 1)), 0.5)) for _ in range(2))
-    pen.polygon([(x - 0.16 * metre, y), (x, y - 0.9 * metre), (x + 0.16 * metre, y)], legs)
-    pen.rectangle((x - 0.22 * metre, y - 1.45 * metre, x + 0.22 * metre, y - 0.8 * metre), coat)
-    pen.ellipse(
-        (x - 0.13 * metre, y - 1.75 * metre, x + 0.13 * metre, y - 1.45 * metre),
-        ink(light.on(colour(0.8, 0.6, 0.5), 0.5)),
-    )
+    pen.polygon(at((-0.16, 0), (0, 0.9), (0.16, 0)), legs)
+    pen.rectangle(at((-0.22, 1.45), (0.22, 0.8)), coat)
+    pen.ellipse(at((-0.13, 1.75), (0.13, 1.45)), ink(light.on(colour(0.8, 0.6, 0.5), 0.5)))

@@ -72,6 +72,7 @@ _MOODS = np.array(
     ],
     np.float32,
 )
+# The parameters of a Dirichlet distribution: below 1 most pictures are near one mood, and dusk is the rarest.
 _FREQUENCY = (0.4, 0.35, 0.3, 0.25, 0.25, 0.12)
 _DUSK = 5
 
@@ -112,6 +113,7 @@ class Light:
 # -- noise -------------------------------------------------------------------------------------------------------------
 
 _TILE = 512
+"""Side of the noise field, a power of two so that wrapping around it is a bit mask."""
 
 
 @cache
@@ -145,7 +147,8 @@ def plane(rng: np.random.Generator, power: float, horizon: float, near: float, s
     far = np.float32(1 - horizon) / below
     u = (X - 0.5) * far * np.float32(SIDE * near / stretch) + rng.integers(_TILE)
     v = far * np.float32(SIDE * near * (1 - horizon)) + rng.integers(_TILE)
-    return _field(power)[v.astype(np.int32) % _TILE, u.astype(np.int32) % _TILE]
+    seen: Array = _field(power)[v.astype(np.int32) & (_TILE - 1), u.astype(np.int32) & (_TILE - 1)]
+    return seen
 
 
 # -- sky ---------------------------------------------------------------------------------------------------------------
@@ -173,7 +176,7 @@ def sky(rng: np.random.Generator, light: Light, horizon: float) -> Scene:
     height = np.clip(Y / horizon, 0, 1) ** np.float32(rng.uniform(0.6, 1.4))
     canvas = np.repeat(mix(light.zenith, light.horizon, height), SIDE, axis=2)
     glow_x, glow_y = 0.5 + 0.5 * light.azimuth, horizon * rng.uniform(0.2, 0.9)
-    near_sun = np.exp(-np.hypot(X - np.float32(glow_x), Y - np.float32(glow_y)) * np.float32(4))
+    near_sun = np.exp(-7 * (X - glow_x) ** 2) * np.exp(-7 * (Y - glow_y) ** 2)
     canvas += 0.45 * near_sun * light.sun
     if rng.random() < 0.75:
         flat = int(rng.integers(1, 4))
@@ -196,8 +199,8 @@ def ink(shade: Array) -> tuple[int, int, int]:
 
 def sketch(scene: Scene) -> tuple[Image.Image, Drawing]:
     """The canvas as an 8-bit image, and what to draw the figures on it with."""
-    pixels = np.moveaxis((np.clip(scene.canvas, 0, 1) * 255).astype(np.uint8), 0, -1)
-    image = Image.fromarray(np.ascontiguousarray(pixels))
+    channels = (np.clip(scene.canvas, 0, 1) * 255).astype(np.uint8)
+    image = Image.merge("RGB", [Image.fromarray(channel) for channel in channels])
     return image, Drawing(ImageDraw.Draw(image), scene.rng, scene.light)
 
 

@@ -8,7 +8,6 @@ them apart is structure and texture at any place and in any light, which a linea
 from __future__ import annotations
 
 import math
-import shutil
 import tempfile
 import zlib
 from collections.abc import Callable
@@ -160,7 +159,7 @@ def _woods(rng: np.random.Generator, light: Light) -> NDArray[np.uint8]:
 
 def _treeline(rng: np.random.Generator, light: Light) -> NDArray[np.uint8]:
     """A forest from outside: a slope of trees, sometimes under a mountain, sometimes behind a meadow."""
-    top, meadow = rng.uniform(0.1, 0.55), min(rng.uniform(0.65, 1.1), 1.05)
+    top, meadow = rng.uniform(0.1, 0.55), rng.uniform(0.65, 1.1)
     scene = sky(rng, light, top + 0.1)
     if rng.random() < 0.4:
         ridges(scene, top + 0.15, 0.5 * float(rng.integers(2)), rng.uniform(0.1, top))
@@ -171,7 +170,7 @@ def _treeline(rng: np.random.Generator, light: Light) -> NDArray[np.uint8]:
     snow, snowy = colour(0.9, 0.93, 0.97), max(0.0, rng.uniform(-1.5, 0.7))
     leaves = [mix(plant_albedo(rng), grass, 0.5) * rng.uniform(0.8, 1.3) for _ in range(4)]
     tones = [light.on(mix(albedo, snow, snowy), 0.6) for albedo in leaves]
-    for depth in np.sort(rng.uniform(0, 1, int(rng.integers(70, 130)))):
+    for depth in np.sort(rng.uniform(0, 1, int(rng.integers(60, 105)))):
         column = rng.uniform(0, 1)
         foot = (column * SIDE, (top + hill[int(column * SIDE)] + (meadow - top - 0.05) * depth) * SIDE)
         tall = SIDE * (0.09 + 0.2 * depth) * rng.uniform(0.75, 1.25)
@@ -247,33 +246,35 @@ def draw(class_name: str, *, seed: int, split: str, index: int) -> NDArray[np.ui
     return _COMPOSERS[class_name](rng, Light.draw(rng))
 
 
-def write(root: Path, *, seed: int = 0, train_per_class: int = 200, test_per_class: int = 100) -> None:
+def write(root: Path, *, seed: int = 0, train_per_class: int = 200, test_per_class: int = 60) -> None:
     """Write the set in the layout the Intel set is published in: root/seg_train/seg_train/<class>/<index>.png.
 
     `root` appears whole or not at all: the pictures go to a sibling folder, which is then renamed. A writer that finds
     `root` made by another in the meantime discards its own copy, which is the same.
     """
+    jobs = [
+        (f"seg_{split}/seg_{split}/{class_name}/{index:05d}.png", class_name, split, index)
+        for split, count in (("train", train_per_class), ("test", test_per_class))
+        for class_name in CLASSES
+        for index in range(count)
+    ]
     root.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
-    jobs = []
-    for split, count in (("train", train_per_class), ("test", test_per_class)):
-        for class_name in CLASSES:
-            folder = draft / f"seg_{split}" / f"seg_{split}" / class_name
+    with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as scratch:
+        draft = Path(scratch) / root.name
+
+        def write_one(job: tuple[str, str, str, int]) -> None:
+            path, class_name, split, index = job
+            picture = Image.fromarray(draw(class_name, seed=seed, split=split, index=index))
+            # Run-length coding is faster than the default strategy, and smaller, on pictures with grain.
+            picture.save(draft / path, compress_level=1, compress_type=zlib.Z_RLE)
+
+        for folder in {(draft / path).parent for path, *_ in jobs}:
             folder.mkdir(parents=True)
-            jobs += [(folder / f"{index:05d}.png", class_name, split, index) for index in range(count)]
-
-    def write_one(job: tuple[Path, str, str, int]) -> None:
-        path, class_name, split, index = job
-        picture = draw(class_name, seed=seed, split=split, index=index)
-        Image.fromarray(picture).save(path, compress_level=1, compress_type=zlib.Z_RLE)
-
-    try:
         with ThreadPoolExecutor(2) as pool:
             for _ in pool.map(write_one, jobs):
                 pass
-        draft.rename(root)
-    except OSError:
-        if not root.is_dir():
-            raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        try:
+            draft.rename(root)
+        except OSError:
+            if not root.is_dir():
+                raise

@@ -83,6 +83,7 @@ class Lines:
         self._schedule.begin(index)
         now = time.monotonic()
         if beat.phase == "starting":
+            self._last = 0.0
             self._say(index, "starting")
         elif beat.phase == "training" and now - self._last >= _LINE_SECONDS:
             self._last = now

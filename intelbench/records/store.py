@@ -39,7 +39,7 @@ class StoredRun:
         if not file.exists() and self.record.measurements is None:
             return {}
         try:
-            with np.load(file, allow_pickle=False) as archive:
+            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise UserError(f"{file}: cannot be read ({error}); delete {self.path} and run it again") from error

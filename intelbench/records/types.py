@@ -4,6 +4,7 @@ Everything above this package speaks in these types; nothing here computes. Unit
 `_bytes`, `num_`), an absent value is `None` and never 0, and the order of the fields is the order in the files.
 """
 
+import math
 import re
 from typing import Annotated, Literal
 
@@ -50,6 +51,8 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
             raise ValueError(
                 f"a budget is exactly one of {', '.join(self.__struct_fields__)}; got {', '.join(given) or 'none'}"
             )
+        if not math.isfinite(self.amount):
+            raise ValueError("a budget is finite")
 
     @property
     def unit(self) -> BudgetUnit:

@@ -1,0 +1,42 @@
+"""What a user waits for at the command line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from bench.conftest import Comparison
+from intelbench.records.store import RECORD_FILE, TRACES_FILE
+from intelbench.records.types import RunRecord
+from intelbench.reporting.report import build
+from tests.reporting.synthetic import ARCHITECTURES, synthetic_runs
+
+SEEDS = 200
+
+
+def test_report(comparison: Comparison, tmp_path: Path) -> None:
+    """A report on 1,000 records takes no more than three times the time of reading their files."""
+    folders = synthetic_runs(tmp_path, ARCHITECTURES, range(comparison.rounds(SEEDS)))
+
+    def read_files() -> None:
+        for folder in folders:
+            msgspec.json.decode((folder / RECORD_FILE).read_bytes(), type=RunRecord)
+            with np.load(folder / TRACES_FILE) as archive:
+                for name in archive.files:
+                    archive[name]
+
+    comparison.cost(comparison.in_turn(lambda: build(tmp_path), read_files, rounds=3), at_most=3)
+
+
+def test_help(comparison: Comparison) -> None:
+    """`intelbench --help` takes no more than 2.5 times the time of starting Python and importing click."""
+
+    def python(*arguments: str) -> None:
+        subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
+
+    pairs = comparison.in_turn(
+        lambda: python("-m", "intelbench", "--help"), lambda: python("-c", "import click"), rounds=15
+    )
+    comparison.cost(pairs, at_most=2.5)

@@ -1,0 +1,69 @@
+"""Any torchvision classifier by name."""
+
+import pytest
+import torch
+from torchvision import models
+
+from intelbench.architectures.registry import ModelRequest, find
+from intelbench.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("name", "image_size"),
+    [
+        ("resnet18", 64), ("googlenet", 64), ("inception_v3", 75), ("vgg11", 64), ("vit_b_16", 64),
+        ("efficientnet_b0", 64), ("mobilenet_v3_small", 64), ("densenet121", 64), ("convnext_tiny", 64),
+        ("squeezenet1_1", 64), ("swin_t", 64), ("regnet_y_400mf", 64), ("shufflenet_v2_x0_5", 64), ("alexnet", 64),
+    ],
+)  # fmt: skip
+def test_classifiers_of_every_family_are_built(name: str, image_size: int) -> None:
+    """With a head for the given classes, plain logits in training, and torchvision's version as provider."""
+    architecture, provider = find(f"torchvision:{name}")
+    assert f"torchvision:{name}" == architecture.name
+    assert provider.startswith("torchvision ")
+    with torch.device("meta"):
+        model = architecture.build(ModelRequest(num_classes=7, image_size=image_size)).train()
+        assert (2, 7) == tuple(model(torch.empty(2, 3, image_size, image_size)).shape)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("resnet18", {"zero_init_residual": True}),
+        ("vgg11", {"init_weights": False}),
+        ("googlenet", {"init_weights": False, "aux_logits": False}),
+        ("inception_v3", {"init_weights": False, "aux_logits": False}),
+        ("vit_b_16", {"image_size": 64}),
+        ("alexnet", {}),
+    ],
+)
+def test_settings_reach_the_families_that_take_them(
+    monkeypatch: pytest.MonkeyPatch, name: str, options: dict[str, object]
+) -> None:
+    """Initialisation and size are passed on where torchvision's constructor has them."""
+    asked: list[dict[str, object]] = []
+    monkeypatch.setattr(models, "get_model", lambda _, **given: asked.append(given))
+    request = ModelRequest(num_classes=7, image_size=64, zero_init_residual=True, own_initialization=False)
+    find(f"torchvision:{name}")[0].build(request)
+    assert [{"num_classes": 7, **options}] == asked
+
+
+@pytest.mark.parametrize(("wrong", "right"), [("resnet_18", "resnet18"), ("efficientnetb0", "efficientnet_b0")])
+def test_unknown_classifiers_offer_near_ones(wrong: str, right: str) -> None:
+    """A slip of the pen is answered with what was meant, prefix included."""
+    with pytest.raises(UserError, match=f"torchvision:{right}") as caught:
+        find(f"torchvision:{wrong}")
+    assert str(caught.value).startswith(f"architecture 'torchvision:{wrong}': torchvision has no such classifier")
+
+
+@pytest.mark.parametrize("name", ["qqqqqqqqqqqqqqqq", ""])
+def test_hopeless_names_are_answered_with_all(name: str) -> None:
+    """Nothing is near: everything is offered."""
+    with pytest.raises(UserError, match=r"alexnet, .*wide_resnet50_2"):
+        find(f"torchvision:{name}")
+
+
+def test_detectors_are_no_classifiers() -> None:
+    """torchvision's models for other tasks are not offered."""
+    with pytest.raises(UserError, match="no such classifier"):
+        find("torchvision:fasterrcnn_resnet50_fpn")

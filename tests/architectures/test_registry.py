@@ -1,0 +1,299 @@
+"""What can be found by name, who provides it, and what is said of what cannot be found."""
+
+import base64
+import hashlib
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from intelbench.architectures import registry
+from intelbench.architectures.registry import (
+    Architecture,
+    ModelRequest,
+    architecture,
+    find,
+    known,
+    load_plugin,
+    main_loss,
+    register,
+)
+from intelbench.errors import UserError
+
+REQUEST = ModelRequest(num_classes=3, image_size=32)
+SMALL = """
+from torch import nn
+from intelbench import architecture
+
+@architecture("{name}")
+def build(request):
+    return nn.Linear(1, request.num_classes)
+"""
+
+
+def linear(request: ModelRequest) -> nn.Module:
+    """The smallest network."""
+    return nn.Linear(1, request.num_classes)
+
+
+def write_plugin(path: Path, name: str = "mine") -> Path:
+    """A plug-in file that registers one architecture."""
+    path.write_text(SMALL.format(name=name))
+    return path
+
+
+def test_a_decorated_function_becomes_an_architecture() -> None:
+    """It is found under its name and aliases with its facts, and the same value comes back."""
+    made = architecture("small", aliases=("s",), minimum_size=8)(linear)
+    assert made is find("small")[0] is find("s")[0]
+    assert (8, ("s",), main_loss) == (made.minimum_size, made.aliases, made.loss)
+    assert 3 == made.build(REQUEST).out_features
+
+
+@pytest.mark.parametrize(
+    ("name", "aliases"), [("resnet152", ()), ("wrn", ()), ("new", ("resnet101",)), ("new", ("other", "wrn"))]
+)
+def test_a_taken_name_is_refused(name: str, aliases: tuple[str, ...]) -> None:
+    """Names and aliases share one space; nothing is registered in part."""
+    before = dict(registry._REGISTRY)
+    with pytest.raises(UserError, match=r"is registered already, by intelbench; choose another name"):
+        register(Architecture(name=name, build=linear, aliases=aliases))
+    assert before == registry._REGISTRY
+
+
+@pytest.mark.parametrize(("wrong", "right"), [("resnet-152", "resnet152"), ("inceptionv3", "inception_v3"), ("wrm", "wrn")])
+def test_unknown_names_offer_near_ones(wrong: str, right: str) -> None:
+    """The message repeats the name and offers what was probably meant, and the other ways in."""
+    with pytest.raises(UserError, match=f"did you mean .*{right}") as caught:
+        find(wrong)
+    assert str(caught.value).startswith(f"architecture {wrong!r} is not known; ")
+    assert "torchvision:NAME" in str(caught.value)
+    assert "--plugin FILE.py" in str(caught.value)
+
+
+def test_hopeless_names_are_answered_with_all() -> None:
+    """Nothing is near: all names are listed."""
+    with pytest.raises(UserError, match=r"known: inception_v3, resnet101, resnet101_leaky, resnet152, wide_resnet101_2\."):
+        find("qqqqqqqqqqqq")
+
+
+def test_known_lists_names_and_not_aliases() -> None:
+    """One line an architecture, in the order of registration."""
+    names = list(known())
+    assert ["resnet152", "wide_resnet101_2", "inception_v3", "resnet101_leaky", "resnet101"] == names[:5]
+    assert "wrn" not in names
+
+
+@pytest.mark.parametrize(("size", "fits"), [(74, False), (75, True), (300, True)])
+def test_too_small_images_are_refused_by_name(size: int, fits: bool) -> None:
+    """The message names the architecture, its minimum and the key to change."""
+    inception, _ = find("inception_v3")
+    if fits:
+        inception.require_size(size)
+        return
+    with pytest.raises(UserError) as caught:
+        inception.require_size(size)
+    assert "architecture 'inception_v3' needs images of at least 75 px; `image_size` is 74" == str(caught.value)
+
+
+def test_main_loss_is_the_criterion() -> None:
+    """Logits in, the criterion's value out."""
+    logits, target = torch.randn(2, 3), torch.tensor([0, 1])
+    assert torch.equal(nn.functional.cross_entropy(logits, target), main_loss(logits, target, nn.functional.cross_entropy))
+
+
+def test_a_plugin_is_loaded_and_provides_its_digest(tmp_path: Path) -> None:
+    """The provider names the file and sixteen digits of its SHA-256."""
+    path = write_plugin(tmp_path / "mine.py")
+    assert ["mine"] == load_plugin(path)
+    found, provider = find("mine")
+    assert 3 == found.build(REQUEST).out_features
+    assert f"mine.py sha256:{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}" == provider
+    assert provider == known()["mine"]
+
+
+def test_an_edited_plugin_is_another_provider(tmp_path: Path) -> None:
+    """Results of the old code must not pass for results of the new."""
+    (tmp_path / "old").mkdir()
+    (tmp_path / "new").mkdir()
+    load_plugin(write_plugin(tmp_path / "old" / "mine.py", "first"))
+    path = write_plugin(tmp_path / "new" / "mine.py", "second")
+    path.write_text(path.read_text() + "# edited\n")
+    load_plugin(path)
+    assert find("first")[1] != find("second")[1]
+    assert find("second")[1].startswith("mine.py sha256:")
+
+
+def test_a_partial_is_provided_by_the_plugin(tmp_path: Path) -> None:
+    """A build function with settings bound to it is still the plug-in's code, and not the standard library's."""
+    path = tmp_path / "widths.py"
+    path.write_text(
+        "import functools\nfrom torch import nn\nfrom intelbench import architecture\n"
+        "def build(request, width):\n    return nn.Linear(width, request.num_classes)\n"
+        "wide = architecture('wide')(functools.partial(build, width=9))\n"
+    )
+    load_plugin(path)
+    assert find("wide")[1].startswith("widths.py sha256:")
+
+
+def test_a_plugin_given_twice_is_loaded_once(tmp_path: Path) -> None:
+    """Its names are not registered a second time."""
+    path = write_plugin(tmp_path / "mine.py")
+    assert ["mine"] == load_plugin(path)
+    assert [] == load_plugin(path)
+
+
+def test_two_plugins_of_one_file_name_are_two(tmp_path: Path) -> None:
+    """Folders tell them apart."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        assert [name] == load_plugin(write_plugin(tmp_path / name / "model.py", name))
+
+
+def test_a_missing_plugin(tmp_path: Path) -> None:
+    """The message names the path."""
+    for path in (tmp_path / "nowhere.py", tmp_path):
+        with pytest.raises(UserError) as caught:
+            load_plugin(path)
+        assert f"plug-in {path}: no such file" == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("raise ValueError('no luck')", "failed with ValueError: no luck"),
+        ("import no_such_module_anywhere", "failed with ModuleNotFoundError: No module named"),
+        ("def broken(:", "failed with SyntaxError: "),
+        ("x = 1", "registers no architecture; decorate a function with @intelbench.architecture(NAME)"),
+        (SMALL.format(name="resnet152"), "architecture 'resnet152' is registered already, by intelbench"),
+        (SMALL.format(name="a") + SMALL.format(name="a"), "architecture 'a' is registered already, by bad.py sha256:"),
+    ],
+)
+def test_plugins_that_fail(tmp_path: Path, code: str, says: str) -> None:
+    """The message says what went wrong, and saying it twice finds it again."""
+    path = tmp_path / "bad.py"
+    path.write_text(code)
+    with pytest.raises(UserError) as caught:
+        load_plugin(path)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("code", ["raise ValueError('no luck')", "x = 1", SMALL.format(name="half") + "\n1 / 0\n"])
+def test_a_plugin_that_failed_fails_again(tmp_path: Path, code: str) -> None:
+    """A failure is not taken for "loaded already": the second attempt ends as the first."""
+    path = tmp_path / "bad.py"
+    path.write_text(code)
+    messages = []
+    for _ in range(2):
+        with pytest.raises(UserError) as caught:
+            load_plugin(path)
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+
+
+def test_a_plugin_must_be_python(tmp_path: Path) -> None:
+    """A notebook or a text file is refused with the reason."""
+    path = tmp_path / "model.ipynb"
+    path.write_text("{}")
+    with pytest.raises(UserError, match=r"not a Python file; its name must end in \.py"):
+        load_plugin(path)
+
+
+def write_wheel(folder: Path, entry_points: str) -> Path:
+    """A real wheel with one module, as `pip install` takes it."""
+    info = "shapes-1.2.dist-info"
+    files = {
+        "shapes.py": SMALL.format(name="shape"),
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: shapes\nVersion: 1.2\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": f"[intelbench.architectures]\n{entry_points}\n",
+    }
+    record = [
+        f"{name},sha256={base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b'=').decode()},{len(text)}"
+        for name, text in files.items()
+    ]
+    files[f"{info}/RECORD"] = "\n".join([*record, f"{info}/RECORD,,", ""])
+    path = folder / "shapes-1.2-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        for name, text in files.items():
+            wheel.writestr(name, text)
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a process that sees an installed package with architectures, two of them mistaken."""
+    folder = tmp_path_factory.mktemp("wheel")
+    wheel = write_wheel(folder, "shape = shapes:build\nmissing = shapes:nothing\nmisnamed = shapes:build")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--quiet", "--disable-pip-version-check",
+         "--target", folder / "site", wheel],
+        check=True,
+    )  # fmt: skip
+    return {**os.environ, "PYTHONPATH": str(folder / "site"), "COLUMNS": "120"}
+
+
+def python(environment: dict[str, str], code: str) -> str:
+    """What a process of its own prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "" == done.stderr
+    return done.stdout
+
+
+def test_installed_packages_are_listed(installed: dict[str, str]) -> None:
+    """`intelbench list` shows their architectures with distribution and version, without importing them."""
+    done = subprocess.run(
+        [sys.executable, "-m", "intelbench", "list"], env=installed, capture_output=True, text=True, timeout=60, check=True
+    )  # fmt: skip
+    assert "  shape                from shapes 1.2" in done.stdout.splitlines()
+
+
+def test_installed_architectures_are_found(installed: dict[str, str]) -> None:
+    """`find` imports the package and builds the network; its provider names the code."""
+    code = """
+from intelbench.architectures.registry import ModelRequest, find
+found, provider = find("shape")
+print(found.name, found.build(ModelRequest(num_classes=4, image_size=32)), provider.split(":")[0])
+"""
+    expected = "shape Linear(in_features=1, out_features=4, bias=True) shapes.py sha256\n"
+    assert expected == python(installed, code)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("missing", "shapes 1.2: architecture 'missing' failed with AttributeError: "),
+        ("misnamed", "shapes 1.2: entry point 'misnamed' must lead to the function decorated with"),
+    ],
+)
+def test_mistaken_entry_points_name_the_distribution(installed: dict[str, str], name: str, says: str) -> None:
+    """The user is told whose fault it is."""
+    code = f"""
+from intelbench.architectures.registry import find
+from intelbench.errors import UserError
+try:
+    find({name!r})
+except UserError as error:
+    print(error)
+"""
+    assert python(installed, code).startswith(says)
+
+
+def test_near_names_of_installed_packages_are_offered(installed: dict[str, str]) -> None:
+    """A slip in the name of a plug-in's architecture is answered too."""
+    code = """
+from intelbench.architectures.registry import find
+from intelbench.errors import UserError
+try:
+    find("shapee")
+except UserError as error:
+    print(error)
+"""
+    assert "did you mean shape?" in python(installed, code)

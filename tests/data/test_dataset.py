@@ -1,0 +1,335 @@
+"""A data set is found, checked, split and digested the same way every time, and says what is wrong with it."""
+
+import shutil
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from PIL import Image
+
+from intelbench.data import dataset
+from intelbench.data.dataset import Dataset, Split, inspect, locate, prepare, stored_side
+from intelbench.data.pixels import DecodedOnTheFly, PixelCache
+from intelbench.data.stream import TrainingStream
+from intelbench.errors import UserError
+from intelbench.records.types import Budget, Conditions, Recipe
+from tests.conftest import write_folder, write_image
+
+CONDITIONS = Conditions(
+    image_size=24, validation_fraction=0.2, budget=Budget(steps=1), recipe=Recipe(batch_size=4)
+)  # fmt: skip
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two classes, ten images each in train and in test."""
+    return write_folder(tmp_path / "data", per_class=10)
+
+
+def load(root: Path, conditions: Conditions = CONDITIONS, **options: bool) -> Dataset:
+    """Prepare with a cache beside the data."""
+    return prepare(str(root), conditions, root.parent / "cache", **options)
+
+
+def test_facts_of_a_folder_with_a_test_split(root: Path) -> None:
+    """The test split is the folder's own; a fifth of train, class by class, is the validation split."""
+    facts = load(root).facts
+    assert str(root) == facts.source
+    assert ("day", "night") == facts.class_names
+    assert (16, 4, 20) == (facts.num_train, facts.num_validation, facts.num_test)
+    assert "given" == facts.test_origin
+    assert (0, 0) == (facts.num_unreadable, facts.num_train_test_duplicates)
+
+
+def test_a_carved_test_split_is_called_carved(tmp_path: Path) -> None:
+    """Where the folder brings one split, test is carved first and validation from the rest."""
+    loaded = load(write_folder(tmp_path / "data", per_class=20, splits=""))
+    assert "carved" == loaded.facts.test_origin
+    assert (26, 6, 8) == (loaded.facts.num_train, loaded.facts.num_validation, loaded.facts.num_test)
+    assert 40 == len({*loaded.train.ids, *loaded.validation.ids, *loaded.test.ids})
+
+
+def test_a_validation_split_of_the_folder_is_used(tmp_path: Path) -> None:
+    """Nothing is carved where nothing is missing."""
+    loaded = load(write_folder(tmp_path / "data", per_class=5, splits="train val test"))
+    assert {"train"} == {each.split("/")[0] for each in loaded.train.ids}
+    assert {"val"} == {each.split("/")[0] for each in loaded.validation.ids}
+    assert {"test"} == {each.split("/")[0] for each in loaded.test.ids}
+    assert (10, 10, 10) == (len(loaded.train), len(loaded.validation), len(loaded.test))
+
+
+def test_splits_are_sorted_and_disjoint(root: Path) -> None:
+    """Ids stand in order, carry the label of their folder, and are in one split alone."""
+    loaded = load(root)
+    splits = (loaded.train, loaded.validation, loaded.test)
+    for split in splits:
+        assert tuple(sorted(split.ids)) == split.ids
+        assert tuple(int("night" in each) for each in split.ids) == split.labels
+        assert {0, 1} == set(split.labels)
+    assert sum(map(len, splits)) == len({each for split in splits for each in split.ids})
+
+
+def test_rows_lead_to_the_pixels_of_the_image(root: Path) -> None:
+    """The row of each image holds what the file of that id shows."""
+    loaded = load(root)
+    pixels = loaded.pixels()
+    for split in (loaded.train, loaded.validation, loaded.test):
+        for image_id, row in zip(split.ids, split.rows, strict=True):
+            assert str((root / image_id).absolute()) == loaded.paths[row]
+            assert pixels.read(row).shape == (27, 34, 3)  # 40x32 with the shorter side at 24 * 256 / 224
+
+
+def test_two_calls_agree(root: Path) -> None:
+    """Everything is equal, the digest included."""
+    assert load(root) == load(root)
+
+
+def test_the_seed_has_no_part_in_the_split(root: Path) -> None:
+    """Other budgets and recipes see the same images on the same sides."""
+    other = msgspec.structs.replace(CONDITIONS, budget=Budget(epochs=9), recipe=Recipe(batch_size=8, flip=False))
+    assert load(root).facts == load(root, other).facts
+
+
+def test_a_moved_folder_has_the_same_digest(root: Path, tmp_path: Path) -> None:
+    """Contents and paths below the folder decide, not where it lies."""
+    before = load(root).facts.digest
+    root.rename(tmp_path / "elsewhere")
+    assert before == load(tmp_path / "elsewhere").facts.digest
+
+
+def test_a_changed_byte_changes_the_digest(root: Path) -> None:
+    """Also one that is not a pixel: the file is another file."""
+    before = load(root).facts.digest
+    with (root / "test" / "day" / "003.png").open("ab") as file:
+        file.write(b"\0")
+    assert before != load(root).facts.digest
+
+
+@pytest.mark.parametrize("old", ["train/day/003.png", "test/night/007.png"])
+def test_a_renamed_file_changes_the_digest(root: Path, old: str) -> None:
+    """Ids stand in the records and decide the order and the crops."""
+    before = load(root).facts.digest
+    (root / old).rename((root / old).with_name("zzz.png"))
+    assert before != load(root).facts.digest
+
+
+def test_a_removed_file_changes_the_digest(root: Path) -> None:
+    """A smaller data set is another data set."""
+    before = load(root).facts.digest
+    (root / "test" / "day" / "003.png").unlink()
+    assert before != load(root).facts.digest
+
+
+def test_another_split_changes_the_digest(root: Path) -> None:
+    """The digest says which images were trained on, not only which there are."""
+    other = msgspec.structs.replace(CONDITIONS, validation_fraction=0.4)
+    assert load(root).facts.digest != load(root, other).facts.digest
+
+
+def test_with_and_without_cache_the_batches_are_equal(root: Path) -> None:
+    """`--no-cache` costs time and changes nothing."""
+    cached, direct = load(root), load(root, use_cache=False)
+    assert cached.cache is not None
+    assert direct.cache is None
+    assert isinstance(cached.pixels(), PixelCache)
+    assert isinstance(direct.pixels(), DecodedOnTheFly)
+    assert cached.facts == direct.facts
+    streams = [TrainingStream(each.train, each.pixels(), CONDITIONS, seed=3) for each in (cached, direct)]
+    for step in range(9):
+        one, other = (stream.batch(step) for stream in streams)
+        assert one.content == other.content
+        np.testing.assert_array_equal(one.images.numpy(), other.images.numpy())
+        np.testing.assert_array_equal(one.labels.numpy(), other.labels.numpy())
+
+
+def test_a_data_set_travels_to_another_process(root: Path) -> None:
+    """It is plain values: JSON and back is the same data set."""
+    loaded = load(root)
+    assert loaded == msgspec.json.decode(msgspec.json.encode(loaded), type=Dataset)
+
+
+def test_unreadable_images_stop_a_run_and_are_named(root: Path) -> None:
+    """The message names each file with its reason, and the way on."""
+    (root / "train" / "day" / "001.png").write_bytes(b"")
+    (root / "test" / "night" / "002.png").write_text("text")
+    with pytest.raises(UserError) as caught:
+        load(root)
+    lines = str(caught.value).splitlines()
+    assert f"data {root}: 2 images cannot be read:" == lines[0]
+    assert ["  test/night/002.png: not an image", "  train/day/001.png: empty file"] == lines[1:3]
+    assert "--skip-unreadable" in lines[3]
+
+
+def test_a_single_unreadable_image_is_one_image(root: Path) -> None:
+    """The message counts in proper English."""
+    (root / "train" / "day" / "001.png").write_bytes(b"")
+    with pytest.raises(UserError, match="1 image cannot be read:"):
+        load(root)
+
+
+def test_many_unreadable_images_are_counted(root: Path) -> None:
+    """Twenty are named, the rest is a number and a command that lists them all."""
+    for index, path in enumerate(sorted(root.glob("*/*/*.png"))[:25]):
+        path.write_bytes(b"x" * index)
+    with pytest.raises(UserError) as caught:
+        load(root)
+    assert 20 == str(caught.value).count("\n  t")
+    assert f"and 5 more; `intelbench data check {root}` lists all" in str(caught.value)
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_unreadable_images_can_be_left_out(root: Path, use_cache: bool) -> None:
+    """They are in no split and counted; a second call, which finds the cache, agrees."""
+    (root / "train" / "day" / "001.png").write_bytes(b"")
+    (root / "test" / "night" / "002.png").write_text("text")
+    for _ in range(2):
+        loaded = load(root, skip_unreadable=True, use_cache=use_cache)
+        assert 2 == loaded.facts.num_unreadable
+        assert 19 == len(loaded.train) + len(loaded.validation)
+        assert 19 == len(loaded.test)
+        assert "train/day/001.png" not in loaded.train.ids + loaded.validation.ids
+
+
+def test_a_locked_file_is_unreadable(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that cannot even be opened is reported with its reason like a damaged one."""
+    real = Path.open
+
+    def guarded(path: Path, *args: object, **kwargs: object) -> object:
+        if path.name == "001.png" and path.parent.name == "day":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *args, **kwargs)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(Path, "open", guarded)
+    assert {"test/day/001.png": "Permission denied", "train/day/001.png": "Permission denied"} == inspect(
+        str(root), root.parent / "cache"
+    ).unreadable
+    with pytest.raises(UserError, match=r"2 images cannot be read:\n  test/day/001.png: Permission denied"):
+        load(root)
+    assert 2 == load(root, skip_unreadable=True).facts.num_unreadable
+
+
+def test_a_class_without_a_readable_image_stops_the_run(root: Path) -> None:
+    """Leaving images out must not leave a class out."""
+    for path in (root / "test" / "night").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(UserError, match=r"class 'night' has no readable image left for the test split"):
+        load(root, skip_unreadable=True)
+
+
+def test_a_class_of_one_image_cannot_be_split(tmp_path: Path) -> None:
+    """Validation would lack it: the message names the class and the split."""
+    root = write_folder(tmp_path / "data", per_class=10)
+    for path in sorted((root / "train" / "day").iterdir())[1:]:
+        path.unlink()
+    with pytest.raises(UserError, match="class 'day' has no readable image left for the validation split"):
+        load(root)
+
+
+def test_less_than_a_batch_is_refused(root: Path) -> None:
+    """Sixteen images train in batches of 16 and not of 17; the message gives both numbers and the key."""
+    assert load(root, msgspec.structs.replace(CONDITIONS, recipe=Recipe(batch_size=16)))
+    with pytest.raises(UserError, match=r"16 training images are less than one batch; `recipe.batch_size` is 17"):
+        load(root, msgspec.structs.replace(CONDITIONS, recipe=Recipe(batch_size=17)))
+
+
+def test_copies_in_train_and_test_are_counted(root: Path) -> None:
+    """A test image that also trains is counted once for each such test image."""
+    shutil.copy(root / "train" / "day" / "000.png", root / "test" / "day" / "copy.png")
+    shutil.copy(root / "train" / "day" / "000.png", root / "test" / "day" / "copy2.png")
+    shutil.copy(root / "train" / "night" / "004.png", root / "test" / "night" / "004.png")
+    assert 3 == load(root).facts.num_train_test_duplicates
+
+
+@pytest.mark.parametrize("splits", ["train test", ""])
+def test_no_copy_stands_on_both_sides_of_a_carved_split(tmp_path: Path, splits: str) -> None:
+    """Copies under other names, in one class or in two, are all trained on or all held out."""
+    root = write_folder(tmp_path / "data", per_class=30, splits=splits)
+    home = root / splits.split()[0] if splits else root
+    for index in range(15):
+        shutil.copy(home / "day" / f"{index:03d}.png", home / "day" / f"copy{index}.png")
+        shutil.copy(home / "night" / f"{index:03d}.png", home / "day" / f"wrong{index}.png")
+    loaded = load(root)
+    rows = [set(split.rows) for split in (loaded.train, loaded.validation, loaded.test)]
+    assert set() == rows[0] & rows[1]
+    assert set() == rows[0] & rows[2]
+    assert set() == rows[1] & rows[2]
+    assert 0 == loaded.facts.num_train_test_duplicates
+
+
+def test_copies_share_a_row_and_keep_their_own_label(root: Path) -> None:
+    """Equal contents are decoded once, and each file keeps the label of its folder."""
+    shutil.copy(root / "test" / "day" / "000.png", root / "test" / "night" / "zzz.png")
+    loaded = load(root)
+    row_of = dict(zip(loaded.test.ids, loaded.test.rows, strict=True))
+    assert row_of["test/day/000.png"] == row_of["test/night/zzz.png"]
+    assert 1 == loaded.test.labels[loaded.test.ids.index("test/night/zzz.png")]
+    assert 40 == len(loaded.paths)
+
+
+def test_subset_of_a_split() -> None:
+    """Ids, labels and rows of the positions, in their order."""
+    split = Split(("a", "b", "c"), (0, 1, 0), (5, 6, 7))
+    assert Split(("c", "a"), (0, 0), (7, 5)) == split.subset([2, 0])
+    assert 3 == len(split)
+
+
+@pytest.mark.parametrize(("size", "side"), [(224, 256), (96, 110), (75, 86), (299, 342), (8, 9)])
+def test_stored_side_is_what_evaluation_resizes_to(size: int, side: int) -> None:
+    """256 for 224 and in that proportion for other sizes."""
+    assert side == stored_side(size)
+
+
+def test_inspection_counts_what_lies_there(root: Path) -> None:
+    """Counts by class and split, what cannot be read, what is ignored, and copies on either side."""
+    (root / "train" / "day" / "001.png").write_bytes(b"")
+    (root / "train" / "day" / "notes.txt").write_text("x")
+    shutil.copy(root / "train" / "night" / "004.png", root / "train" / "night" / "copy.png")
+    shutil.copy(root / "train" / "day" / "007.png", root / "test" / "day" / "copy.png")
+    found = inspect(str(root), root.parent / "cache")
+    assert ("day", "night") == found.class_names
+    assert {"train": (9, 11), "test": (11, 10)} == found.counts
+    assert {"train/day/001.png": "empty file"} == found.unreadable
+    assert ("train/day/notes.txt",) == found.ignored
+    assert 1 == found.duplicates
+    assert (("train/day/007.png", "test/day/copy.png"),) == found.train_test_duplicates
+    assert not (root.parent / "cache").exists()
+
+
+def test_a_drawn_data_set_is_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`scenes` appears in the cache folder at first use and is found there afterwards; other sources are folders."""
+    drawn: list[Path] = []
+
+    def write(root: Path) -> None:
+        drawn.append(root)
+        root.mkdir(parents=True)
+
+    monkeypatch.setattr(dataset.scenes, "write", write)
+    first, second = locate("scenes", tmp_path / "cache"), locate("scenes", tmp_path / "cache")
+    assert first == second
+    assert [first] == drawn
+    assert tmp_path / "cache" == first.parent
+    assert Path("some/folder") == locate("some/folder", tmp_path)
+
+
+def test_real_images_are_prepared(real_images: Path, tmp_path: Path) -> None:
+    """The published layout: six classes, the test split given, the unlabelled images left alone."""
+    conditions = msgspec.structs.replace(CONDITIONS, validation_fraction=0.1)
+    loaded = prepare(str(real_images), conditions, tmp_path, use_cache=False)
+    assert ("buildings", "forest", "glacier", "mountain", "sea", "street") == loaded.facts.class_names
+    assert "given" == loaded.facts.test_origin
+    assert 0 == loaded.facts.num_unreadable
+    assert not any("seg_pred" in each for each in loaded.paths)
+    assert {0, 1, 2, 3, 4, 5} == set(loaded.validation.labels)
+
+
+def test_images_of_every_kind_in_one_folder(tmp_path: Path) -> None:
+    """Grey, palette and transparent images stand beside RGB, and all become batches."""
+    root = write_folder(tmp_path / "data", per_class=4)
+    for index, mode in enumerate(["L", "P", "RGBA", "CMYK"]):
+        suffix = "jpg" if mode == "CMYK" else "png"
+        write_image(tmp_path / "x.png", seed=99 + index)
+        Image.open(tmp_path / "x.png").convert(mode).save(root / "train" / "day" / f"{mode}.{suffix}")
+    loaded = load(root)
+    stream = TrainingStream(loaded.train, loaded.pixels(), CONDITIONS, seed=0)
+    assert (4, 24, 24, 3) == tuple(stream.batch(0).images.shape)

@@ -1,0 +1,274 @@
+"""Layouts of image folders that people have, and those that cannot be used."""
+
+import errno
+import os
+import sys
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from intelbench.data import folder
+from intelbench.data.folder import ImageFile, Listing, content_digests, list_images
+from intelbench.errors import UserError
+
+
+def lay(root: Path, *names: str) -> Path:
+    """Write files of these names below `root`; a name that ends in / is an empty folder."""
+    for name in names:
+        path = root / name
+        if name.endswith("/"):
+            path.mkdir(parents=True)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(name.encode())
+    return root
+
+
+def ids(listing: Listing) -> dict[str, list[str]]:
+    """The ids of each split."""
+    return {split: [file.id for file in files] for split, files in listing.splits.items()}
+
+
+def refusal(root: Path) -> str:
+    """What the user is told about this folder."""
+    with pytest.raises(UserError) as caught:
+        list_images(root)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        pytest.param(
+            ["seg_train/seg_train/a/1.jpg", "seg_train/seg_train/b/2.jpg", "seg_test/seg_test/a/3.jpg",
+             "seg_test/seg_test/b/4.jpg", "seg_pred/seg_pred/5.jpg"],
+            {"train": ["seg_train/seg_train/a/1.jpg", "seg_train/seg_train/b/2.jpg"],
+             "test": ["seg_test/seg_test/a/3.jpg", "seg_test/seg_test/b/4.jpg"]},
+            id="published archive",
+        ),
+        pytest.param(
+            ["seg_train/a/1.jpg", "seg_train/b/2.jpg", "seg_test/a/3.jpg", "seg_test/b/4.jpg"],
+            {"train": ["seg_train/a/1.jpg", "seg_train/b/2.jpg"], "test": ["seg_test/a/3.jpg", "seg_test/b/4.jpg"]},
+            id="published names, not nested",
+        ),
+        pytest.param(
+            ["train/a/1.jpg", "train/b/2.jpg", "test/a/3.jpg", "test/b/4.jpg"],
+            {"train": ["train/a/1.jpg", "train/b/2.jpg"], "test": ["test/a/3.jpg", "test/b/4.jpg"]},
+            id="train and test",
+        ),
+        pytest.param(
+            ["train/a/1.jpg", "train/b/2.jpg", "val/a/3.jpg", "val/b/4.jpg"],
+            {"train": ["train/a/1.jpg", "train/b/2.jpg"], "test": ["val/a/3.jpg", "val/b/4.jpg"]},
+            id="a lone val is the test",
+        ),
+        pytest.param(
+            ["train/a/1.jpg", "train/b/2.jpg", "val/a/3.jpg", "val/b/4.jpg", "test/a/5.jpg", "test/b/6.jpg"],
+            {"train": ["train/a/1.jpg", "train/b/2.jpg"], "validation": ["val/a/3.jpg", "val/b/4.jpg"],
+             "test": ["test/a/5.jpg", "test/b/6.jpg"]},
+            id="train, val and test",
+        ),
+        pytest.param(
+            ["Training/a/1.jpg", "Training/b/2.jpg", "Valid/a/3.jpg", "Valid/b/4.jpg", "TEST/a/5.jpg", "TEST/b/6.jpg"],
+            {"train": ["Training/a/1.jpg", "Training/b/2.jpg"], "validation": ["Valid/a/3.jpg", "Valid/b/4.jpg"],
+             "test": ["TEST/a/5.jpg", "TEST/b/6.jpg"]},
+            id="other spellings",
+        ),
+        pytest.param(["train/a/1.jpg", "train/b/2.jpg"], {"train": ["train/a/1.jpg", "train/b/2.jpg"]}, id="train"),
+        pytest.param(["b/2.jpg", "a/1.jpg"], {"train": ["a/1.jpg", "b/2.jpg"]}, id="one folder a class"),
+        pytest.param(
+            ["a/1.jpg", "b/2.jpg", "seg_pred/3.jpg"], {"train": ["a/1.jpg", "b/2.jpg"]}, id="seg_pred is no class"
+        ),
+    ],
+)  # fmt: skip
+def test_layouts(tmp_path: Path, names: list[str], expected: dict[str, list[str]]) -> None:
+    """Each known layout gives its splits, with classes a and b as labels 0 and 1."""
+    listing = list_images(lay(tmp_path, *names))
+    assert expected == ids(listing)
+    assert ("a", "b") == listing.class_names
+    assert [0, 1] * len(expected) == [file.label for file in listing.files()]
+    assert all(file.path.is_file() for file in listing.files())
+
+
+def test_hidden_files_and_folders_are_not_seen(tmp_path: Path) -> None:
+    """What an operating system or a tool leaves behind is neither a class, nor an image, nor worth a word."""
+    listing = list_images(
+        lay(tmp_path, "a/1.jpg", "a/._1.jpg", "a/.DS_Store", "a/.thumbs/1.jpg", "b/2.jpg", ".git/c.jpg", ".cache/x/1.jpg")
+    )
+    assert {"train": ["a/1.jpg", "b/2.jpg"]} == ids(listing)
+    assert () == listing.ignored
+
+
+def test_images_in_subfolders_of_a_class_belong_to_it(tmp_path: Path) -> None:
+    """A class may be filed by camera or by date; its images come in one stable order."""
+    listing = list_images(lay(tmp_path, "a/2024/07/x.jpg", "a/2023/y.jpg", "a/z.jpg", "b/1.jpg"))
+    assert {"train": ["a/z.jpg", "a/2023/y.jpg", "a/2024/07/x.jpg", "b/1.jpg"]} == ids(listing)
+    assert [0, 0, 0, 1] == [file.label for file in listing.files()]
+
+
+def test_other_files_are_listed_as_ignored(tmp_path: Path) -> None:
+    """Suffixes decide, in any case; what is left out is named."""
+    listing = list_images(lay(tmp_path, "a/1.JPG", "a/2.Jpeg", "a/notes.txt", "a/x/labels.csv", "b/1.png", "README.md"))
+    assert {"train": ["a/1.JPG", "a/2.Jpeg", "b/1.png"]} == ids(listing)
+    assert ("a/notes.txt", "a/x/labels.csv") == listing.ignored
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_special_files_are_ignored(tmp_path: Path) -> None:
+    """A pipe that is called an image would block whoever opens it."""
+    lay(tmp_path, "a/1.jpg", "b/1.jpg")
+    os.mkfifo(tmp_path / "a" / "pipe.jpg")
+    listing = list_images(tmp_path)
+    assert {"train": ["a/1.jpg", "b/1.jpg"]} == ids(listing)
+    assert ("a/pipe.jpg",) == listing.ignored
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("山", "海"),
+        ("🏔️ glacier", "🌊"),
+        ("two words", " leading"),
+        (unicodedata.normalize("NFD", "forêt"), "été"),
+        ("غابة", "ים"),
+    ],
+)
+def test_class_names_of_any_script(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """Names are kept as they lie on the disk and sorted by code point."""
+    listing = list_images(lay(tmp_path, *(f"{name}/画像 {name}.jpg" for name in names)))
+    assert tuple(sorted(names)) == listing.class_names
+    assert [f"{name}/画像 {name}.jpg" for name in sorted(names)] == [file.id for file in listing.files()]
+
+
+def test_no_such_folder(tmp_path: Path) -> None:
+    """The message says so and names the path."""
+    assert f"data {tmp_path / 'nowhere'}: no such folder" == refusal(tmp_path / "nowhere")
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    """Giving the archive instead of the folder is told apart from a wrong path."""
+    archive = lay(tmp_path, "archive.zip") / "archive.zip"
+    message = refusal(archive)
+    assert message.startswith(f"data {archive}: is a file")
+    assert "seg_train/" in message
+
+
+def test_a_name_too_long_is_a_wrong_path(tmp_path: Path) -> None:
+    """What the operating system refuses to look up is reported like any other wrong path."""
+    root = tmp_path / ("x" * 300)
+    assert refusal(root).startswith(f"data {root}: ")
+
+
+@pytest.mark.parametrize(
+    ("names", "path", "says"),
+    [
+        (["a/1.jpg", "b/"], "b", "holds no image"),
+        (["a/1.jpg", "b/notes.txt"], "b", "holds no image"),
+        (["train/a/1.jpg", "train/b/1.jpg", "test/a/1.jpg", "test/b/"], "test/b", "holds no image"),
+        (["train/a/1.jpg", "train/b/1.jpg", "test/a/1.jpg"], "test", "class 'b' of"),
+        (["train/a/1.jpg", "train/b/1.jpg", "test/a/1.jpg", "test/b/1.jpg", "test/c/1.jpg"], "test", "class 'c' is not"),
+        (["train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg", "test/a/1.jpg", "test/b/1.jpg"], "val", "class 'b' of"),
+        (["a/1.jpg"], "", "has 1 class folder, at least 2"),
+        (["train/a/1.jpg", "test/a/1.jpg"], "train", "has 1 class folder, at least 2"),
+        (["1.jpg", "2.jpg"], "", "has 0 class folders, at least 2"),
+        (["seg_pred/1.jpg"], "", "has 0 class folders"),
+        (["test/a/1.jpg", "test/b/1.jpg"], "", "has test but no training folder"),
+        (["val/a/1.jpg", "test/b/1.jpg"], "", "has test, val but no training folder"),
+    ],
+)
+def test_folders_that_cannot_be_used(tmp_path: Path, names: list[str], path: str, says: str) -> None:
+    """The message begins with the offending path and says what is wrong with it."""
+    message = refusal(lay(tmp_path, *names))
+    assert message.startswith(f"data {tmp_path / path}: ")
+    assert says in message
+
+
+@pytest.mark.parametrize("where", ["", "train", "train/a", "train/a/deep"])
+def test_an_unreadable_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """Whatever folder cannot be listed, at any depth, the user is told which and why."""
+    lay(tmp_path, "train/a/deep/1.jpg", "train/a/1.jpg", "train/b/1.jpg", "test/a/1.jpg", "test/b/1.jpg")
+    locked = tmp_path / where
+
+    def guarded(real: Callable[..., object]) -> Callable[..., object]:
+        def call(path: str | Path = ".") -> object:
+            if Path(path) == locked:
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return real(path)
+
+        return call
+
+    monkeypatch.setattr(os, "scandir", guarded(os.scandir))
+    monkeypatch.setattr(os, "listdir", guarded(os.listdir))
+    message = refusal(tmp_path)
+    assert message.startswith(f"data {locked}: cannot be listed (Permission denied)")
+
+
+def test_a_folder_that_cannot_be_looked_up_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A parent folder without search permission makes even the question whether the folder exists fail."""
+    real = os.stat
+
+    def stat(path: object, *args: object, **kwargs: object) -> object:
+        if isinstance(path, str | Path) and Path(path) == tmp_path / "locked" / "data":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "stat", stat)
+    assert refusal(tmp_path / "locked" / "data").startswith(f"data {tmp_path / 'locked' / 'data'}: ")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux alone")
+@pytest.mark.parametrize("name", [b"a/caf\xe9.jpg", b"caf\xe9/1.jpg"])
+def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path, name: bytes) -> None:
+    """Records are UTF-8: a name that cannot stand in them is refused in a message that can be printed."""
+    lay(tmp_path, "a/1.jpg", "b/1.jpg")
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"")
+    message = refusal(tmp_path)
+    assert "not valid UTF-8; rename it" in message
+    assert message.encode()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux alone")
+def test_an_ignored_name_that_is_not_utf8_can_be_printed(tmp_path: Path) -> None:
+    """A stray file does not stop the listing, and what is listed of it can be written to a terminal."""
+    lay(tmp_path, "a/1.jpg", "b/1.jpg")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/a/caf\xe9.txt")).write_bytes(b"")
+    (ignored,) = list_images(tmp_path).ignored
+    assert ignored.encode()
+    assert ignored.startswith("a/caf")
+
+
+def test_content_digests_are_of_bytes_alone(tmp_path: Path) -> None:
+    """Equal bytes have equal digests whatever the name, other bytes another; 128 bits in hexadecimal."""
+    for name, content in (("a", b"one"), ("b", b"one"), ("c", b"two")):
+        (tmp_path / name).write_bytes(content)
+    digests, problems = content_digests([ImageFile(name, tmp_path / name, 0) for name in "abc"])
+    assert {} == problems
+    assert digests[0] == digests[1] != digests[2]
+    assert [32, 32, 32] == [len(digest) for digest in digests]
+
+
+def test_content_digests_report_what_cannot_be_read(tmp_path: Path) -> None:
+    """A file that is gone or locked has an empty digest and a reason under its id; the others are hashed."""
+    (tmp_path / "here").write_bytes(b"x")
+    files = [ImageFile("gone.jpg", tmp_path / "gone", 0), ImageFile("here.jpg", tmp_path / "here", 0)]
+    digests, problems = content_digests(files)
+    assert {"gone.jpg": "No such file or directory"} == problems
+    assert "" == digests[0]
+    assert digests[1]
+
+
+def test_a_dangling_link_is_an_image_that_cannot_be_read(tmp_path: Path) -> None:
+    """A data set of links whose target is gone is reported file by file and not passed over."""
+    lay(tmp_path, "a/1.jpg", "b/1.jpg")
+    (tmp_path / "a" / "2.jpg").symlink_to(tmp_path / "gone.jpg")
+    listing = list_images(tmp_path)
+    assert ["a/1.jpg", "a/2.jpg", "b/1.jpg"] == [file.id for file in listing.files()]
+    assert ["a/2.jpg"] == list(content_digests(list(listing.files()))[1])
+
+
+def test_every_suffix_is_lower_case() -> None:
+    """Suffixes are compared in lower case, so the list must be."""
+    assert {suffix.lower() for suffix in folder.IMAGE_SUFFIXES} == folder.IMAGE_SUFFIXES

@@ -1,0 +1,249 @@
+"""The batches are a function of seed, step, images and recipe, and of nothing else."""
+
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from intelbench.data.dataset import Dataset, Split, prepare
+from intelbench.data.pixels import PixelSource
+from intelbench.data.stream import Batch, StreamDigest, TrainingStream, evaluation_batches
+from intelbench.data.transforms import evaluation_view
+from intelbench.records.types import Budget, Conditions, Recipe
+
+CONDITIONS = Conditions(
+    image_size=16, validation_fraction=0.2, budget=Budget(steps=1), recipe=Recipe(batch_size=5)
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def loaded(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """38 images to train on: seven batches of five an epoch, and three images left over."""
+    return prepare(str(small_folder), CONDITIONS, tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def pixels(loaded: Dataset) -> PixelSource:
+    """The pixels of the data set, opened once."""
+    return loaded.pixels()
+
+
+def make_stream(loaded: Dataset, pixels: PixelSource, seed: int = 0, **changes: object) -> TrainingStream:
+    """The training stream, with some conditions changed."""
+    return TrainingStream(loaded.train, pixels, msgspec.structs.replace(CONDITIONS, **changes), seed)
+
+
+def take(stream: TrainingStream, count: int, workers: int = 0, first_step: int = 0) -> list[Batch]:
+    """The first batches of an iteration, which is closed then."""
+    batches = stream.batches(workers, first_step)
+    taken = [next(batches) for _ in range(count)]
+    batches.close()
+    return taken
+
+
+def order(batches: list[Batch]) -> list[str]:
+    """Ids in the order of their consumption."""
+    crop = 17  # four numbers and a flag
+    ids = []
+    for batch in batches:
+        content = batch.content
+        while content:
+            name, _, rest = content.partition(b"\0")
+            ids.append(name.decode())
+            content = rest[crop:]
+    return ids
+
+
+def assert_same(one: list[Batch], other: list[Batch]) -> None:
+    """Equal in every pixel, label and digest."""
+    assert len(one) == len(other)
+    for left, right in zip(one, other, strict=True):
+        assert left.content == right.content
+        assert torch.equal(left.images, right.images)
+        assert torch.equal(left.labels, right.labels)
+
+
+def chain(batches: list[Batch]) -> str:
+    """The digest after these batches."""
+    digest = StreamDigest()
+    for batch in batches:
+        digest.update(batch)
+    return digest.hexdigest()
+
+
+def test_a_batch_is_what_a_network_is_fed(loaded: Dataset, pixels: PixelSource) -> None:
+    """Images as bytes, channels last, and integer labels that belong to the ids."""
+    batch = make_stream(loaded, pixels).batch(0)
+    assert (5, 16, 16, 3) == tuple(batch.images.shape)
+    assert torch.uint8 == batch.images.dtype
+    assert torch.int64 == batch.labels.dtype
+    assert [int("night" in image_id) for image_id in order([batch])] == batch.labels.tolist()
+
+
+def test_an_epoch_holds_each_image_once(loaded: Dataset, pixels: PixelSource) -> None:
+    """35 of 38 images, each once; the partial batch is dropped."""
+    stream = make_stream(loaded, pixels)
+    assert 38 == len(loaded.train)
+    assert 7 == stream.steps_per_epoch
+    seen = order(take(stream, 7))
+    assert 35 == len(seen) == len(set(seen))
+    assert set(seen) < set(loaded.train.ids)
+
+
+def test_other_images_are_left_out_in_other_epochs(loaded: Dataset, pixels: PixelSource) -> None:
+    """No image is left out for ever because it stands last."""
+    stream = make_stream(loaded, pixels)
+    seen = Counter(order(take(stream, 7 * 20)))
+    assert set(loaded.train.ids) == set(seen)
+    assert min(seen.values()) >= 12
+
+
+def test_order_is_a_permutation_if_nothing_is_left_over(loaded: Dataset, pixels: PixelSource) -> None:
+    """With 38 = 2 x 19 every epoch is a permutation of the images."""
+    stream = make_stream(loaded, pixels, recipe=Recipe(batch_size=19))
+    for epoch in range(3):
+        assert sorted(loaded.train.ids) == sorted(order([stream.batch(2 * epoch), stream.batch(2 * epoch + 1)]))
+
+
+def test_order_differs_between_epochs_and_seeds(loaded: Dataset, pixels: PixelSource) -> None:
+    """And it is not the order of the listing."""
+    stream, other = make_stream(loaded, pixels), make_stream(loaded, pixels, seed=1)
+    orders = [order([stream.batch(step) for step in range(first, first + 7)]) for first in (0, 7, 14)]
+    orders += [order(take(other, 7)), list(loaded.train.ids[:35])]
+    assert 5 == len({tuple(each) for each in orders})
+
+
+def test_crops_differ_between_epochs_and_seeds(loaded: Dataset, pixels: PixelSource) -> None:
+    """The same image has another crop in every epoch and for every seed."""
+    image = loaded.train.subset([0, 0])
+    contents = {
+        TrainingStream(image, pixels, msgspec.structs.replace(CONDITIONS, recipe=Recipe(batch_size=2)), seed).batch(step).content
+        for seed in range(3)
+        for step in range(3)
+    }  # fmt: skip
+    assert 9 == len(contents)
+
+
+def test_the_order_of_the_listing_does_not_matter(loaded: Dataset, pixels: PixelSource) -> None:
+    """A split that lists its images backwards gives the same batches."""
+    backwards = loaded.train.subset(list(reversed(range(len(loaded.train)))))
+    assert_same(
+        take(make_stream(loaded, pixels), 10), take(TrainingStream(backwards, pixels, CONDITIONS, seed=0), 10)
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_workers_do_not_matter(loaded: Dataset, pixels: PixelSource, workers: int) -> None:
+    """Any number of threads prepares the same batches in the same order, across epochs."""
+    stream = make_stream(loaded, pixels)
+    expected = take(stream, 16)
+    got = take(make_stream(loaded, pixels), 16, workers)
+    assert_same(expected, got)
+    assert chain(expected) == chain(got)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_torch_threads_do_not_matter(loaded: Dataset, pixels: PixelSource, threads: int) -> None:
+    """The pixels are the same however many threads resize them."""
+    expected = take(make_stream(loaded, pixels), 4)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert_same(expected, take(make_stream(loaded, pixels), 4))
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_start_in_the_middle_gives_the_same_batches(loaded: Dataset, pixels: PixelSource, workers: int) -> None:
+    """Step 9 is step 9, whoever came before it."""
+    assert_same(take(make_stream(loaded, pixels), 12)[9:], take(make_stream(loaded, pixels), 3, workers, first_step=9))
+
+
+def test_global_random_state_has_no_part(loaded: Dataset, pixels: PixelSource) -> None:
+    """Neither read nor changed, in torch and numpy alike: what an architecture draws shifts nothing."""
+    torch.manual_seed(1)
+    expected = take(make_stream(loaded, pixels), 3)
+    torch.manual_seed(2)
+    np.random.seed(2)  # noqa: NPY002 - the global state is what the test is about
+    state = torch.get_rng_state()
+    numpy_state = np.random.get_state(legacy=False)  # noqa: NPY002
+    assert_same(expected, take(make_stream(loaded, pixels), 3))
+    assert torch.equal(state, torch.get_rng_state())
+    assert str(numpy_state) == str(np.random.get_state(legacy=False))  # noqa: NPY002
+
+
+def test_conditions_of_the_network_have_no_part(loaded: Dataset, pixels: PixelSource) -> None:
+    """Optimizer, budget, precision and learning rate leave the batches as they are."""
+    other = make_stream(
+        loaded, pixels, budget=Budget(epochs=3), precision="bf16", memory_format="contiguous",
+        recipe=Recipe(batch_size=5, optimizer="sgd", learning_rate=1, label_smoothing=0.1),
+    )  # fmt: skip
+    assert_same(take(make_stream(loaded, pixels), 3), take(other, 3))
+
+
+def test_digest_tells_streams_apart(loaded: Dataset, pixels: PixelSource) -> None:
+    """Another seed, another crop recipe, no flips, another length or another order is another digest."""
+    batches = take(make_stream(loaded, pixels), 3)
+    digests = [
+        chain(batches),
+        chain(batches[:2]),
+        chain([batches[1], batches[0], batches[2]]),
+        chain(take(make_stream(loaded, pixels, seed=1), 3)),
+        chain(take(make_stream(loaded, pixels, recipe=Recipe(batch_size=5, flip=False)), 3)),
+        chain(take(make_stream(loaded, pixels, recipe=Recipe(batch_size=5, crop_scale=(0.5, 1))), 3)),
+    ]
+    assert len(digests) == len(set(digests))
+    assert digests[0] == chain(batches)
+
+
+def test_digest_changes_if_one_crop_differs(loaded: Dataset, pixels: PixelSource) -> None:
+    """One pixel of one box in one image is enough."""
+    batches = take(make_stream(loaded, pixels), 3)
+    altered = bytearray(batches[1].content)
+    altered[-17] ^= 1
+    batches[1] = Batch(batches[1].images, batches[1].labels, bytes(altered))
+    assert chain(take(make_stream(loaded, pixels), 3)) != chain(batches)
+
+
+def test_digest_of_nothing_is_empty() -> None:
+    """No step, no digest."""
+    assert "" == StreamDigest().hexdigest()
+
+
+def test_copies_of_one_image_have_their_own_crops(loaded: Dataset, pixels: PixelSource) -> None:
+    """The id decides, not the content."""
+    twins = Split(("a", "b"), (0, 0), (0, 0))
+    stream = TrainingStream(twins, pixels, msgspec.structs.replace(CONDITIONS, recipe=Recipe(batch_size=2)), seed=0)
+    images = stream.batch(0).images
+    assert not torch.equal(images[0], images[1])
+
+
+def test_an_error_in_a_worker_reaches_the_training_thread(loaded: Dataset) -> None:
+    """A file that vanishes during a run ends it with its own error, and no thread is left waiting."""
+
+    class Broken:
+        def read(self, row: int) -> np.ndarray:
+            raise OSError(5, "Input/output error")
+
+        def release(self) -> None:
+            pass
+
+    stream = TrainingStream(loaded.train, Broken(), CONDITIONS, seed=0)
+    for workers in (0, 2):
+        with pytest.raises(OSError, match="Input/output error"):
+            take(stream, 1, workers)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 10, 100])
+def test_evaluation_yields_each_image_once_in_order(loaded: Dataset, pixels: PixelSource, batch_size: int) -> None:
+    """The last partial batch included, also if it holds a single image."""
+    batches = list(evaluation_batches(loaded.validation, pixels, 16, batch_size))
+    images, labels = torch.cat([each[0] for each in batches]), torch.cat([each[1] for each in batches])
+    assert list(loaded.validation.labels) == labels.tolist()
+    assert all(len(each[0]) == batch_size for each in batches[:-1])
+    expected = torch.stack([evaluation_view(pixels.read(row), 16) for row in loaded.validation.rows])
+    assert torch.equal(expected, images)

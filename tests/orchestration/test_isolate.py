@@ -1,0 +1,133 @@
+"""Whatever happens inside a run's process, one true record is left and the others go on. Real processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from intelbench.records.store import StoredRun, read_runs
+from tests.conftest import Command
+
+
+def records(results: Path) -> dict[str, StoredRun]:
+    found, problems = read_runs(results / "runs")
+    assert [] == problems
+    assert [] == [path.name for path in (results / "runs").glob(".*")]
+    return {stored.record.spec.architecture: stored for stored in found}
+
+
+def test_every_way_to_fail_leaves_a_record_that_names_it(
+    tmp_path: Path, intelbench: Command, small_folder: Path, small_suite: Path, plugin: Path
+) -> None:
+    """Exception, divergence, want of memory, a kill and a sudden exit: cause and step are right, and the last run succeeds."""
+    names = ["raises", "diverges", "exhausts", "dies", "exits", "tiny"]
+    done = intelbench("run", *names, "--suite", small_suite, "--data", small_folder, "--plugin", plugin, "--threads", 1)
+    assert 1 == done.returncode, done.stderr
+    found = records(tmp_path / "results")
+    assert {
+        "raises": ("error", 2),
+        "diverges": ("diverged", 2),
+        "exhausts": ("out_of_memory", 2),
+        "dies": ("killed", None),
+        "exits": ("error", None),
+        "tiny": None,
+    } == {
+        name: None
+        if (failure := stored.record.failure) is None
+        else (failure.cause, failure.step if name in ("raises", "diverges", "exhausts") else None)
+        for name, stored in found.items()
+    }
+    assert "ValueError: the <network> has had enough" == found["raises"].record.failure.message
+    assert "in fail" in found["raises"].record.failure.details
+    assert "step 3" in found["diverges"].record.failure.message
+    assert (2,) == found["diverges"].traces()["step_loss"].shape
+    assert "SIGKILL" in found["dies"].record.failure.message
+    assert "status 7" in found["exits"].record.failure.message
+    assert "1 of 6 runs succeeded" in done.stderr
+    for name in names[:-1]:
+        assert f"{found[name].record.run_id}: " in done.stderr
+
+
+def test_a_run_that_hangs_is_ended_at_its_time_out(
+    tmp_path: Path, intelbench: Command, small_folder: Path, small_suite: Path, plugin: Path
+) -> None:
+    """The record says `timeout`, how long it was, and what the run was doing."""
+    done = intelbench(
+        "run", "hangs", "--suite", small_suite, "--data", small_folder, "--plugin", plugin, "--timeout", 12
+    )  # fmt: skip
+    assert 1 == done.returncode, done.stderr
+    failure = records(tmp_path / "results")["hangs"].record.failure
+    assert ("timeout", "not finished after 12 s while training") == (failure.cause, failure.message)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_the_run_and_says_how_to_go_on(
+    tmp_path: Path, small_folder: Path, small_suite: Path, plugin: Path, ending: signal.Signals
+) -> None:
+    """Within seconds, with the finished record kept, none for the interrupted run, and no process left."""
+    with hanging(["tiny"], tmp_path, small_folder, small_suite, plugin) as (process, said):
+        children = _descendants(process.pid)
+        assert 1 == len(children)
+        asked = time.monotonic()
+        process.send_signal(ending)
+        said += process.stderr.read()
+        assert 130 == process.wait(30)
+        assert time.monotonic() - asked < 10
+    assert ["tiny"] == list(records(tmp_path / "results"))
+    assert "interrupted: 1 of 2 runs are recorded" in said
+    assert "the same command again goes on" in said
+    assert [] == [child for child in children if _alive(child)]
+
+
+def test_a_run_does_not_outlive_a_killed_parent(
+    tmp_path: Path, small_folder: Path, small_suite: Path, plugin: Path
+) -> None:
+    """SIGKILL gives the parent no time to clean up; its child notices and ends too."""
+    with hanging([], tmp_path, small_folder, small_suite, plugin) as (process, _):
+        (child,) = _descendants(process.pid)
+        process.kill()
+    deadline = time.monotonic() + 10
+    while _alive(child):
+        assert time.monotonic() < deadline
+    assert {} == records(tmp_path / "results")
+
+
+@contextmanager
+def hanging(
+    before: list[str], tmp_path: Path, data: Path, suite: Path, plugin: Path
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A command whose last run hangs in its third step, and what it has said until then."""
+    command = [
+        sys.executable, "-m", "intelbench", "run", *before, "hangs", "--suite", suite, "--data", data,
+        "--plugin", plugin, "--out", tmp_path / "results", "--cache-dir", tmp_path / "cache",
+    ]  # fmt: skip
+    with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True) as process:
+        said = ""
+        for line in process.stderr:
+            said += line
+            if "hangs, seed 0: step" in line:
+                break
+        try:
+            yield process, said
+        finally:
+            process.kill()
+
+
+def _descendants(pid: int) -> list[int]:
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in listed]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+    return state != "Z"

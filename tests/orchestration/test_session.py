@@ -1,0 +1,177 @@
+"""`intelbench run` from the command line to the records, on small images. Real processes."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from intelbench.records.store import StoredRun, read_runs
+from tests.conftest import Command, write_image
+
+
+def runs_of(results: Path) -> dict[tuple[str, int], StoredRun]:
+    found, problems = read_runs(results / "runs")
+    assert [] == problems
+    return {(stored.record.spec.architecture, stored.record.spec.seed): stored for stored in found}
+
+
+@pytest.fixture(scope="module")
+def arguments(small_folder: Path, small_suite: Path, plugin: Path) -> list[str | Path]:
+    """A small suite on small images with small networks."""
+    return ["--suite", small_suite, "--data", small_folder, "--plugin", plugin]
+
+
+def test_a_suite_leaves_a_record_a_run_and_the_same_command_skips_them(
+    tmp_path: Path, intelbench: Command, arguments: list[str | Path]
+) -> None:
+    """Every architecture and seed has its record; asked again nothing runs, with --rerun everything does, to the same bits."""
+    first = intelbench("run", "tiny", "tiny_twin", *arguments, "--seeds", "0,1")
+    assert 0 == first.returncode, first.stderr
+    found = runs_of(tmp_path / "results")
+    assert {("tiny", 0), ("tiny", 1), ("tiny_twin", 0), ("tiny_twin", 1)} == set(found)
+    assert "4 of 4 runs succeeded" in first.stderr
+
+    second = intelbench("run", "tiny", "tiny_twin", *arguments, "--seeds", "0,1")
+    assert 0 == second.returncode
+    assert 4 == second.stderr.count("recorded already")
+    assert {key: each.record for key, each in found.items()} == {
+        key: each.record for key, each in runs_of(tmp_path / "results").items()
+    }
+
+    losses = found["tiny", 0].traces()["step_loss"]
+    logits = found["tiny", 0].traces()["test_logits"]
+    third = intelbench("run", "tiny", *arguments, "--seeds", "0", "--rerun")
+    assert 0 == third.returncode
+    again = runs_of(tmp_path / "results")["tiny", 0].traces()
+    assert losses.tobytes() == again["step_loss"].tobytes()
+    assert logits.tobytes() == again["test_logits"].tobytes()
+
+
+def test_a_record_holds_what_the_documentation_promises(
+    tmp_path: Path, intelbench: Command, arguments: list[str | Path]
+) -> None:
+    """Arrays by name and shape, digests at powers of two and at evaluation points, measurements that fit each other."""
+    assert 0 == intelbench("run", "tiny", *arguments).returncode
+    stored = runs_of(tmp_path / "results")["tiny", 0]
+    record, traces = stored.record, stored.traces()
+    data = record.spec.data
+    assert (38, 10, 48) == (data.num_train, data.num_validation, data.num_test)
+    assert {1, 2, 3, 4, 6} == set(record.stream_digests)
+    measured = record.measurements
+    assert (6, 1) == (measured.num_steps, measured.num_warmup_steps)
+    parameters = 3 * 8 * 9 + 8 + 2 * 8 + 8 * 2 + 2
+    assert (parameters, parameters) == (measured.num_parameters, measured.num_trainable_parameters)
+    assert measured.training_seconds == pytest.approx(traces["step_seconds"].sum() + traces["data_wait_seconds"].sum())
+    assert measured.training_seconds < measured.total_seconds
+    assert measured.peak_memory.cuda_allocated_bytes is None
+    assert {
+        "step_loss": (6,), "step_seconds": (6,), "data_wait_seconds": (6,), "gradient_norm": (6,), "learning_rate": (6,),
+        "evaluation_step": (2,), "evaluation_seconds": (2,), "validation_loss": (2,),
+        "validation_ids": (10,), "validation_labels": (10,), "validation_predictions": (2, 10),
+        "train_ids": (38,), "train_labels": (38,), "train_logits": (38, 2),
+        "test_ids": (48,), "test_labels": (48,), "test_logits": (48, 2),
+    } == {name: values.shape for name, values in traces.items()}  # fmt: skip
+    assert [3, 6] == traces["evaluation_step"].tolist()
+    assert all(name.startswith("test/") for name in traces["test_ids"])
+
+
+def test_architecture_threads_workers_and_cache_leave_the_stream_as_it_is(
+    tmp_path: Path, intelbench: Command, arguments: list[str | Path]
+) -> None:
+    """Equal digests at every step, whatever is trained on the batches and however they are prepared; another seed differs."""
+    ways = (
+        ["tiny", "tiny_twin"],
+        ["tiny", "--workers", "3"],
+        ["tiny", "--threads", "1"],
+        ["tiny", "--no-cache"],
+        ["tiny", "--seeds", "1"],
+    )
+    for number, way in enumerate(ways):
+        done = intelbench("run", *way, *arguments, "--out", f"way-{number}")
+        assert 0 == done.returncode, done.stderr
+    digests = [
+        msgspec.json.encode(stored.record.stream_digests)
+        for number in range(len(ways))
+        for stored in runs_of(tmp_path / f"way-{number}").values()
+    ]
+    *same, other_seed = digests
+    assert 5 == len(same)
+    assert 1 == len(set(same))
+    assert other_seed not in same
+
+
+def test_a_budget_of_seconds_stops_in_time_and_shares_the_stream_of_a_longer_run(
+    tmp_path: Path, intelbench: Command, arguments: list[str | Path]
+) -> None:
+    """The clock is checked after each step, and the digests agree wherever both runs have one."""
+    assert 0 == intelbench("run", "tiny", *arguments, "--budget", "0.5 s", "--out", "a").returncode
+    assert 0 == intelbench("run", "tiny", *arguments, "--budget", "40 steps", "--out", "b").returncode
+    by_time = runs_of(tmp_path / "a")["tiny", 0].record
+    by_steps = runs_of(tmp_path / "b")["tiny", 0].record
+    assert by_time.measurements.training_seconds >= 0.5
+    common = set(by_time.stream_digests) & set(by_steps.stream_digests)
+    assert {1, 2, 4, 8} <= common
+    assert all(by_time.stream_digests[step] == by_steps.stream_digests[step] for step in common)
+
+
+def test_unreadable_images_stop_the_run_unless_they_are_to_be_skipped(
+    tmp_path: Path, intelbench: Command, small_folder: Path, small_suite: Path, plugin: Path
+) -> None:
+    """First a message that names each file and what to do; then a record that says how many were left out."""
+    folder = tmp_path / "some data ünïcode"
+    for split, name in (("train", "day"), ("train", "night"), ("test", "day"), ("test", "night")):
+        for index in range(20):
+            seed = index + 100 * len(split) + 1000 * len(name)
+            write_image(folder / split / name / f"{index}.png", seed=seed)
+    (folder / "train" / "day" / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    stopped = intelbench("run", "tiny", "--suite", small_suite, "--data", folder, "--plugin", plugin)
+    assert 2 == stopped.returncode
+    assert "train/day/broken.jpg: " in stopped.stderr
+    assert "--skip-unreadable" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert not (tmp_path / "results").exists()
+    skipped = intelbench(
+        "run", "tiny", "--suite", small_suite, "--data", folder, "--plugin", plugin, "--skip-unreadable"
+    )  # fmt: skip
+    assert 0 == skipped.returncode, skipped.stderr
+    assert 1 == runs_of(tmp_path / "results")["tiny", 0].record.spec.data.num_unreadable
+
+
+def test_records_become_a_report_in_three_forms(
+    tmp_path: Path, intelbench: Command, arguments: list[str | Path]
+) -> None:
+    """Markdown whose figures exist, JSON and CSV with the same architectures; the same command prints the same bytes."""
+    assert 0 == intelbench("run", "tiny", "tiny_twin", *arguments).returncode
+    first, second = intelbench("report"), intelbench("report", "results/runs")
+    assert 0 == first.returncode, first.stderr
+    assert first.stdout == second.stdout
+    links = [part.partition(")")[0] for part in first.stdout.split("](")[1:] if part.startswith("figures/")]
+    assert len(links) >= 4
+    assert all((tmp_path / "results" / link).is_file() for link in links)
+    as_json = msgspec.json.decode(intelbench("report", "--format", "json").stdout)
+    assert 1 == len(as_json["cohorts"])
+    assert "tiny_twin" in intelbench("report", "--format", "csv").stdout
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_run_on_a_gpu_measures_its_memory_and_repeats_to_the_bit(
+    tmp_path: Path, intelbench: Command, small_suite: Path, small_folder: Path, plugin: Path, precision: str
+) -> None:
+    """CUDA's own counters are in the record, and two runs of one spec give equal losses."""
+    suite = tmp_path / "gpu.toml"
+    suite.write_text(f'precision = "{precision}"\n' + small_suite.read_text())
+    losses = []
+    for out in ("a", "b"):
+        done = intelbench(
+            "run", "tiny", "--suite", suite, "--data", small_folder, "--plugin", plugin, "--device", "cuda", "--out", out
+        )  # fmt: skip
+        assert 0 == done.returncode, done.stderr
+        stored = runs_of(tmp_path / out)["tiny", 0]
+        assert torch.cuda.get_device_name(0) == stored.record.environment.device_name
+        assert stored.record.measurements.peak_memory.cuda_allocated_bytes > 0
+        assert stored.record.measurements.peak_memory.process_bytes is None
+        losses.append(stored.traces()["step_loss"])
+    assert np.array_equal(*losses)

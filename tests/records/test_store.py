@@ -1,0 +1,115 @@
+"""Records appear whole or not at all, and are read strictly."""
+
+import os
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from intelbench.errors import UserError
+from intelbench.records.store import read_run, read_runs, runs_folder, write_run
+from intelbench.records.types import RunRecord
+
+TRACES = {"step_loss": np.array([1.5, 1.25]), "test_ids": np.array(["sea/ä.jpg", "sea/b.jpg"])}
+VERSION_1 = Path(__file__).parent / "version-1"
+
+
+def test_what_is_written_is_read_back(tmp_path: Path, synthetic_record: RunRecord) -> None:
+    """Record and arrays are equal, and nothing else is left in the folder."""
+    path = write_run(tmp_path / "runs", synthetic_record, TRACES)
+    stored = read_run(path)
+    assert synthetic_record == stored.record
+    assert {name: values.tolist() for name, values in TRACES.items()} == {
+        name: values.tolist() for name, values in stored.traces().items()
+    }
+    assert [path] == list((tmp_path / "runs").iterdir())
+
+
+def test_a_run_that_is_repeated_replaces_its_record(tmp_path: Path, synthetic_record: RunRecord) -> None:
+    """The second record stands alone in the place of the first."""
+    write_run(tmp_path, synthetic_record, TRACES)
+    later = msgspec.structs.replace(synthetic_record, started_at="2030-01-01T00:00:00+00:00")
+    path = write_run(tmp_path, later, {})
+    assert later == read_run(path).record
+    assert ["record.json"] == [file.name for file in path.iterdir()]
+
+
+def test_a_write_that_fails_leaves_nothing(
+    tmp_path: Path, synthetic_record: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk at the last file leaves no record, no half of one, and the earlier record as it was."""
+    runs = tmp_path / "runs"
+    write_run(runs, synthetic_record, TRACES)
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_run(runs, msgspec.structs.replace(synthetic_record, started_at="later"), TRACES)
+    assert [synthetic_record.run_id] == [path.name for path in runs.iterdir()]
+    assert synthetic_record == read_run(runs / synthetic_record.run_id).record
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "not a readable record"),
+        ('{"schema_version": 1}', "missing required field"),
+        ('{"schema_version": 2}', "schema_version is 2, this intelbench reads 1; upgrade intelbench"),
+        ('{"schema_version": 0}', "schema_version is 0, this intelbench reads 1; run it again"),
+        ("[]", "not a readable record"),
+        ("\udcff", "not a readable record"),
+    ],
+)
+def test_a_damaged_record_is_named_and_the_rest_is_read(
+    tmp_path: Path, synthetic_record: RunRecord, content: str, said: str
+) -> None:
+    """One clear line with the file; the other records are not touched by it."""
+    write_run(tmp_path, synthetic_record, TRACES)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "record.json").write_bytes(content.encode("utf-8", "surrogateescape"))
+    found, problems = read_runs(tmp_path)
+    assert [synthetic_record] == [stored.record for stored in found]
+    assert 1 == len(problems)
+    assert said in problems[0]
+    assert str(broken / "record.json") in problems[0]
+
+
+def test_missing_or_damaged_traces_are_named(tmp_path: Path, synthetic_record: RunRecord) -> None:
+    """A finished run without its arrays, or with half of them, says which file and what to do."""
+    path = write_run(tmp_path, synthetic_record, TRACES)
+    file = path / "traces.npz"
+    file.write_bytes(file.read_bytes()[:40])
+    with pytest.raises(UserError, match=r"traces\.npz: cannot be read .* run it again"):
+        read_run(path).traces()
+    file.unlink()
+    with pytest.raises(UserError, match=r"traces\.npz: cannot be read"):
+        read_run(path).traces()
+
+
+def test_pickled_arrays_are_not_loaded(tmp_path: Path, synthetic_record: RunRecord) -> None:
+    """A file that could run code when read is refused."""
+    path = write_run(tmp_path, synthetic_record, TRACES)
+    np.savez(path / "traces.npz", step_loss=np.array([print], dtype=object))
+    with pytest.raises(UserError, match="cannot be read"):
+        read_run(path).traces()
+
+
+def test_a_results_folder_and_a_folder_of_records_are_both_accepted(
+    tmp_path: Path, synthetic_record: RunRecord
+) -> None:
+    """`report results` and `report results/runs` mean the same."""
+    write_run(tmp_path / "runs", synthetic_record, TRACES)
+    assert tmp_path / "runs" == runs_folder(tmp_path)
+    assert tmp_path / "runs" == runs_folder(tmp_path / "runs")
+
+
+def test_a_record_of_version_1_is_still_read() -> None:
+    """The committed sample decodes to the values that were written."""
+    stored = read_run(VERSION_1)
+    assert "tiny" == stored.record.spec.architecture
+    assert 6 == stored.record.measurements.num_steps
+    assert (6,) == stored.traces()["step_loss"].shape

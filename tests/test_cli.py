@@ -1,0 +1,100 @@
+"""The command line: quick to start, and every mistake answered in a line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Command, write_folder, write_image
+
+SLOW = ("torch", "numpy", "pandas", "matplotlib")
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Which of the slow packages a fresh interpreter has loaded after `statement`."""
+    code = f"{statement}\nimport sys\nprint(*[name for name in {SLOW} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["report", "--help"], ["--version"]])
+def test_help_loads_nothing_slow(arguments: list[str]) -> None:
+    """`--help` imports none of torch, numpy, pandas and matplotlib."""
+    statement = f"from intelbench.cli import cli\ncli({arguments}, standalone_mode=False)"
+    assert set() == loaded_by(statement)
+
+
+def test_import_and_list_do_not_load_torch() -> None:
+    """A plug-in's `import intelbench`, and `intelbench list`, are free of torch."""
+    assert set() == loaded_by("import intelbench")
+    assert "torch" not in loaded_by("from intelbench.cli import cli\ncli(['list'], standalone_mode=False)")
+
+
+def test_list_names_the_five_and_the_suites(intelbench: Command) -> None:
+    """What a newcomer can type next."""
+    printed = intelbench("list").stdout
+    for name in ("resnet152", "wide_resnet101_2", "inception_v3", "resnet101_leaky", "resnet101", "quick", "paper"):
+        assert name in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "resnet15"], "did you mean resnet152"),
+        (["run", "resnet101", "--all"], "not both"),
+        (["run", "--suite", "quik"], "did you mean 'quick'"),
+        (["run", "--seeds", "a"], "--seeds 'a'"),
+        (["run", "--seeds", "-1"], "not negative"),
+        (["run", "--budget", "5 parsecs"], "'5 parsecs' is not a budget"),
+        (["run", "--data", "no/such/folder"], "data no/such/folder: no such folder"),
+        (["run", "--plugin", "no.py"], "plug-in no.py: no such file"),
+        (["report", "nowhere"], "nowhere"),
+        (["data", "check", "nowhere"], "data nowhere: no such folder"),
+        (["rnu"], "No such command"),
+    ],
+)
+def test_a_mistake_is_answered_in_words(intelbench: Command, arguments: list[str], said: str) -> None:
+    """Status 2, what was wrong, and never a traceback."""
+    done = intelbench(*arguments)
+    assert 2 == done.returncode
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "" == done.stdout
+
+
+def test_an_architecture_that_needs_larger_images_is_refused_before_anything_runs(
+    intelbench: Command, tmp_path: Path
+) -> None:
+    """Inception-v3 at 32 px: the name, both sizes, and no record."""
+    write_folder(tmp_path / "data")
+    suite = tmp_path / "small.toml"
+    suite.write_text(
+        'name = "s"\narchitectures = ["inception_v3"]\nseeds = [0]\nimage_size = 32\n'
+        "[budget]\nsteps = 1\n[recipe]\nbatch_size = 2\n"
+    )
+    done = intelbench("run", "--suite", suite, "--data", "data")
+    assert 2 == done.returncode
+    assert "'inception_v3' needs images of at least 75 px; `image_size` is 32" in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_data_check_lists_what_is_wrong(intelbench: Command, tmp_path: Path) -> None:
+    """Counts by class and split, copies between train and test, files ignored, files unreadable; status 1."""
+    folder = write_folder(tmp_path / "data", per_class=4)
+    write_image(folder / "train" / "day" / "copy.png", seed=7)
+    write_image(folder / "test" / "day" / "copy.png", seed=7)
+    (folder / "train" / "night" / "notes.txt").write_text("no image")
+    (folder / "train" / "night" / "empty.jpg").write_bytes(b"")
+    done = intelbench("data", "check", "data")
+    assert 1 == done.returncode
+    assert "train/day/copy.png = test/day/copy.png" in done.stdout
+    assert "train/night/notes.txt" in done.stdout
+    assert "train/night/empty.jpg: empty file" in done.stdout
+    assert ["all", "9", "9"] == next(line.split() for line in done.stdout.splitlines() if line.startswith("all"))
+
+
+def test_data_check_of_a_sound_folder_succeeds(intelbench: Command, tmp_path: Path) -> None:
+    """Status 0 where every image can be read."""
+    write_folder(tmp_path / "data", per_class=4)
+    assert 0 == intelbench("data", "check", "data").returncode
