@@ -32,7 +32,7 @@ CONDITIONS = Conditions(
 REQUEST = ModelRequest(num_classes=NUM_CLASSES, image_size=CONDITIONS.image_size)
 FASTEST = "inception_v3"
 WARMUP_STEPS = 1
-TIMED_STEPS = 3
+TIMED_STEPS = 5
 CALLS = 1000
 """Of the harness's own code, beside each training step."""
 

@@ -25,6 +25,9 @@ def main() -> None:
     except UserError as error:
         click.echo(f"intelbench: {error}", err=True)
         status = _EXIT_USER_ERROR
+    except OSError as error:  # a full disk, a read-only folder: the system's words name the file
+        click.echo(f"intelbench: {error}", err=True)
+        status = _EXIT_USER_ERROR
     except (click.Abort, KeyboardInterrupt):
         status = _EXIT_INTERRUPTED
     sys.exit(status)

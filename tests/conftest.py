@@ -109,7 +109,9 @@ def write_image(path: Path, *, seed: int = 0, size: tuple[int, int] = (40, 32), 
     Image.fromarray(pixels).save(path)
 
 
-def write_folder(root: Path, *, classes: Sequence[str] = ("day", "night"), per_class: int = 12, splits: str = "train test") -> Path:
+def write_folder(
+    root: Path, *, classes: Sequence[str] = ("day", "night"), per_class: int = 12, splits: str = "train test"
+) -> Path:
     """A data set whose classes differ in colour; `splits` names the split folders, and may be empty."""
     for number, split in enumerate(splits.split() or [""]):
         for label, name in enumerate(classes):

@@ -10,6 +10,8 @@ from intelbench.architectures.registry import Architecture, ModelRequest
 from intelbench.errors import UserError
 
 _PREFIX = "torchvision:"
+_MINIMUM_SIZES = {"inception_v3": 75, "alexnet": 63}
+"""Where torchvision's network needs more than 32 px."""
 
 
 def torchvision_architecture(name: str) -> Architecture:
@@ -29,7 +31,7 @@ def torchvision_architecture(name: str) -> Architecture:
         model: nn.Module = models.get_model(bare, num_classes=request.num_classes, **_options(bare, request))
         return model
 
-    return Architecture(name=name, build=build)
+    return Architecture(name=name, build=build, minimum_size=_MINIMUM_SIZES.get(bare, 32))
 
 
 def _options(name: str, request: ModelRequest) -> dict[str, Any]:

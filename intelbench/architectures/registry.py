@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
 import importlib.util
 import sys
@@ -140,7 +141,7 @@ def load_plugin(path: Path) -> list[str]:
     """
     if not path.is_file():
         raise UserError(f"plug-in {path}: no such file")
-    before = set(_REGISTRY)
+    before = dict(_REGISTRY)
     name = f"intelbench_plugin_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
     if name in sys.modules:
         return []
@@ -151,20 +152,25 @@ def load_plugin(path: Path) -> list[str]:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except UserError:
-        raise
+        new = [each for each in _REGISTRY if each not in before]
+        if not new:
+            raise UserError(
+                f"plug-in {path}: registers no architecture; decorate a function with @intelbench.architecture(NAME)"
+            )
     except Exception as error:
+        del sys.modules[name]  # so that a second attempt is one
+        for each in set(_REGISTRY) - set(before):
+            del _REGISTRY[each]
+        if isinstance(error, UserError):
+            raise
         raise UserError(f"plug-in {path}: failed with {type(error).__name__}: {error}") from error
-    new = [name for name in _REGISTRY if name not in before]
-    if not new:
-        raise UserError(
-            f"plug-in {path}: registers no architecture; decorate a function with @intelbench.architecture(NAME)"
-        )
     return new
 
 
 def _provider_of(build: Callable[..., Any]) -> str:
     """Name the code behind a build function precisely enough that an edited plug-in is another provider."""
+    while isinstance(build, functools.partial):
+        build = build.func
     module = build.__module__
     if module.partition(".")[0] == __name__.partition(".")[0]:
         return BUILT_IN

@@ -55,8 +55,11 @@ def list_images(root: Path) -> Listing:
         UserError: not a folder, not readable, no layout that is known, an empty class, or class sets that differ
             between the splits.
     """
-    if not root.exists():
-        raise UserError(f"data {root}: no such folder")
+    try:
+        root.stat()
+    except OSError as error:
+        reason = "no such folder" if isinstance(error, FileNotFoundError) else error.strerror
+        raise UserError(f"data {root}: {reason}") from error
     if not root.is_dir():
         raise UserError(f"data {root}: is a file; give the folder that holds {LAYOUTS}")
     folders = _split_folders(root)
@@ -161,7 +164,7 @@ def _images(root: Path, folder: Path, label: int) -> tuple[list[ImageFile], list
         for name in sorted(name for name in names if not name.startswith(".")):
             path = Path(parent, name)
             if path.suffix.lower() not in IMAGE_SUFFIXES or (path.exists() and not path.is_file()):
-                others.append(str(path.relative_to(root)))
+                others.append(os.fsencode(path.relative_to(root)).decode(errors="replace"))
                 continue
             _require_utf8(path)
             images.append(ImageFile(path.relative_to(root).as_posix(), path, label))

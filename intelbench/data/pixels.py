@@ -4,6 +4,7 @@ import hashlib
 import json
 import mmap
 import os
+import secrets
 import shutil
 import struct
 import zlib
@@ -22,6 +23,8 @@ Pixels = NDArray[np.uint8]
 _LAYOUT_VERSION = 1
 _CHUNK = 256
 """Images decoded before they are written: bounds the memory of a build."""
+_RESIDENT_BYTES = 8 * 2**20
+"""Pixels that may count as this process's memory: small beside any network, and rarely worth a system call."""
 _DECODER_ERRORS = (
     OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, OverflowError, struct.error, zlib.error,
     Image.DecompressionBombError, Image.DecompressionBombWarning,
@@ -82,6 +85,7 @@ def _as_rgb(image: Image.Image) -> Image.Image:
         if values.min() < 0 or values.max() > 0xFFFF:
             raise UnreadableImageError("32-bit pixels have no agreed range; convert it to 8 bits")
         image = Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    image.info.pop("transparency", None)  # dropped, and Pillow warns where it cannot translate it
     return image.convert("RGB")
 
 
@@ -114,6 +118,7 @@ class PixelCache:
             # Copy-on-write, because torch wants writable memory; nobody writes.
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         self._bytes = np.frombuffer(self._map, dtype=np.uint8)
+        self._resident = 0
 
     def __len__(self) -> int:
         return len(self._offsets)
@@ -121,13 +126,15 @@ class PixelCache:
     def read(self, row: int) -> Pixels:
         """A view of the image of that row; not to be written to."""
         height, width = self._shapes[row].tolist()
-        start = int(self._offsets[row])
-        return self._bytes[start : start + height * width * 3].reshape(height, width, 3)
+        start, size = int(self._offsets[row]), height * width * 3
+        self._resident += size
+        return self._bytes[start : start + size].reshape(height, width, 3)
 
     def release(self) -> None:
-        """Unmap the pages read so far: they stay in the page cache, and out of this process's resident memory."""
-        if hasattr(mmap, "MADV_DONTNEED"):
+        """Unmap what was read, now and then: it stays in the page cache, out of this process's resident memory."""
+        if self._resident > _RESIDENT_BYTES and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
+            self._resident = 0
 
 
 def cache_key(digests: Sequence[str], shorter_side: int) -> str:
@@ -142,8 +149,8 @@ def open_cache(folder: Path, paths: Sequence[Path], shorter_side: int) -> PixelC
     It appears whole or not at all; of two processes that build it at once, one wins and both read the winner's.
     """
     if not folder.exists():
-        scratch = folder.with_name(f".{folder.name}.{os.getpid()}")
-        shutil.rmtree(scratch, ignore_errors=True)
+        # Process numbers are not unique: containers and machines that share a disk count alike.
+        scratch = folder.with_name(f".{folder.name}.{os.getpid()}.{secrets.token_hex(4)}")
         scratch.mkdir(parents=True)
         try:
             _build(scratch, paths, shorter_side)

@@ -33,6 +33,10 @@ def carve(
             side = taken if num_taken + len(members) <= goal else kept
             side.extend(members)
             num_taken += len(members) * (side is taken)
+        if num_taken == 0 and len(members_of_class) > 1:  # all groups are larger than the share: the smallest one
+            smallest = min(members_of_class, key=len)
+            kept = [position for position in kept if position not in smallest]
+            taken.extend(smallest)
     return sorted(kept), sorted(taken)
 
 

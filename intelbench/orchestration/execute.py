@@ -93,10 +93,10 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
     )
     peak_memory = memory.read()
     record = msgspec.structs.replace(record, stream_digests=trained.stream_digests)
-    if trained.diverged:
+    if trained.divergence:
         failure = Failure(
             cause="diverged",
-            message=f"the training loss was not finite at step {trained.num_steps + 1}",
+            message=f"{trained.divergence}: not finite",
             step=trained.num_steps,
         )
         return msgspec.structs.replace(record, failure=failure), trained.traces

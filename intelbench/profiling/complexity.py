@@ -31,6 +31,6 @@ def training_flops_per_image(architecture: Architecture, request: ModelRequest) 
             target = torch.zeros(_BATCH, dtype=torch.long)
             loss: Tensor = architecture.loss(model(images), target, F.cross_entropy)
             loss.backward()
-    except (RuntimeError, NotImplementedError):
+    except (RuntimeError, NotImplementedError, TypeError):  # TypeError: `images.numpy()`
         return None
     return float(counter.get_total_flops()) / _BATCH

@@ -27,6 +27,7 @@ class MemoryMeter:
             return
         try:
             _CLEAR_REFS.write_text(_RESET_HIGH_WATER_MARK)
+            _status_bytes("VmHWM")
             self._baseline = _status_bytes("VmRSS")
         except OSError as error:
             self._absent["process_bytes"] = f"the kernel's high-water mark cannot be reset here ({error.strerror})"

@@ -17,7 +17,7 @@ from intelbench.training.evaluate import mean_cross_entropy
 class Journal:
     """Losses, gradient norms and learning rates of every step; predictions of every evaluation point.
 
-    Ends with the last finite loss: once a loss is not finite, `diverged` is true and nothing more is taken in.
+    Ends with the last finite loss: once something is not finite, `divergence` says what, and nothing more is taken in.
     """
 
     def __init__(self, device: torch.device, validation: Split) -> None:
@@ -30,7 +30,7 @@ class Journal:
         self._rate: list[float] = []
         self._points: list[tuple[int, float, float]] = []
         self._predictions: list[NDArray[np.int16]] = []
-        self.diverged = False
+        self.divergence: str | None = None
 
     def write(self, loss: Tensor, norm: Tensor, rate: float) -> None:
         """Take in a step. From a GPU the numbers travel in the background and are booked when they have arrived."""
@@ -55,7 +55,10 @@ class Journal:
             self._book(arrived)
 
     def evaluated(self, step: int, seconds: float, logits: NDArray[np.float32]) -> None:
-        """Take in the validation logits of an evaluation point."""
+        """Take in the validation logits of an evaluation point; not finite, they are a divergence like such a loss."""
+        if not np.isfinite(logits).all():
+            self.divergence = self.divergence or f"the validation logits after step {step}"
+            return
         self._points.append((step, seconds, mean_cross_entropy(logits, self._labels)))
         self._predictions.append(logits.argmax(axis=1).astype(np.int16))
 
@@ -99,7 +102,8 @@ class Journal:
 
     def _book(self, pair: Tensor) -> None:
         loss, norm = pair.tolist()
-        self.diverged = self.diverged or not math.isfinite(loss)
-        if not self.diverged:
+        if self.divergence is None and not math.isfinite(loss):
+            self.divergence = f"the training loss of step {self.num_steps + 1}"
+        if self.divergence is None:
             self._loss.append(loss)
             self._norm.append(norm)

@@ -45,7 +45,8 @@ class Trained:
     stream_digests: dict[int, str]
     num_steps: int
     seconds: float
-    diverged: bool
+    divergence: str | None
+    """What was not finite, where that ended the run."""
 
 
 def train(
@@ -97,16 +98,16 @@ def train(
         if due:
             seconds = clock.settle()
             journal.settle()
-            if not journal.diverged:
+            if journal.divergence is None:
                 journal.evaluated(step, seconds, evaluator.logits(validation))
         if due or step & (step - 1) == 0:
             digests[step] = digest.hexdigest()
         watch(Step(step, done, clock.budget_seconds, journal.latest_loss, journal.latest_accuracy))
-        if done >= 1 or journal.diverged:
+        if done >= 1 or journal.divergence:
             break
         clock.lap("outside")
     batches.close()
     seconds = clock.settle()
     journal.settle()
     digests[step] = digest.hexdigest()
-    return Trained(journal.traces(clock), digests, journal.num_steps, seconds, journal.diverged)
+    return Trained(journal.traces(clock), digests, journal.num_steps, seconds, journal.divergence)

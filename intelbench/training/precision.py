@@ -27,6 +27,7 @@ def configure(conditions: Conditions, execution: Execution) -> torch.device:
     torch.backends.cudnn.benchmark = False
     # warn_only, because an architecture without a deterministic kernel is still to be compared.
     torch.use_deterministic_algorithms(conditions.deterministic, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid: every new tensor written twice
     return torch.device(execution.device)
 
 

@@ -66,7 +66,9 @@ def test_a_taken_name_is_refused(name: str, aliases: tuple[str, ...]) -> None:
     assert before == registry._REGISTRY
 
 
-@pytest.mark.parametrize(("wrong", "right"), [("resnet-152", "resnet152"), ("inceptionv3", "inception_v3"), ("wrm", "wrn")])
+@pytest.mark.parametrize(
+    ("wrong", "right"), [("resnet-152", "resnet152"), ("inceptionv3", "inception_v3"), ("wrm", "wrn")]
+)
 def test_unknown_names_offer_near_ones(wrong: str, right: str) -> None:
     """The message repeats the name and offers what was probably meant, and the other ways in."""
     with pytest.raises(UserError, match=f"did you mean .*{right}") as caught:
@@ -78,7 +80,9 @@ def test_unknown_names_offer_near_ones(wrong: str, right: str) -> None:
 
 def test_hopeless_names_are_answered_with_all() -> None:
     """Nothing is near: all names are listed."""
-    with pytest.raises(UserError, match=r"known: inception_v3, resnet101, resnet101_leaky, resnet152, wide_resnet101_2\."):
+    with pytest.raises(
+        UserError, match=r"known: inception_v3, resnet101, resnet101_leaky, resnet152, wide_resnet101_2\."
+    ):
         find("qqqqqqqqqqqq")
 
 
@@ -104,7 +108,9 @@ def test_too_small_images_are_refused_by_name(size: int, fits: bool) -> None:
 def test_main_loss_is_the_criterion() -> None:
     """Logits in, the criterion's value out."""
     logits, target = torch.randn(2, 3), torch.tensor([0, 1])
-    assert torch.equal(nn.functional.cross_entropy(logits, target), main_loss(logits, target, nn.functional.cross_entropy))
+    assert torch.equal(
+        nn.functional.cross_entropy(logits, target), main_loss(logits, target, nn.functional.cross_entropy)
+    )
 
 
 def test_a_plugin_is_loaded_and_provides_its_digest(tmp_path: Path) -> None:
@@ -250,8 +256,13 @@ def python(environment: dict[str, str], code: str) -> str:
 def test_installed_packages_are_listed(installed: dict[str, str]) -> None:
     """`intelbench list` shows their architectures with distribution and version, without importing them."""
     done = subprocess.run(
-        [sys.executable, "-m", "intelbench", "list"], env=installed, capture_output=True, text=True, timeout=60, check=True
-    )  # fmt: skip
+        [sys.executable, "-m", "intelbench", "list"],
+        env=installed,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
     assert "  shape                from shapes 1.2" in done.stdout.splitlines()
 
 

@@ -14,7 +14,9 @@ def leaky(relu: nn.ReLU) -> nn.Module:
 
 def test_modules_are_replaced_at_every_depth() -> None:
     """The count is of modules, and each replacement is made from what it replaces."""
-    model = nn.Sequential(nn.ReLU(), nn.Sequential(nn.ReLU(inplace=True), nn.Linear(1, 1)), nn.ModuleDict({"a": nn.ReLU()}))
+    model = nn.Sequential(
+        nn.ReLU(), nn.Sequential(nn.ReLU(inplace=True), nn.Linear(1, 1)), nn.ModuleDict({"a": nn.ReLU()})
+    )
     assert 3 == replace_modules(model, nn.ReLU, leaky)
     assert [False, True, False] == [module.inplace for module in model.modules() if isinstance(module, nn.LeakyReLU)]
     assert 0 == replace_modules(model, nn.ReLU, leaky)

@@ -94,7 +94,16 @@ def test_layouts(tmp_path: Path, names: list[str], expected: dict[str, list[str]
 def test_hidden_files_and_folders_are_not_seen(tmp_path: Path) -> None:
     """What an operating system or a tool leaves behind is neither a class, nor an image, nor worth a word."""
     listing = list_images(
-        lay(tmp_path, "a/1.jpg", "a/._1.jpg", "a/.DS_Store", "a/.thumbs/1.jpg", "b/2.jpg", ".git/c.jpg", ".cache/x/1.jpg")
+        lay(
+            tmp_path,
+            "a/1.jpg",
+            "a/._1.jpg",
+            "a/.DS_Store",
+            "a/.thumbs/1.jpg",
+            "b/2.jpg",
+            ".git/c.jpg",
+            ".cache/x/1.jpg",
+        )
     )
     assert {"train": ["a/1.jpg", "b/2.jpg"]} == ids(listing)
     assert () == listing.ignored
@@ -167,7 +176,11 @@ def test_a_name_too_long_is_a_wrong_path(tmp_path: Path) -> None:
         (["a/1.jpg", "b/notes.txt"], "b", "holds no image"),
         (["train/a/1.jpg", "train/b/1.jpg", "test/a/1.jpg", "test/b/"], "test/b", "holds no image"),
         (["train/a/1.jpg", "train/b/1.jpg", "test/a/1.jpg"], "test", "class 'b' of"),
-        (["train/a/1.jpg", "train/b/1.jpg", "test/a/1.jpg", "test/b/1.jpg", "test/c/1.jpg"], "test", "class 'c' is not"),
+        (
+            ["train/a/1.jpg", "train/b/1.jpg", "test/a/1.jpg", "test/b/1.jpg", "test/c/1.jpg"],
+            "test",
+            "class 'c' is not",
+        ),
         (["train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg", "test/a/1.jpg", "test/b/1.jpg"], "val", "class 'b' of"),
         (["a/1.jpg"], "", "has 1 class folder, at least 2"),
         (["train/a/1.jpg", "test/a/1.jpg"], "train", "has 1 class folder, at least 2"),

@@ -145,7 +145,12 @@ def test_exif_orientation_holds_for_reduced_jpegs(tmp_path: Path) -> None:
     assert decoded[:, -1, 0].mean() < 10  # the right column was the top row
 
 
-@given(width=st.integers(1, 300), height=st.integers(1, 300), side=st.integers(8, 64), suffix=st.sampled_from(["png", "jpg"]))
+@given(
+    width=st.integers(1, 300),
+    height=st.integers(1, 300),
+    side=st.integers(8, 64),
+    suffix=st.sampled_from(["png", "jpg"]),
+)
 @settings(max_examples=60, deadline=None)
 def test_images_are_reduced_and_never_enlarged(
     tmp_path_factory: pytest.TempPathFactory, width: int, height: int, side: int, suffix: str
@@ -277,7 +282,9 @@ def _without_check(real: Callable[[Path], Image.Image], path: Path) -> Image.Ima
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
     """Pictures of many sizes and modes, two of them damaged."""
-    paths = [tmp_path / "in" / f"{index}.{suffix}" for index, suffix in enumerate(["png", "jpg", "gif", "png", "jpg", "png"])]
+    paths = [
+        tmp_path / "in" / f"{index}.{suffix}" for index, suffix in enumerate(["png", "jpg", "gif", "png", "jpg", "png"])
+    ]
     for index, path in enumerate(paths):
         write_image(path, seed=index, size=(20 + 17 * index, 90 - 13 * index))
     paths[2].write_bytes(b"")
@@ -375,7 +382,7 @@ def test_processes_that_build_one_cache_at_once(tmp_path: Path) -> None:
 
 
 def test_builders_with_one_process_number(tmp_path: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two containers on one disk may have equal process numbers, as two threads have: neither spoils the other's work."""
+    """Containers on one disk may have equal process numbers, as threads have: neither spoils the other's work."""
     folder = tmp_path / "caches" / "key"
     first_built, second_began, first_ended = threading.Event(), threading.Event(), threading.Event()
     build = pixels._build

@@ -119,11 +119,10 @@ def test_order_differs_between_epochs_and_seeds(loaded: Dataset, pixels: PixelSo
 def test_crops_differ_between_epochs_and_seeds(loaded: Dataset, pixels: PixelSource) -> None:
     """The same image has another crop in every epoch and for every seed."""
     image = loaded.train.subset([0, 0])
+    conditions = msgspec.structs.replace(CONDITIONS, recipe=Recipe(batch_size=2))
     contents = {
-        TrainingStream(image, pixels, msgspec.structs.replace(CONDITIONS, recipe=Recipe(batch_size=2)), seed).batch(step).content
-        for seed in range(3)
-        for step in range(3)
-    }  # fmt: skip
+        TrainingStream(image, pixels, conditions, seed).batch(step).content for seed in range(3) for step in range(3)
+    }
     assert 9 == len(contents)
 
 

@@ -116,7 +116,9 @@ def test_draws_are_uniform_numbers(key: bytes, epoch: int, image_id: str) -> Non
 
 def test_draws_never_change() -> None:
     """Pinned: other numbers would be other crops, and old records incomparable in silence."""
-    assert [0.769958493, 0.883600563, 0.461799777] == [round(value, 9) for value in draws(b"12345678", 3, "train/a/1.jpg")[:3]]
+    assert [0.769958493, 0.883600563, 0.461799777] == [
+        round(value, 9) for value in draws(b"12345678", 3, "train/a/1.jpg")[:3]
+    ]
 
 
 def many_crops(recipe: Recipe, height: int = 150, width: int = 150, count: int = 4000) -> list[Crop]:
@@ -137,7 +139,7 @@ def test_no_image_is_mirrored_where_the_recipe_says_so() -> None:
 
 
 def test_areas_and_ratios_fill_their_ranges() -> None:
-    """Of a square image: areas between 8 and 100 %, ratios between 3/4 and 4/3 as often tall as wide, places all over."""
+    """Of a square image: areas between 8 and 100 %, ratios between 3/4 and 4/3 no side favoured, places all over."""
     crops = many_crops(Recipe(), 1000, 1000)
     areas = np.array([crop.height * crop.width for crop in crops]) / 1e6
     ratios = np.log([crop.width / crop.height for crop in crops])

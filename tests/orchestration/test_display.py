@@ -1,0 +1,80 @@
+"""What the user sees while a suite runs."""
+
+import io
+import time
+
+import pytest
+from rich.console import Console
+from rich.live import Live
+
+from intelbench.orchestration.display import Lines, LiveTable, Schedule
+from intelbench.orchestration.job import Beat
+from intelbench.records.types import RunRecord
+from tests.orchestration.conftest import Clock
+
+NAMES = ["resnet101, seed 0", "[bold]tiny, seed 0", "resnet101, seed 1"]
+HALFWAY = Beat(phase="training", step=5, done=0.5, seconds=30, images_per_second=12, loss=1.25, validation_accuracy=0.5)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock that tests set."""
+    fake = Clock()
+    monkeypatch.setattr(time, "monotonic", fake)
+    return fake
+
+
+def test_time_left_is_extrapolated_from_what_was_seen(clock: Clock) -> None:
+    """The run: from the share of its budget. All: runs to come last as long as those before them on average."""
+    schedule = Schedule([True, False, True])
+    schedule.begin(0)
+    assert schedule.all_left(Beat(phase="starting")) is None
+    clock.now = 40.0
+    assert 30 == schedule.run_left(HALFWAY)
+    assert 30 + 70 == schedule.all_left(HALFWAY)
+    schedule.end(0, 80.0)
+    schedule.begin(2)
+    clock.now = 50.0
+    assert 80 - 10 == schedule.all_left(Beat(phase="starting"))
+
+
+def test_lines_say_each_step_of_a_run_and_take_no_markup_from_names(clock: Clock, failed_record: RunRecord) -> None:
+    """Plain text for a log: start, first figures, end with the cause of a failure; not a line for each beat."""
+    stream = io.StringIO()
+    lines = Lines(Console(file=stream, width=40), NAMES, Schedule([True, True, True]))
+    clock.now = 100.0
+    lines.beat(1, Beat(phase="starting"))
+    for _ in range(5):
+        lines.beat(1, HALFWAY)
+    lines.ended(1, failed_record, 61.0)
+    lines.skipped(2, failed_record)
+    assert [
+        "[2/3] [bold]tiny, seed 0: starting",
+        "[2/3] [bold]tiny, seed 0: step 5, loss 1.250, validation 50.0%, 12.0 images/s, 30 s left, 1:30 for all",
+        "[2/3] [bold]tiny, seed 0: done in 1:01, failed: diverged (the training loss of step 3: not finite)",
+        "[3/3] resnet101, seed 1: recorded already, failed: diverged (the training loss of step 3: not finite)",
+    ] == stream.getvalue().splitlines()
+
+
+def test_the_live_table_has_a_row_a_run(clock: Clock, failed_record: RunRecord) -> None:
+    """State, step, loss, accuracy, speed and time left of each run, and the time left for all below."""
+    console = Console(file=io.StringIO(), width=160, force_terminal=True, color_system=None)
+    with Live(console=console, auto_refresh=False) as live:
+        table = LiveTable(live, NAMES[:1] + NAMES[2:], Schedule([True, True]))
+        clock.now = 30.0
+        table.beat(0, HALFWAY)
+        with console.capture() as captured:
+            console.print(live.renderable)
+    shown = captured.get()
+    for part in (
+        "resnet101, seed 0",
+        "training",
+        "5",
+        "1.250",
+        "50.0%",
+        "12.0",
+        "30 s",
+        "waiting",
+        "time left for all",
+    ):
+        assert part in shown

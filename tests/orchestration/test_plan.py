@@ -1,0 +1,70 @@
+"""From a suite to runs, and which of them are recorded."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from intelbench.data.dataset import Dataset, prepare
+from intelbench.errors import UserError
+from intelbench.orchestration.plan import plan
+from intelbench.profiling.environment import read_environment
+from intelbench.records.suites import load_suite, override
+from intelbench.records.types import Execution, Suite
+
+CPU = Execution(device="cpu", threads=1, workers=0)
+ENVIRONMENT = read_environment(CPU)
+
+
+@pytest.fixture
+def suite(small_suite: Path) -> Suite:
+    """Two reference architectures, two seeds."""
+    suite = override(load_suite(str(small_suite)), architectures=("wrn", "resnet101"), seeds=(3, 1, 3))
+    return msgspec.structs.replace(suite, image_size=76)
+
+
+@pytest.fixture
+def dataset(small_folder: Path, suite: Suite, tmp_path: Path) -> Dataset:
+    """Small images."""
+    return prepare(str(small_folder), suite.conditions, tmp_path / "cache")
+
+
+def test_runs_are_planned_seed_by_seed_under_their_full_names(suite: Suite, dataset: Dataset, tmp_path: Path) -> None:
+    """An alias is its architecture, a repeated seed is one seed, and the first seed is complete before the second."""
+    planned = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path)
+    assert [("wide_resnet101_2", 3), ("resnet101", 3), ("wide_resnet101_2", 1), ("resnet101", 1)] == [
+        (run.job.spec.architecture, run.job.spec.seed) for run in planned
+    ]
+    assert all(run.recorded is None for run in planned)
+
+
+def test_a_runs_name_changes_with_whatever_decides_its_result(suite: Suite, dataset: Dataset, tmp_path: Path) -> None:
+    """Recipe, budget, image, threads and library versions; not the suite's name or where the data lie."""
+
+    def first(suite: Suite = suite, dataset: Dataset = dataset, execution: Execution = CPU, torch: str = "") -> str:
+        environment = msgspec.structs.replace(ENVIRONMENT, torch=torch or ENVIRONMENT.torch)
+        return plan(suite, dataset, execution, environment, runs=tmp_path)[0].job.run_id
+
+    replace = msgspec.structs.replace
+    same = {
+        first(),
+        first(replace(suite, name="other", description="other")),
+        first(dataset=replace(dataset, facts=replace(dataset.facts, source="elsewhere"))),
+    }
+    others = [
+        first(replace(suite, recipe=replace(suite.recipe, learning_rate=0.5))),
+        first(replace(suite, precision="bf16")),
+        first(dataset=replace(dataset, facts=replace(dataset.facts, digest="0"))),
+        first(execution=replace(CPU, threads=2)),
+        first(torch="9.9"),
+    ]
+    assert 1 == len(same)
+    assert len(others) == len(set(others) - same)
+
+
+def test_an_unknown_architecture_is_refused_before_anything_runs(
+    suite: Suite, dataset: Dataset, tmp_path: Path
+) -> None:
+    """With the names nearest to it."""
+    with pytest.raises(UserError, match="did you mean resnet152"):
+        plan(override(suite, architectures=("resnet15",)), dataset, CPU, ENVIRONMENT, runs=tmp_path)

@@ -1,0 +1,92 @@
+"""A tiny network, and a run of the training loop on a few pictures."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import pytest
+import torch
+from torch import nn
+
+from intelbench.architectures.registry import Architecture, ModelRequest
+from intelbench.data.dataset import Dataset, prepare
+from intelbench.data.stream import TrainingStream
+from intelbench.records.types import Budget, Conditions, Recipe
+from intelbench.training.budget import Progress
+from intelbench.training.evaluate import Evaluator
+from intelbench.training.loop import Step, Trained, train
+
+CONDITIONS = Conditions(
+    image_size=16,
+    validation_fraction=0.2,
+    evaluation_points=2,
+    budget=Budget(steps=6),
+    recipe=Recipe(batch_size=8, learning_rate=0.01),
+)
+
+
+def tiny_network(request: ModelRequest) -> nn.Module:
+    """Convolution, batch norm and dropout: all that behaves differently in training and in evaluation."""
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Dropout(0.1), nn.Linear(8, request.num_classes),
+    )  # fmt: skip
+
+
+TINY = Architecture(name="tiny", build=tiny_network, minimum_size=16)
+
+
+class Run(NamedTuple):
+    """What training left."""
+
+    trained: Trained
+    model: nn.Module
+    steps: list[Step]
+
+
+Train = Callable[..., Run]
+
+
+@pytest.fixture(scope="session")
+def loaded(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """38 images to train on, 10 to validate."""
+    return prepare(str(small_folder), CONDITIONS, tmp_path_factory.mktemp("training-cache"))
+
+
+@pytest.fixture
+def make_evaluator(loaded: Dataset) -> Callable[..., Evaluator]:
+    """An evaluator of a network under changed conditions."""
+
+    def make(model: nn.Module, device: str = "cpu", **changes: object) -> Evaluator:
+        conditions = msgspec.structs.replace(CONDITIONS, **changes)
+        return Evaluator(model, loaded.pixels(), conditions, torch.device(device))
+
+    return make
+
+
+@pytest.fixture
+def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> Train:
+    """Train the tiny network, or another, under changed conditions."""
+
+    def run(
+        architecture: Architecture = TINY, seed: int = 0, workers: int = 0, device: str = "cpu", **changes: object
+    ) -> Run:
+        torch.manual_seed(seed)
+        model = architecture.build(ModelRequest(num_classes=2, image_size=16)).to(device)
+        evaluator = make_evaluator(model, device, **changes)
+        conditions = evaluator.conditions
+        stream = TrainingStream(loaded.train, evaluator.pixels, conditions, seed)
+        progress = Progress.of(
+            conditions.budget,
+            batch_size=conditions.recipe.batch_size,
+            steps_per_epoch=stream.steps_per_epoch,
+            flops_per_image=1e6,
+        )
+        steps: list[Step] = []
+        trained = train(
+            model, architecture, stream, loaded.validation, evaluator, progress, workers=workers, watch=steps.append
+        )  # fmt: skip
+        return Run(trained, model, steps)
+
+    return run

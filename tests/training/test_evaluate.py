@@ -1,0 +1,84 @@
+"""Evaluation looks at every image once and leaves no trace."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from torch import nn
+from torch.nn import functional as F
+
+from intelbench.architectures.registry import ModelRequest
+from intelbench.data.dataset import Dataset
+from intelbench.data.transforms import evaluation_view, normalize
+from intelbench.records.types import Recipe
+from intelbench.training.evaluate import Evaluator, mean_cross_entropy
+from tests.training.conftest import tiny_network
+
+MakeEvaluator = Callable[..., Evaluator]
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    """The tiny network in training mode."""
+    torch.manual_seed(0)
+    return tiny_network(ModelRequest(num_classes=2, image_size=16)).train()
+
+
+def test_logits_stand_in_the_order_of_the_split(
+    loaded: Dataset, make_evaluator: MakeEvaluator, model: nn.Module
+) -> None:
+    """Row i is what the network says in evaluation mode about image i, the last partial batch included."""
+    evaluator = make_evaluator(model, recipe=Recipe(batch_size=7))
+    logits = evaluator.logits(loaded.validation)
+    assert (10, 2) == logits.shape
+    assert np.float32 == logits.dtype
+    model.eval()
+    for row, got in zip(loaded.validation.rows, logits, strict=True):
+        image = normalize(evaluation_view(evaluator.pixels.read(row), 16)[None].contiguous(), "channels_last")
+        np.testing.assert_allclose(got, model(image)[0].detach().numpy(), atol=1e-5)
+
+
+def test_evaluation_leaves_the_network_as_it_was(
+    loaded: Dataset, make_evaluator: MakeEvaluator, model: nn.Module
+) -> None:
+    """Batch norm's buffers, weights, gradients and the random state are untouched, and it is in training mode again."""
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    state = torch.get_rng_state()
+    make_evaluator(model).logits(loaded.validation)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert all(module.training for module in model.modules())
+
+
+def test_evaluation_is_not_random(loaded: Dataset, make_evaluator: MakeEvaluator, model: nn.Module) -> None:
+    """Dropout is off: twice the same logits, whatever the global seed."""
+    torch.manual_seed(1)
+    first = make_evaluator(model).logits(loaded.validation)
+    torch.manual_seed(2)
+    np.testing.assert_array_equal(first, make_evaluator(model).logits(loaded.validation))
+
+
+def test_logits_of_reduced_precision_are_float32(
+    loaded: Dataset, make_evaluator: MakeEvaluator, model: nn.Module
+) -> None:
+    """bf16 changes their last digits and not their type."""
+    reduced = make_evaluator(model, precision="bf16").logits(loaded.validation)
+    full = make_evaluator(model).logits(loaded.validation)
+    assert np.float32 == reduced.dtype
+    np.testing.assert_allclose(full, reduced, atol=0.05)
+    assert (full != reduced).any()
+
+
+finite_logits = arrays(np.float32, (5, 3), elements=st.floats(-1e4, 1e4, width=32))
+
+
+@given(finite_logits, arrays(np.int16, 5, elements=st.integers(0, 2)))
+def test_mean_cross_entropy_is_torchs(logits: np.ndarray, labels: np.ndarray) -> None:
+    """In double precision, also for logits whose exponentials overflow."""
+    expected = F.cross_entropy(torch.from_numpy(logits).double(), torch.from_numpy(labels).long()).item()
+    assert expected == pytest.approx(mean_cross_entropy(logits, labels), rel=1e-9, abs=1e-9)

@@ -1,0 +1,116 @@
+"""The journal keeps what was observed, and stops at the last finite loss."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from intelbench.data.dataset import Split
+from intelbench.profiling.steps import LapClock
+from intelbench.training.journal import Journal
+
+CPU = torch.device("cpu")
+VALIDATION = Split(("a", "b", "c"), (0, 1, 1), (0, 1, 2))
+LOGITS = np.array([[2, 1], [2, 1], [0, 3]], dtype=np.float32)
+
+
+def write(journal: Journal, loss: float, norm: float = 1.0, rate: float = 0.1) -> None:
+    """Take in a step."""
+    journal.write(torch.tensor(float(loss), requires_grad=True), torch.tensor(float(norm)), rate)
+
+
+def clock_of(num_steps: int) -> LapClock:
+    """A clock that has counted so many steps."""
+    clock = LapClock(CPU)
+    clock.start()
+    for _ in range(num_steps):
+        clock.lap("data_wait")
+        clock.lap("step")
+    clock.settle()
+    return clock
+
+
+def test_an_empty_journal() -> None:
+    """Nothing is known, and every array is there with its shape."""
+    journal = Journal(CPU, VALIDATION)
+    traces = journal.traces(clock_of(0))
+    assert (0, 0, None, None) == (
+        journal.num_steps, journal.num_evaluations, journal.latest_loss, journal.latest_accuracy
+    )  # fmt: skip
+    assert {"validation_ids": (3,), "validation_labels": (3,), "validation_predictions": (0, 3)} == {
+        name: array.shape
+        for name, array in traces.items()
+        if name.startswith("validation_") and name != "validation_loss"
+    }
+    for name in ("step_loss", "step_seconds", "data_wait_seconds", "gradient_norm", "learning_rate",
+                 "evaluation_step", "evaluation_seconds", "validation_loss"):  # fmt: skip
+        assert (0,) == traces[name].shape
+
+
+def test_steps_and_evaluations_become_arrays() -> None:
+    """One value a step, one row an evaluation point."""
+    journal = Journal(CPU, VALIDATION)
+    for step in range(4):
+        write(journal, 4 - step, 10 + step, 0.1 * step)
+    journal.evaluated(2, 0.5, LOGITS)
+    journal.evaluated(4, 1.5, -LOGITS)
+    traces = journal.traces(clock_of(4))
+    assert [4, 3, 2, 1] == traces["step_loss"].tolist()
+    assert [10, 11, 12, 13] == traces["gradient_norm"].tolist()
+    assert [0.1 * step for step in range(4)] == traces["learning_rate"].tolist()
+    assert (4,) == traces["step_seconds"].shape == traces["data_wait_seconds"].shape
+    assert [2, 4] == traces["evaluation_step"].tolist()
+    assert [0.5, 1.5] == traces["evaluation_seconds"].tolist()
+    assert [[0, 0, 1], [1, 1, 0]] == traces["validation_predictions"].tolist()
+    assert ["a", "b", "c"] == traces["validation_ids"].tolist()
+    assert [0, 1, 1] == traces["validation_labels"].tolist()
+    assert (1, pytest.approx(1 / 3)) == (journal.latest_loss, journal.latest_accuracy)
+    assert (4, 2) == (journal.num_steps, journal.num_evaluations)
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_not_finite_ends_the_intake(loss: float) -> None:
+    """The traces end with the step before it, whatever comes after."""
+    journal = Journal(CPU, VALIDATION)
+    write(journal, 2)
+    write(journal, 1)
+    write(journal, loss)
+    write(journal, 5)
+    traces = journal.traces(clock_of(4))
+    assert journal.divergence
+    assert (2, 1) == (journal.num_steps, journal.latest_loss)
+    for name in ("step_loss", "step_seconds", "data_wait_seconds", "gradient_norm", "learning_rate"):
+        assert (2,) == traces[name].shape
+    assert [2, 1] == traces["step_loss"].tolist()
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_logits_that_are_not_finite_are_a_divergence(wrong: float) -> None:
+    """Weights that the last step ruined show in evaluation first: no NaN is stored, and the run has diverged."""
+    journal = Journal(CPU, VALIDATION)
+    write(journal, 1)
+    logits = LOGITS.copy()
+    logits[1, 1] = wrong
+    with np.errstate(all="ignore"):
+        journal.evaluated(1, 0.5, logits)
+    assert journal.divergence
+    assert np.isfinite(journal.traces(clock_of(1))["validation_loss"]).all()
+
+
+def test_settling_a_processors_journal_is_nothing() -> None:
+    """Its numbers are there at once."""
+    journal = Journal(CPU, VALIDATION)
+    write(journal, 1)
+    journal.settle()
+    assert 1 == journal.num_steps
+
+
+@pytest.mark.gpu
+def test_a_gpus_numbers_arrive_in_order() -> None:
+    """None is lost on the way."""
+    journal = Journal(torch.device("cuda"), VALIDATION)
+    for step in range(50):
+        journal.write(torch.tensor(float(step), device="cuda"), torch.tensor(1.0, device="cuda"), 0.1)
+    journal.settle()
+    assert list(range(50)) == journal.traces(clock_of(50))["step_loss"].tolist()

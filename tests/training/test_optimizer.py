@@ -1,0 +1,67 @@
+"""The optimizer is the recipe's."""
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+from intelbench.records.types import Budget, Conditions, Recipe
+from intelbench.training.optimizer import gradient_norm, make_optimizer, set_learning_rate
+
+
+def conditions(**recipe: object) -> Conditions:
+    """Conditions with this recipe."""
+    return Conditions(budget=Budget(steps=1), recipe=Recipe(**recipe))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "expected"),
+    [
+        ("adam", Adam, {"betas": (0.8, 0.95)}),
+        ("adamw", AdamW, {"betas": (0.8, 0.95)}),
+        ("sgd", SGD, {"momentum": 0.8, "nesterov": False}),
+    ],
+)
+@pytest.mark.parametrize("fused", [True, False])
+def test_settings_reach_the_optimizer(
+    name: str, kind: type[Optimizer], expected: dict[str, object], fused: bool
+) -> None:
+    """Rate, decay, momentum or betas, and the fused kernel."""
+    made = conditions(optimizer=name, learning_rate=0.3, weight_decay=0.01, betas=(0.8, 0.95))
+    optimizer = make_optimizer(
+        nn.Linear(2, 2), Conditions(budget=made.budget, recipe=made.recipe, fused_optimizer=fused)
+    )
+    assert kind is type(optimizer)
+    (group,) = optimizer.param_groups
+    expected = {"lr": 0.3, "weight_decay": 0.01, "fused": fused, **expected}
+    assert expected == {key: group[key] for key in expected}
+
+
+def test_frozen_parameters_are_left_out() -> None:
+    """Weight decay must not move what does not train."""
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    model[0].requires_grad_(False)
+    (group,) = make_optimizer(model, conditions()).param_groups
+    assert [id(parameter) for parameter in model[1].parameters()] == [id(parameter) for parameter in group["params"]]
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_the_learning_rate_is_the_one_that_was_set(name: str) -> None:
+    """At 0 nothing moves, at the next rate it does."""
+    model = nn.Linear(2, 2)
+    optimizer = make_optimizer(model, conditions(optimizer=name, learning_rate=1))
+    before = model.weight.detach().clone()
+    for rate, moves in ((0.0, False), (0.5, True)):
+        set_learning_rate(optimizer, rate)
+        model(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+        assert moves == (not torch.equal(before, model.weight))
+
+
+def test_gradient_norm_is_over_all_gradients() -> None:
+    """The root of the sum of all squares; parameters without a gradient add nothing."""
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    model[1].requires_grad_(False)
+    model(torch.ones(4, 2)).sum().backward()
+    flat = torch.cat([parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None])
+    torch.testing.assert_close(gradient_norm(model), flat.norm())
