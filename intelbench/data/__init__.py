@@ -1,4 +1,1 @@
-(
-    """Images: the folder they lie in, their split, their decoded pixels, and the batches every architecture sees alike."""
-    ""
-)
+"""Images: their folder, their split, their decoded pixels, and the batches every architecture sees alike."""

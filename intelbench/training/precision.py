@@ -24,10 +24,12 @@ def configure(conditions: Conditions, execution: Execution) -> torch.device:
     torch.set_num_threads(execution.threads)
     # fp32 means float32: no TF32 behind its name.
     torch.backends.fp32_precision = "ieee"  # type: ignore[attr-defined] # an attribute of the module's class
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # its own default is tf32
     torch.backends.cudnn.benchmark = False
     # warn_only, because an architecture without a deterministic kernel is still to be compared.
     torch.use_deterministic_algorithms(conditions.deterministic, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid: every new tensor written twice
+    # A debugging aid that writes every new tensor twice.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # as above
     return torch.device(execution.device)
 
 

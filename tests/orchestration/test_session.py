@@ -26,7 +26,7 @@ def arguments(small_folder: Path, small_suite: Path, plugin: Path) -> list[str |
 def test_a_suite_leaves_a_record_a_run_and_the_same_command_skips_them(
     tmp_path: Path, intelbench: Command, arguments: list[str | Path]
 ) -> None:
-    """Every architecture and seed has its record; asked again nothing runs, with --rerun everything does, to the same bits."""
+    """Every run has its record; asked again nothing runs, with --rerun everything does, to the same bits."""
     first = intelbench("run", "tiny", "tiny_twin", *arguments, "--seeds", "0,1")
     assert 0 == first.returncode, first.stderr
     found = runs_of(tmp_path / "results")
@@ -67,7 +67,8 @@ def test_a_record_holds_what_the_documentation_promises(
     assert measured.training_seconds < measured.total_seconds
     assert measured.peak_memory.cuda_allocated_bytes is None
     assert {
-        "step_loss": (6,), "step_seconds": (6,), "data_wait_seconds": (6,), "gradient_norm": (6,), "learning_rate": (6,),
+        "step_loss": (6,), "step_seconds": (6,), "data_wait_seconds": (6,), "gradient_norm": (6,),
+        "learning_rate": (6,),
         "evaluation_step": (2,), "evaluation_seconds": (2,), "validation_loss": (2,),
         "validation_ids": (10,), "validation_labels": (10,), "validation_predictions": (2, 10),
         "train_ids": (38,), "train_labels": (38,), "train_logits": (38, 2),
@@ -80,7 +81,7 @@ def test_a_record_holds_what_the_documentation_promises(
 def test_architecture_threads_workers_and_cache_leave_the_stream_as_it_is(
     tmp_path: Path, intelbench: Command, arguments: list[str | Path]
 ) -> None:
-    """Equal digests at every step, whatever is trained on the batches and however they are prepared; another seed differs."""
+    """Equal digests at every step, whatever trains and however the batches are prepared; another seed differs."""
     ways = (
         ["tiny", "tiny_twin"],
         ["tiny", "--workers", "3"],
@@ -142,7 +143,7 @@ def test_unreadable_images_stop_the_run_unless_they_are_to_be_skipped(
 def test_records_become_a_report_in_three_forms(
     tmp_path: Path, intelbench: Command, arguments: list[str | Path]
 ) -> None:
-    """Markdown whose figures exist, JSON and CSV with the same architectures; the same command prints the same bytes."""
+    """Markdown whose figures exist, JSON and CSV with the same architectures; the same command, the same bytes."""
     assert 0 == intelbench("run", "tiny", "tiny_twin", *arguments).returncode
     first, second = intelbench("report"), intelbench("report", "results/runs")
     assert 0 == first.returncode, first.stderr
@@ -166,7 +167,8 @@ def test_a_run_on_a_gpu_measures_its_memory_and_repeats_to_the_bit(
     losses = []
     for out in ("a", "b"):
         done = intelbench(
-            "run", "tiny", "--suite", suite, "--data", small_folder, "--plugin", plugin, "--device", "cuda", "--out", out
+            "run", "tiny", "--suite", suite, "--data", small_folder, "--plugin", plugin,
+            "--device", "cuda", "--out", out,
         )  # fmt: skip
         assert 0 == done.returncode, done.stderr
         stored = runs_of(tmp_path / out)["tiny", 0]

@@ -1,4 +1,4 @@
-"""Write results/reference/ anew from its records: `python -m tests.reporting.regenerate_reference` in the repository."""
+"""Write results/reference/ anew from its records: `python -m tests.reporting.regenerate_reference`."""
 
 from pathlib import Path
 
