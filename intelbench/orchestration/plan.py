@@ -5,6 +5,7 @@ from pathlib import Path
 
 from intelbench.architectures.registry import find
 from intelbench.data.dataset import Dataset
+from intelbench.errors import UserError
 from intelbench.orchestration.job import Job
 from intelbench.records.identity import run_id
 from intelbench.records.store import read_run
@@ -31,8 +32,10 @@ def plan(
     """Every run of the suite, seed by seed, so that an interrupted comparison is complete for its first seeds.
 
     Raises:
-        UserError: an architecture is not known, or needs larger images than the suite's.
+        UserError: an architecture is not known or needs larger images, or the device lacks the precision.
     """
+    if suite.precision == "fp16" and execution.device == "cpu":
+        raise UserError(f"suite {suite.name}: `precision` is fp16, which needs a GPU; accepted on a CPU: fp32, bf16")
     found = [find(name) for name in dict.fromkeys(suite.architectures)]
     for architecture, _ in found:
         architecture.require_size(suite.image_size)

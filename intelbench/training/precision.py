@@ -5,7 +5,6 @@ from contextlib import AbstractContextManager
 
 import torch
 
-from intelbench.errors import UserError
 from intelbench.records.types import Conditions, Execution
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -14,17 +13,11 @@ Autocast = Callable[[], AbstractContextManager[None]]
 
 
 def configure(conditions: Conditions, execution: Execution) -> torch.device:
-    """Apply threads, determinism and float32 arithmetic to this process, and return the device.
-
-    Raises:
-        UserError: fp16 on a processor.
-    """
-    if conditions.precision == "fp16" and execution.device == "cpu":
-        raise UserError("`precision` is fp16, which needs a CUDA device; accepted on a processor: fp32, bf16")
+    """Apply threads, determinism and float32 arithmetic to this process, and return the device."""
     torch.set_num_threads(execution.threads)
     # fp32 means float32: no TF32 behind its name.
     torch.backends.fp32_precision = "ieee"  # type: ignore[attr-defined] # an attribute of the module's class
-    torch.backends.cudnn.conv.fp32_precision = "ieee"  # its own default is tf32
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined] # its own default is tf32
     torch.backends.cudnn.benchmark = False
     # warn_only, because an architecture without a deterministic kernel is still to be compared.
     torch.use_deterministic_algorithms(conditions.deterministic, warn_only=True)
