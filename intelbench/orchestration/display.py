@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from intelbench.orchestration.job import Beat
 from intelbench.orchestration.plan import PlannedRun
@@ -124,14 +125,15 @@ class LiveTable:
     def beat(self, index: int, beat: Beat) -> None:
         """Show where it stands."""
         self._schedule.begin(index)
-        self._rows[index][1:] = [
-            beat.phase,
-            str(beat.step or ""),
-            _number("", beat.loss, ".3f"),
-            _number("", beat.validation_accuracy, ".1%"),
-            _number("", beat.images_per_second or None, ".1f"),
-            _clock(self._schedule.run_left(beat)),
-        ]
+        self._rows[index][1] = beat.phase
+        if beat.phase == "training":
+            self._rows[index][2:] = [
+                str(beat.step),
+                _number("", beat.loss, ".3f"),
+                _number("", beat.validation_accuracy, ".1%"),
+                f"{beat.images_per_second:.1f}",
+                _clock(self._schedule.run_left(beat)),
+            ]
         self._left = self._schedule.all_left(beat)
         self._draw()
 
@@ -149,7 +151,7 @@ class LiveTable:
         for name in ("step", "loss", "validation", "images/s", "time left"):
             table.add_column(name, justify="right")
         for row in self._rows:
-            table.add_row(*row)
+            table.add_row(*map(Text, row))  # a name is not markup
         self._live.update(table, refresh=True)
 
 

@@ -57,24 +57,15 @@ def test_lines_say_each_step_of_a_run_and_take_no_markup_from_names(clock: Clock
 
 
 def test_the_live_table_has_a_row_a_run(clock: Clock, failed_record: RunRecord) -> None:
-    """State, step, loss, accuracy, speed and time left of each run, and the time left for all below."""
+    """What it is doing and its last figures, names as they are, and the time left for all below."""
     console = Console(file=io.StringIO(), width=160, force_terminal=True, color_system=None)
     with Live(console=console, auto_refresh=False) as live:
-        table = LiveTable(live, NAMES[:1] + NAMES[2:], Schedule([True, True]))
+        table = LiveTable(live, NAMES, Schedule([True, True, True]))
         clock.now = 30.0
-        table.beat(0, HALFWAY)
+        table.beat(1, HALFWAY)
+        table.beat(1, Beat(phase="testing", step=10, done=1.0))
         with console.capture() as captured:
             console.print(live.renderable)
     shown = captured.get()
-    for part in (
-        "resnet101, seed 0",
-        "training",
-        "5",
-        "1.250",
-        "50.0%",
-        "12.0",
-        "30 s",
-        "waiting",
-        "time left for all",
-    ):
+    for part in ("[bold]tiny, seed 0", "testing", " 5 ", "1.250", "50.0%", "12.0", "waiting", "time left for all"):
         assert part in shown
