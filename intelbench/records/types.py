@@ -69,7 +69,9 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
         return value
 
     def __str__(self) -> str:
-        return f"{self.amount:.15g} {'s' if self.unit == 'seconds' else self.unit}"
+        """In full, so that `parse` reads the same budget back: `60 s`, `2.5 epochs`."""
+        amount = int(self.amount) if float(self.amount).is_integer() and self.amount < 1e15 else self.amount
+        return f"{amount!r} {'s' if self.unit == 'seconds' else self.unit}"
 
     @classmethod
     def parse(cls, text: str) -> "Budget":

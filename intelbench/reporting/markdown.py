@@ -8,7 +8,6 @@ from itertools import pairwise
 
 from tabulate import tabulate
 
-from intelbench.records.types import Budget
 from intelbench.reporting.statistics import Estimate
 
 ABSENT = "–"
@@ -90,12 +89,6 @@ def si(value: float | None) -> str:
 def size(num_bytes: int | None) -> str:
     """1395864371 -> `1.30 GiB`."""
     return ABSENT if num_bytes is None else _scaled(num_bytes, _BINARY, "B")
-
-
-def budget(value: Budget) -> str:
-    """A budget in full, so that `Budget.parse` reads the same one back: `60 s`, `2.5 epochs`."""
-    amount = int(value.amount) if float(value.amount).is_integer() and value.amount < 1e15 else value.amount
-    return f"{amount!r} {'s' if value.unit == 'seconds' else value.unit}"
 
 
 def cause(name: str) -> str:

@@ -7,7 +7,6 @@ from pathlib import PurePath
 from intelbench.records.types import RunRecord
 from intelbench.reporting import statistics
 from intelbench.reporting.markdown import (
-    budget,
     cause,
     code,
     count,
@@ -125,7 +124,7 @@ def _compared(summary: CohortSummary) -> str:
     return (
         f"{plural(len(names), 'architecture')} ({_some(names)}) {verb} on {code(data_name(data.source))} "
         f"({images} images of {classes}, {pixels}), with {_seeds(cohort.seeds)} and a budget of "
-        f"{budget(spec.conditions.budget)} a run, on {machine}."
+        f"{spec.conditions.budget} a run, on {machine}."
     )
 
 

@@ -5,7 +5,6 @@ import shlex
 from intelbench.errors import UserError
 from intelbench.records.suites import built_in_suites, encode_suite, load_suite, override
 from intelbench.records.types import Budget, Suite
-from intelbench.reporting import markdown
 from intelbench.reporting.cohorts import Cohort
 
 SUITE_FILE = "suite.toml"
@@ -29,7 +28,7 @@ def command(cohort: Cohort) -> tuple[str, str | None]:
     execution = cohort.spec.execution
     options = ["--device", execution.device, "--threads", str(execution.threads), "--workers", str(execution.workers)]
     options += [] if execution.cache else ["--no-cache"]
-    budget = markdown.budget(suite.budget)
+    budget = str(suite.budget)
     if not _built_in(suite) or Budget.parse(budget) != suite.budget:
         return shlex.join(["intelbench", "run", "--suite", SUITE_FILE, *options]), encode_suite(suite)
     seeds = ",".join(map(str, suite.seeds))

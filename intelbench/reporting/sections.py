@@ -245,7 +245,7 @@ def _shared_facts(summary: CohortSummary) -> str:
         ["Test images", f"{markdown.count(data.num_test)} ({data.test_origin} split)"],
         ["Test images also in training or validation", markdown.count(data.num_train_test_duplicates)],
         ["Unreadable files left out", markdown.count(data.num_unreadable)],
-        ["Budget of each run", markdown.budget(budget)],
+        ["Budget of each run", str(budget)],
         *_settings("Recipe", recipe),
         *_settings("Conditions", settings),
     ]
