@@ -36,7 +36,7 @@ def test_help(comparison: Comparison) -> None:
     def python(*arguments: str) -> None:
         subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
 
-    pairs = comparison.in_turn(
+    times = comparison.in_turn(
         lambda: python("-m", "intelbench", "--help"), lambda: python("-c", "import click"), rounds=15
     )
-    comparison.cost(pairs, at_most=2.5)
+    comparison.cost(times, at_most=2.5)

@@ -86,10 +86,10 @@ def torchvision_epoch(folder: ImageFolder) -> Callable[[], None]:
 
 def test_input_pipeline(comparison: Comparison, photographs: ImageFolder, tmp_path: Path) -> None:
     """Batches from the decoded cache come at least 5 times as fast as from ImageFolder and Pillow."""
-    pairs = comparison.in_turn(
+    times = comparison.in_turn(
         harness_epoch(photographs, tmp_path / "cache"), torchvision_epoch(photographs), rounds=15
     )
-    comparison.speedup(pairs, at_least=5)
+    comparison.speedup(times, at_least=5)
 
 
 def test_cache_build(comparison: Comparison, photographs: ImageFolder, tmp_path: Path) -> None:
