@@ -107,6 +107,7 @@ def hanging(
         sys.executable, "-m", "intelbench", "run", *before, "hangs", "--suite", suite, "--data", data,
         "--plugin", plugin, "--out", tmp_path / "results", "--cache-dir", tmp_path / "cache",
     ]  # fmt: skip
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, as do its children
     with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True) as process:
         said = ""
         for line in process.stderr:
