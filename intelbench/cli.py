@@ -132,6 +132,53 @@ def report_(folder: Path, form: str) -> None:
         click.echo({"json": as_json, "csv": as_csv}[form](runs), nl=False)
 
 
+@cli.command()
+@click.argument("architectures", nargs=-1, metavar="[ARCHITECTURE]...")
+@click.option("--all", "all_", is_flag=True, help="All five reference architectures.")
+@click.option("--batch-sizes", default="1,8,32,128", show_default=True, help="Images a step.")
+@click.option("--size", type=click.IntRange(min=8), default=224, show_default=True, help="Height and width in pixels.")
+@click.option("--classes", type=click.IntRange(min=2), default=6, show_default=True)
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True)
+@click.option("--optimizer", type=click.Choice(["adam", "adamw", "sgd"]), default="adam", show_default=True)
+@click.option("--frozen", is_flag=True, help="Train the heads alone, on a frozen backbone.")
+@click.option("--memory", "memories", default="8,12,16,24,40,80,141", show_default=True,
+              help="Gigabytes of GPU memory for which to find the largest batch.")  # fmt: skip
+@click.option("--plugin", "plugins", type=click.Path(dir_okay=False, path_type=Path), multiple=True,
+              help="Python file with architectures of your own; may be given again.")  # fmt: skip
+@click.option("--format", "form", type=click.Choice(["md", "json", "csv"]), default="md", show_default=True)
+@click.pass_context
+def profile(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, form: str, **options: Any) -> None:
+    """Say what architectures hold, compute and need, without training them and without a GPU.
+
+    Parameters, FLOPs, predicted GPU memory by batch size, and the largest batch that fits.
+    """
+    from intelbench.architectures.reference import REFERENCE
+
+    if all_ == bool(architectures):
+        raise click.UsageError("give architecture names, or --all", ctx)
+    from intelbench.orchestration import profile as profiling
+    from intelbench.records.types import Budget, Conditions, Recipe
+    from intelbench.reporting import profile as reporting
+
+    request = profiling.Request(
+        architectures=REFERENCE if all_ else architectures,
+        batch_sizes=_parsed("--batch-sizes", _whole_numbers, options["batch_sizes"]),
+        memories=_parsed("--memory", _whole_numbers, options["memories"]),
+        num_classes=options["classes"],
+        conditions=Conditions(
+            image_size=options["size"],
+            precision=options["precision"],
+            budget=Budget(steps=1),
+            recipe=Recipe(optimizer=options["optimizer"]),
+        ),
+        frozen=options["frozen"],
+        plugins=options["plugins"],
+    )
+    found = profiling.profile(request, lambda name: click.echo(f"profiling {name}", err=True))
+    render = {"md": reporting.as_markdown, "json": reporting.as_json, "csv": reporting.as_csv}[form]
+    click.echo(render(found), nl=False)
+
+
 @cli.command("list")
 def list_() -> None:
     """List the architectures and suites that are known."""
@@ -193,6 +240,13 @@ def _seeds(text: str) -> tuple[int, ...]:
     if min(seeds) < 0:
         raise ValueError("a seed is not negative")
     return seeds
+
+
+def _whole_numbers(text: str) -> tuple[int, ...]:
+    numbers = tuple(int(part) for part in text.split(","))
+    if min(numbers) < 1:
+        raise ValueError("each number is at least 1")
+    return numbers
 
 
 def _budget(text: str) -> Any:

@@ -3,13 +3,15 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+
+from intelbench.architectures import registry
 
 REPOSITORY = Path(__file__).parent.parent
 REAL_IMAGES = REPOSITORY.parent / "shared" / "data" / "intel-sample"
@@ -99,6 +101,17 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("plugin") / "small.py"
     path.write_text(PLUGIN)
     return path
+
+
+@pytest.fixture
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A copy of the registry, and of the loaded plug-ins, that ends with the test."""
+    monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if name.startswith("intelbench_plugin_"):
+            del sys.modules[name]
 
 
 def write_image(path: Path, *, seed: int = 0, size: tuple[int, int] = (40, 32), colour: int = 128) -> None:

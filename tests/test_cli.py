@@ -98,3 +98,28 @@ def test_data_check_of_a_sound_folder_succeeds(intelbench: Command, tmp_path: Pa
     """Status 0 where every image can be read."""
     write_folder(tmp_path / "data", per_class=4)
     assert 0 == intelbench("data", "check", "data").returncode
+
+
+def test_profile_prints_a_table(intelbench: Command, plugin: Path) -> None:
+    """Of a network of one's own, on stdout; what is going on, on stderr."""
+    done = intelbench("profile", "tiny", "--plugin", str(plugin), "--size", "32", "--batch-sizes", "4,8")
+    assert "| tiny " in done.stdout
+    assert "Peak, batch 8" in done.stdout
+    assert "profiling tiny" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give architecture names, or --all"),
+        (["resnet101", "--all"], "give architecture names, or --all"),
+        (["resnet101", "--batch-sizes", "8,x"], "--batch-sizes '8,x': invalid literal"),
+        (["resnet101", "--memory", "0"], "--memory '0': each number is at least 1"),
+        (["resnet10"], "did you mean resnet101"),
+    ],
+)
+def test_mistakes_in_profile_are_named(intelbench: Command, arguments: list[str], message: str) -> None:
+    """In a line on stderr."""
+    done = intelbench("profile", *arguments)
+    assert 2 == done.returncode
+    assert message in done.stderr

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from intelbench.errors import UserError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -27,3 +29,26 @@ def replace_modules(model: nn.Module, kind: type[Old], make: Callable[[Old], nn.
     for parent, name, child in found:
         setattr(parent, name, make(child))
     return len(found)
+
+
+def freeze_backbone(model: nn.Module, num_classes: int) -> int:
+    """Freeze all but the heads, which are the linear layers with an output for each class; return how many there are.
+
+    Frozen batch norm normalises by its running averages, so that the backbone is a fixed function of an image.
+
+    Raises:
+        UserError: no such layer is there to be trained.
+    """
+    from torch import nn
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    heads = [m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features == num_classes]
+    if not heads:
+        raise UserError(f"cannot freeze: the network has no linear layer with {num_classes} outputs to train")
+    model.requires_grad_(False)
+    for head in heads:
+        head.requires_grad_(True)
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
+    return len(heads)

@@ -18,12 +18,13 @@ from intelbench.orchestration.job import Beat, Job
 from intelbench.profiling.complexity import count_parameters, training_flops_per_image
 from intelbench.profiling.environment import read_environment
 from intelbench.profiling.memory import MemoryMeter
+from intelbench.profiling.workload import UNTRACEABLE, Workload
 from intelbench.records.store import Traces
 from intelbench.records.types import SCHEMA_VERSION, Failure, FailureCause, Measurements, RunRecord, RunSpec
 from intelbench.training.budget import Progress
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.loop import Step, train
-from intelbench.training.precision import configure
+from intelbench.training.precision import MEMORY_FORMATS, configure
 
 _DETAILS = 4000
 """Characters of a traceback that a failure record keeps."""
@@ -68,7 +69,7 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
     request = model_request(spec)
     pixels = job.dataset.pixels()
     stream = TrainingStream(job.dataset.train, pixels, conditions, spec.seed)
-    flops = training_flops_per_image(architecture, request)
+    flops = _training_flops_per_image(Workload(architecture=architecture, request=request))
     progress = Progress.of(
         conditions.budget,
         batch_size=conditions.recipe.batch_size,
@@ -78,7 +79,7 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
 
     memory = MemoryMeter(device)
     model = build_model(architecture, request, spec.seed).to(device)
-    model = model.to(memory_format=_MEMORY_FORMATS[conditions.memory_format])
+    model = model.to(memory_format=MEMORY_FORMATS[conditions.memory_format])
     evaluator = Evaluator(model, pixels, conditions, device)
     torch.manual_seed(stream_seed(spec.seed, "dropout"))
     trained = train(
@@ -121,9 +122,6 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
     return msgspec.structs.replace(record, measurements=measurements, failure=None), traces
 
 
-_MEMORY_FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
-
-
 def model_request(spec: RunSpec) -> ModelRequest:
     """What the run's conditions ask of an architecture."""
     return ModelRequest(
@@ -138,6 +136,13 @@ def build_model(architecture: Architecture, request: ModelRequest, seed: int) ->
     """The network with the weights of the seed's `init` stream, built on the CPU so that all devices start alike."""
     torch.manual_seed(stream_seed(seed, "init"))
     return architecture.build(request)
+
+
+def _training_flops_per_image(workload: Workload) -> float | None:
+    try:
+        return training_flops_per_image(workload)
+    except UNTRACEABLE:
+        return None
 
 
 def _evaluated_part(train: Split, limit: int | None) -> Split:

@@ -2,10 +2,9 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from intelbench.architectures.registry import Architecture, ModelRequest
+from intelbench.profiling.workload import Workload
 
 _BATCH = 2
 """Batch norm needs two images to train on."""
@@ -17,20 +16,30 @@ def count_parameters(model: nn.Module) -> tuple[int, int]:
     return sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)
 
 
-def training_flops_per_image(architecture: Architecture, request: ModelRequest) -> float | None:
-    """FLOPs of forward and backward for one image, 1 MAC = 2 FLOPs; `None` where the network cannot be traced.
+def forward_macs_per_image(workload: Workload) -> float:
+    """Multiply-accumulate operations of a forward pass in evaluation mode, for one image.
+
+    Raises:
+        RuntimeError: or another of `UNTRACEABLE`: the network asks for pixel values.
+    """
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        workload.build().eval()(_images(workload))
+    return float(counter.get_total_flops()) / 2 / _BATCH
+
+
+def training_flops_per_image(workload: Workload) -> float:
+    """FLOPs of forward and backward for one image, as far as the network trains; 1 MAC = 2 FLOPs.
 
     Convolutions and matrix products are counted; normalisation, activations, pooling and the optimizer are not. Works
-    on the meta device: touches neither memory nor random state. A network whose control flow depends on pixel values
-    has no such count.
+    on the meta device: touches neither memory nor random state.
+
+    Raises:
+        RuntimeError: or another of `UNTRACEABLE`: the network asks for pixel values.
     """
-    try:
-        with torch.device("meta"), FlopCounterMode(display=False) as counter:
-            model = architecture.build(request).train()
-            images = torch.empty(_BATCH, 3, request.image_size, request.image_size)
-            target = torch.zeros(_BATCH, dtype=torch.long)
-            loss: Tensor = architecture.loss(model(images), target, F.cross_entropy)
-            loss.backward()
-    except (RuntimeError, NotImplementedError, TypeError):  # TypeError: `images.numpy()`
-        return None
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        workload.loss(workload.build(), _images(workload), torch.zeros(_BATCH, dtype=torch.long)).backward()
     return float(counter.get_total_flops()) / _BATCH
+
+
+def _images(workload: Workload) -> Tensor:
+    return torch.empty(_BATCH, 3, workload.request.image_size, workload.request.image_size)

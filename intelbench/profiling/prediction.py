@@ -1,0 +1,220 @@
+"""How much GPU memory a training step takes, predicted without a GPU.
+
+Two training steps run on fake tensors, which have a shape and no contents, and every storage that is made or dropped is
+written on a tape. Neither the operations nor their order depend on the batch size, and the bytes of a storage are an
+affine function of it: what two batch sizes show gives any other. Played back, the tape yields the peak of all tensors
+together, and what PyTorch's caching allocator reserves for them.
+
+Not covered: workspaces of cuDNN and cuBLAS, the CUDA context, kernels that fuse what is several operations here
+(attention), and compiled graphs.
+"""
+
+from __future__ import annotations
+
+import weakref
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.optim import Optimizer
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+from intelbench.profiling.allocator import Block, CachingAllocator, round_up
+from intelbench.profiling.workload import Workload
+from intelbench.records.profiles import PredictedMemory
+
+_BATCH_SIZES = (2, 4)
+"""Batch sizes that are traced. Batch norm needs two images."""
+_STEPS = 2
+"""The first has no optimizer state yet; from the second on all are alike."""
+_KINDS = ("parameters", "gradients", "optimizer_state", "activations", "temporaries")
+"""What a storage holds; the names are those of `PredictedMemory`."""
+
+MakeOptimizer = Callable[[nn.Module], Optimizer]
+Autocast = Callable[[], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Tape:
+    """Every storage of two training steps, as a function of the batch size."""
+
+    events: NDArray[np.int64]
+    """In order: `i + 1` where storage i is made, `-(i + 1)` where it is dropped."""
+    kinds: NDArray[np.int64]
+    """Position in `_KINDS`, by storage."""
+    fixed_bytes: NDArray[np.int64]
+    bytes_per_image: NDArray[np.int64]
+
+    def predict(self, batch_size: int) -> PredictedMemory:
+        """Peak, what is reserved for it, and what lives at the moment of the peak."""
+        changes = self._changes(batch_size)
+        moment = int(changes.cumsum().argmax()) + 1
+        alive = np.bincount(self.kinds[np.abs(self.events[:moment]) - 1], changes[:moment], len(_KINDS))
+        return PredictedMemory(
+            batch_size=batch_size,
+            peak_bytes=int(changes[:moment].sum()),
+            reserved_bytes=self.reserved_bytes(batch_size),
+            **{f"{kind}_bytes": int(num_bytes) for kind, num_bytes in zip(_KINDS, alive, strict=True)},
+        )
+
+    def peak_bytes(self, batch_size: int) -> int:
+        """Most that all tensors together take at one time."""
+        return int(self._changes(batch_size).cumsum().max())
+
+    def reserved_bytes(self, batch_size: int) -> int:
+        """What the caching allocator holds after the two steps."""
+        allocator = CachingAllocator()
+        sizes = self._sizes(batch_size).tolist()
+        blocks: dict[int, Block] = {}
+        for event in self.events.tolist():
+            if event > 0:
+                blocks[event] = allocator.allocate(sizes[event - 1])
+            else:
+                allocator.release(blocks.pop(-event))
+        return allocator.reserved_bytes
+
+    def largest_batch(self, memory_bytes: int) -> int:
+        """Most images a step for which no more than `memory_bytes` are reserved; 0 where one is too many."""
+        upper = memory_bytes // int(self.bytes_per_image.max())
+        for required in (self.peak_bytes, self.reserved_bytes):  # the second costs more and is never below the first
+            upper = bisect_right(range(1, upper + 1), memory_bytes, key=required)
+        return upper
+
+    def _changes(self, batch_size: int) -> NDArray[np.int64]:
+        """Bytes that each event adds."""
+        changes: NDArray[np.int64] = np.sign(self.events) * self._sizes(batch_size)[np.abs(self.events) - 1]
+        return changes
+
+    def _sizes(self, batch_size: int) -> NDArray[np.int64]:
+        return round_up(self.fixed_bytes + self.bytes_per_image * batch_size)
+
+
+def record_tape(workload: Workload, make_optimizer: MakeOptimizer, autocast: Autocast) -> Tape:
+    """Trace training steps on fake CPU tensors: nothing is computed, and no random number is drawn.
+
+    Args:
+        workload: The network; parameters that do not require gradients are frozen.
+        make_optimizer: Returns the optimizer of a network.
+        autocast: The context of the forward pass, for the device type `cpu`.
+
+    Raises:
+        RuntimeError: the operations depend on the batch size; this and the others of `UNTRACEABLE` where the network
+            computes with the values of tensors.
+    """
+    small, large = (_record(workload, make_optimizer, autocast, batch_size) for batch_size in _BATCH_SIZES)
+    if small.events != large.events:
+        raise RuntimeError("its operations depend on the batch size")
+    sizes = np.array([small.sizes, large.sizes])
+    per_image = (sizes[1] - sizes[0]) // (_BATCH_SIZES[1] - _BATCH_SIZES[0])
+    return Tape(
+        events=np.array(small.events),
+        kinds=np.array([_KINDS.index(kind) for kind in small.kinds]),
+        fixed_bytes=sizes[0] - per_image * _BATCH_SIZES[0],
+        bytes_per_image=per_image,
+    )
+
+
+class Recorder(TorchDispatchMode):
+    """Writes down every storage that an operation makes, and when it is dropped."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # PyTorch's
+        self.in_optimizer = False
+        """Whether an operation may ask for the value of a tensor."""
+        self.events: list[int] = []
+        self.sizes: list[int] = []
+        self.kinds: list[str] = []
+        self._alive: dict[int, tuple[int, weakref.ref[torch.UntypedStorage]]] = {}
+        """Number of the storage and what tells of its end, by its address."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Execute the operation and look at what it returns."""
+        if self.in_optimizer and func is torch.ops.aten._local_scalar_dense.default:
+            return 1.0  # number of the step, which a fake tensor does not hold
+        result = func(*args, **(kwargs or {}))
+        self.see([each for each in tree_iter(result) if isinstance(each, Tensor)])
+        return result
+
+    def see(self, tensors: Iterable[Tensor], kind: str | None = None) -> None:
+        """Write down the storages not known yet; with `kind`, say what all of them hold."""
+        for tensor in tensors:
+            storage = tensor.untyped_storage()
+            key = storage._cdata
+            if key not in self._alive:
+                number = len(self.sizes)
+                self.events.append(number + 1)
+                self.sizes.append(storage.nbytes())
+                self.kinds.append("temporaries")
+                self._alive[key] = number, weakref.ref(storage, partial(self._dropped, key))
+            if kind:
+                self.kinds[self._alive[key][0]] = kind
+
+    def keep_as(self, kind: str) -> None:
+        """Say what all those hold that live now and were called temporary so far."""
+        for number, _ in self._alive.values():
+            if self.kinds[number] == "temporaries":
+                self.kinds[number] = kind
+
+    def close(self) -> None:
+        """Write down no more.
+
+        Storages dropped one after the other are put in order, because theirs means nothing: autocast's cache of weights
+        is a hash map.
+        """
+        self._alive.clear()
+        runs = groupby(self.events, key=lambda event: event < 0)
+        self.events = [event for _, run in runs for event in sorted(run, key=abs)]
+
+    def _dropped(self, key: int, _: object) -> None:
+        self.events.append(-1 - self._alive.pop(key)[0])
+
+
+def take_steps(
+    recorder: Recorder,
+    model: nn.Module,
+    workload: Workload,
+    make_optimizer: MakeOptimizer,
+    autocast: Autocast,
+    batch_size: int,
+) -> None:
+    """Train the workload's network for two steps under the recorder's eyes, on whatever device is the default."""
+    optimizer = make_optimizer(model)
+    images = torch.zeros(batch_size, 3, workload.request.image_size, workload.request.image_size)
+    labels = torch.zeros(batch_size, dtype=torch.long)
+    recorder.see((*model.parameters(), *model.buffers()), "parameters")
+    recorder.see((images, labels), "activations")
+    for _ in range(_STEPS):
+        with recorder:
+            with autocast():
+                loss = workload.loss(model, images, labels)
+            recorder.keep_as("activations")
+            loss.backward()
+            recorder.see((p.grad for p in model.parameters() if p.grad is not None), "gradients")
+            recorder.in_optimizer = True
+            optimizer.step()
+            recorder.in_optimizer = False
+            recorder.keep_as("optimizer_state")
+            del loss
+            optimizer.zero_grad()
+    recorder.close()
+
+
+def _record(workload: Workload, make_optimizer: MakeOptimizer, autocast: Autocast, batch_size: int) -> Recorder:
+    recorder = Recorder()
+    with torch.device("meta"):
+        model = workload.build()
+    with FakeTensorMode(allow_non_fake_inputs=True):  # CPU and not meta, which knows no autocast and no fused optimizer
+        take_steps(recorder, model.to_empty(device="cpu"), workload, make_optimizer, autocast, batch_size)
+    return recorder

@@ -1,0 +1,183 @@
+"""What `intelbench profile` found out, as Markdown, JSON or CSV."""
+
+import msgspec
+import pandas as pd
+
+from intelbench.records.profiles import ArchitectureProfile, LegacySummary, Profile
+from intelbench.reporting import markdown
+from intelbench.reporting.markdown import ABSENT, escape
+
+_MEBIBYTE = 2**20
+_KINDS = {
+    "parameters_bytes": "Parameters",
+    "gradients_bytes": "Gradients",
+    "optimizer_state_bytes": "Optimizer state",
+    "activations_bytes": "Activations",
+    "temporaries_bytes": "Temporaries",
+}
+_MEASURED = ("cuda_allocated_bytes", "cuda_reserved_bytes", "nvml_process_bytes")
+
+
+def as_markdown(profile: Profile) -> str:
+    """Tables for people, and what their columns mean."""
+    trained = "the heads alone, the backbone frozen" if profile.frozen else "everything trained"
+    blocks = [
+        f"# Profile at {profile.image_size} px, {profile.num_classes} classes, {profile.precision}",
+        f"Training with {profile.optimizer}, {trained}. Memory is predicted for a GPU, from the sizes of the tensors "
+        f"of two training steps (PyTorch {escape(profile.torch)}, torchvision {escape(profile.torchvision)}).",
+        _overview(profile),
+        "## The largest batch that fits\n\nMost images a step for which the allocator reserves no more than that many "
+        "gigabytes (10⁹ bytes). A GPU sold with so many has some 7 % more, which the CUDA context and the workspaces "
+        "of cuDNN and cuBLAS need.",
+        _largest(profile),
+        "## Where the memory goes",
+        _breakdown(profile),
+        "## The published figures",
+        _legacy(profile),
+    ]
+    reasons = [
+        f"- {escape(each.architecture)}: no {field}: {escape(reason)}"
+        for each in profile.architectures
+        for field, reason in each.absent.items()
+        if field != "measured"
+    ]
+    return "\n\n".join([*filter(None, blocks), *(["\n".join(reasons)] if reasons else [])]) + "\n"
+
+
+def as_json(profile: Profile) -> str:
+    """All of it, in base units."""
+    return msgspec.json.format(msgspec.json.encode(profile), indent=1).decode() + "\n"
+
+
+def as_csv(profile: Profile) -> str:
+    """A row for each architecture and batch size."""
+    rows = [
+        {
+            "architecture": each.architecture,
+            "num_parameters": each.num_parameters,
+            "num_trainable_parameters": each.num_trainable_parameters,
+            "forward_macs_per_image": each.forward_macs_per_image,
+            "training_flops_per_image": each.training_flops_per_image,
+            "legacy_bytes": each.legacy.total_bytes if each.legacy else None,
+            **msgspec.structs.asdict(memory),
+            **{field: _measured(each, memory.batch_size, field) for field in _MEASURED},
+        }
+        for each in profile.architectures
+        for memory in each.memory
+    ]
+    return pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
+
+
+def _overview(profile: Profile) -> str:
+    batch_sizes = _batch_sizes(profile)
+    headers = ["Architecture", "Parameters", "Trainable", "Forward GMACs", "Training GFLOPs"]
+    headers += [f"Peak, batch {size}" for size in batch_sizes]
+    rows = [
+        [
+            escape(each.architecture),
+            markdown.count(each.num_parameters),
+            markdown.count(each.num_trainable_parameters),
+            _giga(each.forward_macs_per_image),
+            _giga(each.training_flops_per_image),
+            *(markdown.size(memory.peak_bytes) for memory in each.memory),
+            *([ABSENT] * (len(batch_sizes) - len(each.memory))),
+        ]
+        for each in profile.architectures
+    ]
+    note = (
+        "- **Forward GMACs**, **Training GFLOPs**: for one image; 10⁹ multiply-accumulate operations of convolutions "
+        "and matrix products in evaluation, and 10⁹ FLOPs of forward and backward pass as trained here (1 MAC = 2 "
+        "FLOPs). Normalisation, activations, pooling and the optimizer are not counted.\n"
+        "- **Peak**: predicted most that all tensors together take at one time in a training step, to be held against "
+        "`torch.cuda.max_memory_allocated`. Not covered: workspaces of cuDNN and cuBLAS, the CUDA context, kernels "
+        "that fuse several operations (attention), compiled graphs."
+    )
+    return f"{markdown.table(headers, rows)}\n\n{note}"
+
+
+def _largest(profile: Profile) -> str:
+    memories = list(dict.fromkeys(memory for each in profile.architectures for memory in each.largest_batch))
+    rows = [
+        [escape(each.architecture), *(_fitting(each.largest_batch.get(memory)) for memory in memories)]
+        for each in profile.architectures
+    ]
+    return markdown.table(["Images a step", *(f"{memory} GB" for memory in memories)], rows)
+
+
+def _breakdown(profile: Profile) -> str:
+    headers = ["Architecture", "Batch", *_KINDS.values(), "Peak", "Reserved"]
+    measured = [f"Measured {markdown.memory_name(field)}" for field in _MEASURED] if profile.gpu else []
+    rows = [
+        [
+            escape(each.architecture),
+            str(memory.batch_size),
+            *(markdown.size(getattr(memory, kind)) for kind in _KINDS),
+            markdown.size(memory.peak_bytes),
+            markdown.size(memory.reserved_bytes),
+            *([_measured_cell(each, memory.batch_size, field) for field in _MEASURED] if profile.gpu else []),
+        ]
+        for each in profile.architectures
+        for memory in each.memory
+    ]
+    note = (
+        "What lives at the moment of the peak, and what PyTorch's caching allocator reserves for it, predicted. "
+        "Parameters include buffers; activations are the input and what the forward pass leaves for the backward pass; "
+        "temporaries come and go within one pass. "
+    )
+    note += f"Measured on {escape(profile.gpu)}." if profile.gpu else "CUDA and NVML figures: not measured: no GPU."
+    return f"{markdown.table([*headers, *measured], rows)}\n\n{note}"
+
+
+def _legacy(profile: Profile) -> str:
+    headers = ["MB (2²⁰ bytes)", "Activations", "Parameters", "Input", "Total"]
+    rows = [
+        [f"{escape(each.architecture)}, {title}", *_legacy_cells(summary)]
+        for each in profile.architectures
+        for title, summary in (
+            ("1000 classes at 300 px", each.published),
+            (f"{profile.num_classes} classes at {profile.image_size} px", each.legacy),
+        )
+    ]
+    note = (
+        'torchsummary\'s "Estimated Total Size" for one image in float32, which was published as the memory of '
+        "ResNet-152, Wide ResNet-101-2 and Inception-v3 (1343.71, 1481.65 and 333.30 MB). It adds up the outputs of "
+        "all modules, twice: neither the peak of memory nor proportional to it."
+    )
+    return f"{note}\n\n{markdown.table(headers, rows)}"
+
+
+def _legacy_cells(summary: LegacySummary | None) -> list[str]:
+    if summary is None:
+        return [ABSENT] * 4
+    parts = (summary.activations_bytes, summary.parameters_bytes, summary.input_bytes, summary.total_bytes)
+    return [f"{num_bytes / _MEBIBYTE:.2f}" for num_bytes in parts]
+
+
+def _measured(each: ArchitectureProfile, batch_size: int, field: str) -> int | None:
+    for measured in each.measured:
+        if measured.batch_size == batch_size and measured.peak:
+            value: int | None = getattr(measured.peak, field)
+            return value
+    return None
+
+
+def _measured_cell(each: ArchitectureProfile, batch_size: int, field: str) -> str:
+    value = _measured(each, batch_size, field)
+    if value is not None:
+        return markdown.size(value)
+    for measured in each.measured:
+        if measured.batch_size == batch_size:
+            return escape(measured.failure or (measured.peak.absent.get(field, ABSENT) if measured.peak else ABSENT))
+    return ABSENT
+
+
+def _batch_sizes(profile: Profile) -> list[int]:
+    return list(dict.fromkeys(memory.batch_size for each in profile.architectures for memory in each.memory))
+
+
+def _giga(value: float | None) -> str:
+    return ABSENT if value is None else f"{value / 1e9:.3f}"
+
+
+def _fitting(num_images: int | None) -> str:
+    return ABSENT if num_images is None else markdown.count(num_images) if num_images else "none"

@@ -1,0 +1,143 @@
+"""Profiles of networks, and the process that measures real steps."""
+
+from pathlib import Path
+
+import pytest
+
+from intelbench.architectures.registry import load_plugin
+from intelbench.errors import UserError
+from intelbench.orchestration.probe import Probe, measure
+from intelbench.orchestration.profile import Request, profile
+from intelbench.records.profiles import Profile
+from intelbench.records.types import Budget, Conditions, Execution, Recipe
+
+pytestmark = pytest.mark.usefixtures("own_registry")
+
+CONDITIONS = Conditions(image_size=64, budget=Budget(steps=1), recipe=Recipe())
+
+ODD = """
+from torch import nn
+
+from intelbench import architecture
+
+
+class Odd(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.head = nn.Linear(3, num_classes)
+
+    def forward(self, images):
+        if images.sum() > 0:
+            images = -images
+        return self.head(images.mean((2, 3)))
+
+
+@architecture("odd")
+def odd(request):
+    return Odd(request.num_classes)
+
+
+@architecture("headless")
+def headless(request):
+    return nn.Sequential(nn.Conv2d(3, request.num_classes, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+"""
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A plug-in with a network that looks at its pixels, and one without a linear layer."""
+    path = tmp_path_factory.mktemp("plugin") / "odd.py"
+    path.write_text(ODD)
+    return path
+
+
+def profile_of(*architectures: str, plugin: Path | None = None, frozen: bool = False) -> Profile:
+    """At 64 px."""
+    request = Request(
+        architectures=architectures,
+        batch_sizes=(2, 64),
+        memories=(8,),
+        num_classes=5,
+        conditions=CONDITIONS,
+        frozen=frozen,
+        plugins=(plugin,) if plugin else (),
+    )
+    return profile(request, lambda _: None)
+
+
+def test_a_reference_architecture() -> None:
+    """Everything that can be known without a GPU."""
+    (found,) = profile_of("resnet101").architectures
+    assert found.num_parameters == found.num_trainable_parameters == 44_549_160 - 995 * 2049
+    assert found.published is not None
+    assert found.published.total_bytes / 2**20 == pytest.approx(958.29, abs=0.005)
+    assert [2, 64] == [memory.batch_size for memory in found.memory]
+    assert found.memory[0].peak_bytes < found.memory[1].peak_bytes
+    assert found.largest_batch[8] > 64
+    assert {"measured"} == set(found.absent) or found.measured
+
+
+def test_a_frozen_backbone_trains_its_head_alone() -> None:
+    """Less memory, and little more work than a forward pass."""
+    (frozen,), (all_trained,) = (profile_of("resnet101", frozen=each).architectures for each in (True, False))
+    assert 2049 * 5 == frozen.num_trainable_parameters
+    assert frozen.memory[1].peak_bytes < all_trained.memory[1].peak_bytes / 2
+    assert frozen.forward_macs_per_image == all_trained.forward_macs_per_image
+    assert frozen.training_flops_per_image == pytest.approx(2 * frozen.forward_macs_per_image, rel=0.01)
+    assert all_trained.training_flops_per_image == pytest.approx(6 * frozen.forward_macs_per_image, rel=0.02)
+
+
+def test_a_network_that_cannot_be_traced_is_profiled_as_far_as_possible(odd: Path) -> None:
+    """Its parameters are counted, and for the rest a reason stands."""
+    (found,) = profile_of("odd", plugin=odd).architectures
+    assert 20 == found.num_parameters
+    assert found.training_flops_per_image is None
+    assert () == found.memory
+    assert {} == found.largest_batch
+    assert {"memory", "flops", "legacy"} <= set(found.absent)
+
+
+def test_a_network_without_a_head_cannot_be_frozen(odd: Path) -> None:
+    """Said before anything is traced."""
+    with pytest.raises(UserError, match="cannot freeze: the network has no linear layer with 5 outputs"):
+        profile_of("headless", plugin=odd, frozen=True)
+
+
+def test_images_that_are_too_small() -> None:
+    """As for a run."""
+    with pytest.raises(UserError, match="at least 75 px"):
+        profile_of("resnet101", "inception_v3")
+
+
+def probe_of(name: str, plugin: Path, batch_sizes: tuple[int, ...]) -> Probe:
+    """On this machine's processor."""
+    load_plugin(plugin)
+    return Probe(
+        architecture=name,
+        plugins=(str(plugin),),
+        num_classes=5,
+        conditions=CONDITIONS,
+        execution=Execution(device="cpu", threads=1, workers=0),
+        frozen=False,
+        batch_sizes=batch_sizes,
+    )
+
+
+def test_real_steps_are_measured(plugin: Path) -> None:
+    """Each batch size has its peak, and a larger one needs more."""
+    small, large = measure(probe_of("tiny", plugin, (2, 2000)))
+    assert (2, 2000) == (small.batch_size, large.batch_size)
+    assert small.peak is not None
+    assert large.peak is not None
+    assert small.peak.process_bytes is not None
+    assert large.peak.process_bytes is not None
+    assert large.peak.process_bytes > 2000 * 3 * 64 * 64 * 4 > small.peak.process_bytes
+
+
+def test_steps_that_fail_say_why(plugin: Path) -> None:
+    """The end of what the process said, for each batch size that it did not get to."""
+    first, second = measure(probe_of("raises", plugin, (2, 4)))
+    assert first.peak is None is second.peak
+    assert first.failure
+    assert "the <network> has had enough" in first.failure
+    assert (4, first.failure) == (second.batch_size, second.failure)
