@@ -26,6 +26,8 @@ from intelbench.training.evaluate import Evaluator
 from intelbench.training.loop import Step, train
 from intelbench.training.precision import MEMORY_FORMATS, configure
 
+_GRADIENT_IMAGES = 256
+"""Validation images, at most, whose gradients are looked at: a backward pass costs twice as much as a forward pass."""
 _DETAILS = 4000
 """Characters of a traceback that a failure record keeps."""
 
@@ -118,6 +120,7 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
         training_seconds=trained.seconds,
         total_seconds=time.perf_counter() - started,
         peak_memory=peak_memory,
+        filter_gradients=evaluator.filter_gradients(_evaluated_part(job.dataset.validation, _GRADIENT_IMAGES)),
     )
     return msgspec.structs.replace(record, measurements=measurements, failure=None), traces
 
@@ -145,10 +148,10 @@ def _training_flops_per_image(workload: Workload) -> float | None:
         return None
 
 
-def _evaluated_part(train: Split, limit: int | None) -> Split:
-    if limit is None or limit >= len(train):
-        return train
-    return train.subset(stratified_subset(train.labels, train.ids, limit))
+def _evaluated_part(split: Split, limit: int | None) -> Split:
+    if limit is None or limit >= len(split):
+        return split
+    return split.subset(stratified_subset(split.labels, split.ids, limit))
 
 
 def _outcome(name: str, evaluator: Evaluator, split: Split) -> dict[str, np.ndarray]:

@@ -262,6 +262,15 @@ class PeakMemory(Struct, frozen=True, kw_only=True):
     """Why a figure is `None`, by field."""
 
 
+class FilterGradients(Struct, frozen=True, kw_only=True):
+    """Which convolution filters can still learn from validation images, in evaluation mode."""
+
+    num_filters: int
+    num_without_gradient: int
+    """For those, the gradient of the loss is exactly 0 for every batch."""
+    num_images: int
+
+
 class Measurements(Struct, frozen=True, kw_only=True):
     """What was observed in a finished run, as scalars; the arrays lie in `traces.npz`."""
 
@@ -277,6 +286,8 @@ class Measurements(Struct, frozen=True, kw_only=True):
     total_seconds: float
     """From the start of the run to its last evaluation, everything included."""
     peak_memory: PeakMemory
+    filter_gradients: FilterGradients | None = None
+    """After training; `None` without convolutions that train, and in records older than this field."""
 
 
 class Failure(Struct, frozen=True, kw_only=True):

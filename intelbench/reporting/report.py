@@ -159,6 +159,7 @@ def _plain(summary: CohortSummary) -> dict[str, object]:
         "differences": tables.rows(tables.differences(summary)),
         "fairness": tables.rows(tables.fairness(summary)),
         "recall": tables.rows(tables.recall(summary)),
+        "rectifiers": tables.rows(tables.rectifiers(summary)),
         "confusion_matrices": {a.name: a.confusion.tolist() for a in summary.finished if a.confusion is not None},
         "runs": [
             {**row, "confusion_matrix": run.confusion.tolist()}

@@ -46,6 +46,8 @@ def cohort_blocks(summary: CohortSummary, figures: FigureNames, heading: str) ->
         blocks += [f"{heading} Recall by class", *recall(summary), f"{heading} Confusion matrices"]
         for architecture in summary.finished:
             blocks += _confusion(architecture, summary, figures)
+    if any(run.rectifiers for architecture in summary.finished for run in architecture.runs):
+        blocks += [f"{heading} Dead units and mean activation", *rectifiers(summary)]
     if summary.cohort.failed:
         blocks += [f"{heading} Failures", failures(summary)]
     return [*blocks, f"{heading} Environment", environment(summary), f"{heading} How to reproduce", *command(summary)]
@@ -111,6 +113,45 @@ def recall(summary: CohortSummary) -> list[str]:
         rows = [[escape(cls), images[cls], *(cells[name, cls] for name in names)] for cls in classes]
     note = (
         "Share of each class's test images that were recognised: mean over the runs, with its 95 % interval over seeds."
+    )
+    return [note, markdown.table(headers, rows)]
+
+
+def rectifiers(summary: CohortSummary) -> list[str]:
+    """What the units of ReLU and LeakyReLU did, by one rule for both."""
+    records = tables.rows(tables.rectifiers(summary))
+    rows = [
+        [
+            escape(row["architecture"]),
+            markdown.count(row["num_units"]),
+            _percentages(row, "first_dead_share"),
+            _percentages(row, "dead_share"),
+            _percentages(row, "filters_without_gradient"),
+            _percentages(row, "positive_share"),
+            markdown.number_interval(_estimate(row, "mean_activation")),
+            f"{code(row['worst_site'])}: {markdown.percent(row['worst_dead_share'])}",
+        ]
+        for row in records
+    ]
+    num_images = max((row["num_gradient_images"] or 0 for row in records), default=0)
+    headers = [
+        "Architecture",
+        "Units",
+        "Never positive (%), first evaluation",
+        "Never positive (%), last",
+        "Filters without gradient (%)",
+        "Positive outputs (%)",
+        "Mean activation",
+        "Most dead units",
+    ]
+    note = (
+        f"Over the {summary.data.num_validation:,} validation images in evaluation mode; with more images, fewer units "
+        "would seem dead. A unit is a channel of one call of ReLU or LeakyReLU, and never positive if no image and no "
+        "position brings it above 0. Such a unit of LeakyReLU still passes a gradient. Filters without gradient are those "
+        f"convolution filters for which the gradient of the loss is exactly 0 for every batch of {num_images:,} of these "
+        "images, after training. Positive outputs and mean activation are means over the calls, at the last evaluation. "
+        "All are means over the runs, with their 95 % interval over seeds; the last column is the worst call of the "
+        "worst run."
     )
     return [note, markdown.table(headers, rows)]
 

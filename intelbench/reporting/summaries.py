@@ -18,6 +18,21 @@ MEMORY_FIELDS = ("process_bytes", "cuda_allocated_bytes", "cuda_reserved_bytes",
 
 
 @dataclass(frozen=True)
+class Rectifiers:
+    """What a run's ReLU or LeakyReLU calls did, over the validation images."""
+
+    num_units: int
+    dead_share: tuple[float, ...]
+    """Of all units, by evaluation point."""
+    positive_share: float
+    """At the last evaluation point, mean over sites; likewise below."""
+    mean: float
+    worst_site: str
+    """The one with the largest share of dead units."""
+    worst_dead_share: float
+
+
+@dataclass(frozen=True)
 class RunSummary:
     """One finished run, its traces reduced to what the report needs."""
 
@@ -43,6 +58,34 @@ class RunSummary:
     evaluation_seconds: NDArray[np.float64]
     evaluation_accuracy: NDArray[np.float64]
     """On validation, at each evaluation point."""
+    rectifiers: Rectifiers | None
+    """`None` where the network has none, or the record is older than their arrays."""
+
+    @property
+    def dead_share(self) -> float | None:
+        """Share of the rectifiers' units that were never above 0 at the last evaluation point."""
+        return self.rectifiers.dead_share[-1] if self.rectifiers else None
+
+    @property
+    def first_dead_share(self) -> float | None:
+        """The same at the first."""
+        return self.rectifiers.dead_share[0] if self.rectifiers else None
+
+    @property
+    def positive_share(self) -> float | None:
+        """Share of the rectifiers' outputs above 0 at the last evaluation point."""
+        return self.rectifiers.positive_share if self.rectifiers else None
+
+    @property
+    def mean_activation(self) -> float | None:
+        """Mean output of the rectifiers there."""
+        return self.rectifiers.mean if self.rectifiers else None
+
+    @property
+    def filters_without_gradient(self) -> float | None:
+        """Share of convolution filters whose gradient is exactly 0 after training."""
+        found = self.measurements.filter_gradients
+        return found.num_without_gradient / found.num_filters if found else None
 
     @property
     def seed(self) -> int:
@@ -67,10 +110,10 @@ class ArchitectureSummary:
         """Over the finished seeds."""
         return self.estimate("test_accuracy", upper=1)
 
-    def estimate(self, field: str, upper: float = np.inf) -> Estimate | None:
-        """Mean and interval over the finished seeds of a field of `RunSummary` that is never negative."""
+    def estimate(self, field: str, upper: float = np.inf, lower: float = 0) -> Estimate | None:
+        """Mean and interval over the finished seeds of a field of `RunSummary`, cut to what is possible."""
         values = [value for run in self.runs if (value := getattr(run, field)) is not None]
-        return statistics.mean_interval(values, lower=0, upper=upper)
+        return statistics.mean_interval(values, lower=lower, upper=upper)
 
     def measured(self, field: str) -> int | float | None:
         """A field of `Measurements` that does not vary between seeds."""
@@ -221,6 +264,22 @@ def _reduce(record: RunRecord, traces: Mapping[str, NDArray[np.generic]]) -> Run
         evaluation_step=_numbers(traces, "evaluation_step")[: len(evaluation_accuracy)],
         evaluation_seconds=_numbers(traces, "evaluation_seconds")[: len(evaluation_accuracy)],
         evaluation_accuracy=evaluation_accuracy,
+        rectifiers=_rectifiers(traces),
+    )
+
+
+def _rectifiers(traces: Mapping[str, NDArray[np.generic]]) -> Rectifiers | None:
+    if "activation_sites" not in traces:
+        return None
+    units, dead = _numbers(traces, "activation_units"), _numbers(traces, "activation_dead_share")
+    worst = int(dead[-1].argmax())
+    return Rectifiers(
+        num_units=int(units.sum()),
+        dead_share=tuple((dead @ units / units.sum()).tolist()),
+        positive_share=float(_numbers(traces, "activation_positive_share")[-1].mean()),
+        mean=float(_numbers(traces, "activation_mean")[-1].mean()),
+        worst_site=str(traces["activation_sites"][worst]),
+        worst_dead_share=float(dead[-1, worst]),
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+import numpy as np
 import pandas as pd
 
 from intelbench.reporting import statistics
@@ -78,6 +79,34 @@ def recall(summary: CohortSummary) -> pd.DataFrame:
                     **_estimate("recall", statistics.mean_interval(known, 0, 1)),
                 }
             )
+    return _frame(found)
+
+
+def rectifiers(summary: CohortSummary) -> pd.DataFrame:
+    """One row for each architecture with ReLU or LeakyReLU: what their units did, mean over seeds."""
+    found: list[Row] = []
+    for architecture in summary.finished:
+        runs = [run.rectifiers for run in architecture.runs if run.rectifiers is not None]
+        if not runs:
+            continue
+        worst = max(runs, key=lambda run: run.worst_dead_share)
+        gradients = [run.measurements.filter_gradients for run in architecture.runs]
+        gradient_images = [gradient.num_images for gradient in gradients if gradient]
+        found.append(
+            {
+                "architecture": architecture.name,
+                "num_runs": len(runs),
+                "num_units": runs[0].num_units,
+                "num_gradient_images": max(gradient_images, default=None),
+                **_estimate("first_dead_share", architecture.estimate("first_dead_share", upper=1)),
+                **_estimate("dead_share", architecture.estimate("dead_share", upper=1)),
+                **_estimate("filters_without_gradient", architecture.estimate("filters_without_gradient", upper=1)),
+                **_estimate("positive_share", architecture.estimate("positive_share", upper=1)),
+                **_estimate("mean_activation", architecture.estimate("mean_activation", lower=-np.inf)),
+                "worst_site": worst.worst_site,
+                "worst_dead_share": worst.worst_dead_share,
+            }
+        )
     return _frame(found)
 
 

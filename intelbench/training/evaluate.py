@@ -6,13 +6,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn import functional as F
 
 from intelbench.data.dataset import Split
 from intelbench.data.pixels import PixelSource
 from intelbench.data.stream import evaluation_batches
 from intelbench.data.transforms import normalize
-from intelbench.records.types import Conditions
+from intelbench.records.types import Conditions, FilterGradients
 from intelbench.training.precision import autocast
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,36 @@ class Evaluator:
                 found.append(self.model(inputs).float().cpu())
         self.model.train()
         return torch.cat(found).numpy()
+
+    def filter_gradients(self, split: Split) -> FilterGradients | None:
+        """Count the convolution filters whose gradient is exactly 0 for every batch of the split, in evaluation mode.
+
+        A filter that feeds dead units alone learns nothing any more. Leaves the network in training mode, without
+        gradients.
+        """
+        filters = [m.weight for m in self.model.modules() if isinstance(m, _CONVOLUTIONS) and m.weight.requires_grad]
+        learning = [torch.zeros(len(weight), dtype=torch.bool, device=self.device) for weight in filters]
+        self.model.eval()
+        cast = autocast(self.conditions, self.device)
+        for images, labels in evaluation_batches(
+            split, self.pixels, self.conditions.image_size, self.conditions.recipe.batch_size
+        ):
+            inputs = normalize(images.to(self.device), self.conditions.memory_format)
+            with cast():
+                loss = F.cross_entropy(self.model(inputs), labels.to(self.device))
+            loss.backward()
+            for learns, weight in zip(learning, filters, strict=True):
+                if weight.grad is not None:
+                    learns.logical_or_(weight.grad.flatten(1).ne(0).any(1))
+            self.model.zero_grad()
+        self.model.train()
+        if not filters:
+            return None
+        return FilterGradients(
+            num_filters=sum(map(len, learning)),
+            num_without_gradient=int((~torch.cat(learning)).sum()),
+            num_images=len(split),
+        )
 
 
 def mean_cross_entropy(logits: NDArray[np.float32], labels: NDArray[np.integer]) -> float:

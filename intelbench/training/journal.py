@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from intelbench.data.dataset import Split
+from intelbench.profiling.activations import Activations
 from intelbench.profiling.steps import LapClock
 from intelbench.records.store import Traces
 from intelbench.training.evaluate import mean_cross_entropy
@@ -30,6 +31,7 @@ class Journal:
         self._rate: list[float] = []
         self._points: list[tuple[int, float, float]] = []
         self._predictions: list[NDArray[np.int16]] = []
+        self._activations: list[Activations] = []
         self.divergence: str | None = None
 
     def write(self, loss: Tensor, norm: Tensor, rate: float) -> None:
@@ -54,13 +56,14 @@ class Journal:
             event.synchronize()
             self._book(arrived)
 
-    def evaluated(self, step: int, seconds: float, logits: NDArray[np.float32]) -> None:
-        """Take in the validation logits of an evaluation point; not finite, they are a divergence like such a loss."""
+    def evaluated(self, step: int, seconds: float, logits: NDArray[np.float32], activations: Activations) -> None:
+        """Take in an evaluation point; validation logits that are not finite are a divergence like such a loss."""
         if not np.isfinite(logits).all():
             self.divergence = self.divergence or f"the validation logits after step {step}"
             return
         self._points.append((step, seconds, mean_cross_entropy(logits, self._labels)))
         self._predictions.append(logits.argmax(axis=1).astype(np.int16))
+        self._activations.append(activations)
 
     @property
     def num_steps(self) -> int:
@@ -98,6 +101,7 @@ class Journal:
             "validation_ids": np.array(self._validation.ids),
             "validation_labels": self._labels,
             "validation_predictions": np.array(self._predictions, dtype=np.int16).reshape(-1, len(self._labels)),
+            **_by_site(self._activations),
         }
 
     def _book(self, pair: Tensor) -> None:
@@ -107,3 +111,16 @@ class Journal:
         if self.divergence is None:
             self._loss.append(loss)
             self._norm.append(norm)
+
+
+def _by_site(points: list[Activations]) -> Traces:
+    """Evaluation points x sites; nothing where there was no evaluation, or no rectifier."""
+    if not points or not points[0].sites:
+        return {}
+    return {
+        "activation_sites": np.array(points[0].sites),
+        "activation_units": points[0].num_units,
+        "activation_dead_share": np.array([point.dead_share for point in points]),
+        "activation_positive_share": np.array([point.positive_share for point in points]),
+        "activation_mean": np.array([point.mean for point in points]),
+    }

@@ -10,6 +10,7 @@ from intelbench.architectures.registry import Architecture
 from intelbench.data.dataset import Split
 from intelbench.data.stream import StreamDigest, TrainingStream
 from intelbench.data.transforms import normalize
+from intelbench.profiling.activations import ActivationProbe
 from intelbench.profiling.steps import LapClock
 from intelbench.records.store import Traces
 from intelbench.training.budget import Progress, learning_rate
@@ -99,7 +100,9 @@ def train(
             seconds = clock.settle()
             journal.settle()
             if journal.divergence is None:
-                journal.evaluated(step, seconds, evaluator.logits(validation))
+                with ActivationProbe(model) as probe:
+                    logits = evaluator.logits(validation)
+                journal.evaluated(step, seconds, logits, probe.read())
         if due or step & (step - 1) == 0:
             digests[step] = digest.hexdigest()
         watch(Step(step, done, clock.budget_seconds, journal.latest_loss, journal.latest_accuracy))

@@ -19,6 +19,7 @@ from intelbench.records.types import (
     Environment,
     Execution,
     Failure,
+    FilterGradients,
     Measurements,
     PeakMemory,
     Recipe,
@@ -174,6 +175,7 @@ def _measurements(num_steps: int, place: int, study: Study) -> Measurements:
             nvml_process_bytes=None,
             absent=absent,
         ),
+        filter_gradients=FilterGradients(num_filters=5000, num_without_gradient=100 * place, num_images=60),
     )
 
 
@@ -211,6 +213,18 @@ def _traces(num_steps: int, spec: RunSpec, place: int, study: Study) -> Traces:
         "test_ids": _ids("test", study.num_test),
         "test_labels": labels["test"],
         "test_logits": _logits(labels["test"], expected, noise, study),
+        **_activations(len(evaluation_step), noise),
+    }
+
+
+def _activations(num_evaluations: int, noise: "_Noise") -> Traces:
+    """Of three sites."""
+    return {
+        "activation_sites": np.array(["stem.relu 1", "block.relu 1", "block.relu 2"]),
+        "activation_units": np.array([64, 256, 1024]),
+        "activation_dead_share": 0.2 * noise(3 * num_evaluations).reshape(-1, 3),
+        "activation_positive_share": 0.4 + 0.1 * noise(3 * num_evaluations).reshape(-1, 3),
+        "activation_mean": 0.1 + 0.1 * noise(3 * num_evaluations).reshape(-1, 3),
     }
 
 

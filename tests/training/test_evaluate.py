@@ -82,3 +82,26 @@ def test_mean_cross_entropy_is_torchs(logits: np.ndarray, labels: np.ndarray) ->
     """In double precision, also for logits whose exponentials overflow."""
     expected = F.cross_entropy(torch.from_numpy(logits).double(), torch.from_numpy(labels).long()).item()
     assert expected == pytest.approx(mean_cross_entropy(logits, labels), rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize(("rectifier", "expected"), [(nn.ReLU(), 3), (nn.LeakyReLU(), 0)])
+def test_filters_behind_dead_units_have_no_gradient(
+    loaded: Dataset, make_evaluator: MakeEvaluator, rectifier: nn.Module, expected: int
+) -> None:
+    """Three planted ones with ReLU, and none with LeakyReLU, though its units are as far below 0."""
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3), rectifier, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2)
+    )  # fmt: skip
+    with torch.no_grad():
+        model[0].bias[:3] = -100
+    found = make_evaluator(model).filter_gradients(loaded.validation)
+    assert found is not None
+    assert (8, expected, len(loaded.validation)) == (found.num_filters, found.num_without_gradient, found.num_images)
+    assert model.training
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_network_without_convolutions_has_no_filters(loaded: Dataset, make_evaluator: MakeEvaluator) -> None:
+    """Absent, and not 0."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 2))
+    assert make_evaluator(model).filter_gradients(loaded.validation) is None

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from intelbench.data.dataset import Split
+from intelbench.profiling.activations import Activations
 from intelbench.profiling.steps import LapClock
 from intelbench.training.journal import Journal
 
@@ -48,13 +49,29 @@ def test_an_empty_journal() -> None:
         assert (0,) == traces[name].shape
 
 
+def activations(dead_share: float) -> Activations:
+    """Of two sites, the second without dead units."""
+    return Activations(
+        ("relu 1", "head 1"), np.array([8, 4]), np.array([dead_share, 0]), np.array([0.5, 1]), np.array([0.1, 0.2])
+    )
+
+
+def test_a_network_without_rectifiers_has_no_sites() -> None:
+    """The arrays are absent, and nothing else is."""
+    journal = Journal(CPU, VALIDATION)
+    write(journal, 1)
+    nothing = np.empty(0)
+    journal.evaluated(1, 0.5, LOGITS, Activations((), nothing, nothing, nothing, nothing))
+    assert not [name for name in journal.traces(clock_of(1)) if name.startswith("activation")]
+
+
 def test_steps_and_evaluations_become_arrays() -> None:
     """One value a step, one row an evaluation point."""
     journal = Journal(CPU, VALIDATION)
     for step in range(4):
         write(journal, 4 - step, 10 + step, 0.1 * step)
-    journal.evaluated(2, 0.5, LOGITS)
-    journal.evaluated(4, 1.5, -LOGITS)
+    journal.evaluated(2, 0.5, LOGITS, activations(0.5))
+    journal.evaluated(4, 1.5, -LOGITS, activations(0.25))
     traces = journal.traces(clock_of(4))
     assert [4, 3, 2, 1] == traces["step_loss"].tolist()
     assert [10, 11, 12, 13] == traces["gradient_norm"].tolist()
@@ -67,6 +84,10 @@ def test_steps_and_evaluations_become_arrays() -> None:
     assert [0, 1, 1] == traces["validation_labels"].tolist()
     assert (1, pytest.approx(1 / 3)) == (journal.latest_loss, journal.latest_accuracy)
     assert (4, 2) == (journal.num_steps, journal.num_evaluations)
+    assert ["relu 1", "head 1"] == traces["activation_sites"].tolist()
+    assert [8, 4] == traces["activation_units"].tolist()
+    assert [[0.5, 0], [0.25, 0]] == traces["activation_dead_share"].tolist()
+    assert (2, 2) == traces["activation_positive_share"].shape == traces["activation_mean"].shape
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
@@ -93,7 +114,7 @@ def test_logits_that_are_not_finite_are_a_divergence(wrong: float) -> None:
     logits = LOGITS.copy()
     logits[1, 1] = wrong
     with np.errstate(all="ignore"):
-        journal.evaluated(1, 0.5, logits)
+        journal.evaluated(1, 0.5, logits, activations(0.5))
     assert journal.divergence
     assert np.isfinite(journal.traces(clock_of(1))["validation_loss"]).all()
 

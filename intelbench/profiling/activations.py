@@ -1,0 +1,142 @@
+"""How a network's rectifiers behave: which units are never active, and what they let through.
+
+A unit is a channel of one call of ReLU or LeakyReLU; it is dead where it is above 0 for no image and no position of the
+images looked at (Lu et al., Dying ReLU and Initialization, 2020). Few images make more units look dead. For LeakyReLU
+the same rule says "never positive": such a unit still passes a gradient.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+if TYPE_CHECKING:
+    from torch.utils.hooks import RemovableHandle
+
+_RECTIFIERS = {
+    F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_,
+    F.leaky_relu, F.leaky_relu_,
+}  # fmt: skip
+
+
+class Activations(NamedTuple):
+    """By site, in the order of their first call; a site is the n-th call of a rectifier within one module's forward."""
+
+    sites: tuple[str, ...]
+    """Module and number of the call within it: `layer1.0.relu 3` follows the addition of a residual block."""
+    num_units: NDArray[np.int64]
+    dead_share: NDArray[np.float64]
+    """Share of the site's units that were never above 0."""
+    positive_share: NDArray[np.float64]
+    """Share of outputs above 0."""
+    mean: NDArray[np.float64]
+    """Mean output."""
+
+
+class ActivationProbe(TorchFunctionMode):
+    """Looks at the outputs of ReLU and LeakyReLU, modules and functions alike, while it is entered.
+
+    Whatever calls `relu` or `leaky_relu` is seen, and only that: ReLU6, SiLU and GELU are other functions.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self._model = model
+        self._hooks: list[RemovableHandle] = []
+        self._owners: list[str] = []
+        """Modules whose forward pass is under way, innermost last."""
+        self._calls: Counter[str] = Counter()
+        """Rectifiers called so far in this forward pass, by owner."""
+        self._sites: dict[tuple[str, int], _Site] = {}
+
+    def __enter__(self) -> Self:
+        """Follow the forward pass from module to module."""
+        for name, module in self._model.named_modules():
+            self._hooks.append(module.register_forward_pre_hook(partial(self._began, name)))
+            self._hooks.append(module.register_forward_hook(self._ended, always_call=True))
+        super().__enter__()  # type: ignore[no-untyped-call] # PyTorch's
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Leave the network as it was."""
+        super().__exit__(*error)  # type: ignore[no-untyped-call] # PyTorch's
+        for hook in self._hooks:
+            hook.remove()
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Execute the function, and look at what a rectifier returns."""
+        result = func(*args, **(kwargs or {}))
+        if func in _RECTIFIERS:
+            owner = self._owners[-1] if self._owners else ""
+            self._calls[owner] += 1
+            self._sites.setdefault((owner, self._calls[owner]), _Site()).add(result)
+        return result
+
+    def read(self) -> Activations:
+        """What was seen so far."""
+        return Activations(
+            sites=tuple(f"{owner or 'network'} {call}" for owner, call in self._sites),
+            num_units=np.array([site.num_units for site in self._sites.values()], dtype=np.int64),
+            dead_share=np.array([site.dead_share for site in self._sites.values()]),
+            positive_share=np.array([site.positive_share for site in self._sites.values()]),
+            mean=np.array([site.mean for site in self._sites.values()]),
+        )
+
+    def _began(self, name: str, *_: object) -> None:
+        if not self._owners:
+            self._calls.clear()
+        self._owners.append(name)
+
+    def _ended(self, *_: object) -> None:
+        self._owners.pop()
+
+
+class _Site:
+    """Sums over the outputs of one call, on their device."""
+
+    def __init__(self) -> None:
+        self._num_outputs = 0
+        self._positive: Tensor | int = 0
+        """Outputs above 0, by unit."""
+        self._sum: Tensor | int = 0
+
+    def add(self, output: Tensor) -> None:
+        """Take in the outputs for a batch; units are the second dimension, or the last of three."""
+        output = output.detach()
+        units = 2 if output.ndim == 3 else 1
+        others = [dimension for dimension in range(output.ndim) if dimension != units]
+        self._num_outputs += output.numel()
+        # Written as numbers of the output's own type: on a CPU ten times as fast as booleans, and exact in float32.
+        positive = torch.gt(output, 0, out=torch.empty_like(output))
+        self._positive = self._positive + positive.sum(others, dtype=torch.float32).long()
+        self._sum = self._sum + output.sum(dtype=torch.float32).double()
+
+    @property
+    def num_units(self) -> int:
+        """Channels."""
+        return torch.as_tensor(self._positive).numel()
+
+    @property
+    def dead_share(self) -> float:
+        """Share of units never above 0."""
+        return float((torch.as_tensor(self._positive) == 0).float().mean())
+
+    @property
+    def positive_share(self) -> float:
+        """Share of outputs above 0."""
+        return float(torch.as_tensor(self._positive).sum()) / self._num_outputs
+
+    @property
+    def mean(self) -> float:
+        """Mean output."""
+        return float(self._sum) / self._num_outputs
