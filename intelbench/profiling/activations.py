@@ -102,41 +102,51 @@ class ActivationProbe(TorchFunctionMode):
 
 
 class _Site:
-    """Sums over the outputs of one call, on their device."""
+    """Sums over the images that passed one call, by unit, on their device."""
 
     def __init__(self) -> None:
         self._num_outputs = 0
-        self._positive: Tensor | int = 0
-        """Outputs above 0, by unit."""
-        self._sum: Tensor | int = 0
+        """By unit."""
+        self._num_positive = torch.zeros(1)
+        self._sum = torch.zeros(1)
 
     def add(self, output: Tensor) -> None:
-        """Take in the outputs for a batch; units are the second dimension, or the last of three."""
+        """Take in the outputs for a batch; units are the second dimension, or the last of three.
+
+        The positions of an image are added up in the type of the output: that rounds once, and a CPU takes a fifth of
+        the time of float32. float16 would overflow.
+        """
         output = output.detach()
         units = 2 if output.ndim == 3 else 1
-        others = [dimension for dimension in range(output.ndim) if dimension != units]
-        self._num_outputs += output.numel()
-        # Written as numbers of the output's own type: on a CPU ten times as fast as booleans, and exact in float32.
-        positive = torch.gt(output, 0, out=torch.empty_like(output))
-        self._positive = self._positive + positive.sum(others, dtype=torch.float32).long()
-        self._sum = self._sum + output.sum(dtype=torch.float32).double()
+        positions = [dimension for dimension in range(1, output.ndim) if dimension != units]
+        dtype = torch.float32 if output.dtype == torch.float16 else None
+
+        def by_unit(values: Tensor) -> Tensor:
+            return (values.sum(positions, dtype=dtype) if positions else values).float().sum(0)
+
+        # 0 and 1 in the output's own type take a CPU a tenth of the time of booleans.
+        self._num_positive = by_unit(torch.gt(output, 0, out=torch.empty_like(output))) + self._num_positive.to(
+            output.device
+        )
+        self._sum = by_unit(output) + self._sum.to(output.device)
+        self._num_outputs += output.numel() // output.shape[units]
 
     @property
     def num_units(self) -> int:
         """Channels."""
-        return torch.as_tensor(self._positive).numel()
+        return len(self._num_positive)
 
     @property
     def dead_share(self) -> float:
         """Share of units never above 0."""
-        return float((torch.as_tensor(self._positive) == 0).float().mean())
+        return float((self._num_positive == 0).float().mean())
 
     @property
     def positive_share(self) -> float:
         """Share of outputs above 0."""
-        return float(torch.as_tensor(self._positive).sum()) / self._num_outputs
+        return float(self._num_positive.mean()) / self._num_outputs
 
     @property
     def mean(self) -> float:
         """Mean output."""
-        return float(self._sum) / self._num_outputs
+        return float(self._sum.mean()) / self._num_outputs

@@ -146,12 +146,12 @@ def rectifiers(summary: CohortSummary) -> list[str]:
     ]
     note = (
         f"Over the {summary.data.num_validation:,} validation images in evaluation mode; with more images, fewer units "
-        "would seem dead. A unit is a channel of one call of ReLU or LeakyReLU, and never positive if no image and no "
-        "position brings it above 0. Such a unit of LeakyReLU still passes a gradient. Filters without gradient are those "
-        f"convolution filters for which the gradient of the loss is exactly 0 for every batch of {num_images:,} of these "
-        "images, after training. Positive outputs and mean activation are means over the calls, at the last evaluation. "
-        "All are means over the runs, with their 95 % interval over seeds; the last column is the worst call of the "
-        "worst run."
+        "would seem dead. A unit is a channel of one call of ReLU or LeakyReLU; it is never positive if no image and "
+        "no position brings it above 0. With LeakyReLU such a unit still passes a gradient. Filters without gradient "
+        "are the convolution filters for which the gradient of the loss is exactly 0 for every batch of "
+        f"{num_images:,} of these images, after training. Positive outputs and mean activation are means over the "
+        "calls, at the last evaluation. All are means over the runs, with their 95 % interval over seeds; the last "
+        "column is the worst call of the worst run."
     )
     return [note, markdown.table(headers, rows)]
 

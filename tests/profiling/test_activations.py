@@ -46,8 +46,9 @@ def test_shares_and_means_are_those_of_all_outputs(dtype: torch.dtype) -> None:
     with torch.no_grad():
         outputs = model(images).float()
     found = seen(model, images[:4], images[4:])
-    assert found.positive_share[0] == pytest.approx((outputs > 0).float().mean().item(), abs=1e-7)
-    assert found.mean[0] == pytest.approx(outputs.mean().item(), rel=1e-4)
+    rounding = {"rel": 1e-5 if dtype == torch.float32 else 4e-3}
+    assert found.positive_share[0] == pytest.approx((outputs > 0).float().mean().item(), **rounding)
+    assert found.mean[0] == pytest.approx(outputs.mean().item(), **rounding)
 
 
 @pytest.mark.parametrize(
