@@ -129,7 +129,9 @@ def rectifiers(summary: CohortSummary) -> list[str]:
             _percentages(row, "filters_without_gradient"),
             _percentages(row, "positive_share"),
             markdown.number_interval(_estimate(row, "mean_activation")),
-            f"{code(row['worst_site'])}: {markdown.percent(row['worst_dead_share'])}",
+            f"{code(row['worst_site'])}: {markdown.percent(row['worst_dead_share'])}"
+            if row["worst_dead_share"]
+            else "none",
         ]
         for row in records
     ]

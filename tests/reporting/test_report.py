@@ -10,12 +10,14 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import msgspec
+import numpy as np
 import pytest
 
 from intelbench.errors import UserError
+from intelbench.records.store import write_run
 from intelbench.reporting.report import as_csv, as_json, build
 from tests.reporting.regenerate_golden import GOLDEN, golden_report
-from tests.reporting.synthetic import CONDITIONS, Study, failure, synthetic_runs
+from tests.reporting.synthetic import CONDITIONS, Study, failure, synthetic_run, synthetic_runs
 
 LARGER = msgspec.structs.replace(CONDITIONS, image_size=96)
 
@@ -141,3 +143,21 @@ def test_report_knows_nothing_of_torch(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
     assert "[]\n" == done.stdout
+
+
+def test_no_dead_units_are_said_to_be_none(tmp_path: Path) -> None:
+    """No worst call is named where none is bad; other columns show their zeros."""
+    record, traces = synthetic_run("resnet101", 0, Study())
+    traces["activation_dead_share"] = np.zeros_like(traces["activation_dead_share"])
+    write_run(tmp_path, record, traces)
+    section = build(tmp_path).text.split("## Dead units and mean activation")[1].split("\n## ")[0]
+    (row,) = (line for line in section.splitlines() if line.startswith("| resnet101"))
+    assert "none" == row.strip("|").split("|")[-1].strip()
+    assert "stem.relu" not in section
+
+
+def test_records_without_activations_have_no_such_section(tmp_path: Path) -> None:
+    """As those of networks without ReLU, and those older than the arrays."""
+    record, traces = synthetic_run("resnet101", 0, Study())
+    write_run(tmp_path, record, {name: each for name, each in traces.items() if not name.startswith("activation")})
+    assert "Dead units" not in build(tmp_path).text
