@@ -66,11 +66,14 @@ def test_a_record_holds_what_the_documentation_promises(
     assert measured.training_seconds == pytest.approx(traces["step_seconds"].sum() + traces["data_wait_seconds"].sum())
     assert measured.training_seconds < measured.total_seconds
     assert measured.peak_memory.cuda_allocated_bytes is None
+    assert (8, 10) == (measured.filter_gradients.num_filters, measured.filter_gradients.num_images)
     assert {
         "step_loss": (6,), "step_seconds": (6,), "data_wait_seconds": (6,), "gradient_norm": (6,),
         "learning_rate": (6,),
         "evaluation_step": (2,), "evaluation_seconds": (2,), "validation_loss": (2,),
         "validation_ids": (10,), "validation_labels": (10,), "validation_predictions": (2, 10),
+        "activation_sites": (1,), "activation_units": (1,), "activation_dead_share": (2, 1),
+        "activation_positive_share": (2, 1), "activation_mean": (2, 1),
         "train_ids": (38,), "train_labels": (38,), "train_logits": (38, 2),
         "test_ids": (48,), "test_labels": (48,), "test_logits": (48, 2),
     } == {name: values.shape for name, values in traces.items()}  # fmt: skip
