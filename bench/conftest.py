@@ -1,9 +1,8 @@
 """Speed as ratios: each benchmark times the package and a reference in turn, and holds the ratio against a limit.
 
-Absolute times say nothing on another machine and little on a busy one, so none is compared; and of each side the
-quickest time counts, because what else runs on a machine can only add to it. `baselines.json` holds, for each
-benchmark, the ratio once measured, the processor it was measured on, and the limit at which `make bench` fails. The
-limit is at least as strict as the promise that stands in the benchmark itself.
+Absolute times say nothing on another machine and little on a busy one, so none is compared. `baselines.json` holds, for
+each benchmark, the ratio once measured, the processor it was measured on, and the limit at which `make bench` fails.
+The limit is at least as strict as the promise that stands in the benchmark itself.
 """
 
 import os
@@ -11,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -32,7 +32,7 @@ Side = Literal["at_least", "at_most"]
 
 
 class Times(NamedTuple):
-    """Seconds of both sides, measured in turn."""
+    """Seconds of both sides, measured in turn; those at one place are a pair."""
 
     harness: list[float]
     reference: list[float]
@@ -57,7 +57,7 @@ class Verdict(NamedTuple):
     ratio: float
     side: Side
     harness: float
-    """Quickest, in seconds: to be read, not to be compared with another session's."""
+    """Median seconds, as the next: to be read, not to be compared with another session's."""
     reference: float
     limit: float | None = None
     """`None` where `baselines.json` has no entry."""
@@ -159,17 +159,19 @@ class Comparison:
         return times
 
     def speedup(self, times: Times, *, at_least: float) -> None:
-        """The harness is that many times as fast as the reference."""
-        self._judge(times, min(times.reference) / min(times.harness), "at_least", at_least)
+        """The harness is that many times as fast as the reference, in the median pair."""
+        ratios = [reference / harness for harness, reference in zip(*times, strict=True)]
+        self._judge(times, median(ratios), "at_least", at_least)
 
     def cost(self, times: Times, *, at_most: float) -> None:
-        """The harness takes that many times the reference's time."""
-        self._judge(times, min(times.harness) / min(times.reference), "at_most", at_most)
+        """The harness takes that many times the reference's time, in the median pair."""
+        ratios = [harness / reference for harness, reference in zip(*times, strict=True)]
+        self._judge(times, median(ratios), "at_most", at_most)
 
     def _judge(self, times: Times, ratio: float, side: Side, promise: float) -> None:
         self._benchmark.extra_info.update(ratio=ratio, times=times._asdict())
         if self.enabled:
-            verdict = Verdict(self._name, ratio, side, min(times.harness), min(times.reference))
+            verdict = Verdict(self._name, ratio, side, median(times.harness), median(times.reference))
             self._ledger.judge(verdict, promise, self._cpu)
 
 

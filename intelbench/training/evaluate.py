@@ -12,6 +12,7 @@ from intelbench.data.dataset import Split
 from intelbench.data.pixels import PixelSource
 from intelbench.data.stream import evaluation_batches
 from intelbench.data.transforms import normalize
+from intelbench.profiling.activations import ActivationProbe, Activations
 from intelbench.records.types import Conditions, FilterGradients
 from intelbench.training.precision import autocast
 
@@ -41,6 +42,12 @@ class Evaluator:
                 found.append(self.model(inputs).float().cpu())
         self.model.train()
         return torch.cat(found).numpy()
+
+    def logits_and_activations(self, split: Split) -> tuple[NDArray[np.float32], Activations]:
+        """The same, and what the network's rectifiers did meanwhile."""
+        with ActivationProbe(self.model) as probe:
+            logits = self.logits(split)
+        return logits, probe.read()
 
     def filter_gradients(self, split: Split) -> FilterGradients | None:
         """Count the convolution filters whose gradient is exactly 0 for every batch of the split, in evaluation mode.

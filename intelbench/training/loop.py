@@ -10,7 +10,6 @@ from intelbench.architectures.registry import Architecture
 from intelbench.data.dataset import Split
 from intelbench.data.stream import StreamDigest, TrainingStream
 from intelbench.data.transforms import normalize
-from intelbench.profiling.activations import ActivationProbe
 from intelbench.profiling.steps import LapClock
 from intelbench.records.store import Traces
 from intelbench.training.budget import Progress, learning_rate
@@ -100,9 +99,7 @@ def train(
             seconds = clock.settle()
             journal.settle()
             if journal.divergence is None:
-                with ActivationProbe(model) as probe:
-                    logits = evaluator.logits(validation)
-                journal.evaluated(step, seconds, logits, probe.read())
+                journal.evaluated(step, seconds, *evaluator.logits_and_activations(validation))
         if due or step & (step - 1) == 0:
             digests[step] = digest.hexdigest()
         watch(Step(step, done, clock.budget_seconds, journal.latest_loss, journal.latest_accuracy))
