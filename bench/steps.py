@@ -22,6 +22,7 @@ from intelbench.data.dataset import Split
 from intelbench.data.pixels import Pixels
 from intelbench.data.stream import TrainingStream
 from intelbench.profiling.environment import child_environment, choose_execution
+from intelbench.profiling.steps import LapClock
 from intelbench.records.types import Budget, Conditions, Recipe
 from intelbench.training.budget import Progress
 from intelbench.training.evaluate import Evaluator
@@ -80,7 +81,8 @@ def harness(architecture: Architecture, report: Report) -> None:
         report(step.seconds - before)
         before = step.seconds
 
-    train(model, architecture, stream_of(2), split_of(1), evaluator, FOREVER, workers=0, watch=watch)
+    clock = LapClock(device)
+    train(model, architecture, stream_of(2), split_of(1), evaluator, FOREVER, clock=clock, workers=0, watch=watch)
 
 
 def tutorial(architecture: Architecture, report: Report) -> None:

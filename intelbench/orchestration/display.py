@@ -83,9 +83,9 @@ class Lines:
         """Show where it stands."""
         self._schedule.begin(index)
         now = time.monotonic()
-        if beat.phase == "starting":
+        if beat.phase in ("profiling", "starting"):
             self._last = 0.0
-            self._say(index, "starting")
+            self._say(index, beat.phase)
         elif beat.phase == "training" and now - self._last >= _LINE_SECONDS:
             self._last = now
             figures = (

@@ -17,14 +17,16 @@ from intelbench.data.stream import TrainingStream
 from intelbench.orchestration.job import Beat, Job
 from intelbench.profiling.complexity import count_parameters, training_flops_per_image
 from intelbench.profiling.environment import read_environment
-from intelbench.profiling.memory import MemoryMeter
+from intelbench.profiling.meters import Meters, Readings
+from intelbench.profiling.steps import LapClock
 from intelbench.profiling.workload import UNTRACEABLE, Workload
 from intelbench.records.store import Traces
 from intelbench.records.types import SCHEMA_VERSION, Failure, FailureCause, Measurements, RunRecord, RunSpec
+from intelbench.training.anatomy import dissect
 from intelbench.training.budget import Progress
 from intelbench.training.evaluate import Evaluator
-from intelbench.training.loop import Step, train
-from intelbench.training.precision import MEMORY_FORMATS, configure
+from intelbench.training.loop import Step, Trained, train
+from intelbench.training.precision import MEMORY_FORMATS, compute_dtype, configure
 
 _GRADIENT_IMAGES = 256
 """Validation images, at most, whose gradients are looked at: a backward pass costs twice as much as a forward pass."""
@@ -41,6 +43,8 @@ def execute(job: Job, watch: Callable[[Beat], None]) -> tuple[RunRecord, Traces]
         spec=job.spec,
         environment=read_environment(job.spec.execution),
         stream_digests={},
+        profile=job.profile,
+        profile_absent=job.profile_absent,
         failure=Failure(cause="error", message="the run has not ended", step=None),
     )
     last_step: int | None = None
@@ -79,10 +83,17 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
         flops_per_image=flops,
     )
 
-    memory = MemoryMeter(device)
+    meters = Meters(device, compute_dtype(conditions))
     model = build_model(architecture, request, spec.seed).to(device)
     model = model.to(memory_format=MEMORY_FORMATS[conditions.memory_format])
     evaluator = Evaluator(model, pixels, conditions, device)
+    beat = _as_beats(watch, conditions.recipe.batch_size)
+
+    def observe(step: Step) -> None:
+        meters.step(step.number, at_evaluation=step.at_evaluation)
+        beat(step)
+
+    meters.start()
     torch.manual_seed(stream_seed(spec.seed, "dropout"))
     trained = train(
         model,
@@ -91,24 +102,40 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
         job.dataset.validation,
         evaluator,
         progress,
+        clock=LapClock(device),
         workers=spec.execution.workers,
-        watch=_as_beats(watch, conditions.recipe.batch_size),
+        watch=observe,
     )
-    peak_memory = memory.read()
+    found = meters.read()
     record = msgspec.structs.replace(record, stream_digests=trained.stream_digests)
     if trained.divergence:
-        failure = Failure(
-            cause="diverged",
-            message=f"{trained.divergence}: not finite",
-            step=trained.num_steps,
-        )
+        failure = Failure(cause="diverged", message=f"{trained.divergence}: not finite", step=trained.num_steps)
         return msgspec.structs.replace(record, failure=failure), trained.traces
 
     watch(Beat(phase="testing", step=trained.num_steps, done=1.0, seconds=trained.seconds))
+    measurements, traces = _conclude(job, trained, found, evaluator, flops, started)
+    anatomy = dissect(
+        model,
+        architecture,
+        stream,
+        evaluator,
+        workers=spec.execution.workers,
+        step_seconds=trained.seconds / trained.num_steps,
+    )
+    record = msgspec.structs.replace(record, measurements=measurements, failure=None)
+    return record, {**traces, **anatomy}
+
+
+def _conclude(
+    job: Job, trained: Trained, found: Readings, evaluator: Evaluator, flops: float | None, started: float
+) -> tuple[Measurements, Traces]:
+    """Evaluate what was trained, and put together all that was observed."""
+    conditions, dataset, model = job.spec.conditions, job.dataset, evaluator.model
     traces = {
         **trained.traces,
-        **_outcome("train", evaluator, _evaluated_part(job.dataset.train, conditions.training_evaluation_images)),
-        **_outcome("test", evaluator, job.dataset.test),
+        **_outcome("train", evaluator, _evaluated_part(dataset.train, conditions.training_evaluation_images)),
+        **_outcome("test", evaluator, dataset.test),
+        **found.traces,
     }
     num_parameters, num_trainable = count_parameters(model)
     measurements = Measurements(
@@ -119,10 +146,14 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
         num_warmup_steps=min(conditions.warmup_steps, trained.num_steps),
         training_seconds=trained.seconds,
         total_seconds=time.perf_counter() - started,
-        peak_memory=peak_memory,
-        filter_gradients=evaluator.filter_gradients(_evaluated_part(job.dataset.validation, _GRADIENT_IMAGES)),
+        peak_memory=found.peak_memory,
+        filter_gradients=evaluator.filter_gradients(_evaluated_part(dataset.validation, _GRADIENT_IMAGES)),
+        first_step_seconds=found.first_step_seconds,
+        calibration=found.calibration,
+        contention=found.contention,
+        energy=found.energy,
     )
-    return msgspec.structs.replace(record, measurements=measurements, failure=None), traces
+    return measurements, traces
 
 
 def model_request(spec: RunSpec) -> ModelRequest:
@@ -164,7 +195,7 @@ def _outcome(name: str, evaluator: Evaluator, split: Split) -> dict[str, np.ndar
 
 def _as_beats(watch: Callable[[Beat], None], batch_size: int) -> Callable[[Step], None]:
     """Turn steps into signs of life with a speed."""
-    before = Step(number=0, done=0.0, seconds=0.0, loss=None, validation_accuracy=None)
+    before = Step(number=0, done=0.0, seconds=0.0, loss=None, validation_accuracy=None, at_evaluation=False)
 
     def follow(step: Step) -> None:
         nonlocal before

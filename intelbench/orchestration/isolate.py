@@ -56,7 +56,7 @@ def isolate(job: Job, environment: Environment, timeout: float | None, watch: Ca
         except TimeoutError:
             timed_out = True
         finally:
-            _end_group(process)
+            end_group(process)
             for leftover in Path(job.runs).glob(f".{job.run_id}.*"):
                 shutil.rmtree(leftover, ignore_errors=True)
         stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - _STDERR_KEPT))
@@ -71,6 +71,8 @@ def isolate(job: Job, environment: Environment, timeout: float | None, watch: Ca
         spec=job.spec,
         environment=environment,
         stream_digests={},
+        profile=job.profile,
+        profile_absent=job.profile_absent,
         failure=Failure(
             cause=cause,
             message=f"{message} while {last.phase}",
@@ -125,7 +127,7 @@ def _beats(process: subprocess.Popen[bytes], deadline: float | None) -> Iterator
                 yield msgspec.json.decode(line, type=Beat)
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> None:
+def end_group(process: subprocess.Popen[bytes]) -> None:
     """End the process and all that it started: asked first, then forced."""
     for ending in (signal.SIGTERM, signal.SIGKILL):
         try:

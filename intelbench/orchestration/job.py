@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from intelbench.data.dataset import Dataset
+from intelbench.records.profiles import ArchitectureProfile
 from intelbench.records.types import RunSpec
 
 
@@ -16,13 +17,16 @@ class Job(Struct, frozen=True, kw_only=True):
     """Plug-in files to load before the architecture is looked up."""
     runs: str
     """Folder that the record directory is to appear in."""
+    profile: ArchitectureProfile | None = None
+    """For the record, as the next."""
+    profile_absent: str | None = None
 
 
 class Beat(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A sign of life."""
 
     phase: str
-    """What the run is doing: `building`, `training`, `testing`."""
+    """What the run is doing: `profiling`, `starting`, `building`, `training`, `testing`."""
     step: int = 0
     done: float = 0.0
     """Share of the training budget spent."""

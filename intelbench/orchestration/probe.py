@@ -1,34 +1,49 @@
-"""A few real training steps in a process of their own, for the peak of memory and nothing else.
+"""What can be found out about a network without training it; for real steps, in a process of its own.
 
-`measure` starts it as `python -m intelbench.orchestration.probe`: a probe on stdin, an answer a line on stdout.
+`probe` starts that process as `python -m intelbench.orchestration.probe`: a `Probe` on stdin, answers on stdout, one a
+line. A network that hangs, crashes or fills the memory there takes nothing with it but the rest of the answers.
 """
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import torch
 from msgspec import Struct
 
 from intelbench.architectures.registry import ModelRequest, find, load_plugin
+from intelbench.errors import UserError
+from intelbench.orchestration.isolate import end_group
+from intelbench.profiling.complexity import count_parameters, forward_macs_per_image, training_flops_per_image
 from intelbench.profiling.environment import child_environment
+from intelbench.profiling.legacy import legacy_summary
 from intelbench.profiling.memory import MemoryMeter
-from intelbench.profiling.workload import Workload
-from intelbench.records.profiles import MeasuredMemory
-from intelbench.records.types import Conditions, Execution, PeakMemory
+from intelbench.profiling.prediction import record_tape
+from intelbench.profiling.workload import UNTRACEABLE, Workload
+from intelbench.records.profiles import ArchitectureProfile, MeasuredMemory, PeakMemory
+from intelbench.records.types import Conditions, Execution
 from intelbench.training.optimizer import make_optimizer
 from intelbench.training.precision import MEMORY_FORMATS, autocast, configure
 
-_STEPS = 3
+PUBLISHED = ModelRequest(num_classes=1000, image_size=300)
+"""What the published memory figures describe."""
+_GIGABYTE = 10**9
+_CPU = torch.device("cpu")
+_STEPS = 2
 """The second is the first with an optimizer state."""
 _DETAILS = 300
 """Characters of an error that are passed on."""
+Found = TypeVar("Found")
 
 
 class Probe(Struct, frozen=True, kw_only=True):
-    """What is to be measured."""
+    """What is to be found out."""
 
     architecture: str
     plugins: tuple[str, ...]
@@ -37,31 +52,101 @@ class Probe(Struct, frozen=True, kw_only=True):
     execution: Execution
     frozen: bool
     batch_sizes: tuple[int, ...]
+    memories: tuple[int, ...] = ()
+    """Gigabytes of GPU memory to fill."""
+
+    @property
+    def workload(self) -> Workload:
+        """The network under these conditions."""
+        request = ModelRequest(num_classes=self.num_classes, image_size=self.conditions.image_size)
+        return Workload(architecture=find(self.architecture)[0], request=request, frozen=self.frozen)
 
 
-def measure(probe: Probe) -> tuple[MeasuredMemory, ...]:
-    """Peaks by batch size; one that does not fit says so, as does a process that dies."""
-    child = subprocess.run(
-        [sys.executable, "-m", __name__],
-        input=msgspec.json.encode(probe),
-        capture_output=True,
-        env=child_environment(probe.execution),
-        check=False,
+class ProbeError(UserError):
+    """The process of a probe ended, or was ended, before it had described the network."""
+
+
+def describe(probe: Probe) -> ArchitectureProfile:
+    """Count and predict; nothing is measured."""
+    conditions, workload = probe.conditions, probe.workload
+    absent: dict[str, str] = {}
+    with torch.device("meta"):
+        num_parameters, num_trainable = count_parameters(workload.build())
+    make = partial(make_optimizer, conditions=conditions)
+    tape = _or_absent("memory", absent, lambda: record_tape(workload, make, autocast(conditions, _CPU)))
+    published = replace(workload, request=PUBLISHED, frozen=False)
+    return ArchitectureProfile(
+        architecture=workload.architecture.name,
+        provider=find(probe.architecture)[1],
+        num_parameters=num_parameters,
+        num_trainable_parameters=num_trainable,
+        forward_macs_per_image=_or_absent("flops", absent, lambda: forward_macs_per_image(workload)),
+        training_flops_per_image=_or_absent("flops", absent, lambda: training_flops_per_image(workload)),
+        legacy=_or_absent("legacy", absent, lambda: legacy_summary(workload)),
+        published=_or_absent("legacy", absent, lambda: legacy_summary(published)),
+        memory=tuple(tape.predict(size) for size in probe.batch_sizes) if tape else (),
+        largest_batch={memory: tape.largest_batch(memory * _GIGABYTE) for memory in probe.memories} if tape else {},
+        measured=(),
+        absent=absent,
     )
-    measured = tuple(msgspec.json.decode(line, type=MeasuredMemory) for line in child.stdout.splitlines())
-    reason = child.stderr.decode(errors="replace").strip()[-_DETAILS:] or f"status {child.returncode}"
-    lost = probe.batch_sizes[len(measured) :]
-    return measured + tuple(MeasuredMemory(batch_size=size, peak=None, failure=reason) for size in lost)
+
+
+def probe_in_process(probe: Probe, timeout: float | None = None) -> ArchitectureProfile:
+    """Describe the network, and measure real training steps, by batch size; one that does not fit says so.
+
+    Args:
+        probe: What is to be found out.
+        timeout: Seconds after which the process is ended.
+
+    Raises:
+        ProbeError: the process did not come as far as to describe the network.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", __name__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=child_environment(probe.execution, thrifty=True),
+        start_new_session=True,  # as for a run
+    )
+    reason = None
+    try:
+        answers, errors = process.communicate(msgspec.json.encode(probe), timeout)
+    except subprocess.TimeoutExpired:
+        reason = f"not finished after {timeout:g} s"
+        end_group(process)
+        answers, errors = process.communicate()
+    finally:
+        end_group(process)
+    last_words = errors.decode(errors="replace").strip().rpartition("\n")[2][-_DETAILS:]
+    reason = reason or ": ".join(filter(None, (f"its process ended with status {process.returncode}", last_words)))
+    lines = answers.splitlines()
+    if not lines:
+        raise ProbeError(f"{probe.architecture} cannot be profiled: {reason}")
+    measured = tuple(msgspec.json.decode(line, type=MeasuredMemory) for line in lines[1:])
+    lost = tuple(
+        MeasuredMemory(batch_size=size, peak=None, failure=reason) for size in probe.batch_sizes[len(measured) :]
+    )
+    return msgspec.structs.replace(msgspec.json.decode(lines[0], type=ArchitectureProfile), measured=(*measured, *lost))
 
 
 def main() -> None:
-    """Measure what stdin asks for."""
+    """Find out what stdin asks for."""
     probe = msgspec.json.decode(sys.stdin.buffer.read(), type=Probe)
     for plugin in probe.plugins:
         load_plugin(Path(plugin))
-    for measured in _measure(probe):
-        sys.stdout.buffer.write(msgspec.json.encode(measured) + b"\n")
+    for answer in chain((describe(probe),), _measure(probe)):  # each is out before the next is sought
+        sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
         sys.stdout.buffer.flush()
+
+
+def _or_absent(field: str, absent: dict[str, str], find_out: Callable[[], Found]) -> Found | None:
+    """The answer, or `None` and the reason."""
+    try:
+        return find_out()
+    except UNTRACEABLE as error:
+        absent[field] = f"the network cannot be traced: {type(error).__name__}: {error}"
+        return None
 
 
 def _measure(probe: Probe) -> Iterator[MeasuredMemory]:
@@ -76,10 +161,7 @@ def _measure(probe: Probe) -> Iterator[MeasuredMemory]:
 
 
 def _peak(probe: Probe, batch_size: int, device: torch.device) -> PeakMemory:
-    conditions = probe.conditions
-    architecture, _ = find(probe.architecture)
-    request = ModelRequest(num_classes=probe.num_classes, image_size=conditions.image_size)
-    workload = Workload(architecture=architecture, request=request, frozen=probe.frozen)
+    conditions, workload = probe.conditions, probe.workload
     memory_format = MEMORY_FORMATS[conditions.memory_format]
     meter = MemoryMeter(device)
     model = workload.build().to(device).to(memory_format=memory_format)

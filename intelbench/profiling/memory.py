@@ -2,11 +2,13 @@
 
 import gc
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from intelbench.records.types import PeakMemory
+from intelbench.records.profiles import PeakMemory
 
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
@@ -20,6 +22,8 @@ class MemoryMeter:
         self._device = device
         self._baseline: int | None = None
         self._absent: dict[str, str] = {}
+        self._allocated = self._reserved = 0
+        """CUDA's peaks before the last pause."""
         gc.collect()
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
@@ -32,6 +36,19 @@ class MemoryMeter:
         except OSError as error:
             self._absent["process_bytes"] = f"the kernel's high-water mark cannot be reset here ({error.strerror})"
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What a GPU's tensors take inside does not count; a CPU's high-water mark knows no difference."""
+        if self._device.type != "cuda":
+            yield
+            return
+        self._keep_cuda_peaks()
+        reserved = torch.cuda.memory_reserved(self._device)
+        yield
+        if torch.cuda.memory_reserved(self._device) > reserved:  # else the next step need not ask the driver again
+            torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(self._device)
+
     def read(self) -> PeakMemory:
         """The peaks so far."""
         absent = dict(self._absent)
@@ -41,9 +58,8 @@ class MemoryMeter:
                 absent[name] = "no GPU in this run"
             allocated = reserved = nvml = None
         else:
-            torch.cuda.synchronize(self._device)
-            allocated = torch.cuda.max_memory_allocated(self._device)
-            reserved = torch.cuda.max_memory_reserved(self._device)
+            self._keep_cuda_peaks()
+            allocated, reserved = self._allocated, self._reserved
             nvml = _nvml_process_bytes(self._device, absent)
         return PeakMemory(
             process_bytes=process,
@@ -52,6 +68,11 @@ class MemoryMeter:
             nvml_process_bytes=nvml,
             absent=absent,
         )
+
+    def _keep_cuda_peaks(self) -> None:
+        torch.cuda.synchronize(self._device)
+        self._allocated = max(self._allocated, torch.cuda.max_memory_allocated(self._device))
+        self._reserved = max(self._reserved, torch.cuda.max_memory_reserved(self._device))
 
 
 def _status_bytes(field: str) -> int:

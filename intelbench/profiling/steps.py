@@ -1,13 +1,29 @@
-"""One clock for a run, with three accounts: training steps, waiting for data, and all that is outside the budget."""
+"""One clock for a run, which books the time between laps to accounts."""
 
 import time
-from typing import Literal
+from collections.abc import Mapping
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-Account = Literal["step", "data_wait", "outside"]
+Part = Literal["data_wait", "transfer", "forward", "backward", "norm", "optimizer", "other"]
+"""What a training step consists of, in order: waiting for the batch; its way to the device, and normalisation; the two
+passes; the gradient norm; the update; and all that is done beside."""
+PARTS: tuple[Part, ...] = get_args(Part)
+
+TIMED: Mapping[Part, str] = {
+    "transfer": "data_wait", "backward": "step", "norm": "outside", "optimizer": "step", "other": "outside",
+}  # fmt: skip
+"""The accounts of a run, by the part with which a stretch of one ends. Where two parts belong to one account, the clock
+takes no notice of what lies between them: it looks at a step as seldom as it can."""
+ANATOMY: Mapping[Part, str] = {part: part for part in PARTS}
+"""An account for each part, for steps that are looked at and do not count."""
+_FIRST = "data_wait"
+"""The account that begins a step."""
+_OUTSIDE = ("outside", "norm", "other")
+"""Accounts that a budget in seconds does not pay for."""
 
 
 class LapClock:
@@ -17,30 +33,33 @@ class LapClock:
     steps is what the GPU waited for data. They become seconds in `settle`, which synchronises once.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, accounts: Mapping[Part, str] = TIMED) -> None:
         self._cuda = device.type == "cuda"
-        self._laps: list[tuple[Account, float | torch.cuda.Event]] = []
-        self._step_seconds: list[float] = []
-        self._data_wait_seconds: list[float] = []
+        self._accounts = accounts
+        self._laps: list[tuple[str, float, torch.cuda.Event | None]] = []
+        self._steps: list[dict[str, float]] = []
+        self._host_steps: list[dict[str, float]] = []
         self._budget_seconds = 0.0
         self._last_lap = 0.0
 
     def start(self) -> None:
         """Start the clock, or start it anew without booking what has passed."""
-        self.lap("outside")
+        self.lap("other")
 
-    def lap(self, account: Account) -> None:
-        """Book the time since the last lap. A step may be booked in pieces: `data_wait` begins the next one."""
+    def lap(self, part: Part) -> None:
+        """A part has ended: book the time since the last lap, if an account's stretch ends here too."""
+        account = self._accounts.get(part)
+        if account is None:
+            return
         now = time.perf_counter()
-        if account != "outside":
+        if account not in _OUTSIDE:
             self._budget_seconds += now - self._last_lap
         self._last_lap = now
+        event = None
         if self._cuda:
             event = torch.cuda.Event(enable_timing=True)
             event.record()
-            self._laps.append((account, event))
-        else:
-            self._laps.append((account, now))
+        self._laps.append((account, now, event))
 
     @property
     def budget_seconds(self) -> float:
@@ -48,26 +67,25 @@ class LapClock:
         return self._budget_seconds
 
     def settle(self) -> float:
-        """Turn all laps into seconds and return the sum of both accounts; synchronises a GPU."""
+        """Turn all laps into seconds and return the sum of those inside the budget; synchronises a GPU."""
         if self._cuda:
             torch.cuda.synchronize()
-        for (_, before), (account, after) in zip(self._laps, self._laps[1:], strict=False):
-            if isinstance(before, float) or isinstance(after, float):
-                seconds = float(after) - float(before)  # type: ignore[arg-type]
-            else:
-                seconds = before.elapsed_time(after) / 1000
-            if account == "data_wait":
-                self._data_wait_seconds.append(seconds)
-                self._step_seconds.append(0.0)
-            elif account == "step":
-                self._step_seconds[-1] += seconds
+        for (_, host_before, before), (account, host_after, after) in zip(self._laps, self._laps[1:], strict=False):
+            host_seconds = host_after - host_before
+            seconds = before.elapsed_time(after) / 1000 if before and after else host_seconds
+            if account == _FIRST:
+                self._steps.append({})
+                self._host_steps.append({})
+            if self._steps:
+                for step, spent in ((self._steps[-1], seconds), (self._host_steps[-1], host_seconds)):
+                    step[account] = step.get(account, 0.0) + spent
         del self._laps[:-1]
-        return sum(self._step_seconds) + sum(self._data_wait_seconds)
+        return sum(spent for step in self._steps for account, spent in step.items() if account not in _OUTSIDE)
 
-    def step_seconds(self) -> NDArray[np.float64]:
-        """Seconds of each step, settled."""
-        return np.array(self._step_seconds)
+    def seconds(self, account: str) -> NDArray[np.float64]:
+        """What each step, settled, has spent on the account; on a GPU by its own clock."""
+        return np.array([step.get(account, 0.0) for step in self._steps])
 
-    def data_wait_seconds(self) -> NDArray[np.float64]:
-        """Seconds waited before each step, settled."""
-        return np.array(self._data_wait_seconds)
+    def host_seconds(self, account: str) -> NDArray[np.float64]:
+        """The same by the host's clock: on a GPU, how long it took to ask for the work."""
+        return np.array([step.get(account, 0.0) for step in self._host_steps])

@@ -1,10 +1,72 @@
-"""What `intelbench profile` finds out about networks without training them, as frozen structs like those of a run."""
+"""What the profilers find out, as frozen structs: about a network before it is trained, and about a run beside it."""
 
 from typing import Literal
 
 from msgspec import Struct
 
-from intelbench.records.types import PeakMemory
+
+class PeakMemory(Struct, frozen=True, kw_only=True):
+    """Peaks over the training steps. Each figure is another quantity; none stands in for another."""
+
+    process_bytes: int | None
+    """CPU runs: the process's high-water mark of resident memory above its value before the model was built."""
+    cuda_allocated_bytes: int | None
+    """`torch.cuda.max_memory_allocated`: tensors."""
+    cuda_reserved_bytes: int | None
+    """`torch.cuda.max_memory_reserved`: tensors and the allocator's cache."""
+    nvml_process_bytes: int | None
+    """What the driver counts for the process at the end, CUDA context included."""
+    absent: dict[str, str]
+    """Why a figure is `None`, by field."""
+
+
+class FilterGradients(Struct, frozen=True, kw_only=True):
+    """Which convolution filters can still learn from validation images, in evaluation mode."""
+
+    num_filters: int
+    num_without_gradient: int
+    """For those, the gradient of the loss is exactly 0 for every batch."""
+    num_images: int
+
+
+class CalibrationWork(Struct, frozen=True, kw_only=True):
+    """The work whose times tell how fast this machine is, whatever is trained on it, in the precision of the run."""
+
+    convolution_flops: float
+    """Of one convolution, forward; 1 MAC = 2 FLOPs."""
+    matmul_flops: float
+    """Of one matrix product."""
+
+
+class Contention(Struct, frozen=True, kw_only=True):
+    """Who else used the machine between the first training step and the last, validation passes included."""
+
+    seconds: float
+    """Wall clock."""
+    load_before: float
+    """Processes running or waiting, averaged over the minute before."""
+    load_after: float
+    involuntary_switches: int
+    """How often the run's process had to give up a processor that it wanted to keep."""
+    others_cpu_seconds: float | None
+    """Processor seconds that all other processes took; `None` where the kernel does not tell."""
+    stolen_cpu_seconds: float | None
+    """Processor seconds that the hypervisor gave to somebody else; `None` where the kernel does not tell."""
+
+
+class Energy(Struct, frozen=True, kw_only=True):
+    """What a counter of the device counted over the same time; never an estimate."""
+
+    source: Literal["nvml", "rapl"] | None
+    """The GPU's own counter, or those of the processor packages."""
+    joules: float | None
+    seconds: float
+    """Wall clock."""
+    idle_joules: float | None
+    """Over the time just before, in which the process did nothing."""
+    idle_seconds: float
+    absent: str | None = None
+    """Why there are no joules."""
 
 
 class LegacySummary(Struct, frozen=True, kw_only=True):
@@ -43,7 +105,7 @@ class PredictedMemory(Struct, frozen=True, kw_only=True):
 
 
 class MeasuredMemory(Struct, frozen=True, kw_only=True):
-    """Peaks of a few real training steps on a GPU, in a process of their own."""
+    """Peaks of a few real training steps, in a process of their own."""
 
     batch_size: int
     peak: PeakMemory | None
@@ -71,7 +133,7 @@ class ArchitectureProfile(Struct, frozen=True, kw_only=True):
     largest_batch: dict[int, int]
     """Most images a step that fit, by gigabytes (10^9 bytes) of GPU memory; 0 where not even one does."""
     measured: tuple[MeasuredMemory, ...]
-    """By batch size; empty without a GPU."""
+    """By batch size; empty where nothing was measured."""
     absent: dict[str, str]
     """Why a field is `None` or empty."""
 

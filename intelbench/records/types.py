@@ -11,6 +11,15 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from intelbench.records.profiles import (
+    ArchitectureProfile,
+    CalibrationWork,
+    Contention,
+    Energy,
+    FilterGradients,
+    PeakMemory,
+)
+
 SCHEMA_VERSION = 1
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -247,30 +256,6 @@ class Environment(Struct, frozen=True, kw_only=True):
         )  # fmt: skip
 
 
-class PeakMemory(Struct, frozen=True, kw_only=True):
-    """Peaks over the training steps. Each figure is another quantity; none stands in for another."""
-
-    process_bytes: int | None
-    """CPU runs: the process's high-water mark of resident memory above its value before the model was built."""
-    cuda_allocated_bytes: int | None
-    """`torch.cuda.max_memory_allocated`: tensors."""
-    cuda_reserved_bytes: int | None
-    """`torch.cuda.max_memory_reserved`: tensors and the allocator's cache."""
-    nvml_process_bytes: int | None
-    """What the driver counts for the process at the end, CUDA context included."""
-    absent: dict[str, str]
-    """Why a figure is `None`, by field."""
-
-
-class FilterGradients(Struct, frozen=True, kw_only=True):
-    """Which convolution filters can still learn from validation images, in evaluation mode."""
-
-    num_filters: int
-    num_without_gradient: int
-    """For those, the gradient of the loss is exactly 0 for every batch."""
-    num_images: int
-
-
 class Measurements(Struct, frozen=True, kw_only=True):
     """What was observed in a finished run, as scalars; the arrays lie in `traces.npz`."""
 
@@ -287,7 +272,14 @@ class Measurements(Struct, frozen=True, kw_only=True):
     """From the start of the run to its last evaluation, everything included."""
     peak_memory: PeakMemory
     filter_gradients: FilterGradients | None = None
-    """After training; `None` without convolutions that train, and in records older than this field."""
+    """After training; `None` without convolutions that train. In records older than this field and the next it is
+    `None` too."""
+    first_step_seconds: float | None = None
+    """From the start of the process to the end of the first training step: import, data and building included."""
+    calibration: CalibrationWork | None = None
+    """What was timed for `calibration_*` in `traces.npz`."""
+    contention: Contention | None = None
+    energy: Energy | None = None
 
 
 class Failure(Struct, frozen=True, kw_only=True):
@@ -312,6 +304,11 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     environment: Environment
     stream_digests: dict[int, str]
     """Chained digest of sample ids and augmentation parameters after so many steps."""
+    profile: ArchitectureProfile | None = None
+    """The network under the run's conditions at its batch size, found out in another process; the same for all seeds.
+    `None` in records older than this field."""
+    profile_absent: str | None = None
+    """Why that could not be found out."""
     measurements: Measurements | None = None
     failure: Failure | None = None
 

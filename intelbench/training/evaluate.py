@@ -13,7 +13,8 @@ from intelbench.data.pixels import PixelSource
 from intelbench.data.stream import evaluation_batches
 from intelbench.data.transforms import normalize
 from intelbench.profiling.activations import ActivationProbe, Activations
-from intelbench.records.types import Conditions, FilterGradients
+from intelbench.records.profiles import FilterGradients
+from intelbench.records.types import Conditions
 from intelbench.training.precision import autocast
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)

@@ -89,10 +89,11 @@ class Journal:
         """The arrays of `traces.npz` that training yields; `clock` must be settled."""
         num = self.num_steps
         steps, seconds, losses = zip(*self._points, strict=True) if self._points else ((), (), ())
+        shape = len(self._predictions), len(self._labels)
         return {
             "step_loss": np.array(self._loss),
-            "step_seconds": clock.step_seconds()[:num],
-            "data_wait_seconds": clock.data_wait_seconds()[:num],
+            "step_seconds": clock.seconds("step")[:num],
+            "data_wait_seconds": clock.seconds("data_wait")[:num],
             "gradient_norm": np.array(self._norm),
             "learning_rate": np.array(self._rate[:num]),
             "evaluation_step": np.array(steps, dtype=np.int64),
@@ -100,7 +101,7 @@ class Journal:
             "validation_loss": np.array(losses, dtype=np.float64),
             "validation_ids": np.array(self._validation.ids),
             "validation_labels": self._labels,
-            "validation_predictions": np.array(self._predictions, dtype=np.int16).reshape(-1, len(self._labels)),
+            "validation_predictions": np.array(self._predictions, dtype=np.int16).reshape(shape),
             **_by_site(self._activations),
         }
 

@@ -35,6 +35,8 @@ class Step:
     loss: float | None
     """Latest training loss that is known; a GPU's arrives a step or so late."""
     validation_accuracy: float | None
+    at_evaluation: bool
+    """Whether a validation pass has just ended."""
 
 
 @dataclass(frozen=True)
@@ -57,44 +59,50 @@ def train(
     evaluator: Evaluator,
     progress: Progress,
     *,
+    clock: LapClock,
     workers: int,
     watch: Callable[[Step], None],
 ) -> Trained:
-    """Train until the budget is spent or the loss is no longer finite."""
+    """Train until the budget is spent or the loss is no longer finite; without validation images, without evaluation.
+
+    The clock decides which parts of a step it looks at. What `watch` does is outside the budget.
+    """
     conditions, device = evaluator.conditions, evaluator.device
     criterion = nn.CrossEntropyLoss(label_smoothing=conditions.recipe.label_smoothing)
     optimizer = make_optimizer(model, conditions)
     scaler = torch.amp.GradScaler(device.type, enabled=conditions.precision == "fp16")
     cast = autocast(conditions, device)
-    clock, digest, journal = LapClock(device), StreamDigest(), Journal(device, validation)
+    digest, journal = StreamDigest(), Journal(device, validation)
     digests: dict[int, str] = {}
     done = 0.0
     batches = stream.batches(workers)
     model.train()
     clock.start()
     for step, batch in enumerate(batches, start=1):
+        clock.lap("data_wait")
         images = normalize(batch.images.to(device, non_blocking=True), conditions.memory_format)
         labels = batch.labels.to(device, non_blocking=True)
-        clock.lap("data_wait")
+        clock.lap("transfer")
 
         rate = learning_rate(conditions.recipe, done)
         set_learning_rate(optimizer, rate)
         with cast():
             loss = architecture.loss(model(images), labels, criterion)
+        clock.lap("forward")
         scaler.scale(loss).backward()
         scaler.unscale_(optimizer)
-        clock.lap("step")
+        clock.lap("backward")
         norm = gradient_norm(model)
-        clock.lap("outside")
+        clock.lap("norm")
         scaler.step(optimizer)
         scaler.update()
         optimizer.zero_grad()
-        clock.lap("step")
+        clock.lap("optimizer")
 
         digest.update(batch)
         journal.write(loss, norm, rate)
         done = progress.done(step, clock.budget_seconds)
-        due = done * conditions.evaluation_points >= journal.num_evaluations + 1 - _ROUNDING
+        due = len(validation) > 0 and done * conditions.evaluation_points >= journal.num_evaluations + 1 - _ROUNDING
         if due:
             seconds = clock.settle()
             journal.settle()
@@ -102,10 +110,10 @@ def train(
                 journal.evaluated(step, seconds, *evaluator.logits_and_activations(validation))
         if due or step & (step - 1) == 0:
             digests[step] = digest.hexdigest()
-        watch(Step(step, done, clock.budget_seconds, journal.latest_loss, journal.latest_accuracy))
+        watch(Step(step, done, clock.budget_seconds, journal.latest_loss, journal.latest_accuracy, due))
+        clock.lap("other")
         if done >= 1 or journal.divergence:
             break
-        clock.lap("outside")
     batches.close()
     seconds = clock.settle()
     journal.settle()

@@ -27,6 +27,11 @@ def configure(conditions: Conditions, execution: Execution) -> torch.device:
     return torch.device(execution.device)
 
 
+def compute_dtype(conditions: Conditions) -> torch.dtype:
+    """Type in which convolutions and matrix products are computed."""
+    return _AUTOCAST.get(conditions.precision, torch.float32)
+
+
 def autocast(conditions: Conditions, device: torch.device) -> Autocast:
     """A context that runs matrix products and convolutions in the suite's precision."""
     dtype = _AUTOCAST.get(conditions.precision)

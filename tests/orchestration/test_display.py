@@ -39,16 +39,18 @@ def test_time_left_is_extrapolated_from_what_was_seen(clock: Clock) -> None:
 
 
 def test_lines_say_each_step_of_a_run_and_take_no_markup_from_names(clock: Clock, failed_record: RunRecord) -> None:
-    """Plain text for a log: start, first figures, end with the cause of a failure; not a line for each beat."""
+    """Plain text for a log: what is done, first figures, end with the cause of a failure; not a line for each beat."""
     stream = io.StringIO()
     lines = Lines(Console(file=stream, width=40), NAMES, Schedule([True, True, True]))
     clock.now = 100.0
+    lines.beat(1, Beat(phase="profiling"))
     lines.beat(1, Beat(phase="starting"))
     for _ in range(5):
         lines.beat(1, HALFWAY)
     lines.ended(1, failed_record, 61.0)
     lines.skipped(2, failed_record)
     assert [
+        "[2/3] [bold]tiny, seed 0: profiling",
         "[2/3] [bold]tiny, seed 0: starting",
         "[2/3] [bold]tiny, seed 0: step 5, loss 1.250, validation 50.0%, 12.0 images/s, 30 s left, 1:30 for all",
         "[2/3] [bold]tiny, seed 0: done in 1:01, failed: diverged (the training loss of step 3: not finite)",

@@ -49,6 +49,8 @@ def test_every_way_to_fail_leaves_a_record_that_names_it(
     assert (2,) == found["diverges"].traces()["step_loss"].shape
     assert "SIGKILL" in found["dies"].record.failure.message
     assert "status 7" in found["exits"].record.failure.message
+    assert {name: name for name in names} == {name: found[name].record.profile.architecture for name in names}
+    assert all(each.record.profile.measured[0].peak for each in found.values())
     assert "1 of 6 runs succeeded" in done.stderr
     for name in names[:-1]:
         assert f"{found[name].record.run_id}: " in done.stderr

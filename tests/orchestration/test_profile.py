@@ -1,15 +1,13 @@
-"""Profiles of networks, and the process that measures real steps."""
+"""Profiles of networks, as asked for on the command line."""
 
 from pathlib import Path
 
 import pytest
 
-from intelbench.architectures.registry import load_plugin
 from intelbench.errors import UserError
-from intelbench.orchestration.probe import Probe, measure
 from intelbench.orchestration.profile import Request, profile
 from intelbench.records.profiles import Profile
-from intelbench.records.types import Budget, Conditions, Execution, Recipe
+from intelbench.records.types import Budget, Conditions, Recipe
 
 pytestmark = pytest.mark.usefixtures("own_registry")
 
@@ -107,37 +105,3 @@ def test_images_that_are_too_small() -> None:
     """As for a run."""
     with pytest.raises(UserError, match="at least 75 px"):
         profile_of("resnet101", "inception_v3")
-
-
-def probe_of(name: str, plugin: Path, batch_sizes: tuple[int, ...]) -> Probe:
-    """On this machine's processor."""
-    load_plugin(plugin)
-    return Probe(
-        architecture=name,
-        plugins=(str(plugin),),
-        num_classes=5,
-        conditions=CONDITIONS,
-        execution=Execution(device="cpu", threads=1, workers=0),
-        frozen=False,
-        batch_sizes=batch_sizes,
-    )
-
-
-def test_real_steps_are_measured(plugin: Path) -> None:
-    """Each batch size has its peak, and a larger one needs more."""
-    small, large = measure(probe_of("tiny", plugin, (2, 2000)))
-    assert (2, 2000) == (small.batch_size, large.batch_size)
-    assert small.peak is not None
-    assert large.peak is not None
-    assert small.peak.process_bytes is not None
-    assert large.peak.process_bytes is not None
-    assert large.peak.process_bytes > 2000 * 3 * 64 * 64 * 4 > small.peak.process_bytes
-
-
-def test_steps_that_fail_say_why(plugin: Path) -> None:
-    """The end of what the process said, for each batch size that it did not get to."""
-    first, second = measure(probe_of("raises", plugin, (2, 4)))
-    assert first.peak is None is second.peak
-    assert first.failure
-    assert "the <network> has had enough" in first.failure
-    assert (4, first.failure) == (second.batch_size, second.failure)

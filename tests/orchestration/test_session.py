@@ -32,6 +32,11 @@ def test_a_suite_leaves_a_record_a_run_and_the_same_command_skips_them(
     found = runs_of(tmp_path / "results")
     assert {("tiny", 0), ("tiny", 1), ("tiny_twin", 0), ("tiny_twin", 1)} == set(found)
     assert "4 of 4 runs succeeded" in first.stderr
+    profiles = {key: each.record.profile for key, each in found.items()}
+    assert profiles["tiny", 0] is not None
+    assert profiles["tiny", 0] == profiles["tiny", 1]
+    assert "tiny_twin" == profiles["tiny_twin", 0].architecture
+    assert 2 == first.stderr.count(": profiling")
 
     second = intelbench("run", "tiny", "tiny_twin", *arguments, "--seeds", "0,1")
     assert 0 == second.returncode
@@ -66,6 +71,20 @@ def test_a_record_holds_what_the_documentation_promises(
     assert measured.training_seconds == pytest.approx(traces["step_seconds"].sum() + traces["data_wait_seconds"].sum())
     assert measured.training_seconds < measured.total_seconds
     assert measured.peak_memory.cuda_allocated_bytes is None
+    assert 0 < measured.first_step_seconds
+    assert measured.calibration.convolution_flops > measured.calibration.matmul_flops > 0
+    assert measured.contention.seconds > measured.training_seconds
+    assert measured.energy.seconds >= measured.contention.seconds
+    assert (measured.energy.joules is None) == (measured.energy.absent is not None)
+    assert [8] == [memory.batch_size for memory in record.profile.memory]
+    assert [8] == [memory.batch_size for memory in record.profile.measured]
+    assert record.profile.measured[0].peak is not None
+    assert record.profile_absent is None
+    assert (parameters, measured.training_flops_per_image) == (
+        record.profile.num_parameters, record.profile.training_flops_per_image
+    )  # fmt: skip
+    num_dissected = len(traces["anatomy_seconds"])
+    assert 5 <= num_dissected <= 30
     assert (8, 10) == (measured.filter_gradients.num_filters, measured.filter_gradients.num_images)
     assert {
         "step_loss": (6,), "step_seconds": (6,), "data_wait_seconds": (6,), "gradient_norm": (6,),
@@ -76,8 +95,12 @@ def test_a_record_holds_what_the_documentation_promises(
         "activation_positive_share": (2, 1), "activation_mean": (2, 1),
         "train_ids": (38,), "train_labels": (38,), "train_logits": (38, 2),
         "test_ids": (48,), "test_labels": (48,), "test_logits": (48, 2),
+        "calibration_step": (3,), "calibration_convolution_seconds": (3, 5), "calibration_matmul_seconds": (3, 5),
+        "calibration_exchange_seconds": (3, 5),
+        "anatomy_parts": (7,), "anatomy_seconds": (num_dissected, 7),
     } == {name: values.shape for name, values in traces.items()}  # fmt: skip
     assert [3, 6] == traces["evaluation_step"].tolist()
+    assert [0, 3, 6] == traces["calibration_step"].tolist()
     assert all(name.startswith("test/") for name in traces["test_ids"])
 
 

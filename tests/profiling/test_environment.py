@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 
 import msgspec
 import pytest
@@ -124,6 +125,27 @@ def test_what_a_user_tells_the_allocator_is_kept(monkeypatch: pytest.MonkeyPatch
     """In front of what a run adds."""
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.arena_max=2")
     assert child_environment(CPU)["GLIBC_TUNABLES"].startswith("glibc.malloc.arena_max=2:glibc.malloc.mmap_max=0:")
+
+
+def test_a_thrifty_child_gives_memory_back_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its allocator alone differs from that of a run, and what the user tells it is kept in front."""
+    thrifty = "glibc.malloc.mmap_threshold=65536:glibc.malloc.trim_threshold=65536"
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    assert {**child_environment(CPU), "GLIBC_TUNABLES": thrifty} == child_environment(CPU, thrifty=True)
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.arena_max=2")
+    assert f"glibc.malloc.arena_max=2:{thrifty}" == child_environment(CPU, thrifty=True)["GLIBC_TUNABLES"]
+
+
+def test_a_process_knows_how_long_it_has_been_there() -> None:
+    """To some hundredths, though Linux dates its own start to a whole second: no longer than somebody waits for it."""
+    ask = """if True:
+        import torch
+        from intelbench.profiling.environment import process_seconds
+        print(process_seconds(torch.device("cpu")))
+    """
+    started = time.monotonic()
+    found = subprocess.run([sys.executable, "-c", ask], capture_output=True, check=True)
+    assert 0 < float(found.stdout) < time.monotonic() - started + 0.05
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="this system's allocator is not glibc's")

@@ -87,6 +87,43 @@ def test_a_kernel_without_the_fields_is_no_crash(tmp_path: Path, monkeypatch: py
     assert "high-water mark" in peak.absent["process_bytes"]
 
 
+@needs_linux
+def test_a_pause_changes_nothing_on_a_processor() -> None:
+    """The kernel's mark knows of none: what is taken inside is in the peak, and so is what was before."""
+    meter = MemoryMeter(CPU)
+    touch_and_free(200 * MB)
+    before = meter.read()
+    with meter.paused():
+        touch_and_free(100 * MB)
+    assert before.process_bytes is not None
+    assert 190 * MB <= before.process_bytes <= (after := meter.read().process_bytes or 0) < 400 * MB
+    with meter.paused():
+        touch_and_free(300 * MB)
+    assert after + 50 * MB <= (meter.read().process_bytes or 0)
+
+
+@pytest.mark.gpu
+def test_what_a_gpu_holds_in_a_pause_does_not_count() -> None:
+    """Peaks before and after it do."""
+    device = torch.device("cuda")
+    held = torch.cuda.memory_allocated(device)
+
+    def peak_of(*sizes: int) -> int:
+        """Of a first block, one in the pause, and one after it."""
+        meter = MemoryMeter(device)
+        first, paused, last = sizes
+        torch.empty(first, dtype=torch.uint8, device=device)
+        with meter.paused():
+            torch.empty(paused, dtype=torch.uint8, device=device)
+        torch.empty(last, dtype=torch.uint8, device=device)
+        peak = meter.read().cuda_allocated_bytes
+        assert peak is not None
+        return peak - held
+
+    assert 20 * MB <= peak_of(20 * MB, 200 * MB, 10 * MB) < 30 * MB
+    assert 20 * MB <= peak_of(10 * MB, 200 * MB, 20 * MB) < 30 * MB
+
+
 @pytest.mark.gpu
 def test_a_gpus_peaks() -> None:
     """Tensors that were freed again are in the allocator's peaks; the processor's figure is absent."""

@@ -9,10 +9,10 @@ from intelbench.records.profiles import (
     ArchitectureProfile,
     LegacySummary,
     MeasuredMemory,
+    PeakMemory,
     PredictedMemory,
     Profile,
 )
-from intelbench.records.types import PeakMemory
 from intelbench.reporting.profile import as_csv, as_json, as_markdown
 
 GIB = 2**30
@@ -87,7 +87,7 @@ def test_every_figure_is_there() -> None:
     assert ["32", "1.00 GiB", "2.00 GiB", "3.00 GiB", "4.00 GiB", "5.00 GiB", "15.0 GiB", "16.0 GiB"] == [
         cell.strip() for cell in breakdown.strip("|").split("|")
     ][1:]
-    assert ["1.00", "2.00", "0.50", "3.50"] == row_of(text, "net, 1000 classes at 300 px")[1:]
+    assert ["1.00", "2.00", "0.50", "3.50"] == row_of(text, "net, published parity: 1000 classes at 300 px")[1:]
     assert "not measured: no GPU" in text
 
 

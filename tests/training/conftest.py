@@ -1,6 +1,6 @@
 """A tiny network, and a run of the training loop on a few pictures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from intelbench.architectures.registry import Architecture, ModelRequest
-from intelbench.data.dataset import Dataset, prepare
+from intelbench.data.dataset import Dataset, Split, prepare
 from intelbench.data.stream import TrainingStream
+from intelbench.profiling.steps import TIMED, LapClock, Part
 from intelbench.records.types import Budget, Conditions, Recipe
 from intelbench.training.budget import Progress
 from intelbench.training.evaluate import Evaluator
@@ -70,7 +71,13 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
     """Train the tiny network, or another, under changed conditions."""
 
     def run(
-        architecture: Architecture = TINY, seed: int = 0, workers: int = 0, device: str = "cpu", **changes: object
+        architecture: Architecture = TINY,
+        seed: int = 0,
+        workers: int = 0,
+        device: str = "cpu",
+        accounts: Mapping[Part, str] = TIMED,
+        validation: Split | None = None,
+        **changes: object,
     ) -> Run:
         torch.manual_seed(seed)
         model = architecture.build(ModelRequest(num_classes=2, image_size=16)).to(device)
@@ -85,8 +92,16 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
         )
         steps: list[Step] = []
         trained = train(
-            model, architecture, stream, loaded.validation, evaluator, progress, workers=workers, watch=steps.append
-        )  # fmt: skip
+            model,
+            architecture,
+            stream,
+            loaded.validation if validation is None else validation,
+            evaluator,
+            progress,
+            clock=LapClock(evaluator.device, accounts),
+            workers=workers,
+            watch=steps.append,
+        )
         return Run(trained, model, steps)
 
     return run

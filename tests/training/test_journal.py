@@ -26,8 +26,8 @@ def clock_of(num_steps: int) -> LapClock:
     clock = LapClock(CPU)
     clock.start()
     for _ in range(num_steps):
-        clock.lap("data_wait")
-        clock.lap("step")
+        clock.lap("transfer")
+        clock.lap("optimizer")
     clock.settle()
     return clock
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from intelbench.architectures.registry import Architecture, ModelRequest
-from intelbench.data.dataset import Dataset
+from intelbench.data.dataset import Dataset, Split
 from intelbench.data.stream import StreamDigest, TrainingStream
 from intelbench.records.types import Budget, Recipe
 from tests.training.conftest import CONDITIONS, Train, tiny_network
@@ -115,6 +115,27 @@ def test_evaluation_points_are_evenly_spaced(run_training: Train, steps: int, po
     assert sorted(run.trained.traces["evaluation_seconds"]) == run.trained.traces["evaluation_seconds"].tolist()
 
 
+def test_a_step_tells_whether_an_evaluation_has_ended(run_training: Train) -> None:
+    """At evaluation points alone, when its accuracy is known."""
+    steps = run_training(budget=Budget(steps=7), evaluation_points=2).steps
+    assert [1, 2, 3, 4, 5, 6, 7] == [step.number for step in steps]
+    assert [4, 7] == [step.number for step in steps if step.at_evaluation]
+    assert [True] * 3 + [False] * 4 == [step.validation_accuracy is None for step in steps]
+
+
+def test_without_validation_images_nothing_is_evaluated(run_training: Train) -> None:
+    """The steps are those of any run, and the arrays of evaluations are empty."""
+    run, usual = run_training(validation=Split((), (), ())), run_training()
+    assert [] == [step.number for step in run.steps if step.at_evaluation]
+    assert {None} == {step.validation_accuracy for step in run.steps}
+    assert {1, 2, 4, 6} == set(run.trained.stream_digests)
+    np.testing.assert_array_equal(usual.trained.traces["step_loss"], run.trained.traces["step_loss"])
+    evaluated = {"evaluation_step", "evaluation_seconds", *filter(lambda name: "valid" in name, usual.trained.traces)}
+    assert {0} == {len(run.trained.traces[name]) for name in evaluated}
+    assert (0, 0) == run.trained.traces["validation_predictions"].shape
+    assert dict.fromkeys(PER_STEP, (6,)) == {name: run.trained.traces[name].shape for name in PER_STEP}
+
+
 def test_evaluation_leaves_training_unchanged(run_training: Train) -> None:
     """However often the network is evaluated, its losses and weights are the same bits."""
     rarely, often = run_training(evaluation_points=1), run_training(evaluation_points=6)
@@ -153,7 +174,7 @@ def test_a_budget_in_seconds_ends(run_training: Train, monkeypatch: pytest.Monke
     """By the clock's own account: evaluation and logging, which also take time here, are not in it."""
     ticks = itertools.count()
     monkeypatch.setattr(time, "perf_counter", lambda: next(ticks) * 0.5)
-    # Three laps of half a second are in the budget at each step: data wait, forward and backward, update.
+    # Three laps of half a second are in the budget at each step: the batch, forward and backward, update.
     run = run_training(budget=Budget(seconds=6), evaluation_points=2)
     assert 4 == run.trained.num_steps
     assert 6 == run.trained.seconds

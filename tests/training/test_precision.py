@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from intelbench.records.types import Budget, Conditions, Execution, Recipe
-from intelbench.training.precision import autocast, configure
+from intelbench.training.precision import autocast, compute_dtype, configure
 
 CPU = torch.device("cpu")
 
@@ -46,6 +46,7 @@ def test_settings_are_applied(deterministic: bool) -> None:
 )
 def test_autocast_computes_in_the_precision(precision: str, dtype: torch.dtype) -> None:
     """Matrix products inside the context, each time it is opened, and not outside."""
+    assert dtype == compute_dtype(conditions(precision=precision))
     cast = autocast(conditions(precision=precision), CPU)
     matrix = torch.ones(2, 2)
     for _ in range(2):

@@ -1,0 +1,49 @@
+"""Who else used the machine meanwhile: the operating system's own accounts, read twice."""
+
+import time
+
+import psutil
+
+from intelbench.records.profiles import Contention
+
+_BUSY = ("user", "nice", "system", "irq", "softirq")
+"""Processor time that somebody used; Linux counts guests within `user`."""
+
+
+class ContentionMeter:
+    """From its making to `read`."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._started = time.monotonic()
+        self._load = psutil.getloadavg()[0]
+        self._switches = self._process.num_ctx_switches().involuntary
+        self._others = self._others_seconds()
+        self._stolen = _stolen_seconds()
+
+    def read(self) -> Contention:
+        """What has happened so far."""
+        return Contention(
+            seconds=time.monotonic() - self._started,
+            load_before=self._load,
+            load_after=psutil.getloadavg()[0],
+            involuntary_switches=self._process.num_ctx_switches().involuntary - self._switches,
+            others_cpu_seconds=_increase(self._others, self._others_seconds()),
+            stolen_cpu_seconds=_increase(self._stolen, _stolen_seconds()),
+        )
+
+    def _others_seconds(self) -> float:
+        """Of all processes but this one, since the machine was started."""
+        times = psutil.cpu_times()
+        own = self._process.cpu_times()
+        return sum(getattr(times, name, 0.0) for name in _BUSY) - own.user - own.system
+
+
+def _stolen_seconds() -> float | None:
+    stolen: float | None = getattr(psutil.cpu_times(), "steal", None)
+    return stolen
+
+
+def _increase(before: float | None, after: float | None) -> float | None:
+    """Of two readings; the system counts in hundredths, and so may be a little behind the process's own account."""
+    return None if before is None or after is None else max(0.0, after - before)

@@ -1,0 +1,62 @@
+"""What a training step consists of: the same loop once more, after the run, under a clock that looks at every part.
+
+Nothing of the run comes from these steps, and none of its timed steps was looked at like this.
+"""
+
+import numpy as np
+import torch
+from torch import nn
+
+from intelbench.architectures.registry import Architecture
+from intelbench.data.dataset import Split
+from intelbench.data.stream import TrainingStream
+from intelbench.profiling.steps import ANATOMY, PARTS, LapClock
+from intelbench.records.store import Traces
+from intelbench.training.budget import Progress
+from intelbench.training.evaluate import Evaluator
+from intelbench.training.loop import Step, train
+
+_WARMUP_STEPS = 2
+"""The first has no optimizer state yet, and both find cold caches."""
+_STEPS = (5, 30)
+"""Fewest and most that are counted."""
+_SECONDS = 3.0
+"""What they may take, within that."""
+_NO_IMAGES = Split((), (), ())
+
+
+def dissect(
+    model: nn.Module,
+    architecture: Architecture,
+    stream: TrainingStream,
+    evaluator: Evaluator,
+    *,
+    workers: int,
+    step_seconds: float,
+) -> Traces:
+    """Train the network on for a few seconds, and return the arrays `anatomy_*` of `traces.npz`.
+
+    `step_seconds` is what a step takes, by the run's own account.
+    """
+    fewest, most = _STEPS
+    num_steps = int(min(max(_SECONDS / step_seconds, fewest), most))
+    device = evaluator.device
+    clock = LapClock(device, ANATOMY)
+    progress = Progress(total_steps=_WARMUP_STEPS + num_steps, total_seconds=None)
+
+    def watch(_: Step) -> None:
+        """Begin the next step with nothing under way, so that the host's seconds are those of asking for its work."""
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    train(
+        model, architecture, stream, _NO_IMAGES, evaluator, progress, clock=clock, workers=workers, watch=watch
+    )  # fmt: skip
+    counted = slice(_WARMUP_STEPS, None)
+    traces: dict[str, np.ndarray] = {
+        "anatomy_parts": np.array(PARTS),
+        "anatomy_seconds": np.stack([clock.seconds(part) for part in PARTS], axis=1)[counted],
+    }
+    if device.type == "cuda":
+        traces["anatomy_host_seconds"] = np.stack([clock.host_seconds(part) for part in PARTS], axis=1)[counted]
+    return traces

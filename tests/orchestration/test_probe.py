@@ -1,0 +1,150 @@
+"""Networks are found out about in a process of their own, which may die."""
+
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from intelbench.architectures.registry import load_plugin
+from intelbench.orchestration.probe import Probe, ProbeError, describe, probe_in_process
+from intelbench.records.types import Budget, Conditions, Execution, Recipe
+
+pytestmark = pytest.mark.usefixtures("own_registry")
+
+CONDITIONS = Conditions(image_size=64, budget=Budget(steps=1), recipe=Recipe())
+DOOMED = '''
+"""Networks that do not live to see their third batch."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from intelbench import architecture
+
+
+class Doomed(nn.Module):
+    """Meets its end in its first step on `batch_size` real images; what has no pixels yet does it no harm."""
+
+    def __init__(self, num_classes, batch_size, end):
+        super().__init__()
+        self.head = nn.Linear(3, num_classes)
+        self.batch_size = batch_size
+        self.end = end
+
+    def forward(self, images):
+        if type(images) is torch.Tensor and images.device.type != "meta" and len(images) == self.batch_size:
+            self.end()
+        return self.head(images.mean((2, 3)))
+
+
+def leave():
+    print("a warning\\nso it ends", file=sys.stderr, flush=True)
+    os._exit(7)
+
+
+def hang():
+    Path(__file__).with_name("pid").write_text(str(os.getpid()))
+    time.sleep(600)
+
+
+def fail():
+    raise ValueError("enough")
+
+
+architecture("leaves")(lambda request: Doomed(request.num_classes, 2, lambda: os._exit(7)))
+architecture("leaves_later")(lambda request: Doomed(request.num_classes, 4, leave))
+architecture("fails")(lambda request: Doomed(request.num_classes, 2, fail))
+architecture("hangs")(lambda request: Doomed(request.num_classes, 2, hang))
+architecture("is_not_built")(lambda request: os._exit(3))
+
+
+@architecture("cannot_be_built")
+def cannot_be_built(request):
+    raise ValueError(f"no network for {request.num_classes} classes")
+'''
+
+
+@pytest.fixture
+def doomed(tmp_path: Path) -> Path:
+    """A plug-in with such networks; one that hangs writes its process id beside it."""
+    path = tmp_path / "doomed.py"
+    path.write_text(DOOMED)
+    return path
+
+
+def probe_of(name: str, plugin: Path, batch_sizes: tuple[int, ...] = (2, 4)) -> Probe:
+    """On this machine's processor."""
+    return Probe(
+        architecture=name,
+        plugins=(str(plugin),),
+        num_classes=5,
+        conditions=CONDITIONS,
+        execution=Execution(device="cpu", threads=1, workers=0),
+        frozen=False,
+        batch_sizes=batch_sizes,
+    )
+
+
+def test_a_network_is_described_and_real_steps_are_measured(plugin: Path) -> None:
+    """The description is that of this process; each batch size has its peak, and a larger one needs more."""
+    probe = probe_of("tiny", plugin, (2, 2000))
+    found = probe_in_process(probe)
+    load_plugin(plugin)
+    assert describe(probe) == msgspec.structs.replace(found, measured=())
+    small, large = found.measured
+    assert (2, 2000) == (small.batch_size, large.batch_size)
+    assert small.peak is not None
+    assert large.peak is not None
+    assert small.peak.process_bytes is not None
+    assert large.peak.process_bytes is not None
+    assert large.peak.process_bytes > 2000 * 3 * 64 * 64 * 4 > small.peak.process_bytes > 0
+
+
+@pytest.mark.parametrize(("name", "end"), [("leaves", "7"), ("fails", "1: ValueError: enough")])
+def test_a_network_that_dies_in_its_first_step_is_described(doomed: Path, name: str, end: str) -> None:
+    """No batch size has a peak; instead stands how the process ended, and the last that it said."""
+    reason = f"its process ended with status {end}"
+    found = probe_in_process(probe_of(name, doomed))
+    assert (name, 20) == (found.architecture, found.num_parameters)
+    assert [2, 4] == [memory.batch_size for memory in found.memory]
+    assert [(2, None, reason), (4, None, reason)] == [
+        (each.batch_size, each.peak, each.failure) for each in found.measured
+    ]
+
+
+def test_what_was_measured_before_the_end_is_kept(doomed: Path) -> None:
+    """The first batch size has its peak, the second the reason."""
+    first, second = probe_in_process(probe_of("leaves_later", doomed)).measured
+    assert first.peak is not None
+    assert first.failure is None
+    assert (4, None, "its process ended with status 7: so it ends") == (second.batch_size, second.peak, second.failure)
+
+
+@pytest.mark.parametrize(
+    ("name", "end"), [("is_not_built", "3"), ("cannot_be_built", "1: ValueError: no network for 5 classes")]
+)
+def test_a_network_that_dies_while_it_is_built_cannot_be_profiled(doomed: Path, name: str, end: str) -> None:
+    """The message names it, and what the process said last."""
+    with pytest.raises(ProbeError) as caught:
+        probe_in_process(probe_of(name, doomed))
+    assert f"{name} cannot be profiled: its process ended with status {end}" == str(caught.value)
+
+
+def test_a_network_that_hangs_is_ended_at_the_time_out(doomed: Path) -> None:
+    """What was found out before is kept, the rest has the reason, and no process is left."""
+    found = probe_in_process(probe_of("hangs", doomed), timeout=8)
+    assert 20 == found.num_parameters
+    assert [(None, "not finished after 8 s")] * 2 == [(each.peak, each.failure) for each in found.measured]
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(doomed.with_name("pid").read_text()), 0)
+
+
+def test_a_network_that_hangs_before_it_is_described_cannot_be_profiled(doomed: Path) -> None:
+    """Nothing is known of it but that."""
+    with pytest.raises(ProbeError, match=r"hangs cannot be profiled: not finished after 0\.2 s"):
+        probe_in_process(probe_of("hangs", doomed), timeout=0.2)

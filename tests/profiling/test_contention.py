@@ -1,0 +1,108 @@
+"""What others did with the machine, from the operating system's accounts."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from intelbench.profiling.contention import ContentionMeter
+
+Machine = SimpleNamespace
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """An operating system whose accounts tests write."""
+    fake = Machine(
+        now=1000.0,
+        load=0.5,
+        times={"user": 100.0, "nice": 10.0, "system": 20.0, "idle": 5000.0, "irq": 1.0, "softirq": 2.0, "steal": 4.0},
+        own=Machine(user=30.0, system=5.0, children_user=7.0),
+        switches=11,
+    )
+
+    class Process:
+        """This one."""
+
+        def cpu_times(self) -> SimpleNamespace:
+            return fake.own
+
+        def num_ctx_switches(self) -> SimpleNamespace:
+            return SimpleNamespace(voluntary=10**6, involuntary=fake.switches)
+
+    monkeypatch.setattr(time, "monotonic", lambda: fake.now)
+    monkeypatch.setattr(psutil, "Process", Process)
+    monkeypatch.setattr(psutil, "cpu_times", lambda: SimpleNamespace(**fake.times))
+    monkeypatch.setattr(psutil, "getloadavg", lambda: (fake.load, 99.0, 99.0))
+    return fake
+
+
+def add(machine: Machine, **seconds: float) -> None:
+    """Somebody used the processors."""
+    for name, spent in seconds.items():
+        machine.times[name] += spent
+
+
+def test_figures_are_differences_of_the_systems_accounts(machine: Machine) -> None:
+    """Others' seconds leave out idle ones and this process's own, which the system's accounts include."""
+    meter = ContentionMeter()
+    add(machine, user=40, nice=1, system=8, irq=0.5, softirq=0.25, idle=700, steal=1.5)
+    machine.own = SimpleNamespace(user=55.0, system=8.0)
+    machine.now, machine.load, machine.switches = 1064.0, 1.75, 14
+    found = meter.read()
+    assert (64, 0.5, 1.75, 3) == (found.seconds, found.load_before, found.load_after, found.involuntary_switches)
+    assert 49.75 - (25 + 3) == found.others_cpu_seconds
+    assert 1.5 == found.stolen_cpu_seconds
+
+
+def test_reading_again_counts_from_the_beginning(machine: Machine) -> None:
+    """Not from the reading before."""
+    meter = ContentionMeter()
+    for seconds in (1, 2):
+        add(machine, user=seconds)
+        found = meter.read()
+    assert 3 == found.others_cpu_seconds
+
+
+def test_a_system_without_steal_does_not_tell(machine: Machine) -> None:
+    """Absent is `None`, never 0; the rest is there, also without interrupts of their own."""
+    for name in ("steal", "irq", "softirq"):
+        del machine.times[name]
+    meter = ContentionMeter()
+    add(machine, user=2)
+    found = meter.read()
+    assert found.stolen_cpu_seconds is None
+    assert 2 == found.others_cpu_seconds
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda machine: setattr(machine, "own", SimpleNamespace(user=30.5, system=5.5)),
+        lambda machine: add(machine, user=-1, steal=-1),
+    ],
+)
+def test_nobody_used_less_than_nothing(machine: Machine, change: Callable[[Machine], None]) -> None:
+    """The system's account may be a little behind the process's own, and kernels have let stolen time fall."""
+    meter = ContentionMeter()
+    change(machine)
+    found = meter.read()
+    assert (0, 0) == (found.others_cpu_seconds, found.stolen_cpu_seconds)
+
+
+def test_another_busy_process_is_seen() -> None:
+    """One that uses 0.3 s of a processor."""
+    burn = "import time\nwhile time.process_time() < 0.3: pass"
+    meter = ContentionMeter()
+    subprocess.run([sys.executable, "-c", burn], check=True)
+    found = meter.read()
+    assert found.others_cpu_seconds is not None
+    assert found.others_cpu_seconds > 0
+    assert found.seconds > 0
+    assert found.involuntary_switches >= 0
+    assert found.load_before >= 0
+    assert found.load_after >= 0

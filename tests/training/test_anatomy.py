@@ -1,0 +1,72 @@
+"""A few more steps of the same loop are taken apart, and nothing else is done to them."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from intelbench.architectures.registry import ModelRequest
+from intelbench.data.dataset import Dataset
+from intelbench.data.stream import TrainingStream
+from intelbench.profiling.steps import ANATOMY, PARTS
+from intelbench.records.store import Traces
+from intelbench.training.anatomy import dissect
+from intelbench.training.evaluate import Evaluator
+from tests.training.conftest import TINY, Train, tiny_network
+
+Dissected = tuple[Traces, int]
+
+
+@pytest.fixture
+def dissect_tiny(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> Callable[..., Dissected]:
+    """Dissect the tiny network as one whose steps take so long; also returns how many steps were taken for it."""
+
+    def run(step_seconds: float, device: str = "cpu", workers: int = 0) -> Dissected:
+        model = tiny_network(ModelRequest(num_classes=2, image_size=16)).to(device)
+        evaluator = make_evaluator(model, device)
+        stream = TrainingStream(loaded.train, evaluator.pixels, evaluator.conditions, seed=0)
+        traces = dissect(model, TINY, stream, evaluator, workers=workers, step_seconds=step_seconds)
+        return traces, int(model[1].num_batches_tracked)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("step_seconds", "num_steps"), [(100, 5), (0.6, 5), (0.5, 6), (0.25, 12), (0.1, 30), (1e-6, 30)]
+)
+def test_steps_are_taken_apart(dissect_tiny: Callable[..., Dissected], step_seconds: float, num_steps: int) -> None:
+    """For three seconds, but at least 5 and at most 30 steps; two before them do not count."""
+    traces, taken = dissect_tiny(step_seconds)
+    assert num_steps + 2 == taken
+    assert {"anatomy_parts", "anatomy_seconds"} == set(traces)
+    assert list(PARTS) == traces["anatomy_parts"].tolist()
+    assert (num_steps, len(PARTS)) == traces["anatomy_seconds"].shape
+    assert (traces["anatomy_seconds"] >= 0).all()
+    assert (traces["anatomy_seconds"].sum(axis=0) > 0).all()
+
+
+def test_batches_prepared_ahead_are_taken_apart_too(dissect_tiny: Callable[..., Dissected]) -> None:
+    """No worker is left behind."""
+    traces, _ = dissect_tiny(1.0, workers=2)
+    assert (5, len(PARTS)) == traces["anatomy_seconds"].shape
+
+
+@pytest.mark.parametrize("changes", [{}, {"precision": "bf16"}])
+def test_an_anatomys_step_is_the_runs_step(run_training: Train, changes: dict[str, object]) -> None:
+    """Looking at every part changes no bit: losses, norms and weights are those of the timed loop."""
+    timed, looked_at = run_training(**changes), run_training(accounts=ANATOMY, **changes)
+    for name in ("step_loss", "gradient_norm", "learning_rate", "validation_predictions"):
+        np.testing.assert_array_equal(timed.trained.traces[name], looked_at.trained.traces[name])
+    weights = looked_at.model.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in timed.model.state_dict().items())
+    assert timed.trained.stream_digests == looked_at.trained.stream_digests
+
+
+@pytest.mark.gpu
+def test_a_gpus_anatomy_has_both_clocks(dissect_tiny: Callable[..., Dissected]) -> None:
+    """What the GPU took for a part, and how long the host took to ask for it."""
+    traces, _ = dissect_tiny(0.1, device="cuda")
+    assert {"anatomy_parts", "anatomy_seconds", "anatomy_host_seconds"} == set(traces)
+    assert (30, len(PARTS)) == traces["anatomy_seconds"].shape == traces["anatomy_host_seconds"].shape
+    assert (traces["anatomy_host_seconds"] > 0).all()
