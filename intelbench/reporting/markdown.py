@@ -69,6 +69,44 @@ def significant(value: float | None, digits: int = 3) -> str:
     return f"{rounded:,.{max(digits - 1 - magnitude, 0)}f}"
 
 
+def giga(value: float | None) -> str:
+    """2.43e11 -> `243`, where the heading says that thousands of millions are meant."""
+    return ABSENT if value is None else significant(value / 1e9)
+
+
+def giga_interval(estimate: Estimate | None) -> str:
+    """The same, with the interval where there is one."""
+    if estimate is None:
+        return ABSENT
+    low, high = (None if bound is None else bound / 1e9 for bound in (estimate.low, estimate.high))
+    return number_interval(Estimate(estimate.mean / 1e9, low, high, estimate.n))
+
+
+def bare_percent(share: float | None) -> str:
+    """0.4133 -> `41.3`, where the heading has the unit."""
+    return ABSENT if share is None else f"{100 * share:.1f}"
+
+
+def signed_percent(share: float | None) -> str:
+    """0.0133 -> `+1.3`, where the heading has the unit."""
+    return ABSENT if share is None else f"{round(100 * share, 1) + 0.0:+.1f}".replace("-", "−")
+
+
+def times(factor: float | None) -> str:
+    """1.0423 -> `1.04 ×`."""
+    return ABSENT if factor is None else f"{factor:.2f} ×"
+
+
+def ratio(first: float | None, second: float | None) -> str:
+    """Three decimals of the first over the second."""
+    return ABSENT if first is None or not second else f"{first / second:.3f}"
+
+
+def mebibytes(num_bytes: int | None) -> str:
+    """Two decimals, as published, where the heading has the unit."""
+    return ABSENT if num_bytes is None else f"{num_bytes / 2**20:,.2f}"
+
+
 def milliseconds(seconds: float | None) -> str:
     """Seconds as a number of milliseconds."""
     return ABSENT if seconds is None else significant(1000 * seconds)

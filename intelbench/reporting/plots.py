@@ -11,10 +11,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from intelbench.reporting import markdown
+from intelbench.reporting import markdown, usage
 from intelbench.reporting.canvas import WIDTH, Look, label, look, styled, svg
 from intelbench.reporting.labels import Box, place, text_width
 from intelbench.reporting.summaries import ArchitectureSummary, CohortSummary, RunSummary
+from intelbench.reporting.tables import rows
+from intelbench.reporting.usage import PART_NAMES
 
 MAX_ANNOTATED_CLASSES = 20
 _MAX_TICK_LABELS = 40
@@ -22,6 +24,8 @@ _MAX_NAMED_POINTS = 10
 _GRID_POINTS = 200
 _SHADES = "Blues"
 _SMALL = 7.5
+_PART_COLORS = ("#D55E00", "#E69F00", "#56B4E9", "#0072B2", "#009E73", "#999999")
+_PART_HATCHES = ("//", "..", "", "", "\\\\", "")
 
 
 def confusion(architecture: ArchitectureSummary, class_names: Sequence[str]) -> bytes:
@@ -112,6 +116,34 @@ def cost(summary: CohortSummary, memory_field: str | None) -> bytes | None:
             axes.set(xlabel=x_label, ylabel="test accuracy (%)")
         if numbered:
             _legend(figure, shown, numbered)
+        return svg(figure)
+
+
+def anatomy(summary: CohortSummary) -> bytes | None:
+    """What a step consists of: a bar for each architecture, as long as its median parts; `None` without any."""
+    records = rows(usage.anatomy(summary))
+    if not records:
+        return None
+    names = [label(row["architecture"]) for row in records]
+    left, height = max(text_width(name, 8) for name in names) + 14, 24.0 * len(records)
+    whole = height + 74
+    with styled():
+        figure = Figure(figsize=(WIDTH / 72, whole / 72))
+        axes = figure.add_axes((left / WIDTH, 58 / whole, (WIDTH - left - 16) / WIDTH, height / whole))
+        start = np.zeros(len(records))
+        for part, color, hatch in zip(usage.ANATOMY_COLUMNS, _PART_COLORS, _PART_HATCHES, strict=True):
+            lengths = np.array([1000 * (row[f"{part}_seconds"] or 0.0) for row in records])
+            name = PART_NAMES[part].lower()
+            axes.barh(
+                names, lengths, 0.68, start, color=color, hatch=hatch, edgecolor="white", linewidth=0.5, label=name
+            )
+            start += lengths
+        axes.invert_yaxis()
+        axes.grid(visible=False, axis="y")
+        axes.set_xlim(left=0)
+        axes.set(xlabel="milliseconds")
+        axes.set_title("A training step, by median parts", loc="left")
+        figure.legend(loc="lower left", bbox_to_anchor=(0.01, 0.0), ncols=len(PART_NAMES), frameon=False)
         return svg(figure)
 
 

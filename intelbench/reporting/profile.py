@@ -7,7 +7,6 @@ from intelbench.records.profiles import ArchitectureProfile, LegacySummary, Prof
 from intelbench.reporting import markdown
 from intelbench.reporting.markdown import ABSENT, escape
 
-_MEBIBYTE = 2**20
 _KINDS = {
     "parameters_bytes": "Parameters",
     "gradients_bytes": "Gradients",
@@ -134,8 +133,8 @@ def _legacy(profile: Profile) -> str:
         [f"{escape(each.architecture)}, {title}", *_legacy_cells(summary)]
         for each in profile.architectures
         for title, summary in (
-            ("1000 classes at 300 px", each.published),
-            (f"{profile.num_classes} classes at {profile.image_size} px", each.legacy),
+            ("published parity: 1000 classes at 300 px", each.published),
+            (f"as trained: {profile.num_classes} classes at {profile.image_size} px", each.legacy),
         )
     ]
     note = (
@@ -150,7 +149,7 @@ def _legacy_cells(summary: LegacySummary | None) -> list[str]:
     if summary is None:
         return [ABSENT] * 4
     parts = (summary.activations_bytes, summary.parameters_bytes, summary.input_bytes, summary.total_bytes)
-    return [f"{num_bytes / _MEBIBYTE:.2f}" for num_bytes in parts]
+    return [markdown.mebibytes(num_bytes) for num_bytes in parts]
 
 
 def _measured(each: ArchitectureProfile, batch_size: int, field: str) -> int | None:

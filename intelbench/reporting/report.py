@@ -10,7 +10,7 @@ import pandas as pd
 
 from intelbench.errors import UserError
 from intelbench.records.store import read_runs
-from intelbench.reporting import cohorts, markdown, plots, reproduce, sections, summaries, tables
+from intelbench.reporting import cohorts, markdown, plots, reproduce, sections, summaries, tables, usage
 from intelbench.reporting.sections import FigureNames
 from intelbench.reporting.summaries import CohortSummary
 
@@ -119,12 +119,16 @@ def _draw(summary: CohortSummary) -> tuple[FigureNames, dict[str, bytes]]:
         figures[f"cost-{key}.svg"] = cost
     if summary.finished:
         figures[f"curves-{key}.svg"] = plots.curves(summary)
+    anatomy = plots.anatomy(summary)
+    if anatomy is not None:
+        figures[f"anatomy-{key}.svg"] = anatomy
     confusion = _file_names([architecture.name for architecture in summary.finished], key)
     for architecture in summary.finished:
         figures[confusion[architecture.name]] = plots.confusion(architecture, summary.data.class_names)
     names = FigureNames(
         cost=f"cost-{key}.svg" if cost is not None else None,
         curves=f"curves-{key}.svg" if summary.finished else None,
+        anatomy=f"anatomy-{key}.svg" if anatomy is not None else None,
         confusion=confusion,
     )
     return names, figures
@@ -160,6 +164,11 @@ def _plain(summary: CohortSummary) -> dict[str, object]:
         "fairness": tables.rows(tables.fairness(summary)),
         "recall": tables.rows(tables.recall(summary)),
         "rectifiers": tables.rows(tables.rectifiers(summary)),
+        "compute": tables.rows(usage.compute(summary)),
+        "anatomy": tables.rows(usage.anatomy(summary)),
+        "memory": tables.rows(usage.memory(summary)),
+        "energy": tables.rows(usage.energy(summary)),
+        "contention": tables.rows(usage.contention(summary)),
         "confusion_matrices": {a.name: a.confusion.tolist() for a in summary.finished if a.confusion is not None},
         "runs": [
             {**row, "confusion_matrix": run.confusion.tolist()}

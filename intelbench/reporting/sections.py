@@ -10,8 +10,8 @@ from intelbench.reporting import markdown, narrative, reproduce, tables
 from intelbench.reporting.cohorts import Cohort, differing_keys
 from intelbench.reporting.markdown import ABSENT, code, escape
 from intelbench.reporting.plots import smoothing_window
-from intelbench.reporting.statistics import Estimate
 from intelbench.reporting.summaries import MEMORY_FIELDS, ArchitectureSummary, CohortSummary
+from intelbench.reporting.usage_sections import disturbed_answer, usage_blocks
 
 MAX_PAIRS = 500
 MAX_OPEN_ROWS = 20
@@ -26,6 +26,7 @@ class FigureNames:
 
     cost: str | None
     curves: str | None
+    anatomy: str | None
     confusion: Mapping[str, str]
     """By architecture."""
 
@@ -33,7 +34,7 @@ class FigureNames:
 def cohort_blocks(summary: CohortSummary, figures: FigureNames, heading: str) -> list[str]:
     """All sections of one cohort; `heading` is the run of `#` for their titles."""
     blocks = [
-        narrative.reading(summary),
+        " ".join(filter(None, [narrative.reading(summary), disturbed_answer(summary)])),
         f"{heading} Results",
         *results(summary),
         *_accuracy_against_cost(summary, figures),
@@ -48,6 +49,7 @@ def cohort_blocks(summary: CohortSummary, figures: FigureNames, heading: str) ->
             blocks += _confusion(architecture, summary, figures)
     if any(run.rectifiers for architecture in summary.finished for run in architecture.runs):
         blocks += [f"{heading} Dead units and mean activation", *rectifiers(summary)]
+    blocks += usage_blocks(summary, figures.anatomy, heading)
     if summary.cohort.failed:
         blocks += [f"{heading} Failures", failures(summary)]
     return [*blocks, f"{heading} Environment", environment(summary), f"{heading} How to reproduce", *command(summary)]
@@ -128,7 +130,7 @@ def rectifiers(summary: CohortSummary) -> list[str]:
             _percentages(row, "dead_share"),
             _percentages(row, "filters_without_gradient"),
             _percentages(row, "positive_share"),
-            markdown.number_interval(_estimate(row, "mean_activation")),
+            markdown.number_interval(tables.estimate_of(row, "mean_activation")),
             f"{code(row['worst_site'])}: {markdown.percent(row['worst_dead_share'])}"
             if row["worst_dead_share"]
             else "none",
@@ -207,10 +209,10 @@ def _main_cells(row: Row, ranks: Sequence[object], summary: CohortSummary) -> di
         "Architecture": escape(str(row["architecture"])),
         "Rank": ABSENT if rank is None else f"{rank}{'=' if ranks.count(rank) > 1 else ''}",
         "Runs": f"{finished} of {finished + failed}" if failed else str(finished),
-        "Test accuracy": markdown.percent_interval(_estimate(row, "test_accuracy")),
-        "Validation accuracy": markdown.percent_interval(_estimate(row, "validation_accuracy")),
-        "Training accuracy": markdown.percent_interval(_estimate(row, "training_accuracy")),
-        "Loss variance": markdown.number_interval(_estimate(row, "loss_variance")),
+        "Test accuracy": markdown.percent_interval(tables.estimate_of(row, "test_accuracy")),
+        "Validation accuracy": markdown.percent_interval(tables.estimate_of(row, "validation_accuracy")),
+        "Training accuracy": markdown.percent_interval(tables.estimate_of(row, "training_accuracy")),
+        "Loss variance": markdown.number_interval(tables.estimate_of(row, "loss_variance")),
         "Parameters": markdown.si(row["num_parameters"]),
     }
     if any(a.measured("num_parameters") != a.measured("num_trainable_parameters") for a in summary.finished):
@@ -347,18 +349,10 @@ def _memory_header(field: str) -> str:
     return f"Peak {name}"
 
 
-def _estimate(row: Row, name: str) -> Estimate | None:
-    """Put an estimate's three columns together again."""
-    if row[name] is None:
-        return None
-    num_runs = next(row[count] for count in ("num_finished", "num_runs", "num_seeds") if count in row)
-    return Estimate(row[name], row[f"{name}_low"], row[f"{name}_high"], num_runs)
-
-
 def _percentages(row: Row, name: str) -> str:
-    return markdown.percent_interval(_estimate(row, name), unit="")
+    return markdown.percent_interval(tables.estimate_of(row, name), unit="")
 
 
 def _points(row: Row) -> str:
-    estimate = _estimate(row, "difference")
+    estimate = tables.estimate_of(row, "difference")
     return ABSENT if estimate is None else markdown.points(estimate)

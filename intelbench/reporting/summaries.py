@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intelbench.errors import UserError
+from intelbench.records.profiles import ArchitectureProfile
 from intelbench.records.store import TRACES_FILE, StoredRun
 from intelbench.records.types import DataFacts, Measurements, RunRecord
 from intelbench.reporting import statistics
 from intelbench.reporting.cohorts import Cohort
 from intelbench.reporting.statistics import Estimate, PairedDifference
+from intelbench.reporting.timing import Anatomy, CalibrationTimes, read_anatomy, read_calibration
 
 MEMORY_FIELDS = ("process_bytes", "cuda_allocated_bytes", "cuda_reserved_bytes", "nvml_process_bytes")
 
@@ -60,6 +62,9 @@ class RunSummary:
     """On validation, at each evaluation point."""
     rectifiers: Rectifiers | None
     """`None` where the network has none, or the record is older than their arrays."""
+    anatomy: Anatomy | None
+    """`None` where the record is older than its arrays, as the next."""
+    calibration: CalibrationTimes | None
 
     @property
     def dead_share(self) -> float | None:
@@ -86,6 +91,30 @@ class RunSummary:
         """Share of convolution filters whose gradient is exactly 0 after training."""
         found = self.measurements.filter_gradients
         return found.num_without_gradient / found.num_filters if found else None
+
+    @property
+    def achieved_flops_per_second(self) -> float | None:
+        """FLOPs of a training image x images a second, data wait included."""
+        batch_size, flops = self.record.spec.conditions.recipe.batch_size, self.measurements.training_flops_per_image
+        images = statistics.images_per_second(batch_size, self.warm_total_seconds)
+        return None if images is None or flops is None else images * flops
+
+    @property
+    def peak_flops_per_second(self) -> float | None:
+        """What a convolution or a matrix product reached in the same process."""
+        work = self.measurements.calibration
+        return self.calibration.peak_flops_per_second(work) if self.calibration and work else None
+
+    @property
+    def utilization(self) -> float | None:
+        """Model FLOPs utilization (Chowdhery et al., 2022): achieved over peak, the peak measured."""
+        achieved, peak = self.achieved_flops_per_second, self.peak_flops_per_second
+        return None if achieved is None or peak is None else achieved / peak
+
+    @property
+    def first_step_seconds(self) -> float | None:
+        """From the start of the process to the end of the first training step."""
+        return self.measurements.first_step_seconds
 
     @property
     def seed(self) -> int:
@@ -138,6 +167,12 @@ class ArchitectureSummary:
     def median_step_seconds(self) -> float | None:
         """After warm-up, over all runs."""
         return statistics.quantile(self.step_seconds, 0.5)
+
+    @property
+    def profile(self) -> ArchitectureProfile | None:
+        """What was found out about the network without training it; the same for all its runs."""
+        records = [*(run.record for run in self.runs), *self.failures]
+        return next((record.profile for record in records if record.profile), None)
 
     @cached_property
     def confusion(self) -> NDArray[np.int64] | None:
@@ -265,6 +300,8 @@ def _reduce(record: RunRecord, traces: Mapping[str, NDArray[np.generic]]) -> Run
         evaluation_seconds=_numbers(traces, "evaluation_seconds")[: len(evaluation_accuracy)],
         evaluation_accuracy=evaluation_accuracy,
         rectifiers=_rectifiers(traces),
+        anatomy=read_anatomy(traces),
+        calibration=read_calibration(traces),
     )
 
 

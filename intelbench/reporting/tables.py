@@ -19,20 +19,40 @@ def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
+def frame(rows: list[Row]) -> pd.DataFrame:
+    """Keep `None` as it is: pandas would turn it into NaN, and whole numbers beside it into fractions."""
+    return pd.DataFrame(rows, dtype=object)
+
+
+def estimate_columns(name: str, estimate: Estimate | None) -> Row:
+    """An estimate as three columns."""
+    if estimate is None:
+        return {name: None, f"{name}_low": None, f"{name}_high": None}
+    return {name: estimate.mean, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+
+
+def estimate_of(row: Mapping[str, Any], name: str) -> Estimate | None:
+    """Put an estimate's three columns together again."""
+    if row[name] is None:
+        return None
+    num_runs = next(row[count] for count in ("num_finished", "num_runs", "num_seeds") if count in row)
+    return Estimate(row[name], row[f"{name}_low"], row[f"{name}_high"], num_runs)
+
+
 def main(summary: CohortSummary) -> pd.DataFrame:
     """One row for each architecture, failed ones included."""
-    return _frame([_main_row(architecture, summary) for architecture in summary.architectures])
+    return frame([_main_row(architecture, summary) for architecture in summary.architectures])
 
 
 def differences(summary: CohortSummary) -> pd.DataFrame:
     """One row for each pair of ranked architectures: difference of test accuracy, paired by seed."""
     names = [architecture.name for architecture in summary.finished]
-    return _frame(
+    return frame(
         [
             {
                 "first": names[pair.first],
                 "second": names[pair.second],
-                **_estimate("difference", pair.difference),
+                **estimate_columns("difference", pair.difference),
                 "num_seeds": pair.difference.n,
                 "p_value": pair.p_value,
                 "p_holm": pair.p_holm,
@@ -45,7 +65,7 @@ def differences(summary: CohortSummary) -> pd.DataFrame:
 
 def fairness(summary: CohortSummary) -> pd.DataFrame:
     """One row for each seed: how far its runs were verified to have seen the same batches."""
-    return _frame(
+    return frame(
         [
             {
                 "seed": seed.seed,
@@ -76,10 +96,10 @@ def recall(summary: CohortSummary) -> pd.DataFrame:
                     "class": name,
                     "num_test": images[index],
                     "num_runs": len(known),
-                    **_estimate("recall", statistics.mean_interval(known, 0, 1)),
+                    **estimate_columns("recall", statistics.mean_interval(known, 0, 1)),
                 }
             )
-    return _frame(found)
+    return frame(found)
 
 
 def rectifiers(summary: CohortSummary) -> pd.DataFrame:
@@ -98,21 +118,23 @@ def rectifiers(summary: CohortSummary) -> pd.DataFrame:
                 "num_runs": len(runs),
                 "num_units": runs[0].num_units,
                 "num_gradient_images": max(gradient_images, default=None),
-                **_estimate("first_dead_share", architecture.estimate("first_dead_share", upper=1)),
-                **_estimate("dead_share", architecture.estimate("dead_share", upper=1)),
-                **_estimate("filters_without_gradient", architecture.estimate("filters_without_gradient", upper=1)),
-                **_estimate("positive_share", architecture.estimate("positive_share", upper=1)),
-                **_estimate("mean_activation", architecture.estimate("mean_activation", lower=-np.inf)),
+                **estimate_columns("first_dead_share", architecture.estimate("first_dead_share", upper=1)),
+                **estimate_columns("dead_share", architecture.estimate("dead_share", upper=1)),
+                **estimate_columns(
+                    "filters_without_gradient", architecture.estimate("filters_without_gradient", upper=1)
+                ),
+                **estimate_columns("positive_share", architecture.estimate("positive_share", upper=1)),
+                **estimate_columns("mean_activation", architecture.estimate("mean_activation", lower=-np.inf)),
                 "worst_site": worst.worst_site,
                 "worst_dead_share": worst.worst_dead_share,
             }
         )
-    return _frame(found)
+    return frame(found)
 
 
 def failures(summary: CohortSummary) -> pd.DataFrame:
     """One row for each failed run."""
-    return _frame(
+    return frame(
         [
             {
                 "architecture": architecture.name,
@@ -138,12 +160,12 @@ def environment(summary: CohortSummary) -> pd.DataFrame:
             known = values.setdefault(name, [])
             if value not in known:
                 known.append(value)
-    return _frame([{"fact": name, "values": sorted(known, key=str)} for name, known in values.items()])
+    return frame([{"fact": name, "values": sorted(known, key=str)} for name, known in values.items()])
 
 
 def runs(summary: CohortSummary) -> pd.DataFrame:
     """One row for each finished run."""
-    return _frame(
+    return frame(
         [
             {
                 "architecture": architecture.name,
@@ -191,9 +213,9 @@ def _main_row(architecture: ArchitectureSummary, summary: CohortSummary) -> Row:
         "failure_causes": " ".join(causes) or None,
     }
     for field in ("test_accuracy", "validation_accuracy", "training_accuracy"):
-        row |= _estimate(field, architecture.estimate(field, upper=1))
+        row |= estimate_columns(field, architecture.estimate(field, upper=1))
     for field in ("test_cross_entropy", "training_cross_entropy", "loss_variance"):
-        row |= _estimate(field, architecture.estimate(field))
+        row |= estimate_columns(field, architecture.estimate(field))
     for field in ("num_parameters", "num_trainable_parameters", "training_flops_per_image"):
         row[field] = architecture.measured(field)
     for field in MEMORY_FIELDS:
@@ -207,15 +229,3 @@ def _main_row(architecture: ArchitectureSummary, summary: CohortSummary) -> Row:
         "images_per_second": statistics.images_per_second(batch_size, architecture.total_seconds),
         "mean_steps": num_steps.mean if num_steps else None,
     }
-
-
-def _estimate(name: str, estimate: Estimate | None) -> Row:
-    """An estimate as three columns."""
-    if estimate is None:
-        return {name: None, f"{name}_low": None, f"{name}_high": None}
-    return {name: estimate.mean, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-
-
-def _frame(rows: list[Row]) -> pd.DataFrame:
-    """Keep `None` as it is: pandas would turn it into NaN, and whole numbers beside it into fractions."""
-    return pd.DataFrame(rows, dtype=object)

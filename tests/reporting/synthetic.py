@@ -10,6 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intelbench.records.identity import digest, run_id
+from intelbench.records.profiles import (
+    ArchitectureProfile,
+    CalibrationWork,
+    Contention,
+    Energy,
+    FilterGradients,
+    LegacySummary,
+    MeasuredMemory,
+    PeakMemory,
+    PredictedMemory,
+)
 from intelbench.records.store import Traces, write_run
 from intelbench.records.types import (
     SCHEMA_VERSION,
@@ -19,9 +30,7 @@ from intelbench.records.types import (
     Environment,
     Execution,
     Failure,
-    FilterGradients,
     Measurements,
-    PeakMemory,
     Recipe,
     RunRecord,
     RunSpec,
@@ -60,6 +69,12 @@ class Study:
     """Architecture and seed of runs that were never made."""
     other_batches: Collection[tuple[str, int]] = ()
     """Architecture and seed of runs whose stream differs from step 4 on."""
+    disturbed: Collection[tuple[str, int]] = ()
+    """Architecture and seed of runs beside which another process kept a processor busy."""
+    far_apart: Collection[tuple[str, int]] = ()
+    """Architecture and seed of runs whose threads exchanged data slowly at one moment."""
+    gpu: str = "Example GPU 80GB"
+    """Its name, where the execution is on one."""
 
     @property
     def data(self) -> DataFacts:
@@ -111,7 +126,8 @@ def synthetic_run(
         spec=spec,
         environment=environment,
         stream_digests=_stream_digests(num_steps if failure is None else (failure.step or 0), spec, study),
-        measurements=_measurements(num_steps, place, study) if failure is None else None,
+        profile=_profile(spec, place, study),
+        measurements=_measurements(num_steps, place, spec, study) if failure is None else None,
         failure=failure,
     )
     return record, _traces(num_steps, spec, place, study) if failure is None else {}
@@ -130,7 +146,7 @@ def _environment(study: Study) -> Environment:
         cpu_capability="AVX2",
         num_cpus=2,
         memory_bytes=8 * 2**30,
-        device_name="Example GPU 80GB" if on_gpu else "Example CPU @ 2.0 GHz",
+        device_name=study.gpu if on_gpu else "Example CPU @ 2.0 GHz",
         cuda="12.8" if on_gpu else None,
         cudnn="9.7" if on_gpu else None,
         driver="570.1" if on_gpu else None,
@@ -153,13 +169,67 @@ def _evaluation_steps(num_steps: int, study: Study) -> list[int]:
     return sorted({num_steps * point // points for point in range(1, points + 1)} - {0})
 
 
-def _measurements(num_steps: int, place: int, study: Study) -> Measurements:
+def _peak(megabytes: int, study: Study) -> PeakMemory:
+    """On a GPU with a cache of 200 MiB."""
+    if study.execution.device == "cuda":
+        return PeakMemory(
+            process_bytes=None,
+            cuda_allocated_bytes=megabytes * 2**20,
+            cuda_reserved_bytes=(megabytes + 200) * 2**20,
+            nvml_process_bytes=None,
+            absent={"process_bytes": "the run was on a GPU", "nvml_process_bytes": "the driver does not tell"},
+        )
+    return PeakMemory(
+        process_bytes=megabytes * 2**20,
+        cuda_allocated_bytes=None,
+        cuda_reserved_bytes=None,
+        nvml_process_bytes=None,
+        absent=dict.fromkeys(
+            ("cuda_allocated_bytes", "cuda_reserved_bytes", "nvml_process_bytes"), "no GPU in this run"
+        ),
+    )
+
+
+def _profile(spec: RunSpec, place: int, study: Study) -> ArchitectureProfile:
+    mebibyte = 2**20
+    batch_size = spec.conditions.recipe.batch_size
+    predicted = PredictedMemory(
+        batch_size=batch_size,
+        peak_bytes=(600 + 170 * place) * mebibyte,
+        reserved_bytes=(660 + 170 * place) * mebibyte,
+        parameters_bytes=(90 + 40 * place) * mebibyte,
+        gradients_bytes=(80 + 40 * place) * mebibyte,
+        optimizer_state_bytes=(180 + 80 * place) * mebibyte,
+        activations_bytes=240 * mebibyte,
+        temporaries_bytes=(10 + 10 * place) * mebibyte,
+    )
+    return ArchitectureProfile(
+        architecture=spec.architecture,
+        provider=spec.provider,
+        num_parameters=21_797_862 + 9_500_000 * place,
+        num_trainable_parameters=21_797_862 + 9_500_000 * place,
+        forward_macs_per_image=0.33e9 + 0.5e9 * place,
+        training_flops_per_image=2.0e9 + 3.1e9 * place,
+        legacy=_legacy(40 + place),
+        published=_legacy(900 + 100 * place),
+        memory=(predicted,),
+        largest_batch={},
+        measured=(MeasuredMemory(batch_size=batch_size, peak=_peak(615 + 170 * place, study)),),
+        absent={},
+    )
+
+
+def _legacy(megabytes: int) -> LegacySummary:
+    return LegacySummary(
+        activations_bytes=megabytes * 2**20, parameters_bytes=100 * 2**20, input_bytes=1_080_000, num_calls=300
+    )
+
+
+def _measurements(num_steps: int, place: int, spec: RunSpec, study: Study) -> Measurements:
     on_gpu = study.execution.device == "cuda"
-    process = None if on_gpu else (700 + 180 * place) * 2**20
-    allocated = (900 + 310 * place) * 2**20 if on_gpu else None
-    absent = {"process_bytes": "the run was on a GPU"} if on_gpu else {}
-    absent |= {} if on_gpu else dict.fromkeys(("cuda_allocated_bytes", "cuda_reserved_bytes"), "no GPU in this run")
-    absent |= {"nvml_process_bytes": "the driver does not tell" if on_gpu else "no GPU in this run"}
+    seconds = num_steps * (0.2 + 0.06 * place) + 3
+    joules = 250.0 * seconds if on_gpu else None
+    disturbed = (spec.architecture, spec.seed) in study.disturbed
     return Measurements(
         num_parameters=21_797_862 + 9_500_000 * place,
         num_trainable_parameters=21_797_862 + 9_500_000 * place,
@@ -168,14 +238,26 @@ def _measurements(num_steps: int, place: int, study: Study) -> Measurements:
         num_warmup_steps=min(study.conditions.warmup_steps, num_steps),
         training_seconds=num_steps * (0.2 + 0.06 * place),
         total_seconds=num_steps * (0.2 + 0.06 * place) + 12,
-        peak_memory=PeakMemory(
-            process_bytes=process,
-            cuda_allocated_bytes=allocated,
-            cuda_reserved_bytes=None if allocated is None else allocated + 200 * 2**20,
-            nvml_process_bytes=None,
-            absent=absent,
-        ),
+        peak_memory=_peak((900 + 310 * place) if on_gpu else (700 + 180 * place), study),
         filter_gradients=FilterGradients(num_filters=5000, num_without_gradient=100 * place, num_images=60),
+        first_step_seconds=5.0 + 0.5 * place + 0.1 * (spec.seed % 4),
+        calibration=CalibrationWork(convolution_flops=1.5e10, matmul_flops=9e9),
+        contention=Contention(
+            seconds=seconds,
+            load_before=0.5,
+            load_after=1.5,
+            involuntary_switches=4 * num_steps,
+            others_cpu_seconds=seconds if disturbed else 0.01,
+            stolen_cpu_seconds=0.0,
+        ),
+        energy=Energy(
+            source="nvml" if on_gpu else None,
+            joules=joules,
+            seconds=seconds,
+            idle_joules=70.0 if on_gpu else None,
+            idle_seconds=1.0 if on_gpu else 0.0,
+            absent=None if on_gpu else "the kernel shows no RAPL counter",
+        ),
     )
 
 
@@ -214,7 +296,31 @@ def _traces(num_steps: int, spec: RunSpec, place: int, study: Study) -> Traces:
         "test_labels": labels["test"],
         "test_logits": _logits(labels["test"], expected, noise, study),
         **_activations(len(evaluation_step), noise),
+        **_calibrations(evaluation_step, (spec.architecture, spec.seed) in study.far_apart, noise),
+        **_anatomy(place, study.execution.device == "cuda", noise),
     }
+
+
+def _calibrations(steps: NDArray[np.int64], far_apart: bool, noise: "_Noise") -> Traces:
+    """Before training and at each evaluation point, five times each."""
+    moments = len(steps) + 1
+    exchange = 0.0005 * (1 + 0.1 * noise(5 * moments).reshape(moments, 5))
+    exchange[-1] *= 3.5 if far_apart else 1
+    return {
+        "calibration_step": np.array([0, *steps]),
+        "calibration_convolution_seconds": 0.0080 * (1 + 0.05 * noise(5 * moments).reshape(moments, 5)),
+        "calibration_matmul_seconds": 0.0050 * (1 + 0.05 * noise(5 * moments).reshape(moments, 5)),
+        "calibration_exchange_seconds": exchange,
+    }
+
+
+def _anatomy(place: int, on_gpu: bool, noise: "_Noise") -> Traces:
+    """Of eight steps; on a GPU the host asks for the work in half its time."""
+    parts = np.array([0.002, 0.0005, 0.06 + 0.02 * place, 0.12 + 0.04 * place, 0.004, 0.02, 0.0001])
+    seconds = parts * (1 + 0.05 * noise(8 * len(parts)).reshape(8, -1))
+    names = np.array(["data_wait", "transfer", "forward", "backward", "norm", "optimizer", "other"])
+    host = {"anatomy_host_seconds": seconds / 2} if on_gpu else {}
+    return {"anatomy_parts": names, "anatomy_seconds": seconds, **host}
 
 
 def _activations(num_evaluations: int, noise: "_Noise") -> Traces:
