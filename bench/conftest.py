@@ -62,6 +62,7 @@ class Verdict(NamedTuple):
     limit: float | None = None
     """`None` where `baselines.json` has no entry."""
     measured: float | None = None
+    note: str = ""
 
     @property
     def holds(self) -> bool:
@@ -125,6 +126,8 @@ class Comparison:
     def __init__(self, benchmark: BenchmarkFixture, name: str, ledger: Ledger, cpu: str) -> None:
         self.enabled: bool = not benchmark.disabled
         """False under `--benchmark-disable`: then every benchmark runs once, small, and judges nothing."""
+        self.note = ""
+        """What to say beside the ratio."""
         self._benchmark = benchmark
         self._name = name
         self._ledger = ledger
@@ -160,6 +163,8 @@ class Comparison:
 
     def speedup(self, times: Times, *, at_least: float) -> None:
         """The harness is that many times as fast as the reference, in the median pair."""
+        if not times.harness:
+            pytest.fail(f"{self._name}: {self.note}; repeat on a machine that does nothing else", pytrace=False)
         ratios = [reference / harness for harness, reference in zip(*times, strict=True)]
         self._judge(times, median(ratios), "at_least", at_least)
 
@@ -171,7 +176,7 @@ class Comparison:
     def _judge(self, times: Times, ratio: float, side: Side, promise: float) -> None:
         self._benchmark.extra_info.update(ratio=ratio, times=times._asdict())
         if self.enabled:
-            verdict = Verdict(self._name, ratio, side, median(times.harness), median(times.reference))
+            verdict = Verdict(self._name, ratio, side, median(times.harness), median(times.reference), note=self.note)
             self._ledger.judge(verdict, promise, self._cpu)
 
 
@@ -218,6 +223,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             f"{'' if verdict.measured is None else f'{verdict.measured:.3g}':>9}",
             *(f"{1000 * seconds:7.3g} ms" for seconds in (verdict.harness, verdict.reference)),
             "" if verdict.holds else "FAILED",
+            verdict.note,
         )
         terminalreporter.line(f"{verdict.name:{width}}  {' '.join(cells)}".rstrip(), red=not verdict.holds)
     load, processors = config.stash[_LOAD], os.cpu_count() or 1

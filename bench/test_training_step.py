@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from bench.conftest import Comparison, Times
+from bench.quiet import undisturbed
 from bench.steps import CONDITIONS, FOREVER, blocks_of, split_of, stream_of
 from intelbench.architectures.reference import REFERENCE
 from intelbench.data.stream import StreamDigest
 from intelbench.orchestration.execute import _as_beats
 from intelbench.orchestration.job import Beat
+from intelbench.profiling.meters import Meters
 from intelbench.profiling.steps import LapClock
 from intelbench.training.budget import learning_rate
 from intelbench.training.journal import Journal
@@ -20,7 +22,7 @@ from intelbench.training.optimizer import set_learning_rate
 CPU = torch.device("cpu")
 FASTEST = "inception_v3"
 TIMED_SECONDS = 60
-"""For both sides of one architecture, after a block of each that is not counted."""
+"""Undisturbed ones, for both sides of one architecture, after a block of each that is not counted."""
 CALLS = 1000
 """Of the harness's own code, beside each training step."""
 
@@ -33,19 +35,24 @@ def own_code_seconds() -> float:
     batch, loss, norm = stream.batch(0), torch.tensor(1.5, requires_grad=True), torch.tensor(1.0)
     beats: list[Beat] = []
     watch = _as_beats(beats.append, recipe.batch_size)
+    meters = Meters(CPU, torch.float32)
+    meters.start()
     start = time.perf_counter()
     for step in range(1, CALLS + 1):
         clock.lap("data_wait")
+        clock.lap("transfer")
         rate = learning_rate(recipe, step / CALLS)
         set_learning_rate(optimizer, rate)
-        clock.lap("step")
-        clock.lap("outside")
-        clock.lap("step")
+        clock.lap("forward")
+        clock.lap("backward")
+        clock.lap("norm")
+        clock.lap("optimizer")
         digest.update(batch)
         journal.write(loss, norm, rate)
         done = FOREVER.done(step, clock.budget_seconds)
-        watch(Step(step, done, clock.budget_seconds, journal.latest_loss, journal.latest_accuracy))
-        clock.lap("outside")
+        meters.step(step, at_evaluation=False)
+        watch(Step(step, done, clock.budget_seconds, journal.latest_loss, journal.latest_accuracy, False))
+        clock.lap("other")
     return (time.perf_counter() - start) / CALLS
 
 
@@ -62,21 +69,23 @@ def test_training_step(comparison: Comparison, name: str) -> None:
         pytest.skip("the 1.75 holds where the processor has bfloat16 instructions; this one has none")
 
     def in_turn() -> Times:
-        times = Times([], [])
         with blocks_of("tutorial", name) as tutorial, blocks_of("harness", name) as harness:
-            tutorial()
-            harness()
-            start = time.monotonic()
-            while not times.harness or (comparison.enabled and time.monotonic() - start < TIMED_SECONDS):
-                times.reference.extend(tutorial())
-                times.harness.extend(harness())
+
+            def block() -> Times:
+                reference = tutorial()
+                return Times(harness(), reference)
+
+            block()
+            if not comparison.enabled:
+                return block()
+            times, comparison.note = undisturbed(block, TIMED_SECONDS)
         return times
 
     comparison.speedup(comparison.once(in_turn), at_least=1.75)
 
 
 def test_harness_overhead(comparison: Comparison) -> None:
-    """Clock, digest, journal, schedule and signs of life take less than 1 % of the cheapest network's step."""
+    """Clock, meters, digest, journal, schedule and signs of life take less than 1 % of the cheapest network's step."""
 
     def in_turn() -> Times:
         with blocks_of("harness", FASTEST) as harness:
