@@ -4,9 +4,7 @@ Started by `isolate` as `python -m intelbench.orchestration.child`; nobody else 
 """
 
 import os
-import signal
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import msgspec
 from intelbench.architectures.registry import load_plugin
 from intelbench.orchestration.execute import execute
 from intelbench.orchestration.job import Beat, Job
+from intelbench.orchestration.lifeline import die_with_parent
 from intelbench.records.store import write_run
 
 _BEAT_SECONDS = 0.5
@@ -24,7 +23,7 @@ _BEAT_SECONDS = 0.5
 def main() -> None:
     """Execute the job."""
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    die_with_parent()
     beats = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what a plug-in prints is not mistaken for a beat
     last: tuple[str, float] = ("", 0.0)
@@ -40,13 +39,6 @@ def main() -> None:
         load_plugin(Path(plugin))
     record, traces = execute(job, watch)
     write_run(Path(job.runs), record, traces)
-
-
-def _die_with_parent() -> None:
-    """Stdin ends when the parent does, however it ended: then nobody waits for this run."""
-    while os.read(sys.stdin.fileno(), 1):  # not through the buffer, whose lock would be held when Python ends
-        pass
-    os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

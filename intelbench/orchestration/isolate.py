@@ -15,12 +15,11 @@ from pathlib import Path
 import msgspec
 
 from intelbench.orchestration.job import Beat, Job
+from intelbench.orchestration.lifeline import end_group
 from intelbench.profiling.environment import child_environment
 from intelbench.records.store import read_run, write_run
 from intelbench.records.types import SCHEMA_VERSION, Environment, Failure, FailureCause, RunRecord
 
-_GRACE_SECONDS = 3.0
-"""Between asking a process group to end and ending it."""
 _STDERR_KEPT = 4000
 _CGROUP_EVENTS = Path("/sys/fs/cgroup/memory.events")
 
@@ -125,22 +124,6 @@ def _beats(process: subprocess.Popen[bytes], deadline: float | None) -> Iterator
             *lines, unread = (unread + chunk).split(b"\n")
             for line in lines:
                 yield msgspec.json.decode(line, type=Beat)
-
-
-def end_group(process: subprocess.Popen[bytes]) -> None:
-    """End the process and all that it started: asked first, then forced."""
-    for ending in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, ending)
-            process.wait(_GRACE_SECONDS)
-        except ProcessLookupError:
-            break
-        except subprocess.TimeoutExpired:
-            continue
-    process.wait()
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            pipe.close()
 
 
 def _oom_kills() -> int:

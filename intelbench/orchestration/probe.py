@@ -1,9 +1,11 @@
 """What can be found out about a network without training it; for real steps, in a process of its own.
 
-`probe` starts that process as `python -m intelbench.orchestration.probe`: a `Probe` on stdin, answers on stdout, one a
-line. A network that hangs, crashes or fills the memory there takes nothing with it but the rest of the answers.
+`probe_in_process` starts that process as `python -m intelbench.orchestration.probe PROBE`, and gets answers on stdout,
+one a line. A network that hangs, crashes or fills the memory there takes nothing with it but the rest of the answers.
 """
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,7 +21,7 @@ from msgspec import Struct
 
 from intelbench.architectures.registry import ModelRequest, find, load_plugin
 from intelbench.errors import UserError
-from intelbench.orchestration.isolate import end_group
+from intelbench.orchestration.lifeline import die_with_parent, end_group
 from intelbench.profiling.complexity import count_parameters, forward_macs_per_image, training_flops_per_image
 from intelbench.profiling.environment import child_environment
 from intelbench.profiling.legacy import legacy_summary
@@ -101,23 +103,26 @@ def probe_in_process(probe: Probe, timeout: float | None = None) -> Architecture
     Raises:
         ProbeError: the process did not come as far as to describe the network.
     """
+    lifeline, other_end = os.pipe()  # not stdin=PIPE, which `communicate` would close
     process = subprocess.Popen(
-        [sys.executable, "-m", __name__],
-        stdin=subprocess.PIPE,
+        [sys.executable, "-m", __name__, msgspec.json.encode(probe)],
+        stdin=lifeline,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=child_environment(probe.execution, thrifty=True),
         start_new_session=True,  # as for a run
     )
+    os.close(lifeline)
     reason = None
     try:
-        answers, errors = process.communicate(msgspec.json.encode(probe), timeout)
+        answers, errors = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
         reason = f"not finished after {timeout:g} s"
-        end_group(process)
+        os.killpg(process.pid, signal.SIGKILL)
         answers, errors = process.communicate()
     finally:
         end_group(process)
+        os.close(other_end)
     last_words = errors.decode(errors="replace").strip().rpartition("\n")[2][-_DETAILS:]
     reason = reason or ": ".join(filter(None, (f"its process ended with status {process.returncode}", last_words)))
     lines = answers.splitlines()
@@ -131,8 +136,9 @@ def probe_in_process(probe: Probe, timeout: float | None = None) -> Architecture
 
 
 def main() -> None:
-    """Find out what stdin asks for."""
-    probe = msgspec.json.decode(sys.stdin.buffer.read(), type=Probe)
+    """Find out what the argument asks for."""
+    die_with_parent()
+    probe = msgspec.json.decode(sys.argv[1], type=Probe)
     for plugin in probe.plugins:
         load_plugin(Path(plugin))
     for answer in chain((describe(probe),), _measure(probe)):  # each is out before the next is sought

@@ -1,9 +1,13 @@
 """Networks are found out about in a process of their own, which may die."""
 
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 from intelbench.architectures.registry import load_plugin
@@ -142,6 +146,25 @@ def test_a_network_that_hangs_is_ended_at_the_time_out(doomed: Path) -> None:
     assert [(None, "not finished after 8 s")] * 2 == [(each.peak, each.failure) for each in found.measured]
     with pytest.raises(ProcessLookupError):
         os.kill(int(doomed.with_name("pid").read_text()), 0)
+
+
+def test_a_probe_does_not_outlive_a_killed_parent(doomed: Path) -> None:
+    """SIGKILL gives the parent no time to clean up; the process that hangs there notices and ends too."""
+    program = (
+        "import sys, msgspec; from intelbench.orchestration.probe import Probe, probe_in_process; "
+        "probe_in_process(msgspec.json.decode(sys.argv[1], type=Probe))"
+    )
+    pid_file = doomed.with_name("pid")
+    probe = msgspec.json.encode(probe_of("hangs", doomed))
+    with subprocess.Popen([sys.executable, "-c", program, probe]) as parent:
+        deadline = time.monotonic() + 60
+        while not pid_file.exists() or not pid_file.read_text():
+            assert time.monotonic() < deadline
+        parent.kill()
+    child = int(pid_file.read_text())
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
 
 
 def test_a_network_that_hangs_before_it_is_described_cannot_be_profiled(doomed: Path) -> None:
