@@ -163,6 +163,7 @@ def _plain(summary: CohortSummary) -> dict[str, object]:
         "differences": tables.rows(tables.differences(summary)),
         "fairness": tables.rows(tables.fairness(summary)),
         "recall": tables.rows(tables.recall(summary)),
+        "stability": tables.rows(tables.stability(summary)),
         "rectifiers": tables.rows(tables.rectifiers(summary)),
         "compute": tables.rows(usage.compute(summary)),
         "anatomy": tables.rows(usage.anatomy(summary)),

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from intelbench.reporting import markdown, narrative, reproduce, tables
+from intelbench.reporting.behaviour_sections import rectifiers, stability
 from intelbench.reporting.cohorts import Cohort, differing_keys
 from intelbench.reporting.markdown import ABSENT, code, escape
 from intelbench.reporting.plots import smoothing_window
@@ -47,6 +48,7 @@ def cohort_blocks(summary: CohortSummary, figures: FigureNames, heading: str) ->
         blocks += [f"{heading} Recall by class", *recall(summary), f"{heading} Confusion matrices"]
         for architecture in summary.finished:
             blocks += _confusion(architecture, summary, figures)
+        blocks += [f"{heading} Stability", *stability(summary)]
     if any(run.rectifiers for architecture in summary.finished for run in architecture.runs):
         blocks += [f"{heading} Dead units and mean activation", *rectifiers(summary)]
     blocks += usage_blocks(summary, figures.anatomy, heading)
@@ -115,47 +117,6 @@ def recall(summary: CohortSummary) -> list[str]:
         rows = [[escape(cls), images[cls], *(cells[name, cls] for name in names)] for cls in classes]
     note = (
         "Share of each class's test images that were recognised: mean over the runs, with its 95 % interval over seeds."
-    )
-    return [note, markdown.table(headers, rows)]
-
-
-def rectifiers(summary: CohortSummary) -> list[str]:
-    """What the units of ReLU and LeakyReLU did, by one rule for both."""
-    records = tables.rows(tables.rectifiers(summary))
-    rows = [
-        [
-            escape(row["architecture"]),
-            markdown.count(row["num_units"]),
-            _percentages(row, "first_dead_share"),
-            _percentages(row, "dead_share"),
-            _percentages(row, "filters_without_gradient"),
-            _percentages(row, "positive_share"),
-            markdown.number_interval(tables.estimate_of(row, "mean_activation")),
-            f"{code(row['worst_site'])}: {markdown.percent(row['worst_dead_share'])}"
-            if row["worst_dead_share"]
-            else "none",
-        ]
-        for row in records
-    ]
-    num_images = max((row["num_gradient_images"] or 0 for row in records), default=0)
-    headers = [
-        "Architecture",
-        "Units",
-        "Never positive (%), first evaluation",
-        "Never positive (%), last",
-        "Filters without gradient (%)",
-        "Positive outputs (%)",
-        "Mean activation",
-        "Most dead units",
-    ]
-    note = (
-        f"Over the {summary.data.num_validation:,} validation images in evaluation mode; with more images, fewer units "
-        "would seem dead. A unit is a channel of one call of ReLU or LeakyReLU; it is never positive if no image and "
-        "no position brings it above 0. With LeakyReLU such a unit still passes a gradient. Filters without gradient "
-        "are the convolution filters for which the gradient of the loss is exactly 0 for every batch of "
-        f"{num_images:,} of these images, after training. Positive outputs and mean activation are means over the "
-        "calls, at the last evaluation. All are means over the runs, with their 95 % interval over seeds; the last "
-        "column is the worst call of the worst run."
     )
     return [note, markdown.table(headers, rows)]
 

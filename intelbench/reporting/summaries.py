@@ -11,8 +11,9 @@ from intelbench.errors import UserError
 from intelbench.records.profiles import ArchitectureProfile
 from intelbench.records.store import TRACES_FILE, StoredRun
 from intelbench.records.types import DataFacts, Measurements, RunRecord
-from intelbench.reporting import statistics
+from intelbench.reporting import stability, statistics
 from intelbench.reporting.cohorts import Cohort
+from intelbench.reporting.stability import Churn, Stability
 from intelbench.reporting.statistics import Estimate, PairedDifference
 from intelbench.reporting.timing import Anatomy, CalibrationTimes, read_anatomy, read_calibration
 
@@ -49,6 +50,9 @@ class RunSummary:
     loss_variance: float | None
     confusion: NDArray[np.int64]
     """Test images, C x C: true class by predicted class."""
+    test_labels: NDArray[np.int64]
+    """N values, as the next."""
+    test_predictions: NDArray[np.int64]
     step_loss: NDArray[np.float64]
     elapsed_seconds: NDArray[np.float64]
     """Training seconds after each step, data wait included."""
@@ -60,6 +64,7 @@ class RunSummary:
     evaluation_seconds: NDArray[np.float64]
     evaluation_accuracy: NDArray[np.float64]
     """On validation, at each evaluation point."""
+    stability: Stability
     rectifiers: Rectifiers | None
     """`None` where the network has none, or the record is older than their arrays."""
     anatomy: Anatomy | None
@@ -91,6 +96,26 @@ class RunSummary:
         """Share of convolution filters whose gradient is exactly 0 after training."""
         found = self.measurements.filter_gradients
         return found.num_without_gradient / found.num_filters if found else None
+
+    @property
+    def spike_score(self) -> float | None:
+        """Share of training steps whose loss was a spike; the next are of `stability` too."""
+        return self.stability.spike_score
+
+    @property
+    def accuracy_swing(self) -> float | None:
+        """Mean absolute change of validation accuracy between evaluation points."""
+        return self.stability.accuracy_swing
+
+    @property
+    def churn(self) -> float | None:
+        """Share of validation images whose prediction changed between evaluation points."""
+        return self.stability.churn.total if self.stability.churn else None
+
+    @property
+    def forgetting_events(self) -> float | None:
+        """How often a validation image was right and then wrong at the next evaluation point."""
+        return self.stability.forgetting_events
 
     @property
     def achieved_flops_per_second(self) -> float | None:
@@ -173,6 +198,25 @@ class ArchitectureSummary:
         """What was found out about the network without training it; the same for all its runs."""
         records = [*(run.record for run in self.runs), *self.failures]
         return next((record.profile for record in records if record.profile), None)
+
+    @property
+    def run_to_run_deviation(self) -> float | None:
+        """Standard deviation of test accuracy over the finished seeds (n - 1)."""
+        found = [run.test_accuracy for run in self.runs if run.test_accuracy is not None]
+        return float(np.std(found, ddof=1)) if len(found) > 1 else None
+
+    @cached_property
+    def churn_between_evaluations(self) -> Churn | None:
+        """Mean over the runs."""
+        return stability.mean_churn([run.stability.churn for run in self.runs])
+
+    @cached_property
+    def churn_between_seeds(self) -> Churn | None:
+        """Of test predictions, over all pairs of runs; `None` for one, or where they saw different test images."""
+        labels = [run.test_labels for run in self.runs]
+        if len(labels) < 2 or any(not np.array_equal(labels[0], other) for other in labels[1:]):
+            return None
+        return stability.churn_between_seeds(labels[0], [run.test_predictions for run in self.runs])
 
     @cached_property
     def confusion(self) -> NDArray[np.int64] | None:
@@ -280,7 +324,9 @@ def _reduce(record: RunRecord, traces: Mapping[str, NDArray[np.generic]]) -> Run
     train_labels, train_logits = _classified(traces, "train", num_classes)
     test_labels, test_logits = _classified(traces, "test", num_classes)
     test_predictions = statistics.predictions(test_logits)
-    evaluated = np.atleast_2d(traces["validation_predictions"]) == traces["validation_labels"]
+    validation_labels = traces["validation_labels"].astype(np.int64)
+    validation_predictions = np.atleast_2d(traces["validation_predictions"]).astype(np.int64)
+    evaluated = validation_predictions == validation_labels
     evaluation_accuracy = evaluated.mean(axis=1) if evaluated.size else np.empty(0)
     return RunSummary(
         record=record,
@@ -292,6 +338,8 @@ def _reduce(record: RunRecord, traces: Mapping[str, NDArray[np.generic]]) -> Run
         test_cross_entropy=statistics.cross_entropy(test_labels, test_logits),
         loss_variance=statistics.residual_variance(step_loss),
         confusion=statistics.confusion_matrix(test_labels, test_predictions, num_classes),
+        test_labels=test_labels,
+        test_predictions=test_predictions,
         step_loss=step_loss,
         elapsed_seconds=np.cumsum(total_seconds),
         warm_step_seconds=step_seconds[warmup:],
@@ -299,6 +347,7 @@ def _reduce(record: RunRecord, traces: Mapping[str, NDArray[np.generic]]) -> Run
         evaluation_step=_numbers(traces, "evaluation_step")[: len(evaluation_accuracy)],
         evaluation_seconds=_numbers(traces, "evaluation_seconds")[: len(evaluation_accuracy)],
         evaluation_accuracy=evaluation_accuracy,
+        stability=stability.stability(step_loss, validation_labels, validation_predictions),
         rectifiers=_rectifiers(traces),
         anatomy=read_anatomy(traces),
         calibration=read_calibration(traces),

@@ -132,6 +132,11 @@ def rectifiers(summary: CohortSummary) -> pd.DataFrame:
     return frame(found)
 
 
+def stability(summary: CohortSummary) -> pd.DataFrame:
+    """One row for each architecture: how steadily it trains and predicts, mean over seeds."""
+    return frame([_stability_row(architecture) for architecture in summary.architectures if architecture.runs])
+
+
 def failures(summary: CohortSummary) -> pd.DataFrame:
     """One row for each failed run."""
     return frame(
@@ -198,6 +203,28 @@ def absent_memory(summary: CohortSummary) -> Mapping[str, list[str]]:
         for name in MEMORY_FIELDS
         if peaks and all(getattr(peak, name) is None for peak in peaks)
     }
+
+
+def _stability_row(architecture: ArchitectureSummary) -> Row:
+    diverged = [record for record in architecture.failures if record.failure and record.failure.cause == "diverged"]
+    row: Row = {
+        "architecture": architecture.name,
+        "num_runs": len(architecture.runs),
+        "num_diverged": len(diverged),
+        **estimate_columns("loss_variance", architecture.estimate("loss_variance")),
+        **estimate_columns("spike_score", architecture.estimate("spike_score", upper=1)),
+        "run_to_run_deviation": architecture.run_to_run_deviation,
+        **estimate_columns("accuracy_swing", architecture.estimate("accuracy_swing", upper=1)),
+        **estimate_columns("churn", architecture.estimate("churn", upper=1)),
+        **estimate_columns("forgetting_events", architecture.estimate("forgetting_events")),
+    }
+    for name, churn in (
+        ("evaluation_churn", architecture.churn_between_evaluations),
+        ("seed_churn", architecture.churn_between_seeds),
+    ):
+        for part in ("total", "wins", "losses", "neutral", "unnecessary"):
+            row[f"{name}_{part}"] = getattr(churn, part) if churn else None
+    return row
 
 
 def _main_row(architecture: ArchitectureSummary, summary: CohortSummary) -> Row:

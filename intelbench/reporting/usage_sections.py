@@ -53,8 +53,8 @@ def disturbed_answer(summary: CohortSummary) -> str:
     reasons = sorted({reason for each in disturbed for reason in each.reasons}, key=list(_REASONS).index)
     return (
         f"**{len(disturbed)} of {watched} {'was' if len(disturbed) == 1 else 'were'} disturbed** by "
-        f"{markdown.listed(_REASONS[reason] for reason in reasons)}: step times and images a second of these runs are "
-        "not to be relied on, nor, under a budget in seconds, are their accuracies."
+        f"{markdown.listed(_REASONS[reason] for reason in reasons)}: their steps may have taken longer than this "
+        "machine needs, and under a budget in seconds they may have got fewer of them."
     )
 
 

@@ -1,0 +1,110 @@
+"""Sections of the report on how networks behave while they learn: steadiness, and what their rectifiers do."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from intelbench.reporting import markdown, tables
+from intelbench.reporting.markdown import code, escape
+from intelbench.reporting.stability import SPIKE_DEVIATIONS, SPIKE_WINDOW
+from intelbench.reporting.summaries import CohortSummary
+from intelbench.reporting.tables import estimate_of, rows
+
+Row = Mapping[str, Any]
+
+
+def stability(summary: CohortSummary) -> list[str]:
+    """Whether losses jump, accuracy swings, and predictions change without need."""
+    found = rows(tables.stability(summary))
+    cells = [
+        [
+            escape(row["architecture"]),
+            markdown.number_interval(estimate_of(row, "loss_variance")),
+            percentages(row, "spike_score"),
+            str(row["num_diverged"]),
+            markdown.bare_percent(row["run_to_run_deviation"]),
+            percentages(row, "accuracy_swing"),
+            markdown.number_interval(estimate_of(row, "forgetting_events")),
+        ]
+        for row in found
+    ]
+    headers = ["Architecture", "Loss variance", "Spikes (%)", "Diverged", "Run to run (points)", "Swing (points)"]
+    headers += ["Forgetting events an image"]
+    points = summary.cohort.spec.conditions.evaluation_points
+    note = (
+        "**Loss variance**: as in the main table. **Spikes**: share of training steps whose loss lies more than "
+        f"{SPIKE_DEVIATIONS:g} standard deviations above the mean of the {SPIKE_WINDOW} steps before (after OLMo 2, "
+        "2024, with a shorter window). **Run to run**: standard deviation of test accuracy over seeds. **Swing**: mean "
+        f"absolute change of validation accuracy between the {points} evaluation points. **Forgetting events**: right "
+        "at one evaluation point and wrong at the next (after Toneva et al., 2019, on validation images). Means over "
+        "the runs, with their 95 % interval over seeds."
+    )
+    churn_note = (
+        "**Prediction churn** (Milani Fard et al., 2016): share of the same images whose prediction changed, from one "
+        "evaluation point to the next on validation images, mean over the runs; and between two seeds on test images, "
+        "mean over all pairs. Wins went from wrong to right, losses from right to wrong, neutral ones from wrong to "
+        "wrong; unnecessary is what the change in accuracy does not require: wins and losses that cancel, and the "
+        "neutral ones."
+    )
+    return [markdown.table(headers, cells), note, _churn(found), churn_note]
+
+
+def rectifiers(summary: CohortSummary) -> list[str]:
+    """What the units of ReLU and LeakyReLU did, by one rule for both."""
+    records = rows(tables.rectifiers(summary))
+    cells = [
+        [
+            escape(row["architecture"]),
+            markdown.count(row["num_units"]),
+            percentages(row, "first_dead_share"),
+            percentages(row, "dead_share"),
+            percentages(row, "filters_without_gradient"),
+            percentages(row, "positive_share"),
+            markdown.number_interval(estimate_of(row, "mean_activation")),
+            f"{code(row['worst_site'])}: {markdown.percent(row['worst_dead_share'])}"
+            if row["worst_dead_share"]
+            else "none",
+        ]
+        for row in records
+    ]
+    num_images = max((row["num_gradient_images"] or 0 for row in records), default=0)
+    headers = [
+        "Architecture",
+        "Units",
+        "Never positive (%), first evaluation",
+        "Never positive (%), last",
+        "Filters without gradient (%)",
+        "Positive outputs (%)",
+        "Mean activation",
+        "Most dead units",
+    ]
+    note = (
+        f"Over the {summary.data.num_validation:,} validation images in evaluation mode; with more images, fewer units "
+        "would seem dead. A unit is a channel of one call of ReLU or LeakyReLU; it is never positive if no image and "
+        "no position brings it above 0. With LeakyReLU such a unit still passes a gradient. Filters without gradient "
+        "are the convolution filters for which the gradient of the loss is exactly 0 for every batch of "
+        f"{num_images:,} of these images, after training. Positive outputs and mean activation are means over the "
+        "calls, at the last evaluation. All are means over the runs, with their 95 % interval over seeds; the last "
+        "column is the worst call of the worst run."
+    )
+    return [note, markdown.table(headers, cells)]
+
+
+def percentages(row: Row, name: str) -> str:
+    """An estimate in percent, where the heading has the unit."""
+    return markdown.percent_interval(estimate_of(row, name), unit="")
+
+
+def _churn(found: list[dict[str, Any]]) -> str:
+    parts = ("total", "wins", "losses", "neutral", "unnecessary")
+    cells = [
+        [
+            escape(row["architecture"]),
+            percentages(row, "churn"),
+            *(markdown.bare_percent(row[f"evaluation_churn_{part}"]) for part in parts[1:]),
+            *(markdown.bare_percent(row[f"seed_churn_{part}"]) for part in (parts[0], parts[3], parts[4])),
+        ]
+        for row in found
+    ]
+    headers = ["Churn (%)", "Between evaluations", "Wins", "Losses", "Neutral", "Unnecessary"]
+    headers += ["Between seeds", "Neutral", "Unnecessary"]
+    return markdown.table(headers, cells)

@@ -1,0 +1,129 @@
+"""How steadily a network trains and predicts: pure functions on arrays.
+
+Shapes: S steps, E evaluation points, N images, n seeds. What cannot be computed is `None`, never NaN or 0.
+"""
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from itertools import combinations, pairwise
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+SPIKE_DEVIATIONS = 7.0
+"""A loss so many standard deviations above the mean of the steps before is a spike."""
+SPIKE_WINDOW = 20
+"""Steps before, of which mean and deviation are taken."""
+
+
+@dataclass(frozen=True)
+class Churn:
+    """Share of the same images whose prediction changed from one set of predictions to another.
+
+    After Milani Fard et al., Launch and Iterate: Reducing Prediction Churn (2016).
+    """
+
+    wins: float
+    """From wrong to right."""
+    losses: float
+    """From right to wrong."""
+    neutral: float
+    """From wrong to wrong otherwise."""
+    unnecessary: float
+    """What changed beyond the difference in accuracy: wins and losses that cancel, and the neutral ones."""
+
+    @property
+    def total(self) -> float:
+        """All that changed."""
+        return self.wins + self.losses + self.neutral
+
+
+@dataclass(frozen=True)
+class Stability:
+    """How steadily a run trained, and predicted the validation images from one evaluation point to the next."""
+
+    spike_score: float | None
+    """Share of training steps whose loss was a spike."""
+    accuracy_swing: float | None
+    """Mean absolute change of validation accuracy between evaluation points."""
+    churn: Churn | None
+    """Mean over the steps from one evaluation point to the next."""
+    forgetting_events: float | None
+    """By image."""
+
+
+def stability(
+    step_loss: NDArray[np.floating], labels: NDArray[np.integer], predictions: NDArray[np.integer]
+) -> Stability:
+    """Of a run with S losses and the predictions of N validation images at E evaluation points (E x N)."""
+    return Stability(
+        spike_score=spike_score(step_loss),
+        accuracy_swing=accuracy_swing(labels, predictions),
+        churn=churn_between_evaluations(labels, predictions),
+        forgetting_events=forgetting_events(labels, predictions),
+    )
+
+
+def churn(labels: NDArray[np.integer], before: NDArray[np.integer], after: NDArray[np.integer]) -> Churn | None:
+    """Churn between two sets of N predictions; `None` without images."""
+    if len(labels) == 0:
+        return None
+    right_before, right_after, changed = before == labels, after == labels, before != after
+    wins, losses, neutral = (
+        float(np.mean(share))
+        for share in (~right_before & right_after, right_before & ~right_after, ~right_before & ~right_after & changed)
+    )
+    return Churn(wins, losses, neutral, unnecessary=2 * min(wins, losses) + neutral)
+
+
+def mean_churn(found: Sequence[Churn | None]) -> Churn | None:
+    """Mean of several, part by part; `None` where there is none."""
+    known = [each for each in found if each is not None]
+    if not known:
+        return None
+    return Churn(*np.mean([astuple(each) for each in known], axis=0).tolist())
+
+
+def churn_between_evaluations(labels: NDArray[np.integer], predictions: NDArray[np.integer]) -> Churn | None:
+    """Mean churn from each evaluation point to the next (predictions: E x N)."""
+    return mean_churn([churn(labels, before, after) for before, after in pairwise(predictions)])
+
+
+def churn_between_seeds(labels: NDArray[np.integer], predictions: Sequence[NDArray[np.integer]]) -> Churn | None:
+    """Mean churn over all pairs of n runs, in both directions: wins and losses are the same then."""
+    both = [(one, other) for pair in combinations(predictions, 2) for one, other in (pair, pair[::-1])]
+    return mean_churn([churn(labels, one, other) for one, other in both])
+
+
+def accuracy_swing(labels: NDArray[np.integer], predictions: NDArray[np.integer]) -> float | None:
+    """Mean absolute change of accuracy from one evaluation point to the next (predictions: E x N)."""
+    if len(predictions) < 2 or len(labels) == 0:
+        return None
+    return float(np.abs(np.diff((predictions == labels).mean(axis=1))).mean())
+
+
+def forgetting_events(labels: NDArray[np.integer], predictions: NDArray[np.integer]) -> float | None:
+    """How often an image was right at one evaluation point and wrong at the next; mean over N images.
+
+    After Toneva et al. (An Empirical Study of Example Forgetting, 2019), who count over the presentations of training
+    images; here it is over evaluation points and validation images (predictions: E x N).
+    """
+    if len(predictions) < 2 or len(labels) == 0:
+        return None
+    right = predictions == labels
+    return float((right[:-1] & ~right[1:]).sum(axis=0).mean())
+
+
+def spike_score(loss: NDArray[np.floating]) -> float | None:
+    """Share of steps whose loss lies over `SPIKE_DEVIATIONS` above the mean of the `SPIKE_WINDOW` steps before.
+
+    After OLMo 2 (2024), which has a window of 1,000 steps and counts what lies below too. `None` for S up to
+    `SPIKE_WINDOW`.
+    """
+    values = np.asarray(loss, dtype=np.float64)
+    if len(values) <= SPIKE_WINDOW:
+        return None
+    before = sliding_window_view(values, SPIKE_WINDOW)[:-1]
+    bound = before.mean(axis=1) + SPIKE_DEVIATIONS * before.std(axis=1, ddof=1)
+    return float(np.mean(values[SPIKE_WINDOW:] > bound))
