@@ -275,7 +275,8 @@ class Measurements(Struct, frozen=True, kw_only=True):
     """After training; `None` without convolutions that train. In records older than this field and the next it is
     `None` too."""
     first_step_seconds: float | None = None
-    """From the start of the process to the end of the first training step: import, data and building included."""
+    """From the start of the process to the end of the first training step, with imports, data, building and the first
+    calibration."""
     calibration: CalibrationWork | None = None
     """What was timed for `calibration_*` in `traces.npz`."""
     contention: Contention | None = None

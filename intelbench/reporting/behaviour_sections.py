@@ -1,15 +1,40 @@
-"""Sections of the report on how networks behave while they learn: steadiness, and what their rectifiers do."""
+"""Sections of the report on how networks behave: how sure they are, how steadily they learn, what rectifiers do."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from intelbench.reporting import markdown, tables
 from intelbench.reporting.markdown import code, escape
+from intelbench.reporting.reliability import NUM_BINS
 from intelbench.reporting.stability import SPIKE_DEVIATIONS, SPIKE_WINDOW
 from intelbench.reporting.summaries import CohortSummary
 from intelbench.reporting.tables import estimate_of, rows
 
 Row = Mapping[str, Any]
+
+
+def reliability(summary: CohortSummary, figure: str | None) -> list[str]:
+    """How far confidence can be believed; `figure` is the file of the reliability diagram."""
+    cells = [
+        [
+            escape(row["architecture"]),
+            percentages(row, "expected_calibration_error"),
+            percentages(row, "adaptive_calibration_error"),
+            markdown.number_interval(estimate_of(row, "brier_score")),
+            markdown.number_interval(estimate_of(row, "test_cross_entropy")),
+        ]
+        for row in rows(tables.reliability(summary))
+    ]
+    headers = ["Architecture", "ECE (%)", "Adaptive ECE (%)", "Brier score", "NLL (nats)"]
+    note = (
+        "Of the test images, without any scaling of the logits. **ECE**, expected calibration error: mean distance "
+        f"between confidence, the largest softmax probability, and accuracy, over {NUM_BINS} bins of equal width, the "
+        "last one closed (Naeini et al., 2015; Guo et al., 2017). **Adaptive ECE**: with bins of equally many images "
+        "(Nguyen and O'Connor, 2015). **Brier score**: squared distance of the probabilities from the truth, 0 to 2 "
+        "(Brier, 1950). **NLL**: negative log-likelihood. Means over the runs, with their 95 % interval over seeds."
+    )
+    image = [f"![Accuracy against confidence](figures/{figure})"] if figure else []
+    return [markdown.table(headers, cells), *image, note]
 
 
 def stability(summary: CohortSummary) -> list[str]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from intelbench.reporting import markdown, usage
 from intelbench.reporting.canvas import WIDTH, Look, label, look, styled, svg
 from intelbench.reporting.labels import Box, place, text_width
+from intelbench.reporting.reliability import pooled_curve
 from intelbench.reporting.summaries import ArchitectureSummary, CohortSummary, RunSummary
 from intelbench.reporting.tables import rows
 from intelbench.reporting.usage import PART_NAMES
@@ -116,6 +117,30 @@ def cost(summary: CohortSummary, memory_field: str | None) -> bytes | None:
             axes.set(xlabel=x_label, ylabel="test accuracy (%)")
         if numbered:
             _legend(figure, shown, numbered)
+        return svg(figure)
+
+
+def reliability(summary: CohortSummary) -> bytes | None:
+    """Accuracy against confidence on the test images, all runs together; `None` without any."""
+    shown = [a for a in summary.finished if any(run.reliability for run in a.runs)]
+    if not shown:
+        return None
+    legend_height = _legend_height(shown)
+    height = 300 + legend_height
+    with styled():
+        figure = Figure(figsize=(WIDTH / 72, height / 72))
+        side = 230
+        axes = figure.add_axes(((WIDTH - side) / 2 / WIDTH, (legend_height + 46) / height, side / WIDTH, side / height))
+        axes.plot((0, 100), (0, 100), color="#999999", linewidth=0.8, zorder=1)
+        for architecture in shown:
+            drawn = look(architecture.index)
+            confidence, accuracy = pooled_curve([run.reliability for run in architecture.runs if run.reliability])
+            axes.plot(
+                100 * confidence, 100 * accuracy, color=drawn.color, linestyle=drawn.line, marker=drawn.marker, ms=4
+            )
+        axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="confidence (%)", ylabel="accuracy (%)")
+        axes.set_title("Above the line: less sure than right", loc="left")
+        _legend(figure, shown)
         return svg(figure)
 
 

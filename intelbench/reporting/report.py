@@ -113,25 +113,18 @@ def read(folder: Path) -> Study:
 def _draw(summary: CohortSummary) -> tuple[FigureNames, dict[str, bytes]]:
     """Draw a cohort's figures and name their files; the cohort's key keeps those of several apart."""
     key = summary.cohort.key
-    figures = {}
-    cost = plots.cost(summary, summary.memory_field)
-    if cost is not None:
-        figures[f"cost-{key}.svg"] = cost
-    if summary.finished:
-        figures[f"curves-{key}.svg"] = plots.curves(summary)
-    anatomy = plots.anatomy(summary)
-    if anatomy is not None:
-        figures[f"anatomy-{key}.svg"] = anatomy
+    drawn = {
+        "cost": plots.cost(summary, summary.memory_field),
+        "curves": plots.curves(summary) if summary.finished else None,
+        "reliability": plots.reliability(summary),
+        "anatomy": plots.anatomy(summary),
+    }
+    figures = {f"{name}-{key}.svg": figure for name, figure in drawn.items() if figure is not None}
     confusion = _file_names([architecture.name for architecture in summary.finished], key)
     for architecture in summary.finished:
         figures[confusion[architecture.name]] = plots.confusion(architecture, summary.data.class_names)
-    names = FigureNames(
-        cost=f"cost-{key}.svg" if cost is not None else None,
-        curves=f"curves-{key}.svg" if summary.finished else None,
-        anatomy=f"anatomy-{key}.svg" if anatomy is not None else None,
-        confusion=confusion,
-    )
-    return names, figures
+    files = {name: f"{name}-{key}.svg" if drawn[name] is not None else None for name in drawn}
+    return FigureNames(**files, confusion=confusion), figures
 
 
 def _file_names(architectures: Sequence[str], key: str) -> dict[str, str]:
@@ -163,6 +156,7 @@ def _plain(summary: CohortSummary) -> dict[str, object]:
         "differences": tables.rows(tables.differences(summary)),
         "fairness": tables.rows(tables.fairness(summary)),
         "recall": tables.rows(tables.recall(summary)),
+        "reliability": tables.rows(tables.reliability(summary)),
         "stability": tables.rows(tables.stability(summary)),
         "rectifiers": tables.rows(tables.rectifiers(summary)),
         "compute": tables.rows(usage.compute(summary)),

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from intelbench.reporting import markdown, narrative, reproduce, tables
-from intelbench.reporting.behaviour_sections import rectifiers, stability
+from intelbench.reporting.behaviour_sections import rectifiers, reliability, stability
 from intelbench.reporting.cohorts import Cohort, differing_keys
 from intelbench.reporting.markdown import ABSENT, code, escape
 from intelbench.reporting.plots import smoothing_window
@@ -27,6 +27,7 @@ class FigureNames:
 
     cost: str | None
     curves: str | None
+    reliability: str | None
     anatomy: str | None
     confusion: Mapping[str, str]
     """By architecture."""
@@ -48,6 +49,7 @@ def cohort_blocks(summary: CohortSummary, figures: FigureNames, heading: str) ->
         blocks += [f"{heading} Recall by class", *recall(summary), f"{heading} Confusion matrices"]
         for architecture in summary.finished:
             blocks += _confusion(architecture, summary, figures)
+        blocks += [f"{heading} Calibration", *reliability(summary, figures.reliability)]
         blocks += [f"{heading} Stability", *stability(summary)]
     if any(run.rectifiers for architecture in summary.finished for run in architecture.runs):
         blocks += [f"{heading} Dead units and mean activation", *rectifiers(summary)]

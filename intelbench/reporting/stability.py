@@ -5,7 +5,7 @@ Shapes: S steps, E evaluation points, N images, n seeds. What cannot be computed
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
-from itertools import combinations, pairwise
+from itertools import pairwise
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -91,9 +91,21 @@ def churn_between_evaluations(labels: NDArray[np.integer], predictions: NDArray[
 
 
 def churn_between_seeds(labels: NDArray[np.integer], predictions: Sequence[NDArray[np.integer]]) -> Churn | None:
-    """Mean churn over all pairs of n runs, in both directions: wins and losses are the same then."""
-    both = [(one, other) for pair in combinations(predictions, 2) for one, other in (pair, pair[::-1])]
-    return mean_churn([churn(labels, one, other) for one, other in both])
+    """Mean churn over all pairs of n runs, in both directions: wins and losses are the same then.
+
+    From how many runs gave an image each class, which takes n steps instead of n squared.
+    """
+    num_runs, table = len(predictions), np.array(predictions)
+    if num_runs < 2 or len(labels) == 0:
+        return None
+    pairs = num_runs * (num_runs - 1)
+    votes = (np.count_nonzero(table == name, axis=0) for name in np.unique(table))
+    total = 1 - float(np.mean(sum(given * (given - 1) for given in votes))) / pairs
+    right = np.count_nonzero(table == labels, axis=0)
+    wins = float(np.mean(right * (num_runs - right))) / pairs
+    accuracy = np.sort((table == labels).mean(axis=1))
+    differences = 2 * float(accuracy @ (2 * np.arange(num_runs) - num_runs + 1)) / pairs
+    return Churn(wins, wins, total - 2 * wins, unnecessary=total - differences)
 
 
 def accuracy_swing(labels: NDArray[np.integer], predictions: NDArray[np.integer]) -> float | None:

@@ -11,8 +11,9 @@ from intelbench.errors import UserError
 from intelbench.records.profiles import ArchitectureProfile
 from intelbench.records.store import TRACES_FILE, StoredRun
 from intelbench.records.types import DataFacts, Measurements, RunRecord
-from intelbench.reporting import stability, statistics
+from intelbench.reporting import reliability, stability, statistics
 from intelbench.reporting.cohorts import Cohort
+from intelbench.reporting.reliability import Reliability
 from intelbench.reporting.stability import Churn, Stability
 from intelbench.reporting.statistics import Estimate, PairedDifference
 from intelbench.reporting.timing import Anatomy, CalibrationTimes, read_anatomy, read_calibration
@@ -64,6 +65,8 @@ class RunSummary:
     evaluation_seconds: NDArray[np.float64]
     evaluation_accuracy: NDArray[np.float64]
     """On validation, at each evaluation point."""
+    reliability: Reliability | None
+    """On the test images; `None` without any."""
     stability: Stability
     rectifiers: Rectifiers | None
     """`None` where the network has none, or the record is older than their arrays."""
@@ -96,6 +99,21 @@ class RunSummary:
         """Share of convolution filters whose gradient is exactly 0 after training."""
         found = self.measurements.filter_gradients
         return found.num_without_gradient / found.num_filters if found else None
+
+    @property
+    def expected_calibration_error(self) -> float | None:
+        """How far confidence is from accuracy on the test images; the next two are of `reliability` too."""
+        return self.reliability.expected_calibration_error if self.reliability else None
+
+    @property
+    def adaptive_calibration_error(self) -> float | None:
+        """The same with bins of equally many images."""
+        return self.reliability.adaptive_error if self.reliability else None
+
+    @property
+    def brier_score(self) -> float | None:
+        """Squared distance of the predicted probabilities from the truth."""
+        return self.reliability.brier_score if self.reliability else None
 
     @property
     def spike_score(self) -> float | None:
@@ -347,6 +365,7 @@ def _reduce(record: RunRecord, traces: Mapping[str, NDArray[np.generic]]) -> Run
         evaluation_step=_numbers(traces, "evaluation_step")[: len(evaluation_accuracy)],
         evaluation_seconds=_numbers(traces, "evaluation_seconds")[: len(evaluation_accuracy)],
         evaluation_accuracy=evaluation_accuracy,
+        reliability=reliability.reliability(test_labels, test_logits),
         stability=stability.stability(step_loss, validation_labels, validation_predictions),
         rectifiers=_rectifiers(traces),
         anatomy=read_anatomy(traces),

@@ -132,6 +132,26 @@ def rectifiers(summary: CohortSummary) -> pd.DataFrame:
     return frame(found)
 
 
+def reliability(summary: CohortSummary) -> pd.DataFrame:
+    """One row for each architecture: how far its confidence on the test images can be believed, mean over seeds."""
+    fields = {"expected_calibration_error": 1, "adaptive_calibration_error": 1, "brier_score": 2}
+    return frame(
+        [
+            {
+                "architecture": architecture.name,
+                "num_runs": len(architecture.runs),
+                **{
+                    name: value
+                    for field, upper in fields.items()
+                    for name, value in estimate_columns(field, architecture.estimate(field, upper=upper)).items()
+                },
+                **estimate_columns("test_cross_entropy", architecture.estimate("test_cross_entropy")),
+            }
+            for architecture in summary.finished
+        ]
+    )
+
+
 def stability(summary: CohortSummary) -> pd.DataFrame:
     """One row for each architecture: how steadily it trains and predicts, mean over seeds."""
     return frame([_stability_row(architecture) for architecture in summary.architectures if architecture.runs])

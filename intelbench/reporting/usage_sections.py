@@ -84,7 +84,8 @@ def compute(summary: CohortSummary) -> list[str]:
         "second, data wait included. **Measured peak**: the quickest of all repetitions of one convolution and one "
         "matrix product in the same precision and process, before, between and after training. **MFU**: model FLOPs "
         "utilization (Chowdhery et al., PaLM, 2022), achieved over peak. **First step after**: from the start of the "
-        "process, with imports, data and building. Means over the runs, with their 95 % interval over seeds. "
+        "process, with imports, data, building and the first calibration. Means over the runs, with their 95 % "
+        "interval over seeds. "
     )
     device = escape(summary.cohort.records[0].environment.device_name)
     note += "" if stated else f"No data sheet is known for {device}, so no peak is stated."

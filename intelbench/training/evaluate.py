@@ -71,6 +71,8 @@ class Evaluator:
                 if weight.grad is not None:
                     learns.logical_or_(weight.grad.flatten(1).ne(0).any(1))
             self.model.zero_grad()
+            if all(learns.all() for learns in learning):
+                break  # no further batch can make a filter that learns one that does not
         self.model.train()
         if not filters:
             return None

@@ -1,5 +1,7 @@
 """Churn, swing, forgetting and spikes are what their definitions say."""
 
+from dataclasses import astuple
+from itertools import permutations
 from pathlib import Path
 
 import msgspec
@@ -56,10 +58,19 @@ def test_churn_between_seeds_has_no_direction(given_: Predictions) -> None:
     found = stability.churn_between_seeds(labels, [one, other])
     assert found is not None
     assert found.wins == found.losses
-    directed = stability.churn(labels, one, other)
-    assert directed is not None
-    assert pytest.approx(directed.unnecessary) == found.unnecessary
     assert stability.churn_between_seeds(labels, [other, one]) == found
+
+
+@given(predictions(), st.data())
+def test_churn_between_seeds_is_the_mean_over_pairs(given_: Predictions, data: st.DataObject) -> None:
+    """What is counted by class is what comparing each run with each other gives."""
+    labels, *runs = given_
+    runs.append(np.array(data.draw(st.lists(classes, min_size=len(labels), max_size=len(labels)))))
+    found = stability.churn_between_seeds(labels, runs)
+    expected = stability.mean_churn([stability.churn(labels, one, other) for one, other in permutations(runs, 2)])
+    assert found is not None
+    assert expected is not None
+    assert pytest.approx(astuple(expected), abs=1e-12) == astuple(found)
 
 
 @given(predictions())

@@ -33,12 +33,12 @@ def dissect_tiny(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> C
 
 
 @pytest.mark.parametrize(
-    ("step_seconds", "num_steps"), [(100, 5), (0.6, 5), (0.5, 6), (0.25, 12), (0.1, 30), (1e-6, 30)]
+    ("step_seconds", "num_steps"), [(100, 3), (0.6, 3), (0.5, 4), (0.25, 8), (0.05, 30), (1e-6, 30)]
 )
 def test_steps_are_taken_apart(dissect_tiny: Callable[..., Dissected], step_seconds: float, num_steps: int) -> None:
-    """For three seconds, but at least 5 and at most 30 steps; two before them do not count."""
+    """For two seconds, but at least 3 and at most 30 steps; the one before them does not count."""
     traces, taken = dissect_tiny(step_seconds)
-    assert num_steps + 2 == taken
+    assert num_steps + 1 == taken
     assert {"anatomy_parts", "anatomy_seconds"} == set(traces)
     assert list(PARTS) == traces["anatomy_parts"].tolist()
     assert (num_steps, len(PARTS)) == traces["anatomy_seconds"].shape
@@ -49,7 +49,7 @@ def test_steps_are_taken_apart(dissect_tiny: Callable[..., Dissected], step_seco
 def test_batches_prepared_ahead_are_taken_apart_too(dissect_tiny: Callable[..., Dissected]) -> None:
     """No worker is left behind."""
     traces, _ = dissect_tiny(1.0, workers=2)
-    assert (5, len(PARTS)) == traces["anatomy_seconds"].shape
+    assert (3, len(PARTS)) == traces["anatomy_seconds"].shape
 
 
 @pytest.mark.parametrize("changes", [{}, {"precision": "bf16"}])
@@ -68,5 +68,5 @@ def test_a_gpus_anatomy_has_both_clocks(dissect_tiny: Callable[..., Dissected]) 
     """What the GPU took for a part, and how long the host took to ask for it."""
     traces, _ = dissect_tiny(0.1, device="cuda")
     assert {"anatomy_parts", "anatomy_seconds", "anatomy_host_seconds"} == set(traces)
-    assert (30, len(PARTS)) == traces["anatomy_seconds"].shape == traces["anatomy_host_seconds"].shape
+    assert (20, len(PARTS)) == traces["anatomy_seconds"].shape == traces["anatomy_host_seconds"].shape
     assert (traces["anatomy_host_seconds"] > 0).all()

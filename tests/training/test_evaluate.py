@@ -101,6 +101,31 @@ def test_filters_behind_dead_units_have_no_gradient(
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+@pytest.mark.parametrize(("bias", "all_batches"), [(0.0, False), (-100.0, True)])
+def test_images_are_looked_at_until_every_filter_has_a_gradient(
+    loaded: Dataset, make_evaluator: MakeEvaluator, bias: float, all_batches: bool
+) -> None:
+    """What the others would show cannot change the count; with one dead filter all of them are needed."""
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.LeakyReLU() if bias == 0 else nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(8, 2),
+    )  # fmt: skip
+    with torch.no_grad():
+        model[0].bias[:1] += bias
+    seen = 0
+
+    def count(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        nonlocal seen
+        seen += len(inputs[0])
+
+    model.register_forward_pre_hook(count)
+    evaluator = make_evaluator(model)
+    assert len(loaded.train) > evaluator.conditions.recipe.batch_size
+    evaluator.filter_gradients(loaded.train)
+    assert (seen == len(loaded.train)) == all_batches
+    assert seen >= evaluator.conditions.recipe.batch_size
+
+
 def test_a_network_without_convolutions_has_no_filters(loaded: Dataset, make_evaluator: MakeEvaluator) -> None:
     """Absent, and not 0."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 2))
