@@ -104,7 +104,7 @@ def ratio(first: float | None, second: float | None) -> str:
 
 def mebibytes(num_bytes: int | None) -> str:
     """Two decimals, as published, where the heading has the unit."""
-    return ABSENT if num_bytes is None else f"{num_bytes / 2**20:,.2f}"
+    return ABSENT if num_bytes is None else f"{num_bytes / 2**20:.2f}"
 
 
 def milliseconds(seconds: float | None) -> str:
