@@ -135,11 +135,12 @@ def anatomy(summary: CohortSummary) -> pd.DataFrame:
                 f"{name}_seconds_quartile_3": statistics.quantile(seconds, 0.75),
             }
         timed = statistics.quantile(architecture.total_seconds, 0.5)
+        looked_at = statistics.quantile(steps.step_seconds, 0.5)
         found.append(
             row
             | {
                 "step_seconds_percentile_95": statistics.quantile(steps.step_seconds, 0.95),
-                "overhead": row["step_seconds"] / timed - 1 if timed and row["step_seconds"] else None,  # type: ignore[operator] # a number
+                "overhead": looked_at / timed - 1 if timed and looked_at else None,
                 "bound_by": steps.verdict,
             }
         )
