@@ -75,7 +75,11 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
     request = model_request(spec)
     pixels = job.dataset.pixels()
     stream = TrainingStream(job.dataset.train, pixels, conditions, spec.seed)
-    flops = _training_flops_per_image(Workload(architecture=architecture, request=request))
+    flops = (
+        job.profile.training_flops_per_image
+        if job.profile
+        else _training_flops_per_image(Workload(architecture=architecture, request=request))
+    )
     progress = Progress.of(
         conditions.budget,
         batch_size=conditions.recipe.batch_size,

@@ -31,6 +31,7 @@ class Journal:
         self._rate: list[float] = []
         self._points: list[tuple[int, float, float]] = []
         self._predictions: list[NDArray[np.int16]] = []
+        self._logits: NDArray[np.float32] | None = None
         self._activations: list[Activations] = []
         self.divergence: str | None = None
 
@@ -63,6 +64,7 @@ class Journal:
             return
         self._points.append((step, seconds, mean_cross_entropy(logits, self._labels)))
         self._predictions.append(logits.argmax(axis=1).astype(np.int16))
+        self._logits = logits
         self._activations.append(activations)
 
     @property
@@ -102,6 +104,7 @@ class Journal:
             "validation_ids": np.array(self._validation.ids),
             "validation_labels": self._labels,
             "validation_predictions": np.array(self._predictions, dtype=np.int16).reshape(shape),
+            **({} if self._logits is None else {"validation_logits": self._logits}),
             **_by_site(self._activations),
         }
 

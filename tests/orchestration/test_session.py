@@ -91,6 +91,7 @@ def test_a_record_holds_what_the_documentation_promises(
         "learning_rate": (6,),
         "evaluation_step": (2,), "evaluation_seconds": (2,), "validation_loss": (2,),
         "validation_ids": (10,), "validation_labels": (10,), "validation_predictions": (2, 10),
+        "validation_logits": (10, 2),
         "activation_sites": (1,), "activation_units": (1,), "activation_dead_share": (2, 1),
         "activation_positive_share": (2, 1), "activation_mean": (2, 1),
         "train_ids": (38,), "train_labels": (38,), "train_logits": (38, 2),

@@ -80,6 +80,7 @@ def test_steps_and_evaluations_become_arrays() -> None:
     assert [2, 4] == traces["evaluation_step"].tolist()
     assert [0.5, 1.5] == traces["evaluation_seconds"].tolist()
     assert [[0, 0, 1], [1, 1, 0]] == traces["validation_predictions"].tolist()
+    assert (-LOGITS).tolist() == traces["validation_logits"].tolist()
     assert ["a", "b", "c"] == traces["validation_ids"].tolist()
     assert [0, 1, 1] == traces["validation_labels"].tolist()
     assert (1, pytest.approx(1 / 3)) == (journal.latest_loss, journal.latest_accuracy)
