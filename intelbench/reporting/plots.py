@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from intelbench.reporting import markdown, usage
 from intelbench.reporting.canvas import WIDTH, Look, label, look, styled, svg
 from intelbench.reporting.labels import Box, place, text_width
+from intelbench.reporting.observations import RunSummary
 from intelbench.reporting.reliability import pooled_curve
-from intelbench.reporting.summaries import ArchitectureSummary, CohortSummary, RunSummary
+from intelbench.reporting.summaries import ArchitectureSummary, CohortSummary
 from intelbench.reporting.tables import rows
 from intelbench.reporting.usage import PART_NAMES
 

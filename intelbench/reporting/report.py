@@ -10,7 +10,7 @@ import pandas as pd
 
 from intelbench.errors import UserError
 from intelbench.records.store import read_runs
-from intelbench.reporting import cohorts, markdown, plots, reproduce, sections, summaries, tables, usage
+from intelbench.reporting import cohorts, markdown, observations, plots, reproduce, sections, summaries, tables, usage
 from intelbench.reporting.sections import FigureNames
 from intelbench.reporting.summaries import CohortSummary
 
@@ -94,19 +94,19 @@ def read(folder: Path) -> Study:
     stored, problems = read_runs(folder)
     kept, copies = cohorts.latest(stored)
     problems += copies
-    observations = {}
+    observed = {}
     readable = []
     for run in kept:
         try:
             if run.record.measurements is not None:
-                observations[run.record.run_id] = summaries.observe(run)
+                observed[run.record.run_id] = observations.observe(run)
             readable.append(run)
         except UserError as error:
             problems.append(str(error))
     if not readable:
         found = f"none of the {len(problems)} there can be read: {problems[0]}" if problems else "there is none"
         raise UserError(f"{folder}: no record to report on, {found}; make some with `intelbench run`")
-    grouped = [summaries.summarize(cohort, observations) for cohort in cohorts.group(readable)]
+    grouped = [summaries.summarize(cohort, observed) for cohort in cohorts.group(readable)]
     return Study(tuple(grouped), tuple(sorted(problem.replace(f"{folder}/", "") for problem in problems)))
 
 

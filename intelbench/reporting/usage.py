@@ -9,7 +9,8 @@ import pandas as pd
 from intelbench.records.profiles import ArchitectureProfile, MeasuredMemory
 from intelbench.reporting import statistics
 from intelbench.reporting.datasheet import peak_flops_per_second
-from intelbench.reporting.summaries import MEMORY_FIELDS, ArchitectureSummary, CohortSummary, RunSummary
+from intelbench.reporting.observations import RunSummary
+from intelbench.reporting.summaries import MEMORY_FIELDS, ArchitectureSummary, CohortSummary
 from intelbench.reporting.tables import Row, estimate_columns, frame
 from intelbench.reporting.timing import BUDGET_PARTS, OTHER_PARTS, Anatomy
 

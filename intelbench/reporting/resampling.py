@@ -1,0 +1,69 @@
+"""The two-level bootstrap, for what has no closed form: seeds and test images are drawn again, with replacement.
+
+Seeds and images are drawn apart, because every seed is tested on the same images: Owen's (2007) pigeonhole bootstrap.
+One seed fewer is drawn than there are, so that the variance over the seeds is not too small (Rao and Wu, 1988). All
+architectures get the same draws, so that what they have in common cancels. The same arguments give the same draws.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+NUM_RESAMPLES = 10_000
+_STREAM = 20040
+_CHUNK = 500
+"""Resamples whose weights of images are held in memory at one time."""
+
+
+def resampled_means(values: NDArray[np.generic], num_resamples: int = NUM_RESAMPLES) -> NDArray[np.float64]:
+    """Means of tables of one value for each seed and image (A x n x N) in each resample: A x resamples.
+
+    The values are whole numbers, as 0 and 1 for wrong and right: then every sum is exact, on any machine. With a single
+    seed the images alone are drawn.
+    """
+    _, num_seeds, num_images = values.shape
+    drawn_seeds = max(num_seeds - 1, 1)
+    tables = values.astype(np.float64)
+    found = [
+        np.einsum("bs,abs->ab", seeds, images @ tables.transpose(0, 2, 1))
+        for seeds, images in _weights(num_seeds, drawn_seeds, num_images, num_resamples)
+    ]
+    means: NDArray[np.float64] = np.concatenate(found, axis=1) / (drawn_seeds * num_images)
+    return means
+
+
+def resampled_median(runs: list[NDArray[np.float64]], num_draws: int = 20_000_000) -> tuple[float, float] | None:
+    """95 % percentile interval of the median of the steps of all runs: runs are drawn again, and steps within each.
+
+    `None` without steps. At most `NUM_RESAMPLES` resamples, fewer where their draws would be more than `num_draws`.
+    """
+    runs = [run for run in runs if len(run)]
+    if not runs:
+        return None
+    longest = max(map(len, runs))
+    num_resamples = int(np.clip(num_draws // (longest * len(runs)), 200, NUM_RESAMPLES))
+    random = np.random.default_rng(_STREAM)
+    medians = np.empty(num_resamples)
+    for resample in range(num_resamples):
+        chosen = random.integers(len(runs), size=len(runs))
+        steps = [runs[run][random.integers(len(runs[run]), size=len(runs[run]))] for run in chosen]
+        medians[resample] = np.median(np.concatenate(steps))
+    low, high = np.quantile(medians, (0.025, 0.975)).tolist()
+    return low, high
+
+
+def _weights(
+    num_seeds: int, drawn_seeds: int, num_images: int, num_resamples: int
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """How often each seed (resamples x n) and each image (resamples x N) is drawn, some resamples at a time."""
+    random = np.random.default_rng(_STREAM)
+    for start in range(0, num_resamples, _CHUNK):
+        size = min(_CHUNK, num_resamples - start)
+        yield _counts(random, size, num_seeds, drawn_seeds), _counts(random, size, num_images, num_images)
+
+
+def _counts(random: np.random.Generator, num_resamples: int, of: int, drawn: int) -> NDArray[np.float64]:
+    places = random.integers(of, size=(num_resamples, drawn)) + of * np.arange(num_resamples)[:, None]
+    counts = np.bincount(places.ravel(), minlength=num_resamples * of)
+    return counts.reshape(num_resamples, of).astype(np.float64)
