@@ -26,7 +26,7 @@ from intelbench.profiling.complexity import count_parameters, forward_macs_per_i
 from intelbench.profiling.environment import child_environment
 from intelbench.profiling.legacy import legacy_summary
 from intelbench.profiling.memory import MemoryMeter
-from intelbench.profiling.prediction import record_tape
+from intelbench.profiling.prediction import TRACED, record_tape
 from intelbench.profiling.workload import UNTRACEABLE, Workload
 from intelbench.records.profiles import ArchitectureProfile, MeasuredMemory, PeakMemory
 from intelbench.records.types import Conditions, Execution
@@ -75,7 +75,8 @@ def describe(probe: Probe) -> ArchitectureProfile:
     with torch.device("meta"):
         num_parameters, num_trainable = count_parameters(workload.build())
     make = partial(make_optimizer, conditions=conditions)
-    tape = _or_absent("memory", absent, lambda: record_tape(workload, make, autocast(conditions, _CPU)))
+    traced = TRACED if len(probe.batch_sizes) > 1 or probe.memories else probe.batch_sizes
+    tape = _or_absent("memory", absent, lambda: record_tape(workload, make, autocast(conditions, _CPU), traced))
     published = replace(workload, request=PUBLISHED, frozen=False)
     return ArchitectureProfile(
         architecture=workload.architecture.name,

@@ -33,8 +33,8 @@ from intelbench.profiling.allocator import Block, CachingAllocator, round_up
 from intelbench.profiling.workload import Workload
 from intelbench.records.profiles import PredictedMemory
 
-_BATCH_SIZES = (2, 4)
-"""Batch sizes that are traced. Batch norm needs two images."""
+TRACED = (2, 4)
+"""Batch sizes that are traced where any may be asked for. Batch norm needs two images."""
 _STEPS = 2
 """The first has no optimizer state yet; from the second on all are alike."""
 _KINDS = ("parameters", "gradients", "optimizer_state", "activations", "temporaries")
@@ -99,27 +99,31 @@ class Tape:
         return round_up(self.fixed_bytes + self.bytes_per_image * batch_size)
 
 
-def record_tape(workload: Workload, make_optimizer: MakeOptimizer, autocast: Autocast) -> Tape:
+def record_tape(
+    workload: Workload, make_optimizer: MakeOptimizer, autocast: Autocast, batch_sizes: tuple[int, ...] = TRACED
+) -> Tape:
     """Trace training steps on fake CPU tensors: nothing is computed, and no random number is drawn.
 
     Args:
         workload: The network; parameters that do not require gradients are frozen.
         make_optimizer: Returns the optimizer of a network.
         autocast: The context of the forward pass, for the device type `cpu`.
+        batch_sizes: What is traced. Two give a tape of every batch size, one a tape of that alone in half the time.
 
     Raises:
         RuntimeError: the operations depend on the batch size; this and the others of `UNTRACEABLE` where the network
             computes with the values of tensors.
     """
-    small, large = (_record(workload, make_optimizer, autocast, batch_size) for batch_size in _BATCH_SIZES)
-    if small.events != large.events:
+    traces = [_record(workload, make_optimizer, autocast, batch_size) for batch_size in batch_sizes]
+    first, last = traces[0], traces[-1]
+    if first.events != last.events:
         raise RuntimeError("its operations depend on the batch size")
-    sizes = np.array([small.sizes, large.sizes])
-    per_image = (sizes[1] - sizes[0]) // (_BATCH_SIZES[1] - _BATCH_SIZES[0])
+    more_images = batch_sizes[-1] - batch_sizes[0]
+    per_image = (np.array(last.sizes) - np.array(first.sizes)) // max(more_images, 1)
     return Tape(
-        events=np.array(small.events),
-        kinds=np.array([_KINDS.index(kind) for kind in small.kinds]),
-        fixed_bytes=sizes[0] - per_image * _BATCH_SIZES[0],
+        events=np.array(first.events),
+        kinds=np.array([_KINDS.index(kind) for kind in first.kinds]),
+        fixed_bytes=np.array(first.sizes) - per_image * batch_sizes[0],
         bytes_per_image=per_image,
     )
 

@@ -147,6 +147,12 @@ def test_the_real_allocator_sees_the_same_peak() -> None:
     assert tape_of(workload).peak_bytes(16) == pytest.approx(peak, rel=0.02)
 
 
+def test_a_single_trace_predicts_its_own_batch_size() -> None:
+    """The same as two traces of other sizes do."""
+    single = record_tape(small(), OPTIMIZERS["adam fused"], nullcontext, (BATCH,))
+    assert tape_of(small()).predict(BATCH) == single.predict(BATCH)
+
+
 def test_the_largest_batch_fits_and_one_more_does_not() -> None:
     """By what is reserved."""
     tape = tape_of(small())

@@ -131,6 +131,8 @@ def test_without_validation_images_nothing_is_evaluated(run_training: Train) -> 
     assert {1, 2, 4, 6} == set(run.trained.stream_digests)
     np.testing.assert_array_equal(usual.trained.traces["step_loss"], run.trained.traces["step_loss"])
     evaluated = {"evaluation_step", "evaluation_seconds", *filter(lambda name: "valid" in name, usual.trained.traces)}
+    evaluated -= {"validation_logits"}
+    assert "validation_logits" not in run.trained.traces
     assert {0} == {len(run.trained.traces[name]) for name in evaluated}
     assert (0, 0) == run.trained.traces["validation_predictions"].shape
     assert dict.fromkeys(PER_STEP, (6,)) == {name: run.trained.traces[name].shape for name in PER_STEP}
