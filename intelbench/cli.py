@@ -11,6 +11,7 @@ from intelbench import __version__
 from intelbench.errors import UserError
 
 _EXIT_FAILED_RUNS = 1
+_EXIT_FAILED_GATE = 1
 _EXIT_USER_ERROR = 2
 _EXIT_INTERRUPTED = 130
 
@@ -115,21 +116,77 @@ def run(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, **opt
 @cli.command("report")
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("results"), metavar="[RUNS_DIR]")
 @click.option("--format", "form", type=click.Choice(["md", "json", "csv"]), default="md", show_default=True)
-def report_(folder: Path, form: str) -> None:
+@click.option("--claims", "claims_file", type=click.Path(dir_okay=False, path_type=Path),
+              help="TOML file of claims to check, in place of the published ones; see docs/CLAIMS.md.")  # fmt: skip
+@click.option("--html", "html_file", type=click.Path(dir_okay=False, path_type=Path),
+              help="Write the report to this file instead: one page, with the misclassified images.")  # fmt: skip
+@click.option("--images", type=click.Path(file_okay=False, path_type=Path),
+              help="Where the images lie now, for --html. [default: where the records say]")  # fmt: skip
+@_cache_option
+@click.pass_context
+def report_(
+    ctx: click.Context,
+    /,
+    folder: Path,
+    form: str,
+    claims_file: Path | None,
+    html_file: Path | None,
+    images: Path | None,
+    cache_dir: Path | None,
+) -> None:
     """Print a report of the records to stdout; with Markdown, its figures are written to figures/ beside the runs.
 
     RUNS_DIR is a results folder (with runs/ in it) or a folder of records. [default: results]
     """
+    from intelbench.records.claims import load_claims
     from intelbench.records.store import runs_folder, write_figures
     from intelbench.reporting.report import as_csv, as_json, build
 
-    runs = runs_folder(folder)
-    if form == "md":
-        report = build(runs)
+    if images and not html_file:
+        raise click.UsageError("--images goes with --html FILE", ctx)
+    if html_file and form != "md":
+        raise click.UsageError("give --html or --format, not both", ctx)
+    runs, claims = runs_folder(folder), load_claims(claims_file)
+    if html_file:
+        from intelbench.reporting.html import as_html
+
+        page = as_html(runs, images, _cache_folder(cache_dir), claims=claims)
+        write_figures(html_file.parent, {html_file.name: page.encode()})
+    elif form == "csv":
+        click.echo(as_csv(runs), nl=False)
+    elif form == "json":
+        click.echo(as_json(runs, claims=claims), nl=False)
+    else:
+        report = build(runs, claims=claims)
         write_figures(runs.parent / "figures", report.figures)
         click.echo(report.text, nl=False)
-    else:
-        click.echo({"json": as_json, "csv": as_csv}[form](runs), nl=False)
+
+
+@cli.command()
+@click.argument("before", type=click.Path(path_type=Path), metavar="RUNS_A")
+@click.argument("after", type=click.Path(path_type=Path), metavar="RUNS_B")
+@click.option("--fail-if-worse", "gates", multiple=True, metavar="METRIC:MARGIN",
+              help="Exit 1 if the metric is worse in RUNS_B by more than the margin, beyond the noise, for any "
+              "architecture; as in test_accuracy:0.01 or step_seconds:0.05. May be given again.")  # fmt: skip
+@click.option("--format", "form", type=click.Choice(["md", "json"]), default="md", show_default=True)
+def compare(before: Path, after: Path, gates: tuple[str, ...], form: str) -> int:
+    """Compare two results folders architecture by architecture, paired by seed: RUNS_B against RUNS_A.
+
+    Two versions of a recipe or of a library, or two machines.
+    """
+    from intelbench.reporting import compare as comparing
+    from intelbench.reporting import compare_page
+
+    parsed = [_parsed("--fail-if-worse", comparing.Gate.parse, gate) for gate in gates]
+    found = comparing.compare(before, after)
+    verdicts = comparing.judge(found, parsed)
+    names = (str(before), str(after))
+    text = compare_page.as_markdown(found, verdicts, names) if form == "md" else compare_page.as_json(found, verdicts)
+    click.echo(text, nl=False)
+    failed = [verdict for verdict in verdicts if verdict.failed]
+    for verdict in failed:
+        click.echo(compare_page.failure_line(verdict), err=True)
+    return _EXIT_FAILED_GATE if failed else 0
 
 
 @cli.command()

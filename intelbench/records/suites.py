@@ -1,15 +1,14 @@
 """Suites: TOML files decoded strictly, the built-in ones by name, and the overrides of the command line."""
 
 import difflib
-import re
 from importlib import resources
 from pathlib import Path
 
 import msgspec
 import tomli_w
-from msgspec import inspect
 
 from intelbench.errors import UserError
+from intelbench.records.decoding import explain
 from intelbench.records.types import Budget, Suite
 
 _BUILT_IN = resources.files("intelbench") / "suites"
@@ -64,27 +63,7 @@ def _decode(text: str, origin: str) -> Suite:
     try:
         return msgspec.toml.decode(text, type=Suite)
     except msgspec.MsgspecError as error:
-        raise UserError(f"suite {origin}: {_explain(str(error))}") from error
-
-
-def _explain(message: str) -> str:
-    """Add to msgspec's message, which names the place and what was wrong, what is accepted there."""
-    place = re.search(r" - at `\$\.([\w.]+)", message)
-    keys = place[1].split(".") if place else []
-    info: inspect.Type = inspect.type_info(Suite)
-    for key in keys:
-        info = next((field.type for field in _fields(info) if field.encode_name == key), info)
-    accepted: list[object] = []
-    if "unknown field" in message:
-        accepted = [field.encode_name for field in _fields(info)]
-    elif isinstance(info, inspect.LiteralType):
-        accepted = list(info.values)
-    readable = re.sub(r" - at `\$\.?(.*)`$", r", at key `\1`", message)
-    return readable + (f"; accepted: {', '.join(map(str, accepted))}" if accepted else "")
-
-
-def _fields(info: inspect.Type) -> tuple[inspect.Field, ...]:
-    return info.fields if isinstance(info, inspect.StructType) else ()
+        raise UserError(f"suite {origin}: {explain(str(error), Suite)}") from error
 
 
 def _without_none(value: object) -> dict[str, object]:

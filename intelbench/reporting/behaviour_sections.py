@@ -15,6 +15,8 @@ Row = Mapping[str, Any]
 
 def reliability(summary: CohortSummary, figure: str | None) -> list[str]:
     """How far confidence can be believed; `figure` is the file of the reliability diagram."""
+    found = rows(tables.reliability(summary))
+    scaled = any(row["temperature"] is not None for row in found)
     cells = [
         [
             escape(row["architecture"]),
@@ -22,17 +24,26 @@ def reliability(summary: CohortSummary, figure: str | None) -> list[str]:
             percentages(row, "adaptive_calibration_error"),
             markdown.number_interval(estimate_of(row, "brier_score")),
             markdown.number_interval(estimate_of(row, "test_cross_entropy")),
+            *(_scaled(row) if scaled else []),
         ]
-        for row in rows(tables.reliability(summary))
+        for row in found
     ]
     headers = ["Architecture", "ECE (%)", "Adaptive ECE (%)", "Brier score", "NLL (nats)"]
+    headers += ["Temperature", "ECE, scaled (%)", "NLL, scaled (nats)"] if scaled else []
     note = (
-        "Of the test images, without any scaling of the logits. **ECE**, expected calibration error: mean distance "
-        f"between confidence, the largest softmax probability, and accuracy, over {NUM_BINS} bins of equal width, the "
-        "last one closed (Naeini et al., 2015; Guo et al., 2017). **Adaptive ECE**: with bins of equally many images "
-        "(Nguyen and O'Connor, 2015). **Brier score**: squared distance of the probabilities from the truth, 0 to 2 "
-        "(Brier, 1950). **NLL**: negative log-likelihood. Means over the runs, with their 95 % interval over seeds."
+        "Of the test images, without scaling of the logits where nothing else is said. **ECE**, expected calibration "
+        "error: mean distance between confidence, the largest softmax probability, and accuracy, over "
+        f"{NUM_BINS} bins of equal width, the last one closed (Naeini et al., 2015; Guo et al., 2017). **Adaptive "
+        "ECE**: with bins of equally many images (Nguyen and O'Connor, 2015). **Brier score**: squared distance of the "
+        "probabilities from the truth, 0 to 2 (Brier, 1950). **NLL**: negative log-likelihood. Means over the runs, "
+        "with their 95 % interval over seeds."
     )
+    if scaled:
+        note += (
+            " **Temperature**: what the logits are divided by for **scaled**, fitted to the "
+            f"{summary.data.num_validation:,} validation images alone (Guo et al., 2017); above 1 the network was too "
+            "sure of itself."
+        )
     image = [f"![Accuracy against confidence](figures/{figure})"] if figure else []
     return [markdown.table(headers, cells), *image, note]
 
@@ -117,6 +128,14 @@ def rectifiers(summary: CohortSummary) -> list[str]:
 def percentages(row: Row, name: str) -> str:
     """An estimate in percent, where the heading has the unit."""
     return markdown.percent_interval(estimate_of(row, name), unit="")
+
+
+def _scaled(row: Row) -> list[str]:
+    return [
+        markdown.number_interval(estimate_of(row, "temperature")),
+        percentages(row, "scaled_calibration_error"),
+        markdown.number_interval(estimate_of(row, "scaled_cross_entropy")),
+    ]
 
 
 def _churn(found: list[dict[str, Any]]) -> str:

@@ -29,12 +29,12 @@ def percent(share: float | None, digits: int = 1) -> str:
 
 
 def percent_interval(estimate: Estimate | None, unit: str = " %") -> str:
-    """`41.3 % [38.0, 44.6]`; without brackets where one run has no interval."""
+    """`41.3 % [38.0, 44.6]`; one run has no interval and says so: `41.3 % (n = 1)`."""
     if estimate is None:
         return ABSENT
     text = f"{100 * estimate.mean:.1f}{unit}"
     if estimate.low is None or estimate.high is None:
-        return text
+        return f"{text} (n = {estimate.n})"
     return f"{text} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
 
 
@@ -97,6 +97,14 @@ def times(factor: float | None) -> str:
     return ABSENT if factor is None else f"{factor:.2f} ×"
 
 
+def times_interval(estimate: Estimate | None) -> str:
+    """`1.90 × [1.71, 2.11]`."""
+    if estimate is None:
+        return ABSENT
+    text = times(estimate.mean)
+    return text if estimate.low is None else f"{text} [{estimate.low:.2f}, {estimate.high:.2f}]"
+
+
 def ratio(first: float | None, second: float | None) -> str:
     """Three decimals of the first over the second."""
     return ABSENT if first is None or not second else f"{first / second:.3f}"
@@ -110,6 +118,14 @@ def mebibytes(num_bytes: int | None) -> str:
 def milliseconds(seconds: float | None) -> str:
     """Seconds as a number of milliseconds."""
     return ABSENT if seconds is None else significant(1000 * seconds)
+
+
+def milliseconds_interval(estimate: Estimate | None) -> str:
+    """The same of an estimate in seconds, with the interval where there is one."""
+    if estimate is None:
+        return ABSENT
+    low, high = (None if bound is None else 1000 * bound for bound in (estimate.low, estimate.high))
+    return number_interval(Estimate(1000 * estimate.mean, low, high, estimate.n))
 
 
 def count(value: float | None) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from intelbench.records.types import RunRecord
-from intelbench.reporting import statistics
 from intelbench.reporting.markdown import (
     cause,
     code,
@@ -13,22 +12,20 @@ from intelbench.reporting.markdown import (
     escape,
     listed,
     numbers,
-    percent,
     percent_interval,
     plural,
 )
 from intelbench.reporting.summaries import ArchitectureSummary, CohortSummary
 
 MAX_NAMES = 8
-MAX_CONFUSIONS = 3
 
 
 def reading(summary: CohortSummary) -> str:
-    """One paragraph: who was compared, on what, under identical conditions or not, what differs, what failed."""
+    """One paragraph: who was compared, on what, under identical conditions or not, and what failed."""
     sentences = [
         _compared(summary),
         fairness_answer(summary),
-        *_told_apart(summary),
+        _told_apart(summary),
         _failed(summary),
         _caveats(summary),
     ]
@@ -82,16 +79,6 @@ def ranking_note(summary: CohortSummary) -> str:
     return " ".join(notes)
 
 
-def confusions(architecture: ArchitectureSummary, class_names: tuple[str, ...]) -> list[str]:
-    """The most frequent confusions in words."""
-    assert architecture.confusion is not None
-    return [
-        f"{escape(class_names[pair.true])} taken for {escape(class_names[pair.taken_for])}: {percent(pair.share)} of "
-        f"{escape(class_names[pair.true])} ({count(pair.count)} of {count(pair.total)})"
-        for pair in statistics.confused_pairs(architecture.confusion, MAX_CONFUSIONS)
-    ]
-
-
 def failed_runs(architecture: ArchitectureSummary) -> str:
     """`out of memory (2 runs)`."""
     causes = defaultdict(list)
@@ -128,31 +115,17 @@ def _compared(summary: CohortSummary) -> str:
     )
 
 
-def _told_apart(summary: CohortSummary) -> list[str]:
-    """Which architectures differ in test accuracy; never a winner inside the noise."""
-    finished, num_seeds = summary.finished, len(summary.cohort.common_seeds)
+def _told_apart(summary: CohortSummary) -> str:
+    """Why nothing is told apart, where the headline says nothing; of a single architecture, what it reached."""
+    finished = summary.finished
     if len(finished) == 1 and finished[0].test_accuracy is not None:
         only, reached = finished[0], finished[0].test_accuracy
-        runs = plural(reached.n, "run")
-        return [f"{code(only.name)} reached a test accuracy of {percent_interval(reached)} ({runs})."]
+        return f"{code(only.name)} reached a test accuracy of {percent_interval(reached)} ({plural(reached.n, 'run')})."
     if not summary.ranked:
-        return [ranking_note(summary)] if summary.cohort.fairness.identical else []
-    if num_seeds < 2:
-        return ["With one seed in common no difference in test accuracy can be told from chance."]
-    method = f"(paired over {num_seeds} seeds, Holm-corrected, 5 % level)"
-    above = [(finished[place].name, worse) for place in range(len(finished)) if (worse := summary.better_than(place))]
-    if not above:
-        return [f"In test accuracy no two of them can be told apart {method}; that does not make them equal."]
-    clauses = [f"{code(name)} is above {_names(worse)}" for name, worse in above[:MAX_NAMES]]
-    if len(above) > MAX_NAMES:
-        clauses.append(f"{len(above) - MAX_NAMES} more are above others")
-    top = [architecture.name for architecture in finished if architecture.rank == 1]
-    apart = ", which cannot be told apart from each other" if len(top) > 1 else ""
-    return [
-        f"In test accuracy {'; '.join(clauses)} {method}.",
-        f"Nothing is significantly above {_names(top)}{apart}.",
-        "No other pair can be told apart." if len(above) <= MAX_NAMES else "",
-    ]
+        return ranking_note(summary) if summary.cohort.fairness.identical else ""
+    if len(summary.cohort.common_seeds) < 2:
+        return "With one seed in common no difference in test accuracy can be told from chance."
+    return ""
 
 
 def _failed(summary: CohortSummary) -> str:

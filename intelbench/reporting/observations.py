@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from intelbench.errors import UserError
 from intelbench.records.store import TRACES_FILE, StoredRun
 from intelbench.records.types import Measurements, RunRecord
-from intelbench.reporting import reliability, stability, statistics
+from intelbench.reporting import inference, reliability, stability, statistics
 from intelbench.reporting.reliability import Reliability
 from intelbench.reporting.stability import Stability
+from intelbench.reporting.statistics import Estimate
 from intelbench.reporting.timing import Anatomy, CalibrationTimes, read_anatomy, read_calibration
 
 
@@ -45,9 +46,12 @@ class RunSummary:
     loss_variance: float | None
     confusion: NDArray[np.int64]
     """Test images, C x C: true class by predicted class."""
+    test_ids: NDArray[np.str_]
+    """Of N images, as the next three."""
     test_labels: NDArray[np.int64]
-    """N values, as the next."""
     test_predictions: NDArray[np.int64]
+    test_confidence: NDArray[np.float64]
+    """Largest softmax probability."""
     step_loss: NDArray[np.float64]
     elapsed_seconds: NDArray[np.float64]
     """Training seconds after each step, data wait included."""
@@ -61,12 +65,30 @@ class RunSummary:
     """On validation, at each evaluation point."""
     reliability: Reliability | None
     """On the test images; `None` without any."""
+    temperature: float | None
+    """Fitted to the validation images; `None` where the record is older than their logits, as the next two."""
+    scaled_reliability: Reliability | None
+    """On the test images, with the logits divided by the temperature."""
+    scaled_cross_entropy: float | None
     stability: Stability
     rectifiers: Rectifiers | None
     """`None` where the network has none, or the record is older than their arrays."""
     anatomy: Anatomy | None
     """`None` where the record is older than its arrays, as the next."""
     calibration: CalibrationTimes | None
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """Whether each of the N test images was recognised."""
+        found: NDArray[np.bool_] = self.test_predictions == self.test_labels
+        return found
+
+    @property
+    def single_accuracy(self) -> Estimate | None:
+        """Test accuracy of this network as trained, with the interval over test images."""
+        if self.test_accuracy is None:
+            return None
+        return Estimate(self.test_accuracy, *inference.wilson(int(self.correct.sum()), len(self.correct)), 1)
 
     @property
     def dead_share(self) -> float | None:
@@ -108,6 +130,11 @@ class RunSummary:
     def brier_score(self) -> float | None:
         """Squared distance of the predicted probabilities from the truth."""
         return self.reliability.brier_score if self.reliability else None
+
+    @property
+    def scaled_calibration_error(self) -> float | None:
+        """ECE after temperature scaling."""
+        return self.scaled_reliability.expected_calibration_error if self.scaled_reliability else None
 
     @property
     def spike_score(self) -> float | None:
@@ -184,6 +211,8 @@ def _reduce(record: RunRecord, traces: Mapping[str, NDArray[np.generic]]) -> Run
     train_labels, train_logits = _classified(traces, "train", num_classes)
     test_labels, test_logits = _classified(traces, "test", num_classes)
     test_predictions = statistics.predictions(test_logits)
+    temperature = _temperature(traces, num_classes)
+    scaled_logits = None if temperature is None else test_logits / temperature
     validation_labels = traces["validation_labels"].astype(np.int64)
     validation_predictions = np.atleast_2d(traces["validation_predictions"]).astype(np.int64)
     evaluated = validation_predictions == validation_labels
@@ -198,8 +227,10 @@ def _reduce(record: RunRecord, traces: Mapping[str, NDArray[np.generic]]) -> Run
         test_cross_entropy=statistics.cross_entropy(test_labels, test_logits),
         loss_variance=statistics.residual_variance(step_loss),
         confusion=statistics.confusion_matrix(test_labels, test_predictions, num_classes),
+        test_ids=traces["test_ids"].astype(np.str_),
         test_labels=test_labels,
         test_predictions=test_predictions,
+        test_confidence=reliability.confidence(test_logits),
         step_loss=step_loss,
         elapsed_seconds=np.cumsum(total_seconds),
         warm_step_seconds=step_seconds[warmup:],
@@ -208,11 +239,20 @@ def _reduce(record: RunRecord, traces: Mapping[str, NDArray[np.generic]]) -> Run
         evaluation_seconds=_numbers(traces, "evaluation_seconds")[: len(evaluation_accuracy)],
         evaluation_accuracy=evaluation_accuracy,
         reliability=reliability.reliability(test_labels, test_logits),
+        temperature=temperature,
+        scaled_reliability=None if scaled_logits is None else reliability.reliability(test_labels, scaled_logits),
+        scaled_cross_entropy=None if scaled_logits is None else statistics.cross_entropy(test_labels, scaled_logits),
         stability=stability.stability(step_loss, validation_labels, validation_predictions),
         rectifiers=_rectifiers(traces),
         anatomy=read_anatomy(traces),
         calibration=read_calibration(traces),
     )
+
+
+def _temperature(traces: Mapping[str, NDArray[np.generic]], num_classes: int) -> float | None:
+    if "validation_logits" not in traces:
+        return None
+    return reliability.fitted_temperature(*_classified(traces, "validation", num_classes))
 
 
 def _rectifiers(traces: Mapping[str, NDArray[np.generic]]) -> Rectifiers | None:

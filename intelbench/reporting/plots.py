@@ -63,30 +63,25 @@ def confusion(architecture: ArchitectureSummary, class_names: Sequence[str]) -> 
 
 
 def curves(summary: CohortSummary) -> bytes:
-    """Training loss and validation accuracy over the training: mean over the runs, and the range from least to most."""
-    by_time = summary.cohort.spec.conditions.budget.unit == "seconds"
-    x_label = "training time (s)" if by_time else "training step"
+    """Training loss by step and by time: mean over the runs, and the range from least to most."""
     window = smoothing_window(summary)
     smoothing = f", moving mean of {window} steps" if window > 1 else ""
-    legend_height = _legend_height(summary.finished)
+    below = legend_height(summary.finished)
     with styled():
-        height = 290 + legend_height
+        height = 290 + below
         figure = Figure(figsize=(WIDTH / 72, height / 72))
-        bottom, extent = (legend_height + 46) / height, 220 / height
-        loss = figure.add_axes((0.065, bottom, 0.42, extent))
-        validation = figure.add_axes((0.565, bottom, 0.42, extent))
-        for architecture in summary.finished:
-            drawn = look(architecture.index)
-            _band(loss, *_loss_curves(architecture.runs, window, by_time), drawn)
-            x, accuracy = _validation_curves(architecture.runs, by_time)
-            _band(validation, x, 100 * accuracy, drawn, drawn.marker)
-        loss.set(xlabel=x_label, ylabel="loss")
-        loss.set_title(f"Training loss{smoothing}", loc="left")
-        validation.set(xlabel=x_label, ylabel="accuracy (%)")
-        validation.set_title("Validation accuracy", loc="left")
-        for axes in (loss, validation):
+        first: Axes | None = None
+        for place, x_label in enumerate(("training step", "training time (s)")):
+            area = (0.065 + 0.5 * place, (below + 46) / height, 0.42, 220 / height)
+            axes = figure.add_axes(area, sharey=first)
+            for architecture in summary.finished:
+                band(axes, *_loss_curves(architecture.runs, window, by_time=place == 1), look(architecture.index))
+            axes.set(xlabel=x_label, ylabel="loss")
             axes.set_xlim(left=0)
-        _legend(figure, summary.finished)
+            first = first or axes
+        assert first is not None
+        first.set_title(f"Training loss{smoothing}", loc="left")
+        legend(figure, summary.finished)
         return svg(figure)
 
 
@@ -108,16 +103,16 @@ def cost(summary: CohortSummary, memory_field: str | None) -> bytes | None:
     if not panels or not shown:
         return None
     numbered = len(shown) > _MAX_NAMED_POINTS
-    legend_height = _legend_height(shown, numbered) + 4 if numbered else 0
+    below = legend_height(shown, numbered) + 4 if numbered else 0
     with styled():
-        height = 280 + legend_height
+        height = 280 + below
         figure = Figure(figsize=(WIDTH / 72, height / 72))
         for position, (x_label, values) in enumerate(panels):
-            axes = figure.add_axes((0.065 + 0.5 * position, (44 + legend_height) / height, 0.42, 220 / height))
+            axes = figure.add_axes((0.065 + 0.5 * position, (44 + below) / height, 0.42, 220 / height))
             _cost_panel(axes, [a for a in shown if a.name in values], values, numbered)
             axes.set(xlabel=x_label, ylabel="test accuracy (%)")
         if numbered:
-            _legend(figure, shown, numbered)
+            legend(figure, shown, numbered)
         return svg(figure)
 
 
@@ -126,12 +121,12 @@ def reliability(summary: CohortSummary) -> bytes | None:
     shown = [a for a in summary.finished if any(run.reliability for run in a.runs)]
     if not shown:
         return None
-    legend_height = _legend_height(shown)
-    height = 300 + legend_height
+    below = legend_height(shown)
+    height = 300 + below
     with styled():
         figure = Figure(figsize=(WIDTH / 72, height / 72))
         side = 230
-        axes = figure.add_axes(((WIDTH - side) / 2 / WIDTH, (legend_height + 46) / height, side / WIDTH, side / height))
+        axes = figure.add_axes(((WIDTH - side) / 2 / WIDTH, (below + 46) / height, side / WIDTH, side / height))
         axes.plot((0, 100), (0, 100), color="#999999", linewidth=0.8, zorder=1)
         for architecture in shown:
             drawn = look(architecture.index)
@@ -141,7 +136,7 @@ def reliability(summary: CohortSummary) -> bytes | None:
             )
         axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="confidence (%)", ylabel="accuracy (%)")
         axes.set_title("Above the line: less sure than right", loc="left")
-        _legend(figure, shown)
+        legend(figure, shown)
         return svg(figure)
 
 
@@ -237,11 +232,12 @@ def _legend_columns(architectures: Sequence[ArchitectureSummary], numbered: bool
     return max(1, min(len(architectures), int(WIDTH // (widest + 50))))
 
 
-def _legend_height(architectures: Sequence[ArchitectureSummary], numbered: bool = False) -> int:
+def legend_height(architectures: Sequence[ArchitectureSummary], numbered: bool = False) -> int:
+    """Points that the legend takes at the bottom of a figure."""
     return 13 * math.ceil(len(architectures) / _legend_columns(architectures, numbered))
 
 
-def _legend(figure: Figure, architectures: Sequence[ArchitectureSummary], numbered: bool = False) -> None:
+def legend(figure: Figure, architectures: Sequence[ArchitectureSummary], numbered: bool = False) -> None:
     """Below the panels: marker, and line where the figure draws lines."""
     handles = []
     for architecture in sorted(architectures, key=lambda architecture: architecture.index):
@@ -299,15 +295,7 @@ def _loss_curves(
     return x, np.array([np.interp(x, elapsed, loss) for elapsed, loss in zip(seconds, smooth, strict=True)])
 
 
-def _validation_curves(runs: Sequence[RunSummary], by_time: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Validation accuracy at the evaluation points that all runs reached, counted from the end."""
-    length = min(len(run.evaluation_accuracy) for run in runs)
-    keep = slice(-length, None) if length else slice(0, 0)
-    x = np.array([(run.evaluation_seconds if by_time else run.evaluation_step)[keep] for run in runs])
-    return x.mean(axis=0), np.array([run.evaluation_accuracy[keep] for run in runs])
-
-
-def _band(axes: Axes, x: NDArray[np.float64], values: NDArray[np.float64], look: Look, marker: str = "") -> None:
+def band(axes: Axes, x: NDArray[np.float64], values: NDArray[np.float64], look: Look, marker: str = "") -> None:
     """Mean over the runs as a line, least to most as a band behind it."""
     if values.size == 0:
         return

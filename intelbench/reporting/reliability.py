@@ -8,10 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 from scipy.special import softmax
 
 NUM_BINS = 15
 """As in Guo et al. (2017)."""
+TEMPERATURES = (0.05, 20.0)
+"""Between which a temperature is sought."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,12 @@ def reliability(labels: NDArray[np.integer], logits: NDArray[np.floating]) -> Re
     )
 
 
+def confidence(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Largest softmax probability of each image (N x C -> N)."""
+    found: NDArray[np.float64] = softmax(logits.astype(np.float64), axis=1).max(axis=1)
+    return found
+
+
 def bin_of(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
     """Which of `NUM_BINS` bins of equal width each confidence is in; the last one includes 1."""
     return np.minimum((confidence * NUM_BINS).astype(np.int64), NUM_BINS - 1)
@@ -68,6 +77,28 @@ def brier_score(labels: NDArray[np.integer], probabilities: NDArray[np.float64])
     distances = probabilities.copy()
     distances[np.arange(len(labels)), labels] -= 1
     return float((distances**2).sum(axis=1).mean())
+
+
+def fitted_temperature(labels: NDArray[np.integer], logits: NDArray[np.floating]) -> float | None:
+    """Temperature T that makes softmax(logits / T) most likely (Guo et al., 2017); at the end of `TEMPERATURES` if
+    beyond it. `None` without images or with logits not finite.
+
+    The likelihood is concave in 1 / T, so its derivative, the mean of z_label - sum_c p_c z_c, is 0 at one place.
+    """
+    if len(labels) == 0 or not np.isfinite(logits).all():
+        return None
+    scores = logits.astype(np.float64)
+    true = scores[np.arange(len(labels)), labels]
+
+    def slope(sharpness: float) -> float:
+        return float((true - (softmax(sharpness * scores, axis=1) * scores).sum(axis=1)).mean())
+
+    coldest, hottest = TEMPERATURES
+    if slope(1 / coldest) >= 0:
+        return coldest
+    if slope(1 / hottest) <= 0:
+        return hottest
+    return 1 / float(brentq(slope, 1 / hottest, 1 / coldest, xtol=1e-12))
 
 
 def pooled_curve(found: Sequence[Reliability]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -9,8 +9,22 @@ import msgspec
 import pandas as pd
 
 from intelbench.errors import UserError
+from intelbench.records.claims import Claim, load_claims
 from intelbench.records.store import read_runs
-from intelbench.reporting import cohorts, markdown, observations, plots, reproduce, sections, summaries, tables, usage
+from intelbench.reporting import (
+    cohorts,
+    efficiency,
+    efficiency_plots,
+    markdown,
+    observations,
+    plots,
+    reproduce,
+    sections,
+    summaries,
+    tables,
+    usage,
+)
+from intelbench.reporting.claims_sections import claims_rows
 from intelbench.reporting.sections import FigureNames
 from intelbench.reporting.summaries import CohortSummary
 
@@ -36,17 +50,24 @@ class Study:
     """Records that could not be used, with paths below the folder."""
 
 
-def build(folder: Path, *, title: str = TITLE) -> Report:
-    """Write the report on the records below `folder`; the same records give the same bytes.
+def build(folder: Path, *, title: str = TITLE, claims: Sequence[Claim] | None = None) -> Report:
+    """Write the report on the records below `folder`; the same records and claims give the same bytes.
+
+    Without `claims` it checks the published ones.
 
     Raises:
         UserError: there is no readable record.
     """
-    study = read(folder)
+    return write(read(folder), title=title, claims=claims)
+
+
+def write(study: Study, *, title: str = TITLE, claims: Sequence[Claim] | None = None) -> Report:
+    """Write the report on records that were read."""
     several = len(study.cohorts) > 1
     blocks = [f"# {markdown.escape(title)}"]
     if several:
         blocks += sections.apart([summary.cohort for summary in study.cohorts])
+    judged = load_claims() if claims is None else claims
     figures: dict[str, bytes] = {}
     for number, summary in enumerate(study.cohorts, start=1):
         if several:
@@ -54,20 +75,21 @@ def build(folder: Path, *, title: str = TITLE) -> Report:
             blocks.append(f"## Group {number} of {len(study.cohorts)}: {runs}")
         names, drawn = _draw(summary)
         figures |= drawn
-        blocks += sections.cohort_blocks(summary, names, "###" if several else "##")
+        blocks += sections.cohort_blocks(summary, names, judged, "###" if several else "##")
     if study.problems:
         blocks += ["## Records left out", "\n".join(f"- {markdown.escape(problem)}" for problem in study.problems)]
     return Report("\n\n".join(blocks) + "\n", figures)
 
 
-def as_json(folder: Path) -> str:
-    """The same numbers for machines: all tables of each cohort, each run, and what was left out.
+def as_json(folder: Path, *, claims: Sequence[Claim] | None = None) -> str:
+    """The same numbers for machines: all tables of each cohort, each run, each claim, and what was left out.
 
     Raises:
         UserError: there is no readable record.
     """
     study = read(folder)
-    content = {"cohorts": [_plain(summary) for summary in study.cohorts], "problems": study.problems}
+    judged = load_claims() if claims is None else claims
+    content = {"cohorts": [_plain(summary, judged) for summary in study.cohorts], "problems": study.problems}
     return msgspec.json.format(msgspec.json.encode(content), indent=1).decode() + "\n"
 
 
@@ -118,6 +140,7 @@ def _draw(summary: CohortSummary) -> tuple[FigureNames, dict[str, bytes]]:
         "curves": plots.curves(summary) if summary.finished else None,
         "reliability": plots.reliability(summary),
         "anatomy": plots.anatomy(summary),
+        "budgets": efficiency_plots.budgets(summary),
     }
     figures = {f"{name}-{key}.svg": figure for name, figure in drawn.items() if figure is not None}
     confusion = _file_names([architecture.name for architecture in summary.finished], key)
@@ -139,7 +162,7 @@ def _file_names(architectures: Sequence[str], key: str) -> dict[str, str]:
     return names
 
 
-def _plain(summary: CohortSummary) -> dict[str, object]:
+def _plain(summary: CohortSummary, claims: Sequence[Claim]) -> dict[str, object]:
     """A cohort as plain values."""
     cohort, spec = summary.cohort, summary.cohort.spec
     line, suite = reproduce.command(cohort)
@@ -154,8 +177,13 @@ def _plain(summary: CohortSummary) -> dict[str, object]:
         "execution": spec.execution,
         "architectures": tables.rows(tables.main(summary)),
         "differences": tables.rows(tables.differences(summary)),
+        "claims": claims_rows(summary, claims),
+        "time_to_accuracy": tables.rows(efficiency.time_to_accuracy(summary)),
+        "pareto": tables.rows(efficiency.pareto(summary)),
+        "crossings": tables.rows(efficiency.crossing_table(summary)),
         "fairness": tables.rows(tables.fairness(summary)),
-        "recall": tables.rows(tables.recall(summary)),
+        "omnibus": tables.rows(tables.omnibus(summary)),
+        "classes": tables.rows(tables.classes(summary)),
         "reliability": tables.rows(tables.reliability(summary)),
         "stability": tables.rows(tables.stability(summary)),
         "rectifiers": tables.rows(tables.rectifiers(summary)),

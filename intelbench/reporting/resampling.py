@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 NUM_RESAMPLES = 10_000
 _STREAM = 20040
 _CHUNK = 500
-"""Resamples whose weights of images are held in memory at one time."""
+"""Resamples that are held in memory at one time."""
+_MAX_DRAWS = 4_000_000
+"""Of steps: half a second."""
 
 
 def resampled_means(values: NDArray[np.generic], num_resamples: int = NUM_RESAMPLES) -> NDArray[np.float64]:
@@ -33,23 +35,27 @@ def resampled_means(values: NDArray[np.generic], num_resamples: int = NUM_RESAMP
     return means
 
 
-def resampled_median(runs: list[NDArray[np.float64]], num_draws: int = 20_000_000) -> tuple[float, float] | None:
+def resampled_median(runs: list[NDArray[np.float64]]) -> tuple[float, float] | None:
     """95 % percentile interval of the median of the steps of all runs: runs are drawn again, and steps within each.
 
-    `None` without steps. At most `NUM_RESAMPLES` resamples, fewer where their draws would be more than `num_draws`.
+    From each run drawn, as many steps as the runs have on average. `None` without steps. `NUM_RESAMPLES` resamples, or
+    fewer, but at least 200, where all their draws would be more than `_MAX_DRAWS`.
     """
     runs = [run for run in runs if len(run)]
     if not runs:
         return None
-    longest = max(map(len, runs))
-    num_resamples = int(np.clip(num_draws // (longest * len(runs)), 200, NUM_RESAMPLES))
+    lengths = np.array([len(run) for run in runs])
+    steps, starts = np.concatenate(runs), np.cumsum(lengths) - lengths
+    size = round(float(lengths.mean()))
+    num_resamples = int(np.clip(_MAX_DRAWS // (size * len(runs)), 200, NUM_RESAMPLES))
     random = np.random.default_rng(_STREAM)
-    medians = np.empty(num_resamples)
-    for resample in range(num_resamples):
-        chosen = random.integers(len(runs), size=len(runs))
-        steps = [runs[run][random.integers(len(runs[run]), size=len(runs[run]))] for run in chosen]
-        medians[resample] = np.median(np.concatenate(steps))
-    low, high = np.quantile(medians, (0.025, 0.975)).tolist()
+    medians = []
+    for start in range(0, num_resamples, _CHUNK):
+        chosen = random.integers(len(runs), size=(min(_CHUNK, num_resamples - start), len(runs), 1))
+        place = random.random((*chosen.shape[:2], size)) * lengths[chosen]
+        drawn = steps[starts[chosen] + place.astype(np.int64)]
+        medians.append(np.median(drawn.reshape(len(chosen), -1), axis=1))
+    low, high = np.quantile(np.concatenate(medians), (0.025, 0.975)).tolist()
     return low, high
 
 

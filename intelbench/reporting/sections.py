@@ -6,15 +6,20 @@ from typing import Any
 
 import msgspec
 
+from intelbench.records.claims import Claim
 from intelbench.reporting import markdown, narrative, reproduce, tables
 from intelbench.reporting.behaviour_sections import rectifiers, reliability, stability
+from intelbench.reporting.claims_sections import claims_blocks
+from intelbench.reporting.class_sections import classes, confusion
 from intelbench.reporting.cohorts import Cohort, differing_keys
+from intelbench.reporting.comparison_sections import comparison, every_run
+from intelbench.reporting.efficiency_sections import efficiency_blocks
+from intelbench.reporting.headline import headline
 from intelbench.reporting.markdown import ABSENT, code, escape
 from intelbench.reporting.plots import smoothing_window
-from intelbench.reporting.summaries import MEMORY_FIELDS, ArchitectureSummary, CohortSummary
+from intelbench.reporting.summaries import MEMORY_FIELDS, CohortSummary
 from intelbench.reporting.usage_sections import disturbed_answer, usage_blocks
 
-MAX_PAIRS = 500
 MAX_OPEN_ROWS = 20
 MAX_ROW = 100
 
@@ -29,26 +34,32 @@ class FigureNames:
     curves: str | None
     reliability: str | None
     anatomy: str | None
+    budgets: str | None
     confusion: Mapping[str, str]
     """By architecture."""
 
 
-def cohort_blocks(summary: CohortSummary, figures: FigureNames, heading: str) -> list[str]:
+def cohort_blocks(summary: CohortSummary, figures: FigureNames, claims: Sequence[Claim], heading: str) -> list[str]:
     """All sections of one cohort; `heading` is the run of `#` for their titles."""
     blocks = [
+        *filter(None, [headline(summary)]),
         " ".join(filter(None, [narrative.reading(summary), disturbed_answer(summary)])),
         f"{heading} Results",
         *results(summary),
         *_accuracy_against_cost(summary, figures),
+        *_titled(f"{heading} Which differences are real?", comparison(summary)),
+        *claims_blocks(summary, claims, heading),
         f"{heading} Was it identical?",
         *fairness(summary),
     ]
     if figures.curves is not None:
-        blocks += [f"{heading} Training curves", *_curves(summary, figures.curves)]
+        blocks += [f"{heading} Training loss", *_curves(summary, figures.curves)]
     if summary.finished:
-        blocks += [f"{heading} Recall by class", *recall(summary), f"{heading} Confusion matrices"]
+        blocks += efficiency_blocks(summary, figures.budgets, heading)
+    if summary.finished:
+        blocks += [f"{heading} Classes", *classes(summary), f"{heading} Confusion matrices"]
         for architecture in summary.finished:
-            blocks += _confusion(architecture, summary, figures)
+            blocks += confusion(architecture, summary.data.class_names, figures.confusion[architecture.name])
         blocks += [f"{heading} Calibration", *reliability(summary, figures.reliability)]
         blocks += [f"{heading} Stability", *stability(summary)]
     if any(run.rectifiers for architecture in summary.finished for run in architecture.runs):
@@ -72,16 +83,14 @@ def apart(cohorts: Sequence[Cohort]) -> list[str]:
 
 
 def results(summary: CohortSummary) -> list[str]:
-    """The main table, what its columns mean, and the pairs behind the ranks."""
+    """The main table, what its columns mean, and every run behind it."""
     numbers = tables.rows(tables.main(summary))
     ranks = [row["rank"] for row in numbers]
     rows = [_main_cells(row, ranks, summary) for row in numbers]
     shown = [header for header in rows[0] if any(row[header] != ABSENT for row in rows) or header == "Test accuracy"]
     cells = [[row[header] for header in shown] for row in rows]
     blocks = [markdown.table(shown, cells), narrative.ranking_note(summary), _definitions(shown, summary)]
-    if len(summary.cohort.common_seeds) > 1 and 0 < len(summary.differences) <= MAX_PAIRS:
-        blocks.append(_differences(summary))
-    return [block for block in blocks if block]
+    return [block for block in (*blocks, every_run(summary) if summary.finished else "") if block]
 
 
 def fairness(summary: CohortSummary) -> list[str]:
@@ -102,25 +111,6 @@ def fairness(summary: CohortSummary) -> list[str]:
     if len(rows) > MAX_OPEN_ROWS:
         table = markdown.details(f"All {len(rows):,} seeds", table)
     return [narrative.fairness_answer(summary), _shared_facts(summary), table]
-
-
-def recall(summary: CohortSummary) -> list[str]:
-    """Share of each class's test images that were recognised; the longer list makes the rows."""
-    records = tables.rows(tables.recall(summary))
-    cells = {(row["architecture"], row["class"]): _percentages(row, "recall") for row in records}
-    classes = list(dict.fromkeys(row["class"] for row in records))
-    images = {row["class"]: markdown.count(row["num_test"]) for row in records}
-    names = [architecture.name for architecture in summary.finished]
-    if len(names) > len(classes):
-        headers = ["Recall (%)", *(f"{escape(name)} (n = {images[name]})" for name in classes)]
-        rows = [[escape(name), *(cells[name, cls] for cls in classes)] for name in names]
-    else:
-        headers = ["Recall (%)", "Test images", *map(escape, names)]
-        rows = [[escape(cls), images[cls], *(cells[name, cls] for name in names)] for cls in classes]
-    note = (
-        "Share of each class's test images that were recognised: mean over the runs, with its 95 % interval over seeds."
-    )
-    return [note, markdown.table(headers, rows)]
 
 
 def failures(summary: CohortSummary) -> str:
@@ -171,6 +161,7 @@ def _main_cells(row: Row, ranks: Sequence[object], summary: CohortSummary) -> di
     cells = {
         "Architecture": escape(str(row["architecture"])),
         "Rank": ABSENT if rank is None else f"{rank}{'=' if ranks.count(rank) > 1 else ''}",
+        "Group": row["group"] or ABSENT,
         "Runs": f"{finished} of {finished + failed}" if failed else str(finished),
         "Test accuracy": markdown.percent_interval(tables.estimate_of(row, "test_accuracy")),
         "Validation accuracy": markdown.percent_interval(tables.estimate_of(row, "validation_accuracy")),
@@ -182,7 +173,7 @@ def _main_cells(row: Row, ranks: Sequence[object], summary: CohortSummary) -> di
         cells["Trainable"] = markdown.si(row["num_trainable_parameters"])
     for field in MEMORY_FIELDS:
         cells[_memory_header(field)] = markdown.size(row[f"peak_{field}"])
-    cells["Step (ms)"] = markdown.milliseconds(row["median_step_seconds"])
+    cells["Step (ms)"] = markdown.milliseconds_interval(tables.estimate_of(row, "median_step_seconds"))
     cells["Images/s"] = markdown.significant(row["images_per_second"])
     if summary.cohort.spec.conditions.budget.unit != "steps":
         cells["Steps"] = markdown.count(row["mean_steps"])
@@ -200,18 +191,19 @@ def _definitions(shown: Sequence[str], summary: CohortSummary) -> str:
         "nvml_process_bytes": "what the driver counts for the process at the end, CUDA context included",
     }
     meaning = {
-        "Rank": "1 + the number of architectures whose test accuracy is significantly better (two-sided paired "
-        "t test over the seeds in common, Holm-corrected over all pairs, 5 % level; a spread below one test image "
-        "counts as one image). `=`: shared. Architectures of unequal rank need not be distinguishable.",
+        "Rank": "1 + the number of architectures whose test accuracy is significantly better. `=`: shared.",
+        "Group": "two architectures share a letter unless they can be told apart (Piepho, 2004).",
         "Runs": "finished runs, one a seed; n of every mean in the row.",
-        "Test accuracy": "mean over seeds [95 % Student interval over seeds, cut to 0–100 %]; the test images are read "
-        "once, after training. Validation and training accuracy likewise: after the last step, without augmentation.",
+        "Test accuracy": "mean over seeds [95 % interval over seeds and test images]; the test images are read once, "
+        "after training. Validation and training accuracy: after the last step, without augmentation, mean "
+        "[95 % Student interval over seeds alone].",
         "Loss variance": "of the training loss about its least-squares line over the last half of the steps "
         "(two degrees of freedom for the line), mean over runs [95 % interval].",
         "Parameters": "all of them" + (", and those trained." if "Trainable" in shown else "; all are trained."),
         **{_memory_header(field): f"{text}; the largest of the runs." for field, text in memory.items()},
         "Step (ms)": f"median of forward, backward and optimizer over the steps of all runs, the first "
-        f"{conditions.warmup_steps} of each left out; without data wait.",
+        f"{conditions.warmup_steps} of each left out; without data wait [95 % percentile interval, two-level bootstrap "
+        "of runs and their steps].",
         "Images/s": f"batch size ({conditions.recipe.batch_size}) over the median of step time plus data wait.",
         "Steps": "optimizer steps within the budget, mean over runs.",
     }
@@ -219,24 +211,6 @@ def _definitions(shown: Sequence[str], summary: CohortSummary) -> str:
     for field, reasons in tables.absent_memory(summary).items():
         lines.append(f"- No column for {markdown.memory_name(field)}: {markdown.listed(map(escape, reasons))}.")
     return "\n".join(lines)
-
-
-def _differences(summary: CohortSummary) -> str:
-    """Every pair behind the ranks."""
-    rows = [
-        [
-            f"{escape(row['first'])} − {escape(row['second'])}",
-            _points(row),
-            markdown.p_value(row["p_value"]),
-            markdown.p_value(row["p_holm"]),
-            escape(row["better"]) if row["better"] else "not distinguishable",
-        ]
-        for row in tables.rows(tables.differences(summary))
-    ]
-    headers = ["Pair", "Difference (points)", "p", "p (Holm)", "Better"]
-    title = f"Difference in test accuracy, pair by pair ({markdown.plural(len(rows), 'pair')}, "
-    title += f"{len(summary.cohort.common_seeds)} seeds; intervals are not corrected)"
-    return markdown.details(title, markdown.table(headers, rows))
 
 
 def _shared_facts(summary: CohortSummary) -> str:
@@ -285,14 +259,13 @@ def _curves(summary: CohortSummary, name: str) -> list[str]:
     caption = "Lines: mean over the runs; bands: from the lowest to the highest run. Finished runs only."
     if smoothing_window(summary) > 1:
         caption += f" The loss is a moving mean of {smoothing_window(summary)} steps."
-    return [_image("Training loss and validation accuracy", name), caption]
+    return [_image("Training loss by step and by time", name), caption]
 
 
-def _confusion(architecture: ArchitectureSummary, summary: CohortSummary, figures: FigureNames) -> list[str]:
-    image = _image(f"Confusion matrix of {architecture.name}", figures.confusion[architecture.name])
-    pairs = narrative.confusions(architecture, summary.data.class_names)
-    said = "Most confused: " + "; ".join(pairs) + "." if pairs else "No test image was misclassified."
-    return [f"**{escape(architecture.name)}.** {said}", image]
+def _titled(title: str, blocks: Sequence[str]) -> list[str]:
+    """The blocks that are not empty under their title; nothing without any."""
+    shown = [block for block in blocks if block]
+    return [title, *shown] if shown else []
 
 
 def _image(description: str, name: str) -> str:
@@ -310,12 +283,3 @@ def _verdict(row: Row) -> str:
 def _memory_header(field: str) -> str:
     name = markdown.memory_name(field)
     return f"Peak {name}"
-
-
-def _percentages(row: Row, name: str) -> str:
-    return markdown.percent_interval(tables.estimate_of(row, name), unit="")
-
-
-def _points(row: Row) -> str:
-    estimate = tables.estimate_of(row, "difference")
-    return ABSENT if estimate is None else markdown.points(estimate)

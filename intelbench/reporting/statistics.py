@@ -1,15 +1,13 @@
 """Statistics of runs: pure functions on arrays.
 
-Shapes: S steps, N images, C classes, A architectures, n seeds. What cannot be computed is `None`, never NaN or 0.
+Shapes: S steps, N images, C classes, n seeds. What cannot be computed is `None`, never NaN or 0.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import log_softmax, stdtr, stdtrit
-from statsmodels.stats.multitest import multipletests
+from scipy.special import log_softmax, stdtrit
 
 CONFIDENCE = 0.95
 SIGNIFICANCE = 0.05
@@ -41,26 +39,6 @@ class Confusion:
     def share(self) -> float:
         """Share of the true class's images."""
         return self.count / self.total
-
-
-@dataclass(frozen=True)
-class PairedDifference:
-    """Test accuracy of one architecture minus that of another, paired by seed."""
-
-    first: int
-    second: int
-    difference: Estimate
-    p_value: float | None
-    """Two-sided paired t test; `None` below two seeds."""
-    p_holm: float | None
-    """The same after Holm's correction over all pairs."""
-
-    @property
-    def better(self) -> int | None:
-        """Which of the two is significantly better, if either is."""
-        if self.p_holm is None or self.p_holm > SIGNIFICANCE:
-            return None
-        return self.first if self.difference.mean > 0 else self.second
 
 
 def mean_interval(values: ArrayLike, lower: float = -np.inf, upper: float = np.inf) -> Estimate | None:
@@ -112,6 +90,23 @@ def recall(confusion: NDArray[np.int64]) -> list[float | None]:
     ]
 
 
+def precision(confusion: NDArray[np.int64]) -> list[float | None]:
+    """Share of the images taken for each class that are of it (C values); `None` for one that was never predicted."""
+    return recall(confusion.T)
+
+
+def f1(confusion: NDArray[np.int64]) -> list[float | None]:
+    """Harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN), by class (van Rijsbergen, 1979).
+
+    0 where no image of the class was recognised; `None` for a class without images.
+    """
+    totals, taken = confusion.sum(axis=1), confusion.sum(axis=0)
+    return [
+        2 * int(right) / int(total + predicted) if total else None
+        for right, total, predicted in zip(confusion.diagonal(), totals, taken, strict=True)
+    ]
+
+
 def confused_pairs(confusion: NDArray[np.int64], limit: int) -> list[Confusion]:
     """The `limit` most frequent confusions, by count, then by share of the true class."""
     totals = confusion.sum(axis=1)
@@ -144,42 +139,6 @@ def images_per_second(batch_size: int, seconds: NDArray[np.floating]) -> float |
     """`batch_size` over the median of the steps' seconds, data wait included."""
     median = quantile(seconds, 0.5)
     return batch_size / median if median else None
-
-
-def paired_differences(accuracies: NDArray[np.float64], resolution: float) -> list[PairedDifference]:
-    """Compare every pair of A architectures on the same n seeds (accuracies: A x n).
-
-    Paired t test on the n differences, two-sided, Holm's step-down correction (1979) over the A (A - 1) / 2 pairs. The
-    differences' standard deviation counts as at least `resolution`, the accuracy of one test image: accuracies are
-    whole numbers of images, and a spread of zero between few seeds is rounding, not certainty.
-    """
-    num_architectures, num_seeds = accuracies.shape
-    pairs = [(a, b) for a in range(num_architectures) for b in range(a + 1, num_architectures)]
-    if not pairs or num_seeds == 0:
-        return []
-    first, second = np.array(pairs).T
-    differences = accuracies[first] - accuracies[second]
-    raw: list[float | None] = [None] * len(pairs)
-    corrected = raw
-    if num_seeds > 1:
-        error = np.maximum(differences.std(axis=1, ddof=1), resolution) / np.sqrt(num_seeds)
-        raw = (2 * stdtr(num_seeds - 1, -np.abs(differences.mean(axis=1)) / error)).tolist()
-        corrected = multipletests(raw, alpha=SIGNIFICANCE, method="holm")[1].tolist()
-    estimates = [mean_interval(row, -1, 1) for row in differences]
-    return [
-        PairedDifference(a, b, estimate, p, holm)
-        for (a, b), estimate, p, holm in zip(pairs, estimates, raw, corrected, strict=True)
-        if estimate is not None
-    ]
-
-
-def ranks(num_architectures: int, differences: Sequence[PairedDifference]) -> list[int]:
-    """1 + the number of architectures significantly better; those that nothing separates share rank 1."""
-    found = [1] * num_architectures
-    for pair in differences:
-        if pair.better is not None:
-            found[pair.second if pair.better == pair.first else pair.first] += 1
-    return found
 
 
 def finite(value: float | np.floating | None) -> float | None:

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from intelbench.records.profiles import ArchitectureProfile
 from intelbench.records.types import DataFacts, RunRecord
-from intelbench.reporting import stability, statistics
+from intelbench.reporting import inference, resampling, stability, statistics
 from intelbench.reporting.cohorts import Cohort
+from intelbench.reporting.inference import PairedDifference
 from intelbench.reporting.observations import RunSummary
 from intelbench.reporting.stability import Churn
-from intelbench.reporting.statistics import Estimate, PairedDifference
+from intelbench.reporting.statistics import Estimate
 
 MEMORY_FIELDS = ("process_bytes", "cuda_allocated_bytes", "cuda_reserved_bytes", "nvml_process_bytes")
 
@@ -32,8 +33,30 @@ class ArchitectureSummary:
 
     @cached_property
     def test_accuracy(self) -> Estimate | None:
-        """Over the finished seeds."""
-        return self.estimate("test_accuracy", upper=1)
+        """Over the finished seeds and the test images."""
+        return self.share(np.array([run.correct for run in self.runs])) if self.same_images else None
+
+    @cached_property
+    def same_images(self) -> bool:
+        """Whether its runs, at least one, were tested on the same images, at least one."""
+        return bool(self.runs) and len(self.runs[0].test_ids) > 0 and same_images(self.runs)
+
+    def recall(self, label: int) -> Estimate | None:
+        """Share of the test images of a class that were recognised."""
+        return self.taken_for(label, label)
+
+    def taken_for(self, true: int, predicted: int) -> Estimate | None:
+        """Share of the test images of a class that were taken for another; `None` for a class without images."""
+        if not self.same_images:
+            return None
+        of_class = self.runs[0].test_labels == true
+        return self.share(np.array([run.test_predictions[of_class] == predicted for run in self.runs]))
+
+    @staticmethod
+    def share(found: NDArray[np.bool_]) -> Estimate | None:
+        """Mean of what was found for each run and image (n x N), with its interval over seeds and images."""
+        inferred = inference.infer(found, 0, 1)
+        return inferred.estimate if inferred else None
 
     def estimate(self, field: str, upper: float = np.inf, lower: float = 0) -> Estimate | None:
         """Mean and interval over the finished seeds of a field of `RunSummary`, cut to what is possible."""
@@ -64,6 +87,14 @@ class ArchitectureSummary:
         """After warm-up, over all runs."""
         return statistics.quantile(self.step_seconds, 0.5)
 
+    @cached_property
+    def step_estimate(self) -> Estimate | None:
+        """The same with its interval over runs and steps."""
+        interval = resampling.resampled_median([run.warm_step_seconds for run in self.runs])
+        if self.median_step_seconds is None or interval is None:
+            return None
+        return Estimate(self.median_step_seconds, *interval, len(self.runs))
+
     @property
     def profile(self) -> ArchitectureProfile | None:
         """What was found out about the network without training it; the same for all its runs."""
@@ -84,10 +115,9 @@ class ArchitectureSummary:
     @cached_property
     def churn_between_seeds(self) -> Churn | None:
         """Of test predictions, over all pairs of runs; `None` for one, or where they saw different test images."""
-        labels = [run.test_labels for run in self.runs]
-        if len(labels) < 2 or any(not np.array_equal(labels[0], other) for other in labels[1:]):
+        if len(self.runs) < 2 or not self.same_images:
             return None
-        return stability.churn_between_seeds(labels[0], [run.test_predictions for run in self.runs])
+        return stability.churn_between_seeds(self.runs[0].test_labels, [run.test_predictions for run in self.runs])
 
     @cached_property
     def confusion(self) -> NDArray[np.int64] | None:
@@ -103,7 +133,9 @@ class CohortSummary:
     architectures: tuple[ArchitectureSummary, ...]
     """By rank, then name; those without a finished run last."""
     differences: tuple[PairedDifference, ...]
-    """Between the architectures at those places of `architectures`; empty where nothing may be ranked."""
+    """Between the architectures at those places of `architectures`; empty where nothing may be ranked, as the next."""
+    correct: NDArray[np.bool_]
+    """Whether each of A finished architectures, on each of n common seeds, recognised each of N test images."""
 
     @property
     def data(self) -> DataFacts:
@@ -121,6 +153,14 @@ class CohortSummary:
         return any(architecture.rank is not None for architecture in self.architectures)
 
     @property
+    def groups(self) -> Mapping[str, str]:
+        """Letters of each ranked architecture: two share one unless they can be told apart."""
+        if not self.ranked:
+            return {}
+        names = [architecture.name for architecture in self.finished]
+        return dict(zip(names, inference.letters(len(names), self.differences), strict=True))
+
+    @property
     def memory_field(self) -> str | None:
         """The kind of memory that stands for the cohort's device: the process on a CPU, allocated tensors on a GPU."""
         field = "process_bytes" if self.cohort.spec.execution.device == "cpu" else "cuda_allocated_bytes"
@@ -132,6 +172,11 @@ class CohortSummary:
             pair.second if pair.first == index else pair.first for pair in self.differences if pair.better == index
         ]
         return [self.finished[place].name for place in worse]
+
+
+def same_images(runs: Sequence[RunSummary]) -> bool:
+    """Whether all were tested on the same images in the same order."""
+    return all(np.array_equal(runs[0].test_ids, run.test_ids) for run in runs[1:])
 
 
 def summarize(cohort: Cohort, observations: Mapping[str, RunSummary]) -> CohortSummary:
@@ -146,9 +191,10 @@ def summarize(cohort: Cohort, observations: Mapping[str, RunSummary]) -> CohortS
         for index, (name, records) in enumerate(cohort.by_architecture.items())
     ]
     finished = [summary for summary in summaries if summary.runs]
-    differences = _differences(cohort, finished)
+    correct = _correct(cohort, finished)
+    differences = inference.paired_differences(correct)
     if differences:
-        ranks = statistics.ranks(len(finished), differences)
+        ranks = inference.ranks(len(finished), differences)
         finished = [replace(summary, rank=rank) for summary, rank in zip(finished, ranks, strict=True)]
     order = sorted(range(len(finished)), key=lambda place: (finished[place].rank or 0, finished[place].index))
     place = {old: new for new, old in enumerate(order)}
@@ -156,15 +202,15 @@ def summarize(cohort: Cohort, observations: Mapping[str, RunSummary]) -> CohortS
         cohort,
         (*(finished[old] for old in order), *(summary for summary in summaries if not summary.runs)),
         tuple(replace(pair, first=place[pair.first], second=place[pair.second]) for pair in differences),
+        correct[order] if correct.size else correct,
     )
 
 
-def _differences(cohort: Cohort, finished: Sequence[ArchitectureSummary]) -> list[PairedDifference]:
-    """Paired by the seeds that all have finished; nothing where the batches differed or no test image was read."""
+def _correct(cohort: Cohort, finished: Sequence[ArchitectureSummary]) -> NDArray[np.bool_]:
+    """On the seeds that all have finished; nothing where batches or test images differed."""
     seeds = set(cohort.common_seeds)
-    accuracies = [[run.test_accuracy for run in summary.runs if run.seed in seeds] for summary in finished]
-    if not cohort.fairness.identical or not seeds or any(None in row for row in accuracies):
-        return []
-    return statistics.paired_differences(
-        np.array(accuracies, dtype=np.float64), resolution=1 / max(1, cohort.spec.data.num_test)
-    )
+    runs = [[run for run in summary.runs if run.seed in seeds] for summary in finished]
+    every = [run for row in runs for run in row]
+    if not cohort.fairness.identical or not every or not same_images(every):
+        return np.zeros((0, 0, 0), dtype=np.bool_)
+    return np.array([[run.correct for run in row] for row in runs])

@@ -1,13 +1,13 @@
 """Cohorts as data frames of raw numbers: base units, in the names of the columns; what is absent is `None`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 import pandas as pd
 
-from intelbench.reporting import statistics
+from intelbench.reporting import inference, statistics
 from intelbench.reporting.statistics import Estimate
 from intelbench.reporting.summaries import MEMORY_FIELDS, ArchitectureSummary, CohortSummary
 
@@ -45,7 +45,7 @@ def main(summary: CohortSummary) -> pd.DataFrame:
 
 
 def differences(summary: CohortSummary) -> pd.DataFrame:
-    """One row for each pair of ranked architectures: difference of test accuracy, paired by seed."""
+    """One row for each pair of ranked architectures: difference of test accuracy on the same seeds and images."""
     names = [architecture.name for architecture in summary.finished]
     return frame(
         [
@@ -56,9 +56,25 @@ def differences(summary: CohortSummary) -> pd.DataFrame:
                 "num_seeds": pair.difference.n,
                 "p_value": pair.p_value,
                 "p_holm": pair.p_holm,
+                "detectable_difference": pair.detectable,
                 "better": None if pair.better is None else names[pair.better],
+                "first_only": [seed.first_only for seed in pair.discordance],
+                "second_only": [seed.second_only for seed in pair.discordance],
+                "mcnemar_p_values": [seed.p_value for seed in pair.discordance],
             }
             for pair in summary.differences
+        ]
+    )
+
+
+def omnibus(summary: CohortSummary) -> pd.DataFrame:
+    """One row for each common seed: Cochran's Q over all ranked architectures."""
+    found = [inference.omnibus(summary.correct[:, place]) for place in range(summary.correct.shape[1])]
+    return frame(
+        [
+            {"seed": seed, "statistic": each.statistic, "degrees_of_freedom": each.freedom, "p_value": each.p_value}
+            for seed, each in zip(summary.cohort.common_seeds, found, strict=False)
+            if each is not None
         ]
     )
 
@@ -81,25 +97,45 @@ def fairness(summary: CohortSummary) -> pd.DataFrame:
     )
 
 
-def recall(summary: CohortSummary) -> pd.DataFrame:
-    """One row for each architecture and class: mean over seeds of the share of its test images recognised."""
+def classes(summary: CohortSummary) -> pd.DataFrame:
+    """One row for each architecture and class: recall, precision and F1 on the test images, mean over seeds."""
     found: list[Row] = []
     for architecture in summary.finished:
-        by_run = [statistics.recall(run.confusion) for run in architecture.runs]
+        precisions = [statistics.precision(run.confusion) for run in architecture.runs]
+        scores = [statistics.f1(run.confusion) for run in architecture.runs]
         images = architecture.runs[0].confusion.sum(axis=1).tolist()
         for index, name in enumerate(summary.data.class_names):
-            values = [recalls[index] for recalls in by_run]
-            known = [value for value in values if value is not None]
             found.append(
                 {
                     "architecture": architecture.name,
                     "class": name,
                     "num_test": images[index],
-                    "num_runs": len(known),
-                    **estimate_columns("recall", statistics.mean_interval(known, 0, 1)),
+                    "num_runs": len(architecture.runs),
+                    **estimate_columns("recall", architecture.recall(index)),
+                    **estimate_columns("precision", _over_seeds([run[index] for run in precisions])),
+                    **estimate_columns("f1", _over_seeds([run[index] for run in scores])),
                 }
             )
     return frame(found)
+
+
+def confusions(architecture: ArchitectureSummary, class_names: Sequence[str], limit: int) -> pd.DataFrame:
+    """One row for each of the most frequent confusions of an architecture, over its runs."""
+    if architecture.confusion is None:
+        return frame([])
+    return frame(
+        [
+            {
+                "true": class_names[pair.true],
+                "taken_for": class_names[pair.taken_for],
+                "num_images": pair.count,
+                "num_true": pair.total,
+                "num_runs": len(architecture.runs),
+                **estimate_columns("share", architecture.taken_for(pair.true, pair.taken_for)),
+            }
+            for pair in statistics.confused_pairs(architecture.confusion, limit)
+        ]
+    )
 
 
 def rectifiers(summary: CohortSummary) -> pd.DataFrame:
@@ -134,7 +170,15 @@ def rectifiers(summary: CohortSummary) -> pd.DataFrame:
 
 def reliability(summary: CohortSummary) -> pd.DataFrame:
     """One row for each architecture: how far its confidence on the test images can be believed, mean over seeds."""
-    fields = {"expected_calibration_error": 1, "adaptive_calibration_error": 1, "brier_score": 2}
+    fields = {
+        "expected_calibration_error": 1,
+        "adaptive_calibration_error": 1,
+        "brier_score": 2,
+        "test_cross_entropy": np.inf,
+        "temperature": np.inf,
+        "scaled_calibration_error": 1,
+        "scaled_cross_entropy": np.inf,
+    }
     return frame(
         [
             {
@@ -145,7 +189,6 @@ def reliability(summary: CohortSummary) -> pd.DataFrame:
                     for field, upper in fields.items()
                     for name, value in estimate_columns(field, architecture.estimate(field, upper=upper)).items()
                 },
-                **estimate_columns("test_cross_entropy", architecture.estimate("test_cross_entropy")),
             }
             for architecture in summary.finished
         ]
@@ -199,7 +242,7 @@ def runs(summary: CohortSummary) -> pd.DataFrame:
                 "started_at": run.record.started_at,
                 "training_accuracy": run.training_accuracy,
                 "validation_accuracy": run.validation_accuracy,
-                "test_accuracy": run.test_accuracy,
+                **estimate_columns("test_accuracy", run.single_accuracy),
                 "training_cross_entropy": run.training_cross_entropy,
                 "test_cross_entropy": run.test_cross_entropy,
                 "loss_variance": run.loss_variance,
@@ -223,6 +266,10 @@ def absent_memory(summary: CohortSummary) -> Mapping[str, list[str]]:
         for name in MEMORY_FIELDS
         if peaks and all(getattr(peak, name) is None for peak in peaks)
     }
+
+
+def _over_seeds(values: Sequence[float | None]) -> Estimate | None:
+    return statistics.mean_interval([value for value in values if value is not None], 0, 1)
 
 
 def _stability_row(architecture: ArchitectureSummary) -> Row:
@@ -251,15 +298,18 @@ def _main_row(architecture: ArchitectureSummary, summary: CohortSummary) -> Row:
     records = [*(run.record for run in architecture.runs), *architecture.failures]
     num_steps = statistics.mean_interval([run.measurements.num_steps for run in architecture.runs], lower=0)
     causes = sorted({record.failure.cause for record in architecture.failures if record.failure is not None})
+    groups = summary.groups
     row: Row = {
         "architecture": architecture.name,
         "provider": records[0].spec.provider,
         "rank": architecture.rank,
+        "group": groups.get(architecture.name),
         "num_finished": len(architecture.runs),
         "num_failed": len(architecture.failures),
         "failure_causes": " ".join(causes) or None,
     }
-    for field in ("test_accuracy", "validation_accuracy", "training_accuracy"):
+    row |= estimate_columns("test_accuracy", architecture.test_accuracy)
+    for field in ("validation_accuracy", "training_accuracy"):
         row |= estimate_columns(field, architecture.estimate(field, upper=1))
     for field in ("test_cross_entropy", "training_cross_entropy", "loss_variance"):
         row |= estimate_columns(field, architecture.estimate(field))
@@ -269,7 +319,7 @@ def _main_row(architecture: ArchitectureSummary, summary: CohortSummary) -> Row:
         row[f"peak_{field}"] = architecture.peak_bytes(field)
     batch_size = summary.cohort.spec.conditions.recipe.batch_size
     return row | {
-        "median_step_seconds": architecture.median_step_seconds,
+        **estimate_columns("median_step_seconds", architecture.step_estimate),
         "step_seconds_quartile_1": statistics.quantile(architecture.step_seconds, 0.25),
         "step_seconds_quartile_3": statistics.quantile(architecture.step_seconds, 0.75),
         "num_timed_steps": len(architecture.step_seconds),

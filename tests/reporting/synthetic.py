@@ -276,7 +276,9 @@ def _traces(num_steps: int, spec: RunSpec, place: int, study: Study) -> Traces:
         )
     }  # fmt: skip
     growth = [0.3 + 0.7 * (index + 1) / len(evaluation_step) for index in range(len(evaluation_step))]
-    predicted = [_predictions(labels["validation"], expected * share, noise, study) for share in growth]
+    predicted = [_predictions(labels["validation"], expected * share, noise, study) for share in growth[:-1]]
+    validation_logits = _logits(labels["validation"], expected, noise, study)
+    predicted.append(validation_logits.argmax(axis=1))
     return {
         "step_loss": 1.8 * np.exp(-step / 40) + 0.2 + (0.1 + 0.05 * place) * (noise(num_steps) - 0.5),
         "step_seconds": step_seconds,
@@ -289,6 +291,7 @@ def _traces(num_steps: int, spec: RunSpec, place: int, study: Study) -> Traces:
         "validation_ids": _ids("validation", study.num_validation),
         "validation_labels": labels["validation"],
         "validation_predictions": np.array(predicted),
+        "validation_logits": validation_logits,
         "train_ids": _ids("train", study.num_train),
         "train_labels": labels["train"],
         "train_logits": _logits(labels["train"], min(1.0, expected + 0.1), noise, study),

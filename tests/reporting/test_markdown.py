@@ -88,7 +88,7 @@ def test_significant_is_within_half_a_unit(value: float) -> None:
 def test_numbers_with_units() -> None:
     """Percentages, intervals, sizes and differences as the report prints them."""
     assert "41.3 % [38.0, 44.6]" == markdown.percent_interval(Estimate(0.4133, 0.38, 0.446, 3))
-    assert "41.3 %" == markdown.percent_interval(Estimate(0.4133, None, None, 1))
+    assert "41.3 % (n = 1)" == markdown.percent_interval(Estimate(0.4133, None, None, 1))
     assert "–" == markdown.percent_interval(None)
     assert "−1.2 [−3.0, +0.6]" == markdown.points(Estimate(-0.012, -0.03, 0.006, 3))
     assert "1.30 GiB" == markdown.size(1395864371)

@@ -9,21 +9,6 @@ from tests.reporting.conftest import Summarize
 from tests.reporting.synthetic import CONDITIONS, failure
 
 
-def test_a_clear_difference_is_said(summarize: Summarize) -> None:
-    """Who is above whom, and that the others cannot be told apart."""
-    text = narrative.reading(summarize(["a", "b", "c"], range(6), accuracies={"a": 0.95, "b": 0.5, "c": 0.5}))
-    assert "`a` is above `b` and `c` (paired over 6 seeds" in text
-    assert "Nothing is significantly above `a`." in text
-    assert "No other pair can be told apart." in text
-
-
-def test_no_winner_inside_the_noise(summarize: Summarize) -> None:
-    """Equal architectures are not put in an order."""
-    text = narrative.reading(summarize(["a", "b"], accuracies={"a": 0.6, "b": 0.6}))
-    assert "no two of them can be told apart" in text
-    assert "is above" not in text
-
-
 def test_one_seed(summarize: Summarize) -> None:
     """One seed tells nobody apart, and the sentence says so."""
     summary = summarize(seeds=[0])
@@ -77,14 +62,3 @@ def test_long_lists_are_cut(summarize: Summarize, num_architectures: int) -> Non
     text = narrative.reading(summarize(names, range(3)))
     assert f"and {num_architectures - 8} more" in text
     assert len(text) < 2500
-
-
-def test_confusions_in_words(summarize: Summarize) -> None:
-    """Pair, share of the true class, and counts."""
-    summary = summarize(["a"], class_names=("cat", "dog"), accuracies={"a": 0.8})
-    first = narrative.confusions(summary.finished[0], ("cat", "dog"))[0]
-    counts = summary.finished[0].confusion
-    row = 0 if counts[0, 1] >= counts[1, 0] else 1
-    names = ("cat", "dog") if row == 0 else ("dog", "cat")
-    share = 100 * counts[row, 1 - row] / 450
-    assert f"{names[0]} taken for {names[1]}: {share:.1f} % of {names[0]} ({counts[row, 1 - row]} of 450)" == first

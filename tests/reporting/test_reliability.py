@@ -8,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
 
 from intelbench.records.store import write_run
 from intelbench.reporting import reliability, tables
 from intelbench.reporting.reliability import NUM_BINS
 from intelbench.reporting.report import build, read
+from intelbench.reporting.statistics import cross_entropy
 from tests.reporting.synthetic import Study, synthetic_run, synthetic_runs
 
 finite_logits = arrays(np.float64, st.tuples(st.integers(1, 40), st.just(4)), elements=st.floats(-30, 30))
@@ -115,5 +117,51 @@ def test_logits_that_are_not_finite_are_said_to_have_no_calibration(tmp_path: Pa
         for each in report.text.split("## Calibration\n")[1].split("\n## ")[0].splitlines()
         if each.startswith("| a")
     )
-    assert ["–", "–", "–", "–"] == [cell.strip() for cell in line.strip("|").split("|")][1:]
+    assert ["–", "–", "–", "–"] == [cell.strip() for cell in line.strip("|").split("|")][1:5]
     assert not any(name.startswith("reliability") for name in report.figures)
+
+
+@given(st.floats(0.2, 5))
+def test_the_temperature_undoes_a_scaling(factor: float) -> None:
+    """Logits that were right, times a factor, are divided by that factor again."""
+    random = np.random.default_rng(0)
+    logits = random.standard_normal((400, 4))
+    labels = (logits + random.gumbel(size=logits.shape)).argmax(axis=1)
+    fitted = reliability.fitted_temperature(labels, logits)
+    scaled = reliability.fitted_temperature(labels, factor * logits)
+    assert fitted is not None
+    assert scaled == pytest.approx(factor * fitted, rel=1e-6)
+
+
+def test_no_other_temperature_is_more_likely() -> None:
+    """Against scipy's minimiser of the likelihood itself."""
+    random = np.random.default_rng(1)
+    logits = 3 * random.standard_normal((200, 6))
+    labels = (logits / 2 + random.gumbel(size=logits.shape)).argmax(axis=1)
+    found = minimize_scalar(
+        lambda temperature: cross_entropy(labels, logits / temperature), bounds=(0.1, 10), options={"xatol": 1e-10}
+    )
+    assert reliability.fitted_temperature(labels, logits) == pytest.approx(found.x, abs=1e-6)
+
+
+def test_a_temperature_has_bounds() -> None:
+    """All right is never sure enough, all wrong never unsure enough; without images there is none."""
+    logits = np.array([[5.0, 0.0], [0.0, 5.0]])
+    coldest, hottest = reliability.TEMPERATURES
+    assert coldest == reliability.fitted_temperature(np.array([0, 1]), logits)
+    assert hottest == reliability.fitted_temperature(np.array([1, 0]), logits)
+    assert reliability.fitted_temperature(np.empty(0, dtype=int), np.empty((0, 2))) is None
+
+
+def test_records_without_validation_logits_have_no_temperature(tmp_path: Path) -> None:
+    """Older ones; the report then has no columns for it."""
+    synthetic_runs(tmp_path / "new", ["a"])
+    for seed in range(3):
+        record, traces = synthetic_run("a", seed, Study())
+        write_run(
+            tmp_path / "old", record, {name: array for name, array in traces.items() if name != "validation_logits"}
+        )
+    assert "NLL, scaled" in build(tmp_path / "new").text
+    assert "NLL, scaled" not in build(tmp_path / "old").text
+    row = tables.rows(tables.reliability(read(tmp_path / "old").cohorts[0]))[0]
+    assert row["temperature"] is None

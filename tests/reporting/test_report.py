@@ -40,7 +40,7 @@ def test_links_and_figures_agree(tmp_path: Path) -> None:
     report = build(tmp_path)
     linked = re.findall(r"\]\(figures/([^)]+)\)", report.text)
     assert sorted(report.figures) == sorted(linked)
-    assert 7 == len({name.lower() for name in linked})
+    assert 8 == len({name.lower() for name in linked})
     for figure in report.figures.values():
         ElementTree.fromstring(figure)
 
@@ -53,7 +53,7 @@ def test_cohorts_never_share_a_table(tmp_path: Path) -> None:
     assert "2 groups that must not be compared with each other: they differ in `conditions.image_size`" in report.text
     tables = re.split(r"\n\n", report.text)
     assert not any("small_a" in table and "large_a" in table for table in tables)
-    assert 11 == len(report.figures)
+    assert 13 == len(report.figures)
 
 
 def test_mismatch_refuses_to_rank(tmp_path: Path) -> None:

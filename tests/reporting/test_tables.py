@@ -13,7 +13,8 @@ TABLES = (
     tables.main,
     tables.differences,
     tables.fairness,
-    tables.recall,
+    tables.classes,
+    tables.omnibus,
     tables.failures,
     tables.environment,
     tables.runs,
@@ -60,8 +61,8 @@ def test_kinds_of_memory_do_not_stand_in_for_each_other(summarize: Summarize) ->
     assert expected == tables.absent_memory(summary)
 
 
-def test_recall_counts_images_and_runs(summarize: Summarize) -> None:
+def test_classes_count_images_and_runs(summarize: Summarize) -> None:
     """One row for each architecture and class, over all runs."""
-    rows = tables.rows(tables.recall(summarize()))
+    rows = tables.rows(tables.classes(summarize()))
     assert 30 == len(rows)
     assert {(50, 3)} == {(row["num_test"], row["num_runs"]) for row in rows}

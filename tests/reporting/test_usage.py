@@ -72,7 +72,7 @@ def test_disturbed_runs_are_flagged_with_the_reason(tmp_path: Path) -> None:
     summary = summary_of(tmp_path, Study(disturbed=[("a", 1)], far_apart=[("b", 0)]))
     found = {(row["architecture"], row["seed"]): row["disturbed_by"] for row in rows(usage.contention(summary))}
     assert {("a", 0): None, ("a", 1): "others", ("b", 0): "exchange", ("b", 1): None} == found
-    first = build(tmp_path).text.split("\n\n")[1]
+    first = build(tmp_path).text.split("\n\n")[2]
     assert "**2 of 4 runs were disturbed** by other processes and slower exchange between threads" in first
 
 
