@@ -14,12 +14,13 @@ help: ## Show these targets
 	$(BIN)/pip install --quiet --editable ".[dev]"
 	touch $@
 
-run: .venv/ready ## Run the quick suite (five architectures x three seeds) and write results/REPORT.md
+run: .venv/ready ## Run the quick suite (five architectures x three seeds) and report on it
 	$(BIN)/intelbench run --all || test $$? -eq 1 # failed runs stand in the report
-	$(BIN)/intelbench report > results/REPORT.md
+	$(MAKE) report
 
-report: .venv/ready ## Write results/REPORT.md and its figures from results/runs/
+report: .venv/ready ## Write results/REPORT.md with its figures, and results/report.html, from results/runs/
 	$(BIN)/intelbench report > results/REPORT.md
+	$(BIN)/intelbench report --html results/report.html
 
 test: check ## Lint, type-check, and run every test
 	$(BIN)/pytest

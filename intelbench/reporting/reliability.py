@@ -90,8 +90,11 @@ def fitted_temperature(labels: NDArray[np.integer], logits: NDArray[np.floating]
     scores = logits.astype(np.float64)
     true = scores[np.arange(len(labels)), labels]
 
+    from_largest = scores - scores.max(axis=1, keepdims=True)
+
     def slope(sharpness: float) -> float:
-        return float((true - (softmax(sharpness * scores, axis=1) * scores).sum(axis=1)).mean())
+        weights = np.exp(sharpness * from_largest)
+        return float((true - (weights * scores).sum(axis=1) / weights.sum(axis=1)).mean())
 
     coldest, hottest = TEMPERATURES
     if slope(1 / coldest) >= 0:

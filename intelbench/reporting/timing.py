@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,16 +92,17 @@ class CalibrationTimes:
 
     def quickest(self, name: str) -> float:
         """Seconds that the work took at the quickest moment, by the median of its repetitions."""
-        return float(self._medians(name).min())
+        return float(self._medians[name].min())
 
     def slowdowns(self, name: str, quickest: float) -> list[float]:
         """How many times `quickest` the work took at each moment (K values), by the median of its repetitions."""
-        found: list[float] = (self._medians(name) / quickest).tolist()
+        found: list[float] = (self._medians[name] / quickest).tolist()
         return found
 
-    def _medians(self, name: str) -> NDArray[np.float64]:
-        medians: NDArray[np.float64] = np.median(getattr(self, name), axis=1)
-        return medians
+    @cached_property
+    def _medians(self) -> Mapping[str, NDArray[np.float64]]:
+        names = ("convolution", "matmul", "exchange")
+        return {name: np.median(getattr(self, name), axis=1) for name in names}
 
 
 def read_anatomy(traces: Mapping[str, NDArray[np.generic]]) -> Anatomy | None:

@@ -3,11 +3,19 @@
 from pathlib import Path
 
 from intelbench.records.store import write_figures
+from intelbench.reporting.html import as_html
 from intelbench.reporting.report import build
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
+
+
+def page() -> str:
+    """The page of the reference records without pictures: they show images that may not be passed on."""
+    return as_html(REFERENCE / "runs", REFERENCE / "no-pictures", REFERENCE)
+
 
 if __name__ == "__main__":
     report = build(REFERENCE / "runs")
     write_figures(REFERENCE / "figures", report.figures)
     (REFERENCE / "REPORT.md").write_text(report.text, encoding="utf-8", newline="\n")
+    (REFERENCE / "report.html").write_text(page(), encoding="utf-8", newline="\n")

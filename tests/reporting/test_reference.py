@@ -1,7 +1,7 @@
 """The committed reference report is what the code makes of the committed records."""
 
 from intelbench.reporting.report import build
-from tests.reporting.regenerate_reference import REFERENCE
+from tests.reporting.regenerate_reference import REFERENCE, page
 
 
 def test_the_reference_report_is_what_its_records_give_byte_for_byte() -> None:
@@ -9,6 +9,13 @@ def test_the_reference_report_is_what_its_records_give_byte_for_byte() -> None:
     report = build(REFERENCE / "runs")
     assert (REFERENCE / "REPORT.md").read_bytes() == report.text.encode()
     assert set(report.figures) == {path.name for path in (REFERENCE / "figures").iterdir()}
+
+
+def test_the_reference_page_is_what_its_records_give_byte_for_byte() -> None:
+    """It is rendered again and equal, and holds none of the images, which may not be passed on."""
+    text = (REFERENCE / "report.html").read_text(encoding="utf-8")
+    assert text == page()
+    assert "data:image" not in text
 
 
 def test_the_readme_shows_its_main_table_and_one_of_its_figures() -> None:
