@@ -148,7 +148,7 @@ def report_(
         raise click.UsageError("give --html or --format, not both", ctx)
     runs, claims = runs_folder(folder), load_claims(claims_file)
     if html_file:
-        from intelbench.reporting.html import as_html
+        from intelbench.reporting.page.html import as_html
 
         page = as_html(runs, images, _cache_folder(cache_dir), claims=claims)
         write_figures(html_file.parent, {html_file.name: page.encode()})
@@ -174,18 +174,18 @@ def compare(before: Path, after: Path, gates: tuple[str, ...], form: str) -> int
 
     Two versions of a recipe or of a library, or two machines.
     """
-    from intelbench.reporting import compare as comparing
-    from intelbench.reporting import compare_page
+    from intelbench.reporting.evidence import compare as comparing
+    from intelbench.reporting.text import changes
 
     parsed = [_parsed("--fail-if-worse", comparing.Gate.parse, gate) for gate in gates]
     found = comparing.compare(before, after)
     verdicts = comparing.judge(found, parsed)
     names = (str(before), str(after))
-    text = compare_page.as_markdown(found, verdicts, names) if form == "md" else compare_page.as_json(found, verdicts)
+    text = changes.as_markdown(found, verdicts, names) if form == "md" else changes.as_json(found, verdicts)
     click.echo(text, nl=False)
     failed = [verdict for verdict in verdicts if verdict.failed]
     for verdict in failed:
-        click.echo(compare_page.failure_line(verdict), err=True)
+        click.echo(changes.failure_line(verdict), err=True)
     return _EXIT_FAILED_GATE if failed else 0
 
 
@@ -215,7 +215,7 @@ def profile(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, f
         raise click.UsageError("give architecture names, or --all", ctx)
     from intelbench.orchestration import profile as profiling
     from intelbench.records.types import Budget, Conditions, Recipe
-    from intelbench.reporting import profile as reporting
+    from intelbench.reporting.text import profile as reporting
 
     request = profiling.Request(
         architectures=REFERENCE if all_ else architectures,

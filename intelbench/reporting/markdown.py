@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from tabulate import tabulate
 
-from intelbench.reporting.statistics import Estimate
+from intelbench.reporting.evidence.statistics import Estimate
 
 ABSENT = "–"
 _SI = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))

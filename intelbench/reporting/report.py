@@ -8,25 +8,15 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 
-from intelbench.errors import UserError
 from intelbench.records.claims import Claim, load_claims
-from intelbench.records.store import read_runs
-from intelbench.reporting import (
-    cohorts,
-    efficiency,
-    efficiency_plots,
-    markdown,
-    observations,
-    plots,
-    reproduce,
-    sections,
-    summaries,
-    tables,
-    usage,
-)
-from intelbench.reporting.claims_sections import claims_rows
-from intelbench.reporting.sections import FigureNames
-from intelbench.reporting.summaries import CohortSummary
+from intelbench.reporting import markdown
+from intelbench.reporting.evidence import efficiency, tables, usage
+from intelbench.reporting.evidence.study import Study, read
+from intelbench.reporting.evidence.summaries import CohortSummary
+from intelbench.reporting.figures import budget_plots, plots
+from intelbench.reporting.text import reproduce, sections
+from intelbench.reporting.text.claims import claims_rows
+from intelbench.reporting.text.sections import FigureNames
 
 TITLE = "Image-classification architectures compared"
 
@@ -38,16 +28,6 @@ class Report:
     text: str
     figures: Mapping[str, bytes]
     """SVG by file name."""
-
-
-@dataclass(frozen=True)
-class Study:
-    """Everything that the records of a folder say."""
-
-    cohorts: tuple[CohortSummary, ...]
-    """Largest first."""
-    problems: tuple[str, ...]
-    """Records that could not be used, with paths below the folder."""
 
 
 def build(folder: Path, *, title: str = TITLE, claims: Sequence[Claim] | None = None) -> Report:
@@ -107,31 +87,6 @@ def as_csv(folder: Path) -> str:
     return pd.concat(frames, ignore_index=True).to_csv(index=False, lineterminator="\n")
 
 
-def read(folder: Path) -> Study:
-    """Read the records below `folder`, each once, and reduce them.
-
-    Raises:
-        UserError: there is no readable record.
-    """
-    stored, problems = read_runs(folder)
-    kept, copies = cohorts.latest(stored)
-    problems += copies
-    observed = {}
-    readable = []
-    for run in kept:
-        try:
-            if run.record.measurements is not None:
-                observed[run.record.run_id] = observations.observe(run)
-            readable.append(run)
-        except UserError as error:
-            problems.append(str(error))
-    if not readable:
-        found = f"none of the {len(problems)} there can be read: {problems[0]}" if problems else "there is none"
-        raise UserError(f"{folder}: no record to report on, {found}; make some with `intelbench run`")
-    grouped = [summaries.summarize(cohort, observed) for cohort in cohorts.group(readable)]
-    return Study(tuple(grouped), tuple(sorted(problem.replace(f"{folder}/", "") for problem in problems)))
-
-
 def _draw(summary: CohortSummary) -> tuple[FigureNames, dict[str, bytes]]:
     """Draw a cohort's figures and name their files; the cohort's key keeps those of several apart."""
     key = summary.cohort.key
@@ -140,7 +95,7 @@ def _draw(summary: CohortSummary) -> tuple[FigureNames, dict[str, bytes]]:
         "curves": plots.curves(summary) if summary.finished else None,
         "reliability": plots.reliability(summary),
         "anatomy": plots.anatomy(summary),
-        "budgets": efficiency_plots.budgets(summary),
+        "budgets": budget_plots.budgets(summary),
     }
     figures = {f"{name}-{key}.svg": figure for name, figure in drawn.items() if figure is not None}
     confusion = _file_names([architecture.name for architecture in summary.finished], key)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from intelbench.reporting.report import read
-from intelbench.reporting.summaries import CohortSummary
+from intelbench.reporting.evidence.study import read
+from intelbench.reporting.evidence.summaries import CohortSummary
 from tests.reporting.synthetic import ARCHITECTURES, Study, synthetic_runs
 
 Summarize = Callable[..., CohortSummary]

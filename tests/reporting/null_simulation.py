@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from intelbench.reporting import inference
+from intelbench.reporting.evidence import inference
 
 NUM_STUDIES = 4000
 

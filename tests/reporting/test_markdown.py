@@ -7,7 +7,7 @@ from markdown_it import MarkdownIt
 
 from intelbench.records.types import Budget
 from intelbench.reporting import markdown
-from intelbench.reporting.statistics import Estimate
+from intelbench.reporting.evidence.statistics import Estimate
 
 SCRIPT = "<script>alert(1)</script>|x"
 

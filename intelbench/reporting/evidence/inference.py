@@ -1,0 +1,274 @@
+"""From what was seen to what may be said: intervals and paired comparisons. Pure functions on arrays.
+
+Shapes: A architectures, n seeds, N images. Every architecture has trained on the same seeds and is tested on the same
+images, so the values of an architecture form a table, seeds x images, and two architectures are compared by the
+differences of their tables. A mean over such a table varies for three reasons: the seeds drawn, the images drawn, and
+chance in each cell; its variance is estimated without bias by the analysis of variance of the two-way table (Cornfield
+and Tukey, 1956; Owen, 2007, section 3):
+
+    V = max(V_seeds - V_cells, 0) + max(V_images - V_cells, 0) + V_cells
+
+V_seeds is the squared standard error of the n seeds' means, V_images that of the N images' means, and V_cells, which
+both of them contain, that of what remains. Student's quantile has (n - 1) V / V_seeds degrees of freedom, at most
+N - 1: where the seeds make all of the uncertainty these are the seeds', and where the images do, the images'. (Rubin's
+(1987) rule has the square of V / V_seeds, which finds more differences that are not there between three seeds.)
+`docs/STATISTICS.md` shows by simulation how sure the intervals are, and why no percentile bootstrap of seeds and images
+is used: with few seeds it is too short.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from string import ascii_lowercase
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import nctdtr, stdtr, stdtrit
+from statsmodels.stats.contingency_tables import cochrans_q, mcnemar
+from statsmodels.stats.proportion import proportion_confint
+
+from intelbench.reporting.evidence.statistics import CONFIDENCE, SIGNIFICANCE, Estimate
+
+POWER = 0.8
+_UPPER = (1 + CONFIDENCE) / 2
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """A mean with its uncertainty, and how far from 0 it is."""
+
+    estimate: Estimate
+    error: float | None
+    """Standard error; `None` for one seed, as the next two."""
+    freedom: float | None
+    """Degrees of freedom of Student's distribution."""
+    p_value: float | None
+    """Two-sided, of a mean of 0."""
+
+
+@dataclass(frozen=True)
+class SeedDiscordance:
+    """Images of one seed that only one of two architectures got right."""
+
+    first_only: int
+    second_only: int
+    p_value: float
+    """Exact McNemar test (1947), two-sided: whether the two counts differ, for these two networks as trained."""
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """Test accuracy of one architecture minus that of another, on the same seeds and images."""
+
+    first: int
+    second: int
+    difference: Estimate
+    p_value: float | None
+    """Two-sided; `None` below two seeds, as the next two."""
+    p_holm: float | None
+    """The same after Holm's step-down correction (1979) over all pairs."""
+    detectable: float | None
+    """Smallest true difference that would be found with 80 % power at the level of Holm's first step."""
+    discordance: tuple[SeedDiscordance, ...]
+    """By seed."""
+
+    @property
+    def better(self) -> int | None:
+        """Which of the two is significantly better, if either is."""
+        if self.p_holm is None or self.p_holm > SIGNIFICANCE:
+            return None
+        return self.first if self.difference.mean > 0 else self.second
+
+
+@dataclass(frozen=True)
+class Omnibus:
+    """Cochran's Q (1950): whether the architectures of one seed are equally often right on the same images."""
+
+    statistic: float
+    freedom: int
+    p_value: float
+
+
+def infer(values: NDArray[np.generic], lower: float = -np.inf, upper: float = np.inf) -> Inferred | None:
+    """Mean of a table (n x N) and its 95 % interval over seeds and images, cut to [lower, upper].
+
+    One seed has no interval; `None` for an empty table.
+    """
+    table = np.asarray(values, dtype=np.float64)
+    num_seeds, num_images = table.shape
+    if table.size == 0:
+        return None
+    mean = float(table.mean())
+    if num_seeds == 1:
+        return Inferred(Estimate(mean, None, None, 1), None, None, None)
+    by_seed, by_image = table.mean(axis=1), table.mean(axis=0)
+    seeds = float(by_seed.var(ddof=1)) / num_seeds
+    images = float(by_image.var(ddof=1)) / num_images if num_images > 1 else 0.0
+    rest = table - by_seed[:, None] - by_image + mean
+    cell_freedom = (num_seeds - 1) * (num_images - 1)
+    cells = float((rest * rest).sum()) / cell_freedom / table.size if cell_freedom else 0.0
+    variance = max(seeds - cells, 0.0) + max(images - cells, 0.0) + cells
+    freedom = max(num_images - 1, 1)
+    if seeds * freedom > (num_seeds - 1) * variance:
+        freedom = (num_seeds - 1) * variance / seeds
+    return _student(mean, variance, freedom, num_seeds, lower, upper)
+
+
+def infer_from_seeds(values: NDArray[np.generic]) -> Inferred | None:
+    """Mean of a value a seed (n) and Student's (1908) interval; for what is not a mean over images."""
+    array = np.asarray(values, dtype=np.float64)
+    if array.size == 0 or not np.isfinite(array).all():
+        return None
+    mean = float(array.mean())
+    if array.size == 1:
+        return Inferred(Estimate(mean, None, None, 1), None, None, None)
+    return _student(mean, float(array.var(ddof=1)) / array.size, array.size - 1, array.size, -np.inf, np.inf)
+
+
+def infer_ratio(first: NDArray[np.floating], second: NDArray[np.floating]) -> Inferred | None:
+    """Geometric mean of `first / second`, paired by seed (n each, positive), and its interval: Student's of the logs.
+
+    The p value is that of a ratio of 1; `error` is that of the logarithm. `None` where a value is not positive.
+    """
+    if len(first) == 0 or not (np.minimum(first, second) > 0).all():
+        return None
+    found = infer_from_seeds(np.log(first) - np.log(second))
+    if found is None:
+        return None
+    low, high = (None if bound is None else float(np.exp(bound)) for bound in (found.estimate.low, found.estimate.high))
+    estimate = Estimate(float(np.exp(found.estimate.mean)), low, high, found.estimate.n)
+    return Inferred(estimate, found.error, found.freedom, found.p_value)
+
+
+def wilson(successes: int, total: int) -> tuple[float, float]:
+    """Interval of a share of `total` images, for one run: of the images alone (Wilson, 1927)."""
+    low, high = proportion_confint(successes, total, alpha=1 - CONFIDENCE, method="wilson")
+    return float(low), float(high)
+
+
+def paired_differences(correct: NDArray[np.bool_]) -> list[PairedDifference]:
+    """Compare every pair of A architectures on the same seeds and images (correct: A x n x N)."""
+    num_architectures, num_seeds, num_images = correct.shape
+    pairs = [(a, b) for a in range(num_architectures) for b in range(a + 1, num_architectures)]
+    if not pairs or num_seeds == 0 or num_images == 0:
+        return []
+    values = correct.astype(np.int8)
+    inferred = [infer(values[a] - values[b], -1, 1) for a, b in pairs]
+    raw = [each.p_value for each in inferred if each is not None and each.p_value is not None]
+    corrected: Sequence[float | None] = holm(np.array(raw)).tolist() if raw else [None] * len(pairs)
+    return [
+        PairedDifference(
+            first=a,
+            second=b,
+            difference=each.estimate,
+            p_value=each.p_value,
+            p_holm=p_holm,
+            detectable=detectable(each, SIGNIFICANCE / len(pairs)),
+            discordance=tuple(map(discordance, correct[a], correct[b])),
+        )
+        for (a, b), each, p_holm in zip(pairs, inferred, corrected, strict=True)
+        if each is not None
+    ]
+
+
+def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """P values after Holm's step-down correction (1979).
+
+    `statsmodels` has it too, but collects garbage at every call, for a tenth of a second.
+    """
+    order = np.argsort(p_values)
+    corrected = np.empty(len(p_values))
+    corrected[order] = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
+    return np.minimum(corrected, 1)
+
+
+def discordance(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> SeedDiscordance:
+    """Count the images (N) that one of two networks alone got right, and test whether the counts differ."""
+    first_only, second_only = int((first & ~second).sum()), int((second & ~first).sum())
+    p_value = (
+        float(mcnemar([[0, first_only], [second_only, 0]], exact=True).pvalue) if first_only + second_only else 1.0
+    )
+    return SeedDiscordance(first_only, second_only, min(p_value, 1.0))
+
+
+def omnibus(correct: NDArray[np.bool_]) -> Omnibus | None:
+    """Compare all architectures of one seed at once (correct: A x N); `None` where no image tells any apart."""
+    telling = correct.any(axis=0) & ~correct.all(axis=0)
+    if not telling.any():
+        return None
+    found = cochrans_q(correct.T.astype(np.int64))
+    return Omnibus(float(found.statistic), int(found.df), float(found.pvalue))
+
+
+def detectable(inferred: Inferred, significance: float = SIGNIFICANCE) -> float | None:
+    """True difference that a two-sided t test at that level finds with 80 % power, given the standard error seen.
+
+    From the noncentral t distribution; the chance of finding it with the wrong sign is left out.
+    """
+    if inferred.error is None or inferred.freedom is None:
+        return None
+    freedom, critical = inferred.freedom, stdtrit(inferred.freedom, 1 - significance / 2)
+    shift = brentq(lambda shift: nctdtr(freedom, shift, critical) - (1 - POWER), 0, 2 * critical + 10, xtol=1e-12)
+    return float(shift * inferred.error)
+
+
+def p_above(inferred: Inferred, value: float, margin: float) -> float | None:
+    """One-sided p value of a true mean of at most `margin` where `value` was seen, with the error that was inferred."""
+    if inferred.error is None or inferred.freedom is None:
+        return None
+    if not inferred.error:
+        return 0.0 if value > margin else 1.0
+    return float(stdtr(inferred.freedom, (margin - value) / inferred.error))
+
+
+def smallest_sign_p_value(num_seeds: int) -> float:
+    """The smallest two-sided p value that a sign test over so many seeds can reach: all differences of one sign."""
+    return min(1.0, 2.0 ** (1 - num_seeds))
+
+
+def ranks(num_architectures: int, differences: Sequence[PairedDifference]) -> list[int]:
+    """1 + the number of architectures significantly better; those that nothing separates share rank 1."""
+    found = [1] * num_architectures
+    for pair in differences:
+        if pair.better is not None:
+            found[pair.second if pair.better == pair.first else pair.first] += 1
+    return found
+
+
+def letters(num_architectures: int, differences: Sequence[PairedDifference]) -> list[str]:
+    """A compact letter display (Piepho, 2004): two architectures share a letter unless they can be told apart.
+
+    By his insert-and-absorb algorithm; the letters follow the order of the architectures.
+    """
+    groups = [frozenset(range(num_architectures))]
+    for pair in differences:
+        if pair.better is None:
+            continue
+        split = [
+            part
+            for group in groups
+            for part in (
+                (group - {pair.first}, group - {pair.second}) if {pair.first, pair.second} <= group else (group,)
+            )
+        ]
+        groups = [
+            group
+            for place, group in enumerate(split)
+            if not any(group < other or (group == other and place > at) for at, other in enumerate(split))
+        ]
+    groups.sort(key=sorted)
+    return [
+        "".join(_letter(place) for place, group in enumerate(groups) if a in group) for a in range(num_architectures)
+    ]
+
+
+def _letter(place: int) -> str:
+    return ascii_lowercase[place] if place < len(ascii_lowercase) else f"({place + 1})"
+
+
+def _student(mean: float, variance: float, freedom: float, num_seeds: int, lower: float, upper: float) -> Inferred:
+    error = float(np.sqrt(variance))
+    half = float(stdtrit(freedom, _UPPER)) * error
+    p_value = float(2 * stdtr(freedom, -abs(mean) / error)) if error else 0.0 if mean else 1.0
+    estimate = Estimate(mean, max(mean - half, lower), min(mean + half, upper), num_seeds)
+    return Inferred(estimate, error, float(freedom), p_value)

@@ -1,0 +1,236 @@
+"""How runs used the machine, as data frames of raw numbers: arithmetic, steps, memory, energy, disturbances."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from intelbench.records.profiles import ArchitectureProfile, MeasuredMemory
+from intelbench.reporting.evidence import statistics
+from intelbench.reporting.evidence.datasheet import peak_flops_per_second
+from intelbench.reporting.evidence.observations import RunSummary
+from intelbench.reporting.evidence.summaries import MEMORY_FIELDS, ArchitectureSummary, CohortSummary
+from intelbench.reporting.evidence.tables import Row, estimate_columns, frame
+from intelbench.reporting.evidence.timing import BUDGET_PARTS, OTHER_PARTS, Anatomy
+
+OTHERS_SHARE = 0.05
+"""Share of the processors' time that others may take, or the hypervisor."""
+COMPUTE_SLOWDOWN = 1.2
+"""How many times its quickest time in the cohort the calibrating convolution or matrix product may take."""
+EXCHANGE_SLOWDOWN = 2.0
+"""The same for the exchange between threads."""
+ANATOMY_COLUMNS: Mapping[str, tuple[str, ...]] = {part: (part,) for part in BUDGET_PARTS} | {"other": OTHER_PARTS}
+"""Columns of the anatomy, and the parts that each adds up."""
+
+
+PART_NAMES = {
+    "data_wait": "Data wait",
+    "transfer": "Transfer",
+    "forward": "Forward",
+    "backward": "Backward",
+    "optimizer": "Optimizer",
+    "other": "Beside the clock",
+}
+"""What they are called in headings."""
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """What else went on during one run; what is not known is `None`."""
+
+    run: RunSummary
+    others_share: float | None
+    """Of the processors' time: other processes."""
+    stolen_share: float | None
+    """Of the same: the hypervisor."""
+    switches_per_second: float | None
+    """Involuntary context switches of the run's process."""
+    load_before: float | None
+    compute_slowdown: float | None
+    """Slowest moment of convolution or matrix product over the cohort's quickest."""
+    exchange_slowdown: float | None
+    """The same for the exchange between threads."""
+
+    @property
+    def reasons(self) -> list[str]:
+        """Which bounds it broke: `others`, `stolen`, `compute`, `exchange`."""
+        bounds = {
+            "others": (self.others_share, OTHERS_SHARE),
+            "stolen": (self.stolen_share, OTHERS_SHARE),
+            "compute": (self.compute_slowdown, COMPUTE_SLOWDOWN),
+            "exchange": (self.exchange_slowdown, EXCHANGE_SLOWDOWN),
+        }
+        return [name for name, (value, bound) in bounds.items() if value is not None and value > bound]
+
+
+def disturbances(summary: CohortSummary) -> list[Disturbance]:
+    """One for each finished run that watched out for it."""
+    runs = [run for architecture in summary.finished for run in architecture.runs]
+    quickest = {
+        name: min((run.calibration.quickest(name) for run in runs if run.calibration), default=np.nan)
+        for name in ("convolution", "matmul", "exchange")
+    }
+    return [_disturbance(run, quickest) for run in runs if run.measurements.contention]
+
+
+def contention(summary: CohortSummary) -> pd.DataFrame:
+    """One row for each finished run: who else used the machine, and how much slower it was than at its quickest."""
+    return frame(
+        [
+            {
+                "architecture": found.run.record.spec.architecture,
+                "seed": found.run.seed,
+                "others_share": found.others_share,
+                "stolen_share": found.stolen_share,
+                "involuntary_switches_per_second": found.switches_per_second,
+                "load_before": found.load_before,
+                "compute_slowdown": found.compute_slowdown,
+                "exchange_slowdown": found.exchange_slowdown,
+                "disturbed_by": " ".join(found.reasons) or None,
+            }
+            for found in disturbances(summary)
+        ]
+    )
+
+
+def compute(summary: CohortSummary) -> pd.DataFrame:
+    """One row for each architecture: what it computes in a second, against what the machine can."""
+    spec, environment = summary.cohort.spec, summary.cohort.records[0].environment
+    stated = peak_flops_per_second(environment.device_name, spec.conditions.precision)
+    found: list[Row] = []
+    for architecture in summary.finished:
+        achieved = architecture.estimate("achieved_flops_per_second")
+        found.append(
+            {
+                "architecture": architecture.name,
+                "num_runs": len(architecture.runs),
+                "training_flops_per_image": architecture.measured("training_flops_per_image"),
+                **estimate_columns("achieved_flops_per_second", achieved),
+                "measured_peak_flops_per_second": max(
+                    (run.peak_flops_per_second or 0.0 for run in architecture.runs), default=0.0
+                )
+                or None,
+                **estimate_columns("utilization", architecture.estimate("utilization")),
+                "stated_peak_flops_per_second": stated,
+                "stated_utilization": achieved.mean / stated if achieved and stated else None,
+                **estimate_columns("first_step_seconds", architecture.estimate("first_step_seconds")),
+            }
+        )
+    return frame(found)
+
+
+def anatomy(summary: CohortSummary) -> pd.DataFrame:
+    """One row for each architecture whose steps were looked at: medians and quartiles of each part, over its runs."""
+    found: list[Row] = []
+    for architecture in summary.finished:
+        steps = Anatomy.pooled([run.anatomy for run in architecture.runs if run.anatomy])
+        if steps is None:
+            continue
+        row: Row = {"architecture": architecture.name, "num_steps": steps.num_steps}
+        columns = {name: steps.total(parts) for name, parts in ANATOMY_COLUMNS.items()} | {"step": steps.step_seconds}
+        for name, seconds in columns.items():
+            row |= {
+                f"{name}_seconds": statistics.quantile(seconds, 0.5),
+                f"{name}_seconds_quartile_1": statistics.quantile(seconds, 0.25),
+                f"{name}_seconds_quartile_3": statistics.quantile(seconds, 0.75),
+            }
+        timed = statistics.quantile(architecture.total_seconds, 0.5)
+        looked_at = statistics.quantile(steps.step_seconds, 0.5)
+        found.append(
+            row
+            | {
+                "step_seconds_percentile_95": statistics.quantile(steps.step_seconds, 0.95),
+                "overhead": looked_at / timed - 1 if timed and looked_at else None,
+                "bound_by": steps.verdict,
+            }
+        )
+    return frame(found)
+
+
+def memory(summary: CohortSummary) -> pd.DataFrame:
+    """One row for each architecture with a profile, failed ones included: predicted and measured peaks."""
+    found: list[Row] = []
+    for architecture, profile in profiles(summary):
+        predicted = profile.memory[0] if profile.memory else None
+        probed = profile.measured[0] if profile.measured else None
+        row: Row = {
+            "architecture": architecture.name,
+            "predicted_peak_bytes": predicted.peak_bytes if predicted else None,
+            "predicted_reserved_bytes": predicted.reserved_bytes if predicted else None,
+        }
+        for kind in ("parameters", "gradients", "optimizer_state", "activations", "temporaries"):
+            row[f"predicted_{kind}_bytes"] = getattr(predicted, f"{kind}_bytes") if predicted else None
+        for field in MEMORY_FIELDS:
+            row[f"probe_{field}"] = getattr(probed.peak, field) if probed and probed.peak else None
+            row[f"run_{field}"] = architecture.peak_bytes(field)
+        row["probe_failure"] = _probe_failure(probed)
+        row["legacy_bytes"] = profile.legacy.total_bytes if profile.legacy else None
+        row["published_bytes"] = profile.published.total_bytes if profile.published else None
+        found.append(row)
+    return frame(found)
+
+
+def energy(summary: CohortSummary) -> pd.DataFrame:
+    """One row for each finished run that looked for a counter: joules, and what the device took while idle."""
+    found: list[Row] = []
+    for architecture in summary.finished:
+        for run in architecture.runs:
+            spent = run.measurements.energy
+            if spent is None:
+                continue
+            num_images = run.measurements.num_steps * run.record.spec.conditions.recipe.batch_size
+            idle = spent.idle_joules / spent.idle_seconds if spent.idle_joules is not None else None
+            found.append(
+                {
+                    "architecture": architecture.name,
+                    "seed": run.seed,
+                    "source": spent.source,
+                    "joules": spent.joules,
+                    "seconds": spent.seconds,
+                    "joules_per_image": None if spent.joules is None else spent.joules / num_images,
+                    "idle_watts": idle,
+                    "absent": spent.absent,
+                }
+            )
+    return frame(found)
+
+
+def profiles(summary: CohortSummary) -> Iterator[tuple[ArchitectureSummary, ArchitectureProfile]]:
+    """Architectures that have one."""
+    for architecture in summary.architectures:
+        if architecture.profile:
+            yield architecture, architecture.profile
+
+
+def profiles_absent(summary: CohortSummary) -> Sequence[str]:
+    """Why some have none."""
+    return sorted({record.profile_absent for record in summary.cohort.records if record.profile_absent})
+
+
+def _disturbance(run: RunSummary, quickest: Mapping[str, float]) -> Disturbance:
+    seen = run.measurements.contention
+    assert seen is not None
+    processors = run.record.environment.num_cpus * seen.seconds
+
+    def share(cpu_seconds: float | None) -> float | None:
+        return cpu_seconds / processors if cpu_seconds is not None and processors else None
+
+    def slowdown(*names: str) -> float | None:
+        if run.calibration is None:
+            return None
+        return max(max(run.calibration.slowdowns(name, quickest[name])) for name in names)
+
+    return Disturbance(
+        run=run,
+        others_share=share(seen.others_cpu_seconds),
+        stolen_share=share(seen.stolen_cpu_seconds),
+        switches_per_second=seen.involuntary_switches / seen.seconds if seen.seconds else None,
+        load_before=seen.load_before,
+        compute_slowdown=slowdown("convolution", "matmul"),
+        exchange_slowdown=slowdown("exchange"),
+    )
+
+
+def _probe_failure(probed: MeasuredMemory | None) -> str | None:
+    return probed.failure if probed else None

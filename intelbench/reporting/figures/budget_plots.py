@@ -1,0 +1,71 @@
+"""Validation accuracy against everything that a budget can be made of, as one SVG."""
+
+from collections.abc import Mapping
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from intelbench.reporting import markdown
+from intelbench.reporting.evidence.efficiency import UNITS, Curve, Unit, curve
+from intelbench.reporting.evidence.summaries import CohortSummary
+from intelbench.reporting.figures.canvas import WIDTH, look, styled, svg
+from intelbench.reporting.figures.plots import band, legend, legend_height
+
+_AXES: Mapping[Unit, tuple[str, float]] = {
+    "steps": ("training step", 1),
+    "images": ("training images", 1),
+    "seconds": ("training time (s)", 1),
+    "flops": ("training TFLOPs", 1e12),
+}
+"""Label, and how much of the unit is one on the axis."""
+_LOG_FACTOR = 10
+"""An axis is logarithmic where the longest curve is so many times as long as the shortest."""
+_PANEL = 165
+_ROW = 215
+"""Height of a panel in points, without and with its label."""
+
+
+def budgets(summary: CohortSummary) -> bytes | None:
+    """Mean over the runs, and the range from least to most, by each unit; `None` without any validation accuracy.
+
+    An axis that no architecture has is left out, and on an axis that some do not have those are left out.
+    """
+    panels = {unit: found for unit in UNITS if (found := _curves(summary, unit))}
+    if not panels:
+        return None
+    below = legend_height(summary.finished)
+    height = _ROW * ((len(panels) + 1) // 2) + below + 12
+    with styled():
+        figure = Figure(figsize=(WIDTH / 72, height / 72))
+        shared: Axes | None = None
+        for place, (unit, curves) in enumerate(panels.items()):
+            bottom = height - _ROW * (place // 2) - _PANEL - 10
+            area = (0.065 + 0.5 * (place % 2), bottom / height, 0.42, _PANEL / height)
+            axes = figure.add_axes(area, sharey=shared)
+            _panel(axes, unit, curves)
+            axes.set(xlabel=_AXES[unit][0], ylabel="validation accuracy (%)")
+            shared = shared or axes
+        legend(figure, summary.finished)
+        return svg(figure)
+
+
+def _curves(summary: CohortSummary, unit: Unit) -> dict[int, Curve]:
+    """By the index that fixes the look."""
+    found = {architecture.index: curve(architecture.runs, unit) for architecture in summary.finished}
+    return {index: each for index, each in found.items() if each is not None}
+
+
+def _panel(axes: Axes, unit: Unit, curves: Mapping[int, Curve]) -> None:
+    scale = _AXES[unit][1]
+    for index, each in curves.items():
+        drawn = look(index)
+        band(axes, each.spent / scale, 100 * each.accuracy, drawn, drawn.marker)
+    ends = [each.spent[-1] for each in curves.values()]
+    if max(ends) > _LOG_FACTOR * min(ends) and min(each.spent[0] for each in curves.values()) > 0:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: markdown.significant(value, 1)))
+        axes.xaxis.set_minor_formatter(NullFormatter())  # the usual ones write formulas, which stay text here
+    else:
+        axes.set_xlim(left=0)

@@ -1,0 +1,306 @@
+"""Figures as SVG: text stays text, the same numbers give the same bytes, and nothing global is left changed."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from intelbench.reporting import markdown
+from intelbench.reporting.evidence import usage
+from intelbench.reporting.evidence.observations import RunSummary
+from intelbench.reporting.evidence.reliability import pooled_curve
+from intelbench.reporting.evidence.summaries import ArchitectureSummary, CohortSummary
+from intelbench.reporting.evidence.tables import rows
+from intelbench.reporting.evidence.usage import PART_NAMES
+from intelbench.reporting.figures.canvas import WIDTH, Look, label, look, styled, svg
+from intelbench.reporting.figures.labels import Box, place, text_width
+
+MAX_ANNOTATED_CLASSES = 20
+_MAX_TICK_LABELS = 40
+_MAX_NAMED_POINTS = 10
+_GRID_POINTS = 200
+_SHADES = "Blues"
+_SMALL = 7.5
+_PART_COLORS = ("#D55E00", "#E69F00", "#56B4E9", "#0072B2", "#009E73", "#999999")
+_PART_HATCHES = ("//", "..", "", "", "\\\\", "")
+
+
+def confusion(architecture: ArchitectureSummary, class_names: Sequence[str]) -> bytes:
+    """Confusion matrix of the test images, summed over the runs; each row is one true class."""
+    counts = architecture.confusion
+    assert counts is not None
+    names = [label(name) for name in class_names]
+    widest = max(text_width(name, 8) for name in names)
+    cell = 50.0 if len(names) <= 8 else 42.0 if len(names) <= MAX_ANNOTATED_CLASSES else max(420 / len(names), 4.0)
+    rotated = widest > cell - 3
+    left, side, below = widest + 30, cell * len(names), (widest if rotated else 10.0) + 28
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    title = f"{label(architecture.name)}: test images by class"
+    runs, images = len(architecture.runs), int(counts.sum()) // len(architecture.runs)
+    note = f"{markdown.plural(runs, 'run')} × {markdown.plural(images, 'image')}; each row sums to 100 %"
+    width = max(left + side + 12, text_width(title, 10) + 45, text_width(note, 8) + 20)
+    height = below + side + 40
+    with styled():
+        figure = Figure(figsize=(width / 72, height / 72))
+        axes = figure.add_axes((left / width, below / height, side / width, side / height))
+        figure.text(10 / width, 1 - 15 / height, title, fontsize=10, weight="bold")
+        figure.text(10 / width, 1 - 29 / height, note, fontsize=8, color="#444444")
+        if len(names) <= MAX_ANNOTATED_CLASSES:
+            axes.pcolormesh(shares, cmap=_SHADES, vmin=0, vmax=1, edgecolors="white", linewidth=0.5)
+            axes.invert_yaxis()
+            _annotate(axes, counts, shares)
+        else:
+            extent = (0, len(names), len(names), 0)
+            axes.imshow(shares, cmap=_SHADES, vmin=0, vmax=1, interpolation="nearest", aspect="auto", extent=extent)
+        _class_axes(axes, names, rotated)
+        return svg(figure)
+
+
+def curves(summary: CohortSummary) -> bytes:
+    """Training loss by step and by time: mean over the runs, and the range from least to most."""
+    window = smoothing_window(summary)
+    smoothing = f", moving mean of {window} steps" if window > 1 else ""
+    below = legend_height(summary.finished)
+    with styled():
+        height = 290 + below
+        figure = Figure(figsize=(WIDTH / 72, height / 72))
+        first: Axes | None = None
+        for place, x_label in enumerate(("training step", "training time (s)")):
+            area = (0.065 + 0.5 * place, (below + 46) / height, 0.42, 220 / height)
+            axes = figure.add_axes(area, sharey=first)
+            for architecture in summary.finished:
+                band(axes, *_loss_curves(architecture.runs, window, by_time=place == 1), look(architecture.index))
+            axes.set(xlabel=x_label, ylabel="loss")
+            axes.set_xlim(left=0)
+            first = first or axes
+        assert first is not None
+        first.set_title(f"Training loss{smoothing}", loc="left")
+        legend(figure, summary.finished)
+        return svg(figure)
+
+
+def smoothing_window(summary: CohortSummary) -> int:
+    """Steps in the moving mean of the loss: a twentieth of the shortest run."""
+    return max(1, min((len(run.step_loss) for a in summary.finished for run in a.runs), default=1) // 20)
+
+
+def cost(summary: CohortSummary, memory_field: str | None) -> bytes | None:
+    """Test accuracy against step time and against one kind of memory; `None` where no architecture has either."""
+    panels: list[tuple[str, dict[str, float]]] = []
+    times = {a.name: 1000 * a.median_step_seconds for a in summary.finished if a.median_step_seconds is not None}
+    panels.append(("median step time (ms)", times))
+    if memory_field is not None:
+        peaks = {a.name: peak / 2**20 for a in summary.finished if (peak := a.peak_bytes(memory_field)) is not None}
+        panels.append((f"peak {markdown.memory_name(memory_field)} (MiB)", peaks))
+    panels = [(label, values) for label, values in panels if values]
+    shown = [a for a in summary.finished if a.test_accuracy is not None]
+    if not panels or not shown:
+        return None
+    numbered = len(shown) > _MAX_NAMED_POINTS
+    below = legend_height(shown, numbered) + 4 if numbered else 0
+    with styled():
+        height = 280 + below
+        figure = Figure(figsize=(WIDTH / 72, height / 72))
+        for position, (x_label, values) in enumerate(panels):
+            axes = figure.add_axes((0.065 + 0.5 * position, (44 + below) / height, 0.42, 220 / height))
+            _cost_panel(axes, [a for a in shown if a.name in values], values, numbered)
+            axes.set(xlabel=x_label, ylabel="test accuracy (%)")
+        if numbered:
+            legend(figure, shown, numbered)
+        return svg(figure)
+
+
+def reliability(summary: CohortSummary) -> bytes | None:
+    """Accuracy against confidence on the test images, all runs together; `None` without any."""
+    shown = [a for a in summary.finished if any(run.reliability for run in a.runs)]
+    if not shown:
+        return None
+    below = legend_height(shown)
+    height = 300 + below
+    with styled():
+        figure = Figure(figsize=(WIDTH / 72, height / 72))
+        side = 230
+        axes = figure.add_axes(((WIDTH - side) / 2 / WIDTH, (below + 46) / height, side / WIDTH, side / height))
+        axes.plot((0, 100), (0, 100), color="#999999", linewidth=0.8, zorder=1)
+        for architecture in shown:
+            drawn = look(architecture.index)
+            confidence, accuracy = pooled_curve([run.reliability for run in architecture.runs if run.reliability])
+            axes.plot(
+                100 * confidence, 100 * accuracy, color=drawn.color, linestyle=drawn.line, marker=drawn.marker, ms=4
+            )
+        axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="confidence (%)", ylabel="accuracy (%)")
+        axes.set_title("Above the line: less sure than right", loc="left")
+        legend(figure, shown)
+        return svg(figure)
+
+
+def anatomy(summary: CohortSummary) -> bytes | None:
+    """What a step consists of: a bar for each architecture, as long as its median parts; `None` without any."""
+    records = rows(usage.anatomy(summary))
+    if not records:
+        return None
+    names = [label(row["architecture"]) for row in records]
+    left, height = max(text_width(name, 8) for name in names) + 14, 24.0 * len(records)
+    whole = height + 74
+    with styled():
+        figure = Figure(figsize=(WIDTH / 72, whole / 72))
+        axes = figure.add_axes((left / WIDTH, 58 / whole, (WIDTH - left - 16) / WIDTH, height / whole))
+        start = np.zeros(len(records))
+        for part, color, hatch in zip(usage.ANATOMY_COLUMNS, _PART_COLORS, _PART_HATCHES, strict=True):
+            lengths = np.array([1000 * (row[f"{part}_seconds"] or 0.0) for row in records])
+            name = PART_NAMES[part].lower()
+            axes.barh(
+                names, lengths, 0.68, start, color=color, hatch=hatch, edgecolor="white", linewidth=0.5, label=name
+            )
+            start += lengths
+        axes.invert_yaxis()
+        axes.grid(visible=False, axis="y")
+        axes.set_xlim(left=0)
+        axes.set(xlabel="milliseconds")
+        axes.set_title("A training step, by median parts", loc="left")
+        figure.legend(loc="lower left", bbox_to_anchor=(0.01, 0.0), ncols=len(PART_NAMES), frameon=False)
+        return svg(figure)
+
+
+def _cost_panel(
+    axes: Axes, architectures: Sequence[ArchitectureSummary], cost_of: dict[str, float], numbered: bool
+) -> None:
+    """Points with their intervals, each with its name or number beside it."""
+    places: list[tuple[float, float, float, float]] = []
+    for architecture in architectures:
+        estimate = architecture.test_accuracy
+        assert estimate is not None
+        x, y = cost_of[architecture.name], 100 * estimate.mean
+        low = y if estimate.low is None else 100 * estimate.low
+        high = y if estimate.high is None else 100 * estimate.high
+        color, marker = look(architecture.index).color, look(architecture.index).marker
+        if high > low:
+            bars = [[y - low], [high - y]]
+            axes.errorbar([x], [y], yerr=bars, color=color, linewidth=1, capsize=2.5, capthick=1, zorder=2)
+        axes.plot([x], [y], marker=marker, color=color, markersize=6, linestyle="none", zorder=3)
+        places.append((x, y, low, high))
+    axes.margins(0.12, 0.12)
+    axes.set_ylim(max(axes.get_ylim()[0], -3), min(axes.get_ylim()[1], 106))
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+    widest = max(x for x, *_ in places)
+    if widest > 10 * min(x for x, *_ in places) > 0:
+        axes.set_xscale("log")
+    else:
+        axes.set_xlim(0, 1.15 * widest)
+    _name_points(axes, [_point_name(architecture, numbered) for architecture in architectures], places)
+
+
+def _name_points(axes: Axes, names: Sequence[str], places: Sequence[tuple[float, float, float, float]]) -> None:
+    """Write names where they cover no point, interval or other name; a thin line leads to those farther away."""
+    to_page, to_data = axes.transData, axes.transData.inverted()
+    centres = to_page.transform([(x, y) for x, y, _, _ in places]).tolist()
+    obstacles = [Box(x - 4, y - 4, x + 4, y + 4) for x, y in centres]
+    for x, _, low, high in places:
+        (left, bottom), (_, top) = to_page.transform([(x, low), (x, high)]).tolist()
+        obstacles.append(Box(left - 2.5, bottom, left + 2.5, top))
+    frame = axes.get_window_extent()
+    area = Box(frame.x0 + 2, frame.y0 + 2, frame.x1 + 4, frame.y1 + 8)
+    boxes = place([(x, y) for x, y in centres], names, obstacles, area, _SMALL)
+    for name, (x, y), box in zip(names, centres, boxes, strict=True):
+        if box is None:
+            continue
+        nearest = (min(max(x, box.left), box.right), min(max(y, box.bottom), box.top))
+        if math.dist(nearest, (x, y)) > 12:
+            ends = to_data.transform([(x, y), nearest])
+            axes.add_line(Line2D(ends[:, 0], ends[:, 1], color="#999999", linewidth=0.6, zorder=1))
+        left, middle = to_data.transform((box.left, (box.bottom + box.top) / 2))
+        axes.text(left, middle, name, fontsize=_SMALL, verticalalignment="center")
+
+
+def _point_name(architecture: ArchitectureSummary, numbered: bool) -> str:
+    return str(architecture.index + 1) if numbered else label(architecture.name)
+
+
+def _legend_name(architecture: ArchitectureSummary, numbered: bool) -> str:
+    return f"{architecture.index + 1}  {label(architecture.name)}" if numbered else label(architecture.name)
+
+
+def _legend_columns(architectures: Sequence[ArchitectureSummary], numbered: bool) -> int:
+    """As many columns as the longest name leaves room for."""
+    widest = max(text_width(_legend_name(architecture, numbered), 8) for architecture in architectures)
+    return max(1, min(len(architectures), int(WIDTH // (widest + 50))))
+
+
+def legend_height(architectures: Sequence[ArchitectureSummary], numbered: bool = False) -> int:
+    """Points that the legend takes at the bottom of a figure."""
+    return 13 * math.ceil(len(architectures) / _legend_columns(architectures, numbered))
+
+
+def legend(figure: Figure, architectures: Sequence[ArchitectureSummary], numbered: bool = False) -> None:
+    """Below the panels: marker, and line where the figure draws lines."""
+    handles = []
+    for architecture in sorted(architectures, key=lambda architecture: architecture.index):
+        drawn, name = look(architecture.index), _legend_name(architecture, numbered)
+        line = "none" if numbered else drawn.line
+        handles.append(Line2D([], [], color=drawn.color, ls=line, marker=drawn.marker, markersize=4, label=name))
+    columns = _legend_columns(architectures, numbered)
+    figure.legend(handles=handles, loc="lower center", ncols=columns, frameon=False, handlelength=3.2)
+
+
+def _class_axes(axes: Axes, names: Sequence[str], rotated: bool) -> None:
+    """Names of the classes on both axes, every k-th where there are too many to read."""
+    ticks = list(range(0, len(names), math.ceil(len(names) / _MAX_TICK_LABELS)))
+    shown = [names[tick] for tick in ticks]
+    middles = [tick + 0.5 for tick in ticks]
+    axes.set_xticks(middles, shown, rotation=90 if rotated else 0, fontsize=8)
+    axes.set_yticks(middles, shown, fontsize=8)
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(True)
+    axes.set(xlabel="predicted class", ylabel="true class")
+
+
+def _annotate(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
+    """Write share and count in each cell that holds an image, in black or white, whichever stands out more."""
+    for row, column in np.argwhere(counts).tolist():
+        share = float(shares[row, column])
+        text = f"{markdown.percent(share, 0)}\n{markdown.count(counts[row, column])}"
+        color = "white" if _luminance(share) < 0.18 else "black"
+        axes.text(
+            column + 0.5, row + 0.5, text, color=color, fontsize=_SMALL, ha="center", va="center", linespacing=1.25
+        )
+
+
+def _luminance(share: float) -> float:
+    """Relative luminance of a cell (WCAG 2): at 0.18 black and white text have the same contrast."""
+    red, green, blue, _ = colormaps[_SHADES](share)
+    linear = [(c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4) for c in (red, green, blue)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _loss_curves(
+    runs: Sequence[RunSummary], window: int, by_time: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Moving mean of the training loss: x (P) and one row for each run (runs x P)."""
+    kernel = np.ones(window) / window
+    smooth = [np.convolve(run.step_loss, kernel, mode="valid") for run in runs if len(run.step_loss) >= window]
+    if not smooth:
+        return np.empty(0), np.empty((0, 0))
+    if not by_time:
+        length = min(len(loss) for loss in smooth)
+        return np.arange(window, window + length, dtype=np.float64), np.array([loss[:length] for loss in smooth])
+    seconds = [run.elapsed_seconds[window - 1 :] for run in runs if len(run.step_loss) >= window]
+    x = np.linspace(max(elapsed[0] for elapsed in seconds), min(elapsed[-1] for elapsed in seconds), _GRID_POINTS)
+    return x, np.array([np.interp(x, elapsed, loss) for elapsed, loss in zip(seconds, smooth, strict=True)])
+
+
+def band(axes: Axes, x: NDArray[np.float64], values: NDArray[np.float64], look: Look, marker: str = "") -> None:
+    """Mean over the runs as a line, least to most as a band behind it."""
+    if values.size == 0:
+        return
+    axes.plot(x, values.mean(axis=0), color=look.color, linestyle=look.line, marker=marker, markersize=4, zorder=3)
+    if len(values) > 1:
+        low, high = values.min(axis=0), values.max(axis=0)
+        axes.fill_between(x, low, high, color=look.color, alpha=0.13, linewidth=0, zorder=2)

@@ -1,0 +1,1 @@
+"""The report in words: its sections as Markdown, laid out from the evidence."""

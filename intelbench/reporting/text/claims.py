@@ -1,0 +1,164 @@
+"""The section of the report on published claims, and its rows for machines; laid out from `claims`."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import get_args
+
+from intelbench.records.claims import METRICS, Claim
+from intelbench.reporting import markdown
+from intelbench.reporting.evidence.statistics import Estimate
+from intelbench.reporting.evidence.summaries import CohortSummary
+from intelbench.reporting.evidence.tables import Row, estimate_columns
+from intelbench.reporting.markdown import ABSENT, code, escape
+from intelbench.reporting.text.verdicts import Verdict, Word, verdicts
+
+_LIMIT = 1000
+"""Characters of a text of a claim that are shown."""
+
+
+def claims_blocks(summary: CohortSummary, claims: Sequence[Claim], heading: str) -> list[str]:
+    """Verdicts as a table, why some claims are not testable, and how the others were judged; nothing without claims."""
+    if not claims:
+        return []
+    found = verdicts(summary, claims)
+    cells = [
+        [
+            str(number),
+            escape(each.claim.statement, _LIMIT),
+            _published(each.claim),
+            _measured(each),
+            each.verdict,
+        ]
+        for number, each in enumerate(found, start=1)
+    ]
+    blocks = [
+        f"{heading} Published claims",
+        _counted(found),
+        markdown.table(["", "Claim", "Published", "Measured here", "Verdict"], cells, left=5),
+        _untestable(found),
+        markdown.details("What is known of each claim, and how it was judged", _notes(found)),
+    ]
+    return [block for block in blocks if block]
+
+
+def claims_rows(summary: CohortSummary, claims: Sequence[Claim]) -> list[Row]:
+    """One row for each claim, in base units: what was published, what was measured, and the verdict."""
+    return [_row(found) for found in verdicts(summary, claims)]
+
+
+def _row(found: Verdict) -> Row:
+    claim, measured = found.claim, found.measured
+    estimate = Estimate(measured, None, None, 1) if isinstance(measured, int | float) else measured
+    return {
+        "id": claim.id,
+        "statement": claim.statement,
+        "source": claim.source,
+        "known": claim.known or None,
+        "metric": claim.metric,
+        "relation": claim.relation,
+        "architecture": claim.architecture,
+        "others": claim.others,
+        "published": claim.value,
+        "tolerance": None if claim.comparative else claim.tolerance,
+        "conditions": claim.required,
+        "verdict": found.verdict,
+        **estimate_columns("measured", estimate),
+        "num_seeds": measured.n if isinstance(measured, Estimate) else None,
+        "unit": found.unit or None,
+        "against": found.against,
+        "p_value": found.p_value,
+        "rule": found.rule or None,
+        "reason": found.reason or None,
+    }
+
+
+def _counted(found: Sequence[Verdict]) -> str:
+    numbers = Counter(each.verdict for each in found)
+    counts = [f"{numbers[word]} {word}" for word in get_args(Word) if numbers[word]]
+    return (
+        f"{markdown.plural(len(found), 'claim')}: {markdown.listed(counts)}. A verdict is about these runs, under "
+        "their conditions. Inconclusive means that these runs cannot tell, not that the claim is false. Every claim is "
+        "a question of its own: nothing is corrected for the number of claims."
+    )
+
+
+def _untestable(found: Sequence[Verdict]) -> str:
+    """Reasons, each with the numbers of the claims it holds for."""
+    reasons = defaultdict(list)
+    for number, each in enumerate(found, start=1):
+        if each.verdict == "not testable here":
+            reasons[each.reason].append(number)
+    lines = [f"- {markdown.numbers(numbers)}: {escape(reason, _LIMIT)}." for reason, numbers in reasons.items()]
+    return "\n".join(["Not testable here, and why:\n", *lines]) if lines else ""
+
+
+def _notes(found: Sequence[Verdict]) -> str:
+    return "\n".join(f"{number}. {_note(each)}" for number, each in enumerate(found, start=1))
+
+
+def _note(found: Verdict) -> str:
+    claim = found.claim
+    metric = f"Measure: {code(claim.metric)}, {escape(METRICS[claim.metric].meaning, _LIMIT)}."
+    accuracy = f" The accuracy is {markdown.percent(claim.accuracy, 0)}." if claim.accuracy is not None else ""
+    p_value = f" p = {markdown.p_value(found.p_value)}." if found.p_value is not None else ""
+    p_value = p_value.replace("= <", "<")
+    tested = found.verdict != "not testable here"
+    reason = f" {escape(found.reason[:1].upper() + found.reason[1:], _LIMIT)}." if found.reason and tested else ""
+    known = f" {escape(claim.known, _LIMIT)}" if claim.known else ""
+    rule = f" {escape(found.rule, _LIMIT)}" if found.rule else ""
+    return f"{code(claim.id)} ({escape(claim.source)}).{known} {metric}{accuracy}{rule}{p_value}{reason}"
+
+
+def _published(claim: Claim) -> str:
+    """The published figure with its tolerance, or who is claimed to be above or below whom."""
+    if claim.classes:
+        pairs = markdown.listed("/".join(map(escape, pair)) for pair in claim.classes)
+        return f"above all other pairs: {pairs}"
+    others = markdown.listed(map(escape, claim.others)) if claim.others else "every other"
+    if claim.value is None:
+        return f"{claim.relation} than {others}"
+    sign = {"equal": "", "at_least": "≥ ", "at_most": "≤ "}.get(claim.relation, "")
+    unit = "times" if claim.others else METRICS[claim.metric].unit
+    tolerance = f" ± {_figure(claim.tolerance, unit)}" if claim.tolerance else ""
+    figure = _figure(claim.value, unit) + (f" {others}" if claim.others else "")
+    return f"{sign}{figure}{tolerance}"
+
+
+def _measured(found: Verdict) -> str:
+    against = f" ({escape(found.against, _LIMIT)})" if found.against else ""
+    if found.measured is None:
+        return f"no figure{against}" if against else ABSENT
+    if isinstance(found.measured, Estimate):
+        return _interval(found.measured, found.unit) + against
+    return _figure(found.measured, found.unit) + against
+
+
+def _figure(value: float, unit: str) -> str:
+    """A number without an interval, with its unit."""
+    if unit == "share":
+        return markdown.percent(value, 2)
+    if unit == "mebibytes":
+        return f"{markdown.mebibytes(round(value * 2**20))} MB"
+    written: Mapping[str, Callable[[float], str]] = {
+        "parameters": markdown.count,
+        "times": markdown.times,
+        "flops": lambda number: f"{markdown.si(number)}FLOP",
+        "bytes": lambda number: markdown.size(round(number)),
+        "seconds": lambda number: f"{markdown.milliseconds(number)} ms",
+        "steps": lambda number: f"{markdown.count(number)} steps",
+    }
+    return written.get(unit, markdown.significant)(value)
+
+
+def _interval(estimate: Estimate, unit: str) -> str:
+    if unit == "share":
+        return markdown.percent_interval(estimate)
+    if unit == "points":
+        return f"{markdown.points(estimate)} points"
+    if unit == "times":
+        return f"{markdown.number_interval(estimate)} ×"
+    if unit == "bytes":
+        return f"{markdown.giga_interval(estimate)} GB"
+    if unit == "seconds":
+        return f"{markdown.milliseconds_interval(estimate)} ms"
+    return markdown.number_interval(estimate).replace("-", "−")

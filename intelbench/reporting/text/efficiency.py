@@ -1,0 +1,238 @@
+"""Sections of the report on accuracy for what it costs; laid out from `efficiency`, as others are from `tables`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from intelbench.reporting import markdown
+from intelbench.reporting.evidence import efficiency
+from intelbench.reporting.evidence.efficiency import Crossing, Crossings, Lead, Unit
+from intelbench.reporting.evidence.resampling import NUM_RESAMPLES
+from intelbench.reporting.evidence.summaries import CohortSummary
+from intelbench.reporting.evidence.tables import estimate_of, rows
+from intelbench.reporting.markdown import ABSENT, escape
+
+NEVER = "∞"
+_BY: Mapping[Unit, str] = {"seconds": "seconds", "steps": "steps", "images": "images", "flops": "FLOPs"}
+_COST_NAMES = {
+    "seconds_per_image": "Time an image (ms)",
+    "training_seconds": "Training time (s)",
+    "training_flops_per_image": "GFLOPs an image",
+    "training_flops": "Training TFLOPs",
+    "peak_memory_bytes": "Peak memory",
+    "joules": "Energy (kJ)",
+}
+
+Row = Mapping[str, Any]
+
+
+def efficiency_blocks(summary: CohortSummary, figure: str | None, heading: str) -> list[str]:
+    """All of them that the records hold something for; `figure` is the file of the curves."""
+    blocks: list[str] = []
+    if figure is not None:
+        blocks += [f"{heading} Accuracy by budget", *curves(summary, figure)]
+        blocks += [f"{heading} Time to an accuracy", *time_to_accuracy(summary)]
+    if len(summary.finished) > 1:
+        blocks += [f"{heading} Accuracy for its cost", *pareto(summary)]
+    return blocks
+
+
+def curves(summary: CohortSummary, figure: str) -> list[str]:
+    """Validation accuracy by each unit, and where the lead changes hands."""
+    unknown = [escape(a.name) for a in summary.finished if a.measured("training_flops_per_image") is None]
+    caption = (
+        "Validation accuracy at the evaluation points, against what had been spent until then. Lines: mean over the "
+        "runs; bands: from the lowest to the highest run. Finished runs only."
+    )
+    if unknown:
+        caption += f" FLOPs are not known of {markdown.listed(unknown)}."
+    if summary.cohort.spec.conditions.recipe.schedule != "constant":
+        caption += (
+            " The learning rate follows a schedule over the whole budget: a run that is given less comes to the end of "
+            "its schedule sooner, and may do better there than these runs did in passing."
+        )
+    image = f"![Validation accuracy by steps, images, seconds and FLOPs](figures/{figure})"
+    return [image, caption, *crossings(summary)]
+
+
+def crossings(summary: CohortSummary) -> list[str]:
+    """At which budget the ranking changes, where that is beyond the noise."""
+    if len(summary.finished) < 2:
+        return []
+    compared = efficiency.crossings(summary)
+    if not compared:
+        return [f"**Where curves cross** was not tested: {_untested(summary)}."]
+    found = [_crossing(each, crossing, summary) for each in compared for crossing in each.found]
+    note = (
+        "Tested at every evaluation point of every pair in the range that both cover, with straight lines between the "
+        "points: Student's t, paired by seed, on the same validation images, Holm-corrected over all pairs and points "
+        "of a unit, 5 % level; intervals are not corrected. A crossing counts if the lead is distinguishable both "
+        "before and after it."
+    )
+    return [_answer(compared), *(["\n".join(found)] if found else []), note]
+
+
+def time_to_accuracy(summary: CohortSummary) -> list[str]:
+    """How long until validation accuracy first reached each rung of a ladder that no result has chosen."""
+    found, rungs = rows(efficiency.time_to_accuracy(summary)), efficiency.ladder(len(summary.data.class_names))
+    if not found:
+        return [f"No run reached {_percent(rungs[0])}." if rungs else "With one class there is nothing to reach."]
+    targets = list(dict.fromkeys(row["target"] for row in found))
+    cells = {(row["architecture"], row["target"]): row for row in found}
+    names = [architecture.name for architecture in summary.architectures]
+    table = [[escape(name), *(_reached(cells[name, target]) for target in targets)] for name in names]
+    headers = ["Seconds to validation accuracy", *map(_percent, targets)]
+    missed = next((f"; no run reached {_percent(rung)}" for rung in rungs if rung not in targets), "")
+    points = markdown.plural(summary.cohort.spec.conditions.evaluation_points, "evaluation point")
+    note = (
+        "Training time until validation accuracy first reached it at an evaluation point: median over all runs, and "
+        f"how many of them reached it. A run that did not, or failed, counts as infinite ({NEVER}), so the median is "
+        "finite only if more than half of the runs got there. The targets are all multiples of 10 % above chance, "
+        f"fixed beforehand{missed}. Times are no finer than the {points} of a run: it got there at some moment since "
+        "the point before."
+    )
+    return [
+        markdown.table(headers, table),
+        note,
+        markdown.details("The same in seconds, steps and FLOPs, from the quickest run to the slowest", _by_unit(found)),
+    ]
+
+
+def pareto(summary: CohortSummary) -> list[str]:
+    """Who is on the front of test accuracy and each kind of cost, and how surely."""
+    found = rows(efficiency.pareto(summary))
+    if not found:
+        return ["Who is on the Pareto front is not said where nothing may be ranked."]
+    kinds = list(dict.fromkeys(row["cost"] for row in found))
+    cells = {(row["architecture"], row["cost"]): row for row in found}
+    headers = ["Architecture", "Test accuracy"]
+    for kind in kinds:
+        headers += [_COST_NAMES[kind], "On the front (%)"]
+    table = []
+    for architecture in summary.finished:
+        line = [escape(architecture.name), _test_accuracy(cells[architecture.name, kinds[0]])]
+        for kind in kinds:
+            line += [_cost(kind, cells[architecture.name, kind]["value"]), _share(cells[architecture.name, kind])]
+        table.append(line)
+    return [markdown.table(headers, table), _pareto_note(found[0]["num_seeds"]), _cost_definitions(kinds, summary)]
+
+
+def _answer(compared: Sequence[Crossings]) -> str:
+    pairs = {each.unit: markdown.plural(each.num_pairs, "pair") for each in compared}
+    crossed = [f"{each.num_crossed} of {pairs[each.unit]} by {_BY[each.unit]}" for each in compared]
+    if any(each.found for each in compared):
+        return f"**The ranking changes with the budget** (mean curves cross for {markdown.listed(crossed)}):"
+    return (
+        f"**No crossing is beyond the noise.** Mean curves cross for {markdown.listed(crossed)}, but nowhere is one "
+        "architecture distinguishably ahead before and the other after."
+    )
+
+
+def _crossing(compared: Crossings, crossing: Crossing, summary: CohortSummary) -> str:
+    def amount(value: float) -> str:
+        return _amount(value, compared.unit, summary.cohort.spec.conditions.recipe.batch_size)
+
+    def lead(name: str, by: Lead) -> str:
+        return f"{escape(name)} is ahead by {markdown.points(by.difference)} points at {amount(by.spent)}"
+
+    return (
+        f"- {lead(crossing.first, crossing.before)}, {lead(crossing.second, crossing.after)}; "
+        f"the mean curves cross at {amount(crossing.spent)}."
+    )
+
+
+def _untested(summary: CohortSummary) -> str:
+    if not summary.correct.size:
+        return "nothing may be ranked here"
+    if summary.correct.shape[1] < 2:
+        return "one seed cannot tell two curves apart"
+    return "no two architectures have a stretch of their curves in common"
+
+
+def _amount(value: float, unit: Unit, batch_size: int) -> str:
+    """`27.3 s`, `step 41 (656 images)`, `12.9 TFLOPs`."""
+    if unit == "seconds":
+        return f"{markdown.significant(value)} s"
+    if unit == "flops":
+        return f"{markdown.si(value)}FLOPs"
+    return f"step {markdown.count(round(value))} ({markdown.count(round(value) * batch_size)} images)"
+
+
+def _percent(share: float) -> str:
+    return markdown.percent(share, 0)
+
+
+def _reached(row: Row) -> str:
+    seconds = NEVER if row["seconds"] is None else markdown.significant(row["seconds"])
+    return f"{seconds} ({row['num_reached']} of {row['num_runs']})"
+
+
+def _by_unit(found: Sequence[Row]) -> str:
+    cells = [
+        [
+            _percent(row["target"]),
+            escape(row["architecture"]),
+            f"{row['num_reached']} of {row['num_runs']}",
+            *(_range(row, unit) for unit in efficiency.COMPARED_UNITS),
+        ]
+        for row in found
+    ]
+    headers = ["Target", "Architecture", "Reached", "Seconds", "Steps", "TFLOPs"]
+    return markdown.table(headers, cells, left=2)
+
+
+def _range(row: Row, unit: Unit) -> str:
+    """Median [least, most] over the runs."""
+    median, least, most = (_spent(row, unit, end) for end in ("", "_least", "_most"))
+    return median if median == ABSENT or least == NEVER else f"{median} [{least}, {most}]"
+
+
+def _spent(row: Row, unit: Unit, end: str) -> str:
+    """What is missing is infinite, unless the seconds are there."""
+    value = row[f"{unit}{end}"]
+    if value is None:
+        return NEVER if row[f"seconds{end}"] is None else ABSENT
+    if unit == "steps":
+        return markdown.count(value)
+    return markdown.significant(value / 1e12 if unit == "flops" else value)
+
+
+def _test_accuracy(row: Row) -> str:
+    return markdown.percent_interval(estimate_of(row, "test_accuracy"))
+
+
+def _share(row: Row) -> str:
+    share = markdown.bare_percent(row["front_share"])
+    return f"**{share}**" if row["on_front"] else share
+
+
+def _cost(kind: str, value: float | None) -> str:
+    if value is None:
+        return ABSENT
+    if kind == "peak_memory_bytes":
+        return markdown.size(round(value))
+    factor = {"seconds_per_image": 1e3, "training_flops_per_image": 1e-9, "training_flops": 1e-12, "joules": 1e-3}
+    return markdown.significant(factor.get(kind, 1.0) * value)
+
+
+def _cost_definitions(kinds: Sequence[str], summary: CohortSummary) -> str:
+    memory = markdown.memory_name(summary.memory_field) if summary.memory_field else ""
+    meaning = {
+        "seconds_per_image": "median step with its data wait, over the batch size; the budget fixes the seconds of a "
+        "run, so they tell nothing.",
+        "training_seconds": "the clock of the budget at the end: training alone, data wait included.",
+        "training_flops_per_image": "forward and backward, 1 MAC = 2 FLOPs; the budget fixes those of a run.",
+        "training_flops": "forward and backward of all images that a run was trained on, 1 MAC = 2 FLOPs.",
+        "peak_memory_bytes": f"{memory}; the main table has the largest of the runs, this is their mean.",
+        "joules": "as counted in each run, validation passes included.",
+    }
+    return "\n".join(f"- **{_COST_NAMES[kind]}**: {meaning[kind]}" for kind in kinds)
+
+
+def _pareto_note(num_seeds: int) -> str:
+    drawn = "seeds and test images" if num_seeds > 1 else "test images, there being one seed"
+    return (
+        f"Means over {markdown.plural(num_seeds, 'seed')} that all have finished. An architecture is on the Pareto "
+        "front if no other one costs no more and is no less accurate, and better in one of the two. **On the front**: "
+        f"in how many of {NUM_RESAMPLES:,} bootstrap resamples of {drawn}; in bold, those on the front of the means "
+        "themselves. Costs are taken as they are: where two are nearly the same, which is the lower may be chance."
+    )

@@ -1,0 +1,287 @@
+"""The sections of the report in Markdown; each function lays one out, from the tables and the narrative."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from intelbench.records.claims import Claim
+from intelbench.reporting import markdown
+from intelbench.reporting.evidence import tables
+from intelbench.reporting.evidence.cohorts import Cohort, differing_keys
+from intelbench.reporting.evidence.summaries import MEMORY_FIELDS, CohortSummary
+from intelbench.reporting.figures.plots import smoothing_window
+from intelbench.reporting.markdown import ABSENT, code, escape
+from intelbench.reporting.text import narrative, reproduce
+from intelbench.reporting.text.behaviour import rectifiers, reliability, stability
+from intelbench.reporting.text.claims import claims_blocks
+from intelbench.reporting.text.classes import classes, confusion
+from intelbench.reporting.text.comparison import comparison, every_run
+from intelbench.reporting.text.efficiency import efficiency_blocks
+from intelbench.reporting.text.headline import headline
+from intelbench.reporting.text.usage import disturbed_answer, usage_blocks
+
+MAX_OPEN_ROWS = 20
+MAX_ROW = 100
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class FigureNames:
+    """File names of a cohort's figures; `None` where there is nothing to draw."""
+
+    cost: str | None
+    curves: str | None
+    reliability: str | None
+    anatomy: str | None
+    budgets: str | None
+    confusion: Mapping[str, str]
+    """By architecture."""
+
+
+def cohort_blocks(summary: CohortSummary, figures: FigureNames, claims: Sequence[Claim], heading: str) -> list[str]:
+    """All sections of one cohort; `heading` is the run of `#` for their titles."""
+    blocks = [
+        *filter(None, [headline(summary)]),
+        " ".join(filter(None, [narrative.reading(summary), disturbed_answer(summary)])),
+        f"{heading} Results",
+        *results(summary),
+        *_accuracy_against_cost(summary, figures),
+        *_titled(f"{heading} Which differences are real?", comparison(summary)),
+        *claims_blocks(summary, claims, heading),
+        f"{heading} Was it identical?",
+        *fairness(summary),
+    ]
+    if figures.curves is not None:
+        blocks += [f"{heading} Training loss", *_curves(summary, figures.curves)]
+    if summary.finished:
+        blocks += efficiency_blocks(summary, figures.budgets, heading)
+    if summary.finished:
+        blocks += [f"{heading} Classes", *classes(summary), f"{heading} Confusion matrices"]
+        for architecture in summary.finished:
+            blocks += confusion(architecture, summary.data.class_names, figures.confusion[architecture.name])
+        blocks += [f"{heading} Calibration", *reliability(summary, figures.reliability)]
+        blocks += [f"{heading} Stability", *stability(summary)]
+    if any(run.rectifiers for architecture in summary.finished for run in architecture.runs):
+        blocks += [f"{heading} Dead units and mean activation", *rectifiers(summary)]
+    blocks += usage_blocks(summary, figures.anatomy, heading)
+    if summary.cohort.failed:
+        blocks += [f"{heading} Failures", failures(summary)]
+    return [*blocks, f"{heading} Environment", environment(summary), f"{heading} How to reproduce", *command(summary)]
+
+
+def apart(cohorts: Sequence[Cohort]) -> list[str]:
+    """Why several cohorts are not to be compared, and in what they differ."""
+    keys = differing_keys(cohorts)
+    rows = [[code(key), *(escape(markdown.fact(value)) for value in values)] for key, values in keys.items()]
+    headers = ["", *(f"Group {number}" for number in range(1, len(cohorts) + 1))]
+    return [
+        f"The records fall into {len(cohorts)} groups that must not be compared with each other: they differ in "
+        f"{markdown.listed(code(key) for key in keys)}. Each group has its own tables.",
+        markdown.table(headers, rows, left=len(headers)),
+    ]
+
+
+def results(summary: CohortSummary) -> list[str]:
+    """The main table, what its columns mean, and every run behind it."""
+    numbers = tables.rows(tables.main(summary))
+    ranks = [row["rank"] for row in numbers]
+    rows = [_main_cells(row, ranks, summary) for row in numbers]
+    shown = [header for header in rows[0] if any(row[header] != ABSENT for row in rows) or header == "Test accuracy"]
+    cells = [[row[header] for header in shown] for row in rows]
+    blocks = [markdown.table(shown, cells), narrative.ranking_note(summary), _definitions(shown, summary)]
+    return [block for block in (*blocks, every_run(summary) if summary.finished else "") if block]
+
+
+def fairness(summary: CohortSummary) -> list[str]:
+    """The answer, the facts that all runs share, and how far each seed's batches were verified."""
+    rows = [
+        [
+            markdown.count(row["seed"]),
+            markdown.count(row["num_runs"]),
+            markdown.count(row["verified_step"]),
+            code(str(row["digest"])[:16]) if row["digest"] else ABSENT,
+            _verdict(row),
+        ]
+        for row in tables.rows(tables.fairness(summary))
+    ]
+    table = markdown.table(
+        ["Seed", "Runs with digests", "Verified through step", "Stream digest there", "Identical"], rows
+    )
+    if len(rows) > MAX_OPEN_ROWS:
+        table = markdown.details(f"All {len(rows):,} seeds", table)
+    return [narrative.fairness_answer(summary), _shared_facts(summary), table]
+
+
+def failures(summary: CohortSummary) -> str:
+    """Every run without measurements, and why."""
+    rows = [
+        [
+            escape(row["architecture"]),
+            str(row["seed"]),
+            markdown.cause(row["cause"]),
+            markdown.count(row["step"]),
+            escape(row["message"]),
+        ]
+        for row in tables.rows(tables.failures(summary))
+    ]
+    return markdown.table(["Architecture", "Seed", "Cause", "Steps done", "Message"], rows, left=5)
+
+
+def environment(summary: CohortSummary) -> str:
+    """Machine, libraries and way of executing."""
+    rows = []
+    for row in tables.rows(tables.environment(summary)):
+        values = [value for value in row["values"] if value is not None]
+        sized = [markdown.size(value) if row["fact"] == "memory_bytes" else markdown.fact(value) for value in values]
+        if sized:
+            rows.append([code(row["fact"]), "; ".join(map(escape, sized))])
+    providers = sorted({(record.spec.provider, record.spec.architecture) for record in summary.cohort.records})
+    for provider in dict.fromkeys(provider for provider, _ in providers):
+        built = markdown.listed(escape(name) for by, name in providers if by == provider)
+        rows.append([f"built by {escape(provider)}", built])
+    started = [record.started_at for record in summary.cohort.records]
+    rows.append(["runs started", escape(" to ".join(dict.fromkeys([min(started), max(started)])))])
+    return markdown.table(["", "Value"], rows, left=2)
+
+
+def command(summary: CohortSummary) -> list[str]:
+    """What to type to make the same runs again."""
+    line, suite = reproduce.command(summary.cohort)
+    if suite is None:
+        return [markdown.block(line, "sh")]
+    note = f"The conditions are those of no built-in suite; save this as {code(reproduce.SUITE_FILE)}:"
+    return [markdown.details("The suite", f"{note}\n\n{markdown.block(suite, 'toml')}"), markdown.block(line, "sh")]
+
+
+def _main_cells(row: Row, ranks: Sequence[object], summary: CohortSummary) -> dict[str, str]:
+    """The main table's cells for one architecture; columns without any value are left out later."""
+    rank, finished, failed = row["rank"], row["num_finished"], row["num_failed"]
+    causes = markdown.listed(markdown.cause(name) for name in str(row["failure_causes"] or "").split())
+    cells = {
+        "Architecture": escape(str(row["architecture"])),
+        "Rank": ABSENT if rank is None else f"{rank}{'=' if ranks.count(rank) > 1 else ''}",
+        "Group": row["group"] or ABSENT,
+        "Runs": f"{finished} of {finished + failed}" if failed else str(finished),
+        "Test accuracy": markdown.percent_interval(tables.estimate_of(row, "test_accuracy")),
+        "Validation accuracy": markdown.percent_interval(tables.estimate_of(row, "validation_accuracy")),
+        "Training accuracy": markdown.percent_interval(tables.estimate_of(row, "training_accuracy")),
+        "Loss variance": markdown.number_interval(tables.estimate_of(row, "loss_variance")),
+        "Parameters": markdown.si(row["num_parameters"]),
+    }
+    if any(a.measured("num_parameters") != a.measured("num_trainable_parameters") for a in summary.finished):
+        cells["Trainable"] = markdown.si(row["num_trainable_parameters"])
+    for field in MEMORY_FIELDS:
+        cells[_memory_header(field)] = markdown.size(row[f"peak_{field}"])
+    cells["Step (ms)"] = markdown.milliseconds_interval(tables.estimate_of(row, "median_step_seconds"))
+    cells["Images/s"] = markdown.significant(row["images_per_second"])
+    if summary.cohort.spec.conditions.budget.unit != "steps":
+        cells["Steps"] = markdown.count(row["mean_steps"])
+    cells["Failed"] = f"{failed}: {causes}" if failed else ABSENT
+    return cells
+
+
+def _definitions(shown: Sequence[str], summary: CohortSummary) -> str:
+    """What each column shown means, and why a kind of memory is missing."""
+    conditions = summary.cohort.spec.conditions
+    memory = {
+        "process_bytes": "highest resident memory of the process above its value before the model was built",
+        "cuda_allocated_bytes": "highest memory held by tensors (`torch.cuda.max_memory_allocated`)",
+        "cuda_reserved_bytes": "tensors and the allocator's cache (`torch.cuda.max_memory_reserved`)",
+        "nvml_process_bytes": "what the driver counts for the process at the end, CUDA context included",
+    }
+    meaning = {
+        "Rank": "1 + the number of architectures whose test accuracy is significantly better. `=`: shared.",
+        "Group": "two architectures share a letter unless they can be told apart (Piepho, 2004).",
+        "Runs": "finished runs, one a seed; n of every mean in the row.",
+        "Test accuracy": "mean over seeds [95 % interval over seeds and test images]; the test images are read once, "
+        "after training. Validation and training accuracy: after the last step, without augmentation, mean "
+        "[95 % Student interval over seeds alone].",
+        "Loss variance": "of the training loss about its least-squares line over the last half of the steps "
+        "(two degrees of freedom for the line), mean over runs [95 % interval].",
+        "Parameters": "all of them" + (", and those trained." if "Trainable" in shown else "; all are trained."),
+        **{_memory_header(field): f"{text}; the largest of the runs." for field, text in memory.items()},
+        "Step (ms)": f"median of forward, backward and optimizer over the steps of all runs, the first "
+        f"{conditions.warmup_steps} of each left out; without data wait [95 % percentile interval, two-level bootstrap "
+        "of runs and their steps].",
+        "Images/s": f"batch size ({conditions.recipe.batch_size}) over the median of step time plus data wait.",
+        "Steps": "optimizer steps within the budget, mean over runs.",
+    }
+    lines = [f"- **{header}**: {text}" for header, text in meaning.items() if header in shown]
+    for field, reasons in tables.absent_memory(summary).items():
+        lines.append(f"- No column for {markdown.memory_name(field)}: {markdown.listed(map(escape, reasons))}.")
+    return "\n".join(lines)
+
+
+def _shared_facts(summary: CohortSummary) -> str:
+    """Data, conditions and recipe: the same for every run, by construction of the group."""
+    data, conditions = summary.data, summary.cohort.spec.conditions
+    settings = {name: getattr(conditions, name) for name in conditions.__struct_fields__}
+    recipe = msgspec.structs.asdict(settings.pop("recipe"))
+    budget = settings.pop("budget")
+    rows = [
+        ["Data", f"{code(narrative.data_name(data.source))}, digest {code(data.digest)}"],
+        ["Classes", markdown.count(len(data.class_names))],
+        ["Training images", markdown.count(data.num_train)],
+        ["Validation images", markdown.count(data.num_validation)],
+        ["Test images", f"{markdown.count(data.num_test)} ({data.test_origin} split)"],
+        ["Test images also in training or validation", markdown.count(data.num_train_test_duplicates)],
+        ["Unreadable files left out", markdown.count(data.num_unreadable)],
+        ["Budget of each run", str(budget)],
+        *_settings("Recipe", recipe),
+        *_settings("Conditions", settings),
+    ]
+    return markdown.table(["Same for every run", ""], rows, left=2)
+
+
+def _settings(title: str, values: Mapping[str, object]) -> list[list[str]]:
+    """Settings as rows of a table, several to a row."""
+    lines = [""]
+    for name, value in values.items():
+        setting = code(f"{name} = {markdown.fact(value)}")
+        if len(lines[-1]) + len(setting) > MAX_ROW:
+            lines.append("")
+        lines[-1] += ("  " if lines[-1] else "") + setting
+    return [["" if number else title, line] for number, line in enumerate(lines)]
+
+
+def _accuracy_against_cost(summary: CohortSummary, figures: FigureNames) -> list[str]:
+    if figures.cost is None:
+        return []
+    untimed = [code(a.name) for a in summary.finished if a.median_step_seconds is None]
+    caption = "Test accuracy against what it costs. Bars: 95 % interval over seeds, where there are several."
+    if untimed:
+        caption += f" No step after warm-up, so no step time: {markdown.listed(untimed)}."
+    return [_image("Test accuracy against step time and memory", figures.cost), caption]
+
+
+def _curves(summary: CohortSummary, name: str) -> list[str]:
+    caption = "Lines: mean over the runs; bands: from the lowest to the highest run. Finished runs only."
+    if smoothing_window(summary) > 1:
+        caption += f" The loss is a moving mean of {smoothing_window(summary)} steps."
+    return [_image("Training loss by step and by time", name), caption]
+
+
+def _titled(title: str, blocks: Sequence[str]) -> list[str]:
+    """The blocks that are not empty under their title; nothing without any."""
+    shown = [block for block in blocks if block]
+    return [title, *shown] if shown else []
+
+
+def _image(description: str, name: str) -> str:
+    return f"![{escape(description)}](figures/{name})"
+
+
+def _verdict(row: Row) -> str:
+    if row["mismatch_step"] is not None:
+        return f"**no**, from step {row['mismatch_step']} at the latest"
+    if not row["identical"]:
+        return "**not verified**: no step in common"
+    return "yes" if row["verified_step"] is not None else "nothing to compare"
+
+
+def _memory_header(field: str) -> str:
+    name = markdown.memory_name(field)
+    return f"Peak {name}"

@@ -1,0 +1,262 @@
+"""Sections of the report on how runs used the machine; laid out from `usage`, as `sections` does from `tables`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from intelbench.reporting import markdown
+from intelbench.reporting.evidence import usage
+from intelbench.reporting.evidence.summaries import MEMORY_FIELDS, CohortSummary
+from intelbench.reporting.evidence.tables import estimate_of, rows
+from intelbench.reporting.evidence.timing import DATA_BOUND, OVERHEAD_BOUND, OVERHEAD_BOUND_CPU
+from intelbench.reporting.evidence.usage import PART_NAMES
+from intelbench.reporting.markdown import ABSENT, escape
+
+_FEWEST_FOR_TAIL = 20
+"""Below so many steps the 95th percentile is but the largest."""
+_REASONS = {
+    "others": "other processes",
+    "stolen": "the hypervisor",
+    "compute": "slower arithmetic",
+    "exchange": "slower exchange between threads",
+}
+
+Row = Mapping[str, Any]
+
+
+def usage_blocks(summary: CohortSummary, figure: str | None, heading: str) -> list[str]:
+    """All of them that the records hold something for; `figure` is the file of the anatomy."""
+    blocks: list[str] = []
+    if any(run.calibration for architecture in summary.finished for run in architecture.runs):
+        blocks += [f"{heading} Arithmetic: achieved and possible", *compute(summary)]
+    if figure is not None:
+        blocks += [f"{heading} Where the time of a step goes", *anatomy(summary, figure)]
+    if any(architecture.profile for architecture in summary.architectures) or usage.profiles_absent(summary):
+        blocks += [f"{heading} Memory: predicted and measured", *memory(summary)]
+    spent = rows(usage.energy(summary))
+    if spent:
+        blocks += [f"{heading} Energy", *energy(spent)]
+    if usage.disturbances(summary):
+        blocks += [f"{heading} Was the machine quiet?", *contention(summary)]
+    return blocks
+
+
+def disturbed_answer(summary: CohortSummary) -> str:
+    """Which runs were disturbed beyond the bounds; empty where none watched out for it."""
+    found = usage.disturbances(summary)
+    if not found:
+        return ""
+    disturbed = [each for each in found if each.reasons]
+    watched = markdown.plural(len(found), "run")
+    if not disturbed:
+        return f"None of {watched} was disturbed beyond the bounds given for it." if len(found) > 1 else (
+            "The run was not disturbed beyond the bounds given for it."
+        )  # fmt: skip
+    reasons = sorted({reason for each in disturbed for reason in each.reasons}, key=list(_REASONS).index)
+    return (
+        f"**{len(disturbed)} of {watched} {'was' if len(disturbed) == 1 else 'were'} disturbed** by "
+        f"{markdown.listed(_REASONS[reason] for reason in reasons)}: their steps may have taken longer than this "
+        "machine needs, and under a budget in seconds they may have got fewer of them."
+    )
+
+
+def compute(summary: CohortSummary) -> list[str]:
+    """FLOP/s against the measured and the stated peak, and how long the first step was waited for."""
+    found = rows(usage.compute(summary))
+    stated = any(row["stated_peak_flops_per_second"] for row in found)
+    headers = ["Architecture", "Training GFLOPs an image", "Achieved (GFLOP/s)", "Measured peak (GFLOP/s)", "MFU (%)"]
+    headers += ["Data-sheet peak (GFLOP/s)", "MFU of that (%)"] if stated else []
+    headers += ["First step after (s)"]
+    cells = [
+        [
+            escape(row["architecture"]),
+            markdown.giga(row["training_flops_per_image"]),
+            markdown.giga_interval(estimate_of(row, "achieved_flops_per_second")),
+            markdown.giga(row["measured_peak_flops_per_second"]),
+            markdown.percent_interval(estimate_of(row, "utilization"), unit=""),
+            *([markdown.giga(row["stated_peak_flops_per_second"])] if stated else []),
+            *([markdown.bare_percent(row["stated_utilization"])] if stated else []),
+            markdown.number_interval(estimate_of(row, "first_step_seconds")),
+        ]
+        for row in found
+    ]
+    note = (
+        "FLOPs of forward and backward pass as trained (1 MAC = 2 FLOPs); convolutions and matrix products are "
+        "counted, normalisation, activations, pooling and the optimizer are not. **Achieved**: that times images a "
+        "second, data wait included. **Measured peak**: the quickest of all repetitions of one convolution and one "
+        "matrix product in the same precision and process, before, between and after training. **MFU**: model FLOPs "
+        "utilization (Chowdhery et al., PaLM, 2022), achieved over peak. **First step after**: from the start of the "
+        "process, with imports, data, building and the first calibration. Means over the runs, with their 95 % "
+        "interval over seeds. "
+    )
+    device = escape(summary.cohort.records[0].environment.device_name)
+    note += "" if stated else f"No data sheet is known for {device}, so no peak is stated."
+    return [markdown.table(headers, cells), note.strip()]
+
+
+def anatomy(summary: CohortSummary, figure: str) -> list[str]:
+    """Medians of the parts of a step, and what it is bound by."""
+    found = rows(usage.anatomy(summary))
+    cells = [
+        [
+            escape(row["architecture"]),
+            markdown.count(row["num_steps"]),
+            *(_quartiles(row, part) for part in PART_NAMES),
+            _quartiles(row, "step"),
+            markdown.milliseconds(row["step_seconds_percentile_95"] if row["num_steps"] >= _FEWEST_FOR_TAIL else None),
+            markdown.signed_percent(row["overhead"]),
+            f"{row['bound_by']}-bound" if row["bound_by"] else ABSENT,
+        ]
+        for row in found
+    ]
+    headers = ["Milliseconds", "Steps", *PART_NAMES.values(), "Step", "95th percentile", "Looking (%)", "Verdict"]
+    on_gpu = summary.cohort.spec.execution.device == "cuda"
+    overhead = (
+        f"overhead-bound where the host takes {markdown.percent(OVERHEAD_BOUND, 0)} of the GPU's time or more to ask "
+        "for the work"
+        if on_gpu
+        else f"overhead-bound where more than {markdown.percent(OVERHEAD_BOUND_CPU, 0)} is beside the clock"
+    )
+    note = (
+        "Median [quartiles] of steps that were taken after the run, for this table alone; the steps of the run were "
+        "not looked at in parts. **Transfer**: to the device, and normalisation. **Beside the clock**: what a budget "
+        "in seconds does not pay for, the gradient norm and the books. **Step**: all but that. **95th percentile**: of "
+        f"the step, given from {_FEWEST_FOR_TAIL} steps up. **Looking**: how much longer the median step was than the "
+        "run's own; noise, mostly. **Verdict**: data-bound where waiting and transfer take more than "
+        f"{markdown.percent(DATA_BOUND, 0)} of the time, {overhead}, else compute-bound."
+    )
+    image = f"![Where the time of a step goes](figures/{figure})"
+    return [markdown.table(headers, cells), image, note]
+
+
+def memory(summary: CohortSummary) -> list[str]:
+    """Predicted peaks by what fills them, against measured ones, and the published kind of figure."""
+    found = rows(usage.memory(summary))
+    reasons = [f"- No profile: {escape(reason)}" for reason in usage.profiles_absent(summary)]
+    if not found:
+        return ["\n".join(reasons)]
+    on_gpu = summary.cohort.spec.execution.device == "cuda"
+    against = "cuda_allocated_bytes" if on_gpu else "process_bytes"
+    measured = [field for field in MEMORY_FIELDS if any(row[f"probe_{field}"] is not None for row in found)]
+    headers = ["Architecture", "Predicted peak", "Parameters", "Gradients", "Optimizer state", "Activations"]
+    headers += ["Temporaries", "Predicted reserved"]
+    headers += [f"Measured {markdown.memory_name(field)}" for field in measured] + ["Measured / predicted"]
+    cells = [
+        [
+            escape(row["architecture"]),
+            markdown.size(row["predicted_peak_bytes"]),
+            *(
+                markdown.size(row[f"predicted_{kind}_bytes"])
+                for kind in ("parameters", "gradients", "optimizer_state", "activations", "temporaries")
+            ),
+            markdown.size(row["predicted_reserved_bytes"]),
+            *(markdown.size(row[f"probe_{field}"]) for field in measured),
+            markdown.ratio(row[f"probe_{against}"], row["predicted_peak_bytes"]),
+        ]
+        for row in found
+    ]
+    reasons += [
+        f"- {escape(row['architecture'])}: {escape(row['probe_failure'])}" for row in found if row["probe_failure"]
+    ]
+    batch_size = summary.cohort.spec.conditions.recipe.batch_size
+    note = (
+        f"For a training step of {batch_size} images. **Predicted**: from the sizes of the tensors of two steps, for a "
+        "GPU; what lives at the moment of the peak, and what PyTorch's caching allocator reserves for it. Not covered: "
+        "workspaces of cuDNN and cuBLAS, the CUDA context, fused kernels, compiled graphs. **Measured**: the peak of "
+        "two real steps in a process of their own"
+    )
+    note += (
+        ", to be held against the predicted peak." if on_gpu else
+        " that returns at once what it frees; above its memory before the network was built, and with the libraries' "
+        "own buffers. The main table has the peak of the run itself, which keeps what it frees for the next step."
+    )  # fmt: skip
+    return [markdown.table(headers, cells), note, *(["\n".join(reasons)] if reasons else []), *_legacy(found, summary)]
+
+
+def energy(found: Sequence[Row]) -> list[str]:
+    """Joules by run, or why there are none."""
+    counted = [row for row in found if row["joules"] is not None]
+    absent = sorted({row["absent"] for row in found if row["absent"]})
+    reason = f"Not measured: {markdown.listed(map(escape, absent))}." if absent else ""
+    if not counted:
+        return [f"{reason} It is never estimated."]
+    cells = [
+        [
+            escape(row["architecture"]),
+            str(row["seed"]),
+            markdown.significant(row["joules"]),
+            markdown.significant(row["joules_per_image"]),
+            markdown.significant(row["joules"] / row["seconds"]),
+            markdown.significant(row["idle_watts"]),
+            escape(row["source"]),
+        ]
+        for row in counted
+    ]
+    headers = ["Architecture", "Seed", "Joules", "Joules an image", "Watts", "Watts idle", "Counter"]
+    note = (
+        "Counted from the first training step to the last, validation passes included, and divided by the training "
+        "images. Of the whole device (NVML) or all processor packages (RAPL), whoever used them; the idle watts, of "
+        "the second before, are not subtracted."
+    )
+    return [markdown.table(headers, cells), *filter(None, [note, reason])]
+
+
+def contention(summary: CohortSummary) -> list[str]:
+    """Who else used the machine, run by run, and the bounds beyond which a run is flagged."""
+    found = rows(usage.contention(summary))
+    cells = [
+        [
+            escape(row["architecture"]),
+            str(row["seed"]),
+            markdown.bare_percent(row["others_share"]),
+            markdown.bare_percent(row["stolen_share"]),
+            markdown.significant(row["involuntary_switches_per_second"]),
+            markdown.significant(row["load_before"]),
+            markdown.times(row["compute_slowdown"]),
+            markdown.times(row["exchange_slowdown"]),
+            markdown.listed(_REASONS[reason] for reason in row["disturbed_by"].split())
+            if row["disturbed_by"]
+            else "no",
+        ]
+        for row in found
+    ]
+    headers = ["Architecture", "Seed", "Others (%)", "Hypervisor (%)", "Switches a second", "Load before"]
+    headers += ["Arithmetic", "Exchange", "Disturbed"]
+    bounds = (
+        f"others or the hypervisor took more than {markdown.percent(usage.OTHERS_SHARE, 0)}, arithmetic more than "
+        f"{usage.COMPUTE_SLOWDOWN:g} × or the exchange more than {usage.EXCHANGE_SLOWDOWN:g} × its quickest time"
+    )
+    note = (
+        "**Others**, **Hypervisor**: their share of the processors' time during training. **Switches**: how often the "
+        "run had to give up a processor against its will. **Load before**: over the minute before, the runs before "
+        "included. **Arithmetic**, **Exchange**: the slowest moment of the calibrating convolution or matrix product, "
+        "and of data that one thread reads from another, as a multiple of the quickest in this table's runs. A run is "
+        f"disturbed where {bounds}."
+    )
+    table = markdown.table(headers, cells)
+    return [disturbed_answer(summary), markdown.details("Run by run", table), note]
+
+
+def _legacy(found: Sequence[Row], summary: CohortSummary) -> list[str]:
+    conditions, num_classes = summary.cohort.spec.conditions, len(summary.data.class_names)
+    cells = [
+        [
+            escape(row["architecture"]),
+            markdown.mebibytes(row["published_bytes"]),
+            markdown.mebibytes(row["legacy_bytes"]),
+            markdown.mebibytes(row["predicted_peak_bytes"]),
+        ]
+        for row in found
+    ]
+    headers = ["MB (2²⁰ bytes)", "Published parity", "The same as trained", "Predicted peak"]
+    note = (
+        "What was published as the memory of ResNet-152, Wide ResNet-101-2 and Inception-v3 (1343.71, 1481.65 and "
+        "333.30 MB) is torchsummary's estimate for one image: the outputs of all modules, twice, with 1000 classes at "
+        f"300 px. **The same as trained**: {num_classes:,} classes at {conditions.image_size} px. It is neither the "
+        "peak of memory nor proportional to it."
+    )
+    return [markdown.table(headers, cells), note]
+
+
+def _quartiles(row: Row, name: str) -> str:
+    low, high = (markdown.milliseconds(row[f"{name}_seconds_quartile_{number}"]) for number in (1, 3))
+    return f"{markdown.milliseconds(row[f'{name}_seconds'])} [{low}, {high}]"

@@ -1,0 +1,122 @@
+"""What may share a table does, what may not does not, and streams are compared as far as they go."""
+
+from pathlib import Path
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from intelbench.records.store import StoredRun, read_runs
+from intelbench.records.types import Budget
+from intelbench.reporting.evidence.cohorts import differing_keys, group, latest
+from tests.reporting.conftest import Summarize
+from tests.reporting.synthetic import CONDITIONS, EXECUTION, Study, failure, synthetic_run, synthetic_runs
+
+LARGER = msgspec.structs.replace(CONDITIONS, image_size=96)
+
+
+def stored(folder: Path) -> list[StoredRun]:
+    return read_runs(folder)[0]
+
+
+@given(st.randoms())
+@settings(max_examples=20, deadline=None)
+def test_order_of_records_is_irrelevant(random: object) -> None:
+    """Any order of the same records gives the same cohorts, the largest first."""
+    small, large = Study(conditions=LARGER), Study()
+    runs = [StoredRun(Path("r"), synthetic_run("a", seed, small)[0]) for seed in (0, 1)]
+    runs += [StoredRun(Path("r"), synthetic_run(name, seed, large)[0]) for name in "ab" for seed in (0, 1)]
+    expected = group(runs)
+    random.shuffle(runs)
+    assert expected == group(runs)
+    assert [4, 2] == [len(cohort.runs) for cohort in expected]
+
+
+def test_cohorts_differ_in_named_keys(tmp_path: Path) -> None:
+    """Another image size, machine setting or library makes another cohort, and the differing key is named."""
+    for study in (
+        Study(),
+        Study(conditions=LARGER),
+        Study(execution=msgspec.structs.replace(EXECUTION, threads=4)),
+        Study(torch="2.12.0"),
+        Study(data_digest="0" * 32),
+    ):
+        synthetic_runs(tmp_path, ["a"], [0], study)
+    cohorts = group(stored(tmp_path))
+    assert 5 == len(cohorts)
+    expected = {"conditions.image_size", "data.digest", "execution.threads", "environment.torch"}
+    assert expected == set(differing_keys(cohorts))
+
+
+def test_same_images_under_another_path_stay_together(tmp_path: Path) -> None:
+    """The path of the data is no condition; its digest is."""
+    synthetic_runs(tmp_path, ["a"], [0])
+    synthetic_runs(tmp_path, ["b"], [0], Study(source="/elsewhere/scenes"))
+    assert 1 == len(group(stored(tmp_path)))
+
+
+def test_two_providers_of_a_name_are_two_architectures(tmp_path: Path) -> None:
+    """A changed plug-in does not mix its runs with those of the old one."""
+    synthetic_runs(tmp_path, ["mine"], [0], Study(providers={"mine": "net.py sha256:1"}))
+    synthetic_runs(tmp_path, ["mine"], [0], Study(providers={"mine": "net.py sha256:2"}))
+    (cohort,) = group(stored(tmp_path))
+    assert ["mine (net.py sha256:1)", "mine (net.py sha256:2)"] == list(cohort.by_architecture)
+
+
+def test_a_copied_record_counts_once(tmp_path: Path) -> None:
+    """Of two records of one run the later is used, and the other is named."""
+    (path,) = synthetic_runs(tmp_path, ["a"], [0])
+    path.with_name("copy").mkdir()
+    for file in path.iterdir():
+        path.with_name("copy").joinpath(file.name).write_bytes(file.read_bytes())
+    kept, problems = latest(stored(tmp_path))
+    assert 1 == len(kept)
+    assert 1 == len(problems)
+    assert "copy" in problems[0]
+
+
+def test_identical_streams_are_verified_to_the_end(summarize: Summarize) -> None:
+    """Runs of equal length agree up to their last step."""
+    fairness = summarize().cohort.fairness
+    assert fairness.identical
+    assert fairness.complete
+    assert 60 == fairness.verified_step
+
+
+def test_streams_of_unequal_length_are_compared_as_far_as_they_share(summarize: Summarize) -> None:
+    """Under a time budget the prefix that all runs recorded is verified, and no more is claimed."""
+    seconds = msgspec.structs.replace(CONDITIONS, budget=Budget(seconds=60))
+    fairness = summarize(conditions=seconds).cohort.fairness
+    assert fairness.identical
+    assert not fairness.complete
+    assert 32 == fairness.verified_step
+
+
+def test_a_differing_stream_is_found(summarize: Summarize) -> None:
+    """The seed and the first recorded step that differ are named; other seeds are not blamed."""
+    fairness = summarize(other_batches=[("resnet101", 1)]).cohort.fairness
+    assert not fairness.identical
+    assert (1,) == fairness.mismatched_seeds
+    seed = fairness.seeds[1]
+    assert (4, 2) == (seed.mismatch_step, seed.verified_step)
+
+
+def test_a_failed_run_is_compared_too(summarize: Summarize) -> None:
+    """A run that failed late and saw other batches is a mismatch; one that failed early shortens nothing."""
+    late = {("resnet101", 1): failure(step=20)}
+    assert not summarize(failures=late, other_batches=[("resnet101", 1)]).cohort.fairness.identical
+
+
+def test_an_early_failure_shortens_nothing(summarize: Summarize) -> None:
+    """What the finished runs share counts."""
+    fairness = summarize(failures={("resnet101", 1): failure(step=0)}).cohort.fairness
+    assert fairness.identical
+    assert 60 == fairness.verified_step
+
+
+def test_common_seeds(summarize: Summarize) -> None:
+    """Seeds that every architecture with a finished run has; one that finished none does not count."""
+    failures = {("resnet101", seed): failure() for seed in range(3)}
+    cohort = summarize(missing=[("resnet152", 1)], failures=failures).cohort
+    assert (0, 2) == cohort.common_seeds
+    assert "resnet101" not in cohort.finished_seeds

@@ -1,0 +1,168 @@
+"""Calibration errors and scores are what their definitions say."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from intelbench.records.store import write_run
+from intelbench.reporting.evidence import reliability, tables
+from intelbench.reporting.evidence.reliability import NUM_BINS
+from intelbench.reporting.evidence.statistics import cross_entropy
+from intelbench.reporting.evidence.study import read
+from intelbench.reporting.report import build
+from tests.reporting.synthetic import Study, synthetic_run, synthetic_runs
+
+finite_logits = arrays(np.float64, st.tuples(st.integers(1, 40), st.just(4)), elements=st.floats(-30, 30))
+
+
+def logits_of(*probabilities: list[float]) -> NDArray[np.float64]:
+    """Whose softmax is that; an impossible class has a very small logit."""
+    return np.log(np.maximum(probabilities, 1e-300))
+
+
+def test_a_confidence_of_one_belongs_to_the_last_bin() -> None:
+    """The textbook's 0.475, where a half-open last bin loses the sure images and gives another number."""
+    probabilities = [[1.0, 0.0], [0.95, 0.05]]
+    found = reliability.reliability(np.array([0, 1]), logits_of(*probabilities))
+    assert found is not None
+    assert pytest.approx(0.475) == found.expected_calibration_error
+    assert 2 == found.num_images[-1]
+
+
+def test_by_hand() -> None:
+    """Two images at 0.9, one of them right, and two at 0.6, both right: (2 x 0.4 + 2 x 0.4) / 4."""
+    probabilities = [[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]]
+    found = reliability.reliability(np.array([0, 1, 0, 0]), logits_of(*probabilities))
+    assert found is not None
+    assert pytest.approx(0.4) == found.expected_calibration_error
+    assert pytest.approx((0.02 + 1.62 + 0.32 + 0.32) / 4) == found.brier_score
+    confidence, accuracy = reliability.pooled_curve([found])
+    assert pytest.approx([0.6, 0.9]) == confidence.tolist()
+    assert pytest.approx([1.0, 0.5]) == accuracy.tolist()
+
+
+def test_sure_and_right_is_perfect() -> None:
+    """And sure and wrong is as bad as can be."""
+    sure = np.array([[1000.0, 0.0], [0.0, 1000.0]])
+    right, wrong = reliability.reliability(np.array([0, 1]), sure), reliability.reliability(np.array([1, 0]), sure)
+    assert right is not None
+    assert wrong is not None
+    assert [0.0, 0.0, 0.0] == [right.expected_calibration_error, right.adaptive_error, right.brier_score]
+    assert [1.0, 1.0, 2.0] == [wrong.expected_calibration_error, wrong.adaptive_error, wrong.brier_score]
+
+
+@given(finite_logits, st.data())
+def test_every_image_is_in_one_bin(logits: NDArray[np.float64], data: st.DataObject) -> None:
+    """The bins hold all images, the errors are shares, and none is below the distance of the two means."""
+    labels = np.array(data.draw(st.lists(st.integers(0, 3), min_size=len(logits), max_size=len(logits))))
+    found = reliability.reliability(labels, logits)
+    assert found is not None
+    assert len(labels) == found.num_images.sum()
+    distance = abs(found.right.sum() - found.confidence.sum()) / len(labels)
+    for error in (found.expected_calibration_error, found.adaptive_error):
+        assert distance - 1e-9 <= error <= 1
+    assert 0 <= found.brier_score <= 2
+
+
+@given(finite_logits)
+def test_a_constant_added_to_logits_changes_nothing(logits: NDArray[np.float64]) -> None:
+    """Softmax knows differences alone."""
+    labels = np.zeros(len(logits), dtype=np.int64)
+    one, other = reliability.reliability(labels, logits), reliability.reliability(labels, logits + 8.0)
+    assert one is not None
+    assert other is not None
+    assert pytest.approx(one.brier_score) == other.brier_score
+    assert pytest.approx(one.adaptive_error, abs=1e-9) == other.adaptive_error
+
+
+def test_adaptive_bins_hold_equally_many() -> None:
+    """As many bins as images, where these are few: the error of each by itself."""
+    confidence, right = np.array([0.9, 0.8, 0.7]), np.array([True, False, True])
+    assert pytest.approx((0.1 + 0.8 + 0.3) / 3) == reliability.adaptive_calibration_error(confidence, right)
+    many = np.linspace(0.5, 1, 10 * NUM_BINS)
+    assert pytest.approx(0.25, abs=0.01) == reliability.adaptive_calibration_error(many, np.ones(len(many), dtype=bool))
+
+
+def test_nothing_is_made_of_nothing() -> None:
+    """No image, or a logit that is no number."""
+    assert reliability.reliability(np.empty(0, dtype=np.int64), np.empty((0, 3))) is None
+    assert reliability.reliability(np.array([0]), np.array([[np.inf, 0.0]])) is None
+
+
+def test_the_report_has_means_over_seeds_and_a_diagram(tmp_path: Path) -> None:
+    """The mean of what each run gives, in the table, and one line of the diagram for each architecture."""
+    synthetic_runs(tmp_path, ["a", "b"], [0, 1])
+    (summary,) = read(tmp_path).cohorts
+    for row, architecture in zip(tables.rows(tables.reliability(summary)), summary.finished, strict=True):
+        errors = [run.reliability.expected_calibration_error for run in architecture.runs if run.reliability]
+        assert pytest.approx(np.mean(errors)) == row["expected_calibration_error"]
+    report = build(tmp_path)
+    assert "## Calibration" in report.text
+    assert 1 == sum(name.startswith("reliability") for name in report.figures)
+
+
+def test_logits_that_are_not_finite_are_said_to_have_no_calibration(tmp_path: Path) -> None:
+    """A dash and no diagram."""
+    record, traces = synthetic_run("a", 0, Study())
+    traces = {**traces, "test_logits": np.full_like(traces["test_logits"], np.nan)}
+    write_run(tmp_path, record, traces)
+    report = build(tmp_path)
+    (line,) = (
+        each
+        for each in report.text.split("## Calibration\n")[1].split("\n## ")[0].splitlines()
+        if each.startswith("| a")
+    )
+    assert ["–", "–", "–", "–"] == [cell.strip() for cell in line.strip("|").split("|")][1:5]
+    assert not any(name.startswith("reliability") for name in report.figures)
+
+
+@given(st.floats(0.2, 5))
+def test_the_temperature_undoes_a_scaling(factor: float) -> None:
+    """Logits that were right, times a factor, are divided by that factor again."""
+    random = np.random.default_rng(0)
+    logits = random.standard_normal((400, 4))
+    labels = (logits + random.gumbel(size=logits.shape)).argmax(axis=1)
+    fitted = reliability.fitted_temperature(labels, logits)
+    scaled = reliability.fitted_temperature(labels, factor * logits)
+    assert fitted is not None
+    assert scaled == pytest.approx(factor * fitted, rel=1e-6)
+
+
+def test_no_other_temperature_is_more_likely() -> None:
+    """Against scipy's minimiser of the likelihood itself."""
+    random = np.random.default_rng(1)
+    logits = 3 * random.standard_normal((200, 6))
+    labels = (logits / 2 + random.gumbel(size=logits.shape)).argmax(axis=1)
+    found = minimize_scalar(
+        lambda temperature: cross_entropy(labels, logits / temperature), bounds=(0.1, 10), options={"xatol": 1e-10}
+    )
+    assert reliability.fitted_temperature(labels, logits) == pytest.approx(found.x, abs=1e-6)
+
+
+def test_a_temperature_has_bounds() -> None:
+    """All right is never sure enough, all wrong never unsure enough; without images there is none."""
+    logits = np.array([[5.0, 0.0], [0.0, 5.0]])
+    coldest, hottest = reliability.TEMPERATURES
+    assert coldest == reliability.fitted_temperature(np.array([0, 1]), logits)
+    assert hottest == reliability.fitted_temperature(np.array([1, 0]), logits)
+    assert reliability.fitted_temperature(np.empty(0, dtype=int), np.empty((0, 2))) is None
+
+
+def test_records_without_validation_logits_have_no_temperature(tmp_path: Path) -> None:
+    """Older ones; the report then has no columns for it."""
+    synthetic_runs(tmp_path / "new", ["a"])
+    for seed in range(3):
+        record, traces = synthetic_run("a", seed, Study())
+        write_run(
+            tmp_path / "old", record, {name: array for name, array in traces.items() if name != "validation_logits"}
+        )
+    assert "NLL, scaled" in build(tmp_path / "new").text
+    assert "NLL, scaled" not in build(tmp_path / "old").text
+    row = tables.rows(tables.reliability(read(tmp_path / "old").cohorts[0]))[0]
+    assert row["temperature"] is None

@@ -1,0 +1,86 @@
+"""The figure of accuracy by budget has the axes that are known, and draws what any records hold."""
+
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import msgspec
+import numpy as np
+import pytest
+
+from intelbench.records.types import Budget
+from intelbench.reporting.evidence.summaries import CohortSummary
+from intelbench.reporting.figures import budget_plots
+from tests.reporting.conftest import Summarize
+from tests.reporting.synthetic import CONDITIONS
+
+SVG = "{http://www.w3.org/2000/svg}"
+LABELS = ["training step", "training images", "training time (s)", "training TFLOPs"]
+
+
+def texts(svg: bytes | None) -> list[str]:
+    assert svg is not None
+    return ["".join(element.itertext()) for element in ElementTree.fromstring(svg).iter(f"{SVG}text")]
+
+
+def with_flops(summary: CohortSummary, names: str, flops: float | None) -> CohortSummary:
+    """Of an image, for these architectures, a letter each."""
+    architectures = tuple(
+        replace(
+            each,
+            runs=tuple(
+                replace(run, measurements=msgspec.structs.replace(run.measurements, training_flops_per_image=flops))
+                for run in each.runs
+            ),
+        )
+        if each.name in names
+        else each
+        for each in summary.architectures
+    )
+    return replace(summary, architectures=architectures)
+
+
+def test_four_axes(summarize: Summarize) -> None:
+    """Steps, images, seconds and FLOPs, each once, and every architecture in the key; the same bytes each time."""
+    summary = summarize()
+    svg = budget_plots.budgets(summary)
+    found = texts(svg)
+    assert [1] * 4 == [found.count(label) for label in LABELS]
+    assert [1] * 5 == [found.count(architecture.name) for architecture in summary.finished]
+    assert svg == budget_plots.budgets(summary)
+
+
+def test_an_axis_that_nobody_has_is_left_out(summarize: Summarize) -> None:
+    """One architecture with known FLOPs keeps the axis; none does not."""
+    summary = summarize(["a", "b"])
+    assert "training TFLOPs" in texts(budget_plots.budgets(with_flops(summary, "a", None)))
+    found = texts(budget_plots.budgets(with_flops(summary, "ab", None)))
+    assert LABELS[:3] == [text for text in found if text in LABELS]
+
+
+def test_far_apart_is_logarithmic(summarize: Summarize) -> None:
+    """More than ten times the FLOPs of another: the axis counts 1, 2, 5, 10, in plain figures."""
+    summary = summarize(["a", "b"])
+    dear = with_flops(summary, "b", 40e9)
+    found = texts(budget_plots.budgets(dear))
+    assert {"1", "2", "5", "10", "20", "50"} <= set(found)
+    assert not any("$" in text for text in found)
+
+
+def test_nothing_evaluated_is_no_figure(summarize: Summarize) -> None:
+    """Without validation images there is no curve."""
+    summary = summarize(["a"])
+    runs = tuple(replace(run, evaluation_accuracy=np.empty(0)) for run in summary.finished[0].runs)
+    assert budget_plots.budgets(replace(summary, architectures=(replace(summary.finished[0], runs=runs),))) is None
+
+
+@pytest.mark.parametrize("num_steps", [1, 2])
+def test_very_short_runs_are_drawn(summarize: Summarize, num_steps: int) -> None:
+    """A single evaluation of a single run is a point."""
+    short = msgspec.structs.replace(CONDITIONS, budget=Budget(steps=num_steps))
+    assert texts(budget_plots.budgets(summarize(["a"], [0], conditions=short, num_steps=num_steps)))
+
+
+def test_thirty_architectures(summarize: Summarize) -> None:
+    """All of them stand in the key."""
+    names = [f"model_{number:02d}" for number in range(30)]
+    assert set(names) <= set(texts(budget_plots.budgets(summarize(names, (0, 1)))))

@@ -1,0 +1,282 @@
+"""The page holds all that the report says, asks for nothing, and shows what records contain as text."""
+
+import html
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from intelbench.data.thumbnails import Pictures
+from intelbench.errors import UserError
+from intelbench.records.types import DataFacts
+from intelbench.reporting.evidence import mistakes
+from intelbench.reporting.evidence.study import read
+from intelbench.reporting.page import album, galleries
+from intelbench.reporting.page.html import as_html, inline_svg, page
+from intelbench.reporting.page.markup import render
+from intelbench.reporting.report import build
+from tests.conftest import write_image
+from tests.reporting.conftest import Summarize
+from tests.reporting.synthetic import CONDITIONS, Study, failure, synthetic_runs
+
+CONDITIONS_96 = msgspec.structs.replace(CONDITIONS, image_size=96)
+SCRIPT = "<script>alert(1)</script>"
+HOSTILE = ("</script><img src=x onerror=alert(2)>", SCRIPT, "'\"><svg onload=alert(3)>", "![x](http://x.invalid/y.png)")
+
+
+class Outline(HTMLParser):
+    """What the elements of a page are, and whether they close as they opened."""
+
+    VOID = ("meta", "link", "img")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note it."""
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note it."""
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag: str) -> None:
+        """It closes what was opened last."""
+        assert self.open.pop() == tag
+
+
+def data_of(text: str) -> dict[str, dict[str, list[object]]]:
+    """What the page's script reads."""
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert found is not None
+    content: dict[str, dict[str, list[object]]] = json.loads(found[1])
+    return content
+
+
+def no_pictures(facts: DataFacts) -> Pictures:
+    """As where the images are not at hand."""
+    raise UserError(f"data {facts.source}: no such folder")
+
+
+def written(folder: Path, **changes: object) -> str:
+    """The page of two architectures and two seeds."""
+    synthetic_runs(folder / "runs", ["a", "b"], [0, 1], Study(**changes))
+    return as_html(folder / "runs", None, folder / "cache")
+
+
+def some_pictures(root: Path, num_test: int) -> Pictures:
+    """Pictures of different sizes under the ids of synthetic records."""
+    ids = {f"test/{number:05d}.jpg": root / f"{number}.png" for number in range(num_test)}
+    for number, path in enumerate(ids.values()):
+        write_image(path, seed=number)
+    return Pictures(root.resolve(), ids)
+
+
+def test_same_records_same_bytes(tmp_path: Path) -> None:
+    """Wherever they lie and in whatever order they were written."""
+    synthetic_runs(tmp_path / "one" / "runs", ["a", "b"], [0, 1])
+    synthetic_runs(tmp_path / "two", ["a", "b"], [0, 1], order=lambda pairs: pairs[::-1])
+    first, second = (
+        as_html(folder, None, tmp_path / "cache") for folder in (tmp_path / "one" / "runs", tmp_path / "two")
+    )
+    assert first == second
+
+
+def test_the_page_is_well_formed_and_asks_for_nothing(tmp_path: Path) -> None:
+    """Elements close, ids are unique, references point into the page, and there is no address of anything else."""
+    text = written(tmp_path)
+    outline = Outline(text)
+    assert [] == outline.open
+    ids = [value for name, value in outline.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    for name, value in outline.attributes:
+        if name in ("href", "xlink:href"):
+            assert value == "data:," or (value or "").removeprefix("#") in ids
+        assert name not in ("src", "srcset", "action", "data")
+    assert set(re.findall(r"url\(#([^)]+)\)", text)) <= set(ids)
+    assert not re.search(r"https?:|@import|url\((?!#)", text)
+
+
+def test_the_page_says_what_the_report_says(tmp_path: Path) -> None:
+    """Every number and word of the Markdown's tables and paragraphs stands in the page."""
+    text = html.unescape(re.sub(r"<[^>]*>", " ", written(tmp_path).partition("<main")[2].partition("<dialog")[0]))
+    report = re.sub(
+        r"!\[.*|```\w*|<[^>]*>|^\d+\. ", "", html.unescape(build(tmp_path / "runs").text), flags=re.MULTILINE
+    )
+    assert set() == set(re.findall(r"\w[\w.,]*", report)) - set(re.findall(r"\w[\w.,]*", text))
+
+
+@pytest.mark.parametrize("num_classes", [4, 25])
+def test_text_from_records_stays_text(tmp_path: Path, num_classes: int) -> None:
+    """Class names, ids and sources that look like markup make no element and no attribute, in a table or a list."""
+    names = tuple(sorted([*HOSTILE, *(f"c{number:02d}" for number in range(num_classes - len(HOSTILE)))]))
+    text = written(tmp_path, class_names=names, source=f"/x/{SCRIPT}")
+    outline = Outline(text)
+    assert 2 == outline.tags.count("script")
+    assert 0 == outline.tags.count("img") == outline.tags.count("image") - 2 * (num_classes == 25)
+    assert not any(name.startswith("on") for name, _ in outline.attributes)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert any(SCRIPT in str(cell[0]) for cell in data_of(text)["cells"].values())
+
+
+def test_raw_html_in_markdown_is_text() -> None:
+    """But for the folding that the report itself writes."""
+    written, _ = render("<div onclick=x>\n\n</details>\n\na <b>c</b>\n\n<details><summary>s <i></summary>\n\nx\n", {})
+    assert "<div" not in written
+    assert "<b>" not in written
+    assert "<details>" not in written
+    assert "<details><summary>s</summary>" in render("<details><summary>s</summary>\n\nx\n\n</details>", {})[0]
+
+
+def test_headings_have_anchors() -> None:
+    """Of plain characters, each once, though the titles are equal or have none."""
+    _, headings = render("# A `b`\n\n## A b\n\n## é\n", {})
+    assert [("a-b", "A b"), ("a-b.2", "A b"), ("section", "é")] == [(each.anchor, each.text) for each in headings]
+
+
+def test_tables_for_people_and_machines() -> None:
+    """Rows and columns have headings, numbers their class, intervals a line of their own; nothing else is cut."""
+    written, _ = render("# T\n\n| a | b |\n|:--|--:|\n| x | 1.5 % [1, 2] |\n| `[1, 2]` | x [1] y |\n", {})
+    assert '<table aria-label="T">' in written
+    assert '<th scope="row">x</th>' in written
+    assert '<td class="number">1.5 % <span class="interval">[1, 2]</span></td>' in written
+    assert '<th scope="row"><code>[1, 2]</code></th>' in written
+    assert '<td class="number">x [1] y</td>' in written
+
+
+def test_figures_do_not_share_names(tmp_path: Path) -> None:
+    """An inlined figure has a role and a description, and its ids begin with its prefix."""
+    synthetic_runs(tmp_path, ["a"], [0])
+    figure = next(iter(build(tmp_path).figures.values()))
+    text = inline_svg(figure, "f7_", 'of "a" & b')
+    assert 'role="img" aria-label="of &quot;a&quot; &amp; b"' in text
+    assert re.findall(r' id="(.*?)"', text)
+    assert all(
+        name.startswith("f7_") for name in re.findall(r' id="(.*?)"|url\(#(.*?)\)|href="#(.*?)"', text)[0] if name
+    )
+    assert "xmlns" not in text
+    assert "<style" not in text
+
+
+def test_cells_hold_what_was_misclassified(summarize: Summarize) -> None:
+    """A cell counts images over the runs, lists each once, the most confident first, and at most so many."""
+    summary = summarize(["a"], [0, 1, 2])
+    (architecture,) = summary.finished
+    found = mistakes.by_cell(architecture)
+    assert architecture.confusion is not None
+    counts = np.array(architecture.confusion)
+    np.fill_diagonal(counts, 0)
+    by_count = {(int(t), int(p)): int(counts[t, p]) for t, p in np.argwhere(counts)}
+    assert by_count == {cell: sum(mistake.num_runs for mistake in each) for cell, each in found.items()}
+    matrix = galleries.matrix(architecture, summary, "0")
+    assert {f"0-{label}-{taken_for}" for label, taken_for in found} == {cell.key for cell in matrix.opening}
+    for each in found.values():
+        assert len(each) == len({mistake.image_id for mistake in each})
+        assert [m.confidence for m in each] == sorted((m.confidence for m in each), reverse=True)
+    fullest = max(found.values(), key=len)
+    assert len(fullest) > galleries.MAX_IN_CELL
+    cell = next(cell for cell in matrix.opening if cell.note.startswith(f"24 of {len(fullest)} images"))
+    assert galleries.MAX_IN_CELL == len(cell.items)
+
+
+def test_images_that_every_architecture_gets_wrong(summarize: Summarize) -> None:
+    """Those wrong in more than half of the runs of each, and no others."""
+    summary = summarize(["a", "b"], [0, 1, 2, 3])
+    wrong = np.array([[~run.correct for run in each.runs] for each in summary.finished]).sum(axis=1)
+    ids = summary.finished[0].runs[0].test_ids
+    expected = {str(ids[place]): int(wrong[:, place].sum()) for place in np.flatnonzero((wrong > 2).all(axis=0))}
+    found = mistakes.shared(summary)
+    assert found
+    assert expected == {mistake.image_id: mistake.num_runs for mistake in found}
+    assert all(sum(number for _, number in each.taken_for) == each.num_runs for each in found)
+    text = galleries.shared_text(found, summary)
+    assert text.startswith(f"**{len(found)} of 300 test images")
+
+
+def test_none_that_all_get_wrong(summarize: Summarize) -> None:
+    """Is said in words."""
+    summary = summarize(["a"], [0], num_test=6, accuracies={"a": 1.0})
+    assert [] == mistakes.shared(summary)
+    assert galleries.shared_text([], summary).startswith("None:")
+
+
+def test_pictures_are_embedded_once_and_within_the_budget(summarize: Summarize, tmp_path: Path) -> None:
+    """The images that are wrong most often come first; when the budget is spent, the others have no picture."""
+    summary = summarize(["a", "b"], [0, 1])
+    pictures = some_pictures(tmp_path / "images", 300)
+    wanted = [(summary.data.digest, image_id) for image_id in [*pictures.paths, *pictures.paths]]
+    whole = album.embed([summary], wanted, lambda facts: pictures)
+    assert 300 == len(whole.entries) == sum(entry.picture is not None for entry in whole.entries)
+    times_wrong = mistakes.times_wrong(summary)
+    order = [times_wrong[entry.image_id] for entry in whole.entries]
+    assert order == sorted(order, reverse=True)
+    size = sum(len(entry.picture or "") for entry in whole.entries)
+    half = album.embed([summary], wanted, lambda facts: pictures, size // 2)
+    embedded = [entry.picture for entry in half.entries if entry.picture]
+    assert embedded == [entry.picture for entry in whole.entries][: len(embedded)]
+    assert size // 2 - 2000 < sum(map(len, embedded)) <= size // 2
+
+
+def test_images_without_a_picture_are_counted(tmp_path: Path) -> None:
+    """Some were not found: how many of how many."""
+    synthetic_runs(tmp_path / "runs", ["a"], [0])
+    pictures = some_pictures(tmp_path / "images", 100)
+    text = page(read(tmp_path / "runs"), build(tmp_path / "runs"), lambda facts: pictures)
+    images = data_of(text)["images"]
+    missing = sum(picture is None for _, picture in images)
+    assert 0 < missing < len(images)
+    assert f"{missing} of the {len(images)} misclassified images here have no picture" in text
+
+
+def test_absent_images_are_said_to_be(tmp_path: Path) -> None:
+    """The folder by its name, what to do, and every id without a picture."""
+    synthetic_runs(tmp_path, ["a"], [0, 1])
+    text = page(read(tmp_path), build(tmp_path), no_pictures)
+    assert "<strong>No pictures:</strong> data scenes: no such folder" in text
+    assert str(tmp_path) not in text
+    images = data_of(text)["images"]
+    assert images
+    assert all(picture is None for _, picture in images)
+
+
+def test_groups_have_matrices_of_their_own(tmp_path: Path) -> None:
+    """Two cohorts: two sections each on what is wrong, one picture for an image of both."""
+    synthetic_runs(tmp_path, ["a"], [0])
+    synthetic_runs(tmp_path, ["b"], [0], Study(conditions=CONDITIONS_96))
+    text = page(read(tmp_path), build(tmp_path), no_pictures)
+    assert 2 == len(re.findall("<h3[^>]*>Images that every architecture gets wrong", text))
+    assert 2 == text.count('<table class="matrix"')
+    names = [name for name, _ in data_of(text)["images"]]
+    assert len(names) == len(set(names))
+    assert [] == Outline(text).open
+
+
+def test_failures_alone_make_a_page(tmp_path: Path) -> None:
+    """Without a finished run there is no matrix and nothing to look at."""
+    failures = {("a", 0): failure(message=f"{SCRIPT} was too much")}
+    synthetic_runs(tmp_path, ["a"], [0], Study(failures=failures))
+    text = page(read(tmp_path), build(tmp_path), no_pictures)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; was too much" in text
+    assert '<table class="matrix"' not in text
+    assert {"cells": {}, "images": []} == data_of(text)
+
+
+def test_the_size_of_a_large_study_is_bounded(tmp_path: Path) -> None:
+    """Five architectures, with as many pictures as are let in: at most 5 MB."""
+    synthetic_runs(tmp_path, study=Study(num_test=900))
+    images = Pictures(tmp_path, {})
+    text = page(read(tmp_path), build(tmp_path), lambda facts: images)
+    assert album.BUDGET + len(text.encode()) <= 5_000_000

@@ -1,0 +1,58 @@
+"""The command makes the same runs again."""
+
+import shlex
+
+import msgspec
+import pytest
+
+from intelbench.records import suites
+from intelbench.records.types import Budget, Suite
+from intelbench.reporting.text import reproduce
+from tests.reporting.conftest import Summarize
+from tests.reporting.synthetic import CONDITIONS, EXECUTION
+
+
+@pytest.fixture
+def built_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A built-in suite `quick` with the synthetic conditions, but another budget and other architectures."""
+    settings = {name: getattr(CONDITIONS, name) for name in CONDITIONS.__struct_fields__}
+    quick = Suite(**{**settings, "name": "quick", "architectures": ("z",), "seeds": (9,), "budget": Budget(steps=1)})
+    monkeypatch.setattr(reproduce, "built_in_suites", lambda: ["quick"])
+    monkeypatch.setattr(reproduce, "load_suite", lambda name: quick)
+
+
+@pytest.mark.usefixtures("built_in")
+def test_built_in_suite_with_overrides(summarize: Summarize) -> None:
+    """Equal conditions: the suite's name and what was overridden, quoted for a shell."""
+    seconds = msgspec.structs.replace(CONDITIONS, budget=Budget(seconds=60))
+    cohort = summarize(["b", "a x"], source="my scenes", conditions=seconds).cohort
+    line, suite = reproduce.command(cohort)
+    assert suite is None
+    assert (
+        "intelbench run 'a x' b --suite quick --data 'my scenes' --seeds 0,1,2 --budget '60 s' "
+        "--device cpu --threads 2 --workers 1"
+    ) == line
+
+
+@pytest.mark.usefixtures("built_in")
+def test_uncached_run_says_so(summarize: Summarize) -> None:
+    """A run without the cache is made again without it."""
+    execution = msgspec.structs.replace(EXECUTION, cache=False)
+    assert "--no-cache" in shlex.split(reproduce.command(summarize(["a"], execution=execution).cohort)[0])
+
+
+@pytest.mark.usefixtures("built_in")
+def test_other_conditions_need_a_suite_file(summarize: Summarize, tmp_path: object) -> None:
+    """Conditions of no built-in suite: the whole suite as TOML, which reads back to the same runs."""
+    cohort = summarize(["a", "b"], conditions=msgspec.structs.replace(CONDITIONS, image_size=96)).cohort
+    line, text = reproduce.command(cohort)
+    assert "--suite suite.toml" in line
+    assert text is not None
+    file = tmp_path / "suite.toml"
+    file.write_text(text, encoding="utf-8")
+    assert reproduce.effective_suite(cohort) == suites.load_suite(str(file))
+
+
+def test_a_suite_name_is_never_read_as_a_file(summarize: Summarize, tmp_path: object) -> None:
+    """A record's suite called like a file does not make the report read that file."""
+    assert reproduce.command(summarize(["a"], suite=str(tmp_path / "x.toml")).cohort)[1] is not None
