@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run report test check bench
+.PHONY: help run report test slow check bench
 
 help: ## Show these targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,8 +22,11 @@ report: .venv/ready ## Write results/REPORT.md with its figures, and results/rep
 	$(BIN)/intelbench report > results/REPORT.md
 	$(BIN)/intelbench report --html results/report.html
 
-test: check ## Lint, type-check, and run every test
-	$(BIN)/pytest
+test: check ## Lint, type-check, and run every test but the slow ones
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal
+
+slow: .venv/ready ## Run the slow tests: whether the statistics are as sure as they say
+	$(BIN)/pytest -m slow
 
 check: .venv/ready ## Lint and type-check alone
 	$(BIN)/ruff check .

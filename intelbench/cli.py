@@ -78,6 +78,7 @@ def _cache_option(command: Callable[..., Any]) -> Callable[..., Any]:
     "--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds after which a run is ended as failed."
 )
 @click.option("--rerun", is_flag=True, help="Run again what is recorded already, and replace its record.")
+@click.option("--retry-failed", is_flag=True, help="Run again what failed, and replace its record.")
 @click.option("--no-cache", is_flag=True, help="Decode images on the fly; slower, the same batches.")
 @click.option("--skip-unreadable", is_flag=True, help="Leave out images that cannot be read, and record how many.")
 @_cache_option
@@ -105,7 +106,7 @@ def run(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, **opt
         results=options["out"],
         plugins=options["plugins"],
         timeout=options["timeout"],
-        rerun=options["rerun"],
+        again="all" if options["rerun"] else "failed" if options["retry_failed"] else "none",
         cache=not options["no_cache"],
         skip_unreadable=options["skip_unreadable"],
         cache_folder=_cache_folder(options["cache_dir"]),

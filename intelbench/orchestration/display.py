@@ -19,10 +19,10 @@ _LINE_SECONDS = 15.0
 
 
 @contextmanager
-def display_for(planned: Sequence[PlannedRun], rerun: bool) -> Iterator[Display]:
+def display_for(planned: Sequence[PlannedRun]) -> Iterator[Display]:
     """The display that suits stderr."""
     console = Console(stderr=True)
-    schedule = Schedule([run.recorded is None or rerun for run in planned])
+    schedule = Schedule([run.recorded is None for run in planned])
     names = [f"{run.job.spec.architecture}, seed {run.job.spec.seed}" for run in planned]
     if not console.is_terminal:
         yield Lines(console, names, schedule)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from intelbench.architectures.registry import find
 from intelbench.data.dataset import Dataset
@@ -11,13 +12,17 @@ from intelbench.records.identity import run_id
 from intelbench.records.store import read_run
 from intelbench.records.types import Environment, Execution, RunRecord, RunSpec, Suite
 
+Again = Literal["none", "failed", "all"]
+"""Which of the runs that are recorded are made again."""
+
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run of the suite, and its record if there is one."""
+    """A run of the suite."""
 
     job: Job
     recorded: RunRecord | None
+    """Its record, where there is one that stands."""
 
 
 def plan(
@@ -28,6 +33,7 @@ def plan(
     *,
     runs: Path,
     plugins: tuple[Path, ...] = (),
+    again: Again = "none",
 ) -> list[PlannedRun]:
     """Every run of the suite, seed by seed, so that an interrupted comparison is complete for its first seeds.
 
@@ -58,6 +64,13 @@ def plan(
                 plugins=tuple(str(path.absolute()) for path in plugins),
                 runs=str(runs.absolute()),
             )
-            exists = (runs / job.run_id).exists()
-            planned.append(PlannedRun(job, read_run(runs / job.run_id).record if exists else None))
+            planned.append(PlannedRun(job, _standing(runs / job.run_id, again)))
     return planned
+
+
+def _standing(path: Path, again: Again) -> RunRecord | None:
+    """The record of a run that is not to be made again."""
+    if again == "all" or not path.exists():
+        return None
+    record = read_run(path).record
+    return None if again == "failed" and record.failure else record

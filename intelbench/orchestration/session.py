@@ -13,7 +13,7 @@ from rich.console import Console
 from intelbench.architectures.registry import load_plugin
 from intelbench.data.dataset import prepare
 from intelbench.orchestration.display import display_for
-from intelbench.orchestration.plan import PlannedRun, plan
+from intelbench.orchestration.plan import Again, PlannedRun, plan
 from intelbench.orchestration.suite import run_planned
 from intelbench.profiling.environment import choose_execution, read_environment
 from intelbench.records.suites import load_suite, override
@@ -35,7 +35,7 @@ class Request:
     results: Path
     plugins: tuple[Path, ...]
     timeout: float | None
-    rerun: bool
+    again: Again
     cache: bool
     skip_unreadable: bool
     cache_folder: Path
@@ -69,8 +69,14 @@ def run_session(request: Request) -> int:
         skip_unreadable=request.skip_unreadable,
     )
     planned = plan(
-        suite, dataset, execution, environment, runs=request.results / "runs", plugins=request.plugins
-    )  # fmt: skip
+        suite,
+        dataset,
+        execution,
+        environment,
+        runs=request.results / "runs",
+        plugins=request.plugins,
+        again=request.again,
+    )
     facts = dataset.facts
     console.print(
         f"{suite.name}: {len(planned)} runs of {suite.budget} on {environment.device_name}; {facts.num_train} "
@@ -80,8 +86,8 @@ def run_session(request: Request) -> int:
         soft_wrap=True,
     )
     try:
-        with display_for(planned, request.rerun) as display:
-            records = run_planned(planned, environment, display, timeout=request.timeout, rerun=request.rerun)
+        with display_for(planned) as display:
+            records = run_planned(planned, environment, display, timeout=request.timeout)
     except KeyboardInterrupt:
         done = sum((Path(run.job.runs) / run.job.run_id).exists() for run in planned)
         console.print(
@@ -109,7 +115,7 @@ def _summarise(console: Console, planned: Sequence[PlannedRun], records: Sequenc
             console.print(
                 f"  {record.run_id}: {record.failure.cause}: {record.failure.message}", markup=False, soft_wrap=True
             )
-        console.print("their records say why; --rerun runs them again", markup=False)
+        console.print("their records say why; --retry-failed runs them again", markup=False)
     command = f"intelbench report {results} > {results / 'REPORT.md'}"
     console.print(f"now: {command}", markup=False, soft_wrap=True)
     return len(failed)

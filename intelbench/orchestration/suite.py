@@ -31,9 +31,9 @@ class Display(Protocol):
 
 
 def run_planned(
-    planned: Sequence[PlannedRun], environment: Environment, display: Display, *, timeout: float | None, rerun: bool
+    planned: Sequence[PlannedRun], environment: Environment, display: Display, *, timeout: float | None
 ) -> list[RunRecord]:
-    """Execute every planned run that has no record, or every one if `rerun`, and return the records of all.
+    """Execute every planned run that has no record, and return the records of all.
 
     An architecture is profiled before its first run; all its runs record that.
     """
@@ -41,7 +41,7 @@ def run_planned(
     profiled: dict[tuple[str, str], Job] = {}
     """First job of each architecture and provider, with the profile."""
     for index, run in enumerate(planned):
-        if run.recorded is not None and not rerun:
+        if run.recorded is not None:
             display.skipped(index, run.recorded)
             records.append(run.recorded)
             continue

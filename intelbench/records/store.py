@@ -1,5 +1,9 @@
-"""Record directories: `RUN_ID/record.json` and `RUN_ID/traces.npz`, written whole or not at all, read strictly."""
+"""Record directories: `RUN_ID/record.json` and `RUN_ID/traces.npz`, written whole or not at all, read strictly.
 
+Beside them lies `SHA256SUMS`, by which `sha256sum -c` and the report see whether anything was changed afterwards.
+"""
+
+import hashlib
 import os
 import shutil
 import zipfile
@@ -18,6 +22,7 @@ from intelbench.records.types import SCHEMA_VERSION, RunRecord
 
 RECORD_FILE = "record.json"
 TRACES_FILE = "traces.npz"
+SUMS_FILE = "SHA256SUMS"
 
 Traces = Mapping[str, NDArray[np.generic]]
 
@@ -44,6 +49,11 @@ class StoredRun:
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise UserError(f"{file}: cannot be read ({error}); delete {self.path} and run it again") from error
 
+    def unchanged(self) -> bool:
+        """Whether the files are those that were written; true of records from before there were sums."""
+        file = self.path / SUMS_FILE
+        return not file.exists() or file.read_text(encoding="utf-8", errors="replace") == _sums(self.path)
+
 
 class _Versioned(msgspec.Struct):
     """The one field that every schema version has."""
@@ -69,6 +79,8 @@ def write_run(runs: Path, record: RunRecord, traces: Traces) -> Path:
         if traces:
             with _synced(scratch / TRACES_FILE) as file:
                 np.savez_compressed(file, allow_pickle=False, **traces)
+        with _synced(scratch / SUMS_FILE) as file:
+            file.write(_sums(scratch).encode())
         if target.exists():
             target.rename(superseded)
         scratch.rename(target)
@@ -115,6 +127,12 @@ def read_runs(runs: Path) -> tuple[list[StoredRun], list[str]]:
         except UserError as error:
             problems.append(str(error))
     return found, problems
+
+
+def _sums(folder: Path) -> str:
+    """A line for each file there is, as `sha256sum` writes it."""
+    files = [folder / name for name in (RECORD_FILE, TRACES_FILE) if (folder / name).exists()]
+    return "".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files)
 
 
 @contextmanager

@@ -7,10 +7,12 @@ import pytest
 
 from intelbench.data.dataset import Dataset, prepare
 from intelbench.errors import UserError
-from intelbench.orchestration.plan import plan
+from intelbench.orchestration.plan import Again, plan
 from intelbench.profiling.environment import read_environment
+from intelbench.records.store import write_run
 from intelbench.records.suites import load_suite, override
-from intelbench.records.types import Execution, Suite
+from intelbench.records.types import Execution, RunRecord, Suite
+from tests.reporting.synthetic import Study, synthetic_run
 
 CPU = Execution(device="cpu", threads=1, workers=0)
 ENVIRONMENT = read_environment(CPU)
@@ -75,3 +77,19 @@ def test_an_unknown_architecture_is_refused_before_anything_runs(
     """With the names nearest to it."""
     with pytest.raises(UserError, match="did you mean resnet152"):
         plan(override(suite, architectures=("resnet15",)), dataset, CPU, ENVIRONMENT, runs=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("again", "standing"), [("none", ["failed", "finished"]), ("failed", ["finished"]), ("all", [])]
+)
+def test_what_is_made_again(
+    suite: Suite, dataset: Dataset, tmp_path: Path, failed_record: RunRecord, again: Again, standing: list[str]
+) -> None:
+    """Nothing that is recorded, what failed, or everything."""
+    first, second, *_ = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path)
+    finished, traces = synthetic_run("resnet101", 0, Study())
+    write_run(tmp_path, msgspec.structs.replace(failed_record, run_id=first.job.run_id), {})
+    write_run(tmp_path, msgspec.structs.replace(finished, run_id=second.job.run_id), traces)
+    planned = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path, again=again)
+    records = [run.recorded for run in planned if run.recorded is not None]
+    assert standing == ["failed" if record.failure else "finished" for record in records]

@@ -80,7 +80,7 @@ def planned(small_folder: Path, small_suite: Path, plugin: Path, tmp_path: Path)
 
 def test_each_architecture_is_profiled_before_its_first_run(log: Log, planned: list[PlannedRun], plugin: Path) -> None:
     """Under the conditions of its runs and at their batch size; all its runs are given the same profile, or reason."""
-    assert 4 == len(run_planned(planned, ENVIRONMENT, log, timeout=60, rerun=False))
+    assert 4 == len(run_planned(planned, ENVIRONMENT, log, timeout=60))
     assert [
         *(("profiling", 0), ("starting", 0), ("training", 0), ("ended", 0)),
         *(("profiling", 1), ("starting", 1), ("training", 1), ("ended", 1)),
@@ -103,12 +103,11 @@ def test_each_architecture_is_profiled_before_its_first_run(log: Log, planned: l
     ]
 
 
-@pytest.mark.parametrize(("rerun", "probed"), [(False, ["tiny_twin"]), (True, ["tiny", "tiny_twin"])])
 def test_a_network_whose_runs_are_recorded_is_not_profiled(
-    log: Log, planned: list[PlannedRun], failed_record: RunRecord, rerun: bool, probed: list[str]
+    log: Log, planned: list[PlannedRun], failed_record: RunRecord
 ) -> None:
-    """Unless they are to run again."""
+    """Nor run."""
     runs = [PlannedRun(run.job, failed_record if run.job.spec.architecture == "tiny" else None) for run in planned]
-    assert 4 == len(run_planned(runs, ENVIRONMENT, log, timeout=60, rerun=rerun))
-    assert probed == [probe.architecture for probe in log.probes]
-    assert (0 if rerun else 2) == len([event for event, _ in log.events if event == "skipped"])
+    assert 4 == len(run_planned(runs, ENVIRONMENT, log, timeout=60))
+    assert ["tiny_twin"] == [probe.architecture for probe in log.probes]
+    assert 2 == len([event for event, _ in log.events if event == "skipped"])

@@ -1,6 +1,7 @@
 """Records appear whole or not at all, and are read strictly."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import msgspec
@@ -32,7 +33,7 @@ def test_a_run_that_is_repeated_replaces_its_record(tmp_path: Path, synthetic_re
     later = msgspec.structs.replace(synthetic_record, started_at="2030-01-01T00:00:00+00:00")
     path = write_run(tmp_path, later, {})
     assert later == read_run(path).record
-    assert ["record.json"] == [file.name for file in path.iterdir()]
+    assert ["SHA256SUMS", "record.json"] == sorted(file.name for file in path.iterdir())
 
 
 def test_a_write_that_fails_leaves_nothing(
@@ -88,6 +89,30 @@ def test_missing_or_damaged_traces_are_named(tmp_path: Path, synthetic_record: R
     file.unlink()
     with pytest.raises(UserError, match=r"traces\.npz: cannot be read"):
         read_run(path).traces()
+
+
+def test_sums_are_those_of_sha256sum(tmp_path: Path, synthetic_record: RunRecord) -> None:
+    """The system's own tool finds both files unchanged."""
+    path = write_run(tmp_path, synthetic_record, TRACES)
+    checked = subprocess.check_output(["sha256sum", "--strict", "-c", "SHA256SUMS"], cwd=path, text=True)
+    assert "record.json: OK\ntraces.npz: OK\n" == checked
+
+
+@pytest.mark.parametrize("name", ["record.json", "traces.npz", "SHA256SUMS"])
+def test_a_change_is_seen(tmp_path: Path, synthetic_record: RunRecord, name: str) -> None:
+    """A blank at the end of any file, or arrays that are gone."""
+    path = write_run(tmp_path, synthetic_record, TRACES)
+    assert read_run(path).unchanged()
+    with (path / name).open("ab") as file:
+        file.write(b" ")
+    assert not read_run(path).unchanged()
+
+
+def test_records_without_sums_are_taken_as_they_are(tmp_path: Path, synthetic_record: RunRecord) -> None:
+    """Those from before there were any."""
+    path = write_run(tmp_path, synthetic_record, TRACES)
+    (path / "SHA256SUMS").unlink()
+    assert read_run(path).unchanged()
 
 
 def test_pickled_arrays_are_not_loaded(tmp_path: Path, synthetic_record: RunRecord) -> None:

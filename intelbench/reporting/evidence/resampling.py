@@ -15,7 +15,7 @@ _STREAM = 20040
 _CHUNK = 500
 """Resamples that are held in memory at one time."""
 _MAX_DRAWS = 2_000_000
-"""Of steps: a quarter of a second."""
+"""Of steps: a quarter of a second, and as many as are held in memory at one time."""
 
 
 def resampled_means(values: NDArray[np.generic], num_resamples: int = NUM_RESAMPLES) -> NDArray[np.float64]:
@@ -38,20 +38,21 @@ def resampled_means(values: NDArray[np.generic], num_resamples: int = NUM_RESAMP
 def resampled_median(runs: list[NDArray[np.float64]]) -> tuple[float, float] | None:
     """95 % percentile interval of the median of the steps of all runs: runs are drawn again, and steps within each.
 
-    From each run drawn, as many steps as the runs have on average. `None` without steps. `NUM_RESAMPLES` resamples, or
-    fewer, but at least 200, where all their draws would be more than `_MAX_DRAWS`.
+    One run fewer is drawn than there are, and from each as many steps as the runs have on average. `NUM_RESAMPLES`
+    resamples, or fewer, but at least 200, where all their draws would be more than `_MAX_DRAWS`. `None` without steps.
     """
     runs = [run for run in runs if len(run)]
     if not runs:
         return None
     lengths = np.array([len(run) for run in runs])
     steps, starts = np.concatenate(runs), np.cumsum(lengths) - lengths
-    size = round(float(lengths.mean()))
-    num_resamples = int(np.clip(_MAX_DRAWS // (size * len(runs)), 200, NUM_RESAMPLES))
+    size, drawn_runs = round(float(lengths.mean())), max(len(runs) - 1, 1)
+    num_resamples = int(np.clip(_MAX_DRAWS // (size * drawn_runs), 200, NUM_RESAMPLES))
+    at_once = int(np.clip(_MAX_DRAWS // (size * drawn_runs), 1, _CHUNK))
     random = np.random.default_rng(_STREAM)
     medians = []
-    for start in range(0, num_resamples, _CHUNK):
-        chosen = random.integers(len(runs), size=(min(_CHUNK, num_resamples - start), len(runs), 1))
+    for start in range(0, num_resamples, at_once):
+        chosen = random.integers(len(runs), size=(min(at_once, num_resamples - start), drawn_runs, 1))
         place = random.random((*chosen.shape[:2], size), dtype=np.float32) * lengths[chosen]
         drawn = steps[starts[chosen] + place.astype(np.int64)]
         medians.append(np.median(drawn.reshape(len(chosen), -1), axis=1))

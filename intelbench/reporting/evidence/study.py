@@ -32,6 +32,8 @@ def read(folder: Path) -> Study:
     readable = []
     for run in kept:
         try:
+            if not run.unchanged():
+                raise UserError(f"{run.path}: changed after it was written (sha256sum -c says where); run it again")
             if run.record.measurements is not None:
                 observed[run.record.run_id] = observations.observe(run)
             readable.append(run)
