@@ -145,6 +145,14 @@ def size(num_bytes: int | None) -> str:
     return ABSENT if num_bytes is None else _scaled(num_bytes, _BINARY, "B")
 
 
+def size_interval(estimate: Estimate) -> str:
+    """The same, with the interval where there is one."""
+    text = size(round(estimate.mean))
+    if estimate.low is None or estimate.high is None:
+        return text
+    return f"{text} [{size(round(estimate.low))}, {size(round(estimate.high))}]"
+
+
 def cause(name: str) -> str:
     """`out_of_memory` -> `out of memory`."""
     return name.replace("_", " ")

@@ -167,11 +167,14 @@ def test_records_without_activations_have_no_such_section(tmp_path: Path) -> Non
 def test_a_record_changed_after_it_was_written_is_left_out_by_name(tmp_path: Path, name: str) -> None:
     """The others are reported; where all were changed, there is nothing to report on."""
     first, second = synthetic_runs(tmp_path, ["a", "b"], [0])
-    file = first / name
-    file.write_bytes(file.read_bytes() + b" ")
+    _append(first / name)
     text = build(tmp_path).text
     assert f"- {first.name}: changed after it was written" in text.partition("## Records left out")[2]
     assert "1 architecture (`b`)" in text
-    (second / name).write_bytes(b"")
+    _append(second / name)
     with pytest.raises(UserError, match="changed after it was written"):
         build(tmp_path)
+
+
+def _append(file: Path) -> None:
+    file.write_bytes(file.read_bytes() + b" ")

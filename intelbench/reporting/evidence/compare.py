@@ -44,8 +44,8 @@ METRICS: Mapping[str, Metric] = {
     "test_cross_entropy": Metric("Test NLL (nats)", "difference", lambda run: run.test_cross_entropy),
     "calibration_error": Metric("ECE", "points", lambda run: run.expected_calibration_error),
     "loss_variance": Metric("Loss variance", "ratio", lambda run: run.loss_variance),
-    "step_seconds": Metric("Seconds a step, data wait included", "ratio", _median_seconds),
-    "peak_bytes": Metric("Peak memory (bytes)", "ratio", _peak_bytes),
+    "step_seconds": Metric("Step time (s)", "ratio", _median_seconds),
+    "peak_bytes": Metric("Peak memory", "ratio", _peak_bytes),
 }
 """By the name that a gate has for it."""
 

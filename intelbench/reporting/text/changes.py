@@ -91,11 +91,9 @@ def _in_short(comparison: Comparison) -> str:
                 clauses.append(f"{METRICS[metric].title} is {word} for {who}.")
     if not any(change.inferred.p_value is not None for change in comparison.changes):
         return "One seed in common tells nothing of the noise, so no change can be told from it."
-    unchanged = [
-        METRICS[m].title.lower() for m in METRICS if not _distinguishable(comparison, m) and _has(comparison, m)
-    ]
+    unchanged = [METRICS[m].title for m in METRICS if not _distinguishable(comparison, m) and _has(comparison, m)]
     if unchanged:
-        clauses.append(f"Nothing beyond the noise in {listed(unchanged)}.")
+        clauses.append(f"Nothing beyond the noise: {listed(unchanged)}.")
     return " ".join(clauses)
 
 
@@ -127,6 +125,8 @@ def _row(change: Change) -> list[str]:
 def _value(change: Change, estimate: Estimate) -> str:
     if METRICS[change.metric].scale == "points":
         return markdown.percent_interval(estimate)
+    if change.metric == "peak_bytes":
+        return markdown.size_interval(estimate)
     return markdown.number_interval(estimate)
 
 

@@ -187,7 +187,8 @@ def _definitions(shown: Sequence[str], summary: CohortSummary) -> str:
     """What each column shown means, and why a kind of memory is missing."""
     conditions = summary.cohort.spec.conditions
     memory = {
-        "process_bytes": "highest resident memory of the process above its value before the model was built",
+        "process_bytes": "highest resident memory of the process above its value before the model was built, "
+        "evaluations included",
         "cuda_allocated_bytes": "highest memory held by tensors (`torch.cuda.max_memory_allocated`)",
         "cuda_reserved_bytes": "tensors and the allocator's cache (`torch.cuda.max_memory_reserved`)",
         "nvml_process_bytes": "what the driver counts for the process at the end, CUDA context included",

@@ -23,7 +23,7 @@ from tests.reporting.conftest import Summarize
 from tests.reporting.synthetic import CONDITIONS, Study, failure, synthetic_runs
 
 Change = Callable[[RunSummary], RunSummary]
-REFERENCE_RUNS = Path(__file__).parents[2] / "results" / "reference" / "runs"
+REFERENCE_RUNS = Path(__file__).parents[3] / "results" / "reference" / "runs"
 
 
 @pytest.fixture(scope="module")
