@@ -101,10 +101,9 @@ class Change:
 
     def p_worse(self, margin: float) -> float | None:
         """One-sided p value of "worse by no more than the margin"; `None` below two seeds in common."""
-        metric, mean = METRICS[self.metric], self.inferred.estimate.mean
-        if metric.scale == "ratio":
-            mean, margin = float(np.log(mean)), float(np.log1p(margin))
-        return inference.p_above(self.inferred, -mean if metric.higher_is_better else mean, margin)
+        metric, change = METRICS[self.metric], self.inferred.location
+        least = float(np.log1p(margin)) if metric.scale == "ratio" else margin
+        return self.inferred.p_above(-change if metric.higher_is_better else change, least)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ and Tukey, 1956; Owen, 2007, section 3):
     V = max(V_seeds - V_cells, 0) + max(V_images - V_cells, 0) + V_cells
 
 V_seeds is the squared standard error of the n seeds' means, V_images that of the N images' means, and V_cells, which
-both of them contain, that of what remains. Student's quantile has (n - 1) V / V_seeds degrees of freedom, at most
-N - 1: where the seeds make all of the uncertainty these are the seeds', and where the images do, the images'. (Rubin's
-(1987) rule has the square of V / V_seeds, which finds more differences that are not there between three seeds.)
-`docs/STATISTICS.md` shows by simulation how sure the intervals are, and why no percentile bootstrap of seeds and images
-is used: with few seeds it is too short.
+both of them contain, that of what remains. Student's quantile has (n - 1) (V / V_seeds)^2 degrees of freedom (Rubin,
+1987), at most N - 1. Where few seeds happen to be alike that is too sure, so the conclusion has to hold over the seeds
+alone as well, with V_seeds and n - 1 degrees of freedom (an intersection-union test; Berger, 1982): the interval is the
+longer of the two and the p value the larger. `docs/STATISTICS.md` shows by simulation how sure that is, and why no
+percentile bootstrap of seeds and images is used.
 """
 
 from collections.abc import Sequence
@@ -34,16 +34,51 @@ _UPPER = (1 + CONFIDENCE) / 2
 
 
 @dataclass(frozen=True)
+class Spread:
+    """How far a mean may be off."""
+
+    error: float
+    """Standard error."""
+    freedom: float
+    """Degrees of freedom of Student's distribution."""
+
+
+@dataclass(frozen=True)
 class Inferred:
     """A mean with its uncertainty, and how far from 0 it is."""
 
     estimate: Estimate
-    error: float | None
-    """Standard error; `None` for one seed, as the next two."""
-    freedom: float | None
-    """Degrees of freedom of Student's distribution."""
-    p_value: float | None
-    """Two-sided, of a mean of 0."""
+    spreads: tuple[Spread, ...]
+    """Each of which a conclusion has to hold by; none for one seed."""
+
+    @property
+    def error(self) -> float | None:
+        """The largest standard error."""
+        return max((spread.error for spread in self.spreads), default=None)
+
+    @property
+    def p_value(self) -> float | None:
+        """Two-sided, of a mean of 0 (of a ratio of 1)."""
+        return self.p_above(abs(self.location), 0.0, sides=2)
+
+    @property
+    def location(self) -> float:
+        """What is compared with the spreads: the mean, and of a ratio its logarithm."""
+        return self.estimate.mean
+
+    def p_above(self, value: float, margin: float, sides: int = 1) -> float | None:
+        """P value of a true mean of at most `margin` where `value` was seen."""
+        return max((sides * _tail(value - margin, spread) for spread in self.spreads), default=None)
+
+
+@dataclass(frozen=True)
+class InferredRatio(Inferred):
+    """The same of a ratio, whose logarithm has the spreads."""
+
+    @property
+    def location(self) -> float:
+        """The logarithm."""
+        return float(np.log(self.estimate.mean))
 
 
 @dataclass(frozen=True)
@@ -100,7 +135,7 @@ def infer(values: NDArray[np.generic], lower: float = -np.inf, upper: float = np
         return None
     mean = float(table.mean())
     if num_seeds == 1:
-        return Inferred(Estimate(mean, None, None, 1), None, None, None)
+        return Inferred(Estimate(mean, None, None, 1), ())
     by_seed, by_image = table.mean(axis=1), table.mean(axis=0)
     seeds = float(by_seed.var(ddof=1)) / num_seeds
     images = float(by_image.var(ddof=1)) / num_images if num_images > 1 else 0.0
@@ -109,9 +144,11 @@ def infer(values: NDArray[np.generic], lower: float = -np.inf, upper: float = np
     cells = float((rest * rest).sum()) / cell_freedom / table.size if cell_freedom else 0.0
     variance = max(seeds - cells, 0.0) + max(images - cells, 0.0) + cells
     freedom = max(num_images - 1, 1)
-    if seeds * freedom > (num_seeds - 1) * variance:
-        freedom = (num_seeds - 1) * variance / seeds
-    return _student(mean, variance, freedom, num_seeds, lower, upper)
+    if seeds * np.sqrt(freedom) > variance * np.sqrt(num_seeds - 1):
+        freedom = (num_seeds - 1) * (variance / seeds) ** 2
+    return _with_interval(
+        mean, num_seeds, (Spread(np.sqrt(seeds), num_seeds - 1), Spread(np.sqrt(variance), freedom)), lower, upper
+    )
 
 
 def infer_from_seeds(values: NDArray[np.generic]) -> Inferred | None:
@@ -121,14 +158,15 @@ def infer_from_seeds(values: NDArray[np.generic]) -> Inferred | None:
         return None
     mean = float(array.mean())
     if array.size == 1:
-        return Inferred(Estimate(mean, None, None, 1), None, None, None)
-    return _student(mean, float(array.var(ddof=1)) / array.size, array.size - 1, array.size, -np.inf, np.inf)
+        return Inferred(Estimate(mean, None, None, 1), ())
+    spread = Spread(float(np.sqrt(array.var(ddof=1) / array.size)), array.size - 1)
+    return _with_interval(mean, array.size, (spread,), -np.inf, np.inf)
 
 
-def infer_ratio(first: NDArray[np.floating], second: NDArray[np.floating]) -> Inferred | None:
+def infer_ratio(first: NDArray[np.floating], second: NDArray[np.floating]) -> InferredRatio | None:
     """Geometric mean of `first / second`, paired by seed (n each, positive), and its interval: Student's of the logs.
 
-    The p value is that of a ratio of 1; `error` is that of the logarithm. `None` where a value is not positive.
+    `None` where a value is not positive.
     """
     if len(first) == 0 or not (np.minimum(first, second) > 0).all():
         return None
@@ -136,8 +174,7 @@ def infer_ratio(first: NDArray[np.floating], second: NDArray[np.floating]) -> In
     if found is None:
         return None
     low, high = (None if bound is None else float(np.exp(bound)) for bound in (found.estimate.low, found.estimate.high))
-    estimate = Estimate(float(np.exp(found.estimate.mean)), low, high, found.estimate.n)
-    return Inferred(estimate, found.error, found.freedom, found.p_value)
+    return InferredRatio(Estimate(float(np.exp(found.estimate.mean)), low, high, found.estimate.n), found.spreads)
 
 
 def wilson(successes: int, total: int) -> tuple[float, float]:
@@ -201,24 +238,11 @@ def omnibus(correct: NDArray[np.bool_]) -> Omnibus | None:
 
 
 def detectable(inferred: Inferred, significance: float = SIGNIFICANCE) -> float | None:
-    """True difference that a two-sided t test at that level finds with 80 % power, given the standard error seen.
+    """True difference that a two-sided t test at that level finds with 80 % power, given the spread seen.
 
     From the noncentral t distribution; the chance of finding it with the wrong sign is left out.
     """
-    if inferred.error is None or inferred.freedom is None:
-        return None
-    freedom, critical = inferred.freedom, stdtrit(inferred.freedom, 1 - significance / 2)
-    shift = brentq(lambda shift: nctdtr(freedom, shift, critical) - (1 - POWER), 0, 2 * critical + 10, xtol=1e-12)
-    return float(shift * inferred.error)
-
-
-def p_above(inferred: Inferred, value: float, margin: float) -> float | None:
-    """One-sided p value of a true mean of at most `margin` where `value` was seen, with the error that was inferred."""
-    if inferred.error is None or inferred.freedom is None:
-        return None
-    if not inferred.error:
-        return 0.0 if value > margin else 1.0
-    return float(stdtr(inferred.freedom, (margin - value) / inferred.error))
+    return max((_detectable(spread, significance) for spread in inferred.spreads), default=None)
 
 
 def smallest_sign_p_value(num_seeds: int) -> float:
@@ -266,9 +290,19 @@ def _letter(place: int) -> str:
     return ascii_lowercase[place] if place < len(ascii_lowercase) else f"({place + 1})"
 
 
-def _student(mean: float, variance: float, freedom: float, num_seeds: int, lower: float, upper: float) -> Inferred:
-    error = float(np.sqrt(variance))
-    half = float(stdtrit(freedom, _UPPER)) * error
-    p_value = float(2 * stdtr(freedom, -abs(mean) / error)) if error else 0.0 if mean else 1.0
-    estimate = Estimate(mean, max(mean - half, lower), min(mean + half, upper), num_seeds)
-    return Inferred(estimate, error, float(freedom), p_value)
+def _with_interval(mean: float, num_seeds: int, spreads: tuple[Spread, ...], lower: float, upper: float) -> Inferred:
+    half = max(float(stdtrit(spread.freedom, _UPPER)) * float(spread.error) for spread in spreads)
+    return Inferred(Estimate(mean, max(mean - half, lower), min(mean + half, upper), num_seeds), spreads)
+
+
+def _tail(excess: float, spread: Spread) -> float:
+    """Chance of so much or more above a true value; without spread the excess decides, and none is 1/2."""
+    if not spread.error:
+        return 0.0 if excess > 0 else 0.5 if excess == 0 else 1.0
+    return float(stdtr(spread.freedom, -excess / spread.error))
+
+
+def _detectable(spread: Spread, significance: float) -> float:
+    freedom, critical = spread.freedom, stdtrit(spread.freedom, 1 - significance / 2)
+    shift = brentq(lambda shift: nctdtr(freedom, shift, critical) - (1 - POWER), 0, 2 * critical + 10, xtol=1e-12)
+    return float(shift * spread.error)

@@ -52,12 +52,14 @@ def test_the_variance_is_that_of_the_two_way_table(num_seeds: int, num_images: i
     found = inference.infer(table)
     rest = squares["Residual"]
     expected = max(squares["C(seed)"] - rest, 0) + max(squares["C(image)"] - rest, 0) + rest
-    assert found.error == pytest.approx(np.sqrt(expected), abs=1e-9)
-    freedom = min((num_seeds - 1) * expected / squares["C(seed)"], num_images - 1)
-    assert found.freedom == pytest.approx(freedom, abs=1e-9)
-    low, high = stats.t.interval(0.95, freedom, table.mean(), np.sqrt(expected))
+    freedom = min((num_seeds - 1) * (expected / squares["C(seed)"]) ** 2, num_images - 1)
+    spreads = [(np.sqrt(squares["C(seed)"]), num_seeds - 1), (np.sqrt(expected), freedom)]
+    assert [pytest.approx(spread, abs=1e-9) for spread in spreads] == [(s.error, s.freedom) for s in found.spreads]
+    intervals = [stats.t.interval(0.95, freedom, table.mean(), error) for error, freedom in spreads]
+    low, high = max(intervals, key=np.ptp)
     assert (found.estimate.low, found.estimate.high) == pytest.approx((low, high), abs=1e-9)
-    assert found.p_value == pytest.approx(2 * stats.t.sf(abs(table.mean()) / np.sqrt(expected), freedom), abs=1e-9)
+    p_values = [2 * stats.t.sf(abs(table.mean()) / error, freedom) for error, freedom in spreads]
+    assert found.p_value == pytest.approx(max(p_values), abs=1e-9)
 
 
 def test_images_that_say_the_same_leave_the_seeds_alone() -> None:
@@ -65,7 +67,6 @@ def test_images_that_say_the_same_leave_the_seeds_alone() -> None:
     by_seed = np.array([0.0, 1.0, 1.0, 0.0, 1.0])
     found = inference.infer(np.repeat(by_seed[:, None], 50, axis=1))
     assert found.p_value == pytest.approx(stats.ttest_1samp(by_seed, 0).pvalue, abs=1e-9)
-    assert found.freedom == 4
 
 
 def test_seeds_that_say_the_same_leave_the_images_alone() -> None:
@@ -73,7 +74,6 @@ def test_seeds_that_say_the_same_leave_the_images_alone() -> None:
     by_image = np.arange(40) % 3 == 0
     found = inference.infer(np.repeat(by_image[None], 4, axis=0) - 0.5)
     assert found.p_value == pytest.approx(stats.ttest_1samp(by_image - 0.5, 0).pvalue, abs=1e-9)
-    assert found.freedom == 39
 
 
 @settings(max_examples=60, deadline=None)
@@ -90,10 +90,10 @@ def test_one_seed_has_no_interval() -> None:
     """Nor a p value; an empty table has no mean either."""
     found = inference.infer(np.array([[0, 1, 1]]))
     assert Estimate(pytest.approx(2 / 3), None, None, 1) == found.estimate
-    assert (None, None, None) == (found.error, found.freedom, found.p_value)
+    assert ((), None, None) == (found.spreads, found.error, found.p_value)
     assert inference.infer(np.zeros((3, 0))) is None
     assert inference.detectable(found) is None
-    assert inference.p_above(found, 1.0, 0.0) is None
+    assert found.p_above(1.0, 0.0) is None
 
 
 def test_over_seeds_it_is_students_t() -> None:
@@ -176,9 +176,9 @@ def test_the_margin_is_tested_on_one_side() -> None:
     values = np.array([0.3, 0.1, 0.4, 0.2])
     expected = stats.ttest_1samp(values, 0.05, alternative="greater").pvalue
     found = inference.infer_from_seeds(values)
-    assert inference.p_above(found, float(values.mean()), 0.05) == pytest.approx(expected, abs=1e-9)
+    assert found.p_above(float(values.mean()), 0.05) == pytest.approx(expected, abs=1e-9)
     certain = inference.infer_from_seeds(np.array([0.5, 0.5]))
-    assert (0.0, 1.0) == (inference.p_above(certain, 0.5, 0.4), inference.p_above(certain, 0.5, 0.5))
+    assert (0.0, 1.0) == (certain.p_above(0.5, 0.4), certain.p_above(0.5, 0.6))
 
 
 def test_five_seeds_are_too_few_for_a_sign_test() -> None:
@@ -249,20 +249,17 @@ def test_a_clear_difference_is_found_and_more_seeds_find_smaller_ones() -> None:
 def test_the_intervals_are_as_sure_as_they_say(scenario: null_simulation.Scenario) -> None:
     """4,000 studies of two equal architectures: at most 6 % are told apart, and intervals hold the truth in 92 to 98 %.
 
-    But two seeds are too few for that, and where seeds hardly differ intervals may be longer: to be too sure is the
-    error that matters.
+    But of two or three seeds that hardly differ they may be longer: to be too sure is the error that matters.
     """
     found = null_simulation.simulate(scenario)
-    if scenario.num_seeds > 2:
-        assert 1 - found.difference_covered <= 0.06
-        assert 0.92 <= found.accuracy_covered
-    else:
-        assert 0.9 <= min(found.difference_covered, found.accuracy_covered)
-    if scenario.seed > 0.1:
+    assert 1 - found.difference_covered <= 0.06
+    assert 0.92 <= found.accuracy_covered
+    if scenario.num_seeds > 3 or scenario.seed > 0.1:
         assert max(found.difference_covered, found.accuracy_covered) <= 0.98
 
 
 @pytest.mark.slow
-def test_five_equal_architectures_are_seldom_told_apart() -> None:
-    """Holm's correction keeps the chance of any false positive among ten pairs below 6 %."""
-    assert null_simulation.family_errors(null_simulation.SCENARIOS[-3]) <= 0.06
+@pytest.mark.parametrize("scenario", null_simulation.SCENARIOS[-4:], ids=lambda scenario: scenario.name)
+def test_five_equal_architectures_are_seldom_told_apart(scenario: null_simulation.Scenario) -> None:
+    """Holm's correction keeps the chance of any false positive among ten pairs at 6 %, even between two seeds."""
+    assert null_simulation.family_errors(scenario, 2000) <= 0.06
