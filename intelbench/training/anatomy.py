@@ -18,7 +18,7 @@ from intelbench.training.loop import Step, train
 
 _WARMUP_STEPS = 1
 """It has no optimizer state yet."""
-_STEPS = (2, 30)
+_STEPS = (3, 30)
 """Fewest and most that are counted, in one run; the report puts those of all seeds together."""
 _SECONDS = 2.0
 """What they may take, within that."""

@@ -17,8 +17,6 @@ from intelbench.records.profiles import FilterGradients
 from intelbench.records.types import Conditions
 from intelbench.training.precision import autocast
 
-_BATCHES_AT_ONCE = 2
-"""Training batches to an evaluation batch: without gradients, these take less memory than one does in training."""
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -38,7 +36,7 @@ class Evaluator:
         cast = autocast(self.conditions, self.device)
         found = []
         for images, _ in evaluation_batches(
-            split, self.pixels, self.conditions.image_size, _BATCHES_AT_ONCE * self.conditions.recipe.batch_size
+            split, self.pixels, self.conditions.image_size, self.conditions.recipe.batch_size
         ):
             inputs = normalize(images.to(self.device), self.conditions.memory_format)
             with cast():

@@ -33,10 +33,10 @@ def dissect_tiny(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> C
 
 
 @pytest.mark.parametrize(
-    ("step_seconds", "num_steps"), [(100, 2), (0.9, 2), (0.5, 4), (0.25, 8), (0.05, 30), (1e-6, 30)]
+    ("step_seconds", "num_steps"), [(100, 3), (0.6, 3), (0.5, 4), (0.25, 8), (0.05, 30), (1e-6, 30)]
 )
 def test_steps_are_taken_apart(dissect_tiny: Callable[..., Dissected], step_seconds: float, num_steps: int) -> None:
-    """For two seconds, but at least 2 and at most 30 steps; the one before them does not count."""
+    """For two seconds, but at least 3 and at most 30 steps; the one before them does not count."""
     traces, taken = dissect_tiny(step_seconds)
     assert num_steps + 1 == taken
     assert {"anatomy_parts", "anatomy_seconds"} == set(traces)
@@ -49,7 +49,7 @@ def test_steps_are_taken_apart(dissect_tiny: Callable[..., Dissected], step_seco
 def test_batches_prepared_ahead_are_taken_apart_too(dissect_tiny: Callable[..., Dissected]) -> None:
     """No worker is left behind."""
     traces, _ = dissect_tiny(1.0, workers=2)
-    assert (2, len(PARTS)) == traces["anatomy_seconds"].shape
+    assert (3, len(PARTS)) == traces["anatomy_seconds"].shape
 
 
 @pytest.mark.parametrize("changes", [{}, {"precision": "bf16"}])

@@ -166,13 +166,6 @@ class CohortSummary:
         field = "process_bytes" if self.cohort.spec.execution.device == "cpu" else "cuda_allocated_bytes"
         return field if any(a.peak_bytes(field) is not None for a in self.finished) else None
 
-    def better_than(self, index: int) -> list[str]:
-        """Names of the architectures that the one at that place is significantly better than."""
-        worse = [
-            pair.second if pair.first == index else pair.first for pair in self.differences if pair.better == index
-        ]
-        return [self.finished[place].name for place in worse]
-
 
 def same_images(runs: Sequence[RunSummary]) -> bool:
     """Whether all were tested on the same images in the same order."""

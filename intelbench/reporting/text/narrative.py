@@ -161,10 +161,6 @@ def _some(names: Sequence[str]) -> str:
     return listed(names if len(names) <= MAX_NAMES else [*names[:MAX_NAMES], f"{len(names) - MAX_NAMES} more"])
 
 
-def _names(names: list[str]) -> str:
-    return listed(map(code, names)) if len(names) <= MAX_NAMES else f"{len(names)} architectures"
-
-
 def _seeds(seeds: Sequence[int]) -> str:
     """`seed 0`, `seeds 0 and 3`, `5 seeds (0–4)`."""
     if len(seeds) > 2:
