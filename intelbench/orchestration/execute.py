@@ -4,12 +4,15 @@ import time
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 import numpy as np
 import torch
 
 from intelbench.architectures.registry import Architecture, ModelRequest, find
+from intelbench.architectures.surgery import find_heads
+from intelbench.architectures.weights import load_weights
 from intelbench.data.dataset import Split
 from intelbench.data.seeds import stream_seed
 from intelbench.data.split import stratified_subset
@@ -88,9 +91,9 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
     )
 
     meters = Meters(device, compute_dtype(conditions))
-    model = build_model(architecture, request, spec.seed).to(device)
+    model = build_model(architecture, request, job).to(device)
     model = model.to(memory_format=MEMORY_FORMATS[conditions.memory_format])
-    evaluator = Evaluator(model, pixels, conditions, device)
+    evaluator = Evaluator(model, pixels, conditions, device, spec.normalization)
     beat = _as_beats(watch, conditions.recipe.batch_size)
 
     def observe(step: Step) -> None:
@@ -170,10 +173,16 @@ def model_request(spec: RunSpec) -> ModelRequest:
     )
 
 
-def build_model(architecture: Architecture, request: ModelRequest, seed: int) -> torch.nn.Module:
-    """The network with the weights of the seed's `init` stream, built on the CPU so that all devices start alike."""
-    torch.manual_seed(stream_seed(seed, "init"))
-    return architecture.build(request)
+def build_model(architecture: Architecture, request: ModelRequest, job: Job) -> torch.nn.Module:
+    """The network with the weights of the seed's `init` stream, built on the CPU so that all devices start alike.
+
+    Weights from a file replace them afterwards, so that what is new starts as it would without.
+    """
+    torch.manual_seed(stream_seed(job.spec.seed, "init"))
+    model = architecture.build(request)
+    if job.weights:
+        load_weights(model, architecture, find_heads(architecture, request, model), Path(job.weights))
+    return model
 
 
 def _training_flops_per_image(workload: Workload) -> float | None:

@@ -17,6 +17,8 @@ class Job(Struct, frozen=True, kw_only=True):
     """Plug-in files to load before the architecture is looked up."""
     runs: str
     """Folder that the record directory is to appear in."""
+    weights: str | None = None
+    """File of `spec.weights`."""
     profile: ArchitectureProfile | None = None
     """For the record, as the next."""
     profile_absent: str | None = None

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from intelbench.architectures.registry import load_plugin
 from intelbench.data.dataset import prepare
-from intelbench.orchestration.display import display_for
+from intelbench.orchestration.display import display_for, downloads
 from intelbench.orchestration.plan import Again, PlannedRun, plan
 from intelbench.orchestration.suite import run_planned
 from intelbench.profiling.environment import choose_execution, read_environment
@@ -68,15 +68,17 @@ def run_session(request: Request) -> int:
         use_cache=request.cache,
         skip_unreadable=request.skip_unreadable,
     )
-    planned = plan(
-        suite,
-        dataset,
-        execution,
-        environment,
-        runs=request.results / "runs",
-        plugins=request.plugins,
-        again=request.again,
-    )
+    with downloads(console) as watch:
+        planned = plan(
+            suite,
+            dataset,
+            execution,
+            environment,
+            runs=request.results / "runs",
+            plugins=request.plugins,
+            again=request.again,
+            watch=watch,
+        )
     facts = dataset.facts
     console.print(
         f"{suite.name}: {len(planned)} runs of {suite.budget} on {environment.device_name}; {facts.num_train} "

@@ -7,10 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from intelbench.architectures.registry import Architecture, ModelRequest
-from intelbench.architectures.surgery import freeze_backbone
-
-UNTRACEABLE = (RuntimeError, NotImplementedError, TypeError)
-"""What PyTorch raises where a network asks a tensor without contents for its values; TypeError is `images.numpy()`."""
+from intelbench.architectures.surgery import UNTRACEABLE as UNTRACEABLE
+from intelbench.architectures.surgery import find_heads, freeze_backbone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +24,7 @@ class Workload:
         """The network in training mode, on the current default device."""
         model = self.architecture.build(self.request).train()
         if self.frozen:
-            freeze_backbone(model, self.request.num_classes)
+            freeze_backbone(model, find_heads(self.architecture, self.request, model))
         return model
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ SCHEMA_VERSION = 1
 
 Positive = Annotated[int, Meta(ge=1)]
 Fraction = Annotated[float, Meta(gt=0, lt=1)]
+Colour = tuple[float, float, float]
 Precision = Literal["fp32", "bf16", "fp16"]
 MemoryFormat = Literal["channels_last", "contiguous"]
 BudgetUnit = Literal["steps", "epochs", "images", "seconds", "flops"]
@@ -129,6 +130,9 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Start each residual block as the identity (Goyal et al., 2017), where the architecture offers it."""
     own_initialization: bool = True
     """Initialise as the architecture's authors did, where torchvision makes that a choice; else PyTorch's defaults."""
+    weights: Annotated[str, Meta(min_length=1)] = "none"
+    """What all but the head starts from: `none`, which is the seed's own initialisation; `imagenet`, the published
+    weights of each architecture (torchvision's IMAGENET1K_V1), or `imagenet-v2`; or a file with a state dict."""
 
     def __post_init__(self) -> None:
         for name in ("crop_scale", "crop_ratio"):
@@ -212,6 +216,27 @@ class Execution(Struct, frozen=True, kw_only=True):
     """Pixels from the decoded cache, or decoded anew each time."""
 
 
+class Normalization(Struct, frozen=True, kw_only=True):
+    """How pixels from 0 to 1 become what a network sees: the mean is taken off, and the rest divided; by colour."""
+
+    mean: Colour
+    std: Colour
+
+
+IMAGENET_NORMALIZATION = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+"""Of most published weights, and of every network that starts from none."""
+
+
+class Weights(Struct, frozen=True, kw_only=True):
+    """The file that a network started from."""
+
+    file: str
+    """Its name, without the folder."""
+    sha256: str
+    normalization: Normalization
+    """What these weights were trained on."""
+
+
 class RunSpec(Struct, frozen=True, kw_only=True):
     """One run: everything that decides its result, and nothing else."""
 
@@ -224,6 +249,13 @@ class RunSpec(Struct, frozen=True, kw_only=True):
     data: DataFacts
     conditions: Conditions
     execution: Execution
+    weights: Weights | None = None
+    """`None` where the recipe has none, and in records older than this field."""
+
+    @property
+    def normalization(self) -> Normalization:
+        """How the network is shown its images."""
+        return self.weights.normalization if self.weights else IMAGENET_NORMALIZATION
 
 
 class Environment(Struct, frozen=True, kw_only=True):

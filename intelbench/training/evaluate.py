@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from intelbench.data.dataset import Split
@@ -14,7 +14,7 @@ from intelbench.data.stream import evaluation_batches
 from intelbench.data.transforms import normalize
 from intelbench.profiling.activations import ActivationProbe, Activations
 from intelbench.records.profiles import FilterGradients
-from intelbench.records.types import Conditions
+from intelbench.records.types import IMAGENET_NORMALIZATION, Conditions, Normalization
 from intelbench.training.precision import autocast
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -28,6 +28,7 @@ class Evaluator:
     pixels: PixelSource
     conditions: Conditions
     device: torch.device
+    normalization: Normalization = IMAGENET_NORMALIZATION
 
     @torch.no_grad()
     def logits(self, split: Split) -> NDArray[np.float32]:
@@ -38,11 +39,16 @@ class Evaluator:
         for images, _ in evaluation_batches(
             split, self.pixels, self.conditions.image_size, self.conditions.recipe.batch_size
         ):
-            inputs = normalize(images.to(self.device), self.conditions.memory_format)
+            inputs = self.inputs(images)
             with cast():
                 found.append(self.model(inputs).float().cpu())
         self.model.train()
         return torch.cat(found).numpy()
+
+    def inputs(self, images: Tensor) -> Tensor:
+        """What the network is shown of uint8 images (N x size x size x 3), on its device."""
+        on_device = images.to(self.device, non_blocking=True)
+        return normalize(on_device, self.conditions.memory_format, self.normalization)
 
     def logits_and_activations(self, split: Split) -> tuple[NDArray[np.float32], Activations]:
         """The same, and what the network's rectifiers did meanwhile."""
@@ -63,7 +69,7 @@ class Evaluator:
         for images, labels in evaluation_batches(
             split, self.pixels, self.conditions.image_size, self.conditions.recipe.batch_size
         ):
-            inputs = normalize(images.to(self.device), self.conditions.memory_format)
+            inputs = self.inputs(images)
             with cast():
                 loss = F.cross_entropy(self.model(inputs), labels.to(self.device))
             loss.backward()

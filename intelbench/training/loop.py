@@ -9,7 +9,6 @@ from torch import nn
 from intelbench.architectures.registry import Architecture
 from intelbench.data.dataset import Split
 from intelbench.data.stream import StreamDigest, TrainingStream
-from intelbench.data.transforms import normalize
 from intelbench.profiling.steps import LapClock
 from intelbench.records.store import Traces
 from intelbench.training.budget import Progress, learning_rate
@@ -80,7 +79,7 @@ def train(
     clock.start()
     for step, batch in enumerate(batches, start=1):
         clock.lap("data_wait")
-        images = normalize(batch.images.to(device, non_blocking=True), conditions.memory_format)
+        images = evaluator.inputs(batch.images)
         labels = batch.labels.to(device, non_blocking=True)
         clock.lap("transfer")
 
