@@ -47,7 +47,7 @@ class PublishedFacts:
     num_parameters: int
     """Of the stock network with its 1000-class head (and auxiliary head, where it has one)."""
     imagenet_top1: float
-    """Top-1 accuracy of torchvision's IMAGENET1K_V1 weights, as a fraction."""
+    """Top-1 accuracy of the published weights (of torchvision's, IMAGENET1K_V1), as a fraction."""
 
 
 def main_loss(output: Any, target: Tensor, criterion: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
@@ -74,6 +74,8 @@ class Architecture:
     address or a file on the disk."""
     normalization: tuple[Colour, Colour] | None = None
     """Mean and deviation by which images were normalised for those weights; `None`: those of ImageNet, as mostly."""
+    packages: tuple[str, ...] = ()
+    """Modules that it is built with and that the extra `pretrained` installs."""
     auxiliary: tuple[str, ...] = ()
     """Modules whose weights are in the file although the network may be built without them: auxiliary heads."""
 
@@ -83,6 +85,15 @@ class Architecture:
             raise UserError(
                 f"architecture {self.name!r} needs images of at least {self.minimum_size} px; "
                 f"`image_size` is {image_size}"
+            )
+
+    def require_installed(self) -> None:
+        """Raise a `UserError` if a package that it is built with is not there."""
+        missing = [name for name in self.packages if importlib.util.find_spec(name) is None]
+        if missing:
+            raise UserError(
+                f"architecture {self.name!r} needs {' and '.join(missing)}, which is not installed: "
+                "pip install 'intelbench[pretrained]'"
             )
 
 

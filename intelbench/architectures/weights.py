@@ -158,6 +158,7 @@ def matching(
 
 def _published(architecture: Architecture, choice: str) -> str:
     """Where the weights of that name lie."""
+    architecture.require_installed()
     offered = architecture.pretrained() if architecture.pretrained else {}
     if choice not in offered:
         raise UserError(

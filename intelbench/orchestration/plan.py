@@ -42,14 +42,15 @@ def plan(
     The weights that the recipe asks for are fetched here, before any run; `watch` sees a download.
 
     Raises:
-        UserError: an architecture is not known or needs larger images, the device lacks the precision, or there are no
-            such weights.
+        UserError: an architecture is not known, not installed or needs larger images, the device lacks the precision,
+            or there are no such weights.
     """
     if suite.precision == "fp16" and execution.device == "cpu":
         raise UserError(f"suite {suite.name}: `precision` is fp16, which needs a GPU; accepted on a CPU: fp32, bf16")
     found = [find(name) for name in dict.fromkeys(suite.architectures)]
     for architecture, _ in found:
         architecture.require_size(suite.image_size)
+        architecture.require_installed()
     sources = {
         architecture.name: _weights(architecture, suite, len(dataset.facts.class_names), watch)
         for architecture, _ in found
