@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from intelbench.architectures.registry import Architecture, ModelRequest
+    from intelbench.records.types import Head
 
     Old = TypeVar("Old", bound=nn.Module)
 
@@ -55,8 +56,8 @@ def find_heads(architecture: Architecture, request: ModelRequest, model: nn.Modu
         head = model.get_submodule(name)
         if not isinstance(head, nn.Linear) and not (isinstance(head, nn.Conv2d) and head.kernel_size == (1, 1)):
             raise UserError(
-                f"architecture {architecture.name!r}: its head {name!r} is a {type(head).__name__}; what starts from "
-                "weights or is frozen needs a head of linear layers or 1x1 convolutions"
+                f"architecture {architecture.name!r}: its head {name!r} is a {type(head).__name__}; transfer "
+                "learning needs a linear layer or a 1x1 convolution"
             )
     if not heads:
         raise UserError(
@@ -82,16 +83,37 @@ def replace_modules(model: nn.Module, kind: type[Old], make: Callable[[Old], nn.
     return len(found)
 
 
-def freeze_backbone(model: nn.Module, heads: tuple[str, ...]) -> None:
-    """Freeze all but the heads.
+def replace_heads(model: nn.Module, heads: tuple[str, ...], head: Head) -> None:
+    """Put hidden layers before each head, if the recipe has any; the layer of the classes is made anew with them.
 
-    Frozen batch norm normalises by its running averages, so that the backbone is a fixed function of an image.
+    Raises:
+        UserError: a head is no linear layer.
     """
-    from torch.nn.modules.batchnorm import _BatchNorm
+    from torch import nn
 
-    model.requires_grad_(False)
+    if head.kind == "linear":
+        return
+    activation = {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU}[head.activation]
     for name in heads:
-        model.get_submodule(name).requires_grad_(True)
-    for module in model.modules():
-        if isinstance(module, _BatchNorm):
-            module.eval()
+        old = model.get_submodule(name)
+        if not isinstance(old, nn.Linear):
+            raise UserError(f"recipe.head: the head {name!r} is a {type(old).__name__}, so it cannot be an mlp")
+        layers: list[nn.Module] = []
+        for width, before in zip(head.widths, (old.in_features, *head.widths), strict=False):
+            layers += [nn.Linear(before, width), activation(), nn.Dropout(head.dropout)]
+        parent, _, child = name.rpartition(".")
+        setattr(model.get_submodule(parent), child, nn.Sequential(*layers, nn.Linear(width, old.out_features)))
+
+
+def freeze_backbone(model: nn.Module, heads: tuple[str, ...]) -> None:
+    """Freeze all but the heads: without gradients, and in evaluation mode.
+
+    Batch norm then normalises by its running averages and dropout lets everything through, so that the backbone is a
+    fixed function of an image. The network itself stays in training mode, in which Inception uses its auxiliary head.
+    """
+    model.requires_grad_(False)
+    model.train()
+    for child in model.children():
+        child.eval()
+    for name in heads:
+        model.get_submodule(name).requires_grad_(True).train()

@@ -4,28 +4,26 @@ import time
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 import numpy as np
 import torch
 
-from intelbench.architectures.registry import Architecture, ModelRequest, find
-from intelbench.architectures.surgery import find_heads
-from intelbench.architectures.weights import load_weights
+from intelbench.architectures.registry import find
 from intelbench.data.dataset import Split
 from intelbench.data.seeds import stream_seed
 from intelbench.data.split import stratified_subset
 from intelbench.data.stream import TrainingStream
 from intelbench.orchestration.job import Beat, Job
-from intelbench.profiling.complexity import count_parameters, training_flops_per_image
+from intelbench.orchestration.network import build_network, flops_of_run, flops_of_step, workload_of
+from intelbench.profiling.complexity import count_parameters
 from intelbench.profiling.environment import read_environment
 from intelbench.profiling.meters import Meters, Readings
 from intelbench.profiling.steps import LapClock
-from intelbench.profiling.workload import UNTRACEABLE, Workload
 from intelbench.records.store import Traces
-from intelbench.records.types import SCHEMA_VERSION, Failure, FailureCause, Measurements, RunRecord, RunSpec
+from intelbench.records.types import SCHEMA_VERSION, Failure, FailureCause, Measurements, RunRecord
 from intelbench.training.anatomy import dissect
+from intelbench.training.backbone import Backbone
 from intelbench.training.budget import Progress
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.loop import Step, Trained, train
@@ -75,14 +73,10 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
     watch(Beat(phase="building"))
     device = configure(conditions, spec.execution)
     architecture, _ = find(spec.architecture)
-    request = model_request(spec)
+    workload = workload_of(architecture, len(spec.data.class_names), conditions)
     pixels = job.dataset.pixels()
     stream = TrainingStream(job.dataset.train, pixels, conditions, spec.seed)
-    flops = (
-        job.profile.training_flops_per_image
-        if job.profile
-        else _training_flops_per_image(Workload(architecture=architecture, request=request))
-    )
+    flops = job.profile.training_flops_per_image if job.profile else flops_of_step(workload)
     progress = Progress.of(
         conditions.budget,
         batch_size=conditions.recipe.batch_size,
@@ -91,8 +85,9 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
     )
 
     meters = Meters(device, compute_dtype(conditions))
-    model = build_model(architecture, request, job).to(device)
-    model = model.to(memory_format=MEMORY_FORMATS[conditions.memory_format])
+    model, heads = build_network(workload, job)
+    model = model.to(device).to(memory_format=MEMORY_FORMATS[conditions.memory_format])
+    backbone = Backbone.of(model, heads, conditions.recipe, stream.steps_per_epoch)
     evaluator = Evaluator(model, pixels, conditions, device, spec.normalization)
     beat = _as_beats(watch, conditions.recipe.batch_size)
 
@@ -112,6 +107,7 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
         clock=LapClock(device),
         workers=spec.execution.workers,
         watch=observe,
+        backbone=backbone,
     )
     found = meters.read()
     record = msgspec.structs.replace(record, stream_digests=trained.stream_digests)
@@ -120,6 +116,7 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
         return msgspec.structs.replace(record, failure=failure), trained.traces
 
     watch(Beat(phase="testing", step=trained.num_steps, done=1.0, seconds=trained.seconds))
+    flops = flops_of_run(workload, flops, backbone.frozen_share(trained.num_steps))
     measurements, traces = _conclude(job, trained, found, evaluator, flops, started)
     anatomy = dissect(
         model,
@@ -128,6 +125,7 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
         evaluator,
         workers=spec.execution.workers,
         step_seconds=trained.seconds / trained.num_steps,
+        backbone=backbone.as_left(),
     )
     record = msgspec.structs.replace(record, measurements=measurements, failure=None)
     return record, {**traces, **anatomy}
@@ -161,35 +159,6 @@ def _conclude(
         energy=found.energy,
     )
     return measurements, traces
-
-
-def model_request(spec: RunSpec) -> ModelRequest:
-    """What the run's conditions ask of an architecture."""
-    return ModelRequest(
-        num_classes=len(spec.data.class_names),
-        image_size=spec.conditions.image_size,
-        zero_init_residual=spec.conditions.recipe.zero_init_residual,
-        own_initialization=spec.conditions.recipe.own_initialization,
-    )
-
-
-def build_model(architecture: Architecture, request: ModelRequest, job: Job) -> torch.nn.Module:
-    """The network with the weights of the seed's `init` stream, built on the CPU so that all devices start alike.
-
-    Weights from a file replace them afterwards, so that what is new starts as it would without.
-    """
-    torch.manual_seed(stream_seed(job.spec.seed, "init"))
-    model = architecture.build(request)
-    if job.weights:
-        load_weights(model, architecture, find_heads(architecture, request, model), Path(job.weights))
-    return model
-
-
-def _training_flops_per_image(workload: Workload) -> float | None:
-    try:
-        return training_flops_per_image(workload)
-    except UNTRACEABLE:
-        return None
 
 
 def _evaluated_part(split: Split, limit: int | None) -> Split:

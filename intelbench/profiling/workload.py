@@ -8,7 +8,8 @@ from torch.nn import functional as F
 
 from intelbench.architectures.registry import Architecture, ModelRequest
 from intelbench.architectures.surgery import UNTRACEABLE as UNTRACEABLE
-from intelbench.architectures.surgery import find_heads, freeze_backbone
+from intelbench.architectures.surgery import find_heads, freeze_backbone, replace_heads
+from intelbench.records.types import OWN_HEAD, Head
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,14 +18,18 @@ class Workload:
 
     architecture: Architecture
     request: ModelRequest
+    head: Head = OWN_HEAD
     frozen: bool = False
     """Whether all but the heads is frozen."""
 
     def build(self) -> nn.Module:
         """The network in training mode, on the current default device."""
         model = self.architecture.build(self.request).train()
-        if self.frozen:
-            freeze_backbone(model, find_heads(self.architecture, self.request, model))
+        if self.frozen or self.head != OWN_HEAD:
+            heads = find_heads(self.architecture, self.request, model)
+            replace_heads(model, heads, self.head)
+            if self.frozen:
+                freeze_backbone(model, heads)
         return model
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

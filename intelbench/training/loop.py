@@ -11,6 +11,7 @@ from intelbench.data.dataset import Split
 from intelbench.data.stream import StreamDigest, TrainingStream
 from intelbench.profiling.steps import LapClock
 from intelbench.records.store import Traces
+from intelbench.training.backbone import Backbone
 from intelbench.training.budget import Progress, learning_rate
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.journal import Journal
@@ -61,24 +62,27 @@ def train(
     clock: LapClock,
     workers: int,
     watch: Callable[[Step], None],
+    backbone: Backbone | None = None,
 ) -> Trained:
     """Train until the budget is spent or the loss is no longer finite; without validation images, without evaluation.
 
-    The clock decides which parts of a step it looks at. What `watch` does is outside the budget.
+    The clock decides which parts of a step it looks at. What `watch` does is outside the budget. Without a `backbone`,
+    everything trains.
     """
     conditions, device = evaluator.conditions, evaluator.device
     criterion = nn.CrossEntropyLoss(label_smoothing=conditions.recipe.label_smoothing)
-    optimizer = make_optimizer(model, conditions)
+    backbone = backbone or Backbone(model)
+    optimizer = make_optimizer(model, conditions, backbone.heads)
     scaler = torch.amp.GradScaler(device.type, enabled=conditions.precision == "fp16")
     cast = autocast(conditions, device)
     digest, journal = StreamDigest(), Journal(device, validation)
     digests: dict[int, str] = {}
     done = 0.0
     batches = stream.batches(workers)
-    model.train()
     clock.start()
     for step, batch in enumerate(batches, start=1):
         clock.lap("data_wait")
+        backbone.begin(step - 1)
         images = evaluator.inputs(batch.images)
         labels = batch.labels.to(device, non_blocking=True)
         clock.lap("transfer")

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from intelbench.architectures.registry import Architecture, ModelRequest, find
-from intelbench.architectures.surgery import build_shapes, find_heads, freeze_backbone, replace_modules
+from intelbench.architectures.surgery import build_shapes, find_heads, freeze_backbone, replace_heads, replace_modules
 from intelbench.errors import UserError
+from intelbench.records.types import Head
 
 
 def leaky(relu: nn.ReLU) -> nn.Module:
@@ -104,11 +105,56 @@ def test_a_head_that_cannot_be_found_is_said_so(build: Callable[[ModelRequest], 
         find_heads(Architecture(name="x", build=build), request, build(request))
 
 
-def test_freezing_leaves_the_heads_and_fixes_batch_norm() -> None:
-    """The main and the auxiliary head of Inception train; all else is a fixed function."""
+def test_freezing_leaves_the_heads_and_fixes_the_rest() -> None:
+    """The main and the auxiliary head of Inception train; all else is in evaluation mode, the network itself apart."""
     architecture, request, model = built("inception_v3", 299)
     freeze_backbone(model, find_heads(architecture, request, model))
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert {"fc.weight", "fc.bias", "AuxLogits.fc.weight", "AuxLogits.fc.bias"} == trained
-    assert not any(module.training for module in model.modules() if isinstance(module, nn.BatchNorm2d))
-    assert model.training
+    assert {"", "fc", "AuxLogits.fc"} == {name for name, module in model.named_modules() if module.training}
+
+
+def test_a_frozen_backbone_is_a_fixed_function_of_an_image() -> None:
+    """Whatever stands beside the image in its batch, and without dropout; no running average moves."""
+
+    def build(request: ModelRequest) -> nn.Module:
+        return nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Dropout(0.5), nn.Linear(4, request.num_classes)
+        )
+
+    model = build(ModelRequest(num_classes=6, image_size=32))
+    freeze_backbone(model, ("4",))
+    images = torch.rand(4, 3, 3, 3)
+    assert torch.equal(model(images)[:2], model(images[:2]))
+    assert torch.equal(torch.zeros(4), model[1].running_mean)
+
+
+@pytest.mark.parametrize(("activation", "kind"), [("relu", nn.ReLU), ("leaky_relu", nn.LeakyReLU)])
+def test_an_mlp_takes_the_place_of_each_head(activation: str, kind: type[nn.Module]) -> None:
+    """The published head of ResNet-152, on Inception's two heads, each with its own width."""
+    _, _, model = built("inception_v3", 299)
+    head = Head(kind="mlp", widths=(1024, 256), activation=activation, dropout=0.25)  # type: ignore[arg-type]
+    with torch.device("meta"):
+        replace_heads(model, ("AuxLogits.fc", "fc"), head)
+    assert [2048, 1024, 256] == [layer.in_features for layer in model.fc if isinstance(layer, nn.Linear)]
+    assert [768, 1024, 256] == [layer.in_features for layer in model.AuxLogits.fc if isinstance(layer, nn.Linear)]
+    expected = [nn.Linear, kind, nn.Dropout, nn.Linear, kind, nn.Dropout, nn.Linear]
+    assert expected == [type(layer) for layer in model.fc]
+    assert {0.25} == {layer.p for layer in model.fc if isinstance(layer, nn.Dropout)}
+    main, auxiliary = model(torch.empty(2, 3, 299, 299, device="meta"))
+    assert (2, 6) == tuple(main.shape) == tuple(auxiliary.shape)
+
+
+def test_a_linear_head_is_the_architectures_own() -> None:
+    """Nothing is replaced."""
+    _, _, model = built("torchvision:resnet18")
+    before = model.fc
+    replace_heads(model, ("fc",), Head())
+    assert before is model.fc
+
+
+def test_a_convolution_cannot_become_an_mlp() -> None:
+    """SqueezeNet's head, by its name."""
+    _, _, model = built("torchvision:squeezenet1_1")
+    with pytest.raises(UserError, match=r"recipe.head: the head 'classifier.1' is a Conv2d"):
+        replace_heads(model, ("classifier.1",), Head(kind="mlp", widths=(8,)))

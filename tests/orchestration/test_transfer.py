@@ -9,12 +9,12 @@ import torch
 
 from intelbench.architectures.registry import ModelRequest, find, load_plugin
 from intelbench.data.dataset import prepare
-from intelbench.orchestration.execute import build_model, model_request
+from intelbench.orchestration.network import build_network, workload_of
 from intelbench.orchestration.plan import plan
 from intelbench.profiling.environment import read_environment
 from intelbench.records.store import read_runs
 from intelbench.records.suites import encode_suite, load_suite, override
-from intelbench.records.types import Execution, Suite
+from intelbench.records.types import Execution, Head, Suite
 from intelbench.reporting.report import build
 from tests.conftest import Command
 
@@ -87,10 +87,38 @@ def test_the_new_head_is_the_seeds(
         dataset = prepare(str(small_folder), suite.conditions, tmp_path / "cache")
         suite = override(suite, architectures=("tiny",), seeds=(0, 1))
         for run in plan(suite, dataset, CPU, read_environment(CPU), runs=tmp_path, plugins=(plugin,)):
-            model = build_model(find("tiny")[0], model_request(run.job.spec), run.job)
+            model, names = build_network(workload_of(find("tiny")[0], 2, suite.conditions), run.job)
+            assert (() if choice == "none" else ("6",)) == names
             heads[choice, run.job.spec.seed] = model[-1].weight
             assert (choice != "none") == bool((model[0].weight == 1 / 7).all())
             assert (choice != "none") == bool((model[1].running_mean == 1 / 7).all())
     assert torch.equal(heads["none", 0], heads[str(weights_file), 0])
     assert torch.equal(heads["none", 1], heads[str(weights_file), 1])
     assert not torch.equal(heads["none", 0], heads["none", 1])
+
+
+def test_heads_and_freezing_are_recorded_and_shown(
+    tmp_path: Path, intelbench: Command, small_suite: Path, small_folder: Path, plugin: Path
+) -> None:
+    """What trained is counted; a step of the run costs what its frozen and its other steps cost on average."""
+    head = Head(kind="mlp", widths=(5,), dropout=0.25)
+    with_recipe(small_suite, tmp_path, head=head, freeze_backbone=0.75, backbone_learning_rate=0.1)
+    arguments = ("--suite", "changed.toml", "--data", small_folder, "--plugin", plugin)
+    assert 0 == intelbench("run", "tiny", *arguments).returncode
+    with_recipe(small_suite, tmp_path, head=head, freeze_backbone="always")
+    done = intelbench("run", "tiny", *arguments)
+    assert 0 == done.returncode, done.stderr
+    records = [stored.record for stored in read_runs(tmp_path / "results" / "runs")[0]]
+    later, always = sorted(records, key=lambda record: str(record.spec.conditions.recipe.freeze_backbone))
+    of_head = 8 * 5 + 5 + 5 * 2 + 2
+    of_all = 3 * 8 * 9 + 8 + 2 * 8 + of_head
+    assert (of_all, of_head) == (always.measurements.num_parameters, always.measurements.num_trainable_parameters)
+    assert (of_all, of_all) == (later.measurements.num_parameters, later.measurements.num_trainable_parameters)
+    assert of_head == always.profile.num_trainable_parameters
+    assert always.measurements.filter_gradients is None
+    frozen, whole = always.profile.training_flops_per_image, later.profile.training_flops_per_image
+    assert frozen == always.measurements.training_flops_per_image
+    assert pytest.approx((frozen * 3 + whole * 3) / 6) == later.measurements.training_flops_per_image
+    text = build(tmp_path / "results" / "runs").text
+    assert "`freeze_backbone = always`" in text
+    assert "`conditions.recipe.backbone_learning_rate`" in text

@@ -14,6 +14,7 @@ from intelbench.data.dataset import Dataset, Split, prepare
 from intelbench.data.stream import TrainingStream
 from intelbench.profiling.steps import TIMED, LapClock, Part
 from intelbench.records.types import Budget, Conditions, Recipe
+from intelbench.training.backbone import Backbone
 from intelbench.training.budget import Progress
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.loop import Step, Trained, train
@@ -77,6 +78,8 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
         device: str = "cpu",
         accounts: Mapping[Part, str] = TIMED,
         validation: Split | None = None,
+        frozen_steps: float = 0,
+        heads: tuple[str, ...] = (),
         **changes: object,
     ) -> Run:
         torch.manual_seed(seed)
@@ -101,6 +104,7 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
             clock=LapClock(evaluator.device, accounts),
             workers=workers,
             watch=steps.append,
+            backbone=Backbone(model, heads, frozen_steps),
         )
         return Run(trained, model, steps)
 
