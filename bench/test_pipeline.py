@@ -15,8 +15,8 @@ from bench.conftest import Comparison
 from intelbench.data.dataset import Split, stored_side
 from intelbench.data.pixels import open_cache
 from intelbench.data.stream import TrainingStream
-from intelbench.data.transforms import IMAGENET_MEAN, IMAGENET_STD, normalize
-from intelbench.records.types import Budget, Conditions, Recipe
+from intelbench.data.transforms import normalize
+from intelbench.records.types import IMAGENET_NORMALIZATION, Budget, Conditions, Recipe
 
 CONDITIONS = Conditions(image_size=96, budget=Budget(steps=1), recipe=Recipe(batch_size=32))
 SIDE = 150
@@ -71,7 +71,7 @@ def torchvision_epoch(folder: ImageFolder) -> Callable[[], None]:
                 transforms.RandomResizedCrop(CONDITIONS.image_size),
                 transforms.RandomHorizontalFlip(),
                 transforms.ToTensor(),
-                transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+                transforms.Normalize(IMAGENET_NORMALIZATION.mean, IMAGENET_NORMALIZATION.std),
             ]
         ),
     )

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +18,10 @@ from intelbench.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+Colour = tuple[float, float, float]
+
+FROM_MINUS_ONE: tuple[Colour, Colour] = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+"""Mean and deviation of networks that want pixels from -1 to 1."""
 ENTRY_POINT_GROUP = "intelbench.architectures"
 BUILT_IN = "intelbench"
 
@@ -43,7 +47,7 @@ class PublishedFacts:
     num_parameters: int
     """Of the stock network with its 1000-class head (and auxiliary head, where it has one)."""
     imagenet_top1: float
-    """Top-1 accuracy of torchvision's IMAGENET1K_V1 weights, as a fraction."""
+    """Top-1 accuracy of the published weights (of torchvision's, IMAGENET1K_V1), as a fraction."""
 
 
 def main_loss(output: Any, target: Tensor, criterion: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
@@ -65,6 +69,15 @@ class Architecture:
     """From training output, target and criterion to the scalar that is minimised."""
     aliases: tuple[str, ...] = ()
     published: PublishedFacts | None = None
+    pretrained: Callable[[], Mapping[str, str]] | None = None
+    """Published weights: for a name that a recipe may ask for, `imagenet` first, where the state dict lies, which is an
+    address or a file on the disk."""
+    normalization: tuple[Colour, Colour] | None = None
+    """Mean and deviation by which images were normalised for those weights; `None`: those of ImageNet, as mostly."""
+    packages: tuple[str, ...] = ()
+    """Modules that it is built with and that the extra `pretrained` installs."""
+    auxiliary: tuple[str, ...] = ()
+    """Modules whose weights are in the file although the network may be built without them: auxiliary heads."""
 
     def require_size(self, image_size: int) -> None:
         """Raise a `UserError` if images of this size are too small to train on."""
@@ -72,6 +85,15 @@ class Architecture:
             raise UserError(
                 f"architecture {self.name!r} needs images of at least {self.minimum_size} px; "
                 f"`image_size` is {image_size}"
+            )
+
+    def require_installed(self) -> None:
+        """Raise a `UserError` if a package that it is built with is not there."""
+        missing = [name for name in self.packages if importlib.util.find_spec(name) is None]
+        if missing:
+            raise UserError(
+                f"architecture {self.name!r} needs {' and '.join(missing)}, which is not installed: "
+                "pip install 'intelbench[pretrained]'"
             )
 
 

@@ -1,11 +1,13 @@
 """Show a running suite: a live table on a terminal, plain lines elsewhere. Both go to stderr."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -29,6 +31,21 @@ def display_for(planned: Sequence[PlannedRun]) -> Iterator[Display]:
         return
     with Live(console=console, auto_refresh=False) as live:
         yield LiveTable(live, names, schedule)
+
+
+@contextmanager
+def downloads(console: Console) -> Iterator[Callable[[str, int, int | None], None]]:
+    """Show how far each file has come, by name and bytes; without a download, nothing."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def watch(name: str, there: int, total: int | None) -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(f"downloading {escape(name)}")
+            progress.update(tasks[name], completed=there, total=total)
+
+        yield watch
 
 
 class Schedule:

@@ -3,6 +3,7 @@
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,21 +11,23 @@ import msgspec
 import numpy as np
 import torch
 
-from intelbench.architectures.registry import Architecture, ModelRequest, find
+from intelbench.architectures.registry import Architecture, find
 from intelbench.data.dataset import Split
 from intelbench.data.seeds import stream_seed
 from intelbench.data.split import stratified_subset
 from intelbench.data.stream import TrainingStream
 from intelbench.orchestration.job import Beat, Job
-from intelbench.profiling.complexity import count_parameters, training_flops_per_image
+from intelbench.orchestration.network import build_network, flops_of_run, flops_of_step, workload_of
+from intelbench.profiling.complexity import count_parameters
 from intelbench.profiling.environment import read_environment
 from intelbench.profiling.meters import Meters
 from intelbench.profiling.steps import LapClock
-from intelbench.profiling.workload import UNTRACEABLE, Workload
+from intelbench.profiling.workload import Workload
 from intelbench.records.store import Traces
-from intelbench.records.types import SCHEMA_VERSION, Failure, FailureCause, Measurements, RunRecord, RunSpec
+from intelbench.records.types import SCHEMA_VERSION, Failure, FailureCause, Measurements, RunRecord
 from intelbench.records.workspace import Checkpoint, Workspace
 from intelbench.training.anatomy import dissect
+from intelbench.training.backbone import Backbone
 from intelbench.training.budget import Progress
 from intelbench.training.checkpoint import Checkpoints
 from intelbench.training.evaluate import Evaluator
@@ -75,16 +78,12 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
     watch(Beat(phase="building"))
     device = configure(conditions, spec.execution)
     meters = Meters(device, compute_dtype(conditions), started)
-    architecture, stream, evaluator = set_up(job, device)
-    flops = (
-        job.profile.training_flops_per_image
-        if job.profile
-        else _training_flops_per_image(Workload(architecture=architecture, request=model_request(spec)))
-    )
+    ready = set_up(job, device)
+    flops = job.profile.training_flops_per_image if job.profile else flops_of_step(ready.workload)
     progress = Progress.of(
         conditions.budget,
         batch_size=conditions.recipe.batch_size,
-        steps_per_epoch=stream.steps_per_epoch,
+        steps_per_epoch=ready.stream.steps_per_epoch,
         flops_per_image=flops,
     )
     about = Checkpoint(step=0, done=0.0, spec=spec, environment=record.environment)
@@ -99,16 +98,17 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
     meters.start()
     torch.manual_seed(stream_seed(spec.seed, "dropout"))
     trained = train(
-        evaluator.model,
-        architecture,
-        stream,
+        ready.evaluator.model,
+        ready.architecture,
+        ready.stream,
         job.dataset.validation,
-        evaluator,
+        ready.evaluator,
         progress,
         clock=LapClock(device),
         workers=spec.execution.workers,
         watch=observe,
         checkpoints=checkpoints,
+        backbone=ready.backbone,
     )
     record = msgspec.structs.replace(record, stream_digests=trained.stream_digests)
     if trained.divergence:
@@ -116,14 +116,16 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
         return msgspec.structs.replace(record, failure=failure), trained.traces
 
     watch(Beat(phase="testing", step=trained.num_steps, done=1.0, seconds=trained.seconds))
-    measurements, traces = _conclude(job, trained, meters, evaluator, flops)
+    flops = flops_of_run(ready.workload, flops, ready.backbone.frozen_share(trained.num_steps))
+    measurements, traces = _conclude(job, trained, meters, ready.evaluator, flops)
     anatomy = dissect(
-        evaluator.model,
-        architecture,
-        stream,
-        evaluator,
+        ready.evaluator.model,
+        ready.architecture,
+        ready.stream,
+        ready.evaluator,
         workers=spec.execution.workers,
         step_seconds=trained.seconds / trained.num_steps,
+        backbone=ready.backbone.as_left(),
     )
     record = msgspec.structs.replace(record, measurements=measurements, failure=None)
     return record, {**traces, **anatomy}
@@ -161,38 +163,30 @@ def _conclude(
     return measurements, traces
 
 
-def set_up(job: Job, device: torch.device) -> tuple[Architecture, TrainingStream, Evaluator]:
-    """What trains, on what, and how it is evaluated: the untrained network of the run's seed, on the device."""
+@dataclass(frozen=True)
+class Ready:
+    """A run that is about to begin."""
+
+    architecture: Architecture
+    workload: Workload
+    stream: TrainingStream
+    evaluator: Evaluator
+    """Of the network as it is before the first step, on its device."""
+    backbone: Backbone
+
+
+def set_up(job: Job, device: torch.device) -> Ready:
+    """Build what trains, what it trains on, and what evaluates it."""
     spec, conditions = job.spec, job.spec.conditions
     architecture, _ = find(spec.architecture)
+    workload = workload_of(architecture, len(spec.data.class_names), conditions)
     pixels = job.dataset.pixels()
     stream = TrainingStream(job.dataset.train, pixels, conditions, spec.seed)
-    model = build_model(architecture, model_request(spec), spec.seed).to(device)
-    model = model.to(memory_format=MEMORY_FORMATS[conditions.memory_format])
-    return architecture, stream, Evaluator(model, pixels, conditions, device)
-
-
-def model_request(spec: RunSpec) -> ModelRequest:
-    """What the run's conditions ask of an architecture."""
-    return ModelRequest(
-        num_classes=len(spec.data.class_names),
-        image_size=spec.conditions.image_size,
-        zero_init_residual=spec.conditions.recipe.zero_init_residual,
-        own_initialization=spec.conditions.recipe.own_initialization,
-    )
-
-
-def build_model(architecture: Architecture, request: ModelRequest, seed: int) -> torch.nn.Module:
-    """The network with the weights of the seed's `init` stream, built on the CPU so that all devices start alike."""
-    torch.manual_seed(stream_seed(seed, "init"))
-    return architecture.build(request)
-
-
-def _training_flops_per_image(workload: Workload) -> float | None:
-    try:
-        return training_flops_per_image(workload)
-    except UNTRACEABLE:
-        return None
+    model, heads = build_network(workload, job)
+    model = model.to(device).to(memory_format=MEMORY_FORMATS[conditions.memory_format])
+    backbone = Backbone.of(model, heads, conditions.recipe, stream.steps_per_epoch)
+    evaluator = Evaluator(model, pixels, conditions, device, spec.normalization)
+    return Ready(architecture, workload, stream, evaluator, backbone)
 
 
 def _evaluated_part(split: Split, limit: int | None) -> Split:

@@ -20,6 +20,8 @@ class Job(Struct, frozen=True, kw_only=True):
     """Folder that the record directory is to appear in."""
     checkpoint: CheckpointTime | None = None
     """When to save; `None` leaves that to the run."""
+    weights: str | None = None
+    """File of `spec.weights`."""
     profile: ArchitectureProfile | None = None
     """For the record, as the next."""
     profile_absent: str | None = None

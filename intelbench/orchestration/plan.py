@@ -7,7 +7,8 @@ from typing import Literal
 
 import msgspec
 
-from intelbench.architectures.registry import find
+from intelbench.architectures.registry import Architecture, ModelRequest, find
+from intelbench.architectures.weights import PUBLISHED, Source, Watch, check, obtain
 from intelbench.data.dataset import Dataset
 from intelbench.errors import UserError
 from intelbench.orchestration.job import Job
@@ -59,20 +60,30 @@ def plan(
     plugins: tuple[Path, ...] = (),
     again: Again = "none",
     checkpoint: CheckpointTime | None = None,
+    watch: Watch = lambda *_: None,
 ) -> list[PlannedRun]:
     """Every run of the suite, seed by seed, so that an interrupted comparison is complete for its first seeds.
 
+    The weights that the recipe asks for are fetched here, before any run; `watch` sees a download.
+
     Raises:
-        UserError: an architecture is not known or needs larger images, or the device lacks the precision.
+        UserError: an architecture is not known, not installed or needs larger images, the device lacks the precision,
+            or there are no such weights.
     """
     if suite.precision == "fp16" and execution.device == "cpu":
         raise UserError(f"suite {suite.name}: `precision` is fp16, which needs a GPU; accepted on a CPU: fp32, bf16")
     found = [find(name) for name in dict.fromkeys(suite.architectures)]
     for architecture, _ in found:
         architecture.require_size(suite.image_size)
+        architecture.require_installed()
+    sources = {
+        architecture.name: _weights(architecture, suite, len(dataset.facts.class_names), watch)
+        for architecture, _ in found
+    }
     planned = []
     for seed in dict.fromkeys(suite.seeds):
         for architecture, provider in dict(found).items():
+            source = sources[architecture.name]
             spec = RunSpec(
                 architecture=architecture.name,
                 provider=provider,
@@ -81,6 +92,7 @@ def plan(
                 data=dataset.facts,
                 conditions=suite.conditions,
                 execution=execution,
+                weights=source.facts if source else None,
             )
             job = Job(
                 run_id=run_id(spec, environment),
@@ -89,6 +101,7 @@ def plan(
                 plugins=tuple(str(path.absolute()) for path in plugins),
                 runs=str(runs.absolute()),
                 checkpoint=checkpoint,
+                weights=str(source.path) if source else None,
             )
             planned.append(PlannedRun(job, _record(runs / job.run_id), again))
     return planned
@@ -118,6 +131,14 @@ def _bare(spec: RunSpec) -> str:
     """The run, however it is carried out."""
     conditions = {key: value for key, value in msgspec.to_builtins(spec.conditions).items() if key not in _ARITHMETIC}
     return digest((spec.architecture, spec.seed, spec.data.digest, conditions))
+
+
+def _weights(architecture: Architecture, suite: Suite, num_classes: int, watch: Watch) -> Source | None:
+    """What the architecture starts from; a file of the user's own is held against the network at once."""
+    source = obtain(architecture, suite.recipe.weights, watch)
+    if source and suite.recipe.weights not in PUBLISHED:
+        check(architecture, ModelRequest(num_classes=num_classes, image_size=suite.image_size), source.path)
+    return source
 
 
 def _record(path: Path) -> RunRecord | None:

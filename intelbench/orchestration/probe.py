@@ -25,7 +25,7 @@ from intelbench.profiling.memory import MemoryMeter
 from intelbench.profiling.prediction import TRACED, record_tape
 from intelbench.profiling.workload import UNTRACEABLE, Workload
 from intelbench.records.profiles import ArchitectureProfile, MeasuredMemory, PeakMemory
-from intelbench.records.types import Conditions, Execution
+from intelbench.records.types import OWN_HEAD, Conditions, Execution
 from intelbench.training.optimizer import make_optimizer
 from intelbench.training.precision import MEMORY_FORMATS, autocast, configure
 
@@ -57,7 +57,12 @@ class Probe(Struct, frozen=True, kw_only=True):
     def workload(self) -> Workload:
         """The network under these conditions."""
         request = ModelRequest(num_classes=self.num_classes, image_size=self.conditions.image_size)
-        return Workload(architecture=find(self.architecture)[0], request=request, frozen=self.frozen)
+        return Workload(
+            architecture=find(self.architecture)[0],
+            request=request,
+            head=self.conditions.recipe.head,
+            frozen=self.frozen,
+        )
 
 
 class ProbeError(UserError):
@@ -73,7 +78,7 @@ def describe(probe: Probe) -> ArchitectureProfile:
     make = partial(make_optimizer, conditions=conditions)
     traced = TRACED if len(probe.batch_sizes) > 1 or probe.memories else probe.batch_sizes
     tape = _or_absent("memory", absent, lambda: record_tape(workload, make, autocast(conditions, _CPU), traced))
-    published = replace(workload, request=PUBLISHED, frozen=False)
+    published = replace(workload, request=PUBLISHED, head=OWN_HEAD, frozen=False)
     return ArchitectureProfile(
         architecture=workload.architecture.name,
         provider=find(probe.architecture)[1],

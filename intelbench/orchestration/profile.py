@@ -41,6 +41,7 @@ def profile(request: Request, watch: Callable[[str], None]) -> Profile:
     found = [find(name) for name in request.architectures]
     for architecture, _ in found:
         architecture.require_size(request.conditions.image_size)
+        architecture.require_installed()
     profiles = []
     for architecture, _ in found:
         watch(architecture.name)

@@ -13,7 +13,7 @@ from rich.console import Console
 from intelbench.architectures.registry import load_plugin
 from intelbench.data.dataset import prepare
 from intelbench.errors import UserError
-from intelbench.orchestration.display import display_for
+from intelbench.orchestration.display import display_for, downloads
 from intelbench.orchestration.plan import Again, PlannedRun, plan, unresumable
 from intelbench.orchestration.process import Limits
 from intelbench.orchestration.suite import run_planned
@@ -75,16 +75,18 @@ def run_session(request: Request) -> int:
         use_cache=request.cache,
         skip_unreadable=request.skip_unreadable,
     )
-    planned = plan(
-        suite,
-        dataset,
-        execution,
-        environment,
-        runs=request.results / "runs",
-        plugins=request.plugins,
-        again=request.again,
-        checkpoint=request.checkpoint,
-    )
+    with downloads(console) as watch:
+        planned = plan(
+            suite,
+            dataset,
+            execution,
+            environment,
+            runs=request.results / "runs",
+            plugins=request.plugins,
+            again=request.again,
+            checkpoint=request.checkpoint,
+            watch=watch,
+        )
     _clear(planned, environment, restart=request.restart)
     facts = dataset.facts
     console.print(

@@ -106,7 +106,7 @@ def _with_profile(job: Job, limits: Limits) -> Job:
         num_classes=len(spec.data.class_names),
         conditions=spec.conditions,
         execution=spec.execution,
-        frozen=False,
+        frozen=spec.conditions.recipe.freeze_backbone == "always",
         batch_sizes=(spec.conditions.recipe.batch_size,),
     )
     try:

@@ -162,18 +162,19 @@ def main() -> None:
     for plugin in job.plugins:
         load_plugin(Path(plugin))
     device = configure(job.spec.conditions, job.spec.execution)
-    architecture, stream, evaluator = set_up(job, device)
+    ready = set_up(job, device)
     torch.manual_seed(stream_seed(job.spec.seed, "dropout"))
     trained = train(
-        evaluator.model,
-        architecture,
-        stream,
+        ready.evaluator.model,
+        ready.architecture,
+        ready.stream,
         _NO_IMAGES,
-        evaluator,
+        ready.evaluator,
         Progress(len(replay.rates), None, replay.rates),
         clock=LapClock(device),
         workers=job.spec.execution.workers,
         watch=lambda _: None,
+        backbone=ready.backbone,
     )
     answer(
         Replayed(

@@ -17,10 +17,20 @@ def explain(message: str, root: type) -> str:
     accepted: list[object] = []
     if "unknown field" in message:
         accepted = [field.encode_name for field in _fields(info)]
-    elif isinstance(info, inspect.LiteralType):
-        accepted = list(info.values)
+    else:
+        accepted = [value for each in _alternatives(info) for value in each]
     readable = re.sub(r" - at `\$\.?(.*)`$", r", at key `\1`", message)
     return readable + (f"; accepted: {', '.join(map(str, accepted))}" if accepted else "")
+
+
+def _alternatives(info: inspect.Type) -> list[tuple[object, ...]]:
+    """The values that a type lists, and in words the numbers that it takes beside them; of a plain number, nothing."""
+    if isinstance(info, inspect.LiteralType):
+        return [info.values]
+    if not isinstance(info, inspect.UnionType) or not any(isinstance(e, inspect.LiteralType) for e in info.types):
+        return []
+    numbers = [("a number",) for each in info.types if isinstance(each, inspect.FloatType | inspect.IntType)]
+    return [*(each.values for each in info.types if isinstance(each, inspect.LiteralType)), *numbers]
 
 
 def _fields(info: inspect.Type) -> tuple[inspect.Field, ...]:

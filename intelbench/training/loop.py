@@ -9,9 +9,9 @@ from torch import nn
 from intelbench.architectures.registry import Architecture
 from intelbench.data.dataset import Split
 from intelbench.data.stream import StreamDigest, TrainingStream
-from intelbench.data.transforms import normalize
 from intelbench.profiling.steps import LapClock
 from intelbench.records.store import Traces
+from intelbench.training.backbone import Backbone
 from intelbench.training.budget import Progress
 from intelbench.training.checkpoint import Checkpoints
 from intelbench.training.evaluate import Evaluator
@@ -66,14 +66,17 @@ def train(
     workers: int,
     watch: Callable[[Step], None],
     checkpoints: Checkpoints | None = None,
+    backbone: Backbone | None = None,
 ) -> Trained:
     """Train until the budget is spent or the loss is no longer finite; without validation images, without evaluation.
 
     The clock decides which parts of a step it looks at. What `watch` does is outside the budget, and so is saving.
+    Without a `backbone`, everything trains.
     """
     conditions, device = evaluator.conditions, evaluator.device
     criterion = nn.CrossEntropyLoss(label_smoothing=conditions.recipe.label_smoothing)
-    optimizer = make_optimizer(model, conditions)
+    backbone = backbone or Backbone(model)
+    optimizer = make_optimizer(model, conditions, backbone.heads)
     scaler = torch.amp.GradScaler(device.type, enabled=conditions.precision == "fp16")
     cast = autocast(conditions, device)
     digest, journal = StreamDigest(), Journal(device, validation)
@@ -83,11 +86,11 @@ def train(
         first = checkpoints.resume()
     done = progress.done(first, clock.budget_seconds)
     batches = stream.batches(workers, first)
-    model.train()
     clock.start()
     for step, batch in enumerate(batches, start=first + 1):
         clock.lap("data_wait")
-        images = normalize(batch.images.to(device, non_blocking=True), conditions.memory_format)
+        backbone.begin(step - 1)
+        images = evaluator.inputs(batch.images)
         labels = batch.labels.to(device, non_blocking=True)
         clock.lap("transfer")
 

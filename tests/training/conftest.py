@@ -14,6 +14,7 @@ from intelbench.data.dataset import Dataset, Split, prepare
 from intelbench.data.stream import TrainingStream
 from intelbench.profiling.steps import TIMED, LapClock, Part
 from intelbench.records.types import Budget, Conditions, Recipe
+from intelbench.training.backbone import Backbone
 from intelbench.training.budget import Progress
 from intelbench.training.checkpoint import Checkpoints
 from intelbench.training.evaluate import Evaluator
@@ -80,6 +81,8 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
         validation: Split | None = None,
         checkpoints: Checkpoints | None = None,
         watch: Callable[[int], None] = lambda _: None,
+        frozen_steps: float = 0,
+        heads: tuple[str, ...] = (),
         **changes: object,
     ) -> Run:
         torch.manual_seed(seed)
@@ -110,6 +113,7 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
             workers=workers,
             watch=observe,
             checkpoints=checkpoints,
+            backbone=Backbone(model, heads, frozen_steps),
         )
         return Run(trained, model, steps)
 
