@@ -13,12 +13,12 @@ from intelbench.records.store import StoredRun, read_runs
 from tests.torture.saboteur import Laboratory, Moment, kill
 
 CHILD = [
-    *(Moment("open", r"state-\d+\.pt wb", number) for number in (1, 4)),
+    *(Moment("open", r"state-\d+\.pt w", number) for number in (1, 4)),
     *(Moment("open", r"\.checkpoint\.json\.partial", number) for number in (1, 4)),
     *(Moment("os.rename", r"checkpoint\.json\.partial", number) for number in (1, 4)),
     *(Moment("os.remove", r"/state-\d+\.pt", number) for number in (1, 3)),
     Moment("os.mkdir", "/record "),
-    *(Moment("open", f"/record/{name} wb") for name in ("record.json", "traces.npz", "SHA256SUMS")),
+    *(Moment("open", f"/record/{name} w") for name in ("record.json", "traces.npz", "SHA256SUMS")),
     Moment("os.rename", r"/record .*runs/tiny"),
     Moment("os.remove", r"/checkpoint\.json "),
 ]
