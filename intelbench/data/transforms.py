@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from intelbench.data.pixels import Pixels
+from intelbench.data.decoding import Pixels
 from intelbench.records.types import MemoryFormat, Recipe
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
