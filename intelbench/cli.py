@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from intelbench import __version__
-from intelbench.errors import UserError
+from intelbench.errors import UserError, printable
 
 _EXIT_FAILED_RUNS = 1
 _EXIT_FAILED_GATE = 1
@@ -324,23 +324,26 @@ def data_check(source: str, cache_dir: Path | None) -> int:
     from intelbench.data.dataset import inspect
 
     found = inspect(source, _cache_folder(cache_dir))
-    width = max(map(len, found.class_names))
+    for note in found.notes:
+        click.echo(note, err=True)
+    names = [printable(name) for name in found.class_names]
+    width = max(map(len, names))
     click.echo(f"{'class':{width}}  " + "  ".join(f"{split:>10}" for split in found.counts))
-    for label, name in enumerate(found.class_names):
+    for label, name in enumerate(names):
         click.echo(f"{name:{width}}  " + "  ".join(f"{counts[label]:10}" for counts in found.counts.values()))
     click.echo(f"{'all':{width}}  " + "  ".join(f"{sum(counts):10}" for counts in found.counts.values()))
     click.echo(
         f"copies within a split: {found.duplicates}; files in both train and test: {len(found.train_test_duplicates)}"
     )
     for train_file, test_file in found.train_test_duplicates:
-        click.echo(f"  {train_file} = {test_file}")
+        click.echo(f"  {printable(train_file)} = {printable(test_file)}")
     for title, lines in (
-        ("not an image by its name, ignored", found.ignored),
+        ("not an image, ignored", found.ignored),
         ("cannot be read", [f"{file}: {reason}" for file, reason in found.unreadable.items()]),
     ):
         click.echo(f"{title}: {len(lines)}")
         for line in lines:
-            click.echo(f"  {line}")
+            click.echo(f"  {printable(line)}")
     return _EXIT_FAILED_RUNS if found.unreadable else 0
 
 

@@ -1,10 +1,12 @@
 """The command line: quick to start, and every mistake answered in a line."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.conftest import Command, write_folder, write_image
 
@@ -92,6 +94,54 @@ def test_data_check_lists_what_is_wrong(intelbench: Command, tmp_path: Path) -> 
     assert "train/night/notes.txt" in done.stdout
     assert "train/night/empty.jpg: empty file" in done.stdout
     assert ["all", "9", "9"] == next(line.split() for line in done.stdout.splitlines() if line.startswith("all"))
+
+
+def test_data_check_of_a_hostile_folder_ends_and_prints_no_escapes(intelbench: Command, tmp_path: Path) -> None:
+    """Pipes, loops, bombs and names that would command the terminal: all listed, in seconds, on lines of their own."""
+    folder = write_folder(tmp_path / "data", per_class=4)
+    bad = folder / "train" / "day"
+    hostile = "\x1b[2Jx\n  forged: fine"
+    (bad / f"{hostile}.jpg").write_bytes(b"")
+    (bad / f"{hostile}.txt").write_bytes(b"")
+    os.mkfifo(bad / "pipe.jpg")
+    (bad / "loop.jpg").symlink_to("loop.jpg")
+    (bad / "up").symlink_to("..")
+    (bad / "zero.jpg").symlink_to("/dev/zero")
+    Image.new("1", (20_000, 10_000)).save(bad / "bomb.png")
+    for name in (f"{hostile}.png", "copy.png"):
+        write_image(bad / name, seed=7)
+        write_image(folder / "test" / "day" / name, seed=7)
+    (folder / hostile).mkdir()
+    done = intelbench("data", "check", "data")
+    assert 1 == done.returncode
+    assert "" == done.stderr
+    assert all(line.isprintable() for line in done.stdout.splitlines())
+    assert not any(line.startswith("  forged") for line in done.stdout.splitlines())
+    for line in (
+        "train/day/\\x1b[2Jx\\n  forged: fine.jpg: empty file",
+        "train/day/\\x1b[2Jx\\n  forged: fine.txt",
+        "train/day/loop.jpg: Too many levels of symbolic links",
+        "train/day/pipe.jpg",
+        "train/day/up",
+        "train/day/zero.jpg",
+    ):
+        assert f"  {line}" in done.stdout.splitlines()
+    assert "train/day/bomb.png: too large to be decoded safely" in done.stdout
+
+
+@pytest.mark.parametrize("command", [["run"], ["data", "check", "scenes"]])
+def test_a_cache_folder_that_cannot_be_written_is_one_line(
+    intelbench: Command, tmp_path: Path, command: list[str]
+) -> None:
+    """It names the folder and the option, whatever was to be written there."""
+    (tmp_path / "file").write_text("x")
+    done = intelbench(*command, "--cache-dir", "file/cache")
+    assert 2 == done.returncode
+    assert (
+        "intelbench: cache file/cache: cannot be written (Not a directory); mend that, or give another folder with "
+        in (done.stderr)
+    )
+    assert 1 == done.stderr.count("\n")
 
 
 def test_data_check_of_a_sound_folder_succeeds(intelbench: Command, tmp_path: Path) -> None:

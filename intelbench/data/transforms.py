@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from intelbench.data.pixels import Pixels
+from intelbench.data.decoding import Pixels
 from intelbench.records.types import IMAGENET_NORMALIZATION, MemoryFormat, Normalization, Recipe
 
 _ATTEMPTS = 10

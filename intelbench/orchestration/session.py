@@ -75,6 +75,8 @@ def run_session(request: Request) -> int:
         use_cache=request.cache,
         skip_unreadable=request.skip_unreadable,
     )
+    for note in dataset.notes:
+        console.print(note, markup=False, soft_wrap=True)
     with downloads(console) as watch:
         planned = plan(
             suite,

@@ -15,7 +15,7 @@ from torchvision.transforms import functional as v1_functional
 from torchvision.transforms import transforms as v1
 from torchvision.transforms import v2
 
-from intelbench.data.pixels import decode
+from intelbench.data.decoding import decode
 from intelbench.data.transforms import (
     Crop,
     draws,
@@ -182,7 +182,7 @@ def assert_close_to_pillow(pixels: np.ndarray, size: int) -> None:
 def test_training_view_is_pillows_within_rounding(tmp_path: Path, size: int) -> None:
     """On a drawn picture no pixel differs from Pillow's by more than two levels."""
     write_image(tmp_path / "x.png", size=(150, 150))
-    assert_close_to_pillow(decode(tmp_path / "x.png", 256), size)
+    assert_close_to_pillow(decode((tmp_path / "x.png").read_bytes(), 256), size)
 
 
 def test_training_view_is_pillows_on_real_images(real_images: Path) -> None:
@@ -191,7 +191,7 @@ def test_training_view_is_pillows_on_real_images(real_images: Path) -> None:
     assert paths
     for path in paths:
         for size in (64, 96, 224):
-            assert_close_to_pillow(decode(path, 256), size)
+            assert_close_to_pillow(decode(path.read_bytes(), 256), size)
 
 
 @given(height=st.integers(1, 300), width=st.integers(1, 300), size=st.integers(8, 80))

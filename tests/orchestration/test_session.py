@@ -10,7 +10,7 @@ import torch
 
 from intelbench.records.store import StoredRun, read_runs
 from intelbench.records.workspace import workspaces
-from tests.conftest import Command, write_image
+from tests.conftest import Command, write_folder, write_image
 
 
 def runs_of(results: Path) -> dict[tuple[str, int], StoredRun]:
@@ -167,6 +167,86 @@ def test_unreadable_images_stop_the_run_unless_they_are_to_be_skipped(
     )  # fmt: skip
     assert 0 == skipped.returncode, skipped.stderr
     assert 1 == runs_of(tmp_path / "results")["tiny", 0].record.spec.data.num_unreadable
+
+
+def test_a_data_folder_that_changed_between_two_sessions_makes_two_groups(
+    tmp_path: Path, intelbench: Command, small_suite: Path, plugin: Path
+) -> None:
+    """One image is another: the same command runs again, and the report compares nothing across and says why."""
+    folder = write_folder(tmp_path / "data", per_class=20)
+    arguments = ["tiny", "--suite", small_suite, "--data", folder, "--plugin", plugin]
+    assert 0 == intelbench("run", *arguments).returncode
+    write_image(folder / "train" / "day" / "003.png", seed=4242)
+    again = intelbench("run", *arguments)
+    assert 0 == again.returncode
+    assert "recorded already" not in again.stderr
+    records = [stored.record for stored in read_runs(tmp_path / "results" / "runs")[0]]
+    assert 2 == len(records) == len({record.spec.data.digest for record in records})
+    report = intelbench("report").stdout
+    assert "fall into 2 groups that must not be compared with each other: they differ in `data.digest`" in report
+
+
+VANDAL = '''
+"""A network that destroys what it is told to as soon as it is built, which is after the session has read its data."""
+
+import os
+import shutil
+from pathlib import Path
+
+from torch import nn
+
+from intelbench import architecture
+
+
+@architecture("vandal", minimum_size=16)
+def vandal(request):
+    if target := os.environ.get("VANDALISE"):
+        shutil.rmtree(Path(target), ignore_errors=True)
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, request.num_classes))
+'''
+
+
+@pytest.mark.parametrize(
+    ("options", "target", "says"),
+    [
+        (["--cache-dir", "cache"], "cache", "index is gone; the next `intelbench run` builds it again"),
+        (["--no-cache"], "data/train/day", "cannot be read any more (No such file or directory)"),
+    ],
+)
+def test_data_that_vanish_during_a_session_fail_the_run_by_name(
+    tmp_path: Path, intelbench: Command, small_suite: Path, options: list[str], target: str, says: str
+) -> None:
+    """The cache, or without it the images: a record that says which; with them back, --retry-failed mends it."""
+    folder = write_folder(tmp_path / "data", per_class=20)
+    (tmp_path / "vandal.py").write_text(VANDAL)
+    arguments = ["run", "vandal", "--suite", small_suite, "--data", folder, "--plugin", "vandal.py", *options]
+    first = intelbench(*arguments, env={"VANDALISE": str(tmp_path / target)})
+    assert 1 == first.returncode, first.stderr
+    failure = runs_of(tmp_path / "results")["vandal", 0].record.failure
+    assert failure is not None
+    assert str(tmp_path / target) in failure.message
+    assert says in failure.message
+    assert "Traceback" not in first.stderr
+    write_folder(tmp_path / "data", per_class=20)
+    second = intelbench(*arguments, "--retry-failed")
+    assert 0 == second.returncode, second.stderr
+    assert runs_of(tmp_path / "results")["vandal", 0].record.failure is None
+
+
+def test_a_damaged_cache_is_built_again_and_said(
+    tmp_path: Path, intelbench: Command, arguments: list[str | Path]
+) -> None:
+    """One line on stderr, and the run sees the pixels that it would have seen: no bit of its losses differs."""
+    assert 0 == intelbench("run", "tiny", *arguments, "--cache-dir", "cache", "--out", "a").returncode
+    (pixels,) = tmp_path.glob("cache/pixels/*/pixels.bin")
+    with pixels.open("r+b") as file:
+        file.write(bytes(1000))
+    damaged = intelbench("run", "tiny", *arguments, "--cache-dir", "cache", "--out", "b")
+    assert 0 == damaged.returncode, damaged.stderr
+    said = f"cache cache/pixels/{pixels.parent.name}: pixels.bin was changed; built again"
+    assert 1 == damaged.stderr.splitlines().count(said)
+    losses = [runs_of(tmp_path / out)["tiny", 0].traces()["step_loss"].tobytes() for out in "ab"]
+    assert losses[0] == losses[1]
 
 
 def test_records_become_a_report_in_three_forms(

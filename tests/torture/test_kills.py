@@ -25,8 +25,8 @@ CHILD = [
 """Of the process of a run."""
 PARENT = [
     Moment("os.mkdir", r"/cache/pixels/\."),
-    Moment("open", r"/cache/pixels/\..*/pixels\.bin"),
-    Moment("open", r"/cache/pixels/\..*/index\.npz"),
+    Moment("open", r"/cache/pixels/\..*/pixels\.bin w"),
+    Moment("open", r"/cache/pixels/\..*/index\.npz w"),
     Moment("os.rename", r"/cache/pixels/\."),
     Moment("os.mkdir", r"runs/\.tiny"),
     Moment("open", r"runs/\.tiny.*/lock"),
