@@ -18,7 +18,7 @@ from intelbench.records.workspace import Checkpoint, Workspace
 CheckpointTime = float | Literal["evaluations", "never"]
 """After so many seconds; at every evaluation point; or not at all."""
 
-_SECONDS = 300.0
+SECONDS_BETWEEN = 300.0
 """Between two checkpoints, where the user has not said how often."""
 _SHARE = 0.02
 """Of the time between them, at most, that one may take; where it takes more, they come more seldom."""
@@ -102,7 +102,7 @@ class Checkpoints:
             case "evaluations":
                 return at_evaluation
             case None:
-                wait = max(_SECONDS, self._seconds / _SHARE)
+                wait = max(SECONDS_BETWEEN, self._seconds / _SHARE)
             case seconds:
                 wait = seconds
         return time.monotonic() - self._ended >= wait

@@ -26,7 +26,7 @@ CHILD = [
 PARENT = [
     Moment("os.mkdir", r"/cache/pixels/\."),
     Moment("open", r"/cache/pixels/\..*/pixels\.bin w"),
-    Moment("open", r"/cache/pixels/\..*/index\.npz w"),
+    Moment("open", r"/cache/pixels/\..*/index w"),
     Moment("os.rename", r"/cache/pixels/\."),
     Moment("os.mkdir", r"runs/\.tiny"),
     Moment("open", r"runs/\.tiny.*/lock"),
