@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from intelbench.errors import UserError, printable
 
-MAX_BYTES = 2**29
-"""Larger files are not read: the largest image that is decoded takes less, uncompressed."""
+MAX_BYTES = 2**28
+"""Larger files are not read: as much as the largest image that is decoded takes, uncompressed at 24 bits."""
 _BLOCK = 2**20
 _OF_THE_FILE = frozenset(
     {errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ENXIO}

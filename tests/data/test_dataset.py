@@ -364,6 +364,24 @@ def test_a_cache_that_vanishes_is_named(root: Path) -> None:
     assert isinstance(loaded.pixels(), PixelCache)
 
 
+def test_an_intact_cache_on_a_read_only_disk_is_used(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing needs to be written then; a damaged one is an error that names the folder."""
+    before = load(root)
+
+    def read_only(path: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    for name in ("mkdir", "rename", "unlink", "write_bytes", "write_text"):
+        monkeypatch.setattr(Path, name, read_only)
+    assert before == load(root)
+    assert before.cache is not None
+    os.truncate(Path(before.cache, "pixels.bin"), 1)
+    with pytest.raises(
+        UserError, match=rf"cache {Path(before.cache).parent}: cannot be written \(Read-only file system"
+    ):
+        load(root)
+
+
 def test_preparing_clears_what_killed_ones_have_left(root: Path) -> None:
     """Drafts of pixels and of scenes that nobody holds."""
     load(root)

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -385,6 +386,29 @@ def test_who_has_a_cache_open_keeps_it_while_it_is_built_again(files: list[Conte
     again = open_cache(cache, files, 40)
     np.testing.assert_array_equal(expected, reader.read(0))
     np.testing.assert_array_equal(expected, again.read(0))
+
+
+READ = """
+import sys
+from pathlib import Path
+from intelbench.data.pixels import PixelCache
+cache = PixelCache(Path(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.readline()
+print(cache.read(0).sum())
+"""
+
+
+def test_a_cache_cut_short_under_a_reader_ends_it(cache: Path) -> None:
+    """Its process is ended by a signal, which is recorded, and no pixel that is not there is ever trained on."""
+    reader = subprocess.Popen(
+        [sys.executable, "-c", READ, cache], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert reader.stdout
+    assert "ready\n" == reader.stdout.readline()
+    os.truncate(cache / "pixels.bin", 0)
+    assert "" == reader.communicate("go\n", timeout=30)[0]
+    assert -signal.SIGBUS == reader.returncode
 
 
 def test_a_cache_that_cannot_be_read_is_not_taken_for_a_damaged_one(
