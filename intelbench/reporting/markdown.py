@@ -2,12 +2,12 @@
 
 import math
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from tabulate import tabulate
 
+from intelbench.errors import printable as printable
 from intelbench.reporting.evidence.statistics import Estimate
 
 ABSENT = "–"
@@ -19,7 +19,6 @@ _MEMORY_NAMES = {
     "cuda_reserved_bytes": "CUDA memory reserved",
     "nvml_process_bytes": "GPU memory of the process (NVML)",
 }
-_BIDI_CONTROLS = {chr(code) for code in (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
@@ -203,15 +202,6 @@ def numbers(values: Sequence[int]) -> str:
         elif value is not None:
             runs.append([value])
     return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)
-
-
-def printable(text: str) -> str:
-    """One line of text without control characters or marks that reorder what is read."""
-    one_line = re.sub(r"\s+", " ", text).strip()
-    return "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(char) in ("Cc", "Cs") or char in _BIDI_CONTROLS else char
-        for char in one_line
-    )
 
 
 def shortened(text: str, length: int) -> str:
