@@ -7,21 +7,21 @@ is a `UserError` that names it.
 
 import hashlib
 import os
-import shutil
-import stat
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from intelbench.errors import UserError, printable
+from intelbench.records.files import content_if_any, content_of, listed, move, remove, replace, synced
 from intelbench.records.npz import MAX_UNPACKED_BYTES, Archive
 from intelbench.records.types import SCHEMA_VERSION, RunRecord
+from intelbench.records.workspace import Workspace
 
 RECORD_FILE = "record.json"
 TRACES_FILE = "traces.npz"
@@ -53,7 +53,7 @@ class StoredRun:
             UserError: the file is damaged, or missing where the record has measurements.
         """
         try:
-            return dict(_archive(self, _content_if_any(self.path / TRACES_FILE, MAX_TRACES_BYTES)))
+            return dict(_archive(self, content_if_any(self.path / TRACES_FILE, MAX_TRACES_BYTES)))
         except ValueError as error:
             raise _unreadable_traces(self.path, error) from error
 
@@ -64,7 +64,7 @@ class StoredRun:
             UserError: a file is not a plain one, or too large to be one of a record.
         """
         limits = {RECORD_FILE: MAX_RECORD_BYTES, TRACES_FILE: MAX_TRACES_BYTES}
-        return _as_written(self.path, {name: _content_if_any(self.path / name, limits[name]) for name in limits})
+        return _as_written(self.path, {name: content_if_any(self.path / name, limits[name]) for name in limits})
 
 
 class _Versioned(msgspec.Struct):
@@ -75,31 +75,37 @@ class _Versioned(msgspec.Struct):
 
 def runs_folder(folder: Path) -> Path:
     """Where the records lie: in `folder/runs` of a results folder, or in `folder` itself where it holds them."""
-    holds_records = any(os.path.lexists(path / RECORD_FILE) for path in _listed(folder))
+    holds_records = any(os.path.lexists(path / RECORD_FILE) for path in listed(folder))
     return folder if holds_records else folder / "runs"
 
 
 def write_run(runs: Path, record: RunRecord, traces: Traces) -> Path:
-    """Write one record directory so that it appears whole or not at all; an older one of the same run is replaced."""
-    runs.mkdir(parents=True, exist_ok=True)
-    target = runs / record.run_id
-    scratch = runs / f".{record.run_id}.{os.getpid()}"
-    superseded = scratch.with_suffix(".superseded")
-    scratch.mkdir()
+    """Write one record directory so that it appears whole or not at all; an older one of the same run is replaced.
+
+    Raises:
+        OSError: no room, say; an older record still stands, and nothing is left beside it.
+    """
+    workspace = Workspace(runs, record.run_id)
+    scratch, target = workspace.record, workspace.target
+    remove(scratch)
+    scratch.mkdir(parents=True)
     try:
-        with _synced(scratch / RECORD_FILE) as file:
+        with synced(scratch / RECORD_FILE) as file:
             file.write(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
         if traces:
-            with _synced(scratch / TRACES_FILE) as file:
+            with synced(scratch / TRACES_FILE) as file:
                 np.savez_compressed(file, allow_pickle=False, **traces)
-        with _synced(scratch / SUMS_FILE) as file:
+        with synced(scratch / SUMS_FILE) as file:
             file.write(_sums(scratch).encode())
         if target.exists():
-            target.rename(superseded)
-        scratch.rename(target)
+            target.rename(workspace.superseded)
+        move(scratch, target)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        shutil.rmtree(superseded, ignore_errors=True)
+        workspace.put_back()
+        remove(scratch)
+        remove(workspace.superseded)
+        with suppress(OSError):  # not empty: the run is locked, or has a checkpoint
+            workspace.folder.rmdir()
     return target
 
 
@@ -107,7 +113,7 @@ def write_figures(folder: Path, figures: Mapping[str, bytes]) -> None:
     """Write a report's figures by their names."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in figures.items():
-        (folder / name).write_bytes(content)
+        replace(folder / name, content)
 
 
 def read_run(path: Path) -> StoredRun:
@@ -117,7 +123,7 @@ def read_run(path: Path) -> StoredRun:
         UserError: `record.json` is missing, damaged, too large, or of another schema version.
     """
     file = path / RECORD_FILE
-    return StoredRun(path, _decoded(file, _content(file, MAX_RECORD_BYTES)))
+    return StoredRun(path, _decoded(file, content_of(file, MAX_RECORD_BYTES)))
 
 
 def read_with_traces(path: Path) -> tuple[StoredRun, Traces]:
@@ -130,11 +136,11 @@ def read_with_traces(path: Path) -> tuple[StoredRun, Traces]:
             arrays.
     """
     file = path / RECORD_FILE
-    content = _content(file, MAX_RECORD_BYTES)
+    content = content_of(file, MAX_RECORD_BYTES)
     run = StoredRun(path, _decoded(file, content))
     if run.record.run_id != path.name:
         raise UserError(f"{file}: holds another run than its folder is named after; name the folder so")
-    packed = _content_if_any(path / TRACES_FILE, MAX_TRACES_BYTES)
+    packed = content_if_any(path / TRACES_FILE, MAX_TRACES_BYTES)
     if not _as_written(path, {RECORD_FILE: content, TRACES_FILE: packed}):
         raise UserError(f"{path}: changed after it was written (sha256sum -c says where); run it again")
     return run, _archive(run, packed)
@@ -146,7 +152,7 @@ def record_folders(runs: Path) -> list[Path]:
     Raises:
         UserError: `runs` is there and cannot be listed.
     """
-    return [path for path in _listed(runs) if _may_be_record(path)]
+    return [path for path in listed(runs) if _may_be_record(path)]
 
 
 def read_runs(runs: Path) -> tuple[list[StoredRun], list[str]]:
@@ -161,17 +167,6 @@ def read_runs(runs: Path) -> tuple[list[StoredRun], list[str]]:
     return found, problems
 
 
-def _listed(folder: Path) -> list[Path]:
-    """What is in a folder, by name, without what is hidden; nothing where there is no folder."""
-    try:
-        with os.scandir(folder) as entries:
-            return [folder / name for name in sorted(entry.name for entry in entries) if not name.startswith(".")]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be listed ({error.strerror})") from error
-
-
 def _may_be_record(path: Path) -> bool:
     try:
         with os.scandir(path) as entries:
@@ -180,33 +175,6 @@ def _may_be_record(path: Path) -> bool:
         return False
     except OSError:  # no permission, or a link that leads nowhere or in circles; reading it says so
         return True
-
-
-def _content(file: Path, limit: int) -> bytes:
-    """The bytes of a plain file of at most `limit`.
-
-    Raises:
-        UserError: it is missing, a pipe or a device, too large, or cannot be read.
-    """
-    try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)  # which waits for nobody to write to a pipe
-        try:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                raise UserError(f"{file}: not a plain file, so it is not read; delete {file.parent} and run it again")
-            if found.st_size > limit:
-                raise UserError(f"{file}: {found.st_size:,} bytes, and at most {limit:,} are read; run it again")
-            with os.fdopen(descriptor, "rb", closefd=False) as stream:
-                return stream.read(found.st_size)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror}); run it again") from error
-
-
-def _content_if_any(file: Path, limit: int) -> bytes | None:
-    """The same, or `None` where there is no such file."""
-    return _content(file, limit) if os.path.lexists(file) else None
 
 
 def _decoded(file: Path, content: bytes) -> RunRecord:
@@ -268,7 +236,7 @@ def _unreadable_traces(path: Path, reason: object) -> UserError:
 
 def _as_written(path: Path, content: Mapping[str, bytes | None]) -> bool:
     """Whether the files of a record are those that its sums are of; true where there are no sums."""
-    sums = _content_if_any(path / SUMS_FILE, _MAX_SUMS_BYTES)
+    sums = content_if_any(path / SUMS_FILE, _MAX_SUMS_BYTES)
     written = _lines({name: each for name, each in content.items() if each is not None})
     return sums is None or sums == written.encode()
 
@@ -282,12 +250,3 @@ def _sums(folder: Path) -> str:
 def _lines(content: Mapping[str, bytes]) -> str:
     """A line for each file, as `sha256sum` writes it."""
     return "".join(f"{hashlib.sha256(each).hexdigest()}  {name}\n" for name, each in content.items())
-
-
-@contextmanager
-def _synced(path: Path) -> Iterator[BinaryIO]:
-    """A new file whose bytes are on the disk when the block ends."""
-    with path.open("xb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
