@@ -16,7 +16,7 @@ from tests.reporting.synthetic import Study, synthetic_run
 
 
 def test_checkpoint(comparison: Comparison, tmp_path: Path) -> None:
-    """At most twice as long as a plain file of that size that is synced too; how often that is, the time it takes decides."""
+    """At most twice as long as a plain file of that size that is synced too."""
     model = find("resnet152")[0].build(REQUEST)
     optimizer = make_optimizer(model, CONDITIONS)
     for parameter in model.parameters():

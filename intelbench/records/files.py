@@ -1,11 +1,14 @@
-"""Files and folders that are there whole or not at all, also after a crash or a power cut."""
+"""Files and folders that are there whole or not at all, also after a crash or a power cut, and are read with care."""
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from intelbench.errors import UserError
 
 
 @contextmanager
@@ -49,3 +52,45 @@ def remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def listed(folder: Path) -> list[Path]:
+    """What is in a folder, by name, without what is hidden; nothing where there is no folder.
+
+    Raises:
+        UserError: it cannot be listed.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return [folder / name for name in sorted(entry.name for entry in entries) if not name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be listed ({error.strerror})") from error
+
+
+def content_of(file: Path, limit: int) -> bytes:
+    """The bytes of a plain file of at most `limit`.
+
+    Raises:
+        UserError: it is missing, a pipe or a device, too large, or cannot be read.
+    """
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)  # which waits for nobody to write to a pipe
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise UserError(f"{file}: not a plain file, so it is not read; remove {file.parent} and run it again")
+            if found.st_size > limit:
+                raise UserError(f"{file}: {found.st_size:,} bytes, and at most {limit:,} are read")
+            with os.fdopen(descriptor, "rb", closefd=False) as stream:
+                return stream.read(found.st_size)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror})") from error
+
+
+def content_if_any(file: Path, limit: int) -> bytes | None:
+    """The same, or `None` where there is no such file."""
+    return content_of(file, limit) if os.path.lexists(file) else None

@@ -20,6 +20,7 @@ _MEMORY_NAMES = {
     "nvml_process_bytes": "GPU memory of the process (NVML)",
 }
 _BIDI_CONTROLS = {chr(code) for code in (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+_NOT_IN_XML = {"\ufffe", "\uffff"}
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
@@ -207,9 +208,13 @@ def numbers(values: Sequence[int]) -> str:
 
 def printable(text: str) -> str:
     """One line of text without control characters or marks that reorder what is read."""
-    one_line = re.sub(r"\s+", " ", text).strip()
+    one_line = " ".join(text.split())
+    if one_line.isascii() and one_line.isprintable():
+        return one_line
     return "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(char) in ("Cc", "Cs") or char in _BIDI_CONTROLS else char
+        "\N{REPLACEMENT CHARACTER}"
+        if unicodedata.category(char) in ("Cc", "Cs") or char in _BIDI_CONTROLS or char in _NOT_IN_XML
+        else char
         for char in one_line
     )
 
