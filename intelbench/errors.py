@@ -1,4 +1,4 @@
-"""The one exception whose text is written for the person at the keyboard."""
+"""The one exception whose text is written for the person at the keyboard, and how a name stands in such a text."""
 
 
 class UserError(Exception):
@@ -7,3 +7,10 @@ class UserError(Exception):
     The message names the file or key, what was wrong, what is accepted and what to do. The command line prints it
     without a traceback and exits with status 2.
     """
+
+
+def printable(text: object) -> str:
+    """A name, or words from elsewhere, for one line of a message: what a terminal would obey or hide is escaped."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in str(text)
+    )

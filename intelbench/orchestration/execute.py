@@ -173,7 +173,7 @@ def model_request(spec: RunSpec) -> ModelRequest:
 def build_model(architecture: Architecture, request: ModelRequest, seed: int) -> torch.nn.Module:
     """The network with the weights of the seed's `init` stream, built on the CPU so that all devices start alike."""
     torch.manual_seed(stream_seed(seed, "init"))
-    return architecture.build(request)
+    return architecture.network(request)
 
 
 def _training_flops_per_image(workload: Workload) -> float | None:
