@@ -1,5 +1,6 @@
 """The `intelbench` command: parses, calls one function, prints. What is slow to import is imported by who needs it."""
 
+import io
 import re
 import sys
 from collections.abc import Callable
@@ -16,24 +17,37 @@ _EXIT_FAILED_GATE = 1
 _EXIT_NOT_REPRODUCED = 1
 _EXIT_USER_ERROR = 2
 _EXIT_INTERRUPTED = 130
+_LONGEST_TIMEOUT = 2_000_000
+"""Seconds. The operating system waits for at most 2^31 milliseconds, which are 24.8 days."""
+_MOST_SEED = 2**63 - 1
+_MOST_BATCH = 65_536
+_MOST_GIGABYTES = 1_000_000
+_SHOWN = 100
+"""Characters of a value that is not accepted."""
 
 
 def main() -> None:
     """Run the command line and turn errors meant for the user into one message on stderr."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # a report is the same bytes under every locale
     try:
         status = cli(standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        _complain(shown.getvalue().rstrip("\n"))
         status = _EXIT_USER_ERROR
-    except UserError as error:
-        click.echo(f"intelbench: {error}", err=True)
-        status = _EXIT_USER_ERROR
-    except OSError as error:  # a full disk, a read-only folder: the system's words name the file
-        click.echo(f"intelbench: {error}", err=True)
+    except (UserError, OSError) as error:  # a full disk, a read-only folder: the system's words name the file
+        _complain(f"intelbench: {error}")
         status = _EXIT_USER_ERROR
     except (click.Abort, KeyboardInterrupt):
         status = _EXIT_INTERRUPTED
     sys.exit(status)
+
+
+def _complain(text: str) -> None:
+    """Print to stderr, line by line what a terminal may be shown."""
+    click.echo("\n".join(map(printable, text.split("\n"))), err=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -66,19 +80,17 @@ def _cache_option(command: Callable[..., Any]) -> Callable[..., Any]:
     "--budget", help="Training budget of every run, as in '60 s', '300 steps', '2 epochs'. [default: the suite's]"
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--threads", type=click.IntRange(min=1), help="PyTorch's threads. [default: PyTorch's choice]")
+@click.option("--threads", type=click.IntRange(1, 1024), help="PyTorch's threads. [default: PyTorch's choice]")
 @click.option(
     "--workers",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, 1024),
     help="Threads that prepare batches ahead. [default: 0 on a CPU, 4 with a GPU]",
 )
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("results"), show_default=True,
               help="Results folder; the records go to its runs/.")  # fmt: skip
 @click.option("--plugin", "plugins", type=click.Path(dir_okay=False, path_type=Path), multiple=True,
               help="Python file with architectures of your own; may be given again.")  # fmt: skip
-@click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds after which a run is ended as failed."
-)
+@click.option("--timeout", metavar="SECONDS", help="After which a run is ended as failed. [default: never]")
 @click.option("--memory-limit", metavar="SIZE",
               help="Memory at which a run is ended as failed, as in 8GB, so that the machine never swaps.")  # fmt: skip
 @click.option("--checkpoint", metavar="WHEN",
@@ -107,14 +119,17 @@ def run(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, **opt
         suite=options["suite_name"],
         architectures=REFERENCE if all_ else architectures or None,
         data=options["data"],
-        seeds=_parsed("--seeds", _seeds, options["seeds"]),
+        seeds=_parsed("--seeds", _whole_numbers(0, _MOST_SEED), options["seeds"]),
         budget=_parsed("--budget", _budget, options["budget"]),
         device=options["device"],
         threads=options["threads"],
         workers=options["workers"],
         results=options["out"],
         plugins=options["plugins"],
-        limits=Limits(options["timeout"], _parsed("--memory-limit", _bytes, options["memory_limit"])),
+        limits=Limits(
+            _parsed("--timeout", _seconds, options["timeout"]),
+            _parsed("--memory-limit", _bytes, options["memory_limit"]),
+        ),
         checkpoint=_parsed("--checkpoint", _checkpoint_time, options["checkpoint"]),
         restart=options["restart"],
         again="all" if options["rerun"] else "failed" if options["retry_failed"] else "none",
@@ -200,7 +215,7 @@ def compare(before: Path, after: Path, gates: tuple[str, ...], form: str) -> int
     click.echo(text, nl=False)
     failed = [verdict for verdict in verdicts if verdict.failed]
     for verdict in failed:
-        click.echo(changes.failure_line(verdict), err=True)
+        _complain(changes.failure_line(verdict))
     return _EXIT_FAILED_GATE if failed else 0
 
 
@@ -248,8 +263,10 @@ def verify(
 @click.argument("architectures", nargs=-1, metavar="[ARCHITECTURE]...")
 @click.option("--all", "all_", is_flag=True, help="All five reference architectures.")
 @click.option("--batch-sizes", default="1,8,32,128", show_default=True, help="Images a step.")
-@click.option("--size", type=click.IntRange(min=8), default=224, show_default=True, help="Height and width in pixels.")
-@click.option("--classes", type=click.IntRange(min=2), default=6, show_default=True)
+@click.option(
+    "--size", type=click.IntRange(8, 4096), default=224, show_default=True, help="Height and width in pixels."
+)
+@click.option("--classes", type=click.IntRange(2, 32_767), default=6, show_default=True)
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True)
 @click.option("--optimizer", type=click.Choice(["adam", "adamw", "sgd"]), default="adam", show_default=True)
 @click.option("--frozen", is_flag=True, help="Train the heads alone, on a frozen backbone.")
@@ -274,8 +291,8 @@ def profile(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, f
 
     request = profiling.Request(
         architectures=REFERENCE if all_ else architectures,
-        batch_sizes=_parsed("--batch-sizes", _whole_numbers, options["batch_sizes"]),
-        memories=_parsed("--memory", _whole_numbers, options["memories"]),
+        batch_sizes=_parsed("--batch-sizes", _whole_numbers(1, _MOST_BATCH), options["batch_sizes"]),
+        memories=_parsed("--memory", _whole_numbers(1, _MOST_GIGABYTES), options["memories"]),
         num_classes=options["classes"],
         conditions=Conditions(
             image_size=options["size"],
@@ -286,7 +303,7 @@ def profile(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, f
         frozen=options["frozen"],
         plugins=options["plugins"],
     )
-    found = profiling.profile(request, lambda name: click.echo(f"profiling {name}", err=True))
+    found = profiling.profile(request, lambda name: _complain(f"profiling {name}"))
     render = {"md": reporting.as_markdown, "json": reporting.as_json, "csv": reporting.as_csv}[form]
     click.echo(render(found), nl=False)
 
@@ -305,7 +322,7 @@ def list_() -> None:
             if facts
             else f"from {provider}"
         )
-        click.echo(f"  {name:20} {note}")
+        click.echo(printable(f"  {name:20} {note}"))
     click.echo("  torchvision:NAME     any torchvision classifier\n\nSuites:")
     for name in built_in_suites():
         suite = load_suite(name)
@@ -350,18 +367,21 @@ def data_check(source: str, cache_dir: Path | None) -> int:
     return _EXIT_FAILED_RUNS if found.unreadable else 0
 
 
-def _seeds(text: str) -> tuple[int, ...]:
-    seeds = tuple(int(part) for part in text.split(","))
-    if min(seeds) < 0:
-        raise ValueError("a seed is not negative")
-    return seeds
+def _whole_numbers(least: int, most: int) -> Callable[[str], tuple[int, ...]]:
+    def parse(text: str) -> tuple[int, ...]:
+        numbers = tuple(int(part) for part in text.split(","))
+        if not least <= min(numbers) <= max(numbers) <= most:
+            raise ValueError(f"each number is at least {least} and at most {most}")
+        return numbers
+
+    return parse
 
 
-def _whole_numbers(text: str) -> tuple[int, ...]:
-    numbers = tuple(int(part) for part in text.split(","))
-    if min(numbers) < 1:
-        raise ValueError("each number is at least 1")
-    return numbers
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds <= _LONGEST_TIMEOUT:
+        raise ValueError(f"is more than 0 and at most {_LONGEST_TIMEOUT} seconds; without it there is no limit")
+    return seconds
 
 
 def _budget(text: str) -> Any:
@@ -391,7 +411,8 @@ def _parsed(option: str, parse: Callable[[str], Any], text: str | None) -> Any:
     try:
         return None if text is None else parse(text)
     except ValueError as error:
-        raise UserError(f"{option} {text!r}: {error}") from error
+        shown = f"{text!r:.{_SHOWN}}"
+        raise UserError(f"{option} {shown}: {str(error)[: _SHOWN * 10]}") from error
 
 
 def _cache_folder(given: Path | None) -> Path:

@@ -1,13 +1,25 @@
 """The command line: quick to start, and every mistake answered in a line."""
 
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import click
+import msgspec
 import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
+from intelbench.cli import cli, main
+from intelbench.errors import UserError
+from intelbench.orchestration import profile as profiling
+from intelbench.orchestration import session
+from intelbench.records.types import Conditions
+from intelbench.reporting.text import profile as profile_text
 from tests.conftest import Command, write_folder, write_image
 
 SLOW = ("torch", "numpy", "pandas", "matplotlib")
@@ -47,7 +59,9 @@ def test_list_names_the_five_and_the_suites(intelbench: Command) -> None:
         (["run", "resnet101", "--all"], "not both"),
         (["run", "--suite", "quik"], "did you mean 'quick'"),
         (["run", "--seeds", "a"], "--seeds 'a'"),
-        (["run", "--seeds", "-1"], "not negative"),
+        (["run", "--seeds", "-1"], "--seeds '-1': each number is at least 0"),
+        (["run", "--suite", "a\x1b[31m"], "suite 'a\\x1b[31m' is not known"),
+        (["run", "--\x1b[31m"], "\\x1b[31m"),
         (["run", "--budget", "5 parsecs"], "'5 parsecs' is not a budget"),
         (["run", "--data", "no/such/folder"], "data no/such/folder: no such folder"),
         (["run", "--plugin", "no.py"], "plug-in no.py: no such file"),
@@ -63,6 +77,95 @@ def test_a_mistake_is_answered_in_words(intelbench: Command, arguments: list[str
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert "" == done.stdout
+    assert "\x1b" not in done.stderr
+    assert len(done.stderr) < 2000
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--seeds", "1" + "0" * 30, "each number is at least 0 and at most 9223372036854775807"),
+        ("--seeds", "1" * 5000, "Exceeds the limit (4300 digits)"),
+        ("--seeds", ",", "--seeds ',': invalid literal for int()"),
+        ("--budget", "1e400 s", "--budget '1e400 s': '1e400 s' is not a budget: Expected `float` <= 1000000000.0"),
+        ("--timeout", "nan", "--timeout 'nan': is more than 0 and at most 2000000 seconds"),
+        ("--timeout", "inf", "--timeout 'inf': is more than 0 and at most 2000000 seconds"),
+        ("--timeout", "soon", "--timeout 'soon': could not convert string to float"),
+        ("--threads", "1" + "0" * 12, "is not in the range 1<=x<=1024"),
+        ("--data", "\x1b[31m", "Expected `str` without control characters, at key `data`"),
+    ],
+)
+def test_absurd_values_are_refused_before_anything_is_done(option: str, value: str, said: str, tmp_path: Path) -> None:
+    """With the option, the beginning of the value, and what is accepted."""
+    done = CliRunner().invoke(cli, ["run", option, value, "--out", str(tmp_path)], standalone_mode=False)
+    assert isinstance(done.exception, UserError | click.BadParameter), done.exc_info
+    assert said in str(done.exception)
+    assert len(str(done.exception)) < 1500
+
+
+@pytest.fixture
+def unreachable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[object]:
+    """Where `run` and `profile` leave their requests, instead of carrying them out; in an empty folder."""
+    requests: list[object] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(session, "run_session", requests.append)
+    monkeypatch.setattr(profiling, "profile", lambda request, watch: requests.append(request))
+    monkeypatch.setattr(profile_text, "as_markdown", lambda found: "")
+    return requests
+
+
+texts = st.one_of(
+    st.text(max_size=12),
+    st.from_regex(r"-?[0-9]{1,25}(,[0-9]{1,25}){0,3}", fullmatch=True),
+    st.from_regex(r"[0-9.]{1,9}(e[0-9]{1,4})? ?(s|steps|epochs|flops)", fullmatch=True),
+    st.sampled_from(["nan", "inf", "-1", "1e999", "0", "--", "", "quick", "1" * 5000]),
+)
+OPTIONS = {
+    "run": ["--suite", "--seeds", "--budget", "--timeout", "--threads", "--workers", "--data", "--device", "--out"],
+    "profile": ["--batch-sizes", "--memory", "--size", "--classes", "--precision", "--optimizer"],
+}
+
+
+@pytest.mark.parametrize("command", list(OPTIONS))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_value_of_any_option_is_taken_or_refused(
+    command: str, unreachable: list[object], data: st.DataObject
+) -> None:
+    """A request that holds numbers within their bounds, or a `UserError`, or click's; nothing else escapes."""
+    given_options = data.draw(st.dictionaries(st.sampled_from(OPTIONS[command]), texts, max_size=3))
+    arguments = [command, "resnet101", *(part for pair in given_options.items() for part in pair)]
+    done = CliRunner().invoke(cli, arguments, standalone_mode=False)
+    assert done.exception is None or isinstance(done.exception, UserError | click.ClickException), done.exc_info
+    for request in unreachable:
+        if isinstance(request, session.Request):
+            assert request.timeout is None or 0 < request.timeout <= 2_000_000
+            assert all(0 <= seed < 2**63 for seed in request.seeds or ())
+        if isinstance(request, profiling.Request):
+            msgspec.convert(msgspec.to_builtins(request.conditions), Conditions)
+            assert all(1 <= size <= 65_536 for size in request.batch_sizes)
+    unreachable.clear()
+
+
+def test_a_reader_that_stops_reading_is_not_complained_of() -> None:
+    """As `head` in `intelbench list | head -0`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "intelbench", "list"], stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writing)
+    assert (1, "") == (done.returncode, done.stderr)
+
+
+def test_what_is_printed_does_not_depend_on_the_locale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """UTF-8 everywhere: a report has signs that others lack."""
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    monkeypatch.setattr("intelbench.cli.cli", lambda **_: click.echo("−2 – 3"))
+    with pytest.raises(SystemExit):
+        main()
+    assert "−2 – 3\n".encode() == written.getvalue()
 
 
 def test_an_architecture_that_needs_larger_images_is_refused_before_anything_runs(

@@ -6,14 +6,18 @@ import difflib
 import functools
 import hashlib
 import importlib.util
+import re
 import sys
+import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from intelbench.errors import UserError
+from intelbench.architectures.foreign import undisturbed
+from intelbench.errors import UserError, printable
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -24,6 +28,11 @@ FROM_MINUS_ONE: tuple[Colour, Colour] = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 """Mean and deviation of networks that want pixels from -1 to 1."""
 ENTRY_POINT_GROUP = "intelbench.architectures"
 BUILT_IN = "intelbench"
+
+_NAME = re.compile(r"\w[\w.+-]{0,99}")
+"""Of an architecture: typed in a shell, part of a folder's name, and never a prefix like `torchvision:`."""
+_SHOWN = 500
+"""Characters of what code of others says when it fails."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +88,31 @@ class Architecture:
     auxiliary: tuple[str, ...] = ()
     """Modules whose weights are in the file although the network may be built without them: auxiliary heads."""
 
+    def __post_init__(self) -> None:
+        for field, value, accepted, fits in (
+            ("build", self.build, "a function", callable(self.build)),
+            ("loss", self.loss, "a function", callable(self.loss)),
+            ("minimum_size", self.minimum_size, "a number of pixels", isinstance(self.minimum_size, int)),
+            ("aliases", self.aliases, "a tuple of names", isinstance(self.aliases, tuple)),
+        ):
+            if not fits:
+                raise UserError(f"architecture {self.name!r}: `{field}` is {_kind(value)}; it must be {accepted}")
+
+    def network(self, request: ModelRequest) -> nn.Module:
+        """Build the network.
+
+        Raises:
+            UserError: what `build` returned is none.
+        """
+        from torch import nn  # here alone, so that a plug-in can be listed without PyTorch
+
+        built = self.build(request)
+        if not isinstance(built, nn.Module):
+            raise UserError(
+                f"architecture {self.name!r}: its function returned {_kind(built)}; it must return a torch.nn.Module"
+            )
+        return built
+
     def require_size(self, image_size: int) -> None:
         """Raise a `UserError` if images of this size are too small to train on."""
         if image_size < self.minimum_size:
@@ -101,6 +135,8 @@ class Architecture:
 class _Entry:
     architecture: Architecture
     provider: str
+    plugin: Path | None = None
+    """The file that registered it, if one was given."""
 
 
 _REGISTRY: dict[str, _Entry] = {}
@@ -110,9 +146,13 @@ def register(value: Architecture, provider: str = BUILT_IN) -> Architecture:
     """Make an architecture known by its name and aliases.
 
     Raises:
-        UserError: one of these names is taken.
+        UserError: one of these names is taken, or none that can be typed.
     """
     for name in (value.name, *value.aliases):
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise UserError(
+                f"architecture {name!r:.100}: a name is 1 to 100 letters, digits, '_', '-', '.' and '+'; choose another"
+            )
         if name in _REGISTRY:
             raise UserError(
                 f"architecture {name!r} is registered already, by {_REGISTRY[name].provider}; choose another name"
@@ -155,37 +195,45 @@ def known() -> dict[str, str]:
     return loaded | {name: _distribution(point) for name, point in _entry_points().items() if name not in loaded}
 
 
+def plugin_of(name: str) -> Path | None:
+    """The plug-in file that registered the architecture; `None` for all others."""
+    return _REGISTRY[name].plugin if name in _REGISTRY else None
+
+
 def load_plugin(path: Path) -> list[str]:
     """Run a plug-in file and return the names that it registered.
 
     Raises:
-        UserError: the file is missing, fails, or registers nothing.
+        UserError: the file is missing, fails, ends the program, or registers nothing.
     """
     if not path.is_file():
-        raise UserError(f"plug-in {path}: no such file")
-    before = dict(_REGISTRY)
+        raise UserError(f"plug-in {path}: {'is not a file' if path.exists() else 'no such file'}")
+    if path.suffix != ".py":
+        raise UserError(f"plug-in {path}: not a Python file; its name must end in .py")
     name = f"intelbench_plugin_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
     if name in sys.modules:
         return []
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise UserError(f"plug-in {path}: not a Python file; its name must end in .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    before = dict(_REGISTRY)
+    module = sys.modules[name] = ModuleType(name)
+    module.__file__ = str(path)
     try:
-        spec.loader.exec_module(module)
+        source = path.read_bytes()
+        with undisturbed():
+            # Not by an import, which may run the bytecode that it keeps of an older version of the file.
+            exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))  # noqa: S102 - what a plug-in is for
         new = [each for each in _REGISTRY if each not in before]
         if not new:
-            raise UserError(
-                f"plug-in {path}: registers no architecture; decorate a function with @intelbench.architecture(NAME)"
-            )
-    except Exception as error:
-        del sys.modules[name]  # so that a second attempt is one
-        for each in set(_REGISTRY) - set(before):
-            del _REGISTRY[each]
-        if isinstance(error, UserError):
+            raise UserError("registers no architecture; decorate a function with @intelbench.architecture(NAME)")
+    except BaseException as error:
+        sys.modules.pop(name, None)  # so that a second attempt is one
+        _REGISTRY.clear()
+        _REGISTRY.update(before)
+        if isinstance(error, KeyboardInterrupt):
             raise
-        raise UserError(f"plug-in {path}: failed with {type(error).__name__}: {error}") from error
+        why = str(error) if isinstance(error, UserError) else f"failed with {_reason(error, str(path))}"
+        raise UserError(f"plug-in {path}: {why}") from error
+    provider = _provider(path.name, source)
+    _REGISTRY.update({each: replace(_REGISTRY[each], provider=provider, plugin=path.absolute()) for each in new})
     return new
 
 
@@ -193,13 +241,29 @@ def _provider_of(build: Callable[..., Any]) -> str:
     """Name the code behind a build function precisely enough that an edited plug-in is another provider."""
     while isinstance(build, functools.partial):
         build = build.func
-    module = build.__module__
+    module = getattr(build, "__module__", None) or type(build).__name__
     if module.partition(".")[0] == __name__.partition(".")[0]:
         return BUILT_IN
     file = getattr(sys.modules.get(module), "__file__", None)
     if file is None:
         return module
-    return f"{Path(file).name} sha256:{hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]}"
+    return _provider(Path(file).name, Path(file).read_bytes())
+
+
+def _provider(name: str, source: bytes) -> str:
+    return f"{name} sha256:{hashlib.sha256(source).hexdigest()[:16]}"
+
+
+def _reason(error: BaseException, file: str) -> str:
+    """What was raised, and in which line of the file."""
+    said = printable(traceback.format_exception_only(error)[-1].strip())[:_SHOWN]  # survives an error that has no text
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    lines += [error.lineno] if isinstance(error, SyntaxError) and error.filename == file else []
+    return f"{said} (line {lines[-1]})" if lines else said
+
+
+def _kind(value: object) -> str:
+    return f"a {type(value).__name__}"
 
 
 def _entry_points() -> dict[str, metadata.EntryPoint]:
@@ -212,15 +276,18 @@ def _distribution(point: metadata.EntryPoint) -> str:
 
 def _load_entry_point(point: metadata.EntryPoint) -> None:
     try:
-        value = point.load()
-    except Exception as error:
+        with undisturbed():
+            value = point.load()
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise UserError(
-            f"{_distribution(point)}: architecture {point.name!r} failed with {type(error).__name__}: {error}"
+            f"{_distribution(point)}: architecture {point.name!r} failed with {_reason(error, '')}"
         ) from error
     if not isinstance(value, Architecture) or value.name != point.name:
         raise UserError(
             f"{_distribution(point)}: entry point {point.name!r} must lead to the function decorated with "
-            f"@intelbench.architecture({point.name!r}); it leads to {value!r}"
+            f"@intelbench.architecture({point.name!r}); it leads to {_kind(value)}"
         )
 
 

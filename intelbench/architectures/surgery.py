@@ -27,10 +27,10 @@ def build_shapes(architecture: Architecture, request: ModelRequest) -> nn.Module
 
     try:
         with torch.device("meta"):
-            return architecture.build(request)
+            return architecture.network(request)
     except UNTRACEABLE:
         with torch.random.fork_rng():
-            return architecture.build(request)
+            return architecture.network(request)
 
 
 def find_heads(architecture: Architecture, request: ModelRequest, model: nn.Module) -> tuple[str, ...]:

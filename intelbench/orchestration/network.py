@@ -38,7 +38,7 @@ def build_network(workload: Workload, job: Job) -> tuple[torch.nn.Module, tuple[
     its heads too, where the recipe tells them from the rest.
     """
     torch.manual_seed(stream_seed(job.spec.seed, "init"))
-    model = workload.architecture.build(workload.request)
+    model = workload.architecture.network(workload.request)
     if not _tells_heads(job.spec.conditions.recipe):
         return model, ()
     heads = find_heads(workload.architecture, workload.request, model)

@@ -24,7 +24,7 @@ class Workload:
 
     def build(self) -> nn.Module:
         """The network in training mode, on the current default device."""
-        model = self.architecture.build(self.request).train()
+        model = self.architecture.network(self.request).train()
         if self.frozen or self.head != OWN_HEAD:
             heads = find_heads(self.architecture, self.request, model)
             replace_heads(model, heads, self.head)

@@ -5,6 +5,7 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -15,7 +16,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from intelbench.errors import UserError
-from intelbench.records.decoding import explain
+from intelbench.records.decoding import decode_toml, read_text
 from intelbench.records.types import Conditions, DataFacts, Environment, Execution, RunRecord
 
 _BUILT_IN = resources.files("intelbench") / "claims" / "published.toml"
@@ -151,15 +152,11 @@ def load_claims(path: Path | None = None) -> tuple[Claim, ...]:
     """Read the built-in published claims, or those of a TOML file of the user's own.
 
     Raises:
-        UserError: the file cannot be read, is not TOML, or holds an unknown key, a value that is not accepted or an id
-            twice; the message names the key.
+        UserError: as `read_text` and `decode_toml`, or the file holds an id twice.
     """
     if path is None:
         return _decode(_BUILT_IN.read_text(encoding="utf-8"), "published.toml")
-    try:
-        return _decode(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"claims {path}: cannot be read ({error})") from error
+    return _decode(read_text("claims", path), str(path))
 
 
 def condition_keys() -> dict[str, Any]:
@@ -269,12 +266,8 @@ def _flatten(prefix: str, table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _decode(text: str, origin: str) -> tuple[Claim, ...]:
-    try:
-        claims = msgspec.toml.decode(text, type=_File).claim
-    except msgspec.MsgspecError as error:
-        raise UserError(f"claims {origin}: {explain(str(error), _File)}{_which(str(error), text)}") from error
-    ids = [claim.id for claim in claims]
-    twice = sorted({name for name in ids if ids.count(name) > 1})
+    claims = decode_toml(f"claims {origin}", text, _File, lambda message: _which(message, text)).claim
+    twice = sorted(name for name, number in Counter(claim.id for claim in claims).items() if number > 1)
     if twice:
         raise UserError(f"claims {origin}: key `id`: {', '.join(twice)} given more than once; every id is unique")
     return claims

@@ -8,7 +8,7 @@ import msgspec
 import tomli_w
 
 from intelbench.errors import UserError
-from intelbench.records.decoding import explain
+from intelbench.records.decoding import decode_toml, explain, read_text
 from intelbench.records.identity import settled
 from intelbench.records.types import Budget, Suite
 
@@ -24,10 +24,11 @@ def load_suite(name_or_file: str) -> Suite:
     """Read a built-in suite by its name, or any suite from a TOML file.
 
     Raises:
-        UserError: no such suite, not TOML, an unknown key, or a value that is not accepted; the message names the key.
+        UserError: no such suite, or as `read_text` and `decode_toml`.
     """
     if name_or_file in built_in_suites():
-        return _decode((_BUILT_IN / f"{name_or_file}.toml").read_text(encoding="utf-8"), name_or_file)
+        text = (_BUILT_IN / f"{name_or_file}.toml").read_text(encoding="utf-8")
+        return decode_toml(f"suite {name_or_file}", text, Suite)
     path = Path(name_or_file)
     if path.suffix != ".toml":
         near = difflib.get_close_matches(name_or_file, built_in_suites(), n=1)
@@ -36,10 +37,7 @@ def load_suite(name_or_file: str) -> Suite:
             f"suite {name_or_file!r} is not known; {hint}Built in: {', '.join(built_in_suites())}. "
             "Your own suite is a file that ends in .toml"
         )
-    try:
-        return _decode(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"suite {path}: cannot be read ({error})") from error
+    return decode_toml(f"suite {path}", read_text("suite", path), Suite)
 
 
 def encode_suite(suite: Suite) -> str:
@@ -55,16 +53,19 @@ def override(
     data: str | None = None,
     budget: Budget | None = None,
 ) -> Suite:
-    """The effective suite: the given values in place of its own."""
+    """The effective suite: the given values in place of its own.
+
+    Raises:
+        UserError: one of them is not accepted in a suite; the message names its key.
+    """
     changes = {"architectures": architectures, "seeds": seeds, "data": data, "budget": budget}
-    return msgspec.structs.replace(suite, **{key: value for key, value in changes.items() if value is not None})
-
-
-def _decode(text: str, origin: str) -> Suite:
+    given = {key: value for key, value in changes.items() if value is not None}
     try:
-        return msgspec.toml.decode(text, type=Suite)
-    except msgspec.MsgspecError as error:
-        raise UserError(f"suite {origin}: {explain(str(error), Suite)}") from error
+        return msgspec.convert(msgspec.to_builtins(suite) | msgspec.to_builtins(given), Suite)
+    except msgspec.ValidationError as error:
+        raise UserError(
+            f"suite {suite.name}, with what was given in its place: {explain(str(error), Suite)}"
+        ) from error
 
 
 def _without_none(value: object) -> dict[str, object]:

@@ -4,7 +4,6 @@ Everything above this package speaks in these types; nothing here computes. Unit
 `_bytes`, `num_`), an absent value is `None` and never 0, and the order of the fields is the order in the files.
 """
 
-import math
 import re
 from typing import Annotated, Literal
 
@@ -22,7 +21,19 @@ from intelbench.records.profiles import (
 
 SCHEMA_VERSION = 1
 
-Positive = Annotated[int, Meta(ge=1)]
+MOST_BATCH = 65_536
+"""Images a step: twice what large-batch training was published with (You et al., 2017)."""
+MOST_PIXELS = 4096
+"""Height and width: one image then takes 200 MB as float32."""
+MOST_RUNS = 10_000
+"""Architectures x seeds of a suite; the report is made for so many records."""
+
+Count = Annotated[int, Meta(ge=1, le=2**53)]
+"""Up to 2^53 a float holds every whole number, and a budget's amount is one."""
+PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]*\Z"
+"""One line without control characters, which a terminal would obey."""
+Text = Annotated[str, Meta(pattern=PRINTABLE, max_length=4096)]
+Name = Annotated[Text, Meta(min_length=1)]
 Fraction = Annotated[float, Meta(gt=0, lt=1)]
 Colour = tuple[float, float, float]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -44,15 +55,15 @@ _UNIT_SPELLINGS: dict[str, tuple[BudgetUnit, float]] = {
 class Budget(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a run may spend on training: exactly one of five things, the same for every architecture of a suite."""
 
-    steps: Positive | None = None
+    steps: Count | None = None
     """Optimizer steps."""
-    epochs: Annotated[float, Meta(gt=0)] | None = None
+    epochs: Annotated[float, Meta(gt=0, le=1e9)] | None = None
     """Passes over the training images; each holds as many whole batches as fit."""
-    images: Positive | None = None
+    images: Count | None = None
     """Training images consumed, rounded up to a whole batch."""
-    seconds: Annotated[float, Meta(gt=0)] | None = None
+    seconds: Annotated[float, Meta(gt=0, le=1e9)] | None = None
     """Wall-clock seconds of training; evaluation, saving and logging are outside the clock."""
-    flops: Annotated[float, Meta(gt=0)] | None = None
+    flops: Annotated[float, Meta(gt=0, le=1e30)] | None = None
     """Training FLOPs (forward and backward, 1 MAC = 2 FLOPs), rounded down to a whole batch."""
 
     def __post_init__(self) -> None:
@@ -61,8 +72,6 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
             raise ValueError(
                 f"a budget is exactly one of {', '.join(self.__struct_fields__)}; got {', '.join(given) or 'none'}"
             )
-        if not math.isfinite(self.amount):
-            raise ValueError("a budget is finite")
 
     @property
     def unit(self) -> BudgetUnit:
@@ -109,7 +118,7 @@ class Head(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     kind: Literal["linear", "mlp"] = "linear"
     """`linear` leaves the architecture's own; `mlp` puts hidden layers before it."""
-    widths: tuple[Positive, ...] = ()
+    widths: tuple[Count, ...] = ()
     """Units of each hidden layer of an `mlp`."""
     activation: Literal["relu", "leaky_relu"] = "relu"
     """After each hidden layer; LeakyReLU with slope 0.01."""
@@ -133,7 +142,7 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How a network is trained: all that a comparison could smuggle in under the name of an architecture."""
 
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    learning_rate: Annotated[float, Meta(gt=0)] = 1e-4
+    learning_rate: Annotated[float, Meta(gt=0, le=1e6)] = 1e-4
     """Peak learning rate."""
     schedule: Literal["constant", "cosine"] = "constant"
     """After the warm-up: `cosine` falls to zero at the budget's end (Loshchilov and Hutter, 2017)."""
@@ -141,13 +150,13 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Share of the budget in which the learning rate rises linearly, from a 25th of its peak."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Adam's two decay rates; for `sgd` the first is the momentum."""
-    weight_decay: Annotated[float, Meta(ge=0)] = 0.0
+    weight_decay: Annotated[float, Meta(ge=0, le=1e6)] = 0.0
     label_smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    batch_size: Annotated[int, Meta(ge=2)] = 32
+    batch_size: Annotated[int, Meta(ge=2, le=MOST_BATCH)] = 32
     """Images a step; at least 2, because batch norm needs them."""
     crop_scale: tuple[Annotated[float, Meta(gt=0, le=1)], Annotated[float, Meta(gt=0, le=1)]] = (0.08, 1.0)
     """Smallest and largest share of the image's area that a random resized crop takes."""
-    crop_ratio: tuple[Annotated[float, Meta(gt=0)], Annotated[float, Meta(gt=0)]] = (3 / 4, 4 / 3)
+    crop_ratio: tuple[Annotated[float, Meta(ge=0.01, le=100)], Annotated[float, Meta(ge=0.01, le=100)]] = (3 / 4, 4 / 3)
     """Narrowest and widest aspect ratio (width / height) of the crop."""
     flip: bool = True
     """Mirror every second training image, left to right."""
@@ -177,7 +186,7 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Conditions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What must be equal before two accuracies may stand in one table (beside the data themselves)."""
 
-    image_size: Annotated[int, Meta(ge=8)] = 224
+    image_size: Annotated[int, Meta(ge=8, le=MOST_PIXELS)] = 224
     """Height and width of what the network sees, in pixels."""
     validation_fraction: Fraction = 0.1
     """Share of the training images set aside for validation, by content and not by seed."""
@@ -190,11 +199,11 @@ class Conditions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One kernel for the whole optimizer step; the same update in a different rounding."""
     deterministic: bool = True
     """Ask PyTorch for deterministic kernels."""
-    evaluation_points: Positive = 4
-    """Validation passes, evenly spaced over the budget; the last one falls at its end."""
-    training_evaluation_images: Positive | None = None
+    evaluation_points: Annotated[int, Meta(ge=1, le=10_000)] = 4
+    """Validation passes, evenly spaced over the budget; the last one falls at its end. Predictions of each are kept."""
+    training_evaluation_images: Count | None = None
     """Training images (a fixed, stratified subset) evaluated at the end; all of them when absent."""
-    warmup_steps: Annotated[int, Meta(ge=0)] = 3
+    warmup_steps: Annotated[int, Meta(ge=0, le=2**53)] = 3
     """First steps kept in the traces and left out of step-time statistics."""
     budget: Budget
     recipe: Recipe
@@ -209,12 +218,17 @@ class Conditions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Suite(Conditions, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A comparison: architectures x seeds, under one set of conditions, on one data set."""
 
-    name: str
-    description: str = ""
-    architectures: Annotated[tuple[str, ...], Meta(min_length=1)]
-    seeds: Annotated[tuple[Annotated[int, Meta(ge=0)], ...], Meta(min_length=1)]
-    data: str = "scenes"
+    name: Name
+    description: Text = ""
+    architectures: Annotated[tuple[Name, ...], Meta(min_length=1)]
+    seeds: Annotated[tuple[Annotated[int, Meta(ge=0, le=2**63 - 1)], ...], Meta(min_length=1)]
+    """Below 2^63, as the programs that read a record hold whole numbers."""
+    data: Name = "scenes"
     """`scenes`, the built-in drawn data set, or a folder of images."""
+
+    def __post_init__(self) -> None:
+        if (num_runs := len(self.architectures) * len(self.seeds)) > MOST_RUNS:
+            raise ValueError(f"`architectures` x `seeds` are {num_runs:,} runs; at most {MOST_RUNS:,} are accepted")
 
     @property
     def conditions(self) -> Conditions:

@@ -14,6 +14,7 @@ from intelbench.data.dataset import Split
 from intelbench.data.pixels import PixelSource
 from intelbench.data.stream import evaluation_batches
 from intelbench.data.transforms import normalize
+from intelbench.errors import UserError
 from intelbench.profiling.activations import ActivationProbe, Activations
 from intelbench.records.profiles import FilterGradients
 from intelbench.records.types import IMAGENET_NORMALIZATION, Conditions, Normalization
@@ -31,6 +32,28 @@ class Evaluator:
     conditions: Conditions
     device: torch.device
     normalization: Normalization = IMAGENET_NORMALIZATION
+
+    @torch.no_grad()
+    def require_logits(self, split: Split, num_classes: int) -> None:
+        """Show the network two images of the split. Leaves it in training mode.
+
+        Raises:
+            UserError: what comes back is not one logit a class; with too many, training would go through.
+        """
+        images, _ = next(evaluation_batches(split, self.pixels, self.conditions.image_size, batch_size=2))
+        self.model.eval()
+        with autocast(self.conditions, self.device)():
+            found = self.model(normalize(images.to(self.device), self.conditions.memory_format))
+        self.model.train()
+        what = (
+            f"{tuple(found.shape)} on {found.device.type}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+        )
+        wanted = f"({len(images)}, {num_classes}) on {self.device.type}"
+        if what != wanted:
+            raise UserError(
+                f"the network returns {what} for {len(images)} images of {num_classes} classes; it must return logits, "
+                f"{wanted}"
+            )
 
     @torch.no_grad()
     def logits(self, split: Split) -> NDArray[np.float32]:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from intelbench.architectures import registry
@@ -21,6 +23,7 @@ from intelbench.architectures.registry import (
     known,
     load_plugin,
     main_loss,
+    plugin_of,
     register,
 )
 from intelbench.errors import UserError
@@ -34,6 +37,9 @@ from intelbench import architecture
 def build(request):
     return nn.Linear(1, request.num_classes)
 """
+
+
+REGISTERS = "from intelbench import architecture\narchitecture({})"
 
 
 def linear(request: ModelRequest) -> nn.Module:
@@ -162,11 +168,16 @@ def test_two_plugins_of_one_file_name_are_two(tmp_path: Path) -> None:
 
 
 def test_a_missing_plugin(tmp_path: Path) -> None:
-    """The message names the path."""
-    for path in (tmp_path / "nowhere.py", tmp_path):
+    """The message names the path; a pipe is not waited for."""
+    os.mkfifo(tmp_path / "pipe.py")
+    for path, said in (
+        (tmp_path / "nowhere.py", "no such file"),
+        (tmp_path, "is not a file"),
+        (tmp_path / "pipe.py", "is not a file"),
+    ):
         with pytest.raises(UserError) as caught:
             load_plugin(path)
-        assert f"plug-in {path}: no such file" == str(caught.value)
+        assert f"plug-in {path}: {said}" == str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -174,19 +185,128 @@ def test_a_missing_plugin(tmp_path: Path) -> None:
     [
         ("raise ValueError('no luck')", "failed with ValueError: no luck"),
         ("import no_such_module_anywhere", "failed with ModuleNotFoundError: No module named"),
-        ("def broken(:", "failed with SyntaxError: "),
+        ("def broken(:", "failed with SyntaxError: invalid syntax (line 1)"),
+        ("x = 1\n\nraise ValueError('no luck')", "failed with ValueError: no luck (line 3)"),
+        ("raise SystemExit(0)", "failed with SystemExit: 0 (line 1)"),
+        ("import sys\nsys.exit()", "failed with SystemExit (line 2)"),
+        ("def again(): again()\nagain()", "failed with RecursionError: maximum recursion depth exceeded"),
+        ("x = " + "(" * 3000, "failed with SyntaxError: too many nested parentheses"),
+        ("x = " + "-" * 100_000 + "1", "failed with "),
+        ("\0", "failed with SyntaxError: source code string cannot contain null bytes"),
+        ("# coding: none", "failed with SyntaxError: unknown encoding: none"),
+        ("class E(BaseException): pass\nraise E('odd')", "E: odd (line 2)"),
+        ("class E(Exception):\n    def __str__(self): 1 / 0\nraise E", "E: <exception str() failed> (line 3)"),
+        ("raise ValueError('\\x1b[2J' + 'x' * 10**6)", r"failed with ValueError: \x1b[2Jxxx"),
+        ("import sys\ndel sys.modules[__name__]\n1 / 0", "failed with ZeroDivisionError: division by zero (line 3)"),
+        ("from intelbench.architectures import registry\nregistry._REGISTRY.clear()", "registers no architecture"),
+        (REGISTERS.format("'x')(42"), "architecture 'x': `build` is a int; it must be a function"),
+        (REGISTERS.format("'x', loss='mean')(print"), "architecture 'x': `loss` is a str; it must be a function"),
+        (REGISTERS.format("'x', minimum_size='big')(print"), "`minimum_size` is a str; it must be a number of pixels"),
+        (
+            REGISTERS.format("'x', aliases='yz')(print"),
+            "architecture 'x': `aliases` is a str; it must be a tuple of names",
+        ),
+        (REGISTERS.format("'x', size=3)(print"), "got an unexpected keyword argument 'size'"),
+        (REGISTERS.format("7)(print"), "architecture 7: a name is 1 to 100 letters, digits"),
+        (REGISTERS.format("'')(print"), "architecture '': a name is 1 to 100 letters, digits"),
+        (REGISTERS.format("'a b')(print"), "architecture 'a b': a name is 1 to 100 letters, digits"),
+        (REGISTERS.format("'torchvision:x')(print"), "a name is 1 to 100 letters, digits"),
+        (REGISTERS.format("'\\x1b[31m')(print"), r"architecture '\x1b[31m': a name is 1 to 100 letters, digits"),
+        (REGISTERS.format("'x' * 300)(print"), "a name is 1 to 100 letters, digits"),
+        (
+            REGISTERS.format("print"),
+            "registers no architecture; decorate a function with @intelbench.architecture(NAME)",
+        ),
         ("x = 1", "registers no architecture; decorate a function with @intelbench.architecture(NAME)"),
         (SMALL.format(name="resnet152"), "architecture 'resnet152' is registered already, by intelbench"),
         (SMALL.format(name="a") + SMALL.format(name="a"), "architecture 'a' is registered already, by bad.py sha256:"),
     ],
 )
 def test_plugins_that_fail(tmp_path: Path, code: str, says: str) -> None:
-    """The message says what went wrong, and saying it twice finds it again."""
+    """The message names the file, says what went wrong and where, and leaves no trace."""
     path = tmp_path / "bad.py"
     path.write_text(code)
+    before, modules = known(), set(sys.modules)
     with pytest.raises(UserError) as caught:
         load_plugin(path)
+    assert str(caught.value).startswith(f"plug-in {path}: ")
     assert says in str(caught.value)
+    assert len(str(caught.value)) < 1000
+    assert "\x1b" not in str(caught.value)
+    assert before == known()
+    assert not {name for name in set(sys.modules) - modules if name.startswith("intelbench_plugin_")}
+
+
+def test_an_interrupt_is_not_the_plugins_failure(tmp_path: Path) -> None:
+    """Ctrl-C while a plug-in is loaded ends intelbench."""
+    path = tmp_path / "slow.py"
+    path.write_text("raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        load_plugin(path)
+
+
+def test_a_plugin_is_run_as_it_stands_in_its_file(tmp_path: Path) -> None:
+    """Never as the bytecode of an older version of equal size and age; and nothing is written beside it."""
+    for name in ("old", "new"):
+        path = write_plugin(tmp_path / "mine.py", name)
+        os.utime(path, (10**9, 10**9))
+        sys.modules.pop(next((each for each in sys.modules if each.startswith("intelbench_plugin_")), ""), None)
+        assert [name] == load_plugin(path)
+    assert ["mine.py"] == [each.name for each in tmp_path.iterdir()]
+
+
+def test_whatever_a_plugin_registers_is_provided_by_its_file(tmp_path: Path) -> None:
+    """A build function of a library, or of intelbench itself, is the plug-in's as soon as it has another name."""
+    path = tmp_path / "borrowed.py"
+    path.write_text(
+        "import functools\nfrom torch import nn\nfrom intelbench import architecture\n"
+        "from intelbench.architectures.registry import find\n"
+        "architecture('one')(functools.partial(find('resnet101')[0].build))\narchitecture('two')(nn.Identity)\n"
+    )
+    assert ["one", "two"] == load_plugin(path)
+    assert {f"borrowed.py sha256:{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"} == {
+        find(name)[1] for name in ("one", "two")
+    }
+    assert [path, path, None, None] == [plugin_of(name) for name in ("one", "two", "resnet101", "nothing")]
+
+
+@pytest.mark.parametrize("returned", ["None", "42", "nn.Linear", "[nn.Linear(1, 1)]"])
+def test_what_is_no_network_is_refused(tmp_path: Path, returned: str) -> None:
+    """The message names the architecture and what its function returned."""
+    path = tmp_path / "bad.py"
+    path.write_text(REGISTERS.format(f"'bad')(lambda request: {returned}") + "\nfrom torch import nn\n")
+    load_plugin(path)
+    with pytest.raises(
+        UserError, match=r"architecture 'bad': its function returned a \w+; it must return a torch.nn.Module"
+    ):
+        find("bad")[0].network(REQUEST)
+
+
+changes = st.lists(
+    st.tuples(st.integers(0, 150), st.integers(0, 8), st.text("abc 01'\"()[]{}:=@.,\n\0é#", max_size=3)),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(changes)
+def test_a_mistyped_plugin_is_loaded_or_refused(tmp_path: Path, changes: list[tuple[int, int, str]]) -> None:
+    """Whatever slips into the source, a `UserError` that names the file is all that escapes."""
+    source = SMALL.format(name="mine")
+    for place, length, text in changes:
+        source = source[:place] + text + source[place + length :]
+    path = tmp_path / "mistyped.py"
+    path.write_text(source)
+    before = dict(registry._REGISTRY)
+    try:
+        assert load_plugin(path)
+    except UserError as error:
+        assert str(path) in str(error)
+    registry._REGISTRY.clear()
+    registry._REGISTRY.update(before)
+    for name in [each for each in sys.modules if each.startswith("intelbench_plugin_")]:
+        del sys.modules[name]
 
 
 @pytest.mark.parametrize("code", ["raise ValueError('no luck')", "x = 1", SMALL.format(name="half") + "\n1 / 0\n"])

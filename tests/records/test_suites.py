@@ -1,12 +1,16 @@
 """Suites are read strictly, and every complaint names the key and what is accepted."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from intelbench.errors import UserError
 from intelbench.records.suites import built_in_suites, encode_suite, load_suite, override
-from intelbench.records.types import Budget
+from intelbench.records.types import Budget, Recipe, Suite
+from tests.records.test_types import budgets
 
 SUITE = """
 name = "mine"
@@ -81,6 +85,19 @@ def test_quick_is_the_quick_one_and_paper_the_published_one() -> None:
             r"a budget in FLOPs needs `recipe.freeze_backbone`",
         ),
         ({"recipe": "= 3"}, r"suite .*mine\.toml: "),
+        ({"top": "image_size = 1_000_000_000"}, r"Expected `int` <= 4096, at key `image_size`"),
+        ({"top": "evaluation_points = 1_000_000_000_000"}, r"Expected `int` <= 10000, at key `evaluation_points`"),
+        ({"recipe": "batch_size = 1_000_000_000_000"}, r"Expected `int` <= 65536, at key `recipe.batch_size`"),
+        ({"recipe": "learning_rate = inf"}, r"Expected `float` <= 1000000.0, at key `recipe.learning_rate`"),
+        ({"recipe": "weight_decay = nan"}, r"Expected `float` >= 0.0, at key `recipe.weight_decay`"),
+        ({"recipe": "crop_ratio = [1, inf]"}, r"Expected `float` <= 100.0, at key `recipe.crop_ratio\[1\]`"),
+        ({"recipe": "betas = [nan, nan]"}, r"`betas` must lie in \[0, 1\); got \[nan, nan\], at key `recipe`"),
+        ({"budget": "steps = 1" + "0" * 30}, r"Expected `int` <= 9007199254740992, at key `budget.steps`"),
+        ({"budget": "seconds = nan"}, r"Expected `float` > 0.0, at key `budget.seconds`"),
+        ({"budget": "seconds = inf"}, r"Expected `float` <= 1000000000.0, at key `budget.seconds`"),
+        ({"budget": "flops = 1e300"}, r"Expected `float` <= 1e\+30, at key `budget.flops`"),
+        ({"top": 'description = "\\u001b[31m"'}, r"Expected `str` without control characters, at key `description`"),
+        ({"top": 'data = "\\u0000"'}, r"Expected `str` without control characters, at key `data`"),
     ],
 )
 def test_a_mistake_names_its_key_and_what_is_accepted(tmp_path: Path, changes: dict[str, str], said: str) -> None:
@@ -105,3 +122,53 @@ def test_overrides_replace_only_what_is_given() -> None:
     effective = override(quick, budget=Budget(seconds=60))
     assert Budget(seconds=60) == effective.budget
     assert quick == override(effective, budget=quick.budget)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"seeds": (10**30,)}, r"Expected `int` <= 9223372036854775807, at key `seeds\[0\]`"),
+        ({"seeds": tuple(range(2001))}, "`architectures` x `seeds` are 10,005 runs; at most 10,000 are accepted"),
+        ({"architectures": ("a\x1b[31m",)}, r"Expected `str` without control characters, at key `architectures\[0\]`"),
+        ({"data": ""}, r"Expected `str` of length >= 1, at key `data`"),
+    ],
+)
+def test_an_override_is_held_to_what_a_file_is_held_to(changes: dict[str, Any], said: str) -> None:
+    """The command line cannot say what a suite could not."""
+    with pytest.raises(UserError, match=f"suite quick, with what was given in its place: {said}"):
+        override(load_suite("quick"), **changes)
+
+
+names = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=20)
+recipes = st.builds(
+    Recipe,
+    optimizer=st.sampled_from(["adam", "adamw", "sgd"]),
+    learning_rate=st.floats(0, 1e6, exclude_min=True),
+    betas=st.tuples(*[st.floats(0, 1, exclude_max=True)] * 2),
+    batch_size=st.integers(2, 65_536),
+    crop_ratio=st.tuples(*[st.floats(0.01, 100)] * 2).map(lambda pair: (min(pair), max(pair))),
+    flip=st.booleans(),
+)
+suites = st.builds(
+    Suite,
+    name=names,
+    description=st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=20),
+    architectures=st.lists(names, min_size=1, max_size=3).map(tuple),
+    seeds=st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=3).map(tuple),
+    data=names,
+    image_size=st.integers(8, 4096),
+    training_evaluation_images=st.none() | st.integers(1, 2**53),
+    validation_fraction=st.floats(0, 1, exclude_min=True, exclude_max=True),
+    budget=budgets,
+    recipe=recipes,
+)
+
+
+@given(suites)
+def test_whatever_a_suite_may_hold_survives_being_written_and_read(
+    tmp_path_factory: pytest.TempPathFactory, suite: Suite
+) -> None:
+    """Up to the bounds of every number, in any script: `encode_suite` and `load_suite` are inverse."""
+    path = tmp_path_factory.getbasetemp() / "written.toml"
+    path.write_text(encode_suite(suite), encoding="utf-8")
+    assert suite == load_suite(str(path)) == override(suite)

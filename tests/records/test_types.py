@@ -2,10 +2,19 @@
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from intelbench.records.types import Budget, Failure, Recipe, RunRecord
+
+budgets = st.one_of(
+    st.builds(Budget, steps=st.integers(1, 2**53)),
+    st.builds(Budget, images=st.integers(1, 2**53)),
+    *(
+        st.floats(0, most, exclude_min=True).map(lambda amount, unit=unit: Budget(**{unit: amount}))
+        for unit, most in (("epochs", 1e9), ("seconds", 1e9), ("flops", 1e30))
+    ),
+)
 
 
 @pytest.mark.parametrize(
@@ -34,12 +43,24 @@ def test_what_is_no_budget_is_refused_with_its_text(text: str) -> None:
     assert repr(text) in str(caught.value)
 
 
-@given(st.integers(1, 10**9), st.sampled_from(["steps", "images", "s", "epochs", "flops"]))
-def test_a_printed_budget_is_read_back(amount: int, unit: str) -> None:
-    """What is printed means the same when typed again."""
-    budget = Budget.parse(f"{amount} {unit}")
+@given(budgets)
+def test_every_budget_that_is_accepted_can_be_typed(budget: Budget) -> None:
+    """Its text, typed again, is the same budget."""
     assert budget == Budget.parse(str(budget))
-    assert unit == ("s" if budget.unit == "seconds" else budget.unit)
+
+
+@given(st.one_of(st.text(max_size=20), st.from_regex(r"[0-9][0-9_.eE+-]{0,12} ?(s|steps|epochs|images|flops|h)")))
+@example("1e400 s")
+@example("1._1 s")
+@example("1e300 h")
+@example("9" * 5000 + " steps")
+def test_any_text_is_a_budget_or_a_value_error(text: str) -> None:
+    """And what is a budget can be typed again."""
+    try:
+        budget = Budget.parse(text)
+    except ValueError:
+        return
+    assert budget == Budget.parse(str(budget))
 
 
 @pytest.mark.parametrize("fields", [{}, {"steps": 3, "epochs": 2}, {"seconds": 1, "flops": 1}])

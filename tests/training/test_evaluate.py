@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from intelbench.architectures.registry import ModelRequest
 from intelbench.data.dataset import Dataset
 from intelbench.data.transforms import evaluation_view, normalize
+from intelbench.errors import UserError
 from intelbench.records.types import Recipe
 from intelbench.training.evaluate import Evaluator, mean_cross_entropy
 from tests.training.conftest import tiny_network
@@ -53,6 +54,35 @@ def test_evaluation_leaves_the_network_as_it_was(
     assert torch.equal(state, torch.get_rng_state())
     assert all(parameter.grad is None for parameter in model.parameters())
     assert all(module.training for module in model.modules())
+
+
+def test_what_is_no_logit_a_class_is_refused_before_training(
+    loaded: Dataset, make_evaluator: MakeEvaluator, model: nn.Module
+) -> None:
+    """Too many logits, maps, a tuple, another device: the message says what came and what was to come."""
+    make_evaluator(model).require_logits(loaded.train, 2)
+    wanted = r"for 2 images of 2 classes; it must return logits, \(2, 2\) on cpu"
+    for network, what in (
+        (nn.Sequential(model, nn.Linear(2, 5)), r"\(2, 5\) on cpu"),
+        (nn.Sequential(model, nn.Unflatten(1, (2, 1))), r"\(2, 2, 1\) on cpu"),
+        (nn.Sequential(model, Reading(lambda output: (output, output))), "a tuple"),
+        (nn.Sequential(model, Reading(lambda output: output.to("meta"))), r"\(2, 2\) on meta"),
+    ):
+        with pytest.raises(UserError, match=f"the network returns {what} {wanted}"):
+            make_evaluator(network.train()).require_logits(loaded.train, 2)
+        assert all(module.training for module in network.modules())
+
+
+class Reading(nn.Module):
+    """Passes its input through a function."""
+
+    def __init__(self, read: Callable[[torch.Tensor], object]) -> None:
+        super().__init__()
+        self.read = read
+
+    def forward(self, output: torch.Tensor) -> object:
+        """What the function makes of it."""
+        return self.read(output)
 
 
 def test_evaluation_is_not_random(loaded: Dataset, make_evaluator: MakeEvaluator, model: nn.Module) -> None:
