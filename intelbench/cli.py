@@ -391,7 +391,7 @@ def _budget(text: str) -> Any:
 
 
 def _bytes(text: str) -> int:
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMGT]i?)?B\s*", text, re.IGNORECASE)
+    match = re.fullmatch(r"\s*([0-9]{1,15}(?:\.[0-9]+)?)\s*([KMGT]i?)?B\s*", text, re.IGNORECASE)
     if match is None or not float(match[1]):
         raise ValueError("write a number and a unit, as in 8GB, 500MB or 7.5GiB")
     unit = (match[2] or "").upper()

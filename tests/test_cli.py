@@ -118,10 +118,23 @@ texts = st.one_of(
     st.text(max_size=12),
     st.from_regex(r"-?[0-9]{1,25}(,[0-9]{1,25}){0,3}", fullmatch=True),
     st.from_regex(r"[0-9.]{1,9}(e[0-9]{1,4})? ?(s|steps|epochs|flops)", fullmatch=True),
+    st.from_regex(r"[0-9.]{1,9} ?[KMGT]?i?B", fullmatch=True),
     st.sampled_from(["nan", "inf", "-1", "1e999", "0", "--", "", "quick", "1" * 5000]),
 )
 OPTIONS = {
-    "run": ["--suite", "--seeds", "--budget", "--timeout", "--threads", "--workers", "--data", "--device", "--out"],
+    "run": [
+        "--suite",
+        "--seeds",
+        "--budget",
+        "--timeout",
+        "--threads",
+        "--workers",
+        "--data",
+        "--device",
+        "--out",
+        "--memory-limit",
+        "--checkpoint",
+    ],
     "profile": ["--batch-sizes", "--memory", "--size", "--classes", "--precision", "--optimizer"],
 }
 
@@ -139,7 +152,8 @@ def test_any_value_of_any_option_is_taken_or_refused(
     assert done.exception is None or isinstance(done.exception, UserError | click.ClickException), done.exc_info
     for request in unreachable:
         if isinstance(request, session.Request):
-            assert request.timeout is None or 0 < request.timeout <= 2_000_000
+            assert request.limits.seconds is None or 0 < request.limits.seconds <= 2_000_000
+            assert request.limits.memory_bytes is None or 0 < request.limits.memory_bytes
             assert all(0 <= seed < 2**63 for seed in request.seeds or ())
         if isinstance(request, profiling.Request):
             msgspec.convert(msgspec.to_builtins(request.conditions), Conditions)

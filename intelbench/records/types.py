@@ -227,6 +227,7 @@ class Suite(Conditions, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`scenes`, the built-in drawn data set, or a folder of images."""
 
     def __post_init__(self) -> None:
+        Conditions.__post_init__(self)
         if (num_runs := len(self.architectures) * len(self.seeds)) > MOST_RUNS:
             raise ValueError(f"`architectures` x `seeds` are {num_runs:,} runs; at most {MOST_RUNS:,} are accepted")
 
