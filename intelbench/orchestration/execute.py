@@ -4,6 +4,7 @@ import time
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -17,13 +18,15 @@ from intelbench.data.stream import TrainingStream
 from intelbench.orchestration.job import Beat, Job
 from intelbench.profiling.complexity import count_parameters, training_flops_per_image
 from intelbench.profiling.environment import read_environment
-from intelbench.profiling.meters import Meters, Readings
+from intelbench.profiling.meters import Meters
 from intelbench.profiling.steps import LapClock
 from intelbench.profiling.workload import UNTRACEABLE, Workload
 from intelbench.records.store import Traces
 from intelbench.records.types import SCHEMA_VERSION, Failure, FailureCause, Measurements, RunRecord, RunSpec
+from intelbench.records.workspace import Checkpoint, Workspace
 from intelbench.training.anatomy import dissect
 from intelbench.training.budget import Progress
+from intelbench.training.checkpoint import Checkpoints
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.loop import Step, Trained, train
 from intelbench.training.precision import MEMORY_FORMATS, compute_dtype, configure
@@ -71,14 +74,12 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
     spec, conditions = job.spec, job.spec.conditions
     watch(Beat(phase="building"))
     device = configure(conditions, spec.execution)
-    architecture, _ = find(spec.architecture)
-    request = model_request(spec)
-    pixels = job.dataset.pixels()
-    stream = TrainingStream(job.dataset.train, pixels, conditions, spec.seed)
+    meters = Meters(device, compute_dtype(conditions), started)
+    architecture, stream, evaluator = set_up(job, device)
     flops = (
         job.profile.training_flops_per_image
         if job.profile
-        else _training_flops_per_image(Workload(architecture=architecture, request=request))
+        else _training_flops_per_image(Workload(architecture=architecture, request=model_request(spec)))
     )
     progress = Progress.of(
         conditions.budget,
@@ -86,21 +87,19 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
         steps_per_epoch=stream.steps_per_epoch,
         flops_per_image=flops,
     )
-
-    meters = Meters(device, compute_dtype(conditions))
-    model = build_model(architecture, request, spec.seed).to(device)
-    model = model.to(memory_format=MEMORY_FORMATS[conditions.memory_format])
-    evaluator = Evaluator(model, pixels, conditions, device)
-    beat = _as_beats(watch, conditions.recipe.batch_size)
+    about = Checkpoint(step=0, done=0.0, spec=spec, environment=record.environment)
+    checkpoints = Checkpoints(Workspace(Path(job.runs), job.run_id), about, job.checkpoint)
+    checkpoints.hold(meters=meters)
+    beats = _as_beats(conditions.recipe.batch_size)
 
     def observe(step: Step) -> None:
         meters.step(step.number, at_evaluation=step.at_evaluation)
-        beat(step)
+        watch(msgspec.structs.replace(beats(step), note=checkpoints.problem))
 
     meters.start()
     torch.manual_seed(stream_seed(spec.seed, "dropout"))
     trained = train(
-        model,
+        evaluator.model,
         architecture,
         stream,
         job.dataset.validation,
@@ -109,17 +108,17 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
         clock=LapClock(device),
         workers=spec.execution.workers,
         watch=observe,
+        checkpoints=checkpoints,
     )
-    found = meters.read()
     record = msgspec.structs.replace(record, stream_digests=trained.stream_digests)
     if trained.divergence:
         failure = Failure(cause="diverged", message=f"{trained.divergence}: not finite", step=trained.num_steps)
         return msgspec.structs.replace(record, failure=failure), trained.traces
 
     watch(Beat(phase="testing", step=trained.num_steps, done=1.0, seconds=trained.seconds))
-    measurements, traces = _conclude(job, trained, found, evaluator, flops, started)
+    measurements, traces = _conclude(job, trained, meters, evaluator, flops)
     anatomy = dissect(
-        model,
+        evaluator.model,
         architecture,
         stream,
         evaluator,
@@ -131,9 +130,10 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
 
 
 def _conclude(
-    job: Job, trained: Trained, found: Readings, evaluator: Evaluator, flops: float | None, started: float
+    job: Job, trained: Trained, meters: Meters, evaluator: Evaluator, flops: float | None
 ) -> tuple[Measurements, Traces]:
     """Evaluate what was trained, and put together all that was observed."""
+    found = meters.read()
     conditions, dataset, model = job.spec.conditions, job.dataset, evaluator.model
     traces = {
         **trained.traces,
@@ -149,15 +149,27 @@ def _conclude(
         num_steps=trained.num_steps,
         num_warmup_steps=min(conditions.warmup_steps, trained.num_steps),
         training_seconds=trained.seconds,
-        total_seconds=time.perf_counter() - started,
+        total_seconds=meters.total_seconds,
         peak_memory=found.peak_memory,
         filter_gradients=evaluator.filter_gradients(_evaluated_part(dataset.validation, _GRADIENT_IMAGES)),
         first_step_seconds=found.first_step_seconds,
         calibration=found.calibration,
         contention=found.contention,
         energy=found.energy,
+        resumed_after=trained.resumed_after,
     )
     return measurements, traces
+
+
+def set_up(job: Job, device: torch.device) -> tuple[Architecture, TrainingStream, Evaluator]:
+    """What trains, on what, and how it is evaluated: the untrained network of the run's seed, on the device."""
+    spec, conditions = job.spec, job.spec.conditions
+    architecture, _ = find(spec.architecture)
+    pixels = job.dataset.pixels()
+    stream = TrainingStream(job.dataset.train, pixels, conditions, spec.seed)
+    model = build_model(architecture, model_request(spec), spec.seed).to(device)
+    model = model.to(memory_format=MEMORY_FORMATS[conditions.memory_format])
+    return architecture, stream, Evaluator(model, pixels, conditions, device)
 
 
 def model_request(spec: RunSpec) -> ModelRequest:
@@ -197,11 +209,11 @@ def _outcome(name: str, evaluator: Evaluator, split: Split) -> dict[str, np.ndar
     }
 
 
-def _as_beats(watch: Callable[[Beat], None], batch_size: int) -> Callable[[Step], None]:
-    """Turn steps into signs of life with a speed."""
+def _as_beats(batch_size: int) -> Callable[[Step], Beat]:
+    """What turns steps into signs of life with a speed."""
     before = Step(number=0, done=0.0, seconds=0.0, loss=None, validation_accuracy=None, at_evaluation=False)
 
-    def follow(step: Step) -> None:
+    def follow(step: Step) -> Beat:
         nonlocal before
         elapsed = step.seconds - before.seconds
         beat = Beat(
@@ -214,7 +226,7 @@ def _as_beats(watch: Callable[[Beat], None], batch_size: int) -> Callable[[Step]
             validation_accuracy=step.validation_accuracy,
         )
         before = step
-        watch(beat)
+        return beat
 
     return follow
 
