@@ -15,7 +15,7 @@ from intelbench.data.seeds import stream_seed
 from intelbench.data.split import stratified_subset
 from intelbench.data.stream import TrainingStream
 from intelbench.orchestration.job import Beat, Job
-from intelbench.orchestration.network import build_network, flops_of_run, flops_of_step, workload_of
+from intelbench.orchestration.network import build_network, flops_of_run, flops_of_step, with_features, workload_of
 from intelbench.profiling.complexity import count_parameters
 from intelbench.profiling.environment import read_environment
 from intelbench.profiling.meters import Meters, Readings
@@ -89,6 +89,7 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
     model = model.to(device).to(memory_format=MEMORY_FORMATS[conditions.memory_format])
     backbone = Backbone.of(model, heads, conditions.recipe, stream.steps_per_epoch)
     evaluator = Evaluator(model, pixels, conditions, device, spec.normalization)
+    evaluator, batches = with_features(job, record.environment, stream, evaluator, backbone)
     beat = _as_beats(watch, conditions.recipe.batch_size)
 
     def observe(step: Step) -> None:
@@ -100,7 +101,7 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
     trained = train(
         model,
         architecture,
-        stream,
+        batches,
         job.dataset.validation,
         evaluator,
         progress,
@@ -116,12 +117,14 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
         return msgspec.structs.replace(record, failure=failure), trained.traces
 
     watch(Beat(phase="testing", step=trained.num_steps, done=1.0, seconds=trained.seconds))
+    if batches is not stream:
+        flops = None  # a step on features costs next to nothing
     flops = flops_of_run(workload, flops, backbone.frozen_share(trained.num_steps))
     measurements, traces = _conclude(job, trained, found, evaluator, flops, started)
     anatomy = dissect(
         model,
         architecture,
-        stream,
+        batches if backbone.always_frozen else stream,
         evaluator,
         workers=spec.execution.workers,
         step_seconds=trained.seconds / trained.num_steps,

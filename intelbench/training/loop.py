@@ -8,7 +8,7 @@ from torch import nn
 
 from intelbench.architectures.registry import Architecture
 from intelbench.data.dataset import Split
-from intelbench.data.stream import StreamDigest, TrainingStream
+from intelbench.data.stream import BatchSource, StreamDigest
 from intelbench.profiling.steps import LapClock
 from intelbench.records.store import Traces
 from intelbench.training.backbone import Backbone
@@ -54,7 +54,7 @@ class Trained:
 def train(
     model: nn.Module,
     architecture: Architecture,
-    stream: TrainingStream,
+    stream: BatchSource,
     validation: Split,
     evaluator: Evaluator,
     progress: Progress,
@@ -81,6 +81,7 @@ def train(
     batches = stream.batches(workers)
     clock.start()
     for step, batch in enumerate(batches, start=1):
+        clock.charge(batch.spared_seconds)
         clock.lap("data_wait")
         backbone.begin(step - 1)
         images = evaluator.inputs(batch.images)
@@ -90,7 +91,7 @@ def train(
         rate = learning_rate(conditions.recipe, done)
         set_learning_rate(optimizer, rate)
         with cast():
-            loss = architecture.loss(model(images), labels, criterion)
+            loss = architecture.loss(backbone.output(images), labels, criterion)
         clock.lap("forward")
         scaler.scale(loss).backward()
         scaler.unscale_(optimizer)

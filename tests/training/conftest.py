@@ -1,5 +1,6 @@
 """A tiny network, and a run of the training loop on a few pictures."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -11,12 +12,14 @@ from torch import nn
 
 from intelbench.architectures.registry import Architecture, ModelRequest
 from intelbench.data.dataset import Dataset, Split, prepare
-from intelbench.data.stream import TrainingStream
+from intelbench.data.features import FeatureStore
+from intelbench.data.stream import BatchSource, TrainingStream
 from intelbench.profiling.steps import TIMED, LapClock, Part
 from intelbench.records.types import Budget, Conditions, Recipe
 from intelbench.training.backbone import Backbone
 from intelbench.training.budget import Progress
 from intelbench.training.evaluate import Evaluator
+from intelbench.training.features import FeatureStream, feature_bank
 from intelbench.training.loop import Step, Trained, train
 
 CONDITIONS = Conditions(
@@ -80,6 +83,7 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
         validation: Split | None = None,
         frozen_steps: float = 0,
         heads: tuple[str, ...] = (),
+        store: FeatureStore | None = None,
         **changes: object,
     ) -> Run:
         torch.manual_seed(seed)
@@ -94,17 +98,24 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
             flops_per_image=1e6,
         )
         steps: list[Step] = []
+        backbone = Backbone(model, heads, frozen_steps)
+        batches: BatchSource = stream
+        if store:
+            bank = feature_bank(evaluator, backbone, store, "tiny")
+            assert bank is not None
+            batches = FeatureStream(stream, bank, backbone)
+            evaluator = dataclasses.replace(evaluator, head=bank if backbone.always_frozen else None)
         trained = train(
             model,
             architecture,
-            stream,
+            batches,
             loaded.validation if validation is None else validation,
             evaluator,
             progress,
             clock=LapClock(evaluator.device, accounts),
             workers=workers,
             watch=steps.append,
-            backbone=Backbone(model, heads, frozen_steps),
+            backbone=backbone,
         )
         return Run(trained, model, steps)
 
