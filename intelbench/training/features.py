@@ -7,6 +7,7 @@ without features: the same images in the same views, in the same order, with the
 import hashlib
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -73,7 +74,7 @@ class FeatureBank:
     def _remember(self, key: object, view: object, images: Iterable[Tensor]) -> Features:
         if key in self._views:
             return self._views[key]._replace(stored=False)
-        identity = (self.identity, self._backbone_digest(), view)
+        identity = (self.identity, self._backbone_digest, view)
         found = self.store.get(identity, lambda: self._extract(images))
         self._views[key] = found
         return found
@@ -94,6 +95,7 @@ class FeatureBank:
             hook.remove()
         return torch.cat(found)
 
+    @cached_property
     def _backbone_digest(self) -> str:
         """Of every weight and running average outside the head."""
         found = hashlib.blake2b(digest_size=16)
