@@ -1,5 +1,6 @@
 """The `intelbench` command: parses, calls one function, prints. What is slow to import is imported by who needs it."""
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from intelbench.errors import UserError
 
 _EXIT_FAILED_RUNS = 1
 _EXIT_FAILED_GATE = 1
+_EXIT_NOT_REPRODUCED = 1
 _EXIT_USER_ERROR = 2
 _EXIT_INTERRUPTED = 130
 
@@ -77,6 +79,12 @@ def _cache_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds after which a run is ended as failed."
 )
+@click.option("--memory-limit", metavar="SIZE",
+              help="Memory at which a run is ended as failed, as in 8GB, so that the machine never swaps.")  # fmt: skip
+@click.option("--checkpoint", metavar="WHEN",
+              help="When to save a run, so that it can be resumed: a time between, as in '10 min', `evaluations`, or "
+              "`never`. [default: 5 minutes, or more where saving would take over 2 % of them]")  # fmt: skip
+@click.option("--restart", is_flag=True, help="Begin interrupted runs anew, and drop their checkpoints.")
 @click.option("--rerun", is_flag=True, help="Run again what is recorded already, and replace its record.")
 @click.option("--retry-failed", is_flag=True, help="Run again what failed, and replace its record.")
 @click.option("--no-cache", is_flag=True, help="Decode images on the fly; slower, the same batches.")
@@ -88,6 +96,7 @@ def run(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, **opt
 
     Without ARCHITECTURE and --all, the suite's own list is run. What is recorded already is skipped.
     """
+    from intelbench.orchestration.process import Limits
     from intelbench.orchestration.session import Request, run_session
 
     if all_ and architectures:
@@ -105,7 +114,9 @@ def run(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, **opt
         workers=options["workers"],
         results=options["out"],
         plugins=options["plugins"],
-        timeout=options["timeout"],
+        limits=Limits(options["timeout"], _parsed("--memory-limit", _bytes, options["memory_limit"])),
+        checkpoint=_parsed("--checkpoint", _checkpoint_time, options["checkpoint"]),
+        restart=options["restart"],
         again="all" if options["rerun"] else "failed" if options["retry_failed"] else "none",
         cache=not options["no_cache"],
         skip_unreadable=options["skip_unreadable"],
@@ -188,6 +199,46 @@ def compare(before: Path, after: Path, gates: tuple[str, ...], form: str) -> int
     for verdict in failed:
         click.echo(changes.failure_line(verdict), err=True)
     return _EXIT_FAILED_GATE if failed else 0
+
+
+@cli.command()
+@click.argument("record", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="RUN")
+@click.option("--steps", type=click.IntRange(min=1), default=8, show_default=True, help="Training steps to take again.")
+@click.option("--tolerance", type=click.FloatRange(min=0), default=0.0, show_default=True,
+              help="Accepted relative difference of losses and gradient norms; 0 wants equal bits.")  # fmt: skip
+@click.option("--data", help="Where the images lie now. [default: where the record says]")
+@click.option("--plugin", "plugins", type=click.Path(dir_okay=False, path_type=Path), multiple=True,
+              help="Python file with the architecture, where it was one of your own.")  # fmt: skip
+@_cache_option
+def verify(
+    record: Path, steps: int, tolerance: float, data: str | None, plugins: tuple[Path, ...], cache_dir: Path | None
+) -> int:
+    """Take the first steps of a recorded run again, and say whether this machine reproduces them; exit 1 if not.
+
+    RUN is the folder of a record, as results/runs/resnet101-s0-...
+    """
+    from intelbench.orchestration.verify import Request
+    from intelbench.orchestration.verify import verify as verify_
+
+    found = verify_(
+        Request(record=record, steps=steps, data=data, plugins=plugins, cache_folder=_cache_folder(cache_dir))
+    )
+    upto = f"step {found.num_steps}" if found.num_steps == 1 else f"steps 1 to {found.num_steps}"
+    if not found.same_batches:
+        batches = f"other batches than in the record after step {found.verified_step or 0}"
+    else:
+        batches = f"the batches of the record up to step {found.verified_step}"
+    if found.first_difference is None:
+        numbers = "losses and gradient norms equal bit for bit"
+    else:
+        numbers = (
+            f"losses or gradient norms differ from step {found.first_difference} on, "
+            f"by at most {found.largest_difference:.2g} of their value"
+        )
+    click.echo(f"{found.run_id}, {upto}: {batches}; {numbers}")
+    if found.changed:
+        click.echo(f"not as it was: {found.changed}")
+    return 0 if found.reproduced(tolerance) else _EXIT_NOT_REPRODUCED
 
 
 @cli.command()
@@ -311,6 +362,23 @@ def _budget(text: str) -> Any:
     from intelbench.records.types import Budget
 
     return Budget.parse(text)
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMGT]i?)?B\s*", text, re.IGNORECASE)
+    if match is None or not float(match[1]):
+        raise ValueError("write a number and a unit, as in 8GB, 500MB or 7.5GiB")
+    unit = (match[2] or "").upper()
+    return int(float(match[1]) * (1024 if unit.endswith("I") else 1000) ** " KMGT".index(unit[:1] or " "))
+
+
+def _checkpoint_time(text: str) -> Any:
+    if text in ("evaluations", "never"):
+        return text
+    seconds = _budget(text).seconds
+    if seconds is None:
+        raise ValueError("write a time, as in '10 min', or `evaluations`, or `never`")
+    return seconds
 
 
 def _parsed(option: str, parse: Callable[[str], Any], text: str | None) -> Any:

@@ -24,7 +24,7 @@ _LINE_SECONDS = 15.0
 def display_for(planned: Sequence[PlannedRun]) -> Iterator[Display]:
     """The display that suits stderr."""
     console = Console(stderr=True)
-    schedule = Schedule([run.recorded is None for run in planned])
+    schedule = Schedule([run.pending for run in planned])
     names = [f"{run.job.spec.architecture}, seed {run.job.spec.seed}" for run in planned]
     if not console.is_terminal:
         yield Lines(console, names, schedule)
@@ -91,6 +91,7 @@ class Lines:
         self._names = names
         self._schedule = schedule
         self._last = 0.0
+        self._notes: dict[int, str | None] = {}
 
     def skipped(self, index: int, record: RunRecord) -> None:
         """Say that it is recorded, and how it ended."""
@@ -99,6 +100,9 @@ class Lines:
     def beat(self, index: int, beat: Beat) -> None:
         """Show where it stands."""
         self._schedule.begin(index)
+        if beat.note and beat.note != self._notes.get(index):
+            self._say(index, beat.note)
+        self._notes[index] = beat.note
         now = time.monotonic()
         if beat.phase in ("profiling", "starting"):
             self._last = 0.0
@@ -142,7 +146,7 @@ class LiveTable:
     def beat(self, index: int, beat: Beat) -> None:
         """Show where it stands."""
         self._schedule.begin(index)
-        self._rows[index][1] = beat.phase
+        self._rows[index][1] = f"{beat.phase}: {beat.note}" if beat.note else beat.phase
         if beat.phase == "training":
             self._rows[index][2:] = [
                 str(beat.step),

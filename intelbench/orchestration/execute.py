@@ -4,30 +4,30 @@ import time
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 import numpy as np
 import torch
 
-from intelbench.architectures.registry import find
 from intelbench.data.dataset import Split
 from intelbench.data.seeds import stream_seed
 from intelbench.data.split import stratified_subset
-from intelbench.data.stream import TrainingStream
 from intelbench.orchestration.job import Beat, Job
-from intelbench.orchestration.network import build_network, flops_of_run, flops_of_step, with_features, workload_of
+from intelbench.orchestration.network import flops_of_run, flops_of_step, set_up
 from intelbench.profiling.complexity import count_parameters
 from intelbench.profiling.environment import read_environment
-from intelbench.profiling.meters import Meters, Readings
+from intelbench.profiling.meters import Meters
 from intelbench.profiling.steps import LapClock
 from intelbench.records.store import Traces
 from intelbench.records.types import SCHEMA_VERSION, Failure, FailureCause, Measurements, RunRecord
+from intelbench.records.workspace import Checkpoint, Workspace
 from intelbench.training.anatomy import dissect
-from intelbench.training.backbone import Backbone
 from intelbench.training.budget import Progress
+from intelbench.training.checkpoint import Checkpoints
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.loop import Step, Trained, train
-from intelbench.training.precision import MEMORY_FORMATS, compute_dtype, configure
+from intelbench.training.precision import compute_dtype, configure
 
 _GRADIENT_IMAGES = 256
 """Validation images, at most, whose gradients are looked at: a backward pass costs twice as much as a forward pass."""
@@ -72,36 +72,31 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
     spec, conditions = job.spec, job.spec.conditions
     watch(Beat(phase="building"))
     device = configure(conditions, spec.execution)
-    architecture, _ = find(spec.architecture)
-    workload = workload_of(architecture, len(spec.data.class_names), conditions)
-    pixels = job.dataset.pixels()
-    stream = TrainingStream(job.dataset.train, pixels, conditions, spec.seed)
-    flops = job.profile.training_flops_per_image if job.profile else flops_of_step(workload)
+    meters = Meters(device, compute_dtype(conditions), started)
+    trainee = set_up(job, record.environment, device)
+    evaluator, backbone = trainee.evaluator, trainee.backbone
+    flops = job.profile.training_flops_per_image if job.profile else flops_of_step(trainee.workload)
     progress = Progress.of(
         conditions.budget,
         batch_size=conditions.recipe.batch_size,
-        steps_per_epoch=stream.steps_per_epoch,
+        steps_per_epoch=trainee.stream.steps_per_epoch,
         flops_per_image=flops,
     )
-
-    meters = Meters(device, compute_dtype(conditions))
-    model, heads = build_network(workload, job)
-    model = model.to(device).to(memory_format=MEMORY_FORMATS[conditions.memory_format])
-    backbone = Backbone.of(model, heads, conditions.recipe, stream.steps_per_epoch)
-    evaluator = Evaluator(model, pixels, conditions, device, spec.normalization)
-    evaluator, batches = with_features(job, record.environment, stream, evaluator, backbone)
-    beat = _as_beats(watch, conditions.recipe.batch_size)
+    about = Checkpoint(step=0, done=0.0, spec=spec, environment=record.environment)
+    checkpoints = Checkpoints(Workspace(Path(job.runs), job.run_id), about, job.checkpoint)
+    checkpoints.hold(meters=meters)
+    beats = _as_beats(conditions.recipe.batch_size)
 
     def observe(step: Step) -> None:
         meters.step(step.number, at_evaluation=step.at_evaluation)
-        beat(step)
+        watch(msgspec.structs.replace(beats(step), note=checkpoints.problem))
 
     meters.start()
     torch.manual_seed(stream_seed(spec.seed, "dropout"))
     trained = train(
-        model,
-        architecture,
-        batches,
+        evaluator.model,
+        trainee.workload.architecture,
+        trainee.batches,
         job.dataset.validation,
         evaluator,
         progress,
@@ -109,22 +104,20 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
         workers=spec.execution.workers,
         watch=observe,
         backbone=backbone,
+        checkpoints=checkpoints,
     )
-    found = meters.read()
     record = msgspec.structs.replace(record, stream_digests=trained.stream_digests)
     if trained.divergence:
         failure = Failure(cause="diverged", message=f"{trained.divergence}: not finite", step=trained.num_steps)
         return msgspec.structs.replace(record, failure=failure), trained.traces
 
     watch(Beat(phase="testing", step=trained.num_steps, done=1.0, seconds=trained.seconds))
-    if batches is not stream:
-        flops = None  # a step on features costs next to nothing
-    flops = flops_of_run(workload, flops, backbone.frozen_share(trained.num_steps))
-    measurements, traces = _conclude(job, trained, found, evaluator, flops, started)
+    flops = flops_of_run(trainee, flops, trained.num_steps)
+    measurements, traces = _conclude(job, trained, meters, evaluator, flops)
     anatomy = dissect(
-        model,
-        architecture,
-        batches if backbone.always_frozen else stream,
+        evaluator.model,
+        trainee.workload.architecture,
+        trainee.batches if backbone.always_frozen else trainee.stream,
         evaluator,
         workers=spec.execution.workers,
         step_seconds=trained.seconds / trained.num_steps,
@@ -135,9 +128,10 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
 
 
 def _conclude(
-    job: Job, trained: Trained, found: Readings, evaluator: Evaluator, flops: float | None, started: float
+    job: Job, trained: Trained, meters: Meters, evaluator: Evaluator, flops: float | None
 ) -> tuple[Measurements, Traces]:
     """Evaluate what was trained, and put together all that was observed."""
+    found = meters.read()
     conditions, dataset, model = job.spec.conditions, job.dataset, evaluator.model
     traces = {
         **trained.traces,
@@ -153,13 +147,14 @@ def _conclude(
         num_steps=trained.num_steps,
         num_warmup_steps=min(conditions.warmup_steps, trained.num_steps),
         training_seconds=trained.seconds,
-        total_seconds=time.perf_counter() - started,
+        total_seconds=meters.total_seconds,
         peak_memory=found.peak_memory,
         filter_gradients=evaluator.filter_gradients(_evaluated_part(dataset.validation, _GRADIENT_IMAGES)),
         first_step_seconds=found.first_step_seconds,
         calibration=found.calibration,
         contention=found.contention,
         energy=found.energy,
+        resumed_after=trained.resumed_after,
     )
     return measurements, traces
 
@@ -178,11 +173,11 @@ def _outcome(name: str, evaluator: Evaluator, split: Split) -> dict[str, np.ndar
     }
 
 
-def _as_beats(watch: Callable[[Beat], None], batch_size: int) -> Callable[[Step], None]:
-    """Turn steps into signs of life with a speed."""
+def _as_beats(batch_size: int) -> Callable[[Step], Beat]:
+    """What turns steps into signs of life with a speed."""
     before = Step(number=0, done=0.0, seconds=0.0, loss=None, validation_accuracy=None, at_evaluation=False)
 
-    def follow(step: Step) -> None:
+    def follow(step: Step) -> Beat:
         nonlocal before
         elapsed = step.seconds - before.seconds
         beat = Beat(
@@ -195,7 +190,7 @@ def _as_beats(watch: Callable[[Beat], None], batch_size: int) -> Callable[[Step]
             validation_accuracy=step.validation_accuracy,
         )
         before = step
-        watch(beat)
+        return beat
 
     return follow
 

@@ -1,20 +1,27 @@
 """From a suite to the list of its runs, and which of them are recorded already."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+import msgspec
 
 from intelbench.architectures.registry import Architecture, ModelRequest, find
 from intelbench.architectures.weights import PUBLISHED, Source, Watch, check, obtain
 from intelbench.data.dataset import Dataset
 from intelbench.errors import UserError
 from intelbench.orchestration.job import Job
-from intelbench.records.identity import run_id
+from intelbench.records.identity import changes, digest, facts, run_id
 from intelbench.records.store import read_run
 from intelbench.records.types import Environment, Execution, RunRecord, RunSpec, Suite
+from intelbench.records.workspace import Workspace, workspaces
+from intelbench.training.checkpoint import CheckpointTime
 
 Again = Literal["none", "failed", "all"]
 """Which of the runs that are recorded are made again."""
+_ARITHMETIC = ("precision", "memory_format", "fused_optimizer", "deterministic")
+"""Conditions that change the bits of a result, and not what it is a result of."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +29,25 @@ class PlannedRun:
     """A run of the suite."""
 
     job: Job
-    recorded: RunRecord | None
-    """Its record, where there is one that stands."""
+    found: RunRecord | None
+    """Its record, where there was one when it was planned."""
+    again: Again
+
+    @property
+    def workspace(self) -> Workspace:
+        """Where it is carried out."""
+        return Workspace(Path(self.job.runs), self.job.run_id)
+
+    @property
+    def pending(self) -> bool:
+        """Whether it was to be carried out when it was planned."""
+        failed = self.found is not None and self.found.failure is not None
+        return self.found is None or self.again == "all" or (self.again == "failed" and failed)
+
+    def recorded(self) -> RunRecord | None:
+        """Its record, where there is one that stands; another process may have made it since it was planned."""
+        record = _record(self.workspace.target)
+        return None if self.pending and record == self.found else record
 
 
 def plan(
@@ -35,6 +59,7 @@ def plan(
     runs: Path,
     plugins: tuple[Path, ...] = (),
     again: Again = "none",
+    checkpoint: CheckpointTime | None = None,
     watch: Watch = lambda *_: None,
 ) -> list[PlannedRun]:
     """Every run of the suite, seed by seed, so that an interrupted comparison is complete for its first seeds.
@@ -76,8 +101,9 @@ def plan(
                 plugins=tuple(str(path.absolute()) for path in plugins),
                 runs=str(runs.absolute()),
                 weights=str(source.path) if source else None,
+                checkpoint=checkpoint,
             )
-            planned.append(PlannedRun(job, _standing(runs / job.run_id, again)))
+            planned.append(PlannedRun(job, _record(runs / job.run_id), again))
     return planned
 
 
@@ -89,9 +115,31 @@ def _weights(architecture: Architecture, suite: Suite, num_classes: int, watch: 
     return source
 
 
-def _standing(path: Path, again: Again) -> RunRecord | None:
-    """The record of a run that is not to be made again."""
-    if again == "all" or not path.exists():
-        return None
-    record = read_run(path).record
-    return None if again == "failed" and record.failure else record
+def unresumable(planned: Sequence[PlannedRun], environment: Environment) -> dict[Workspace, str]:
+    """Checkpoints of pending runs that were written under conditions that decide the bits and have changed since.
+
+    With what has changed, in words. Going on from them would give other results than either way of carrying out the
+    whole run.
+    """
+    found = {}
+    pending = {_bare(run.job.spec): run for run in planned if run.pending}
+    for workspace in workspaces(planned[0].workspace.runs):
+        checkpoint = workspace.checkpoint()
+        run = pending.get(_bare(checkpoint.spec)) if checkpoint else None
+        if checkpoint is None or run is None or workspace == run.workspace or workspace.locked:
+            continue
+        spec = run.job.spec
+        found[workspace] = f"{spec.architecture}, seed {spec.seed}, after step {checkpoint.step}: " + changes(
+            checkpoint.facts, facts(spec, environment)
+        )
+    return found
+
+
+def _bare(spec: RunSpec) -> str:
+    """The run, however it is carried out."""
+    conditions = {key: value for key, value in msgspec.to_builtins(spec.conditions).items() if key not in _ARITHMETIC}
+    return digest((spec.architecture, spec.seed, spec.data.digest, conditions))
+
+
+def _record(path: Path) -> RunRecord | None:
+    return read_run(path).record if path.exists() else None

@@ -10,6 +10,7 @@ import torch
 
 from intelbench.architectures.registry import find, load_plugin
 from intelbench.orchestration.probe import Probe, describe, probe_in_process
+from intelbench.orchestration.process import Limits
 from intelbench.profiling.environment import choose_execution
 from intelbench.records.profiles import ArchitectureProfile, Profile
 from intelbench.records.types import Conditions
@@ -72,6 +73,6 @@ def _profile(name: str, request: Request) -> ArchitectureProfile:
         memories=request.memories,
     )
     if has_gpu:
-        return probe_in_process(probe)
+        return probe_in_process(probe, Limits())
     described = describe(probe)
     return msgspec.structs.replace(described, absent=described.absent | {"measured": "no GPU"})

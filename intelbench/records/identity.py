@@ -56,3 +56,33 @@ def run_id(spec: RunSpec, environment: Environment) -> str:
         *filter(None, [spec.weights]),
     )  # fmt: skip
     return f"{readable}-s{spec.seed}-{digest(identity)[:10]}"
+
+
+def facts(spec: RunSpec, environment: Environment) -> dict[str, object]:
+    """All that decides whether two runs may be compared, conditions, images, execution and machine, by dotted key."""
+    found: dict[str, object] = {}
+    _flatten("conditions", msgspec.to_builtins(spec.conditions), found)
+    found["data.source"] = spec.data.source
+    found["data.digest"] = spec.data.digest
+    _flatten("execution", msgspec.to_builtins(spec.execution), found)
+    for name in environment.__struct_fields__:
+        if msgspec.structs.replace(environment, **{name: object()}).fingerprint != environment.fingerprint:
+            found[f"environment.{name}"] = getattr(environment, name)
+    return found
+
+
+def changes(before: dict[str, object], now: dict[str, object]) -> str:
+    """What differs between two such dictionaries, in words; empty where nothing does."""
+    return ", ".join(
+        f"{key} was {before.get(key)}, is {now.get(key)}"
+        for key in dict.fromkeys([*before, *now])
+        if before.get(key) != now.get(key) and key != "data.source"  # the same images may lie elsewhere
+    )
+
+
+def _flatten(prefix: str, value: object, into: dict[str, object]) -> None:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _flatten(f"{prefix}.{key}", item, into)
+    else:
+        into[prefix] = value

@@ -4,21 +4,20 @@ Beside them lies `SHA256SUMS`, by which `sha256sum -c` and the report see whethe
 """
 
 import hashlib
-import os
-import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from intelbench.errors import UserError
+from intelbench.records.files import move, remove, replace, synced
 from intelbench.records.types import SCHEMA_VERSION, RunRecord
+from intelbench.records.workspace import Workspace
 
 RECORD_FILE = "record.json"
 TRACES_FILE = "traces.npz"
@@ -67,26 +66,32 @@ def runs_folder(folder: Path) -> Path:
 
 
 def write_run(runs: Path, record: RunRecord, traces: Traces) -> Path:
-    """Write one record directory so that it appears whole or not at all; an older one of the same run is replaced."""
-    runs.mkdir(parents=True, exist_ok=True)
-    target = runs / record.run_id
-    scratch = runs / f".{record.run_id}.{os.getpid()}"
-    superseded = scratch.with_suffix(".superseded")
-    scratch.mkdir()
+    """Write one record directory so that it appears whole or not at all; an older one of the same run is replaced.
+
+    Raises:
+        OSError: no room, say; an older record still stands, and nothing is left beside it.
+    """
+    workspace = Workspace(runs, record.run_id)
+    scratch, target = workspace.record, workspace.target
+    remove(scratch)
+    scratch.mkdir(parents=True)
     try:
-        with _synced(scratch / RECORD_FILE) as file:
+        with synced(scratch / RECORD_FILE) as file:
             file.write(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
         if traces:
-            with _synced(scratch / TRACES_FILE) as file:
+            with synced(scratch / TRACES_FILE) as file:
                 np.savez_compressed(file, allow_pickle=False, **traces)
-        with _synced(scratch / SUMS_FILE) as file:
+        with synced(scratch / SUMS_FILE) as file:
             file.write(_sums(scratch).encode())
         if target.exists():
-            target.rename(superseded)
-        scratch.rename(target)
+            target.rename(workspace.superseded)
+        move(scratch, target)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        shutil.rmtree(superseded, ignore_errors=True)
+        workspace.put_back()
+        remove(scratch)
+        remove(workspace.superseded)
+        with suppress(OSError):  # not empty: the run is locked, or has a checkpoint
+            workspace.folder.rmdir()
     return target
 
 
@@ -94,7 +99,7 @@ def write_figures(folder: Path, figures: Mapping[str, bytes]) -> None:
     """Write a report's figures by their names."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in figures.items():
-        (folder / name).write_bytes(content)
+        replace(folder / name, content)
 
 
 def read_run(path: Path) -> StoredRun:
@@ -133,12 +138,3 @@ def _sums(folder: Path) -> str:
     """A line for each file there is, as `sha256sum` writes it."""
     files = [folder / name for name in (RECORD_FILE, TRACES_FILE) if (folder / name).exists()]
     return "".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files)
-
-
-@contextmanager
-def _synced(path: Path) -> Iterator[BinaryIO]:
-    """A new file whose bytes are on the disk when the block ends."""
-    with path.open("xb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())

@@ -353,6 +353,9 @@ class Measurements(Struct, frozen=True, kw_only=True):
     """What was timed for `calibration_*` in `traces.npz`."""
     contention: Contention | None = None
     energy: Energy | None = None
+    resumed_after: tuple[int, ...] = ()
+    """Training steps after which the run was interrupted and another process went on from a checkpoint; what is
+    measured beside training is then of all its processes together."""
 
 
 class Failure(Struct, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """`intelbench run` from the command line to the records, on small images. Real processes."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from intelbench.records.store import StoredRun, read_runs
+from intelbench.records.workspace import workspaces
 from tests.conftest import Command, write_image
 
 
@@ -181,6 +183,59 @@ def test_records_become_a_report_in_three_forms(
     as_json = msgspec.json.decode(intelbench("report", "--format", "json").stdout)
     assert 1 == len(as_json["cohorts"])
     assert "tiny_twin" in intelbench("report", "--format", "csv").stdout
+
+
+def test_two_commands_on_one_folder_share_the_work(
+    tmp_path: Path, intelbench: Command, arguments: list[str | Path]
+) -> None:
+    """Each run is made once, by one of them; both end well, and both know of all records."""
+    arguments = [*arguments, "--threads", "1", "--seeds", "0,1,2"]
+    with ThreadPoolExecutor() as pool:
+        done = list(pool.map(lambda _: intelbench("run", "tiny", *arguments), range(2)))
+    assert [0, 0] == [each.returncode for each in done], [each.stderr for each in done]
+    assert {("tiny", 0), ("tiny", 1), ("tiny", 2)} == set(runs_of(tmp_path / "results"))
+    assert 3 == sum(each.stderr.count(": done in ") for each in done)
+    assert ["3 of 3 runs succeeded; records in results/runs"] * 2 == [
+        line for each in done for line in each.stderr.splitlines() if "runs succeeded" in line
+    ]
+
+
+def test_a_run_is_not_resumed_under_other_conditions(
+    tmp_path: Path, intelbench: Command, arguments: list[str | Path]
+) -> None:
+    """The message says what has changed and what to do; --restart begins anew, and other comparisons are free."""
+    arguments = [*arguments, "--checkpoint", "evaluations"]
+    assert 1 == intelbench("run", "raises_late", *arguments, "--threads", "1").returncode
+    (left,) = workspaces(tmp_path / "results" / "runs")
+    assert 3 == left.checkpoint().step
+    other = intelbench("run", "raises_late", *arguments, "--threads", "2")
+    assert 2 == other.returncode
+    assert "raises_late, seed 0, after step 3: execution.threads was 1, is 2" in other.stderr
+    assert "--restart" in other.stderr
+    assert 0 == intelbench("run", "tiny", *arguments, "--threads", "2").returncode
+    assert [left] == workspaces(tmp_path / "results" / "runs")
+    anew = intelbench("run", "raises_late", *arguments, "--threads", "2", "--restart", "--checkpoint", "never")
+    assert 1 == anew.returncode
+    assert [] == workspaces(tmp_path / "results" / "runs")
+
+
+def test_a_failed_run_goes_on_from_its_checkpoint(
+    tmp_path: Path, intelbench: Command, arguments: list[str | Path]
+) -> None:
+    """With --retry-failed, once its cause is gone, to the bits of a run that never failed."""
+    arguments = [*arguments, "--checkpoint", "evaluations"]
+    failed = intelbench("run", "raises_once", *arguments, env={"RAISES": "1"})
+    assert 1 == failed.returncode
+    retried = intelbench("run", "raises_once", *arguments, "--retry-failed")
+    assert 0 == retried.returncode, retried.stderr
+    assert "goes on after step 3" in retried.stderr
+    stored = runs_of(tmp_path / "results")["raises_once", 0]
+    assert (3,) == stored.record.measurements.resumed_after
+    assert 0 == intelbench("run", "raises_once", *arguments, "--out", "whole").returncode
+    whole = runs_of(tmp_path / "whole")["raises_once", 0]
+    for name in ("step_loss", "gradient_norm", "validation_predictions", "test_logits"):
+        np.testing.assert_array_equal(whole.traces()[name], stored.traces()[name])
+    assert whole.record.stream_digests == stored.record.stream_digests
 
 
 @pytest.mark.gpu

@@ -18,6 +18,7 @@ from intelbench.profiling.steps import TIMED, LapClock, Part
 from intelbench.records.types import Budget, Conditions, Recipe
 from intelbench.training.backbone import Backbone
 from intelbench.training.budget import Progress
+from intelbench.training.checkpoint import Checkpoints
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.features import FeatureStream, feature_bank
 from intelbench.training.loop import Step, Trained, train
@@ -84,6 +85,8 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
         frozen_steps: float = 0,
         heads: tuple[str, ...] = (),
         store: FeatureStore | None = None,
+        checkpoints: Checkpoints | None = None,
+        watch: Callable[[int], None] = lambda _: None,
         **changes: object,
     ) -> Run:
         torch.manual_seed(seed)
@@ -105,6 +108,11 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
             assert bank is not None
             batches = FeatureStream(stream, bank, backbone)
             evaluator = dataclasses.replace(evaluator, head=bank if backbone.always_frozen else None)
+
+        def observe(step: Step) -> None:
+            steps.append(step)
+            watch(step.number)
+
         trained = train(
             model,
             architecture,
@@ -114,8 +122,9 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
             progress,
             clock=LapClock(evaluator.device, accounts),
             workers=workers,
-            watch=steps.append,
+            watch=observe,
             backbone=backbone,
+            checkpoints=checkpoints,
         )
         return Run(trained, model, steps)
 

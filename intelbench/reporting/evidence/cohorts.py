@@ -5,9 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import msgspec
-
-from intelbench.records.identity import comparison_digest, digest, machine_digest
+from intelbench.records.identity import comparison_digest, digest, facts, machine_digest
 from intelbench.records.store import StoredRun
 from intelbench.records.types import RunRecord, RunSpec
 
@@ -164,9 +162,9 @@ def latest(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], list[str]]:
 
 def differing_keys(cohorts: Sequence[Cohort]) -> dict[str, list[object]]:
     """What sets cohorts apart: dotted key of the record -> its value in each cohort, for the keys that differ."""
-    facts = [_facts(cohort.runs[0].record) for cohort in cohorts]
-    keys = list(dict.fromkeys(key for fact in facts for key in fact))
-    found = {key: [fact.get(key) for fact in facts] for key in keys}
+    described = [facts(cohort.spec, cohort.runs[0].record.environment) for cohort in cohorts]
+    keys = list(dict.fromkeys(key for fact in described for key in fact))
+    found = {key: [fact.get(key) for fact in described] for key in keys}
     differing = {key: values for key, values in found.items() if any(value != values[0] for value in values)}
     if "data.digest" not in differing:  # the same images under another path are the same data
         differing.pop("data.source", None)
@@ -197,25 +195,3 @@ def _seed_fairness(seed: int, records: Sequence[RunRecord]) -> SeedFairness:
         mismatch_step=mismatch,
         complete=verified is not None and all(max(stream) == verified for stream in finished),
     )
-
-
-def _facts(record: RunRecord) -> dict[str, object]:
-    """The values that `comparison_digest` and `machine_digest` look at, by dotted key."""
-    environment = record.environment
-    found: dict[str, object] = {}
-    _flatten("conditions", msgspec.to_builtins(record.spec.conditions), found)
-    found["data.source"] = record.spec.data.source
-    found["data.digest"] = record.spec.data.digest
-    _flatten("execution", msgspec.to_builtins(record.spec.execution), found)
-    for name in environment.__struct_fields__:
-        if msgspec.structs.replace(environment, **{name: object()}).fingerprint != environment.fingerprint:
-            found[f"environment.{name}"] = getattr(environment, name)
-    return found
-
-
-def _flatten(prefix: str, value: object, into: dict[str, object]) -> None:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _flatten(f"{prefix}.{key}", item, into)
-    else:
-        into[prefix] = value

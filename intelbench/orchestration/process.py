@@ -1,0 +1,183 @@
+"""A process of our own: given one request, listened to, held to its limits, and ended with all that it has started.
+
+The request goes in on stdin and answers come out on stdout, one JSON line each. Stdin stays open: its end tells the
+process that its parent has died, and then it ends too.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from selectors import EVENT_READ, DefaultSelector
+from typing import Self, TypeVar
+
+import msgspec
+import psutil
+
+from intelbench.records.types import FailureCause
+
+_STDERR_KEPT = 4000
+_GRACE_SECONDS = 3.0
+"""Between asking a process group to end and ending it."""
+_LOOK_SECONDS = 0.1
+"""Between two looks at the memory of a process that has a limit."""
+Request = TypeVar("Request")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a process may take; `None` is no limit."""
+
+    seconds: float | None = None
+    """Wall clock, start-up included."""
+    memory_bytes: int | None = None
+    """Resident memory of the process."""
+
+
+class OverrunError(Exception):
+    """A process has reached one of its limits; the message says which."""
+
+    def __init__(self, cause: FailureCause, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class Process:
+    """A module of this package that runs as a program; to be used as a context, which ends it.
+
+    It leads a group of its own: Ctrl-C reaches its parent alone, which then ends the whole group.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        request: msgspec.Struct,
+        environment: Mapping[str, str],
+        limits: Limits,
+        inherit: Collection[int] = (),
+    ) -> None:
+        self.last_words = ""
+        """The end of what it has written to stderr, once the context has ended."""
+        self._limits = limits
+        self._started = time.monotonic()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed on exit
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            env=environment,
+            pass_fds=inherit,
+            start_new_session=True,
+        )
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(msgspec.json.encode(request) + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it died before it read: its exit status and stderr say why
+
+    def __enter__(self) -> Self:
+        """The process is running."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End it, and all that it started: asked first, then forced."""
+        for ending in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(self._process.pid, ending)
+                self._process.wait(_GRACE_SECONDS)
+            except ProcessLookupError:
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        self._process.wait()
+        self._stderr.seek(max(0, self._stderr.seek(0, os.SEEK_END) - _STDERR_KEPT))
+        self.last_words = self._stderr.read().decode(errors="replace").strip()
+        for pipe in (self._process.stdin, self._process.stdout, self._stderr):
+            assert pipe is not None
+            pipe.close()
+
+    def answers(self) -> Iterator[bytes]:
+        """Its answers, line by line, until it has ended.
+
+        Raises:
+            OverrunError: it has reached a limit; it goes on until the context ends.
+        """
+        assert self._process.stdout is not None
+        unread = b""
+        with DefaultSelector() as selector:
+            selector.register(self._process.stdout, EVENT_READ)
+            while True:
+                patience = self._patience()
+                if not selector.select(patience):
+                    continue
+                chunk = os.read(self._process.stdout.fileno(), 65536)
+                if not chunk:
+                    break
+                *lines, unread = (unread + chunk).split(b"\n")
+                yield from lines
+        while True:  # a network may have closed stdout and still be at work
+            try:
+                self._process.wait(self._patience())
+            except subprocess.TimeoutExpired:
+                continue
+            return
+
+    @property
+    def returncode(self) -> int:
+        """Its exit status; negative is a signal."""
+        return self._process.wait()
+
+    def _patience(self) -> float | None:
+        """How long to wait before the limits are to be looked at again.
+
+        Raises:
+            OverrunError: one of them has been reached.
+        """
+        seconds, most = self._limits.seconds, self._limits.memory_bytes
+        left = None if seconds is None else self._started + seconds - time.monotonic()
+        if left is not None and left <= 0:
+            raise OverrunError("timeout", f"not finished after {seconds:g} s")
+        if most is None:
+            return left
+        try:
+            taken = psutil.Process(self._process.pid).memory_info().rss
+        except psutil.Error:
+            taken = 0  # it has just ended
+        if taken > most:
+            raise OverrunError(
+                "out_of_memory", f"its process took {taken / 1e9:.3g} GB, and {most / 1e9:.3g} GB is the memory limit"
+            )
+        return _LOOK_SECONDS if left is None else min(left, _LOOK_SECONDS)
+
+
+def take_request(kind: type[Request]) -> tuple[Request, Callable[[object], None]]:
+    """In the process itself: its request, and what it answers with. From now on it ends with its parent."""
+    request = msgspec.json.decode(sys.stdin.buffer.readline(), type=kind)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    channel = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # what a plug-in prints is not mistaken for an answer
+
+    def answer(value: object) -> None:
+        try:
+            channel.write(msgspec.json.encode(value) + b"\n")
+        except BrokenPipeError:  # nobody listens any more, and that is no failure to be recorded
+            _end_group()
+
+    return request, answer
+
+
+def _end_with_parent() -> None:
+    while os.read(sys.stdin.fileno(), 1):  # not through the buffer, whose lock would be held when Python ends
+        pass
+    _end_group()
+
+
+def _end_group() -> None:
+    os.killpg(os.getpgrp(), signal.SIGKILL)
