@@ -79,6 +79,8 @@ def _cache_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--budget", help="Training budget of every run, as in '60 s', '300 steps', '2 epochs'. [default: the suite's]"
 )
+@click.option("--images-per-class", metavar="NUMBERS",
+              help="Training images of each class, as in 10,50,200,all. [default: the suite's]")  # fmt: skip
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--threads", type=click.IntRange(1, 1024), help="PyTorch's threads. [default: PyTorch's choice]")
 @click.option(
@@ -121,6 +123,7 @@ def run(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, **opt
         data=options["data"],
         seeds=_parsed("--seeds", _whole_numbers(0, _MOST_SEED), options["seeds"]),
         budget=_parsed("--budget", _budget, options["budget"]),
+        images_per_class=_parsed("--images-per-class", _images_per_class, options["images_per_class"]),
         device=options["device"],
         threads=options["threads"],
         workers=options["workers"],
@@ -375,6 +378,13 @@ def _whole_numbers(least: int, most: int) -> Callable[[str], tuple[int, ...]]:
         return numbers
 
     return parse
+
+
+def _images_per_class(text: str) -> tuple[int | str, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part == "all" or part.isdecimal() for part in parts):
+        raise ValueError("write numbers, or `all`, as in 10,50,200,all")
+    return tuple(part if part == "all" else int(part) for part in parts)
 
 
 def _seconds(text: str) -> float:

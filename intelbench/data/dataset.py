@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from intelbench.data import scenes
@@ -12,7 +13,7 @@ from intelbench.data.drafts import clear_drafts, discard
 from intelbench.data.files import Content
 from intelbench.data.folder import ImageFile, Listing, content_digests, list_images
 from intelbench.data.pixels import DecodedOnTheFly, PixelCache, PixelSource, cache_key, discard_damaged, open_cache
-from intelbench.data.split import carve
+from intelbench.data.split import carve, draw_of_each_class
 from intelbench.errors import UserError, printable
 from intelbench.records.identity import digest
 from intelbench.records.types import Conditions, DataFacts
@@ -61,6 +62,25 @@ class Dataset(Struct, frozen=True, kw_only=True):
     """Folder of the decoded pixels; `None` decodes at each read."""
     notes: tuple[str, ...] = ()
     """What was damaged in the cache folder and has been made again."""
+
+    def drawn(self, images_per_class: int | None, seed: int) -> "Dataset":
+        """With so many training images of each class, the seed's choice; `None` leaves all of them.
+
+        Raises:
+            UserError: a class has fewer.
+        """
+        if images_per_class is None:
+            return self
+        digests = [self.digests[row] for row in self.train.rows]
+        train = self.train.subset(draw_of_each_class(self.train.labels, digests, images_per_class, seed))
+        there = Counter(train.labels)
+        fewest, name = min((there[label], name) for label, name in enumerate(self.facts.class_names))
+        if fewest < images_per_class:
+            raise UserError(
+                f"data {printable(self.facts.source)}: class {name!r} has {fewest} different training images; "
+                f"`images_per_class` is {images_per_class}; give {fewest} at most, or `all`, or add images"
+            )
+        return msgspec.structs.replace(self, train=train)
 
     def pixels(self) -> PixelSource:
         """Open the pixels.

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from intelbench.data.folder import ImageFile
+from intelbench.data.seeds import stream_key
 
 
 def carve(
@@ -51,3 +52,20 @@ def stratified_subset(labels: Sequence[int], ids: Sequence[str], count: int) -> 
         for rank, position in enumerate(members)
     ]
     return sorted(position for _, _, position in sorted(ranked)[:count])
+
+
+def draw_of_each_class(labels: Sequence[int], digests: Sequence[str], count: int, seed: int) -> list[int]:
+    """Positions of `count` images of each class, drawn by the seed; of a class that has fewer, of all.
+
+    In each class the contents are taken in the order of a hash of (seed, content), so a smaller draw is part of a
+    larger one, and neither names nor order of the images matter. Of copies within a class only the first counts:
+    another one teaches nothing.
+    """
+    first: dict[tuple[int, str], int] = {}
+    for position, content in enumerate(zip(labels, digests, strict=True)):
+        first.setdefault(content, position)
+    prefix = b"%b/" % stream_key(seed, "labels")
+    by_class: dict[int, list[int]] = defaultdict(list)
+    for label, digest in sorted(first, key=lambda content: hashlib.blake2b(prefix + content[1].encode()).digest()):
+        by_class[label].append(first[label, digest])
+    return sorted(position for members in by_class.values() for position in members[:count])

@@ -25,7 +25,7 @@ def display_for(planned: Sequence[PlannedRun]) -> Iterator[Display]:
     """The display that suits stderr."""
     console = Console(stderr=True)
     schedule = Schedule([run.pending for run in planned])
-    names = [f"{run.job.spec.architecture}, seed {run.job.spec.seed}" for run in planned]
+    names = [run.job.spec.title for run in planned]
     if not console.is_terminal:
         yield Lines(console, names, schedule)
         return

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
+from math import ceil
 from pathlib import Path
 from typing import Literal
 
@@ -68,7 +70,7 @@ def plan(
 
     Raises:
         UserError: an architecture is not known, not installed or needs larger images, the device lacks the precision,
-            or there are no such weights.
+            a class has too few images, or there are no such weights.
     """
     if suite.precision == "fp16" and execution.device == "cpu":
         raise UserError(f"suite {suite.name}: `precision` is fp16, which needs a GPU; accepted on a CPU: fp32, bf16")
@@ -76,12 +78,16 @@ def plan(
     for architecture, _ in found:
         architecture.require_size(suite.image_size)
         architecture.require_installed()
+    images = {
+        (seed, number): dataset.drawn(None if number == "all" else number, seed)
+        for seed, number in product(suite.seeds, suite.images_per_class)
+    }
     sources = {
         architecture.name: _weights(architecture, suite, len(dataset.facts.class_names), watch)
         for architecture, _ in found
     }
     planned = []
-    for seed in dict.fromkeys(suite.seeds):
+    for (seed, number), drawn in images.items():
         for architecture, provider in dict(found).items():
             source = sources[architecture.name]
             spec = RunSpec(
@@ -93,11 +99,13 @@ def plan(
                 conditions=suite.conditions,
                 execution=execution,
                 weights=source.facts if source else None,
+                images_per_class=None if number == "all" else number,
             )
+            _require_a_batch(spec)
             job = Job(
                 run_id=run_id(spec, environment),
                 spec=spec,
-                dataset=dataset,
+                dataset=drawn,
                 plugins=tuple(str(path.absolute()) for path in plugins),
                 runs=str(runs.absolute()),
                 weights=str(source.path) if source else None,
@@ -115,6 +123,17 @@ def _weights(architecture: Architecture, suite: Suite, num_classes: int, watch: 
     return source
 
 
+def _require_a_batch(spec: RunSpec) -> None:
+    """Of few images; that all of them are one was seen to when they were prepared."""
+    batch_size, num_classes = spec.conditions.recipe.batch_size, len(spec.data.class_names)
+    if spec.images_per_class and spec.num_train < batch_size:
+        raise UserError(
+            f"suite {spec.suite}: `images_per_class` {spec.images_per_class} is {spec.num_train} training images of "
+            f"{num_classes} classes, less than one batch; `recipe.batch_size` is {batch_size}; give at least "
+            f"{ceil(batch_size / num_classes)} images a class, or a batch size of {spec.num_train} at most"
+        )
+
+
 def unresumable(planned: Sequence[PlannedRun], environment: Environment) -> dict[Workspace, str]:
     """Checkpoints of pending runs that were written under conditions that decide the bits and have changed since.
 
@@ -129,7 +148,7 @@ def unresumable(planned: Sequence[PlannedRun], environment: Environment) -> dict
         if checkpoint is None or run is None or workspace == run.workspace or workspace.locked:
             continue
         spec = run.job.spec
-        found[workspace] = f"{spec.architecture}, seed {spec.seed}, after step {checkpoint.step}: " + changes(
+        found[workspace] = f"{spec.title}, after step {checkpoint.step}: " + changes(
             checkpoint.facts, facts(spec, environment)
         )
     return found
@@ -138,7 +157,7 @@ def unresumable(planned: Sequence[PlannedRun], environment: Environment) -> dict
 def _bare(spec: RunSpec) -> str:
     """The run, however it is carried out."""
     conditions = {key: value for key, value in msgspec.to_builtins(spec.conditions).items() if key not in _ARITHMETIC}
-    return digest((spec.architecture, spec.seed, spec.data.digest, conditions))
+    return digest((spec.architecture, spec.seed, spec.data.digest, spec.images_per_class, conditions))
 
 
 def _record(path: Path) -> RunRecord | None:

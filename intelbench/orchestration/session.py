@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from rich.console import Console
 
@@ -19,7 +19,7 @@ from intelbench.orchestration.process import Limits
 from intelbench.orchestration.suite import run_planned
 from intelbench.profiling.environment import choose_execution, read_environment
 from intelbench.records.suites import load_suite, override
-from intelbench.records.types import Budget, Environment, RunRecord
+from intelbench.records.types import Budget, Environment, RunRecord, Suite
 from intelbench.records.workspace import workspaces
 from intelbench.training.checkpoint import CheckpointTime
 
@@ -33,6 +33,7 @@ class Request:
     data: str | None
     seeds: tuple[int, ...] | None
     budget: Budget | None
+    images_per_class: tuple[int | Literal["all"], ...] | None
     device: str
     threads: int | None
     workers: int | None
@@ -63,6 +64,7 @@ def run_session(request: Request) -> int:
         seeds=request.seeds,
         data=request.data,
         budget=request.budget,
+        images_per_class=request.images_per_class,
     )
     for plugin in request.plugins:
         load_plugin(plugin)
@@ -94,7 +96,7 @@ def run_session(request: Request) -> int:
     console.print(
         f"{suite.name}: {len(planned)} runs of {suite.budget} on {environment.device_name}; {facts.num_train} "
         f"training, {facts.num_validation} validation and {facts.num_test} test images of "
-        f"{len(facts.class_names)} classes",
+        f"{len(facts.class_names)} classes" + _limits(suite),
         markup=False,
         soft_wrap=True,
     )
@@ -111,6 +113,13 @@ def run_session(request: Request) -> int:
         )
         raise
     return _summarise(console, planned, records, request.results)
+
+
+def _limits(suite: Suite) -> str:
+    """On how many of the training images the runs are trained, where not all are on all of them."""
+    numbers = [f"{number:,}" for number in suite.images_per_class if number != "all"]
+    others = ["all"] if "all" in suite.images_per_class else []
+    return f"; trained on {', '.join(numbers + others)} of each class" if numbers else ""
 
 
 def _clear(planned: Sequence[PlannedRun], environment: Environment, *, restart: bool) -> None:

@@ -147,6 +147,7 @@ def _job(request: Request, stored: StoredRun) -> Job:
             f"data {request.data or spec.data.source}: not the images of {request.record}, whose digest is "
             f"{spec.data.digest} and not {dataset.facts.digest}; --data DIR says where those lie now"
         )
+    dataset = dataset.drawn(spec.images_per_class, spec.seed)
     spec = msgspec.structs.replace(spec, provider=provider, execution=execution)
     return Job(
         run_id=stored.record.run_id,

@@ -39,8 +39,9 @@ def settled(value: Conditions | Recipe) -> dict[str, object]:
 
 
 def comparison_digest(spec: RunSpec) -> str:
-    """Equal for runs whose accuracies may be compared: same conditions, same images."""
-    return digest((msgspec.Raw(msgspec.json.encode(settled(spec.conditions))), spec.data.digest))
+    """Equal for runs whose accuracies may be compared: same conditions, same images and as many of them."""
+    conditions = msgspec.Raw(msgspec.json.encode(settled(spec.conditions)))
+    return digest((conditions, spec.data.digest, *filter(None, [spec.images_per_class])))
 
 
 def machine_digest(record: RunRecord) -> str:
@@ -55,7 +56,8 @@ def run_id(spec: RunSpec, environment: Environment) -> str:
         spec.architecture, spec.provider, spec.seed, comparison_digest(spec), spec.execution, environment.fingerprint,
         *filter(None, [spec.weights]),
     )  # fmt: skip
-    return f"{readable}-s{spec.seed}-{digest(identity)[:10]}"
+    few = f"-n{spec.images_per_class}" if spec.images_per_class else ""
+    return f"{readable}-s{spec.seed}{few}-{digest(identity)[:10]}"
 
 
 def facts(spec: RunSpec, environment: Environment) -> dict[str, object]:
@@ -64,6 +66,7 @@ def facts(spec: RunSpec, environment: Environment) -> dict[str, object]:
     _flatten("conditions", msgspec.to_builtins(spec.conditions), found)
     found["data.source"] = spec.data.source
     found["data.digest"] = spec.data.digest
+    found["images_per_class"] = spec.images_per_class or "all"
     _flatten("execution", msgspec.to_builtins(spec.execution), found)
     for name in environment.__struct_fields__:
         if msgspec.structs.replace(environment, **{name: object()}).fingerprint != environment.fingerprint:

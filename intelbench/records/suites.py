@@ -3,6 +3,7 @@
 import difflib
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import tomli_w
@@ -52,13 +53,17 @@ def override(
     seeds: tuple[int, ...] | None = None,
     data: str | None = None,
     budget: Budget | None = None,
+    images_per_class: tuple[int | Literal["all"], ...] | None = None,
 ) -> Suite:
     """The effective suite: the given values in place of its own.
 
     Raises:
         UserError: one of them is not accepted in a suite; the message names its key.
     """
-    changes = {"architectures": architectures, "seeds": seeds, "data": data, "budget": budget}
+    changes = {
+        "architectures": architectures, "seeds": seeds, "data": data, "budget": budget,
+        "images_per_class": images_per_class,
+    }  # fmt: skip
     given = {key: value for key, value in changes.items() if value is not None}
     try:
         return msgspec.convert(msgspec.to_builtins(suite) | msgspec.to_builtins(given), Suite)

@@ -26,7 +26,7 @@ MOST_BATCH = 65_536
 MOST_PIXELS = 4096
 """Height and width: one image then takes 200 MB as float32."""
 MOST_RUNS = 10_000
-"""Architectures x seeds of a suite; the report is made for so many records."""
+"""Architectures x seeds x numbers of images of a suite; the report is made for so many records."""
 
 Count = Annotated[int, Meta(ge=1, le=2**53)]
 """Up to 2^53 a float holds every whole number, and a budget's amount is one."""
@@ -219,7 +219,7 @@ class Conditions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Suite(Conditions, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A comparison: architectures x seeds, under one set of conditions, on one data set."""
+    """A comparison: architectures x seeds x numbers of images, under one set of conditions, on one data set."""
 
     name: Name
     description: Text = ""
@@ -228,11 +228,14 @@ class Suite(Conditions, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Below 2^63, as the programs that read a record hold whole numbers."""
     data: Name = "scenes"
     """`scenes`, the built-in drawn data set, or a folder of images."""
+    images_per_class: Annotated[tuple[Count | Literal["all"], ...], Meta(min_length=1)] = ("all",)
+    """Training images of each class that a run may learn from; each number is run with every architecture and seed."""
 
     def __post_init__(self) -> None:
         Conditions.__post_init__(self)
-        if (num_runs := len(self.architectures) * len(self.seeds)) > MOST_RUNS:
-            raise ValueError(f"`architectures` x `seeds` are {num_runs:,} runs; at most {MOST_RUNS:,} are accepted")
+        if (num_runs := len(self.architectures) * len(self.seeds) * len(self.images_per_class)) > MOST_RUNS:
+            factors = "`architectures` x `seeds`" + " x `images_per_class`" * (len(self.images_per_class) > 1)
+            raise ValueError(f"{factors} are {num_runs:,} runs; at most {MOST_RUNS:,} are accepted")
 
     @property
     def conditions(self) -> Conditions:
@@ -306,6 +309,20 @@ class RunSpec(Struct, frozen=True, kw_only=True):
     execution: Execution
     weights: Weights | None = None
     """`None` where the recipe has none, and in records older than this field."""
+    images_per_class: Count | None = None
+    """Training images of each class, drawn by the seed; `None` for all, and in records older than this field."""
+
+    @property
+    def title(self) -> str:
+        """What people call it: `resnet101, seed 0, 10 images a class`."""
+        few = [] if self.images_per_class is None else [f"{self.images_per_class:,} images a class"]
+        return ", ".join([self.architecture, f"seed {self.seed}", *few])
+
+    @property
+    def num_train(self) -> int:
+        """Training images of the run."""
+        few = self.images_per_class
+        return self.data.num_train if few is None else few * len(self.data.class_names)
 
     @property
     def normalization(self) -> Normalization:

@@ -50,6 +50,32 @@ def test_facts_of_a_folder_with_a_test_split(root: Path) -> None:
     assert (0, 0) == (facts.num_unreadable, facts.num_train_test_duplicates)
 
 
+def test_a_few_images_are_the_seeds_choice_and_nothing_else_changes(root: Path) -> None:
+    """So many of each class for training; validation, test and facts as they are, and `None` leaves all."""
+    loaded = load(root)
+    drawn = loaded.drawn(3, 0)
+    assert [0] * 3 + [1] * 3 == list(drawn.train.labels)
+    assert set(drawn.train.ids) < set(loaded.train.ids)
+    assert drawn == loaded.drawn(3, 0)
+    assert drawn.train != loaded.drawn(3, 1).train
+    assert loaded == msgspec.structs.replace(drawn, train=loaded.train)
+    assert loaded is loaded.drawn(None, 0)
+
+
+def test_too_few_images_are_told_by_class_and_number(root: Path) -> None:
+    """Of copies one counts; the message says how many there are and what to do."""
+    write_image(root / "train" / "night" / "000.png", seed=5)
+    shutil.copy(root / "train" / "night" / "000.png", root / "train" / "night" / "copy.png")
+    for image in sorted((root / "train" / "night").glob("00[1-5].png")):
+        image.unlink()
+    loaded = load(root)
+    fewest = len({loaded.train.rows[i] for i, label in enumerate(loaded.train.labels) if label == 1})
+    assert fewest < sum(loaded.train.labels)
+    assert fewest == sum(loaded.drawn(fewest, 0).train.labels)
+    with pytest.raises(UserError, match=f"class 'night' has {fewest} different training images; `images_per_class` is"):
+        loaded.drawn(fewest + 1, 0)
+
+
 def test_a_carved_test_split_is_called_carved(tmp_path: Path) -> None:
     """Where the folder brings one split, test is carved first and validation from the rest."""
     loaded = load(write_folder(tmp_path / "data", per_class=20, splits=""))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intelbench.data.folder import ImageFile
-from intelbench.data.split import carve, stratified_subset
+from intelbench.data.split import carve, draw_of_each_class, stratified_subset
 
 Listed = list[tuple[int, str]]
 """Label and content of each file."""
@@ -165,3 +165,46 @@ def test_subset_of_unequal_classes_keeps_their_shares() -> None:
 def test_a_single_image_is_kept(fraction: float) -> None:
     """A class of one image cannot stand on both sides and stays in training."""
     assert ([0], []) == cut([(0, "a")], fraction)
+
+
+seeds = st.integers(0, 2**63 - 1)
+
+
+@given(with_copies, st.integers(1, 20), seeds)
+def test_a_draw_has_so_many_different_images_of_each_class(listed: Listed, count: int, seed: int) -> None:
+    """Or as many as the class has; sorted positions, of copies in a class the first."""
+    drawn = draw_of_each_class(*zip(*listed, strict=True), count, seed)
+    assert sorted(set(drawn)) == drawn
+    different = Counter(label for label, _ in set(listed))
+    assert {label: min(count, number) for label, number in different.items()} == Counter(listed[i][0] for i in drawn)
+    assert [listed.index(listed[position]) for position in drawn] == drawn
+
+
+@given(with_copies, st.integers(1, 20), seeds)
+def test_a_smaller_draw_is_part_of_a_larger_one(listed: Listed, count: int, seed: int) -> None:
+    """For one seed."""
+    labels, contents = zip(*listed, strict=True)
+    smaller, larger = (draw_of_each_class(labels, contents, number, seed) for number in (count, count + 1))
+    assert set(smaller) <= set(larger)
+
+
+@given(st.data(), with_copies, st.integers(1, 20), seeds)
+def test_a_draw_depends_on_contents_alone(data: st.DataObject, listed: Listed, count: int, seed: int) -> None:
+    """Listed in another order, the same contents are drawn."""
+    shuffled = data.draw(st.permutations(listed))
+    drawn, again = (
+        {each[i] for i in draw_of_each_class(*zip(*each, strict=True), count, seed)} for each in (listed, shuffled)
+    )
+    assert drawn == again
+
+
+def test_each_seed_has_a_draw_of_its_own() -> None:
+    """Two seeds share no more than chance lets them."""
+    listed = [(0, f"content {index}") for index in range(400)]
+    first, second = (set(draw_of_each_class(*zip(*listed, strict=True), 100, seed)) for seed in (0, 1))
+    assert 10 < len(first & second) < 45  # 25 expected
+
+
+def test_a_draw_never_changes() -> None:
+    """A pinned choice: with another one a run could not be made again."""
+    assert [0, 4] == draw_of_each_class([0] * 9, [f"content {index}" for index in range(9)], 2, 0)

@@ -7,11 +7,12 @@ import pytest
 
 from intelbench.data.dataset import Dataset, prepare
 from intelbench.errors import UserError
-from intelbench.orchestration.plan import Again, plan
+from intelbench.orchestration.plan import Again, plan, unresumable
 from intelbench.profiling.environment import read_environment
 from intelbench.records.store import write_run
 from intelbench.records.suites import load_suite, override
 from intelbench.records.types import Execution, RunRecord, Suite
+from intelbench.records.workspace import Checkpoint
 from tests.reporting.synthetic import Study, synthetic_run
 
 CPU = Execution(device="cpu", threads=1, workers=0)
@@ -62,6 +63,54 @@ def test_a_runs_name_changes_with_whatever_decides_its_result(suite: Suite, data
     ]
     assert 1 == len(same)
     assert len(others) == len(set(others) - same)
+
+
+def test_each_number_of_images_is_a_run_of_each_architecture_and_seed(
+    suite: Suite, dataset: Dataset, tmp_path: Path
+) -> None:
+    """Seed by seed; every architecture has the same images, fewer are part of more, and names tell them apart."""
+    suite = override(suite, seeds=(0, 1), images_per_class=(5, "all", 4, 5))
+    planned = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path)
+    names = ("wide_resnet101_2", "resnet101")
+    assert [(seed, number, name) for seed in (0, 1) for number in (5, None, 4) for name in names] == [
+        (run.job.spec.seed, run.job.spec.images_per_class, run.job.spec.architecture) for run in planned
+    ]
+    trained = {}
+    for run in planned:
+        spec = run.job.spec
+        ids = set(run.job.dataset.train.ids)
+        assert spec.num_train == len(ids)
+        assert ids == trained.setdefault((spec.seed, spec.images_per_class), ids)
+        assert dataset.facts == spec.data == run.job.dataset.facts
+    assert trained[0, 4] < trained[0, 5] < trained[0, None] == trained[1, None]
+    assert trained[0, 4] != trained[1, 4]
+    assert len(planned) == len({run.job.run_id for run in planned})
+    assert "wide_resnet101_2-s0-n5-" in planned[0].job.run_id
+    assert "resnet101, seed 1, 4 images a class" == planned[-1].job.spec.title
+
+
+def test_less_than_a_batch_is_refused(suite: Suite, dataset: Dataset, tmp_path: Path) -> None:
+    """With both keys, and the least that is accepted."""
+    few = override(suite, images_per_class=("all", 3))
+    with pytest.raises(UserError, match=r"`images_per_class` 3 is 6 training.*`recipe.batch_size` is 8.*at least 4"):
+        plan(few, dataset, CPU, ENVIRONMENT, runs=tmp_path)
+    many = override(suite, images_per_class=(20,))
+    with pytest.raises(UserError, match="class 'day' has 19 different training images; `images_per_class` is 20"):
+        plan(many, dataset, CPU, ENVIRONMENT, runs=tmp_path)
+
+
+def test_a_checkpoint_hinders_no_run_on_other_images(suite: Suite, dataset: Dataset, tmp_path: Path) -> None:
+    """It is another run; the same one under other conditions is hindered."""
+    suite = override(suite, architectures=("resnet101",), seeds=(0,))
+    (five,) = plan(override(suite, images_per_class=(5,)), dataset, CPU, ENVIRONMENT, runs=tmp_path)
+    checkpoint = Checkpoint(step=1, done=0.1, spec=five.job.spec, environment=ENVIRONMENT)
+    with five.workspace.lock():
+        five.workspace.save(checkpoint, lambda file: file.write(b""))
+    assert {} == unresumable(plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path), ENVIRONMENT)
+    threads = msgspec.structs.replace(CPU, threads=2)
+    (other,) = plan(override(suite, images_per_class=(5,)), dataset, threads, ENVIRONMENT, runs=tmp_path)
+    said = "resnet101, seed 0, 5 images a class, after step 1: execution.threads was 1, is 2"
+    assert {five.workspace: said} == unresumable([other], ENVIRONMENT)
 
 
 def test_a_precision_that_the_device_lacks_is_refused(suite: Suite, dataset: Dataset, tmp_path: Path) -> None:

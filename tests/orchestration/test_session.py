@@ -299,11 +299,12 @@ def test_a_run_is_not_resumed_under_other_conditions(
     assert [] == workspaces(tmp_path / "results" / "runs")
 
 
+@pytest.mark.parametrize("few", [(), ("--images-per-class", "4")])
 def test_a_failed_run_goes_on_from_its_checkpoint(
-    tmp_path: Path, intelbench: Command, arguments: list[str | Path]
+    tmp_path: Path, intelbench: Command, arguments: list[str | Path], few: tuple[str, ...]
 ) -> None:
-    """With --retry-failed, once its cause is gone, to the bits of a run that never failed."""
-    arguments = [*arguments, "--checkpoint", "evaluations"]
+    """With --retry-failed, once its cause is gone, to the bits of a run that never failed; also one on a few images."""
+    arguments = [*arguments, "--checkpoint", "evaluations", *few]
     failed = intelbench("run", "raises_once", *arguments, env={"RAISES": "1"})
     assert 1 == failed.returncode
     retried = intelbench("run", "raises_once", *arguments, "--retry-failed")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from intelbench.records.identity import comparison_digest, run_id, settled
+from intelbench.records.identity import changes, comparison_digest, facts, run_id, settled
 from intelbench.records.store import read_runs
 from intelbench.records.types import IMAGENET_NORMALIZATION, Budget, Conditions, Recipe, RunRecord, Weights
 
@@ -37,6 +37,15 @@ def test_a_run_is_named_by_its_weights_too(synthetic_record: RunRecord) -> None:
         assert comparison_digest(spec) == comparison_digest(changed)
         names.add(run_id(changed, environment))
     assert 3 == len(names | {run_id(spec, environment)})
+
+
+def test_few_images_are_another_comparison(synthetic_record: RunRecord) -> None:
+    """And another run, whose name says how many."""
+    spec, environment = synthetic_record.spec, synthetic_record.environment
+    few = [msgspec.structs.replace(spec, images_per_class=number) for number in (10, 50)]
+    assert 3 == len({comparison_digest(each) for each in (spec, *few)})
+    assert f"{spec.architecture}-s{spec.seed}-n10" == run_id(few[0], environment).rpartition("-")[0]
+    assert "images_per_class was all, is 50" == changes(facts(spec, environment), facts(few[1], environment))
 
 
 def test_what_is_settled_is_what_was_always_said_and_what_is_new() -> None:

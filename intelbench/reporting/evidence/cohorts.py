@@ -138,12 +138,15 @@ class Cohort:
 
 
 def group(runs: Sequence[StoredRun]) -> list[Cohort]:
-    """Sort runs into cohorts, the largest first; equal records give equal cohorts in equal order."""
+    """Sort runs into cohorts, the largest first, of equally large ones that with the most training images.
+
+    Equal records give equal cohorts in equal order.
+    """
     members = defaultdict(list)
     for run in runs:
         members[comparison_digest(run.record.spec), machine_digest(run.record)].append(run)
     cohorts = [Cohort(digest(key)[:8], tuple(sorted(found, key=_place))) for key, found in members.items()]
-    return sorted(cohorts, key=lambda cohort: (-len(cohort.runs), cohort.key))
+    return sorted(cohorts, key=lambda cohort: (-len(cohort.runs), -cohort.spec.num_train, cohort.key))
 
 
 def agreeing(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], list[str]]:

@@ -145,7 +145,7 @@ def compare(before: Path, after: Path) -> Comparison:
     studies = [read(runs_folder(folder)) for folder in (before, after)]
     first, second = (study.cohorts[0] for study in studies)
     left_out = [
-        f"{folder}: {len(study.cohorts) - 1} smaller groups of runs under other conditions"
+        f"{folder}: {len(study.cohorts) - 1} other groups of runs, under other conditions"
         for folder, study in zip((before, after), studies, strict=True)
         if len(study.cohorts) > 1
     ]

@@ -99,7 +99,7 @@ def _compared(summary: CohortSummary) -> str:
     images = listed(
         f"{count(number)} {split}"
         for number, split in (
-            (data.num_train, "training"),
+            (spec.num_train, "training"),
             (data.num_validation, "validation"),
             (data.num_test, "test"),
         )

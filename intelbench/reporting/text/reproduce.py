@@ -18,6 +18,7 @@ def effective_suite(cohort: Cohort) -> Suite:
         architectures=tuple(sorted({record.spec.architecture for record in cohort.records})),
         seeds=cohort.seeds,
         data=min(record.spec.data.source for record in cohort.records),
+        images_per_class=(cohort.spec.images_per_class or "all",),
         **{name: getattr(conditions, name) for name in conditions.__struct_fields__},
     )
 
@@ -33,6 +34,7 @@ def command(cohort: Cohort) -> tuple[str, str | None]:
         return shlex.join(["intelbench", "run", "--suite", SUITE_FILE, *options]), encode_suite(suite)
     seeds = ",".join(map(str, suite.seeds))
     named = ["--suite", suite.name, "--data", suite.data, "--seeds", seeds, "--budget", budget]
+    named += ["--images-per-class", str(cohort.spec.images_per_class)] if cohort.spec.images_per_class else []
     return shlex.join(["intelbench", "run", *suite.architectures, *named, *options]), None
 
 
