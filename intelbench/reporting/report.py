@@ -11,11 +11,13 @@ import pandas as pd
 from intelbench.records.claims import Claim, load_claims
 from intelbench.reporting import markdown
 from intelbench.reporting.evidence import efficiency, tables, usage
+from intelbench.reporting.evidence.label_efficiency import label_studies
 from intelbench.reporting.evidence.study import Study, read
 from intelbench.reporting.evidence.summaries import CohortSummary
-from intelbench.reporting.figures import budget_plots, plots
+from intelbench.reporting.figures import budget_plots, label_plots, plots
 from intelbench.reporting.text import reproduce, sections
 from intelbench.reporting.text.claims import claims_rows
+from intelbench.reporting.text.label_efficiency import label_blocks
 from intelbench.reporting.text.sections import FigureNames
 
 TITLE = "Image-classification architectures compared"
@@ -49,10 +51,15 @@ def write(study: Study, *, title: str = TITLE, claims: Sequence[Claim] | None = 
         blocks += sections.apart([summary.cohort for summary in study.cohorts])
     judged = load_claims() if claims is None else claims
     figures: dict[str, bytes] = {}
+    for labelled in label_studies(study.cohorts):
+        figure = label_plots.label_curves(labelled)
+        name = f"labels-{labelled.key}.svg"
+        figures |= {name: figure} if figure else {}
+        blocks += label_blocks(labelled, name if figure else None)
     for number, summary in enumerate(study.cohorts, start=1):
         if several:
             runs = markdown.plural(len(summary.cohort.runs), "run")
-            blocks.append(f"## Group {number} of {len(study.cohorts)}: {runs}")
+            blocks.append(f"## Group {number} of {len(study.cohorts)}: {runs}{sections.limited(summary.cohort)}")
         names, drawn = _draw(summary)
         figures |= drawn
         blocks += sections.cohort_blocks(summary, names, judged, "###" if several else "##")
@@ -69,7 +76,11 @@ def as_json(folder: Path, *, claims: Sequence[Claim] | None = None) -> str:
     """
     study = read(folder)
     judged = load_claims() if claims is None else claims
-    content = {"cohorts": [_plain(summary, judged) for summary in study.cohorts], "problems": study.problems}
+    content = {
+        "cohorts": [_plain(summary, judged) for summary in study.cohorts],
+        "label_efficiency": [labelled.plain() for labelled in label_studies(study.cohorts)],
+        "problems": study.problems,
+    }
     return msgspec.json.format(msgspec.json.encode(content), indent=1).decode() + "\n"
 
 
@@ -129,6 +140,7 @@ def _plain(summary: CohortSummary, claims: Sequence[Claim]) -> dict[str, object]
         "seeds_ranked": cohort.common_seeds if summary.ranked else (),
         "conditions": spec.conditions,
         "data": spec.data,
+        "images_per_class": spec.images_per_class,
         "execution": spec.execution,
         "architectures": tables.rows(tables.main(summary)),
         "differences": tables.rows(tables.differences(summary)),

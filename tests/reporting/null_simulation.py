@@ -7,15 +7,24 @@ table of docs/STATISTICS.md.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 from scipy.stats import norm
 
 from intelbench.reporting.evidence import inference
+from intelbench.reporting.evidence.label_efficiency import LabelCurve, compare_labels
 
 NUM_STUDIES = 4000
+NUMBERS = (10.0, 50.0, 200.0, 400.0)
+"""Images of each class."""
+TRUE_NUMBER = 80.0
+"""With so many the target is reached."""
+LABEL_SLOPES = ((0.3, 0.3), (0.2, 0.6))
+"""How steeply the skill of two architectures rises with the logarithm of the images."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,62 @@ def simulate(scenario: Scenario, num_studies: int = NUM_STUDIES) -> Calibration:
     return Calibration(covered / num_studies, accurate / num_studies)
 
 
+@dataclass(frozen=True)
+class LabelCalibration:
+    """Shares of the studies of how many labels it takes."""
+
+    false_positives: float
+    """One of two that need equally many was said to need fewer."""
+    covered: float
+    """The interval of the accuracy at the true number held the target: then that of the number holds the true one."""
+
+
+def simulate_labels(
+    scenario: Scenario, slopes: tuple[float, float], num_studies: int = NUM_STUDIES
+) -> LabelCalibration:
+    """Make studies of two architectures whose curves cross where both reach the target, and judge as the report does.
+
+    Skill rises with the logarithm of the images by its slope. Images are as difficult, and seeds differ as much,
+    whatever the number; half of what a seed does is the same for all numbers.
+    """
+    random = np.random.default_rng([scenario.num_seeds, int(1000 * scenario.seed), int(10 * slopes[1])])
+    rise = np.log(np.array(NUMBERS) / TRUE_NUMBER)
+    target = _between(scenario, scenario.skill + slopes[0] * rise)
+    offset = brentq(lambda offset: _between(scenario, offset + slopes[1] * rise) - target, -2, 3)
+    skills = np.array([scenario.skill + slopes[0] * rise, offset + slopes[1] * rise])
+    wrong = covered = 0
+    for _ in range(num_studies):
+        first, second = (_curve(correct) for correct in _labelled_study(scenario, skills, random))
+        p_value, there = compare_labels(first, second, target)[1], inference.infer(first.at(TRUE_NUMBER), 0, 1)
+        assert there is not None
+        wrong += p_value is not None and p_value <= 0.05
+        covered += _holds(there.estimate, target)
+    return LabelCalibration(wrong / num_studies, covered / num_studies)
+
+
+def _between(scenario: Scenario, skills: NDArray[np.float64]) -> float:
+    """True accuracy at the true number, on straight lines."""
+    truths = [replace(scenario, skill=skill).accuracy for skill in skills.tolist()]
+    return float(np.interp(np.log(TRUE_NUMBER), np.log(NUMBERS), truths))
+
+
+def _labelled_study(scenario: Scenario, skills: NDArray[np.float64], random: np.random.Generator) -> NDArray[np.bool_]:
+    """Which images each of two architectures gets right with each number of images: 2 x K x n x N."""
+    shape = 2, len(NUMBERS), scenario.num_seeds, scenario.num_images
+    difficulty = scenario.difficulty * random.standard_normal(shape[3:])
+    affinity = scenario.affinity * random.standard_normal((2, 1, 1, scenario.num_images))
+    of_seed, of_run = random.standard_normal((2, 1, *shape[2:3], 1)), random.standard_normal((*shape[:3], 1))
+    shift = scenario.seed * (of_seed + of_run) / np.sqrt(2)
+    found: NDArray[np.bool_] = (
+        skills[:, :, None, None] + shift - difficulty - affinity + random.standard_normal(shape) > 0
+    )
+    return found
+
+
+def _curve(correct: NDArray[np.bool_]) -> LabelCurve:
+    return LabelCurve(SimpleNamespace(name="", index=0), np.array(NUMBERS), correct)
+
+
 def family_errors(scenario: Scenario, num_studies: int = NUM_STUDIES) -> float:
     """Share of studies in which any two of five equal architectures are told apart."""
     random = np.random.default_rng([scenario.num_seeds, int(1000 * scenario.seed)])
@@ -133,6 +198,12 @@ def main(write: Callable[[str], object] = print) -> None:
     for scenario in SCENARIOS[-4:]:
         errors = family_errors(scenario, 1000)
         write(f"Five architectures, {scenario.name}: {100 * errors:.1f} % with a false positive")
+    write("")
+    for scenario in SCENARIOS:
+        for slopes in LABEL_SLOPES:
+            labels = simulate_labels(scenario, slopes, 2000)
+            write(f"Labels, {scenario.name}, slopes {slopes}: {100 * labels.false_positives:.1f} % false positives, "
+                  f"{100 * labels.covered:.1f} % covered")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ class Study:
     torch: str = "2.11.0"
     providers: Mapping[str, str] = field(default_factory=dict)
     """Other than `torchvision`, by architecture."""
+    images_per_class: int | None = None
     accuracies: Mapping[str, float] = field(default_factory=dict)
     """Expected test accuracy, by architecture; else spread between 0.5 and 0.8."""
     failures: Mapping[tuple[str, int], Failure] = field(default_factory=dict)
@@ -114,6 +115,7 @@ def synthetic_run(
         data=study.data,
         conditions=study.conditions,
         execution=study.execution,
+        images_per_class=study.images_per_class,
     )
     place = architectures.index(architecture) if architecture in architectures else 0
     num_steps = _num_steps(study, place)

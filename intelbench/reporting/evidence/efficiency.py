@@ -115,9 +115,9 @@ def curve(runs: Sequence[RunSummary], unit: Unit) -> Curve | None:
     return Curve(np.mean(used, axis=0), np.array([run.evaluation_accuracy[-length:] for run in runs]))
 
 
-def ladder(num_classes: int) -> list[float]:
+def ladder(num_classes: int, step: int = 10) -> list[float]:
     """Accuracies to reach, fixed without looking at any result: those of 10 %, 20 % ... 90 % that are above chance."""
-    return [percent / 100 for percent in range(10, 100, 10) if percent * num_classes > 100]
+    return [percent / 100 for percent in range(step, 100, step) if percent * num_classes > 100]
 
 
 def spent_until(run: RunSummary, unit: Unit, target: float) -> float | None:

@@ -23,6 +23,10 @@ class Estimate:
     high: float | None
     n: int
 
+    def __neg__(self) -> "Estimate":
+        low, high = (None if bound is None else -bound for bound in (self.high, self.low))
+        return Estimate(-self.mean, low, high, self.n)
+
 
 @dataclass(frozen=True)
 class Confusion:

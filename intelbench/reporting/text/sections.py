@@ -76,11 +76,22 @@ def apart(cohorts: Sequence[Cohort]) -> list[str]:
     keys = differing_keys(cohorts)
     rows = [[code(key), *(escape(markdown.fact(value)) for value in values)] for key, values in keys.items()]
     headers = ["", *(f"Group {number}" for number in range(1, len(cohorts) + 1))]
-    return [
+    said = (
         f"The records fall into {len(cohorts)} groups that must not be compared with each other: they differ in "
-        f"{markdown.listed(code(key) for key in keys)}. Each group has its own tables.",
-        markdown.table(headers, rows, left=len(headers)),
-    ]
+        f"{markdown.listed(code(key) for key in keys)}. Each group has its own tables."
+    )
+    if list(keys) == ["images_per_class"]:
+        said = (
+            f"The records fall into {len(cohorts)} groups that differ in how many images of each class their runs were "
+            "trained on. Each group has its own tables, and what the number does stands before them."
+        )
+    return [said, markdown.table(headers, rows, left=len(headers))]
+
+
+def limited(cohort: Cohort) -> str:
+    """Of a group on part of the training images, how many those are."""
+    few = cohort.spec.images_per_class
+    return f", {markdown.plural(few, 'image')} of each class" if few else ""
 
 
 def results(summary: CohortSummary) -> list[str]:
@@ -224,7 +235,7 @@ def _shared_facts(summary: CohortSummary) -> str:
     rows = [
         ["Data", f"{code(narrative.data_name(data.source))}, digest {code(data.digest)}"],
         ["Classes", markdown.count(len(data.class_names))],
-        ["Training images", markdown.count(data.num_train)],
+        ["Training images", _training_images(summary)],
         ["Validation images", markdown.count(data.num_validation)],
         ["Test images", f"{markdown.count(data.num_test)} ({data.test_origin} split)"],
         ["Test images also in training or validation", markdown.count(data.num_train_test_duplicates)],
@@ -234,6 +245,17 @@ def _shared_facts(summary: CohortSummary) -> str:
         *_settings("Conditions", settings),
     ]
     return markdown.table(["Same for every run", ""], rows, left=2)
+
+
+def _training_images(summary: CohortSummary) -> str:
+    """How many, and which, where they are not all."""
+    spec = summary.cohort.spec
+    if spec.images_per_class is None:
+        return markdown.count(spec.num_train)
+    return (
+        f"{markdown.count(spec.num_train)} of {markdown.count(spec.data.num_train)}: {spec.images_per_class:,} of each "
+        "class, drawn by the seed"
+    )
 
 
 def _weights(summary: CohortSummary) -> list[str]:

@@ -232,7 +232,7 @@ def _accuracy(
         pair = pairs.get((first, second)) or pairs.get((second, first))
         if pair is None or pair.p_holm is None:
             raise _UntestableError("fewer than two seeds were finished by all architectures, and tested on images")
-        found = pair.difference if pair.first == first else _negative(pair.difference)
+        found = pair.difference if pair.first == first else -pair.difference
         compared.append(_Compared(other.name, found, found.mean, pair.p_holm))
     rule = _t_test_rule("{1} seeds × {2:,} test images".format(*summary.correct.shape), "the difference")
     rule = f"{rule}, Holm-corrected over {plural(len(pairs), 'pair')} as the ranks are."
@@ -386,11 +386,6 @@ def _with_disturbances(summary: CohortSummary, found: Verdict, involved: Sequenc
     disturbed = [each for each in usage.disturbances(summary) if each.reasons and each.run.record.run_id in ids]
     reason = f"{len(disturbed)} of the {len(ids)} runs compared were disturbed by other work"
     return replace(found, reason=reason) if disturbed else found
-
-
-def _negative(estimate: Estimate) -> Estimate:
-    low, high = (None if bound is None else -bound for bound in (estimate.high, estimate.low))
-    return replace(estimate, mean=-estimate.mean, low=low, high=high)
 
 
 def _t_test_rule(n: str, what: str) -> str:

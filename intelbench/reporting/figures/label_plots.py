@@ -1,0 +1,47 @@
+"""Test accuracy against labelled images, as one SVG."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from intelbench.reporting import markdown
+from intelbench.reporting.evidence.label_efficiency import LabelCurve, LabelStudy
+from intelbench.reporting.figures.canvas import WIDTH, look, styled, svg
+from intelbench.reporting.figures.plots import legend, legend_height
+
+_PANEL = 250
+"""Height in points."""
+
+
+def label_curves(study: LabelStudy) -> bytes | None:
+    """A line for each architecture with its 95 % interval, and the target; `None` without any curve."""
+    if not study.curves:
+        return None
+    shown = [curve.architecture for curve in study.curves]
+    below = legend_height(shown)
+    height = _PANEL + below + 66
+    with styled():
+        figure = Figure(figsize=(WIDTH / 72, height / 72))
+        axes = figure.add_axes((0.075, (below + 44) / height, 0.9, _PANEL / height))
+        for curve in study.curves:
+            _line(axes, curve)
+        if study.target is not None:
+            axes.axhline(100 * study.target, color="#555555", linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(FixedLocator(study.curves[0].numbers.tolist()))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: markdown.count(round(number))))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set(xlabel="training images of each class", ylabel="test accuracy (%)")
+        axes.set_title("Test accuracy by labelled images", loc="left")
+        legend(figure, shown)
+        return svg(figure)
+
+
+def _line(axes: Axes, curve: LabelCurve) -> None:
+    drawn = look(curve.architecture.index)
+    means = 100 * curve.correct.mean(axis=(1, 2))
+    axes.plot(curve.numbers, means, color=drawn.color, linestyle=drawn.line, marker=drawn.marker, ms=4, zorder=3)
+    if curve.band:
+        low, high = (100 * np.asarray(end) for end in curve.band)
+        axes.fill_between(curve.points, low, high, color=drawn.color, alpha=0.13, linewidth=0, zorder=2)

@@ -1,0 +1,176 @@
+"""The section of the report on how many labelled images it takes."""
+
+from collections.abc import Sequence
+
+from intelbench.reporting import markdown
+from intelbench.reporting.evidence.label_efficiency import (
+    TARGET_STEP,
+    LabelComparison,
+    LabelCurve,
+    LabelStudy,
+    images_of_each_class,
+)
+from intelbench.reporting.evidence.statistics import Estimate
+from intelbench.reporting.evidence.summaries import CohortSummary
+from intelbench.reporting.markdown import ABSENT, code, escape
+
+MAX_NAMES = 8
+MAX_OPEN_PAIRS = 15
+MAX_PAIRS = 500
+
+
+def label_blocks(study: LabelStudy, figure: str | None) -> list[str]:
+    """Accuracy by number of images, who needs the fewest, and every pair; `figure` is the file of the curves."""
+    blocks = ["## How many labels?", _answer(study), _accuracies(study)]
+    if figure is not None:
+        blocks += [f"![Test accuracy by training images of each class](figures/{figure})", _caption(study)]
+    return [*blocks, _note(study), *_pairs(study)]
+
+
+def _answer(study: LabelStudy) -> str:
+    curves, target = study.curves, study.target
+    if not curves:
+        return (
+            "**Not said:** no architecture has finished runs of one seed with every number of images, on demonstrably "
+            "the same batches."
+        )
+    if target is None:
+        return f"**Not said:** no multiple of {TARGET_STEP} % above chance is an accuracy that all architectures reach."
+    to_reach = f"**In short:** to reach a test accuracy of {_percent(target)}"
+    if len(curves) == 1:
+        number = _number(curves[0].needed(target), curves[0])
+        return f"{to_reach}, {code(curves[0].name)} needs {number} images of each class."
+    if curves[0].correct.shape[1] < 2:
+        return f"{to_reach}, one seed cannot tell which architecture needs fewer images."
+    said: list[str] = []
+    for curve in curves:
+        others = [each.more.name for each in study.comparisons if each.fewer is curve and each.more]
+        if len(others) == len(curves) - 1:
+            number = _number(curve.needed(target), curve)
+            said.insert(0, f"{code(curve.name)} needs the fewest images of each class, {number}")
+        elif others:
+            said.append(f"{code(curve.name)} needs fewer images of each class than {_names(others)}")
+    if not said:
+        who = "the two cannot" if len(curves) == 2 else f"no two of the {len(curves)} architectures can"
+        return f"{to_reach}, {who} be told apart in how many images they need."
+    return f"{to_reach}, {'; '.join(said[:MAX_NAMES])}."
+
+
+def _accuracies(study: LabelStudy) -> str:
+    target = study.target
+    headers = ["Architecture", *map(_heading, study.summaries)]
+    headers += [] if target is None else [f"Images of each class for {_percent(target)}"]
+    curves = {curve.name: curve for curve in study.curves}
+    rows = []
+    for name in study.names:
+        row = [escape(name), *(_accuracy(summary, name) for summary in study.summaries)]
+        if target is not None:
+            row.append(_number(curves[name].needed(target), curves[name]) if name in curves else ABSENT)
+        rows.append(row)
+    return markdown.table(headers, rows)
+
+
+def _heading(summary: CohortSummary) -> str:
+    """`10`, `all (346)`."""
+    number = markdown.count(round(images_of_each_class(summary)))
+    return number if summary.cohort.spec.images_per_class else f"all ({number})"
+
+
+def _accuracy(summary: CohortSummary, name: str) -> str:
+    return next((markdown.percent_interval(a.test_accuracy) for a in summary.architectures if a.name == name), ABSENT)
+
+
+def _number(found: Estimate, curve: LabelCurve) -> str:
+    """`34.2 [28.1, 41.0]`; `≤ 10` and `> 346` at the ends of what was run."""
+    text = _bounded(found.mean, curve)
+    if found.low is None or found.high is None:
+        return text
+    return f"{text} [{_bounded(found.low, curve)}, {_bounded(found.high, curve)}]"
+
+
+def _bounded(number: float, curve: LabelCurve) -> str:
+    fewest, most = curve.points[0], curve.points[-1]
+    if number <= fewest:
+        return f"≤ {markdown.count(round(fewest))}"
+    return f"> {markdown.count(round(most))}" if number > most else markdown.significant(number)
+
+
+def _caption(study: LabelStudy) -> str:
+    seeds = markdown.plural(study.curves[0].correct.shape[1], "seed")
+    caption = f"Lines: mean over {seeds}; bands: 95 % interval over seeds and test images."
+    if study.target is not None:
+        caption += f" Dotted: {_percent(study.target)}."
+    missing = [escape(name) for name in study.names if name not in {curve.name for curve in study.curves}]
+    if missing:
+        caption += f" Not drawn, for want of finished runs with every number: {markdown.listed(missing)}."
+    return caption
+
+
+def _note(study: LabelStudy) -> str:
+    """What was held equal, and what the numbers mean."""
+    groups = markdown.listed(map(str, sorted(study.groups)))
+    budget = study.summaries[0].cohort.spec.conditions.budget
+    lines = [
+        f"These are groups {groups}, which differ in nothing but the number of training images. In each class they "
+        "are the first ones of an order that the seed gives to the contents: the same for every architecture, and "
+        "fewer are part of more. Another seed draws others, so the intervals hold that too. Validation and test images "
+        "are always all of them.",
+        f"The budget of {budget} is the same for every number of images, "
+        + (
+            "and an epoch of fewer images has fewer steps: fewer labels also meant less training."
+            if budget.unit == "epochs"
+            else "so that each image is seen more often where there are fewer."
+        ),
+    ]
+    if study.target is not None:
+        lines.append(
+            f"The target is the highest multiple of {TARGET_STEP} % that all reach. **Images of each class**: where "
+            "the mean accuracy first reaches it, on straight lines over the logarithm between the numbers that were "
+            "run [every number at which the target is within the 95 % interval of the accuracy]."
+        )
+    return " ".join(lines)
+
+
+def _pairs(study: LabelStudy) -> list[str]:
+    """Every pair at every number of images, and which needs fewer for the target."""
+    if not 0 < len(study.comparisons) <= MAX_PAIRS or study.comparisons[0].p_holm is None:
+        return []
+    headers = ["Pair", *map(_heading, study.summaries), "p (Holm)", "Needs fewer"]
+    rows = [
+        [
+            f"{escape(each.first.name)} − {escape(each.second.name)}",
+            *(_difference(summary, each) for summary in study.summaries),
+            markdown.p_value(each.p_holm),
+            escape(each.fewer.name) if each.fewer else "not distinguishable",
+        ]
+        for each in study.comparisons
+    ]
+    table = markdown.table(headers, rows)
+    if len(rows) > MAX_OPEN_PAIRS:
+        table = markdown.details(f"All {len(rows)} pairs", table)
+    note = (
+        "Differences of test accuracy in points, with their 95 % intervals over seeds and images; in bold where the "
+        "two can be told apart (Holm's correction over the pairs of each number). **p (Holm)**: of equal needs for the "
+        "target, over seeds and images, corrected over all pairs (how: docs/STATISTICS.md); at 5 % one of them needs "
+        "fewer."
+    )
+    return [table, note]
+
+
+def _difference(summary: CohortSummary, pair: LabelComparison) -> str:
+    """Of that pair in one group, bold where it is beyond the noise."""
+    places = {architecture.name: place for place, architecture in enumerate(summary.finished)}
+    first, second = places[pair.first.name], places[pair.second.name]
+    for each in summary.differences:
+        if {each.first, each.second} == {first, second}:
+            text = markdown.points(each.difference if each.first == first else -each.difference)
+            return f"**{text}**" if each.better is not None else text
+    return ABSENT
+
+
+def _names(names: Sequence[str]) -> str:
+    return f"{len(names)} others" if len(names) > MAX_NAMES else markdown.listed(map(code, names))
+
+
+def _percent(share: float) -> str:
+    return markdown.percent(share, 0)
