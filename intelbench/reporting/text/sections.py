@@ -83,7 +83,7 @@ def apart(cohorts: Sequence[Cohort]) -> list[str]:
     if list(keys) == ["images_per_class"]:
         said = (
             f"The records fall into {len(cohorts)} groups that differ in how many images of each class their runs were "
-            "trained on. Each group has its own tables, and what the number does stands before them."
+            'trained on. Each group has its own tables; "How many labels?" compares them.'
         )
     return [said, markdown.table(headers, rows, left=len(headers))]
 
