@@ -79,6 +79,7 @@ def _cache_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--budget", help="Training budget of every run, as in '60 s', '300 steps', '2 epochs'. [default: the suite's]"
 )
+@click.option("--image-size", type=int, help="Height and width in pixels that networks see. [default: the suite's]")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--threads", type=click.IntRange(1, 1024), help="PyTorch's threads. [default: PyTorch's choice]")
 @click.option(
@@ -121,6 +122,7 @@ def run(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, **opt
         data=options["data"],
         seeds=_parsed("--seeds", _whole_numbers(0, _MOST_SEED), options["seeds"]),
         budget=_parsed("--budget", _budget, options["budget"]),
+        image_size=options["image_size"],
         device=options["device"],
         threads=options["threads"],
         workers=options["workers"],

@@ -126,6 +126,7 @@ OPTIONS = {
         "--suite",
         "--seeds",
         "--budget",
+        "--image-size",
         "--timeout",
         "--threads",
         "--workers",

@@ -33,6 +33,7 @@ class Request:
     data: str | None
     seeds: tuple[int, ...] | None
     budget: Budget | None
+    image_size: int | None
     device: str
     threads: int | None
     workers: int | None
@@ -63,6 +64,7 @@ def run_session(request: Request) -> int:
         seeds=request.seeds,
         data=request.data,
         budget=request.budget,
+        image_size=request.image_size,
     )
     for plugin in request.plugins:
         load_plugin(plugin)
