@@ -11,8 +11,8 @@ import torch
 
 from bench.conftest import Times
 from intelbench.profiling.calibration import Calibration
+from intelbench.reporting.evidence.disturbance import COMPUTE_SLOWDOWN, EXCHANGE_SLOWDOWN
 from intelbench.reporting.evidence.timing import CalibrationTimes, read_calibration
-from intelbench.reporting.evidence.usage import COMPUTE_SLOWDOWN, EXCHANGE_SLOWDOWN
 
 _PATIENCE = 5
 """How many times the time wanted may pass until that much of it was undisturbed."""

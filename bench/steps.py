@@ -24,10 +24,13 @@ from intelbench.data.stream import TrainingStream
 from intelbench.profiling.environment import child_environment, choose_execution
 from intelbench.profiling.steps import LapClock
 from intelbench.records.types import Budget, Conditions, Recipe
+from intelbench.records.workspace import Checkpoint, Workspace
 from intelbench.training.budget import Progress
+from intelbench.training.checkpoint import Checkpoints
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.loop import Step, train
 from intelbench.training.precision import configure
+from tests.reporting.synthetic import Study, synthetic_run
 
 NUM_CLASSES = 6
 CONDITIONS = Conditions(
@@ -55,6 +58,12 @@ class RandomPixels:
 
     def release(self) -> None:
         """Nothing is held beyond the array itself."""
+
+
+def checkpoints_of(workspace: Workspace) -> Checkpoints:
+    """Those of a run that was never made."""
+    record, _ = synthetic_run("resnet152", 0, Study())
+    return Checkpoints(workspace, Checkpoint(step=0, done=0.0, spec=record.spec, environment=record.environment), None)
 
 
 def split_of(num_images: int) -> Split:

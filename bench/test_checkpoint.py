@@ -6,13 +6,11 @@ from pathlib import Path
 import torch
 
 from bench.conftest import Comparison
-from bench.steps import CONDITIONS, REQUEST
+from bench.steps import CONDITIONS, REQUEST, checkpoints_of
 from intelbench.architectures.registry import find
 from intelbench.records.files import synced
-from intelbench.records.workspace import Checkpoint, Workspace
-from intelbench.training.checkpoint import Checkpoints
+from intelbench.records.workspace import Workspace
 from intelbench.training.optimizer import make_optimizer
-from tests.reporting.synthetic import Study, synthetic_run
 
 
 def test_checkpoint(comparison: Comparison, tmp_path: Path) -> None:
@@ -22,10 +20,8 @@ def test_checkpoint(comparison: Comparison, tmp_path: Path) -> None:
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
-    record, _ = synthetic_run("resnet152", 0, Study())
-    about = Checkpoint(step=0, done=0.0, spec=record.spec, environment=record.environment)
     workspace = Workspace(tmp_path, "a")
-    checkpoints = Checkpoints(workspace, about, None)
+    checkpoints = checkpoints_of(workspace)
     checkpoints.hold(model=model, optimizer=optimizer)
 
     step = count(1)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,20 +15,47 @@ from intelbench.reporting.report import build
 from tests.reporting.synthetic import ARCHITECTURES, Study, synthetic_runs
 
 SEEDS = 200
+MANY_SEEDS = 2000
+PEAK_BYTES = 10**9
+"""Of the process that reports on 10,000 records."""
+
+_REPORT = """
+import sys
+from pathlib import Path
+from intelbench.reporting.report import build
+build(Path(sys.argv[1]))
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+
+
+def read_files(folders: Sequence[Path]) -> None:
+    """Read records as they are, with numpy, and do nothing with them."""
+    for folder in folders:
+        msgspec.json.decode((folder / RECORD_FILE).read_bytes(), type=RunRecord)
+        with np.load(folder / TRACES_FILE) as archive:
+            for name in archive.files:
+                archive[name]
 
 
 def test_report(comparison: Comparison, tmp_path: Path) -> None:
     """A report on 1,000 records takes no more than three times the time of reading their files."""
     folders = synthetic_runs(tmp_path, ARCHITECTURES, range(comparison.rounds(SEEDS)))
+    comparison.cost(comparison.in_turn(lambda: build(tmp_path), lambda: read_files(folders), rounds=3), at_most=3)
 
-    def read_files() -> None:
-        for folder in folders:
-            msgspec.json.decode((folder / RECORD_FILE).read_bytes(), type=RunRecord)
-            with np.load(folder / TRACES_FILE) as archive:
-                for name in archive.files:
-                    archive[name]
 
-    comparison.cost(comparison.in_turn(lambda: build(tmp_path), read_files, rounds=3), at_most=3)
+def test_report_of_ten_thousand(comparison: Comparison, tmp_path: Path) -> None:
+    """A report on 10,000 records takes a process no longer than reading their files would, and 1 GB."""
+    folders = synthetic_runs(tmp_path, ARCHITECTURES, range(comparison.rounds(MANY_SEEDS)))
+    peaks = []
+
+    def report() -> None:
+        done = subprocess.run([sys.executable, "-c", _REPORT, tmp_path], stdout=subprocess.PIPE, check=True)
+        peaks.append(1024 * int(done.stdout))
+
+    times = comparison.in_turn(report, lambda: read_files(folders), rounds=1)
+    comparison.note = f"peak memory {max(peaks) / 1e6:.0f} MB"
+    assert max(peaks) <= PEAK_BYTES
+    comparison.cost(times, at_most=1)
 
 
 def test_evidence(comparison: Comparison, tmp_path: Path) -> None:
@@ -35,14 +63,7 @@ def test_evidence(comparison: Comparison, tmp_path: Path) -> None:
     the time of reading its records, which is 20 s where that takes half a second.
     """
     folders = synthetic_runs(tmp_path, ARCHITECTURES, range(comparison.rounds(6)), Study(num_test=3000, num_steps=200))
-
-    def read_files() -> None:
-        for folder in folders:
-            with np.load(folder / TRACES_FILE) as archive:
-                for name in archive.files:
-                    archive[name]
-
-    comparison.cost(comparison.in_turn(lambda: build(tmp_path), read_files, rounds=3), at_most=40)
+    comparison.cost(comparison.in_turn(lambda: build(tmp_path), lambda: read_files(folders), rounds=3), at_most=40)
 
 
 def test_help(comparison: Comparison) -> None:

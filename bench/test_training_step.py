@@ -1,19 +1,21 @@
 """Training steps at 96 px and batch 32: the harness's own loop against the loop of a tutorial."""
 
 import time
+from pathlib import Path
 
 import pytest
 import torch
 
 from bench.conftest import Comparison, Times
 from bench.quiet import undisturbed
-from bench.steps import CONDITIONS, FOREVER, blocks_of, split_of, stream_of
+from bench.steps import CONDITIONS, FOREVER, blocks_of, checkpoints_of, split_of, stream_of
 from intelbench.architectures.reference import REFERENCE
 from intelbench.data.stream import StreamDigest
 from intelbench.orchestration.execute import _as_beats
 from intelbench.orchestration.job import Beat
 from intelbench.profiling.meters import Meters
 from intelbench.profiling.steps import LapClock
+from intelbench.records.workspace import Workspace
 from intelbench.training.budget import learning_rate
 from intelbench.training.journal import Journal
 from intelbench.training.loop import Step
@@ -34,8 +36,9 @@ def own_code_seconds() -> float:
     optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)])
     batch, loss, norm = stream.batch(0), torch.tensor(1.5, requires_grad=True), torch.tensor(1.0)
     beats: list[Beat] = []
-    watch = _as_beats(beats.append, recipe.batch_size)
+    as_beat = _as_beats(recipe.batch_size)
     meters = Meters(CPU, torch.float32)
+    checkpoints = checkpoints_of(Workspace(Path(), "bench"))
     meters.start()
     start = time.perf_counter()
     for step in range(1, CALLS + 1):
@@ -51,7 +54,9 @@ def own_code_seconds() -> float:
         journal.write(loss, norm, rate)
         done = FOREVER.done(step, clock.budget_seconds)
         meters.step(step, at_evaluation=False)
-        watch(Step(step, done, clock.budget_seconds, journal.latest_loss, journal.latest_accuracy, False))
+        sign = Step(step, done, clock.budget_seconds, journal.latest_loss, journal.latest_accuracy, False)
+        beats.append(as_beat(sign))
+        assert not checkpoints.due(at_evaluation=False)
         clock.lap("other")
     return (time.perf_counter() - start) / CALLS
 

@@ -79,6 +79,7 @@ def _cache_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--budget", help="Training budget of every run, as in '60 s', '300 steps', '2 epochs'. [default: the suite's]"
 )
+@click.option("--image-size", type=int, help="Height and width in pixels that networks see. [default: the suite's]")
 @click.option("--images-per-class", metavar="NUMBERS",
               help="Training images of each class, as in 10,50,200,all. [default: the suite's]")  # fmt: skip
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
@@ -123,6 +124,7 @@ def run(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, **opt
         data=options["data"],
         seeds=_parsed("--seeds", _whole_numbers(0, _MOST_SEED), options["seeds"]),
         budget=_parsed("--budget", _budget, options["budget"]),
+        image_size=options["image_size"],
         images_per_class=_parsed("--images-per-class", _images_per_class, options["images_per_class"]),
         device=options["device"],
         threads=options["threads"],

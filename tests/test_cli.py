@@ -128,6 +128,7 @@ OPTIONS = {
         "--suite",
         "--seeds",
         "--budget",
+        "--image-size",
         "--images-per-class",
         "--timeout",
         "--threads",

@@ -18,6 +18,8 @@ from intelbench.records.types import RunRecord
 
 _LINE_SECONDS = 15.0
 """Between two plain lines of one run."""
+_TELLING_SHARE = 0.01
+"""Of a budget, that says something of the rest although no step has been taken since."""
 
 
 @contextmanager
@@ -56,11 +58,15 @@ class Schedule:
         self._durations: list[float] = []
         self._started = 0.0
         self._current: int | None = None
+        self._first: Beat | None = None
+        """Of the current run's training: what went before the first step is not of the steps."""
 
-    def begin(self, index: int) -> None:
-        """A run starts."""
+    def begin(self, index: int, beat: Beat) -> None:
+        """A run starts, or goes on."""
         if self._current != index:
-            self._current, self._started = index, time.monotonic()
+            self._current, self._started, self._first = index, time.monotonic(), None
+        if self._first is None and beat.phase == "training":
+            self._first = beat
 
     def end(self, index: int, seconds: float) -> None:
         """A run has ended."""
@@ -69,7 +75,9 @@ class Schedule:
 
     def run_left(self, beat: Beat) -> float | None:
         """Seconds of training left in the current run; unknown before its first steps."""
-        return beat.seconds * (1 - beat.done) / beat.done if beat.done > 0 else None
+        if self._first is not None and beat.done > self._first.done:
+            return (beat.seconds - self._first.seconds) * (1 - beat.done) / (beat.done - self._first.done)
+        return beat.seconds * (1 - beat.done) / beat.done if beat.done >= _TELLING_SHARE else None
 
     def all_left(self, beat: Beat) -> float | None:
         """Seconds left for everything: runs to come are taken to last as those before them did on average."""
@@ -99,12 +107,12 @@ class Lines:
 
     def beat(self, index: int, beat: Beat) -> None:
         """Show where it stands."""
-        self._schedule.begin(index)
+        self._schedule.begin(index, beat)
         if beat.note and beat.note != self._notes.get(index):
             self._say(index, beat.note)
         self._notes[index] = beat.note
         now = time.monotonic()
-        if beat.phase in ("profiling", "starting"):
+        if beat.phase in ("profiling", "starting", "extracting features"):
             self._last = 0.0
             self._say(index, beat.phase)
         elif beat.phase == "training" and now - self._last >= _LINE_SECONDS:
@@ -114,8 +122,8 @@ class Lines:
                 _number("loss", beat.loss, ".3f"),
                 _number("validation", beat.validation_accuracy, ".1%"),
                 f"{beat.images_per_second:.1f} images/s",
-                f"{_clock(self._schedule.run_left(beat))} left",
-                f"{_clock(self._schedule.all_left(beat))} for all",
+                _left("left", self._schedule.run_left(beat)),
+                _left("for all", self._schedule.all_left(beat)),
             )
             self._say(index, ", ".join(each for each in figures if each))
 
@@ -145,7 +153,7 @@ class LiveTable:
 
     def beat(self, index: int, beat: Beat) -> None:
         """Show where it stands."""
-        self._schedule.begin(index)
+        self._schedule.begin(index, beat)
         self._rows[index][1] = f"{beat.phase}: {beat.note}" if beat.note else beat.phase
         if beat.phase == "training":
             self._rows[index][2:] = [
@@ -182,6 +190,10 @@ def _failed(record: RunRecord) -> str:
 
 def _number(label: str, value: float | None, form: str) -> str:
     return "" if value is None else f"{label} {value:{form}}".strip()
+
+
+def _left(label: str, seconds: float | None) -> str:
+    return "" if seconds is None else f"{_clock(seconds)} {label}"
 
 
 def _clock(seconds: float | None) -> str:

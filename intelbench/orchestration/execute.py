@@ -73,7 +73,7 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
     watch(Beat(phase="building"))
     device = configure(conditions, spec.execution)
     meters = Meters(device, compute_dtype(conditions), started)
-    trainee = set_up(job, record.environment, device)
+    trainee = set_up(job, record.environment, device, lambda: watch(Beat(phase="extracting features")))
     evaluator, backbone = trainee.evaluator, trainee.backbone
     flops = job.profile.training_flops_per_image if job.profile else flops_of_step(trainee.workload)
     progress = Progress.of(

@@ -31,7 +31,9 @@ class Beat(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A sign of life."""
 
     phase: str
-    """What the run is doing: `waiting`, `profiling`, `starting`, `building`, `training`, `testing`."""
+    """What the run is doing: `waiting`, `profiling`, `starting`, `building`, `extracting features`, `training`,
+    `testing`.
+    """
     step: int = 0
     done: float = 0.0
     """Share of the training budget spent."""

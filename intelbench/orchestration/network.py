@@ -1,5 +1,6 @@
 """The network of a run: what its conditions ask for, built; what it is fed with, and what a step of it costs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from intelbench.profiling.workload import UNTRACEABLE, Workload
 from intelbench.records.types import Conditions, Environment, Recipe, RunSpec
 from intelbench.training.backbone import Backbone
 from intelbench.training.evaluate import Evaluator
-from intelbench.training.features import FeatureStream, feature_bank
+from intelbench.training.features import FeatureBank, FeatureStream, feature_bank
 from intelbench.training.precision import MEMORY_FORMATS
 
 
@@ -34,8 +35,13 @@ class Trainee:
     backbone: Backbone
 
 
-def set_up(job: Job, environment: Environment, device: torch.device) -> Trainee:
-    """The untrained network of the run's seed, on the device, and all that it is trained with."""
+def set_up(
+    job: Job, environment: Environment, device: torch.device, extracting: Callable[[], object] = lambda: None
+) -> Trainee:
+    """The untrained network of the run's seed, on the device, and all that it is trained with.
+
+    `extracting` is called whenever features have to be computed.
+    """
     spec, conditions = job.spec, job.spec.conditions
     workload = workload_of(find(spec.architecture)[0], len(spec.data.class_names), conditions)
     pixels = job.dataset.pixels()
@@ -44,7 +50,10 @@ def set_up(job: Job, environment: Environment, device: torch.device) -> Trainee:
     model = model.to(device).to(memory_format=MEMORY_FORMATS[conditions.memory_format])
     backbone = Backbone.of(model, heads, conditions.recipe, stream.steps_per_epoch)
     evaluator = Evaluator(model, pixels, conditions, device, spec.normalization)
-    batches, evaluator = _batches(job, environment, stream, evaluator, backbone)
+    bank = _bank(job, environment, evaluator, backbone, extracting)
+    batches = FeatureStream(stream, bank, backbone) if bank and stream.num_views else stream
+    if bank and backbone.always_frozen:
+        evaluator = replace(evaluator, head=bank)
     return Trainee(workload, stream, batches, evaluator, backbone)
 
 
@@ -104,21 +113,17 @@ def flops_of_run(trainee: Trainee, of_step: float | None, num_steps: int) -> flo
     return None if frozen is None else frozen_share * frozen + (1 - frozen_share) * of_step
 
 
-def _batches(
-    job: Job, environment: Environment, stream: TrainingStream, evaluator: Evaluator, backbone: Backbone
-) -> tuple[BatchSource, Evaluator]:
-    """Batches and evaluator of a run, on features where the backbone is frozen and the network lets them be taken.
+def _bank(
+    job: Job, environment: Environment, evaluator: Evaluator, backbone: Backbone, extracting: Callable[[], object]
+) -> FeatureBank | None:
+    """Features, where the backbone is ever frozen and the network lets them be taken.
 
-    Training batches are, where views come again; evaluation is, where the backbone never trains.
+    Training is on them where views come again; evaluation, where the backbone never trains.
     """
     if job.spec.conditions.recipe.freeze_backbone == "never":
-        return stream, evaluator
+        return None
     store = FeatureStore(Path(job.dataset.cache).parents[1] / "features" if job.dataset.cache else None)
-    bank = feature_bank(evaluator, backbone, store, _identity(job.spec, environment))
-    if bank is None:
-        return stream, evaluator
-    batches = FeatureStream(stream, bank, backbone) if stream.num_views else stream
-    return batches, (replace(evaluator, head=bank) if backbone.always_frozen else evaluator)
+    return feature_bank(evaluator, backbone, store, _identity(job.spec, environment), extracting)
 
 
 def _identity(spec: RunSpec, environment: Environment) -> tuple[object, ...]:

@@ -33,6 +33,7 @@ class Request:
     data: str | None
     seeds: tuple[int, ...] | None
     budget: Budget | None
+    image_size: int | None
     images_per_class: tuple[int | Literal["all"], ...] | None
     device: str
     threads: int | None
@@ -64,6 +65,7 @@ def run_session(request: Request) -> int:
         seeds=request.seeds,
         data=request.data,
         budget=request.budget,
+        image_size=request.image_size,
         images_per_class=request.images_per_class,
     )
     for plugin in request.plugins:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -178,9 +179,10 @@ def differing_conditions(claim: Claim, records: Sequence[RunRecord]) -> dict[str
     accepted, found = condition_keys(), {}
     for key, value in claim.required.items():
         required = msgspec.convert(value, accepted[key])
-        others = [held for record in records if not _meets(key, required, held := _held(record, key))]
-        if others:
-            found[key] = (required, others[0])
+        for record in records:
+            if not _meets(key, required, held := _held(record, key)):
+                found[key] = (required, held)
+                break
     return found
 
 
@@ -212,10 +214,9 @@ def _held(record: RunRecord, key: str) -> object:
     roots = {"data": record.spec.data, "execution": record.spec.execution, "environment": record.environment}
     if key in IN_WORDS:
         return IN_WORDS[key](record)
-    value: object = roots.get(group, record.spec.conditions)
-    for name in (rest if group in roots else key).split("."):
-        value = getattr(value, name)
-    return value
+    if group in roots:
+        return attrgetter(rest)(roots[group])
+    return attrgetter(key)(record.spec.conditions)
 
 
 def _check_relation(claim: Claim) -> None:

@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -29,13 +31,19 @@ def settled(value: Conditions | Recipe) -> dict[str, object]:
 
     So a new field changes no digest of an old record, no name of its run, and no report on it.
     """
-    found = {field.name: getattr(value, field.name) for field in msgspec.structs.fields(value)}
-    later = {field.name: field.default for field in msgspec.structs.fields(value) if field.name not in _FIRST_FIELDS}
+    later = _later_fields(type(value))
+    found = {name: getattr(value, name) for name in value.__struct_fields__}
     return {
         name: settled(each) if isinstance(each, Recipe) else each
         for name, each in found.items()
         if name not in later or each != later[name]
     }
+
+
+@cache
+def _later_fields(kind: type[Conditions | Recipe]) -> Mapping[str, object]:
+    """Defaults of the fields that came after the first records."""
+    return {field.name: field.default for field in msgspec.structs.fields(kind) if field.name not in _FIRST_FIELDS}
 
 
 def comparison_digest(spec: RunSpec) -> str:

@@ -53,6 +53,7 @@ def override(
     seeds: tuple[int, ...] | None = None,
     data: str | None = None,
     budget: Budget | None = None,
+    image_size: int | None = None,
     images_per_class: tuple[int | Literal["all"], ...] | None = None,
 ) -> Suite:
     """The effective suite: the given values in place of its own.
@@ -61,9 +62,13 @@ def override(
         UserError: one of them is not accepted in a suite; the message names its key.
     """
     changes = {
-        "architectures": architectures, "seeds": seeds, "data": data, "budget": budget,
+        "architectures": architectures,
+        "seeds": seeds,
+        "data": data,
+        "budget": budget,
+        "image_size": image_size,
         "images_per_class": images_per_class,
-    }  # fmt: skip
+    }
     given = {key: value for key, value in changes.items() if value is not None}
     try:
         return msgspec.convert(msgspec.to_builtins(suite) | msgspec.to_builtins(given), Suite)

@@ -3,7 +3,8 @@
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 from tabulate import tabulate
@@ -11,6 +12,8 @@ from tabulate import tabulate
 from intelbench.reporting.evidence.statistics import Estimate
 
 ABSENT = "–"
+MAX_ROWS = 500
+"""Of a table that a person reads."""
 _SI = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _BINARY = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 _MEMORY_NAMES = {
@@ -224,6 +227,7 @@ def shortened(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
 
 
+@lru_cache(maxsize=4096)
 def escape(text: str, limit: int = 300) -> str:
     """Text from outside (class names, messages, paths) that shows as it is, in a table as elsewhere."""
     plain = shortened(printable(text), limit)
@@ -256,6 +260,13 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) 
 def details(summary: str, content: str) -> str:
     """Content that is folded away until asked for."""
     return f"<details><summary>{summary}</summary>\n\n{content}\n\n</details>"
+
+
+def listing(summary: str, number: int, content: Callable[[], str], limit: int = MAX_ROWS) -> str:
+    """So many runs or seeds, unfolded on demand; where they are more than a person reads, where to find them."""
+    if number > limit:
+        return f"{summary}: {number:,} are too many to read; `intelbench report --format json` has them all."
+    return details(summary, content())
 
 
 def _scaled(value: float, units: Sequence[tuple[float, str]], base: str = "") -> str:

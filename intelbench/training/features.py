@@ -5,7 +5,7 @@ without features: the same images in the same views, in the same order, with the
 """
 
 import hashlib
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -31,6 +31,8 @@ class FeatureBank:
     store: FeatureStore
     identity: object
     """All that decides the features of an image, beside the backbone's weights and the view."""
+    extracting: Callable[[], object]
+    """Called when features have to be computed, which may take a while."""
     _views: dict[object, Features] = field(default_factory=dict)
     """What this process has read or computed already."""
 
@@ -82,6 +84,7 @@ class FeatureBank:
     @torch.no_grad()
     def _extract(self, images: Iterable[Tensor]) -> Tensor:
         """What goes into the head for every image."""
+        self.extracting()
         model, cast = self.evaluator.model, autocast(self._conditions, self.evaluator.device)
         found: list[Tensor] = []
         hook = model.get_submodule(self.head).register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].cpu()))
@@ -144,7 +147,13 @@ class FeatureStream:
         yield from self._stream.batches(workers, step)
 
 
-def feature_bank(evaluator: Evaluator, backbone: Backbone, store: FeatureStore, identity: object) -> FeatureBank | None:
+def feature_bank(
+    evaluator: Evaluator,
+    backbone: Backbone,
+    store: FeatureStore,
+    identity: object,
+    extracting: Callable[[], object] = lambda: None,
+) -> FeatureBank | None:
     """A bank for a network that does nothing with an image after its only head; else `None`.
 
     What the head gives is then the output, and what goes into it is a vector for each image.
@@ -164,4 +173,4 @@ def feature_bank(evaluator: Evaluator, backbone: Backbone, store: FeatureStore, 
         hook.remove()
     if len(seen) != 1 or seen[0][1] is not output or seen[0][0].ndim != 2:
         return None
-    return FeatureBank(evaluator, backbone.heads[0], store, identity)
+    return FeatureBank(evaluator, backbone.heads[0], store, identity, extracting)

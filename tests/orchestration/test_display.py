@@ -27,15 +27,25 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def test_time_left_is_extrapolated_from_what_was_seen(clock: Clock) -> None:
     """The run: from the share of its budget. All: runs to come last as long as those before them on average."""
     schedule = Schedule([True, False, True])
-    schedule.begin(0)
+    schedule.begin(0, HALFWAY)
     assert schedule.all_left(Beat(phase="starting")) is None
     clock.now = 40.0
     assert 30 == schedule.run_left(HALFWAY)
     assert 30 + 70 == schedule.all_left(HALFWAY)
     schedule.end(0, 80.0)
-    schedule.begin(2)
+    schedule.begin(2, Beat(phase="starting"))
     clock.now = 50.0
     assert 80 - 10 == schedule.all_left(Beat(phase="starting"))
+
+
+def test_what_precedes_the_first_step_is_not_extrapolated() -> None:
+    """Features are extracted within the clock of the first step; the next ones tell how long a step is."""
+    schedule = Schedule([True])
+    first = Beat(phase="training", step=1, done=0.001, seconds=9)
+    schedule.begin(0, first)
+    assert schedule.run_left(first) is None
+    later = Beat(phase="training", step=501, done=0.501, seconds=14)
+    assert schedule.run_left(later) == pytest.approx(499 * 5 / 500)
 
 
 def test_lines_say_each_step_of_a_run_and_take_no_markup_from_names(clock: Clock, failed_record: RunRecord) -> None:
@@ -45,6 +55,7 @@ def test_lines_say_each_step_of_a_run_and_take_no_markup_from_names(clock: Clock
     clock.now = 100.0
     lines.beat(1, Beat(phase="profiling"))
     lines.beat(1, Beat(phase="starting"))
+    lines.beat(1, Beat(phase="extracting features"))
     for _ in range(5):
         lines.beat(1, HALFWAY)
     lines.ended(1, failed_record, 61.0)
@@ -52,6 +63,7 @@ def test_lines_say_each_step_of_a_run_and_take_no_markup_from_names(clock: Clock
     assert [
         "[2/3] [bold]tiny, seed 0: profiling",
         "[2/3] [bold]tiny, seed 0: starting",
+        "[2/3] [bold]tiny, seed 0: extracting features",
         "[2/3] [bold]tiny, seed 0: step 5, loss 1.250, validation 50.0%, 12.0 images/s, 30 s left, 1:30 for all",
         "[2/3] [bold]tiny, seed 0: done in 1:01, failed: diverged (the training loss of step 3: not finite)",
         "[3/3] resnet101, seed 1: recorded already, failed: diverged (the training loss of step 3: not finite)",

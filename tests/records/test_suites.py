@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from intelbench.architectures.reference import REFERENCE
 from intelbench.errors import UserError
 from intelbench.records.suites import built_in_suites, encode_suite, load_suite, override
 from intelbench.records.types import Budget, Recipe, Suite
@@ -32,10 +33,11 @@ def write(tmp_path: Path, top: str = "", budget: str = "steps = 3", recipe: str 
 
 @pytest.mark.parametrize("name", built_in_suites())
 def test_built_in_suites_are_what_they_say(name: str) -> None:
-    """Each decodes, carries its file's name, compares the five, and survives being written and read again."""
+    """Each decodes, carries its file's name, and compares the five, or offline those that bring their weights."""
     suite = load_suite(name)
+    shipped = tuple(f"efficientnet_lite{number}" for number in range(3))
     assert name == suite.name
-    assert 5 == len(suite.architectures)
+    assert suite.architectures == (shipped if name == "quick-transfer" else REFERENCE)
 
 
 @pytest.mark.parametrize("name", built_in_suites())
@@ -111,7 +113,11 @@ def test_a_mistake_names_its_key_and_what_is_accepted(tmp_path: Path, changes: d
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("quik", "did you mean 'quick'"), ("nothing", "Built in: paper, quick"), ("no/such.toml", "cannot be read")],
+    [
+        ("quik", "did you mean 'quick'"),
+        ("nothing", "Built in: paper, quick, quick-transfer"),
+        ("no/such.toml", "cannot be read"),
+    ],
 )
 def test_a_suite_that_is_not_there_is_said_so(name: str, said: str) -> None:
     """With the nearest name, or the names there are, or the file that could not be read."""
@@ -125,6 +131,7 @@ def test_overrides_replace_only_what_is_given() -> None:
     effective = override(quick, budget=Budget(seconds=60))
     assert Budget(seconds=60) == effective.budget
     assert quick == override(effective, budget=quick.budget)
+    assert quick == override(override(quick, image_size=96), image_size=quick.image_size)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +145,7 @@ def test_overrides_replace_only_what_is_given() -> None:
             "`architectures` x `seeds` x `images_per_class` are 15,000 runs; at most 10,000 are accepted",
         ),
         ({"architectures": ("a\x1b[31m",)}, r"Expected `str` without control characters, at key `architectures\[0\]`"),
+        ({"image_size": 7}, "Expected `int` >= 8, at key `image_size`"),
         ({"data": ""}, r"Expected `str` of length >= 1, at key `data`"),
     ],
 )

@@ -110,3 +110,10 @@ def test_block_cannot_be_closed_from_inside() -> None:
     """A fence is longer than any in its content."""
     (token,) = MarkdownIt("commonmark").parse(markdown.block("a\n```\nb", "toml"))
     assert "a\n```\nb\n" == token.content
+
+
+def test_a_listing_is_unfolded_while_it_can_be_read() -> None:
+    """One that is too long is not even made; it says where its content is."""
+    assert markdown.details("All", "x") == markdown.listing("All", 2, lambda: "x", limit=2)
+    found = markdown.listing("All", 3000, lambda: pytest.fail("was made"))
+    assert "All: 3,000 are too many to read; `intelbench report --format json` has them all." == found

@@ -15,6 +15,7 @@ import pytest
 
 from intelbench.errors import UserError
 from intelbench.records.store import write_run
+from intelbench.reporting.evidence import study
 from intelbench.reporting.report import as_csv, as_json, build
 from tests.reporting.regenerate_golden import GOLDEN, golden_report
 from tests.reporting.synthetic import CONDITIONS, Study, failure, synthetic_run, synthetic_runs
@@ -25,6 +26,17 @@ LARGER = msgspec.structs.replace(CONDITIONS, image_size=96)
 def test_golden(tmp_path: Path) -> None:
     """The report on fixed records is the committed one, byte for byte (regenerate_golden.py writes it anew)."""
     assert GOLDEN.read_bytes().decode() == golden_report(tmp_path)
+
+
+def test_many_records_are_read_by_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the same report, which names what cannot be read in the same order."""
+    folders = synthetic_runs(tmp_path, study=Study(failures={("resnet152", 1): failure()}))
+    (folders[0] / "traces.npz").write_bytes(b"")
+    (folders[5] / "record.json").write_text("{}")
+    alone = build(tmp_path)
+    monkeypatch.setattr(study, "_MANY", 2)
+    monkeypatch.setattr(study, "_CHUNK", 2)
+    assert alone == build(tmp_path)
 
 
 def test_order_and_place_of_records_are_irrelevant(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Shapes: A architectures, n seeds, P evaluation points, R resamples.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations, pairwise
 from operator import attrgetter
 from typing import Literal
@@ -17,7 +18,7 @@ from scipy.special import stdtr
 from intelbench.reporting.evidence.inference import holm, infer, infer_from_seeds
 from intelbench.reporting.evidence.observations import RunSummary
 from intelbench.reporting.evidence.resampling import resampled_means
-from intelbench.reporting.evidence.statistics import SIGNIFICANCE, Estimate, finite, quantile
+from intelbench.reporting.evidence.statistics import SIGNIFICANCE, Estimate, finite
 from intelbench.reporting.evidence.summaries import ArchitectureSummary, CohortSummary
 from intelbench.reporting.evidence.tables import Row, estimate_columns, frame
 
@@ -78,6 +79,32 @@ class Crossings:
 
 
 @dataclass(frozen=True)
+class _Course:
+    """What each of n runs of one architecture reached, by what it had spent."""
+
+    mean_spent: Values
+    """At the evaluation points that all have in common."""
+    spent: Sequence[Values]
+    """Of each run, as the next."""
+    accuracy: Sequence[Values]
+
+    @cached_property
+    def start(self) -> float:
+        """From where on all runs are known."""
+        return max(float(values[0]) for values in self.spent)
+
+    @cached_property
+    def end(self) -> float:
+        """To where."""
+        return min(float(values[-1]) for values in self.spent)
+
+    def at(self, points: Values) -> Values:
+        """Validation accuracy at P points, on straight lines between the evaluation points (n x P)."""
+        each = zip(self.spent, self.accuracy, strict=True)
+        return np.array([np.interp(points, used, accuracy) for used, accuracy in each])
+
+
+@dataclass(frozen=True)
 class _Pair:
     """Two architectures at the same P points."""
 
@@ -120,12 +147,13 @@ def ladder(num_classes: int, step: int = 10) -> list[float]:
     return [percent / 100 for percent in range(step, 100, step) if percent * num_classes > 100]
 
 
-def spent_until(run: RunSummary, unit: Unit, target: float) -> float | None:
-    """What a run had used up at its first evaluation point with that accuracy; infinite where it has none."""
-    used, reached = spent(run, unit), np.flatnonzero(run.evaluation_accuracy >= target)
+def spent_until(run: RunSummary, unit: Unit, targets: Sequence[float]) -> Values | None:
+    """What a run had used up at its first evaluation point with each accuracy; infinite where it has none."""
+    used = spent(run, unit)
     if used is None:
         return None
-    return float(used[reached[0]]) if len(reached) else np.inf
+    reached = np.maximum.accumulate(run.evaluation_accuracy).searchsorted(targets)
+    return np.append(used, np.inf)[reached]
 
 
 def time_to_accuracy(summary: CohortSummary) -> pd.DataFrame:
@@ -134,11 +162,9 @@ def time_to_accuracy(summary: CohortSummary) -> pd.DataFrame:
     Median, least and most over all runs. A run that missed the accuracy, or failed, counts as infinite; what is
     infinite is `None`, as the median is unless more than half of the runs reached it.
     """
-    found: list[Row] = []
-    for target in ladder(len(summary.data.class_names)):
-        rows = [_target_row(architecture, target) for architecture in summary.architectures]
-        found += rows if any(row["num_reached"] for row in rows) else []
-    return frame(found)
+    targets = ladder(len(summary.data.class_names))
+    by_target = zip(*(_target_rows(architecture, targets) for architecture in summary.architectures), strict=True)
+    return frame([row for rows in by_target if any(row["num_reached"] for row in rows) for row in rows])
 
 
 def costs(summary: CohortSummary) -> Mapping[str, Sequence[float | None]]:
@@ -257,26 +283,33 @@ def _lead_columns(name: str, lead: Lead) -> Row:
     return {f"{name}_spent": lead.spent, **columns, f"{name}_p_holm": lead.p_holm}
 
 
-def _target_row(architecture: ArchitectureSummary, target: float) -> Row:
-    row: Row = {
-        "target": target,
-        "architecture": architecture.name,
-        "num_runs": len(architecture.runs) + len(architecture.failures),
-        "num_reached": sum(bool((run.evaluation_accuracy >= target).any()) for run in architecture.runs),
-    }
+def _target_rows(architecture: ArchitectureSummary, targets: Sequence[float]) -> list[Row]:
+    """By target."""
+    highest = np.array([run.evaluation_accuracy.max(initial=0.0) for run in architecture.runs])
+    failed = [np.full(len(targets), np.inf)] * len(architecture.failures)
+    rows: list[Row] = [
+        {
+            "target": target,
+            "architecture": architecture.name,
+            "num_runs": len(architecture.runs) + len(architecture.failures),
+            "num_reached": int(np.count_nonzero(highest >= target)),
+        }
+        for target in targets
+    ]
     for unit in COMPARED_UNITS:
-        used = [spent_until(run, unit, target) for run in architecture.runs] + [np.inf] * len(architecture.failures)
-        known = [value for value in used if value is not None]
-        whole = len(known) == len(used)
-        row[unit] = finite(np.median(known)) if whole else None
-        row[f"{unit}_least"] = finite(min(known)) if whole else None
-        row[f"{unit}_most"] = finite(max(known)) if whole else None
-    return row
+        used = [spent_until(run, unit, targets) for run in architecture.runs] + failed
+        known = [values for values in used if values is not None]
+        by_target = np.array(known).T if len(known) == len(used) else [None] * len(targets)
+        for row, values in zip(rows, by_target, strict=True):
+            row[unit] = None if values is None else finite(np.median(values))
+            row[f"{unit}_least"] = None if values is None else finite(values.min())
+            row[f"{unit}_most"] = None if values is None else finite(values.max())
+    return rows
 
 
 def _seconds_per_image(run: RunSummary) -> float | None:
     """Median of the steps after warm-up, data wait included."""
-    step = quantile(run.warm_total_seconds, 0.5)
+    step = run.median_total_seconds
     return None if step is None else step / run.record.spec.conditions.recipe.batch_size
 
 
@@ -304,32 +337,30 @@ def _common_runs(summary: CohortSummary) -> list[list[RunSummary]]:
 def _pairs(summary: CohortSummary, unit: Unit) -> Iterator[_Pair]:
     """Architectures whose runs on the common seeds all cover a range of the unit."""
     names = [architecture.name for architecture in summary.finished]
-    for (first, ours), (second, theirs) in combinations(zip(names, _common_runs(summary), strict=True), 2):
-        points = _common_points(ours, theirs, unit)
+    courses = [_course(runs, unit) for runs in _common_runs(summary)]
+    for (first, ours), (second, theirs) in combinations(zip(names, courses, strict=True), 2):
+        if ours is None or theirs is None:
+            continue
+        points = _common_points(ours, theirs)
         if len(points) > 1:
-            differences = [_at(a, unit, points) - _at(b, unit, points) for a, b in zip(ours, theirs, strict=True)]
-            yield _Pair(first, second, points, np.array(differences))
+            yield _Pair(first, second, points, ours.at(points) - theirs.at(points))
 
 
-def _common_points(ours: Sequence[RunSummary], theirs: Sequence[RunSummary], unit: Unit) -> Values:
+def _course(runs: Sequence[RunSummary], unit: Unit) -> _Course | None:
+    """What runs of one architecture reached, by what they had spent; `None` where that is not known."""
+    mean, used = curve(runs, unit), [spent(run, unit) for run in runs]
+    known = [values for values in used if values is not None]
+    return None if mean is None else _Course(mean.spent, known, [run.evaluation_accuracy for run in runs])
+
+
+def _common_points(ours: _Course, theirs: _Course) -> Values:
     """The range that every run covers: its two ends, and the evaluation points of both architectures inside."""
-    curves = [found for runs in (ours, theirs) if (found := curve(runs, unit)) is not None]
-    used = [values for run in (*ours, *theirs) if (values := spent(run, unit)) is not None]
-    if len(curves) < 2:
-        return np.empty(0)
-    low, high = max(values[0] for values in used), min(values[-1] for values in used)
+    low, high = max(ours.start, theirs.start), min(ours.end, theirs.end)
     kept: list[float] = []
-    for point in np.unique(np.clip(np.concatenate([each.spent for each in curves]), low, high)).tolist():
+    for point in np.unique(np.clip(np.concatenate([ours.mean_spent, theirs.mean_spent]), low, high)).tolist():
         if low < high and (not kept or point - kept[-1] >= SAME_POINT * (high - low)):
             kept.append(point)
     return np.array(kept)
-
-
-def _at(run: RunSummary, unit: Unit, points: Values) -> Values:
-    """Validation accuracy at these points, on straight lines between the evaluation points."""
-    used = spent(run, unit)
-    assert used is not None
-    return np.interp(points, used, run.evaluation_accuracy)
 
 
 def _p_values(differences: Values, resolution: float) -> Values:

@@ -8,7 +8,7 @@ import numpy as np
 
 from intelbench.reporting.evidence import statistics
 from intelbench.reporting.evidence.observations import RunSummary
-from intelbench.reporting.evidence.summaries import ArchitectureSummary, CohortSummary
+from intelbench.reporting.evidence.summaries import ArchitectureSummary, CohortSummary, same_images
 
 Cell = tuple[int, int]
 """True class and predicted class."""
@@ -59,7 +59,7 @@ def by_cell(architecture: ArchitectureSummary) -> dict[Cell, list[Mistake]]:
 def shared(summary: CohortSummary) -> list[SharedMistake] | None:
     """The images that every architecture gets wrong, the most often wrong first; `None` where test images differ."""
     runs = [run for architecture in summary.finished for run in architecture.runs]
-    if not runs or any(not np.array_equal(runs[0].test_ids, run.test_ids) for run in runs):
+    if not runs or not same_images(runs):
         return None
     shares = [np.mean([~run.correct for run in a.runs], axis=0) for a in summary.finished]
     places = np.flatnonzero((np.array(shares) > 0.5).all(axis=0)).tolist()

@@ -14,6 +14,7 @@ NUM_RESAMPLES = 10_000
 _STREAM = 20040
 _CHUNK = 500
 """Resamples that are held in memory at one time."""
+_MIN_RESAMPLES = 200
 _MAX_DRAWS = 2_000_000
 """Of steps: a quarter of a second, and as many as are held in memory at one time."""
 
@@ -26,9 +27,9 @@ def resampled_means(values: NDArray[np.generic], num_resamples: int = NUM_RESAMP
     """
     _, num_seeds, num_images = values.shape
     drawn_seeds = max(num_seeds - 1, 1)
-    tables = values.astype(np.float64)
+    tables = values.astype(np.float32)  # whose products are whole numbers too, none above the number of images
     found = [
-        np.einsum("bs,abs->ab", seeds, images @ tables.transpose(0, 2, 1))
+        np.einsum("bs,abs->ab", seeds, images.astype(np.float32) @ tables.transpose(0, 2, 1))
         for seeds, images in _weights(num_seeds, drawn_seeds, num_images, num_resamples)
     ]
     means: NDArray[np.float64] = np.concatenate(found, axis=1) / (drawn_seeds * num_images)
@@ -39,15 +40,17 @@ def resampled_median(runs: list[NDArray[np.float64]]) -> tuple[float, float] | N
     """95 % percentile interval of the median of the steps of all runs: runs are drawn again, and steps within each.
 
     One run fewer is drawn than there are, and from each as many steps as the runs have on average. `NUM_RESAMPLES`
-    resamples, or fewer, but at least 200, where all their draws would be more than `_MAX_DRAWS`. `None` without steps.
+    resamples, or fewer, but at least 200, where all their draws would be more than `_MAX_DRAWS`; where those of 200
+    would be, fewer steps too, which can only make it longer. `None` without steps.
     """
     runs = [run for run in runs if len(run)]
     if not runs:
         return None
     lengths = np.array([len(run) for run in runs])
     steps, starts = np.concatenate(runs), np.cumsum(lengths) - lengths
-    size, drawn_runs = round(float(lengths.mean())), max(len(runs) - 1, 1)
-    num_resamples = int(np.clip(_MAX_DRAWS // (size * drawn_runs), 200, NUM_RESAMPLES))
+    drawn_runs = max(len(runs) - 1, 1)
+    size = max(min(round(float(lengths.mean())), _MAX_DRAWS // (_MIN_RESAMPLES * drawn_runs)), 1)
+    num_resamples = int(np.clip(_MAX_DRAWS // (size * drawn_runs), _MIN_RESAMPLES, NUM_RESAMPLES))
     at_once = int(np.clip(_MAX_DRAWS // (size * drawn_runs), 1, _CHUNK))
     random = np.random.default_rng(_STREAM)
     medians = []

@@ -1,5 +1,7 @@
 """All records of a folder, read once and reduced."""
 
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,13 @@ from intelbench.records.store import StoredRun, read_with_traces, record_folders
 from intelbench.reporting.evidence import cohorts, observations, summaries
 from intelbench.reporting.evidence.observations import RunSummary
 from intelbench.reporting.evidence.summaries import CohortSummary
+
+_MANY = 200
+"""Records that several processes read more quickly than one."""
+_CHUNK = 20
+"""Records that a process is given at a time."""
+
+_Read = tuple[StoredRun, RunSummary | None]
 
 
 @dataclass(frozen=True)
@@ -33,14 +42,14 @@ def read(folder: Path) -> Study:
     observed: dict[str, RunSummary] = {}
     problems: list[str] = []
     known: dict[tuple[str, bytes], NDArray[Any]] = {}
-    for path in record_folders(folder):
-        try:
-            run, traces = read_with_traces(path)
-            if run.record.measurements is not None:
-                observed[run.record.run_id] = _sharing(observations.observe(run, traces), known)
-            readable.append(run)
-        except UserError as error:
-            problems.append(printable(str(error)))
+    for found in _each(record_folders(folder)):
+        if isinstance(found, str):
+            problems.append(found)
+            continue
+        run, summary = found
+        readable.append(run)
+        if summary is not None:
+            observed[run.record.run_id] = _sharing(summary, known)
     readable, contradicting = cohorts.agreeing(readable)
     problems += contradicting
     if not readable:
@@ -48,6 +57,24 @@ def read(folder: Path) -> Study:
         raise UserError(f"{printable(str(folder))}: no record to report on, {found}; make some with `intelbench run`")
     grouped = [summaries.summarize(cohort, observed) for cohort in cohorts.group(readable)]
     return Study(tuple(grouped), tuple(sorted(problem.replace(f"{folder}/", "") for problem in problems)))
+
+
+def _each(paths: Sequence[Path]) -> Iterator[_Read | str]:
+    """What is in each record, in order; many are read on all processors."""
+    if len(paths) < _MANY:
+        yield from map(_read, paths)
+        return
+    with ProcessPoolExecutor() as pool:
+        yield from pool.map(_read, paths, chunksize=_CHUNK)
+
+
+def _read(path: Path) -> _Read | str:
+    """A record and, of a finished run, its arrays reduced; or why it cannot be used."""
+    try:
+        run, traces = read_with_traces(path)
+        return run, None if run.record.measurements is None else observations.observe(run, traces)
+    except UserError as error:
+        return printable(str(error))
 
 
 def _sharing(run: RunSummary, known: dict[tuple[str, bytes], NDArray[Any]]) -> RunSummary:

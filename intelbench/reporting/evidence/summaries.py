@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from intelbench.records.profiles import ArchitectureProfile
 from intelbench.records.types import DataFacts, RunRecord
-from intelbench.reporting.evidence import inference, resampling, stability, statistics
+from intelbench.reporting.evidence import disturbance, inference, resampling, stability, statistics
 from intelbench.reporting.evidence.cohorts import Cohort
+from intelbench.reporting.evidence.disturbance import Disturbance
 from intelbench.reporting.evidence.inference import PairedDifference
 from intelbench.reporting.evidence.observations import RunSummary
 from intelbench.reporting.evidence.stability import Churn
@@ -142,17 +143,22 @@ class CohortSummary:
         """The images of every run."""
         return self.cohort.spec.data
 
-    @property
+    @cached_property
     def finished(self) -> tuple[ArchitectureSummary, ...]:
         """Architectures with a finished run."""
         return tuple(architecture for architecture in self.architectures if architecture.runs)
 
-    @property
+    @cached_property
+    def disturbances(self) -> Sequence[Disturbance]:
+        """Of each finished run that watched out for some."""
+        return disturbance.disturbances([run for architecture in self.finished for run in architecture.runs])
+
+    @cached_property
     def ranked(self) -> bool:
         """Whether ranks were given."""
         return any(architecture.rank is not None for architecture in self.architectures)
 
-    @property
+    @cached_property
     def groups(self) -> Mapping[str, str]:
         """Letters of each ranked architecture: two share one unless they can be told apart."""
         if not self.ranked:
@@ -160,7 +166,7 @@ class CohortSummary:
         names = [architecture.name for architecture in self.finished]
         return dict(zip(names, inference.letters(len(names), self.differences), strict=True))
 
-    @property
+    @cached_property
     def memory_field(self) -> str | None:
         """The kind of memory that stands for the cohort's device: the process on a CPU, allocated tensors on a GPU."""
         field = "process_bytes" if self.cohort.spec.execution.device == "cpu" else "cuda_allocated_bytes"
@@ -169,7 +175,8 @@ class CohortSummary:
 
 def same_images(runs: Sequence[RunSummary]) -> bool:
     """Whether all were tested on the same images in the same order."""
-    return all(np.array_equal(runs[0].test_ids, run.test_ids) for run in runs[1:])
+    ids = runs[0].test_ids
+    return all(run.test_ids is ids or np.array_equal(run.test_ids, ids) for run in runs[1:])
 
 
 def summarize(cohort: Cohort, observations: Mapping[str, RunSummary]) -> CohortSummary:

@@ -267,7 +267,7 @@ def runs(summary: CohortSummary) -> pd.DataFrame:
                 "training_cross_entropy": run.training_cross_entropy,
                 "test_cross_entropy": run.test_cross_entropy,
                 "loss_variance": run.loss_variance,
-                "median_step_seconds": statistics.quantile(run.warm_step_seconds, 0.5),
+                "median_step_seconds": run.median_step_seconds,
                 "num_steps": run.measurements.num_steps,
                 "training_seconds": run.measurements.training_seconds,
                 "total_seconds": run.measurements.total_seconds,

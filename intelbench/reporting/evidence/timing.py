@@ -97,6 +97,10 @@ class CalibrationTimes:
         """Seconds that the work took at the quickest moment, by the median of its repetitions."""
         return float(self._medians[name].min())
 
+    def slowest(self, name: str) -> float:
+        """The same at the slowest."""
+        return float(self._medians[name].max())
+
     def slowdowns(self, name: str, quickest: float) -> list[float]:
         """How many times `quickest` the work took at each moment (K values), by the median of its repetitions."""
         found: list[float] = (self._medians[name] / quickest).tolist()

@@ -12,6 +12,7 @@ from intelbench.reporting.markdown import ABSENT, escape
 
 MAX_PAIRS = 500
 MAX_OPEN_PAIRS = 15
+MAX_SEED_COLUMNS = 50
 
 Row = Mapping[str, Any]
 
@@ -30,6 +31,11 @@ def comparison(summary: CohortSummary) -> list[str]:
 
 def every_run(summary: CohortSummary) -> str:
     """Test accuracy of each finished run, with the interval of its images alone."""
+    number = sum(len(architecture.runs) for architecture in summary.architectures)
+    return markdown.listing(f"Every run ({number:,})", number, lambda: _runs(summary))
+
+
+def _runs(summary: CohortSummary) -> str:
     cells = [
         [
             escape(row["architecture"]),
@@ -44,7 +50,7 @@ def every_run(summary: CohortSummary) -> str:
     ]
     headers = ["Architecture", "Seed", "Test accuracy", "Validation accuracy", "Loss variance", "Step (ms)", "Steps"]
     note = "The intervals are Wilson's (1927), 95 %, over the test images: for this network as it was trained."
-    return markdown.details(f"Every run ({len(cells):,})", f"{note}\n\n{markdown.table(headers, cells)}")
+    return f"{note}\n\n{markdown.table(headers, cells)}"
 
 
 def _pair(row: Row) -> list[str]:
@@ -99,6 +105,12 @@ def _omnibus(summary: CohortSummary) -> str:
 
 def _seed_by_seed(summary: CohortSummary, pairs: Sequence[Row]) -> str:
     """How many images only one of two got right, and McNemar's test, for the networks of each seed."""
+    number = len(summary.cohort.common_seeds)
+    title = "Discordant images, seed by seed"
+    return markdown.listing(title, number, lambda: _discordances(summary, pairs), limit=MAX_SEED_COLUMNS)
+
+
+def _discordances(summary: CohortSummary, pairs: Sequence[Row]) -> str:
     cells = [
         [
             f"{escape(row['first'])} − {escape(row['second'])}",
@@ -114,7 +126,7 @@ def _seed_by_seed(summary: CohortSummary, pairs: Sequence[Row]) -> str:
         "Images that only the first got right : only the second (p of McNemar's exact test, 1947). It compares two "
         "networks as they were trained, not two architectures: another seed gives other networks."
     )
-    return markdown.details("Discordant images, seed by seed", f"{note}\n\n{markdown.table(headers, cells)}")
+    return f"{note}\n\n{markdown.table(headers, cells)}"
 
 
 def _equal(p: float) -> str:

@@ -29,24 +29,31 @@ def command(cohort: Cohort) -> tuple[str, str | None]:
     execution = cohort.spec.execution
     options = ["--device", execution.device, "--threads", str(execution.threads), "--workers", str(execution.workers)]
     options += [] if execution.cache else ["--no-cache"]
-    budget = str(suite.budget)
-    if not _built_in(suite) or Budget.parse(budget) != suite.budget:
+    budget, base = str(suite.budget), _built_in(suite)
+    if base is None or Budget.parse(budget) != suite.budget:
         return shlex.join(["intelbench", "run", "--suite", SUITE_FILE, *options]), encode_suite(suite)
     seeds = ",".join(map(str, suite.seeds))
     named = ["--suite", suite.name, "--data", suite.data, "--seeds", seeds, "--budget", budget]
-    named += ["--images-per-class", str(cohort.spec.images_per_class)] if cohort.spec.images_per_class else []
+    named += [] if suite.image_size == base.image_size else ["--image-size", str(suite.image_size)]
+    few = ",".join(map(str, suite.images_per_class))
+    named += [] if suite.images_per_class == base.images_per_class else ["--images-per-class", few]
     return shlex.join(["intelbench", "run", *suite.architectures, *named, *options]), None
 
 
-def _built_in(suite: Suite) -> bool:
-    """Whether the built-in suite of that name, with these architectures, seeds, data and budget, is this one."""
+def _built_in(suite: Suite) -> Suite | None:
+    """The built-in suite of that name, if it becomes this one with what the command line can change."""
     if suite.name not in built_in_suites():
-        return False
+        return None
     try:
         base = load_suite(suite.name)
     except UserError:
-        return False
+        return None
     effective = override(
-        base, architectures=suite.architectures, seeds=suite.seeds, data=suite.data, budget=suite.budget
+        base,
+        architectures=suite.architectures,
+        seeds=suite.seeds,
+        data=suite.data,
+        budget=suite.budget,
+        image_size=suite.image_size,
     )
-    return effective.conditions == suite.conditions
+    return base if effective.conditions == suite.conditions else None

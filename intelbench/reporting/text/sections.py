@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from intelbench.records.claims import Claim
@@ -117,12 +118,10 @@ def fairness(summary: CohortSummary) -> list[str]:
         ]
         for row in tables.rows(tables.fairness(summary))
     ]
-    table = markdown.table(
-        ["Seed", "Runs with digests", "Verified through step", "Stream digest there", "Identical"], rows
-    )
-    if len(rows) > MAX_OPEN_ROWS:
-        table = markdown.details(f"All {len(rows):,} seeds", table)
-    return [narrative.fairness_answer(summary), _shared_facts(summary), *_weights(summary), table]
+    headers = ["Seed", "Runs with digests", "Verified through step", "Stream digest there", "Identical"]
+    table = partial(markdown.table, headers, rows)
+    shown = table() if len(rows) <= MAX_OPEN_ROWS else markdown.listing(f"All {len(rows):,} seeds", len(rows), table)
+    return [narrative.fairness_answer(summary), _shared_facts(summary), *_weights(summary), shown]
 
 
 def failures(summary: CohortSummary) -> str:

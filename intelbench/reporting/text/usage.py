@@ -5,6 +5,7 @@ from typing import Any
 
 from intelbench.reporting import markdown
 from intelbench.reporting.evidence import usage
+from intelbench.reporting.evidence.disturbance import COMPUTE_SLOWDOWN, EXCHANGE_SLOWDOWN, OTHERS_SHARE
 from intelbench.reporting.evidence.summaries import MEMORY_FIELDS, CohortSummary
 from intelbench.reporting.evidence.tables import estimate_of, rows
 from intelbench.reporting.evidence.timing import DATA_BOUND, OVERHEAD_BOUND, OVERHEAD_BOUND_CPU
@@ -36,14 +37,14 @@ def usage_blocks(summary: CohortSummary, figure: str | None, heading: str) -> li
     spent = rows(usage.energy(summary))
     if spent:
         blocks += [f"{heading} Energy", *energy(spent)]
-    if usage.disturbances(summary):
+    if summary.disturbances:
         blocks += [f"{heading} Was the machine quiet?", *contention(summary)]
     return blocks
 
 
 def disturbed_answer(summary: CohortSummary) -> str:
     """Which runs were disturbed beyond the bounds; empty where none watched out for it."""
-    found = usage.disturbances(summary)
+    found = summary.disturbances
     if not found:
         return ""
     disturbed = [each for each in found if each.reasons]
@@ -203,7 +204,24 @@ def energy(found: Sequence[Row]) -> list[str]:
 
 def contention(summary: CohortSummary) -> list[str]:
     """Who else used the machine, run by run, and the bounds beyond which a run is flagged."""
-    found = rows(usage.contention(summary))
+    bounds = (
+        f"others or the hypervisor took more than {markdown.percent(OTHERS_SHARE, 0)}, arithmetic more than "
+        f"{COMPUTE_SLOWDOWN:g} × or the exchange more than {EXCHANGE_SLOWDOWN:g} × its quickest time"
+    )
+    note = (
+        "**Others**, **Hypervisor**: their share of the processors' time during training. **Switches**: how often the "
+        "run had to give up a processor against its will. **Load before**: over the minute before, the runs before "
+        "included. **Arithmetic**, **Exchange**: the slowest moment of the calibrating convolution or matrix product, "
+        "and of data that one thread reads from another, as a multiple of the quickest in this table's runs. A run is "
+        f"disturbed where {bounds}."
+    )
+    if any("clock" in found.reasons for found in summary.disturbances):
+        note += " The times of a run whose machine slept, or whose clock was set, are left out of every table of speed."
+    table = markdown.listing("Run by run", len(summary.disturbances), lambda: _run_by_run(summary))
+    return [disturbed_answer(summary), table, note]
+
+
+def _run_by_run(summary: CohortSummary) -> str:
     cells = [
         [
             escape(row["architecture"]),
@@ -218,25 +236,10 @@ def contention(summary: CohortSummary) -> list[str]:
             if row["disturbed_by"]
             else "no",
         ]
-        for row in found
+        for row in rows(usage.contention(summary))
     ]
     headers = ["Architecture", "Seed", "Others (%)", "Hypervisor (%)", "Switches a second", "Load before"]
-    headers += ["Arithmetic", "Exchange", "Disturbed"]
-    bounds = (
-        f"others or the hypervisor took more than {markdown.percent(usage.OTHERS_SHARE, 0)}, arithmetic more than "
-        f"{usage.COMPUTE_SLOWDOWN:g} × or the exchange more than {usage.EXCHANGE_SLOWDOWN:g} × its quickest time"
-    )
-    note = (
-        "**Others**, **Hypervisor**: their share of the processors' time during training. **Switches**: how often the "
-        "run had to give up a processor against its will. **Load before**: over the minute before, the runs before "
-        "included. **Arithmetic**, **Exchange**: the slowest moment of the calibrating convolution or matrix product, "
-        "and of data that one thread reads from another, as a multiple of the quickest in this table's runs. A run is "
-        f"disturbed where {bounds}."
-    )
-    if any("clock" in (row["disturbed_by"] or "") for row in found):
-        note += " The times of a run whose machine slept, or whose clock was set, are left out of every table of speed."
-    table = markdown.table(headers, cells)
-    return [disturbed_answer(summary), markdown.details("Run by run", table), note]
+    return markdown.table([*headers, "Arithmetic", "Exchange", "Disturbed"], cells)
 
 
 def _legacy(found: Sequence[Row], summary: CohortSummary) -> list[str]:

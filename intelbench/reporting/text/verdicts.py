@@ -9,11 +9,10 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from intelbench.records.claims import METRICS, Claim, differing_conditions
 from intelbench.records.types import RunRecord
-from intelbench.reporting.evidence import inference, statistics, usage
+from intelbench.reporting.evidence import inference, statistics
 from intelbench.reporting.evidence.observations import RunSummary
 from intelbench.reporting.evidence.statistics import SIGNIFICANCE, Estimate
 from intelbench.reporting.evidence.summaries import ArchitectureSummary, CohortSummary
@@ -263,7 +262,7 @@ def _pair(claim: Claim, other: str, first: NDArray[np.float64], second: NDArray[
     metric, never = METRICS[claim.metric], int(np.isinf([first, second]).sum())
     if never:
         more, less = int((first > second).sum()), int((first < second).sum())
-        p_value = float(binomtest(more, more + less).pvalue) if more + less else 1.0
+        p_value = inference.sign_p_value(more, less)
         note = f"{never} of {2 * len(first)} runs did not reach it, so this is a sign test and there is no ratio"
         return _Compared(other, None, float(np.sign(more - less)), p_value, note)
     ratio = metric.compared == "ratio"
@@ -307,7 +306,8 @@ def _confusion(summary: CohortSummary, claim: Claim, subject: ArchitectureSummar
 
 def _confused(runs: Sequence[RunSummary], num_classes: int) -> NDArray[np.int64]:
     """Number of the pair of classes that each image was confused within (n x N): smaller x classes + larger."""
-    labels, predicted = runs[0].test_labels, np.array([run.test_predictions for run in runs])
+    labels = runs[0].test_labels.astype(np.int64)
+    predicted = np.array([run.test_predictions for run in runs], dtype=np.int64)
     pairs = np.minimum(labels, predicted) * num_classes + np.maximum(labels, predicted)
     return np.where(predicted == labels, _NO_PAIR, pairs)
 
@@ -354,7 +354,7 @@ def _values(summary: CohortSummary, claim: Claim, architecture: ArchitectureSumm
 
 def _value(summary: CohortSummary, claim: Claim, run: RunSummary) -> float | None:
     if claim.metric == "step_seconds":
-        return statistics.quantile(run.warm_step_seconds, 0.5)
+        return run.median_step_seconds
     if claim.metric == "peak_memory_bytes":
         field = summary.memory_field
         return getattr(run.measurements.peak_memory, field) if field else None
@@ -383,7 +383,7 @@ def _unreached(claim: Claim, architecture: ArchitectureSummary, values: Mapping[
 def _with_disturbances(summary: CohortSummary, found: Verdict, involved: Sequence[ArchitectureSummary]) -> Verdict:
     """Say of step times how many of the runs were disturbed."""
     ids = {run.record.run_id for architecture in involved for run in architecture.runs}
-    disturbed = [each for each in usage.disturbances(summary) if each.reasons and each.run.record.run_id in ids]
+    disturbed = [each for each in summary.disturbances if each.reasons and each.run.record.run_id in ids]
     reason = f"{len(disturbed)} of the {len(ids)} runs compared were disturbed by other work"
     return replace(found, reason=reason) if disturbed else found
 

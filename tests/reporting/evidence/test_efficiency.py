@@ -98,7 +98,7 @@ def test_what_is_spent_at_an_evaluation_point(run: RunSummary) -> None:
     unknown = replace(run, measurements=msgspec.structs.replace(run.measurements, training_flops_per_image=None))
     assert efficiency.spent(unknown, "flops") is None
     assert efficiency.curve([run, unknown], "flops") is None
-    assert efficiency.spent_until(unknown, "flops", 0.0) is None
+    assert efficiency.spent_until(unknown, "flops", [0.0]) is None
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_higher_targets_take_longer(run: RunSummary, accuracy: list[float]) -> N
     """Or as long; and what is reached is reached at an evaluation point."""
     points = np.arange(1.0, len(accuracy) + 1)
     evaluated = replace(run, evaluation_step=points, evaluation_accuracy=np.array(accuracy))
-    found = [efficiency.spent_until(evaluated, "steps", target) for target in efficiency.ladder(6)]
+    found = efficiency.spent_until(evaluated, "steps", efficiency.ladder(6)).tolist()
     known = [value for value in found if value is not None]
     assert known == sorted(known)
     assert len(found) == len(known)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from intelbench.reporting.evidence import resampling
 from intelbench.reporting.evidence.resampling import NUM_RESAMPLES, resampled_means, resampled_median
 
 
@@ -81,3 +82,13 @@ def test_no_steps_have_no_median() -> None:
     assert resampled_median([]) is None
     assert resampled_median([np.empty(0)]) is None
     assert (2.0, 2.0) == resampled_median([np.empty(0), np.array([2.0])])
+
+
+def test_fewer_draws_make_the_interval_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many runs that 200 resamples of all their steps would take too long have fewer steps drawn from each."""
+    random = np.random.default_rng(4)
+    runs = [random.exponential(size=100) for _ in range(20)]
+    low, high = resampled_median(runs)
+    monkeypatch.setattr(resampling, "_MAX_DRAWS", 200 * 19 * 5)
+    lower, higher = resampled_median(runs)
+    assert lower < low < high < higher

@@ -64,7 +64,7 @@ def test_a_known_gpu_has_a_stated_peak(tmp_path: Path) -> None:
 def test_quiet_runs_are_said_to_be_quiet(tmp_path: Path) -> None:
     """And nothing is flagged."""
     summary = summary_of(tmp_path)
-    assert not any(found.reasons for found in usage.disturbances(summary))
+    assert not any(found.reasons for found in summary.disturbances)
     assert "None of 4 runs was disturbed" in build(tmp_path).text
 
 
@@ -87,7 +87,7 @@ def test_the_bound_is_the_stated_one(tmp_path: Path, seconds: float, reasons: li
     measurements = msgspec.structs.replace(record.measurements, contention=contention)
     write_run(tmp_path, msgspec.structs.replace(record, measurements=measurements), traces)
     (summary,) = read(tmp_path).cohorts
-    (found,) = usage.disturbances(summary)
+    (found,) = summary.disturbances
     assert reasons == found.reasons
     assert found.others_share == pytest.approx(seconds / 20)
 

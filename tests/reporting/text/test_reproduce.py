@@ -35,6 +35,23 @@ def test_built_in_suite_with_overrides(summarize: Summarize) -> None:
 
 
 @pytest.mark.usefixtures("built_in")
+def test_another_image_size_is_an_option(summarize: Summarize) -> None:
+    """As it is for who runs the suite."""
+    smaller = msgspec.structs.replace(CONDITIONS, image_size=CONDITIONS.image_size - 1)
+    line, suite = reproduce.command(summarize(["a"], conditions=smaller).cohort)
+    assert suite is None
+    assert f"--image-size {CONDITIONS.image_size - 1} " in line
+
+
+@pytest.mark.usefixtures("built_in")
+def test_a_few_images_are_an_option(summarize: Summarize) -> None:
+    """Where they are not what the suite has."""
+    line, suite = reproduce.command(summarize(["a"], images_per_class=10).cohort)
+    assert suite is None
+    assert "--images-per-class 10 " in line
+
+
+@pytest.mark.usefixtures("built_in")
 def test_uncached_run_says_so(summarize: Summarize) -> None:
     """A run without the cache is made again without it."""
     execution = msgspec.structs.replace(EXECUTION, cache=False)
@@ -44,7 +61,7 @@ def test_uncached_run_says_so(summarize: Summarize) -> None:
 @pytest.mark.usefixtures("built_in")
 def test_other_conditions_need_a_suite_file(summarize: Summarize, tmp_path: object) -> None:
     """Conditions of no built-in suite: the whole suite as TOML, which reads back to the same runs."""
-    cohort = summarize(["a", "b"], conditions=msgspec.structs.replace(CONDITIONS, image_size=96)).cohort
+    cohort = summarize(["a", "b"], conditions=msgspec.structs.replace(CONDITIONS, evaluation_points=7)).cohort
     line, text = reproduce.command(cohort)
     assert "--suite suite.toml" in line
     assert text is not None
