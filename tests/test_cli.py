@@ -87,6 +87,7 @@ def test_a_mistake_is_answered_in_words(intelbench: Command, arguments: list[str
         ("--seeds", "1" + "0" * 30, "each number is at least 0 and at most 9223372036854775807"),
         ("--seeds", "1" * 5000, "Exceeds the limit (4300 digits)"),
         ("--seeds", ",", "--seeds ',': invalid literal for int()"),
+        ("--budget", "0 %", "--budget '0 %': a share of the suite's budget is more than 0 % and at most 100 %"),
         ("--budget", "1e400 s", "--budget '1e400 s': '1e400 s' is not a budget: Expected `float` <= 1000000000.0"),
         ("--timeout", "nan", "--timeout 'nan': is more than 0 and at most 2000000 seconds"),
         ("--timeout", "inf", "--timeout 'inf': is more than 0 and at most 2000000 seconds"),

@@ -43,12 +43,14 @@ def settled(value: Conditions | Recipe) -> dict[str, object]:
 @cache
 def _later_fields(kind: type[Conditions | Recipe]) -> Mapping[str, object]:
     """Defaults of the fields that came after the first records."""
-    return {field.name: field.default for field in msgspec.structs.fields(kind) if field.name not in _FIRST_FIELDS}
+    return {field.name: _default(field) for field in msgspec.structs.fields(kind) if field.name not in _FIRST_FIELDS}
 
 
 def comparison_digest(spec: RunSpec) -> str:
-    """Equal for runs whose accuracies may be compared: same conditions, same images."""
-    return digest((msgspec.Raw(msgspec.json.encode(settled(spec.conditions))), spec.data.digest))
+    """Equal for runs whose accuracies may be compared: same images, and the same conditions or the same suite's own."""
+    if spec.suite_conditions:
+        return digest((_encoded(spec.suite_conditions), spec.data.digest, "own recipes"))
+    return digest((_encoded(spec.conditions), spec.data.digest))
 
 
 def machine_digest(record: RunRecord) -> str:
@@ -61,7 +63,7 @@ def run_id(spec: RunSpec, environment: Environment) -> str:
     readable = re.sub(r"[^A-Za-z0-9_.-]+", "-", spec.architecture)
     identity = (
         spec.architecture, spec.provider, spec.seed, comparison_digest(spec), spec.execution, environment.fingerprint,
-        *filter(None, [spec.weights]),
+        *filter(None, [spec.weights, spec.suite_conditions and _encoded(spec.conditions)]),
     )  # fmt: skip
     return f"{readable}-s{spec.seed}-{digest(identity)[:10]}"
 
@@ -86,6 +88,14 @@ def changes(before: dict[str, object], now: dict[str, object]) -> str:
         for key in dict.fromkeys([*before, *now])
         if before.get(key) != now.get(key) and key != "data.source"  # the same images may lie elsewhere
     )
+
+
+def _default(field: msgspec.structs.FieldInfo) -> object:
+    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+
+
+def _encoded(conditions: Conditions) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(settled(conditions)))
 
 
 def _flatten(prefix: str, value: object, into: dict[str, object]) -> None:
