@@ -77,7 +77,9 @@ def _cache_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--data", help="Folder of images, or `scenes`, the built-in drawn data set. [default: the suite's]")
 @click.option("--seeds", help="Seeds, as in 0,1,2. [default: the suite's]")
 @click.option(
-    "--budget", help="Training budget of every run, as in '60 s', '300 steps', '2 epochs'. [default: the suite's]"
+    "--budget",
+    help="Training budget of every run, as in '60 s', '300 steps', '2 epochs', or a share of the suite's, as in "
+    "'10 %'. [default: the suite's]",
 )
 @click.option("--image-size", type=int, help="Height and width in pixels that networks see. [default: the suite's]")
 @click.option("--images-per-class", metavar="NUMBERS",
@@ -123,7 +125,7 @@ def run(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, **opt
         architectures=REFERENCE if all_ else architectures or None,
         data=options["data"],
         seeds=_parsed("--seeds", _whole_numbers(0, _MOST_SEED), options["seeds"]),
-        budget=_parsed("--budget", _budget, options["budget"]),
+        budget=_parsed("--budget", _budget_or_share, options["budget"]),
         image_size=options["image_size"],
         images_per_class=_parsed("--images-per-class", _images_per_class, options["images_per_class"]),
         device=options["device"],
@@ -317,7 +319,7 @@ def profile(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, f
 def list_() -> None:
     """List the architectures and suites that are known."""
     from intelbench.architectures.registry import find, known
-    from intelbench.records.suites import built_in_suites, load_suite
+    from intelbench.records.suites import budgets, built_in_suites, load_suite
 
     click.echo("Architectures:")
     for name, provider in known().items():
@@ -332,7 +334,8 @@ def list_() -> None:
     for name in built_in_suites():
         suite = load_suite(name)
         click.echo(
-            f"  {name:20} {suite.description} {len(suite.seeds)} seeds, {suite.image_size} px, {suite.budget} a run."
+            f"  {name:20} {suite.description} {len(suite.seeds)} seeds, {suite.image_size} px, "
+            f"{' or '.join(map(str, budgets(suite)))} a run."
         )
 
 
@@ -400,6 +403,15 @@ def _budget(text: str) -> Any:
     from intelbench.records.types import Budget
 
     return Budget.parse(text)
+
+
+def _budget_or_share(text: str) -> Any:
+    match = re.fullmatch(r"\s*([0-9]{1,3}(?:\.[0-9]+)?)\s*%\s*", text)
+    if match is None:
+        return _budget(text)
+    if not 0 < float(match[1]) <= 100:
+        raise ValueError("a share of the suite's budget is more than 0 % and at most 100 %")
+    return float(match[1]) / 100
 
 
 def _bytes(text: str) -> int:

@@ -89,6 +89,7 @@ def test_a_mistake_is_answered_in_words(intelbench: Command, arguments: list[str
         ("--seeds", ",", "--seeds ',': invalid literal for int()"),
         ("--images-per-class", "10,al", "--images-per-class '10,al': write numbers, or `all`, as in 10,50,200,all"),
         ("--images-per-class", "0", "Expected `int` >= 1, at key `images_per_class[0]`"),
+        ("--budget", "0 %", "--budget '0 %': a share of the suite's budget is more than 0 % and at most 100 %"),
         ("--budget", "1e400 s", "--budget '1e400 s': '1e400 s' is not a budget: Expected `float` <= 1000000000.0"),
         ("--timeout", "nan", "--timeout 'nan': is more than 0 and at most 2000000 seconds"),
         ("--timeout", "inf", "--timeout 'inf': is more than 0 and at most 2000000 seconds"),

@@ -16,7 +16,8 @@ from intelbench.errors import UserError
 from intelbench.orchestration.job import Job
 from intelbench.records.identity import changes, digest, facts, run_id
 from intelbench.records.store import read_run
-from intelbench.records.types import Environment, Execution, RunRecord, RunSpec, Suite
+from intelbench.records.suites import conditions_of
+from intelbench.records.types import Conditions, Environment, Execution, RunRecord, RunSpec, Suite
 from intelbench.records.workspace import Workspace, workspaces
 from intelbench.training.checkpoint import CheckpointTime
 
@@ -70,25 +71,21 @@ def plan(
 
     Raises:
         UserError: an architecture is not known, not installed or needs larger images, the device lacks the precision,
-            a class has too few images, or there are no such weights.
+            a class has too few images, there are no such weights, or a batch is larger than the training split.
     """
     if suite.precision == "fp16" and execution.device == "cpu":
         raise UserError(f"suite {suite.name}: `precision` is fp16, which needs a GPU; accepted on a CPU: fp32, bf16")
-    found = [find(name) for name in dict.fromkeys(suite.architectures)]
-    for architecture, _ in found:
-        architecture.require_size(suite.image_size)
-        architecture.require_installed()
+    found = _architectures(suite)
+    num_classes = len(dataset.facts.class_names)
+    conditions = {each.name: _conditions(each.name, suite, dataset) for each in found}
     images = {
         (seed, number): dataset.drawn(None if number == "all" else number, seed)
         for seed, number in product(suite.seeds, suite.images_per_class)
     }
-    sources = {
-        architecture.name: _weights(architecture, suite, len(dataset.facts.class_names), watch)
-        for architecture, _ in found
-    }
+    sources = {each.name: _weights(each, conditions[each.name], num_classes, watch) for each in found}
     planned = []
     for (seed, number), drawn in images.items():
-        for architecture, provider in dict(found).items():
+        for architecture, provider in found.items():
             source = sources[architecture.name]
             spec = RunSpec(
                 architecture=architecture.name,
@@ -96,10 +93,11 @@ def plan(
                 seed=seed,
                 suite=suite.name,
                 data=dataset.facts,
-                conditions=suite.conditions,
+                conditions=conditions[architecture.name],
                 execution=execution,
                 weights=source.facts if source else None,
                 images_per_class=None if number == "all" else number,
+                suite_conditions=suite.conditions if suite.own else None,
             )
             _require_a_batch(spec)
             job = Job(
@@ -115,11 +113,34 @@ def plan(
     return planned
 
 
-def _weights(architecture: Architecture, suite: Suite, num_classes: int, watch: Watch) -> Source | None:
+def _architectures(suite: Suite) -> dict[Architecture, str]:
+    """Those of the suite, and who provides each; a recipe of its own is found under the name that records have."""
+    for name in suite.own:
+        if (full := find(name)[0].name) != name:
+            raise UserError(f"suite {suite.name}: `own.{name}` is another name of {full}; write own.{full}")
+    found = dict(find(name) for name in dict.fromkeys(suite.architectures))
+    for architecture in found:
+        architecture.require_size(suite.image_size)
+        architecture.require_installed()
+    return found
+
+
+def _conditions(name: str, suite: Suite, dataset: Dataset) -> Conditions:
+    """Under which the architecture of that name runs."""
+    conditions = conditions_of(suite, name)
+    if len(dataset.train) < conditions.recipe.batch_size:
+        raise UserError(
+            f"suite {suite.name}: `own.{name}.recipe.batch_size` is {conditions.recipe.batch_size}, more than the "
+            f"{len(dataset.train)} training images"
+        )
+    return conditions
+
+
+def _weights(architecture: Architecture, conditions: Conditions, num_classes: int, watch: Watch) -> Source | None:
     """What the architecture starts from; a file of the user's own is held against the network at once."""
-    source = obtain(architecture, suite.recipe.weights, watch)
-    if source and suite.recipe.weights not in PUBLISHED:
-        check(architecture, ModelRequest(num_classes=num_classes, image_size=suite.image_size), source.path)
+    source = obtain(architecture, conditions.recipe.weights, watch)
+    if source and conditions.recipe.weights not in PUBLISHED:
+        check(architecture, ModelRequest(num_classes=num_classes, image_size=conditions.image_size), source.path)
     return source
 
 
@@ -157,7 +178,8 @@ def unresumable(planned: Sequence[PlannedRun], environment: Environment) -> dict
 def _bare(spec: RunSpec) -> str:
     """The run, however it is carried out."""
     conditions = {key: value for key, value in msgspec.to_builtins(spec.conditions).items() if key not in _ARITHMETIC}
-    return digest((spec.architecture, spec.seed, spec.data.digest, spec.images_per_class, conditions))
+    shared = spec.suite_conditions
+    return digest((spec.architecture, spec.seed, spec.data.digest, spec.images_per_class, conditions, shared))
 
 
 def _record(path: Path) -> RunRecord | None:

@@ -32,7 +32,8 @@ class Request:
     architectures: tuple[str, ...] | None
     data: str | None
     seeds: tuple[int, ...] | None
-    budget: Budget | None
+    budget: Budget | float | None
+    """Of every run, or a share of what the suite gives each."""
     image_size: int | None
     images_per_class: tuple[int | Literal["all"], ...] | None
     device: str
@@ -96,7 +97,7 @@ def run_session(request: Request) -> int:
     _clear(planned, environment, restart=request.restart)
     facts = dataset.facts
     console.print(
-        f"{suite.name}: {len(planned)} runs of {suite.budget} on {environment.device_name}; {facts.num_train} "
+        f"{suite.name}: {len(planned)} runs of {_budgets(planned)} on {environment.device_name}; {facts.num_train} "
         f"training, {facts.num_validation} validation and {facts.num_test} test images of "
         f"{len(facts.class_names)} classes" + _limits(suite),
         markup=False,
@@ -122,6 +123,11 @@ def _limits(suite: Suite) -> str:
     numbers = [f"{number:,}" for number in suite.images_per_class if number != "all"]
     others = ["all"] if "all" in suite.images_per_class else []
     return f"; trained on {', '.join(numbers + others)} of each class" if numbers else ""
+
+
+def _budgets(planned: Sequence[PlannedRun]) -> str:
+    """`60 s`; where architectures have budgets of their own, each amount once: `40 epochs or 30 epochs`."""
+    return " or ".join(dict.fromkeys(str(run.job.spec.conditions.budget) for run in planned))
 
 
 def _clear(planned: Sequence[PlannedRun], environment: Environment, *, restart: bool) -> None:

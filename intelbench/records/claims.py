@@ -175,8 +175,14 @@ def condition_keys() -> dict[str, Any]:
 
 
 def differing_conditions(claim: Claim, records: Sequence[RunRecord]) -> dict[str, tuple[object, object]]:
-    """Conditions of a claim that some record does not meet: dotted key -> value required, value of that record."""
+    """Conditions of a claim that some record does not meet: dotted key -> value required, value of that record.
+
+    Where architectures have recipes of their own, the others' do not matter.
+    """
     accepted, found = condition_keys(), {}
+    every = claim.comparative and claim.others is None and not claim.classes
+    named = (claim.architecture, *(claim.others or ()))
+    records = [each for each in records if not every and each.spec.architecture in named] or records
     for key, value in claim.required.items():
         required = msgspec.convert(value, accepted[key])
         for record in records:

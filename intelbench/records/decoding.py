@@ -76,6 +76,7 @@ def explain(message: str, root: type) -> str:
             info = info.item_type
         else:
             info = next((field.type for field in _fields(info) if field.encode_name == key), info)
+        info = _table(info)
     accepted: list[object] = []
     if "unknown field" in message:
         accepted = [field.encode_name for field in _fields(info)]
@@ -94,6 +95,15 @@ def _alternatives(info: inspect.Type) -> list[tuple[object, ...]]:
         return []
     numbers = [("a number",) for each in info.types if isinstance(each, inspect.FloatType | inspect.IntType)]
     return [*(each.values for each in info.types if isinstance(each, inspect.LiteralType)), *numbers]
+
+
+def _table(info: inspect.Type) -> inspect.Type:
+    """Of a table of tables, what each holds, and of a table that may be absent, what it holds; else what it is."""
+    if isinstance(info, inspect.DictType):
+        return info.value_type
+    if isinstance(info, inspect.UnionType):
+        return next((each for each in info.types if isinstance(each, inspect.StructType)), info)
+    return info
 
 
 def _shortened(message: str) -> str:

@@ -43,13 +43,17 @@ def settled(value: Conditions | Recipe) -> dict[str, object]:
 @cache
 def _later_fields(kind: type[Conditions | Recipe]) -> Mapping[str, object]:
     """Defaults of the fields that came after the first records."""
-    return {field.name: field.default for field in msgspec.structs.fields(kind) if field.name not in _FIRST_FIELDS}
+    return {field.name: _default(field) for field in msgspec.structs.fields(kind) if field.name not in _FIRST_FIELDS}
 
 
 def comparison_digest(spec: RunSpec) -> str:
-    """Equal for runs whose accuracies may be compared: same conditions, same images and as many of them."""
-    conditions = msgspec.Raw(msgspec.json.encode(settled(spec.conditions)))
-    return digest((conditions, spec.data.digest, *filter(None, [spec.images_per_class])))
+    """Equal for runs whose accuracies may be compared: as many of the same images, and the same conditions or the same
+    suite's own.
+    """
+    few = filter(None, [spec.images_per_class])
+    if spec.suite_conditions:
+        return digest((_encoded(spec.suite_conditions), spec.data.digest, "own recipes", *few))
+    return digest((_encoded(spec.conditions), spec.data.digest, *few))
 
 
 def machine_digest(record: RunRecord) -> str:
@@ -62,7 +66,7 @@ def run_id(spec: RunSpec, environment: Environment) -> str:
     readable = re.sub(r"[^A-Za-z0-9_.-]+", "-", spec.architecture)
     identity = (
         spec.architecture, spec.provider, spec.seed, comparison_digest(spec), spec.execution, environment.fingerprint,
-        *filter(None, [spec.weights]),
+        *filter(None, [spec.weights, spec.suite_conditions and _encoded(spec.conditions)]),
     )  # fmt: skip
     few = f"-n{spec.images_per_class}" if spec.images_per_class else ""
     return f"{readable}-s{spec.seed}{few}-{digest(identity)[:10]}"
@@ -89,6 +93,14 @@ def changes(before: dict[str, object], now: dict[str, object]) -> str:
         for key in dict.fromkeys([*before, *now])
         if before.get(key) != now.get(key) and key != "data.source"  # the same images may lie elsewhere
     )
+
+
+def _default(field: msgspec.structs.FieldInfo) -> object:
+    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+
+
+def _encoded(conditions: Conditions) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(settled(conditions)))
 
 
 def _flatten(prefix: str, value: object, into: dict[str, object]) -> None:

@@ -3,15 +3,15 @@
 import difflib
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import tomli_w
 
-from intelbench.errors import UserError
+from intelbench.errors import UserError, printable
 from intelbench.records.decoding import decode_toml, explain, read_text
 from intelbench.records.identity import settled
-from intelbench.records.types import Budget, Suite
+from intelbench.records.types import Budget, Conditions, Name, Own, Recipe, Suite
 
 _BUILT_IN = resources.files("intelbench") / "suites"
 
@@ -28,8 +28,7 @@ def load_suite(name_or_file: str) -> Suite:
         UserError: no such suite, or as `read_text` and `decode_toml`.
     """
     if name_or_file in built_in_suites():
-        text = (_BUILT_IN / f"{name_or_file}.toml").read_text(encoding="utf-8")
-        return decode_toml(f"suite {name_or_file}", text, Suite)
+        return _decode(name_or_file, (_BUILT_IN / f"{name_or_file}.toml").read_text(encoding="utf-8"))
     path = Path(name_or_file)
     if path.suffix != ".toml":
         near = difflib.get_close_matches(name_or_file, built_in_suites(), n=1)
@@ -38,7 +37,25 @@ def load_suite(name_or_file: str) -> Suite:
             f"suite {name_or_file!r} is not known; {hint}Built in: {', '.join(built_in_suites())}. "
             "Your own suite is a file that ends in .toml"
         )
-    return decode_toml(f"suite {path}", read_text("suite", path), Suite)
+    return _decode(str(path), read_text("suite", path))
+
+
+def conditions_of(suite: Suite, architecture: str) -> Conditions:
+    """Under which an architecture of that name runs: the suite's conditions, with what is its own in their place.
+
+    Raises:
+        msgspec.ValidationError: what is its own is not accepted there; never of a suite that was loaded.
+    """
+    if architecture not in suite.own:
+        return suite.conditions
+    own, shared = suite.own[architecture], msgspec.to_builtins(suite.conditions)
+    changed = {"budget": msgspec.to_builtins(own.budget or suite.budget), "recipe": shared["recipe"] | own.recipe}
+    return msgspec.convert(shared | changed, Conditions)
+
+
+def budgets(suite: Suite) -> list[Budget]:
+    """Of the architectures, each amount once."""
+    return list(dict.fromkeys(conditions_of(suite, name).budget for name in suite.architectures))
 
 
 def encode_suite(suite: Suite) -> str:
@@ -52,30 +69,75 @@ def override(
     architectures: tuple[str, ...] | None = None,
     seeds: tuple[int, ...] | None = None,
     data: str | None = None,
-    budget: Budget | None = None,
+    budget: Budget | float | None = None,
     image_size: int | None = None,
     images_per_class: tuple[int | Literal["all"], ...] | None = None,
 ) -> Suite:
     """The effective suite: the given values in place of its own.
 
+    A budget is that of every architecture. A number is a share of what each has; frozen epochs are as many fewer.
+
     Raises:
         UserError: one of them is not accepted in a suite; the message names its key.
     """
-    changes = {
+    given: dict[str, object] = {
         "architectures": architectures,
         "seeds": seeds,
         "data": data,
-        "budget": budget,
         "image_size": image_size,
         "images_per_class": images_per_class,
     }
-    given = {key: value for key, value in changes.items() if value is not None}
+    if isinstance(budget, Budget):
+        own = {name: msgspec.structs.replace(each, budget=None) for name, each in suite.own.items()}
+        given |= {"budget": budget, "own": own}
+    given = {key: value for key, value in given.items() if value is not None}
+    origin = f"suite {suite.name}, with what was given in its place"
     try:
-        return msgspec.convert(msgspec.to_builtins(suite) | msgspec.to_builtins(given), Suite)
+        suite = _scaled(suite, budget) if isinstance(budget, float) else suite
+        effective = msgspec.convert(msgspec.to_builtins(suite) | msgspec.to_builtins(given), Suite)
     except msgspec.ValidationError as error:
-        raise UserError(
-            f"suite {suite.name}, with what was given in its place: {explain(str(error), Suite)}"
-        ) from error
+        raise UserError(f"{origin}: {explain(str(error), Suite)}") from error
+    return _checked(origin, effective)
+
+
+def _scaled(suite: Suite, share: float) -> Suite:
+    """With that share of every budget, and of the epochs for which a backbone is frozen, shared or an own one's."""
+
+    def fewer(recipe: dict[str, Any]) -> dict[str, Any]:
+        frozen = recipe.get("freeze_backbone")
+        return recipe | ({"freeze_backbone": frozen * share} if isinstance(frozen, int | float) else {})
+
+    own = {
+        name: Own(budget=each.budget and each.budget.part(share), recipe=fewer(each.recipe))
+        for name, each in suite.own.items()
+    }
+    recipe = msgspec.convert(fewer(msgspec.to_builtins(suite.recipe)), Recipe)
+    return msgspec.structs.replace(suite, budget=suite.budget.part(share), recipe=recipe, own=own)
+
+
+def _decode(name: str, text: str) -> Suite:
+    return _checked(f"suite {name}", decode_toml(f"suite {name}", text, Suite, lambda message: _whose(message, text)))
+
+
+def _whose(message: str, text: str) -> str:
+    """The architecture that a message of msgspec is about, which knows it only as one of the table's."""
+    own = msgspec.toml.decode(text).get("own") if "`$.own[...]" in message else None
+    for name, value in own.items() if isinstance(own, dict) else ():
+        try:
+            msgspec.convert({name: value}, dict[Name, Own])
+        except msgspec.ValidationError:
+            return f" (own.{printable(name)})"
+    return ""
+
+
+def _checked(origin: str, suite: Suite) -> Suite:
+    """The suite, whose own recipes are as strictly held to what a recipe takes as the shared one."""
+    for name in suite.own:
+        try:
+            conditions_of(suite, name)
+        except msgspec.ValidationError as error:
+            raise UserError(f"{origin}: own.{printable(name)}: {explain(str(error), Conditions)}") from error
+    return suite
 
 
 def _without_none(value: object) -> dict[str, object]:

@@ -5,7 +5,7 @@ Everything above this package speaks in these types; nothing here computes. Unit
 """
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -86,6 +86,16 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
         """How much of `unit`."""
         value: float = getattr(self, self.unit)
         return value
+
+    def part(self, share: float) -> "Budget":
+        """That share of it; of what is counted, at least 1.
+
+        Raises:
+            msgspec.ValidationError: nothing is left.
+        """
+        counted = self.unit in ("steps", "images")
+        amount = max(1, round(self.amount * share)) if counted else self.amount * share
+        return msgspec.convert({self.unit: amount}, Budget)
 
     def __str__(self) -> str:
         """In full, so that `parse` reads the same budget back: `60 s`, `2.5 epochs`."""
@@ -218,6 +228,14 @@ class Conditions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             )
 
 
+class Own(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """What an architecture of a suite has in place of what the others share."""
+
+    budget: Budget | None = None
+    recipe: dict[str, Any] = {}
+    """Keys of `Recipe`; each replaces the shared value as a whole."""
+
+
 class Suite(Conditions, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A comparison: architectures x seeds x numbers of images, under one set of conditions, on one data set."""
 
@@ -230,6 +248,9 @@ class Suite(Conditions, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`scenes`, the built-in drawn data set, or a folder of images."""
     images_per_class: Annotated[tuple[Count | Literal["all"], ...], Meta(min_length=1)] = ("all",)
     """Training images of each class that a run may learn from; each number is run with every architecture and seed."""
+    own: dict[Name, Own] = {}
+    """By architecture: recipes that are not the same for all, as publications have them. Differences between these
+    architectures are then those of their recipes too, and the report says so."""
 
     def __post_init__(self) -> None:
         Conditions.__post_init__(self)
@@ -239,7 +260,7 @@ class Suite(Conditions, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def conditions(self) -> Conditions:
-        """The part that every run of the suite shares."""
+        """The part that every run of the suite shares, but for what is an architecture's own."""
         return Conditions(**{name: getattr(self, name) for name in Conditions.__struct_fields__})
 
 
@@ -309,6 +330,9 @@ class RunSpec(Struct, frozen=True, kw_only=True):
     execution: Execution
     weights: Weights | None = None
     """`None` where the recipe has none, and in records older than this field."""
+    suite_conditions: Conditions | None = None
+    """What the suite says for all, where it gives architectures recipes of their own and `conditions` are those of this
+    one. `None` where `conditions` are the suite's, and in records older than this field."""
     images_per_class: Count | None = None
     """Training images of each class, drawn by the seed; `None` for all, and in records older than this field."""
 

@@ -18,6 +18,7 @@ from intelbench.reporting.figures import budget_plots, label_plots, plots
 from intelbench.reporting.text import reproduce, sections
 from intelbench.reporting.text.claims import claims_rows
 from intelbench.reporting.text.label_efficiency import label_blocks
+from intelbench.reporting.text.origins import origin_blocks, origin_rows
 from intelbench.reporting.text.sections import FigureNames
 
 TITLE = "Image-classification architectures compared"
@@ -50,6 +51,7 @@ def write(study: Study, *, title: str = TITLE, claims: Sequence[Claim] | None = 
     if several:
         blocks += sections.apart([summary.cohort for summary in study.cohorts])
     judged = load_claims() if claims is None else claims
+    blocks += origin_blocks(study.cohorts, judged)
     figures: dict[str, bytes] = {}
     for labelled in label_studies(study.cohorts):
         figure = label_plots.label_curves(labelled)
@@ -59,6 +61,7 @@ def write(study: Study, *, title: str = TITLE, claims: Sequence[Claim] | None = 
     for number, summary in enumerate(study.cohorts, start=1):
         if several:
             runs = markdown.plural(len(summary.cohort.runs), "run")
+            runs += ", each architecture under its own recipe" if summary.cohort.own_recipes else ""
             blocks.append(f"## Group {number} of {len(study.cohorts)}: {runs}{sections.limited(summary.cohort)}")
         names, drawn = _draw(summary)
         figures |= drawn
@@ -79,6 +82,7 @@ def as_json(folder: Path, *, claims: Sequence[Claim] | None = None) -> str:
     content = {
         "cohorts": [_plain(summary, judged) for summary in study.cohorts],
         "label_efficiency": [labelled.plain() for labelled in label_studies(study.cohorts)],
+        "origins": origin_rows(study.cohorts, judged),
         "problems": study.problems,
     }
     return msgspec.json.format(msgspec.json.encode(content), indent=1).decode() + "\n"
@@ -138,7 +142,9 @@ def _plain(summary: CohortSummary, claims: Sequence[Claim]) -> dict[str, object]
         "ranked": summary.ranked,
         "seeds": cohort.seeds,
         "seeds_ranked": cohort.common_seeds if summary.ranked else (),
-        "conditions": spec.conditions,
+        "own_recipes": cohort.own_recipes,
+        "conditions": cohort.conditions,
+        "own_settings": tables.rows(tables.own_settings(summary)),
         "data": spec.data,
         "images_per_class": spec.images_per_class,
         "execution": spec.execution,

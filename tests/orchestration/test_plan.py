@@ -11,7 +11,7 @@ from intelbench.orchestration.plan import Again, plan, unresumable
 from intelbench.profiling.environment import read_environment
 from intelbench.records.store import write_run
 from intelbench.records.suites import load_suite, override
-from intelbench.records.types import Execution, RunRecord, Suite
+from intelbench.records.types import Execution, Own, RunRecord, Suite
 from intelbench.records.workspace import Checkpoint
 from tests.reporting.synthetic import Study, synthetic_run
 
@@ -111,6 +111,40 @@ def test_a_checkpoint_hinders_no_run_on_other_images(suite: Suite, dataset: Data
     (other,) = plan(override(suite, images_per_class=(5,)), dataset, threads, ENVIRONMENT, runs=tmp_path)
     said = "resnet101, seed 0, 5 images a class, after step 1: execution.threads was 1, is 2"
     assert {five.workspace: said} == unresumable([other], ENVIRONMENT)
+
+
+def own(suite: Suite, **recipes: dict[str, object]) -> Suite:
+    """The suite with a recipe of its own for some architectures."""
+    return msgspec.structs.replace(suite, own={name: Own(recipe=recipe) for name, recipe in recipes.items()})
+
+
+def test_each_run_has_its_own_recipe(suite: Suite, dataset: Dataset, tmp_path: Path) -> None:
+    """The one that the suite has for the architecture, under its full name, or the shared one; and what is shared."""
+    planned = plan(own(suite, wide_resnet101_2={"learning_rate": 0.5}), dataset, CPU, ENVIRONMENT, runs=tmp_path)
+    specs = [run.job.spec for run in planned[:2]]
+    assert [("wide_resnet101_2", 0.5), ("resnet101", 0.01)] == [
+        (spec.architecture, spec.conditions.recipe.learning_rate) for spec in specs
+    ]
+    assert [suite.conditions] * 2 == [spec.suite_conditions for spec in specs]
+    alike = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path)
+    assert {None} == {run.job.spec.suite_conditions for run in alike}
+    assert not {run.job.run_id for run in planned} & {run.job.run_id for run in alike}
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe", "said"),
+    [
+        ("wrn", {}, r"`own\.wrn` is another name of wide_resnet101_2; write own\.wide_resnet101_2"),
+        ("resnet15", {}, r"architecture 'resnet15' is not known; did you mean resnet152"),
+        ("resnet101", {"batch_size": 999}, r"`own\.resnet101\.recipe\.batch_size` is 999, more than the \d+ training"),
+    ],
+)
+def test_an_own_recipe_that_no_run_can_have_is_refused(
+    suite: Suite, dataset: Dataset, tmp_path: Path, name: str, recipe: dict[str, object], said: str
+) -> None:
+    """An alias or an unknown name would silently train under the shared recipe; a large batch, not at all."""
+    with pytest.raises(UserError, match=said):
+        plan(own(suite, **{name: recipe}), dataset, CPU, ENVIRONMENT, runs=tmp_path)
 
 
 def test_a_precision_that_the_device_lacks_is_refused(suite: Suite, dataset: Dataset, tmp_path: Path) -> None:

@@ -125,6 +125,36 @@ def test_heads_and_freezing_are_recorded_and_shown(
     assert "`conditions.recipe.backbone_learning_rate`" in text
 
 
+def test_architectures_under_their_own_recipes_are_compared_with_identical_conditions(
+    tmp_path: Path, intelbench: Command, small_suite: Path, small_folder: Path, plugin: Path
+) -> None:
+    """Each run has its own recipe and budget, scaled; the same command skips them, and one takes its steps again.
+
+    With the same architectures under one recipe, the report says what comes from which.
+    """
+    own = '[own.tiny]\nbudget.steps = 8\n[own.tiny_twin]\nrecipe = { freeze_backbone = "always", betas = [0.9, 0.9] }\n'
+    (tmp_path / "own.toml").write_text(small_suite.read_text() + own)
+    arguments = ("--data", small_folder, "--plugin", plugin)
+    done = intelbench("run", "--suite", "own.toml", *arguments, "--budget", "50 %")
+    assert 0 == done.returncode, done.stderr
+    assert "small: 2 runs of 4 steps or 3 steps on" in done.stderr
+    assert "2 of 2 runs succeeded" in done.stderr
+    again = intelbench("run", "--suite", "own.toml", *arguments, "--budget", "50 %")
+    assert 2 == again.stderr.count("recorded already")
+    stored = {run.record.spec.architecture: run for run in read_runs(tmp_path / "results" / "runs")[0]}
+    tiny, twin = (stored[name].record for name in ("tiny", "tiny_twin"))
+    assert (4, 3) == (tiny.measurements.num_steps, twin.measurements.num_steps)
+    assert twin.measurements.num_trainable_parameters < twin.measurements.num_parameters
+    assert tiny.spec.suite_conditions == twin.spec.suite_conditions != tiny.spec.conditions
+    verified = intelbench("verify", stored["tiny_twin"].path, "--plugin", plugin)
+    assert 0 == verified.returncode, verified.stdout
+    assert 0 == intelbench("run", "--suite", small_suite, *arguments).returncode
+    text = build(tmp_path / "results" / "runs").text
+    assert "2 runs, each architecture under its own recipe" in text
+    assert "## Architecture or recipe?" in text
+    assert "`recipe.freeze_backbone`" in text
+
+
 def test_a_run_on_features_is_a_run(
     tmp_path: Path, intelbench: Command, small_suite: Path, small_folder: Path, plugin: Path
 ) -> None:

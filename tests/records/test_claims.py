@@ -237,6 +237,23 @@ def test_the_recipe_is_said_in_words_too(recipe: dict[str, Any], conditions: dic
     assert meets == (not differing_conditions(claim(conditions=conditions), [record]))
 
 
+@pytest.mark.parametrize(
+    ("changes", "meets"),
+    [
+        ({"metric": "test_accuracy", "relation": "at_least", "value": 0.5}, True),
+        ({"others": ["c"]}, True),
+        ({"others": ["b"]}, False),
+        ({}, False),
+    ],
+)
+def test_only_those_that_a_claim_is_about_need_its_conditions(changes: dict[str, Any], meets: bool) -> None:
+    """Under recipes of their own the others have others; a claim about every other architecture is about all."""
+    own = msgspec.structs.replace(CONDITIONS_OF_STUDY, recipe=Recipe(learning_rate=0.5))
+    records = [synthetic_run(name, 0, Study(own={"b": own}))[0] for name in "abc"]
+    found = differing_conditions(claim(conditions={"recipe.learning_rate": 1e-4}, **changes), records)
+    assert meets == (not found)
+
+
 def value_at(facts: dict[str, Any], key: str) -> Any:
     """What a record in plain values holds under a key of `conditions`."""
     group, _, rest = key.partition(".")

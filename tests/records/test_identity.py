@@ -27,6 +27,20 @@ def test_a_later_field_counts_where_it_says_something(synthetic_record: RunRecor
     assert comparison_digest(spec) != comparison_digest(changed)
 
 
+def test_recipes_of_their_own_are_one_comparison_and_other_runs(synthetic_record: RunRecord) -> None:
+    """Architectures of one suite stand in one table under different recipes; not with runs that share one recipe."""
+    spec, environment = synthetic_record.spec, synthetic_record.environment
+    shared = spec.conditions
+    recipe = msgspec.structs.replace(shared.recipe, learning_rate=0.5)
+    own = msgspec.structs.replace(shared, recipe=recipe)
+    replace = msgspec.structs.replace
+    specs = [replace(spec, suite_conditions=shared), replace(spec, conditions=own, suite_conditions=shared)]
+    others = [spec, replace(spec, conditions=own), replace(spec, suite_conditions=own)]
+    assert 1 == len({comparison_digest(each) for each in specs})
+    assert not {comparison_digest(each) for each in specs} & {comparison_digest(each) for each in others}
+    assert 5 == len({run_id(each, environment) for each in (*specs, *others)})
+
+
 def test_a_run_is_named_by_its_weights_too(synthetic_record: RunRecord) -> None:
     """Two files of one name are two runs that may be compared."""
     spec, environment = synthetic_record.spec, synthetic_record.environment

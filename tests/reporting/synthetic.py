@@ -74,6 +74,8 @@ class Study:
     """Architecture and seed of runs beside which another process kept a processor busy."""
     far_apart: Collection[tuple[str, int]] = ()
     """Architecture and seed of runs whose threads exchanged data slowly at one moment."""
+    own: Mapping[str, Conditions] | None = None
+    """By architecture, where the suite has recipes of their own; `conditions` are then those of the others."""
     gpu: str = "Example GPU 80GB"
     """Its name, where the execution is on one."""
 
@@ -113,9 +115,10 @@ def synthetic_run(
         seed=seed,
         suite=study.suite,
         data=study.data,
-        conditions=study.conditions,
+        conditions=(study.own or {}).get(architecture, study.conditions),
         execution=study.execution,
         images_per_class=study.images_per_class,
+        suite_conditions=None if study.own is None else study.conditions,
     )
     place = architectures.index(architecture) if architecture in architectures else 0
     num_steps = _num_steps(study, place)

@@ -5,9 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from intelbench.records.identity import comparison_digest, digest, facts, machine_digest
+import msgspec
+
+from intelbench.records.identity import comparison_digest, digest, facts, machine_digest, settled
 from intelbench.records.store import StoredRun
-from intelbench.records.types import RunRecord, RunSpec
+from intelbench.records.types import Budget, Conditions, RunRecord, RunSpec
+
+_BATCHES = ("batch_size", "crop_scale", "crop_ratio", "flip", "augmentation")
+"""What of a recipe decides which batches a run sees."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,10 @@ class Fairness:
 
 @dataclass(frozen=True)
 class Cohort:
-    """Runs whose accuracies, times and memory may be compared: same conditions, images, machine and libraries."""
+    """Runs whose accuracies, times and memory may be compared: same conditions, images, machine and libraries.
+
+    Or each architecture under the recipe of its own that one suite has for it; then it is said wherever they are.
+    """
 
     key: str
     """Short digest of what the runs have in common; part of the figures' names."""
@@ -81,6 +89,40 @@ class Cohort:
     def spec(self) -> RunSpec:
         """A run's spec, for what all runs of the cohort have in common."""
         return self.runs[0].record.spec
+
+    @property
+    def conditions(self) -> Conditions:
+        """What the suite says for all; of every run, where architectures have no recipes of their own."""
+        return self.spec.suite_conditions or self.spec.conditions
+
+    @property
+    def own_recipes(self) -> bool:
+        """Whether each architecture has its own recipe, so that they differ in more than architecture."""
+        return self.spec.suite_conditions is not None
+
+    @cached_property
+    def own_settings(self) -> Mapping[str, Mapping[str, object]]:
+        """Dotted keys of the conditions -> value by architecture, for the keys in which architectures differ."""
+        described = {
+            name: facts(records[0].spec, records[0].environment) for name, records in self.by_architecture.items()
+        }
+        keys = dict.fromkeys(key for each in described.values() for key in each if key.startswith("conditions."))
+        values = {key: {name: each.get(key) for name, each in described.items()} for key in keys}
+        return {
+            key.removeprefix("conditions."): each
+            for key, each in values.items()
+            if any(value != next(iter(each.values())) for value in each.values())
+        }
+
+    @cached_property
+    def budgets(self) -> tuple[Budget, ...]:
+        """Of the runs, each amount once."""
+        return tuple(dict.fromkeys(record.spec.conditions.budget for record in self.records))
+
+    @cached_property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """Of the runs, each size once."""
+        return tuple(sorted({record.spec.conditions.recipe.batch_size for record in self.records}))
 
     @cached_property
     def records(self) -> list[RunRecord]:
@@ -104,14 +146,19 @@ class Cohort:
 
     @cached_property
     def by_architecture(self) -> Mapping[str, list[RunRecord]]:
-        """Records by the name shown for their architecture; two providers of one name are two architectures."""
-        providers = defaultdict(set)
+        """Records by the name shown for their architecture.
+
+        Two providers of one name are two architectures, and so are two recipes, where the suite's own was changed.
+        """
+        providers, recipes = defaultdict(set), defaultdict(set)
         for record in self.records:
             providers[record.spec.architecture].add(record.spec.provider)
+            recipes[record.spec.architecture].add(_recipe(record))
         found = defaultdict(list)
         for record in self.records:
             name, provider = record.spec.architecture, record.spec.provider
-            found[name if len(providers[name]) == 1 else f"{name} ({provider})"].append(record)
+            shown = name if len(providers[name]) == 1 else f"{name} ({provider})"
+            found[shown if len(recipes[name]) == 1 else f"{shown} (recipe {_recipe(record)})"].append(record)
         return dict(found)
 
     @cached_property
@@ -130,11 +177,12 @@ class Cohort:
 
     @cached_property
     def fairness(self) -> Fairness:
-        """Compare the stream digests of each seed's runs."""
-        by_seed = defaultdict(list)
+        """Compare the stream digests of each seed's runs, as far as their recipes are to give the same batches."""
+        to_agree = defaultdict(list)
         for record in self.records:
-            by_seed[record.spec.seed].append(record)
-        return Fairness(tuple(_seed_fairness(seed, records) for seed, records in sorted(by_seed.items())))
+            recipe = record.spec.conditions.recipe
+            to_agree[record.spec.seed, digest([getattr(recipe, name) for name in _BATCHES])].append(record)
+        return Fairness(tuple(_seed_fairness(seed, records) for (seed, _), records in sorted(to_agree.items())))
 
 
 def group(runs: Sequence[StoredRun]) -> list[Cohort]:
@@ -169,13 +217,26 @@ def agreeing(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], list[str]]:
 
 def differing_keys(cohorts: Sequence[Cohort]) -> dict[str, list[object]]:
     """What sets cohorts apart: dotted key of the record -> its value in each cohort, for the keys that differ."""
-    described = [facts(cohort.spec, cohort.runs[0].record.environment) for cohort in cohorts]
+    described = [_described(cohort) for cohort in cohorts]
     keys = list(dict.fromkeys(key for fact in described for key in fact))
     found = {key: [fact.get(key) for fact in described] for key in keys}
     differing = {key: values for key, values in found.items() if any(value != values[0] for value in values)}
     if "data.digest" not in differing:  # the same images under another path are the same data
         differing.pop("data.source", None)
     return differing
+
+
+def _described(cohort: Cohort) -> dict[str, object]:
+    """What all runs of a cohort have in common, and whether recipes are part of it."""
+    spec = msgspec.structs.replace(cohort.spec, conditions=cohort.conditions)
+    recipes = {name: _recipe(records[0]) for name, records in cohort.by_architecture.items()}
+    own = f"each its own ({digest(recipes)[:8]})" if cohort.own_recipes else "one for all"
+    return {**facts(spec, cohort.runs[0].record.environment), "recipes": own}
+
+
+def _recipe(record: RunRecord) -> str:
+    """Short digest of the conditions, where they are the architecture's own."""
+    return digest(settled(record.spec.conditions))[:8] if record.spec.suite_conditions else ""
 
 
 def _facts_of_images(run: StoredRun) -> tuple[object, ...]:

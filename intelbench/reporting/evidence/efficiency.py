@@ -172,7 +172,8 @@ def costs(summary: CohortSummary) -> Mapping[str, Sequence[float | None]]:
 
     Joules are left out unless all have them: the front would be one of counters.
     """
-    unit, field = summary.cohort.spec.conditions.budget.unit, summary.memory_field
+    budgets, field = summary.cohort.budgets, summary.memory_field
+    unit = budgets[0].unit if len(budgets) == 1 else None
     kinds: dict[str, Callable[[RunSummary], float | None]] = {}
     if unit == "seconds":
         kinds["seconds_per_image"] = _seconds_per_image

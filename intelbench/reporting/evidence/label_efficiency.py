@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from intelbench.records.identity import comparison_digest, digest, machine_digest
+from intelbench.records.identity import comparison_digest, digest, machine_digest, settled
 from intelbench.reporting.evidence.efficiency import ladder
 from intelbench.reporting.evidence.inference import Inferred, holm, infer
 from intelbench.reporting.evidence.observations import RunSummary
@@ -162,7 +162,7 @@ class LabelStudy:
         found = []
         for name in self.names:
             runs = [_runs_of(summary, name, seeds) for summary in self.summaries]
-            if all(runs) and same_images([run for each in runs for run in each]):
+            if all(runs) and _comparable([run for each in runs for run in each]):
                 architecture = next(a for a in self.summaries[-1].finished if a.name == name)
                 found.append(LabelCurve(architecture, numbers, np.array([[r.correct for r in each] for each in runs])))
         return tuple(found)
@@ -222,6 +222,12 @@ def images_of_each_class(summary: CohortSummary) -> float:
     """Training images of each class; where all are taken and classes differ, their mean."""
     spec = summary.cohort.spec
     return spec.num_train / max(len(spec.data.class_names), 1)
+
+
+def _comparable(runs: Sequence[RunSummary]) -> bool:
+    """Whether all have one recipe, which may be the architecture's own, and the same test images."""
+    recipes = {digest(settled(run.record.spec.conditions)) for run in runs}
+    return len(recipes) == 1 and same_images(runs)
 
 
 def _runs_of(summary: CohortSummary, name: str, seeds: frozenset[int]) -> list[RunSummary]:

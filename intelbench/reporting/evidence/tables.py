@@ -97,6 +97,11 @@ def fairness(summary: CohortSummary) -> pd.DataFrame:
     )
 
 
+def own_settings(summary: CohortSummary) -> pd.DataFrame:
+    """One row for each setting in which the recipes of the architectures differ; none where they have one."""
+    return frame([{"setting": key, "values": dict(each)} for key, each in summary.cohort.own_settings.items()])
+
+
 def weights(summary: CohortSummary) -> pd.DataFrame:
     """One row for each architecture and file of weights that its runs started from; none where none did."""
     files = [
@@ -338,7 +343,7 @@ def _main_row(architecture: ArchitectureSummary, summary: CohortSummary) -> Row:
         row[field] = architecture.measured(field)
     for field in MEMORY_FIELDS:
         row[f"peak_{field}"] = architecture.peak_bytes(field)
-    batch_size = summary.cohort.spec.conditions.recipe.batch_size
+    batch_size = records[0].spec.conditions.recipe.batch_size
     return row | {
         **estimate_columns("median_step_seconds", architecture.step_estimate),
         "step_seconds_quartile_1": statistics.quantile(architecture.step_seconds, 0.25),

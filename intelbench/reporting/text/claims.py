@@ -14,6 +14,10 @@ from intelbench.reporting.text.verdicts import Verdict, Word, verdicts
 
 _LIMIT = 1000
 """Characters of a text of a claim that are shown."""
+_OWN_RECIPES = (
+    "Each architecture was trained under its own recipe: a claim about one is judged under that, and a comparison is "
+    "one of architecture and recipe together."
+)
 
 
 def claims_blocks(summary: CohortSummary, claims: Sequence[Claim], heading: str) -> list[str]:
@@ -26,14 +30,14 @@ def claims_blocks(summary: CohortSummary, claims: Sequence[Claim], heading: str)
             str(number),
             escape(each.claim.statement, _LIMIT),
             _published(each.claim),
-            _measured(each),
+            measured_cell(each),
             each.verdict,
         ]
         for number, each in enumerate(found, start=1)
     ]
     blocks = [
         f"{heading} Published claims",
-        _counted(found),
+        _counted(found) + (f" {_OWN_RECIPES}" if summary.cohort.own_recipes else ""),
         markdown.table(["", "Claim", "Published", "Measured here", "Verdict"], cells, left=5),
         _untestable(found),
         markdown.details("What is known of each claim, and how it was judged", _notes(found)),
@@ -124,7 +128,8 @@ def _published(claim: Claim) -> str:
     return f"{sign}{figure}{tolerance}"
 
 
-def _measured(found: Verdict) -> str:
+def measured_cell(found: Verdict) -> str:
+    """What was measured of a claim, with its interval and against whom."""
     against = f" ({escape(found.against, _LIMIT)})" if found.against else ""
     if found.measured is None:
         return f"no figure{against}" if against else ABSENT

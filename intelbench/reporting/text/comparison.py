@@ -13,6 +13,10 @@ from intelbench.reporting.markdown import ABSENT, escape
 MAX_PAIRS = 500
 MAX_OPEN_PAIRS = 15
 MAX_SEED_COLUMNS = 50
+_OWN_RECIPES = (
+    "Each architecture was trained under its own recipe: what is told apart here is two architectures **with their "
+    "recipes**. How much of it is the architecture's, only runs under one recipe for all can say."
+)
 
 Row = Mapping[str, Any]
 
@@ -22,11 +26,13 @@ def comparison(summary: CohortSummary) -> list[str]:
     pairs = rows(tables.differences(summary))
     if not 0 < len(pairs) <= MAX_PAIRS:
         return []
-    headers = ["Pair", "Difference (points)", "p", "p (Holm)", "Detectable (points)", "Better"]
+    own = summary.cohort.own_recipes
+    subject = f"Difference{' of architecture and recipe' if own else ''} (points)"
+    headers = ["Pair", subject, "p", "p (Holm)", "Detectable (points)", "Better"]
     table = markdown.table(headers, [_pair(row) for row in pairs])
     if len(pairs) > MAX_OPEN_PAIRS:
         table = markdown.details(f"All {len(pairs)} pairs", table)
-    return [table, _method(summary), _omnibus(summary), _seed_by_seed(summary, pairs)]
+    return [*([_OWN_RECIPES] if own else []), table, _method(summary), _omnibus(summary), _seed_by_seed(summary, pairs)]
 
 
 def every_run(summary: CohortSummary) -> str:

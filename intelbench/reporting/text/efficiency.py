@@ -45,7 +45,7 @@ def curves(summary: CohortSummary, figure: str) -> list[str]:
     )
     if unknown:
         caption += f" FLOPs are not known of {markdown.listed(unknown)}."
-    if summary.cohort.spec.conditions.recipe.schedule != "constant":
+    if any(record.spec.conditions.recipe.schedule != "constant" for record in summary.cohort.records):
         caption += (
             " The learning rate follows a schedule over the whole budget: a run that is given less comes to the end of "
             "its schedule sooner, and may do better there than these runs did in passing."
@@ -129,7 +129,7 @@ def _answer(compared: Sequence[Crossings]) -> str:
 
 def _crossing(compared: Crossings, crossing: Crossing, summary: CohortSummary) -> str:
     def amount(value: float) -> str:
-        return _amount(value, compared.unit, summary.cohort.spec.conditions.recipe.batch_size)
+        return _amount(value, compared.unit, summary.cohort.batch_sizes)
 
     def lead(name: str, by: Lead) -> str:
         return f"{escape(name)} is ahead by {markdown.points(by.difference)} points at {amount(by.spent)}"
@@ -148,13 +148,14 @@ def _untested(summary: CohortSummary) -> str:
     return "no two architectures have a stretch of their curves in common"
 
 
-def _amount(value: float, unit: Unit, batch_size: int) -> str:
-    """`27.3 s`, `step 41 (656 images)`, `12.9 TFLOPs`."""
+def _amount(value: float, unit: Unit, batch_sizes: Sequence[int]) -> str:
+    """`27.3 s`, `step 41 (656 images)`, `12.9 TFLOPs`; a step of several batch sizes is no number of images."""
     if unit == "seconds":
         return f"{markdown.significant(value)} s"
     if unit == "flops":
         return f"{markdown.si(value)}FLOPs"
-    return f"step {markdown.count(round(value))} ({markdown.count(round(value) * batch_size)} images)"
+    images = f" ({markdown.count(round(value) * batch_sizes[0])} images)" if len(batch_sizes) == 1 else ""
+    return f"step {markdown.count(round(value))}{images}"
 
 
 def _percent(share: float) -> str:

@@ -18,9 +18,8 @@ def headline(summary: CohortSummary) -> str:
     """Who is above whom in test accuracy and by how much, and who is faster; empty where nothing may be compared."""
     if len(summary.finished) < 2 or not summary.differences or len(summary.cohort.common_seeds) < 2:
         return ""
-    return " ".join(
-        filter(None, ["**In short:** on these images, at this budget,", _accuracy(summary), _speed(summary)])
-    )
+    terms = "each architecture under its own recipe" if summary.cohort.own_recipes else "at this budget"
+    return " ".join(filter(None, [f"**In short:** on these images, {terms},", _accuracy(summary), _speed(summary)]))
 
 
 def relative_speed(first: ArchitectureSummary, second: ArchitectureSummary) -> inference.Inferred | None:

@@ -109,19 +109,21 @@ def _caption(study: LabelStudy) -> str:
 def _note(study: LabelStudy) -> str:
     """What was held equal, and what the numbers mean."""
     groups = markdown.listed(map(str, sorted(study.groups)))
-    budget = study.summaries[0].cohort.spec.conditions.budget
+    cohort = study.summaries[0].cohort
     lines = [
         f"These are groups {groups}, which differ in nothing but the number of training images. In each class they "
         "are the first ones of an order that the seed gives to the contents: the same for every architecture, and "
         "fewer are part of more. Another seed draws others, so the intervals hold that too. Validation and test images "
         "are always all of them.",
-        f"The budget of {budget} is the same for every number of images, "
+        f"The budget of {' or '.join(map(str, cohort.budgets))} is the same for every number of images, "
         + (
             "and an epoch of fewer images has fewer steps: fewer labels also meant less training."
-            if budget.unit == "epochs"
+            if any(budget.unit == "epochs" for budget in cohort.budgets)
             else "so that each image is seen more often where there are fewer."
         ),
     ]
+    if cohort.own_recipes:
+        lines.append("Each architecture has a recipe of its own, so a difference is one of both.")
     if study.target is not None:
         lines.append(
             f"The target is the highest multiple of {TARGET_STEP} % that all reach. **Images of each class**: where "

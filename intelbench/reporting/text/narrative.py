@@ -33,8 +33,23 @@ def reading(summary: CohortSummary) -> str:
 
 
 def fairness_answer(summary: CohortSummary) -> str:
-    """Whether the runs of each seed saw the same batches, and how far that was verified."""
-    fairness = summary.cohort.fairness
+    """Whether runs had one recipe, whether those of each seed saw the same batches, and how far that was verified."""
+    if summary.cohort.own_recipes:
+        return f"{_own_recipes(summary)} {_batches_answer(summary)}"
+    return _batches_answer(summary)
+
+
+def _own_recipes(summary: CohortSummary) -> str:
+    settings = [code(key) for key in summary.cohort.own_settings]
+    differing = f" (they differ in {_some(settings)})" if settings else ""
+    return (
+        f"**Each architecture was trained under its own recipe**{differing}: a difference between two of them is one "
+        "of architecture and recipe together."
+    )
+
+
+def _batches_answer(summary: CohortSummary) -> str:
+    fairness, own = summary.cohort.fairness, summary.cohort.own_recipes
     seeds = summary.cohort.seeds
     if not fairness.identical:
         return (
@@ -42,13 +57,17 @@ def fairness_answer(summary: CohortSummary) -> str:
             "did not demonstrably see the same batches, so nothing is ranked."
         )
     if not fairness.compared:
-        return "No seed has two finished runs, so there are no batches to compare between runs."
+        lacking = "two finished runs whose recipes give the same batches" if own else "two finished runs"
+        return f"No seed has {lacking}, so there are no batches to compare between runs."
     compared = [seed.seed for seed in fairness.seeds if seed.num_finished > 1]
-    scope = "every seed" if len(compared) == len(seeds) else _seeds(compared)
+    scope = "every seed" if set(compared) == set(seeds) else _seeds(sorted(set(compared)))
     runs = "all finished runs" if summary.cohort.failed else "they"
+    if len(fairness.seeds) > len(seeds):
+        runs = "those whose recipes give the same batches"
+    shared = "one set of images" if own else "one recipe, one budget and one set of images"
     last = "the last one" if fairness.complete else "the last recorded one that the runs of a seed have in common"
     return (
-        f"All runs share one recipe, one budget and one set of images, and for {scope} {runs} saw the same batches in "
+        f"All runs share {shared}, and for {scope} {runs} saw the same batches in "
         f"the same order with the same crops and flips (verified through step {count(fairness.verified_step)}, {last})."
     )
 
@@ -111,7 +130,7 @@ def _compared(summary: CohortSummary) -> str:
     return (
         f"{plural(len(names), 'architecture')} ({_some(names)}) {verb} on {code(data_name(data.source))} "
         f"({images} images of {classes}, {pixels}), with {_seeds(cohort.seeds)} and a budget of "
-        f"{spec.conditions.budget} a run, on {machine}."
+        f"{' or '.join(map(str, cohort.budgets))} a run, on {machine}."
     )
 
 

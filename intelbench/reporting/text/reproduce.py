@@ -1,24 +1,32 @@
 """The command that makes a cohort's runs again."""
 
 import shlex
+from operator import attrgetter
+
+import msgspec
 
 from intelbench.errors import UserError
-from intelbench.records.suites import built_in_suites, encode_suite, load_suite, override
-from intelbench.records.types import Budget, Suite
+from intelbench.records.suites import built_in_suites, conditions_of, encode_suite, load_suite, override
+from intelbench.records.types import Budget, Own, RunRecord, Suite
 from intelbench.reporting.evidence.cohorts import Cohort
 
 SUITE_FILE = "suite.toml"
 
 
 def effective_suite(cohort: Cohort) -> Suite:
-    """The cohort's architectures, seeds, data and conditions as one suite."""
-    conditions = cohort.spec.conditions
+    """The cohort's architectures, seeds, data and conditions as one suite.
+
+    Of an architecture that was trained under two recipes of its own, the later one.
+    """
+    conditions = cohort.conditions
+    own = {record.spec.architecture: _own(record) for record in sorted(cohort.records, key=attrgetter("started_at"))}
     return Suite(
         name=min(record.spec.suite for record in cohort.records),
         architectures=tuple(sorted({record.spec.architecture for record in cohort.records})),
         seeds=cohort.seeds,
         data=min(record.spec.data.source for record in cohort.records),
         images_per_class=(cohort.spec.images_per_class or "all",),
+        own={name: each for name, each in sorted(own.items()) if each},
         **{name: getattr(conditions, name) for name in conditions.__struct_fields__},
     )
 
@@ -29,31 +37,55 @@ def command(cohort: Cohort) -> tuple[str, str | None]:
     execution = cohort.spec.execution
     options = ["--device", execution.device, "--threads", str(execution.threads), "--workers", str(execution.workers)]
     options += [] if execution.cache else ["--no-cache"]
-    budget, base = str(suite.budget), _built_in(suite)
-    if base is None or Budget.parse(budget) != suite.budget:
+    named = _named(suite)
+    if named is None:
         return shlex.join(["intelbench", "run", "--suite", SUITE_FILE, *options]), encode_suite(suite)
-    seeds = ",".join(map(str, suite.seeds))
-    named = ["--suite", suite.name, "--data", suite.data, "--seeds", seeds, "--budget", budget]
-    named += [] if suite.image_size == base.image_size else ["--image-size", str(suite.image_size)]
-    few = ",".join(map(str, suite.images_per_class))
-    named += [] if suite.images_per_class == base.images_per_class else ["--images-per-class", few]
     return shlex.join(["intelbench", "run", *suite.architectures, *named, *options]), None
 
 
-def _built_in(suite: Suite) -> Suite | None:
-    """The built-in suite of that name, if it becomes this one with what the command line can change."""
+def _named(suite: Suite) -> list[str] | None:
+    """The built-in suite of that name and the options that make it this one, or nothing that does."""
     if suite.name not in built_in_suites():
         return None
     try:
         base = load_suite(suite.name)
     except UserError:
         return None
-    effective = override(
+    own_budgets: list[Budget | None] = [None] if suite.own else []
+    for budget in (*own_budgets, Budget.parse(str(suite.budget))):
+        if _same_conditions(suite, _overridden(base, suite, budget)):
+            given = ["--data", suite.data, "--seeds", ",".join(map(str, suite.seeds))]
+            given += [] if budget is None else ["--budget", str(budget)]
+            given += [] if suite.image_size == base.image_size else ["--image-size", str(suite.image_size)]
+            few = ",".join(map(str, suite.images_per_class))
+            given += [] if suite.images_per_class == base.images_per_class else ["--images-per-class", few]
+            return ["--suite", suite.name, *given]
+    return None
+
+
+def _overridden(base: Suite, suite: Suite, budget: Budget | None) -> Suite:
+    return override(
         base,
         architectures=suite.architectures,
         seeds=suite.seeds,
         data=suite.data,
-        budget=suite.budget,
+        budget=budget,
         image_size=suite.image_size,
     )
-    return base if effective.conditions == suite.conditions else None
+
+
+def _same_conditions(first: Suite, second: Suite) -> bool:
+    """Whether what they share is the same, and what is each architecture's own."""
+    pairs = [(first.conditions, second.conditions)]
+    pairs += [(conditions_of(first, name), conditions_of(second, name)) for name in first.architectures]
+    return bool(first.own) == bool(second.own) and all(ours == theirs for ours, theirs in pairs)
+
+
+def _own(record: RunRecord) -> Own | None:
+    """In what a run's recipe and budget are not its suite's; `None` where no architecture of that has its own."""
+    shared, conditions = record.spec.suite_conditions, record.spec.conditions
+    if shared is None:
+        return None
+    values, others = (msgspec.json.decode(msgspec.json.encode(each.recipe)) for each in (conditions, shared))
+    recipe = {name: value for name, value in values.items() if value != others[name]}
+    return Own(budget=None if conditions.budget == shared.budget else conditions.budget, recipe=recipe)

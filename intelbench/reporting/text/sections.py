@@ -121,7 +121,9 @@ def fairness(summary: CohortSummary) -> list[str]:
     headers = ["Seed", "Runs with digests", "Verified through step", "Stream digest there", "Identical"]
     table = partial(markdown.table, headers, rows)
     shown = table() if len(rows) <= MAX_OPEN_ROWS else markdown.listing(f"All {len(rows):,} seeds", len(rows), table)
-    return [narrative.fairness_answer(summary), _shared_facts(summary), *_weights(summary), shown]
+    return [
+        narrative.fairness_answer(summary), _shared_facts(summary), *_own_settings(summary), *_weights(summary), shown
+    ]  # fmt: skip
 
 
 def failures(summary: CohortSummary) -> str:
@@ -186,7 +188,8 @@ def _main_cells(row: Row, ranks: Sequence[object], summary: CohortSummary) -> di
         cells[_memory_header(field)] = markdown.size(row[f"peak_{field}"])
     cells["Step (ms)"] = markdown.milliseconds_interval(tables.estimate_of(row, "median_step_seconds"))
     cells["Images/s"] = markdown.significant(row["images_per_second"])
-    if summary.cohort.spec.conditions.budget.unit != "steps":
+    budgets = summary.cohort.budgets
+    if len(budgets) > 1 or budgets[0].unit != "steps":
         cells["Steps"] = markdown.count(row["mean_steps"])
     cells["Failed"] = f"{failed}: {causes}" if failed else ABSENT
     return cells
@@ -195,6 +198,7 @@ def _main_cells(row: Row, ranks: Sequence[object], summary: CohortSummary) -> di
 def _definitions(shown: Sequence[str], summary: CohortSummary) -> str:
     """What each column shown means, and why a kind of memory is missing."""
     conditions = summary.cohort.spec.conditions
+    batch_sizes = " or ".join(map(str, summary.cohort.batch_sizes))
     memory = {
         "process_bytes": "highest resident memory of the process above its value before the model was built, "
         "evaluations included",
@@ -216,7 +220,7 @@ def _definitions(shown: Sequence[str], summary: CohortSummary) -> str:
         "Step (ms)": f"median of forward, backward and optimizer over the steps of all runs, the first "
         f"{conditions.warmup_steps} of each left out; without data wait [95 % percentile interval, two-level bootstrap "
         "of runs and their steps].",
-        "Images/s": f"batch size ({conditions.recipe.batch_size}) over the median of step time plus data wait.",
+        "Images/s": f"batch size ({batch_sizes}) over the median of step time plus data wait.",
         "Steps": "optimizer steps within the budget, mean over runs.",
     }
     lines = [f"- **{header}**: {text}" for header, text in meaning.items() if header in shown]
@@ -231,6 +235,9 @@ def _shared_facts(summary: CohortSummary) -> str:
     settings = settled(conditions)
     recipe = settled(conditions.recipe)
     del settings["recipe"], settings["budget"]
+    own = summary.cohort.own_settings
+    recipe = {name: value for name, value in recipe.items() if not any(_within(key, f"recipe.{name}") for key in own)}
+    same_budget = not any(_within(key, "budget") for key in own)
     rows = [
         ["Data", f"{code(narrative.data_name(data.source))}, digest {code(data.digest)}"],
         ["Classes", markdown.count(len(data.class_names))],
@@ -239,7 +246,7 @@ def _shared_facts(summary: CohortSummary) -> str:
         ["Test images", f"{markdown.count(data.num_test)} ({data.test_origin} split)"],
         ["Test images also in training or validation", markdown.count(data.num_train_test_duplicates)],
         ["Unreadable files left out", markdown.count(data.num_unreadable)],
-        ["Budget of each run", str(conditions.budget)],
+        *([["Budget of each run", str(conditions.budget)]] if same_budget else []),
         *_settings("Recipe", recipe),
         *_settings("Conditions", settings),
     ]
@@ -255,6 +262,23 @@ def _training_images(summary: CohortSummary) -> str:
         f"{markdown.count(spec.num_train)} of {markdown.count(spec.data.num_train)}: {spec.images_per_class:,} of each "
         "class, drawn by the seed"
     )
+
+
+def _within(key: str, setting: str) -> bool:
+    return key == setting or key.startswith(f"{setting}.")
+
+
+def _own_settings(summary: CohortSummary) -> list[str]:
+    """In what the recipes of the architectures differ; nothing where they have one."""
+    if not summary.cohort.own_recipes:
+        return []
+    found = tables.rows(tables.own_settings(summary))
+    if not found:
+        return ["The recipes of these architectures do not differ."]
+    names = list(found[0]["values"])
+    rows = [[code(row["setting"]), *(escape(markdown.fact(row["values"][name])) for name in names)] for row in found]
+    headers = ["Each under its own recipe", *map(escape, names)]
+    return [markdown.table(headers, rows, left=len(headers))]
 
 
 def _weights(summary: CohortSummary) -> list[str]:

@@ -159,7 +159,7 @@ def memory(summary: CohortSummary) -> list[str]:
     reasons += [
         f"- {escape(row['architecture'])}: {escape(row['probe_failure'])}" for row in found if row["probe_failure"]
     ]
-    batch_size = summary.cohort.spec.conditions.recipe.batch_size
+    batch_size = " or ".join(map(str, summary.cohort.batch_sizes))
     note = (
         f"For a training step of {batch_size} images. **Predicted**: from the sizes of the tensors of two steps, for a "
         "GPU; what lives at the moment of the peak, and what PyTorch's caching allocator reserves for it. Not covered: "

@@ -13,6 +13,9 @@ from tests.reporting.conftest import Summarize
 from tests.reporting.synthetic import CONDITIONS, EXECUTION, Study, failure, synthetic_run, synthetic_runs
 
 LARGER = msgspec.structs.replace(CONDITIONS, image_size=96)
+OWN = msgspec.structs.replace(
+    CONDITIONS, budget=Budget(epochs=2), recipe=msgspec.structs.replace(CONDITIONS.recipe, learning_rate=0.5)
+)
 
 
 def stored(folder: Path) -> list[StoredRun]:
@@ -72,6 +75,51 @@ def test_records_that_contradict_the_others_about_the_images_are_named(tmp_path:
         assert others == sorted(run.path for run in kept)
         assert 1 == len(problems)
         assert changed.name in problems[0]
+
+
+def test_recipes_of_their_own_share_a_cohort_and_not_with_others(tmp_path: Path) -> None:
+    """Architectures of one suite under different recipes are one cohort that says in what they differ."""
+    synthetic_runs(tmp_path, ["a", "b"], [0], Study(own={"b": OWN}))
+    synthetic_runs(tmp_path, ["a", "b", "c"], [0])
+    identical, own = group(stored(tmp_path))
+    assert (False, True) == (identical.own_recipes, own.own_recipes)
+    assert CONDITIONS == own.conditions
+    assert {
+        "budget.steps": {"a": 60, "b": None},
+        "budget.epochs": {"a": None, "b": 2},
+        "recipe.learning_rate": {"a": 1e-4, "b": 0.5},
+    } == own.own_settings
+    assert (Budget(steps=60), Budget(epochs=2)) == own.budgets
+    differing = differing_keys([identical, own])
+    assert ["recipes"] == list(differing)
+    assert "one for all" == differing["recipes"][0]
+
+
+def test_a_recipe_that_was_changed_is_another_architecture(tmp_path: Path) -> None:
+    """So its runs are not mixed with the old ones, and two such cohorts differ by name."""
+    synthetic_runs(tmp_path, ["a", "b"], [0], Study(own={"b": OWN}))
+    other = msgspec.structs.replace(OWN, budget=Budget(epochs=3))
+    before = group(stored(tmp_path))
+    synthetic_runs(tmp_path, ["b"], [0], Study(own={"b": other}))
+    (cohort,) = group(stored(tmp_path))
+    first, *others = cohort.by_architecture
+    assert "a" == first
+    assert [True, True] == [name.startswith("b (recipe ") for name in others]
+    assert ["recipes"] == list(differing_keys([*before, cohort]))
+
+
+def test_only_recipes_that_give_the_same_batches_are_held_against_each_other(tmp_path: Path) -> None:
+    """Another batch size is another stream, by design; the streams of equal recipes still have to agree."""
+    larger = msgspec.structs.replace(CONDITIONS, recipe=msgspec.structs.replace(CONDITIONS.recipe, batch_size=64))
+    study = Study(own={"c": larger, "d": larger}, other_batches=[("c", 0), ("d", 0)])
+    synthetic_runs(tmp_path, ["a", "b", "c", "d"], [0], study)
+    (cohort,) = group(stored(tmp_path))
+    assert cohort.fairness.identical
+    assert 2 == len(cohort.fairness.seeds)
+    assert (32, 64) == cohort.batch_sizes
+    synthetic_runs(tmp_path, ["e"], [0], Study(own={"e": larger}))
+    (cohort,) = group(stored(tmp_path))
+    assert not cohort.fairness.identical
 
 
 def test_identical_streams_are_verified_to_the_end(summarize: Summarize) -> None:

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from intelbench.records.types import Recipe
 from intelbench.reporting.evidence.label_efficiency import LabelCurve, LabelStudy, compare_labels, label_studies
+from intelbench.reporting.evidence.origins import matches
 from intelbench.reporting.evidence.study import read
 from tests.reporting import null_simulation
 from tests.reporting.synthetic import CONDITIONS, EXECUTION, Study, failure, synthetic_runs
@@ -169,6 +171,25 @@ def test_other_batches_leave_no_curve(tmp_path: Path) -> None:
     (found,) = studies(tmp_path, {5: {"a": 0.5, "b": 0.5}, None: {"a": 0.8, "b": 0.8}}, **changes)
     assert () == found.curves
     assert found.target is None
+
+
+def test_an_own_recipe_that_was_changed_leaves_no_curve(tmp_path: Path) -> None:
+    """The number of images is not all that differs then; the others keep theirs."""
+    other = msgspec.structs.replace(CONDITIONS, recipe=Recipe(learning_rate=0.5))
+    studies(tmp_path, {5: {"a": 0.5, "b": 0.5}}, own={"a": CONDITIONS})
+    (found,) = studies(tmp_path, {None: {"a": 0.8, "b": 0.8}}, own={"a": other})
+    assert ["b"] == [each.name for each in found.curves]
+
+
+def test_recipes_are_told_from_architectures_on_as_many_images_alone(tmp_path: Path) -> None:
+    """Own recipes on few images are not held against one recipe on all."""
+    accuracies = {"a": 0.8, "b": 0.7}
+    studies(tmp_path, {5: accuracies}, own={"a": msgspec.structs.replace(CONDITIONS, recipe=Recipe(learning_rate=0.5))})
+    studies(tmp_path, {None: accuracies})
+    assert [] == matches(read(tmp_path).cohorts)
+    studies(tmp_path, {5: accuracies})
+    (match,) = matches(read(tmp_path).cohorts)
+    assert 5 == match.own.cohort.spec.images_per_class == match.identical.cohort.spec.images_per_class
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from intelbench.records.claims import Claim, load_claims
 from intelbench.reporting.evidence.statistics import Estimate
 from intelbench.reporting.evidence.summaries import CohortSummary
-from intelbench.reporting.text.claims import _measured, _published, claims_blocks, claims_rows
+from intelbench.reporting.text.claims import _published, claims_blocks, claims_rows, measured_cell
 from intelbench.reporting.text.verdicts import Verdict
 from tests.reporting.conftest import Summarize
 
@@ -117,14 +117,14 @@ def test_what_was_published_has_its_unit(changes: dict[str, Any], text: str) -> 
 def test_what_was_measured_has_its_unit_and_interval(measured: Estimate | float, unit: str, text: str) -> None:
     """And against whom, where it is a comparison."""
     found = Verdict(claim(), "supported", measured, unit)
-    assert text == _measured(found)
-    assert f"{text} (b)" == _measured(replace(found, against="b"))
+    assert text == measured_cell(found)
+    assert f"{text} (b)" == measured_cell(replace(found, against="b"))
 
 
 def test_nothing_measured_is_a_dash() -> None:
     """A comparison without a number says so."""
-    assert "–" == _measured(Verdict(claim(), "not testable here"))
-    assert "no figure (b)" == _measured(Verdict(claim(), "supported", None, "times", "b"))
+    assert "–" == measured_cell(Verdict(claim(), "not testable here"))
+    assert "no figure (b)" == measured_cell(Verdict(claim(), "supported", None, "times", "b"))
 
 
 def test_rows_are_in_base_units(summary: CohortSummary) -> None:

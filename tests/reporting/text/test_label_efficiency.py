@@ -81,6 +81,15 @@ def test_a_budget_of_epochs_is_warned_of(tmp_path: Path) -> None:
     assert "fewer labels also meant less training" in " ".join(label_blocks(study, None))
 
 
+def test_own_recipes_are_said_to_be(tmp_path: Path) -> None:
+    """With every budget."""
+    own = {"a": msgspec.structs.replace(CONDITIONS, budget=Budget(steps=59))}
+    (study,) = studies(tmp_path, ALIKE, own=own)
+    note = " ".join(label_blocks(study, None))
+    assert "The budget of 59 steps or 60 steps is the same for every number of images" in note
+    assert "Each architecture has a recipe of its own, so a difference is one of both." in note
+
+
 def test_the_report_has_the_section_once_before_the_groups(tmp_path: Path) -> None:
     """With its figure; the groups are never put into one table elsewhere."""
     studies(tmp_path, APART)

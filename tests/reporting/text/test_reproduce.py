@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from intelbench.records import suites
-from intelbench.records.types import Budget, Suite
+from intelbench.records.types import Budget, Head, Suite
 from intelbench.reporting.text import reproduce
 from tests.reporting.conftest import Summarize
 from tests.reporting.synthetic import CONDITIONS, EXECUTION
@@ -68,6 +68,29 @@ def test_other_conditions_need_a_suite_file(summarize: Summarize, tmp_path: obje
     file = tmp_path / "suite.toml"
     file.write_text(text, encoding="utf-8")
     assert reproduce.effective_suite(cohort) == suites.load_suite(str(file))
+
+
+def test_recipes_of_their_own_are_written_out(summarize: Summarize, tmp_path: object) -> None:
+    """The suite has what is shared, and for each architecture what is not."""
+    recipe = msgspec.structs.replace(CONDITIONS.recipe, head=Head(kind="mlp", widths=(3,)))
+    own = msgspec.structs.replace(CONDITIONS, recipe=recipe, budget=Budget(epochs=2))
+    cohort = summarize(["a", "b"], own={"b": own}).cohort
+    file = tmp_path / "suite.toml"
+    file.write_text(reproduce.command(cohort)[1], encoding="utf-8")
+    found = suites.load_suite(str(file))
+    assert reproduce.effective_suite(cohort) == found
+    assert [CONDITIONS, own] == [suites.conditions_of(found, name) for name in "ab"]
+
+
+@pytest.mark.parametrize(("budget", "said"), [(None, ""), (Budget(steps=9), "--budget '9 steps' ")])
+def test_a_built_in_suite_of_own_recipes_is_named(summarize: Summarize, budget: Budget | None, said: str) -> None:
+    """With its budgets as they are, or with one for all."""
+    suite = suites.override(suites.load_suite("published"), budget=budget)
+    own = {name: suites.conditions_of(suite, name) for name in suite.architectures}
+    changes = {"suite": "published", "conditions": suite.conditions, "own": own}
+    line, text = reproduce.command(summarize(suite.architectures, **changes).cohort)
+    assert text is None
+    assert f"--suite published --data scenes --seeds 0,1,2 {said}--device" in line
 
 
 def test_a_suite_name_is_never_read_as_a_file(summarize: Summarize, tmp_path: object) -> None:
