@@ -136,7 +136,7 @@ def _verdict(contrast: Contrast) -> str:
     ]
     if not apart:
         return f"{text}: told apart under neither"
-    why = "one seed in common" if contrast.p_change is None else "the change is inside the noise"
+    why = "one seed in common" if contrast.p_change is None else "the change is not distinguishable"
     return f"{text}: told apart under {apart[0]} alone, but {why}"
 
 

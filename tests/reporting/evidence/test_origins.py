@@ -58,7 +58,7 @@ def test_where_a_difference_comes_from(
 
 
 def test_a_difference_seen_under_one_alone_is_not_the_recipes_yet(tmp_path: Path) -> None:
-    """Where the change itself is inside the noise: told apart and not told apart may be the same difference."""
+    """Where the change itself is not distinguishable: told apart and not told apart may be the same difference."""
     synthetic_runs(tmp_path, ["a", "b"], SEEDS, Study(own={"b": OWN}, accuracies={"a": 0.77, "b": 0.7}))
     synthetic_runs(tmp_path, ["a", "b"], [3, 4, 5, 6, 7], Study(accuracies={"a": 0.76, "b": 0.72}))
     (both,) = origins.matches(read(tmp_path).cohorts)
