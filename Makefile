@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run report test slow check bench
+.PHONY: help run report test slow torture check bench
 
 help: ## Show these targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ test: check ## Lint, type-check, and run every test but the slow ones
 
 slow: .venv/ready ## Run the slow tests: whether the statistics are as sure as they say
 	$(BIN)/pytest -m slow
+
+torture: .venv/ready ## Kill commands and fill the disk at every moment there is
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/torture -m "torture or not torture" --numprocesses auto
 
 check: .venv/ready ## Lint and type-check alone
 	$(BIN)/ruff check .

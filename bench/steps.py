@@ -19,7 +19,7 @@ from torch import nn
 
 from intelbench.architectures.registry import Architecture, ModelRequest, find
 from intelbench.data.dataset import Split
-from intelbench.data.pixels import Pixels
+from intelbench.data.decoding import Pixels
 from intelbench.data.stream import TrainingStream
 from intelbench.profiling.environment import child_environment, choose_execution
 from intelbench.profiling.steps import LapClock

@@ -13,10 +13,11 @@ from torchvision.datasets import ImageFolder
 
 from bench.conftest import Comparison
 from intelbench.data.dataset import Split, stored_side
+from intelbench.data.files import Content, digest_of
 from intelbench.data.pixels import open_cache
 from intelbench.data.stream import TrainingStream
-from intelbench.data.transforms import IMAGENET_MEAN, IMAGENET_STD, normalize
-from intelbench.records.types import Budget, Conditions, Recipe
+from intelbench.data.transforms import normalize
+from intelbench.records.types import IMAGENET_NORMALIZATION, Budget, Conditions, Recipe
 
 CONDITIONS = Conditions(image_size=96, budget=Budget(steps=1), recipe=Recipe(batch_size=32))
 SIDE = 150
@@ -42,16 +43,16 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> ImageFolder:
     return ImageFolder(folder)
 
 
-def paths_of(folder: ImageFolder) -> list[Path]:
+def contents_of(folder: ImageFolder) -> list[Content]:
     """All files, in the folder's order."""
-    return [Path(path) for path, _ in folder.samples]
+    return [Content(Path(path), digest_of(Path(path))) for path, _ in folder.samples]
 
 
 def harness_epoch(folder: ImageFolder, cache: Path) -> Callable[[], None]:
     """An epoch of normalised batches from the decoded cache."""
-    paths = paths_of(folder)
-    split = Split(tuple(path.name for path in paths), tuple(folder.targets), tuple(range(len(paths))))
-    pixels = open_cache(cache, paths, stored_side(CONDITIONS.image_size))
+    contents = contents_of(folder)
+    split = Split(tuple(each.path.name for each in contents), tuple(folder.targets), tuple(range(len(contents))))
+    pixels = open_cache(cache, contents, stored_side(CONDITIONS.image_size))
     stream = TrainingStream(split, pixels, CONDITIONS, seed=0)
     steps = count()
 
@@ -71,7 +72,7 @@ def torchvision_epoch(folder: ImageFolder) -> Callable[[], None]:
                 transforms.RandomResizedCrop(CONDITIONS.image_size),
                 transforms.RandomHorizontalFlip(),
                 transforms.ToTensor(),
-                transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+                transforms.Normalize(IMAGENET_NORMALIZATION.mean, IMAGENET_NORMALIZATION.std),
             ]
         ),
     )
@@ -95,16 +96,16 @@ def test_input_pipeline(comparison: Comparison, photographs: ImageFolder, tmp_pa
 def test_cache_build(comparison: Comparison, photographs: ImageFolder, tmp_path: Path) -> None:
     """Building the decoded cache is not slower than 0.6 times a loop that decodes and resizes and keeps nothing.
 
-    The build also checks every file, reads its EXIF tag and writes; its threads pay that back where they find an idle
-    processor each.
+    The build also checks every file against its digest, reads its EXIF tag, writes, and takes the digest of what it
+    wrote; its threads pay that back where they find an idle processor each.
     """
-    paths, side, folders = paths_of(photographs), stored_side(CONDITIONS.image_size), count()
+    contents, side, folders = contents_of(photographs), stored_side(CONDITIONS.image_size), count()
 
     def build() -> None:
-        open_cache(tmp_path / str(next(folders)), paths, side)
+        open_cache(tmp_path / str(next(folders)), contents, side)
 
     def decode() -> None:
-        for path in paths:
+        for path, _ in contents:
             with Image.open(path) as image:
                 np.asarray(image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR))
 

@@ -10,18 +10,13 @@ import click
 
 from intelbench import __version__
 from intelbench.errors import UserError, printable
+from intelbench.options import budget, byte_count, checkpoint_time, parsed, seconds, whole_numbers
 
 _EXIT_FAILED_RUNS = 1
 _EXIT_FAILED_GATE = 1
+_EXIT_NOT_REPRODUCED = 1
 _EXIT_USER_ERROR = 2
 _EXIT_INTERRUPTED = 130
-_LONGEST_TIMEOUT = 2_000_000
-"""Seconds. The operating system waits for at most 2^31 milliseconds, which are 24.8 days."""
-_MOST_SEED = 2**63 - 1
-_MOST_BATCH = 65_536
-_MOST_GIGABYTES = 1_000_000
-_SHOWN = 100
-"""Characters of a value that is not accepted."""
 
 
 def main() -> None:
@@ -43,9 +38,19 @@ def main() -> None:
     sys.exit(status)
 
 
+def _print(product: str) -> None:
+    """Print to stdout; a terminal is shown what it would obey, a file or a program gets the bytes as they are."""
+    click.echo(_visible(product) if sys.stdout.isatty() else product, nl=False)
+
+
 def _complain(text: str) -> None:
-    """Print to stderr, line by line what a terminal may be shown."""
-    click.echo("\n".join(map(printable, text.split("\n"))), err=True)
+    """Print to stderr."""
+    click.echo(_visible(text), err=True)
+
+
+def _visible(text: str) -> str:
+    """Line by line what a terminal may be shown."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -89,6 +94,12 @@ def _cache_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--plugin", "plugins", type=click.Path(dir_okay=False, path_type=Path), multiple=True,
               help="Python file with architectures of your own; may be given again.")  # fmt: skip
 @click.option("--timeout", metavar="SECONDS", help="After which a run is ended as failed. [default: never]")
+@click.option("--memory-limit", metavar="SIZE",
+              help="Memory at which a run is ended as failed, as in 8GB, so that the machine never swaps.")  # fmt: skip
+@click.option("--checkpoint", metavar="WHEN",
+              help="When to save a run, so that it can be resumed: a time between, as in '10 min', `evaluations`, or "
+              "`never`. [default: 5 minutes, or more where saving would take over 2 % of them]")  # fmt: skip
+@click.option("--restart", is_flag=True, help="Begin interrupted runs anew, and drop their checkpoints.")
 @click.option("--rerun", is_flag=True, help="Run again what is recorded already, and replace its record.")
 @click.option("--retry-failed", is_flag=True, help="Run again what failed, and replace its record.")
 @click.option("--no-cache", is_flag=True, help="Decode images on the fly; slower, the same batches.")
@@ -100,6 +111,7 @@ def run(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, **opt
 
     Without ARCHITECTURE and --all, the suite's own list is run. What is recorded already is skipped.
     """
+    from intelbench.orchestration.process import Limits
     from intelbench.orchestration.session import Request, run_session
 
     if all_ and architectures:
@@ -110,14 +122,19 @@ def run(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, **opt
         suite=options["suite_name"],
         architectures=REFERENCE if all_ else architectures or None,
         data=options["data"],
-        seeds=_parsed("--seeds", _whole_numbers(0, _MOST_SEED), options["seeds"]),
-        budget=_parsed("--budget", _budget, options["budget"]),
+        seeds=parsed("--seeds", whole_numbers(0, 2**63 - 1), options["seeds"]),
+        budget=parsed("--budget", budget, options["budget"]),
         device=options["device"],
         threads=options["threads"],
         workers=options["workers"],
         results=options["out"],
         plugins=options["plugins"],
-        timeout=_parsed("--timeout", _seconds, options["timeout"]),
+        limits=Limits(
+            parsed("--timeout", seconds, options["timeout"]),
+            parsed("--memory-limit", byte_count, options["memory_limit"]),
+        ),
+        checkpoint=parsed("--checkpoint", checkpoint_time, options["checkpoint"]),
+        restart=options["restart"],
         again="all" if options["rerun"] else "failed" if options["retry_failed"] else "none",
         cache=not options["no_cache"],
         skip_unreadable=options["skip_unreadable"],
@@ -166,13 +183,13 @@ def report_(
         page = as_html(runs, images, _cache_folder(cache_dir), claims=claims)
         write_figures(html_file.parent, {html_file.name: page.encode()})
     elif form == "csv":
-        click.echo(as_csv(runs), nl=False)
+        _print(as_csv(runs))
     elif form == "json":
-        click.echo(as_json(runs, claims=claims), nl=False)
+        _print(as_json(runs, claims=claims))
     else:
         report = build(runs, claims=claims)
         write_figures(runs.parent / "figures", report.figures)
-        click.echo(report.text, nl=False)
+        _print(report.text)
 
 
 @cli.command()
@@ -190,16 +207,56 @@ def compare(before: Path, after: Path, gates: tuple[str, ...], form: str) -> int
     from intelbench.reporting.evidence import compare as comparing
     from intelbench.reporting.text import changes
 
-    parsed = [_parsed("--fail-if-worse", comparing.Gate.parse, gate) for gate in gates]
+    parsed = [parsed("--fail-if-worse", comparing.Gate.parse, gate) for gate in gates]
     found = comparing.compare(before, after)
     verdicts = comparing.judge(found, parsed)
     names = (str(before), str(after))
     text = changes.as_markdown(found, verdicts, names) if form == "md" else changes.as_json(found, verdicts)
-    click.echo(text, nl=False)
+    _print(text)
     failed = [verdict for verdict in verdicts if verdict.failed]
     for verdict in failed:
         _complain(changes.failure_line(verdict))
     return _EXIT_FAILED_GATE if failed else 0
+
+
+@cli.command()
+@click.argument("record", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="RUN")
+@click.option("--steps", type=click.IntRange(min=1), default=8, show_default=True, help="Training steps to take again.")
+@click.option("--tolerance", type=click.FloatRange(min=0), default=0.0, show_default=True,
+              help="Accepted relative difference of losses and gradient norms; 0 wants equal bits.")  # fmt: skip
+@click.option("--data", help="Where the images lie now. [default: where the record says]")
+@click.option("--plugin", "plugins", type=click.Path(dir_okay=False, path_type=Path), multiple=True,
+              help="Python file with the architecture, where it was one of your own.")  # fmt: skip
+@_cache_option
+def verify(
+    record: Path, steps: int, tolerance: float, data: str | None, plugins: tuple[Path, ...], cache_dir: Path | None
+) -> int:
+    """Take the first steps of a recorded run again, and say whether this machine reproduces them; exit 1 if not.
+
+    RUN is the folder of a record, as results/runs/resnet101-s0-...
+    """
+    from intelbench.orchestration.verify import Request
+    from intelbench.orchestration.verify import verify as verify_
+
+    found = verify_(
+        Request(record=record, steps=steps, data=data, plugins=plugins, cache_folder=_cache_folder(cache_dir))
+    )
+    upto = f"step {found.num_steps}" if found.num_steps == 1 else f"steps 1 to {found.num_steps}"
+    if not found.same_batches:
+        batches = f"other batches than in the record after step {found.verified_step or 0}"
+    else:
+        batches = f"the batches of the record up to step {found.verified_step}"
+    if found.first_difference is None:
+        numbers = "losses and gradient norms equal bit for bit"
+    else:
+        numbers = (
+            f"losses or gradient norms differ from step {found.first_difference} on, "
+            f"by at most {found.largest_difference:.2g} of their value"
+        )
+    click.echo(printable(f"{found.run_id}, {upto}: {batches}; {numbers}"))
+    if found.changed:
+        click.echo(printable(f"not as it was: {found.changed}"))
+    return 0 if found.reproduced(tolerance) else _EXIT_NOT_REPRODUCED
 
 
 @cli.command()
@@ -229,13 +286,13 @@ def profile(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, f
     if all_ == bool(architectures):
         raise click.UsageError("give architecture names, or --all", ctx)
     from intelbench.orchestration import profile as profiling
-    from intelbench.records.types import Budget, Conditions, Recipe
+    from intelbench.records.types import MOST_BATCH, Budget, Conditions, Recipe
     from intelbench.reporting.text import profile as reporting
 
     request = profiling.Request(
         architectures=REFERENCE if all_ else architectures,
-        batch_sizes=_parsed("--batch-sizes", _whole_numbers(1, _MOST_BATCH), options["batch_sizes"]),
-        memories=_parsed("--memory", _whole_numbers(1, _MOST_GIGABYTES), options["memories"]),
+        batch_sizes=parsed("--batch-sizes", whole_numbers(1, MOST_BATCH), options["batch_sizes"]),
+        memories=parsed("--memory", whole_numbers(1, 1_000_000), options["memories"]),
         num_classes=options["classes"],
         conditions=Conditions(
             image_size=options["size"],
@@ -248,7 +305,7 @@ def profile(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, f
     )
     found = profiling.profile(request, lambda name: _complain(f"profiling {name}"))
     render = {"md": reporting.as_markdown, "json": reporting.as_json, "csv": reporting.as_csv}[form]
-    click.echo(render(found), nl=False)
+    _print(render(found))
 
 
 @cli.command("list")
@@ -287,55 +344,27 @@ def data_check(source: str, cache_dir: Path | None) -> int:
     from intelbench.data.dataset import inspect
 
     found = inspect(source, _cache_folder(cache_dir))
-    width = max(map(len, found.class_names))
+    for note in found.notes:
+        _complain(note)
+    names = [printable(name) for name in found.class_names]
+    width = max(map(len, names))
     click.echo(f"{'class':{width}}  " + "  ".join(f"{split:>10}" for split in found.counts))
-    for label, name in enumerate(found.class_names):
+    for label, name in enumerate(names):
         click.echo(f"{name:{width}}  " + "  ".join(f"{counts[label]:10}" for counts in found.counts.values()))
     click.echo(f"{'all':{width}}  " + "  ".join(f"{sum(counts):10}" for counts in found.counts.values()))
     click.echo(
         f"copies within a split: {found.duplicates}; files in both train and test: {len(found.train_test_duplicates)}"
     )
     for train_file, test_file in found.train_test_duplicates:
-        click.echo(f"  {train_file} = {test_file}")
+        click.echo(f"  {printable(train_file)} = {printable(test_file)}")
     for title, lines in (
-        ("not an image by its name, ignored", found.ignored),
+        ("not an image, ignored", found.ignored),
         ("cannot be read", [f"{file}: {reason}" for file, reason in found.unreadable.items()]),
     ):
         click.echo(f"{title}: {len(lines)}")
         for line in lines:
-            click.echo(f"  {line}")
+            click.echo(f"  {printable(line)}")
     return _EXIT_FAILED_RUNS if found.unreadable else 0
-
-
-def _whole_numbers(least: int, most: int) -> Callable[[str], tuple[int, ...]]:
-    def parse(text: str) -> tuple[int, ...]:
-        numbers = tuple(int(part) for part in text.split(","))
-        if not least <= min(numbers) <= max(numbers) <= most:
-            raise ValueError(f"each number is at least {least} and at most {most}")
-        return numbers
-
-    return parse
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds <= _LONGEST_TIMEOUT:
-        raise ValueError(f"is more than 0 and at most {_LONGEST_TIMEOUT} seconds; without it there is no limit")
-    return seconds
-
-
-def _budget(text: str) -> Any:
-    from intelbench.records.types import Budget
-
-    return Budget.parse(text)
-
-
-def _parsed(option: str, parse: Callable[[str], Any], text: str | None) -> Any:
-    try:
-        return None if text is None else parse(text)
-    except ValueError as error:
-        shown = f"{text!r:.{_SHOWN}}"
-        raise UserError(f"{option} {shown}: {str(error)[: _SHOWN * 10]}") from error
 
 
 def _cache_folder(given: Path | None) -> Path:

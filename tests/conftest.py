@@ -19,6 +19,7 @@ REAL_IMAGES = REPOSITORY.parent / "shared" / "data" / "intel-sample"
 PLUGIN = '''
 """Small networks for tests, and ones that misbehave."""
 
+import atexit
 import os
 import signal
 import time
@@ -37,18 +38,19 @@ def network(request: ModelRequest) -> nn.Module:
 
 
 class Misbehaving(nn.Module):
-    """Calls `misbehave` in its third training step on real tensors."""
+    """Calls `misbehave` in one of its training steps on real tensors."""
 
-    def __init__(self, request, misbehave):
+    def __init__(self, request, misbehave, step):
         super().__init__()
         self.inner = network(request)
         self.misbehave = misbehave
         self.calls = 0
+        self.step = step
 
     def forward(self, images):
         if self.training and images.device.type != "meta":
             self.calls += 1
-            if self.calls == 3:
+            if self.calls == self.step:
                 return self.misbehave(self.inner(images))
         return self.inner(images)
 
@@ -61,19 +63,35 @@ def tiny_twin(request):
     return network(request)
 
 
-def misbehaving(name, misbehave):
-    architecture(name)(lambda request: Misbehaving(request, misbehave))
+def misbehaving(name, misbehave, step=3):
+    architecture(name)(lambda request: Misbehaving(request, misbehave, step))
 
 
 def fail(output):
     raise ValueError("the <network> has had enough")
 
 
+def hoard(output):
+    kept = []
+    while True:
+        kept.append(torch.ones(2**22))
+        time.sleep(0.005)
+
+
+@architecture("crashes_late")
+def crashes_late(request):
+    atexit.register(lambda: os.kill(os.getpid(), signal.SIGSEGV))
+    return network(request)
+
+
 misbehaving("raises", fail)
+misbehaving("raises_late", fail, 5)
+misbehaving("raises_once", lambda output: fail(output) if "RAISES" in os.environ else output, 5)
 misbehaving("diverges", lambda output: output * float("nan"))
 misbehaving("exhausts", lambda output: output + torch.empty(10**15).sum())
 misbehaving("dies", lambda output: os.kill(os.getpid(), signal.SIGKILL))
 misbehaving("exits", lambda output: os._exit(7))
+misbehaving("hoards", lambda output: hoard(output))
 misbehaving("hangs", lambda output: time.sleep(600))
 '''
 

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from intelbench.cli import cli, main
 from intelbench.errors import UserError
@@ -117,10 +118,23 @@ texts = st.one_of(
     st.text(max_size=12),
     st.from_regex(r"-?[0-9]{1,25}(,[0-9]{1,25}){0,3}", fullmatch=True),
     st.from_regex(r"[0-9.]{1,9}(e[0-9]{1,4})? ?(s|steps|epochs|flops)", fullmatch=True),
+    st.from_regex(r"[0-9]{1,400}(\.[0-9]{1,9})?[kMGT]?i?B", fullmatch=True),
     st.sampled_from(["nan", "inf", "-1", "1e999", "0", "--", "", "quick", "1" * 5000]),
 )
 OPTIONS = {
-    "run": ["--suite", "--seeds", "--budget", "--timeout", "--threads", "--workers", "--data", "--device", "--out"],
+    "run": [
+        "--suite",
+        "--seeds",
+        "--budget",
+        "--timeout",
+        "--memory-limit",
+        "--checkpoint",
+        "--threads",
+        "--workers",
+        "--data",
+        "--device",
+        "--out",
+    ],
     "profile": ["--batch-sizes", "--memory", "--size", "--classes", "--precision", "--optimizer"],
 }
 
@@ -138,7 +152,7 @@ def test_any_value_of_any_option_is_taken_or_refused(
     assert done.exception is None or isinstance(done.exception, UserError | click.ClickException), done.exc_info
     for request in unreachable:
         if isinstance(request, session.Request):
-            assert request.timeout is None or 0 < request.timeout <= 2_000_000
+            assert request.limits.seconds is None or 0 < request.limits.seconds <= 2_000_000
             assert all(0 <= seed < 2**63 for seed in request.seeds or ())
         if isinstance(request, profiling.Request):
             msgspec.convert(msgspec.to_builtins(request.conditions), Conditions)
@@ -196,6 +210,54 @@ def test_data_check_lists_what_is_wrong(intelbench: Command, tmp_path: Path) -> 
     assert "train/night/notes.txt" in done.stdout
     assert "train/night/empty.jpg: empty file" in done.stdout
     assert ["all", "9", "9"] == next(line.split() for line in done.stdout.splitlines() if line.startswith("all"))
+
+
+def test_data_check_of_a_hostile_folder_ends_and_prints_no_escapes(intelbench: Command, tmp_path: Path) -> None:
+    """Pipes, loops, bombs and names that would command the terminal: all listed, in seconds, on lines of their own."""
+    folder = write_folder(tmp_path / "data", per_class=4)
+    bad = folder / "train" / "day"
+    hostile = "\x1b[2Jx\n  forged: fine"
+    (bad / f"{hostile}.jpg").write_bytes(b"")
+    (bad / f"{hostile}.txt").write_bytes(b"")
+    os.mkfifo(bad / "pipe.jpg")
+    (bad / "loop.jpg").symlink_to("loop.jpg")
+    (bad / "up").symlink_to("..")
+    (bad / "zero.jpg").symlink_to("/dev/zero")
+    Image.new("1", (20_000, 10_000)).save(bad / "bomb.png")
+    for name in (f"{hostile}.png", "copy.png"):
+        write_image(bad / name, seed=7)
+        write_image(folder / "test" / "day" / name, seed=7)
+    (folder / hostile).mkdir()
+    done = intelbench("data", "check", "data")
+    assert 1 == done.returncode
+    assert "" == done.stderr
+    assert all(line.isprintable() for line in done.stdout.splitlines())
+    assert not any(line.startswith("  forged") for line in done.stdout.splitlines())
+    for line in (
+        "train/day/\\x1b[2Jx\\n  forged: fine.jpg: empty file",
+        "train/day/\\x1b[2Jx\\n  forged: fine.txt",
+        "train/day/loop.jpg: Too many levels of symbolic links",
+        "train/day/pipe.jpg",
+        "train/day/up",
+        "train/day/zero.jpg",
+    ):
+        assert f"  {line}" in done.stdout.splitlines()
+    assert "train/day/bomb.png: too large to be decoded safely" in done.stdout
+
+
+@pytest.mark.parametrize("command", [["run"], ["data", "check", "scenes"]])
+def test_a_cache_folder_that_cannot_be_written_is_one_line(
+    intelbench: Command, tmp_path: Path, command: list[str]
+) -> None:
+    """It names the folder and the option, whatever was to be written there."""
+    (tmp_path / "file").write_text("x")
+    done = intelbench(*command, "--cache-dir", "file/cache")
+    assert 2 == done.returncode
+    assert (
+        "intelbench: cache file/cache: cannot be written (Not a directory); mend that, or give another folder with "
+        in (done.stderr)
+    )
+    assert 1 == done.stderr.count("\n")
 
 
 def test_data_check_of_a_sound_folder_succeeds(intelbench: Command, tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
-"""What can be compared: the registry, the five reference architectures, torchvision's, and anyone's plug-in."""
+"""What can be compared: the registry, what is built in, torchvision's classifiers, and anyone's plug-in."""
 
-from intelbench.architectures import reference as reference  # importing it fills the registry
+from intelbench.architectures import reference as reference  # importing these two fills the registry
+from intelbench.architectures import shipped as shipped

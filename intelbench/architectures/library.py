@@ -1,17 +1,23 @@
-"""Architectures of other libraries, by prefix: `torchvision:NAME`."""
+"""Architectures of other libraries, by prefix: `torchvision:NAME`; and what torchvision publishes for its own."""
 
 import difflib
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from torch import nn
 from torchvision import models
 
-from intelbench.architectures.registry import Architecture, ModelRequest
+from intelbench.architectures.registry import FROM_MINUS_ONE, Architecture, ModelRequest
 from intelbench.errors import UserError
 
 _PREFIX = "torchvision:"
 _MINIMUM_SIZES = {"inception_v3": 75, "alexnet": 63}
 """Where torchvision's network needs more than 32 px."""
+_WEIGHTS = {"imagenet": "IMAGENET1K_V1", "imagenet-v2": "IMAGENET1K_V2"}
+_AUXILIARY = {"inception": ("AuxLogits",), "googlenet": ("aux1", "aux2")}
+"""The families that come from TensorFlow. With their weights torchvision builds a network that turns ImageNet's
+normalisation into theirs, from -1 to 1; here the images are normalised so from the start."""
 
 
 def torchvision_architecture(name: str) -> Architecture:
@@ -31,13 +37,31 @@ def torchvision_architecture(name: str) -> Architecture:
         model: nn.Module = models.get_model(bare, num_classes=request.num_classes, **_options(bare, request))
         return model
 
-    return Architecture(name=name, build=build, minimum_size=_MINIMUM_SIZES.get(bare, 32))
+    return Architecture(
+        name=name,
+        build=build,
+        minimum_size=_MINIMUM_SIZES.get(bare, 32),
+        pretrained=partial(published_weights, bare),
+        normalization=FROM_MINUS_ONE if _family(bare) in _AUXILIARY else None,
+        auxiliary=_AUXILIARY.get(_family(bare), ()),
+    )
+
+
+def published_weights(name: str) -> Mapping[str, str]:
+    """Addresses of torchvision's weights for ImageNet's classes, by the name that a recipe has for them."""
+    members = models.get_model_weights(name).__members__
+    return {choice: members[entry].url for choice, entry in _WEIGHTS.items() if entry in members}
+
+
+def _family(name: str) -> str:
+    """Torchvision's module, such as `resnet`."""
+    module: str = models.get_model_builder(name).__module__
+    return module.rpartition(".")[2]
 
 
 def _options(name: str, request: ModelRequest) -> dict[str, Any]:
     """The settings of a request that this family of torchvision's constructors takes."""
-    family = models.get_model_builder(name).__module__.rpartition(".")[2]
-    match family:
+    match _family(name):
         case "resnet":
             return {"zero_init_residual": request.zero_init_residual}
         case "inception" | "googlenet":

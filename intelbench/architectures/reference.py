@@ -5,13 +5,14 @@ Every head is one linear layer. torchvision is imported when a network is built,
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from intelbench.architectures.registry import ModelRequest, PublishedFacts, architecture, main_loss
+from intelbench.architectures.registry import FROM_MINUS_ONE, ModelRequest, PublishedFacts, architecture, main_loss
 from intelbench.architectures.surgery import replace_modules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor, nn
 
@@ -26,8 +27,15 @@ RESNET101_RELUS = 34
 _RESNET = "He et al., Deep Residual Learning for Image Recognition, 2016"
 
 
+def _published(name: str) -> Mapping[str, str]:
+    from intelbench.architectures.library import published_weights
+
+    return published_weights(name)
+
+
 @architecture(
     "resnet152",
+    pretrained=partial(_published, "resnet152"),
     published=PublishedFacts(paper=_RESNET, num_parameters=60_192_808, imagenet_top1=0.78312),
 )
 def resnet152(request: ModelRequest) -> nn.Module:
@@ -38,6 +46,7 @@ def resnet152(request: ModelRequest) -> nn.Module:
 @architecture(
     "wide_resnet101_2",
     aliases=("wrn",),
+    pretrained=partial(_published, "wide_resnet101_2"),
     published=PublishedFacts(
         paper="Zagoruyko and Komodakis, Wide Residual Networks, 2016", num_parameters=126_886_696, imagenet_top1=0.78848
     ),
@@ -59,6 +68,9 @@ def inception_loss(output: Any, target: Tensor, criterion: Callable[[Tensor, Ten
     "inception_v3",
     minimum_size=75,
     loss=inception_loss,
+    pretrained=partial(_published, "inception_v3"),
+    normalization=FROM_MINUS_ONE,  # they come from TensorFlow
+    auxiliary=("AuxLogits",),
     published=PublishedFacts(
         paper="Szegedy et al., Rethinking the Inception Architecture for Computer Vision, 2016",
         num_parameters=27_161_264,
@@ -75,7 +87,7 @@ def inception_v3(request: ModelRequest) -> nn.Module:
     )
 
 
-@architecture("resnet101_leaky")
+@architecture("resnet101_leaky", pretrained=partial(_published, "resnet101"))
 def resnet101_leaky(request: ModelRequest) -> nn.Module:
     """ResNet-101 with LeakyReLU (slope 0.01) for every ReLU, in place as the original: else it would cost memory."""
     from torch import nn
@@ -91,6 +103,7 @@ def resnet101_leaky(request: ModelRequest) -> nn.Module:
 
 @architecture(
     "resnet101",
+    pretrained=partial(_published, "resnet101"),
     published=PublishedFacts(paper=_RESNET, num_parameters=44_549_160, imagenet_top1=0.77374),
 )
 def resnet101(request: ModelRequest) -> nn.Module:

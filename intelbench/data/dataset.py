@@ -1,19 +1,25 @@
 """From what the user calls a data set to what a run trains on: found, checked, split, digested and decoded."""
 
+import os
 from collections import Counter
 from pathlib import Path
 
 from msgspec import Struct
 
 from intelbench.data import scenes
+from intelbench.data.decoding import find_unreadable
+from intelbench.data.drafts import clear_drafts, discard
+from intelbench.data.files import Content
 from intelbench.data.folder import ImageFile, Listing, content_digests, list_images
-from intelbench.data.pixels import DecodedOnTheFly, PixelCache, PixelSource, cache_key, find_unreadable, open_cache
+from intelbench.data.pixels import DecodedOnTheFly, PixelCache, PixelSource, cache_key, discard_damaged, open_cache
 from intelbench.data.split import carve
-from intelbench.errors import UserError
+from intelbench.errors import UserError, printable
 from intelbench.records.identity import digest
 from intelbench.records.types import Conditions, DataFacts
 
 SCENES = "scenes"
+_PIXELS = "pixels"
+"""Folder of the caches in the cache folder."""
 _SHOWN = 20
 """Files named in an error before the rest is only counted."""
 
@@ -49,13 +55,22 @@ class Dataset(Struct, frozen=True, kw_only=True):
     """Stored images are at most this large at their shorter side, in pixels."""
     paths: tuple[str, ...]
     """File of each row."""
+    digests: tuple[str, ...]
+    """Digest of each row's file."""
     cache: str | None
     """Folder of the decoded pixels; `None` decodes at each read."""
+    notes: tuple[str, ...] = ()
+    """What was damaged in the cache folder and has been made again."""
 
     def pixels(self) -> PixelSource:
-        """Open the pixels."""
+        """Open the pixels.
+
+        Raises:
+            UserError: the cache is gone or damaged.
+        """
         if self.cache is None:
-            return DecodedOnTheFly([Path(path) for path in self.paths], self.shorter_side)
+            contents = [Content(Path(path), each) for path, each in zip(self.paths, self.digests, strict=True)]
+            return DecodedOnTheFly(contents, self.shorter_side)
         return PixelCache(Path(self.cache))
 
 
@@ -72,6 +87,8 @@ class Inspection(Struct, frozen=True, kw_only=True):
     """Files whose bytes another file of the same split has too, beyond the first."""
     train_test_duplicates: tuple[tuple[str, str], ...]
     """Pairs of equal files on the two sides."""
+    notes: tuple[str, ...]
+    """As those of a data set."""
 
 
 class _Contents(Struct, frozen=True):
@@ -81,8 +98,10 @@ class _Contents(Struct, frozen=True):
     digests: dict[str, str]
     unreadable: dict[str, str]
     rows: dict[str, int]
-    paths: tuple[Path, ...]
+    contents: tuple[Content, ...]
+    """File of each row."""
     cache: Path | None
+    notes: tuple[str, ...]
 
     def readable(self, split: str) -> list[ImageFile]:
         return [file for file in self.listing.splits.get(split, ()) if file.id not in self.unreadable]
@@ -96,14 +115,18 @@ def stored_side(image_size: int) -> int:
     return round(image_size * 256 / 224)
 
 
-def locate(source: str, cache_folder: Path) -> Path:
-    """The folder behind a source; `scenes` is drawn into the cache folder the first time."""
+def locate(source: str, cache_folder: Path) -> tuple[Path, tuple[str, ...]]:
+    """The folder behind a source, and what had to be made again; `scenes` is drawn into the cache folder if need be."""
     if source != SCENES:
-        return Path(source)
+        return Path(source), ()
     root = cache_folder / f"scenes-v{scenes.VERSION}"
+    notes: tuple[str, ...] = ()
+    if os.path.lexists(root) and not scenes.is_intact(root):
+        discard(root)
+        notes = (f"cache {printable(root)}: was changed; drawn again",)
     if not root.exists():
         scenes.write(root)
-    return root
+    return root, notes
 
 
 def inspect(source: str, cache_folder: Path) -> Inspection:
@@ -112,7 +135,7 @@ def inspect(source: str, cache_folder: Path) -> Inspection:
     Raises:
         UserError: as `list_images`.
     """
-    contents = _read(locate(source, cache_folder), shorter_side=32, cache_folder=None)
+    contents = _read(source, shorter_side=32, cache_folder=cache_folder, use_cache=False)
     splits = {split: contents.readable(split) for split in contents.listing.splits}
     num_classes = len(contents.listing.class_names)
     by_digest = {contents.digests[file.id]: file.id for file in splits["train"]}
@@ -130,6 +153,7 @@ def inspect(source: str, cache_folder: Path) -> Inspection:
             for file in splits.get("test", [])
             if contents.digests[file.id] in by_digest
         ),
+        notes=contents.notes,
     )
 
 
@@ -142,7 +166,9 @@ def prepare(
         UserError: as `list_images`; or files that do not decode, unless they are to be skipped; or too few images.
     """
     side = stored_side(conditions.image_size)
-    contents = _read(locate(source, cache_folder), side, cache_folder if use_cache else None)
+    for each in (cache_folder, cache_folder / _PIXELS):
+        clear_drafts(each)
+    contents = _read(source, side, cache_folder, use_cache=use_cache)
     if contents.unreadable and not skip_unreadable:
         raise UserError(_unreadable_message(source, contents.unreadable))
     train, validation, test = _split(contents, conditions)
@@ -150,7 +176,7 @@ def prepare(
         _require_every_class(source, name, files, contents.listing.class_names)
     if len(train) < conditions.recipe.batch_size:
         raise UserError(
-            f"data {source}: {len(train)} training images are less than one batch; "
+            f"data {printable(source)}: {len(train)} training images are less than one batch; "
             f"`recipe.batch_size` is {conditions.recipe.batch_size}"
         )
     outside_test = set(contents.digests_of([*train, *validation]))
@@ -176,26 +202,30 @@ def prepare(
         validation=_as_split(validation, contents.rows),
         test=_as_split(test, contents.rows),
         shorter_side=side,
-        paths=tuple(str(path.absolute()) for path in contents.paths),
+        paths=tuple(str(each.path.absolute()) for each in contents.contents),
+        digests=tuple(each.digest for each in contents.contents),
         cache=None if contents.cache is None else str(contents.cache.absolute()),
+        notes=contents.notes,
     )
 
 
-def _read(root: Path, shorter_side: int, cache_folder: Path | None) -> _Contents:
-    """Hash every file and decode every content once, into the cache if there is one."""
+def _read(source: str, shorter_side: int, cache_folder: Path, *, use_cache: bool) -> _Contents:
+    """Hash every file and decode every content once, into the cache if it is used."""
+    root, notes = locate(source, cache_folder)
     listing = list_images(root)
     files = list(listing.files())
     digests, problems = content_digests(files)
     by_digest = {each: file.path for file, each in zip(files, digests, strict=True) if each}
-    unique = sorted(by_digest)
-    paths = tuple(by_digest[each] for each in unique)
-    row_of = {each: row for row, each in enumerate(unique)}
+    contents = tuple(Content(by_digest[each], each) for each in sorted(by_digest))
+    row_of = {each.digest: row for row, each in enumerate(contents)}
     cache = None
-    if cache_folder is None:
-        damaged = find_unreadable(paths, shorter_side)
+    if use_cache:
+        cache = cache_folder / _PIXELS / cache_key([each.digest for each in contents], shorter_side)
+        if damage := discard_damaged(cache):
+            notes += (f"cache {printable(cache)}: {damage}; built again",)
+        damaged = open_cache(cache, contents, shorter_side).unreadable
     else:
-        cache = cache_folder / "pixels" / cache_key(unique, shorter_side)
-        damaged = open_cache(cache, paths, shorter_side).unreadable
+        damaged = find_unreadable(contents, shorter_side)
     rows = {file.id: row_of[each] for file, each in zip(files, digests, strict=True) if each}
     return _Contents(
         listing=listing,
@@ -204,8 +234,9 @@ def _read(root: Path, shorter_side: int, cache_folder: Path | None) -> _Contents
             sorted((problems | {id_: damaged[row] for id_, row in rows.items() if row in damaged}).items())
         ),
         rows=rows,
-        paths=paths,
+        contents=contents,
         cache=cache,
+        notes=notes,
     )
 
 
@@ -242,17 +273,17 @@ def _require_every_class(source: str, split: str, files: list[ImageFile], class_
     for label, name in enumerate(class_names):
         if label not in present:
             raise UserError(
-                f"data {source}: class {name!r} has no readable image left for the {split} split; add images"
+                f"data {printable(source)}: class {name!r} has no readable image left for the {split} split; add images"
             )
 
 
 def _unreadable_message(source: str, unreadable: dict[str, str]) -> str:
-    shown = [f"  {file}: {reason}" for file, reason in list(unreadable.items())[:_SHOWN]]
+    shown = [f"  {printable(file)}: {printable(reason)}" for file, reason in list(unreadable.items())[:_SHOWN]]
     if len(unreadable) > _SHOWN:
-        shown.append(f"  and {len(unreadable) - _SHOWN} more; `intelbench data check {source}` lists all")
+        shown.append(f"  and {len(unreadable) - _SHOWN} more; `intelbench data check {printable(source)}` lists all")
     return "\n".join(
         [
-            f"data {source}: {len(unreadable)} image{'s' * (len(unreadable) != 1)} cannot be read:",
+            f"data {printable(source)}: {len(unreadable)} image{'s' * (len(unreadable) != 1)} cannot be read:",
             *shown,
             "mend or remove them, or run with --skip-unreadable, which leaves them out and records how many",
         ]

@@ -1,13 +1,18 @@
-"""Find the images of a classification data set on the disk: layouts, classes, files. Nothing is decoded here."""
+"""Find the images of a classification data set on the disk: layouts, classes, files. Nothing is decoded here.
 
-import hashlib
+A link to a file is that file, wherever it lies. A split or a class may be a link to a folder, unless that holds the
+link; below a class a linked folder is not followed, so that no link leads in a circle.
+"""
+
 import os
-from collections.abc import Iterator, Mapping
+import stat
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from intelbench.errors import UserError
+from intelbench.data.files import UnusableFileError, digest_of
+from intelbench.errors import UserError, printable
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 
@@ -40,7 +45,7 @@ class Listing:
     splits: Mapping[str, tuple[ImageFile, ...]]
     """`train` always; `test` and `validation` where the folder brings them."""
     ignored: tuple[str, ...]
-    """Files in class folders that are no images by their name, and special files."""
+    """What else lies in class folders: files that are no images by their name, special files and linked folders."""
 
     def files(self) -> Iterator[ImageFile]:
         """Every image, split by split."""
@@ -56,12 +61,12 @@ def list_images(root: Path) -> Listing:
             between the splits.
     """
     try:
-        root.stat()
-    except OSError as error:
-        reason = "no such folder" if isinstance(error, FileNotFoundError) else error.strerror
-        raise UserError(f"data {root}: {reason}") from error
-    if not root.is_dir():
-        raise UserError(f"data {root}: is a file; give the folder that holds {LAYOUTS}")
+        is_folder = stat.S_ISDIR(root.stat().st_mode)
+    except (OSError, ValueError) as error:
+        missing = isinstance(error, FileNotFoundError)
+        raise _refusal(root, "no such folder" if missing else getattr(error, "strerror", str(error))) from error
+    if not is_folder:
+        raise _refusal(root, f"is a file; give the folder that holds {LAYOUTS}")
     folders = _split_folders(root)
     class_names = _class_names(folders["train"])
     splits: dict[str, tuple[ImageFile, ...]] = {}
@@ -72,25 +77,26 @@ def list_images(root: Path) -> Listing:
         for label, name in enumerate(class_names):
             images, others = _images(root, folder / name, label)
             if not images:
-                raise UserError(
-                    f"data {folder / name}: the class folder holds no image; add images or remove the folder"
-                )
+                raise _refusal(folder / name, "the class folder holds no image; add images or remove the folder")
             found += images
             ignored += others
         splits[split] = tuple(found)
     return Listing(root, class_names, splits, tuple(ignored))
 
 
-def content_digests(files: list[ImageFile]) -> tuple[list[str], dict[str, str]]:
-    """Digest of each file's bytes (128 bits, hexadecimal; empty where unreadable), and why some could not be read."""
+def content_digests(files: Sequence[ImageFile]) -> tuple[list[str], dict[str, str]]:
+    """Digest of each file's bytes (128 bits, hexadecimal; empty where unreadable), and why some could not be read.
+
+    Raises:
+        UserError: a file could not be read for a reason that may pass, as a failing disk.
+    """
     problems: dict[str, str] = {}
 
     def read(file: ImageFile) -> str:
         try:
-            with file.path.open("rb") as stream:
-                return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-        except OSError as error:
-            problems[file.id] = error.strerror or str(error)
+            return digest_of(file.path)
+        except UnusableFileError as error:
+            problems[file.id] = str(error)
             return ""
 
     with ThreadPoolExecutor() as pool:
@@ -108,8 +114,8 @@ def _split_folders(root: Path) -> dict[str, Path]:
     }
     if "train" not in found:
         if found:
-            there = ", ".join(sorted(folder.name for folder in found.values()))
-            raise UserError(f"data {root}: has {there} but no training folder; accepted: {LAYOUTS}")
+            there = ", ".join(sorted(printable(folder.name) for folder in found.values()))
+            raise _refusal(root, f"has {there} but no training folder; accepted: {LAYOUTS}")
         return {"train": root}
     if "test" not in found and "validation" in found:
         found["test"] = found.pop("validation")
@@ -119,15 +125,15 @@ def _split_folders(root: Path) -> dict[str, Path]:
 def _unnest(folder: Path) -> Path:
     """The published archive holds each split in a folder of the same name: seg_train/seg_train/."""
     inner = folder / folder.name
-    return inner if inner.is_dir() and len(_subfolders(folder)) == 1 else folder
+    return inner if _subfolders(folder) == [inner] else folder
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
     names = tuple(sorted(each.name for each in _subfolders(folder) if each.name not in _NOT_CLASSES))
     if len(names) < 2:
-        raise UserError(
-            f"data {folder}: has {len(names)} class folder{'s' * (len(names) != 1)}, at least 2 are needed; "
-            f"accepted: {LAYOUTS}"
+        raise _refusal(
+            folder,
+            f"has {len(names)} class folder{'s' * (len(names) != 1)}, at least 2 are needed; accepted: {LAYOUTS}",
         )
     for name in names:
         _require_utf8(folder / name)
@@ -137,38 +143,68 @@ def _class_names(folder: Path) -> tuple[str, ...]:
 def _require_same_classes(folder: Path, class_names: tuple[str, ...], train: Path) -> None:
     names = {each.name for each in _subfolders(folder) if each.name not in _NOT_CLASSES}
     if missing := sorted(set(class_names) - names):
-        raise UserError(
-            f"data {folder}: class {missing[0]!r} of {train} is missing; every split needs the same classes"
+        raise _refusal(
+            folder, f"class {missing[0]!r} of {printable(train)} is missing; every split needs the same classes"
         )
     if extra := sorted(names - set(class_names)):
-        raise UserError(f"data {folder}: class {extra[0]!r} is not in {train}; every split needs the same classes")
+        raise _refusal(folder, f"class {extra[0]!r} is not in {printable(train)}; every split needs the same classes")
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    try:
-        return [entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
-    except OSError as error:
-        raise UserError(f"data {folder}: cannot be listed ({error.strerror}); make it readable") from error
+    """The folders in a folder; a link to one counts, unless it leads in a circle."""
+    found = []
+    for entry in _entries(folder):
+        if entry.is_symlink():
+            try:
+                is_folder = stat.S_ISDIR(entry.stat().st_mode)
+            except OSError as error:
+                raise _refusal(entry.path, f"a link that leads nowhere ({error.strerror}); remove it") from error
+            if is_folder and Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(entry.path)):
+                raise _refusal(entry.path, "a link to a folder that holds it; remove it")
+        else:
+            is_folder = entry.is_dir()
+        if is_folder:
+            found.append(Path(entry.path))
+    return found
 
 
 def _images(root: Path, folder: Path, label: int) -> tuple[list[ImageFile], list[str]]:
-    """The images below a class folder in the order of their names, and what else lies there."""
-
-    def refuse(error: OSError) -> None:
-        raise UserError(f"data {error.filename}: cannot be listed ({error.strerror}); make it readable") from error
-
+    """The images below a class folder, each folder's before those of its subfolders, and what else lies there."""
     images: list[ImageFile] = []
     others: list[str] = []
-    for parent, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(name for name in names if not name.startswith(".")):
-            path = Path(parent, name)
-            if path.suffix.lower() not in IMAGE_SUFFIXES or (path.exists() and not path.is_file()):
+    pending = [folder]
+    while pending:
+        subfolders = []
+        for entry in sorted(_entries(pending.pop()), key=lambda entry: entry.name):
+            path = Path(entry.path)
+            if entry.is_dir(follow_symlinks=False):
+                subfolders.append(path)
+            elif path.suffix.lower() in IMAGE_SUFFIXES and _may_be_file(entry):
+                _require_utf8(path)
+                images.append(ImageFile(path.relative_to(root).as_posix(), path, label))
+            else:
                 others.append(os.fsencode(path.relative_to(root)).decode(errors="replace"))
-                continue
-            _require_utf8(path)
-            images.append(ImageFile(path.relative_to(root).as_posix(), path, label))
+        pending += reversed(subfolders)
     return images, others
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What lies in a folder, but for what is hidden."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise _refusal(folder, f"cannot be listed ({error.strerror}); make it readable or remove it") from error
+
+
+def _may_be_file(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a file, or a link that leads to one or nowhere: that one is for whoever reads it to report."""
+    if not entry.is_symlink():
+        return entry.is_file()
+    try:
+        return stat.S_ISREG(entry.stat().st_mode)
+    except OSError:
+        return True
 
 
 def _require_utf8(path: Path) -> None:
@@ -177,3 +213,7 @@ def _require_utf8(path: Path) -> None:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise UserError(f"data {os.fsencode(path)!r}: the name is not valid UTF-8; rename it") from error
+
+
+def _refusal(path: Path | str, why: str) -> UserError:
+    return UserError(f"data {printable(path)}: {why}")

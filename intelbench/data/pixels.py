@@ -1,39 +1,39 @@
-"""Decoded pixels: one decoder, and the cache that lets every run of every architecture skip it."""
+"""Where a run gets its pixels from: decoded at each read, or from the cache that lets it skip the decoder."""
 
 import hashlib
-import json
 import mmap
 import os
-import secrets
-import shutil
-import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
+import msgspec
 import numpy as np
 import PIL
+from msgspec import Struct
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
-Pixels = NDArray[np.uint8]
+from intelbench.data.decoding import Pixels, UnreadableImageError, decode, decode_all
+from intelbench.data.drafts import discard, draft_of
+from intelbench.data.files import Content
+from intelbench.errors import UserError, printable
 
-_LAYOUT_VERSION = 1
-_CHUNK = 256
-"""Images decoded before they are written: bounds the memory of a build."""
+_LAYOUT_VERSION = 2
+_INDEX, _PIXELS = "index", "pixels.bin"
+_BLOCK_BYTES = 2**20
+"""Pixels under one digest."""
 _RESIDENT_BYTES = 8 * 2**20
 """Pixels that may count as this process's memory: small beside any network, and rarely worth a system call."""
-_DECODER_ERRORS = (
-    OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, OverflowError, struct.error, zlib.error,
-    Image.DecompressionBombError, Image.DecompressionBombWarning,
-)  # fmt: skip
-"""What Pillow's plug-ins raise on damaged files."""
 
 
-class UnreadableImageError(Exception):
-    """A file that does not decode; the message says why and does not name the file."""
+class DamagedCacheError(UserError):
+    """A cache that is gone, or not what was built."""
+
+    def __init__(self, folder: Path, what: str) -> None:
+        super().__init__(f"cache {printable(folder)}: {what}; the next `intelbench run` builds it again")
+        self.what = what
 
 
 class PixelSource(Protocol):
@@ -48,80 +48,64 @@ class PixelSource(Protocol):
         ...
 
 
-def decode(path: Path, shorter_side: int) -> Pixels:
-    """Decode one file to height x width x 3 RGB, upright by its EXIF tag, reduced to `shorter_side` if it is larger.
-
-    Aspect ratio is kept and nothing is enlarged. Grey, palette, CMYK and 16-bit images become 8-bit RGB; transparency
-    is dropped, as torchvision's ImageFolder does.
-
-    Raises:
-        UnreadableImageError: not an image, damaged, unsafe in size, or of a kind with no agreed range of values.
-    """
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > (Image.MAX_IMAGE_PIXELS or 0):
-                raise UnreadableImageError(f"{image.width}x{image.height} pixels: too large to be decoded safely")
-            image.draft(None, (2 * shorter_side, 2 * shorter_side))  # large JPEGs decode at a fraction of their size
-            upright = _as_rgb(ImageOps.exif_transpose(image))
-    except PIL.UnidentifiedImageError as error:
-        raise UnreadableImageError("empty file" if path.stat().st_size == 0 else "not an image") from error
-    except PermissionError as error:
-        raise UnreadableImageError("permission denied") from error
-    except _DECODER_ERRORS as error:
-        raise UnreadableImageError(f"damaged: {error}") from error
-    width, height = upright.size
-    if min(width, height) > shorter_side:
-        scale = shorter_side / min(width, height)
-        size = (max(shorter_side, round(width * scale)), max(shorter_side, round(height * scale)))
-        upright = upright.resize(size, Image.Resampling.BILINEAR)  # antialiased, as torchvision's Resize is
-    return np.asarray(upright)
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F":
-        raise UnreadableImageError("floating-point pixels have no agreed range; convert it to 8 bits")
-    if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip it to white
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 0xFFFF:
-            raise UnreadableImageError("32-bit pixels have no agreed range; convert it to 8 bits")
-        image = Image.fromarray(((values + 128) // 257).astype(np.uint8))
-    image.info.pop("transparency", None)  # dropped, and Pillow warns where it cannot translate it
-    return image.convert("RGB")
-
-
 class DecodedOnTheFly:
     """Decodes at each read: slower, and the same pixels as the cache."""
 
-    def __init__(self, paths: Sequence[Path], shorter_side: int) -> None:
-        self._paths = paths
+    def __init__(self, contents: Sequence[Content], shorter_side: int) -> None:
+        self._contents = contents
         self._shorter_side = shorter_side
 
     def read(self, row: int) -> Pixels:
-        """Decode the image of that row."""
-        return decode(self._paths[row], self._shorter_side).copy()  # Pillow's buffer is read-only
+        """Decode the image of that row.
+
+        Raises:
+            UserError: the file is not as it was when the session began.
+        """
+        return decode(self._contents[row].read(), self._shorter_side).copy()  # Pillow's buffer is read-only
 
     def release(self) -> None:
         """Nothing is held."""
 
 
+class _Index(Struct, frozen=True):
+    """What lies where in the pixels. Its file begins with the SHA-256 of the rest."""
+
+    shapes: tuple[tuple[int, int], ...]
+    """Height and width of each row; 0 x 0 where the image did not decode. The rows follow each other without a gap."""
+    unreadable: dict[int, str]
+    """Why, by row."""
+    digests: tuple[str, ...]
+    """SHA-256 of each `_BLOCK_BYTES` of pixels."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of the pixels; an empty file could not be mapped."""
+        return max(1, sum(3 * height * width for height, width in self.shapes))
+
+
 class PixelCache:
-    """Ragged uint8 images in one memory-mapped file: image `row` lies at `offsets[row]` in shape `shapes[row]`."""
+    """Ragged uint8 images in one memory-mapped file.
+
+    Raises:
+        DamagedCacheError: the cache is gone, its index was changed, or the pixels have another size.
+        UserError: it cannot be read.
+    """
 
     def __init__(self, folder: Path) -> None:
-        with np.load(folder / "index.npz", allow_pickle=False) as index:
-            self._offsets: NDArray[np.int64] = index["offsets"]
-            self._shapes: NDArray[np.int32] = index["shapes"]
-        self.unreadable: dict[int, str] = {
-            int(row): reason for row, reason in json.loads((folder / "unreadable.json").read_text("utf-8")).items()
-        }
-        with (folder / "pixels.bin").open("rb") as file:
+        index = _read_index(folder)
+        self.unreadable = index.unreadable
+        self._shapes: NDArray[np.int64] = np.array(index.shapes, dtype=np.int64).reshape(-1, 2)
+        sizes = 3 * self._shapes.prod(axis=1)
+        self._offsets: NDArray[np.int64] = sizes.cumsum() - sizes
+        with _opened(folder, _PIXELS) as file:
+            _require_size(folder, file, index)
             # Copy-on-write, because torch wants writable memory; nobody writes.
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+            self._map = mmap.mmap(file.fileno(), index.num_bytes, access=mmap.ACCESS_COPY)
         self._bytes = np.frombuffer(self._map, dtype=np.uint8)
         self._resident = 0
 
     def __len__(self) -> int:
-        return len(self._offsets)
+        return len(self._shapes)
 
     def read(self, row: int) -> Pixels:
         """A view of the image of that row; not to be written to."""
@@ -143,59 +127,99 @@ def cache_key(digests: Sequence[str], shorter_side: int) -> str:
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 
 
-def open_cache(folder: Path, paths: Sequence[Path], shorter_side: int) -> PixelCache:
-    """The cache in `folder`, built from `paths` (one row each) if it is not there.
+def discard_damaged(folder: Path) -> str | None:
+    """Read the whole cache in `folder`, if there is one; if it is not what was built, remove it and say why.
+
+    Processes that have it open keep it.
+
+    Raises:
+        UserError: it cannot be read, or not be removed.
+    """
+    if not os.path.lexists(folder):
+        return None
+    try:
+        index = _read_index(folder)
+        with _opened(folder, _PIXELS) as file:
+            _require_size(folder, file, index)
+            if _digests(file) != index.digests:
+                raise DamagedCacheError(folder, f"{_PIXELS} was changed")
+    except DamagedCacheError as error:
+        discard(folder)
+        return error.what
+    return None
+
+
+def open_cache(folder: Path, contents: Sequence[Content], shorter_side: int) -> PixelCache:
+    """The cache in `folder`, built from `contents` (one row each) if it is not there.
 
     It appears whole or not at all; of two processes that build it at once, one wins and both read the winner's.
+
+    Raises:
+        UserError: a file changed meanwhile, or the cache cannot be written or read.
     """
     if not folder.exists():
-        # Process numbers are not unique: containers and machines that share a disk count alike.
-        scratch = folder.with_name(f".{folder.name}.{os.getpid()}.{secrets.token_hex(4)}")
-        scratch.mkdir(parents=True)
-        try:
-            _build(scratch, paths, shorter_side)
-            try:
-                scratch.rename(folder)
-            except OSError:
-                if not folder.exists():
-                    raise
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+        with draft_of(folder) as draft:
+            _build(draft, contents, shorter_side)
     return PixelCache(folder)
 
 
-def find_unreadable(paths: Sequence[Path], shorter_side: int) -> dict[int, str]:
-    """Decode every file, keep nothing, and say by row why some do not decode."""
-    return {
-        row: str(got) for row, got in enumerate(_decode_all(paths, shorter_side)) if not isinstance(got, np.ndarray)
-    }
-
-
-def _build(folder: Path, paths: Sequence[Path], shorter_side: int) -> None:
-    offsets = np.zeros(len(paths), dtype=np.int64)
-    shapes = np.zeros((len(paths), 2), dtype=np.int32)
+def _build(folder: Path, contents: Sequence[Content], shorter_side: int) -> None:
+    shapes: list[tuple[int, int]] = []
     unreadable: dict[int, str] = {}
-    with (folder / "pixels.bin").open("wb") as file:
-        for row, got in enumerate(_decode_all(paths, shorter_side)):
-            offsets[row] = file.tell()
+    with (folder / _PIXELS).open("w+b") as file:
+        for row, got in enumerate(decode_all(contents, shorter_side)):
             if isinstance(got, UnreadableImageError):
                 unreadable[row] = str(got)
+                shapes.append((0, 0))
             else:
-                shapes[row] = got.shape[:2]
+                shapes.append((got.shape[0], got.shape[1]))
                 file.write(got.tobytes())
         if file.tell() == 0:
             file.write(b"\0")  # an empty file cannot be mapped, and "all unreadable" is for the caller to say
-    np.savez(folder / "index.npz", offsets=offsets, shapes=shapes)
-    (folder / "unreadable.json").write_text(json.dumps(unreadable), encoding="utf-8")
+        file.flush()
+        digests = _digests(file)
+    content = msgspec.json.encode(_Index(tuple(shapes), unreadable, digests))
+    (folder / _INDEX).write_bytes(_seal(content) + b"\n" + content)
 
 
-def _decode_all(paths: Sequence[Path], shorter_side: int) -> Iterator[Pixels | UnreadableImageError]:
-    def attempt(path: Path) -> Pixels | UnreadableImageError:
-        try:
-            return decode(path, shorter_side)
-        except UnreadableImageError as error:
-            return error
+@contextmanager
+def _opened(folder: Path, name: str) -> Iterator[BinaryIO]:
+    """A file of the cache; what goes wrong with it in the block is said of the cache."""
+    try:
+        with (folder / name).open("rb") as file:
+            yield file
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise DamagedCacheError(folder, f"{name} is gone") from error
+    except OSError as error:
+        raise UserError(
+            f"cache {printable(folder)}: {name} cannot be read ({error.strerror}); mend that, or give another folder "
+            "with --cache-dir"
+        ) from error
+
+
+def _read_index(folder: Path) -> _Index:
+    with _opened(folder, _INDEX) as file:
+        seal, _, content = file.read().partition(b"\n")
+    if seal != _seal(content):
+        raise DamagedCacheError(folder, f"{_INDEX} was changed")
+    return msgspec.json.decode(content, type=_Index)
+
+
+def _seal(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
+
+
+def _require_size(folder: Path, file: BinaryIO, index: _Index) -> None:
+    size = os.fstat(file.fileno()).st_size
+    if size != index.num_bytes:
+        raise DamagedCacheError(folder, f"{_PIXELS} has {size} bytes and had {index.num_bytes}")
+
+
+def _digests(file: BinaryIO) -> tuple[str, ...]:
+    """Digest of each block. Read and not mapped, so that a failing disk is an error and not the end of the process."""
+
+    def digest(start: int) -> str:
+        return hashlib.sha256(os.pread(file.fileno(), _BLOCK_BYTES, start)).hexdigest()
 
     with ThreadPoolExecutor() as pool:
-        for start in range(0, len(paths), _CHUNK):
-            yield from pool.map(attempt, paths[start : start + _CHUNK])
+        return tuple(pool.map(digest, range(0, os.fstat(file.fileno()).st_size, _BLOCK_BYTES)))

@@ -8,11 +8,10 @@ them apart is structure and texture at any place and in any light, which a linea
 from __future__ import annotations
 
 import math
-import tempfile
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +28,7 @@ from intelbench.data.cityscape import (
     terraces,
     traffic,
 )
+from intelbench.data.drafts import draft_of
 from intelbench.data.drawing import SIDE, Light, X, Y, colour, mix, noise, paint, photograph, ramp, sketch, sky
 from intelbench.data.landscape import (
     beach,
@@ -58,6 +58,8 @@ from intelbench.data.landscape import (
 
 VERSION = 1
 """Bumped whenever a pixel changes; part of the cache folder's name, so that no stale copy is ever read."""
+
+_SUMS_FILE = "SHA256SUMS"
 
 Composer = Callable[[np.random.Generator, Light], NDArray[np.uint8]]
 
@@ -249,8 +251,11 @@ def draw(class_name: str, *, seed: int, split: str, index: int) -> NDArray[np.ui
 def write(root: Path, *, seed: int = 0, train_per_class: int = 200, test_per_class: int = 60) -> None:
     """Write the set in the layout the Intel set is published in: root/seg_train/seg_train/<class>/<index>.png.
 
-    `root` appears whole or not at all: the pictures go to a sibling folder, which is then renamed. A writer that finds
-    `root` made by another in the meantime discards its own copy, which is the same.
+    `root` appears whole or not at all, with the SHA-256 sum of each picture. A writer that finds `root` made by another
+    in the meantime discards its own copy, which is the same.
+
+    Raises:
+        UserError: it cannot be written there.
     """
     jobs = [
         (f"seg_{split}/seg_{split}/{class_name}/{index:05d}.png", class_name, split, index)
@@ -258,9 +263,7 @@ def write(root: Path, *, seed: int = 0, train_per_class: int = 200, test_per_cla
         for class_name in CLASSES
         for index in range(count)
     ]
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as scratch:
-        draft = Path(scratch) / root.name
+    with draft_of(root) as draft, ThreadPoolExecutor(2) as pool:
 
         def write_one(job: tuple[str, str, str, int]) -> None:
             path, class_name, split, index = job
@@ -270,11 +273,24 @@ def write(root: Path, *, seed: int = 0, train_per_class: int = 200, test_per_cla
 
         for folder in {(draft / path).parent for path, *_ in jobs}:
             folder.mkdir(parents=True)
-        with ThreadPoolExecutor(2) as pool:
-            for _ in pool.map(write_one, jobs):
-                pass
-        try:
-            draft.rename(root)
-        except OSError:
-            if not root.is_dir():
-                raise
+        for _ in pool.map(write_one, jobs):
+            pass
+        (draft / _SUMS_FILE).write_text(_sums(draft), encoding="utf-8")
+
+
+def is_intact(root: Path) -> bool:
+    """Whether the pictures in `root` are those that were written, no more and no less."""
+    try:
+        return (root / _SUMS_FILE).read_text(encoding="utf-8", errors="replace") == _sums(root)
+    except OSError:
+        return False
+
+
+def _sums(root: Path) -> str:
+    """A line for each file, as `sha256sum` writes it. The bytes are not those of another version of Pillow or zlib."""
+    files = sorted(path for path in root.rglob("*") if path.is_file() and path.name != _SUMS_FILE)
+    with ThreadPoolExecutor() as pool:
+        digests = pool.map(lambda path: sha256(path.read_bytes()).hexdigest(), files)
+        return "".join(
+            f"{digest}  {path.relative_to(root).as_posix()}\n" for digest, path in zip(digests, files, strict=True)
+        )

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,6 +43,8 @@ class StreamDigest:
 
     def __init__(self) -> None:
         self._chain = b""
+        self.kept: dict[int, str] = {}
+        """The chain as it stood after some of the steps, hexadecimal."""
 
     def update(self, batch: Batch) -> None:
         """Take in the next batch."""
@@ -50,6 +53,18 @@ class StreamDigest:
     def hexdigest(self) -> str:
         """The chain as it stands."""
         return self._chain.hex()
+
+    def keep(self, step: int) -> None:
+        """Note the chain as it stands after this step."""
+        self.kept[step] = self.hexdigest()
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"chain": self.hexdigest(), "kept": self.kept}
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
+        """Go on from a checkpoint."""
+        self._chain, self.kept = bytes.fromhex(state_dict["chain"]), dict(state_dict["kept"])
 
 
 class TrainingStream:

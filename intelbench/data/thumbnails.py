@@ -1,6 +1,7 @@
 """Small copies of a data set's images, for a report: found by the ids in the records, which may come from anyone."""
 
 import io
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,10 @@ from PIL import Image
 
 from intelbench.data import scenes
 from intelbench.data.dataset import SCENES
+from intelbench.data.decoding import UnreadableImageError, decode
+from intelbench.data.files import UnusableFileError, read_file
 from intelbench.data.folder import list_images
-from intelbench.data.pixels import UnreadableImageError, decode
-from intelbench.errors import UserError
+from intelbench.errors import UserError, printable
 
 SIDE = 80
 """Longer side of a thumbnail in pixels."""
@@ -34,10 +36,10 @@ class Pictures:
         """
         path = self.paths.get(image_id)
         try:
-            if path is None or not path.resolve().is_relative_to(self.root):
+            if path is None or not Path(os.path.realpath(path)).is_relative_to(self.root):
                 return None
-            picture = Image.fromarray(decode(path, SIDE))
-        except (OSError, UnreadableImageError):
+            picture = Image.fromarray(decode(read_file(path), SIDE))
+        except (OSError, UnusableFileError, UnreadableImageError, UserError):
             return None
         picture.thumbnail((SIDE, SIDE))
         file = io.BytesIO()
@@ -58,5 +60,5 @@ def find_pictures(source: str, class_names: Sequence[str], cache_folder: Path) -
         if listing.class_names != tuple(class_names):
             raise UserError(f"data {root}: its classes are not those of the records")
     except UserError as error:
-        raise UserError(str(error).replace(str(root), Path(source).name or source)) from error
+        raise UserError(str(error).replace(printable(root), printable(Path(source).name or source))) from error
     return Pictures(root.resolve(), {file.id: file.path for file in listing.files()})

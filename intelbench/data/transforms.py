@@ -14,11 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from intelbench.data.pixels import Pixels
-from intelbench.records.types import MemoryFormat, Recipe
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from intelbench.data.decoding import Pixels
+from intelbench.records.types import IMAGENET_NORMALIZATION, MemoryFormat, Normalization, Recipe
 
 _ATTEMPTS = 10
 _NUM_DRAWS = 2 * _ATTEMPTS + 3
@@ -85,14 +82,17 @@ def evaluation_view(pixels: Pixels, size: int) -> Tensor:
     return resized[top : top + size, left : left + size]
 
 
-def normalize(images: Tensor, memory_format: MemoryFormat) -> Tensor:
-    """From uint8 (N x H x W x 3) to float32 (N x 3 x H x W), ImageNet mean 0 and deviation 1, on the same device.
+def normalize(
+    images: Tensor, memory_format: MemoryFormat, normalization: Normalization = IMAGENET_NORMALIZATION
+) -> Tensor:
+    """From uint8 (N x H x W x 3) to float32 (N x 3 x H x W), shifted and scaled by colour, on the same device.
 
     Works on rows of W*3 values, because broadcasting over the short channel axis is many times slower.
     """
     num, height, width, _ = images.shape
-    scale = (1 / (255 * torch.tensor(IMAGENET_STD))).repeat(width).to(images.device)
-    shift = (-torch.tensor(IMAGENET_MEAN) / torch.tensor(IMAGENET_STD)).repeat(width).to(images.device)
+    mean, std = torch.tensor(normalization.mean), torch.tensor(normalization.std)
+    scale = (1 / (255 * std)).repeat(width).to(images.device)
+    shift = (-mean / std).repeat(width).to(images.device)
     rows = images.view(num, height, width * 3).float().mul_(scale).add_(shift)
     nchw = rows.view(num, height, width, 3).permute(0, 3, 1, 2)
     return nchw if memory_format == "channels_last" else nchw.contiguous()

@@ -1,14 +1,17 @@
 """Show a running suite: a live table on a terminal, plain lines elsewhere. Both go to stderr."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from intelbench.errors import printable
 from intelbench.orchestration.job import Beat
 from intelbench.orchestration.plan import PlannedRun
 from intelbench.orchestration.suite import Display
@@ -22,13 +25,28 @@ _LINE_SECONDS = 15.0
 def display_for(planned: Sequence[PlannedRun]) -> Iterator[Display]:
     """The display that suits stderr."""
     console = Console(stderr=True)
-    schedule = Schedule([run.recorded is None for run in planned])
+    schedule = Schedule([run.pending for run in planned])
     names = [f"{run.job.spec.architecture}, seed {run.job.spec.seed}" for run in planned]
     if not console.is_terminal:
         yield Lines(console, names, schedule)
         return
     with Live(console=console, auto_refresh=False) as live:
         yield LiveTable(live, names, schedule)
+
+
+@contextmanager
+def downloads(console: Console) -> Iterator[Callable[[str, int, int | None], None]]:
+    """Show how far each file has come, by name and bytes; without a download, nothing."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def watch(name: str, there: int, total: int | None) -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(f"downloading {escape(printable(name))}")
+            progress.update(tasks[name], completed=there, total=total)
+
+        yield watch
 
 
 class Schedule:
@@ -74,6 +92,7 @@ class Lines:
         self._names = names
         self._schedule = schedule
         self._last = 0.0
+        self._notes: dict[int, str | None] = {}
 
     def skipped(self, index: int, record: RunRecord) -> None:
         """Say that it is recorded, and how it ended."""
@@ -82,6 +101,9 @@ class Lines:
     def beat(self, index: int, beat: Beat) -> None:
         """Show where it stands."""
         self._schedule.begin(index)
+        if beat.note and beat.note != self._notes.get(index):
+            self._say(index, beat.note)
+        self._notes[index] = beat.note
         now = time.monotonic()
         if beat.phase in ("profiling", "starting"):
             self._last = 0.0
@@ -105,7 +127,7 @@ class Lines:
 
     def _say(self, index: int, text: str) -> None:
         line = f"[{index + 1}/{len(self._names)}] {self._names[index]}: {text}"
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
 class LiveTable:
@@ -125,7 +147,7 @@ class LiveTable:
     def beat(self, index: int, beat: Beat) -> None:
         """Show where it stands."""
         self._schedule.begin(index)
-        self._rows[index][1] = beat.phase
+        self._rows[index][1] = f"{beat.phase}: {beat.note}" if beat.note else beat.phase
         if beat.phase == "training":
             self._rows[index][2:] = [
                 str(beat.step),
@@ -151,7 +173,7 @@ class LiveTable:
         for name in ("step", "loss", "validation", "images/s", "time left"):
             table.add_column(name, justify="right")
         for row in self._rows:
-            table.add_row(*map(Text, row))  # a name is not markup
+            table.add_row(*(Text(printable(cell)) for cell in row))  # a name is not markup
         self._live.update(table, refresh=True)
 
 

@@ -3,27 +3,33 @@
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 import numpy as np
 import torch
 
-from intelbench.architectures.registry import Architecture, ModelRequest, find
+from intelbench.architectures.registry import Architecture, find
 from intelbench.data.dataset import Split
 from intelbench.data.seeds import stream_seed
 from intelbench.data.split import stratified_subset
 from intelbench.data.stream import TrainingStream
 from intelbench.orchestration.job import Beat, Job
-from intelbench.profiling.complexity import count_parameters, training_flops_per_image
+from intelbench.orchestration.network import build_network, flops_of_run, flops_of_step, workload_of
+from intelbench.profiling.complexity import count_parameters
 from intelbench.profiling.environment import read_environment
-from intelbench.profiling.meters import Meters, Readings
+from intelbench.profiling.meters import Meters
 from intelbench.profiling.steps import LapClock
-from intelbench.profiling.workload import UNTRACEABLE, Workload
+from intelbench.profiling.workload import Workload
 from intelbench.records.store import Traces
-from intelbench.records.types import SCHEMA_VERSION, Failure, FailureCause, Measurements, RunRecord, RunSpec
+from intelbench.records.types import SCHEMA_VERSION, Failure, FailureCause, Measurements, RunRecord
+from intelbench.records.workspace import Checkpoint, Workspace
 from intelbench.training.anatomy import dissect
+from intelbench.training.backbone import Backbone
 from intelbench.training.budget import Progress
+from intelbench.training.checkpoint import Checkpoints
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.loop import Step, Trained, train
 from intelbench.training.precision import MEMORY_FORMATS, compute_dtype, configure
@@ -56,7 +62,7 @@ def execute(job: Job, watch: Callable[[Beat], None]) -> tuple[RunRecord, Traces]
 
     try:
         return _run(job, record, follow)
-    except Exception as error:  # noqa: BLE001 - a failure is a result, whatever it is
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a failure is a result, whatever it is
         failure = Failure(
             cause=_cause(error),
             message=f"{type(error).__name__}: {error}",
@@ -71,69 +77,66 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
     spec, conditions = job.spec, job.spec.conditions
     watch(Beat(phase="building"))
     device = configure(conditions, spec.execution)
-    architecture, _ = find(spec.architecture)
-    request = model_request(spec)
-    pixels = job.dataset.pixels()
-    stream = TrainingStream(job.dataset.train, pixels, conditions, spec.seed)
-    flops = (
-        job.profile.training_flops_per_image
-        if job.profile
-        else _training_flops_per_image(Workload(architecture=architecture, request=request))
-    )
+    meters = Meters(device, compute_dtype(conditions), started)
+    ready = set_up(job, device)
+    ready.evaluator.require_logits(job.dataset.train, len(spec.data.class_names))
+    flops = job.profile.training_flops_per_image if job.profile else flops_of_step(ready.workload)
     progress = Progress.of(
         conditions.budget,
         batch_size=conditions.recipe.batch_size,
-        steps_per_epoch=stream.steps_per_epoch,
+        steps_per_epoch=ready.stream.steps_per_epoch,
         flops_per_image=flops,
     )
-
-    meters = Meters(device, compute_dtype(conditions))
-    model = build_model(architecture, request, spec.seed).to(device)
-    model = model.to(memory_format=MEMORY_FORMATS[conditions.memory_format])
-    evaluator = Evaluator(model, pixels, conditions, device)
-    beat = _as_beats(watch, conditions.recipe.batch_size)
+    about = Checkpoint(step=0, done=0.0, spec=spec, environment=record.environment)
+    checkpoints = Checkpoints(Workspace(Path(job.runs), job.run_id), about, job.checkpoint)
+    checkpoints.hold(meters=meters)
+    beats = _as_beats(conditions.recipe.batch_size)
 
     def observe(step: Step) -> None:
         meters.step(step.number, at_evaluation=step.at_evaluation)
-        beat(step)
+        watch(msgspec.structs.replace(beats(step), note=checkpoints.problem))
 
     meters.start()
     torch.manual_seed(stream_seed(spec.seed, "dropout"))
     trained = train(
-        model,
-        architecture,
-        stream,
+        ready.evaluator.model,
+        ready.architecture,
+        ready.stream,
         job.dataset.validation,
-        evaluator,
+        ready.evaluator,
         progress,
         clock=LapClock(device),
         workers=spec.execution.workers,
         watch=observe,
+        checkpoints=checkpoints,
+        backbone=ready.backbone,
     )
-    found = meters.read()
     record = msgspec.structs.replace(record, stream_digests=trained.stream_digests)
     if trained.divergence:
         failure = Failure(cause="diverged", message=f"{trained.divergence}: not finite", step=trained.num_steps)
         return msgspec.structs.replace(record, failure=failure), trained.traces
 
     watch(Beat(phase="testing", step=trained.num_steps, done=1.0, seconds=trained.seconds))
-    measurements, traces = _conclude(job, trained, found, evaluator, flops, started)
+    flops = flops_of_run(ready.workload, flops, ready.backbone.frozen_share(trained.num_steps))
+    measurements, traces = _conclude(job, trained, meters, ready.evaluator, flops)
     anatomy = dissect(
-        model,
-        architecture,
-        stream,
-        evaluator,
+        ready.evaluator.model,
+        ready.architecture,
+        ready.stream,
+        ready.evaluator,
         workers=spec.execution.workers,
         step_seconds=trained.seconds / trained.num_steps,
+        backbone=ready.backbone.as_left(),
     )
     record = msgspec.structs.replace(record, measurements=measurements, failure=None)
     return record, {**traces, **anatomy}
 
 
 def _conclude(
-    job: Job, trained: Trained, found: Readings, evaluator: Evaluator, flops: float | None, started: float
+    job: Job, trained: Trained, meters: Meters, evaluator: Evaluator, flops: float | None
 ) -> tuple[Measurements, Traces]:
     """Evaluate what was trained, and put together all that was observed."""
+    found = meters.read()
     conditions, dataset, model = job.spec.conditions, job.dataset, evaluator.model
     traces = {
         **trained.traces,
@@ -149,38 +152,42 @@ def _conclude(
         num_steps=trained.num_steps,
         num_warmup_steps=min(conditions.warmup_steps, trained.num_steps),
         training_seconds=trained.seconds,
-        total_seconds=time.perf_counter() - started,
+        total_seconds=meters.total_seconds,
         peak_memory=found.peak_memory,
         filter_gradients=evaluator.filter_gradients(_evaluated_part(dataset.validation, _GRADIENT_IMAGES)),
         first_step_seconds=found.first_step_seconds,
         calibration=found.calibration,
         contention=found.contention,
         energy=found.energy,
+        resumed_after=trained.resumed_after,
     )
     return measurements, traces
 
 
-def model_request(spec: RunSpec) -> ModelRequest:
-    """What the run's conditions ask of an architecture."""
-    return ModelRequest(
-        num_classes=len(spec.data.class_names),
-        image_size=spec.conditions.image_size,
-        zero_init_residual=spec.conditions.recipe.zero_init_residual,
-        own_initialization=spec.conditions.recipe.own_initialization,
-    )
+@dataclass(frozen=True)
+class Ready:
+    """A run that is about to begin."""
+
+    architecture: Architecture
+    workload: Workload
+    stream: TrainingStream
+    evaluator: Evaluator
+    """Of the network as it is before the first step, on its device."""
+    backbone: Backbone
 
 
-def build_model(architecture: Architecture, request: ModelRequest, seed: int) -> torch.nn.Module:
-    """The network with the weights of the seed's `init` stream, built on the CPU so that all devices start alike."""
-    torch.manual_seed(stream_seed(seed, "init"))
-    return architecture.network(request)
-
-
-def _training_flops_per_image(workload: Workload) -> float | None:
-    try:
-        return training_flops_per_image(workload)
-    except UNTRACEABLE:
-        return None
+def set_up(job: Job, device: torch.device) -> Ready:
+    """Build what trains, what it trains on, and what evaluates it."""
+    spec, conditions = job.spec, job.spec.conditions
+    architecture, _ = find(spec.architecture)
+    workload = workload_of(architecture, len(spec.data.class_names), conditions)
+    pixels = job.dataset.pixels()
+    stream = TrainingStream(job.dataset.train, pixels, conditions, spec.seed)
+    model, heads = build_network(workload, job)
+    model = model.to(device).to(memory_format=MEMORY_FORMATS[conditions.memory_format])
+    backbone = Backbone.of(model, heads, conditions.recipe, stream.steps_per_epoch)
+    evaluator = Evaluator(model, pixels, conditions, device, spec.normalization)
+    return Ready(architecture, workload, stream, evaluator, backbone)
 
 
 def _evaluated_part(split: Split, limit: int | None) -> Split:
@@ -197,11 +204,11 @@ def _outcome(name: str, evaluator: Evaluator, split: Split) -> dict[str, np.ndar
     }
 
 
-def _as_beats(watch: Callable[[Beat], None], batch_size: int) -> Callable[[Step], None]:
-    """Turn steps into signs of life with a speed."""
+def _as_beats(batch_size: int) -> Callable[[Step], Beat]:
+    """What turns steps into signs of life with a speed."""
     before = Step(number=0, done=0.0, seconds=0.0, loss=None, validation_accuracy=None, at_evaluation=False)
 
-    def follow(step: Step) -> None:
+    def follow(step: Step) -> Beat:
         nonlocal before
         elapsed = step.seconds - before.seconds
         beat = Beat(
@@ -214,12 +221,12 @@ def _as_beats(watch: Callable[[Beat], None], batch_size: int) -> Callable[[Step]
             validation_accuracy=step.validation_accuracy,
         )
         before = step
-        watch(beat)
+        return beat
 
     return follow
 
 
-def _cause(error: Exception) -> FailureCause:
+def _cause(error: BaseException) -> FailureCause:
     """PyTorch names a full GPU by its type, and full memory of the machine only by its message."""
     out_of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
     return "out_of_memory" if out_of_memory else "error"

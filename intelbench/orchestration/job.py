@@ -5,6 +5,7 @@ from msgspec import Struct
 from intelbench.data.dataset import Dataset
 from intelbench.records.profiles import ArchitectureProfile
 from intelbench.records.types import RunSpec
+from intelbench.training.checkpoint import CheckpointTime
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -17,6 +18,10 @@ class Job(Struct, frozen=True, kw_only=True):
     """Plug-in files to load before the architecture is looked up."""
     runs: str
     """Folder that the record directory is to appear in."""
+    checkpoint: CheckpointTime | None = None
+    """When to save; `None` leaves that to the run."""
+    weights: str | None = None
+    """File of `spec.weights`."""
     profile: ArchitectureProfile | None = None
     """For the record, as the next."""
     profile_absent: str | None = None
@@ -26,7 +31,7 @@ class Beat(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A sign of life."""
 
     phase: str
-    """What the run is doing: `profiling`, `starting`, `building`, `training`, `testing`."""
+    """What the run is doing: `waiting`, `profiling`, `starting`, `building`, `training`, `testing`."""
     step: int = 0
     done: float = 0.0
     """Share of the training budget spent."""
@@ -36,3 +41,5 @@ class Beat(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Since the last beat."""
     loss: float | None = None
     validation_accuracy: float | None = None
+    note: str | None = None
+    """What the user should know, said once."""

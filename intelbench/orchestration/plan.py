@@ -1,19 +1,27 @@
 """From a suite to the list of its runs, and which of them are recorded already."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from intelbench.architectures.registry import find
+import msgspec
+
+from intelbench.architectures.registry import Architecture, ModelRequest, contained_unless_built_in, find, plugins_of
+from intelbench.architectures.weights import PUBLISHED, Source, Watch, check, obtain
 from intelbench.data.dataset import Dataset
 from intelbench.errors import UserError
 from intelbench.orchestration.job import Job
-from intelbench.records.identity import run_id
+from intelbench.records.identity import changes, digest, facts, run_id
 from intelbench.records.store import read_run
 from intelbench.records.types import Environment, Execution, RunRecord, RunSpec, Suite
+from intelbench.records.workspace import Workspace, workspaces
+from intelbench.training.checkpoint import CheckpointTime
 
 Again = Literal["none", "failed", "all"]
 """Which of the runs that are recorded are made again."""
+_ARITHMETIC = ("precision", "memory_format", "fused_optimizer", "deterministic")
+"""Conditions that change the bits of a result, and not what it is a result of."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +29,25 @@ class PlannedRun:
     """A run of the suite."""
 
     job: Job
-    recorded: RunRecord | None
-    """Its record, where there is one that stands."""
+    found: RunRecord | None
+    """Its record, where there was one when it was planned."""
+    again: Again
+
+    @property
+    def workspace(self) -> Workspace:
+        """Where it is carried out."""
+        return Workspace(Path(self.job.runs), self.job.run_id)
+
+    @property
+    def pending(self) -> bool:
+        """Whether it was to be carried out when it was planned."""
+        failed = self.found is not None and self.found.failure is not None
+        return self.found is None or self.again == "all" or (self.again == "failed" and failed)
+
+    def recorded(self) -> RunRecord | None:
+        """Its record, where there is one that stands; another process may have made it since it was planned."""
+        record = _record(self.workspace.target)
+        return None if self.pending and record == self.found else record
 
 
 def plan(
@@ -32,22 +57,32 @@ def plan(
     environment: Environment,
     *,
     runs: Path,
-    plugins: tuple[Path, ...] = (),
     again: Again = "none",
+    checkpoint: CheckpointTime | None = None,
+    watch: Watch = lambda *_: None,
 ) -> list[PlannedRun]:
     """Every run of the suite, seed by seed, so that an interrupted comparison is complete for its first seeds.
 
+    The weights that the recipe asks for are fetched here, before any run; `watch` sees a download.
+
     Raises:
-        UserError: an architecture is not known or needs larger images, or the device lacks the precision.
+        UserError: an architecture is not known, not installed or needs larger images, the device lacks the precision,
+            or there are no such weights.
     """
     if suite.precision == "fp16" and execution.device == "cpu":
         raise UserError(f"suite {suite.name}: `precision` is fp16, which needs a GPU; accepted on a CPU: fp32, bf16")
     found = [find(name) for name in dict.fromkeys(suite.architectures)]
     for architecture, _ in found:
         architecture.require_size(suite.image_size)
+        architecture.require_installed()
+    sources = {
+        architecture.name: _weights(architecture, suite, len(dataset.facts.class_names), watch)
+        for architecture, _ in found
+    }
     planned = []
     for seed in dict.fromkeys(suite.seeds):
         for architecture, provider in dict(found).items():
+            source = sources[architecture.name]
             spec = RunSpec(
                 architecture=architecture.name,
                 provider=provider,
@@ -56,21 +91,55 @@ def plan(
                 data=dataset.facts,
                 conditions=suite.conditions,
                 execution=execution,
+                weights=source.facts if source else None,
             )
             job = Job(
                 run_id=run_id(spec, environment),
                 spec=spec,
                 dataset=dataset,
-                plugins=tuple(str(path.absolute()) for path in plugins),
+                plugins=plugins_of(architecture.name),
                 runs=str(runs.absolute()),
+                checkpoint=checkpoint,
+                weights=str(source.path) if source else None,
             )
-            planned.append(PlannedRun(job, _standing(runs / job.run_id, again)))
+            planned.append(PlannedRun(job, _record(runs / job.run_id), again))
     return planned
 
 
-def _standing(path: Path, again: Again) -> RunRecord | None:
-    """The record of a run that is not to be made again."""
-    if again == "all" or not path.exists():
-        return None
-    record = read_run(path).record
-    return None if again == "failed" and record.failure else record
+def unresumable(planned: Sequence[PlannedRun], environment: Environment) -> dict[Workspace, str]:
+    """Checkpoints of pending runs that were written under conditions that decide the bits and have changed since.
+
+    With what has changed, in words. Going on from them would give other results than either way of carrying out the
+    whole run.
+    """
+    found = {}
+    pending = {_bare(run.job.spec): run for run in planned if run.pending}
+    for workspace in workspaces(planned[0].workspace.runs):
+        checkpoint = workspace.checkpoint()
+        run = pending.get(_bare(checkpoint.spec)) if checkpoint else None
+        if checkpoint is None or run is None or workspace == run.workspace or workspace.locked:
+            continue
+        spec = run.job.spec
+        found[workspace] = f"{spec.architecture}, seed {spec.seed}, after step {checkpoint.step}: " + changes(
+            checkpoint.facts, facts(spec, environment)
+        )
+    return found
+
+
+def _bare(spec: RunSpec) -> str:
+    """The run, however it is carried out."""
+    conditions = {key: value for key, value in msgspec.to_builtins(spec.conditions).items() if key not in _ARITHMETIC}
+    return digest((spec.architecture, spec.seed, spec.data.digest, conditions))
+
+
+def _weights(architecture: Architecture, suite: Suite, num_classes: int, watch: Watch) -> Source | None:
+    """What the architecture starts from; a file of the user's own is held against the network at once."""
+    source = obtain(architecture, suite.recipe.weights, watch)
+    if source and suite.recipe.weights not in PUBLISHED:
+        with contained_unless_built_in(architecture.name):
+            check(architecture, ModelRequest(num_classes=num_classes, image_size=suite.image_size), source.path)
+    return source
+
+
+def _record(path: Path) -> RunRecord | None:
+    return read_run(path).record if path.exists() else None

@@ -1,13 +1,9 @@
 """What can be found out about a network without training it; for real steps, in a process of its own.
 
-`probe_in_process` starts that process as `python -m intelbench.orchestration.probe PROBE`, and gets answers on stdout,
-one a line. A network that hangs, crashes or fills the memory there takes nothing with it but the rest of the answers.
+`probe_in_process` starts that process as `python -m intelbench.orchestration.probe`. A network that hangs, crashes or
+fills the memory there takes nothing with it but the rest of the answers.
 """
 
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -21,7 +17,7 @@ from msgspec import Struct
 
 from intelbench.architectures.registry import ModelRequest, find, load_plugin
 from intelbench.errors import UserError
-from intelbench.orchestration.lifeline import die_with_parent, end_group
+from intelbench.orchestration.process import Limits, OverrunError, Process, carry_out, take_request
 from intelbench.profiling.complexity import count_parameters, forward_macs_per_image, training_flops_per_image
 from intelbench.profiling.environment import child_environment
 from intelbench.profiling.legacy import legacy_summary
@@ -29,7 +25,7 @@ from intelbench.profiling.memory import MemoryMeter
 from intelbench.profiling.prediction import TRACED, record_tape
 from intelbench.profiling.workload import UNTRACEABLE, Workload
 from intelbench.records.profiles import ArchitectureProfile, MeasuredMemory, PeakMemory
-from intelbench.records.types import Conditions, Execution
+from intelbench.records.types import OWN_HEAD, Conditions, Execution
 from intelbench.training.optimizer import make_optimizer
 from intelbench.training.precision import MEMORY_FORMATS, autocast, configure
 
@@ -61,7 +57,12 @@ class Probe(Struct, frozen=True, kw_only=True):
     def workload(self) -> Workload:
         """The network under these conditions."""
         request = ModelRequest(num_classes=self.num_classes, image_size=self.conditions.image_size)
-        return Workload(architecture=find(self.architecture)[0], request=request, frozen=self.frozen)
+        return Workload(
+            architecture=find(self.architecture)[0],
+            request=request,
+            head=self.conditions.recipe.head,
+            frozen=self.frozen,
+        )
 
 
 class ProbeError(UserError):
@@ -77,7 +78,7 @@ def describe(probe: Probe) -> ArchitectureProfile:
     make = partial(make_optimizer, conditions=conditions)
     traced = TRACED if len(probe.batch_sizes) > 1 or probe.memories else probe.batch_sizes
     tape = _or_absent("memory", absent, lambda: record_tape(workload, make, autocast(conditions, _CPU), traced))
-    published = replace(workload, request=PUBLISHED, frozen=False)
+    published = replace(workload, request=PUBLISHED, head=OWN_HEAD, frozen=False)
     return ArchitectureProfile(
         architecture=workload.architecture.name,
         provider=find(probe.architecture)[1],
@@ -94,57 +95,43 @@ def describe(probe: Probe) -> ArchitectureProfile:
     )
 
 
-def probe_in_process(probe: Probe, timeout: float | None = None) -> ArchitectureProfile:
+def probe_in_process(probe: Probe, limits: Limits) -> ArchitectureProfile:
     """Describe the network, and measure real training steps, by batch size; one that does not fit says so.
 
     Args:
         probe: What is to be found out.
-        timeout: Seconds after which the process is ended.
+        limits: What the process may take.
 
     Raises:
         ProbeError: the process did not come as far as to describe the network.
     """
-    lifeline, other_end = os.pipe()  # not stdin=PIPE, which `communicate` would close
-    process = subprocess.Popen(
-        [sys.executable, "-m", __name__, msgspec.json.encode(probe)],
-        stdin=lifeline,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=child_environment(probe.execution, thrifty=True),
-        start_new_session=True,  # as for a run
-    )
-    os.close(lifeline)
+    described, measured = None, []
     reason = None
-    try:
-        answers, errors = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        reason = f"not finished after {timeout:g} s"
-        os.killpg(process.pid, signal.SIGKILL)
-        answers, errors = process.communicate()
-    finally:
-        end_group(process)
-        os.close(other_end)
-    last_words = errors.decode(errors="replace").strip().rpartition("\n")[2][-_DETAILS:]
+    environment = child_environment(probe.execution, thrifty=True)
+    with Process("intelbench.orchestration.probe", probe, environment, limits) as process:
+        try:
+            for answer in process.answers():
+                if described is None:
+                    described = msgspec.json.decode(answer, type=ArchitectureProfile)
+                else:
+                    measured.append(msgspec.json.decode(answer, type=MeasuredMemory))
+        except OverrunError as error:
+            reason = str(error)
+    last_words = process.last_words.rpartition("\n")[2][-_DETAILS:]
     reason = reason or ": ".join(filter(None, (f"its process ended with status {process.returncode}", last_words)))
-    lines = answers.splitlines()
-    if not lines:
+    if described is None:
         raise ProbeError(f"{probe.architecture} cannot be profiled: {reason}")
-    measured = tuple(msgspec.json.decode(line, type=MeasuredMemory) for line in lines[1:])
-    lost = tuple(
-        MeasuredMemory(batch_size=size, peak=None, failure=reason) for size in probe.batch_sizes[len(measured) :]
-    )
-    return msgspec.structs.replace(msgspec.json.decode(lines[0], type=ArchitectureProfile), measured=(*measured, *lost))
+    lost = (MeasuredMemory(batch_size=size, peak=None, failure=reason) for size in probe.batch_sizes[len(measured) :])
+    return msgspec.structs.replace(described, measured=(*measured, *lost))
 
 
 def main() -> None:
-    """Find out what the argument asks for."""
-    die_with_parent()
-    probe = msgspec.json.decode(sys.argv[1], type=Probe)
+    """Find out what is asked for."""
+    probe, answer = take_request(Probe)
     for plugin in probe.plugins:
         load_plugin(Path(plugin))
-    for answer in chain((describe(probe),), _measure(probe)):  # each is out before the next is sought
-        sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
-        sys.stdout.buffer.flush()
+    for found in chain((describe(probe),), _measure(probe)):  # each is out before the next is sought
+        answer(found)
 
 
 def _or_absent(field: str, absent: dict[str, str], find_out: Callable[[], Found]) -> Found | None:
@@ -187,4 +174,4 @@ def _peak(probe: Probe, batch_size: int, device: torch.device) -> PeakMemory:
 
 
 if __name__ == "__main__":
-    main()
+    carry_out(main)

@@ -8,8 +8,9 @@ from pathlib import Path
 import msgspec
 import torch
 
-from intelbench.architectures.registry import find, load_plugin
+from intelbench.architectures.registry import contained_unless_built_in, find, load_plugin, plugins_of
 from intelbench.orchestration.probe import Probe, describe, probe_in_process
+from intelbench.orchestration.process import Limits
 from intelbench.profiling.environment import choose_execution
 from intelbench.records.profiles import ArchitectureProfile, Profile
 from intelbench.records.types import Conditions
@@ -40,6 +41,7 @@ def profile(request: Request, watch: Callable[[str], None]) -> Profile:
     found = [find(name) for name in request.architectures]
     for architecture, _ in found:
         architecture.require_size(request.conditions.image_size)
+        architecture.require_installed()
     profiles = []
     for architecture, _ in found:
         watch(architecture.name)
@@ -62,7 +64,7 @@ def _profile(name: str, request: Request) -> ArchitectureProfile:
     has_gpu = torch.cuda.is_available()
     probe = Probe(
         architecture=name,
-        plugins=tuple(map(str, request.plugins)),
+        plugins=plugins_of(name),
         num_classes=request.num_classes,
         conditions=request.conditions,
         execution=choose_execution("auto", threads=None, workers=0, cache=True),
@@ -71,6 +73,7 @@ def _profile(name: str, request: Request) -> ArchitectureProfile:
         memories=request.memories,
     )
     if has_gpu:
-        return probe_in_process(probe)
-    described = describe(probe)
+        return probe_in_process(probe, Limits())
+    with contained_unless_built_in(name):
+        described = describe(probe)
     return msgspec.structs.replace(described, absent=described.absent | {"measured": "no GPU"})

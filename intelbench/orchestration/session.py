@@ -12,12 +12,16 @@ from rich.console import Console
 
 from intelbench.architectures.registry import load_plugin
 from intelbench.data.dataset import prepare
-from intelbench.orchestration.display import display_for
-from intelbench.orchestration.plan import Again, PlannedRun, plan
+from intelbench.errors import UserError, printable
+from intelbench.orchestration.display import display_for, downloads
+from intelbench.orchestration.plan import Again, PlannedRun, plan, unresumable
+from intelbench.orchestration.process import Limits
 from intelbench.orchestration.suite import run_planned
 from intelbench.profiling.environment import choose_execution, read_environment
 from intelbench.records.suites import load_suite, override
-from intelbench.records.types import Budget, RunRecord
+from intelbench.records.types import Budget, Environment, RunRecord
+from intelbench.records.workspace import workspaces
+from intelbench.training.checkpoint import CheckpointTime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +38,11 @@ class Request:
     workers: int | None
     results: Path
     plugins: tuple[Path, ...]
-    timeout: float | None
+    limits: Limits
     again: Again
+    checkpoint: CheckpointTime | None
+    restart: bool
+    """Whether interrupted runs begin anew."""
     cache: bool
     skip_unreadable: bool
     cache_folder: Path
@@ -68,57 +75,79 @@ def run_session(request: Request) -> int:
         use_cache=request.cache,
         skip_unreadable=request.skip_unreadable,
     )
-    planned = plan(
-        suite,
-        dataset,
-        execution,
-        environment,
-        runs=request.results / "runs",
-        plugins=request.plugins,
-        again=request.again,
-    )
+    for note in dataset.notes:
+        _say(console, note)
+    with downloads(console) as watch:
+        planned = plan(
+            suite,
+            dataset,
+            execution,
+            environment,
+            runs=request.results / "runs",
+            again=request.again,
+            checkpoint=request.checkpoint,
+            watch=watch,
+        )
+    _clear(planned, environment, restart=request.restart)
     facts = dataset.facts
-    console.print(
+    _say(
+        console,
         f"{suite.name}: {len(planned)} runs of {suite.budget} on {environment.device_name}; {facts.num_train} "
         f"training, {facts.num_validation} validation and {facts.num_test} test images of "
         f"{len(facts.class_names)} classes",
-        markup=False,
-        soft_wrap=True,
     )
     try:
         with display_for(planned) as display:
-            records = run_planned(planned, environment, display, timeout=request.timeout)
+            records = run_planned(planned, environment, display, request.limits)
     except KeyboardInterrupt:
-        done = sum((Path(run.job.runs) / run.job.run_id).exists() for run in planned)
-        console.print(
+        done = sum(run.workspace.target.exists() for run in planned)
+        _say(
+            console,
             f"interrupted: {done} of {len(planned)} runs are recorded in {request.results / 'runs'}; "
-            "the same command again goes on with the rest",
-            markup=False,
-            soft_wrap=True,
+            "the same command again goes on with the rest, a run with a checkpoint from there",
         )
         raise
     return _summarise(console, planned, records, request.results)
 
 
+def _clear(planned: Sequence[PlannedRun], environment: Environment, *, restart: bool) -> None:
+    """Remove what killed processes have left, and checkpoints that are not wanted.
+
+    Raises:
+        UserError: a run was interrupted under other conditions, and is not to begin anew.
+    """
+    runs = planned[0].workspace.runs
+    changed = unresumable(planned, environment)
+    if changed and not restart:
+        raise UserError(
+            "these runs were interrupted, and cannot be resumed as they would be carried out now:\n"
+            + "".join(f"  {what}\n" for what in changed.values())
+            + "carry them out as before, or begin them anew with --restart, which drops their checkpoints"
+        )
+    unwanted = {*changed, *(run.workspace for run in planned if run.pending)} if restart else set()
+    for workspace in workspaces(runs):
+        with workspace.lock() as lock:  # which clears up by itself
+            if lock is not None and workspace in unwanted:
+                workspace.discard_checkpoint()
+
+
 def _summarise(console: Console, planned: Sequence[PlannedRun], records: Sequence[RunRecord], results: Path) -> int:
     failed = [record for record in records if record.failure is not None]
-    console.print(
-        f"{len(records) - len(failed)} of {len(planned)} runs succeeded; records in {results / 'runs'}",
-        markup=False,
-        soft_wrap=True,
-    )
+    _say(console, f"{len(records) - len(failed)} of {len(planned)} runs succeeded; records in {results / 'runs'}")
     if failed:
         causes = Counter(record.failure.cause for record in failed if record.failure)
-        console.print(f"failed: {', '.join(f'{count} {cause}' for cause, count in causes.items())}", markup=False)
+        _say(console, f"failed: {', '.join(f'{count} {cause}' for cause, count in causes.items())}")
         for record in failed:
             assert record.failure is not None
-            console.print(
-                f"  {record.run_id}: {record.failure.cause}: {record.failure.message}", markup=False, soft_wrap=True
-            )
-        console.print("their records say why; --retry-failed runs them again", markup=False)
+            _say(console, f"  {record.run_id}: {record.failure.cause}: {record.failure.message}")
+        _say(console, "their records say why; --retry-failed goes on with them")
     command = f"intelbench report {results} > {results / 'REPORT.md'}"
-    console.print(f"now: {command}", markup=False, soft_wrap=True)
+    _say(console, f"now: {command}")
     return len(failed)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(printable(text), markup=False, soft_wrap=True)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:

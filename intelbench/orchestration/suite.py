@@ -1,7 +1,9 @@
 """Run what is planned, one run at a time: two at once would disturb each other's clocks."""
 
 import time
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
@@ -11,7 +13,11 @@ from intelbench.orchestration.isolate import isolate
 from intelbench.orchestration.job import Beat, Job
 from intelbench.orchestration.plan import PlannedRun
 from intelbench.orchestration.probe import Probe, ProbeError, probe_in_process
+from intelbench.orchestration.process import Limits
 from intelbench.records.types import Environment, RunRecord
+
+_WAIT_SECONDS = 1.0
+"""Between two looks at runs that other processes have begun, where there is nothing else to do."""
 
 
 class Display(Protocol):
@@ -31,35 +37,67 @@ class Display(Protocol):
 
 
 def run_planned(
-    planned: Sequence[PlannedRun], environment: Environment, display: Display, *, timeout: float | None
+    planned: Sequence[PlannedRun], environment: Environment, display: Display, limits: Limits
 ) -> list[RunRecord]:
-    """Execute every planned run that has no record, and return the records of all.
+    """Execute every planned run that has no record, and return the records of all, in their order.
 
-    An architecture is profiled before its first run; all its runs record that.
+    An architecture is profiled before its first run; all its runs record that. A run that another process has begun is
+    left to it: its record is waited for when everything else is done, and if none comes, the run is made here.
     """
-    records = []
-    profiled: dict[tuple[str, str], Job] = {}
-    """First job of each architecture and provider, with the profile."""
-    for index, run in enumerate(planned):
-        if run.recorded is not None:
-            display.skipped(index, run.recorded)
-            records.append(run.recorded)
+    runner = _Runner(environment, display, limits)
+    records: dict[int, RunRecord] = {}
+    waiting = deque(enumerate(planned))
+    num_busy = 0
+    """Runs in a row that were found under way elsewhere."""
+    while waiting:
+        index, run = waiting.popleft()
+        with run.workspace.lock() as lock:
+            record = run.recorded()
+            if record is not None:
+                if lock is not None and record.failure is None:
+                    run.workspace.discard_checkpoint()  # of a --rerun that was interrupted
+                display.skipped(index, record)
+            elif lock is not None:
+                record = runner.run(index, run, lock)
+        if record is not None:
+            records[index], num_busy = record, 0
             continue
-        started = time.monotonic()
-        network = run.job.spec.architecture, run.job.spec.provider
-        if network not in profiled:
-            display.beat(index, Beat(phase="profiling"))
-            profiled[network] = _with_profile(run.job, timeout)
-        display.beat(index, Beat(phase="starting"))
-        first = profiled[network]
-        job = msgspec.structs.replace(run.job, profile=first.profile, profile_absent=first.profile_absent)
-        record = isolate(job, environment, timeout, partial(display.beat, index))
-        display.ended(index, record, time.monotonic() - started)
-        records.append(record)
-    return records
+        display.beat(index, Beat(phase="waiting", note="another process is at work on it"))
+        waiting.append((index, run))
+        num_busy += 1
+        if num_busy >= len(waiting):
+            time.sleep(_WAIT_SECONDS)
+    return [records[index] for index in range(len(planned))]
 
 
-def _with_profile(job: Job, timeout: float | None) -> Job:
+@dataclass(frozen=True)
+class _Runner:
+    """Carries out one run after the other, and profiles each network before its first."""
+
+    environment: Environment
+    display: Display
+    limits: Limits
+    profiled: dict[tuple[str, str], Job] = field(default_factory=dict)
+    """First job of each architecture and provider, with the profile."""
+
+    def run(self, index: int, run: PlannedRun, lock: int) -> RunRecord:
+        """Carry out the run whose lock is held, from its checkpoint if it has one."""
+        job, started = run.job, time.monotonic()
+        network = job.spec.architecture, job.spec.provider
+        if network not in self.profiled:
+            self.display.beat(index, Beat(phase="profiling"))
+            self.profiled[network] = _with_profile(job, self.limits)
+        checkpoint = run.workspace.checkpoint()
+        note = f"goes on after step {checkpoint.step}" if checkpoint else None
+        self.display.beat(index, Beat(phase="starting", note=note))
+        first = self.profiled[network]
+        job = msgspec.structs.replace(job, profile=first.profile, profile_absent=first.profile_absent)
+        record = isolate(job, self.environment, self.limits, lock, partial(self.display.beat, index))
+        self.display.ended(index, record, time.monotonic() - started)
+        return record
+
+
+def _with_profile(job: Job, limits: Limits) -> Job:
     """The job with the profile of its network under its own conditions, or with the reason why there is none."""
     spec = job.spec
     probe = Probe(
@@ -68,10 +106,10 @@ def _with_profile(job: Job, timeout: float | None) -> Job:
         num_classes=len(spec.data.class_names),
         conditions=spec.conditions,
         execution=spec.execution,
-        frozen=False,
+        frozen=spec.conditions.recipe.freeze_backbone == "always",
         batch_sizes=(spec.conditions.recipe.batch_size,),
     )
     try:
-        return msgspec.structs.replace(job, profile=probe_in_process(probe, timeout))
+        return msgspec.structs.replace(job, profile=probe_in_process(probe, limits))
     except ProbeError as error:
         return msgspec.structs.replace(job, profile_absent=str(error))

@@ -20,6 +20,7 @@ class ContentionMeter:
         self._switches = self._process.num_ctx_switches().involuntary
         self._others = self._others_seconds()
         self._stolen = _stolen_seconds()
+        self._asleep, self._time_of_day = _asleep_seconds(), _time_of_day_seconds()
 
     def read(self) -> Contention:
         """What has happened so far."""
@@ -30,6 +31,8 @@ class ContentionMeter:
             involuntary_switches=self._process.num_ctx_switches().involuntary - self._switches,
             others_cpu_seconds=_increase(self._others, self._others_seconds()),
             stolen_cpu_seconds=_increase(self._stolen, _stolen_seconds()),
+            suspended_seconds=_increase(self._asleep, _asleep_seconds()),
+            clock_shift_seconds=abs(_time_of_day_seconds() - self._time_of_day),
         )
 
     def _others_seconds(self) -> float:
@@ -42,6 +45,18 @@ class ContentionMeter:
 def _stolen_seconds() -> float | None:
     stolen: float | None = getattr(psutil.cpu_times(), "steal", None)
     return stolen
+
+
+def _asleep_seconds() -> float | None:
+    """How long the machine has been suspended since it was started, but for a constant."""
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return None
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
+
+
+def _time_of_day_seconds() -> float:
+    """The time of day, less what has really passed: constant until somebody sets it, or corrects it bit by bit."""
+    return time.time() - time.monotonic() - (_asleep_seconds() or 0.0)
 
 
 def _increase(before: float | None, after: float | None) -> float | None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -81,6 +81,26 @@ class LapClock:
                     step[account] = step.get(account, 0.0) + spent
         del self._laps[:-1]
         return sum(spent for step in self._steps for account, spent in step.items() if account not in _OUTSIDE)
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint: what is settled, steps x accounts, and the budget's clock."""
+        accounts = sorted({account for step in self._steps for account in step})
+        return {
+            "accounts": accounts,
+            "budget_seconds": self._budget_seconds,
+            **{
+                name: torch.tensor([[step.get(each, 0.0) for each in accounts] for step in steps], dtype=torch.float64)
+                for name, steps in (("steps", self._steps), ("host_steps", self._host_steps))
+            },
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
+        """Go on from a checkpoint."""
+        accounts, self._budget_seconds = state_dict["accounts"], state_dict["budget_seconds"]
+        self._steps, self._host_steps = (
+            [dict(zip(accounts, step, strict=True)) for step in state_dict[name].tolist()]
+            for name in ("steps", "host_steps")
+        )
 
     def seconds(self, account: str) -> NDArray[np.float64]:
         """What each step, settled, has spent on the account; on a GPU by its own clock."""

@@ -7,10 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from intelbench.architectures.registry import Architecture, ModelRequest
-from intelbench.architectures.surgery import freeze_backbone
-
-UNTRACEABLE = (RuntimeError, NotImplementedError, TypeError)
-"""What PyTorch raises where a network asks a tensor without contents for its values; TypeError is `images.numpy()`."""
+from intelbench.architectures.surgery import UNTRACEABLE as UNTRACEABLE
+from intelbench.architectures.surgery import find_heads, freeze_backbone, replace_heads
+from intelbench.records.types import OWN_HEAD, Head
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,14 +18,18 @@ class Workload:
 
     architecture: Architecture
     request: ModelRequest
+    head: Head = OWN_HEAD
     frozen: bool = False
     """Whether all but the heads is frozen."""
 
     def build(self) -> nn.Module:
         """The network in training mode, on the current default device."""
         model = self.architecture.network(self.request).train()
-        if self.frozen:
-            freeze_backbone(model, self.request.num_classes)
+        if self.frozen or self.head != OWN_HEAD:
+            heads = find_heads(self.architecture, self.request, model)
+            replace_heads(model, heads, self.head)
+            if self.frozen:
+                freeze_backbone(model, heads)
         return model
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

@@ -6,7 +6,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -69,8 +69,31 @@ METRICS: Mapping[str, Metric] = {
     "confusion": Metric("share", "confusion", "test images of two classes taken for each other, of all test images"),
 }
 
-ALWAYS: Mapping[str, str] = {"weights": "random", "backbone": "trained", "head": "one linear layer"}
-"""Conditions that no suite can change, so records do not hold them; published figures rest on others."""
+_ACTIVATIONS = {"relu": "ReLU", "leaky_relu": "LeakyReLU"}
+
+
+def _weights(record: RunRecord) -> str:
+    chosen = record.spec.conditions.recipe.weights
+    return "random" if chosen == "none" else chosen
+
+
+def _backbone(record: RunRecord) -> str:
+    frozen = record.spec.conditions.recipe.freeze_backbone
+    if isinstance(frozen, str):
+        return {"never": "trained", "always": "frozen"}[frozen]
+    return f"frozen for {frozen:g} epochs, then trained"
+
+
+def _head(record: RunRecord) -> str:
+    head = record.spec.conditions.recipe.head
+    if head.kind == "linear":
+        return "one linear layer"
+    widths = "-".join(map(str, (*head.widths, len(record.spec.data.class_names))))
+    return f"{widths}, {_ACTIVATIONS[head.activation]}, dropout {head.dropout:g}"
+
+
+IN_WORDS: Mapping[str, Callable[[RunRecord], str]] = {"weights": _weights, "backbone": _backbone, "head": _head}
+"""Conditions that are said of a record in words, as publications say them."""
 
 
 class Claim(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -100,7 +123,7 @@ class Claim(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     classes: tuple[tuple[Text, Text], ...] = ()
     """Pairs of classes for `confusion`, in either order: each is claimed to be confused more often than any other."""
     conditions: dict[str, Any] = {}
-    """Required of the runs: dotted keys of `Conditions`, `data`, `execution`, `environment` and `ALWAYS`."""
+    """Required of the runs: dotted keys of `Conditions`, `data`, `execution`, `environment` and `IN_WORDS`."""
 
     def __post_init__(self) -> None:
         if self.metric not in METRICS:
@@ -144,14 +167,9 @@ def condition_keys() -> dict[str, Any]:
         "execution.": Execution,
         "environment.": Environment,
     }
-    found: dict[str, Any] = dict.fromkeys(ALWAYS, str)
+    found: dict[str, Any] = dict.fromkeys(IN_WORDS, str)
     for prefix, group in groups.items():
-        for field in msgspec.structs.fields(group):
-            if isinstance(field.type, type) and issubclass(field.type, Struct):
-                inner = msgspec.structs.fields(field.type)
-                found |= {f"{prefix}{field.name}.{each.name}": each.type for each in inner}
-            else:
-                found[prefix + field.name] = field.type
+        found |= _types(prefix, group)
     return found
 
 
@@ -160,17 +178,40 @@ def differing_conditions(claim: Claim, records: Sequence[RunRecord]) -> dict[str
     accepted, found = condition_keys(), {}
     for key, value in claim.required.items():
         required = msgspec.convert(value, accepted[key])
-        others = [held for record in records if (held := _held(record, key)) != required]
+        others = [held for record in records if not _meets(key, required, held := _held(record, key))]
         if others:
             found[key] = (required, others[0])
     return found
 
 
+def _types(prefix: str, group: type[Struct]) -> dict[str, Any]:
+    """The fields of a struct and of those in it, by dotted key."""
+    found: dict[str, Any] = {}
+    for field in msgspec.structs.fields(group):
+        if isinstance(field.type, type) and issubclass(field.type, Struct):
+            found |= _types(f"{prefix}{field.name}.", field.type)
+        else:
+            found[prefix + field.name] = field.type
+    return found
+
+
+def _meets(key: str, required: object, held: object) -> bool:
+    """Whether a record holds what is required.
+
+    A head may be described in part: the width of the features before it is the architecture's, and not every
+    publication names the activation.
+    """
+    if key != "head" or required == held:
+        return required == held
+    parts = str(held).split(", ")
+    return all(any(part == each or part.endswith(f"-{each}") for each in parts) for part in str(required).split(", "))
+
+
 def _held(record: RunRecord, key: str) -> object:
     group, _, rest = key.partition(".")
     roots = {"data": record.spec.data, "execution": record.spec.execution, "environment": record.environment}
-    if key in ALWAYS:
-        return ALWAYS[key]
+    if key in IN_WORDS:
+        return IN_WORDS[key](record)
     value: object = roots.get(group, record.spec.conditions)
     for name in (rest if group in roots else key).split("."):
         value = getattr(value, name)

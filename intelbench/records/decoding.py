@@ -79,8 +79,8 @@ def explain(message: str, root: type) -> str:
     accepted: list[object] = []
     if "unknown field" in message:
         accepted = [field.encode_name for field in _fields(info)]
-    elif isinstance(info, inspect.LiteralType):
-        accepted = list(info.values)
+    else:
+        accepted = [value for each in _alternatives(info) for value in each]
     readable = re.sub(r" - at `\$\.?(.*)`$", r", at key `\1`", message)
     readable = readable.replace(f"matching regex {PRINTABLE!r}", "without control characters")
     return readable + (f"; accepted: {', '.join(map(str, accepted))}" if accepted else "")
@@ -90,6 +90,16 @@ def _shortened(message: str) -> str:
     """Its beginning and its end, which names the place."""
     half = _LONGEST_MESSAGE // 2
     return message if len(message) <= _LONGEST_MESSAGE else f"{message[:half]} … {message[-half:]}"
+
+
+def _alternatives(info: inspect.Type) -> list[tuple[object, ...]]:
+    """The values that a type lists, and in words the numbers that it takes beside them; of a plain number, nothing."""
+    if isinstance(info, inspect.LiteralType):
+        return [info.values]
+    if not isinstance(info, inspect.UnionType) or not any(isinstance(e, inspect.LiteralType) for e in info.types):
+        return []
+    numbers = [("a number",) for each in info.types if isinstance(each, inspect.FloatType | inspect.IntType)]
+    return [*(each.values for each in info.types if isinstance(each, inspect.LiteralType)), *numbers]
 
 
 def _fields(info: inspect.Type) -> tuple[inspect.Field, ...]:

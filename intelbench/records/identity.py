@@ -6,7 +6,16 @@ from typing import Any
 
 import msgspec
 
-from intelbench.records.types import Environment, RunRecord, RunSpec
+from intelbench.records.types import Conditions, Environment, Recipe, RunRecord, RunSpec
+
+_FIRST_FIELDS = frozenset({
+    "image_size", "validation_fraction", "test_fraction", "precision", "memory_format", "fused_optimizer",
+    "deterministic", "evaluation_points", "training_evaluation_images", "warmup_steps", "budget", "recipe",
+    "optimizer", "learning_rate", "schedule", "warmup_fraction", "betas", "weight_decay", "label_smoothing",
+    "batch_size", "crop_scale", "crop_ratio", "flip", "zero_init_residual", "own_initialization",
+    "name", "description", "architectures", "seeds", "data",
+})  # fmt: skip
+"""Fields of `Recipe`, `Conditions` and `Suite` that are always said, because the first records said them."""
 
 
 def digest(value: Any) -> str:
@@ -14,9 +23,24 @@ def digest(value: Any) -> str:
     return hashlib.blake2b(msgspec.json.encode(value, order="deterministic"), digest_size=16).hexdigest()
 
 
+def settled(value: Conditions | Recipe) -> dict[str, object]:
+    """A suite's, conditions' or recipe's fields in order; one that came after the first records, where it is not its
+    default, which is what those did.
+
+    So a new field changes no digest of an old record, no name of its run, and no report on it.
+    """
+    found = {field.name: getattr(value, field.name) for field in msgspec.structs.fields(value)}
+    later = {field.name: field.default for field in msgspec.structs.fields(value) if field.name not in _FIRST_FIELDS}
+    return {
+        name: settled(each) if isinstance(each, Recipe) else each
+        for name, each in found.items()
+        if name not in later or each != later[name]
+    }
+
+
 def comparison_digest(spec: RunSpec) -> str:
     """Equal for runs whose accuracies may be compared: same conditions, same images."""
-    return digest((spec.conditions, spec.data.digest))
+    return digest((msgspec.Raw(msgspec.json.encode(settled(spec.conditions))), spec.data.digest))
 
 
 def machine_digest(record: RunRecord) -> str:
@@ -28,6 +52,37 @@ def run_id(spec: RunSpec, environment: Environment) -> str:
     """Name of the run's folder: readable first, then what makes it unique, so that the same run has the same name."""
     readable = re.sub(r"[^A-Za-z0-9_.-]+", "-", spec.architecture)
     identity = (
-        spec.architecture, spec.provider, spec.seed, comparison_digest(spec), spec.execution, environment.fingerprint
+        spec.architecture, spec.provider, spec.seed, comparison_digest(spec), spec.execution, environment.fingerprint,
+        *filter(None, [spec.weights]),
     )  # fmt: skip
     return f"{readable}-s{spec.seed}-{digest(identity)[:10]}"
+
+
+def facts(spec: RunSpec, environment: Environment) -> dict[str, object]:
+    """All that decides whether two runs may be compared, conditions, images, execution and machine, by dotted key."""
+    found: dict[str, object] = {}
+    _flatten("conditions", msgspec.to_builtins(spec.conditions), found)
+    found["data.source"] = spec.data.source
+    found["data.digest"] = spec.data.digest
+    _flatten("execution", msgspec.to_builtins(spec.execution), found)
+    for name in environment.__struct_fields__:
+        if msgspec.structs.replace(environment, **{name: object()}).fingerprint != environment.fingerprint:
+            found[f"environment.{name}"] = getattr(environment, name)
+    return found
+
+
+def changes(before: dict[str, object], now: dict[str, object]) -> str:
+    """What differs between two such dictionaries, in words; empty where nothing does."""
+    return ", ".join(
+        f"{key} was {before.get(key)}, is {now.get(key)}"
+        for key in dict.fromkeys([*before, *now])
+        if before.get(key) != now.get(key) and key != "data.source"  # the same images may lie elsewhere
+    )
+
+
+def _flatten(prefix: str, value: object, into: dict[str, object]) -> None:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _flatten(f"{prefix}.{key}", item, into)
+    else:
+        into[prefix] = value

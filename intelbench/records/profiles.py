@@ -52,6 +52,11 @@ class Contention(Struct, frozen=True, kw_only=True):
     """Processor seconds that all other processes took; `None` where the kernel does not tell."""
     stolen_cpu_seconds: float | None
     """Processor seconds that the hypervisor gave to somebody else; `None` where the kernel does not tell."""
+    suspended_seconds: float | None = None
+    """How long the machine slept meanwhile; the budget's clock did not run then. `None` where the system does not tell,
+    and in records older than this field and the next."""
+    clock_shift_seconds: float | None = None
+    """How far the time of day was set forward or back meanwhile, added up without sign."""
 
 
 class Energy(Struct, frozen=True, kw_only=True):

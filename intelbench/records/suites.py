@@ -9,6 +9,7 @@ import tomli_w
 
 from intelbench.errors import UserError
 from intelbench.records.decoding import decode_toml, explain, read_text
+from intelbench.records.identity import settled
 from intelbench.records.types import Budget, Suite
 
 _BUILT_IN = resources.files("intelbench") / "suites"
@@ -41,7 +42,7 @@ def load_suite(name_or_file: str) -> Suite:
 
 def encode_suite(suite: Suite) -> str:
     """The suite as a TOML file that `load_suite` reads back to an equal value."""
-    return tomli_w.dumps(_without_none(msgspec.to_builtins(suite)))
+    return tomli_w.dumps(_without_none(msgspec.to_builtins(settled(suite))))
 
 
 def override(

@@ -23,11 +23,8 @@ SCHEMA_VERSION = 1
 
 MOST_BATCH = 65_536
 """Images a step: twice what large-batch training was published with (You et al., 2017)."""
-MOST_PIXELS = 4096
-"""Height and width: one image then takes 200 MB as float32."""
 MOST_RUNS = 10_000
 """Architectures x seeds of a suite; the report is made for so many records."""
-
 Count = Annotated[int, Meta(ge=1, le=2**53)]
 """Up to 2^53 a float holds every whole number, and a budget's amount is one."""
 PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]*\Z"
@@ -35,6 +32,7 @@ PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]*\Z"
 Text = Annotated[str, Meta(pattern=PRINTABLE, max_length=4096)]
 Name = Annotated[Text, Meta(min_length=1)]
 Fraction = Annotated[float, Meta(gt=0, lt=1)]
+Colour = tuple[float, float, float]
 Precision = Literal["fp32", "bf16", "fp16"]
 MemoryFormat = Literal["channels_last", "contiguous"]
 BudgetUnit = Literal["steps", "epochs", "images", "seconds", "flops"]
@@ -112,6 +110,31 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
             raise ValueError(f"{text!r} is not a budget: {error}") from error
 
 
+class Head(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What turns the features of an image into logits, in place of each head that the architecture has."""
+
+    kind: Literal["linear", "mlp"] = "linear"
+    """`linear` leaves the architecture's own; `mlp` puts hidden layers before it."""
+    widths: Annotated[tuple[Annotated[int, Meta(ge=1, le=65_536)], ...], Meta(max_length=16)] = ()
+    """Units of each hidden layer of an `mlp`."""
+    activation: Literal["relu", "leaky_relu"] = "relu"
+    """After each hidden layer; LeakyReLU with slope 0.01."""
+    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    """After each activation."""
+
+    def __post_init__(self) -> None:
+        if self.kind == "mlp" and not self.widths:
+            raise ValueError("an `mlp` has `widths`, the units of its hidden layers, as in [1024, 256]")
+        if self.kind == "linear" and (self.widths or self.dropout or self.activation != "relu"):
+            raise ValueError(
+                "a `linear` head has no hidden layer; `widths`, `activation` and `dropout` are of an `mlp`"
+            )
+
+
+OWN_HEAD = Head()
+"""The architecture's own."""
+
+
 class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How a network is trained: all that a comparison could smuggle in under the name of an architecture."""
 
@@ -138,6 +161,15 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Start each residual block as the identity (Goyal et al., 2017), where the architecture offers it."""
     own_initialization: bool = True
     """Initialise as the architecture's authors did, where torchvision makes that a choice; else PyTorch's defaults."""
+    weights: Name = "none"
+    """What all but the head starts from: `none`, which is the seed's own initialisation; `imagenet`, the published
+    weights of each architecture (torchvision's IMAGENET1K_V1), or `imagenet-v2`; or a file with a state dict."""
+    head: Head = OWN_HEAD
+    freeze_backbone: Literal["never", "always"] | Annotated[float, Meta(gt=0, le=1e9)] = "never"
+    """Whether all but the head is left as it is: never, always, or for so many epochs, after which everything trains.
+    What is frozen is in evaluation mode, batch norm and dropout included."""
+    backbone_learning_rate: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
+    """Learning rate of all but the head, as a multiple of the head's."""
 
     def __post_init__(self) -> None:
         for name in ("crop_scale", "crop_ratio"):
@@ -151,8 +183,8 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Conditions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What must be equal before two accuracies may stand in one table (beside the data themselves)."""
 
-    image_size: Annotated[int, Meta(ge=8, le=MOST_PIXELS)] = 224
-    """Height and width of what the network sees, in pixels."""
+    image_size: Annotated[int, Meta(ge=8, le=4096)] = 224
+    """Height and width of what the network sees, in pixels; at 4096 an image takes 200 MB as float32."""
     validation_fraction: Fraction = 0.1
     """Share of the training images set aside for validation, by content and not by seed."""
     test_fraction: Fraction = 0.2
@@ -173,6 +205,12 @@ class Conditions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     budget: Budget
     recipe: Recipe
 
+    def __post_init__(self) -> None:
+        if self.budget.unit == "flops" and self.recipe.freeze_backbone != "never":
+            raise ValueError(
+                "a budget in FLOPs needs `recipe.freeze_backbone` to be `never`: else they differ from step to step"
+            )
+
 
 class Suite(Conditions, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A comparison: architectures x seeds, under one set of conditions, on one data set."""
@@ -181,11 +219,11 @@ class Suite(Conditions, frozen=True, forbid_unknown_fields=True, kw_only=True):
     description: Text = ""
     architectures: Annotated[tuple[Name, ...], Meta(min_length=1)]
     seeds: Annotated[tuple[Annotated[int, Meta(ge=0, le=2**63 - 1)], ...], Meta(min_length=1)]
-    """Below 2^63, as the programs that read a record hold whole numbers."""
     data: Name = "scenes"
     """`scenes`, the built-in drawn data set, or a folder of images."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if (num_runs := len(self.architectures) * len(self.seeds)) > MOST_RUNS:
             raise ValueError(f"`architectures` x `seeds` are {num_runs:,} runs; at most {MOST_RUNS:,} are accepted")
 
@@ -226,6 +264,27 @@ class Execution(Struct, frozen=True, kw_only=True):
     """Pixels from the decoded cache, or decoded anew each time."""
 
 
+class Normalization(Struct, frozen=True, kw_only=True):
+    """How pixels from 0 to 1 become what a network sees: the mean is taken off, and the rest divided; by colour."""
+
+    mean: Colour
+    std: Colour
+
+
+IMAGENET_NORMALIZATION = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+"""Of most published weights, and of every network that starts from none."""
+
+
+class Weights(Struct, frozen=True, kw_only=True):
+    """The file that a network started from."""
+
+    file: str
+    """Its name, without the folder."""
+    sha256: str
+    normalization: Normalization
+    """What these weights were trained on."""
+
+
 class RunSpec(Struct, frozen=True, kw_only=True):
     """One run: everything that decides its result, and nothing else."""
 
@@ -238,6 +297,13 @@ class RunSpec(Struct, frozen=True, kw_only=True):
     data: DataFacts
     conditions: Conditions
     execution: Execution
+    weights: Weights | None = None
+    """`None` where the recipe has none, and in records older than this field."""
+
+    @property
+    def normalization(self) -> Normalization:
+        """How the network is shown its images."""
+        return self.weights.normalization if self.weights else IMAGENET_NORMALIZATION
 
 
 class Environment(Struct, frozen=True, kw_only=True):
@@ -295,6 +361,9 @@ class Measurements(Struct, frozen=True, kw_only=True):
     """What was timed for `calibration_*` in `traces.npz`."""
     contention: Contention | None = None
     energy: Energy | None = None
+    resumed_after: tuple[int, ...] = ()
+    """Training steps after which the run was interrupted and another process went on from a checkpoint; what is
+    measured beside training is then of all its processes together."""
 
 
 class Failure(Struct, frozen=True, kw_only=True):

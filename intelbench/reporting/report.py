@@ -137,6 +137,7 @@ def _plain(summary: CohortSummary, claims: Sequence[Claim]) -> dict[str, object]
         "pareto": tables.rows(efficiency.pareto(summary)),
         "crossings": tables.rows(efficiency.crossing_table(summary)),
         "fairness": tables.rows(tables.fairness(summary)),
+        "weights": tables.rows(tables.weights(summary)),
         "omnibus": tables.rows(tables.omnibus(summary)),
         "classes": tables.rows(tables.classes(summary)),
         "reliability": tables.rows(tables.reliability(summary)),

@@ -12,6 +12,7 @@ from intelbench.data.dataset import Split
 from intelbench.data.stream import TrainingStream
 from intelbench.profiling.steps import ANATOMY, PARTS, LapClock
 from intelbench.records.store import Traces
+from intelbench.training.backbone import Backbone
 from intelbench.training.budget import Progress
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.loop import Step, train
@@ -33,6 +34,7 @@ def dissect(
     *,
     workers: int,
     step_seconds: float,
+    backbone: Backbone | None = None,
 ) -> Traces:
     """Train the network on for a few seconds, and return the arrays `anatomy_*` of `traces.npz`.
 
@@ -50,8 +52,17 @@ def dissect(
             torch.cuda.synchronize(device)
 
     train(
-        model, architecture, stream, _NO_IMAGES, evaluator, progress, clock=clock, workers=workers, watch=watch
-    )  # fmt: skip
+        model,
+        architecture,
+        stream,
+        _NO_IMAGES,
+        evaluator,
+        progress,
+        clock=clock,
+        workers=workers,
+        watch=watch,
+        backbone=backbone,
+    )
     counted = slice(_WARMUP_STEPS, None)
     traces: dict[str, np.ndarray] = {
         "anatomy_parts": np.array(PARTS),

@@ -17,6 +17,8 @@ class Progress:
     total_steps: int | None
     """`None` for a budget of seconds."""
     total_seconds: float | None
+    rates: tuple[float, ...] = ()
+    """Learning rates of a run that is replayed, one a step, in place of the recipe's schedule."""
 
     @classmethod
     def of(cls, budget: Budget, *, batch_size: int, steps_per_epoch: int, flops_per_image: float | None) -> "Progress":
@@ -49,6 +51,10 @@ class Progress:
             return min(1.0, steps / self.total_steps)
         assert self.total_seconds is not None
         return min(1.0, seconds / self.total_seconds)
+
+    def learning_rate(self, recipe: Recipe, step: int, done: float) -> float:
+        """Of a step, counted from 1, that begins at this share of the budget."""
+        return self.rates[step - 1] if self.rates else learning_rate(recipe, done)
 
 
 def learning_rate(recipe: Recipe, done: float) -> float:

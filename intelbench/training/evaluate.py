@@ -1,5 +1,7 @@
 """Evaluation: every image once, in evaluation mode, without augmentation, outside the clock."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +17,7 @@ from intelbench.data.transforms import normalize
 from intelbench.errors import UserError
 from intelbench.profiling.activations import ActivationProbe, Activations
 from intelbench.records.profiles import FilterGradients
-from intelbench.records.types import Conditions
+from intelbench.records.types import IMAGENET_NORMALIZATION, Conditions, Normalization
 from intelbench.training.precision import autocast
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -29,19 +31,18 @@ class Evaluator:
     pixels: PixelSource
     conditions: Conditions
     device: torch.device
+    normalization: Normalization = IMAGENET_NORMALIZATION
 
     @torch.no_grad()
     def require_logits(self, split: Split, num_classes: int) -> None:
-        """Show the network two images of the split. Leaves it in training mode.
+        """Show the network two images of the split. Leaves every module in its mode.
 
         Raises:
             UserError: what comes back is not one logit a class; with too many, training would go through.
         """
         images, _ = next(evaluation_batches(split, self.pixels, self.conditions.image_size, batch_size=2))
-        self.model.eval()
-        with autocast(self.conditions, self.device)():
-            found = self.model(normalize(images.to(self.device), self.conditions.memory_format))
-        self.model.train()
+        with evaluation_mode(self.model), autocast(self.conditions, self.device)():
+            found = self.model(self.inputs(images))
         what = (
             f"{tuple(found.shape)} on {found.device.type}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
         )
@@ -54,18 +55,20 @@ class Evaluator:
 
     @torch.no_grad()
     def logits(self, split: Split) -> NDArray[np.float32]:
-        """Logits of every image of the split, in its order: images x classes. Leaves the network in training mode."""
-        self.model.eval()
+        """Logits of every image of the split, in its order: images x classes. Leaves every module in its mode."""
         cast = autocast(self.conditions, self.device)
         found = []
-        for images, _ in evaluation_batches(
-            split, self.pixels, self.conditions.image_size, self.conditions.recipe.batch_size
-        ):
-            inputs = normalize(images.to(self.device), self.conditions.memory_format)
-            with cast():
-                found.append(self.model(inputs).float().cpu())
-        self.model.train()
+        with evaluation_mode(self.model):
+            for images, _ in self._batches(split):
+                inputs = self.inputs(images)
+                with cast():
+                    found.append(self.model(inputs).float().cpu())
         return torch.cat(found).numpy()
+
+    def inputs(self, images: Tensor) -> Tensor:
+        """What the network is shown of uint8 images (N x size x size x 3), on its device."""
+        on_device = images.to(self.device, non_blocking=True)
+        return normalize(on_device, self.conditions.memory_format, self.normalization)
 
     def logits_and_activations(self, split: Split) -> tuple[NDArray[np.float32], Activations]:
         """The same, and what the network's rectifiers did meanwhile."""
@@ -76,34 +79,46 @@ class Evaluator:
     def filter_gradients(self, split: Split) -> FilterGradients | None:
         """Count the convolution filters whose gradient is exactly 0 for every batch of the split, in evaluation mode.
 
-        A filter that feeds dead units alone learns nothing any more. Leaves the network in training mode, without
-        gradients.
+        A filter that feeds dead units alone learns nothing any more. Leaves every module in its mode, without
+        gradients; `None` where no convolution trains.
         """
         filters = [m.weight for m in self.model.modules() if isinstance(m, _CONVOLUTIONS) and m.weight.requires_grad]
-        learning = [torch.zeros(len(weight), dtype=torch.bool, device=self.device) for weight in filters]
-        self.model.eval()
-        cast = autocast(self.conditions, self.device)
-        for images, labels in evaluation_batches(
-            split, self.pixels, self.conditions.image_size, self.conditions.recipe.batch_size
-        ):
-            inputs = normalize(images.to(self.device), self.conditions.memory_format)
-            with cast():
-                loss = F.cross_entropy(self.model(inputs), labels.to(self.device))
-            loss.backward()
-            for learns, weight in zip(learning, filters, strict=True):
-                if weight.grad is not None:
-                    learns.logical_or_(weight.grad.flatten(1).ne(0).any(1))
-            self.model.zero_grad()
-            if all(learns.all() for learns in learning):
-                break  # no further batch can make a filter that learns one that does not
-        self.model.train()
         if not filters:
             return None
+        learning = [torch.zeros(len(weight), dtype=torch.bool, device=self.device) for weight in filters]
+        cast = autocast(self.conditions, self.device)
+        with evaluation_mode(self.model):
+            for images, labels in self._batches(split):
+                inputs = self.inputs(images)
+                with cast():
+                    loss = F.cross_entropy(self.model(inputs), labels.to(self.device))
+                loss.backward()
+                for learns, weight in zip(learning, filters, strict=True):
+                    if weight.grad is not None:
+                        learns.logical_or_(weight.grad.flatten(1).ne(0).any(1))
+                self.model.zero_grad()
+                if all(learns.all() for learns in learning):
+                    break  # no further batch can make a filter that learns one that does not
         return FilterGradients(
             num_filters=sum(map(len, learning)),
             num_without_gradient=int((~torch.cat(learning)).sum()),
             num_images=len(split),
         )
+
+    def _batches(self, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+        return evaluation_batches(split, self.pixels, self.conditions.image_size, self.conditions.recipe.batch_size)
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Put the whole network into evaluation mode, and afterwards each module back into its own."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def mean_cross_entropy(logits: NDArray[np.float32], labels: NDArray[np.integer]) -> float:

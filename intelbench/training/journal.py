@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +35,8 @@ class Journal:
         self._logits: NDArray[np.float32] | None = None
         self._activations: list[Activations] = []
         self.divergence: str | None = None
+        self.resumed_after: tuple[int, ...] = ()
+        """Steps after which another process has gone on from a checkpoint."""
 
     def write(self, loss: Tensor, norm: Tensor, rate: float) -> None:
         """Take in a step. From a GPU the numbers travel in the background and are booked when they have arrived."""
@@ -107,6 +110,30 @@ class Journal:
             **({} if self._logits is None else {"validation_logits": self._logits}),
             **_by_site(self._activations),
         }
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint; everything is to be settled, and nothing has diverged."""
+        return {
+            "loss": torch.tensor(self._loss, dtype=torch.float64),
+            "norm": torch.tensor(self._norm, dtype=torch.float64),
+            "rate": torch.tensor(self._rate, dtype=torch.float64),
+            "points": self._points,
+            "predictions": [torch.from_numpy(each) for each in self._predictions],
+            "logits": None if self._logits is None else torch.from_numpy(self._logits),
+            "activations": [[each.sites, *map(torch.from_numpy, each[1:])] for each in self._activations],
+            "resumed_after": self.resumed_after,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
+        """Go on from a checkpoint, and note that."""
+        self._loss, self._norm, self._rate = (state_dict[name].tolist() for name in ("loss", "norm", "rate"))
+        self._points = state_dict["points"]
+        self._predictions = [each.numpy() for each in state_dict["predictions"]]
+        self._logits = None if state_dict["logits"] is None else state_dict["logits"].numpy()
+        self._activations = [
+            Activations(sites, *(a.numpy() for a in arrays)) for sites, *arrays in state_dict["activations"]
+        ]
+        self.resumed_after = (*state_dict["resumed_after"], self.num_steps)
 
     def _book(self, pair: Tensor) -> None:
         loss, norm = pair.tolist()

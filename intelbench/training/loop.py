@@ -9,10 +9,11 @@ from torch import nn
 from intelbench.architectures.registry import Architecture
 from intelbench.data.dataset import Split
 from intelbench.data.stream import StreamDigest, TrainingStream
-from intelbench.data.transforms import normalize
 from intelbench.profiling.steps import LapClock
 from intelbench.records.store import Traces
-from intelbench.training.budget import Progress, learning_rate
+from intelbench.training.backbone import Backbone
+from intelbench.training.budget import Progress
+from intelbench.training.checkpoint import Checkpoints
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.journal import Journal
 from intelbench.training.optimizer import gradient_norm, make_optimizer, set_learning_rate
@@ -49,6 +50,8 @@ class Trained:
     seconds: float
     divergence: str | None
     """What was not finite, where that ended the run."""
+    resumed_after: tuple[int, ...]
+    """Steps after which the run was interrupted, and resumed in another process."""
 
 
 def train(
@@ -62,29 +65,36 @@ def train(
     clock: LapClock,
     workers: int,
     watch: Callable[[Step], None],
+    checkpoints: Checkpoints | None = None,
+    backbone: Backbone | None = None,
 ) -> Trained:
     """Train until the budget is spent or the loss is no longer finite; without validation images, without evaluation.
 
-    The clock decides which parts of a step it looks at. What `watch` does is outside the budget.
+    The clock decides which parts of a step it looks at. What `watch` does is outside the budget, and so is saving.
+    Without a `backbone`, everything trains.
     """
     conditions, device = evaluator.conditions, evaluator.device
     criterion = nn.CrossEntropyLoss(label_smoothing=conditions.recipe.label_smoothing)
-    optimizer = make_optimizer(model, conditions)
+    backbone = backbone or Backbone(model)
+    optimizer = make_optimizer(model, conditions, backbone.heads)
     scaler = torch.amp.GradScaler(device.type, enabled=conditions.precision == "fp16")
     cast = autocast(conditions, device)
     digest, journal = StreamDigest(), Journal(device, validation)
-    digests: dict[int, str] = {}
-    done = 0.0
-    batches = stream.batches(workers)
-    model.train()
+    first = 0
+    if checkpoints:
+        checkpoints.hold(model=model, optimizer=optimizer, scaler=scaler, digest=digest, journal=journal, clock=clock)
+        first = checkpoints.resume()
+    done = progress.done(first, clock.budget_seconds)
+    batches = stream.batches(workers, first)
     clock.start()
-    for step, batch in enumerate(batches, start=1):
+    for step, batch in enumerate(batches, start=first + 1):
         clock.lap("data_wait")
-        images = normalize(batch.images.to(device, non_blocking=True), conditions.memory_format)
+        backbone.begin(step - 1)
+        images = evaluator.inputs(batch.images)
         labels = batch.labels.to(device, non_blocking=True)
         clock.lap("transfer")
 
-        rate = learning_rate(conditions.recipe, done)
+        rate = progress.learning_rate(conditions.recipe, step, done)
         set_learning_rate(optimizer, rate)
         with cast():
             loss = architecture.loss(model(images), labels, criterion)
@@ -109,13 +119,20 @@ def train(
             if journal.divergence is None:
                 journal.evaluated(step, seconds, *evaluator.logits_and_activations(validation))
         if due or step & (step - 1) == 0:
-            digests[step] = digest.hexdigest()
+            digest.keep(step)
         watch(Step(step, done, clock.budget_seconds, journal.latest_loss, journal.latest_accuracy, due))
+        if checkpoints and done < 1 and checkpoints.due(at_evaluation=due):
+            clock.settle()
+            journal.settle()
+            if journal.divergence is None:
+                checkpoints.save(step, done)
         clock.lap("other")
         if done >= 1 or journal.divergence:
             break
     batches.close()
     seconds = clock.settle()
     journal.settle()
-    digests[step] = digest.hexdigest()
-    return Trained(journal.traces(clock), digests, journal.num_steps, seconds, journal.divergence)
+    digest.keep(step)
+    return Trained(
+        journal.traces(clock), digest.kept, journal.num_steps, seconds, journal.divergence, journal.resumed_after
+    )

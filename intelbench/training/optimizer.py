@@ -1,32 +1,50 @@
 """The optimizer of a recipe, and the gradient norm it is about to act on."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from intelbench.records.types import Conditions
 
+_MULTIPLE = "multiple"
+"""Key of a group: its learning rate over the schedule's."""
 
-def make_optimizer(model: nn.Module, conditions: Conditions) -> Optimizer:
-    """The recipe's optimizer over every parameter that trains."""
+
+def make_optimizer(model: nn.Module, conditions: Conditions, heads: tuple[str, ...] = ()) -> Optimizer:
+    """The recipe's optimizer over every parameter that trains; the backbone has a learning rate of its own, if any."""
     recipe = conditions.recipe
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = _groups(model, heads, recipe.backbone_learning_rate)
     rate, decay, fused = recipe.learning_rate, recipe.weight_decay, conditions.fused_optimizer
     match recipe.optimizer:
         case "adam":
-            return Adam(parameters, rate, recipe.betas, weight_decay=decay, fused=fused)
+            return Adam(groups, rate, recipe.betas, weight_decay=decay, fused=fused)
         case "adamw":
-            return AdamW(parameters, rate, recipe.betas, weight_decay=decay, fused=fused)
+            return AdamW(groups, rate, recipe.betas, weight_decay=decay, fused=fused)
         case "sgd":
-            return SGD(parameters, rate, recipe.betas[0], weight_decay=decay, fused=fused)
+            return SGD(groups, rate, recipe.betas[0], weight_decay=decay, fused=fused)
 
 
 def set_learning_rate(optimizer: Optimizer, value: float) -> None:
-    """Use this learning rate from the next step on."""
+    """Use this learning rate from the next step on, or each group's multiple of it."""
     for group in optimizer.param_groups:
-        group["lr"] = value
+        group["lr"] = value * group[_MULTIPLE]
 
 
 def gradient_norm(model: nn.Module) -> Tensor:
     """2-norm over all gradients together, a scalar on their device."""
     return torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+
+
+def _groups(model: nn.Module, heads: tuple[str, ...], multiple: float) -> list[dict[str, Any]]:
+    """What trains: in one group if all of it learns at one rate, else the heads and the rest."""
+    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    if multiple == 1:
+        return [{"params": [parameter for _, parameter in named], _MULTIPLE: 1.0}]
+    of_heads = tuple(f"{head}." for head in heads)
+    parts: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+    for name, parameter in named:
+        parts[name.startswith(of_heads)].append(parameter)
+    groups = {1.0: parts[True], multiple: parts[False]}
+    return [{"params": found, _MULTIPLE: each} for each, found in groups.items() if found]

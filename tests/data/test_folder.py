@@ -2,12 +2,16 @@
 
 import errno
 import os
+import socket
+import subprocess
 import sys
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from intelbench.data import folder
 from intelbench.data.folder import ImageFile, Listing, content_digests, list_images
@@ -123,14 +127,200 @@ def test_other_files_are_listed_as_ignored(tmp_path: Path) -> None:
     assert ("a/notes.txt", "a/x/labels.csv") == listing.ignored
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-def test_special_files_are_ignored(tmp_path: Path) -> None:
-    """A pipe that is called an image would block whoever opens it."""
+def test_special_files_are_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe, a socket or a device that is called an image is named among what is left out, and not opened."""
     lay(tmp_path, "a/1.jpg", "b/1.jpg")
-    os.mkfifo(tmp_path / "a" / "pipe.jpg")
+    monkeypatch.chdir(tmp_path)  # a socket's path is short
+    os.mkfifo("a/pipe.jpg")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("a/socket.jpg")
+    Path("a/linked-pipe.jpg").symlink_to("pipe.jpg")
+    Path("a/null.jpg").symlink_to("/dev/null")
+    lay(tmp_path, "a/folder.jpg/")
     listing = list_images(tmp_path)
     assert {"train": ["a/1.jpg", "b/1.jpg"]} == ids(listing)
-    assert ("a/pipe.jpg",) == listing.ignored
+    assert ("a/linked-pipe.jpg", "a/null.jpg", "a/pipe.jpg", "a/socket.jpg") == listing.ignored
+
+
+def test_special_files_are_no_classes(tmp_path: Path) -> None:
+    """In the place of a class folder they are as little seen as any other file there."""
+    lay(tmp_path, "a/1.jpg", "b/1.jpg")
+    os.mkfifo(tmp_path / "c")
+    (tmp_path / "d").symlink_to("/dev/zero")
+    assert ("a", "b") == list_images(tmp_path).class_names
+    assert refusal(tmp_path / "c").startswith(f"data {tmp_path / 'c'}: is a file")
+
+
+def test_links_to_images_are_followed_wherever_they_lead(tmp_path: Path) -> None:
+    """Data sets are often made of links into a store; each link is an image of its own name."""
+    root = lay(tmp_path / "data", "a/1.jpg", "b/1.jpg")
+    store = lay(tmp_path / "store", "blob") / "blob"
+    (root / "a" / "2.jpg").symlink_to(store)
+    (root / "b" / "2.jpg").symlink_to("../a/2.jpg")
+    assert {"train": ["a/1.jpg", "a/2.jpg", "b/1.jpg", "b/2.jpg"]} == ids(list_images(root))
+    digests, problems = content_digests(list(list_images(root).files()))
+    assert {} == problems
+    assert digests[1] == digests[3]
+
+
+def test_linked_splits_and_classes_are_followed(tmp_path: Path) -> None:
+    """Their author laid them so; they may lie anywhere else, and the root may be a link too."""
+    store = lay(tmp_path / "store", "day/1.jpg", "night/1.jpg", "test/a/1.jpg", "test/b/1.jpg")
+    (tmp_path / "data" / "train").mkdir(parents=True)
+    (tmp_path / "data" / "train" / "a").symlink_to(store / "day")
+    (tmp_path / "data" / "train" / "b").symlink_to("../../store/night")
+    (tmp_path / "data" / "test").symlink_to(store / "test")
+    (tmp_path / "link").symlink_to("data")
+    expected = {"train": ["train/a/1.jpg", "train/b/1.jpg"], "test": ["test/a/1.jpg", "test/b/1.jpg"]}
+    assert expected == ids(list_images(tmp_path / "link"))
+
+
+def test_linked_folders_below_a_class_are_not_followed(tmp_path: Path) -> None:
+    """They could lead in a circle. They are named among what is left out, so that no image is missed in silence."""
+    lay(tmp_path, "a/1.jpg", "b/1.jpg", "other/1.jpg")
+    for name, target in (("self", "."), ("up", ".."), ("across", "../b"), ("out.jpg", "/")):
+        (tmp_path / "a" / name).symlink_to(target)
+    listing = list_images(tmp_path)
+    assert {"train": ["a/1.jpg", "b/1.jpg", "other/1.jpg"]} == ids(listing)
+    assert ("a/across", "a/out.jpg", "a/self", "a/up") == listing.ignored
+
+
+@pytest.mark.parametrize("target", [".", "..", "../..", "/", "../train"])
+def test_a_class_that_links_to_what_holds_it_is_refused(tmp_path: Path, target: str) -> None:
+    """It would hold every image of the others, and of itself."""
+    lay(tmp_path, "train/a/1.jpg", "train/b/1.jpg", "test/a/1.jpg", "test/b/1.jpg")
+    (tmp_path / "train" / "c").symlink_to(target)
+    assert f"data {tmp_path / 'train' / 'c'}: a link to a folder that holds it; remove it" == refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"), [("c", "Too many levels of symbolic links"), ("nowhere", "No such file")]
+)
+def test_a_class_that_links_nowhere_is_refused(tmp_path: Path, target: str, reason: str) -> None:
+    """Whether a class is missing there cannot be known: passing it over would train on fewer."""
+    lay(tmp_path, "a/1.jpg", "b/1.jpg")
+    (tmp_path / "c").symlink_to(target)
+    assert refusal(tmp_path).startswith(f"data {tmp_path / 'c'}: a link that leads nowhere ({reason}")
+
+
+def test_a_root_that_links_to_itself_is_refused(tmp_path: Path) -> None:
+    """Like any other wrong path."""
+    (tmp_path / "loop").symlink_to("loop")
+    assert f"data {tmp_path / 'loop'}: Too many levels of symbolic links" == refusal(tmp_path / "loop")
+
+
+def test_a_path_that_cannot_be_one_is_refused(tmp_path: Path) -> None:
+    """A suite may hold any text."""
+    assert refusal(tmp_path / "a\0b") == f"data {tmp_path}/a\\x00b: embedded null byte"
+
+
+@pytest.mark.parametrize(("depth", "fits"), [(1500, True), (2200, False)])
+def test_a_class_nested_without_end(tmp_path: Path, depth: int, fits: bool) -> None:
+    """Deeper than Python can recurse is read; deeper than the system can name is one line."""
+    lay(tmp_path, "a/1.jpg", "b/1.jpg")
+    folder = os.open(tmp_path / "a", os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("d", dir_fd=folder)
+        below = os.open("d", os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = below
+    os.close(os.open("deep.jpg", os.O_CREAT, dir_fd=folder))
+    os.close(folder)
+    try:
+        if fits:
+            assert f"a/{'d/' * depth}deep.jpg" == ids(list_images(tmp_path))["train"][1]
+        else:
+            assert "cannot be listed (File name too long)" in refusal(tmp_path)
+    finally:
+        subprocess.run(["rm", "-r", tmp_path / "a"], check=True)
+
+
+def test_thousands_of_empty_folders(tmp_path: Path) -> None:
+    """Each costs a look and no more: in a class they are nothing, and as classes the first is named."""
+    lay(tmp_path, "a/1.jpg", "b/1.jpg", *(f"a/{index}/" for index in range(5000)))
+    assert {"train": ["a/1.jpg", "b/1.jpg"]} == ids(list_images(tmp_path))
+    assert f"data {tmp_path / 'a' / '0'}: the class folder holds no image" in refusal(tmp_path / "a")
+
+
+def test_names_of_255_bytes(tmp_path: Path) -> None:
+    """The longest names that there are, for classes and images."""
+    long = "é" * 127
+    listing = list_images(lay(tmp_path, f"{long}a/{'x' * 251}.jpg", f"{long}b/1.jpg"))
+    assert (f"{long}a", f"{long}b") == listing.class_names
+    assert {} == content_digests(list(listing.files()))[1]
+
+
+HOSTILE = "\x1b[2J\x1b]0;title\x07\n\r\t\x7f\x9b31m\u202e\u2028name"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"{HOSTILE}/1.jpg"],
+        [f"{HOSTILE}/", "b/1.jpg"],
+        [f"train/{HOSTILE}/1.jpg", "train/b/1.jpg", "test/b/1.jpg"],
+        ["train/a/1.jpg", "train/b/1.jpg", f"test/{HOSTILE}/1.jpg", "test/a/1.jpg", "test/b/1.jpg"],
+    ],
+)
+def test_names_in_messages_are_escaped(tmp_path: Path, names: list[str]) -> None:
+    """Control characters, escape sequences and marks that reorder text: shown, not obeyed."""
+    root = lay(tmp_path / HOSTILE, *names)
+    message = refusal(root)
+    assert message.isprintable()
+    assert "\\x1b[2J" in message
+
+
+def test_names_with_control_characters_are_names(tmp_path: Path) -> None:
+    """Nothing else is wrong with them: they are kept as they lie on the disk."""
+    listing = list_images(lay(tmp_path, f"{HOSTILE}/{HOSTILE}.jpg", "b/1.jpg"))
+    assert {"train": [f"{HOSTILE}/{HOSTILE}.jpg", "b/1.jpg"]} == ids(listing)
+
+
+NAMES = ["train", "test", "val", "seg_train", "seg_pred", "a", "b", "1.jpg", "2.PNG", ".x", "n\n\x1b[0m.jpg", "é.gif"]
+KINDS = ["file", "file", "folder", "pipe", "link"]
+
+
+@given(
+    entries=st.lists(
+        st.tuples(
+            st.lists(st.sampled_from(NAMES), min_size=1, max_size=4),
+            st.sampled_from(KINDS),
+            st.lists(st.sampled_from([*NAMES, ".."]), max_size=3),
+        ),
+        max_size=14,
+    )
+)
+@settings(max_examples=200, deadline=None)
+def test_any_tree_is_listed_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, entries: list[tuple[list[str], str, list[str]]]
+) -> None:
+    """Whatever lies where, with whatever links: a listing of files below the root, or one printable message."""
+    root = tmp_path_factory.mktemp("tree")
+    for parts, kind, target in entries:
+        path = root.joinpath(*parts)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if kind == "file":
+                with path.open("x") as file:
+                    file.write(str(target))
+            elif kind == "folder":
+                path.mkdir()
+            elif kind == "pipe":
+                os.mkfifo(path)
+            else:
+                path.symlink_to(Path(*target))
+        except OSError:
+            continue  # the place is taken
+    try:
+        listing = list_images(root)
+    except UserError as error:
+        assert str(error).isprintable()
+        return
+    found = list(listing.files())
+    assert len(found) == len({file.id for file in found})
+    assert all(root / file.id == file.path and os.path.lexists(file.path) for file in found)
+    digests, problems = content_digests(found)
+    assert all(bool(digest) != (file.id in problems) for file, digest in zip(found, digests, strict=True))
 
 
 @pytest.mark.parametrize(

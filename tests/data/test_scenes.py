@@ -1,5 +1,7 @@
 """The drawn data set: deterministic, laid out as published, and no giveaway to a linear classifier."""
 
+import subprocess
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from intelbench.data import scenes
+from intelbench.errors import UserError
 
 
 def images(split: str, per_class: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -104,10 +107,41 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Image.Image, "save", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(UserError, match=rf"cache {tmp_path}: cannot be written \(No space left on device\)"):
         scenes.write(tmp_path / "scenes", train_per_class=2, test_per_class=1)
 
     assert [] == list(tmp_path.iterdir())
+
+
+def test_the_sums_are_those_of_sha256sum(tmp_path: Path) -> None:
+    """Anybody can check the set without this package."""
+    root = tmp_path / "scenes"
+    scenes.write(root, train_per_class=2, test_per_class=1)
+    done = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=root, capture_output=True, text=True, check=True)
+    assert 18 == done.stdout.count(": OK")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda picture: picture.unlink(),
+        lambda picture: picture.write_bytes(picture.read_bytes()[:-1]),
+        lambda picture: picture.write_bytes(picture.read_bytes().replace(b"IDAT", b"IDAU")),
+        lambda picture: picture.rename(picture.with_name("other.png")),
+        lambda picture: picture.with_name("mine.jpg").write_bytes(b"x"),
+        lambda picture: (picture.parents[3] / "SHA256SUMS").unlink(),
+        lambda picture: (picture.parents[3] / "SHA256SUMS").write_bytes(b"\xff"),
+        lambda picture: (picture.parents[3] / "seg_train").rename(picture.parents[3] / "train"),
+    ],
+)
+def test_a_set_that_was_changed_is_not_intact(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    """A picture gone, cut, altered, renamed or added; its sums gone or altered."""
+    root = tmp_path / "scenes"
+    scenes.write(root, train_per_class=1, test_per_class=1)
+    assert scenes.is_intact(root)
+    damage(root / "seg_train" / "seg_train" / "sea" / "00000.png")
+    assert not scenes.is_intact(root)
+    assert not scenes.is_intact(tmp_path / "nowhere")
 
 
 def test_a_linear_classifier_is_neither_lost_nor_done() -> None:

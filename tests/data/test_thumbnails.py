@@ -1,6 +1,7 @@
 """Thumbnails: found by ids that anyone may have written, small, and never of a file outside the folder."""
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -85,13 +86,18 @@ def test_a_link_leads_nowhere_else(folder: Path) -> None:
 
 
 def test_what_does_not_decode_has_no_picture(folder: Path) -> None:
-    """Damaged files, those gone since the folder was listed, and those that would fill the memory."""
+    """Damaged files, those that would fill the memory, and what has gone or become a loop or a pipe meanwhile."""
     (folder / "test/day/bad.png").write_bytes(b"not an image")
     write_image(folder / "test/day/gone.png")
     Image.new("1", (20_000, 10_000)).save(folder / "test/day/bomb.png")
     pictures = find_pictures(str(folder), CLASSES, folder)
     (folder / "test/day/gone.png").unlink()
-    assert [None, None, None] == [pictures.thumbnail(f"test/day/{name}.png") for name in ("bad", "gone", "bomb")]
+    (folder / "test/day/000.png").unlink()
+    (folder / "test/day/000.png").symlink_to("000.png")
+    (folder / "test/day/001.png").unlink()
+    os.mkfifo(folder / "test/day/001.png")
+    names = ("bad", "gone", "bomb", "000", "001")
+    assert [None] * 5 == [pictures.thumbnail(f"test/day/{name}.png") for name in names]
 
 
 def test_an_absent_folder_is_named(tmp_path: Path) -> None:
@@ -99,6 +105,14 @@ def test_an_absent_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError) as raised:
         find_pictures(str(tmp_path / "gone"), CLASSES, tmp_path)
     assert "data gone: no such folder" == str(raised.value)
+
+
+def test_an_absent_folder_of_a_hostile_name_is_named_without_its_path(tmp_path: Path) -> None:
+    """Escaped, and still without where it lies."""
+    with pytest.raises(UserError) as raised:
+        find_pictures(str(tmp_path / "\x1b[2J"), CLASSES, tmp_path)
+    assert str(tmp_path) not in str(raised.value)
+    assert str(raised.value).isprintable()
 
 
 def test_another_data_set_is_refused(folder: Path) -> None:

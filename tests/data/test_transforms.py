@@ -15,10 +15,8 @@ from torchvision.transforms import functional as v1_functional
 from torchvision.transforms import transforms as v1
 from torchvision.transforms import v2
 
-from intelbench.data.pixels import decode
+from intelbench.data.decoding import decode
 from intelbench.data.transforms import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     Crop,
     draws,
     evaluation_view,
@@ -26,7 +24,7 @@ from intelbench.data.transforms import (
     random_resized_crop,
     training_view,
 )
-from intelbench.records.types import Recipe
+from intelbench.records.types import IMAGENET_NORMALIZATION, Normalization, Recipe
 from tests.conftest import write_image
 
 NUM_DRAWS = 23
@@ -184,7 +182,7 @@ def assert_close_to_pillow(pixels: np.ndarray, size: int) -> None:
 def test_training_view_is_pillows_within_rounding(tmp_path: Path, size: int) -> None:
     """On a drawn picture no pixel differs from Pillow's by more than two levels."""
     write_image(tmp_path / "x.png", size=(150, 150))
-    assert_close_to_pillow(decode(tmp_path / "x.png", 256), size)
+    assert_close_to_pillow(decode((tmp_path / "x.png").read_bytes(), 256), size)
 
 
 def test_training_view_is_pillows_on_real_images(real_images: Path) -> None:
@@ -193,7 +191,7 @@ def test_training_view_is_pillows_on_real_images(real_images: Path) -> None:
     assert paths
     for path in paths:
         for size in (64, 96, 224):
-            assert_close_to_pillow(decode(path, 256), size)
+            assert_close_to_pillow(decode(path.read_bytes(), 256), size)
 
 
 @given(height=st.integers(1, 300), width=st.integers(1, 300), size=st.integers(8, 80))
@@ -233,7 +231,7 @@ def test_views_leave_the_pixels_alone() -> None:
 def test_normalize_is_torchvisions(memory_format: str, shape: tuple[int, int, int]) -> None:
     """`Normalize(ToTensor(image))` within the rounding of float32."""
     images = torch.from_numpy(np.stack([noise(*shape[1:]) + np.uint8(index) for index in range(shape[0])]))
-    standard = v1.Compose([v1.ToTensor(), v1.Normalize(IMAGENET_MEAN, IMAGENET_STD)])
+    standard = v1.Compose([v1.ToTensor(), v1.Normalize(IMAGENET_NORMALIZATION.mean, IMAGENET_NORMALIZATION.std)])
     expected = torch.stack([standard(image.numpy()) for image in images])
     got = normalize(images, memory_format)  # type: ignore[arg-type]
     assert torch.float32 == got.dtype
@@ -256,3 +254,11 @@ def test_normalize_leaves_the_images_alone() -> None:
     before = images.clone()
     normalize(images, "channels_last").zero_()
     assert torch.equal(before, images)
+
+
+def test_the_normalisation_is_that_of_the_weights() -> None:
+    """From -1 to 1 where mean and deviation are one half."""
+    images = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, 2, 2, 3).contiguous()
+    half = (0.5, 0.5, 0.5)
+    got = normalize(images, "channels_last", Normalization(mean=half, std=half))
+    torch.testing.assert_close(got.flatten(1).mean(1), torch.tensor([-1.0, 1.0]))

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from intelbench.records.store import StoredRun, read_runs
+from intelbench.records.workspace import workspaces
 from tests.conftest import Command
 
 
@@ -97,7 +98,37 @@ def test_a_run_does_not_outlive_a_killed_parent(
     deadline = time.monotonic() + 10
     while _alive(child):
         assert time.monotonic() < deadline
-    assert {} == records(tmp_path / "results")
+    (left,) = workspaces(tmp_path / "results" / "runs")
+    assert not left.locked
+    assert not left.target.exists()
+
+
+def test_a_run_that_takes_more_than_the_memory_limit_is_ended(
+    tmp_path: Path, intelbench: Command, small_folder: Path, small_suite: Path, plugin: Path
+) -> None:
+    """Its record names the limit; the next run is as it would be without."""
+    done = intelbench(
+        "run", "hoards", "tiny", "--suite", small_suite, "--data", small_folder, "--plugin", plugin,
+        "--memory-limit", "1.5GB",
+    )  # fmt: skip
+    assert 1 == done.returncode, done.stderr
+    found = records(tmp_path / "results")
+    failure = found["hoards"].record.failure
+    assert "out_of_memory" == failure.cause
+    assert failure.message.startswith("its process took 1.")
+    assert failure.message.endswith("GB, and 1.5 GB is the memory limit while training")
+    assert found["tiny"].record.measurements is not None
+
+
+def test_a_record_stands_whatever_its_process_does_afterwards(
+    tmp_path: Path, intelbench: Command, small_folder: Path, small_suite: Path, plugin: Path
+) -> None:
+    """A crash when everything is written is no failure of the run."""
+    done = intelbench(
+        "run", "crashes_late", "--suite", small_suite, "--data", small_folder, "--plugin", plugin
+    )  # fmt: skip
+    assert 0 == done.returncode, done.stderr
+    assert records(tmp_path / "results")["crashes_late"].record.measurements is not None
 
 
 @contextmanager

@@ -37,7 +37,7 @@ def test_runs_are_planned_seed_by_seed_under_their_full_names(suite: Suite, data
     assert [("wide_resnet101_2", 3), ("resnet101", 3), ("wide_resnet101_2", 1), ("resnet101", 1)] == [
         (run.job.spec.architecture, run.job.spec.seed) for run in planned
     ]
-    assert all(run.recorded is None for run in planned)
+    assert all(run.pending and run.recorded() is None for run in planned)
 
 
 def test_a_runs_name_changes_with_whatever_decides_its_result(suite: Suite, dataset: Dataset, tmp_path: Path) -> None:
@@ -91,5 +91,5 @@ def test_what_is_made_again(
     write_run(tmp_path, msgspec.structs.replace(failed_record, run_id=first.job.run_id), {})
     write_run(tmp_path, msgspec.structs.replace(finished, run_id=second.job.run_id), traces)
     planned = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path, again=again)
-    records = [run.recorded for run in planned if run.recorded is not None]
+    records = [record for run in planned if (record := run.recorded()) is not None]
     assert standing == ["failed" if record.failure else "finished" for record in records]

@@ -1,5 +1,6 @@
 """`intelbench run` from the command line to the records, on small images. Real processes."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -8,7 +9,8 @@ import pytest
 import torch
 
 from intelbench.records.store import StoredRun, read_runs
-from tests.conftest import Command, write_image
+from intelbench.records.workspace import workspaces
+from tests.conftest import Command, write_folder, write_image
 
 
 def runs_of(results: Path) -> dict[tuple[str, int], StoredRun]:
@@ -167,6 +169,86 @@ def test_unreadable_images_stop_the_run_unless_they_are_to_be_skipped(
     assert 1 == runs_of(tmp_path / "results")["tiny", 0].record.spec.data.num_unreadable
 
 
+def test_a_data_folder_that_changed_between_two_sessions_makes_two_groups(
+    tmp_path: Path, intelbench: Command, small_suite: Path, plugin: Path
+) -> None:
+    """One image is another: the same command runs again, and the report compares nothing across and says why."""
+    folder = write_folder(tmp_path / "data", per_class=20)
+    arguments = ["tiny", "--suite", small_suite, "--data", folder, "--plugin", plugin]
+    assert 0 == intelbench("run", *arguments).returncode
+    write_image(folder / "train" / "day" / "003.png", seed=4242)
+    again = intelbench("run", *arguments)
+    assert 0 == again.returncode
+    assert "recorded already" not in again.stderr
+    records = [stored.record for stored in read_runs(tmp_path / "results" / "runs")[0]]
+    assert 2 == len(records) == len({record.spec.data.digest for record in records})
+    report = intelbench("report").stdout
+    assert "fall into 2 groups that must not be compared with each other: they differ in `data.digest`" in report
+
+
+VANDAL = '''
+"""A network that destroys what it is told to as soon as it is built, which is after the session has read its data."""
+
+import os
+import shutil
+from pathlib import Path
+
+from torch import nn
+
+from intelbench import architecture
+
+
+@architecture("vandal", minimum_size=16)
+def vandal(request):
+    if target := os.environ.get("VANDALISE"):
+        shutil.rmtree(Path(target), ignore_errors=True)
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, request.num_classes))
+'''
+
+
+@pytest.mark.parametrize(
+    ("options", "target", "says"),
+    [
+        (["--cache-dir", "cache"], "cache", "index is gone; the next `intelbench run` builds it again"),
+        (["--no-cache"], "data/train/day", "cannot be read any more (No such file or directory)"),
+    ],
+)
+def test_data_that_vanish_during_a_session_fail_the_run_by_name(
+    tmp_path: Path, intelbench: Command, small_suite: Path, options: list[str], target: str, says: str
+) -> None:
+    """The cache, or without it the images: a record that says which; with them back, --retry-failed mends it."""
+    folder = write_folder(tmp_path / "data", per_class=20)
+    (tmp_path / "vandal.py").write_text(VANDAL)
+    arguments = ["run", "vandal", "--suite", small_suite, "--data", folder, "--plugin", "vandal.py", *options]
+    first = intelbench(*arguments, env={"VANDALISE": str(tmp_path / target)})
+    assert 1 == first.returncode, first.stderr
+    failure = runs_of(tmp_path / "results")["vandal", 0].record.failure
+    assert failure is not None
+    assert str(tmp_path / target) in failure.message
+    assert says in failure.message
+    assert "Traceback" not in first.stderr
+    write_folder(tmp_path / "data", per_class=20)
+    second = intelbench(*arguments, "--retry-failed")
+    assert 0 == second.returncode, second.stderr
+    assert runs_of(tmp_path / "results")["vandal", 0].record.failure is None
+
+
+def test_a_damaged_cache_is_built_again_and_said(
+    tmp_path: Path, intelbench: Command, arguments: list[str | Path]
+) -> None:
+    """One line on stderr, and the run sees the pixels that it would have seen: no bit of its losses differs."""
+    assert 0 == intelbench("run", "tiny", *arguments, "--cache-dir", "cache", "--out", "a").returncode
+    (pixels,) = tmp_path.glob("cache/pixels/*/pixels.bin")
+    with pixels.open("r+b") as file:
+        file.write(bytes(1000))
+    damaged = intelbench("run", "tiny", *arguments, "--cache-dir", "cache", "--out", "b")
+    assert 0 == damaged.returncode, damaged.stderr
+    said = f"cache cache/pixels/{pixels.parent.name}: pixels.bin was changed; built again"
+    assert 1 == damaged.stderr.splitlines().count(said)
+    losses = [runs_of(tmp_path / out)["tiny", 0].traces()["step_loss"].tobytes() for out in "ab"]
+    assert losses[0] == losses[1]
+
+
 def test_records_become_a_report_in_three_forms(
     tmp_path: Path, intelbench: Command, arguments: list[str | Path]
 ) -> None:
@@ -181,6 +263,59 @@ def test_records_become_a_report_in_three_forms(
     as_json = msgspec.json.decode(intelbench("report", "--format", "json").stdout)
     assert 1 == len(as_json["cohorts"])
     assert "tiny_twin" in intelbench("report", "--format", "csv").stdout
+
+
+def test_two_commands_on_one_folder_share_the_work(
+    tmp_path: Path, intelbench: Command, arguments: list[str | Path]
+) -> None:
+    """Each run is made once, by one of them; both end well, and both know of all records."""
+    arguments = [*arguments, "--threads", "1", "--seeds", "0,1,2"]
+    with ThreadPoolExecutor() as pool:
+        done = list(pool.map(lambda _: intelbench("run", "tiny", *arguments), range(2)))
+    assert [0, 0] == [each.returncode for each in done], [each.stderr for each in done]
+    assert {("tiny", 0), ("tiny", 1), ("tiny", 2)} == set(runs_of(tmp_path / "results"))
+    assert 3 == sum(each.stderr.count(": done in ") for each in done)
+    assert ["3 of 3 runs succeeded; records in results/runs"] * 2 == [
+        line for each in done for line in each.stderr.splitlines() if "runs succeeded" in line
+    ]
+
+
+def test_a_run_is_not_resumed_under_other_conditions(
+    tmp_path: Path, intelbench: Command, arguments: list[str | Path]
+) -> None:
+    """The message says what has changed and what to do; --restart begins anew, and other comparisons are free."""
+    arguments = [*arguments, "--checkpoint", "evaluations"]
+    assert 1 == intelbench("run", "raises_late", *arguments, "--threads", "1").returncode
+    (left,) = workspaces(tmp_path / "results" / "runs")
+    assert 3 == left.checkpoint().step
+    other = intelbench("run", "raises_late", *arguments, "--threads", "2")
+    assert 2 == other.returncode
+    assert "raises_late, seed 0, after step 3: execution.threads was 1, is 2" in other.stderr
+    assert "--restart" in other.stderr
+    assert 0 == intelbench("run", "tiny", *arguments, "--threads", "2").returncode
+    assert [left] == workspaces(tmp_path / "results" / "runs")
+    anew = intelbench("run", "raises_late", *arguments, "--threads", "2", "--restart", "--checkpoint", "never")
+    assert 1 == anew.returncode
+    assert [] == workspaces(tmp_path / "results" / "runs")
+
+
+def test_a_failed_run_goes_on_from_its_checkpoint(
+    tmp_path: Path, intelbench: Command, arguments: list[str | Path]
+) -> None:
+    """With --retry-failed, once its cause is gone, to the bits of a run that never failed."""
+    arguments = [*arguments, "--checkpoint", "evaluations"]
+    failed = intelbench("run", "raises_once", *arguments, env={"RAISES": "1"})
+    assert 1 == failed.returncode
+    retried = intelbench("run", "raises_once", *arguments, "--retry-failed")
+    assert 0 == retried.returncode, retried.stderr
+    assert "goes on after step 3" in retried.stderr
+    stored = runs_of(tmp_path / "results")["raises_once", 0]
+    assert (3,) == stored.record.measurements.resumed_after
+    assert 0 == intelbench("run", "raises_once", *arguments, "--out", "whole").returncode
+    whole = runs_of(tmp_path / "whole")["raises_once", 0]
+    for name in ("step_loss", "gradient_norm", "validation_predictions", "test_logits"):
+        np.testing.assert_array_equal(whole.traces()[name], stored.traces()[name])
+    assert whole.record.stream_digests == stored.record.stream_digests
 
 
 @pytest.mark.gpu

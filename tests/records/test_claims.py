@@ -10,8 +10,12 @@ from hypothesis import strategies as st
 
 from intelbench.architectures.reference import REFERENCE
 from intelbench.errors import UserError
-from intelbench.records.claims import ALWAYS, METRICS, Claim, condition_keys, differing_conditions, load_claims
+from intelbench.records.claims import IN_WORDS, METRICS, Claim, condition_keys, differing_conditions, load_claims
+from intelbench.records.types import Head, Recipe
+from tests.reporting.synthetic import CONDITIONS as CONDITIONS_OF_STUDY
 from tests.reporting.synthetic import Study, synthetic_run
+
+RESNET_HEAD = Head(kind="mlp", widths=(1024, 256), activation="relu", dropout=0.25)
 
 VALID = """
 [[claim]]
@@ -102,12 +106,12 @@ def test_what_was_said_without_a_figure_is_built_in_too() -> None:
 
 
 def test_published_accuracies_need_pretrained_weights() -> None:
-    """Which no suite has: so they are never held against runs from random weights."""
+    """So they are never held against runs from random ones, which the plain suites make."""
     figures = [each for each in BUILT_IN.values() if each.metric in ("test_accuracy", "training_accuracy")]
     absolute = [each for each in figures if not each.comparative]
     assert 5 == len(figures) - 1 == len(absolute)
     assert {"imagenet"} == {each.required["weights"] for each in absolute}
-    assert "random" == ALWAYS["weights"]
+    assert "random" == IN_WORDS["weights"](synthetic_run("resnet101", 0, Study())[0])
 
 
 def test_a_file_of_the_users_own_is_read(tmp_path: Path) -> None:
@@ -200,13 +204,37 @@ def test_records_hold_every_condition() -> None:
     record, _ = synthetic_run("resnet101", 0, Study())
     facts = msgspec.to_builtins(record)
     for key in condition_keys():
-        held = ALWAYS.get(key) or value_at(facts, key)
+        held = IN_WORDS[key](record) if key in IN_WORDS else value_at(facts, key)
         if held is not None:
             assert {} == differing_conditions(claim(conditions={key: held}), [record])
     assert {"image_size": (224, 64)} == differing_conditions(claim(conditions={"image_size": 224}), [record])
     assert {"weights": ("imagenet", "random")} == differing_conditions(
         claim(conditions={"weights": "imagenet"}), [record]
     )
+
+
+@pytest.mark.parametrize(
+    ("recipe", "conditions", "meets"),
+    [
+        ({}, {"weights": "random", "backbone": "trained", "head": "one linear layer"}, True),
+        ({"weights": "imagenet"}, {"weights": "imagenet"}, True),
+        ({"weights": "imagenet-v2"}, {"weights": "imagenet"}, False),
+        ({"freeze_backbone": "always"}, {"backbone": "frozen"}, True),
+        ({"freeze_backbone": 10}, {"backbone": "frozen for 10 epochs, then trained"}, True),
+        ({"freeze_backbone": 9}, {"backbone": "frozen for 10 epochs, then trained"}, False),
+        ({"head": RESNET_HEAD}, {"head": "2048-1024-256-6, ReLU, dropout 0.25"}, True),
+        ({"head": RESNET_HEAD}, {"head": "1024-256-6, dropout 0.25"}, True),
+        ({"head": RESNET_HEAD}, {"head": "2048-256-6, ReLU, dropout 0.25"}, False),
+        ({"head": RESNET_HEAD}, {"head": "2048-1024-256-6, ReLU, dropout 0.5"}, False),
+        ({"head": RESNET_HEAD}, {"head": "one linear layer"}, False),
+        ({"head": RESNET_HEAD}, {"recipe.head.activation": "relu", "recipe.head.widths": [1024, 256]}, True),
+    ],
+)
+def test_the_recipe_is_said_in_words_too(recipe: dict[str, Any], conditions: dict[str, Any], meets: bool) -> None:
+    """As publications say it: a head's features are the architecture's, and what is not said is not asked for."""
+    changed = msgspec.structs.replace(CONDITIONS_OF_STUDY, recipe=Recipe(**recipe))
+    record, _ = synthetic_run("resnet101", 0, Study(conditions=changed))
+    assert meets == (not differing_conditions(claim(conditions=conditions), [record]))
 
 
 def value_at(facts: dict[str, Any], key: str) -> Any:

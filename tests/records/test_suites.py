@@ -72,6 +72,18 @@ def test_quick_is_the_quick_one_and_paper_the_published_one() -> None:
         ({"recipe": "optimizer = 'lion'"}, r"'lion', at key `recipe.optimizer`; accepted: adam, adamw, sgd"),
         ({"recipe": "lr = 1"}, r"unknown field `lr`, at key `recipe`; accepted: optimizer, learning_rate"),
         ({"recipe": "batch_size = 1"}, r"at key `recipe.batch_size`"),
+        (
+            {"recipe": "freeze_backbone = 'alway'"},
+            r"at key `recipe.freeze_backbone`; accepted: always, never, a number",
+        ),
+        ({"recipe": "freeze_backbone = -1"}, r"at key `recipe.freeze_backbone`"),
+        ({"recipe": "head = {kind = 'mlp'}"}, r"an `mlp` has `widths`.*, at key `recipe.head`"),
+        ({"recipe": "head = {widths = [3]}"}, r"a `linear` head has no hidden layer.*, at key `recipe.head`"),
+        ({"recipe": "head = {kind = 'deep'}"}, r"'deep', at key `recipe.head.kind`; accepted: linear, mlp"),
+        (
+            {"budget": "flops = 1e9", "recipe": "freeze_backbone = 3"},
+            r"a budget in FLOPs needs `recipe.freeze_backbone`",
+        ),
         ({"recipe": "= 3"}, r"suite .*mine\.toml: "),
         ({"top": "image_size = 1_000_000_000"}, r"Expected `int` <= 4096, at key `image_size`"),
         ({"top": "evaluation_points = 1_000_000_000_000"}, r"Expected `int` <= 10000, at key `evaluation_points`"),

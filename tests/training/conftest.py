@@ -14,7 +14,9 @@ from intelbench.data.dataset import Dataset, Split, prepare
 from intelbench.data.stream import TrainingStream
 from intelbench.profiling.steps import TIMED, LapClock, Part
 from intelbench.records.types import Budget, Conditions, Recipe
+from intelbench.training.backbone import Backbone
 from intelbench.training.budget import Progress
+from intelbench.training.checkpoint import Checkpoints
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.loop import Step, Trained, train
 
@@ -77,6 +79,10 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
         device: str = "cpu",
         accounts: Mapping[Part, str] = TIMED,
         validation: Split | None = None,
+        checkpoints: Checkpoints | None = None,
+        watch: Callable[[int], None] = lambda _: None,
+        frozen_steps: float = 0,
+        heads: tuple[str, ...] = (),
         **changes: object,
     ) -> Run:
         torch.manual_seed(seed)
@@ -91,6 +97,11 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
             flops_per_image=1e6,
         )
         steps: list[Step] = []
+
+        def observe(step: Step) -> None:
+            steps.append(step)
+            watch(step.number)
+
         trained = train(
             model,
             architecture,
@@ -100,7 +111,9 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
             progress,
             clock=LapClock(evaluator.device, accounts),
             workers=workers,
-            watch=steps.append,
+            watch=observe,
+            checkpoints=checkpoints,
+            backbone=Backbone(model, heads, frozen_steps),
         )
         return Run(trained, model, steps)
 

@@ -46,6 +46,26 @@ def test_frozen_parameters_are_left_out() -> None:
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_the_backbone_learns_at_a_rate_of_its_own(name: str) -> None:
+    """A multiple of the head's, at whatever rate the schedule sets; at 0 neither moves."""
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    optimizer = make_optimizer(model, conditions(optimizer=name, learning_rate=1, backbone_learning_rate=0.1), ("1",))
+    for rate in (0.5, 0.25):
+        set_learning_rate(optimizer, rate)
+        rates = {id(parameter): group["lr"] for group in optimizer.param_groups for parameter in group["params"]}
+        assert {id(p): pytest.approx(rate * 0.1) for p in model[0].parameters()} | {
+            id(p): rate for p in model[1].parameters()
+        } == rates
+
+
+def test_one_rate_is_one_group() -> None:
+    """In the order of the network, as if there were no heads."""
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    (group,) = make_optimizer(model, conditions(), ("0",)).param_groups
+    assert [id(parameter) for parameter in model.parameters()] == [id(parameter) for parameter in group["params"]]
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
 def test_the_learning_rate_is_the_one_that_was_set(name: str) -> None:
     """At 0 nothing moves, at the next rate it does."""
     model = nn.Linear(2, 2)

@@ -1,13 +1,11 @@
 """Which records may stand in one table, and whether their runs saw the same batches."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import msgspec
-
-from intelbench.records.identity import comparison_digest, digest, machine_digest
+from intelbench.records.identity import comparison_digest, digest, facts, machine_digest
 from intelbench.records.store import StoredRun
 from intelbench.records.types import RunRecord, RunSpec
 
@@ -84,22 +82,22 @@ class Cohort:
         """A run's spec, for what all runs of the cohort have in common."""
         return self.runs[0].record.spec
 
-    @property
+    @cached_property
     def records(self) -> list[RunRecord]:
         """All records."""
         return [run.record for run in self.runs]
 
-    @property
+    @cached_property
     def finished(self) -> list[RunRecord]:
         """Records with measurements."""
         return [record for record in self.records if record.measurements is not None]
 
-    @property
+    @cached_property
     def failed(self) -> list[RunRecord]:
         """Records with a failure."""
         return [record for record in self.records if record.failure is not None]
 
-    @property
+    @cached_property
     def seeds(self) -> tuple[int, ...]:
         """Every seed that was tried."""
         return tuple(sorted({record.spec.seed for record in self.records}))
@@ -125,7 +123,7 @@ class Cohort:
         }
         return {name: finished for name, finished in seeds.items() if finished}
 
-    @property
+    @cached_property
     def common_seeds(self) -> tuple[int, ...]:
         """Seeds that every architecture with a finished run has finished: the ones a ranking may use."""
         return tuple(sorted(frozenset.intersection(*self.finished_seeds.values()))) if self.finished_seeds else ()
@@ -133,12 +131,10 @@ class Cohort:
     @cached_property
     def fairness(self) -> Fairness:
         """Compare the stream digests of each seed's runs."""
-        return Fairness(
-            tuple(
-                _seed_fairness(seed, [record for record in self.records if record.spec.seed == seed])
-                for seed in self.seeds
-            )
-        )
+        by_seed = defaultdict(list)
+        for record in self.records:
+            by_seed[record.spec.seed].append(record)
+        return Fairness(tuple(_seed_fairness(seed, records) for seed, records in sorted(by_seed.items())))
 
 
 def group(runs: Sequence[StoredRun]) -> list[Cohort]:
@@ -150,27 +146,38 @@ def group(runs: Sequence[StoredRun]) -> list[Cohort]:
     return sorted(cohorts, key=lambda cohort: (-len(cohort.runs), cohort.key))
 
 
-def latest(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], list[str]]:
-    """Keep one record of each run, the one started last, and say which copies were left out."""
-    kept: dict[str, StoredRun] = {}
-    problems = []
-    for run in sorted(runs, key=lambda run: (run.record.run_id, run.record.started_at, run.path.name)):
-        other = kept.get(run.record.run_id)
-        if other is not None:
-            problems.append(f"{other.path}: the same run as {run.path.name}, which is used instead; delete one of them")
-        kept[run.record.run_id] = run
-    return list(kept.values()), problems
+def agreeing(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], list[str]]:
+    """Keep the runs that say of the images of one digest what most say, and name the others.
+
+    The digest covers classes and splits, so a record that disagrees was changed.
+    """
+    facts: dict[str, Counter[object]] = defaultdict(Counter)
+    for run in runs:
+        facts[run.record.spec.data.digest][_facts_of_images(run)] += 1
+    kept, problems = [], []
+    for run in runs:
+        (usual, _), *_ = facts[run.record.spec.data.digest].most_common(1)
+        if _facts_of_images(run) == usual:
+            kept.append(run)
+        else:
+            problems.append(f"{run.path}: has other classes or numbers of images than others of the same data digest")
+    return kept, problems
 
 
 def differing_keys(cohorts: Sequence[Cohort]) -> dict[str, list[object]]:
     """What sets cohorts apart: dotted key of the record -> its value in each cohort, for the keys that differ."""
-    facts = [_facts(cohort.runs[0].record) for cohort in cohorts]
-    keys = list(dict.fromkeys(key for fact in facts for key in fact))
-    found = {key: [fact.get(key) for fact in facts] for key in keys}
+    described = [facts(cohort.spec, cohort.runs[0].record.environment) for cohort in cohorts]
+    keys = list(dict.fromkeys(key for fact in described for key in fact))
+    found = {key: [fact.get(key) for fact in described] for key in keys}
     differing = {key: values for key, values in found.items() if any(value != values[0] for value in values)}
     if "data.digest" not in differing:  # the same images under another path are the same data
         differing.pop("data.source", None)
     return differing
+
+
+def _facts_of_images(run: StoredRun) -> tuple[object, ...]:
+    data = run.record.spec.data
+    return (data.class_names, data.num_train, data.num_validation, data.num_test)
 
 
 def _place(run: StoredRun) -> tuple[object, ...]:
@@ -197,25 +204,3 @@ def _seed_fairness(seed: int, records: Sequence[RunRecord]) -> SeedFairness:
         mismatch_step=mismatch,
         complete=verified is not None and all(max(stream) == verified for stream in finished),
     )
-
-
-def _facts(record: RunRecord) -> dict[str, object]:
-    """The values that `comparison_digest` and `machine_digest` look at, by dotted key."""
-    environment = record.environment
-    found: dict[str, object] = {}
-    _flatten("conditions", msgspec.to_builtins(record.spec.conditions), found)
-    found["data.source"] = record.spec.data.source
-    found["data.digest"] = record.spec.data.digest
-    _flatten("execution", msgspec.to_builtins(record.spec.execution), found)
-    for name in environment.__struct_fields__:
-        if msgspec.structs.replace(environment, **{name: object()}).fingerprint != environment.fingerprint:
-            found[f"environment.{name}"] = getattr(environment, name)
-    return found
-
-
-def _flatten(prefix: str, value: object, into: dict[str, object]) -> None:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _flatten(f"{prefix}.{key}", item, into)
-    else:
-        into[prefix] = value

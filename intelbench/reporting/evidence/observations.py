@@ -1,18 +1,18 @@
 """One finished run, its arrays reduced to what the report needs."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from intelbench.errors import UserError
-from intelbench.records.store import TRACES_FILE, StoredRun
-from intelbench.records.types import Measurements, RunRecord
-from intelbench.reporting.evidence import inference, reliability, stability, statistics
+from intelbench.records.store import TRACES_FILE, StoredRun, Traces
+from intelbench.records.types import DataFacts, Measurements, RunRecord
+from intelbench.reporting.evidence import arrays, inference, reliability, stability, statistics
 from intelbench.reporting.evidence.reliability import Reliability
 from intelbench.reporting.evidence.stability import Stability
-from intelbench.reporting.evidence.statistics import Estimate
+from intelbench.reporting.evidence.statistics import Estimate, Softmax
 from intelbench.reporting.evidence.timing import Anatomy, CalibrationTimes, read_anatomy, read_calibration
 
 
@@ -44,21 +44,17 @@ class RunSummary:
     training_cross_entropy: float | None
     test_cross_entropy: float | None
     loss_variance: float | None
-    confusion: NDArray[np.int64]
-    """Test images, C x C: true class by predicted class."""
     test_ids: NDArray[np.str_]
     """Of N images, as the next three."""
-    test_labels: NDArray[np.int64]
-    test_predictions: NDArray[np.int64]
+    test_labels: NDArray[np.int16]
+    test_predictions: NDArray[np.int16]
     test_confidence: NDArray[np.float64]
     """Largest softmax probability."""
     step_loss: NDArray[np.float64]
-    elapsed_seconds: NDArray[np.float64]
-    """Training seconds after each step, data wait included."""
-    warm_step_seconds: NDArray[np.float64]
-    """Steps after warm-up."""
-    warm_total_seconds: NDArray[np.float64]
-    """The same steps with their data wait."""
+    """Of S steps, as the next two."""
+    step_seconds: NDArray[np.float64]
+    total_seconds: NDArray[np.float64]
+    """With data wait."""
     evaluation_step: NDArray[np.float64]
     evaluation_seconds: NDArray[np.float64]
     evaluation_accuracy: NDArray[np.float64]
@@ -67,8 +63,8 @@ class RunSummary:
     """On the test images; `None` without any."""
     temperature: float | None
     """Fitted to the validation images; `None` where the record is older than their logits, as the next two."""
-    scaled_reliability: Reliability | None
-    """On the test images, with the logits divided by the temperature."""
+    scaled_calibration_error: float | None
+    """On the test images, with the logits divided by the temperature; ECE, as the next."""
     scaled_cross_entropy: float | None
     stability: Stability
     rectifiers: Rectifiers | None
@@ -82,6 +78,37 @@ class RunSummary:
         """Whether each of the N test images was recognised."""
         found: NDArray[np.bool_] = self.test_predictions == self.test_labels
         return found
+
+    @property
+    def confusion(self) -> NDArray[np.int64]:
+        """Test images, C x C: true class by predicted class."""
+        num_classes = len(self.record.spec.data.class_names)
+        return statistics.confusion_matrix(self.test_labels, self.test_predictions, num_classes)
+
+    @property
+    def elapsed_seconds(self) -> NDArray[np.float64]:
+        """Training seconds after each step, data wait included."""
+        return np.cumsum(self.total_seconds)
+
+    @property
+    def warm_step_seconds(self) -> NDArray[np.float64]:
+        """Steps after warm-up."""
+        return self.step_seconds[self.measurements.num_warmup_steps :]
+
+    @property
+    def warm_total_seconds(self) -> NDArray[np.float64]:
+        """The same steps with their data wait."""
+        return self.total_seconds[self.measurements.num_warmup_steps :]
+
+    @cached_property
+    def median_step_seconds(self) -> float | None:
+        """After warm-up, as the next."""
+        return statistics.quantile(self.warm_step_seconds, 0.5)
+
+    @cached_property
+    def median_total_seconds(self) -> float | None:
+        """With data wait."""
+        return statistics.quantile(self.warm_total_seconds, 0.5)
 
     @property
     def single_accuracy(self) -> Estimate | None:
@@ -114,7 +141,7 @@ class RunSummary:
     def filters_without_gradient(self) -> float | None:
         """Share of convolution filters whose gradient is exactly 0 after training."""
         found = self.measurements.filter_gradients
-        return found.num_without_gradient / found.num_filters if found else None
+        return found.num_without_gradient / found.num_filters if found and found.num_filters else None
 
     @property
     def expected_calibration_error(self) -> float | None:
@@ -130,11 +157,6 @@ class RunSummary:
     def brier_score(self) -> float | None:
         """Squared distance of the predicted probabilities from the truth."""
         return self.reliability.brier_score if self.reliability else None
-
-    @property
-    def scaled_calibration_error(self) -> float | None:
-        """ECE after temperature scaling."""
-        return self.scaled_reliability.expected_calibration_error if self.scaled_reliability else None
 
     @property
     def spike_score(self) -> float | None:
@@ -160,8 +182,8 @@ class RunSummary:
     def achieved_flops_per_second(self) -> float | None:
         """FLOPs of a training image x images a second, data wait included."""
         batch_size, flops = self.record.spec.conditions.recipe.batch_size, self.measurements.training_flops_per_image
-        images = statistics.images_per_second(batch_size, self.warm_total_seconds)
-        return None if images is None or flops is None else images * flops
+        seconds = self.median_total_seconds
+        return batch_size / seconds * flops if seconds and flops is not None else None
 
     @property
     def peak_flops_per_second(self) -> float | None:
@@ -173,7 +195,7 @@ class RunSummary:
     def utilization(self) -> float | None:
         """Model FLOPs utilization (Chowdhery et al., 2022): achieved over peak, the peak measured."""
         achieved, peak = self.achieved_flops_per_second, self.peak_flops_per_second
-        return None if achieved is None or peak is None else achieved / peak
+        return achieved / peak if achieved is not None and peak else None
 
     @property
     def first_step_seconds(self) -> float | None:
@@ -186,35 +208,33 @@ class RunSummary:
         return self.record.spec.seed
 
 
-def observe(run: StoredRun) -> RunSummary:
-    """Read a finished run's traces and reduce them.
+def observe(run: StoredRun, traces: Traces) -> RunSummary:
+    """Reduce a finished run's arrays.
 
     Raises:
-        UserError: the traces are damaged, or do not hold what docs/RECORDS.md promises.
+        UserError: the arrays are damaged, or do not hold what docs/RECORDS.md promises.
     """
-    traces = run.traces()
     try:
         return _reduce(run.record, traces)
-    except (KeyError, ValueError, IndexError, TypeError) as error:
-        file = run.path / TRACES_FILE
-        raise UserError(f"{file}: not the arrays of a finished run ({error}); run it again") from error
+    except (KeyError, ValueError) as error:
+        file, reason = run.path / TRACES_FILE, f"{error} is missing" if isinstance(error, KeyError) else error
+        raise UserError(f"{file}: not the arrays of a finished run ({reason}); run it again") from error
 
 
-def _reduce(record: RunRecord, traces: Mapping[str, NDArray[np.generic]]) -> RunSummary:
-    measurements = record.measurements
+def _reduce(record: RunRecord, traces: Traces) -> RunSummary:
+    measurements, data = record.measurements, record.spec.data
     assert measurements is not None
-    num_classes = len(record.spec.data.class_names)
-    warmup = measurements.num_warmup_steps
-    step_seconds = _numbers(traces, "step_seconds")
-    total_seconds = step_seconds + _numbers(traces, "data_wait_seconds")
-    step_loss = _numbers(traces, "step_loss")
-    train_labels, train_logits = _classified(traces, "train", num_classes)
-    test_labels, test_logits = _classified(traces, "test", num_classes)
-    test_predictions = statistics.predictions(test_logits)
-    temperature = _temperature(traces, num_classes)
-    scaled_logits = None if temperature is None else test_logits / temperature
-    validation_labels = traces["validation_labels"].astype(np.int64)
-    validation_predictions = np.atleast_2d(traces["validation_predictions"]).astype(np.int64)
+    num_classes = len(data.class_names)
+    step_loss = arrays.numbers(traces, "step_loss", measurements.num_steps)
+    step_seconds = arrays.seconds(traces, "step_seconds", len(step_loss))
+    train_labels, train_logits = _classified(traces, "train", None, num_classes)
+    test_labels, test_logits = _classified(traces, "test", data.num_test, num_classes)
+    softmax, test_predictions = Softmax.of(test_logits), statistics.predictions(test_logits)
+    temperature = _temperature(traces, data)
+    scaled = None if temperature is None else Softmax.of(test_logits / temperature)
+    evaluation_step = arrays.rising("evaluation_step", arrays.numbers(traces, "evaluation_step", None))
+    evaluation_seconds = arrays.seconds(traces, "evaluation_seconds", len(evaluation_step))
+    validation_labels, validation_predictions = _validated(traces, data, len(evaluation_step))
     evaluated = validation_predictions == validation_labels
     evaluation_accuracy = evaluated.mean(axis=1) if evaluated.size else np.empty(0)
     return RunSummary(
@@ -224,24 +244,22 @@ def _reduce(record: RunRecord, traces: Mapping[str, NDArray[np.generic]]) -> Run
         validation_accuracy=float(evaluation_accuracy[-1]) if len(evaluation_accuracy) else None,
         test_accuracy=statistics.accuracy(test_labels, test_predictions),
         training_cross_entropy=statistics.cross_entropy(train_labels, train_logits),
-        test_cross_entropy=statistics.cross_entropy(test_labels, test_logits),
+        test_cross_entropy=softmax.cross_entropy(test_labels),
         loss_variance=statistics.residual_variance(step_loss),
-        confusion=statistics.confusion_matrix(test_labels, test_predictions, num_classes),
-        test_ids=traces["test_ids"].astype(np.str_),
+        test_ids=arrays.texts(traces, "test_ids", len(test_labels)),
         test_labels=test_labels,
-        test_predictions=test_predictions,
-        test_confidence=reliability.confidence(test_logits),
+        test_predictions=test_predictions.astype(np.int16),
+        test_confidence=softmax.confidence,
         step_loss=step_loss,
-        elapsed_seconds=np.cumsum(total_seconds),
-        warm_step_seconds=step_seconds[warmup:],
-        warm_total_seconds=total_seconds[warmup:],
-        evaluation_step=_numbers(traces, "evaluation_step")[: len(evaluation_accuracy)],
-        evaluation_seconds=_numbers(traces, "evaluation_seconds")[: len(evaluation_accuracy)],
+        step_seconds=step_seconds,
+        total_seconds=step_seconds + arrays.seconds(traces, "data_wait_seconds", len(step_loss)),
+        evaluation_step=evaluation_step[: len(evaluation_accuracy)],
+        evaluation_seconds=arrays.rising("evaluation_seconds", evaluation_seconds)[: len(evaluation_accuracy)],
         evaluation_accuracy=evaluation_accuracy,
-        reliability=reliability.reliability(test_labels, test_logits),
+        reliability=reliability.reliability(test_labels, softmax),
         temperature=temperature,
-        scaled_reliability=None if scaled_logits is None else reliability.reliability(test_labels, scaled_logits),
-        scaled_cross_entropy=None if scaled_logits is None else statistics.cross_entropy(test_labels, scaled_logits),
+        scaled_calibration_error=None if scaled is None else reliability.calibration_error(test_labels, scaled),
+        scaled_cross_entropy=None if scaled is None else scaled.cross_entropy(test_labels),
         stability=stability.stability(step_loss, validation_labels, validation_predictions),
         rectifiers=_rectifiers(traces),
         anatomy=read_anatomy(traces),
@@ -249,39 +267,44 @@ def _reduce(record: RunRecord, traces: Mapping[str, NDArray[np.generic]]) -> Run
     )
 
 
-def _temperature(traces: Mapping[str, NDArray[np.generic]], num_classes: int) -> float | None:
+def _temperature(traces: Traces, data: DataFacts) -> float | None:
     if "validation_logits" not in traces:
         return None
-    return reliability.fitted_temperature(*_classified(traces, "validation", num_classes))
+    classified = _classified(traces, "validation", data.num_validation, len(data.class_names))
+    return reliability.fitted_temperature(*classified)
 
 
-def _rectifiers(traces: Mapping[str, NDArray[np.generic]]) -> Rectifiers | None:
+def _validated(traces: Traces, data: DataFacts, num_points: int) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+    """Labels of V validation images and the predictions at E evaluation points (E x V)."""
+    num_classes = len(data.class_names)
+    labels = arrays.classes(traces, "validation_labels", num_classes, data.num_validation)
+    if not traces["validation_predictions"].size:
+        return labels, np.empty((0, len(labels)), dtype=np.int16)
+    return labels, arrays.classes(traces, "validation_predictions", num_classes, num_points, len(labels))
+
+
+def _rectifiers(traces: Traces) -> Rectifiers | None:
     if "activation_sites" not in traces:
         return None
-    units, dead = _numbers(traces, "activation_units"), _numbers(traces, "activation_dead_share")
+    sites = arrays.texts(traces, "activation_sites", None)
+    units = arrays.numbers(traces, "activation_units", len(sites))
+    dead = arrays.shares(traces, "activation_dead_share", None, len(sites))
+    if not dead.size or units.min() < 1:
+        raise ValueError("activation_units holds sites without units, or nothing was seen of them")
     worst = int(dead[-1].argmax())
     return Rectifiers(
         num_units=int(units.sum()),
         dead_share=tuple((dead @ units / units.sum()).tolist()),
-        positive_share=float(_numbers(traces, "activation_positive_share")[-1].mean()),
-        mean=float(_numbers(traces, "activation_mean")[-1].mean()),
-        worst_site=str(traces["activation_sites"][worst]),
+        positive_share=float(arrays.shares(traces, "activation_positive_share", *dead.shape)[-1].mean()),
+        mean=float(arrays.numbers(traces, "activation_mean", *dead.shape)[-1].mean()),
+        worst_site=str(sites[worst]),
         worst_dead_share=float(dead[-1, worst]),
     )
 
 
-def _numbers(traces: Mapping[str, NDArray[np.generic]], name: str) -> NDArray[np.float64]:
-    return traces[name].astype(np.float64)
-
-
 def _classified(
-    traces: Mapping[str, NDArray[np.generic]], split: str, num_classes: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Labels (N) and logits (N x C) of a split, checked against each other."""
-    labels = traces[f"{split}_labels"].astype(np.int64)
-    logits = _numbers(traces, f"{split}_logits")
-    if logits.shape != (len(labels), num_classes):
-        raise ValueError(f"{split}_logits has shape {logits.shape} for {len(labels)} labels of {num_classes} classes")
-    if len(labels) and not 0 <= labels.min() <= labels.max() < num_classes:
-        raise ValueError(f"{split}_labels holds a class outside 0 to {num_classes - 1}")
-    return labels, logits
+    traces: Traces, split: str, num_images: int | None, num_classes: int
+) -> tuple[NDArray[np.int16], NDArray[np.float64]]:
+    """Labels (N) and logits (N x C) of a split."""
+    labels = arrays.classes(traces, f"{split}_labels", num_classes, num_images)
+    return labels, arrays.logits(traces, f"{split}_logits", len(labels), num_classes)

@@ -5,11 +5,13 @@ Shapes: N images, C classes. Confidence is the largest softmax probability. What
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import softmax
+
+from intelbench.reporting.evidence.statistics import Softmax
 
 NUM_BINS = 15
 """As in Guo et al. (2017)."""
@@ -35,28 +37,29 @@ class Reliability:
         return float(np.abs(self.right - self.confidence).sum() / self.num_images.sum())
 
 
-def reliability(labels: NDArray[np.integer], logits: NDArray[np.floating]) -> Reliability | None:
-    """Compare confidence with accuracy (labels: N, logits: N x C); `None` without images or with logits not finite."""
-    if len(labels) == 0 or not np.isfinite(logits).all():
+def reliability(labels: NDArray[np.integer], softmax: Softmax) -> Reliability | None:
+    """Compare confidence with accuracy, N images each; `None` without images or with logits not finite."""
+    if len(labels) == 0 or not softmax.finite:
         return None
-    probabilities = softmax(logits.astype(np.float64), axis=1)
-    predicted = probabilities.argmax(axis=1)
-    confidence = probabilities[np.arange(len(labels)), predicted]
-    right = predicted == labels
+    confidence, right = softmax.confidence, softmax.probabilities.argmax(axis=1) == labels
     bins = bin_of(confidence)
     return Reliability(
-        num_images=np.bincount(bins, minlength=NUM_BINS).astype(np.int64),
+        num_images=np.bincount(bins, minlength=NUM_BINS),
         confidence=np.bincount(bins, confidence, NUM_BINS).astype(np.float64),
-        right=np.bincount(bins, right, NUM_BINS).astype(np.int64),
+        right=np.bincount(bins[right], minlength=NUM_BINS),
         adaptive_error=adaptive_calibration_error(confidence, right),
-        brier_score=brier_score(labels, probabilities),
+        brier_score=brier_score(labels, softmax.probabilities),
     )
 
 
-def confidence(logits: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Largest softmax probability of each image (N x C -> N)."""
-    found: NDArray[np.float64] = softmax(logits.astype(np.float64), axis=1).max(axis=1)
-    return found
+def calibration_error(labels: NDArray[np.integer], softmax: Softmax) -> float | None:
+    """The expected calibration error alone."""
+    if len(labels) == 0 or not softmax.finite:
+        return None
+    right = softmax.probabilities.argmax(axis=1) == labels
+    bins = bin_of(softmax.confidence)
+    gaps = np.bincount(bins[right], minlength=NUM_BINS) - np.bincount(bins, softmax.confidence, NUM_BINS)
+    return float(np.abs(gaps).sum() / len(labels))
 
 
 def bin_of(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -67,9 +70,12 @@ def bin_of(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
 def adaptive_calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
     """The same error with bins that hold equally many images, in order of confidence (Nguyen and O'Connor, 2015)."""
     order = np.argsort(confidence, kind="stable")
-    bins = np.array_split(order, min(NUM_BINS, len(order)))
-    gaps = [abs(float(right[each].sum()) - float(confidence[each].sum())) for each in bins]
-    return sum(gaps) / len(order)
+    ordered, hits = confidence[order], np.concatenate(([0], np.cumsum(right[order]))).tolist()
+    num_bins = min(NUM_BINS, len(order))
+    size, larger = divmod(len(order), num_bins)
+    ends = [place * size + min(place, larger) for place in range(num_bins + 1)]  # the first ones hold one more
+    gaps = [abs(hits[end] - hits[start] - float(np.add.reduce(ordered[start:end]))) for start, end in pairwise(ends)]
+    return float(sum(gaps)) / len(order)
 
 
 def brier_score(labels: NDArray[np.integer], probabilities: NDArray[np.float64]) -> float:
@@ -91,10 +97,11 @@ def fitted_temperature(labels: NDArray[np.integer], logits: NDArray[np.floating]
     true = scores[np.arange(len(labels)), labels]
 
     from_largest = scores - scores.max(axis=1, keepdims=True)
+    total, number = np.add.reduce, len(labels)
 
     def slope(sharpness: float) -> float:
         weights = np.exp(sharpness * from_largest)
-        return float((true - (weights * scores).sum(axis=1) / weights.sum(axis=1)).mean())
+        return float(total(true - total(weights * scores, axis=1) / total(weights, axis=1))) / number
 
     coldest, hottest = TEMPERATURES
     if slope(1 / coldest) >= 0:

@@ -5,7 +5,6 @@ Shapes: S steps, E evaluation points, N images, n seeds. What cannot be computed
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -87,7 +86,16 @@ def mean_churn(found: Sequence[Churn | None]) -> Churn | None:
 
 def churn_between_evaluations(labels: NDArray[np.integer], predictions: NDArray[np.integer]) -> Churn | None:
     """Mean churn from each evaluation point to the next (predictions: E x N)."""
-    return mean_churn([churn(labels, before, after) for before, after in pairwise(predictions)])
+    if len(predictions) < 2 or len(labels) == 0:
+        return None
+    right, changed = predictions == labels, predictions[1:] != predictions[:-1]
+    before, after = right[:-1], right[1:]
+    wins, losses, neutral = (
+        np.count_nonzero(each, axis=1) / len(labels)
+        for each in (after & ~before, before & ~after, changed & ~before & ~after)
+    )
+    parts = np.stack((wins, losses, neutral, 2 * np.minimum(wins, losses) + neutral), axis=1)
+    return Churn(*(np.add.reduce(parts) / len(parts)).tolist())
 
 
 def churn_between_seeds(labels: NDArray[np.integer], predictions: Sequence[NDArray[np.integer]]) -> Churn | None:
@@ -112,7 +120,8 @@ def accuracy_swing(labels: NDArray[np.integer], predictions: NDArray[np.integer]
     """Mean absolute change of accuracy from one evaluation point to the next (predictions: E x N)."""
     if len(predictions) < 2 or len(labels) == 0:
         return None
-    return float(np.abs(np.diff((predictions == labels).mean(axis=1))).mean())
+    accuracy = np.count_nonzero(predictions == labels, axis=1) / len(labels)
+    return float(np.add.reduce(np.abs(accuracy[1:] - accuracy[:-1]))) / (len(accuracy) - 1)
 
 
 def forgetting_events(labels: NDArray[np.integer], predictions: NDArray[np.integer]) -> float | None:
@@ -124,7 +133,7 @@ def forgetting_events(labels: NDArray[np.integer], predictions: NDArray[np.integ
     if len(predictions) < 2 or len(labels) == 0:
         return None
     right = predictions == labels
-    return float((right[:-1] & ~right[1:]).sum(axis=0).mean())
+    return int(np.count_nonzero(right[:-1] & ~right[1:])) / len(labels)
 
 
 def spike_score(loss: NDArray[np.floating]) -> float | None:

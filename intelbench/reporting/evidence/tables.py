@@ -97,6 +97,27 @@ def fairness(summary: CohortSummary) -> pd.DataFrame:
     )
 
 
+def weights(summary: CohortSummary) -> pd.DataFrame:
+    """One row for each architecture and file of weights that its runs started from; none where none did."""
+    files = [
+        (name, file)
+        for name, records in summary.cohort.by_architecture.items()
+        for file in dict.fromkeys(record.spec.weights for record in records)
+    ]
+    return frame(
+        [
+            {
+                "architecture": name,
+                "file": file.file,
+                "sha256": file.sha256,
+                **msgspec.structs.asdict(file.normalization),
+            }
+            for name, file in files
+            if file
+        ]
+    )
+
+
 def classes(summary: CohortSummary) -> pd.DataFrame:
     """One row for each architecture and class: recall, precision and F1 on the test images, mean over seeds."""
     found: list[Row] = []

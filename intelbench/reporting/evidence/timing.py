@@ -8,12 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intelbench.records.profiles import CalibrationWork
+from intelbench.records.store import Traces
+from intelbench.reporting.evidence import arrays
 from intelbench.reporting.evidence.statistics import finite
 
 BUDGET_PARTS = ("data_wait", "transfer", "forward", "backward", "optimizer")
 """Parts of a step that a budget in seconds pays for."""
 OTHER_PARTS = ("norm", "other")
 """Parts that it does not pay for: the gradient norm, and the books."""
+CALIBRATING_WORK = ("convolution", "matmul", "exchange")
 DATA_BOUND = 0.2
 """Share of waiting and transfer above which a step is bound by data."""
 OVERHEAD_BOUND = 0.9
@@ -101,26 +104,35 @@ class CalibrationTimes:
 
     @cached_property
     def _medians(self) -> Mapping[str, NDArray[np.float64]]:
-        names = ("convolution", "matmul", "exchange")
-        return {name: np.median(getattr(self, name), axis=1) for name in names}
+        ordered = {name: np.sort(getattr(self, name), axis=1) for name in CALIBRATING_WORK}
+        return {
+            name: (each[:, (each.shape[1] - 1) // 2] + each[:, each.shape[1] // 2]) / 2
+            for name, each in ordered.items()
+        }
 
 
-def read_anatomy(traces: Mapping[str, NDArray[np.generic]]) -> Anatomy | None:
+def read_anatomy(traces: Traces) -> Anatomy | None:
     """From the arrays of a run; `None` in records that have none, or too few steps."""
-    if "anatomy_seconds" not in traces or not len(traces["anatomy_seconds"]):
+    if "anatomy_seconds" not in traces or not traces["anatomy_seconds"].size:
         return None
+    parts = arrays.texts(traces, "anatomy_parts", None).tolist()
+    if {*parts} != {*BUDGET_PARTS, *OTHER_PARTS}:
+        raise ValueError("anatomy_parts holds other parts than those of a step")
 
-    def by_part(name: str) -> dict[str, NDArray[np.float64]]:
-        table = traces[name].astype(np.float64)
-        return {str(part): table[:, place] for place, part in enumerate(traces["anatomy_parts"])}
+    def by_part(name: str, num_steps: int | None) -> dict[str, NDArray[np.float64]]:
+        return dict(zip(parts, arrays.seconds(traces, name, num_steps, len(parts)).T, strict=True))
 
-    host = by_part("anatomy_host_seconds") if "anatomy_host_seconds" in traces else None
-    return Anatomy(by_part("anatomy_seconds"), host)
+    seconds = by_part("anatomy_seconds", None)
+    on_host = "anatomy_host_seconds" in traces
+    return Anatomy(seconds, by_part("anatomy_host_seconds", len(seconds["forward"])) if on_host else None)
 
 
-def read_calibration(traces: Mapping[str, NDArray[np.generic]]) -> CalibrationTimes | None:
+def read_calibration(traces: Traces) -> CalibrationTimes | None:
     """From the arrays of a run; `None` in records that have none."""
     if "calibration_step" not in traces:
         return None
-    names = ("convolution", "matmul", "exchange")
-    return CalibrationTimes(*(traces[f"calibration_{name}_seconds"].astype(np.float64) for name in names))
+    moments = len(arrays.numbers(traces, "calibration_step", None))
+    found = [arrays.seconds(traces, f"calibration_{name}_seconds", moments, None) for name in CALIBRATING_WORK]
+    if any(not each.size or each.min() == 0 for each in found):
+        raise ValueError("calibrating work took no time, or was not done")
+    return CalibrationTimes(*found)

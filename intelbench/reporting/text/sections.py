@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from intelbench.records.claims import Claim
+from intelbench.records.identity import settled
 from intelbench.reporting import markdown
 from intelbench.reporting.evidence import tables
 from intelbench.reporting.evidence.cohorts import Cohort, differing_keys
@@ -112,7 +111,7 @@ def fairness(summary: CohortSummary) -> list[str]:
     )
     if len(rows) > MAX_OPEN_ROWS:
         table = markdown.details(f"All {len(rows):,} seeds", table)
-    return [narrative.fairness_answer(summary), _shared_facts(summary), table]
+    return [narrative.fairness_answer(summary), _shared_facts(summary), *_weights(summary), table]
 
 
 def failures(summary: CohortSummary) -> str:
@@ -219,9 +218,9 @@ def _definitions(shown: Sequence[str], summary: CohortSummary) -> str:
 def _shared_facts(summary: CohortSummary) -> str:
     """Data, conditions and recipe: the same for every run, by construction of the group."""
     data, conditions = summary.data, summary.cohort.spec.conditions
-    settings = {name: getattr(conditions, name) for name in conditions.__struct_fields__}
-    recipe = msgspec.structs.asdict(settings.pop("recipe"))
-    budget = settings.pop("budget")
+    settings = settled(conditions)
+    recipe = settled(conditions.recipe)
+    del settings["recipe"], settings["budget"]
     rows = [
         ["Data", f"{code(narrative.data_name(data.source))}, digest {code(data.digest)}"],
         ["Classes", markdown.count(len(data.class_names))],
@@ -230,11 +229,27 @@ def _shared_facts(summary: CohortSummary) -> str:
         ["Test images", f"{markdown.count(data.num_test)} ({data.test_origin} split)"],
         ["Test images also in training or validation", markdown.count(data.num_train_test_duplicates)],
         ["Unreadable files left out", markdown.count(data.num_unreadable)],
-        ["Budget of each run", str(budget)],
+        ["Budget of each run", str(conditions.budget)],
         *_settings("Recipe", recipe),
         *_settings("Conditions", settings),
     ]
     return markdown.table(["Same for every run", ""], rows, left=2)
+
+
+def _weights(summary: CohortSummary) -> list[str]:
+    """Which file each architecture starts from; nothing where none does."""
+    rows = [
+        [
+            escape(row["architecture"]),
+            code(row["file"]),
+            code(row["sha256"][:16]),
+            markdown.fact(row["mean"]),
+            markdown.fact(row["std"]),
+        ]
+        for row in tables.rows(tables.weights(summary))
+    ]
+    headers = ["Architecture", "Starts from", "SHA-256", "Normalisation: mean", "Deviation"]
+    return [markdown.table(headers, rows, left=5)] if rows else []
 
 
 def _settings(title: str, values: Mapping[str, object]) -> list[list[str]]:

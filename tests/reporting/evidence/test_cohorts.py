@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from intelbench.records.store import StoredRun, read_runs
 from intelbench.records.types import Budget
-from intelbench.reporting.evidence.cohorts import differing_keys, group, latest
+from intelbench.reporting.evidence.cohorts import agreeing, differing_keys, group
 from tests.reporting.conftest import Summarize
 from tests.reporting.synthetic import CONDITIONS, EXECUTION, Study, failure, synthetic_run, synthetic_runs
 
@@ -63,16 +63,15 @@ def test_two_providers_of_a_name_are_two_architectures(tmp_path: Path) -> None:
     assert ["mine (net.py sha256:1)", "mine (net.py sha256:2)"] == list(cohort.by_architecture)
 
 
-def test_a_copied_record_counts_once(tmp_path: Path) -> None:
-    """Of two records of one run the later is used, and the other is named."""
-    (path,) = synthetic_runs(tmp_path, ["a"], [0])
-    path.with_name("copy").mkdir()
-    for file in path.iterdir():
-        path.with_name("copy").joinpath(file.name).write_bytes(file.read_bytes())
-    kept, problems = latest(stored(tmp_path))
-    assert 1 == len(kept)
-    assert 1 == len(problems)
-    assert "copy" in problems[0]
+def test_records_that_contradict_the_others_about_the_images_are_named(tmp_path: Path) -> None:
+    """Other classes under the same data digest: what most records say holds, whatever their order."""
+    (changed,) = synthetic_runs(tmp_path, ["a"], [0], Study(class_names=("b", "c")))
+    others = synthetic_runs(tmp_path, ["b"], [0, 1])
+    for runs in (stored(tmp_path), stored(tmp_path)[::-1]):
+        kept, problems = agreeing(runs)
+        assert others == sorted(run.path for run in kept)
+        assert 1 == len(problems)
+        assert changed.name in problems[0]
 
 
 def test_identical_streams_are_verified_to_the_end(summarize: Summarize) -> None:

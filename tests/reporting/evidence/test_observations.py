@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from intelbench.errors import UserError
-from intelbench.records.store import StoredRun, write_run
+from intelbench.records.store import read_with_traces, write_run
 from intelbench.reporting.evidence.observations import observe
 from tests.reporting.synthetic import Study, synthetic_run
 
@@ -26,13 +26,13 @@ def test_traces_that_break_their_promise_are_refused(tmp_path: Path, damage: obj
     damage(traces)
     path = write_run(tmp_path, record, traces)
     with pytest.raises(UserError, match=r"traces\.npz"):
-        observe(StoredRun(path, record))
+        observe(*read_with_traces(path))
 
 
 def test_observed_numbers_are_those_of_the_arrays(tmp_path: Path) -> None:
     """Accuracy, confusion and timing come straight from the arrays; warm-up steps are left out of timing only."""
     record, traces = synthetic_run("a", 0, Study())
-    run = observe(StoredRun(write_run(tmp_path, record, traces), record))
+    run = observe(*read_with_traces(write_run(tmp_path, record, traces)))
     right = traces["test_logits"].argmax(axis=1) == traces["test_labels"]
     assert right.mean() == run.test_accuracy
     assert right.sum() == run.confusion.trace()

@@ -13,7 +13,7 @@ from scipy.optimize import minimize_scalar
 from intelbench.records.store import write_run
 from intelbench.reporting.evidence import reliability, tables
 from intelbench.reporting.evidence.reliability import NUM_BINS
-from intelbench.reporting.evidence.statistics import cross_entropy
+from intelbench.reporting.evidence.statistics import Softmax, cross_entropy
 from intelbench.reporting.evidence.study import read
 from intelbench.reporting.report import build
 from tests.reporting.synthetic import Study, synthetic_run, synthetic_runs
@@ -29,7 +29,7 @@ def logits_of(*probabilities: list[float]) -> NDArray[np.float64]:
 def test_a_confidence_of_one_belongs_to_the_last_bin() -> None:
     """The textbook's 0.475, where a half-open last bin loses the sure images and gives another number."""
     probabilities = [[1.0, 0.0], [0.95, 0.05]]
-    found = reliability.reliability(np.array([0, 1]), logits_of(*probabilities))
+    found = reliability.reliability(np.array([0, 1]), Softmax.of(logits_of(*probabilities)))
     assert found is not None
     assert pytest.approx(0.475) == found.expected_calibration_error
     assert 2 == found.num_images[-1]
@@ -38,7 +38,7 @@ def test_a_confidence_of_one_belongs_to_the_last_bin() -> None:
 def test_by_hand() -> None:
     """Two images at 0.9, one of them right, and two at 0.6, both right: (2 x 0.4 + 2 x 0.4) / 4."""
     probabilities = [[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]]
-    found = reliability.reliability(np.array([0, 1, 0, 0]), logits_of(*probabilities))
+    found = reliability.reliability(np.array([0, 1, 0, 0]), Softmax.of(logits_of(*probabilities)))
     assert found is not None
     assert pytest.approx(0.4) == found.expected_calibration_error
     assert pytest.approx((0.02 + 1.62 + 0.32 + 0.32) / 4) == found.brier_score
@@ -49,8 +49,8 @@ def test_by_hand() -> None:
 
 def test_sure_and_right_is_perfect() -> None:
     """And sure and wrong is as bad as can be."""
-    sure = np.array([[1000.0, 0.0], [0.0, 1000.0]])
-    right, wrong = reliability.reliability(np.array([0, 1]), sure), reliability.reliability(np.array([1, 0]), sure)
+    sure = Softmax.of(np.array([[1000.0, 0.0], [0.0, 1000.0]]))
+    right, wrong = (reliability.reliability(np.array(labels), sure) for labels in ([0, 1], [1, 0]))
     assert right is not None
     assert wrong is not None
     assert [0.0, 0.0, 0.0] == [right.expected_calibration_error, right.adaptive_error, right.brier_score]
@@ -61,7 +61,7 @@ def test_sure_and_right_is_perfect() -> None:
 def test_every_image_is_in_one_bin(logits: NDArray[np.float64], data: st.DataObject) -> None:
     """The bins hold all images, the errors are shares, and none is below the distance of the two means."""
     labels = np.array(data.draw(st.lists(st.integers(0, 3), min_size=len(logits), max_size=len(logits))))
-    found = reliability.reliability(labels, logits)
+    found = reliability.reliability(labels, Softmax.of(logits))
     assert found is not None
     assert len(labels) == found.num_images.sum()
     distance = abs(found.right.sum() - found.confidence.sum()) / len(labels)
@@ -74,7 +74,7 @@ def test_every_image_is_in_one_bin(logits: NDArray[np.float64], data: st.DataObj
 def test_a_constant_added_to_logits_changes_nothing(logits: NDArray[np.float64]) -> None:
     """Softmax knows differences alone."""
     labels = np.zeros(len(logits), dtype=np.int64)
-    one, other = reliability.reliability(labels, logits), reliability.reliability(labels, logits + 8.0)
+    one, other = (reliability.reliability(labels, Softmax.of(each)) for each in (logits, logits + 8.0))
     assert one is not None
     assert other is not None
     assert pytest.approx(one.brier_score) == other.brier_score
@@ -91,8 +91,8 @@ def test_adaptive_bins_hold_equally_many() -> None:
 
 def test_nothing_is_made_of_nothing() -> None:
     """No image, or a logit that is no number."""
-    assert reliability.reliability(np.empty(0, dtype=np.int64), np.empty((0, 3))) is None
-    assert reliability.reliability(np.array([0]), np.array([[np.inf, 0.0]])) is None
+    assert reliability.reliability(np.empty(0, dtype=np.int64), Softmax.of(np.empty((0, 3)))) is None
+    assert reliability.reliability(np.array([0]), Softmax.of(np.array([[np.inf, 0.0]]))) is None
 
 
 def test_the_report_has_means_over_seeds_and_a_diagram(tmp_path: Path) -> None:

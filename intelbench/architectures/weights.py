@@ -1,0 +1,255 @@
+"""Weights to start from: which file a recipe means, how it gets here, and how it is put into a network.
+
+Downloads lie where PyTorch's own lie, in the `checkpoints` folder of its hub, under the names and with the hashes that
+PyTorch gave them: what either has fetched, the other finds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from intelbench.architectures.surgery import build_shapes, find_heads
+from intelbench.errors import UserError
+from intelbench.records.types import IMAGENET_NORMALIZATION, Normalization, Weights
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from intelbench.architectures.registry import Architecture, ModelRequest
+
+NONE = "none"
+PUBLISHED = ("imagenet", "imagenet-v2")
+_HASH = re.compile(r"-([0-9a-f]{8,})\.")
+"""A file's name holds the beginning of its SHA-256, as PyTorch's hub has it."""
+_PAUSES = (0.5, 2.0, 8.0)
+"""Seconds before each further attempt."""
+_TIMEOUT_SECONDS = 30
+_CHUNK = 2**20
+_PARTIAL_CONTENT = 206
+_RANGE_NOT_SATISFIABLE = 416
+_UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
+"""What PyTorch's reader raises on damaged files, beside its own."""
+_SHOWN = 5
+"""Keys named in an error before the rest is only counted."""
+_OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)")
+"""Names in DenseNet's published files, which are older than a rule against dots in the names of modules."""
+
+Watch = Callable[[str, int, int | None], None]
+"""Told of a download: the file's name, bytes that are there, and of how many, where that is known."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file of weights on this machine."""
+
+    path: Path
+    facts: Weights
+
+
+def obtain(architecture: Architecture, choice: str, watch: Watch) -> Source | None:
+    """The weights that a recipe asks for, downloaded if they are not here yet; `None` for `none`.
+
+    Raises:
+        UserError: the architecture has no such weights, there is no such file, or it is not what its name says; or it
+            cannot be downloaded, and the message says which file to put where.
+    """
+    if choice == NONE:
+        return None
+    if choice in PUBLISHED:
+        place = _published(architecture, choice)
+        path = _downloaded(place, watch) if "://" in place else Path(place)
+    else:
+        path = Path(choice)
+        if not path.is_file():
+            raise UserError(
+                f"recipe.weights {choice!r}: no such file; accepted: {', '.join((NONE, *PUBLISHED))}, or a file with a "
+                "state dict, .pth or .safetensors"
+            )
+    digest = _sha256(path)
+    if choice in PUBLISHED and not digest.startswith(_expected(path.name)):
+        raise UserError(f"weights {path}: damaged, its SHA-256 is {digest}; delete it and run again")
+    normalization = IMAGENET_NORMALIZATION
+    if architecture.normalization:
+        mean, std = architecture.normalization
+        normalization = Normalization(mean=mean, std=std)
+    return Source(path.absolute(), Weights(file=path.name, sha256=digest, normalization=normalization))
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Read a state dict; nothing in the file is executed.
+
+    Raises:
+        UserError: not a state dict, or a .safetensors file without the package that reads it.
+    """
+    import pickle
+
+    import torch
+
+    if path.suffix == ".safetensors":
+        content = _read_safetensors(path)
+    else:
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except (*_UNREADABLE, pickle.UnpicklingError) as error:
+            reason = str(error).partition("\n")[0]
+            raise UserError(f"weights {path}: not a file of tensors alone ({reason}); save a state dict") from error
+    if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+        held = f"a dict with {_some(list(content))}" if isinstance(content, dict) else f"a {type(content).__name__}"
+        raise UserError(f"weights {path}: holds {held}, not a state dict; save `model.state_dict()` alone")
+    return {_OLD_DENSENET.sub(r"\1\2", name): value for name, value in content.items()}
+
+
+def check(architecture: Architecture, request: ModelRequest, path: Path) -> None:
+    """Hold a file against the network that it is for, without building that in memory where the meta device can.
+
+    Raises:
+        UserError: as `read_state_dict`, `matching` and `find_heads`.
+    """
+    model = build_shapes(architecture, request)
+    matching(model, read_state_dict(path), architecture, find_heads(architecture, request, model), path.name)
+
+
+def load_weights(model: nn.Module, architecture: Architecture, heads: tuple[str, ...], path: Path) -> None:
+    """Put the weights of a file into a network.
+
+    Raises:
+        UserError: as `read_state_dict` and `matching`.
+    """
+    model.load_state_dict(matching(model, read_state_dict(path), architecture, heads, path.name), strict=False)
+
+
+def matching(
+    model: nn.Module, state: dict[str, Tensor], architecture: Architecture, heads: tuple[str, ...], file: str
+) -> dict[str, Tensor]:
+    """The part of a state dict that is for this network: all of it, but for heads of another size.
+
+    What is left out is left out knowingly: heads whose shapes differ, which stay as the network has them, and auxiliary
+    heads that the network is built without.
+
+    Raises:
+        UserError: anything else is missing, left over or of another shape.
+    """
+    expected = {name: value.shape for name, value in model.state_dict().items()}
+    fitting = {name for name, value in state.items() if expected.get(name) == value.shape}
+    new = [head for head in heads if not all(name in fitting for name in expected if _within(name, head))]
+    without = [head for head in architecture.auxiliary if not any(_within(name, head) for name in expected)]
+    of_network = {name for name in expected if not any(_within(name, head) for head in new)}
+    of_file = {name for name in state if not any(_within(name, head) for head in (*new, *without))}
+    counters = {name for name in of_network - of_file if name.endswith("num_batches_tracked")}  # old files have none
+    problems = {
+        "missing": of_network - of_file - counters,
+        "unexpected": of_file - of_network,
+        "of another shape": (of_network & of_file) - fitting,
+    }
+    if any(problems.values()):
+        found = "; ".join(f"{len(names)} {what}: {_some(sorted(names))}" for what, names in problems.items() if names)
+        raise UserError(f"weights {file} are not those of {architecture.name!r}: {found}")
+    return {name: state[name] for name in of_network & of_file}
+
+
+def _published(architecture: Architecture, choice: str) -> str:
+    """Where the weights of that name lie."""
+    architecture.require_installed()
+    offered = architecture.pretrained() if architecture.pretrained else {}
+    if choice not in offered:
+        raise UserError(
+            f"architecture {architecture.name!r} has no weights {choice!r}; accepted for it: "
+            f"{', '.join((NONE, *offered))}, or a file with a state dict"
+        )
+    return offered[choice]
+
+
+def _downloaded(url: str, watch: Watch) -> Path:
+    """The file behind an address, in the cache of PyTorch's hub."""
+    import torch
+
+    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    if path.exists():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    reason: Exception | None = None
+    for pause in (0.0, *_PAUSES):
+        time.sleep(pause)
+        try:
+            _continue(url, partial, watch)
+            break
+        except urllib.error.HTTPError as error:
+            error.close()
+            reason = error
+            if error.code == _RANGE_NOT_SATISFIABLE:
+                partial.unlink()  # as long as the file, or longer: of no use
+            elif error.code < 500:
+                raise UserError(_by_hand(url, path, error)) from error
+        except (OSError, http.client.HTTPException) as error:
+            reason = error
+    else:
+        raise UserError(_by_hand(url, path, reason)) from reason
+    digest = _sha256(partial)
+    if not digest.startswith(_expected(path.name)):
+        partial.unlink()
+        raise UserError(f"weights {url}: what was downloaded is damaged, its SHA-256 is {digest}; run again")
+    partial.replace(path)
+    return path
+
+
+def _continue(url: str, partial: Path, watch: Watch) -> None:
+    """Download what is not there yet, and all of it from a server that cannot begin in the middle."""
+    there = partial.stat().st_size if partial.exists() else 0
+    headers = {"User-Agent": "intelbench"} | ({"Range": f"bytes={there}-"} if there else {})
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - addresses come from architectures alone
+    with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310 - as above
+        there = there if answer.status == _PARTIAL_CONTENT else 0
+        total = None if answer.length is None else there + answer.length
+        with partial.open("ab" if there else "wb") as file:
+            while chunk := answer.read(_CHUNK):
+                file.write(chunk)
+                there += len(chunk)
+                watch(partial.stem, there, total)
+    if total is not None and there < total:
+        raise ConnectionError(f"the connection ended after {there:,} of {total:,} bytes")
+
+
+def _by_hand(url: str, path: Path, reason: Exception | None) -> str:
+    return f"weights {url}: cannot be downloaded ({reason}); fetch that file elsewhere and put it at {path}"
+
+
+def _expected(name: str) -> str:
+    """What the SHA-256 of a published file begins with; of a name that does not say, anything."""
+    found = _HASH.search(name)
+    return found[1] if found else ""
+
+
+def _read_safetensors(path: Path) -> object:
+    try:
+        import safetensors
+        import safetensors.torch
+    except ImportError as error:
+        raise UserError(f"weights {path}: `pip install safetensors` reads such files; or save it as .pth") from error
+    try:
+        return safetensors.torch.load_file(path)
+    except safetensors.SafetensorError as error:
+        raise UserError(f"weights {path}: damaged ({error})") from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _within(name: str, module: str) -> bool:
+    return name.startswith(f"{module}.")
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(map(str, names[:_SHOWN]))
+    return shown + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

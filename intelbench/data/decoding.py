@@ -1,0 +1,140 @@
+"""One decoder for every image: from bytes to upright 8-bit RGB, within bounds of memory and time."""
+
+import io
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
+
+from intelbench.data.files import Content
+from intelbench.errors import UserError, printable
+
+Pixels = NDArray[np.uint8]
+
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+"""What the suffixes of a data folder stand for. Pillow would run other programs for some of the rest."""
+_LARGE = 2**23
+"""Images of more pixels are decoded one at a time; the largest take up to 1.4 GB (an animated WebP)."""
+_MAX_SCANS = 100
+"""Of a progressive JPEG; encoders write about ten, and each costs a pass over all pixels."""
+_BATCH = 256
+"""Images decoded before they are handed on: bounds the memory of decoding many."""
+_SHOWN = 200
+"""Characters of a decoder's words that are kept."""
+_DECODER_ERRORS = (
+    OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, OverflowError, struct.error, zlib.error,
+)  # fmt: skip
+"""What Pillow's plug-ins raise on damaged files."""
+
+_large_images = threading.Lock()
+
+
+class UnreadableImageError(Exception):
+    """Bytes that do not decode; the message says why."""
+
+
+def decode(content: bytes, shorter_side: int) -> Pixels:
+    """Decode a file's bytes to height x width x 3 RGB, upright by its EXIF tag, reduced to `shorter_side` if larger.
+
+    Aspect ratio is kept and nothing is enlarged. Grey, palette, CMYK and 16-bit images become 8-bit RGB; transparency
+    is dropped, as torchvision's ImageFolder does.
+
+    Raises:
+        UnreadableImageError: not an image, damaged, unsafe in size, or of a kind with no agreed range of values.
+        MemoryError: a passing lack of memory, which says nothing about the image.
+    """
+    if not content:
+        raise UnreadableImageError("empty file")
+    try:
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+            _require_safe(image, content)
+            stored = image.size
+            image.draft(None, (2 * shorter_side, 2 * shorter_side))  # large JPEGs decode at a fraction of their size
+            with _turn(stored if "progressive" in image.info else image.size):
+                ImageOps.exif_transpose(image, in_place=True)
+                return np.asarray(_reduced(_as_rgb(image), shorter_side))
+    except PIL.UnidentifiedImageError as error:
+        raise UnreadableImageError("not an image") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UnreadableImageError(f"too large to be decoded safely: {error}") from error
+    except _DECODER_ERRORS as error:
+        if "out of memory" in str(error):
+            raise MemoryError(str(error)) from error
+        raise UnreadableImageError(f"damaged: {printable(error)[:_SHOWN]}") from error
+
+
+def decode_all(contents: Sequence[Content], shorter_side: int) -> Iterator[Pixels | UnreadableImageError]:
+    """Decode many files in threads, in their order.
+
+    Raises:
+        UserError: a file is not as it was when it was listed, or there is not enough memory for one.
+    """
+
+    def attempt(content: Content) -> Pixels | UnreadableImageError:
+        try:
+            return decode(content.read(), shorter_side)
+        except UnreadableImageError as error:
+            return error
+        except MemoryError as error:
+            raise UserError(f"data {printable(content.path)}: not enough memory to decode it") from error
+
+    with ThreadPoolExecutor() as pool, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what Pillow says of damaged files beside what it raises, for all threads
+        for start in range(0, len(contents), _BATCH):
+            yield from pool.map(attempt, contents[start : start + _BATCH])
+
+
+def find_unreadable(contents: Sequence[Content], shorter_side: int) -> dict[int, str]:
+    """Decode every file, keep nothing, and say by row why some do not decode. Raises as `decode_all`."""
+    return {
+        row: str(got) for row, got in enumerate(decode_all(contents, shorter_side)) if not isinstance(got, np.ndarray)
+    }
+
+
+def _require_safe(image: Image.Image, content: bytes) -> None:
+    """Refuse what a small file can make huge before it is unpacked."""
+    sizes = [image.size]
+    if isinstance(image, TiffImageFile):  # its tiles are unpacked whole, and may be larger than the image
+        width, height = (image.tag_v2.get(tag) for tag in (TILEWIDTH, TILELENGTH))
+        if isinstance(width, int) and isinstance(height, int):
+            sizes.append((width, height))
+    for width, height in sizes:
+        if width * height > (Image.MAX_IMAGE_PIXELS or 0):
+            raise UnreadableImageError(f"{width}x{height} pixels: too large to be decoded safely")
+    if "progressive" in image.info and (scans := content.count(b"\xff\xda")) > _MAX_SCANS:
+        raise UnreadableImageError(f"progressive JPEG of {scans} scans: too many to be decoded safely")
+
+
+def _turn(size: tuple[int, int]) -> AbstractContextManager[object]:
+    """Wait for the other large images, if this is one: together they could fill the memory."""
+    return _large_images if size[0] * size[1] > _LARGE else nullcontext()
+
+
+def _reduced(image: Image.Image, shorter_side: int) -> Image.Image:
+    width, height = image.size
+    if min(width, height) <= shorter_side:
+        return image
+    scale = shorter_side / min(width, height)
+    size = (max(shorter_side, round(width * scale)), max(shorter_side, round(height * scale)))
+    return image.resize(size, Image.Resampling.BILINEAR)  # antialiased, as torchvision's Resize is
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise UnreadableImageError("floating-point pixels have no agreed range; convert it to 8 bits")
+    if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip it to white
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 0xFFFF:
+            raise UnreadableImageError("32-bit pixels have no agreed range; convert it to 8 bits")
+        image = Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    image.info.pop("transparency", None)  # dropped, and Pillow warns where it cannot translate it
+    return image if image.mode == "RGB" else image.convert("RGB")

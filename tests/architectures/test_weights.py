@@ -1,0 +1,363 @@
+"""Weights come from a server, the cache or the user's own file, and fit the network or say why they do not."""
+
+import hashlib
+import pickle
+import threading
+import urllib.request
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from intelbench.architectures import weights
+from intelbench.architectures.registry import FROM_MINUS_ONE, Architecture, ModelRequest, find
+from intelbench.architectures.weights import check, load_weights, matching, obtain, read_state_dict
+from intelbench.data.transforms import normalize
+from intelbench.errors import UserError
+from intelbench.records.types import IMAGENET_NORMALIZATION, Normalization
+
+
+def network(request: ModelRequest) -> nn.Module:
+    """A backbone with batch norm, and a head."""
+    return nn.Sequential(nn.Conv2d(3, 64, 5), nn.BatchNorm2d(64), nn.Flatten(), nn.Linear(64, request.num_classes))
+
+
+REQUEST = ModelRequest(num_classes=6, image_size=32)
+TINY = Architecture(name="tiny", build=network)
+
+
+def trained(num_classes: int = 10) -> dict[str, Tensor]:
+    """A state dict with numbers of its own."""
+    torch.manual_seed(7)
+    return network(ModelRequest(num_classes=num_classes, image_size=32)).state_dict()
+
+
+class Server(ThreadingHTTPServer):
+    """Serves one file, as well as it is told to."""
+
+    content = b""
+    knows_ranges = True
+    status = 200
+    breaks_after: list[int]
+    """Bytes after which each of the next connections ends too early."""
+    asked: list[str | None]
+    """The range of each request."""
+
+    @property
+    def address(self) -> str:
+        """Of the server."""
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers GET."""
+
+    server: Server
+
+    def do_GET(self) -> None:
+        """Send the file, or the end of it."""
+        wanted = self.headers["Range"]
+        self.server.asked.append(wanted)
+        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and self.server.knows_ranges else 0
+        body = self.server.content[start:]
+        status = self.server.status
+        if status == 200 and start:
+            status = 206 if body else 416
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[: self.server.breaks_after.pop(0)] if self.server.breaks_after else body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
+    """A server with a state dict, an empty cache, no proxy, and no pause between two attempts."""
+    torch.save(trained(), tmp_path / "made.pth")
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+    monkeypatch.setattr(weights, "_PAUSES", (0.0, 0.0))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(urllib.request, "_opener", None)
+    with Server(("127.0.0.1", 0), Handler) as serving:
+        serving.content = (tmp_path / "made.pth").read_bytes()
+        serving.breaks_after, serving.asked = [], []
+        thread = threading.Thread(target=serving.serve_forever, args=(0.01,))
+        thread.start()
+        yield serving
+        serving.shutdown()
+        thread.join()
+
+
+def name_of(content: bytes) -> str:
+    """A file's name as PyTorch gives it."""
+    return f"tiny-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+
+
+def published(address: str, name: str) -> Architecture:
+    """An architecture whose weights lie there."""
+    return Architecture(name="tiny", build=network, pretrained=lambda: {"imagenet": f"{address}/models/{name}"})
+
+
+def cached(tmp_path: Path, name: str) -> Path:
+    """Where PyTorch's hub keeps it."""
+    return tmp_path / "hub" / "checkpoints" / name
+
+
+def ignore(*_: object) -> None:
+    """Watch no download."""
+
+
+def test_a_download_lies_in_pytorchs_cache_and_is_made_once(server: Server, tmp_path: Path) -> None:
+    """Progress is told, name and hash are recorded, the state dict is what was served, and nothing else is left."""
+    name = name_of(server.content)
+    told: list[tuple[str, int, int | None]] = []
+    source = obtain(published(server.address, name), "imagenet", lambda *seen: told.append(seen))
+    assert source is not None
+    assert cached(tmp_path, name) == source.path
+    assert (name, hashlib.sha256(server.content).hexdigest()) == (source.facts.file, source.facts.sha256)
+    assert IMAGENET_NORMALIZATION == source.facts.normalization
+    assert (name, len(server.content), len(server.content)) == told[-1]
+    assert [name] == [file.name for file in source.path.parent.iterdir()]
+    state = read_state_dict(source.path)
+    assert all(torch.equal(value, state[key]) for key, value in trained().items())
+    assert source == obtain(published(server.address, name), "imagenet", ignore)
+    assert [None] == server.asked
+
+
+def test_what_is_there_already_is_not_fetched_again(server: Server, tmp_path: Path) -> None:
+    """A download that was cut off goes on where it ended."""
+    name = name_of(server.content)
+    partial = cached(tmp_path, f"{name}.partial")
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(server.content[:1000])
+    source = obtain(published(server.address, name), "imagenet", ignore)
+    assert source is not None
+    assert server.content == source.path.read_bytes()
+    assert ["bytes=1000-"] == server.asked
+
+
+def test_connections_that_break_are_taken_up_again(server: Server) -> None:
+    """Each attempt goes on where the last one ended."""
+    server.breaks_after = [500, 700]
+    source = obtain(published(server.address, name_of(server.content)), "imagenet", ignore)
+    assert source is not None
+    assert server.content == source.path.read_bytes()
+    assert [None, "bytes=500-", "bytes=1200-"] == server.asked
+
+
+def test_a_server_without_ranges_begins_anew(server: Server) -> None:
+    """What it sends replaces what was there."""
+    server.knows_ranges = False
+    server.breaks_after = [500]
+    source = obtain(published(server.address, name_of(server.content)), "imagenet", ignore)
+    assert source is not None
+    assert server.content == source.path.read_bytes()
+
+
+def test_a_partial_file_that_is_too_long_is_dropped(server: Server, tmp_path: Path) -> None:
+    """The server has nothing beyond its end; the download begins anew."""
+    name = name_of(server.content)
+    partial = cached(tmp_path, f"{name}.partial")
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(server.content + b"more")
+    source = obtain(published(server.address, name), "imagenet", ignore)
+    assert source is not None
+    assert server.content == source.path.read_bytes()
+
+
+def test_what_is_not_what_its_name_says_is_refused(server: Server, tmp_path: Path) -> None:
+    """A damaged download leaves nothing behind; a damaged file in the cache is named."""
+    name = name_of(b"another file")
+    with pytest.raises(UserError, match=r"weights http://.*: what was downloaded is damaged"):
+        obtain(published(server.address, name), "imagenet", ignore)
+    assert [] == list(cached(tmp_path, name).parent.iterdir())
+    cached(tmp_path, name).write_bytes(b"damaged")
+    with pytest.raises(UserError, match=rf"{name}: damaged, its SHA-256 is .*; delete it"):
+        obtain(published(server.address, name), "imagenet", ignore)
+
+
+@pytest.mark.parametrize(("status", "attempts"), [(404, 1), (503, 3)])
+def test_what_a_server_refuses_can_be_put_there_by_hand(
+    server: Server, tmp_path: Path, status: int, attempts: int
+) -> None:
+    """What it does not have is asked for once, what it cannot give now several times; then the message helps."""
+    server.status = status
+    with pytest.raises(UserError, match=rf"cannot be downloaded .*{status}.*; fetch that file elsewhere") as caught:
+        obtain(published(server.address, "tiny-00000000.pth"), "imagenet", ignore)
+    assert str(cached(tmp_path, "tiny-00000000.pth")) in str(caught.value)
+    assert attempts == len(server.asked)
+
+
+def test_without_a_network_the_message_says_which_file_to_put_where(server: Server, tmp_path: Path) -> None:
+    """The address and the place; put there, the file is used."""
+    name = name_of(server.content)
+    nowhere = published("http://127.0.0.1:1", name)
+    with pytest.raises(UserError) as caught:
+        obtain(nowhere, "imagenet", ignore)
+    assert f"http://127.0.0.1:1/models/{name}" in str(caught.value)
+    assert f"put it at {cached(tmp_path, name)}" in str(caught.value)
+    cached(tmp_path, name).write_bytes(server.content)
+    assert obtain(nowhere, "imagenet", ignore) is not None
+
+
+def test_none_is_none() -> None:
+    """Nothing is fetched, from wherever it could be."""
+    assert obtain(published("http://127.0.0.1:1", "x-00000000.pth"), "none", ignore) is None
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        ("imagenet-v2", r"'tiny' has no weights 'imagenet-v2'; accepted for it: none, imagenet, or a file"),
+        ("imagnet", r"'imagnet': no such file; accepted: none, imagenet, imagenet-v2, or a file"),
+    ],
+)
+def test_weights_that_do_not_exist_are_answered_with_those_that_do(choice: str, said: str) -> None:
+    """Of the architecture, or of all."""
+    with pytest.raises(UserError, match=said):
+        obtain(published("http://127.0.0.1:1", "x-00000000.pth"), choice, ignore)
+
+
+def test_torchvision_publishes_two_generations() -> None:
+    """Of ResNets; of Inception one, which wants pixels from -1 to 1; the leaky twin starts from its twin's."""
+    offered = {
+        name: find(name)[0] for name in ("resnet101", "resnet101_leaky", "inception_v3", "torchvision:googlenet")
+    }
+    places = {name: each.pretrained() for name, each in offered.items() if each.pretrained}
+    assert ["imagenet", "imagenet-v2"] == list(places["resnet101"])
+    assert "https://download.pytorch.org/models/resnet101-63fe2227.pth" == places["resnet101"]["imagenet"]
+    assert places["resnet101"] == places["resnet101_leaky"]
+    assert ["imagenet"] == list(places["inception_v3"]) == list(places["torchvision:googlenet"])
+    assert [None, None, FROM_MINUS_ONE, FROM_MINUS_ONE] == [each.normalization for each in offered.values()]
+
+
+def test_inceptions_images_are_as_torchvision_shows_them_to_its_weights() -> None:
+    """Its `transform_input` after ImageNet's normalisation is the normalisation recorded with the weights."""
+    images = torch.randint(256, (2, 8, 8, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    mean, std = FROM_MINUS_ONE
+    got = normalize(images, "contiguous", Normalization(mean=mean, std=std))
+    with torch.device("meta"):
+        inception = find("inception_v3")[0].build(ModelRequest(num_classes=6, image_size=76))
+    inception.transform_input = True
+    torch.testing.assert_close(inception._transform_input(normalize(images, "contiguous")), got, atol=1e-5, rtol=0)
+
+
+def test_all_but_a_head_of_another_size_is_loaded(tmp_path: Path) -> None:
+    """The head stays as the network was built; a head that fits is loaded too."""
+    torch.save(trained(10), tmp_path / "ten.pth")
+    model = network(REQUEST)
+    head = model[3].weight.clone()
+    load_weights(model, TINY, ("3",), tmp_path / "ten.pth")
+    state = trained(10)
+    assert torch.equal(state["0.weight"], model[0].weight)
+    assert torch.equal(state["1.running_mean"], model[1].running_mean)
+    assert torch.equal(head, model[3].weight)
+    torch.save(trained(6), tmp_path / "six.pth")
+    load_weights(model, TINY, ("3",), tmp_path / "six.pth")
+    assert torch.equal(trained(6)["3.weight"], model[3].weight)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"0.bias": None}, r"1 missing: 0\.bias$"),
+        ({"7.weight": torch.ones(1)}, r"1 unexpected: 7\.weight$"),
+        ({"0.weight": torch.ones(64, 3, 3, 3)}, r"1 of another shape: 0\.weight$"),
+        ({f"m{n}": torch.ones(1) for n in range(8)}, "8 unexpected: m0, m1, m2, m3, m4 and 3 more"),
+        ({"0.bias": None, "bias": torch.ones(1)}, r"1 missing: 0\.bias; 1 unexpected: bias"),
+    ],
+)
+def test_a_file_of_something_else_is_refused_with_the_keys(
+    tmp_path: Path, changes: dict[str, Tensor | None], said: str
+) -> None:
+    """What is missing, left over or of another shape, by name; in the network itself nothing is changed."""
+    state = {name: value for name, value in (trained() | changes).items() if value is not None}
+    torch.save(state, tmp_path / "other.pth")
+    with pytest.raises(UserError, match=rf"weights other\.pth are not those of 'tiny': {said}"):
+        check(TINY, REQUEST, tmp_path / "other.pth")
+    model = network(REQUEST)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(UserError, match=said):
+        load_weights(model, TINY, ("3",), tmp_path / "other.pth")
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_counters_that_old_files_lack_are_no_weights() -> None:
+    """Batch norm counts its batches since 2018."""
+    state = {name: value for name, value in trained().items() if not name.endswith("num_batches_tracked")}
+    assert "1.running_mean" in matching(network(REQUEST), state, TINY, ("3",), "old.pth")
+
+
+def test_an_auxiliary_head_is_left_out_where_the_network_has_none() -> None:
+    """Inception's file holds one; below 299 px the network does not, above it the new one stays as it was built."""
+    architecture, small, large = find("inception_v3")[0], 76, 299
+    with torch.device("meta"):
+        state = architecture.build(ModelRequest(num_classes=1000, image_size=large)).state_dict()
+        built = {size: architecture.build(ModelRequest(num_classes=6, image_size=size)) for size in (small, large)}
+    without = matching(built[small], state, architecture, ("fc",), "x")
+    beside = matching(built[large], state, architecture, ("AuxLogits.fc", "fc"), "x")
+    assert not [name for name in without if name.startswith("AuxLogits")]
+    assert {"AuxLogits.conv0.conv.weight", "Conv2d_1a_3x3.conv.weight"} < set(beside)
+    assert not [name for name in beside if ".fc." in name or name.startswith("fc.")]
+
+
+def test_densenets_file_has_old_names(tmp_path: Path) -> None:
+    """`norm.1` is `norm1` today."""
+    torch.save({"features.denseblock1.denselayer2.norm.1.weight": torch.ones(1)}, tmp_path / "old.pth")
+    assert ["features.denseblock1.denselayer2.norm1.weight"] == list(read_state_dict(tmp_path / "old.pth"))
+
+
+class Spell:
+    """Casts itself when it is unpickled by somebody who trusts it."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return print, ("cast",)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"state_dict": {}, "epoch": 3}, "holds a dict with state_dict, epoch, not a state dict; save"),
+        ([1, 2], "holds a list, not a state dict"),
+        ({"weight": Spell()}, "not a file of tensors alone"),
+    ],
+)
+def test_what_is_no_state_dict_is_refused(
+    tmp_path: Path, content: object, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A training checkpoint, another object, and code, which is not run."""
+    torch.save(content, tmp_path / "x.pth")
+    with pytest.raises(UserError, match=said):
+        read_state_dict(tmp_path / "x.pth")
+    assert "cast" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", [b"", b"not a file of PyTorch", pickle.dumps({"a": 1}, protocol=2)[:-3]])
+def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    """With its path."""
+    (tmp_path / "x.pth").write_bytes(content)
+    with pytest.raises(UserError, match=r"weights .*x\.pth: not a file of tensors alone"):
+        read_state_dict(tmp_path / "x.pth")
+
+
+def test_safetensors_are_read(tmp_path: Path) -> None:
+    """To the same tensors; a damaged file is refused."""
+    safetensors = pytest.importorskip("safetensors.torch")
+    safetensors.save_file(trained(), tmp_path / "x.safetensors")
+    state = read_state_dict(tmp_path / "x.safetensors")
+    assert all(torch.equal(value, state[name]) for name, value in trained().items())
+    (tmp_path / "x.safetensors").write_bytes(b"damaged")
+    with pytest.raises(UserError, match="damaged"):
+        read_state_dict(tmp_path / "x.safetensors")
+
+
+def test_without_the_package_safetensors_are_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what to install."""
+    monkeypatch.setitem(__import__("sys").modules, "safetensors", None)
+    with pytest.raises(UserError, match="pip install safetensors"):
+        read_state_dict(tmp_path / "x.safetensors")

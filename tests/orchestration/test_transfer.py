@@ -1,0 +1,124 @@
+"""Runs that start from weights, from the command line to the report. Real processes."""
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+
+from intelbench.architectures.registry import ModelRequest, find, load_plugin
+from intelbench.data.dataset import prepare
+from intelbench.orchestration.network import build_network, workload_of
+from intelbench.orchestration.plan import plan
+from intelbench.profiling.environment import read_environment
+from intelbench.records.store import read_runs
+from intelbench.records.suites import encode_suite, load_suite, override
+from intelbench.records.types import Execution, Head, Suite
+from intelbench.reporting.report import build
+from tests.conftest import Command
+
+pytestmark = pytest.mark.usefixtures("own_registry")
+
+CPU = Execution(device="cpu", threads=1, workers=0)
+
+
+@pytest.fixture
+def weights_file(plugin: Path, tmp_path: Path) -> Path:
+    """The tiny network for ten classes, every number of it a seventh."""
+    load_plugin(plugin)
+    with torch.random.fork_rng():
+        state = find("tiny")[0].build(ModelRequest(num_classes=10, image_size=32)).state_dict()
+    torch.save(
+        {name: torch.full_like(value, 1 / 7) if value.is_floating_point() else value for name, value in state.items()},
+        tmp_path / "sevenths.pth",
+    )
+    return tmp_path / "sevenths.pth"
+
+
+def with_recipe(suite_file: Path, folder: Path, **recipe: object) -> Suite:
+    """The suite with another recipe, written to `folder` too."""
+    suite = load_suite(str(suite_file))
+    changed = msgspec.structs.replace(suite, recipe=msgspec.structs.replace(suite.recipe, **recipe))
+    (folder / "changed.toml").write_text(encode_suite(changed))
+    return changed
+
+
+def test_a_run_starts_from_a_file_and_says_so(
+    tmp_path: Path, intelbench: Command, small_suite: Path, small_folder: Path, plugin: Path, weights_file: Path
+) -> None:
+    """The record has the file's name and hash, the report shows them, and its command makes the same runs again."""
+    with_recipe(small_suite, tmp_path, weights=str(weights_file))
+    arguments = ("--suite", "changed.toml", "--data", small_folder, "--plugin", plugin)
+    done = intelbench("run", "tiny", *arguments)
+    assert 0 == done.returncode, done.stderr
+    (stored,) = read_runs(tmp_path / "results" / "runs")[0]
+    weights = stored.record.spec.weights
+    digest = hashlib.sha256(weights_file.read_bytes()).hexdigest()
+    assert ("sevenths.pth", digest) == (weights.file, weights.sha256)
+    text = build(tmp_path / "results" / "runs").text
+    assert f"`sevenths.pth` | `{digest[:16]}` | [0.485, 0.456, 0.406] | [0.229, 0.224, 0.225] |" in text
+    assert f"`weights = {weights_file}`" in text
+    assert f'weights = "{weights_file}"' in text
+
+    weights_file.write_bytes(weights_file.read_bytes() + b" ")
+    assert "recorded already" not in intelbench("run", "tiny", *arguments).stderr
+
+
+def test_a_file_that_does_not_fit_stops_everything_before_it_starts(
+    tmp_path: Path, intelbench: Command, small_suite: Path, small_folder: Path, plugin: Path
+) -> None:
+    """With the keys, and without a record."""
+    torch.save({"0.weight": torch.ones(8, 3, 3, 3)}, tmp_path / "part.pth")
+    with_recipe(small_suite, tmp_path, weights=str(tmp_path / "part.pth"))
+    done = intelbench("run", "tiny", "--suite", "changed.toml", "--data", small_folder, "--plugin", plugin)
+    assert 2 == done.returncode
+    assert "weights part.pth are not those of 'tiny': 5 missing: 0.bias, 1.bias" in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_the_new_head_is_the_seeds(
+    tmp_path: Path, small_suite: Path, small_folder: Path, plugin: Path, weights_file: Path
+) -> None:
+    """It starts as without the file, whose numbers the backbone has; another seed has another head."""
+    heads = {}
+    for choice in ("none", str(weights_file)):
+        suite = with_recipe(small_suite, tmp_path, weights=choice)
+        dataset = prepare(str(small_folder), suite.conditions, tmp_path / "cache")
+        suite = override(suite, architectures=("tiny",), seeds=(0, 1))
+        for run in plan(suite, dataset, CPU, read_environment(CPU), runs=tmp_path):
+            model, names = build_network(workload_of(find("tiny")[0], 2, suite.conditions), run.job)
+            assert (() if choice == "none" else ("6",)) == names
+            heads[choice, run.job.spec.seed] = model[-1].weight
+            assert (choice != "none") == bool((model[0].weight == 1 / 7).all())
+            assert (choice != "none") == bool((model[1].running_mean == 1 / 7).all())
+    assert torch.equal(heads["none", 0], heads[str(weights_file), 0])
+    assert torch.equal(heads["none", 1], heads[str(weights_file), 1])
+    assert not torch.equal(heads["none", 0], heads["none", 1])
+
+
+def test_heads_and_freezing_are_recorded_and_shown(
+    tmp_path: Path, intelbench: Command, small_suite: Path, small_folder: Path, plugin: Path
+) -> None:
+    """What trained is counted; a step of the run costs what its frozen and its other steps cost on average."""
+    head = Head(kind="mlp", widths=(5,), dropout=0.25)
+    with_recipe(small_suite, tmp_path, head=head, freeze_backbone=0.75, backbone_learning_rate=0.1)
+    arguments = ("--suite", "changed.toml", "--data", small_folder, "--plugin", plugin)
+    assert 0 == intelbench("run", "tiny", *arguments).returncode
+    with_recipe(small_suite, tmp_path, head=head, freeze_backbone="always")
+    done = intelbench("run", "tiny", *arguments)
+    assert 0 == done.returncode, done.stderr
+    records = [stored.record for stored in read_runs(tmp_path / "results" / "runs")[0]]
+    later, always = sorted(records, key=lambda record: str(record.spec.conditions.recipe.freeze_backbone))
+    of_head = 8 * 5 + 5 + 5 * 2 + 2
+    of_all = 3 * 8 * 9 + 8 + 2 * 8 + of_head
+    assert (of_all, of_head) == (always.measurements.num_parameters, always.measurements.num_trainable_parameters)
+    assert (of_all, of_all) == (later.measurements.num_parameters, later.measurements.num_trainable_parameters)
+    assert of_head == always.profile.num_trainable_parameters
+    assert always.measurements.filter_gradients is None
+    frozen, whole = always.profile.training_flops_per_image, later.profile.training_flops_per_image
+    assert frozen == always.measurements.training_flops_per_image
+    assert pytest.approx((frozen * 3 + whole * 3) / 6) == later.measurements.training_flops_per_image
+    text = build(tmp_path / "results" / "runs").text
+    assert "`freeze_backbone = always`" in text
+    assert "`conditions.recipe.backbone_learning_rate`" in text

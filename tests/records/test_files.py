@@ -1,0 +1,43 @@
+"""Files are there whole or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from intelbench.records import files
+from intelbench.records.files import remove, replace
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    """And nothing is left beside it."""
+    path = tmp_path / "a"
+    for content in (b"old and longer", b"new"):
+        replace(path, content)
+        assert content == path.read_bytes()
+    assert [path] == list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_replaced_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the disk full the old content is there, and nothing beside it."""
+    path = tmp_path / "a"
+    replace(path, b"old")
+
+    def fail(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        replace(path, b"new")
+    assert b"old" == path.read_bytes()
+    assert [path] == list(tmp_path.iterdir())
+
+
+def test_a_link_is_removed_and_not_what_it_leads_to(tmp_path: Path) -> None:
+    """A folder goes with all that is in it; what is gone already is no error."""
+    (tmp_path / "folder" / "inner").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    remove(tmp_path / "link")
+    assert (tmp_path / "folder" / "inner").is_dir()
+    remove(tmp_path / "folder")
+    remove(tmp_path / "folder")
+    assert [] == list(tmp_path.iterdir())

@@ -1,0 +1,172 @@
+"""A run under way is locked for as long as anybody is at work on it, and what it leaves can be gone on from."""
+
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+import pytest
+
+from intelbench.records.store import read_run, write_run
+from intelbench.records.workspace import Checkpoint, Workspace, workspaces
+from tests.reporting.synthetic import Study, synthetic_run
+
+RECORD, TRACES = synthetic_run("resnet101", 0, Study())
+HOLDER = """
+import sys, time
+from pathlib import Path
+from intelbench.records.workspace import Workspace
+with Workspace(Path(sys.argv[1]), "a").lock() as lock:
+    print("free" if lock is not None else "held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def checkpoint(step: int) -> Checkpoint:
+    """After so many steps."""
+    return Checkpoint(step=step, done=0.5, spec=RECORD.spec, environment=RECORD.environment)
+
+
+def write(file: BinaryIO) -> None:
+    """Some state."""
+    file.write(b"state")
+
+
+def fail(file: BinaryIO) -> None:
+    """Half of it."""
+    file.write(b"sta")
+    raise OSError(28, "No space left on device")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """Of a run that has not begun."""
+    return Workspace(tmp_path / "runs", "a")
+
+
+def test_one_alone_holds_the_lock_and_nothing_is_left(workspace: Workspace) -> None:
+    """Within one process as between two; afterwards the folder is gone."""
+    with workspace.lock() as first:
+        assert first is not None
+        assert workspace.locked
+        with workspace.lock() as second:
+            assert second is None
+    assert not workspace.locked
+    assert [] == list(workspace.runs.iterdir())
+
+
+def test_the_lock_of_a_killed_process_is_free(workspace: Workspace) -> None:
+    """However it ended; as long as it lives nobody else has it."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, workspace.runs], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert "free" == holder.stdout.readline().strip()
+        with workspace.lock() as lock:
+            assert lock is None
+        holder.kill()
+        holder.wait()
+    with workspace.lock() as lock:
+        assert lock is not None
+    assert not workspace.folder.exists()
+
+
+def test_a_child_that_has_the_descriptor_keeps_the_run_locked(workspace: Workspace) -> None:
+    """Its parent may be killed; released by the parent it is free, whoever still has the descriptor."""
+    with workspace.lock() as lock:
+        assert lock is not None
+        inherited = os.dup(lock)
+        os.close(lock)
+        assert workspace.locked
+        os.dup2(inherited, lock)
+    os.close(inherited)
+    assert not workspace.locked
+
+
+def test_a_lock_that_was_removed_while_it_was_opened_is_none(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last holder removed the folder in between: the lock is taken on the file that others would lock."""
+    flock = fcntl.flock
+    removed = []
+
+    def remove_then_lock(descriptor: int, operation: int) -> None:
+        if not removed:
+            removed.append((workspace.folder / "lock").unlink())
+            workspace.folder.rmdir()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", remove_then_lock)
+    with workspace.lock() as lock:
+        assert lock is not None
+        assert os.path.samestat(os.fstat(lock), (workspace.folder / "lock").stat())
+
+
+def test_a_checkpoint_takes_the_place_of_the_last(workspace: Workspace) -> None:
+    """And stays when the lock is released; without one the folder goes."""
+    assert workspace.checkpoint() is None
+    with workspace.lock():
+        workspace.save(checkpoint(3), write)
+        workspace.save(checkpoint(5), write)
+        assert ["checkpoint.json", "lock", "state-5.pt"] == sorted(each.name for each in workspace.folder.iterdir())
+    assert checkpoint(5) == workspace.checkpoint()
+    with workspace.lock():
+        workspace.discard_checkpoint()
+        assert workspace.checkpoint() is None
+    assert not workspace.folder.exists()
+
+
+def test_a_checkpoint_that_finds_no_room_leaves_the_last_one(workspace: Workspace) -> None:
+    """Whole, and nothing beside it."""
+    with workspace.lock():
+        workspace.save(checkpoint(3), write)
+        with pytest.raises(OSError, match="No space left"):
+            workspace.save(checkpoint(5), fail)
+        assert checkpoint(3) == workspace.checkpoint()
+        assert ["checkpoint.json", "lock", "state-3.pt"] == sorted(each.name for each in workspace.folder.iterdir())
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"\xff", b"{}", b'{"schema_version": 99}'])
+def test_a_checkpoint_that_cannot_be_read_is_none(workspace: Workspace, damage: bytes) -> None:
+    """Empty, half, no text, of another version; nor is one without its state."""
+    with workspace.lock():
+        workspace.save(checkpoint(3), write)
+        (workspace.folder / "checkpoint.json").write_bytes(damage)
+        assert workspace.checkpoint() is None
+        workspace.save(checkpoint(4), write)
+        (workspace.folder / "state-4.pt").unlink()
+        assert workspace.checkpoint() is None
+
+
+def test_what_a_killed_process_has_left_is_mended(workspace: Workspace) -> None:
+    """An older record is back in its place, what is only half there is gone, and the checkpoint stands."""
+    record = msgspec.structs.replace(RECORD, run_id="a")
+    write_run(workspace.runs, record, TRACES)
+    with workspace.lock():
+        workspace.save(checkpoint(3), write)
+    workspace.target.rename(workspace.superseded)
+    workspace.record.mkdir()
+    (workspace.record / "record.json").write_text("{")
+    (workspace.folder / "state-4.pt").write_bytes(b"sta")
+    (workspace.folder / ".checkpoint.json.partial").write_bytes(b"{")
+    assert [workspace] == workspaces(workspace.runs)
+    with workspace.lock():
+        assert ["checkpoint.json", "lock", "state-3.pt"] == sorted(each.name for each in workspace.folder.iterdir())
+    assert record == read_run(workspace.target).record
+    assert checkpoint(3) == workspace.checkpoint()
+
+
+def test_hidden_folders_of_others_are_left_alone(tmp_path: Path) -> None:
+    """Only those that hold nothing but what is ours count."""
+    for name in (".git", ".mine", ".a"):
+        (tmp_path / name).mkdir()
+    (tmp_path / ".git" / "HEAD").touch()
+    (tmp_path / ".mine" / "lock").touch()
+    (tmp_path / ".mine" / "notes.txt").touch()
+    (tmp_path / ".a" / "lock").touch()
+    (tmp_path / ".file").touch()
+    (tmp_path / ".link").symlink_to(tmp_path / ".a")
+    assert [Workspace(tmp_path, "a")] == workspaces(tmp_path)

@@ -1,0 +1,113 @@
+"""The backbone is frozen at the steps that the recipe says, whatever came before."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from intelbench.records.types import Budget, Recipe
+from intelbench.training.backbone import Backbone
+from tests.training.conftest import Train
+
+HEADS = ("6",)
+
+
+def network() -> nn.Module:
+    """A convolution that a plug-in has frozen for good, batch norm, and a head."""
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
+    model[0].requires_grad_(False)
+    return model
+
+
+def state(model: nn.Module) -> tuple[list[bool], list[bool]]:
+    """Which modules are in training mode, and which parameters have gradients."""
+    return [module.training for module in model.modules()], [p.requires_grad for p in model.parameters()]
+
+
+@pytest.mark.parametrize(
+    ("freeze", "expected"),
+    [("never", [False] * 4), ("always", [True] * 4), (1, [True, True, False, False]), (0.5, [True] + [False] * 3)],
+)
+def test_a_recipe_says_for_how_many_epochs(freeze: str | float, expected: list[bool]) -> None:
+    """An epoch has two steps here; what is frozen has neither gradients nor training mode."""
+    model = network()
+    backbone = Backbone.of(model, ("3",), Recipe(freeze_backbone=freeze), steps_per_epoch=2)  # type: ignore[arg-type]
+    for step, frozen in enumerate(expected):
+        backbone.begin(step)
+        assert frozen == (not model[1].training)
+        assert frozen == (not model[1].weight.requires_grad)
+        assert model[3].training
+        assert model[3].weight.requires_grad
+        assert not model[0].weight.requires_grad
+    assert sum(expected) / 4 == backbone.frozen_share(4)
+
+
+@pytest.mark.parametrize("step", [0, 1, 2, 3])
+def test_a_run_that_goes_on_later_is_as_if_it_had_never_stopped(step: int) -> None:
+    """Begun at any step, a backbone is as one that has passed all steps before."""
+    fresh, passed = network(), network()
+    Backbone(fresh, ("3",), 2).begin(step)
+    backbone = Backbone(passed, ("3",), 2)
+    for each in range(step + 1):
+        backbone.begin(each)
+    assert state(passed) == state(fresh)
+
+
+@pytest.mark.parametrize(
+    ("frozen_steps", "num_steps", "stays"), [(0, 3, False), (math.inf, 3, True), (2, 2, True), (2, 3, False)]
+)
+def test_further_steps_are_as_the_last(frozen_steps: float, num_steps: int, stays: bool) -> None:
+    """They are looked at after the run."""
+    model = network()
+    backbone = Backbone(model, ("3",), frozen_steps)
+    for step in range(num_steps):
+        backbone.begin(step)
+    after = backbone.as_left()
+    for step in (0, 1000):
+        after.begin(step)
+        assert stays == (not model[1].weight.requires_grad)
+
+
+def weights_after(run_training: Train, steps: int, frozen_steps: float, **changes: object) -> dict[str, torch.Tensor]:
+    """What six layers and a head are after some steps."""
+    run = run_training(budget=Budget(steps=steps), frozen_steps=frozen_steps, heads=HEADS, **changes)
+    return run.model.state_dict()
+
+
+def changed(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> set[str]:
+    """Names of what differs."""
+    return {name for name, value in one.items() if not torch.equal(value, other[name])}
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_a_frozen_backbone_does_not_move(run_training: Train, weight_decay: float) -> None:
+    """Not a weight nor a running average, whatever decays and however often it is evaluated; the head learns."""
+    recipe = Recipe(batch_size=8, learning_rate=0.01, weight_decay=weight_decay, optimizer="adamw")
+    after = weights_after(run_training, 6, math.inf, recipe=recipe)
+    start = weights_after(run_training, 1, math.inf, recipe=Recipe(batch_size=8, learning_rate=1e-30))
+    assert {"6.weight", "6.bias"} == changed(start, after)
+
+
+def test_after_its_epochs_everything_trains(run_training: Train) -> None:
+    """At the very step: two frozen steps leave the backbone, the third moves all of it."""
+    start, two, three = (weights_after(run_training, steps, 2) for steps in (1, 2, 3))
+    assert {"6.weight", "6.bias"} == changed(start, two)
+    assert set(two) == changed(two, three)
+
+
+def test_evaluation_leaves_a_frozen_backbone_frozen(run_training: Train) -> None:
+    """However often the network is evaluated, its losses are the same bits."""
+    rarely, often = (
+        run_training(frozen_steps=4, heads=HEADS, evaluation_points=points).trained.traces["step_loss"]
+        for points in (1, 6)
+    )
+    assert rarely.tobytes() == often.tobytes()
+
+
+def test_a_frozen_head_learns_the_colours(run_training: Train) -> None:
+    """From random features: the loss falls."""
+    recipe = Recipe(batch_size=8, learning_rate=0.05)
+    run = run_training(budget=Budget(steps=60), frozen_steps=math.inf, heads=HEADS, recipe=recipe)
+    losses = run.trained.traces["step_loss"]
+    assert losses[-5:].mean() < 0.8 * losses[:5].mean()

@@ -1,0 +1,237 @@
+"""A run that is interrupted and resumed is the run that was not, bit for bit."""
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from intelbench.errors import UserError
+from intelbench.records.types import Budget, Recipe
+from intelbench.records.workspace import Checkpoint, Workspace
+from intelbench.training import checkpoint as checkpointing
+from intelbench.training.checkpoint import Checkpoints, CheckpointTime
+from tests.reporting.synthetic import Study, synthetic_run
+from tests.training.conftest import Run, Train
+
+RECORD, _ = synthetic_run("resnet101", 0, Study())
+ABOUT = Checkpoint(step=0, done=0.0, spec=RECORD.spec, environment=RECORD.environment)
+
+Make = Callable[..., Checkpoints]
+
+
+class PowerCutError(Exception):
+    """The process ends here."""
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """The folder of a run that is under way."""
+    workspace = Workspace(tmp_path, "a")
+    workspace.folder.mkdir()
+    return workspace
+
+
+@pytest.fixture
+def make(workspace: Workspace) -> Make:
+    """What each process of the run makes anew."""
+
+    def make(when: CheckpointTime | None = 0.0) -> Checkpoints:
+        return Checkpoints(workspace, ABOUT, when)
+
+    return make
+
+
+@pytest.fixture
+def interrupted(run_training: Train, make: Make) -> Callable[..., Run]:
+    """Train, with the power cut right after each of some steps."""
+
+    def run(*cuts: int, when: CheckpointTime = 0.0, **conditions: object) -> Run:
+        for cut in cuts:
+
+            def watch(number: int, cut: int = cut) -> None:
+                if number == cut:
+                    raise PowerCutError
+
+            with pytest.raises(PowerCutError):
+                run_training(checkpoints=make(when), watch=watch, **conditions)
+            torch.rand(7)  # the next process has drawn other numbers
+        return run_training(checkpoints=make(when), **conditions)
+
+    return run
+
+
+def assert_same(one: Run, other: Run) -> None:
+    """All that was observed but the seconds, and the weights."""
+    assert one.trained.stream_digests == other.trained.stream_digests
+    assert set(one.trained.traces) == set(other.trained.traces)
+    for name, array in one.trained.traces.items():
+        assert array.dtype == other.trained.traces[name].dtype
+        if name.endswith("_seconds"):
+            assert array.shape == other.trained.traces[name].shape
+        else:
+            np.testing.assert_array_equal(array, other.trained.traces[name])
+    weights = other.model.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in one.model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {},
+        {"precision": "bf16"},
+        {"memory_format": "contiguous", "fused_optimizer": False},
+        {"budget": Budget(epochs=3)},
+        {"budget": Budget(images=100)},
+        {"budget": Budget(flops=12 * 8 * 1e6)},
+        {"recipe": Recipe(optimizer="sgd", schedule="cosine", warmup_fraction=0.3, batch_size=8)},
+        {"recipe": Recipe(optimizer="adamw", schedule="cosine", weight_decay=0.1, batch_size=8)},
+        {"workers": 2},
+    ],
+    ids=str,
+)
+def test_an_interrupted_run_gives_the_same_bits(
+    run_training: Train, interrupted: Callable[..., Run], conditions: dict[str, object]
+) -> None:
+    """Cut once, twice, and right after an evaluation, within every kind of budget that is not in seconds."""
+    conditions = {"budget": Budget(steps=12), **conditions}
+    whole = run_training(**conditions)
+    assert () == whole.trained.resumed_after
+    again = interrupted(2, 7, 8, **conditions)
+    assert (1, 6, 7) == again.trained.resumed_after
+    assert_same(whole, again)
+
+
+@pytest.mark.parametrize(("when", "resumed_after"), [("evaluations", (6,)), ("never", ())])
+def test_an_interrupted_run_repeats_what_came_after_its_checkpoint(
+    run_training: Train, interrupted: Callable[..., Run], when: CheckpointTime, resumed_after: tuple[int, ...]
+) -> None:
+    """With checkpoints at evaluation points a cut after step 11 goes on after step 6; without one, at the beginning."""
+    again = interrupted(11, when=when, budget=Budget(steps=12))
+    assert resumed_after == again.trained.resumed_after
+    assert_same(run_training(budget=Budget(steps=12)), again)
+
+
+def test_the_clock_of_a_budget_in_seconds_goes_on(interrupted: Callable[..., Run], workspace: Workspace) -> None:
+    """What was spent up to the checkpoint counts, what came after it does not; and no step is lost or told twice."""
+    run = interrupted(3, 5, budget=Budget(seconds=0.2))
+    trained = run.trained
+    assert (2, 4) == trained.resumed_after
+    assert trained.num_steps == len(trained.traces["step_seconds"]) == max(trained.stream_digests)
+    spent = trained.traces["step_seconds"].sum() + trained.traces["data_wait_seconds"].sum()
+    assert trained.seconds == pytest.approx(spent)
+    assert 0.2 <= trained.seconds < 0.2 + 2 * trained.traces["step_seconds"].max() + 0.05
+    rates = trained.traces["learning_rate"]
+    assert trained.num_steps == len(rates)
+    assert workspace.checkpoint() is not None
+
+
+def test_checkpoints_change_no_bit(run_training: Train, make: Make) -> None:
+    """A run that saves after every step is the run that saves never."""
+    assert_same(run_training(), run_training(checkpoints=make(0.0)))
+
+
+@pytest.mark.parametrize("position", [0.2, 0.5, 0.8])
+def test_a_damaged_checkpoint_is_seen(run_training: Train, make: Make, workspace: Workspace, position: float) -> None:
+    """One flipped bit of the state, or an end that is missing: the run begins anew, to the same bits, and says so."""
+    whole = run_training(checkpoints=make(0.0))
+    (state,) = workspace.folder.glob("state-*.pt")
+    content = bytearray(state.read_bytes())
+    with zipfile.ZipFile(state) as archive:  # bits outside its members mean nothing
+        largest = max(archive.infolist(), key=lambda member: member.file_size)
+    content[int(largest.header_offset + 200 + position * (largest.file_size - 200))] ^= 1
+    for damaged in (bytes(content), bytes(content[: int(position * len(content))])):
+        checkpoints = make("never")
+        about = msgspec.structs.replace(ABOUT, step=int(state.stem.removeprefix("state-")))
+        workspace.save(about, lambda file, damaged=damaged: file.write(damaged))  # type: ignore[misc]
+        again = run_training(checkpoints=checkpoints)
+        assert () == again.trained.resumed_after
+        assert_same(whole, again)
+        assert checkpoints.problem is not None
+        assert "is damaged" in checkpoints.problem
+        assert workspace.checkpoint() is None
+
+
+def test_a_checkpoint_of_other_conditions_is_refused(run_training: Train, make: Make, workspace: Workspace) -> None:
+    """By what has changed, with what to do; it stays."""
+    run_training(checkpoints=make(0.0))
+    execution = msgspec.structs.replace(ABOUT.spec.execution, threads=97)
+    about = msgspec.structs.replace(ABOUT, spec=msgspec.structs.replace(ABOUT.spec, execution=execution))
+    was = ABOUT.spec.execution.threads
+    with pytest.raises(UserError, match=rf"execution\.threads was {was}, is 97; --restart drops it"):
+        Checkpoints(workspace, about, None).resume()
+    assert workspace.checkpoint() is not None
+
+
+def test_a_full_disk_does_not_end_the_run(
+    run_training: Train, make: Make, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes on without a new checkpoint, and the user is told."""
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    checkpoints = make(0.0)
+    monkeypatch.setattr(torch, "save", fail)
+    whole, full = run_training(), run_training(checkpoints=checkpoints)
+    assert_same(whole, full)
+    assert "no checkpoint after step 5: [Errno 28] No space left on device" == checkpoints.problem
+    assert [] == list(workspace.folder.iterdir())
+
+
+def test_a_checkpoint_holds_no_code(run_training: Train, make: Make, workspace: Workspace) -> None:
+    """It is read as tensors and plain values alone, so one from somebody else cannot execute anything."""
+    run_training(checkpoints=make(0.0))
+    (state,) = workspace.folder.glob("state-*.pt")
+    torch.save({"random": Evil()}, state)
+    with pytest.raises(Exception, match="Weights only load failed"):
+        make().resume()
+    assert not Evil.executed
+
+
+class Evil:
+    """Executes code when it is unpickled."""
+
+    executed = False
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        """What pickle calls."""
+        return setattr, (Evil, "executed", True)
+
+
+def test_saving_takes_a_small_share_of_the_time(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every five minutes, or every fifty times what the last one took; the other choices are as they say."""
+    now = 0.0
+    monkeypatch.setattr(checkpointing.time, "monotonic", lambda: now)
+    checkpoints = make(None)
+    due = []
+    for now in (299.0, 300.0):  # noqa: B007 - the clock reads it
+        due.append(checkpoints.due(at_evaluation=True))
+    assert [False, True] == due
+
+    def save_slowly(*_: object) -> None:
+        nonlocal now
+        now += 10
+
+    monkeypatch.setattr(torch, "save", save_slowly)
+    checkpoints.save(1, 0.1)
+    assert 310 == now
+    due = []
+    for now in (809.0, 810.0):  # noqa: B007
+        due.append(checkpoints.due(at_evaluation=False))
+    assert [False, True] == due
+    assert not make("never").due(at_evaluation=True)
+    assert [True, False] == [make("evaluations").due(at_evaluation=each) for each in (True, False)]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_an_interrupted_run_on_a_gpu_gives_the_same_bits(
+    run_training: Train, interrupted: Callable[..., Run], precision: str
+) -> None:
+    """The generators of the device and the scaler of fp16 go on too."""
+    conditions = {"precision": precision, "device": "cuda", "budget": Budget(steps=12)}
+    assert_same(run_training(**conditions), interrupted(2, 7, **conditions))
