@@ -15,9 +15,9 @@ from intelbench.orchestration.execute import execute
 from intelbench.orchestration.job import Job
 from intelbench.orchestration.plan import plan
 from intelbench.profiling.environment import read_environment
-from intelbench.records.store import StoredRun, Traces, read_runs
+from intelbench.records.store import StoredRun, read_runs
 from intelbench.records.suites import load_suite, override
-from intelbench.records.types import Execution, RunRecord
+from intelbench.records.types import Execution
 from tests.conftest import PLUGIN, Command
 
 CPU = Execution(device="cpu", threads=1, workers=0)
@@ -109,7 +109,14 @@ hostile("exits_when_built")(lambda request: sys.exit(0))
 hostile("reads_stdin")(lambda request: input())
 hostile("wanders")(lambda request: os.chdir("/"))
 '''
-Execute = Callable[[str], tuple[RunRecord, Traces]]
+SMALL = """
+from torch import nn
+from intelbench import architecture
+
+@architecture("small_{}", minimum_size=16)
+def small(request):
+    return nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(0.5), nn.Linear(12, request.num_classes))
+"""
 
 
 @pytest.fixture
@@ -211,10 +218,10 @@ def test_generators_that_a_plugin_meddles_with_change_no_result(tmp_path: Path, 
     losses = []
     for number, addition in enumerate(("", meddling)):
         path = tmp_path / f"plugin-{number}.py"
-        path.write_text(PLUGIN.replace('"tiny', f'"tiny_{number}') + addition)
+        path.write_text(SMALL.format(number) + addition)
         random.seed(number)
         load_plugin(path)
-        record, traces = execute(job(f"tiny_{number}"), lambda _: None)
+        record, traces = execute(job(f"small_{number}"), lambda _: None)
         assert None is record.failure, record.failure
         losses.append(np.asarray(traces["step_loss"]).tobytes())
     assert losses[0] == losses[1]
