@@ -170,6 +170,7 @@ def report_(
     """
     from intelbench.records.claims import load_claims
     from intelbench.records.store import runs_folder, write_figures
+    from intelbench.records.workspace import describe_under_way
     from intelbench.reporting.report import as_csv, as_json, build
 
     if images and not html_file:
@@ -177,6 +178,8 @@ def report_(
     if html_file and form != "md":
         raise click.UsageError("give --html or --format, not both", ctx)
     runs, claims = runs_folder(folder), load_claims(claims_file)
+    if under_way := describe_under_way(runs):
+        click.echo(under_way, err=True)
     if html_file:
         from intelbench.reporting.page.html import as_html
 

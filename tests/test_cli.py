@@ -153,6 +153,7 @@ def test_any_value_of_any_option_is_taken_or_refused(
     for request in unreachable:
         if isinstance(request, session.Request):
             assert request.limits.seconds is None or 0 < request.limits.seconds <= 2_000_000
+            assert request.limits.memory_bytes is None or 0 < request.limits.memory_bytes
             assert all(0 <= seed < 2**63 for seed in request.seeds or ())
         if isinstance(request, profiling.Request):
             msgspec.convert(msgspec.to_builtins(request.conditions), Conditions)

@@ -7,23 +7,28 @@ chained digest that proves what was consumed.
 import hashlib
 import struct
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from intelbench.data.dataset import Split
+from intelbench.data.decoding import Pixels
 from intelbench.data.pixels import PixelSource
 from intelbench.data.seeds import stream_key
-from intelbench.data.transforms import draws, evaluation_view, random_resized_crop, training_view
+from intelbench.data.transforms import Crop, draws, evaluation_view, random_resized_crop, training_view
 from intelbench.records.types import Conditions
 
 _CROP = struct.Struct("<4i?")
+_WHOLE = Crop(0, 0, 0, 0, flip=False)
+"""Stands in the digest for an image as evaluation sees it."""
+EVALUATION = "evaluation"
+"""Name of that view."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +36,21 @@ class Batch:
     """One training batch."""
 
     images: Tensor
-    """N x size x size x 3, uint8."""
+    """N x size x size x 3, uint8; or what a frozen backbone makes of that, N x features in floating point."""
     labels: Tensor
     """N, int64."""
     content: bytes
     """Sample ids and augmentation parameters, as the digest takes them in."""
+    spared_seconds: float = 0.0
+    """What the batch would have taken longer, had an earlier run not left something for it."""
+
+
+class BatchSource(Protocol):
+    """Where a run gets its training batches from."""
+
+    def batches(self, workers: int, first_step: int = 0) -> Generator[Batch]:
+        """Batches without end from `first_step` on."""
+        ...
 
 
 class StreamDigest:
@@ -80,23 +95,61 @@ class TrainingStream:
         self._order = lru_cache(maxsize=2)(self._order_of_epoch)
         self.steps_per_epoch = len(split) // conditions.recipe.batch_size
 
-    def batch(self, step: int) -> Batch:
-        """The batch of that step, counted from 0."""
+    @property
+    def split(self) -> Split:
+        """The images."""
+        return self._split
+
+    @property
+    def num_views(self) -> int | None:
+        """How many views of an image there are; `None` where each epoch has its own."""
+        augmentation = self._recipe.augmentation
+        return {"fresh": None, "none": 1}[augmentation] if isinstance(augmentation, str) else augmentation
+
+    @property
+    def view_name(self) -> str:
+        """What decides the views, beside image and number of the view: seed and kind of crop."""
+        recipe = self._recipe
+        if recipe.augmentation == "none":
+            return EVALUATION
+        return f"{self._augment_key.hex()} {recipe.crop_scale} {recipe.crop_ratio} {recipe.flip}"
+
+    def positions(self, step: int) -> tuple[int, list[int]]:
+        """The view of that step, counted from 0, and the places of its images in the split."""
         epoch, index = divmod(step, self.steps_per_epoch)
         size = self._recipe.batch_size
-        positions = self._order(epoch)[index * size : (index + 1) * size]
-        images = torch.empty(size, self._size, self._size, 3, dtype=torch.uint8)
-        content = bytearray()
+        view = epoch if self.num_views is None else epoch % self.num_views
+        return view, self._order(epoch)[index * size : (index + 1) * size]
+
+    def labels(self, positions: Sequence[int]) -> Tensor:
+        """Labels of the images at these places."""
+        return torch.tensor([self._split.labels[position] for position in positions])
+
+    def views(self, view: int, positions: Sequence[int]) -> tuple[Tensor, list[bytes]]:
+        """That view of these images (N x size x size x 3, uint8), and of each what the digest takes in of it."""
+        images = torch.empty(len(positions), self._size, self._size, 3, dtype=torch.uint8)
+        contents = []
         for slot, position in enumerate(positions):
             image_id = self._split.ids[position]
             pixels = self._pixels.read(self._split.rows[position])
-            uniform = draws(self._augment_key, epoch, image_id)
-            crop = random_resized_crop(uniform, pixels.shape[0], pixels.shape[1], self._recipe)
-            images[slot] = training_view(pixels, crop, self._size)
-            content += image_id.encode() + b"\0" + _CROP.pack(crop.top, crop.left, crop.height, crop.width, crop.flip)
+            crop = self._crop(view, image_id, pixels)
+            images[slot] = training_view(pixels, crop, self._size) if crop else evaluation_view(pixels, self._size)
+            contents.append(_content(image_id, crop))
         self._pixels.release()
-        labels = torch.tensor([self._split.labels[position] for position in positions])
-        return Batch(images, labels, bytes(content))
+        return images, contents
+
+    def content(self, view: int, position: int) -> bytes:
+        """What the digest takes in of a view, without making it."""
+        image_id = self._split.ids[position]
+        if self._recipe.augmentation == "none":
+            return _content(image_id, None)
+        return _content(image_id, self._crop(view, image_id, self._pixels.read(self._split.rows[position])))
+
+    def batch(self, step: int) -> Batch:
+        """The batch of that step, counted from 0."""
+        view, positions = self.positions(step)
+        images, contents = self.views(view, positions)
+        return Batch(images, self.labels(positions), b"".join(contents))
 
     def batches(self, workers: int, first_step: int = 0) -> Generator[Batch]:
         """Batches without end from `first_step` on, prepared ahead by that many threads (0: none, when asked for)."""
@@ -113,11 +166,24 @@ class TrainingStream:
         finally:
             pool.shutdown(cancel_futures=True)
 
+    def _crop(self, view: int, image_id: str, pixels: Pixels) -> Crop | None:
+        """`None` where the image is shown as evaluation sees it."""
+        if self._recipe.augmentation == "none":
+            return None
+        return random_resized_crop(
+            draws(self._augment_key, view, image_id), pixels.shape[0], pixels.shape[1], self._recipe
+        )
+
     def _order_of_epoch(self, epoch: int) -> list[int]:
         """Positions sorted by the hash of (order, epoch, id): a shuffle that no generator's version can change."""
         prefix = b"%b/%d/" % (self._order_key, epoch)
         hashes = [hashlib.blake2b(prefix + each.encode(), digest_size=16).digest() for each in self._split.ids]
         return sorted(range(len(hashes)), key=hashes.__getitem__)
+
+
+def _content(image_id: str, crop: Crop | None) -> bytes:
+    crop = crop or _WHOLE
+    return image_id.encode() + b"\0" + _CROP.pack(crop.top, crop.left, crop.height, crop.width, crop.flip)
 
 
 def evaluation_batches(

@@ -3,7 +3,6 @@
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,28 +10,24 @@ import msgspec
 import numpy as np
 import torch
 
-from intelbench.architectures.registry import Architecture, find
 from intelbench.data.dataset import Split
 from intelbench.data.seeds import stream_seed
 from intelbench.data.split import stratified_subset
-from intelbench.data.stream import TrainingStream
 from intelbench.orchestration.job import Beat, Job
-from intelbench.orchestration.network import build_network, flops_of_run, flops_of_step, workload_of
+from intelbench.orchestration.network import flops_of_run, flops_of_step, set_up
 from intelbench.profiling.complexity import count_parameters
 from intelbench.profiling.environment import read_environment
 from intelbench.profiling.meters import Meters
 from intelbench.profiling.steps import LapClock
-from intelbench.profiling.workload import Workload
 from intelbench.records.store import Traces
 from intelbench.records.types import SCHEMA_VERSION, Failure, FailureCause, Measurements, RunRecord
 from intelbench.records.workspace import Checkpoint, Workspace
 from intelbench.training.anatomy import dissect
-from intelbench.training.backbone import Backbone
 from intelbench.training.budget import Progress
 from intelbench.training.checkpoint import Checkpoints
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.loop import Step, Trained, train
-from intelbench.training.precision import MEMORY_FORMATS, compute_dtype, configure
+from intelbench.training.precision import compute_dtype, configure
 
 _GRADIENT_IMAGES = 256
 """Validation images, at most, whose gradients are looked at: a backward pass costs twice as much as a forward pass."""
@@ -78,13 +73,13 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
     watch(Beat(phase="building"))
     device = configure(conditions, spec.execution)
     meters = Meters(device, compute_dtype(conditions), started)
-    ready = set_up(job, device)
-    ready.evaluator.require_logits(job.dataset.train, len(spec.data.class_names))
-    flops = job.profile.training_flops_per_image if job.profile else flops_of_step(ready.workload)
+    trainee = set_up(job, record.environment, device)
+    evaluator, backbone = trainee.evaluator, trainee.backbone
+    flops = job.profile.training_flops_per_image if job.profile else flops_of_step(trainee.workload)
     progress = Progress.of(
         conditions.budget,
         batch_size=conditions.recipe.batch_size,
-        steps_per_epoch=ready.stream.steps_per_epoch,
+        steps_per_epoch=trainee.stream.steps_per_epoch,
         flops_per_image=flops,
     )
     about = Checkpoint(step=0, done=0.0, spec=spec, environment=record.environment)
@@ -99,17 +94,17 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
     meters.start()
     torch.manual_seed(stream_seed(spec.seed, "dropout"))
     trained = train(
-        ready.evaluator.model,
-        ready.architecture,
-        ready.stream,
+        evaluator.model,
+        trainee.workload.architecture,
+        trainee.batches,
         job.dataset.validation,
-        ready.evaluator,
+        evaluator,
         progress,
         clock=LapClock(device),
         workers=spec.execution.workers,
         watch=observe,
+        backbone=backbone,
         checkpoints=checkpoints,
-        backbone=ready.backbone,
     )
     record = msgspec.structs.replace(record, stream_digests=trained.stream_digests)
     if trained.divergence:
@@ -117,16 +112,16 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
         return msgspec.structs.replace(record, failure=failure), trained.traces
 
     watch(Beat(phase="testing", step=trained.num_steps, done=1.0, seconds=trained.seconds))
-    flops = flops_of_run(ready.workload, flops, ready.backbone.frozen_share(trained.num_steps))
-    measurements, traces = _conclude(job, trained, meters, ready.evaluator, flops)
+    flops = flops_of_run(trainee, flops, trained.num_steps)
+    measurements, traces = _conclude(job, trained, meters, evaluator, flops)
     anatomy = dissect(
-        ready.evaluator.model,
-        ready.architecture,
-        ready.stream,
-        ready.evaluator,
+        evaluator.model,
+        trainee.workload.architecture,
+        trainee.batches if backbone.always_frozen else trainee.stream,
+        evaluator,
         workers=spec.execution.workers,
         step_seconds=trained.seconds / trained.num_steps,
-        backbone=ready.backbone.as_left(),
+        backbone=backbone.as_left(),
     )
     record = msgspec.structs.replace(record, measurements=measurements, failure=None)
     return record, {**traces, **anatomy}
@@ -162,32 +157,6 @@ def _conclude(
         resumed_after=trained.resumed_after,
     )
     return measurements, traces
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A run that is about to begin."""
-
-    architecture: Architecture
-    workload: Workload
-    stream: TrainingStream
-    evaluator: Evaluator
-    """Of the network as it is before the first step, on its device."""
-    backbone: Backbone
-
-
-def set_up(job: Job, device: torch.device) -> Ready:
-    """Build what trains, what it trains on, and what evaluates it."""
-    spec, conditions = job.spec, job.spec.conditions
-    architecture, _ = find(spec.architecture)
-    workload = workload_of(architecture, len(spec.data.class_names), conditions)
-    pixels = job.dataset.pixels()
-    stream = TrainingStream(job.dataset.train, pixels, conditions, spec.seed)
-    model, heads = build_network(workload, job)
-    model = model.to(device).to(memory_format=MEMORY_FORMATS[conditions.memory_format])
-    backbone = Backbone.of(model, heads, conditions.recipe, stream.steps_per_epoch)
-    evaluator = Evaluator(model, pixels, conditions, device, spec.normalization)
-    return Ready(architecture, workload, stream, evaluator, backbone)
 
 
 def _evaluated_part(split: Split, limit: int | None) -> Split:

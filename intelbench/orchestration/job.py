@@ -18,10 +18,10 @@ class Job(Struct, frozen=True, kw_only=True):
     """Plug-in files to load before the architecture is looked up."""
     runs: str
     """Folder that the record directory is to appear in."""
-    checkpoint: CheckpointTime | None = None
-    """When to save; `None` leaves that to the run."""
     weights: str | None = None
     """File of `spec.weights`."""
+    checkpoint: CheckpointTime | None = None
+    """When to save; `None` leaves that to the run."""
     profile: ArchitectureProfile | None = None
     """For the record, as the next."""
     profile_absent: str | None = None

@@ -1,18 +1,52 @@
-"""The network of a run: what its conditions ask for, built, and what a step of it costs."""
+"""The network of a run: what its conditions ask for, built; what it is fed with, and what a step of it costs."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from intelbench.architectures.registry import Architecture, ModelRequest
+from intelbench.architectures.registry import Architecture, ModelRequest, find
 from intelbench.architectures.surgery import find_heads, replace_heads
 from intelbench.architectures.weights import load_weights
+from intelbench.data.features import FeatureStore
 from intelbench.data.seeds import stream_seed
+from intelbench.data.stream import BatchSource, TrainingStream
 from intelbench.orchestration.job import Job
 from intelbench.profiling.complexity import training_flops_per_image
 from intelbench.profiling.workload import UNTRACEABLE, Workload
-from intelbench.records.types import Conditions, Recipe
+from intelbench.records.types import Conditions, Environment, Recipe, RunSpec
+from intelbench.training.backbone import Backbone
+from intelbench.training.evaluate import Evaluator
+from intelbench.training.features import FeatureStream, feature_bank
+from intelbench.training.precision import MEMORY_FORMATS
+
+
+@dataclass(frozen=True)
+class Trainee:
+    """What a run trains, on what, and how it is evaluated."""
+
+    workload: Workload
+    stream: TrainingStream
+    """The images."""
+    batches: BatchSource
+    """The same, or features in their place."""
+    evaluator: Evaluator
+    backbone: Backbone
+
+
+def set_up(job: Job, environment: Environment, device: torch.device) -> Trainee:
+    """The untrained network of the run's seed, on the device, and all that it is trained with."""
+    spec, conditions = job.spec, job.spec.conditions
+    workload = workload_of(find(spec.architecture)[0], len(spec.data.class_names), conditions)
+    pixels = job.dataset.pixels()
+    stream = TrainingStream(job.dataset.train, pixels, conditions, spec.seed)
+    model, heads = build_network(workload, job)
+    model = model.to(device).to(memory_format=MEMORY_FORMATS[conditions.memory_format])
+    backbone = Backbone.of(model, heads, conditions.recipe, stream.steps_per_epoch)
+    evaluator = Evaluator(model, pixels, conditions, device, spec.normalization)
+    evaluator.require_logits(job.dataset.train, len(spec.data.class_names))
+    batches, evaluator = _batches(job, environment, stream, evaluator, backbone)
+    return Trainee(workload, stream, batches, evaluator, backbone)
 
 
 def workload_of(architecture: Architecture, num_classes: int, conditions: Conditions) -> Workload:
@@ -56,15 +90,46 @@ def flops_of_step(workload: Workload) -> float | None:
         return None
 
 
-def flops_of_run(workload: Workload, whole: float | None, frozen_share: float) -> float | None:
-    """FLOPs of an image in the mean step of a run; `whole` is that of a step as the workload says.
+def flops_of_run(trainee: Trainee, of_step: float | None, num_steps: int) -> float | None:
+    """FLOPs of an image in the mean step of a run, of which some may have been frozen.
 
-    `frozen_share` is the share of steps with a frozen backbone, of a run that had others too.
+    `of_step` is that of a step as the workload says. `None` where features were trained on: such a step costs next to
+    nothing, and what it cost to compute them is not of steps.
     """
-    if whole is None or workload.frozen or not frozen_share:
-        return whole
-    frozen = flops_of_step(replace(workload, frozen=True))
-    return None if frozen is None else frozen_share * frozen + (1 - frozen_share) * whole
+    frozen_share = trainee.backbone.frozen_share(num_steps)
+    if trainee.batches is not trainee.stream:
+        return None
+    if of_step is None or trainee.workload.frozen or not frozen_share:
+        return of_step
+    frozen = flops_of_step(replace(trainee.workload, frozen=True))
+    return None if frozen is None else frozen_share * frozen + (1 - frozen_share) * of_step
+
+
+def _batches(
+    job: Job, environment: Environment, stream: TrainingStream, evaluator: Evaluator, backbone: Backbone
+) -> tuple[BatchSource, Evaluator]:
+    """Batches and evaluator of a run, on features where the backbone is frozen and the network lets them be taken.
+
+    Training batches are, where views come again; evaluation is, where the backbone never trains.
+    """
+    if job.spec.conditions.recipe.freeze_backbone == "never":
+        return stream, evaluator
+    store = FeatureStore(Path(job.dataset.cache).parents[1] / "features" if job.dataset.cache else None)
+    bank = feature_bank(evaluator, backbone, store, _identity(job.spec, environment))
+    if bank is None:
+        return stream, evaluator
+    batches = FeatureStream(stream, bank, backbone) if stream.num_views else stream
+    return batches, (replace(evaluator, head=bank) if backbone.always_frozen else evaluator)
+
+
+def _identity(spec: RunSpec, environment: Environment) -> tuple[object, ...]:
+    """What decides features to the bit, beside the weights of the backbone and the view."""
+    conditions = spec.conditions
+    return (
+        spec.architecture, spec.provider, spec.data.digest, spec.normalization, conditions.image_size,
+        conditions.precision, conditions.memory_format, conditions.deterministic, conditions.recipe.batch_size,
+        spec.execution.device, spec.execution.threads, environment.fingerprint,
+    )  # fmt: skip
 
 
 def _tells_heads(recipe: Recipe) -> bool:

@@ -99,11 +99,20 @@ def plan(
                 dataset=dataset,
                 plugins=plugins_of(architecture.name),
                 runs=str(runs.absolute()),
-                checkpoint=checkpoint,
                 weights=str(source.path) if source else None,
+                checkpoint=checkpoint,
             )
             planned.append(PlannedRun(job, _record(runs / job.run_id), again))
     return planned
+
+
+def _weights(architecture: Architecture, suite: Suite, num_classes: int, watch: Watch) -> Source | None:
+    """What the architecture starts from; a file of the user's own is held against the network at once."""
+    source = obtain(architecture, suite.recipe.weights, watch)
+    if source and suite.recipe.weights not in PUBLISHED:
+        with contained_unless_built_in(architecture.name):
+            check(architecture, ModelRequest(num_classes=num_classes, image_size=suite.image_size), source.path)
+    return source
 
 
 def unresumable(planned: Sequence[PlannedRun], environment: Environment) -> dict[Workspace, str]:
@@ -130,15 +139,6 @@ def _bare(spec: RunSpec) -> str:
     """The run, however it is carried out."""
     conditions = {key: value for key, value in msgspec.to_builtins(spec.conditions).items() if key not in _ARITHMETIC}
     return digest((spec.architecture, spec.seed, spec.data.digest, conditions))
-
-
-def _weights(architecture: Architecture, suite: Suite, num_classes: int, watch: Watch) -> Source | None:
-    """What the architecture starts from; a file of the user's own is held against the network at once."""
-    source = obtain(architecture, suite.recipe.weights, watch)
-    if source and suite.recipe.weights not in PUBLISHED:
-        with contained_unless_built_in(architecture.name):
-            check(architecture, ModelRequest(num_classes=num_classes, image_size=suite.image_size), source.path)
-    return source
 
 
 def _record(path: Path) -> RunRecord | None:

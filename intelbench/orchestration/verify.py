@@ -13,11 +13,12 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from intelbench.architectures.registry import find, load_plugin, plugins_of
+from intelbench.architectures.weights import obtain
 from intelbench.data.dataset import Split, prepare
 from intelbench.data.seeds import stream_seed
 from intelbench.errors import UserError
-from intelbench.orchestration.execute import set_up
 from intelbench.orchestration.job import Job
+from intelbench.orchestration.network import set_up
 from intelbench.orchestration.process import Limits, Process, carry_out, take_request
 from intelbench.profiling.environment import child_environment, choose_execution, read_environment
 from intelbench.profiling.steps import LapClock
@@ -124,7 +125,13 @@ def verify(request: Request) -> Verification:
 def _job(request: Request, stored: StoredRun) -> Job:
     """The run as it was, but for what this machine does not have."""
     spec = stored.record.spec
-    _, provider = find(spec.architecture)
+    architecture, provider = find(spec.architecture)
+    source = obtain(architecture, spec.conditions.recipe.weights, lambda *_: None)
+    if source and source.facts != spec.weights:
+        raise UserError(
+            f"weights {source.path}: not those of {request.record}, whose SHA-256 is "
+            f"{spec.weights.sha256 if spec.weights else 'not recorded'} and not {source.facts.sha256}"
+        )
     recorded = spec.execution
     device = "cuda" if recorded.device == "cuda" and torch.cuda.is_available() else "cpu"
     execution = choose_execution(device, recorded.threads, recorded.workers, recorded.cache)
@@ -147,6 +154,7 @@ def _job(request: Request, stored: StoredRun) -> Job:
         dataset=dataset,
         plugins=plugins_of(spec.architecture),
         runs=str(request.record.parent.absolute()),
+        weights=str(source.path) if source else None,
     )
 
 
@@ -162,19 +170,19 @@ def main() -> None:
     for plugin in job.plugins:
         load_plugin(Path(plugin))
     device = configure(job.spec.conditions, job.spec.execution)
-    ready = set_up(job, device)
+    trainee = set_up(job, read_environment(job.spec.execution), device)
     torch.manual_seed(stream_seed(job.spec.seed, "dropout"))
     trained = train(
-        ready.evaluator.model,
-        ready.architecture,
-        ready.stream,
+        trainee.evaluator.model,
+        trainee.workload.architecture,
+        trainee.batches,
         _NO_IMAGES,
-        ready.evaluator,
+        trainee.evaluator,
         Progress(len(replay.rates), None, replay.rates),
         clock=LapClock(device),
         workers=job.spec.execution.workers,
         watch=lambda _: None,
-        backbone=ready.backbone,
+        backbone=trainee.backbone,
     )
     answer(
         Replayed(

@@ -41,6 +41,8 @@ class LapClock:
         self._host_steps: list[dict[str, float]] = []
         self._budget_seconds = 0.0
         self._last_lap = 0.0
+        self._charged = 0.0
+        """Seconds that the next data wait is to be longer."""
 
     def start(self) -> None:
         """Start the clock, or start it anew without booking what has passed."""
@@ -61,6 +63,11 @@ class LapClock:
             event.record()
         self._laps.append((account, now, event))
 
+    def charge(self, seconds: float) -> None:
+        """Count seconds that nobody spent, as part of the data wait that is under way."""
+        self._budget_seconds += seconds
+        self._charged += seconds
+
     @property
     def budget_seconds(self) -> float:
         """What the host has spent inside the budget, without synchronising; on a GPU ahead of it by a step or so."""
@@ -76,6 +83,7 @@ class LapClock:
             if account == _FIRST:
                 self._steps.append({})
                 self._host_steps.append({})
+                seconds, host_seconds, self._charged = seconds + self._charged, host_seconds + self._charged, 0.0
             if self._steps:
                 for step, spent in ((self._steps[-1], seconds), (self._host_steps[-1], host_seconds)):
                     step[account] = step.get(account, 0.0) + spent

@@ -170,6 +170,9 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     What is frozen is in evaluation mode, batch norm and dropout included."""
     backbone_learning_rate: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
     """Learning rate of all but the head, as a multiple of the head's."""
+    augmentation: Literal["fresh", "none"] | Count = "fresh"
+    """How training images are shown: cropped and mirrored afresh in each epoch; as evaluation sees them; or in so many
+    views, drawn as for the first epochs and used in turn."""
 
     def __post_init__(self) -> None:
         for name in ("crop_scale", "crop_ratio"):
@@ -223,7 +226,7 @@ class Suite(Conditions, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`scenes`, the built-in drawn data set, or a folder of images."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        Conditions.__post_init__(self)
         if (num_runs := len(self.architectures) * len(self.seeds)) > MOST_RUNS:
             raise ValueError(f"`architectures` x `seeds` are {num_runs:,} runs; at most {MOST_RUNS:,} are accepted")
 
@@ -343,7 +346,7 @@ class Measurements(Struct, frozen=True, kw_only=True):
     num_trainable_parameters: int
     training_flops_per_image: float | None
     """Forward and backward of convolutions and matrix products at the run's size, 1 MAC = 2 FLOPs; `None` where the
-    network cannot be traced."""
+    network cannot be traced, or where steps ran on features that were computed once."""
     num_steps: int
     num_warmup_steps: int
     training_seconds: float

@@ -191,3 +191,13 @@ def workspaces(runs: Path) -> list[Workspace]:
         and not folder.is_symlink()
         and all(_OURS.fullmatch(entry.name) for entry in folder.iterdir())
     ]
+
+
+def describe_under_way(runs: Path) -> str:
+    """How many runs have no record yet, in words for whoever reads a report; empty where there are none."""
+    found = workspaces(runs)
+    running = sum(workspace.locked for workspace in found)
+    interrupted = sum(workspace.checkpoint() is not None for workspace in found if not workspace.locked)
+    counts = ((running, "under way"), (interrupted, "interrupted, with a checkpoint to go on from"))
+    said = [f"{count} {'run is' if count == 1 else 'runs are'} {state}" for count, state in counts if count]
+    return f"not in this report: {', '.join(said)}" if said else ""

@@ -9,7 +9,7 @@ from torch import nn
 
 from intelbench.architectures.registry import Architecture
 from intelbench.data.dataset import Split
-from intelbench.data.stream import TrainingStream
+from intelbench.data.stream import BatchSource
 from intelbench.profiling.steps import ANATOMY, PARTS, LapClock
 from intelbench.records.store import Traces
 from intelbench.training.backbone import Backbone
@@ -29,7 +29,7 @@ _NO_IMAGES = Split((), (), ())
 def dissect(
     model: nn.Module,
     architecture: Architecture,
-    stream: TrainingStream,
+    stream: BatchSource,
     evaluator: Evaluator,
     *,
     workers: int,

@@ -1,8 +1,9 @@
 """All of a network but its heads: frozen, or trained with them."""
 
 import math
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from intelbench.architectures.surgery import freeze_backbone
 from intelbench.records.types import Recipe
@@ -23,7 +24,7 @@ class Backbone:
         self._trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._frozen = False
         self._model.train()
-        if frozen_steps == math.inf:  # an optimizer need not know of what never trains
+        if self.always_frozen:  # an optimizer need not know of what never trains
             self.begin(0)
 
     @classmethod
@@ -39,7 +40,7 @@ class Backbone:
 
     def begin(self, step: int) -> None:
         """Freeze or unfreeze the backbone for this step, counted from 0."""
-        frozen = step < self._frozen_steps
+        frozen = self.frozen_at(step)
         if frozen and not self._frozen:
             freeze_backbone(self._model, self.heads)
         elif self._frozen and not frozen:
@@ -47,6 +48,21 @@ class Backbone:
             for parameter in self._trained:
                 parameter.requires_grad_(True)
         self._frozen = frozen
+
+    def frozen_at(self, step: int) -> bool:
+        """Whether it is frozen at this step, counted from 0."""
+        return step < self._frozen_steps
+
+    @property
+    def always_frozen(self) -> bool:
+        """Whether it never trains."""
+        return self._frozen_steps == math.inf
+
+    def output(self, inputs: Tensor) -> Any:
+        """What the network makes of images, or its only head of features (images x features)."""
+        if inputs.ndim == 2:
+            return self._model.get_submodule(self.heads[0])(inputs)
+        return self._model(inputs)
 
     def frozen_share(self, num_steps: int) -> float:
         """Share of the first so many steps at which the backbone is frozen."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -23,6 +24,18 @@ from intelbench.training.precision import autocast
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
+class HeadEvaluator(Protocol):
+    """Whoever knows the features of a split's images."""
+
+    def prepare(self, split: Split) -> None:
+        """Have the features of the split at hand."""
+        ...
+
+    def logits(self, split: Split) -> Tensor:
+        """Logits of every image, in the order of the split: images x classes."""
+        ...
+
+
 @dataclass(frozen=True)
 class Evaluator:
     """Evaluates one network under the conditions of its run."""
@@ -32,6 +45,8 @@ class Evaluator:
     conditions: Conditions
     device: torch.device
     normalization: Normalization = IMAGENET_NORMALIZATION
+    head: HeadEvaluator | None = None
+    """Of a network whose backbone is always frozen: what takes the logits from features."""
 
     @torch.no_grad()
     def require_logits(self, split: Split, num_classes: int) -> None:
@@ -56,6 +71,8 @@ class Evaluator:
     @torch.no_grad()
     def logits(self, split: Split) -> NDArray[np.float32]:
         """Logits of every image of the split, in its order: images x classes. Leaves every module in its mode."""
+        if self.head:
+            return self.head.logits(split).numpy()
         cast = autocast(self.conditions, self.device)
         found = []
         with evaluation_mode(self.model):
@@ -66,12 +83,16 @@ class Evaluator:
         return torch.cat(found).numpy()
 
     def inputs(self, images: Tensor) -> Tensor:
-        """What the network is shown of uint8 images (N x size x size x 3), on its device."""
+        """What the network is shown of uint8 images (N x size x size x 3), on its device; features as they are."""
         on_device = images.to(self.device, non_blocking=True)
+        if images.is_floating_point():
+            return on_device
         return normalize(on_device, self.conditions.memory_format, self.normalization)
 
     def logits_and_activations(self, split: Split) -> tuple[NDArray[np.float32], Activations]:
-        """The same, and what the network's rectifiers did meanwhile."""
+        """The same, and what the network's rectifiers did meanwhile; with features, those of the head."""
+        if self.head:
+            self.head.prepare(split)
         with ActivationProbe(self.model) as probe:
             logits = self.logits(split)
         return logits, probe.read()

@@ -8,7 +8,7 @@ from torch import nn
 
 from intelbench.architectures.registry import Architecture
 from intelbench.data.dataset import Split
-from intelbench.data.stream import StreamDigest, TrainingStream
+from intelbench.data.stream import BatchSource, StreamDigest
 from intelbench.profiling.steps import LapClock
 from intelbench.records.store import Traces
 from intelbench.training.backbone import Backbone
@@ -57,7 +57,7 @@ class Trained:
 def train(
     model: nn.Module,
     architecture: Architecture,
-    stream: TrainingStream,
+    stream: BatchSource,
     validation: Split,
     evaluator: Evaluator,
     progress: Progress,
@@ -65,8 +65,8 @@ def train(
     clock: LapClock,
     workers: int,
     watch: Callable[[Step], None],
-    checkpoints: Checkpoints | None = None,
     backbone: Backbone | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Trained:
     """Train until the budget is spent or the loss is no longer finite; without validation images, without evaluation.
 
@@ -88,6 +88,7 @@ def train(
     batches = stream.batches(workers, first)
     clock.start()
     for step, batch in enumerate(batches, start=first + 1):
+        clock.charge(batch.spared_seconds)
         clock.lap("data_wait")
         backbone.begin(step - 1)
         images = evaluator.inputs(batch.images)
@@ -97,7 +98,7 @@ def train(
         rate = progress.learning_rate(conditions.recipe, step, done)
         set_learning_rate(optimizer, rate)
         with cast():
-            loss = architecture.loss(model(images), labels, criterion)
+            loss = architecture.loss(backbone.output(images), labels, criterion)
         clock.lap("forward")
         scaler.scale(loss).backward()
         scaler.unscale_(optimizer)

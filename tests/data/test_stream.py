@@ -246,3 +246,49 @@ def test_evaluation_yields_each_image_once_in_order(loaded: Dataset, pixels: Pix
     assert all(len(each[0]) == batch_size for each in batches[:-1])
     expected = torch.stack([evaluation_view(pixels.read(row), 16) for row in loaded.validation.rows])
     assert torch.equal(expected, images)
+
+
+def test_without_augmentation_images_are_as_evaluation_sees_them(loaded: Dataset, pixels: PixelSource) -> None:
+    """In the order that they have with it, in every epoch alike; the digest is another."""
+    plain = make_stream(loaded, pixels, recipe=Recipe(batch_size=5, augmentation="none"))
+    usual = make_stream(loaded, pixels)
+    for step in (0, 9):
+        batch = plain.batch(step)
+        assert order([batch]) == order([usual.batch(step)])
+        assert batch.content != usual.batch(step).content
+        rows = [loaded.train.rows[loaded.train.ids.index(image_id)] for image_id in order([batch])]
+        assert torch.equal(torch.stack([evaluation_view(pixels.read(row), 16) for row in rows]), batch.images)
+
+
+def test_stored_views_are_those_of_the_first_epochs_in_turn(loaded: Dataset, pixels: PixelSource) -> None:
+    """Fresh augmentation and K views are the same for K epochs; then the first view comes again, in a new order."""
+    usual, stored = (
+        make_stream(loaded, pixels),
+        make_stream(loaded, pixels, recipe=Recipe(batch_size=5, augmentation=2)),
+    )
+    assert_same(take(usual, 14), take(stored, 14))
+    shown = [
+        {
+            name: image
+            for batch in map(stored.batch, steps)
+            for name, image in zip(order([batch]), batch.images, strict=True)
+        }
+        for steps in (range(7), range(7, 14), range(14, 21))
+    ]
+    both = set(shown[0]) & set(shown[2])
+    assert len(both) > 20
+    assert all(torch.equal(shown[0][name], shown[2][name]) for name in both)
+    assert not all(torch.equal(shown[0][name], shown[1][name]) for name in set(shown[0]) & set(shown[1]))
+    assert order([stored.batch(0)]) != order([stored.batch(14)])
+
+
+@pytest.mark.parametrize("augmentation", ["fresh", "none", 2])
+def test_a_views_content_is_known_without_making_it(
+    loaded: Dataset, pixels: PixelSource, augmentation: str | int
+) -> None:
+    """The same bytes as a batch's."""
+    recipe = Recipe(batch_size=5, augmentation=augmentation)  # type: ignore[arg-type]
+    stream = make_stream(loaded, pixels, recipe=recipe)
+    for step in (0, 8, 20):
+        view, positions = stream.positions(step)
+        assert stream.batch(step).content == b"".join(stream.content(view, position) for position in positions)

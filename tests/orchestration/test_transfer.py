@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 import torch
 
@@ -122,3 +123,29 @@ def test_heads_and_freezing_are_recorded_and_shown(
     text = build(tmp_path / "results" / "runs").text
     assert "`freeze_backbone = always`" in text
     assert "`conditions.recipe.backbone_learning_rate`" in text
+
+
+def test_a_run_on_features_is_a_run(
+    tmp_path: Path, intelbench: Command, small_suite: Path, small_folder: Path, plugin: Path
+) -> None:
+    """With and without the cache: the same batches, and logits of the same size and nearly the same numbers.
+
+    Features lie in the cache, for training, validation and test images; what a step costs is not said.
+    """
+    with_recipe(small_suite, tmp_path, freeze_backbone="always", augmentation="none")
+    arguments = ("--suite", "changed.toml", "--data", small_folder, "--plugin", plugin, "--cache-dir", tmp_path / "c")
+    for folder, option in (("with", ()), ("again", ()), ("without", ("--no-cache",))):
+        done = intelbench("run", "tiny", *arguments, "--out", folder, *option)
+        assert 0 == done.returncode, done.stderr
+    assert 3 == len(list((tmp_path / "c" / "features").iterdir()))
+    runs = [read_runs(tmp_path / folder / "runs")[0][0] for folder in ("with", "again", "without")]
+    assert 1 == len({str(run.record.stream_digests) for run in runs})
+    computed, read, uncached = (run.traces() for run in runs)
+    assert computed["test_logits"].tobytes() == read["test_logits"].tobytes()
+    np.testing.assert_allclose(computed["test_logits"], uncached["test_logits"], atol=1e-4)
+    assert {None} == {run.record.measurements.training_flops_per_image for run in runs}
+    assert "anatomy_seconds" in read
+    assert "activation_sites" not in computed
+    waits = [traces["data_wait_seconds"] for traces in (computed, read)]
+    assert all(wait[0] > 3 * wait[1:].max() for wait in waits)
+    assert "`augmentation = none`" in build(tmp_path / "again" / "runs").text

@@ -162,3 +162,16 @@ def test_a_gpus_laps_are_its_own_time() -> None:
     assert 0 < total <= time.perf_counter() - before
     assert clock.seconds("step")[0] > 10 * clock.seconds("data_wait")[0]
     assert 0 < clock.host_seconds("step")[0] < clock.seconds("step")[0]
+
+
+def test_seconds_that_were_spared_can_be_charged(tick: Tick) -> None:
+    """They count in the budget at once, as data wait of the step under way and of no other."""
+    clock = LapClock(CPU)
+    clock.start()
+    steps(clock, tick, [("transfer", 1), ("optimizer", 2), ("other", 4)])
+    clock.settle()
+    clock.charge(100)
+    assert 103 == clock.budget_seconds
+    steps(clock, tick, [("transfer", 1), ("optimizer", 2), ("other", 4), ("transfer", 8), ("other", 4)])
+    assert 1 + 2 + 100 + 1 + 2 + 8 == clock.budget_seconds == clock.settle()
+    assert [1, 101, 8] == clock.seconds("data_wait").tolist()

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from intelbench.records.store import read_run, write_run
-from intelbench.records.workspace import Checkpoint, Workspace, workspaces
+from intelbench.records.workspace import Checkpoint, Workspace, describe_under_way, workspaces
 from tests.reporting.synthetic import Study, synthetic_run
 
 RECORD, TRACES = synthetic_run("resnet101", 0, Study())
@@ -170,3 +170,17 @@ def test_hidden_folders_of_others_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / ".file").touch()
     (tmp_path / ".link").symlink_to(tmp_path / ".a")
     assert [Workspace(tmp_path, "a")] == workspaces(tmp_path)
+
+
+def test_what_is_under_way_is_told(tmp_path: Path) -> None:
+    """Runs that are locked, and others with a checkpoint; nothing where there are none."""
+    assert "" == describe_under_way(tmp_path)
+    left = Workspace(tmp_path, "a")
+    with left.lock():
+        left.save(checkpoint(3), write)
+    with Workspace(tmp_path, "b").lock(), Workspace(tmp_path, "c").lock():
+        assert (
+            "not in this report: 2 runs are under way, 1 run is interrupted, with a checkpoint to go on from"
+            == describe_under_way(tmp_path)
+        )
+    assert "not in this report: 1 run is interrupted, with a checkpoint to go on from" == describe_under_way(tmp_path)

@@ -1,5 +1,6 @@
 """A tiny network, and a run of the training loop on a few pictures."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -11,13 +12,15 @@ from torch import nn
 
 from intelbench.architectures.registry import Architecture, ModelRequest
 from intelbench.data.dataset import Dataset, Split, prepare
-from intelbench.data.stream import TrainingStream
+from intelbench.data.features import FeatureStore
+from intelbench.data.stream import BatchSource, TrainingStream
 from intelbench.profiling.steps import TIMED, LapClock, Part
 from intelbench.records.types import Budget, Conditions, Recipe
 from intelbench.training.backbone import Backbone
 from intelbench.training.budget import Progress
 from intelbench.training.checkpoint import Checkpoints
 from intelbench.training.evaluate import Evaluator
+from intelbench.training.features import FeatureStream, feature_bank
 from intelbench.training.loop import Step, Trained, train
 
 CONDITIONS = Conditions(
@@ -79,10 +82,11 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
         device: str = "cpu",
         accounts: Mapping[Part, str] = TIMED,
         validation: Split | None = None,
-        checkpoints: Checkpoints | None = None,
-        watch: Callable[[int], None] = lambda _: None,
         frozen_steps: float = 0,
         heads: tuple[str, ...] = (),
+        store: FeatureStore | None = None,
+        checkpoints: Checkpoints | None = None,
+        watch: Callable[[int], None] = lambda _: None,
         **changes: object,
     ) -> Run:
         torch.manual_seed(seed)
@@ -97,6 +101,13 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
             flops_per_image=1e6,
         )
         steps: list[Step] = []
+        backbone = Backbone(model, heads, frozen_steps)
+        batches: BatchSource = stream
+        if store:
+            bank = feature_bank(evaluator, backbone, store, "tiny")
+            assert bank is not None
+            batches = FeatureStream(stream, bank, backbone)
+            evaluator = dataclasses.replace(evaluator, head=bank if backbone.always_frozen else None)
 
         def observe(step: Step) -> None:
             steps.append(step)
@@ -105,15 +116,15 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
         trained = train(
             model,
             architecture,
-            stream,
+            batches,
             loaded.validation if validation is None else validation,
             evaluator,
             progress,
             clock=LapClock(evaluator.device, accounts),
             workers=workers,
             watch=observe,
+            backbone=backbone,
             checkpoints=checkpoints,
-            backbone=Backbone(model, heads, frozen_steps),
         )
         return Run(trained, model, steps)
 

@@ -1,14 +1,17 @@
 """A run that is interrupted and resumed is the run that was not, bit for bit."""
 
+import math
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
 import pytest
 import torch
 
+from intelbench.data.features import FeatureStore
 from intelbench.errors import UserError
 from intelbench.records.types import Budget, Recipe
 from intelbench.records.workspace import Checkpoint, Workspace
@@ -90,6 +93,9 @@ def assert_same(one: Run, other: Run) -> None:
         {"recipe": Recipe(optimizer="sgd", schedule="cosine", warmup_fraction=0.3, batch_size=8)},
         {"recipe": Recipe(optimizer="adamw", schedule="cosine", weight_decay=0.1, batch_size=8)},
         {"workers": 2},
+        {"frozen_steps": 5, "heads": ("6",)},
+        {"frozen_steps": math.inf, "heads": ("6",)},
+        {"frozen_steps": 5, "heads": ("6",), "recipe": Recipe(backbone_learning_rate=0.1, batch_size=8)},
     ],
     ids=str,
 )
@@ -103,6 +109,26 @@ def test_an_interrupted_run_gives_the_same_bits(
     again = interrupted(2, 7, 8, **conditions)
     assert (1, 6, 7) == again.trained.resumed_after
     assert_same(whole, again)
+
+
+@pytest.mark.parametrize("frozen_steps", [5, math.inf])
+@pytest.mark.parametrize("augmentation", ["none", 2])
+def test_an_interrupted_run_on_features_gives_the_same_bits(
+    run_training: Train,
+    interrupted: Callable[..., Run],
+    tmp_path: Path,
+    frozen_steps: float,
+    augmentation: Literal["none", 2],
+) -> None:
+    """Cut while the backbone is frozen and after; what was charged for is not charged for again."""
+    conditions = {
+        "budget": Budget(steps=12), "frozen_steps": frozen_steps, "heads": ("6",),
+        "store": FeatureStore(tmp_path / "features"), "recipe": Recipe(batch_size=8, augmentation=augmentation),
+    }  # fmt: skip
+    whole, again = run_training(**conditions), interrupted(2, 7, 8, **conditions)
+    assert_same(whole, again)
+    waits = again.trained.traces["data_wait_seconds"]
+    assert waits[0] > waits[1:].max()
 
 
 @pytest.mark.parametrize(("when", "resumed_after"), [("evaluations", (6,)), ("never", ())])

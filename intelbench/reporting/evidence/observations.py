@@ -15,6 +15,9 @@ from intelbench.reporting.evidence.stability import Stability
 from intelbench.reporting.evidence.statistics import Estimate, Softmax
 from intelbench.reporting.evidence.timing import Anatomy, CalibrationTimes, read_anatomy, read_calibration
 
+CLOCK_SECONDS = 1.0
+"""Of sleep, or of a clock that is set, from which on a run tells no speed; correcting a clock bit by bit is less."""
+
 
 @dataclass(frozen=True)
 class Rectifiers:
@@ -91,14 +94,32 @@ class RunSummary:
         return np.cumsum(self.total_seconds)
 
     @property
+    def warm(self) -> NDArray[np.bool_]:
+        """Which steps tell a speed: none of a warm-up, which comes again after a run was resumed.
+
+        And none at all where the machine slept or its clock was set.
+        """
+        measured = self.measurements
+        counts = np.full(len(self.step_seconds), self.clock_seconds <= CLOCK_SECONDS)
+        for start in (0, *measured.resumed_after):
+            counts[start : start + measured.num_warmup_steps] = False
+        return counts
+
+    @property
+    def clock_seconds(self) -> float:
+        """How long the machine slept meanwhile, or how far its clock was set; 0 in records that do not tell."""
+        seen = self.measurements.contention
+        return max(seen.suspended_seconds or 0.0, seen.clock_shift_seconds or 0.0) if seen else 0.0
+
+    @property
     def warm_step_seconds(self) -> NDArray[np.float64]:
-        """Steps after warm-up."""
-        return self.step_seconds[self.measurements.num_warmup_steps :]
+        """Of the steps that tell a speed."""
+        return self.step_seconds[self.warm]
 
     @property
     def warm_total_seconds(self) -> NDArray[np.float64]:
         """The same steps with their data wait."""
-        return self.total_seconds[self.measurements.num_warmup_steps :]
+        return self.total_seconds[self.warm]
 
     @cached_property
     def median_step_seconds(self) -> float | None:

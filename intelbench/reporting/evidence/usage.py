@@ -9,7 +9,7 @@ import pandas as pd
 from intelbench.records.profiles import ArchitectureProfile, MeasuredMemory
 from intelbench.reporting.evidence import statistics
 from intelbench.reporting.evidence.datasheet import peak_flops_per_second
-from intelbench.reporting.evidence.observations import RunSummary
+from intelbench.reporting.evidence.observations import CLOCK_SECONDS, RunSummary
 from intelbench.reporting.evidence.summaries import MEMORY_FIELDS, ArchitectureSummary, CohortSummary
 from intelbench.reporting.evidence.tables import Row, estimate_columns, frame
 from intelbench.reporting.evidence.timing import BUDGET_PARTS, OTHER_PARTS, Anatomy
@@ -51,15 +51,18 @@ class Disturbance:
     """Slowest moment of convolution or matrix product over the cohort's quickest."""
     exchange_slowdown: float | None
     """The same for the exchange between threads."""
+    clock_seconds: float
+    """How long the machine slept, or how far its clock was set."""
 
     @property
     def reasons(self) -> list[str]:
-        """Which bounds it broke: `others`, `stolen`, `compute`, `exchange`."""
+        """Which bounds it broke: `others`, `stolen`, `compute`, `exchange`, `clock`."""
         bounds = {
             "others": (self.others_share, OTHERS_SHARE),
             "stolen": (self.stolen_share, OTHERS_SHARE),
             "compute": (self.compute_slowdown, COMPUTE_SLOWDOWN),
             "exchange": (self.exchange_slowdown, EXCHANGE_SLOWDOWN),
+            "clock": (self.clock_seconds, CLOCK_SECONDS),
         }
         return [name for name, (value, bound) in bounds.items() if value is not None and value > bound]
 
@@ -229,6 +232,7 @@ def _disturbance(run: RunSummary, quickest: Mapping[str, float]) -> Disturbance:
         load_before=seen.load_before,
         compute_slowdown=slowdown("convolution", "matmul"),
         exchange_slowdown=slowdown("exchange"),
+        clock_seconds=run.clock_seconds,
     )
 
 

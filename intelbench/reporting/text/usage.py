@@ -18,6 +18,7 @@ _REASONS = {
     "stolen": "the hypervisor",
     "compute": "slower arithmetic",
     "exchange": "slower exchange between threads",
+    "clock": "a machine that slept, or a clock that was set",
 }
 
 Row = Mapping[str, Any]
@@ -232,6 +233,8 @@ def contention(summary: CohortSummary) -> list[str]:
         "and of data that one thread reads from another, as a multiple of the quickest in this table's runs. A run is "
         f"disturbed where {bounds}."
     )
+    if any("clock" in (row["disturbed_by"] or "") for row in found):
+        note += " The times of a run whose machine slept, or whose clock was set, are left out of every table of speed."
     table = markdown.table(headers, cells)
     return [disturbed_answer(summary), markdown.details("Run by run", table), note]
 
