@@ -44,6 +44,7 @@ def set_up(job: Job, environment: Environment, device: torch.device) -> Trainee:
     model = model.to(device).to(memory_format=MEMORY_FORMATS[conditions.memory_format])
     backbone = Backbone.of(model, heads, conditions.recipe, stream.steps_per_epoch)
     evaluator = Evaluator(model, pixels, conditions, device, spec.normalization)
+    evaluator.require_logits(job.dataset.train, len(spec.data.class_names))
     batches, evaluator = _batches(job, environment, stream, evaluator, backbone)
     return Trainee(workload, stream, batches, evaluator, backbone)
 

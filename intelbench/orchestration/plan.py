@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from intelbench.architectures.registry import Architecture, ModelRequest, find
+from intelbench.architectures.registry import Architecture, ModelRequest, contained_unless_built_in, find, plugins_of
 from intelbench.architectures.weights import PUBLISHED, Source, Watch, check, obtain
 from intelbench.data.dataset import Dataset
 from intelbench.errors import UserError
@@ -57,7 +57,6 @@ def plan(
     environment: Environment,
     *,
     runs: Path,
-    plugins: tuple[Path, ...] = (),
     again: Again = "none",
     checkpoint: CheckpointTime | None = None,
     watch: Watch = lambda *_: None,
@@ -98,7 +97,7 @@ def plan(
                 run_id=run_id(spec, environment),
                 spec=spec,
                 dataset=dataset,
-                plugins=tuple(str(path.absolute()) for path in plugins),
+                plugins=plugins_of(architecture.name),
                 runs=str(runs.absolute()),
                 weights=str(source.path) if source else None,
                 checkpoint=checkpoint,
@@ -111,7 +110,8 @@ def _weights(architecture: Architecture, suite: Suite, num_classes: int, watch: 
     """What the architecture starts from; a file of the user's own is held against the network at once."""
     source = obtain(architecture, suite.recipe.weights, watch)
     if source and suite.recipe.weights not in PUBLISHED:
-        check(architecture, ModelRequest(num_classes=num_classes, image_size=suite.image_size), source.path)
+        with contained_unless_built_in(architecture.name):
+            check(architecture, ModelRequest(num_classes=num_classes, image_size=suite.image_size), source.path)
     return source
 
 

@@ -12,14 +12,14 @@ import torch
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from intelbench.architectures.registry import find, load_plugin
+from intelbench.architectures.registry import find, load_plugin, plugins_of
 from intelbench.architectures.weights import obtain
 from intelbench.data.dataset import Split, prepare
 from intelbench.data.seeds import stream_seed
 from intelbench.errors import UserError
 from intelbench.orchestration.job import Job
 from intelbench.orchestration.network import set_up
-from intelbench.orchestration.process import Limits, Process, take_request
+from intelbench.orchestration.process import Limits, Process, carry_out, take_request
 from intelbench.profiling.environment import child_environment, choose_execution, read_environment
 from intelbench.profiling.steps import LapClock
 from intelbench.records.identity import changes, facts
@@ -152,7 +152,7 @@ def _job(request: Request, stored: StoredRun) -> Job:
         run_id=stored.record.run_id,
         spec=spec,
         dataset=dataset,
-        plugins=tuple(str(plugin.absolute()) for plugin in request.plugins),
+        plugins=plugins_of(spec.architecture),
         runs=str(request.record.parent.absolute()),
         weights=str(source.path) if source else None,
     )
@@ -194,4 +194,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    carry_out(main)

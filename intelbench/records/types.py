@@ -23,11 +23,8 @@ SCHEMA_VERSION = 1
 
 MOST_BATCH = 65_536
 """Images a step: twice what large-batch training was published with (You et al., 2017)."""
-MOST_PIXELS = 4096
-"""Height and width: one image then takes 200 MB as float32."""
 MOST_RUNS = 10_000
 """Architectures x seeds of a suite; the report is made for so many records."""
-
 Count = Annotated[int, Meta(ge=1, le=2**53)]
 """Up to 2^53 a float holds every whole number, and a budget's amount is one."""
 PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]*\Z"
@@ -118,7 +115,7 @@ class Head(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     kind: Literal["linear", "mlp"] = "linear"
     """`linear` leaves the architecture's own; `mlp` puts hidden layers before it."""
-    widths: tuple[Count, ...] = ()
+    widths: Annotated[tuple[Annotated[int, Meta(ge=1, le=65_536)], ...], Meta(max_length=16)] = ()
     """Units of each hidden layer of an `mlp`."""
     activation: Literal["relu", "leaky_relu"] = "relu"
     """After each hidden layer; LeakyReLU with slope 0.01."""
@@ -164,14 +161,14 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Start each residual block as the identity (Goyal et al., 2017), where the architecture offers it."""
     own_initialization: bool = True
     """Initialise as the architecture's authors did, where torchvision makes that a choice; else PyTorch's defaults."""
-    weights: Annotated[str, Meta(min_length=1)] = "none"
+    weights: Name = "none"
     """What all but the head starts from: `none`, which is the seed's own initialisation; `imagenet`, the published
     weights of each architecture (torchvision's IMAGENET1K_V1), or `imagenet-v2`; or a file with a state dict."""
     head: Head = OWN_HEAD
-    freeze_backbone: Literal["never", "always"] | Annotated[float, Meta(gt=0)] = "never"
+    freeze_backbone: Literal["never", "always"] | Annotated[float, Meta(gt=0, le=1e9)] = "never"
     """Whether all but the head is left as it is: never, always, or for so many epochs, after which everything trains.
     What is frozen is in evaluation mode, batch norm and dropout included."""
-    backbone_learning_rate: Annotated[float, Meta(gt=0)] = 1.0
+    backbone_learning_rate: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
     """Learning rate of all but the head, as a multiple of the head's."""
     augmentation: Literal["fresh", "none"] | Count = "fresh"
     """How training images are shown: cropped and mirrored afresh in each epoch; as evaluation sees them; or in so many
@@ -189,8 +186,8 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Conditions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What must be equal before two accuracies may stand in one table (beside the data themselves)."""
 
-    image_size: Annotated[int, Meta(ge=8, le=MOST_PIXELS)] = 224
-    """Height and width of what the network sees, in pixels."""
+    image_size: Annotated[int, Meta(ge=8, le=4096)] = 224
+    """Height and width of what the network sees, in pixels; at 4096 an image takes 200 MB as float32."""
     validation_fraction: Fraction = 0.1
     """Share of the training images set aside for validation, by content and not by seed."""
     test_fraction: Fraction = 0.2
@@ -225,7 +222,6 @@ class Suite(Conditions, frozen=True, forbid_unknown_fields=True, kw_only=True):
     description: Text = ""
     architectures: Annotated[tuple[Name, ...], Meta(min_length=1)]
     seeds: Annotated[tuple[Annotated[int, Meta(ge=0, le=2**63 - 1)], ...], Meta(min_length=1)]
-    """Below 2^63, as the programs that read a record hold whole numbers."""
     data: Name = "scenes"
     """`scenes`, the built-in drawn data set, or a folder of images."""
 
