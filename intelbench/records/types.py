@@ -16,13 +16,17 @@ from intelbench.records.profiles import (
     Contention,
     Energy,
     FilterGradients,
+    Number,
     PeakMemory,
+    Quantity,
 )
 
 SCHEMA_VERSION = 1
 
 MOST_BATCH = 65_536
 """Images a step: twice what large-batch training was published with (You et al., 2017)."""
+MOST_CLASSES = 2000
+"""Twice those of ImageNet; a confusion matrix grows with the square."""
 MOST_RUNS = 10_000
 """Architectures x seeds of a suite; the report is made for so many records."""
 Count = Annotated[int, Meta(ge=1, le=2**53)]
@@ -33,6 +37,8 @@ Text = Annotated[str, Meta(pattern=PRINTABLE, max_length=4096)]
 Name = Annotated[Text, Meta(min_length=1)]
 Fraction = Annotated[float, Meta(gt=0, lt=1)]
 Colour = tuple[float, float, float]
+FileName = Annotated[str, Meta(min_length=1, max_length=255)]
+"""No file system has longer names."""
 Precision = Literal["fp32", "bf16", "fp16"]
 MemoryFormat = Literal["channels_last", "contiguous"]
 BudgetUnit = Literal["steps", "epochs", "images", "seconds", "flops"]
@@ -243,15 +249,15 @@ class DataFacts(Struct, frozen=True, kw_only=True):
     """As the user gave it."""
     digest: str
     """Over classes, split, path and content of every image used."""
-    class_names: tuple[str, ...]
-    num_train: int
-    num_validation: int
-    num_test: int
+    class_names: Annotated[tuple[FileName, ...], Meta(min_length=1, max_length=MOST_CLASSES)]
+    num_train: Number
+    num_validation: Number
+    num_test: Number
     test_origin: Literal["given", "carved"]
     """Whether the folder brought a test split or one was carved from its only split."""
-    num_unreadable: int = 0
+    num_unreadable: Number = 0
     """Files left out under `--skip-unreadable`."""
-    num_train_test_duplicates: int = 0
+    num_train_test_duplicates: Number = 0
     """Test images whose bytes also stand in train or validation."""
 
 
@@ -259,9 +265,9 @@ class Execution(Struct, frozen=True, kw_only=True):
     """How a run is carried out: may change its speed, never which batches it sees."""
 
     device: Literal["cpu", "cuda"]
-    threads: int
+    threads: Annotated[int, Meta(ge=1, le=4096)]
     """Intra-op threads of PyTorch; part of what fixes the bits."""
-    workers: int
+    workers: Annotated[int, Meta(ge=0, le=4096)]
     """Threads that prepare batches ahead; 0 prepares them in the training thread."""
     cache: bool = True
     """Pixels from the decoded cache, or decoded anew each time."""
@@ -291,7 +297,7 @@ class Weights(Struct, frozen=True, kw_only=True):
 class RunSpec(Struct, frozen=True, kw_only=True):
     """One run: everything that decides its result, and nothing else."""
 
-    architecture: str
+    architecture: FileName
     provider: str
     """Whose code builds it: `intelbench`, `torchvision VERSION`, or `FILE sha256:...` of a plug-in."""
     seed: int
@@ -342,29 +348,29 @@ class Environment(Struct, frozen=True, kw_only=True):
 class Measurements(Struct, frozen=True, kw_only=True):
     """What was observed in a finished run, as scalars; the arrays lie in `traces.npz`."""
 
-    num_parameters: int
-    num_trainable_parameters: int
-    training_flops_per_image: float | None
+    num_parameters: Number
+    num_trainable_parameters: Number
+    training_flops_per_image: Quantity | None
     """Forward and backward of convolutions and matrix products at the run's size, 1 MAC = 2 FLOPs; `None` where the
     network cannot be traced, or where steps ran on features that were computed once."""
-    num_steps: int
-    num_warmup_steps: int
-    training_seconds: float
+    num_steps: Count
+    num_warmup_steps: Number
+    training_seconds: Quantity
     """The budget's clock at the end: training alone, data wait included."""
-    total_seconds: float
+    total_seconds: Quantity
     """From the start of the run to its last evaluation, everything included."""
     peak_memory: PeakMemory
     filter_gradients: FilterGradients | None = None
     """After training; `None` without convolutions that train. In records older than this field and the next it is
     `None` too."""
-    first_step_seconds: float | None = None
+    first_step_seconds: Quantity | None = None
     """From the start of the process to the end of the first training step, with imports, data, building and the first
     calibration."""
     calibration: CalibrationWork | None = None
     """What was timed for `calibration_*` in `traces.npz`."""
     contention: Contention | None = None
     energy: Energy | None = None
-    resumed_after: tuple[int, ...] = ()
+    resumed_after: tuple[Number, ...] = ()
     """Training steps after which the run was interrupted and another process went on from a checkpoint; what is
     measured beside training is then of all its processes together."""
 
@@ -374,7 +380,7 @@ class Failure(Struct, frozen=True, kw_only=True):
 
     cause: FailureCause
     message: str
-    step: int | None
+    step: Number | None
     """Training steps completed when it happened; `None` where it is not known or training had not begun."""
     details: str = ""
     """End of the traceback or of what the process wrote to stderr."""

@@ -42,9 +42,9 @@ def _built_in(suite: Suite) -> bool:
         return False
     try:
         base = load_suite(suite.name)
-    except UserError:
+        effective = override(
+            base, architectures=suite.architectures, seeds=suite.seeds, data=suite.data, budget=suite.budget
+        )
+    except UserError:  # a name from a record may be none that a suite accepts
         return False
-    effective = override(
-        base, architectures=suite.architectures, seeds=suite.seeds, data=suite.data, budget=suite.budget
-    )
     return effective.conditions == suite.conditions
