@@ -101,7 +101,7 @@ def _cache_option(command: Callable[..., Any]) -> Callable[..., Any]:
               "`never`. [default: 5 minutes, or more where saving would take over 2 % of them]")  # fmt: skip
 @click.option("--restart", is_flag=True, help="Begin interrupted runs anew, and drop their checkpoints.")
 @click.option("--rerun", is_flag=True, help="Run again what is recorded already, and replace its record.")
-@click.option("--retry-failed", is_flag=True, help="Run again what failed, and replace its record.")
+@click.option("--retry-failed", is_flag=True, help="Run again what failed or left no readable record.")
 @click.option("--no-cache", is_flag=True, help="Decode images on the fly; slower, the same batches.")
 @click.option("--skip-unreadable", is_flag=True, help="Leave out images that cannot be read, and record how many.")
 @_cache_option
@@ -242,7 +242,8 @@ def verify(
     from intelbench.orchestration.verify import verify as verify_
 
     found = verify_(
-        Request(record=record, steps=steps, data=data, plugins=plugins, cache_folder=_cache_folder(cache_dir))
+        Request(record=record, steps=steps, data=data, plugins=plugins, cache_folder=_cache_folder(cache_dir)),
+        _complain,
     )
     upto = f"step {found.num_steps}" if found.num_steps == 1 else f"steps 1 to {found.num_steps}"
     if not found.same_batches:

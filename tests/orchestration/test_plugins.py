@@ -9,7 +9,7 @@ import numpy as np
 import psutil
 import pytest
 
-from intelbench.architectures.registry import load_plugin
+from intelbench.architectures.registry import ModelRequest, find, load_plugin
 from intelbench.data.dataset import prepare
 from intelbench.orchestration.execute import execute
 from intelbench.orchestration.job import Job
@@ -207,6 +207,15 @@ def test_a_network_that_is_none_is_a_failure_record(
     assert record.failure is not None
     assert record.failure.message.startswith(said)
     assert "hostile.py" in record.failure.details or name.startswith("returns")
+
+
+@pytest.mark.usefixtures("own_registry")
+def test_a_network_that_changes_folder_does_so_for_itself(hostile: Path) -> None:
+    """Once it is built, relative paths lead where they led before."""
+    before = Path.cwd()
+    load_plugin(hostile)
+    find("wanders")[0].network(ModelRequest(num_classes=2, image_size=32))
+    assert before == Path.cwd()
 
 
 @pytest.mark.usefixtures("own_registry")
