@@ -1,5 +1,6 @@
 """From a suite to the list of its runs, and which of them are recorded already."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from intelbench.data.dataset import Dataset
 from intelbench.errors import UserError
 from intelbench.orchestration.job import Job
 from intelbench.records.identity import changes, digest, facts, run_id
+from intelbench.records.npz import MAX_UNPACKED_BYTES
 from intelbench.records.store import read_run
 from intelbench.records.types import Environment, Execution, RunRecord, RunSpec, Suite
 from intelbench.records.workspace import Workspace, workspaces
@@ -46,7 +48,7 @@ class PlannedRun:
 
     def recorded(self) -> RunRecord | None:
         """Its record, where there is one that stands; another process may have made it since it was planned."""
-        record = _record(self.workspace.target)
+        record = _record(self.workspace.target, self.again)
         return None if self.pending and record == self.found else record
 
 
@@ -67,7 +69,7 @@ def plan(
 
     Raises:
         UserError: an architecture is not known, not installed or needs larger images, the device lacks the precision,
-            or there are no such weights.
+            there are no such weights, or a record would be larger than is read.
     """
     if suite.precision == "fp16" and execution.device == "cpu":
         raise UserError(f"suite {suite.name}: `precision` is fp16, which needs a GPU; accepted on a CPU: fp32, bf16")
@@ -75,6 +77,7 @@ def plan(
     for architecture, _ in found:
         architecture.require_size(suite.image_size)
         architecture.require_installed()
+    _require_readable(suite, dataset)
     sources = {
         architecture.name: _weights(architecture, suite, len(dataset.facts.class_names), watch)
         for architecture, _ in found
@@ -102,8 +105,22 @@ def plan(
                 weights=str(source.path) if source else None,
                 checkpoint=checkpoint,
             )
-            planned.append(PlannedRun(job, _record(runs / job.run_id), again))
+            planned.append(PlannedRun(job, _record(runs / job.run_id, again), again))
     return planned
+
+
+def _require_readable(suite: Suite, dataset: Dataset) -> None:
+    """Raise a `UserError` if what a run says of its images were more than a report reads of it."""
+    train = min(len(dataset.train), suite.training_evaluation_images or len(dataset.train))
+    evaluated = [(train, dataset.train), *((len(split), split) for split in (dataset.validation, dataset.test))]
+    num_bytes = 2 * suite.evaluation_points * len(dataset.validation)
+    for number, split in evaluated:  # logits and names
+        num_bytes += number * 4 * (len(dataset.facts.class_names) + max(map(len, split.ids), default=0))
+    if num_bytes > MAX_UNPACKED_BYTES:
+        raise UserError(
+            f"suite {suite.name}: logits and names of its images would take {num_bytes:,} bytes in each record, and at "
+            f"most {MAX_UNPACKED_BYTES:,} are read; set `training_evaluation_images`, or use fewer images or classes"
+        )
 
 
 def _weights(architecture: Architecture, suite: Suite, num_classes: int, watch: Watch) -> Source | None:
@@ -141,5 +158,14 @@ def _bare(spec: RunSpec) -> str:
     return digest((spec.architecture, spec.seed, spec.data.digest, conditions))
 
 
-def _record(path: Path) -> RunRecord | None:
-    return read_run(path).record if path.exists() else None
+def _record(path: Path, again: Again) -> RunRecord | None:
+    """The record, if there is one; where runs are to be made again, one that is damaged or was changed is none."""
+    if not os.path.lexists(path):
+        return None
+    try:
+        stored = read_run(path)
+        return stored.record if again == "none" or stored.unchanged() else None
+    except UserError as error:
+        if again == "none":
+            raise UserError(f"{error}; --retry-failed makes the run again, and replaces its record") from error
+        return None
