@@ -1,7 +1,6 @@
 """The `intelbench` command: parses, calls one function, prints. What is slow to import is imported by who needs it."""
 
 import io
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,19 +10,21 @@ import click
 
 from intelbench import __version__
 from intelbench.errors import UserError, printable
+from intelbench.options import (
+    budget_or_share,
+    byte_count,
+    checkpoint_time,
+    images_per_class,
+    parsed,
+    seconds,
+    whole_numbers,
+)
 
 _EXIT_FAILED_RUNS = 1
 _EXIT_FAILED_GATE = 1
 _EXIT_NOT_REPRODUCED = 1
 _EXIT_USER_ERROR = 2
 _EXIT_INTERRUPTED = 130
-_LONGEST_TIMEOUT = 2_000_000
-"""Seconds. The operating system waits for at most 2^31 milliseconds, which are 24.8 days."""
-_MOST_SEED = 2**63 - 1
-_MOST_BATCH = 65_536
-_MOST_GIGABYTES = 1_000_000
-_SHOWN = 100
-"""Characters of a value that is not accepted."""
 
 
 def main() -> None:
@@ -45,9 +46,19 @@ def main() -> None:
     sys.exit(status)
 
 
+def _print(product: str) -> None:
+    """Print to stdout; a terminal is shown what it would obey, a file or a program gets the bytes as they are."""
+    click.echo(_visible(product) if sys.stdout.isatty() else product, nl=False)
+
+
 def _complain(text: str) -> None:
-    """Print to stderr, line by line what a terminal may be shown."""
-    click.echo("\n".join(map(printable, text.split("\n"))), err=True)
+    """Print to stderr."""
+    click.echo(_visible(text), err=True)
+
+
+def _visible(text: str) -> str:
+    """Line by line what a terminal may be shown."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -103,7 +114,7 @@ def _cache_option(command: Callable[..., Any]) -> Callable[..., Any]:
               "`never`. [default: 5 minutes, or more where saving would take over 2 % of them]")  # fmt: skip
 @click.option("--restart", is_flag=True, help="Begin interrupted runs anew, and drop their checkpoints.")
 @click.option("--rerun", is_flag=True, help="Run again what is recorded already, and replace its record.")
-@click.option("--retry-failed", is_flag=True, help="Run again what failed, and replace its record.")
+@click.option("--retry-failed", is_flag=True, help="Run again what failed or left no readable record.")
 @click.option("--no-cache", is_flag=True, help="Decode images on the fly; slower, the same batches.")
 @click.option("--skip-unreadable", is_flag=True, help="Leave out images that cannot be read, and record how many.")
 @_cache_option
@@ -124,20 +135,20 @@ def run(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, **opt
         suite=options["suite_name"],
         architectures=REFERENCE if all_ else architectures or None,
         data=options["data"],
-        seeds=_parsed("--seeds", _whole_numbers(0, _MOST_SEED), options["seeds"]),
-        budget=_parsed("--budget", _budget_or_share, options["budget"]),
+        seeds=parsed("--seeds", whole_numbers(0, 2**63 - 1), options["seeds"]),
+        budget=parsed("--budget", budget_or_share, options["budget"]),
         image_size=options["image_size"],
-        images_per_class=_parsed("--images-per-class", _images_per_class, options["images_per_class"]),
+        images_per_class=parsed("--images-per-class", images_per_class, options["images_per_class"]),
         device=options["device"],
         threads=options["threads"],
         workers=options["workers"],
         results=options["out"],
         plugins=options["plugins"],
         limits=Limits(
-            _parsed("--timeout", _seconds, options["timeout"]),
-            _parsed("--memory-limit", _bytes, options["memory_limit"]),
+            parsed("--timeout", seconds, options["timeout"]),
+            parsed("--memory-limit", byte_count, options["memory_limit"]),
         ),
-        checkpoint=_parsed("--checkpoint", _checkpoint_time, options["checkpoint"]),
+        checkpoint=parsed("--checkpoint", checkpoint_time, options["checkpoint"]),
         restart=options["restart"],
         again="all" if options["rerun"] else "failed" if options["retry_failed"] else "none",
         cache=not options["no_cache"],
@@ -190,13 +201,13 @@ def report_(
         page = as_html(runs, images, _cache_folder(cache_dir), claims=claims)
         write_figures(html_file.parent, {html_file.name: page.encode()})
     elif form == "csv":
-        click.echo(as_csv(runs), nl=False)
+        _print(as_csv(runs))
     elif form == "json":
-        click.echo(as_json(runs, claims=claims), nl=False)
+        _print(as_json(runs, claims=claims))
     else:
         report = build(runs, claims=claims)
         write_figures(runs.parent / "figures", report.figures)
-        click.echo(report.text, nl=False)
+        _print(report.text)
 
 
 @cli.command()
@@ -214,12 +225,12 @@ def compare(before: Path, after: Path, gates: tuple[str, ...], form: str) -> int
     from intelbench.reporting.evidence import compare as comparing
     from intelbench.reporting.text import changes
 
-    parsed = [_parsed("--fail-if-worse", comparing.Gate.parse, gate) for gate in gates]
+    wanted = [parsed("--fail-if-worse", comparing.Gate.parse, gate) for gate in gates]
     found = comparing.compare(before, after)
-    verdicts = comparing.judge(found, parsed)
+    verdicts = comparing.judge(found, wanted)
     names = (str(before), str(after))
     text = changes.as_markdown(found, verdicts, names) if form == "md" else changes.as_json(found, verdicts)
-    click.echo(text, nl=False)
+    _print(text)
     failed = [verdict for verdict in verdicts if verdict.failed]
     for verdict in failed:
         _complain(changes.failure_line(verdict))
@@ -246,7 +257,8 @@ def verify(
     from intelbench.orchestration.verify import verify as verify_
 
     found = verify_(
-        Request(record=record, steps=steps, data=data, plugins=plugins, cache_folder=_cache_folder(cache_dir))
+        Request(record=record, steps=steps, data=data, plugins=plugins, cache_folder=_cache_folder(cache_dir)),
+        _complain,
     )
     upto = f"step {found.num_steps}" if found.num_steps == 1 else f"steps 1 to {found.num_steps}"
     if not found.same_batches:
@@ -260,9 +272,9 @@ def verify(
             f"losses or gradient norms differ from step {found.first_difference} on, "
             f"by at most {found.largest_difference:.2g} of their value"
         )
-    click.echo(f"{found.run_id}, {upto}: {batches}; {numbers}")
+    click.echo(printable(f"{found.run_id}, {upto}: {batches}; {numbers}"))
     if found.changed:
-        click.echo(f"not as it was: {found.changed}")
+        click.echo(printable(f"not as it was: {found.changed}"))
     return 0 if found.reproduced(tolerance) else _EXIT_NOT_REPRODUCED
 
 
@@ -293,13 +305,13 @@ def profile(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, f
     if all_ == bool(architectures):
         raise click.UsageError("give architecture names, or --all", ctx)
     from intelbench.orchestration import profile as profiling
-    from intelbench.records.types import Budget, Conditions, Recipe
+    from intelbench.records.types import MOST_BATCH, Budget, Conditions, Recipe
     from intelbench.reporting.text import profile as reporting
 
     request = profiling.Request(
         architectures=REFERENCE if all_ else architectures,
-        batch_sizes=_parsed("--batch-sizes", _whole_numbers(1, _MOST_BATCH), options["batch_sizes"]),
-        memories=_parsed("--memory", _whole_numbers(1, _MOST_GIGABYTES), options["memories"]),
+        batch_sizes=parsed("--batch-sizes", whole_numbers(1, MOST_BATCH), options["batch_sizes"]),
+        memories=parsed("--memory", whole_numbers(1, 1_000_000), options["memories"]),
         num_classes=options["classes"],
         conditions=Conditions(
             image_size=options["size"],
@@ -312,7 +324,7 @@ def profile(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, f
     )
     found = profiling.profile(request, lambda name: _complain(f"profiling {name}"))
     render = {"md": reporting.as_markdown, "json": reporting.as_json, "csv": reporting.as_csv}[form]
-    click.echo(render(found), nl=False)
+    _print(render(found))
 
 
 @cli.command("list")
@@ -353,7 +365,7 @@ def data_check(source: str, cache_dir: Path | None) -> int:
 
     found = inspect(source, _cache_folder(cache_dir))
     for note in found.notes:
-        click.echo(note, err=True)
+        _complain(note)
     names = [printable(name) for name in found.class_names]
     width = max(map(len, names))
     click.echo(f"{'class':{width}}  " + "  ".join(f"{split:>10}" for split in found.counts))
@@ -373,70 +385,6 @@ def data_check(source: str, cache_dir: Path | None) -> int:
         for line in lines:
             click.echo(f"  {printable(line)}")
     return _EXIT_FAILED_RUNS if found.unreadable else 0
-
-
-def _whole_numbers(least: int, most: int) -> Callable[[str], tuple[int, ...]]:
-    def parse(text: str) -> tuple[int, ...]:
-        numbers = tuple(int(part) for part in text.split(","))
-        if not least <= min(numbers) <= max(numbers) <= most:
-            raise ValueError(f"each number is at least {least} and at most {most}")
-        return numbers
-
-    return parse
-
-
-def _images_per_class(text: str) -> tuple[int | str, ...]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part == "all" or part.isdecimal() for part in parts):
-        raise ValueError("write numbers, or `all`, as in 10,50,200,all")
-    return tuple(part if part == "all" else int(part) for part in parts)
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds <= _LONGEST_TIMEOUT:
-        raise ValueError(f"is more than 0 and at most {_LONGEST_TIMEOUT} seconds; without it there is no limit")
-    return seconds
-
-
-def _budget(text: str) -> Any:
-    from intelbench.records.types import Budget
-
-    return Budget.parse(text)
-
-
-def _budget_or_share(text: str) -> Any:
-    match = re.fullmatch(r"\s*([0-9]{1,3}(?:\.[0-9]+)?)\s*%\s*", text)
-    if match is None:
-        return _budget(text)
-    if not 0 < float(match[1]) <= 100:
-        raise ValueError("a share of the suite's budget is more than 0 % and at most 100 %")
-    return float(match[1]) / 100
-
-
-def _bytes(text: str) -> int:
-    match = re.fullmatch(r"\s*([0-9]{1,15}(?:\.[0-9]+)?)\s*([KMGT]i?)?B\s*", text, re.IGNORECASE)
-    if match is None or not float(match[1]):
-        raise ValueError("write a number and a unit, as in 8GB, 500MB or 7.5GiB")
-    unit = (match[2] or "").upper()
-    return int(float(match[1]) * (1024 if unit.endswith("I") else 1000) ** " KMGT".index(unit[:1] or " "))
-
-
-def _checkpoint_time(text: str) -> Any:
-    if text in ("evaluations", "never"):
-        return text
-    seconds = _budget(text).seconds
-    if seconds is None:
-        raise ValueError("write a time, as in '10 min', or `evaluations`, or `never`")
-    return seconds
-
-
-def _parsed(option: str, parse: Callable[[str], Any], text: str | None) -> Any:
-    try:
-        return None if text is None else parse(text)
-    except ValueError as error:
-        shown = f"{text!r:.{_SHOWN}}"
-        raise UserError(f"{option} {shown}: {str(error)[: _SHOWN * 10]}") from error
 
 
 def _cache_folder(given: Path | None) -> Path:

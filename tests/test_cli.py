@@ -121,7 +121,7 @@ texts = st.one_of(
     st.text(max_size=12),
     st.from_regex(r"-?[0-9]{1,25}(,[0-9]{1,25}){0,3}", fullmatch=True),
     st.from_regex(r"[0-9.]{1,9}(e[0-9]{1,4})? ?(s|steps|epochs|flops)", fullmatch=True),
-    st.from_regex(r"[0-9.]{1,9} ?[KMGT]?i?B", fullmatch=True),
+    st.from_regex(r"[0-9]{1,400}(\.[0-9]{1,9})?[kMGT]?i?B", fullmatch=True),
     st.sampled_from(["nan", "inf", "-1", "1e999", "0", "--", "", "quick", "1" * 5000]),
 )
 OPTIONS = {
@@ -132,13 +132,13 @@ OPTIONS = {
         "--image-size",
         "--images-per-class",
         "--timeout",
+        "--memory-limit",
+        "--checkpoint",
         "--threads",
         "--workers",
         "--data",
         "--device",
         "--out",
-        "--memory-limit",
-        "--checkpoint",
     ],
     "profile": ["--batch-sizes", "--memory", "--size", "--classes", "--precision", "--optimizer"],
 }

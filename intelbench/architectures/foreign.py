@@ -5,11 +5,39 @@ It guards against carelessness and is no sandbox: such code can do whatever the 
 
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
+from intelbench.errors import UserError, printable
+
 _STANDARD_STREAMS = (0, 1, 2)
+_SHOWN = 500
+"""Characters of what such code says when it fails."""
+
+
+@contextmanager
+def contained(whose: str, file: str = "") -> Iterator[None]:
+    """Run the block `undisturbed`; whatever it raises, or that it ends the program, becomes a message.
+
+    Args:
+        whose: Whose code it is; begins the message.
+        file: The file of that code, where it is one; the message says in which line it failed.
+
+    Raises:
+        UserError: the block failed, or has raised one, which is passed on.
+    """
+    try:
+        with undisturbed():
+            yield
+    except (UserError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        said = printable(traceback.format_exception_only(error)[-1].strip())[:_SHOWN]  # also of one without a text
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+        lines += [error.lineno] if isinstance(error, SyntaxError) and error.filename == file else []
+        raise UserError(f"{whose}: failed with {said}{f' (line {lines[-1]})' if lines else ''}") from error
 
 
 @contextmanager

@@ -8,16 +8,16 @@ import hashlib
 import importlib.util
 import re
 import sys
-import traceback
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from intelbench.architectures.foreign import undisturbed
-from intelbench.errors import UserError, printable
+from intelbench.architectures.foreign import contained, undisturbed
+from intelbench.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -31,8 +31,6 @@ BUILT_IN = "intelbench"
 
 _NAME = re.compile(r"\w[\w.+-]{0,99}")
 """Of an architecture: typed in a shell, part of a folder's name, and never a prefix like `torchvision:`."""
-_SHOWN = 500
-"""Characters of what code of others says when it fails."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,14 +97,15 @@ class Architecture:
                 raise UserError(f"architecture {self.name!r}: `{field}` is {_kind(value)}; it must be {accepted}")
 
     def network(self, request: ModelRequest) -> nn.Module:
-        """Build the network.
+        """Build the network; `undisturbed`, so that a run is afterwards one process with its streams and folder.
 
         Raises:
             UserError: what `build` returned is none.
         """
         from torch import nn  # here alone, so that a plug-in can be listed without PyTorch
 
-        built = self.build(request)
+        with undisturbed():
+            built = self.build(request)
         if not isinstance(built, nn.Module):
             raise UserError(
                 f"architecture {self.name!r}: its function returned {_kind(built)}; it must return a torch.nn.Module"
@@ -195,9 +194,18 @@ def known() -> dict[str, str]:
     return loaded | {name: _distribution(point) for name, point in _entry_points().items() if name not in loaded}
 
 
-def plugin_of(name: str) -> Path | None:
-    """The plug-in file that registered the architecture; `None` for all others."""
-    return _REGISTRY[name].plugin if name in _REGISTRY else None
+def plugins_of(name: str) -> tuple[str, ...]:
+    """The plug-in file, if any, that another process must load to find the architecture, and no other.
+
+    So a plug-in that changes PyTorch, say, changes nothing in the runs of the architectures that it is compared with.
+    """
+    plugin = _REGISTRY[name].plugin if name in _REGISTRY else None
+    return (str(plugin),) if plugin else ()
+
+
+def contained_unless_built_in(name: str) -> AbstractContextManager[None]:
+    """What runs an architecture's code in this process; our own mistakes show in full."""
+    return nullcontext() if find(name)[1] == BUILT_IN else contained(f"architecture {name!r}")
 
 
 def load_plugin(path: Path) -> list[str]:
@@ -218,7 +226,7 @@ def load_plugin(path: Path) -> list[str]:
     module.__file__ = str(path)
     try:
         source = path.read_bytes()
-        with undisturbed():
+        with contained(f"plug-in {path}", str(path)):
             # Not by an import, which may run the bytecode that it keeps of an older version of the file.
             exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))  # noqa: S102 - what a plug-in is for
         new = [each for each in _REGISTRY if each not in before]
@@ -228,10 +236,10 @@ def load_plugin(path: Path) -> list[str]:
         sys.modules.pop(name, None)  # so that a second attempt is one
         _REGISTRY.clear()
         _REGISTRY.update(before)
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        why = str(error) if isinstance(error, UserError) else f"failed with {_reason(error, str(path))}"
-        raise UserError(f"plug-in {path}: {why}") from error
+        named = f"plug-in {path}: "
+        if isinstance(error, UserError) and not str(error).startswith(named):
+            raise UserError(f"{named}{error}") from error
+        raise
     provider = _provider(path.name, source)
     _REGISTRY.update({each: replace(_REGISTRY[each], provider=provider, plugin=path.absolute()) for each in new})
     return new
@@ -254,14 +262,6 @@ def _provider(name: str, source: bytes) -> str:
     return f"{name} sha256:{hashlib.sha256(source).hexdigest()[:16]}"
 
 
-def _reason(error: BaseException, file: str) -> str:
-    """What was raised, and in which line of the file."""
-    said = printable(traceback.format_exception_only(error)[-1].strip())[:_SHOWN]  # survives an error that has no text
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-    lines += [error.lineno] if isinstance(error, SyntaxError) and error.filename == file else []
-    return f"{said} (line {lines[-1]})" if lines else said
-
-
 def _kind(value: object) -> str:
     return f"a {type(value).__name__}"
 
@@ -275,15 +275,8 @@ def _distribution(point: metadata.EntryPoint) -> str:
 
 
 def _load_entry_point(point: metadata.EntryPoint) -> None:
-    try:
-        with undisturbed():
-            value = point.load()
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        raise UserError(
-            f"{_distribution(point)}: architecture {point.name!r} failed with {_reason(error, '')}"
-        ) from error
+    with contained(f"{_distribution(point)}: architecture {point.name!r}"):
+        value = point.load()
     if not isinstance(value, Architecture) or value.name != point.name:
         raise UserError(
             f"{_distribution(point)}: entry point {point.name!r} must lead to the function decorated with "

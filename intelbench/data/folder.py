@@ -13,6 +13,7 @@ from pathlib import Path
 
 from intelbench.data.files import UnusableFileError, digest_of
 from intelbench.errors import UserError, printable
+from intelbench.records.types import MOST_CLASSES
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 
@@ -37,6 +38,16 @@ class ImageFile:
 
 
 @dataclass(frozen=True)
+class Layout:
+    """Where the images of a data folder lie. What is below a class has not been looked at, however much it is."""
+
+    root: Path
+    class_names: tuple[str, ...]
+    folders: Mapping[str, Path]
+    """Of each split, which hold one folder a class: `train` always; `test` and `validation` where there are any."""
+
+
+@dataclass(frozen=True)
 class Listing:
     """What a data folder holds."""
 
@@ -53,12 +64,11 @@ class Listing:
             yield from files
 
 
-def list_images(root: Path) -> Listing:
-    """Find the splits, classes and images below `root`.
+def find_layout(root: Path) -> Layout:
+    """Find the splits and classes below `root`.
 
     Raises:
-        UserError: not a folder, not readable, no layout that is known, an empty class, or class sets that differ
-            between the splits.
+        UserError: not a folder, not readable, no layout that is known, or class sets that differ between the splits.
     """
     try:
         is_folder = stat.S_ISDIR(root.stat().st_mode)
@@ -69,19 +79,30 @@ def list_images(root: Path) -> Listing:
         raise _refusal(root, f"is a file; give the folder that holds {LAYOUTS}")
     folders = _split_folders(root)
     class_names = _class_names(folders["train"])
+    for folder in folders.values():
+        _require_same_classes(folder, class_names, folders["train"])
+    return Layout(root, class_names, folders)
+
+
+def list_images(root: Path) -> Listing:
+    """Find the splits, classes and images below `root`.
+
+    Raises:
+        UserError: as `find_layout`; or an empty class.
+    """
+    layout = find_layout(root)
     splits: dict[str, tuple[ImageFile, ...]] = {}
     ignored: list[str] = []
-    for split, folder in folders.items():
-        _require_same_classes(folder, class_names, folders["train"])
+    for split, folder in layout.folders.items():
         found: list[ImageFile] = []
-        for label, name in enumerate(class_names):
+        for label, name in enumerate(layout.class_names):
             images, others = _images(root, folder / name, label)
             if not images:
                 raise _refusal(folder / name, "the class folder holds no image; add images or remove the folder")
             found += images
             ignored += others
         splits[split] = tuple(found)
-    return Listing(root, class_names, splits, tuple(ignored))
+    return Listing(root, layout.class_names, splits, tuple(ignored))
 
 
 def content_digests(files: Sequence[ImageFile]) -> tuple[list[str], dict[str, str]]:
@@ -135,6 +156,8 @@ def _class_names(folder: Path) -> tuple[str, ...]:
             folder,
             f"has {len(names)} class folder{'s' * (len(names) != 1)}, at least 2 are needed; accepted: {LAYOUTS}",
         )
+    if len(names) > MOST_CLASSES:
+        raise _refusal(folder, f"has {len(names):,} class folders; at most {MOST_CLASSES:,} are compared")
     for name in names:
         _require_utf8(folder / name)
     return names
@@ -188,11 +211,11 @@ def _images(root: Path, folder: Path, label: int) -> tuple[list[ImageFile], list
     return images, others
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
     """What lies in a folder, but for what is hidden."""
     try:
         with os.scandir(folder) as entries:
-            return [entry for entry in entries if not entry.name.startswith(".")]
+            yield from (entry for entry in entries if not entry.name.startswith("."))
     except OSError as error:
         raise _refusal(folder, f"cannot be listed ({error.strerror}); make it readable or remove it") from error
 

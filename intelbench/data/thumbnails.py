@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from intelbench.data import scenes
 from intelbench.data.dataset import SCENES
 from intelbench.data.decoding import UnreadableImageError, decode
 from intelbench.data.files import UnusableFileError, read_file
-from intelbench.data.folder import list_images
+from intelbench.data.folder import IMAGE_SUFFIXES, find_layout
 from intelbench.errors import UserError, printable
 
 SIDE = 80
@@ -22,24 +22,27 @@ _QUALITY = 60
 
 @dataclass(frozen=True)
 class Pictures:
-    """The images of one data folder."""
+    """The images of one data folder. It is never listed: by now it may be anything, and of any size."""
 
     root: Path
     """Absolute, without symbolic links."""
-    paths: Mapping[str, Path]
-    """By id."""
+    classes: tuple[str, ...]
+    """Folder of each class in each split, below `root` and with a slash at its end: how an id begins."""
 
     def thumbnail(self, image_id: str) -> bytes | None:
         """A small WebP of the image; `None` where it is not in the folder or does not decode.
 
-        An id is looked up among those that the folder was found to hold, so none leads out of it; nor does a link.
+        An id names an image of a class, by neither climbing nor hidden names; nor does a link lead out of the folder.
         """
-        path = self.paths.get(image_id)
+        aside = any(name.startswith(".") for name in image_id.split("/"))
+        if aside or not image_id.startswith(self.classes) or Path(image_id).suffix.lower() not in IMAGE_SUFFIXES:
+            return None
         try:
-            if path is None or not Path(os.path.realpath(path)).is_relative_to(self.root):
+            path = Path(os.path.realpath(self.root / image_id))
+            if not path.is_relative_to(self.root):
                 return None
             picture = Image.fromarray(decode(read_file(path), SIDE))
-        except (OSError, UnusableFileError, UnreadableImageError, UserError):
+        except (OSError, ValueError, UnusableFileError, UnreadableImageError, UserError):
             return None
         picture.thumbnail((SIDE, SIDE))
         file = io.BytesIO()
@@ -48,17 +51,18 @@ class Pictures:
 
 
 def find_pictures(source: str, class_names: Sequence[str], cache_folder: Path) -> Pictures:
-    """List the images of a recorded data set where it lies now; `scenes` is read where a run has drawn it.
+    """Find a recorded data set where it lies now; `scenes` is read where a run has drawn it.
 
     Raises:
-        UserError: as `list_images`; or the folder has other classes, so it is not the one that the records mean. The
+        UserError: as `find_layout`; or the folder has other classes, so it is not the one that the records mean. The
             message goes into a report, so it names the folder without the path to it.
     """
     root = cache_folder / f"scenes-v{scenes.VERSION}" if source == SCENES else Path(source)
     try:
-        listing = list_images(root)
-        if listing.class_names != tuple(class_names):
+        layout = find_layout(root)
+        if layout.class_names != tuple(class_names):
             raise UserError(f"data {root}: its classes are not those of the records")
     except UserError as error:
         raise UserError(str(error).replace(printable(root), printable(Path(source).name or source))) from error
-    return Pictures(root.resolve(), {file.id: file.path for file in listing.files()})
+    below = [folder.relative_to(root) for folder in layout.folders.values()]
+    return Pictures(root.resolve(), tuple(f"{(each / name).as_posix()}/" for each in below for name in class_names))

@@ -7,10 +7,11 @@ import sys
 import time
 from pathlib import Path
 
+from intelbench.architectures.foreign import undisturbed
 from intelbench.architectures.registry import load_plugin
 from intelbench.orchestration.execute import execute
 from intelbench.orchestration.job import Beat, Job
-from intelbench.orchestration.process import take_request
+from intelbench.orchestration.process import carry_out, take_request
 from intelbench.records.store import write_run
 from intelbench.records.workspace import Workspace
 
@@ -34,7 +35,8 @@ def main() -> None:
 
     for plugin in job.plugins:
         load_plugin(Path(plugin))
-    record, traces = execute(job, watch)
+    with undisturbed():
+        record, traces = execute(job, watch)
     try:
         write_run(Path(job.runs), record, traces)
     except OSError as error:
@@ -45,4 +47,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    carry_out(main)

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from rich.table import Table
 from rich.text import Text
 
+from intelbench.errors import printable
 from intelbench.orchestration.job import Beat
 from intelbench.orchestration.plan import PlannedRun
 from intelbench.orchestration.suite import Display
@@ -44,7 +45,7 @@ def downloads(console: Console) -> Iterator[Callable[[str, int, int | None], Non
 
         def watch(name: str, there: int, total: int | None) -> None:
             if name not in tasks:
-                tasks[name] = progress.add_task(f"downloading {escape(name)}")
+                tasks[name] = progress.add_task(f"downloading {escape(printable(name))}")
             progress.update(tasks[name], completed=there, total=total)
 
         yield watch
@@ -134,7 +135,7 @@ class Lines:
 
     def _say(self, index: int, text: str) -> None:
         line = f"[{index + 1}/{len(self._names)}] {self._names[index]}: {text}"
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
 class LiveTable:
@@ -180,7 +181,7 @@ class LiveTable:
         for name in ("step", "loss", "validation", "images/s", "time left"):
             table.add_column(name, justify="right")
         for row in self._rows:
-            table.add_row(*map(Text, row))  # a name is not markup
+            table.add_row(*(Text(printable(cell)) for cell in row))  # a name is not markup
         self._live.update(table, refresh=True)
 
 

@@ -57,7 +57,7 @@ def execute(job: Job, watch: Callable[[Beat], None]) -> tuple[RunRecord, Traces]
 
     try:
         return _run(job, record, follow)
-    except Exception as error:  # noqa: BLE001 - a failure is a result, whatever it is
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a failure is a result, whatever it is
         failure = Failure(
             cause=_cause(error),
             message=f"{type(error).__name__}: {error}",
@@ -195,7 +195,7 @@ def _as_beats(batch_size: int) -> Callable[[Step], Beat]:
     return follow
 
 
-def _cause(error: Exception) -> FailureCause:
+def _cause(error: BaseException) -> FailureCause:
     """PyTorch names a full GPU by its type, and full memory of the machine only by its message."""
     out_of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
     return "out_of_memory" if out_of_memory else "error"

@@ -1,5 +1,6 @@
 """From a suite to the list of its runs, and which of them are recorded already."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -9,12 +10,13 @@ from typing import Literal
 
 import msgspec
 
-from intelbench.architectures.registry import Architecture, ModelRequest, find
+from intelbench.architectures.registry import Architecture, ModelRequest, contained_unless_built_in, find, plugins_of
 from intelbench.architectures.weights import PUBLISHED, Source, Watch, check, obtain
 from intelbench.data.dataset import Dataset
 from intelbench.errors import UserError
 from intelbench.orchestration.job import Job
 from intelbench.records.identity import changes, digest, facts, run_id
+from intelbench.records.npz import MAX_UNPACKED_BYTES
 from intelbench.records.store import read_run
 from intelbench.records.suites import conditions_of
 from intelbench.records.types import Conditions, Environment, Execution, RunRecord, RunSpec, Suite
@@ -49,7 +51,7 @@ class PlannedRun:
 
     def recorded(self) -> RunRecord | None:
         """Its record, where there is one that stands; another process may have made it since it was planned."""
-        record = _record(self.workspace.target)
+        record = _record(self.workspace.target, self.again)
         return None if self.pending and record == self.found else record
 
 
@@ -60,7 +62,6 @@ def plan(
     environment: Environment,
     *,
     runs: Path,
-    plugins: tuple[Path, ...] = (),
     again: Again = "none",
     checkpoint: CheckpointTime | None = None,
     watch: Watch = lambda *_: None,
@@ -71,11 +72,13 @@ def plan(
 
     Raises:
         UserError: an architecture is not known, not installed or needs larger images, the device lacks the precision,
-            a class has too few images, there are no such weights, or a batch is larger than the training split.
+            a class has too few images, there are no such weights, a batch is larger than the training split, or a
+            record would be larger than is read.
     """
     if suite.precision == "fp16" and execution.device == "cpu":
         raise UserError(f"suite {suite.name}: `precision` is fp16, which needs a GPU; accepted on a CPU: fp32, bf16")
     found = _architectures(suite)
+    _require_readable(suite, dataset)
     num_classes = len(dataset.facts.class_names)
     conditions = {each.name: _conditions(each.name, suite, dataset) for each in found}
     images = {
@@ -104,12 +107,12 @@ def plan(
                 run_id=run_id(spec, environment),
                 spec=spec,
                 dataset=drawn,
-                plugins=tuple(str(path.absolute()) for path in plugins),
+                plugins=plugins_of(architecture.name),
                 runs=str(runs.absolute()),
                 weights=str(source.path) if source else None,
                 checkpoint=checkpoint,
             )
-            planned.append(PlannedRun(job, _record(runs / job.run_id), again))
+            planned.append(PlannedRun(job, _record(runs / job.run_id, again), again))
     return planned
 
 
@@ -136,11 +139,26 @@ def _conditions(name: str, suite: Suite, dataset: Dataset) -> Conditions:
     return conditions
 
 
+def _require_readable(suite: Suite, dataset: Dataset) -> None:
+    """Raise a `UserError` if what a run says of its images were more than a report reads of it."""
+    train = min(len(dataset.train), suite.training_evaluation_images or len(dataset.train))
+    evaluated = [(train, dataset.train), *((len(split), split) for split in (dataset.validation, dataset.test))]
+    num_bytes = 2 * suite.evaluation_points * len(dataset.validation)
+    for number, split in evaluated:  # logits and names
+        num_bytes += number * 4 * (len(dataset.facts.class_names) + max(map(len, split.ids), default=0))
+    if num_bytes > MAX_UNPACKED_BYTES:
+        raise UserError(
+            f"suite {suite.name}: logits and names of its images would take {num_bytes:,} bytes in each record, and at "
+            f"most {MAX_UNPACKED_BYTES:,} are read; set `training_evaluation_images`, or use fewer images or classes"
+        )
+
+
 def _weights(architecture: Architecture, conditions: Conditions, num_classes: int, watch: Watch) -> Source | None:
     """What the architecture starts from; a file of the user's own is held against the network at once."""
     source = obtain(architecture, conditions.recipe.weights, watch)
     if source and conditions.recipe.weights not in PUBLISHED:
-        check(architecture, ModelRequest(num_classes=num_classes, image_size=conditions.image_size), source.path)
+        with contained_unless_built_in(architecture.name):
+            check(architecture, ModelRequest(num_classes=num_classes, image_size=conditions.image_size), source.path)
     return source
 
 
@@ -182,5 +200,14 @@ def _bare(spec: RunSpec) -> str:
     return digest((spec.architecture, spec.seed, spec.data.digest, spec.images_per_class, conditions, shared))
 
 
-def _record(path: Path) -> RunRecord | None:
-    return read_run(path).record if path.exists() else None
+def _record(path: Path, again: Again) -> RunRecord | None:
+    """The record, if there is one; where runs are to be made again, one that is damaged or was changed is none."""
+    if not os.path.lexists(path):
+        return None
+    try:
+        stored = read_run(path)
+        return stored.record if again == "none" or stored.unchanged() else None
+    except UserError as error:
+        if again == "none":
+            raise UserError(f"{error}; --retry-failed makes the run again, and replaces its record") from error
+        return None

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from intelbench.architectures.registry import ModelRequest, find, load_plugin
 from intelbench.errors import UserError
-from intelbench.orchestration.process import Limits, OverrunError, Process, take_request
+from intelbench.orchestration.process import Limits, OverrunError, Process, carry_out, take_request
 from intelbench.profiling.complexity import count_parameters, forward_macs_per_image, training_flops_per_image
 from intelbench.profiling.environment import child_environment
 from intelbench.profiling.legacy import legacy_summary
@@ -174,4 +174,4 @@ def _peak(probe: Probe, batch_size: int, device: torch.device) -> PeakMemory:
 
 
 if __name__ == "__main__":
-    main()
+    carry_out(main)

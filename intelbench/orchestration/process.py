@@ -5,6 +5,7 @@ process that its parent has died, and then it ends too.
 """
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from selectors import EVENT_READ, DefaultSelector
-from typing import Self, TypeVar
+from typing import NoReturn, Self, TypeVar
 
 import msgspec
 import psutil
@@ -26,6 +27,12 @@ _GRACE_SECONDS = 3.0
 """Between asking a process group to end and ending it."""
 _LOOK_SECONDS = 0.1
 """Between two looks at the memory of a process that has a limit."""
+_DOZE_SECONDS = 2.0
+"""Between two looks at any process: whether it still is, and how much it prints."""
+_MOST_PRINTED = 2**24
+"""Bytes on stderr at which what lies on the disk is dropped."""
+_MARK = "INTELBENCH_PROCESS"
+"""Environment variable by which all that a process starts is found again, whatever session it has moved to."""
 Request = TypeVar("Request")
 
 
@@ -66,12 +73,13 @@ class Process:
         self._limits = limits
         self._started = time.monotonic()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed on exit
+        self._mark = secrets.token_hex(8)
         self._process = subprocess.Popen(
             [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
-            env=environment,
+            env={**environment, _MARK: self._mark},
             pass_fds=inherit,
             start_new_session=True,
         )
@@ -97,8 +105,9 @@ class Process:
             except subprocess.TimeoutExpired:
                 continue
         self._process.wait()
+        _end_marked(self._mark)
         self._stderr.seek(max(0, self._stderr.seek(0, os.SEEK_END) - _STDERR_KEPT))
-        self.last_words = self._stderr.read().decode(errors="replace").strip()
+        self.last_words = self._stderr.read().decode(errors="replace").strip("\0 \n")
         for pipe in (self._process.stdin, self._process.stdout, self._stderr):
             assert pipe is not None
             pipe.close()
@@ -114,8 +123,10 @@ class Process:
         with DefaultSelector() as selector:
             selector.register(self._process.stdout, EVENT_READ)
             while True:
-                patience = self._patience()
-                if not selector.select(patience):
+                has_ended = self._process.poll() is not None  # what it has started may still hold its stdout
+                if not selector.select(0 if has_ended else self._patience()):
+                    if has_ended:
+                        break
                     continue
                 chunk = os.read(self._process.stdout.fileno(), 65536)
                 if not chunk:
@@ -134,7 +145,7 @@ class Process:
         """Its exit status; negative is a signal."""
         return self._process.wait()
 
-    def _patience(self) -> float | None:
+    def _patience(self) -> float:
         """How long to wait before the limits are to be looked at again.
 
         Raises:
@@ -144,8 +155,10 @@ class Process:
         left = None if seconds is None else self._started + seconds - time.monotonic()
         if left is not None and left <= 0:
             raise OverrunError("timeout", f"not finished after {seconds:g} s")
+        if os.fstat(self._stderr.fileno()).st_blocks * 512 > _MOST_PRINTED:
+            self._stderr.truncate(0)  # it goes on where it was, behind a hole that takes no room
         if most is None:
-            return left
+            return _DOZE_SECONDS if left is None else min(left, _DOZE_SECONDS)
         try:
             taken = psutil.Process(self._process.pid).memory_info().rss
         except psutil.Error:
@@ -160,11 +173,17 @@ class Process:
 def take_request(kind: type[Request]) -> tuple[Request, Callable[[object], None]]:
     """In the process itself: its request, and what it answers with. From now on it ends with its parent."""
     request = msgspec.json.decode(sys.stdin.buffer.readline(), type=kind)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    lifeline, nothing, process = os.dup(0), os.open(os.devnull, os.O_RDONLY), os.getpid()
+    os.dup2(nothing, 0)  # a network that reads stdin finds its end
+    os.close(nothing)
+    mark = psutil.Process().environ()[_MARK]
+    threading.Thread(target=_end_with_parent, args=(lifeline, mark), daemon=True).start()
     channel = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what a plug-in prints is not mistaken for an answer
 
     def answer(value: object) -> None:
+        if os.getpid() != process:
+            os._exit(0)  # a copy that a network has forked, which would do everything twice
         try:
             channel.write(msgspec.json.encode(value) + b"\n")
         except BrokenPipeError:  # nobody listens any more, and that is no failure to be recorded
@@ -173,10 +192,38 @@ def take_request(kind: type[Request]) -> tuple[Request, Callable[[object], None]
     return request, answer
 
 
-def _end_with_parent() -> None:
-    while os.read(sys.stdin.fileno(), 1):  # not through the buffer, whose lock would be held when Python ends
+def carry_out(main: Callable[[], None]) -> NoReturn:
+    """Be the program of a process, to the end: threads that a network has left are not waited for."""
+    try:
+        main()
+    finally:
+        error = sys.exc_info()[1]
+        if error is not None and not isinstance(error, SystemExit):
+            sys.excepthook(type(error), error, error.__traceback__)
+        sys.stderr.flush()
+        status = error.code if isinstance(error, SystemExit) else error is not None
+        os._exit(status if isinstance(status, int) else 1)
+
+
+def _end_with_parent(lifeline: int, mark: str) -> None:
+    while os.read(lifeline, 1):
         pass
+    _end_marked(mark)
     _end_group()
+
+
+def _end_marked(mark: str) -> None:
+    """End every other process that carries the mark; those that they have started meanwhile too."""
+    found, given_up = True, time.monotonic() + _GRACE_SECONDS
+    while found and time.monotonic() < given_up:
+        found = False
+        for process in psutil.process_iter():
+            try:
+                if process.pid != os.getpid() and process.environ().get(_MARK) == mark:
+                    process.kill()
+                    found = True
+            except psutil.Error:  # another user's, or it has just ended
+                continue
 
 
 def _end_group() -> None:

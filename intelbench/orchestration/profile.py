@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import torch
 
-from intelbench.architectures.registry import find, load_plugin
+from intelbench.architectures.registry import contained_unless_built_in, find, load_plugin, plugins_of
 from intelbench.orchestration.probe import Probe, describe, probe_in_process
 from intelbench.orchestration.process import Limits
 from intelbench.profiling.environment import choose_execution
@@ -64,7 +64,7 @@ def _profile(name: str, request: Request) -> ArchitectureProfile:
     has_gpu = torch.cuda.is_available()
     probe = Probe(
         architecture=name,
-        plugins=tuple(map(str, request.plugins)),
+        plugins=plugins_of(name),
         num_classes=request.num_classes,
         conditions=request.conditions,
         execution=choose_execution("auto", threads=None, workers=0, cache=True),
@@ -74,5 +74,6 @@ def _profile(name: str, request: Request) -> ArchitectureProfile:
     )
     if has_gpu:
         return probe_in_process(probe, Limits())
-    described = describe(probe)
+    with contained_unless_built_in(name):
+        described = describe(probe)
     return msgspec.structs.replace(described, absent=described.absent | {"measured": "no GPU"})

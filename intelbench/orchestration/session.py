@@ -12,7 +12,7 @@ from rich.console import Console
 
 from intelbench.architectures.registry import load_plugin
 from intelbench.data.dataset import prepare
-from intelbench.errors import UserError
+from intelbench.errors import UserError, printable
 from intelbench.orchestration.display import display_for, downloads
 from intelbench.orchestration.plan import Again, PlannedRun, plan, unresumable
 from intelbench.orchestration.process import Limits
@@ -81,7 +81,7 @@ def run_session(request: Request) -> int:
         skip_unreadable=request.skip_unreadable,
     )
     for note in dataset.notes:
-        console.print(note, markup=False, soft_wrap=True)
+        _say(console, note)
     with downloads(console) as watch:
         planned = plan(
             suite,
@@ -89,30 +89,27 @@ def run_session(request: Request) -> int:
             execution,
             environment,
             runs=request.results / "runs",
-            plugins=request.plugins,
             again=request.again,
             checkpoint=request.checkpoint,
             watch=watch,
         )
     _clear(planned, environment, restart=request.restart)
     facts = dataset.facts
-    console.print(
+    _say(
+        console,
         f"{suite.name}: {len(planned)} runs of {_budgets(planned)} on {environment.device_name}; {facts.num_train} "
         f"training, {facts.num_validation} validation and {facts.num_test} test images of "
         f"{len(facts.class_names)} classes" + _limits(suite),
-        markup=False,
-        soft_wrap=True,
     )
     try:
         with display_for(planned) as display:
             records = run_planned(planned, environment, display, request.limits)
     except KeyboardInterrupt:
         done = sum(run.workspace.target.exists() for run in planned)
-        console.print(
+        _say(
+            console,
             f"interrupted: {done} of {len(planned)} runs are recorded in {request.results / 'runs'}; "
             "the same command again goes on with the rest, a run with a checkpoint from there",
-            markup=False,
-            soft_wrap=True,
         )
         raise
     return _summarise(console, planned, records, request.results)
@@ -153,23 +150,21 @@ def _clear(planned: Sequence[PlannedRun], environment: Environment, *, restart: 
 
 def _summarise(console: Console, planned: Sequence[PlannedRun], records: Sequence[RunRecord], results: Path) -> int:
     failed = [record for record in records if record.failure is not None]
-    console.print(
-        f"{len(records) - len(failed)} of {len(planned)} runs succeeded; records in {results / 'runs'}",
-        markup=False,
-        soft_wrap=True,
-    )
+    _say(console, f"{len(records) - len(failed)} of {len(planned)} runs succeeded; records in {results / 'runs'}")
     if failed:
         causes = Counter(record.failure.cause for record in failed if record.failure)
-        console.print(f"failed: {', '.join(f'{count} {cause}' for cause, count in causes.items())}", markup=False)
+        _say(console, f"failed: {', '.join(f'{count} {cause}' for cause, count in causes.items())}")
         for record in failed:
             assert record.failure is not None
-            console.print(
-                f"  {record.run_id}: {record.failure.cause}: {record.failure.message}", markup=False, soft_wrap=True
-            )
-        console.print("their records say why; --retry-failed goes on with them", markup=False)
+            _say(console, f"  {record.run_id}: {record.failure.cause}: {record.failure.message}")
+        _say(console, "their records say why; --retry-failed goes on with them")
     command = f"intelbench report {results} > {results / 'REPORT.md'}"
-    console.print(f"now: {command}", markup=False, soft_wrap=True)
+    _say(console, f"now: {command}")
     return len(failed)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(printable(text), markup=False, soft_wrap=True)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:

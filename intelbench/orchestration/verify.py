@@ -3,6 +3,7 @@
 They are taken in a process of their own, as the run was; it answers with what it has observed.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,23 +13,26 @@ import torch
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from intelbench.architectures.registry import find, load_plugin
+from intelbench.architectures.registry import find, load_plugin, plugins_of
 from intelbench.architectures.weights import obtain
-from intelbench.data.dataset import Split, prepare
+from intelbench.data.dataset import SCENES, Dataset, Split, prepare
+from intelbench.data.folder import find_layout
 from intelbench.data.seeds import stream_seed
 from intelbench.errors import UserError
 from intelbench.orchestration.job import Job
 from intelbench.orchestration.network import set_up
-from intelbench.orchestration.process import Limits, Process, take_request
+from intelbench.orchestration.process import Limits, Process, carry_out, take_request
 from intelbench.profiling.environment import child_environment, choose_execution, read_environment
 from intelbench.profiling.steps import LapClock
 from intelbench.records.identity import changes, facts
-from intelbench.records.store import StoredRun, read_run
+from intelbench.records.store import TRACES_FILE, StoredRun, Traces, read_with_traces
+from intelbench.records.types import RunSpec
 from intelbench.training.budget import Progress
 from intelbench.training.loop import train
 from intelbench.training.precision import configure
 
 _NO_IMAGES = Split((), (), ())
+_COMPARED = ("step_loss", "gradient_norm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,27 +82,27 @@ class Replay(Struct, frozen=True, kw_only=True):
 class Replayed(Struct, frozen=True, kw_only=True):
     """What it has observed."""
 
-    step_loss: tuple[float, ...]
-    gradient_norm: tuple[float, ...]
+    step_loss: bytes
+    """As float64, for not every gradient norm is finite; so is the next."""
+    gradient_norm: bytes
     stream_digests: dict[int, str]
 
 
-def verify(request: Request) -> Verification:
-    """Take the first steps of a run again, on this machine, and compare.
+def verify(request: Request, watch: Callable[[str], None]) -> Verification:
+    """Take the first steps of a run again, on this machine, and compare; `watch` is told what was damaged in the cache.
 
     Raises:
-        UserError: the record cannot be read or holds no step; the images are not those of the run; the architecture or
-            a plug-in is not there; or the steps cannot be taken.
+        UserError: the record cannot be read, was changed or holds no step; the images are not those of the run; the
+            architecture or a plug-in is not there; or the steps cannot be taken.
     """
-    stored = read_run(request.record)
-    traces, spec = stored.traces(), stored.record.spec
-    num_steps = min(request.steps, len(traces.get("step_loss", ())))
-    if num_steps == 0:
-        raise UserError(f"{request.record}: the run failed before its first step ended; there is nothing to compare")
+    stored, traces = read_with_traces(request.record.absolute())
+    recorded, spec = _first_steps(request, traces), stored.record.spec
     for plugin in request.plugins:
         load_plugin(plugin)
     job = _job(request, stored)
-    replay = Replay(job=job, rates=tuple(traces["learning_rate"][:num_steps].tolist()))
+    for note in job.dataset.notes:
+        watch(note)
+    replay = Replay(job=job, rates=tuple(recorded["learning_rate"].tolist()))
     answers: list[bytes] = []
     with Process("intelbench.orchestration.verify", replay, child_environment(job.spec.execution), Limits()) as process:
         answers += process.answers()
@@ -108,18 +112,34 @@ def verify(request: Request) -> Verification:
     found = msgspec.json.decode(answers[-1], type=Replayed)
     common = sorted(set(found.stream_digests) & set(stored.record.stream_digests))
     same = [step for step in common if found.stream_digests[step] == stored.record.stream_digests[step]]
-    pairs = [(np.array(getattr(found, name)), traces[name][:num_steps]) for name in ("step_loss", "gradient_norm")]
-    differing = [int(np.flatnonzero(ours != theirs)[0]) + 1 for ours, theirs in pairs if (ours != theirs).any()]
+    differences = np.array([_relative(np.frombuffer(getattr(found, name)), recorded[name]) for name in _COMPARED])
+    differing = np.flatnonzero(differences.any(axis=0))
     environment = read_environment(job.spec.execution)
     return Verification(
         run_id=stored.record.run_id,
-        num_steps=num_steps,
+        num_steps=differences.shape[1],
         verified_step=max(same, default=None),
         same_batches=same == common,
-        first_difference=min(differing, default=None),
-        largest_difference=max(_relative(ours, theirs) for ours, theirs in pairs),
+        first_difference=int(differing[0]) + 1 if differing.size else None,
+        largest_difference=float(differences.max()),
         changed=changes(facts(spec, stored.record.environment), facts(job.spec, environment)),
     )
+
+
+def _first_steps(request: Request, traces: Traces) -> dict[str, NDArray[np.float64]]:
+    """What the record says of the steps that are to be taken again."""
+    file = request.record / TRACES_FILE
+    try:
+        found = {name: traces[name] for name in (*_COMPARED, "learning_rate")} if "step_loss" in traces else {}
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{file}: does not tell of the steps ({error}); run it again") from error
+    if not found or not found["step_loss"].size:
+        raise UserError(f"{request.record}: the run failed before its first step ended; there is nothing to compare")
+    if {(each.dtype.kind, each.shape) for each in found.values()} != {("f", (found["step_loss"].size,))}:
+        raise UserError(f"{file}: does not tell of the steps (there is not a number for each); run it again")
+    if not np.isfinite(found["learning_rate"]).all():
+        raise UserError(f"{file}: does not tell of the steps (a learning rate is not finite); run it again")
+    return {name: each[: request.steps].astype(np.float64) for name, each in found.items()}
 
 
 def _job(request: Request, stored: StoredRun) -> Job:
@@ -135,33 +155,48 @@ def _job(request: Request, stored: StoredRun) -> Job:
     recorded = spec.execution
     device = "cuda" if recorded.device == "cuda" and torch.cuda.is_available() else "cpu"
     execution = choose_execution(device, recorded.threads, recorded.workers, recorded.cache)
-    dataset = prepare(
-        request.data or spec.data.source,
-        spec.conditions,
-        request.cache_folder,
-        use_cache=recorded.cache,
-        skip_unreadable=spec.data.num_unreadable > 0,
-    )
-    if dataset.facts.digest != spec.data.digest:
-        raise UserError(
-            f"data {request.data or spec.data.source}: not the images of {request.record}, whose digest is "
-            f"{spec.data.digest} and not {dataset.facts.digest}; --data DIR says where those lie now"
-        )
-    dataset = dataset.drawn(spec.images_per_class, spec.seed)
+    dataset = _dataset(request, spec).drawn(spec.images_per_class, spec.seed)
     spec = msgspec.structs.replace(spec, provider=provider, execution=execution)
     return Job(
         run_id=stored.record.run_id,
         spec=spec,
         dataset=dataset,
-        plugins=tuple(str(plugin.absolute()) for plugin in request.plugins),
+        plugins=plugins_of(spec.architecture),
         runs=str(request.record.parent.absolute()),
         weights=str(source.path) if source else None,
     )
 
 
-def _relative(ours: NDArray[np.float64], theirs: NDArray[np.generic]) -> float:
-    recorded = theirs.astype(np.float64)
-    return float(np.max(np.abs(ours - recorded) / np.maximum(np.abs(recorded), np.finfo(np.float64).tiny)))
+def _dataset(request: Request, spec: RunSpec) -> Dataset:
+    """The images of the run. A folder that cannot hold them is not read, for a record may name any, as `/`."""
+    source = request.data or spec.data.source
+    if source != SCENES and find_layout(Path(source)).class_names != spec.data.class_names:
+        raise _others(request, source, "its classes are others")
+    dataset = prepare(
+        source,
+        spec.conditions,
+        request.cache_folder,
+        use_cache=spec.execution.cache,
+        skip_unreadable=spec.data.num_unreadable > 0,
+    )
+    if dataset.facts.digest != spec.data.digest:
+        raise _others(request, source, f"their digest is {spec.data.digest}, and here it is {dataset.facts.digest}")
+    return dataset
+
+
+def _others(request: Request, source: str, why: str) -> UserError:
+    return UserError(f"data {source}: not the images of {request.record}, {why}; --data DIR says where those lie now")
+
+
+def _relative(ours: NDArray[np.float64], recorded: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far each number is from the recorded one, as a share of it; infinite where there is none any more."""
+    found = np.full(len(recorded), np.inf)
+    ours, theirs = ours[: len(recorded)], recorded[: len(ours)]
+    with np.errstate(invalid="ignore"):
+        share = np.abs(ours - theirs) / np.maximum(np.abs(theirs), np.finfo(np.float64).tiny)
+    share[np.isnan(share)] = np.inf
+    found[: len(ours)] = np.where((ours == theirs) | (np.isnan(ours) & np.isnan(theirs)), 0, share)
+    return found
 
 
 def main() -> None:
@@ -187,12 +222,12 @@ def main() -> None:
     )
     answer(
         Replayed(
-            step_loss=tuple(trained.traces["step_loss"].tolist()),
-            gradient_norm=tuple(trained.traces["gradient_norm"].tolist()),
+            step_loss=trained.traces["step_loss"].tobytes(),
+            gradient_norm=trained.traces["gradient_norm"].tobytes(),
             stream_digests=trained.stream_digests,
         )
     )
 
 
 if __name__ == "__main__":
-    main()
+    carry_out(main)

@@ -52,7 +52,7 @@ class MemoryMeter:
     def read(self) -> PeakMemory:
         """The peaks so far."""
         absent = dict(self._absent)
-        process = None if self._baseline is None else _status_bytes("VmHWM") - self._baseline
+        process = None if self._baseline is None else max(0, _status_bytes("VmHWM") - self._baseline)
         if self._device.type != "cuda":
             for name in ("cuda_allocated_bytes", "cuda_reserved_bytes", "nvml_process_bytes"):
                 absent[name] = "no GPU in this run"

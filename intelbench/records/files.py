@@ -27,6 +27,7 @@ def replace(path: Path, content: bytes) -> None:
         OSError: no room, say; the old one still stands, and nothing is left beside it.
     """
     partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)  # it may be a link
     try:
         with synced(partial) as file:
             file.write(content)

@@ -106,6 +106,8 @@ def _array(content: bytes) -> NDArray[np.generic]:
     size_format = "<8xH" if content[6:7] == b"\1" else "<8xL"
     start = struct.calcsize(size_format)
     (size,) = struct.unpack_from(size_format, content)
+    if not content.startswith(b"\x93NUMPY"):
+        raise ValueError("it is no array")
     dtype, order, shape = _layout(content[start : start + size])
     if math.prod(shape) * dtype.itemsize != len(content) - start - size:
         raise ValueError("it has another size than its shape")

@@ -1,20 +1,25 @@
 """What the profilers find out, as frozen structs: about a network before it is trained, and about a run beside it."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+Number = Annotated[int, Meta(ge=0)]
+"""How many of something there are, bytes among them."""
+Quantity = Annotated[float, Meta(ge=0)]
+"""What is measured: seconds, joules, FLOPs."""
 
 
 class PeakMemory(Struct, frozen=True, kw_only=True):
     """Peaks over the training steps. Each figure is another quantity; none stands in for another."""
 
-    process_bytes: int | None
+    process_bytes: Number | None
     """CPU runs: the process's high-water mark of resident memory above its value before the model was built."""
-    cuda_allocated_bytes: int | None
+    cuda_allocated_bytes: Number | None
     """`torch.cuda.max_memory_allocated`: tensors."""
-    cuda_reserved_bytes: int | None
+    cuda_reserved_bytes: Number | None
     """`torch.cuda.max_memory_reserved`: tensors and the allocator's cache."""
-    nvml_process_bytes: int | None
+    nvml_process_bytes: Number | None
     """What the driver counts for the process at the end, CUDA context included."""
     absent: dict[str, str]
     """Why a figure is `None`, by field."""
@@ -23,39 +28,39 @@ class PeakMemory(Struct, frozen=True, kw_only=True):
 class FilterGradients(Struct, frozen=True, kw_only=True):
     """Which convolution filters can still learn from validation images, in evaluation mode."""
 
-    num_filters: int
-    num_without_gradient: int
+    num_filters: Number
+    num_without_gradient: Number
     """For those, the gradient of the loss is exactly 0 for every batch."""
-    num_images: int
+    num_images: Number
 
 
 class CalibrationWork(Struct, frozen=True, kw_only=True):
     """The work whose times tell how fast this machine is, whatever is trained on it, in the precision of the run."""
 
-    convolution_flops: float
+    convolution_flops: Quantity
     """Of one convolution, forward; 1 MAC = 2 FLOPs."""
-    matmul_flops: float
+    matmul_flops: Quantity
     """Of one matrix product."""
 
 
 class Contention(Struct, frozen=True, kw_only=True):
     """Who else used the machine between the first training step and the last, validation passes included."""
 
-    seconds: float
+    seconds: Quantity
     """Wall clock."""
-    load_before: float
+    load_before: Quantity
     """Processes running or waiting, averaged over the minute before."""
-    load_after: float
-    involuntary_switches: int
+    load_after: Quantity
+    involuntary_switches: Number
     """How often the run's process had to give up a processor that it wanted to keep."""
-    others_cpu_seconds: float | None
+    others_cpu_seconds: Quantity | None
     """Processor seconds that all other processes took; `None` where the kernel does not tell."""
-    stolen_cpu_seconds: float | None
+    stolen_cpu_seconds: Quantity | None
     """Processor seconds that the hypervisor gave to somebody else; `None` where the kernel does not tell."""
-    suspended_seconds: float | None = None
+    suspended_seconds: Quantity | None = None
     """How long the machine slept meanwhile; the budget's clock did not run then. `None` where the system does not tell,
     and in records older than this field and the next."""
-    clock_shift_seconds: float | None = None
+    clock_shift_seconds: Quantity | None = None
     """How far the time of day was set forward or back meanwhile, added up without sign."""
 
 
@@ -64,12 +69,12 @@ class Energy(Struct, frozen=True, kw_only=True):
 
     source: Literal["nvml", "rapl"] | None
     """The GPU's own counter, or those of the processor packages."""
-    joules: float | None
-    seconds: float
+    joules: Quantity | None
+    seconds: Quantity
     """Wall clock."""
-    idle_joules: float | None
+    idle_joules: Quantity | None
     """Over the time just before, in which the process did nothing."""
-    idle_seconds: float
+    idle_seconds: Quantity
     absent: str | None = None
     """Why there are no joules."""
 
@@ -77,12 +82,12 @@ class Energy(Struct, frozen=True, kw_only=True):
 class LegacySummary(Struct, frozen=True, kw_only=True):
     """torchsummary's estimate for one image in float32, in bytes."""
 
-    activations_bytes: int
+    activations_bytes: Number
     """Outputs of all modules, twice."""
-    parameters_bytes: int
+    parameters_bytes: Number
     """`weight` and `bias` of each module, at each of its calls."""
-    input_bytes: int
-    num_calls: int
+    input_bytes: Number
+    num_calls: Number
     """Calls of modules that were counted."""
 
     @property
@@ -94,25 +99,25 @@ class LegacySummary(Struct, frozen=True, kw_only=True):
 class PredictedMemory(Struct, frozen=True, kw_only=True):
     """What a training step would take on a GPU, by the sizes of its tensors; the kinds add up to the peak."""
 
-    batch_size: int
-    peak_bytes: int
+    batch_size: Number
+    peak_bytes: Number
     """Most that all tensors together take, each rounded up to 512 bytes: to be held against `max_memory_allocated`."""
-    reserved_bytes: int
+    reserved_bytes: Number
     """What the caching allocator takes for that: to be held against `max_memory_reserved`."""
-    parameters_bytes: int
+    parameters_bytes: Number
     """At the moment of the peak, as the four below. Includes buffers."""
-    gradients_bytes: int
-    optimizer_state_bytes: int
-    activations_bytes: int
+    gradients_bytes: Number
+    optimizer_state_bytes: Number
+    activations_bytes: Number
     """Input, and what the forward pass leaves for the backward pass."""
-    temporaries_bytes: int
+    temporaries_bytes: Number
     """What comes and goes within one pass."""
 
 
 class MeasuredMemory(Struct, frozen=True, kw_only=True):
     """Peaks of a few real training steps, in a process of their own."""
 
-    batch_size: int
+    batch_size: Number
     peak: PeakMemory | None
     failure: str | None = None
     """Why there is no peak: the steps did not fit, or failed otherwise."""
@@ -123,11 +128,11 @@ class ArchitectureProfile(Struct, frozen=True, kw_only=True):
 
     architecture: str
     provider: str
-    num_parameters: int
-    num_trainable_parameters: int
-    forward_macs_per_image: float | None
+    num_parameters: Number
+    num_trainable_parameters: Number
+    forward_macs_per_image: Quantity | None
     """Multiply-accumulate operations of convolutions and matrix products, in evaluation mode."""
-    training_flops_per_image: float | None
+    training_flops_per_image: Quantity | None
     """Forward and backward of the same, 1 MAC = 2 FLOPs, as far as it is trained."""
     legacy: LegacySummary | None
     """Of the network as it is profiled."""
@@ -135,7 +140,7 @@ class ArchitectureProfile(Struct, frozen=True, kw_only=True):
     """Of the network with 1000 classes at 300 px, which is what was published."""
     memory: tuple[PredictedMemory, ...]
     """By batch size."""
-    largest_batch: dict[int, int]
+    largest_batch: dict[int, Number]
     """Most images a step that fit, by gigabytes (10^9 bytes) of GPU memory; 0 where not even one does."""
     measured: tuple[MeasuredMemory, ...]
     """By batch size; empty where nothing was measured."""

@@ -16,15 +16,17 @@ from intelbench.records.profiles import (
     Contention,
     Energy,
     FilterGradients,
+    Number,
     PeakMemory,
+    Quantity,
 )
 
 SCHEMA_VERSION = 1
 
 MOST_BATCH = 65_536
 """Images a step: twice what large-batch training was published with (You et al., 2017)."""
-MOST_PIXELS = 4096
-"""Height and width: one image then takes 200 MB as float32."""
+MOST_CLASSES = 2000
+"""Twice those of ImageNet; a confusion matrix grows with the square."""
 MOST_RUNS = 10_000
 """Architectures x seeds x numbers of images of a suite; the report is made for so many records."""
 
@@ -36,6 +38,8 @@ Text = Annotated[str, Meta(pattern=PRINTABLE, max_length=4096)]
 Name = Annotated[Text, Meta(min_length=1)]
 Fraction = Annotated[float, Meta(gt=0, lt=1)]
 Colour = tuple[float, float, float]
+FileName = Annotated[str, Meta(min_length=1, max_length=255)]
+"""No file system has longer names."""
 Precision = Literal["fp32", "bf16", "fp16"]
 MemoryFormat = Literal["channels_last", "contiguous"]
 BudgetUnit = Literal["steps", "epochs", "images", "seconds", "flops"]
@@ -128,7 +132,7 @@ class Head(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     kind: Literal["linear", "mlp"] = "linear"
     """`linear` leaves the architecture's own; `mlp` puts hidden layers before it."""
-    widths: tuple[Count, ...] = ()
+    widths: Annotated[tuple[Annotated[int, Meta(ge=1, le=65_536)], ...], Meta(max_length=16)] = ()
     """Units of each hidden layer of an `mlp`."""
     activation: Literal["relu", "leaky_relu"] = "relu"
     """After each hidden layer; LeakyReLU with slope 0.01."""
@@ -174,14 +178,14 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Start each residual block as the identity (Goyal et al., 2017), where the architecture offers it."""
     own_initialization: bool = True
     """Initialise as the architecture's authors did, where torchvision makes that a choice; else PyTorch's defaults."""
-    weights: Annotated[str, Meta(min_length=1)] = "none"
+    weights: Name = "none"
     """What all but the head starts from: `none`, which is the seed's own initialisation; `imagenet`, the published
     weights of each architecture (torchvision's IMAGENET1K_V1), or `imagenet-v2`; or a file with a state dict."""
     head: Head = OWN_HEAD
-    freeze_backbone: Literal["never", "always"] | Annotated[float, Meta(gt=0)] = "never"
+    freeze_backbone: Literal["never", "always"] | Annotated[float, Meta(gt=0, le=1e9)] = "never"
     """Whether all but the head is left as it is: never, always, or for so many epochs, after which everything trains.
     What is frozen is in evaluation mode, batch norm and dropout included."""
-    backbone_learning_rate: Annotated[float, Meta(gt=0)] = 1.0
+    backbone_learning_rate: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
     """Learning rate of all but the head, as a multiple of the head's."""
     augmentation: Literal["fresh", "none"] | Count = "fresh"
     """How training images are shown: cropped and mirrored afresh in each epoch; as evaluation sees them; or in so many
@@ -199,8 +203,8 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Conditions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What must be equal before two accuracies may stand in one table (beside the data themselves)."""
 
-    image_size: Annotated[int, Meta(ge=8, le=MOST_PIXELS)] = 224
-    """Height and width of what the network sees, in pixels."""
+    image_size: Annotated[int, Meta(ge=8, le=4096)] = 224
+    """Height and width of what the network sees, in pixels; at 4096 an image takes 200 MB as float32."""
     validation_fraction: Fraction = 0.1
     """Share of the training images set aside for validation, by content and not by seed."""
     test_fraction: Fraction = 0.2
@@ -243,7 +247,6 @@ class Suite(Conditions, frozen=True, forbid_unknown_fields=True, kw_only=True):
     description: Text = ""
     architectures: Annotated[tuple[Name, ...], Meta(min_length=1)]
     seeds: Annotated[tuple[Annotated[int, Meta(ge=0, le=2**63 - 1)], ...], Meta(min_length=1)]
-    """Below 2^63, as the programs that read a record hold whole numbers."""
     data: Name = "scenes"
     """`scenes`, the built-in drawn data set, or a folder of images."""
     images_per_class: Annotated[tuple[Count | Literal["all"], ...], Meta(min_length=1)] = ("all",)
@@ -271,15 +274,15 @@ class DataFacts(Struct, frozen=True, kw_only=True):
     """As the user gave it."""
     digest: str
     """Over classes, split, path and content of every image used."""
-    class_names: tuple[str, ...]
-    num_train: int
-    num_validation: int
-    num_test: int
+    class_names: Annotated[tuple[FileName, ...], Meta(min_length=1, max_length=MOST_CLASSES)]
+    num_train: Number
+    num_validation: Number
+    num_test: Number
     test_origin: Literal["given", "carved"]
     """Whether the folder brought a test split or one was carved from its only split."""
-    num_unreadable: int = 0
+    num_unreadable: Number = 0
     """Files left out under `--skip-unreadable`."""
-    num_train_test_duplicates: int = 0
+    num_train_test_duplicates: Number = 0
     """Test images whose bytes also stand in train or validation."""
 
 
@@ -287,9 +290,9 @@ class Execution(Struct, frozen=True, kw_only=True):
     """How a run is carried out: may change its speed, never which batches it sees."""
 
     device: Literal["cpu", "cuda"]
-    threads: int
+    threads: Annotated[int, Meta(ge=1, le=4096)]
     """Intra-op threads of PyTorch; part of what fixes the bits."""
-    workers: int
+    workers: Annotated[int, Meta(ge=0, le=4096)]
     """Threads that prepare batches ahead; 0 prepares them in the training thread."""
     cache: bool = True
     """Pixels from the decoded cache, or decoded anew each time."""
@@ -319,7 +322,7 @@ class Weights(Struct, frozen=True, kw_only=True):
 class RunSpec(Struct, frozen=True, kw_only=True):
     """One run: everything that decides its result, and nothing else."""
 
-    architecture: str
+    architecture: FileName
     provider: str
     """Whose code builds it: `intelbench`, `torchvision VERSION`, or `FILE sha256:...` of a plug-in."""
     seed: int
@@ -387,29 +390,29 @@ class Environment(Struct, frozen=True, kw_only=True):
 class Measurements(Struct, frozen=True, kw_only=True):
     """What was observed in a finished run, as scalars; the arrays lie in `traces.npz`."""
 
-    num_parameters: int
-    num_trainable_parameters: int
-    training_flops_per_image: float | None
+    num_parameters: Number
+    num_trainable_parameters: Number
+    training_flops_per_image: Quantity | None
     """Forward and backward of convolutions and matrix products at the run's size, 1 MAC = 2 FLOPs; `None` where the
     network cannot be traced, or where steps ran on features that were computed once."""
-    num_steps: int
-    num_warmup_steps: int
-    training_seconds: float
+    num_steps: Count
+    num_warmup_steps: Number
+    training_seconds: Quantity
     """The budget's clock at the end: training alone, data wait included."""
-    total_seconds: float
+    total_seconds: Quantity
     """From the start of the run to its last evaluation, everything included."""
     peak_memory: PeakMemory
     filter_gradients: FilterGradients | None = None
     """After training; `None` without convolutions that train. In records older than this field and the next it is
     `None` too."""
-    first_step_seconds: float | None = None
+    first_step_seconds: Quantity | None = None
     """From the start of the process to the end of the first training step, with imports, data, building and the first
     calibration."""
     calibration: CalibrationWork | None = None
     """What was timed for `calibration_*` in `traces.npz`."""
     contention: Contention | None = None
     energy: Energy | None = None
-    resumed_after: tuple[int, ...] = ()
+    resumed_after: tuple[Number, ...] = ()
     """Training steps after which the run was interrupted and another process went on from a checkpoint; what is
     measured beside training is then of all its processes together."""
 
@@ -419,7 +422,7 @@ class Failure(Struct, frozen=True, kw_only=True):
 
     cause: FailureCause
     message: str
-    step: int | None
+    step: Number | None
     """Training steps completed when it happened; `None` where it is not known or training had not begun."""
     details: str = ""
     """End of the traceback or of what the process wrote to stderr."""

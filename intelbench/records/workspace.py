@@ -15,13 +15,16 @@ from typing import BinaryIO
 import msgspec
 from msgspec import Struct
 
-from intelbench.records.files import move, remove, replace, synced
+from intelbench.errors import UserError
+from intelbench.records.files import content_of, move, remove, replace, synced
 from intelbench.records.identity import facts
 from intelbench.records.types import SCHEMA_VERSION, Environment, RunSpec
 
 _LOCK = "lock"
 _ABOUT = "checkpoint.json"
 _STATES = "state-*.pt"
+_MAX_ABOUT_BYTES = 4 * 2**20
+"""As of a record, which holds more."""
 _OURS = re.compile(r"lock|\.?checkpoint\.json(\.partial)?|state-\d+\.pt|record|superseded")
 
 
@@ -80,6 +83,9 @@ class Workspace:
 
         The kernel lets go when the last process that has the descriptor ends, however it ends: no lock is ever stale. A
         child that inherits the descriptor keeps the run locked for as long as it lives.
+
+        Raises:
+            UserError: a link stands in its place.
         """
         descriptor = self._acquire()
         if descriptor is None:
@@ -98,7 +104,7 @@ class Workspace:
     def locked(self) -> bool:
         """Whether a process is at work on the run."""
         try:
-            descriptor = os.open(self.folder / _LOCK, os.O_RDONLY)
+            descriptor = os.open(self.folder / _LOCK, os.O_RDONLY | os.O_NONBLOCK)
         except OSError:
             return False
         try:
@@ -112,8 +118,8 @@ class Workspace:
     def checkpoint(self) -> Checkpoint | None:
         """The last one; what was not written whole, or by another version of this file, is none."""
         try:
-            found = msgspec.json.decode((self.folder / _ABOUT).read_bytes(), type=Checkpoint)
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+            found = msgspec.json.decode(content_of(self.folder / _ABOUT, _MAX_ABOUT_BYTES), type=Checkpoint)
+        except (UserError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
         return found if found.schema_version == SCHEMA_VERSION and (self.folder / found.state).is_file() else None
 
@@ -148,6 +154,8 @@ class Workspace:
 
     def _acquire(self) -> int | None:
         while True:
+            if self.folder.is_symlink():  # what is not ours there is cleared away
+                raise UserError(f"{self.folder}: a link, and runs are carried out in a folder; remove it")
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 descriptor = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
@@ -187,10 +195,15 @@ def workspaces(runs: Path) -> list[Workspace]:
     return [
         Workspace(runs, folder.name[1:])
         for folder in sorted(runs.glob(".*"))
-        if folder.is_dir()
-        and not folder.is_symlink()
-        and all(_OURS.fullmatch(entry.name) for entry in folder.iterdir())
+        if folder.is_dir() and not folder.is_symlink() and _holds_ours_alone(folder)
     ]
+
+
+def _holds_ours_alone(folder: Path) -> bool:
+    try:
+        return all(_OURS.fullmatch(entry.name) for entry in folder.iterdir())
+    except OSError:  # somebody else's, or gone by now
+        return False
 
 
 def describe_under_way(runs: Path) -> str:

@@ -211,15 +211,7 @@ def numbers(values: Sequence[int]) -> str:
 
 def printable(text: str) -> str:
     """One line of text without control characters or marks that reorder what is read."""
-    one_line = " ".join(text.split())
-    if one_line.isascii() and one_line.isprintable():
-        return one_line
-    return "".join(
-        "\N{REPLACEMENT CHARACTER}"
-        if unicodedata.category(char) in ("Cc", "Cs") or char in _BIDI_CONTROLS or char in _NOT_IN_XML
-        else char
-        for char in one_line
-    )
+    return _without_controls(" ".join(text.split()))
 
 
 def shortened(text: str, length: int) -> str:
@@ -248,7 +240,8 @@ def code(text: str) -> str:
 def block(text: str, language: str) -> str:
     """A fenced code block that its content cannot close."""
     fence = "`" * max(3, 1 + max((len(ticks) for ticks in re.findall("`+", text)), default=0))
-    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+    lines = "\n".join(map(_without_controls, text.rstrip().expandtabs(4).split("\n")))
+    return f"{fence}{language}\n{lines}\n{fence}"
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
@@ -267,6 +260,17 @@ def listing(summary: str, number: int, content: Callable[[], str], limit: int = 
     if number > limit:
         return f"{summary}: {number:,} are too many to read; `intelbench report --format json` has them all."
     return details(summary, content())
+
+
+def _without_controls(line: str) -> str:
+    if line.isascii() and line.isprintable():
+        return line
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}"
+        if unicodedata.category(char) in ("Cc", "Cs") or char in _BIDI_CONTROLS or char in _NOT_IN_XML
+        else char
+        for char in line
+    )
 
 
 def _scaled(value: float, units: Sequence[tuple[float, str]], base: str = "") -> str:

@@ -50,16 +50,14 @@ class Evaluator:
 
     @torch.no_grad()
     def require_logits(self, split: Split, num_classes: int) -> None:
-        """Show the network two images of the split. Leaves it in training mode.
+        """Show the network two images of the split. Leaves every module in its mode.
 
         Raises:
             UserError: what comes back is not one logit a class; with too many, training would go through.
         """
         images, _ = next(evaluation_batches(split, self.pixels, self.conditions.image_size, batch_size=2))
-        self.model.eval()
-        with autocast(self.conditions, self.device)():
-            found = self.model(normalize(images.to(self.device), self.conditions.memory_format))
-        self.model.train()
+        with evaluation_mode(self.model), autocast(self.conditions, self.device)():
+            found = self.model(self.inputs(images))
         what = (
             f"{tuple(found.shape)} on {found.device.type}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
         )

@@ -23,7 +23,7 @@ from intelbench.architectures.registry import (
     known,
     load_plugin,
     main_loss,
-    plugin_of,
+    plugins_of,
     register,
 )
 from intelbench.errors import UserError
@@ -267,7 +267,7 @@ def test_whatever_a_plugin_registers_is_provided_by_its_file(tmp_path: Path) -> 
     assert {f"borrowed.py sha256:{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"} == {
         find(name)[1] for name in ("one", "two")
     }
-    assert [path, path, None, None] == [plugin_of(name) for name in ("one", "two", "resnet101", "nothing")]
+    assert [(str(path),), (str(path),), (), ()] == [plugins_of(name) for name in ("one", "two", "resnet101", "nothing")]
 
 
 @pytest.mark.parametrize("returned", ["None", "42", "nn.Linear", "[nn.Linear(1, 1)]"])
@@ -400,7 +400,7 @@ print(found.name, found.build(ModelRequest(num_classes=4, image_size=32)), provi
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("missing", "shapes 1.2: architecture 'missing' failed with AttributeError: "),
+        ("missing", "shapes 1.2: architecture 'missing': failed with AttributeError: "),
         ("misnamed", "shapes 1.2: entry point 'misnamed' must lead to the function decorated with"),
     ],
 )

@@ -237,7 +237,7 @@ def test_a_class_nested_without_end(tmp_path: Path, depth: int, fits: bool) -> N
 
 def test_thousands_of_empty_folders(tmp_path: Path) -> None:
     """Each costs a look and no more: in a class they are nothing, and as classes the first is named."""
-    lay(tmp_path, "a/1.jpg", "b/1.jpg", *(f"a/{index}/" for index in range(5000)))
+    lay(tmp_path, "a/1.jpg", "b/1.jpg", *(f"a/{index}/" for index in range(2000)))
     assert {"train": ["a/1.jpg", "b/1.jpg"]} == ids(list_images(tmp_path))
     assert f"data {tmp_path / 'a' / '0'}: the class folder holds no image" in refusal(tmp_path / "a")
 
@@ -475,3 +475,12 @@ def test_a_dangling_link_is_an_image_that_cannot_be_read(tmp_path: Path) -> None
 def test_every_suffix_is_lower_case() -> None:
     """Suffixes are compared in lower case, so the list must be."""
     assert {suffix.lower() for suffix in folder.IMAGE_SUFFIXES} == folder.IMAGE_SUFFIXES
+
+
+def test_too_many_classes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before any of them is looked into."""
+    monkeypatch.setattr(folder, "MOST_CLASSES", 2)
+    lay(tmp_path, "a/1.jpg", "b/1.jpg")
+    assert ("a", "b") == list_images(tmp_path).class_names
+    lay(tmp_path, "c/1.jpg")
+    assert f"data {tmp_path}: has 3 class folders; at most 2 are compared" == refusal(tmp_path)

@@ -55,6 +55,11 @@ def test_a_small_picture_is_not_enlarged(pictures: Pictures) -> None:
     [
         "../private.png",
         "test/day/../../../private.png",
+        "test/day/../night/000.png",
+        "test/day/./000.png",
+        "test/day/.hidden.png",
+        "test/dayless/000.png",
+        "other.png",
         "test/day/9.png",
         "",
         ".",
@@ -64,8 +69,10 @@ def test_a_small_picture_is_not_enlarged(pictures: Pictures) -> None:
         "test/day",
     ],
 )
-def test_an_id_that_is_not_in_the_folder_has_no_picture(pictures: Pictures, image_id: str) -> None:
-    """Neither by climbing nor by names that no system accepts."""
+def test_an_id_that_is_not_in_the_folder_has_no_picture(folder: Path, pictures: Pictures, image_id: str) -> None:
+    """Neither by climbing, nor by names that are hidden, beside the classes, or accepted by no system."""
+    for name in (".hidden.png", "test/day/.hidden.png", "test/dayless/000.png", "other.png"):
+        write_image(folder / name)
     assert pictures.thumbnail(image_id) is None
 
 
@@ -119,6 +126,18 @@ def test_another_data_set_is_refused(folder: Path) -> None:
     """Records that name a folder of other classes do not get its pictures into a report."""
     with pytest.raises(UserError, match="its classes are not those of the records"):
         find_pictures(str(folder), ("day", "dusk"), folder)
+
+
+def test_a_folder_of_any_size_is_never_listed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source that says `/` is looked at no deeper than to see that it has other classes; no class is looked into."""
+    seen = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: seen.append(Path(path)) or scandir(path))
+    with pytest.raises(UserError, match=r"^data /"):
+        find_pictures("/", CLASSES, folder)
+    assert len(seen) < 10
+    assert find_pictures(str(folder), CLASSES, folder).thumbnail("test/day/000.png") is not None
+    assert not {folder / split / name for split in ("train", "test") for name in CLASSES} & set(seen)
 
 
 def test_scenes_are_read_where_a_run_has_drawn_them(tmp_path: Path) -> None:

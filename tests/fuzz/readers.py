@@ -27,15 +27,16 @@ with atheris.instrument_imports(include=["intelbench", "numpy.lib", "PIL", "toml
     import numpy as np
     from PIL import Image
 
+    from intelbench.data.decoding import UnreadableImageError, decode
     from intelbench.data.folder import list_images
-    from intelbench.data.pixels import UnreadableImageError, decode
     from intelbench.errors import UserError
     from intelbench.records.claims import load_claims
-    from intelbench.records.store import read_run, read_runs
+    from intelbench.records.store import read_run, read_runs, read_with_traces
     from intelbench.records.suites import encode_suite, load_suite
 
 REPOSITORY = Path(__file__).parent.parent.parent
 SAMPLE = REPOSITORY / "tests" / "records" / "version-1"
+RUN = read_run(SAMPLE).record.run_id
 RECORD_FILES = ("record.json", "traces.npz", "SHA256SUMS", "array")
 SIDE = 32
 
@@ -80,26 +81,27 @@ def record(content: bytes, scratch: Scratch) -> None:
     """
     kind, rest = content[:1] or b"0", content[1:]
     name = RECORD_FILES[kind[0] % len(RECORD_FILES)]
-    shutil.copytree(SAMPLE, scratch.folder / "run", dirs_exist_ok=True)
+    shutil.rmtree(scratch.folder / RUN, ignore_errors=True)
+    shutil.copytree(SAMPLE, scratch.folder / RUN)
     if name == "array":
-        with zipfile.ZipFile(scratch.folder / "run" / "traces.npz", "w") as archive:
+        with zipfile.ZipFile(scratch.folder / RUN / "traces.npz", "w") as archive:
             archive.writestr("step_loss.npy", rest)
     else:
-        scratch.write(f"run/{name}", rest)
+        scratch.write(f"{RUN}/{name}", rest)
     found, problems = read_runs(scratch.folder)
     assert 1 == len(found) + len(problems)
     for stored in found:
         assert stored.record == read_run(stored.path).record
-        assert stored.unchanged() in (True, False)
-        try:
-            traces = stored.traces()
-        except UserError:
-            continue
-        assert not any(values.dtype.hasobject for values in traces.values())
+        with suppress(UserError):
+            stored.traces()
+        with suppress(UserError):
+            stored.unchanged()
+        with suppress(UserError, ValueError):
+            list(read_with_traces(stored.path)[1].values())
 
 
 def images(content: bytes, scratch: Scratch) -> None:
-    """A listing with the image in it or a `UserError`, and small RGB pixels or an `UnreadableImageError`.
+    """A listing or a `UserError`; small RGB pixels, or an `UnreadableImageError`, or a lack of memory.
 
     The first bytes, up to a line feed, name the file.
     """
@@ -108,14 +110,14 @@ def images(content: bytes, scratch: Scratch) -> None:
     for each in ("day", "night"):
         scratch.write(f"train/{each}/0.png", b"")
     try:
-        path = scratch.write(f"train/day/{name.replace(b'/', b'').decode(errors='surrogateescape')}", pixels)
+        scratch.write(f"train/day/{name.replace(b'/', b'').decode(errors='surrogateescape')}", pixels)
     except (OSError, ValueError):
         return  # no name that a file can have
     with suppress(UserError):
         assert {"day", "night"} == set(list_images(scratch.folder).class_names)
     try:
-        found = decode(path, SIDE)
-    except UnreadableImageError:
+        found = decode(pixels, SIDE)
+    except (UnreadableImageError, MemoryError):
         return
     assert (3, np.uint8) == (found.shape[2], found.dtype)
     assert min(found.shape[:2]) <= SIDE

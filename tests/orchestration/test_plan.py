@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from intelbench.data.dataset import Dataset, prepare
+from intelbench.data.dataset import Dataset, Split, prepare
 from intelbench.errors import UserError
 from intelbench.orchestration.plan import Again, plan, unresumable
 from intelbench.profiling.environment import read_environment
@@ -176,3 +176,32 @@ def test_what_is_made_again(
     planned = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path, again=again)
     records = [record for run in planned if (record := run.recorded()) is not None]
     assert standing == ["failed" if record.failure else "finished" for record in records]
+
+
+def test_a_record_that_cannot_be_read_is_named_or_made_again(suite: Suite, dataset: Dataset, tmp_path: Path) -> None:
+    """Whatever is wrong with it: without --retry-failed it is left alone, and the message says what helps."""
+    first, second, *_ = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path)
+    record, traces = synthetic_run("resnet101", 0, Study())
+    for run in (first, second):
+        write_run(tmp_path, msgspec.structs.replace(record, run_id=run.job.run_id), traces)
+    with (second.workspace.target / "traces.npz").open("ab") as file:
+        file.write(b" ")
+    assert [False, False, True, True] == [run.pending for run in plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path)]
+    (first.workspace.target / "record.json").write_text("{}")
+    with pytest.raises(UserError, match=r"record\.json: not a readable record .*; --retry-failed makes the run again"):
+        plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path)
+    again = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path, again="failed")
+    assert [(True, None), (True, None)] == [(run.pending, run.recorded()) for run in again[:2]]
+
+
+def test_what_would_leave_more_than_is_read_is_refused(suite: Suite, dataset: Dataset, tmp_path: Path) -> None:
+    """Before anything is trained: the names of 300,000 images of 600 characters each."""
+    ids = tuple(f"{number:0600}" for number in range(1000))
+    large = Split(ids * 300, (0,) * 300_000, (0,) * 300_000)
+    refused = pytest.raises(UserError, match=r"would take 7[\d,]+ bytes in each record, and at most 536,870,912 are")
+    with refused:
+        plan(suite, msgspec.structs.replace(dataset, test=large), CPU, ENVIRONMENT, runs=tmp_path)
+    large = msgspec.structs.replace(dataset, train=large)
+    with refused:
+        plan(suite, large, CPU, ENVIRONMENT, runs=tmp_path)
+    assert plan(msgspec.structs.replace(suite, training_evaluation_images=1000), large, CPU, ENVIRONMENT, runs=tmp_path)

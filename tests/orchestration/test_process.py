@@ -41,13 +41,14 @@ def test_a_process_is_ended_at_its_time_out(environment: dict[str, str], do: str
     """Also one that has closed its channel and goes on; what it has started ends too."""
     where = tmp_path / "pid"
     started = time.monotonic()
-    with Process(HERE, Order(do, str(where)), environment, Limits(seconds=4)) as process:
-        with pytest.raises(OverrunError, match="not finished after 4 s") as caught:
+    with Process(HERE, Order(do, str(where)), environment, Limits(seconds=10)) as process:
+        with pytest.raises(OverrunError, match="not finished after 10 s") as caught:
             list(process.answers())
         assert "timeout" == caught.value.cause
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 40
     started_by_it = int(where.read_text())
-    assert not psutil.pid_exists(started_by_it) or psutil.Process(started_by_it).status() == psutil.STATUS_ZOMBIE
+    while psutil.pid_exists(started_by_it) and psutil.Process(started_by_it).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() - started < 40
 
 
 def test_a_process_is_ended_at_its_memory_limit(environment: dict[str, str]) -> None:

@@ -84,7 +84,7 @@ def planned(small_folder: Path, small_suite: Path, plugin: Path, tmp_path: Path)
     load_plugin(plugin)
     small = override(load_suite(str(small_suite)), seeds=(0, 1))
     dataset: Dataset = prepare(str(small_folder), small.conditions, tmp_path / "cache")
-    return plan(small, dataset, CPU, ENVIRONMENT, runs=tmp_path / "runs", plugins=(plugin,))
+    return plan(small, dataset, CPU, ENVIRONMENT, runs=tmp_path / "runs")
 
 
 def test_each_architecture_is_profiled_before_its_first_run(log: Log, planned: list[PlannedRun], plugin: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_record_that_was_made_since_the_runs_were_planned_stands(
     load_plugin(plugin)
     suite = load_suite(str(small_suite))
     dataset = prepare(str(small_folder), suite.conditions, tmp_path / "cache")
-    planned = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path / "runs", plugins=(plugin,), again="all")
+    planned = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path / "runs", again="all")
     first = planned[0]
     write_run(first.workspace.runs, msgspec.structs.replace(failed_record, run_id=first.job.run_id), {})
     run_planned(planned, ENVIRONMENT, log, LIMITS)

@@ -1,13 +1,17 @@
-"""The first steps of a recorded run, taken again. Real processes."""
+"""The first steps of a recorded run, taken again. Partly in real processes."""
 
+import os
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
+from intelbench.errors import UserError
+from intelbench.orchestration import verify as verifying
 from intelbench.records.store import read_run, write_run
 from tests.conftest import Command
+from tests.records.test_hostile_records import HOSTILE, RECORD, TRACES
 
 
 @pytest.fixture(scope="module")
@@ -19,11 +23,19 @@ def arguments(small_folder: Path, small_suite: Path, plugin: Path) -> list[str |
 def test_a_run_is_reproduced_or_the_difference_is_told(
     tmp_path: Path, intelbench: Command, arguments: list[str | Path], plugin: Path
 ) -> None:
-    """Bit for bit here; a record whose numbers or batches were others is not, and a tolerance is honoured."""
-    assert 0 == intelbench(*arguments).returncode
+    """Bit for bit here; a record whose numbers or batches were others is not, and a tolerance is honoured.
+
+    What was damaged in the cache is said, as by `run`.
+    """
+    cache = tmp_path / "cache"
+    assert 0 == intelbench(*arguments, "--cache-dir", cache).returncode
     (folder,) = (tmp_path / "results" / "runs").iterdir()
-    found = intelbench("verify", folder, "--plugin", plugin)
+    (pixels,) = cache.glob("pixels/*/pixels.bin")
+    os.truncate(pixels, 10)
+    found = intelbench("verify", folder, "--plugin", plugin, "--cache-dir", cache)
     assert 0 == found.returncode, found.stderr
+    assert f"cache {pixels.parent}: " in found.stderr
+    assert "; built again" in found.stderr
     said = "steps 1 to 6: the batches of the record up to step 6; losses and gradient norms equal bit for bit"
     assert f"{folder.name}, {said}\n" == found.stdout
 
@@ -70,3 +82,59 @@ def test_what_cannot_be_verified_is_refused(
     empty = intelbench("verify", folder, "--plugin", plugin)
     assert 2 == empty.returncode
     assert "failed before its first step ended" in empty.stderr
+
+
+def refusal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Why a record is not verified; nothing is read of any data folder and no process begins."""
+    monkeypatch.delattr(verifying, "prepare")
+    monkeypatch.delattr(verifying, "Process")
+    with pytest.raises(UserError) as raised:
+        verifying.verify(
+            verifying.Request(record=folder, steps=8, data=None, plugins=(), cache_folder=folder), lambda _: None
+        )
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_damaged_record_is_named(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As everywhere else."""
+    folder = write_run(tmp_path, RECORD, TRACES)
+    HOSTILE[kind][1](folder)
+    assert refusal(folder, monkeypatch).startswith(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "said"),
+    [
+        ("learning_rate", None, "'learning_rate'"),
+        ("learning_rate", np.full(6, np.inf), "a learning rate is not finite"),
+        ("gradient_norm", np.zeros(5), "there is not a number for each"),
+        ("gradient_norm", np.array(1.0), "there is not a number for each"),
+        ("step_loss", np.zeros((6, 1)), "there is not a number for each"),
+        ("step_loss", np.array(["1"] * 6), "there is not a number for each"),
+        ("step_loss", None, "failed before its first step ended"),
+        ("step_loss", np.zeros(0), "failed before its first step ended"),
+    ],
+)
+def test_arrays_that_tell_of_no_steps_are_named(
+    tmp_path: Path, name: str, array: np.ndarray | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Missing, of another shape or kind, or no numbers."""
+    traces = {key: value for key, value in TRACES.items() if key != name}
+    folder = write_run(tmp_path, RECORD, traces if array is None else traces | {name: array})
+    assert said in refusal(folder, monkeypatch)
+
+
+def test_no_folder_of_other_classes_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record that says that its images lie in `/` makes nobody read the disk."""
+    spec = msgspec.structs.replace(RECORD.spec, data=msgspec.structs.replace(RECORD.spec.data, source="/"))
+    folder = write_run(tmp_path, msgspec.structs.replace(RECORD, spec=spec), TRACES)
+    assert refusal(folder, monkeypatch).startswith("data /")
+
+
+def test_numbers_are_compared_as_shares_of_the_recorded_ones() -> None:
+    """Equal ones, those that are not finite included, differ by nothing; what is not there any more, without bound."""
+    recorded = np.array([2.0, np.nan, np.inf, -1.0, 0.0, 1.0])
+    found = verifying._relative(np.array([2.5, np.nan, np.inf, 1.0, 0.0]), recorded)
+    assert [0.25, 0, 0, 2, 0, np.inf] == found.tolist()
+    assert [np.inf, np.inf] == verifying._relative(np.array([np.nan, 1.0]), np.array([1.0, np.inf])).tolist()

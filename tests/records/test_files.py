@@ -32,6 +32,15 @@ def test_what_cannot_be_replaced_stands(tmp_path: Path, monkeypatch: pytest.Monk
     assert [path] == list(tmp_path.iterdir())
 
 
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    """Neither through one in the place of the file nor through one in that of what is moved there."""
+    (tmp_path / "precious").write_bytes(b"precious")
+    for name in ("a", ".a.partial"):
+        (tmp_path / name).symlink_to("precious")
+    replace(tmp_path / "a", b"new")
+    assert {"a": b"new", "precious": b"precious"} == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+
 def test_a_link_is_removed_and_not_what_it_leads_to(tmp_path: Path) -> None:
     """A folder goes with all that is in it; what is gone already is no error."""
     (tmp_path / "folder" / "inner").mkdir(parents=True)

@@ -5,11 +5,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 import msgspec
 import pytest
 
+from intelbench.errors import UserError
 from intelbench.records.store import read_run, write_run
 from intelbench.records.workspace import Checkpoint, Workspace, describe_under_way, workspaces
 from tests.reporting.synthetic import Study, synthetic_run
@@ -184,3 +185,39 @@ def test_what_is_under_way_is_told(tmp_path: Path) -> None:
             == describe_under_way(tmp_path)
         )
     assert "not in this report: 1 run is interrupted, with a checkpoint to go on from" == describe_under_way(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["lock", "checkpoint.json"])
+def test_a_file_that_is_none_is_not_waited_for(workspace: Workspace, name: str) -> None:
+    """A pipe that nobody writes to, or a device that never ends, in the folder of a run under way."""
+    workspace.folder.mkdir(parents=True)
+    os.mkfifo(workspace.folder / name)
+    assert "" == describe_under_way(workspace.runs)
+    (workspace.folder / name).unlink()
+    (workspace.folder / name).symlink_to("/dev/zero")
+    assert "" == describe_under_way(workspace.runs)
+
+
+def test_a_folder_that_cannot_be_listed_is_somebody_elses(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is left alone, and nothing fails for it."""
+
+    def locked(path: Path) -> NoReturn:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    workspace.folder.mkdir(parents=True)
+    assert [workspace] == workspaces(workspace.runs)
+    monkeypatch.setattr(Path, "iterdir", locked)
+    assert [] == workspaces(workspace.runs)
+
+
+def test_a_link_in_the_place_of_the_folder_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    """What it leads to is not cleared away."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "precious").touch()
+    workspace.runs.mkdir()
+    workspace.folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="a link, and runs are carried out in a folder; remove it"), workspace.lock():
+        pass
+    assert ["precious"] == [path.name for path in (tmp_path / "elsewhere").iterdir()]

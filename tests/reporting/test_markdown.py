@@ -106,6 +106,11 @@ def test_budget_is_read_back(text: str) -> None:
     assert budget == Budget.parse(str(budget))
 
 
+def test_block_holds_no_control_characters() -> None:
+    """Its lines stay lines, and their indentation."""
+    assert "```sh\na\ufffd[31m\n    b\n```" == markdown.block("a\x1b[31m\n\tb\n", "sh")
+
+
 def test_block_cannot_be_closed_from_inside() -> None:
     """A fence is longer than any in its content."""
     (token,) = MarkdownIt("commonmark").parse(markdown.block("a\n```\nb", "toml"))

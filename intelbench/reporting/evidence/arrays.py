@@ -33,11 +33,19 @@ def logits(traces: Traces, name: str, *shape: int | None) -> NDArray[np.float64]
 
 
 def seconds(traces: Traces, name: str, *shape: int | None) -> NDArray[np.float64]:
-    """Times that a clock can have measured; none took no time at all in a run, but may seem to have."""
+    """Times that a clock can have measured."""
     found = _shaped(traces, name, shape, "f").astype(np.float64)
     too_short = found.size and 0 < found.min(initial=1.0, where=found > 0) < SHORTEST_SECONDS
     if too_short or not _within(found, 0, LONGEST_SECONDS):
         raise ValueError(f"{name} holds times that no clock has measured")
+    return found
+
+
+def durations(traces: Traces, name: str, *shape: int | None) -> NDArray[np.float64]:
+    """Times of work, which takes some."""
+    found = seconds(traces, name, *shape)
+    if found.size and not found.min():
+        raise ValueError(f"{name} holds work that took no time")
     return found
 
 
@@ -75,7 +83,8 @@ def _shaped(traces: Traces, name: str, shape: tuple[int | None, ...], kinds: str
     fits = len(found.shape) == len(shape) and all(
         expected is None or expected == size for expected, size in zip(shape, found.shape, strict=True)
     )
-    if not fits or found.dtype.kind not in kinds:
+    narrow = "f" in kinds and found.itemsize < 4  # no run leaves such, and here each would take eight bytes
+    if not fits or found.dtype.kind not in kinds or narrow:
         expected = " x ".join("any" if size is None else str(size) for size in shape)
         raise ValueError(f"{name} has shape {found.shape} of {found.dtype}, not {expected}")
     return found

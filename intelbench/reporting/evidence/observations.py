@@ -247,7 +247,7 @@ def _reduce(record: RunRecord, traces: Traces) -> RunSummary:
     assert measurements is not None
     num_classes = len(data.class_names)
     step_loss = arrays.numbers(traces, "step_loss", measurements.num_steps)
-    step_seconds = arrays.seconds(traces, "step_seconds", len(step_loss))
+    step_seconds = arrays.durations(traces, "step_seconds", len(step_loss))
     train_labels, train_logits = _classified(traces, "train", None, num_classes)
     test_labels, test_logits = _classified(traces, "test", data.num_test, num_classes)
     softmax, test_predictions = Softmax.of(test_logits), statistics.predictions(test_logits)

@@ -123,7 +123,11 @@ class ArchitectureSummary:
     @cached_property
     def confusion(self) -> NDArray[np.int64] | None:
         """Test images summed over the runs, C x C."""
-        return np.sum([run.confusion for run in self.runs], axis=0) if self.runs else None
+        if not self.runs:
+            return None
+        labels, predicted = ([getattr(run, name) for run in self.runs] for name in ("test_labels", "test_predictions"))
+        num_classes = len(self.runs[0].record.spec.data.class_names)
+        return statistics.confusion_matrix(np.concatenate(labels), np.concatenate(predicted), num_classes)
 
 
 @dataclass(frozen=True)

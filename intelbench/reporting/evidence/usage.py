@@ -132,7 +132,8 @@ def energy(summary: CohortSummary) -> pd.DataFrame:
             if spent is None:
                 continue
             num_images = run.measurements.num_steps * run.record.spec.conditions.recipe.batch_size
-            idle = spent.idle_joules / spent.idle_seconds if spent.idle_joules is not None else None
+            has_idled = spent.idle_joules is not None and spent.idle_seconds > 0
+            idle = (spent.idle_joules or 0.0) / spent.idle_seconds if has_idled else None
             found.append(
                 {
                     "architecture": architecture.name,

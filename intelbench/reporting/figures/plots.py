@@ -23,6 +23,8 @@ from intelbench.reporting.figures.labels import Box, place, text_width
 
 MAX_ANNOTATED_CLASSES = 20
 _MAX_TICK_LABELS = 40
+_MAX_SIDE = 800.0
+"""Points of a confusion matrix, however many classes it has: its picture takes time and memory with their square."""
 _MAX_NAMED_POINTS = 10
 _GRID_POINTS = 200
 _SHADES = "Blues"
@@ -38,6 +40,7 @@ def confusion(architecture: ArchitectureSummary, class_names: Sequence[str]) -> 
     names = [label(name) for name in class_names]
     widest = max(text_width(name, 8) for name in names)
     cell = 50.0 if len(names) <= 8 else 42.0 if len(names) <= MAX_ANNOTATED_CLASSES else max(420 / len(names), 4.0)
+    cell = min(cell, _MAX_SIDE / len(names))
     rotated = widest > cell - 3
     left, side, below = widest + 30, cell * len(names), (widest if rotated else 10.0) + 28
     totals = counts.sum(axis=1, keepdims=True)
@@ -193,7 +196,7 @@ def _cost_panel(
     if widest > 10 * min(x for x, *_ in places) > 0:
         axes.set_xscale("log")
     else:
-        axes.set_xlim(0, 1.15 * widest)
+        axes.set_xlim(0, 1.15 * widest if widest > 0 else 1)
     _name_points(axes, [_point_name(architecture, numbered) for architecture in architectures], places)
 
 

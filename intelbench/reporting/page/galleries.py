@@ -61,7 +61,7 @@ class Matrix:
     note: str
     class_names: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    """By true class, then by predicted class."""
+    """By true class, then by predicted class; of a matrix that is no table, only the cells with errors."""
 
     @property
     def is_table(self) -> bool:
@@ -94,19 +94,19 @@ def matrix(architecture: ArchitectureSummary, summary: CohortSummary, key: str) 
     names = tuple(map(markdown.printable, summary.data.class_names))
     runs = len(architecture.runs)
     found = mistakes.by_cell(architecture)
-    rows = []
-    for label, row in enumerate(counts.tolist()):
-        total = max(sum(row), 1)
-        rows.append(
-            tuple(
-                Cell(f"{key}-{label}-{taken_for}", names[label], names[taken_for], count, count / total,
-                     *_images(found.get((label, taken_for)), runs))
-                for taken_for, count in enumerate(row)
-            )
-        )  # fmt: skip
+
+    def cell(label: int, taken_for: int) -> Cell:
+        count, total = int(counts[label, taken_for]), max(int(counts[label].sum()), 1)
+        images = _images(found.get((label, taken_for)), runs)
+        return Cell(f"{key}-{label}-{taken_for}", names[label], names[taken_for], count, count / total, *images)
+
+    if len(names) <= MAX_CLASSES:
+        rows = tuple(tuple(cell(label, taken_for) for taken_for in range(len(names))) for label in range(len(names)))
+    else:
+        rows = tuple((cell(*place),) for place in found)
     images = markdown.plural(int(counts.sum()) // runs, "test image")
     note = f"{markdown.plural(runs, 'run')} × {images}; each row sums to 100 %"
-    return Matrix(markdown.printable(architecture.name), note, names, tuple(rows))
+    return Matrix(markdown.printable(architecture.name), note, names, rows)
 
 
 def shared_images(found: Sequence[SharedMistake], class_names: Sequence[str]) -> list[SharedImage]:

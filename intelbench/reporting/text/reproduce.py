@@ -47,13 +47,10 @@ def _named(suite: Suite) -> list[str] | None:
     """The built-in suite of that name and the options that make it this one, or nothing that does."""
     if suite.name not in built_in_suites():
         return None
-    try:
-        base = load_suite(suite.name)
-    except UserError:
-        return None
+    base = load_suite(suite.name)
     own_budgets: list[Budget | None] = [None] if suite.own else []
     for budget in (*own_budgets, Budget.parse(str(suite.budget))):
-        if _same_conditions(suite, _overridden(base, suite, budget)):
+        if _becomes(base, suite, budget):
             given = ["--data", suite.data, "--seeds", ",".join(map(str, suite.seeds))]
             given += [] if budget is None else ["--budget", str(budget)]
             given += [] if suite.image_size == base.image_size else ["--image-size", str(suite.image_size)]
@@ -63,15 +60,20 @@ def _named(suite: Suite) -> list[str] | None:
     return None
 
 
-def _overridden(base: Suite, suite: Suite, budget: Budget | None) -> Suite:
-    return override(
-        base,
-        architectures=suite.architectures,
-        seeds=suite.seeds,
-        data=suite.data,
-        budget=budget,
-        image_size=suite.image_size,
-    )
+def _becomes(base: Suite, suite: Suite, budget: Budget | None) -> bool:
+    """Whether the one is the other once the command line has overridden what it can."""
+    try:
+        effective = override(
+            base,
+            architectures=suite.architectures,
+            seeds=suite.seeds,
+            data=suite.data,
+            budget=budget,
+            image_size=suite.image_size,
+        )
+    except UserError:  # a name from a record may be none that a suite accepts
+        return False
+    return _same_conditions(suite, effective)
 
 
 def _same_conditions(first: Suite, second: Suite) -> bool:

@@ -187,7 +187,7 @@ def energy(found: Sequence[Row]) -> list[str]:
             str(row["seed"]),
             markdown.significant(row["joules"]),
             markdown.significant(row["joules_per_image"]),
-            markdown.significant(row["joules"] / row["seconds"]),
+            markdown.significant(row["joules"] / row["seconds"] if row["seconds"] else None),
             markdown.significant(row["idle_watts"]),
             escape(row["source"]),
         ]

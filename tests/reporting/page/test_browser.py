@@ -25,10 +25,9 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study")
     study = Study(class_names=tuple(sorted(NAMES)), num_test=120, accuracies=dict.fromkeys(ARCHITECTURES, 0.3))
     synthetic_runs(folder / "runs", study=study)
-    ids = {f"test/{number:05d}.jpg": folder / f"{number}.png" for number in range(100)}  # some are missing
-    for number, path in enumerate(ids.values()):
-        write_image(path, seed=number)
-    pictures = Pictures(folder.resolve(), ids)
+    for number in range(100):  # some are missing
+        write_image(folder / "test" / f"{number:05d}.jpg", seed=number)
+    pictures = Pictures(folder.resolve(), ("test/",))
     (folder / "report.html").write_text(
         page(read(folder / "runs"), build(folder / "runs"), lambda _: pictures), "utf-8"
     )
