@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from intelbench.reporting.evidence.summaries import CohortSummary
 
 _MANY = 200
 """Records that several processes read more quickly than one."""
-_CHUNK = 20
+_CHUNK = 50
 """Records that a process is given at a time."""
 
 _Read = tuple[StoredRun, RunSummary | None]
+_Known = dict[tuple[str, bytes], NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def read(folder: Path) -> Study:
     readable: list[StoredRun] = []
     observed: dict[str, RunSummary] = {}
     problems: list[str] = []
-    known: dict[tuple[str, bytes], NDArray[Any]] = {}
+    known: _Known = {}
     for found in _each(record_folders(folder)):
         if isinstance(found, str):
             problems.append(found)
@@ -61,23 +63,29 @@ def read(folder: Path) -> Study:
 
 def _each(paths: Sequence[Path]) -> Iterator[_Read | str]:
     """What is in each record, in order; many are read on all processors."""
+    parts = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     if len(paths) < _MANY:
-        yield from map(_read, paths)
+        yield from chain.from_iterable(map(_read, parts))
         return
     with ProcessPoolExecutor() as pool:
-        yield from pool.map(_read, paths, chunksize=_CHUNK)
+        yield from chain.from_iterable(pool.map(_read, parts))
 
 
-def _read(path: Path) -> _Read | str:
-    """A record and, of a finished run, its arrays reduced; or why it cannot be used."""
-    try:
-        run, traces = read_with_traces(path)
-        return run, None if run.record.measurements is None else observations.observe(run, traces)
-    except UserError as error:
-        return printable(str(error))
+def _read(paths: Sequence[Path]) -> list[_Read | str]:
+    """Of each a record and, of a finished run, its arrays reduced; or why it cannot be used."""
+    found: list[_Read | str] = []
+    known: _Known = {}
+    for path in paths:
+        try:
+            run, traces = read_with_traces(path)
+            finished = run.record.measurements is not None
+            found.append((run, _sharing(observations.observe(run, traces), known) if finished else None))
+        except UserError as error:
+            found.append(printable(str(error)))
+    return found
 
 
-def _sharing(run: RunSummary, known: dict[tuple[str, bytes], NDArray[Any]]) -> RunSummary:
+def _sharing(run: RunSummary, known: _Known) -> RunSummary:
     """The run with the arrays of another where they are equal: all runs are tested on the same few sets of images."""
 
     def shared(array: NDArray[Any]) -> NDArray[Any]:
