@@ -44,7 +44,7 @@ def test_report(comparison: Comparison, tmp_path: Path) -> None:
 
 
 def test_report_of_ten_thousand(comparison: Comparison, tmp_path: Path) -> None:
-    """A report on 10,000 records takes a process no longer than reading their files would, and 1 GB."""
+    """A report on 10,000 records takes a process 1.5 times the time of reading their files at most, and 1 GB."""
     folders = synthetic_runs(tmp_path, ARCHITECTURES, range(comparison.rounds(MANY_SEEDS)))
     peaks = []
 
@@ -55,7 +55,7 @@ def test_report_of_ten_thousand(comparison: Comparison, tmp_path: Path) -> None:
     times = comparison.in_turn(report, lambda: read_files(folders), rounds=1)
     comparison.note = f"peak memory {max(peaks) / 1e6:.0f} MB"
     assert max(peaks) <= PEAK_BYTES
-    comparison.cost(times, at_most=1)
+    comparison.cost(times, at_most=1.5)
 
 
 def test_evidence(comparison: Comparison, tmp_path: Path) -> None:
