@@ -19,7 +19,7 @@ from intelbench.records.workspace import Workspace
 from intelbench.training.budget import learning_rate
 from intelbench.training.journal import Journal
 from intelbench.training.loop import Step
-from intelbench.training.optimizer import set_learning_rate
+from intelbench.training.optimizer import make_optimizer, set_learning_rate
 
 CPU = torch.device("cpu")
 FASTEST = "inception_v3"
@@ -33,7 +33,7 @@ def own_code_seconds() -> float:
     """All that the harness does in a step beside training; seconds of one step's worth."""
     stream, recipe = stream_of(1), CONDITIONS.recipe
     clock, digest, journal = LapClock(CPU), StreamDigest(), Journal(CPU, split_of(300))
-    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+    optimizer = make_optimizer(torch.nn.Linear(1, 1), CONDITIONS)
     batch, loss, norm = stream.batch(0), torch.tensor(1.5, requires_grad=True), torch.tensor(1.0)
     beats: list[Beat] = []
     as_beat = _as_beats(recipe.batch_size)
