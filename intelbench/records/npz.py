@@ -8,7 +8,7 @@ import math
 import re
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -41,20 +41,40 @@ class _Member(NamedTuple):
     """Of its local header."""
 
 
-class Archive(Mapping[str, NDArray[np.generic]]):
-    """Arrays by name; reading one that is damaged raises `ValueError`, as making an archive of damaged bytes does."""
+Texts = MutableMapping[tuple[object, ...], NDArray[np.generic]]
+"""Arrays of text by what was packed; ids of images are the same in most of several files."""
 
-    def __init__(self, content: bytes) -> None:
+
+class Archive(Mapping[str, NDArray[np.generic]]):
+    """Arrays by name; reading one that is damaged raises `ValueError`, as making an archive of damaged bytes does.
+
+    An array is unpacked once. One of text is taken from `texts`, where an archive before had the same, or put there.
+    """
+
+    def __init__(self, content: bytes, texts: Texts | None = None) -> None:
         self._content = content
         self._members = _directory(content)
+        self._found: dict[str, NDArray[np.generic]] = {}
+        self._texts = {} if texts is None else texts
 
     def __getitem__(self, name: str) -> NDArray[np.generic]:
         """Unpack an array; it cannot be written to."""
-        member = self._members[name]
-        try:
-            return _array(_unpacked(self._content, member))
-        except (ValueError, TypeError, struct.error, zlib.error) as error:
-            raise ValueError(f"the array {name!r} is damaged: {error}") from error
+        if name not in self._found:
+            try:
+                self._found[name] = self._read(self._members[name])
+            except (ValueError, TypeError, struct.error, zlib.error) as error:
+                raise ValueError(f"the array {name!r} is damaged: {error}") from error
+        return self._found[name]
+
+    def _read(self, member: _Member) -> NDArray[np.generic]:
+        packed = _packed(self._content, member)
+        key = (packed, *member[:-1])  # all but the place
+        if key in self._texts:
+            return self._texts[key]
+        found = _array(_unpacked(packed, member))
+        if found.dtype.kind == "U":
+            self._texts[key] = found
+        return found
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._members)
@@ -86,11 +106,15 @@ def _directory(content: bytes) -> dict[str, _Member]:
     return found
 
 
-def _unpacked(content: bytes, member: _Member) -> bytes:
-    """The bytes of a member, no more than it declares."""
+def _packed(content: bytes, member: _Member) -> bytes:
+    """The bytes of a member as they lie in the file."""
     name_size, extra_size = _LOCAL_LENGTHS.unpack_from(content, member.place)
     start = member.place + _LOCAL_LENGTHS.size + name_size + extra_size
-    packed = content[start : start + member.packed_size]
+    return content[start : start + member.packed_size]
+
+
+def _unpacked(packed: bytes, member: _Member) -> bytes:
+    """The bytes of a member, no more than it declares."""
     if member.method == _DEFLATED:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         packed = inflater.decompress(packed, member.unpacked_size + 1)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from intelbench.errors import UserError, printable
 from intelbench.records.files import content_if_any, content_of, listed, move, remove, replace, synced
-from intelbench.records.npz import MAX_UNPACKED_BYTES, Archive
+from intelbench.records.npz import MAX_UNPACKED_BYTES, Archive, Texts
 from intelbench.records.types import SCHEMA_VERSION, RunRecord
 from intelbench.records.workspace import Workspace
 
@@ -126,10 +126,11 @@ def read_run(path: Path) -> StoredRun:
     return StoredRun(path, _decoded(file, content_of(file, MAX_RECORD_BYTES)))
 
 
-def read_with_traces(path: Path) -> tuple[StoredRun, Traces]:
+def read_with_traces(path: Path, texts: Texts | None = None) -> tuple[StoredRun, Traces]:
     """Read one record directory whole, each file once, and hold it against its name and its sums.
 
-    The arrays are unpacked when they are asked for; one that is damaged is a `ValueError` then.
+    The arrays are unpacked when they are asked for; one that is damaged is a `ValueError` then. Records that are read
+    with the same `texts` share what they have in common.
 
     Raises:
         UserError: as `read_run`; or it stands under another run's name, was changed after it was written, or lacks its
@@ -143,7 +144,7 @@ def read_with_traces(path: Path) -> tuple[StoredRun, Traces]:
     packed = content_if_any(path / TRACES_FILE, MAX_TRACES_BYTES)
     if not _as_written(path, {RECORD_FILE: content, TRACES_FILE: packed}):
         raise UserError(f"{path}: changed after it was written (sha256sum -c says where); run it again")
-    return run, _archive(run, packed)
+    return run, _archive(run, packed, texts)
 
 
 def record_folders(runs: Path) -> list[Path]:
@@ -218,14 +219,14 @@ def _measurable(values: Iterable[Any]) -> bool:
     return True
 
 
-def _archive(run: StoredRun, packed: bytes | None) -> Traces:
+def _archive(run: StoredRun, packed: bytes | None, texts: Texts | None = None) -> Traces:
     """The arrays of a run from the bytes of their file, if there is one."""
     if packed is None and run.record.measurements is None:
         return {}
     if packed is None:
         raise _unreadable_traces(run.path, "it is missing")
     try:
-        return Archive(packed)
+        return Archive(packed, texts)
     except ValueError as error:
         raise _unreadable_traces(run.path, error) from error
 

@@ -1,6 +1,5 @@
 """Records in, report out: a pure function of the files in a folder."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +9,16 @@ import pandas as pd
 
 from intelbench.records.claims import Claim, load_claims
 from intelbench.reporting import markdown
+from intelbench.reporting.aside import aside
 from intelbench.reporting.evidence import efficiency, tables, usage
-from intelbench.reporting.evidence.label_efficiency import label_studies
+from intelbench.reporting.evidence.label_efficiency import LabelStudy, label_studies
 from intelbench.reporting.evidence.study import Study, read
 from intelbench.reporting.evidence.summaries import CohortSummary
-from intelbench.reporting.figures import budget_plots, label_plots, plots
+from intelbench.reporting.figures.names import FigureNames, figure_names, label_figure_name
 from intelbench.reporting.text import reproduce, sections
 from intelbench.reporting.text.claims import claims_rows
 from intelbench.reporting.text.label_efficiency import label_blocks
 from intelbench.reporting.text.origins import origin_blocks, origin_rows
-from intelbench.reporting.text.sections import FigureNames
 
 TITLE = "Image-classification architectures compared"
 
@@ -46,29 +45,16 @@ def build(folder: Path, *, title: str = TITLE, claims: Sequence[Claim] | None = 
 
 def write(study: Study, *, title: str = TITLE, claims: Sequence[Claim] | None = None) -> Report:
     """Write the report on records that were read."""
-    several = len(study.cohorts) > 1
-    blocks = [f"# {markdown.escape(title)}"]
-    if several:
-        blocks += sections.apart([summary.cohort for summary in study.cohorts])
-    judged = load_claims() if claims is None else claims
-    blocks += origin_blocks(study.cohorts, judged)
-    figures: dict[str, bytes] = {}
-    for labelled in label_studies(study.cohorts):
-        figure = label_plots.label_curves(labelled)
-        name = f"labels-{labelled.key}.svg"
-        figures |= {name: figure} if figure else {}
-        blocks += label_blocks(labelled, name if figure else None)
-    for number, summary in enumerate(study.cohorts, start=1):
-        if several:
-            runs = markdown.plural(len(summary.cohort.runs), "run")
-            runs += ", each architecture under its own recipe" if summary.cohort.own_recipes else ""
-            blocks.append(f"## Group {number} of {len(study.cohorts)}: {runs}{sections.limited(summary.cohort)}")
-        names, drawn = _draw(summary)
-        figures |= drawn
-        blocks += sections.cohort_blocks(summary, names, judged, "###" if several else "##")
-    if study.problems:
-        blocks += ["## Records left out", "\n".join(f"- {markdown.escape(problem)}" for problem in study.problems)]
-    return Report("\n\n".join(blocks) + "\n", figures)
+    labelled, names = label_studies(study.cohorts), [figure_names(summary) for summary in study.cohorts]
+
+    def drawn() -> dict[str, bytes]:
+        from intelbench.reporting.figures.drawing import draw  # matplotlib takes a quarter of a second to import
+
+        return draw(study.cohorts, names, labelled)
+
+    with aside(drawn) as figures:
+        text = _text(study, labelled, names, title, load_claims() if claims is None else claims)
+        return Report(text, figures())
 
 
 def as_json(folder: Path, *, claims: Sequence[Claim] | None = None) -> str:
@@ -102,34 +88,25 @@ def as_csv(folder: Path) -> str:
     return pd.concat(frames, ignore_index=True).to_csv(index=False, lineterminator="\n")
 
 
-def _draw(summary: CohortSummary) -> tuple[FigureNames, dict[str, bytes]]:
-    """Draw a cohort's figures and name their files; the cohort's key keeps those of several apart."""
-    key = summary.cohort.key
-    drawn = {
-        "cost": plots.cost(summary, summary.memory_field),
-        "curves": plots.curves(summary) if summary.finished else None,
-        "reliability": plots.reliability(summary),
-        "anatomy": plots.anatomy(summary),
-        "budgets": budget_plots.budgets(summary),
-    }
-    figures = {f"{name}-{key}.svg": figure for name, figure in drawn.items() if figure is not None}
-    confusion = _file_names([architecture.name for architecture in summary.finished], key)
-    for architecture in summary.finished:
-        figures[confusion[architecture.name]] = plots.confusion(architecture, summary.data.class_names)
-    files = {name: f"{name}-{key}.svg" if drawn[name] is not None else None for name in drawn}
-    return FigureNames(**files, confusion=confusion), figures
-
-
-def _file_names(architectures: Sequence[str], key: str) -> dict[str, str]:
-    """A file name for each confusion matrix, distinct even where names differ in case or punctuation only."""
-    taken: set[tuple[str, int]] = set()
-    names = {}
-    for architecture in sorted(architectures):
-        slug = re.sub(r"[^a-z0-9_.-]+", "-", architecture.lower()).strip("-.")[:60]
-        number = next(n for n in range(1, len(architectures) + 1) if (slug, n) not in taken)
-        taken.add((slug, number))
-        names[architecture] = f"confusion-{slug}{'' if number == 1 else f'-{number}'}-{key}.svg"
-    return names
+def _text(
+    study: Study, labelled: Sequence[LabelStudy], names: Sequence[FigureNames], title: str, claims: Sequence[Claim]
+) -> str:
+    several = len(study.cohorts) > 1
+    blocks = [f"# {markdown.escape(title)}"]
+    if several:
+        blocks += sections.apart([summary.cohort for summary in study.cohorts])
+    blocks += origin_blocks(study.cohorts, claims)
+    for each in labelled:
+        blocks += label_blocks(each, label_figure_name(each))
+    for number, (summary, figures) in enumerate(zip(study.cohorts, names, strict=True), start=1):
+        if several:
+            runs = markdown.plural(len(summary.cohort.runs), "run")
+            runs += ", each architecture under its own recipe" if summary.cohort.own_recipes else ""
+            blocks.append(f"## Group {number} of {len(study.cohorts)}: {runs}{sections.limited(summary.cohort)}")
+        blocks += sections.cohort_blocks(summary, figures, claims, "###" if several else "##")
+    if study.problems:
+        blocks += ["## Records left out", "\n".join(f"- {markdown.escape(problem)}" for problem in study.problems)]
+    return "\n\n".join(blocks) + "\n"
 
 
 def _plain(summary: CohortSummary, claims: Sequence[Claim]) -> dict[str, object]:

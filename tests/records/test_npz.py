@@ -98,6 +98,19 @@ def test_what_is_no_archive_is_refused(content: bytes) -> None:
         Archive(content)
 
 
+def test_archives_share_their_texts() -> None:
+    """Equal ids are one array; a damaged copy of them is refused all the same."""
+    content, texts = saved(ids=np.array(["a", "b"]), a=np.zeros(3)), {}
+    first, second = Archive(content, texts), Archive(content, texts)
+    assert first["ids"] is second["ids"]
+    assert first["a"] is not second["a"]
+    damaged = bytearray(content)
+    place = damaged.index(b"PK\1\2") + 16
+    damaged[place] ^= 1
+    with pytest.raises(ValueError, match="the array 'ids' is damaged: its checksum is another"):
+        Archive(bytes(damaged), texts)["ids"]
+
+
 def test_a_bomb_is_not_unpacked() -> None:
     """One that says how large it is, and one that does not: neither takes more room than it declares."""
     claimed = bytearray(saved(a=np.zeros(1000)))

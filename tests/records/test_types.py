@@ -1,5 +1,7 @@
 """Budgets, recipes and records refuse what makes no sense."""
 
+import pickle
+
 import msgspec
 import pytest
 from hypothesis import example, given
@@ -86,3 +88,8 @@ def test_a_record_holds_measurements_or_a_failure(synthetic_record: RunRecord) -
         msgspec.structs.replace(synthetic_record, failure=failure)
     with pytest.raises(ValueError, match="either `measurements` or `failure`"):
         msgspec.structs.replace(synthetic_record, measurements=None)
+
+
+def test_a_record_travels_between_processes(synthetic_record: RunRecord) -> None:
+    """Whole, whatever is in it."""
+    assert synthetic_record == pickle.loads(pickle.dumps(synthetic_record))

@@ -35,8 +35,8 @@ def logits(traces: Traces, name: str, *shape: int | None) -> NDArray[np.float64]
 def seconds(traces: Traces, name: str, *shape: int | None) -> NDArray[np.float64]:
     """Times that a clock can have measured."""
     found = _shaped(traces, name, shape, "f").astype(np.float64)
-    too_short = found.size and 0 < found.min(initial=1.0, where=found > 0) < SHORTEST_SECONDS
-    if too_short or not _within(found, 0, LONGEST_SECONDS):
+    measured = found if _within(found, SHORTEST_SECONDS, LONGEST_SECONDS) else found[found != 0]
+    if not _within(measured, SHORTEST_SECONDS, LONGEST_SECONDS):
         raise ValueError(f"{name} holds times that no clock has measured")
     return found
 
@@ -68,7 +68,7 @@ def classes(traces: Traces, name: str, num_classes: int, *shape: int | None) -> 
 def texts(traces: Traces, name: str, *shape: int | None) -> NDArray[np.str_]:
     """Ids and names."""
     found = _shaped(traces, name, shape, "U" if traces[name].size else "Uf")
-    return found.astype(np.str_)
+    return found.astype(np.str_, copy=False)
 
 
 def rising(name: str, values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -39,7 +39,6 @@ class RunSummary:
     """One finished run, its traces reduced to what the report needs."""
 
     record: RunRecord
-    measurements: Measurements
     training_accuracy: float | None
     validation_accuracy: float | None
     """At the last evaluation point."""
@@ -77,6 +76,12 @@ class RunSummary:
     calibration: CalibrationTimes | None
 
     @property
+    def measurements(self) -> Measurements:
+        """What was measured, as it was of every finished run."""
+        assert self.record.measurements is not None
+        return self.record.measurements
+
+    @cached_property
     def correct(self) -> NDArray[np.bool_]:
         """Whether each of the N test images was recognised."""
         found: NDArray[np.bool_] = self.test_predictions == self.test_labels
@@ -93,7 +98,7 @@ class RunSummary:
         """Training seconds after each step, data wait included."""
         return np.cumsum(self.total_seconds)
 
-    @property
+    @cached_property
     def warm(self) -> NDArray[np.bool_]:
         """Which steps tell a speed: none of a warm-up, which comes again after a run was resumed.
 
@@ -243,10 +248,10 @@ def observe(run: StoredRun, traces: Traces) -> RunSummary:
 
 
 def _reduce(record: RunRecord, traces: Traces) -> RunSummary:
-    measurements, data = record.measurements, record.spec.data
-    assert measurements is not None
+    data = record.spec.data
+    assert record.measurements is not None
     num_classes = len(data.class_names)
-    step_loss = arrays.numbers(traces, "step_loss", measurements.num_steps)
+    step_loss = arrays.numbers(traces, "step_loss", record.measurements.num_steps)
     step_seconds = arrays.durations(traces, "step_seconds", len(step_loss))
     train_labels, train_logits = _classified(traces, "train", None, num_classes)
     test_labels, test_logits = _classified(traces, "test", data.num_test, num_classes)
@@ -260,7 +265,6 @@ def _reduce(record: RunRecord, traces: Traces) -> RunSummary:
     evaluation_accuracy = evaluated.mean(axis=1) if evaluated.size else np.empty(0)
     return RunSummary(
         record=record,
-        measurements=measurements,
         training_accuracy=statistics.accuracy(train_labels, statistics.predictions(train_logits)),
         validation_accuracy=float(evaluation_accuracy[-1]) if len(evaluation_accuracy) else None,
         test_accuracy=statistics.accuracy(test_labels, test_predictions),

@@ -5,7 +5,6 @@ Shapes: N images, C classes. Confidence is the largest softmax probability. What
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +40,7 @@ def reliability(labels: NDArray[np.integer], softmax: Softmax) -> Reliability | 
     """Compare confidence with accuracy, N images each; `None` without images or with logits not finite."""
     if len(labels) == 0 or not softmax.finite:
         return None
-    confidence, right = softmax.confidence, softmax.probabilities.argmax(axis=1) == labels
+    confidence, right = softmax.confidence, softmax.right(labels)
     bins = bin_of(confidence)
     return Reliability(
         num_images=np.bincount(bins, minlength=NUM_BINS),
@@ -56,9 +55,10 @@ def calibration_error(labels: NDArray[np.integer], softmax: Softmax) -> float | 
     """The expected calibration error alone."""
     if len(labels) == 0 or not softmax.finite:
         return None
-    right = softmax.probabilities.argmax(axis=1) == labels
     bins = bin_of(softmax.confidence)
-    gaps = np.bincount(bins[right], minlength=NUM_BINS) - np.bincount(bins, softmax.confidence, NUM_BINS)
+    gaps = np.bincount(bins[softmax.right(labels)], minlength=NUM_BINS) - np.bincount(
+        bins, softmax.confidence, NUM_BINS
+    )
     return float(np.abs(gaps).sum() / len(labels))
 
 
@@ -70,19 +70,21 @@ def bin_of(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
 def adaptive_calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
     """The same error with bins that hold equally many images, in order of confidence (Nguyen and O'Connor, 2015)."""
     order = np.argsort(confidence, kind="stable")
-    ordered, hits = confidence[order], np.concatenate(([0], np.cumsum(right[order]))).tolist()
     num_bins = min(NUM_BINS, len(order))
     size, larger = divmod(len(order), num_bins)
-    ends = [place * size + min(place, larger) for place in range(num_bins + 1)]  # the first ones hold one more
-    gaps = [abs(hits[end] - hits[start] - float(np.add.reduce(ordered[start:end]))) for start, end in pairwise(ends)]
-    return float(sum(gaps)) / len(order)
+    starts = [place * size + min(place, larger) for place in range(num_bins)]  # the first ones hold one more
+    gaps = np.add.reduceat(right[order] - confidence[order], starts)
+    return float(np.abs(gaps).sum()) / len(order)
 
 
 def brier_score(labels: NDArray[np.integer], probabilities: NDArray[np.float64]) -> float:
-    """Mean over images of the squared distance to the true class's one-hot vector, 0 to 2 (Brier, 1950)."""
+    """Mean over images of the squared distance to the true class's one-hot vector, 0 to 2 (Brier, 1950).
+
+    The probabilities are C x N.
+    """
     distances = probabilities.copy()
-    distances[np.arange(len(labels)), labels] -= 1
-    return float((distances**2).sum(axis=1).mean())
+    distances[labels, np.arange(len(labels))] -= 1
+    return float(np.vdot(distances, distances)) / len(labels)
 
 
 def fitted_temperature(labels: NDArray[np.integer], logits: NDArray[np.floating]) -> float | None:
@@ -93,15 +95,14 @@ def fitted_temperature(labels: NDArray[np.integer], logits: NDArray[np.floating]
     """
     if len(labels) == 0 or not np.isfinite(logits).all():
         return None
-    scores = logits.astype(np.float64)
-    true = scores[np.arange(len(labels)), labels]
-
-    from_largest = scores - scores.max(axis=1, keepdims=True)
+    scores = np.ascontiguousarray(logits.T, dtype=np.float64)  # C x N, as in Softmax
+    from_largest = scores - scores.max(axis=0)
     total, number = np.add.reduce, len(labels)
+    of_labels = float(total(from_largest[labels, np.arange(number)]))
 
     def slope(sharpness: float) -> float:
         weights = np.exp(sharpness * from_largest)
-        return float(total(true - total(weights * scores, axis=1) / total(weights, axis=1))) / number
+        return (of_labels - float(total(total(weights * from_largest) / total(weights)))) / number
 
     coldest, hottest = TEMPERATURES
     if slope(1 / coldest) >= 0:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 SPIKE_DEVIATIONS = 7.0
@@ -145,6 +144,9 @@ def spike_score(loss: NDArray[np.floating]) -> float | None:
     values = np.asarray(loss, dtype=np.float64)
     if len(values) <= SPIKE_WINDOW:
         return None
-    before = sliding_window_view(values, SPIKE_WINDOW)[:-1]
-    bound = before.mean(axis=1) + SPIKE_DEVIATIONS * before.std(axis=1, ddof=1)
-    return float(np.mean(values[SPIKE_WINDOW:] > bound))
+    place = np.arange(len(values) - SPIKE_WINDOW)
+    before = values[place + np.arange(SPIKE_WINDOW)[:, None]]  # SPIKE_WINDOW x the steps that have so many before them
+    mean = np.add.reduce(before) / SPIKE_WINDOW
+    from_mean = before - mean
+    deviation = np.sqrt(np.add.reduce(from_mean * from_mean) / (SPIKE_WINDOW - 1))
+    return int(np.count_nonzero(values[SPIKE_WINDOW:] > mean + SPIKE_DEVIATIONS * deviation)) / len(place)

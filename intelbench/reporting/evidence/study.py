@@ -1,7 +1,9 @@
 """All records of a folder, read once and reduced."""
 
+import gc
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from intelbench.errors import UserError, printable
+from intelbench.records.npz import Texts
 from intelbench.records.store import StoredRun, read_with_traces, record_folders
 from intelbench.reporting.evidence import cohorts, observations, summaries
 from intelbench.reporting.evidence.observations import RunSummary
@@ -40,6 +43,11 @@ def read(folder: Path) -> Study:
     Raises:
         UserError: there is no readable record.
     """
+    with _nothing_collected():
+        return _study(folder)
+
+
+def _study(folder: Path) -> Study:
     readable: list[StoredRun] = []
     observed: dict[str, RunSummary] = {}
     problems: list[str] = []
@@ -61,25 +69,36 @@ def read(folder: Path) -> Study:
     return Study(tuple(grouped), tuple(sorted(problem.replace(f"{folder}/", "") for problem in problems)))
 
 
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """What is read stays, and the collector would look through all of it again and again."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
 def _each(paths: Sequence[Path]) -> Iterator[_Read | str]:
     """What is in each record, in order; many are read on all processors."""
     parts = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     if len(paths) < _MANY:
         yield from chain.from_iterable(map(_read, parts))
         return
-    with ProcessPoolExecutor() as pool:
+    with ProcessPoolExecutor(initializer=gc.disable) as pool:
         yield from chain.from_iterable(pool.map(_read, parts))
 
 
 def _read(paths: Sequence[Path]) -> list[_Read | str]:
     """Of each a record and, of a finished run, its arrays reduced; or why it cannot be used."""
     found: list[_Read | str] = []
-    known: _Known = {}
+    texts: Texts = {}
     for path in paths:
         try:
-            run, traces = read_with_traces(path)
-            finished = run.record.measurements is not None
-            found.append((run, _sharing(observations.observe(run, traces), known) if finished else None))
+            run, traces = read_with_traces(path, texts)
+            found.append((run, None if run.record.measurements is None else observations.observe(run, traces)))
         except UserError as error:
             found.append(printable(str(error)))
     return found

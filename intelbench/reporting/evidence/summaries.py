@@ -176,6 +176,24 @@ class CohortSummary:
         field = "process_bytes" if self.cohort.spec.execution.device == "cpu" else "cuda_allocated_bytes"
         return field if any(a.peak_bytes(field) is not None for a in self.finished) else None
 
+    @cached_property
+    def cost_panels(self) -> Mapping[str, Mapping[str, float]]:
+        """What architectures with a test accuracy cost: milliseconds a step, mebibytes at the peak of `memory_field`.
+
+        By field, then by architecture; a field that none has is left out.
+        """
+        tested = [architecture for architecture in self.finished if architecture.test_accuracy is not None]
+        found = {"step_seconds": {a.name: 1000 * a.median_step_seconds for a in tested if a.median_step_seconds}}
+        if self.memory_field is not None:
+            peaks = {a.name: a.peak_bytes(self.memory_field) for a in tested}
+            found[self.memory_field] = {name: peak / 2**20 for name, peak in peaks.items() if peak is not None}
+        return {field: values for field, values in found.items() if values}
+
+    @cached_property
+    def smoothing_window(self) -> int:
+        """Steps in the moving mean of the loss: a twentieth of the shortest run."""
+        return max(1, min((len(run.step_loss) for a in self.finished for run in a.runs), default=1) // 20)
+
 
 def same_images(runs: Sequence[RunSummary]) -> bool:
     """Whether all were tested on the same images in the same order."""

@@ -26,14 +26,12 @@ _ROW = 215
 """Height of a panel in points, without and with its label."""
 
 
-def budgets(summary: CohortSummary) -> bytes | None:
-    """Mean over the runs, and the range from least to most, by each unit; `None` without any validation accuracy.
+def budgets(summary: CohortSummary) -> bytes:
+    """Mean over the runs, and the range from least to most, by each unit.
 
     An axis that no architecture has is left out, and on an axis that some do not have those are left out.
     """
     panels = {unit: found for unit in UNITS if (found := _curves(summary, unit))}
-    if not panels:
-        return None
     below = legend_height(summary.finished)
     height = _ROW * ((len(panels) + 1) // 2) + below + 12
     with styled():

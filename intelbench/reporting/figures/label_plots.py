@@ -14,10 +14,8 @@ _PANEL = 250
 """Height in points."""
 
 
-def label_curves(study: LabelStudy) -> bytes | None:
-    """A line for each architecture with its 95 % interval, and the target; `None` without any curve."""
-    if not study.curves:
-        return None
+def label_curves(study: LabelStudy) -> bytes:
+    """A line for each architecture with its 95 % interval, and the target."""
     shown = [curve.architecture for curve in study.curves]
     below = legend_height(shown)
     height = _PANEL + below + 66

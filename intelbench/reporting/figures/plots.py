@@ -1,7 +1,7 @@
 """Figures as SVG: text stays text, the same numbers give the same bytes, and nothing global is left changed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib import colormaps
@@ -68,7 +68,7 @@ def confusion(architecture: ArchitectureSummary, class_names: Sequence[str]) -> 
 
 def curves(summary: CohortSummary) -> bytes:
     """Training loss by step and by time: mean over the runs, and the range from least to most."""
-    window = smoothing_window(summary)
+    window = summary.smoothing_window
     smoothing = f", moving mean of {window} steps" if window > 1 else ""
     below = legend_height(summary.finished)
     with styled():
@@ -89,42 +89,28 @@ def curves(summary: CohortSummary) -> bytes:
         return svg(figure)
 
 
-def smoothing_window(summary: CohortSummary) -> int:
-    """Steps in the moving mean of the loss: a twentieth of the shortest run."""
-    return max(1, min((len(run.step_loss) for a in summary.finished for run in a.runs), default=1) // 20)
-
-
-def cost(summary: CohortSummary, memory_field: str | None) -> bytes | None:
-    """Test accuracy against step time and against one kind of memory; `None` where no architecture has either."""
-    panels: list[tuple[str, dict[str, float]]] = []
-    times = {a.name: 1000 * a.median_step_seconds for a in summary.finished if a.median_step_seconds is not None}
-    panels.append(("median step time (ms)", times))
-    if memory_field is not None:
-        peaks = {a.name: peak / 2**20 for a in summary.finished if (peak := a.peak_bytes(memory_field)) is not None}
-        panels.append((f"peak {markdown.memory_name(memory_field)} (MiB)", peaks))
-    panels = [(label, values) for label, values in panels if values]
-    shown = [a for a in summary.finished if a.test_accuracy is not None]
-    if not panels or not shown:
-        return None
+def cost(summary: CohortSummary) -> bytes:
+    """Test accuracy against what it costs, a panel for each of the cohort's `cost_panels`."""
+    shown = [a for a in summary.finished if any(a.name in values for values in summary.cost_panels.values())]
     numbered = len(shown) > _MAX_NAMED_POINTS
     below = legend_height(shown, numbered) + 4 if numbered else 0
     with styled():
         height = 280 + below
         figure = Figure(figsize=(WIDTH / 72, height / 72))
-        for position, (x_label, values) in enumerate(panels):
+        for position, (field, values) in enumerate(summary.cost_panels.items()):
             axes = figure.add_axes((0.065 + 0.5 * position, (44 + below) / height, 0.42, 220 / height))
             _cost_panel(axes, [a for a in shown if a.name in values], values, numbered)
+            timed = field == "step_seconds"
+            x_label = "median step time (ms)" if timed else f"peak {markdown.memory_name(field)} (MiB)"
             axes.set(xlabel=x_label, ylabel="test accuracy (%)")
         if numbered:
             legend(figure, shown, numbered)
         return svg(figure)
 
 
-def reliability(summary: CohortSummary) -> bytes | None:
-    """Accuracy against confidence on the test images, all runs together; `None` without any."""
+def reliability(summary: CohortSummary) -> bytes:
+    """Accuracy against confidence on the test images, all runs together."""
     shown = [a for a in summary.finished if any(run.reliability for run in a.runs)]
-    if not shown:
-        return None
     below = legend_height(shown)
     height = 300 + below
     with styled():
@@ -144,11 +130,9 @@ def reliability(summary: CohortSummary) -> bytes | None:
         return svg(figure)
 
 
-def anatomy(summary: CohortSummary) -> bytes | None:
-    """What a step consists of: a bar for each architecture, as long as its median parts; `None` without any."""
+def anatomy(summary: CohortSummary) -> bytes:
+    """What a step consists of: a bar for each architecture, as long as its median parts."""
     records = rows(usage.anatomy(summary))
-    if not records:
-        return None
     names = [label(row["architecture"]) for row in records]
     left, height = max(text_width(name, 8) for name in names) + 14, 24.0 * len(records)
     whole = height + 74
@@ -173,7 +157,7 @@ def anatomy(summary: CohortSummary) -> bytes | None:
 
 
 def _cost_panel(
-    axes: Axes, architectures: Sequence[ArchitectureSummary], cost_of: dict[str, float], numbered: bool
+    axes: Axes, architectures: Sequence[ArchitectureSummary], cost_of: Mapping[str, float], numbered: bool
 ) -> None:
     """Points with their intervals, each with its name or number beside it."""
     places: list[tuple[float, float, float, float]] = []

@@ -1,7 +1,6 @@
 """The sections of the report in Markdown; each function lays one out, from the tables and the narrative."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,7 +10,7 @@ from intelbench.reporting import markdown
 from intelbench.reporting.evidence import tables
 from intelbench.reporting.evidence.cohorts import Cohort, differing_keys
 from intelbench.reporting.evidence.summaries import MEMORY_FIELDS, CohortSummary
-from intelbench.reporting.figures.plots import smoothing_window
+from intelbench.reporting.figures.names import FigureNames
 from intelbench.reporting.markdown import ABSENT, code, escape
 from intelbench.reporting.text import narrative, reproduce
 from intelbench.reporting.text.behaviour import rectifiers, reliability, stability
@@ -26,19 +25,6 @@ MAX_OPEN_ROWS = 20
 MAX_ROW = 100
 
 Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class FigureNames:
-    """File names of a cohort's figures; `None` where there is nothing to draw."""
-
-    cost: str | None
-    curves: str | None
-    reliability: str | None
-    anatomy: str | None
-    budgets: str | None
-    confusion: Mapping[str, str]
-    """By architecture."""
 
 
 def cohort_blocks(summary: CohortSummary, figures: FigureNames, claims: Sequence[Claim], heading: str) -> list[str]:
@@ -320,8 +306,8 @@ def _accuracy_against_cost(summary: CohortSummary, figures: FigureNames) -> list
 
 def _curves(summary: CohortSummary, name: str) -> list[str]:
     caption = "Lines: mean over the runs; bands: from the lowest to the highest run. Finished runs only."
-    if smoothing_window(summary) > 1:
-        caption += f" The loss is a moving mean of {smoothing_window(summary)} steps."
+    if summary.smoothing_window > 1:
+        caption += f" The loss is a moving mean of {summary.smoothing_window} steps."
     return [_image("Training loss by step and by time", name), caption]
 
 

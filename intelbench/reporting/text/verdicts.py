@@ -3,7 +3,7 @@
 Shapes: n seeds, N test images. `docs/CLAIMS.md` states the rules. A verdict's texts are plain, not yet Markdown.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -116,7 +116,7 @@ def _require_conditions(summary: CohortSummary, claim: Claim) -> None:
 
 def _architecture(summary: CohortSummary, name: str, exact: bool) -> ArchitectureSummary:
     """The one of that name; arithmetic needs no finished run of it."""
-    found = [each for each in summary.architectures if name in (each.name, _records(each)[0].spec.architecture)]
+    found = [each for each in summary.architectures if name in (each.name, next(_records(each)).spec.architecture)]
     if not found:
         raise _UntestableError(f"{name} did not run")
     if len(found) > 1:
@@ -140,8 +140,9 @@ def _others(
     return others
 
 
-def _records(architecture: ArchitectureSummary) -> list[RunRecord]:
-    return [*(run.record for run in architecture.runs), *architecture.failures]
+def _records(architecture: ArchitectureSummary) -> Iterator[RunRecord]:
+    yield from (run.record for run in architecture.runs)
+    yield from architecture.failures
 
 
 def _exact(claim: Claim, subject: ArchitectureSummary, others: Sequence[ArchitectureSummary]) -> Verdict:

@@ -58,12 +58,17 @@ def with_curves(summary: CohortSummary, curves: Curves, pace: Mapping[str, float
     return changed(summary, evaluated)
 
 
+def remeasured(run: RunSummary, **fields: object) -> RunSummary:
+    """With other measurements."""
+    measurements: Measurements = msgspec.structs.replace(run.measurements, **fields)
+    return replace(run, record=msgspec.structs.replace(run.record, measurements=measurements))
+
+
 def with_measurements(summary: CohortSummary, names: str, **fields: object) -> CohortSummary:
     """With other measurements of these architectures, a letter each."""
 
     def measured(name: str, _: int, run: RunSummary) -> RunSummary:
-        measurements: Measurements = msgspec.structs.replace(run.measurements, **fields)
-        return replace(run, measurements=measurements) if name in names else run
+        return remeasured(run, **fields) if name in names else run
 
     return changed(summary, measured)
 
@@ -95,7 +100,7 @@ def test_what_is_spent_at_an_evaluation_point(run: RunSummary) -> None:
     steps = run.evaluation_step
     expected = {"steps": steps, "images": 32 * steps, "seconds": run.evaluation_seconds, "flops": 2.0e9 * 32 * steps}
     assert all(np.array_equal(expected[unit], efficiency.spent(run, unit)) for unit in efficiency.UNITS)
-    unknown = replace(run, measurements=msgspec.structs.replace(run.measurements, training_flops_per_image=None))
+    unknown = remeasured(run, training_flops_per_image=None)
     assert efficiency.spent(unknown, "flops") is None
     assert efficiency.curve([run, unknown], "flops") is None
     assert efficiency.spent_until(unknown, "flops", [0.0]) is None
@@ -222,12 +227,7 @@ def test_shares_of_a_front(summarize: Summarize) -> None:
 def test_costs_are_means_over_the_common_seeds(summarize: Summarize) -> None:
     """A seed that one architecture lacks counts for none."""
     summary = summarize(["a", "b"], (0, 1, 2), missing=[("b", 2)])
-    slow = changed(
-        summary,
-        lambda name, place, run: replace(
-            run, measurements=msgspec.structs.replace(run.measurements, training_seconds=10.0 + place)
-        ),
-    )
+    slow = changed(summary, lambda _, place, run: remeasured(run, training_seconds=10.0 + place))
     assert [10.5, 10.5] == efficiency.costs(slow)["training_seconds"]
 
 

@@ -10,33 +10,22 @@ import pytest
 from intelbench.records.types import Budget
 from intelbench.reporting.evidence.summaries import CohortSummary
 from intelbench.reporting.figures import budget_plots
+from intelbench.reporting.figures.names import figure_names
 from tests.reporting.conftest import Summarize
+from tests.reporting.evidence.test_efficiency import with_measurements
 from tests.reporting.synthetic import CONDITIONS
 
 SVG = "{http://www.w3.org/2000/svg}"
 LABELS = ["training step", "training images", "training time (s)", "training TFLOPs"]
 
 
-def texts(svg: bytes | None) -> list[str]:
-    assert svg is not None
+def texts(svg: bytes) -> list[str]:
     return ["".join(element.itertext()) for element in ElementTree.fromstring(svg).iter(f"{SVG}text")]
 
 
 def with_flops(summary: CohortSummary, names: str, flops: float | None) -> CohortSummary:
     """Of an image, for these architectures, a letter each."""
-    architectures = tuple(
-        replace(
-            each,
-            runs=tuple(
-                replace(run, measurements=msgspec.structs.replace(run.measurements, training_flops_per_image=flops))
-                for run in each.runs
-            ),
-        )
-        if each.name in names
-        else each
-        for each in summary.architectures
-    )
-    return replace(summary, architectures=architectures)
+    return with_measurements(summary, names, training_flops_per_image=flops)
 
 
 def test_four_axes(summarize: Summarize) -> None:
@@ -69,8 +58,10 @@ def test_far_apart_is_logarithmic(summarize: Summarize) -> None:
 def test_nothing_evaluated_is_no_figure(summarize: Summarize) -> None:
     """Without validation images there is no curve."""
     summary = summarize(["a"])
-    runs = tuple(replace(run, evaluation_accuracy=np.empty(0)) for run in summary.finished[0].runs)
-    assert budget_plots.budgets(replace(summary, architectures=(replace(summary.finished[0], runs=runs),))) is None
+    runs = tuple(
+        replace(run, evaluation_step=np.empty(0), evaluation_accuracy=np.empty(0)) for run in summary.finished[0].runs
+    )
+    assert figure_names(replace(summary, architectures=(replace(summary.finished[0], runs=runs),))).budgets is None
 
 
 @pytest.mark.parametrize("num_steps", [1, 2])

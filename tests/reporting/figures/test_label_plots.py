@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from intelbench.reporting.figures.label_plots import label_curves
+from intelbench.reporting.figures.names import label_figure_name
 from tests.reporting.evidence.test_label_efficiency import studies
 from tests.reporting.figures.test_budget_plots import texts
 
@@ -24,4 +25,4 @@ def test_numbers_and_names(tmp_path: Path, seeds: list[int]) -> None:
 def test_nothing_in_common_is_no_figure(tmp_path: Path) -> None:
     """No architecture with runs at every number."""
     (study,) = studies(tmp_path, {5: {"a": 0.4}, None: {"b": 0.7}})
-    assert label_curves(study) is None
+    assert label_figure_name(study) is None

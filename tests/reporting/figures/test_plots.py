@@ -8,7 +8,9 @@ import msgspec
 import pytest
 
 from intelbench.records.types import Budget
+from intelbench.reporting.evidence.summaries import ArchitectureSummary
 from intelbench.reporting.figures import canvas, plots
+from intelbench.reporting.figures.names import figure_names
 from tests.reporting.conftest import Summarize
 from tests.reporting.synthetic import CONDITIONS
 
@@ -26,7 +28,7 @@ def test_figures_are_the_same_each_time(summarize: Summarize) -> None:
     summary = summarize()
     for draw in (
         lambda: plots.curves(summary),
-        lambda: plots.cost(summary, summary.memory_field),
+        lambda: plots.cost(summary),
         lambda: plots.confusion(summary.finished[0], summary.data.class_names),
     ):
         first = draw()
@@ -76,14 +78,14 @@ def test_thirty_architectures_are_told_apart(summarize: Summarize) -> None:
     summary = summarize(names, (0, 1))
     assert 30 == len({(look.color, str(look.line), look.marker) for look in map(canvas.look, range(30))})
     assert set(names) <= set(texts(plots.curves(summary)))
-    key = " ".join(texts(plots.cost(summary, "process_bytes")))
+    key = " ".join(texts(plots.cost(summary)))
     assert all(name in key for name in names)
 
 
 def test_few_architectures_are_named_beside_their_points(summarize: Summarize) -> None:
     """Each name stands once in each panel."""
     summary = summarize()
-    found = texts(plots.cost(summary, "process_bytes"))
+    found = texts(plots.cost(summary))
     assert [2] * 5 == [found.count(architecture.name) for architecture in summary.finished]
 
 
@@ -94,9 +96,12 @@ def test_time_budget_has_a_time_axis(summarize: Summarize) -> None:
 
 
 @pytest.mark.parametrize("num_steps", [1, 2, 4])
-def test_very_short_runs_are_drawn(summarize: Summarize, num_steps: int) -> None:
+def test_very_short_runs_are_drawn(summarize: Summarize, num_steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run of a step or two gives figures; without step times and memory there is none against cost."""
     short = msgspec.structs.replace(CONDITIONS, budget=Budget(steps=num_steps))
     summary = summarize(["a"], [0], conditions=short, num_steps=num_steps)
     assert texts(plots.curves(summary))
-    assert (num_steps <= 3) == (plots.cost(summary, None) is None)
+    assert (num_steps > 3) == ("step_seconds" in summary.cost_panels)
+    monkeypatch.setattr(ArchitectureSummary, "peak_bytes", lambda *_: None)
+    without = summarize(["a"], [0], conditions=short, num_steps=num_steps)
+    assert (num_steps <= 3) == (figure_names(without).cost is None)
