@@ -9,12 +9,12 @@ import pandas as pd
 
 from intelbench.records.claims import Claim, load_claims
 from intelbench.reporting import markdown
-from intelbench.reporting.aside import aside
 from intelbench.reporting.evidence import efficiency, tables, usage
 from intelbench.reporting.evidence.label_efficiency import LabelStudy, label_studies
 from intelbench.reporting.evidence.study import Study, read
 from intelbench.reporting.evidence.summaries import CohortSummary
 from intelbench.reporting.figures.names import FigureNames, figure_names, label_figure_name
+from intelbench.reporting.processes import aside
 from intelbench.reporting.text import reproduce, sections
 from intelbench.reporting.text.claims import claims_rows
 from intelbench.reporting.text.label_efficiency import label_blocks

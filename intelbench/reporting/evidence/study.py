@@ -2,7 +2,6 @@
 
 import gc
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -17,6 +16,7 @@ from intelbench.records.store import StoredRun, read_with_traces, record_folders
 from intelbench.reporting.evidence import cohorts, observations, summaries
 from intelbench.reporting.evidence.observations import RunSummary
 from intelbench.reporting.evidence.summaries import CohortSummary
+from intelbench.reporting.processes import on_all_processors
 
 _MANY = 200
 """Records that several processes read more quickly than one."""
@@ -87,8 +87,7 @@ def _each(paths: Sequence[Path]) -> Iterator[_Read | str]:
     if len(paths) < _MANY:
         yield from chain.from_iterable(map(_read, parts))
         return
-    with ProcessPoolExecutor(initializer=gc.disable) as pool:
-        yield from chain.from_iterable(pool.map(_read, parts))
+    yield from chain.from_iterable(on_all_processors(_read, parts))
 
 
 def _read(paths: Sequence[Path]) -> list[_Read | str]:
