@@ -82,8 +82,8 @@ class Softmax:
         return 1 / self.totals
 
     def right(self, labels: NDArray[np.integer]) -> NDArray[np.bool_]:
-        """Whether the largest probability of each image is its label's (N)."""
-        found: NDArray[np.bool_] = self.exponentials.argmax(axis=0) == labels
+        """Whether the largest logit of each image is its label's (N)."""
+        found: NDArray[np.bool_] = self.shifted.argmax(axis=0) == labels
         return found
 
     def cross_entropy(self, labels: NDArray[np.integer]) -> float | None:
