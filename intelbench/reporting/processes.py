@@ -8,17 +8,24 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
+
+from intelbench.errors import UserError
 
 S = TypeVar("S")
 T = TypeVar("T")
 
 
 def on_all_processors(work: Callable[[S], T], parts: Sequence[S]) -> Iterator[T]:
-    """What comes of each part, in order."""
-    with ProcessPoolExecutor(initializer=_begin) as pool:
+    """What comes of each part, in order.
+
+    Raises:
+        UserError: a process was ended from outside.
+    """
+    with _explained(), ProcessPoolExecutor(initializer=_begin) as pool:
         yield from pool.map(work, parts)
 
 
@@ -28,16 +35,30 @@ def aside(work: Callable[[], T]) -> Iterator[Callable[[], T]]:
 
     The copy has all that is in memory without its being sent; only Linux makes one safely, and elsewhere the work is
     done when it is waited for. The collector leaves alone meanwhile what was there, or it would all be copied.
+
+    Raises:
+        UserError: the copy was ended from outside.
     """
     if sys.platform != "linux":
         yield work
         return
     gc.freeze()
     try:
-        with ProcessPoolExecutor(1, multiprocessing.get_context("fork"), _begin, (work,)) as pool:
+        with _explained(), ProcessPoolExecutor(1, multiprocessing.get_context("fork"), _begin, (work,)) as pool:
             yield partial(pool.submit(_do).result, None)
     finally:
         gc.unfreeze()
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a process that helps with the report was ended from outside, for want of memory perhaps; "
+            "free some, or report on fewer records"
+        ) from error
 
 
 _inherited: list[Callable[[], Any]] = []

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from intelbench.errors import UserError
-from intelbench.reporting.processes import aside
+from intelbench.reporting.processes import aside, on_all_processors
 
 
 @pytest.fixture(params=["linux", "darwin"])
@@ -38,6 +38,21 @@ def test_error_comes_back(platform: str) -> None:
 
     with aside(fail) as result, pytest.raises(UserError, match=f"no room on {platform}"):
         result()
+
+
+def killed(_: int = 0) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("kind", ["on_all_processors", "aside"])
+def test_an_end_from_outside_is_one_line(kind: str) -> None:
+    """As when the machine runs out of memory."""
+    with pytest.raises(UserError, match="ended from outside, for want of memory perhaps"):
+        if kind == "aside":
+            with aside(killed) as result:
+                result()
+        else:
+            list(on_all_processors(killed, [0, 0]))
 
 
 def test_collector_looks_at_everything_again() -> None:
