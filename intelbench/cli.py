@@ -1,8 +1,11 @@
 """The `intelbench` command: parses, calls one function, prints. What is slow to import is imported by who needs it."""
 
+import gc
 import io
+import os
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +46,8 @@ def main() -> None:
         status = _EXIT_USER_ERROR
     except (click.Abort, KeyboardInterrupt):
         status = _EXIT_INTERRUPTED
+    if "torch" not in sys.modules:  # whose bindings complain of what is left
+        gc.freeze()  # else the interpreter looks for rubbish in all there is, once more, before it ends
     sys.exit(status)
 
 
@@ -183,10 +188,11 @@ def report_(
 
     RUNS_DIR is a results folder (with runs/ in it) or a folder of records. [default: results]
     """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's, whose threads would be in the way of two processes
     from intelbench.records.claims import load_claims
     from intelbench.records.store import runs_folder, write_figures
     from intelbench.records.workspace import describe_under_way
-    from intelbench.reporting.report import as_csv, as_json, build
+    from intelbench.reporting.evidence.study import read
 
     if images and not html_file:
         raise click.UsageError("--images goes with --html FILE", ctx)
@@ -195,17 +201,21 @@ def report_(
     runs, claims = runs_folder(folder), load_claims(claims_file)
     if under_way := describe_under_way(runs):
         click.echo(under_way, err=True)
+    needed = ["intelbench.reporting.report", *(["intelbench.reporting.figures.drawing"] if form == "md" else [])]
+    study = read(runs, meanwhile=lambda: [import_module(name) for name in needed])  # as long as a thousand records take
+    from intelbench.reporting.report import as_csv, as_json, write
+
     if html_file:
         from intelbench.reporting.page.html import as_html
 
-        page = as_html(runs, images, _cache_folder(cache_dir), claims=claims)
+        page = as_html(study, images, _cache_folder(cache_dir), claims=claims)
         write_figures(html_file.parent, {html_file.name: page.encode()})
     elif form == "csv":
-        _print(as_csv(runs))
+        _print(as_csv(study))
     elif form == "json":
-        _print(as_json(runs, claims=claims))
+        _print(as_json(study, claims=claims))
     else:
-        report = build(runs, claims=claims)
+        report = write(study, claims=claims)
         write_figures(runs.parent / "figures", report.figures)
         _print(report.text)
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, TypeVar
 
 from intelbench.errors import UserError
@@ -19,33 +18,45 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-def on_all_processors(work: Callable[[S], T], parts: Sequence[S]) -> Iterator[T]:
-    """What comes of each part, in order.
+def on_all_processors(
+    work: Callable[[S], T], parts: Sequence[S], meanwhile: Callable[[], object] = lambda: None
+) -> Iterator[T]:
+    """What comes of each part, in order; this process does something else `meanwhile`.
 
     Raises:
         UserError: a process was ended from outside.
     """
     with _explained(), ProcessPoolExecutor(initializer=_begin) as pool:
-        yield from pool.map(work, parts)
+        found = pool.map(work, parts)
+        meanwhile()
+        yield from found
 
 
-@contextmanager
-def aside(work: Callable[[], T]) -> Iterator[Callable[[], T]]:
-    """Begin `work` in a copy of this process, and give a function that waits for what comes of it, or raises that.
+def in_two(first: Sequence[Callable[[], S]], last: Sequence[Callable[[], T]]) -> tuple[list[S], list[T]]:
+    """What comes of each work, in order: this process begins with the first of all, a copy of it with the last.
 
-    The copy has all that is in memory without its being sent; only Linux makes one safely, and elsewhere the work is
-    done when it is waited for. The collector leaves alone meanwhile what was there, or it would all be copied.
+    The copy has all that is in memory without its being sent; only Linux makes one safely, and elsewhere this process
+    does all. The collector leaves alone meanwhile what was there, or it would all be copied.
 
     Raises:
         UserError: the copy was ended from outside.
     """
-    if sys.platform != "linux":
-        yield work
-        return
+    works: list[Callable[[], Any]] = [*first, *last]
+    made = list(_in_two(works) if sys.platform == "linux" else (work() for work in works))
+    return made[: len(first)], made[len(first) :]
+
+
+def _in_two(works: Sequence[Callable[[], Any]]) -> Iterator[Any]:
     gc.freeze()
     try:
-        with _explained(), ProcessPoolExecutor(1, multiprocessing.get_context("fork"), _begin, (work,)) as pool:
-            yield partial(pool.submit(_do).result, None)
+        with _explained(), ProcessPoolExecutor(1, multiprocessing.get_context("fork"), _begin, tuple(works)) as pool:
+            begun = [pool.submit(_do, place) for place in reversed(range(len(works)))]
+            try:
+                for work, theirs in zip(works, reversed(begun), strict=True):
+                    yield work() if theirs.cancel() else theirs.result()
+            finally:
+                for theirs in begun:  # something failed: what is not begun need not be
+                    theirs.cancel()
     finally:
         gc.unfreeze()
 
@@ -79,5 +90,5 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _do() -> Any:
-    return _inherited[0]()
+def _do(place: int) -> Any:
+    return _inherited[place]()

@@ -1,7 +1,9 @@
 """Records in, report out: a pure function of the files in a folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -10,11 +12,12 @@ import pandas as pd
 from intelbench.records.claims import Claim, load_claims
 from intelbench.reporting import markdown
 from intelbench.reporting.evidence import efficiency, tables, usage
+from intelbench.reporting.evidence.cohorts import Cohort
 from intelbench.reporting.evidence.label_efficiency import LabelStudy, label_studies
 from intelbench.reporting.evidence.study import Study, read
 from intelbench.reporting.evidence.summaries import CohortSummary
 from intelbench.reporting.figures.names import FigureNames, figure_names, label_figure_name
-from intelbench.reporting.processes import aside
+from intelbench.reporting.processes import in_two
 from intelbench.reporting.text import reproduce, sections
 from intelbench.reporting.text.claims import claims_rows
 from intelbench.reporting.text.label_efficiency import label_blocks
@@ -45,25 +48,17 @@ def build(folder: Path, *, title: str = TITLE, claims: Sequence[Claim] | None = 
 
 def write(study: Study, *, title: str = TITLE, claims: Sequence[Claim] | None = None) -> Report:
     """Write the report on records that were read."""
+    from intelbench.reporting.figures import drawing  # matplotlib takes a quarter of a second to import
+
     labelled, names = label_studies(study.cohorts), [figure_names(summary) for summary in study.cohorts]
-
-    def drawn() -> dict[str, bytes]:
-        from intelbench.reporting.figures.drawing import draw  # matplotlib takes a quarter of a second to import
-
-        return draw(study.cohorts, names, labelled)
-
-    with aside(drawn) as figures:
-        text = _text(study, labelled, names, title, load_claims() if claims is None else claims)
-        return Report(text, figures())
+    blocks = _blocks(study, labelled, names, title, load_claims() if claims is None else claims)
+    figures = drawing.figures(study.cohorts, names, labelled)
+    written, drawn = in_two(blocks, list(figures.values()))
+    return Report("\n\n".join(chain.from_iterable(written)) + "\n", dict(zip(figures, drawn, strict=True)))
 
 
-def as_json(folder: Path, *, claims: Sequence[Claim] | None = None) -> str:
-    """The same numbers for machines: all tables of each cohort, each run, each claim, and what was left out.
-
-    Raises:
-        UserError: there is no readable record.
-    """
-    study = read(folder)
+def as_json(study: Study, *, claims: Sequence[Claim] | None = None) -> str:
+    """The same numbers for machines: all tables of each cohort, each run, each claim, and what was left out."""
     judged = load_claims() if claims is None else claims
     content = {
         "cohorts": [_plain(summary, judged) for summary in study.cohorts],
@@ -74,39 +69,41 @@ def as_json(folder: Path, *, claims: Sequence[Claim] | None = None) -> str:
     return msgspec.json.format(msgspec.json.encode(content), indent=1).decode() + "\n"
 
 
-def as_csv(folder: Path) -> str:
-    """The main table for machines: a row for each architecture of each cohort, absent values empty.
-
-    Raises:
-        UserError: there is no readable record.
-    """
+def as_csv(study: Study) -> str:
+    """The main table for machines: a row for each architecture of each cohort, absent values empty."""
     frames = []
-    for summary in read(folder).cohorts:
+    for summary in study.cohorts:
         frame = tables.main(summary)
         frame.insert(0, "cohort", summary.cohort.key)
         frames.append(frame)
     return pd.concat(frames, ignore_index=True).to_csv(index=False, lineterminator="\n")
 
 
-def _text(
+def _blocks(
     study: Study, labelled: Sequence[LabelStudy], names: Sequence[FigureNames], title: str, claims: Sequence[Claim]
-) -> str:
+) -> list[Callable[[], Sequence[str]]]:
+    """What writes the blocks of the report, in order."""
     several = len(study.cohorts) > 1
-    blocks = [f"# {markdown.escape(title)}"]
+    found: list[Callable[[], Sequence[str]]] = [lambda: [f"# {markdown.escape(title)}"]]
     if several:
-        blocks += sections.apart([summary.cohort for summary in study.cohorts])
-    blocks += origin_blocks(study.cohorts, claims)
-    for each in labelled:
-        blocks += label_blocks(each, label_figure_name(each))
+        found.append(lambda: sections.apart([summary.cohort for summary in study.cohorts]))
+    found.append(lambda: origin_blocks(study.cohorts, claims))
+    found += [partial(label_blocks, each, label_figure_name(each)) for each in labelled]
     for number, (summary, figures) in enumerate(zip(study.cohorts, names, strict=True), start=1):
         if several:
-            runs = markdown.plural(len(summary.cohort.runs), "run")
-            runs += ", each architecture under its own recipe" if summary.cohort.own_recipes else ""
-            blocks.append(f"## Group {number} of {len(study.cohorts)}: {runs}{sections.limited(summary.cohort)}")
-        blocks += sections.cohort_blocks(summary, figures, claims, "###" if several else "##")
+            found.append(partial(_group, number, len(study.cohorts), summary.cohort))
+        each = sections.cohort_sections(summary, figures, claims)
+        found += [partial(section.blocks, "###" if several else "##") for section in each]
     if study.problems:
-        blocks += ["## Records left out", "\n".join(f"- {markdown.escape(problem)}" for problem in study.problems)]
-    return "\n\n".join(blocks) + "\n"
+        listed = "\n".join(f"- {markdown.escape(problem)}" for problem in study.problems)
+        found.append(lambda: ["## Records left out", listed])
+    return found
+
+
+def _group(number: int, of: int, cohort: Cohort) -> list[str]:
+    runs = markdown.plural(len(cohort.runs), "run")
+    runs += ", each architecture under its own recipe" if cohort.own_recipes else ""
+    return [f"## Group {number} of {of}: {runs}{sections.limited(cohort)}"]
 
 
 def _plain(summary: CohortSummary, claims: Sequence[Claim]) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from intelbench.records.store import write_figures
+from intelbench.reporting.evidence.study import read
 from intelbench.reporting.page.html import as_html
 from intelbench.reporting.report import build
 
@@ -11,7 +12,7 @@ REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 
 def page() -> str:
     """The page of the reference records without pictures: they show images that may not be passed on."""
-    return as_html(REFERENCE / "runs", REFERENCE / "no-pictures", REFERENCE)
+    return as_html(read(REFERENCE / "runs"), REFERENCE / "no-pictures", REFERENCE)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def test_the_others_are_reported(tmp_path: Path, kind: str) -> None:
     assert problem.startswith(bad.name)
     assert problem.isprintable()
     assert ["a"] == [change.architecture for change in compare.compare(tmp_path, tmp_path).changes[:1]]
-    assert 2 == len(as_csv(runs).splitlines())
+    assert 2 == len(as_csv(read(runs)).splitlines())
 
 
 def test_many_bad_ones_have_a_line_each(tmp_path: Path) -> None:
@@ -56,8 +56,8 @@ def test_many_bad_ones_have_a_line_each(tmp_path: Path) -> None:
         damage(bad)
     before = sorted(tmp_path.rglob("*"))
     assert len(others) == len(left_out(tmp_path))
-    assert len(others) == len(msgspec.json.decode(as_json(tmp_path))["problems"])
-    assert "Records left out" in as_html(tmp_path, None, tmp_path / "cache")
+    assert len(others) == len(msgspec.json.decode(as_json(read(tmp_path)))["problems"])
+    assert "Records left out" in as_html(read(tmp_path), None, tmp_path / "cache")
     assert before == sorted(tmp_path.rglob("*"))
     assert good in before
 
@@ -93,7 +93,7 @@ def test_names_from_records_make_no_path(tmp_path: Path) -> None:
         assert name.isprintable()
         ElementTree.fromstring(figure)
     assert "\x1b" not in report.text
-    as_html(tmp_path / "runs", None, tmp_path / "cache")
+    as_html(read(tmp_path / "runs"), None, tmp_path / "cache")
 
 
 def test_dates_and_messages_may_be_anything(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_dates_and_messages_may_be_anything(tmp_path: Path) -> None:
     assert "99999-99-99T99:99:99\ufffd" in text
     assert "\x1b" not in text
     assert len(text) < 100_000
-    as_html(tmp_path, None, tmp_path / "cache")
+    as_html(read(tmp_path), None, tmp_path / "cache")
 
 
 def test_as_many_classes_as_there_may_be(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_as_many_classes_as_there_may_be(tmp_path: Path) -> None:
     synthetic_runs(tmp_path / "runs", ["a"], [0], study)
     report = build(tmp_path / "runs")
     assert {len(figure) < 2_000_000 for figure in report.figures.values()} == {True}
-    assert len(as_html(tmp_path / "runs", None, tmp_path / "cache")) < 20_000_000
+    assert len(as_html(read(tmp_path / "runs"), None, tmp_path / "cache")) < 20_000_000
 
 
 def test_a_record_may_be_as_large_as_is_read(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_record_may_be_as_large_as_is_read(tmp_path: Path) -> None:
     bad = write_run(tmp_path, msgspec.structs.replace(record, stream_digests=digests), traces)
     assert 3_000_000 < (bad / RECORD_FILE).stat().st_size < MAX_RECORD_BYTES
     started = time.process_time()
-    assert 2 == len(as_csv(tmp_path).splitlines()) - 1
+    assert 2 == len(as_csv(read(tmp_path)).splitlines()) - 1
     build(tmp_path)
     assert time.process_time() - started < 60  # it takes 3 at most
 
@@ -165,7 +165,7 @@ def survive(folder: Path) -> None:
     report.text.encode()
     for figure in report.figures.values():
         ElementTree.fromstring(figure)
-    as_json(folder)
+    as_json(read(folder))
 
 
 fuzzed = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

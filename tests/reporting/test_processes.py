@@ -1,17 +1,21 @@
 """Work goes on in other processes, what comes of it is waited for, and none is left over."""
 
 import gc
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import time
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import psutil
 import pytest
 
 from intelbench.errors import UserError
-from intelbench.reporting.processes import aside, on_all_processors
+from intelbench.reporting.processes import in_two, on_all_processors
 
 
 @pytest.fixture(params=["linux", "darwin"])
@@ -21,36 +25,48 @@ def platform(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     return str(request.param)
 
 
-def test_result_comes_back(platform: str) -> None:
-    """What is in memory is at hand without being packed, as a function with its surroundings cannot be."""
-    with aside(lambda: (platform, os.getpid())) as result:
-        assert result() == result()
-        found, process = result()
-    assert platform == found
-    assert (process == os.getpid()) == (platform != "linux")
+def test_results_come_back_in_order(platform: str) -> None:
+    """From two processes; the other one has what is in memory, and gets functions that cannot be packed."""
+
+    def done(place: int) -> tuple[int, int]:
+        time.sleep(0.02)
+        return place, os.getpid()
+
+    works = [partial(done, place) for place in range(12)]
+
+    places, processes = zip(*chain(*in_two(works[:4], works[4:])), strict=True)
+    assert tuple(range(12)) == places
+    assert os.getpid() == processes[0]
+    assert (processes[-1] == os.getpid()) == (platform != "linux")
 
 
-def test_error_comes_back(platform: str) -> None:
-    """Where the result is asked for."""
+@pytest.mark.parametrize("place", [0, 29])
+def test_error_comes_back(platform: str, place: int) -> None:
+    """From either process; what had not begun when the first one failed is not done."""
+    done = multiprocessing.get_context("fork").Value("i", 0)
 
-    def fail() -> None:
-        raise UserError(f"no room on {platform}")
+    def work(own: int) -> None:
+        if own == place:
+            raise UserError(f"no room on {platform}")
+        time.sleep(0.02)
+        with done.get_lock():
+            done.value += 1
 
-    with aside(fail) as result, pytest.raises(UserError, match=f"no room on {platform}"):
-        result()
+    with pytest.raises(UserError, match=f"no room on {platform}"):
+        in_two([partial(work, own) for own in range(30)], [])
+    assert done.value <= (place or 10)
 
 
 def killed(_: int = 0) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.parametrize("kind", ["on_all_processors", "aside"])
+@pytest.mark.parametrize("kind", ["on_all_processors", "in_two"])
 def test_an_end_from_outside_is_one_line(kind: str) -> None:
     """As when the machine runs out of memory."""
     with pytest.raises(UserError, match="ended from outside, for want of memory perhaps"):
-        if kind == "aside":
-            with aside(killed) as result:
-                result()
+        if kind == "in_two":
+            in_two([partial(time.sleep, 0.5)], [killed])
         else:
             list(on_all_processors(killed, [0, 0]))
 
@@ -58,14 +74,14 @@ def test_an_end_from_outside_is_one_line(kind: str) -> None:
 def test_collector_looks_at_everything_again() -> None:
     """Nothing stays hidden from it, whatever goes wrong meanwhile."""
     before = gc.get_freeze_count()
-    with pytest.raises(UserError), aside(Path.cwd):
-        raise UserError("the text cannot be written")
+    with pytest.raises(ValueError, match="negative"):
+        in_two([partial(time.sleep, -1)], [])
     assert before == gc.get_freeze_count()
 
 
 KINDS = {
     "on_all_processors": "list(on_all_processors(work, [600, 600]))",
-    "aside": "with aside(lambda: work(600)) as result: result()",
+    "in_two": "in_two([lambda: time.sleep(600)], [lambda: work(600)])",
 }
 
 
@@ -76,7 +92,7 @@ def test_none_is_left_over(kind: str, number: signal.Signals, tmp_path: Path) ->
     script = tmp_path / "script.py"
     script.write_text(f"""
 import time
-from intelbench.reporting.processes import aside, on_all_processors
+from intelbench.reporting.processes import in_two, on_all_processors
 
 def work(seconds):
     print("begun", flush=True)

@@ -16,6 +16,7 @@ import pytest
 from intelbench.errors import UserError
 from intelbench.records.store import write_run
 from intelbench.reporting.evidence import study
+from intelbench.reporting.evidence.study import read
 from intelbench.reporting.report import as_csv, as_json, build
 from tests.reporting.regenerate_golden import GOLDEN, golden_report
 from tests.reporting.synthetic import CONDITIONS, Study, failure, synthetic_run, synthetic_runs
@@ -95,7 +96,7 @@ def test_all_failed(tmp_path: Path) -> None:
     assert {} == report.figures
     assert "## Failures" in report.text
     assert "## Recall by class" not in report.text
-    json.loads(as_json(tmp_path))
+    json.loads(as_json(read(tmp_path)))
 
 
 def test_hostile_names_do_no_harm(tmp_path: Path) -> None:
@@ -134,8 +135,8 @@ def test_json_and_csv_hold_the_same_numbers(tmp_path: Path) -> None:
     """One row of CSV for each architecture of each cohort, equal to the JSON; no NaN in either."""
     synthetic_runs(tmp_path, ["a", "b"], [0, 1], Study(failures={("b", 0): failure()}))
     synthetic_runs(tmp_path, ["a"], [0], Study(conditions=LARGER))
-    rows = list(csv.DictReader(io.StringIO(as_csv(tmp_path))))
-    content = json.loads(as_json(tmp_path), parse_constant=pytest.fail)
+    rows = list(csv.DictReader(io.StringIO(as_csv(read(tmp_path)))))
+    content = json.loads(as_json(read(tmp_path)), parse_constant=pytest.fail)
     plain = [(cohort["key"], row) for cohort in content["cohorts"] for row in cohort["architectures"]]
     assert [3, 3] == [len(rows), len(plain)]
     for (key, expected), row in zip(plain, rows, strict=True):

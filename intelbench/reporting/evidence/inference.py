@@ -23,7 +23,6 @@ from string import ascii_lowercase
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import bdtr, chdtrc, nctdtr, ndtri, stdtr, stdtrit
 
 from intelbench.reporting.evidence.statistics import CONFIDENCE, SIGNIFICANCE, Estimate
@@ -308,6 +307,8 @@ def _tail(excess: float, spread: Spread) -> float:
 
 
 def _detectable(spread: Spread, significance: float) -> float:
+    from scipy.optimize import brentq  # takes a tenth of a second to import, and nothing else needs it
+
     freedom, critical = spread.freedom, stdtrit(spread.freedom, 1 - significance / 2)
     shift = brentq(lambda shift: nctdtr(freedom, shift, critical) - (1 - POWER), 0, 2 * critical + 10, xtol=1e-12)
     return float(shift * spread.error)

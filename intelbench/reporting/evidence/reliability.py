@@ -3,12 +3,12 @@
 Shapes: N images, C classes. Confidence is the largest softmax probability. What cannot be computed is `None`.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from intelbench.reporting.evidence.statistics import Softmax
 
@@ -91,25 +91,38 @@ def fitted_temperature(labels: NDArray[np.integer], logits: NDArray[np.floating]
     """Temperature T that makes softmax(logits / T) most likely (Guo et al., 2017); at the end of `TEMPERATURES` if
     beyond it. `None` without images or with logits not finite.
 
-    The likelihood is concave in 1 / T, so its derivative, the mean of z_label - sum_c p_c z_c, is 0 at one place.
+    The likelihood is concave in 1 / T, so its derivative, the mean of z_label - sum_c p_c z_c, is 0 at one place. It is
+    found by Newton's method, and by halving where that does not come nearer.
     """
     if len(labels) == 0 or not np.isfinite(logits).all():
         return None
     scores = np.ascontiguousarray(logits.T, dtype=np.float64)  # C x N, as in Softmax
     from_largest = scores - scores.max(axis=0)
-    total, number = np.add.reduce, len(labels)
-    of_labels = float(total(from_largest[labels, np.arange(number)]))
+    total = np.add.reduce
+    of_labels = float(total(from_largest[labels, np.arange(len(labels))]))
 
-    def slope(sharpness: float) -> float:
+    def slopes(sharpness: float) -> tuple[float, float]:
+        """First and second derivative by 1 / T, summed over the images."""
         weights = np.exp(sharpness * from_largest)
-        return (of_labels - float(total(total(weights * from_largest) / total(weights)))) / number
+        weighted, totals = weights * from_largest, total(weights)
+        means = total(weighted) / totals
+        return of_labels - float(total(means)), float(means @ means - total(total(weighted * from_largest) / totals))
 
     coldest, hottest = TEMPERATURES
-    if slope(1 / coldest) >= 0:
+    low, high = 1 / hottest, 1 / coldest
+    if slopes(high)[0] >= 0:
         return coldest
-    if slope(1 / hottest) <= 0:
+    if slopes(low)[0] <= 0:
         return hottest
-    return 1 / float(brentq(slope, 1 / hottest, 1 / coldest, xtol=1e-12))
+    sharpness, step = 1.0, high - low
+    while abs(step) > 1e-9 * sharpness:  # the next step would be of the order of its square
+        slope, change = slopes(sharpness)
+        low, high = (sharpness, high) if slope > 0 else (low, sharpness)
+        newton = -slope / change if change < 0 else np.inf
+        nearer = low < sharpness + newton < high and abs(newton) < abs(step) / 2
+        step = newton if nearer else math.sqrt(low * high) - sharpness
+        sharpness += step
+    return 1 / sharpness
 
 
 def pooled_curve(found: Sequence[Reliability]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -47,7 +47,7 @@ def resampled_median(runs: list[NDArray[np.float64]]) -> tuple[float, float] | N
     if not runs:
         return None
     lengths = np.array([len(run) for run in runs])
-    steps, starts = np.concatenate(runs), np.cumsum(lengths) - lengths
+    steps, starts = np.concatenate(runs), (np.cumsum(lengths) - lengths).astype(np.int32)
     drawn_runs = max(len(runs) - 1, 1)
     size = max(min(round(float(lengths.mean())), _MAX_DRAWS // (_MIN_RESAMPLES * drawn_runs)), 1)
     num_resamples = int(np.clip(_MAX_DRAWS // (size * drawn_runs), _MIN_RESAMPLES, NUM_RESAMPLES))
@@ -57,10 +57,23 @@ def resampled_median(runs: list[NDArray[np.float64]]) -> tuple[float, float] | N
     for start in range(0, num_resamples, at_once):
         chosen = random.integers(len(runs), size=(min(at_once, num_resamples - start), drawn_runs, 1))
         place = random.random((*chosen.shape[:2], size), dtype=np.float32) * lengths[chosen]
-        drawn = steps[starts[chosen] + place.astype(np.int64)]
-        medians.append(np.median(drawn.reshape(len(chosen), -1), axis=1))
+        drawn = steps[starts[chosen] + place.astype(np.int32)]
+        medians.append(_medians(drawn.reshape(len(chosen), -1)))
     low, high = np.quantile(np.concatenate(medians), (0.025, 0.975)).tolist()
     return low, high
+
+
+def _medians(table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of each row, as `np.median` gives them, in a fifth of its time: numpy seeks one place much faster than two.
+
+    The table is put in another order.
+    """
+    middle = table.shape[1] // 2
+    table.partition(middle, axis=1)
+    upper = table[:, middle]
+    lower = upper if table.shape[1] % 2 else table[:, :middle].max(axis=1)
+    medians: NDArray[np.float64] = np.mean((lower, upper), axis=0)
+    return medians
 
 
 def _weights(

@@ -133,29 +133,27 @@ def confusion_matrix(
     return np.bincount(cells, minlength=num_classes**2).astype(np.int64).reshape(num_classes, num_classes)
 
 
-def recall(confusion: NDArray[np.int64]) -> list[float | None]:
-    """Share of each class's images that were recognised (C values); `None` for a class without images."""
-    totals = confusion.sum(axis=1)
-    return [
-        int(right) / int(total) if total else None for right, total in zip(confusion.diagonal(), totals, strict=True)
-    ]
+def precision(confusions: NDArray[np.int64]) -> list[NDArray[np.float64]]:
+    """Share of the images taken for a class that are of it, from the matrices of n runs (n x C x C).
+
+    By class, the values of the runs in which any were.
+    """
+    return _ratios(confusions.diagonal(axis1=1, axis2=2), confusions.sum(axis=1))
 
 
-def precision(confusion: NDArray[np.int64]) -> list[float | None]:
-    """Share of the images taken for each class that are of it (C values); `None` for one that was never predicted."""
-    return recall(confusion.T)
-
-
-def f1(confusion: NDArray[np.int64]) -> list[float | None]:
+def f1(confusions: NDArray[np.int64]) -> list[NDArray[np.float64]]:
     """Harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN), by class (van Rijsbergen, 1979).
 
-    0 where no image of the class was recognised; `None` for a class without images.
+    0 where no image of the class was recognised; no value for a class without images.
     """
-    totals, taken = confusion.sum(axis=1), confusion.sum(axis=0)
-    return [
-        2 * int(right) / int(total + predicted) if total else None
-        for right, total, predicted in zip(confusion.diagonal(), totals, taken, strict=True)
-    ]
+    totals = confusions.sum(axis=2)
+    taken = np.where(totals > 0, confusions.sum(axis=1), 0)
+    return _ratios(2 * confusions.diagonal(axis1=1, axis2=2), totals + taken)
+
+
+def _ratios(parts: NDArray[np.int64], wholes: NDArray[np.int64]) -> list[NDArray[np.float64]]:
+    """By column, where the whole is not 0 (both n x C)."""
+    return [part[whole > 0] / whole[whole > 0] for part, whole in zip(parts.T, wholes.T, strict=True)]
 
 
 def confused_pairs(confusion: NDArray[np.int64], limit: int) -> list[Confusion]:

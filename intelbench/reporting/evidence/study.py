@@ -1,7 +1,7 @@
 """All records of a folder, read once and reduced."""
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -37,22 +37,24 @@ class Study:
     """Records that could not be used, with paths below the folder."""
 
 
-def read(folder: Path) -> Study:
+def read(folder: Path, meanwhile: Callable[[], object] = lambda: None) -> Study:
     """Read the records below `folder`, each once, and reduce them.
+
+    Where other processes read them, since they are many, this one does something else `meanwhile`.
 
     Raises:
         UserError: there is no readable record.
     """
     with _nothing_collected():
-        return _study(folder)
+        return _study(folder, meanwhile)
 
 
-def _study(folder: Path) -> Study:
+def _study(folder: Path, meanwhile: Callable[[], object]) -> Study:
     readable: list[StoredRun] = []
     observed: dict[str, RunSummary] = {}
     problems: list[str] = []
     known: _Known = {}
-    for found in _each(record_folders(folder)):
+    for found in _each(record_folders(folder), meanwhile):
         if isinstance(found, str):
             problems.append(found)
             continue
@@ -81,13 +83,13 @@ def _nothing_collected() -> Iterator[None]:
             gc.enable()
 
 
-def _each(paths: Sequence[Path]) -> Iterator[_Read | str]:
+def _each(paths: Sequence[Path], meanwhile: Callable[[], object]) -> Iterator[_Read | str]:
     """What is in each record, in order; many are read on all processors."""
     parts = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     if len(paths) < _MANY:
         yield from chain.from_iterable(map(_read, parts))
         return
-    yield from chain.from_iterable(on_all_processors(_read, parts))
+    yield from chain.from_iterable(on_all_processors(_read, parts, meanwhile))
 
 
 def _read(paths: Sequence[Path]) -> list[_Read | str]:

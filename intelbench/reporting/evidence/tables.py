@@ -127,9 +127,9 @@ def classes(summary: CohortSummary) -> pd.DataFrame:
     """One row for each architecture and class: recall, precision and F1 on the test images, mean over seeds."""
     found: list[Row] = []
     for architecture in summary.finished:
-        precisions = [statistics.precision(run.confusion) for run in architecture.runs]
-        scores = [statistics.f1(run.confusion) for run in architecture.runs]
-        images = architecture.runs[0].confusion.sum(axis=1).tolist()
+        confusions = np.array([run.confusion for run in architecture.runs])
+        precisions, scores = statistics.precision(confusions), statistics.f1(confusions)
+        images = confusions[0].sum(axis=1).tolist()
         for index, name in enumerate(summary.data.class_names):
             found.append(
                 {
@@ -138,8 +138,8 @@ def classes(summary: CohortSummary) -> pd.DataFrame:
                     "num_test": images[index],
                     "num_runs": len(architecture.runs),
                     **estimate_columns("recall", architecture.recall(index)),
-                    **estimate_columns("precision", _over_seeds([run[index] for run in precisions])),
-                    **estimate_columns("f1", _over_seeds([run[index] for run in scores])),
+                    **estimate_columns("precision", statistics.mean_interval(precisions[index], 0, 1)),
+                    **estimate_columns("f1", statistics.mean_interval(scores[index], 0, 1)),
                 }
             )
     return frame(found)
@@ -292,10 +292,6 @@ def absent_memory(summary: CohortSummary) -> Mapping[str, list[str]]:
         for name in MEMORY_FIELDS
         if peaks and all(getattr(peak, name) is None for peak in peaks)
     }
-
-
-def _over_seeds(values: Sequence[float | None]) -> Estimate | None:
-    return statistics.mean_interval([value for value in values if value is not None], 0, 1)
 
 
 def _stability_row(architecture: ArchitectureSummary) -> Row:

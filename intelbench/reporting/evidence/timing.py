@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ BUDGET_PARTS = ("data_wait", "transfer", "forward", "backward", "optimizer")
 """Parts of a step that a budget in seconds pays for."""
 OTHER_PARTS = ("norm", "other")
 """Parts that it does not pay for: the gradient norm, and the books."""
+PARTS = (*BUDGET_PARTS, *OTHER_PARTS)
 CALIBRATING_WORK = ("convolution", "matmul", "exchange")
 DATA_BOUND = 0.2
 """Share of waiting and transfer above which a step is bound by data."""
@@ -27,10 +27,10 @@ OVERHEAD_BOUND_CPU = 0.2
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Instrumented steps of one or several runs: seconds by part, S values each."""
+    """Instrumented steps of one or several runs: seconds of S steps by part, in the order of `PARTS` (7 x S)."""
 
-    seconds: Mapping[str, NDArray[np.float64]]
-    host_seconds: Mapping[str, NDArray[np.float64]] | None
+    seconds: NDArray[np.float64]
+    host_seconds: NDArray[np.float64] | None
     """On a GPU: how long the host took to ask for it."""
 
     @classmethod
@@ -38,17 +38,14 @@ class Anatomy:
         """The steps of all of them together."""
         if not several:
             return None
-        parts = several[0].seconds
         host = [each.host_seconds for each in several if each.host_seconds is not None]
-        return cls(
-            {part: np.concatenate([each.seconds[part] for each in several]) for part in parts},
-            {part: np.concatenate([each[part] for each in host]) for part in parts} if host else None,
-        )
+        seconds = np.concatenate([each.seconds for each in several], axis=1)
+        return cls(seconds, np.concatenate(host, axis=1) if host else None)
 
     @property
     def num_steps(self) -> int:
         """Steps that were looked at."""
-        return len(self.seconds["forward"])
+        return len(self.seconds[0])
 
     @property
     def step_seconds(self) -> NDArray[np.float64]:
@@ -57,12 +54,11 @@ class Anatomy:
 
     def total(self, parts: Sequence[str]) -> NDArray[np.float64]:
         """Of some parts together, by step."""
-        seconds: NDArray[np.float64] = np.sum([self.seconds[part] for part in parts], axis=0)
-        return seconds
+        return _sum(self.seconds, parts)
 
     def share(self, *parts: str) -> float | None:
         """Share of all time that went to these parts."""
-        everything = self.total((*BUDGET_PARTS, *OTHER_PARTS)).sum()
+        everything = self.total(PARTS).sum()
         return finite(self.total(parts).sum() / everything) if everything > 0 else None
 
     @property
@@ -76,43 +72,54 @@ class Anatomy:
         if self.host_seconds is None:
             return "overhead" if outside > OVERHEAD_BOUND_CPU else "compute"
         work = ("forward", "backward", "optimizer")
-        asking = sum(float(self.host_seconds[part].sum()) for part in work)
-        return "overhead" if asking >= OVERHEAD_BOUND * float(self.total(work).sum()) else "compute"
+        asking = _sum(self.host_seconds, work).sum()
+        return "overhead" if asking >= OVERHEAD_BOUND * self.total(work).sum() else "compute"
+
+
+def _sum(seconds: NDArray[np.float64], parts: Sequence[str]) -> NDArray[np.float64]:
+    """Over some of the parts (S values)."""
+    found: NDArray[np.float64] = seconds[[PARTS.index(part) for part in parts]].sum(axis=0)
+    return found
 
 
 @dataclass(frozen=True)
 class CalibrationTimes:
-    """Seconds of the same work at K moments, R times each (K x R)."""
+    """Seconds that the same work took, by its name in `CALIBRATING_WORK`."""
 
-    convolution: NDArray[np.float64]
-    matmul: NDArray[np.float64]
-    exchange: NDArray[np.float64]
+    shortest: Mapping[str, float]
+    """Of all repetitions."""
+    medians: Mapping[str, NDArray[np.float64]]
+    """Of the repetitions at each of K moments."""
+
+    @classmethod
+    def of(cls, seconds: Mapping[str, NDArray[np.float64]]) -> "CalibrationTimes":
+        """From R repetitions at each moment (K x R)."""
+        ordered = {name: np.sort(each, axis=1) for name, each in seconds.items()}
+        return cls(
+            {name: float(each[:, 0].min()) for name, each in ordered.items()},
+            {
+                name: (each[:, (each.shape[1] - 1) // 2] + each[:, each.shape[1] // 2]) / 2
+                for name, each in ordered.items()
+            },
+        )
 
     def peak_flops_per_second(self, work: CalibrationWork) -> float | None:
         """The quickest of all, convolutions and matrix products: what arithmetic can reach here."""
-        rates = (work.convolution_flops / self.convolution.min(), work.matmul_flops / self.matmul.min())
-        return finite(max(rates))
+        shortest = self.shortest
+        return finite(max(work.convolution_flops / shortest["convolution"], work.matmul_flops / shortest["matmul"]))
 
     def quickest(self, name: str) -> float:
         """Seconds that the work took at the quickest moment, by the median of its repetitions."""
-        return float(self._medians[name].min())
+        return float(self.medians[name].min())
 
     def slowest(self, name: str) -> float:
         """The same at the slowest."""
-        return float(self._medians[name].max())
+        return float(self.medians[name].max())
 
     def slowdowns(self, name: str, quickest: float) -> list[float]:
         """How many times `quickest` the work took at each moment (K values), by the median of its repetitions."""
-        found: list[float] = (self._medians[name] / quickest).tolist()
+        found: list[float] = (self.medians[name] / quickest).tolist()
         return found
-
-    @cached_property
-    def _medians(self) -> Mapping[str, NDArray[np.float64]]:
-        ordered = {name: np.sort(getattr(self, name), axis=1) for name in CALIBRATING_WORK}
-        return {
-            name: (each[:, (each.shape[1] - 1) // 2] + each[:, each.shape[1] // 2]) / 2
-            for name, each in ordered.items()
-        }
 
 
 def read_anatomy(traces: Traces) -> Anatomy | None:
@@ -120,15 +127,13 @@ def read_anatomy(traces: Traces) -> Anatomy | None:
     if "anatomy_seconds" not in traces or not traces["anatomy_seconds"].size:
         return None
     parts = arrays.texts(traces, "anatomy_parts", None).tolist()
-    if {*parts} != {*BUDGET_PARTS, *OTHER_PARTS}:
+    if sorted(parts) != sorted(PARTS):
         raise ValueError("anatomy_parts holds other parts than those of a step")
-
-    def by_part(name: str, num_steps: int | None) -> dict[str, NDArray[np.float64]]:
-        return dict(zip(parts, arrays.seconds(traces, name, num_steps, len(parts)).T, strict=True))
-
-    seconds = by_part("anatomy_seconds", None)
-    on_host = "anatomy_host_seconds" in traces
-    return Anatomy(seconds, by_part("anatomy_host_seconds", len(seconds["forward"])) if on_host else None)
+    order = [parts.index(part) for part in PARTS]
+    seconds = arrays.seconds(traces, "anatomy_seconds", None, len(parts))
+    if "anatomy_host_seconds" not in traces:
+        return Anatomy(seconds.T[order], None)
+    return Anatomy(seconds.T[order], arrays.seconds(traces, "anatomy_host_seconds", *seconds.shape).T[order])
 
 
 def read_calibration(traces: Traces) -> CalibrationTimes | None:
@@ -136,7 +141,7 @@ def read_calibration(traces: Traces) -> CalibrationTimes | None:
     if "calibration_step" not in traces:
         return None
     moments = len(arrays.numbers(traces, "calibration_step", None))
-    found = [arrays.durations(traces, f"calibration_{name}_seconds", moments, None) for name in CALIBRATING_WORK]
-    if not all(each.size for each in found):
+    found = {name: arrays.durations(traces, f"calibration_{name}_seconds", moments, None) for name in CALIBRATING_WORK}
+    if not all(each.size for each in found.values()):
         raise ValueError("calibrating work was not done")
-    return CalibrationTimes(*found)
+    return CalibrationTimes.of(found)

@@ -1,6 +1,7 @@
-"""All figures of a report, by their names."""
+"""All figures of a report, each drawn when its turn comes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from intelbench.reporting.evidence.label_efficiency import LabelStudy
 from intelbench.reporting.evidence.summaries import CohortSummary
@@ -8,11 +9,13 @@ from intelbench.reporting.figures import budget_plots, label_plots, plots
 from intelbench.reporting.figures.names import FigureNames, label_figure_name
 
 
-def draw(
+def figures(
     cohorts: Sequence[CohortSummary], names: Sequence[FigureNames], labelled: Sequence[LabelStudy]
-) -> dict[str, bytes]:
-    """As SVG by file name; the confusion matrices in the order of the cohorts and of their architectures."""
-    figures = {name: label_plots.label_curves(study) for study in labelled if (name := label_figure_name(study))}
+) -> dict[str, Callable[[], bytes]]:
+    """What draws each, as SVG, by file name; the confusion matrices in the order of cohorts and architectures."""
+    found: dict[str, Callable[[], bytes]] = {
+        name: partial(label_plots.label_curves, study) for study in labelled if (name := label_figure_name(study))
+    }
     for summary, files in zip(cohorts, names, strict=True):
         kinds = (
             (files.cost, plots.cost),
@@ -21,7 +24,8 @@ def draw(
             (files.anatomy, plots.anatomy),
             (files.budgets, budget_plots.budgets),
         )
-        figures |= {name: kind(summary) for name, kind in kinds if name is not None}
+        found |= {name: partial(kind, summary) for name, kind in kinds if name is not None}
         for architecture in summary.finished:
-            figures[files.confusion[architecture.name]] = plots.confusion(architecture, summary.data.class_names)
-    return figures
+            draw = partial(plots.confusion, architecture, summary.data.class_names)
+            found[files.confusion[architecture.name]] = draw
+    return found

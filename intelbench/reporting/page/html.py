@@ -21,7 +21,7 @@ from intelbench.records.claims import Claim
 from intelbench.reporting import markdown
 from intelbench.reporting.evidence import mistakes
 from intelbench.reporting.evidence.mistakes import SharedMistake
-from intelbench.reporting.evidence.study import Study, read
+from intelbench.reporting.evidence.study import Study
 from intelbench.reporting.evidence.summaries import CohortSummary
 from intelbench.reporting.page.album import Album, Find, embed
 from intelbench.reporting.page.galleries import Matrix, SharedImage, matrix, shared_images, shared_text
@@ -53,15 +53,11 @@ class _Errors:
         return in_cells + [image.image_id for image in self.shared_images]
 
 
-def as_html(folder: Path, images: Path | None, cache_folder: Path, *, claims: Sequence[Claim] | None = None) -> str:
-    """The report on the records below `folder` as one page; the same records and images give the same text.
+def as_html(study: Study, images: Path | None, cache_folder: Path, *, claims: Sequence[Claim] | None = None) -> str:
+    """The report on records that were read as one page; the same records and images give the same text.
 
     The images are looked for in `images`, or else where the records say that they lay.
-
-    Raises:
-        UserError: there is no readable record.
     """
-    study = read(folder)
     return page(
         study,
         write(study, claims=claims),

@@ -86,8 +86,10 @@ def stability(summary: CohortSummary) -> list[str]:
 
 
 def rectifiers(summary: CohortSummary) -> list[str]:
-    """What the units of ReLU and LeakyReLU did, by one rule for both."""
+    """What the units of ReLU and LeakyReLU did, by one rule for both; nothing where there are none."""
     records = rows(tables.rectifiers(summary))
+    if not records:
+        return []
     cells = [
         [
             escape(row["architecture"]),
@@ -103,7 +105,7 @@ def rectifiers(summary: CohortSummary) -> list[str]:
         ]
         for row in records
     ]
-    num_images = max((row["num_gradient_images"] or 0 for row in records), default=0)
+    num_images = max(row["num_gradient_images"] or 0 for row in records)
     headers = [
         "Architecture",
         "Units",

@@ -20,7 +20,7 @@ _OWN_RECIPES = (
 )
 
 
-def claims_blocks(summary: CohortSummary, claims: Sequence[Claim], heading: str) -> list[str]:
+def claims_blocks(summary: CohortSummary, claims: Sequence[Claim]) -> list[str]:
     """Verdicts as a table, why some claims are not testable, and how the others were judged; nothing without claims."""
     if not claims:
         return []
@@ -35,14 +35,12 @@ def claims_blocks(summary: CohortSummary, claims: Sequence[Claim], heading: str)
         ]
         for number, each in enumerate(found, start=1)
     ]
-    blocks = [
-        f"{heading} Published claims",
+    return [
         _counted(found) + (f" {_OWN_RECIPES}" if summary.cohort.own_recipes else ""),
         markdown.table(["", "Claim", "Published", "Measured here", "Verdict"], cells, left=5),
         _untestable(found),
         markdown.details("What is known of each claim, and how it was judged", _notes(found)),
     ]
-    return [block for block in blocks if block]
 
 
 def claims_rows(summary: CohortSummary, claims: Sequence[Claim]) -> list[Row]:

@@ -10,6 +10,7 @@ from intelbench.reporting.evidence.resampling import NUM_RESAMPLES
 from intelbench.reporting.evidence.summaries import CohortSummary
 from intelbench.reporting.evidence.tables import estimate_of, rows
 from intelbench.reporting.markdown import ABSENT, escape
+from intelbench.reporting.text.section import Section
 
 NEVER = "∞"
 _BY: Mapping[Unit, str] = {"seconds": "seconds", "steps": "steps", "images": "images", "flops": "FLOPs"}
@@ -25,15 +26,15 @@ _COST_NAMES = {
 Row = Mapping[str, Any]
 
 
-def efficiency_blocks(summary: CohortSummary, figure: str | None, heading: str) -> list[str]:
+def efficiency_sections(summary: CohortSummary, figure: str | None) -> list[Section]:
     """All of them that the records hold something for; `figure` is the file of the curves."""
-    blocks: list[str] = []
+    found: list[Section] = []
     if figure is not None:
-        blocks += [f"{heading} Accuracy by budget", *curves(summary, figure)]
-        blocks += [f"{heading} Time to an accuracy", *time_to_accuracy(summary)]
+        found.append(Section("Accuracy by budget", lambda: curves(summary, figure)))
+        found.append(Section("Time to an accuracy", lambda: time_to_accuracy(summary)))
     if len(summary.finished) > 1:
-        blocks += [f"{heading} Accuracy for its cost", *pareto(summary)]
-    return blocks
+        found.append(Section("Accuracy for its cost", lambda: pareto(summary)))
+    return found
 
 
 def curves(summary: CohortSummary, figure: str) -> list[str]:

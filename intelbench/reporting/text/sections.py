@@ -17,9 +17,10 @@ from intelbench.reporting.text.behaviour import rectifiers, reliability, stabili
 from intelbench.reporting.text.claims import claims_blocks
 from intelbench.reporting.text.classes import classes, confusion
 from intelbench.reporting.text.comparison import comparison, every_run
-from intelbench.reporting.text.efficiency import efficiency_blocks
+from intelbench.reporting.text.efficiency import efficiency_sections
 from intelbench.reporting.text.headline import headline
-from intelbench.reporting.text.usage import disturbed_answer, usage_blocks
+from intelbench.reporting.text.section import Section
+from intelbench.reporting.text.usage import disturbed_answer, usage_sections
 
 MAX_OPEN_ROWS = 20
 MAX_ROW = 100
@@ -27,35 +28,23 @@ MAX_ROW = 100
 Row = Mapping[str, Any]
 
 
-def cohort_blocks(summary: CohortSummary, figures: FigureNames, claims: Sequence[Claim], heading: str) -> list[str]:
-    """All sections of one cohort; `heading` is the run of `#` for their titles."""
-    blocks = [
-        *filter(None, [headline(summary)]),
-        " ".join(filter(None, [narrative.reading(summary), disturbed_answer(summary)])),
-        f"{heading} Results",
-        *results(summary),
-        *_accuracy_against_cost(summary, figures),
-        *_titled(f"{heading} Which differences are real?", comparison(summary)),
-        *claims_blocks(summary, claims, heading),
-        f"{heading} Was it identical?",
-        *fairness(summary),
+def cohort_sections(summary: CohortSummary, figures: FigureNames, claims: Sequence[Claim]) -> list[Section]:
+    """All sections of one cohort, in order; one that has nothing to say is empty."""
+    return [
+        Section("", lambda: _opening(summary)),
+        Section("Results", lambda: [*results(summary), *_accuracy_against_cost(summary, figures.cost)]),
+        Section("Which differences are real?", lambda: comparison(summary)),
+        Section("Published claims", lambda: claims_blocks(summary, claims)),
+        Section("Was it identical?", lambda: fairness(summary)),
+        Section("Training loss", lambda: _curves(summary, figures.curves)),
+        *efficiency_sections(summary, figures.budgets),
+        *(_class_sections(summary, figures) if summary.finished else ()),
+        Section("Dead units and mean activation", lambda: rectifiers(summary)),
+        *usage_sections(summary, figures.anatomy),
+        Section("Failures", lambda: failures(summary)),
+        Section("Environment", lambda: environment(summary)),
+        Section("How to reproduce", lambda: command(summary)),
     ]
-    if figures.curves is not None:
-        blocks += [f"{heading} Training loss", *_curves(summary, figures.curves)]
-    if summary.finished:
-        blocks += efficiency_blocks(summary, figures.budgets, heading)
-    if summary.finished:
-        blocks += [f"{heading} Classes", *classes(summary), f"{heading} Confusion matrices"]
-        for architecture in summary.finished:
-            blocks += confusion(architecture, summary.data.class_names, figures.confusion[architecture.name])
-        blocks += [f"{heading} Calibration", *reliability(summary, figures.reliability)]
-        blocks += [f"{heading} Stability", *stability(summary)]
-    if any(run.rectifiers for architecture in summary.finished for run in architecture.runs):
-        blocks += [f"{heading} Dead units and mean activation", *rectifiers(summary)]
-    blocks += usage_blocks(summary, figures.anatomy, heading)
-    if summary.cohort.failed:
-        blocks += [f"{heading} Failures", failures(summary)]
-    return [*blocks, f"{heading} Environment", environment(summary), f"{heading} How to reproduce", *command(summary)]
 
 
 def apart(cohorts: Sequence[Cohort]) -> list[str]:
@@ -89,7 +78,7 @@ def results(summary: CohortSummary) -> list[str]:
     shown = [header for header in rows[0] if any(row[header] != ABSENT for row in rows) or header == "Test accuracy"]
     cells = [[row[header] for header in shown] for row in rows]
     blocks = [markdown.table(shown, cells), narrative.ranking_note(summary), _definitions(shown, summary)]
-    return [block for block in (*blocks, every_run(summary) if summary.finished else "") if block]
+    return [*blocks, every_run(summary) if summary.finished else ""]
 
 
 def fairness(summary: CohortSummary) -> list[str]:
@@ -112,7 +101,7 @@ def fairness(summary: CohortSummary) -> list[str]:
     ]  # fmt: skip
 
 
-def failures(summary: CohortSummary) -> str:
+def failures(summary: CohortSummary) -> list[str]:
     """Every run without measurements, and why."""
     rows = [
         [
@@ -124,10 +113,10 @@ def failures(summary: CohortSummary) -> str:
         ]
         for row in tables.rows(tables.failures(summary))
     ]
-    return markdown.table(["Architecture", "Seed", "Cause", "Steps done", "Message"], rows, left=5)
+    return [markdown.table(["Architecture", "Seed", "Cause", "Steps done", "Message"], rows, left=5)] if rows else []
 
 
-def environment(summary: CohortSummary) -> str:
+def environment(summary: CohortSummary) -> list[str]:
     """Machine, libraries and way of executing."""
     rows = []
     for row in tables.rows(tables.environment(summary)):
@@ -141,7 +130,7 @@ def environment(summary: CohortSummary) -> str:
         rows.append([f"built by {escape(provider)}", built])
     started = [record.started_at for record in summary.cohort.records]
     rows.append(["runs started", escape(" to ".join(dict.fromkeys([min(started), max(started)])))])
-    return markdown.table(["", "Value"], rows, left=2)
+    return [markdown.table(["", "Value"], rows, left=2)]
 
 
 def command(summary: CohortSummary) -> list[str]:
@@ -151,6 +140,24 @@ def command(summary: CohortSummary) -> list[str]:
         return [markdown.block(line, "sh")]
     note = f"The conditions are those of no built-in suite; save this as {code(reproduce.SUITE_FILE)}:"
     return [markdown.details("The suite", f"{note}\n\n{markdown.block(suite, 'toml')}"), markdown.block(line, "sh")]
+
+
+def _opening(summary: CohortSummary) -> list[str]:
+    return [headline(summary), " ".join(filter(None, [narrative.reading(summary), disturbed_answer(summary)]))]
+
+
+def _class_sections(summary: CohortSummary, figures: FigureNames) -> list[Section]:
+    return [
+        Section("Classes", lambda: classes(summary)),
+        Section("Confusion matrices", lambda: _confusions(summary, figures)),
+        Section("Calibration", lambda: reliability(summary, figures.reliability)),
+        Section("Stability", lambda: stability(summary)),
+    ]
+
+
+def _confusions(summary: CohortSummary, figures: FigureNames) -> list[str]:
+    names = summary.data.class_names
+    return [block for each in summary.finished for block in confusion(each, names, figures.confusion[each.name])]
 
 
 def _main_cells(row: Row, ranks: Sequence[object], summary: CohortSummary) -> dict[str, str]:
@@ -294,27 +301,23 @@ def _settings(title: str, values: Mapping[str, object]) -> list[list[str]]:
     return [["" if number else title, line] for number, line in enumerate(lines)]
 
 
-def _accuracy_against_cost(summary: CohortSummary, figures: FigureNames) -> list[str]:
-    if figures.cost is None:
+def _accuracy_against_cost(summary: CohortSummary, figure: str | None) -> list[str]:
+    if figure is None:
         return []
     untimed = [code(a.name) for a in summary.finished if a.median_step_seconds is None]
     caption = "Test accuracy against what it costs. Bars: 95 % interval over seeds, where there are several."
     if untimed:
         caption += f" No step after warm-up, so no step time: {markdown.listed(untimed)}."
-    return [_image("Test accuracy against step time and memory", figures.cost), caption]
+    return [_image("Test accuracy against step time and memory", figure), caption]
 
 
-def _curves(summary: CohortSummary, name: str) -> list[str]:
+def _curves(summary: CohortSummary, figure: str | None) -> list[str]:
+    if figure is None:
+        return []
     caption = "Lines: mean over the runs; bands: from the lowest to the highest run. Finished runs only."
     if summary.smoothing_window > 1:
         caption += f" The loss is a moving mean of {summary.smoothing_window} steps."
-    return [_image("Training loss by step and by time", name), caption]
-
-
-def _titled(title: str, blocks: Sequence[str]) -> list[str]:
-    """The blocks that are not empty under their title; nothing without any."""
-    shown = [block for block in blocks if block]
-    return [title, *shown] if shown else []
+    return [_image("Training loss by step and by time", figure), caption]
 
 
 def _image(description: str, name: str) -> str:

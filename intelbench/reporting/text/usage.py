@@ -11,6 +11,7 @@ from intelbench.reporting.evidence.tables import estimate_of, rows
 from intelbench.reporting.evidence.timing import DATA_BOUND, OVERHEAD_BOUND, OVERHEAD_BOUND_CPU
 from intelbench.reporting.evidence.usage import PART_NAMES
 from intelbench.reporting.markdown import ABSENT, escape
+from intelbench.reporting.text.section import Section
 
 _FEWEST_FOR_TAIL = 20
 """Below so many steps the 95th percentile is but the largest."""
@@ -25,21 +26,18 @@ _REASONS = {
 Row = Mapping[str, Any]
 
 
-def usage_blocks(summary: CohortSummary, figure: str | None, heading: str) -> list[str]:
+def usage_sections(summary: CohortSummary, figure: str | None) -> list[Section]:
     """All of them that the records hold something for; `figure` is the file of the anatomy."""
-    blocks: list[str] = []
+    found: list[Section] = []
     if any(run.calibration for architecture in summary.finished for run in architecture.runs):
-        blocks += [f"{heading} Arithmetic: achieved and possible", *compute(summary)]
+        found.append(Section("Arithmetic: achieved and possible", lambda: compute(summary)))
     if figure is not None:
-        blocks += [f"{heading} Where the time of a step goes", *anatomy(summary, figure)]
+        found.append(Section("Where the time of a step goes", lambda: anatomy(summary, figure)))
     if any(architecture.profile for architecture in summary.architectures) or usage.profiles_absent(summary):
-        blocks += [f"{heading} Memory: predicted and measured", *memory(summary)]
-    spent = rows(usage.energy(summary))
-    if spent:
-        blocks += [f"{heading} Energy", *energy(spent)]
-    if summary.disturbances:
-        blocks += [f"{heading} Was the machine quiet?", *contention(summary)]
-    return blocks
+        found.append(Section("Memory: predicted and measured", lambda: memory(summary)))
+    found.append(Section("Energy", lambda: energy(rows(usage.energy(summary)))))
+    found.append(Section("Was the machine quiet?", lambda: contention(summary)))
+    return found
 
 
 def disturbed_answer(summary: CohortSummary) -> str:
@@ -175,7 +173,9 @@ def memory(summary: CohortSummary) -> list[str]:
 
 
 def energy(found: Sequence[Row]) -> list[str]:
-    """Joules by run, or why there are none."""
+    """Joules by run, or why there are none; nothing where none were looked for."""
+    if not found:
+        return []
     counted = [row for row in found if row["joules"] is not None]
     absent = sorted({row["absent"] for row in found if row["absent"]})
     reason = f"Not measured: {markdown.listed(map(escape, absent))}." if absent else ""
@@ -203,7 +203,9 @@ def energy(found: Sequence[Row]) -> list[str]:
 
 
 def contention(summary: CohortSummary) -> list[str]:
-    """Who else used the machine, run by run, and the bounds beyond which a run is flagged."""
+    """Who else used the machine, run by run, and the bounds beyond which a run is flagged; nothing if none watched."""
+    if not summary.disturbances:
+        return []
     bounds = (
         f"others or the hypervisor took more than {markdown.percent(OTHERS_SHARE, 0)}, arithmetic more than "
         f"{COMPUTE_SLOWDOWN:g} × or the exchange more than {EXCHANGE_SLOWDOWN:g} × its quickest time"

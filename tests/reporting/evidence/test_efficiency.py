@@ -19,7 +19,7 @@ from intelbench.reporting.evidence.observations import RunSummary
 from intelbench.reporting.evidence.study import read
 from intelbench.reporting.evidence.summaries import CohortSummary
 from intelbench.reporting.evidence.tables import rows
-from intelbench.reporting.text.efficiency import efficiency_blocks
+from intelbench.reporting.text.efficiency import efficiency_sections
 from tests.reporting.conftest import Summarize
 from tests.reporting.synthetic import CONDITIONS, Study, failure, synthetic_runs
 
@@ -35,6 +35,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunSummary:
     folder = tmp_path_factory.mktemp("runs")
     synthetic_runs(folder, ["a"], [0])
     return read(folder).cohorts[0].finished[0].runs[0]
+
+
+def written(summary: CohortSummary, figure: str | None) -> str:
+    """The sections on accuracy for what it costs."""
+    return "\n\n".join(block for each in efficiency_sections(summary, figure) for block in each.blocks("##"))
 
 
 def changed(summary: CohortSummary, change: Callable[[str, int, RunSummary], RunSummary]) -> CohortSummary:
@@ -129,7 +134,7 @@ def test_misses_are_infinite(summarize: Summarize) -> None:
     assert [4, 6] == [b["num_reached"], b["num_runs"]]
     assert [20.0, 40.0] == [b["steps"], b["seconds"]]
     assert {0.2, 0.3} == {row["target"] for row in rows(efficiency.time_to_accuracy(summary))}
-    text = "\n\n".join(efficiency_blocks(summary, "f.svg", "##"))
+    text = written(summary, "f.svg")
     assert "∞ (3 of 6)" in text
     assert "40.0 (4 of 6)" in text
     assert "no run reached 40 %." in text
@@ -143,7 +148,7 @@ def test_failed_runs_are_misses(summarize: Summarize) -> None:
     assert [(None, 1, 2), (None, 0, 2), (10.0, 2, 2)] == [
         (found[name]["seconds"], found[name]["num_reached"], found[name]["num_runs"]) for name in "abc"
     ]
-    text = "\n\n".join(efficiency_blocks(summary, "f.svg", "##"))
+    text = written(summary, "f.svg")
     assert "∞ (0 of 2)" in text
 
 
@@ -255,7 +260,7 @@ def test_joules_are_a_cost_where_all_have_them(summarize: Summarize) -> None:
     joules = dict(zip([each.name for each in summary.finished], efficiency.costs(summary)["joules"], strict=True))
     assert pytest.approx({"a": 250 * (60 * 0.2 + 3), "b": 250 * (60 * 0.26 + 3)}) == joules
     assert "joules" in {row["cost"] for row in rows(efficiency.pareto(summary))}
-    assert "Energy (kJ)" in efficiency_blocks(summary, None, "##")[1]
+    assert "Energy (kJ)" in written(summary, None)
     assert "joules" not in efficiency.costs(with_measurements(summary, "b", energy=None))
 
 
@@ -266,7 +271,7 @@ def test_unknown_flops_are_absent(summarize: Summarize) -> None:
     assert [None, None, None] == [found["b"][name] for name in ("value", "on_front", "front_share")]
     assert None not in [found[name]["front_share"] for name in "ac"]
     assert [None, 3] == [reached(summary, 0.2)["b"]["flops"], reached(summary, 0.2)["b"]["num_reached"]]
-    text = "\n\n".join(efficiency_blocks(summary, "f.svg", "##"))
+    text = written(summary, "f.svg")
     assert "FLOPs are not known of b." in text
     few = with_measurements(summary, "c", training_flops_per_image=None)
     assert "training_flops" not in {row["cost"] for row in rows(efficiency.pareto(few))}
@@ -278,7 +283,7 @@ def test_no_front_where_nothing_may_be_ranked(summarize: Summarize) -> None:
     summary = summarize(["a", "b"], other_batches=[("b", 1)])
     assert [] == rows(efficiency.pareto(summary))
     assert [] == efficiency.crossings(summary)
-    text = "\n\n".join(efficiency_blocks(summary, "f.svg", "##"))
+    text = written(summary, "f.svg")
     assert "was not tested: nothing may be ranked here." in text
     assert "is not said where nothing may be ranked" in text
 
@@ -294,7 +299,7 @@ def test_a_known_crossing(summarize: Summarize) -> None:
         assert [20.0, 30.0] == [crossing.before.spent, crossing.after.spent]
         assert pytest.approx([0.1, 0.1]) == [crossing.before.difference.mean, crossing.after.difference.mean]
         assert max(crossing.before.p_holm, crossing.after.p_holm) <= 0.05
-    text = "\n\n".join(efficiency_blocks(summary, "f.svg", "##"))
+    text = written(summary, "f.svg")
     assert "**The ranking changes with the budget**" in text
     assert "the mean curves cross at step 25 (800 images)." in text
     assert "the mean curves cross at 25.0 s." in text
@@ -327,7 +332,7 @@ def test_a_crossing_inside_the_noise_is_none(summarize: Summarize) -> None:
         summary = with_curves(summarize(["a", "b"], range(6)), curves)
         found = by_steps(summary)
         assert (1, 1, ()) == (found.num_pairs, found.num_crossed, found.found)
-        assert "**No crossing is beyond the noise.**" in "\n\n".join(efficiency_blocks(summary, "f.svg", "##"))
+        assert "**No crossing is beyond the noise.**" in written(summary, "f.svg")
 
 
 def test_few_seeds_without_scatter_are_not_sure(summarize: Summarize) -> None:
@@ -343,7 +348,7 @@ def test_one_seed_has_no_crossing(summarize: Summarize) -> None:
     curves = {"a": [[0.4, 0.4]], "b": [[0.2, 0.8]]}
     summary = with_curves(summarize(["a", "b"], [0]), curves)
     assert [] == efficiency.crossings(summary)
-    text = "\n\n".join(efficiency_blocks(summary, "f.svg", "##"))
+    text = written(summary, "f.svg")
     assert "was not tested: one seed cannot tell two curves apart." in text
     assert "resamples of test images, there being one seed" in text
 
@@ -392,4 +397,4 @@ def test_without_validation_there_are_no_curves(summarize: Summarize) -> None:
     """A single architecture without an evaluation has no such section at all."""
     summary = with_curves(summarize(["a"]), {"a": [[]] * 3})
     assert efficiency.curve(summary.finished[0].runs, "steps") is None
-    assert [] == efficiency_blocks(summary, None, "##")
+    assert not written(summary, None)

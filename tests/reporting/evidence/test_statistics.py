@@ -56,10 +56,9 @@ def test_confusion_matrix_counts_every_image_once(num_classes: int, labels: list
     assert len(truth) == confusion.trace() + wrong
 
 
-def test_recall_and_confused_pairs() -> None:
-    """Rows are true classes; a class without images has no recall; pairs come by count, then by share."""
+def test_confused_pairs() -> None:
+    """Rows are true classes; pairs come by count, then by share."""
     confusion = np.array([[8, 2, 0], [2, 2, 0], [0, 0, 0]])
-    assert [0.8, 0.5, None] == statistics.recall(confusion)
     expected = [statistics.Confusion(1, 0, 2, 4), statistics.Confusion(0, 1, 2, 10)]
     assert expected == statistics.confused_pairs(confusion, limit=3)
     assert [0.5, 0.2] == [pair.share for pair in expected]
@@ -105,18 +104,21 @@ def test_speed_of_no_steps_is_absent() -> None:
 
 
 def test_precision_and_f1_of_a_worked_matrix() -> None:
-    """Class 0: 8 of 10 recognised, 8 of 9 taken for it are of it; class 2 is never predicted, class 3 has no image."""
+    """Class 0: 8 of 10 recognised, 8 of 9 taken for it are of it; class 2 is never predicted, class 3 has no image.
+
+    A second run knows the classes 0 and 2 alone; a class has no value in a run that has no place for one.
+    """
     confusion = np.array([[8, 2, 0, 0], [1, 9, 0, 0], [0, 5, 0, 0], [0, 0, 0, 0]])
-    assert [8 / 10, 9 / 10, 0.0, None] == statistics.recall(confusion)
-    assert [8 / 9, 9 / 16, None, None] == statistics.precision(confusion)
-    assert [16 / 19, 18 / 26, 0.0, None] == statistics.f1(confusion)
+    runs = np.array([confusion, np.diag([1, 0, 1, 0])])
+    assert [[8 / 9, 1.0], [9 / 16], [1.0], []] == [found.tolist() for found in statistics.precision(runs)]
+    assert [[16 / 19, 1.0], [18 / 26], [0.0, 1.0], []] == [found.tolist() for found in statistics.f1(runs)]
 
 
 @given(arrays(np.int64, (3, 3), elements=st.integers(0, 50)))
 def test_f1_is_the_harmonic_mean(confusion: np.ndarray) -> None:
     """Of precision and recall, where both are positive."""
-    for precision, recall, f1 in zip(
-        statistics.precision(confusion), statistics.recall(confusion), statistics.f1(confusion), strict=True
-    ):
-        if precision and recall:
-            assert f1 == pytest.approx(2 / (1 / precision + 1 / recall))
+    runs = confusion[None]
+    for place, (precision, f1) in enumerate(zip(statistics.precision(runs), statistics.f1(runs), strict=True)):
+        right = confusion[place, place]
+        if right:
+            assert f1.item() == pytest.approx(2 / (1 / precision.item() + confusion[place].sum() / right))

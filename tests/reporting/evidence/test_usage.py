@@ -42,7 +42,7 @@ def test_utilization_is_achieved_over_peak(tmp_path: Path) -> None:
             achieved = flops * 32 / np.median(run.warm_total_seconds)
             assert run.achieved_flops_per_second == pytest.approx(achieved)
             assert run.calibration is not None
-            peak = max(1.5e10 / run.calibration.convolution.min(), 9e9 / run.calibration.matmul.min())
+            peak = max(1.5e10 / run.calibration.shortest["convolution"], 9e9 / run.calibration.shortest["matmul"])
             assert run.utilization == pytest.approx(achieved / peak)
     assert all(0 < row["utilization"] < 1 for row in rows(usage.compute(summary)))
     assert all(row["stated_utilization"] is None for row in rows(usage.compute(summary)))

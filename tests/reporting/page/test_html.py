@@ -74,7 +74,7 @@ def no_pictures(facts: DataFacts) -> Pictures:
 def written(folder: Path, **changes: object) -> str:
     """The page of two architectures and two seeds."""
     synthetic_runs(folder / "runs", ["a", "b"], [0, 1], Study(**changes))
-    return as_html(folder / "runs", None, folder / "cache")
+    return as_html(read(folder / "runs"), None, folder / "cache")
 
 
 def some_pictures(root: Path, num_test: int) -> Pictures:
@@ -89,7 +89,7 @@ def test_same_records_same_bytes(tmp_path: Path) -> None:
     synthetic_runs(tmp_path / "one" / "runs", ["a", "b"], [0, 1])
     synthetic_runs(tmp_path / "two", ["a", "b"], [0, 1], order=lambda pairs: pairs[::-1])
     first, second = (
-        as_html(folder, None, tmp_path / "cache") for folder in (tmp_path / "one" / "runs", tmp_path / "two")
+        as_html(read(folder), None, tmp_path / "cache") for folder in (tmp_path / "one" / "runs", tmp_path / "two")
     )
     assert first == second
 

@@ -34,38 +34,37 @@ def summary(summarize: Summarize) -> CohortSummary:
 def test_every_claim_has_a_row_and_a_note(summary: CohortSummary) -> None:
     """Numbered alike; the first sentence counts the verdicts."""
     claims = load_claims()
-    heading, counted, table, untestable, notes = claims_blocks(summary, claims, "##")
-    assert "## Published claims" == heading
+    counted, table, untestable, notes = claims_blocks(summary, claims)
     assert counted.startswith(f"{len(claims)} claims: ")
     assert len(claims) == len(table.splitlines()) - 2
     for number, each in enumerate(claims, start=1):
         assert f"\n{number}. `{each.id}` ({each.source}). {each.known[:10]}" in notes
     assert "weights = imagenet (here random)" in untestable
-    assert claims_blocks(summary, claims, "##") == claims_blocks(summary, claims, "##")
+    assert claims_blocks(summary, claims) == claims_blocks(summary, claims)
 
 
 def test_the_reasons_for_not_testing_are_put_together(summary: CohortSummary) -> None:
     """Claims that fail for one reason share a line, and there is no such block where all can be tested."""
     missing = claim(architecture="none")
-    blocks = claims_blocks(summary, [missing, claim(), msgspec.structs.replace(missing, id="d")], "##")
-    assert "- 1, 3: none did not run." in blocks[3]
-    assert not any("Not testable" in block for block in claims_blocks(summary, [claim()], "##")[3:])
+    blocks = claims_blocks(summary, [missing, claim(), msgspec.structs.replace(missing, id="d")])
+    assert "- 1, 3: none did not run." in blocks[2]
+    assert not any("Not testable" in block for block in claims_blocks(summary, [claim()])[2:])
 
 
 def test_no_claims_make_no_section(summary: CohortSummary) -> None:
     """Not even its title."""
-    assert [] == claims_blocks(summary, [], "##")
+    assert [] == claims_blocks(summary, [])
     assert [] == claims_rows(summary, [])
 
 
 @pytest.mark.parametrize("field", ["statement", "source", "known", "architecture"])
 def test_texts_of_a_claim_are_no_markup(summary: CohortSummary, field: str) -> None:
     """Neither in the table nor below it: no tag, no link, no further column or heading."""
-    text = "\n\n".join(claims_blocks(summary, [claim(**{field: EVIL})], "##"))
+    text = "\n\n".join(claims_blocks(summary, [claim(**{field: EVIL})]))
     html = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     assert "<script" not in text
     assert "<a " not in html
-    assert 1 == html.count("<h2>")
+    assert "<h" not in html
     assert "<h1>" not in html
     (row,) = (line for line in text.splitlines() if line.startswith("| 1 "))
     assert 6 == row.count("|") - row.count(r"\|")

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from intelbench.records.types import Budget
+from intelbench.reporting.evidence.study import read
 from intelbench.reporting.page.markup import render
 from intelbench.reporting.report import as_json, build
 from intelbench.reporting.text.label_efficiency import label_blocks
@@ -114,7 +115,7 @@ def test_reports_without_several_numbers_have_no_such_section(tmp_path: Path) ->
 def test_machines_get_the_same(tmp_path: Path) -> None:
     """Accuracies, target, numbers and pairs."""
     studies(tmp_path, APART)
-    (found,) = msgspec.json.decode(as_json(tmp_path).encode())["label_efficiency"]
+    (found,) = msgspec.json.decode(as_json(read(tmp_path)).encode())["label_efficiency"]
     assert 0.7 == found["target"]
     assert [5, 5, 10, 10, 20, 20] == [row["images_per_class"] for row in found["accuracies"]]
     assert "a" == found["comparisons"][0]["fewer"]

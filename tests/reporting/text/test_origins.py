@@ -96,8 +96,8 @@ def test_the_report_has_it_in_every_form(tmp_path: Path) -> None:
     group = text.index("## Group 1 of 2: 20 runs, each architecture under its own recipe")
     assert text.index("## Architecture or recipe?") < group
     assert "they differ in `recipes`" in text
-    assert "Architecture or recipe?</h2>" in as_html(folder, None, tmp_path / "cache")
-    (found,) = json.loads(as_json(folder))["origins"]
+    assert "Architecture or recipe?</h2>" in as_html(read(folder), None, tmp_path / "cache")
+    (found,) = json.loads(as_json(read(folder)))["origins"]
     (pair,) = found["pairs"]
     assert ("resnet152", "wide_resnet101_2", "recipe") == (pair["first"], pair["second"], pair["origin"])
     assert pair["change_low"] > 0
