@@ -185,8 +185,8 @@ def differing_conditions(claim: Claim, records: Sequence[RunRecord]) -> dict[str
     records = [each for each in records if not every and each.spec.architecture in named] or records
     for key, value in claim.required.items():
         required = msgspec.convert(value, accepted[key])
-        for record in records:
-            if not _meets(key, required, held := _held(record, key)):
+        for held in map(_getter(key), records):
+            if not _meets(key, required, held):
                 found[key] = (required, held)
                 break
     return found
@@ -215,14 +215,10 @@ def _meets(key: str, required: object, held: object) -> bool:
     return all(any(part == each or part.endswith(f"-{each}") for each in parts) for part in str(required).split(", "))
 
 
-def _held(record: RunRecord, key: str) -> object:
-    group, _, rest = key.partition(".")
-    roots = {"data": record.spec.data, "execution": record.spec.execution, "environment": record.environment}
-    if key in IN_WORDS:
-        return IN_WORDS[key](record)
-    if group in roots:
-        return attrgetter(rest)(roots[group])
-    return attrgetter(key)(record.spec.conditions)
+def _getter(key: str) -> Callable[[RunRecord], object]:
+    """What gives a record's value of a condition."""
+    groups = {"data": "spec.", "execution": "spec.", "environment": ""}
+    return IN_WORDS.get(key) or attrgetter(groups.get(key.partition(".")[0], "spec.conditions.") + key)
 
 
 def _check_relation(claim: Claim) -> None:

@@ -9,6 +9,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -56,6 +57,8 @@ class Archive(Mapping[str, NDArray[np.generic]]):
         self._members = _directory(content)
         self._found: dict[str, NDArray[np.generic]] = {}
         self._texts = {} if texts is None else texts
+        self.size = max(len(content), sum(member.unpacked_size for member in self._members.values()))
+        """Bytes that it takes, packed or unpacked."""
 
     def __getitem__(self, name: str) -> NDArray[np.generic]:
         """Unpack an array; it cannot be written to."""
@@ -65,6 +68,12 @@ class Archive(Mapping[str, NDArray[np.generic]]):
             except (ValueError, TypeError, struct.error, zlib.error) as error:
                 raise ValueError(f"the array {name!r} is damaged: {error}") from error
         return self._found[name]
+
+    def unpack(self) -> None:
+        """Unpack all now, or those up to one that is damaged; that is said when it is asked for."""
+        with suppress(ValueError):
+            for name in self:
+                self[name]
 
     def _read(self, member: _Member) -> NDArray[np.generic]:
         packed = _packed(self._content, member)

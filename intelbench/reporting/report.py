@@ -53,7 +53,7 @@ def write(study: Study, *, title: str = TITLE, claims: Sequence[Claim] | None = 
     labelled, names = label_studies(study.cohorts), [figure_names(summary) for summary in study.cohorts]
     blocks = _blocks(study, labelled, names, title, load_claims() if claims is None else claims)
     figures = drawing.figures(study.cohorts, names, labelled)
-    written, drawn = in_two(blocks, list(figures.values()))
+    drawn, written = in_two(list(figures.values()), blocks)
     return Report("\n\n".join(chain.from_iterable(written)) + "\n", dict(zip(figures, drawn, strict=True)))
 
 

@@ -43,9 +43,9 @@ def seconds(traces: Traces, name: str, *shape: int | None) -> NDArray[np.float64
 
 def durations(traces: Traces, name: str, *shape: int | None) -> NDArray[np.float64]:
     """Times of work, which takes some."""
-    found = seconds(traces, name, *shape)
-    if found.size and not found.min():
-        raise ValueError(f"{name} holds work that took no time")
+    found = _shaped(traces, name, shape, "f").astype(np.float64)
+    if not _within(found, SHORTEST_SECONDS, LONGEST_SECONDS):
+        raise ValueError(f"{name} holds times that no work has taken")
     return found
 
 
@@ -92,4 +92,4 @@ def _shaped(traces: Traces, name: str, shape: tuple[int | None, ...], kinds: str
 
 def _within(found: NDArray[np.generic], low: float, high: float) -> bool:
     """Whether all values are; one that is no number is not."""
-    return not found.size or bool(low <= found.min() and found.max() <= high)
+    return not found.size or bool(low <= np.minimum.reduce(found, None) and np.maximum.reduce(found, None) <= high)

@@ -203,7 +203,7 @@ def paired_differences(correct: NDArray[np.bool_]) -> list[PairedDifference]:
             p_value=each.p_value,
             p_holm=p_holm,
             detectable=detectable(each, SIGNIFICANCE / len(pairs)),
-            discordance=tuple(map(discordance, correct[a], correct[b])),
+            discordance=discordance(correct[a], correct[b]),
         )
         for (a, b), each, p_holm in zip(pairs, inferred, corrected, strict=True)
         if each is not None
@@ -218,10 +218,12 @@ def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.minimum(corrected, 1)
 
 
-def discordance(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> SeedDiscordance:
-    """Count the images (N) that one of two networks alone got right, and test whether the counts differ."""
-    first_only, second_only = int((first & ~second).sum()), int((second & ~first).sum())
-    return SeedDiscordance(first_only, second_only, sign_p_value(first_only, second_only))
+def discordance(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> tuple[SeedDiscordance, ...]:
+    """Count the images that one of two networks alone got right, and test whether the counts differ (n x N each)."""
+    first_only, second_only = (np.count_nonzero(each, axis=1) for each in (first & ~second, second & ~first))
+    p_values = sign_p_values(first_only, second_only)
+    each = zip(first_only.tolist(), second_only.tolist(), p_values.tolist(), strict=True)
+    return tuple(SeedDiscordance(*counted) for counted in each)
 
 
 def omnibus(correct: NDArray[np.bool_]) -> Omnibus | None:
@@ -244,9 +246,10 @@ def detectable(inferred: Inferred, significance: float = SIGNIFICANCE) -> float 
     return max((_detectable(spread, significance) for spread in inferred.spreads), default=None)
 
 
-def sign_p_value(some: int, others: int) -> float:
-    """Exact two-sided p value of a sign test: whether so many of one kind and so many of another are equally likely."""
-    return min(2 * float(bdtr(min(some, others), some + others, 0.5)), 1.0)
+def sign_p_values(some: NDArray[np.integer], others: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Exact two-sided p values of sign tests: whether so many of one kind and of another, n each, are as likely."""
+    p_values: NDArray[np.float64] = np.minimum(2 * bdtr(np.minimum(some, others), some + others, 0.5), 1.0)
+    return p_values
 
 
 def smallest_sign_p_value(num_seeds: int) -> float:

@@ -115,7 +115,7 @@ def fitted_temperature(labels: NDArray[np.integer], logits: NDArray[np.floating]
     if slopes(low)[0] <= 0:
         return hottest
     sharpness, step = 1.0, high - low
-    while abs(step) > 1e-9 * sharpness:  # the next step would be of the order of its square
+    while abs(step) > 1e-6 * sharpness:  # the next step would be of the order of its square
         slope, change = slopes(sharpness)
         low, high = (sharpness, high) if slope > 0 else (low, sharpness)
         newton = -slope / change if change < 0 else np.inf

@@ -16,7 +16,9 @@ _CHUNK = 500
 """Resamples that are held in memory at one time."""
 _MIN_RESAMPLES = 200
 _MAX_DRAWS = 2_000_000
-"""Of steps: a quarter of a second, and as many as are held in memory at one time."""
+"""Of steps."""
+_DRAWS_AT_ONCE = 30_000
+"""As many as a processor's cache holds."""
 
 
 def resampled_means(values: NDArray[np.generic], num_resamples: int = NUM_RESAMPLES) -> NDArray[np.float64]:
@@ -51,11 +53,12 @@ def resampled_median(runs: list[NDArray[np.float64]]) -> tuple[float, float] | N
     drawn_runs = max(len(runs) - 1, 1)
     size = max(min(round(float(lengths.mean())), _MAX_DRAWS // (_MIN_RESAMPLES * drawn_runs)), 1)
     num_resamples = int(np.clip(_MAX_DRAWS // (size * drawn_runs), _MIN_RESAMPLES, NUM_RESAMPLES))
-    at_once = int(np.clip(_MAX_DRAWS // (size * drawn_runs), 1, _CHUNK))
+    at_once = max(_DRAWS_AT_ONCE // (size * drawn_runs), 1)
     random = np.random.default_rng(_STREAM)
+    every = random.integers(len(runs), size=(num_resamples, drawn_runs, 1))
     medians = []
     for start in range(0, num_resamples, at_once):
-        chosen = random.integers(len(runs), size=(min(at_once, num_resamples - start), drawn_runs, 1))
+        chosen = every[start : start + at_once]
         place = random.random((*chosen.shape[:2], size), dtype=np.float32) * lengths[chosen]
         drawn = steps[starts[chosen] + place.astype(np.int32)]
         medians.append(_medians(drawn.reshape(len(chosen), -1)))

@@ -4,7 +4,7 @@ Shapes: S steps, E evaluation points, N images, n seeds. What cannot be computed
 """
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +80,8 @@ def mean_churn(found: Sequence[Churn | None]) -> Churn | None:
     known = [each for each in found if each is not None]
     if not known:
         return None
-    return Churn(*np.mean([astuple(each) for each in known], axis=0).tolist())
+    parts = [(each.wins, each.losses, each.neutral, each.unnecessary) for each in known]
+    return Churn(*np.mean(parts, axis=0).tolist())
 
 
 def churn_between_evaluations(labels: NDArray[np.integer], predictions: NDArray[np.integer]) -> Churn | None:
@@ -97,20 +98,20 @@ def churn_between_evaluations(labels: NDArray[np.integer], predictions: NDArray[
     return Churn(*(np.add.reduce(parts) / len(parts)).tolist())
 
 
-def churn_between_seeds(labels: NDArray[np.integer], predictions: Sequence[NDArray[np.integer]]) -> Churn | None:
-    """Mean churn over all pairs of n runs, in both directions: wins and losses are the same then.
+def churn_between_seeds(labels: NDArray[np.integer], predictions: NDArray[np.integer]) -> Churn | None:
+    """Mean churn over all pairs of n runs (n x N), in both directions: wins and losses are the same then.
 
     From how many runs gave an image each class, which takes n steps instead of n squared.
     """
-    num_runs, table = len(predictions), np.array(predictions)
+    num_runs = len(predictions)
     if num_runs < 2 or len(labels) == 0:
         return None
     pairs = num_runs * (num_runs - 1)
-    votes = (np.count_nonzero(table == name, axis=0) for name in np.unique(table))
+    votes = (np.count_nonzero(predictions == name, axis=0) for name in np.unique(predictions))
     total = 1 - float(np.mean(sum(given * (given - 1) for given in votes))) / pairs
-    right = np.count_nonzero(table == labels, axis=0)
+    right = np.count_nonzero(predictions == labels, axis=0)
     wins = float(np.mean(right * (num_runs - right))) / pairs
-    accuracy = np.sort((table == labels).mean(axis=1))
+    accuracy = np.sort((predictions == labels).mean(axis=1))
     differences = 2 * float(accuracy @ (2 * np.arange(num_runs) - num_runs + 1)) / pairs
     return Churn(wins, wins, total - 2 * wins, unnecessary=total - differences)
 

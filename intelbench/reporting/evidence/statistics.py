@@ -117,7 +117,7 @@ def predictions(logits: NDArray[np.generic]) -> NDArray[np.int64]:
 
 def accuracy(labels: NDArray[np.generic], predicted: NDArray[np.generic]) -> float | None:
     """Share of N predictions that are right."""
-    return float(np.mean(labels == predicted)) if len(labels) else None
+    return np.count_nonzero(labels == predicted) / len(labels) if len(labels) else None
 
 
 def cross_entropy(labels: NDArray[np.integer], logits: NDArray[np.floating]) -> float | None:

@@ -51,7 +51,12 @@ class ArchitectureSummary:
         if not self.same_images:
             return None
         of_class = self.runs[0].test_labels == true
-        return self.share(np.array([run.test_predictions[of_class] == predicted for run in self.runs]))
+        return self.share(self._test_predictions[:, of_class] == predicted)
+
+    @cached_property
+    def _test_predictions(self) -> NDArray[np.int16]:
+        """Of runs that were tested on the same images, n x N."""
+        return np.array([run.test_predictions for run in self.runs])
 
     @staticmethod
     def share(found: NDArray[np.bool_]) -> Estimate | None:
@@ -118,7 +123,7 @@ class ArchitectureSummary:
         """Of test predictions, over all pairs of runs; `None` for one, or where they saw different test images."""
         if len(self.runs) < 2 or not self.same_images:
             return None
-        return stability.churn_between_seeds(self.runs[0].test_labels, [run.test_predictions for run in self.runs])
+        return stability.churn_between_seeds(self.runs[0].test_labels, self._test_predictions)
 
     @cached_property
     def confusion(self) -> NDArray[np.int64] | None:

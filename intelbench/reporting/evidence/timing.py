@@ -88,7 +88,7 @@ class CalibrationTimes:
 
     shortest: Mapping[str, float]
     """Of all repetitions."""
-    medians: Mapping[str, NDArray[np.float64]]
+    medians: Mapping[str, Sequence[float]]
     """Of the repetitions at each of K moments."""
 
     @classmethod
@@ -98,7 +98,7 @@ class CalibrationTimes:
         return cls(
             {name: float(each[:, 0].min()) for name, each in ordered.items()},
             {
-                name: (each[:, (each.shape[1] - 1) // 2] + each[:, each.shape[1] // 2]) / 2
+                name: ((each[:, (each.shape[1] - 1) // 2] + each[:, each.shape[1] // 2]) / 2).tolist()
                 for name, each in ordered.items()
             },
         )
@@ -110,16 +110,15 @@ class CalibrationTimes:
 
     def quickest(self, name: str) -> float:
         """Seconds that the work took at the quickest moment, by the median of its repetitions."""
-        return float(self.medians[name].min())
+        return min(self.medians[name])
 
     def slowest(self, name: str) -> float:
         """The same at the slowest."""
-        return float(self.medians[name].max())
+        return max(self.medians[name])
 
     def slowdowns(self, name: str, quickest: float) -> list[float]:
         """How many times `quickest` the work took at each moment (K values), by the median of its repetitions."""
-        found: list[float] = (self.medians[name] / quickest).tolist()
-        return found
+        return [median / quickest for median in self.medians[name]]
 
 
 def read_anatomy(traces: Traces) -> Anatomy | None:

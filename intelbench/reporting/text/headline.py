@@ -25,7 +25,7 @@ def headline(summary: CohortSummary) -> str:
 def relative_speed(first: ArchitectureSummary, second: ArchitectureSummary) -> inference.Inferred | None:
     """How many times as many images a second the first trains as the second, over the seeds that both have finished."""
     seconds = [
-        {run.seed: float(np.median(run.warm_total_seconds)) for run in summary.runs if len(run.warm_total_seconds)}
+        {run.seed: run.median_total_seconds for run in summary.runs if run.median_total_seconds is not None}
         for summary in (first, second)
     ]
     seeds = sorted(seconds[0].keys() & seconds[1].keys())

@@ -262,8 +262,8 @@ def _pair(claim: Claim, other: str, first: NDArray[np.float64], second: NDArray[
     """Two architectures on n seeds. A run that never reached an accuracy counts as later than all that did."""
     metric, never = METRICS[claim.metric], int(np.isinf([first, second]).sum())
     if never:
-        more, less = int((first > second).sum()), int((first < second).sum())
-        p_value = inference.sign_p_value(more, less)
+        more, less = (first > second).sum(), (first < second).sum()
+        p_value = float(inference.sign_p_values(more, less))
         note = f"{never} of {2 * len(first)} runs did not reach it, so this is a sign test and there is no ratio"
         return _Compared(other, None, float(np.sign(more - less)), p_value, note)
     ratio = metric.compared == "ratio"

@@ -126,23 +126,21 @@ def test_wilson_agrees_with_scipy() -> None:
 
 @pytest.mark.parametrize(("first_only", "second_only"), [(121, 59), (8, 2), (5, 5), (0, 3)])
 def test_mcnemar_is_exact(first_only: int, second_only: int) -> None:
-    """The binomial test of the discordant images; (121, 59) are the counts of Agresti's (1990) worked example."""
+    """The binomial test of the discordant images; (121, 59) are the counts of Agresti's (1990) worked example.
+
+    No discordant image is no evidence.
+    """
     size = first_only + second_only + 40
     first, second = np.zeros(size, dtype=bool), np.zeros(size, dtype=bool)
     first[:first_only] = True
     second[first_only : first_only + second_only] = True
     first[-10:] = second[-10:] = True
-    found = inference.discordance(first, second)
+    found, equal = inference.discordance(np.array([first, first]), np.array([second, first]))
+    assert (0, 0, 1.0) == (equal.first_only, equal.second_only, equal.p_value)
     assert (first_only, second_only) == (found.first_only, found.second_only)
     expected = stats.binomtest(first_only, first_only + second_only).pvalue
     assert found.p_value == pytest.approx(expected, abs=1e-9)
     assert found.p_value == pytest.approx(mcnemar_of([[10, first_only], [second_only, 30]]).pvalue, abs=1e-9)
-
-
-def test_no_discordant_image_is_no_evidence() -> None:
-    """P = 1."""
-    same = np.array([True, False, True])
-    assert 1 == inference.discordance(same, same).p_value
 
 
 def test_cochran_is_that_of_the_textbook() -> None:
@@ -155,7 +153,7 @@ def test_cochran_is_that_of_the_textbook() -> None:
     assert found.statistic == pytest.approx(expected, abs=1e-9)
     assert found.p_value == pytest.approx(stats.chi2.sf(expected, 3), abs=1e-9)
     assert found.statistic == pytest.approx(cochrans_q(correct.T.astype(int)).statistic, abs=1e-9)
-    pair = inference.discordance(correct[0], correct[1])
+    (pair,) = inference.discordance(correct[:1], correct[1:2])
     two = inference.omnibus(correct[:2])
     difference = pair.first_only - pair.second_only
     assert two.statistic == pytest.approx(difference**2 / (pair.first_only + pair.second_only), abs=1e-9)

@@ -56,10 +56,10 @@ def test_churn_is_what_changed(given_: Predictions) -> None:
 def test_churn_between_seeds_has_no_direction(given_: Predictions) -> None:
     """As many wins as losses, whatever the order of the runs."""
     labels, one, other = given_
-    found = stability.churn_between_seeds(labels, [one, other])
+    found = stability.churn_between_seeds(labels, np.array([one, other]))
     assert found is not None
     assert found.wins == found.losses
-    assert stability.churn_between_seeds(labels, [other, one]) == found
+    assert stability.churn_between_seeds(labels, np.array([other, one])) == found
 
 
 @given(predictions(), st.data())
@@ -67,7 +67,7 @@ def test_churn_between_seeds_is_the_mean_over_pairs(given_: Predictions, data: s
     """What is counted by class is what comparing each run with each other gives."""
     labels, *runs = given_
     runs.append(np.array(data.draw(st.lists(classes, min_size=len(labels), max_size=len(labels)))))
-    found = stability.churn_between_seeds(labels, runs)
+    found = stability.churn_between_seeds(labels, np.array(runs))
     expected = stability.mean_churn([stability.churn(labels, one, other) for one, other in permutations(runs, 2)])
     assert found is not None
     assert expected is not None
@@ -101,7 +101,7 @@ def test_one_point_or_no_image_tells_nothing() -> None:
     assert stability.accuracy_swing(labels, np.array([[0, 1]])) is None
     assert stability.forgetting_events(labels, np.array([[0, 1]])) is None
     assert stability.churn_between_evaluations(labels, np.array([[0, 1]])) is None
-    assert stability.churn_between_seeds(labels, [labels]) is None
+    assert stability.churn_between_seeds(labels, np.array([labels])) is None
     assert stability.churn(nothing, nothing, nothing) is None
     assert stability.accuracy_swing(nothing, np.empty((3, 0))) is None
     assert stability.forgetting_events(nothing, np.empty((3, 0))) is None
