@@ -111,6 +111,17 @@ def test_archives_share_their_texts() -> None:
         Archive(bytes(damaged), texts)["ids"]
 
 
+def test_unpacking_all_leaves_damage_to_be_found() -> None:
+    """By whoever asks for the damaged array, who is told; the others are there."""
+    content = bytearray(saved(a=np.ones(3), b=np.zeros(3)))
+    content[content.rindex(b"PK\1\2") + 16] ^= 1
+    archive = Archive(bytes(content))
+    archive.unpack()
+    assert [1, 1, 1] == archive["a"].tolist()
+    with pytest.raises(ValueError, match="the array 'b' is damaged"):
+        archive["b"]
+
+
 def test_a_bomb_is_not_unpacked() -> None:
     """One that says how large it is, and one that does not: neither takes more room than it declares."""
     claimed = bytearray(saved(a=np.zeros(1000)))

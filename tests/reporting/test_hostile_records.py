@@ -155,6 +155,18 @@ def test_a_bomb_of_steps_is_left_out(tmp_path: Path) -> None:
     assert "of int8" in line
 
 
+def test_large_records_are_not_held_together(tmp_path: Path) -> None:
+    """Several are read before they are reduced, but no more than take little memory."""
+    large = np.zeros(3_000_000)
+    for seed in range(4):
+        record, traces = synthetic_run("a", seed, SMALL)
+        write_run(tmp_path, record, {**traces, "more": large})
+    tracemalloc.start()
+    assert 4 == len(read(tmp_path).cohorts[0].finished[0].runs)
+    assert tracemalloc.get_traced_memory()[1] < 3 * large.nbytes
+    tracemalloc.stop()
+
+
 def survive(folder: Path) -> None:
     """A report is made, and is sound, or a `UserError` says why not."""
     try:

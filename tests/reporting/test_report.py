@@ -17,7 +17,7 @@ from intelbench.errors import UserError
 from intelbench.records.store import write_run
 from intelbench.reporting.evidence import study
 from intelbench.reporting.evidence.study import read
-from intelbench.reporting.report import as_csv, as_json, build
+from intelbench.reporting.report import as_csv, as_json, build, write
 from tests.reporting.regenerate_golden import GOLDEN, golden_report
 from tests.reporting.synthetic import CONDITIONS, Study, failure, synthetic_run, synthetic_runs
 
@@ -30,14 +30,16 @@ def test_golden(tmp_path: Path) -> None:
 
 
 def test_many_records_are_read_by_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To the same report, which names what cannot be read in the same order."""
+    """To the same report, which names what cannot be read in the same order; the first one is not idle meanwhile."""
     folders = synthetic_runs(tmp_path, study=Study(failures={("resnet152", 1): failure()}))
     (folders[0] / "traces.npz").write_bytes(b"")
     (folders[5] / "record.json").write_text("{}")
-    alone = build(tmp_path)
+    alone, done = build(tmp_path), []
+    study.read(tmp_path, meanwhile=lambda: done.append("nothing"))
     monkeypatch.setattr(study, "_MANY", 2)
     monkeypatch.setattr(study, "_CHUNK", 2)
-    assert alone == build(tmp_path)
+    assert alone == write(study.read(tmp_path, meanwhile=lambda: done.append("something")))
+    assert ["something"] == done
 
 
 def test_order_and_place_of_records_are_irrelevant(tmp_path: Path) -> None:

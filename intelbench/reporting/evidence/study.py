@@ -108,6 +108,7 @@ def _read(paths: Sequence[Path]) -> list[_Read | str]:
             if not isinstance(each, UserError) and isinstance(each[1], Archive):
                 each[1].unpack()
         found += map(_reduced, few)
+        few.clear()  # before the next are read
     return found
 
 
