@@ -22,11 +22,10 @@ _MANY = 200
 """Records that several processes read more quickly than one."""
 _CHUNK = 50
 """Records that a process is given at a time."""
-
 _HELD_BYTES = 16 * 2**20
 """Of packed or unpacked arrays, after which no further record is read before those are reduced."""
 
-_Opened = tuple[StoredRun, Traces] | UserError
+_Opened = tuple[StoredRun, Traces] | str
 _Read = tuple[StoredRun, RunSummary | None]
 _Known = dict[tuple[str, bytes], NDArray[Any]]
 
@@ -105,15 +104,15 @@ def _read(paths: Sequence[Path]) -> list[_Read | str]:
     found: list[_Read | str] = []
     for few in _opened(paths):
         for each in few:
-            if not isinstance(each, UserError) and isinstance(each[1], Archive):
+            if not isinstance(each, str) and isinstance(each[1], Archive):
                 each[1].unpack()
-        found += map(_reduced, few)
+        found += [each if isinstance(each, str) else _reduced(*each) for each in few]
         few.clear()  # before the next are read
     return found
 
 
 def _opened(paths: Sequence[Path]) -> Iterator[list[_Opened]]:
-    """What is in each record, as it is packed; as many together as take little memory."""
+    """What is in each record, its arrays still packed, or why it cannot be used; as many as take little memory."""
     texts: Texts = {}
     held: list[_Opened] = []
     size = 0
@@ -123,19 +122,18 @@ def _opened(paths: Sequence[Path]) -> Iterator[list[_Opened]]:
             held.append((run, traces))
             size += traces.size if isinstance(traces, Archive) else 0
         except UserError as error:
-            held.append(error)
+            held.append(printable(str(error)))
         if size > _HELD_BYTES:
             yield held
             held, size = [], 0
     yield held
 
 
-def _reduced(opened: _Opened) -> _Read | str:
+def _reduced(run: StoredRun, traces: Traces) -> _Read | str:
+    if run.record.measurements is None:
+        return run, None
     try:
-        if isinstance(opened, UserError):
-            raise opened
-        run, traces = opened
-        return run, None if run.record.measurements is None else observations.observe(run, traces)
+        return run, observations.observe(run, traces)
     except UserError as error:
         return printable(str(error))
 
