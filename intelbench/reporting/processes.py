@@ -79,7 +79,8 @@ def _begin(*inherited: Callable[[], Any]) -> None:
     """In the other process, which gets its arguments without their being packed where it is a copy."""
     _inherited.extend(inherited)
     gc.disable()  # it ends soon
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a word; the first process has the last one
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as it is for a command in the background
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a word; the first process has the last
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -80,18 +82,19 @@ def test_collector_looks_at_everything_again() -> None:
 
 
 KINDS = {
-    "on_all_processors": "list(on_all_processors(work, [600, 600]))",
-    "in_two": "in_two([lambda: time.sleep(600)], [lambda: work(600)])",
+    "on_all_processors": "list(on_all_processors(work, [seconds, seconds]))",
+    "in_two": "in_two([partial(time.sleep, seconds)], [partial(work, seconds)])",
 }
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-@pytest.mark.parametrize("kind", KINDS)
-def test_none_is_left_over(kind: str, number: signal.Signals, tmp_path: Path) -> None:
-    """The first process is killed, or the terminal interrupts all, while the others are at work."""
-    script = tmp_path / "script.py"
+@contextmanager
+def at_work(kind: str, seconds: int, handler: str, output: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process whose others have begun; what it does on Ctrl-C does not depend on how the tests were started."""
+    script = output.with_name("script.py")
     script.write_text(f"""
+import signal
 import time
+from functools import partial
 from intelbench.reporting.processes import in_two, on_all_processors
 
 def work(seconds):
@@ -99,21 +102,38 @@ def work(seconds):
     time.sleep(seconds)
 
 if __name__ == "__main__":
+    seconds = {seconds}
+    signal.signal(signal.SIGINT, signal.{handler})
     {KINDS[kind]}
 """)
-    output = tmp_path / "output"
+    command = [sys.executable, script]
     with (
         output.open("wb") as file,
-        subprocess.Popen(
-            [sys.executable, script], stdout=subprocess.PIPE, stderr=file, start_new_session=True
-        ) as first,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=file, start_new_session=True) as first,
     ):
         assert first.stdout is not None
         assert b"begun" in first.stdout.readline()
+        yield first
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("kind", KINDS)
+def test_none_is_left_over(kind: str, number: signal.Signals, tmp_path: Path) -> None:
+    """The first process is killed, or the terminal interrupts all, while the others are at work."""
+    with at_work(kind, 600, "default_int_handler", tmp_path / "output") as first:
         others = psutil.Process(first.pid).children()
         assert others
         os.killpg(first.pid, number) if number == signal.SIGINT else first.kill()
         _, alive = psutil.wait_procs(others, timeout=20)
         assert not alive
         first.wait(20)
-    assert output.read_text().count("Traceback") <= 1
+    assert (tmp_path / "output").read_text().count("Traceback") <= 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_ignores_an_interrupt_goes_on(kind: str, tmp_path: Path) -> None:
+    """As a command does that was started in the background."""
+    with at_work(kind, 1, "SIG_IGN", tmp_path / "output") as first:
+        os.killpg(first.pid, signal.SIGINT)
+        assert 0 == first.wait(20)
+    assert not (tmp_path / "output").read_text()
