@@ -11,6 +11,7 @@ import torch
 
 import intelbench
 from intelbench.errors import UserError
+from intelbench.profiling.processors import num_processors
 from intelbench.records.types import Environment, Execution
 
 _ALLOCATOR = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=-1:glibc.malloc.hugetlb=1"
@@ -36,7 +37,7 @@ def choose_execution(device: str, threads: int | None, workers: int | None, cach
     return Execution(
         device="cuda" if on_gpu else "cpu",
         threads=threads or torch.get_num_threads(),
-        workers=workers if workers is not None else (min(4, _num_cpus()) if on_gpu else 0),
+        workers=workers if workers is not None else (min(4, num_processors()) if on_gpu else 0),
         cache=cache,
     )
 
@@ -54,7 +55,7 @@ def read_environment(execution: Execution) -> Environment:
         platform=platform.platform(),
         cpu=cpu,
         cpu_capability=torch.backends.cpu.get_cpu_capability(),
-        num_cpus=_num_cpus(),
+        num_cpus=num_processors(),
         memory_bytes=psutil.virtual_memory().total,
         device_name=torch.cuda.get_device_name(0) if on_gpu else cpu,
         cuda=torch.version.cuda if on_gpu else None,
@@ -89,10 +90,6 @@ def child_environment(execution: Execution, *, thrifty: bool = False) -> dict[st
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # cuBLAS is deterministic only with a fixed workspace
         "PYTHONUNBUFFERED": "1",
     }
-
-
-def _num_cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpu_name() -> str:

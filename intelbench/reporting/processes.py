@@ -13,6 +13,10 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from intelbench.errors import UserError
+from intelbench.profiling.processors import num_processors
+
+_MOST = 8
+"""Processes, each of which takes memory; this one has no time for what comes of more."""
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -26,7 +30,8 @@ def on_all_processors(
     Raises:
         UserError: a process was ended from outside.
     """
-    with _explained(), ProcessPoolExecutor(initializer=_begin) as pool:
+    num_workers = max(1, min(len(parts), num_processors(), _MOST))
+    with _explained(), ProcessPoolExecutor(num_workers, initializer=_begin) as pool:
         found = pool.map(work, parts)
         meanwhile()
         yield from found

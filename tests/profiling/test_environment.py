@@ -43,7 +43,7 @@ def test_device_and_workers(
     monkeypatch: pytest.MonkeyPatch, device: str, workers: int | None, expected: tuple[str, int]
 ) -> None:
     """`auto` takes a GPU where there is one; workers default to 0 on a processor and at most 4 with a GPU."""
-    monkeypatch.setattr(environment, "_num_cpus", lambda: 16)
+    monkeypatch.setattr(environment, "num_processors", lambda: 16)
     chosen = choose_execution(device, None, workers, cache=True)
     assert expected == (chosen.device, chosen.workers)
 
@@ -52,7 +52,7 @@ def test_device_and_workers(
 @pytest.mark.usefixtures("gpu")
 def test_workers_fit_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processors prepare with two threads."""
-    monkeypatch.setattr(environment, "_num_cpus", lambda: 2)
+    monkeypatch.setattr(environment, "num_processors", lambda: 2)
     assert 2 == choose_execution("auto", None, None, cache=True).workers
 
 

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from intelbench.errors import UserError
+from intelbench.reporting import processes
 from intelbench.reporting.processes import in_two, on_all_processors
 
 
@@ -59,6 +60,22 @@ def test_error_comes_back(platform: str, place: int) -> None:
     assert done.value <= (place or 10)
 
 
+def own_process(_: int) -> int:
+    time.sleep(0.05)
+    return os.getpid()
+
+
+@pytest.mark.parametrize(("num_processors", "num_parts", "most"), [(64, 40, 8), (64, 3, 3), (2, 10, 2)])
+def test_there_are_as_many_processes_as_are_of_use(
+    num_processors: int, num_parts: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many processors a machine has."""
+    monkeypatch.setattr(processes, "num_processors", lambda: num_processors)
+    found = set(on_all_processors(own_process, range(num_parts)))
+    assert os.getpid() not in found
+    assert 1 <= len(found) <= most
+
+
 def killed(_: int = 0) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -95,6 +112,7 @@ def at_work(kind: str, seconds: int, handler: str, output: Path) -> Iterator[sub
 import signal
 import time
 from functools import partial
+from intelbench.reporting import processes
 from intelbench.reporting.processes import in_two, on_all_processors
 
 def work(seconds):
