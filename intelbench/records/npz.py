@@ -57,8 +57,6 @@ class Archive(Mapping[str, NDArray[np.generic]]):
         self._members = _directory(content)
         self._found: dict[str, NDArray[np.generic]] = {}
         self._texts = {} if texts is None else texts
-        self.size = max(len(content), sum(member.unpacked_size for member in self._members.values()))
-        """Bytes that it takes, packed or unpacked."""
 
     def __getitem__(self, name: str) -> NDArray[np.generic]:
         """Unpack an array; it cannot be written to."""
@@ -68,6 +66,11 @@ class Archive(Mapping[str, NDArray[np.generic]]):
             except (ValueError, TypeError, struct.error, zlib.error) as error:
                 raise ValueError(f"the array {name!r} is damaged: {error}") from error
         return self._found[name]
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes, packed or unpacked, whichever are more."""
+        return max(len(self._content), sum(member.unpacked_size for member in self._members.values()))
 
     def unpack(self) -> None:
         """Unpack all now, or those up to one that is damaged; that is said when it is asked for."""

@@ -36,16 +36,15 @@ def test_results_come_back_in_order(platform: str) -> None:
         return place, os.getpid()
 
     works = [partial(done, place) for place in range(12)]
-
-    places, processes = zip(*chain(*in_two(works[:4], works[4:])), strict=True)
+    places, workers = zip(*chain(*in_two(works[:4], works[4:])), strict=True)
     assert tuple(range(12)) == places
-    assert os.getpid() == processes[0]
-    assert (processes[-1] == os.getpid()) == (platform != "linux")
+    assert os.getpid() == workers[0]
+    assert (workers[-1] == os.getpid()) == (platform != "linux")
 
 
 @pytest.mark.parametrize("place", [0, 29])
 def test_error_comes_back(platform: str, place: int) -> None:
-    """From either process; what had not begun when the first one failed is not done."""
+    """From either process; where the first one fails, what has not begun is not done, and nothing is done twice."""
     done = multiprocessing.get_context("fork").Value("i", 0)
 
     def work(own: int) -> None:
@@ -112,7 +111,6 @@ def at_work(kind: str, seconds: int, handler: str, output: Path) -> Iterator[sub
 import signal
 import time
 from functools import partial
-from intelbench.reporting import processes
 from intelbench.reporting.processes import in_two, on_all_processors
 
 def work(seconds):

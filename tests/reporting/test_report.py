@@ -35,10 +35,10 @@ def test_many_records_are_read_by_several_processes(tmp_path: Path, monkeypatch:
     (folders[0] / "traces.npz").write_bytes(b"")
     (folders[5] / "record.json").write_text("{}")
     alone, done = build(tmp_path), []
-    study.read(tmp_path, meanwhile=lambda: done.append("nothing"))
+    read(tmp_path, meanwhile=lambda: done.append("nothing"))
     monkeypatch.setattr(study, "_MANY", 2)
     monkeypatch.setattr(study, "_CHUNK", 2)
-    assert alone == write(study.read(tmp_path, meanwhile=lambda: done.append("something")))
+    assert alone == write(read(tmp_path, meanwhile=lambda: done.append("something")))
     assert ["something"] == done
 
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq, minimize_scalar
+from scipy.special import softmax
 
 from intelbench.records.store import write_run
 from intelbench.reporting.evidence import reliability, tables
@@ -146,6 +147,29 @@ def test_no_other_temperature_is_more_likely() -> None:
         lambda temperature: cross_entropy(labels, logits / temperature), bounds=(0.1, 10), options={"xatol": 1e-10}
     )
     assert reliability.fitted_temperature(labels, logits) == pytest.approx(found.x, abs=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 0.1, 1.0, 10.0, 1e3, 1e30])
+@pytest.mark.parametrize("right", [0.1, 0.5, 0.9, 1.0])
+def test_a_temperature_is_where_the_likelihood_has_no_slope(scale: float, right: float) -> None:
+    """What a bracketing search finds, however large the logits are; at its ends where there is none between them."""
+    random = np.random.default_rng(5)
+    logits = scale * random.normal(size=(150, 5))
+    labels = np.where(random.random(150) < right, logits.argmax(axis=1), random.integers(5, size=150))
+
+    def slope(sharpness: float) -> float:
+        return float(
+            np.mean(logits[np.arange(150), labels] - (softmax(sharpness * logits, axis=1) * logits).sum(axis=1))
+        )
+
+    coldest, hottest = reliability.TEMPERATURES
+    if slope(1 / coldest) >= 0:
+        expected = coldest
+    elif slope(1 / hottest) <= 0:
+        expected = hottest
+    else:
+        expected = 1 / brentq(slope, 1 / hottest, 1 / coldest, xtol=1e-14)
+    assert reliability.fitted_temperature(labels, logits) == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_temperature_has_bounds() -> None:
