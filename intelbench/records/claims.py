@@ -40,8 +40,8 @@ class Metric:
 
 
 METRICS: Mapping[str, Metric] = {
-    "parameters": Metric("parameters", "exact", "of the network as trained"),
-    "parameters_1000_classes": Metric("parameters", "exact", "weights and biases with 1000 classes at 300 px"),
+    "num_parameters": Metric("parameters", "exact", "of the network as trained"),
+    "num_parameters_1000_classes": Metric("parameters", "exact", "weights and biases with 1000 classes at 300 px"),
     "legacy_memory_mebibytes": Metric(
         "mebibytes", "exact", 'torchsummary\'s "Estimated Total Size" with 1000 classes at 300 px, batch 1'
     ),
@@ -59,12 +59,13 @@ METRICS: Mapping[str, Metric] = {
         "share", "difference", "mean fall of validation accuracy between evaluation points, rises as 0"
     ),
     "churn": Metric("share", "difference", "validation images predicted otherwise at the next evaluation point"),
-    "unnecessary_churn": Metric("share", "difference", "churn that the change in accuracy does not require"),
+    "churn_unnecessary": Metric("share", "difference", "churn that the change in accuracy does not require"),
     "forgetting_events": Metric("number", "difference", "right, then wrong at the next evaluation point, by image"),
     "dead_share": Metric("share", "difference", "units of ReLU or LeakyReLU above 0 for no validation image"),
     "filters_without_gradient": Metric("share", "difference", "convolution filters with a gradient of exactly 0"),
     "mean_activation": Metric("number", "difference", "output of ReLU or LeakyReLU on validation images"),
     "step_seconds": Metric("seconds", "ratio", "median training step after warm-up, without data wait"),
+    "data_wait_seconds": Metric("seconds", "difference", "median wait for a batch on the device, after warm-up"),
     "peak_memory_bytes": Metric("bytes", "ratio", "of the process on a CPU, of the allocated tensors on a GPU"),
     "steps_to_accuracy": Metric("steps", "ratio", "to the first evaluation point with that validation accuracy"),
     "confusion": Metric("share", "confusion", "test images of two classes taken for each other, of all test images"),

@@ -28,18 +28,18 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """0.4133 -> `41.3 %`."""
-    return ABSENT if share is None else f"{100 * share:.{digits}f} %"
+    """0.4133 -> `41.3 %`; 0.9999 -> `> 99.9 %`, since it is not all of them."""
+    return ABSENT if share is None else f"{_percentage(share, digits)} %"
 
 
 def percent_interval(estimate: Estimate | None, unit: str = " %") -> str:
     """`41.3 % [38.0, 44.6]`; one run has no interval and says so: `41.3 % (n = 1)`."""
     if estimate is None:
         return ABSENT
-    text = f"{100 * estimate.mean:.1f}{unit}"
+    text = f"{_percentage(estimate.mean)}{unit}"
     if estimate.low is None or estimate.high is None:
         return f"{text} (n = {estimate.n})"
-    return f"{text} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
+    return f"{text} [{_percentage(estimate.low)}, {_percentage(estimate.high)}]"
 
 
 def points(estimate: Estimate) -> str:
@@ -88,7 +88,18 @@ def giga_interval(estimate: Estimate | None) -> str:
 
 def bare_percent(share: float | None) -> str:
     """0.4133 -> `41.3`, where the heading has the unit."""
-    return ABSENT if share is None else f"{100 * share:.1f}"
+    return ABSENT if share is None else _percentage(share)
+
+
+def _percentage(share: float, digits: int = 1) -> str:
+    """A share in percent; one that only rounds to none or to all of them is `< 0.1` or `> 99.9`."""
+    text = f"{100 * share:.{digits}f}"
+    least = 10.0**-digits
+    if 0 < share < 1 and float(text) == 0:
+        return f"< {least:.{digits}f}"
+    if 0 < share < 1 and float(text) == 100:
+        return f"> {100 - least:.{digits}f}"
+    return text
 
 
 def signed_percent(share: float | None) -> str:

@@ -138,7 +138,7 @@ def test_a_file_of_the_users_own_is_read(tmp_path: Path) -> None:
         (VALID + SECOND.replace("0.9", "'much'"), r"Expected `float \| null`, got `str`, at key `claim\[1\].value`"),
         (
             VALID + SECOND.replace("test_accuracy", "accuracy"),
-            r"`metric` 'accuracy' is not known; accepted: parameters",
+            r"`metric` 'accuracy' is not known; accepted: num_parameters",
         ),
         (VALID + SECOND.replace("0.9", "93.1"), r"fraction from 0 to 1; got 93.1.*\(claim 'second'\)"),
         (VALID + SECOND.replace("0.9", "nan"), r"finite numbers.*\(claim 'second'\)"),

@@ -356,7 +356,7 @@ def _predictions(labels: NDArray[np.int64], expected: float, noise: "_Noise", st
 
 
 def _logits(labels: NDArray[np.int64], expected: float, noise: "_Noise", study: Study) -> NDArray[np.float32]:
-    logits = noise(len(labels) * len(study.class_names)).reshape(len(labels), -1)
+    logits = noise(len(labels) * len(study.class_names)).reshape(len(labels), len(study.class_names))
     logits[np.arange(len(labels)), _predictions(labels, expected, noise, study)] += 2
     return logits.astype(np.float32)
 

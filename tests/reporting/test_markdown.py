@@ -122,3 +122,21 @@ def test_a_listing_is_unfolded_while_it_can_be_read() -> None:
     assert markdown.details("All", "x") == markdown.listing("All", 2, lambda: "x", limit=2)
     found = markdown.listing("All", 3000, lambda: pytest.fail("was made"))
     assert "All: 3,000 are too many to read; `intelbench report --format json` has them all." == found
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"),
+    [
+        (0.0, "0.0 %"),
+        (0.0004, "< 0.1 %"),
+        (0.0005, "0.1 %"),
+        (0.9994, "99.9 %"),
+        (0.9996, "> 99.9 %"),
+        (1.0, "100.0 %"),
+    ],
+)
+def test_only_all_are_100_percent_and_only_none_are_0(share: float, shown: str) -> None:
+    """A share that merely rounds to all or to none is shown as a bound."""
+    assert shown == markdown.percent(share)
+    assert shown == markdown.percent_interval(Estimate(share, None, None, 3)).removesuffix(" (n = 3)")
+    assert shown.removesuffix(" %") == markdown.bare_percent(share)

@@ -1,6 +1,6 @@
 """Two results folders, architecture by architecture: two versions of a recipe, of a library, or two machines."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,10 +11,10 @@ from intelbench.errors import UserError
 from intelbench.records.store import runs_folder
 from intelbench.reporting.evidence import cohorts, inference
 from intelbench.reporting.evidence.inference import Inferred
-from intelbench.reporting.evidence.observations import RunSummary
+from intelbench.reporting.evidence.observations import RunSummary, value_of_run
 from intelbench.reporting.evidence.statistics import SIGNIFICANCE, Estimate, mean_interval
 from intelbench.reporting.evidence.study import read
-from intelbench.reporting.evidence.summaries import MEMORY_FIELDS, CohortSummary, same_images
+from intelbench.reporting.evidence.summaries import CohortSummary, same_images
 
 Scale = Literal["points", "difference", "ratio"]
 
@@ -26,28 +26,19 @@ class Metric:
     title: str
     scale: Scale
     """Whether a change is a difference of shares (in points), a difference, or a ratio."""
-    value: Callable[[RunSummary], float | None]
     higher_is_better: bool = False
 
 
-def _median_seconds(run: RunSummary) -> float | None:
-    return float(np.median(run.warm_total_seconds)) if len(run.warm_total_seconds) else None
-
-
-def _peak_bytes(run: RunSummary) -> float | None:
-    found = [getattr(run.measurements.peak_memory, field) for field in MEMORY_FIELDS]
-    return next((peak for peak in found if peak is not None), None)
-
-
 METRICS: Mapping[str, Metric] = {
-    "test_accuracy": Metric("Test accuracy", "points", lambda run: run.test_accuracy, higher_is_better=True),
-    "test_cross_entropy": Metric("Test NLL (nats)", "difference", lambda run: run.test_cross_entropy),
-    "calibration_error": Metric("ECE", "points", lambda run: run.expected_calibration_error),
-    "loss_variance": Metric("Loss variance", "ratio", lambda run: run.loss_variance),
-    "step_seconds": Metric("Step time (s)", "ratio", _median_seconds),
-    "peak_bytes": Metric("Peak memory", "ratio", _peak_bytes),
+    "test_accuracy": Metric("Test accuracy", "points", higher_is_better=True),
+    "test_cross_entropy": Metric("Test NLL (nats)", "difference"),
+    "expected_calibration_error": Metric("ECE", "points"),
+    "loss_variance": Metric("Loss variance", "ratio"),
+    "step_seconds": Metric("Step time (s)", "ratio"),
+    "data_wait_seconds": Metric("Data wait a step (s)", "difference"),
+    "peak_memory_bytes": Metric("Peak memory", "ratio"),
 }
-"""By the name that a gate has for it."""
+"""By the name that a gate has for it, which is the name that a claim has for it."""
 
 
 @dataclass(frozen=True)
@@ -201,8 +192,8 @@ def _by_name_and_seed(summary: CohortSummary) -> dict[str, dict[int, RunSummary]
 def _changes(name: str, pairs: Sequence[tuple[RunSummary, RunSummary]]) -> list[Change]:
     """Every metric that all runs of both folders have."""
     found = []
-    for key, metric in METRICS.items():
-        values = [(metric.value(before), metric.value(after)) for before, after in pairs]
+    for key in METRICS:
+        values = [(value_of_run(key, before), value_of_run(key, after)) for before, after in pairs]
         known = [(before, after) for before, after in values if before is not None and after is not None]
         if not known or len(known) < len(values):
             continue

@@ -209,7 +209,8 @@ def on_front(cost: Values, accuracy: Values) -> NDArray[np.bool_]:
 def pareto(summary: CohortSummary) -> pd.DataFrame:
     """One row for each kind of cost and finished architecture: cost, test accuracy, whether it is on the front.
 
-    `front_share` is the share of the bootstrap's resamples of seeds and test images with it on the front. Nothing where
+    `front_share` is the share of the bootstrap's resamples of seeds and test images with it on the front, and
+    `front_certain` whether it is there in every resample that could be drawn, because it costs least. Nothing where
     nothing may be ranked, nor for a cost that fewer than two architectures have.
     """
     found: list[Row] = []
@@ -223,6 +224,8 @@ def pareto(summary: CohortSummary) -> pd.DataFrame:
             continue
         cost = np.array([values[place] for place in known], dtype=np.float64)
         front = dict(zip(known, on_front(cost, accuracy[known])[:, 0].tolist(), strict=True))
+        lowest_alone = (cost[:, None] > cost).sum(axis=0) == len(cost) - 1
+        certain = dict(zip(known, lowest_alone.tolist(), strict=True))
         shares = dict(zip(known, on_front(cost, resampled[known]).mean(axis=1).tolist(), strict=True))
         found += [
             {
@@ -233,6 +236,7 @@ def pareto(summary: CohortSummary) -> pd.DataFrame:
                 "num_seeds": summary.correct.shape[1],
                 "on_front": front.get(place),
                 "front_share": shares.get(place),
+                "front_certain": certain.get(place),
             }
             for place, (architecture, each) in enumerate(zip(summary.finished, inferred, strict=True))
         ]

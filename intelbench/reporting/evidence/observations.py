@@ -1,7 +1,9 @@
 """One finished run, its arrays reduced to what the report needs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +12,17 @@ from intelbench.errors import UserError
 from intelbench.records.store import TRACES_FILE, StoredRun, Traces
 from intelbench.records.types import DataFacts, Measurements, RunRecord
 from intelbench.reporting.evidence import arrays, inference, reliability, stability, statistics
-from intelbench.reporting.evidence.reliability import Reliability
+from intelbench.reporting.evidence.reliability import Reliability, Temperature
 from intelbench.reporting.evidence.stability import Stability
 from intelbench.reporting.evidence.statistics import Estimate, Softmax
 from intelbench.reporting.evidence.timing import Anatomy, CalibrationTimes, read_anatomy, read_calibration
 
 CLOCK_SECONDS = 1.0
 """Of sleep, or of a clock that is set, from which on a run tells no speed; correcting a clock bit by bit is less."""
+
+
+Split = Literal["test", "validation", "training"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,10 @@ class RunSummary:
     validation_accuracy: float | None
     """At the last evaluation point."""
     test_accuracy: float | None
+    majority_shares: Mapping[Split, float | None]
+    """Share of the largest class among the labelled images of each split: the accuracy of always answering it."""
+    num_training_images: int
+    """On which training accuracy was measured, after training."""
     training_cross_entropy: float | None
     test_cross_entropy: float | None
     loss_variance: float | None
@@ -63,11 +73,12 @@ class RunSummary:
     """On validation, at each evaluation point."""
     reliability: Reliability | None
     """On the test images; `None` without any."""
-    temperature: float | None
-    """Fitted to the validation images; `None` where the record is older than their logits, as the next two."""
+    temperature: Temperature | None
+    """Fitted to the validation images; `None` where the record is older than their logits."""
     scaled_calibration_error: float | None
-    """On the test images, with the logits divided by the temperature; ECE, as the next."""
+    """ECE on the test images, with the logits divided by the temperature; `None` unless the fit converged."""
     scaled_cross_entropy: float | None
+    """On the test images, with the logits divided by the temperature; `None` unless the fit converged."""
     stability: Stability
     rectifiers: Rectifiers | None
     """`None` where the network has none, or the record is older than their arrays."""
@@ -136,6 +147,17 @@ class RunSummary:
         """With data wait."""
         return statistics.quantile(self.warm_total_seconds, 0.5)
 
+    @cached_property
+    def median_data_wait_seconds(self) -> float | None:
+        """Data wait of the steps that tell a speed: waiting for the batch, moving it to the device, normalising it."""
+        return statistics.quantile(self.warm_total_seconds - self.warm_step_seconds, 0.5)
+
+    @property
+    def peak_memory_bytes(self) -> int | None:
+        """Peak of the kind of memory that represents the run's device."""
+        peak: int | None = getattr(self.measurements.peak_memory, memory_field(self.record.spec.execution.device))
+        return peak
+
     @property
     def single_accuracy(self) -> Estimate | None:
         """Test accuracy of this network as trained, with the interval over test images."""
@@ -175,6 +197,22 @@ class RunSummary:
         return self.reliability.expected_calibration_error if self.reliability else None
 
     @property
+    def expected_calibration_error_if_calibrated(self) -> float | None:
+        """ECE that a perfectly calibrated network with the same confidences would be expected to show."""
+        return self.reliability.expected_calibration_error_if_calibrated if self.reliability else None
+
+    @property
+    def fitted_temperature(self) -> float | None:
+        """The temperature, where its fit converged."""
+        return self.temperature.value if self.temperature else None
+
+    @property
+    def scaling_calibration_change(self) -> float | None:
+        """ECE with scaled logits minus ECE without; `None` unless the fit of the temperature converged."""
+        before, after = self.expected_calibration_error, self.scaled_calibration_error
+        return None if before is None or after is None else after - before
+
+    @property
     def adaptive_calibration_error(self) -> float | None:
         """The same with bins of equally many images."""
         return self.reliability.adaptive_error if self.reliability else None
@@ -195,9 +233,20 @@ class RunSummary:
         return self.stability.accuracy_swing
 
     @property
+    def accuracy_setback(self) -> float | None:
+        """Mean fall of validation accuracy between evaluation points, a rise counting as 0."""
+        falls = np.maximum(-np.diff(self.evaluation_accuracy), 0)
+        return float(falls.mean()) if len(falls) else None
+
+    @property
     def churn(self) -> float | None:
         """Share of validation images whose prediction changed between evaluation points."""
         return self.stability.churn.total if self.stability.churn else None
+
+    @property
+    def churn_unnecessary(self) -> float | None:
+        """The part of `churn` that the change in accuracy does not require."""
+        return self.stability.churn.unnecessary if self.stability.churn else None
 
     @property
     def forgetting_events(self) -> float | None:
@@ -234,6 +283,21 @@ class RunSummary:
         return self.record.spec.seed
 
 
+_FIELDS = {"step_seconds": "median_step_seconds", "data_wait_seconds": "median_data_wait_seconds"}
+"""Fields of `RunSummary` that hold the value of a metric of another name, which there is an array of the steps."""
+
+
+def value_of_run(metric: str, run: RunSummary) -> float | None:
+    """Return what a run says of a measured metric, by its name in claims and gates."""
+    value: float | None = getattr(run, _FIELDS.get(metric, metric))
+    return value
+
+
+def memory_field(device: str) -> str:
+    """Field of `PeakMemory` that represents a device: the process on a CPU, allocated tensors on a GPU."""
+    return "process_bytes" if device == "cpu" else "cuda_allocated_bytes"
+
+
 def observe(run: StoredRun, traces: Traces) -> RunSummary:
     """Reduce a finished run's arrays.
 
@@ -257,7 +321,8 @@ def _reduce(record: RunRecord, traces: Traces) -> RunSummary:
     test_labels, test_logits = _classified(traces, "test", data.num_test, num_classes)
     softmax, test_predictions = Softmax.of(test_logits), statistics.predictions(test_logits)
     temperature = _temperature(traces, data)
-    scaled = None if temperature is None else Softmax.of(test_logits / temperature)
+    fitted = temperature.value if temperature else None
+    scaled = None if fitted is None else Softmax.of(test_logits / fitted)
     evaluation_step = arrays.rising("evaluation_step", arrays.numbers(traces, "evaluation_step", None))
     evaluation_seconds = arrays.seconds(traces, "evaluation_seconds", len(evaluation_step))
     validation_labels, validation_predictions = _validated(traces, data, len(evaluation_step))
@@ -268,6 +333,12 @@ def _reduce(record: RunRecord, traces: Traces) -> RunSummary:
         training_accuracy=statistics.accuracy(train_labels, statistics.predictions(train_logits)),
         validation_accuracy=float(evaluation_accuracy[-1]) if len(evaluation_accuracy) else None,
         test_accuracy=statistics.accuracy(test_labels, test_predictions),
+        majority_shares={
+            "training": statistics.majority_share(train_labels),
+            "validation": statistics.majority_share(validation_labels),
+            "test": statistics.majority_share(test_labels),
+        },
+        num_training_images=len(train_labels),
         training_cross_entropy=statistics.cross_entropy(train_labels, train_logits),
         test_cross_entropy=softmax.cross_entropy(test_labels),
         loss_variance=statistics.residual_variance(step_loss),
@@ -292,7 +363,7 @@ def _reduce(record: RunRecord, traces: Traces) -> RunSummary:
     )
 
 
-def _temperature(traces: Traces, data: DataFacts) -> float | None:
+def _temperature(traces: Traces, data: DataFacts) -> Temperature | None:
     if "validation_logits" not in traces:
         return None
     classified = _classified(traces, "validation", data.num_validation, len(data.class_names))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammaln, xlog1py, xlogy
 
 from intelbench.reporting.evidence.statistics import Softmax
 
@@ -16,6 +17,16 @@ NUM_BINS = 15
 """As in Guo et al. (2017)."""
 TEMPERATURES = (0.05, 20.0)
 """Between which a temperature is sought."""
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """Result of fitting a temperature."""
+
+    value: float | None
+    """`None` where the likelihood still rises at a bound of the search, so that no temperature was found."""
+    bound: float | None = None
+    """The bound of the search at which the likelihood still rises, where the fit did not converge."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,21 @@ class Reliability:
     def expected_calibration_error(self) -> float:
         """Mean over images of |accuracy - confidence| of their bin (ECE; Naeini et al., 2015)."""
         return float(np.abs(self.right - self.confidence).sum() / self.num_images.sum())
+
+    @property
+    def expected_calibration_error_if_calibrated(self) -> float:
+        """Expected ECE of a perfectly calibrated network with the same number of images and confidences.
+
+        It is above 0 because the accuracy of a bin of n images is random even where it is as confident as it is right
+        (Bröcker and Smith, 2007). The images that are right in a bin are then binomial with the bin's mean confidence
+        p, and their mean distance from n p is 2 (1 - p)^(n - v) p^(v + 1) (v + 1) C(n, v + 1), v = floor(n p)
+        (De Moivre, 1730).
+        """
+        n = self.num_images.astype(np.float64)
+        p = np.divide(self.confidence, n, out=np.zeros(len(n)), where=n > 0).clip(0, 1)
+        v = np.floor(n * p)
+        log_chance = gammaln(n + 1) - gammaln(v + 2) - gammaln(n - v) + xlogy(v + 1, p) + xlog1py(n - v, -p)
+        return float((2 * (v + 1) * np.exp(log_chance)).sum() / n.sum())
 
 
 def reliability(labels: NDArray[np.integer], softmax: Softmax) -> Reliability | None:
@@ -87,9 +113,10 @@ def brier_score(labels: NDArray[np.integer], probabilities: NDArray[np.float64])
     return float(np.vdot(distances, distances)) / len(labels)
 
 
-def fitted_temperature(labels: NDArray[np.integer], logits: NDArray[np.floating]) -> float | None:
-    """Temperature T that makes softmax(logits / T) most likely (Guo et al., 2017); at the end of `TEMPERATURES` if
-    beyond it. `None` without images or with logits not finite.
+def fitted_temperature(labels: NDArray[np.integer], logits: NDArray[np.floating]) -> Temperature | None:
+    """Temperature T in `TEMPERATURES` that makes softmax(logits / T) most likely (Guo et al., 2017).
+
+    `None` without images or with logits not finite.
 
     The likelihood is concave in 1 / T, so its derivative, the mean of z_label - sum_c p_c z_c, is 0 at one place. It is
     found by Newton's method, and by halving where that does not come nearer.
@@ -111,9 +138,9 @@ def fitted_temperature(labels: NDArray[np.integer], logits: NDArray[np.floating]
     coldest, hottest = TEMPERATURES
     low, high = 1 / hottest, 1 / coldest
     if slopes(high)[0] >= 0:
-        return coldest
+        return Temperature(None, coldest)
     if slopes(low)[0] <= 0:
-        return hottest
+        return Temperature(None, hottest)
     sharpness, step = 1.0, high - low
     while abs(step) > 1e-6 * sharpness:  # the next step would be of the order of its square
         slope, change = slopes(sharpness)
@@ -122,7 +149,7 @@ def fitted_temperature(labels: NDArray[np.integer], logits: NDArray[np.floating]
         nearer = low < sharpness + newton < high and abs(newton) < abs(step) / 2
         step = newton if nearer else math.sqrt(low * high) - sharpness
         sharpness += step
-    return 1 / sharpness
+    return Temperature(1 / sharpness)
 
 
 def pooled_curve(found: Sequence[Reliability]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

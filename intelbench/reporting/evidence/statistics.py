@@ -120,6 +120,11 @@ def accuracy(labels: NDArray[np.generic], predicted: NDArray[np.generic]) -> flo
     return np.count_nonzero(labels == predicted) / len(labels) if len(labels) else None
 
 
+def majority_share(labels: NDArray[np.integer]) -> float | None:
+    """Share of the most frequent label among N: the accuracy of answering it for every image."""
+    return int(np.bincount(labels).max()) / len(labels) if len(labels) else None
+
+
 def cross_entropy(labels: NDArray[np.integer], logits: NDArray[np.floating]) -> float | None:
     """Mean of -log softmax(logits)[label] over N images, in nats."""
     return Softmax.of(logits).cross_entropy(labels) if len(labels) else None

@@ -13,7 +13,7 @@ from intelbench.reporting.evidence import disturbance, inference, resampling, st
 from intelbench.reporting.evidence.cohorts import Cohort
 from intelbench.reporting.evidence.disturbance import Disturbance
 from intelbench.reporting.evidence.inference import PairedDifference
-from intelbench.reporting.evidence.observations import RunSummary
+from intelbench.reporting.evidence.observations import RunSummary, Split, memory_field
 from intelbench.reporting.evidence.stability import Churn
 from intelbench.reporting.evidence.statistics import Estimate
 
@@ -41,6 +41,10 @@ class ArchitectureSummary:
     def same_images(self) -> bool:
         """Whether its runs, at least one, were tested on the same images, at least one."""
         return bool(self.runs) and len(self.runs[0].test_ids) > 0 and same_images(self.runs)
+
+    def majority_share(self, split: Split) -> float | None:
+        """Share of the largest class of a split: the accuracy of answering that class for every image."""
+        return max((share for run in self.runs if (share := run.majority_shares[split]) is not None), default=None)
 
     def recall(self, label: int) -> Estimate | None:
         """Share of the test images of a class that were recognised."""
@@ -178,7 +182,7 @@ class CohortSummary:
     @cached_property
     def memory_field(self) -> str | None:
         """The kind of memory that stands for the cohort's device: the process on a CPU, allocated tensors on a GPU."""
-        field = "process_bytes" if self.cohort.spec.execution.device == "cpu" else "cuda_allocated_bytes"
+        field = memory_field(self.cohort.spec.execution.device)
         return field if any(a.peak_bytes(field) is not None for a in self.finished) else None
 
     @cached_property

@@ -198,10 +198,11 @@ def reliability(summary: CohortSummary) -> pd.DataFrame:
     """One row for each architecture: how far its confidence on the test images can be believed, mean over seeds."""
     fields = {
         "expected_calibration_error": 1,
+        "expected_calibration_error_if_calibrated": 1,
         "adaptive_calibration_error": 1,
         "brier_score": 2,
         "test_cross_entropy": np.inf,
-        "temperature": np.inf,
+        "fitted_temperature": np.inf,
         "scaled_calibration_error": 1,
         "scaled_cross_entropy": np.inf,
     }
@@ -210,11 +211,16 @@ def reliability(summary: CohortSummary) -> pd.DataFrame:
             {
                 "architecture": architecture.name,
                 "num_runs": len(architecture.runs),
+                "num_temperatures": sum(run.temperature is not None for run in architecture.runs),
+                "num_temperatures_converged": sum(run.fitted_temperature is not None for run in architecture.runs),
                 **{
                     name: value
                     for field, upper in fields.items()
                     for name, value in estimate_columns(field, architecture.estimate(field, upper=upper)).items()
                 },
+                **estimate_columns(
+                    "scaling_calibration_change", architecture.estimate("scaling_calibration_change", 1, -1)
+                ),
             }
             for architecture in summary.finished
         ]
@@ -273,10 +279,11 @@ def runs(summary: CohortSummary) -> pd.DataFrame:
                 "test_cross_entropy": run.test_cross_entropy,
                 "loss_variance": run.loss_variance,
                 "median_step_seconds": run.median_step_seconds,
+                "median_data_wait_seconds": run.median_data_wait_seconds,
                 "num_steps": run.measurements.num_steps,
                 "training_seconds": run.measurements.training_seconds,
                 "total_seconds": run.measurements.total_seconds,
-                **{name: getattr(run.measurements.peak_memory, name) for name in MEMORY_FIELDS},
+                **{f"peak_{name}": getattr(run.measurements.peak_memory, name) for name in MEMORY_FIELDS},
             }
             for architecture in summary.architectures
             for run in architecture.runs
@@ -307,12 +314,12 @@ def _stability_row(architecture: ArchitectureSummary) -> Row:
         **estimate_columns("churn", architecture.estimate("churn", upper=1)),
         **estimate_columns("forgetting_events", architecture.estimate("forgetting_events")),
     }
-    for name, churn in (
-        ("evaluation_churn", architecture.churn_between_evaluations),
-        ("seed_churn", architecture.churn_between_seeds),
-    ):
-        for part in ("total", "wins", "losses", "neutral", "unnecessary"):
-            row[f"{name}_{part}"] = getattr(churn, part) if churn else None
+    for part in ("wins", "losses", "neutral", "unnecessary"):
+        churn = architecture.churn_between_evaluations
+        row[f"churn_{part}"] = getattr(churn, part) if churn else None
+    for part in ("total", "wins", "losses", "neutral", "unnecessary"):
+        churn = architecture.churn_between_seeds
+        row[f"seed_churn_{part}"] = getattr(churn, part) if churn else None
     return row
 
 
@@ -331,6 +338,7 @@ def _main_row(architecture: ArchitectureSummary, summary: CohortSummary) -> Row:
         "failure_causes": " ".join(causes) or None,
     }
     row |= estimate_columns("test_accuracy", architecture.test_accuracy)
+    row["majority_baseline"] = architecture.majority_share("test")
     for field in ("validation_accuracy", "training_accuracy"):
         row |= estimate_columns(field, architecture.estimate(field, upper=1))
     for field in ("test_cross_entropy", "training_cross_entropy", "loss_variance"):

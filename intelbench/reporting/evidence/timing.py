@@ -48,8 +48,8 @@ class Anatomy:
         return len(self.seconds[0])
 
     @property
-    def step_seconds(self) -> NDArray[np.float64]:
-        """Of each step, as far as the budget pays for it."""
+    def budget_seconds(self) -> NDArray[np.float64]:
+        """What each step costs a budget in seconds: the step with its data wait."""
         return self.total(BUDGET_PARTS)
 
     def total(self, parts: Sequence[str]) -> NDArray[np.float64]:

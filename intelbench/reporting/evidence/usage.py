@@ -11,12 +11,15 @@ from intelbench.reporting.evidence.summaries import MEMORY_FIELDS, ArchitectureS
 from intelbench.reporting.evidence.tables import Row, estimate_columns, frame
 from intelbench.reporting.evidence.timing import BUDGET_PARTS, OTHER_PARTS, Anatomy
 
-ANATOMY_COLUMNS: Mapping[str, tuple[str, ...]] = {part: (part,) for part in BUDGET_PARTS} | {"other": OTHER_PARTS}
-"""Columns of the anatomy, and the parts that each adds up."""
-
-
+ANATOMY_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "batch_wait": ("data_wait",),
+    **{part: (part,) for part in BUDGET_PARTS[1:]},
+    "other": OTHER_PARTS,
+}
+"""Columns of the step breakdown, and the parts that each adds up. What the clock of a run calls data wait is the batch
+wait and the transfer together."""
 PART_NAMES = {
-    "data_wait": "Data wait",
+    "batch_wait": "Batch wait",
     "transfer": "Transfer",
     "forward": "Forward",
     "backward": "Backward",
@@ -80,7 +83,9 @@ def anatomy(summary: CohortSummary) -> pd.DataFrame:
         if steps is None:
             continue
         row: Row = {"architecture": architecture.name, "num_steps": steps.num_steps}
-        columns = {name: steps.total(parts) for name, parts in ANATOMY_COLUMNS.items()} | {"step": steps.step_seconds}
+        columns = {name: steps.total(parts) for name, parts in ANATOMY_COLUMNS.items()} | {
+            "step_with_data_wait": steps.budget_seconds
+        }
         for name, seconds in columns.items():
             row |= {
                 f"{name}_seconds": statistics.quantile(seconds, 0.5),
@@ -88,11 +93,11 @@ def anatomy(summary: CohortSummary) -> pd.DataFrame:
                 f"{name}_seconds_quartile_3": statistics.quantile(seconds, 0.75),
             }
         timed = statistics.quantile(architecture.total_seconds, 0.5)
-        looked_at = statistics.quantile(steps.step_seconds, 0.5)
+        looked_at = statistics.quantile(steps.budget_seconds, 0.5)
         found.append(
             row
             | {
-                "step_seconds_percentile_95": statistics.quantile(steps.step_seconds, 0.95),
+                "step_with_data_wait_seconds_percentile_95": statistics.quantile(steps.budget_seconds, 0.95),
                 "overhead": looked_at / timed - 1 if timed and looked_at else None,
                 "bound_by": steps.verdict,
             }
@@ -115,7 +120,7 @@ def memory(summary: CohortSummary) -> pd.DataFrame:
             row[f"predicted_{kind}_bytes"] = getattr(predicted, f"{kind}_bytes") if predicted else None
         for field in MEMORY_FIELDS:
             row[f"probe_{field}"] = getattr(probed.peak, field) if probed and probed.peak else None
-            row[f"run_{field}"] = architecture.peak_bytes(field)
+            row[f"peak_{field}"] = architecture.peak_bytes(field)
         row["probe_failure"] = _probe_failure(probed)
         row["legacy_bytes"] = profile.legacy.total_bytes if profile.legacy else None
         row["published_bytes"] = profile.published.total_bytes if profile.published else None

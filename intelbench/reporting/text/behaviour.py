@@ -1,15 +1,15 @@
 """Sections of the report on how networks behave: how sure they are, how steadily they learn, what rectifiers do."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from intelbench.reporting import markdown
 from intelbench.reporting.evidence import tables
-from intelbench.reporting.evidence.reliability import NUM_BINS
+from intelbench.reporting.evidence.reliability import NUM_BINS, TEMPERATURES
 from intelbench.reporting.evidence.stability import SPIKE_DEVIATIONS, SPIKE_WINDOW
 from intelbench.reporting.evidence.summaries import CohortSummary
 from intelbench.reporting.evidence.tables import estimate_of, rows
-from intelbench.reporting.markdown import code, escape
+from intelbench.reporting.markdown import ABSENT, code, escape
 
 Row = Mapping[str, Any]
 
@@ -17,11 +17,12 @@ Row = Mapping[str, Any]
 def reliability(summary: CohortSummary, figure: str | None) -> list[str]:
     """How far confidence can be believed; `figure` is the file of the reliability diagram."""
     found = rows(tables.reliability(summary))
-    scaled = any(row["temperature"] is not None for row in found)
+    scaled = any(row["num_temperatures"] for row in found)
     cells = [
         [
             escape(row["architecture"]),
             percentages(row, "expected_calibration_error"),
+            markdown.bare_percent(row["expected_calibration_error_if_calibrated"]),
             percentages(row, "adaptive_calibration_error"),
             markdown.number_interval(estimate_of(row, "brier_score")),
             markdown.number_interval(estimate_of(row, "test_cross_entropy")),
@@ -29,12 +30,14 @@ def reliability(summary: CohortSummary, figure: str | None) -> list[str]:
         ]
         for row in found
     ]
-    headers = ["Architecture", "ECE (%)", "Adaptive ECE (%)", "Brier score", "NLL (nats)"]
+    headers = ["Architecture", "ECE (%)", "ECE if calibrated (%)", "Adaptive ECE (%)", "Brier score", "NLL (nats)"]
     headers += ["Temperature", "ECE, scaled (%)", "NLL, scaled (nats)"] if scaled else []
     note = (
         "Of the test images, without scaling of the logits where nothing else is said. **ECE**, expected calibration "
         "error: mean distance between confidence, the largest softmax probability, and accuracy, over "
-        f"{NUM_BINS} bins of equal width, the last one closed (Naeini et al., 2015; Guo et al., 2017). **Adaptive "
+        f"{NUM_BINS} bins of equal width, the last one closed (Naeini et al., 2015; Guo et al., 2017). **ECE if "
+        "calibrated**: what a perfectly calibrated network with the same confidences is expected to show on "
+        f"{summary.data.num_test:,} images by chance alone; an ECE near it is no sign of miscalibration. **Adaptive "
         "ECE**: with bins of equally many images (Nguyen and O'Connor, 2015). **Brier score**: squared distance of the "
         "probabilities from the truth, 0 to 2 (Brier, 1950). **NLL**: negative log-likelihood. Means over the runs, "
         "with their 95 % interval over seeds."
@@ -43,7 +46,7 @@ def reliability(summary: CohortSummary, figure: str | None) -> list[str]:
         note += (
             " **Temperature**: what the logits are divided by for **scaled**, fitted to the "
             f"{summary.data.num_validation:,} validation images alone (Guo et al., 2017); above 1 the network was too "
-            "sure of itself."
+            f"sure of itself. {_scaling(found)}"
         )
     image = [f"![Accuracy against confidence](figures/{figure})"] if figure else []
     return [markdown.table(headers, cells), *image, note]
@@ -133,9 +136,36 @@ def percentages(row: Row, name: str) -> str:
     return markdown.percent_interval(estimate_of(row, name), unit="")
 
 
+def _scaling(found: Sequence[Row]) -> str:
+    """What scaling did: where no temperature was found, and where it made the calibration worse."""
+    coldest, hottest = (f"{bound:g}" for bound in TEMPERATURES)
+    failed = [
+        f"{code(row['architecture'])} ({row['num_temperatures'] - row['num_temperatures_converged']} of "
+        f"{markdown.plural(row['num_temperatures'], 'run')})"
+        for row in found
+        if row["num_temperatures_converged"] < row["num_temperatures"]
+    ]
+    changes = {code(row["architecture"]): estimate_of(row, "scaling_calibration_change") for row in found}
+    worse = [
+        f"{name} ({markdown.points(change)} points)" for name, change in changes.items() if change and change.mean > 0
+    ]
+    sentences = []
+    if failed:
+        sentences.append(
+            f"The fit did not converge for {markdown.listed(failed)}: the likelihood still rises at {coldest} or "
+            f"{hottest}, the bounds of the search. These runs are left out of the three columns."
+        )
+    if worse:
+        sentences.append(f"Scaling makes ECE worse for {markdown.listed(worse)}.")
+    return " ".join(sentences)
+
+
 def _scaled(row: Row) -> list[str]:
+    if not row["num_temperatures_converged"]:
+        return ["not converged" if row["num_temperatures"] else ABSENT, ABSENT, ABSENT]
+    row = {**row, "num_runs": row["num_temperatures_converged"]}
     return [
-        markdown.number_interval(estimate_of(row, "temperature")),
+        markdown.number_interval(estimate_of(row, "fitted_temperature")),
         percentages(row, "scaled_calibration_error"),
         markdown.number_interval(estimate_of(row, "scaled_cross_entropy")),
     ]
@@ -147,7 +177,7 @@ def _churn(found: list[dict[str, Any]]) -> str:
         [
             escape(row["architecture"]),
             percentages(row, "churn"),
-            *(markdown.bare_percent(row[f"evaluation_churn_{part}"]) for part in parts[1:]),
+            *(markdown.bare_percent(row[f"churn_{part}"]) for part in parts[1:]),
             *(markdown.bare_percent(row[f"seed_churn_{part}"]) for part in (parts[0], parts[3], parts[4])),
         ]
         for row in found

@@ -125,7 +125,7 @@ def _row(change: Change) -> list[str]:
 def _value(change: Change, estimate: Estimate) -> str:
     if METRICS[change.metric].scale == "points":
         return markdown.percent_interval(estimate)
-    if change.metric == "peak_bytes":
+    if change.metric == "peak_memory_bytes":
         return markdown.size_interval(estimate)
     return markdown.number_interval(estimate)
 

@@ -12,6 +12,11 @@ from intelbench.reporting.evidence.tables import Row, estimate_columns
 from intelbench.reporting.markdown import ABSENT, code, escape
 from intelbench.reporting.text.verdicts import Verdict, Word, verdicts
 
+_REPRODUCED = (
+    "Reproduced means that the published figure follows from the definition of the network by the arithmetic named in "
+    "the notes below; no run measured it. A reproduced memory figure is an estimate that was published, not the memory "
+    'that training needs: that is in "Memory: predicted and measured".'
+)
 _LIMIT = 1000
 """Characters of a text of a claim that are shown."""
 _OWN_RECIPES = (
@@ -81,6 +86,7 @@ def _counted(found: Sequence[Verdict]) -> str:
         f"{markdown.plural(len(found), 'claim')}: {markdown.listed(counts)}. A verdict is about these runs, under "
         "their conditions. Inconclusive means that these runs cannot tell, not that the claim is false. Every claim is "
         "a question of its own: nothing is corrected for the number of claims."
+        + (f" {_REPRODUCED}" if numbers["reproduced"] else "")
     )
 
 

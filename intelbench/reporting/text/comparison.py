@@ -55,7 +55,11 @@ def _runs(summary: CohortSummary) -> str:
         for row in rows(tables.runs(summary))
     ]
     headers = ["Architecture", "Seed", "Test accuracy", "Validation accuracy", "Loss variance", "Step (ms)", "Steps"]
-    note = "The intervals are Wilson's (1927), 95 %, over the test images: for this network as it was trained."
+    share = max((a.majority_share("test") or 0 for a in summary.finished), default=0)
+    note = (
+        "The intervals are Wilson's (1927), 95 %, over the test images: for this network as it was trained. The "
+        f"majority baseline of test accuracy is {markdown.percent(share)}."
+    )
     return f"{note}\n\n{markdown.table(headers, cells)}"
 
 

@@ -203,7 +203,11 @@ def _test_accuracy(row: Row) -> str:
 
 
 def _share(row: Row) -> str:
-    share = markdown.bare_percent(row["front_share"])
+    """How often it is on the front; never all or none of the resamples where another one could differ."""
+    share = row["front_share"]
+    if share is not None and not row["front_certain"]:
+        share = min(max(share, 0.5 / NUM_RESAMPLES), 1 - 0.5 / NUM_RESAMPLES)
+    share = markdown.bare_percent(share)
     return f"**{share}**" if row["on_front"] else share
 
 
@@ -236,5 +240,6 @@ def _pareto_note(num_seeds: int) -> str:
         f"Means over {markdown.plural(num_seeds, 'seed')} that all have finished. An architecture is on the Pareto "
         "front if no other one costs no more and is no less accurate, and better in one of the two. **On the front**: "
         f"in how many of {NUM_RESAMPLES:,} bootstrap resamples of {drawn}; in bold, those on the front of the means "
-        "themselves. Costs are taken as they are: where two are nearly the same, which is the lower may be chance."
+        "themselves; 100.0 only where an architecture costs least, so that no resample could change it. Costs are "
+        "taken as they are: where two are nearly the same, which is the lower may be chance."
     )

@@ -13,6 +13,7 @@ from intelbench.reporting.markdown import (
     escape,
     listed,
     numbers,
+    percent,
     percent_interval,
     plural,
 )
@@ -139,7 +140,10 @@ def _told_apart(summary: CohortSummary) -> str:
     finished = summary.finished
     if len(finished) == 1 and finished[0].test_accuracy is not None:
         only, reached = finished[0], finished[0].test_accuracy
-        return f"{code(only.name)} reached a test accuracy of {percent_interval(reached)} ({plural(reached.n, 'run')})."
+        return (
+            f"{code(only.name)} reached a test accuracy of {percent_interval(reached)} ({plural(reached.n, 'run')}); "
+            f"the majority baseline is {percent(only.majority_share('test'))}."
+        )
     if not summary.ranked:
         return ranking_note(summary) if summary.cohort.fairness.identical else ""
     if len(summary.cohort.common_seeds) < 2:
@@ -159,8 +163,11 @@ def _failed(summary: CohortSummary) -> str:
 def _caveats(summary: CohortSummary) -> str:
     data, caveats = summary.data, []
     if data.num_train_test_duplicates:
-        number = plural(data.num_train_test_duplicates, "test image stands", "test images stand")
-        caveats.append(f"{number} byte for byte in training or validation too, which flatters every test accuracy.")
+        number = plural(data.num_train_test_duplicates, "test image has", "test images have")
+        caveats.append(
+            f"{number} a byte-identical copy in training or validation, which flatters every test accuracy; near "
+            "duplicates are not looked for."
+        )
     if data.num_unreadable:
         caveats.append(f"{plural(data.num_unreadable, 'unreadable file was', 'unreadable files were')} left out.")
     return " ".join(caveats)

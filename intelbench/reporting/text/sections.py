@@ -9,6 +9,7 @@ from intelbench.records.identity import settled
 from intelbench.reporting import markdown
 from intelbench.reporting.evidence import tables
 from intelbench.reporting.evidence.cohorts import Cohort, differing_keys
+from intelbench.reporting.evidence.observations import SPLITS, Split
 from intelbench.reporting.evidence.summaries import MEMORY_FIELDS, CohortSummary
 from intelbench.reporting.figures.names import FigureNames
 from intelbench.reporting.markdown import ABSENT, code, escape
@@ -75,8 +76,9 @@ def results(summary: CohortSummary) -> list[str]:
     numbers = tables.rows(tables.main(summary))
     ranks = [row["rank"] for row in numbers]
     rows = [_main_cells(row, ranks, summary) for row in numbers]
-    shown = [header for header in rows[0] if any(row[header] != ABSENT for row in rows) or header == "Test accuracy"]
-    cells = [[row[header] for header in shown] for row in rows]
+    test_accuracy = _accuracy_header("test", summary)
+    shown = [header for header in rows[0] if any(row[header] != ABSENT for row in rows) or header == test_accuracy]
+    cells = [[row.get(header, "") for header in shown] for row in [*rows, *_baseline_cells(summary)]]
     blocks = [markdown.table(shown, cells), narrative.ranking_note(summary), _definitions(shown, summary)]
     return [*blocks, every_run(summary) if summary.finished else ""]
 
@@ -169,9 +171,10 @@ def _main_cells(row: Row, ranks: Sequence[object], summary: CohortSummary) -> di
         "Rank": ABSENT if rank is None else f"{rank}{'=' if ranks.count(rank) > 1 else ''}",
         "Group": row["group"] or ABSENT,
         "Runs": f"{finished} of {finished + failed}" if failed else str(finished),
-        "Test accuracy": markdown.percent_interval(tables.estimate_of(row, "test_accuracy")),
-        "Validation accuracy": markdown.percent_interval(tables.estimate_of(row, "validation_accuracy")),
-        "Training accuracy": markdown.percent_interval(tables.estimate_of(row, "training_accuracy")),
+        **{
+            _accuracy_header(split, summary): markdown.percent_interval(tables.estimate_of(row, f"{split}_accuracy"))
+            for split in SPLITS
+        },
         "Loss variance": markdown.number_interval(tables.estimate_of(row, "loss_variance")),
         "Parameters": markdown.si(row["num_parameters"]),
     }
@@ -186,6 +189,22 @@ def _main_cells(row: Row, ranks: Sequence[object], summary: CohortSummary) -> di
         cells["Steps"] = markdown.count(row["mean_steps"])
     cells["Failed"] = f"{failed}: {causes}" if failed else ABSENT
     return cells
+
+
+def _accuracy_header(split: Split, summary: CohortSummary) -> str:
+    """`Training accuracy (240 images)`: on how many images of a split it was measured."""
+    sampled = {run.num_training_images for architecture in summary.finished for run in architecture.runs}
+    numbers = {"test": {summary.data.num_test}, "validation": {summary.data.num_validation}, "training": sampled}[split]
+    images = f" ({markdown.listed(map(markdown.count, sorted(numbers)))} images)" if numbers else ""
+    return f"{split.capitalize()} accuracy{images}"
+
+
+def _baseline_cells(summary: CohortSummary) -> list[dict[str, str]]:
+    """The majority baseline as a row under the architectures, where some accuracy was measured."""
+    shares = {split: [a.majority_share(split) for a in summary.finished] for split in SPLITS}
+    known = {split: [share for share in found if share is not None] for split, found in shares.items()}
+    cells = {_accuracy_header(split, summary): markdown.percent(max(found)) for split, found in known.items() if found}
+    return [{"Architecture": "*majority baseline*", **cells}] if cells else []
 
 
 def _definitions(shown: Sequence[str], summary: CohortSummary) -> str:
@@ -203,9 +222,11 @@ def _definitions(shown: Sequence[str], summary: CohortSummary) -> str:
         "Rank": "1 + the number of architectures whose test accuracy is significantly better. `=`: shared.",
         "Group": "two architectures share a letter unless they can be told apart (Piepho, 2004).",
         "Runs": "finished runs, one a seed; n of every mean in the row.",
-        "Test accuracy": "mean over seeds [95 % interval over seeds and test images]; the test images are read once, "
-        "after training. Validation and training accuracy: after the last step, without augmentation, mean "
-        "[95 % Student interval over seeds alone].",
+        _accuracy_header("test", summary): "mean over seeds [95 % interval over seeds and test images]; the test "
+        "images are read once, after training. Validation and training accuracy: after the last step, without "
+        "augmentation, mean [95 % Student interval over seeds alone]; training accuracy on as many of the training "
+        "images as the heading says. **Majority baseline**: the share of the largest class, which is the accuracy of "
+        "answering that class for every image.",
         "Loss variance": "of the training loss about its least-squares line over the last half of the steps "
         "(two degrees of freedom for the line), mean over runs [95 % interval].",
         "Parameters": "all of them" + (", and those trained." if "Trainable" in shown else "; all are trained."),
@@ -237,7 +258,10 @@ def _shared_facts(summary: CohortSummary) -> str:
         ["Training images", _training_images(summary)],
         ["Validation images", markdown.count(data.num_validation)],
         ["Test images", f"{markdown.count(data.num_test)} ({data.test_origin} split)"],
-        ["Test images also in training or validation", markdown.count(data.num_train_test_duplicates)],
+        [
+            "Test images with a byte-identical copy in training or validation",
+            markdown.count(data.num_train_test_duplicates),
+        ],
         ["Unreadable files left out", markdown.count(data.num_unreadable)],
         *([["Budget of each run", str(conditions.budget)]] if same_budget else []),
         *_settings("Recipe", recipe),
@@ -305,7 +329,12 @@ def _accuracy_against_cost(summary: CohortSummary, figure: str | None) -> list[s
     if figure is None:
         return []
     untimed = [code(a.name) for a in summary.finished if a.median_step_seconds is None]
-    caption = "Test accuracy against what it costs. Bars: 95 % interval over seeds, where there are several."
+    share = max(found for a in summary.finished if (found := a.majority_share("test")) is not None)
+    caption = (
+        "Test accuracy against what it costs. Bars: 95 % interval over seeds and test images, where there are "
+        "several seeds. The majority "
+        f"baseline is {markdown.percent(share)}."
+    )
     if untimed:
         caption += f" No step after warm-up, so no step time: {markdown.listed(untimed)}."
     return [_image("Test accuracy against step time and memory", figure), caption]

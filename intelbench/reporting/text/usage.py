@@ -101,14 +101,17 @@ def anatomy(summary: CohortSummary, figure: str) -> list[str]:
             escape(row["architecture"]),
             markdown.count(row["num_steps"]),
             *(_quartiles(row, part) for part in PART_NAMES),
-            _quartiles(row, "step"),
-            markdown.milliseconds(row["step_seconds_percentile_95"] if row["num_steps"] >= _FEWEST_FOR_TAIL else None),
+            _quartiles(row, "step_with_data_wait"),
+            markdown.milliseconds(
+                row["step_with_data_wait_seconds_percentile_95"] if row["num_steps"] >= _FEWEST_FOR_TAIL else None
+            ),
             markdown.signed_percent(row["overhead"]),
             f"{row['bound_by']}-bound" if row["bound_by"] else ABSENT,
         ]
         for row in found
     ]
-    headers = ["Milliseconds", "Steps", *PART_NAMES.values(), "Step", "95th percentile", "Looking (%)", "Verdict"]
+    headers = ["Milliseconds", "Steps", *PART_NAMES.values(), "Step with data wait", "95th percentile"]
+    headers += ["Profiling overhead (%)", "Verdict"]
     on_gpu = summary.cohort.spec.execution.device == "cuda"
     overhead = (
         f"overhead-bound where the host takes {markdown.percent(OVERHEAD_BOUND, 0)} of the GPU's time or more to ask "
@@ -118,10 +121,11 @@ def anatomy(summary: CohortSummary, figure: str) -> list[str]:
     )
     note = (
         "Median [quartiles] of steps that were taken after the run, for this table alone; the steps of the run were "
-        "not looked at in parts. **Transfer**: to the device, and normalisation. **Beside the clock**: what a budget "
-        "in seconds does not pay for, the gradient norm and the books. **Step**: all but that. **95th percentile**: of "
-        f"the step, given from {_FEWEST_FOR_TAIL} steps up. **Looking**: how much longer the median step was than the "
-        "run's own; noise, mostly. **Verdict**: data-bound where waiting and transfer take more than "
+        "not looked at in parts. **Transfer**: to the device, and normalisation; with **batch wait** it makes up the "
+        "data wait of a run. **Beside the clock**: what a budget in seconds does not pay for, the gradient norm and "
+        "the books. **Step with data wait**: all but that. **95th percentile**: of it, given from "
+        f"{_FEWEST_FOR_TAIL} steps up. **Profiling overhead**: how much longer the median step with its data wait was "
+        "than the run's own; noise, mostly. **Verdict**: data-bound where waiting and transfer take more than "
         f"{markdown.percent(DATA_BOUND, 0)} of the time, {overhead}, else compute-bound."
     )
     image = f"![Where the time of a step goes](figures/{figure})"

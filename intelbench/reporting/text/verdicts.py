@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 from intelbench.records.claims import METRICS, Claim, differing_conditions
 from intelbench.records.types import RunRecord
 from intelbench.reporting.evidence import inference, statistics
-from intelbench.reporting.evidence.observations import RunSummary
+from intelbench.reporting.evidence.observations import RunSummary, value_of_run
 from intelbench.reporting.evidence.statistics import SIGNIFICANCE, Estimate
 from intelbench.reporting.evidence.summaries import ArchitectureSummary, CohortSummary
 from intelbench.reporting.markdown import count, fact, listed, percent, plural
 from intelbench.reporting.text import narrative
 
-Word = Literal["supported", "contradicted", "inconclusive", "not testable here"]
+Word = Literal["supported", "reproduced", "contradicted", "inconclusive", "not testable here"]
 _FLOAT32_BYTES = 4
 _MAX_CONDITIONS = 4
 _NO_PAIR = -1
 """Stands for an image that was recognised, where each confused pair of classes has a number."""
 _PROFILE_FIELDS = {
-    "parameters_1000_classes": "legacy",
+    "num_parameters_1000_classes": "legacy",
     "legacy_memory_mebibytes": "legacy",
     "training_flops_per_image": "flops",
     "predicted_peak_bytes": "memory",
@@ -95,11 +95,11 @@ def _judge(summary: CohortSummary, claim: Claim) -> Verdict:
     if (claim.comparative or others) and not summary.cohort.fairness.identical:
         raise _UntestableError("the runs did not demonstrably see the same batches, so nothing may be compared")
     if not claim.comparative:
-        found = _factor(summary, claim, subject, others[0]) if others else _absolute(summary, claim, subject)
+        found = _factor(claim, subject, others[0]) if others else _absolute(claim, subject)
     elif metric.compared == "accuracy":
         found = _accuracy(summary, claim, subject, others)
     else:
-        found = _by_seed(summary, claim, subject, others)
+        found = _by_seed(claim, subject, others)
     return _with_disturbances(summary, found, [subject, *others]) if claim.metric == "step_seconds" else found
 
 
@@ -147,15 +147,16 @@ def _records(architecture: ArchitectureSummary) -> Iterator[RunRecord]:
 
 def _exact(claim: Claim, subject: ArchitectureSummary, others: Sequence[ArchitectureSummary]) -> Verdict:
     """Arithmetic, which needs no test."""
-    rule = "Arithmetic on the network as it is defined: exact, without a test."
+    rule = "Arithmetic on the network as it is defined: exact, without a test, and no measurement of a run."
     own, unit = _counted(claim.metric, subject), "times" if others else METRICS[claim.metric].unit
     ratios = {other.name: own / _counted(claim.metric, other) for other in others}
     if not claim.comparative:
         measured = next(iter(ratios.values()), own)
-        return Verdict(claim, _meets(claim, measured, measured), measured, unit, next(iter(ratios), None), rule=rule)
+        word: Word = "reproduced" if _meets(claim, measured, measured) == "supported" else "contradicted"
+        return Verdict(claim, word, measured, unit, next(iter(ratios), None), rule=rule)
     sign = 1 if claim.relation == "higher" else -1
     against = min(ratios, key=lambda name: sign * ratios[name])
-    word: Word = "supported" if sign * (ratios[against] - 1) > 0 else "contradicted"
+    word = "reproduced" if sign * (ratios[against] - 1) > 0 else "contradicted"
     return Verdict(claim, word, ratios[against], unit, against, rule=rule)
 
 
@@ -165,8 +166,8 @@ def _counted(metric: str, architecture: ArchitectureSummary) -> float:
         why = next(filter(None, (record.profile_absent for record in _records(architecture))), "they are older than it")
         raise _UntestableError(f"the records of {architecture.name} hold no profile: {why}")
     found = {
-        "parameters": profile.num_parameters,
-        "parameters_1000_classes": profile.published and profile.published.parameters_bytes // _FLOAT32_BYTES,
+        "num_parameters": profile.num_parameters,
+        "num_parameters_1000_classes": profile.published and profile.published.parameters_bytes // _FLOAT32_BYTES,
         "legacy_memory_mebibytes": profile.published and profile.published.total_bytes / 2**20,
         "training_flops_per_image": profile.training_flops_per_image,
         "predicted_peak_bytes": profile.memory[0].peak_bytes if profile.memory else None,
@@ -177,10 +178,10 @@ def _counted(metric: str, architecture: ArchitectureSummary) -> float:
     return float(found)
 
 
-def _absolute(summary: CohortSummary, claim: Claim, subject: ArchitectureSummary) -> Verdict:
+def _absolute(claim: Claim, subject: ArchitectureSummary) -> Verdict:
     """An interval over seeds against a published figure."""
     unit = METRICS[claim.metric].unit
-    values, bounds = _values(summary, claim, subject), (0, 1) if unit == "share" else (-np.inf, np.inf)
+    values, bounds = _values(claim, subject), (0, 1) if unit == "share" else (-np.inf, np.inf)
     estimate = statistics.mean_interval(list(values.values()), *bounds)
     if claim.metric == "test_accuracy":
         estimate = subject.test_accuracy  # its interval is over the images too
@@ -189,9 +190,9 @@ def _absolute(summary: CohortSummary, claim: Claim, subject: ArchitectureSummary
     return _judged(claim, estimate, unit, None)
 
 
-def _factor(summary: CohortSummary, claim: Claim, subject: ArchitectureSummary, other: ArchitectureSummary) -> Verdict:
+def _factor(claim: Claim, subject: ArchitectureSummary, other: ArchitectureSummary) -> Verdict:
     """A ratio's interval, paired by seed, against a published factor."""
-    first, second = _values(summary, claim, subject), _values(summary, claim, other)
+    first, second = _values(claim, subject), _values(claim, other)
     reason = _unreached(claim, subject, first) or _unreached(claim, other, second)
     if reason:
         raise _UntestableError(reason)
@@ -205,8 +206,8 @@ def _judged(claim: Claim, estimate: Estimate, unit: str, against: str | None) ->
     if estimate.low is None or estimate.high is None:
         raise _UntestableError("one finished seed gives no interval; it takes two")
     rule = (
-        f"95 % interval of the {'ratio, paired' if against else 'mean'} over {estimate.n} seeds, held against the "
-        "published figure and its tolerance: supported within, contradicted wholly outside, else inconclusive."
+        f"95 % interval of the {'ratio, paired' if against else 'mean'} over {estimate.n} seeds, compared with "
+        "the published figure and its tolerance: supported within, contradicted wholly outside, else inconclusive."
     )
     return Verdict(claim, _meets(claim, estimate.low, estimate.high), estimate, unit, against, rule=rule)
 
@@ -239,12 +240,10 @@ def _accuracy(
     return _decided(claim, compared, "points", rule)
 
 
-def _by_seed(
-    summary: CohortSummary, claim: Claim, subject: ArchitectureSummary, others: Sequence[ArchitectureSummary]
-) -> Verdict:
+def _by_seed(claim: Claim, subject: ArchitectureSummary, others: Sequence[ArchitectureSummary]) -> Verdict:
     """What a run gives one value of, paired over the seeds that both have."""
-    metric, own = METRICS[claim.metric], _values(summary, claim, subject)
-    aligned = [_aligned(subject, other, own, _values(summary, claim, other)) for other in others]
+    metric, own = METRICS[claim.metric], _values(claim, subject)
+    aligned = [_aligned(subject, other, own, _values(claim, other)) for other in others]
     if not any(np.isfinite([first, second]).any() for _, first, second in aligned):
         assert claim.accuracy is not None
         raise _UntestableError(f"no run reached a validation accuracy of {percent(claim.accuracy, 0)} in its budget")
@@ -347,29 +346,18 @@ def _aligned(
     return other.name, np.array([first[seed] for seed in seeds]), np.array([second[seed] for seed in seeds])
 
 
-def _values(summary: CohortSummary, claim: Claim, architecture: ArchitectureSummary) -> dict[int, float]:
+def _values(claim: Claim, architecture: ArchitectureSummary) -> dict[int, float]:
     """The metric by seed, as far as the runs tell it; infinitely many steps where an accuracy was not reached."""
-    found = {run.seed: _value(summary, claim, run) for run in architecture.runs}
+    found = {run.seed: _value(claim, run) for run in architecture.runs}
     return {seed: value for seed, value in found.items() if value is not None}
 
 
-def _value(summary: CohortSummary, claim: Claim, run: RunSummary) -> float | None:
-    if claim.metric == "step_seconds":
-        return run.median_step_seconds
-    if claim.metric == "peak_memory_bytes":
-        field = summary.memory_field
-        return getattr(run.measurements.peak_memory, field) if field else None
+def _value(claim: Claim, run: RunSummary) -> float | None:
     if claim.metric == "steps_to_accuracy":
         assert claim.accuracy is not None
         reached = run.evaluation_step[run.evaluation_accuracy >= claim.accuracy]
         return float(reached[0]) if len(reached) else np.inf
-    if claim.metric == "accuracy_setback":
-        falls = np.maximum(-np.diff(run.evaluation_accuracy), 0)
-        return float(falls.mean()) if len(falls) else None
-    if claim.metric == "unnecessary_churn":
-        return run.stability.churn.unnecessary if run.stability.churn else None
-    found: float | None = getattr(run, claim.metric)
-    return found
+    return value_of_run(claim.metric, run)
 
 
 def _unreached(claim: Claim, architecture: ArchitectureSummary, values: Mapping[int, float]) -> str:

@@ -10,9 +10,14 @@ import pytest
 from scipy import stats
 
 from intelbench.errors import UserError
+from intelbench.records.claims import Claim
 from intelbench.records.store import write_run
 from intelbench.reporting.evidence.compare import METRICS, Comparison, Gate, compare, judge
+from intelbench.reporting.evidence.observations import value_of_run
+from intelbench.reporting.evidence.statistics import Estimate
+from intelbench.reporting.evidence.study import read
 from intelbench.reporting.text import changes
+from intelbench.reporting.text.verdicts import verdicts
 from tests.reporting.synthetic import CONDITIONS, Study, synthetic_run, synthetic_runs
 
 Make = Callable[..., Comparison]
@@ -77,6 +82,36 @@ def test_the_same_folder_never_fails(make: Make) -> None:
     assert not any(verdict.failed for verdict in verdicts)
     assert not any(change.distinguishable for change in found.changes)
     assert {} == found.differing
+
+
+def test_a_slower_disk_fails_no_gate_on_the_step_time(tmp_path: Path) -> None:
+    """Ten times the data wait: the step time is the same, and the wait is a metric of its own, in seconds."""
+    for name, factor in (("before", 1), ("after", 10)):
+        for seed in range(4):
+            record, traces = synthetic_run("a", seed, Study())
+            write_run(
+                tmp_path / name / "runs", record, {**traces, "data_wait_seconds": factor * traces["data_wait_seconds"]}
+            )
+    found = compare(tmp_path / "before", tmp_path / "after")
+    assert 1 == change_of(found, "a", "step_seconds").inferred.estimate.mean
+    assert not judge(found, [Gate("step_seconds", 0.0)])[0].failed
+    wait = change_of(found, "a", "data_wait_seconds")
+    assert wait.inferred.estimate.mean == pytest.approx(9 * wait.before.mean, rel=1e-6)
+    assert [True, False] == [judge(found, [Gate("data_wait_seconds", margin)])[0].failed for margin in (0.0, 1.0)]
+
+
+def test_gates_and_claims_have_one_name_and_one_value_for_a_metric(tmp_path: Path) -> None:
+    """Every metric of a gate can be claimed under the same name, and is then measured as the same value."""
+    synthetic_runs(tmp_path / "runs", ["a"], range(3))
+    summary = read(tmp_path / "runs").cohorts[0]
+    for metric in METRICS:
+        claimed = Claim(
+            id="x", statement="x", source="x", metric=metric, relation="at_least", value=0.0, architecture="a"
+        )
+        measured = verdicts(summary, [claimed])[0].measured
+        values = [value_of_run(metric, run) for run in summary.finished[0].runs]
+        assert isinstance(measured, Estimate)
+        assert measured.mean == pytest.approx(np.mean(values)), metric
 
 
 def test_holm_counts_every_gate(make: Make) -> None:

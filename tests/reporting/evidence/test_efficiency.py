@@ -19,6 +19,7 @@ from intelbench.reporting.evidence.observations import RunSummary
 from intelbench.reporting.evidence.study import read
 from intelbench.reporting.evidence.summaries import CohortSummary
 from intelbench.reporting.evidence.tables import rows
+from intelbench.reporting.text import efficiency as text_efficiency
 from intelbench.reporting.text.efficiency import efficiency_sections
 from tests.reporting.conftest import Summarize
 from tests.reporting.synthetic import CONDITIONS, Study, failure, synthetic_runs
@@ -227,6 +228,17 @@ def test_shares_of_a_front(summarize: Summarize) -> None:
     assert [1.0, 0.0] == [by_name[name]["front_share"] for name in "ab"]
     assert 0.8 < by_name["c"]["front_share"] < 0.95  # 1 less the chance that neither of two images is drawn
     assert [pytest.approx(60 * (0.2 + 0.06 * place)) for place in range(3)] == [by_name[n]["value"] for n in "abc"]
+
+
+def test_only_what_no_resample_could_change_is_100_percent(summarize: Summarize) -> None:
+    """The cheapest is on every front there could be; one that was on all that were drawn is not certain."""
+    summary = with_correct(summarize(["a", "b"]), {"a": 0.3, "b": 0.9})
+    found = [row for row in rows(efficiency.pareto(summary)) if row["cost"] == "training_seconds"]
+    certain = {row["architecture"]: (row["front_share"], row["front_certain"]) for row in found}
+    assert {"a": (1.0, True), "b": (1.0, False)} == certain
+    table = text_efficiency.pareto(summary)[0]
+    cells = [[cell.strip("* ") for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    assert {"a": "100.0", "b": "> 99.9"} == {cell[0]: cell[3] for cell in cells}
 
 
 def test_costs_are_means_over_the_common_seeds(summarize: Summarize) -> None:

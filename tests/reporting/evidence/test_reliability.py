@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import softmax
 
-from intelbench.records.store import write_run
+from intelbench.records.store import Traces, write_run
+from intelbench.records.types import RunRecord
 from intelbench.reporting.evidence import reliability, tables
-from intelbench.reporting.evidence.reliability import NUM_BINS
+from intelbench.reporting.evidence.reliability import NUM_BINS, Temperature
 from intelbench.reporting.evidence.statistics import Softmax, cross_entropy
 from intelbench.reporting.evidence.study import read
 from intelbench.reporting.report import build
@@ -135,7 +136,8 @@ def test_the_temperature_undoes_a_scaling(factor: float) -> None:
     fitted = reliability.fitted_temperature(labels, logits)
     scaled = reliability.fitted_temperature(labels, factor * logits)
     assert fitted is not None
-    assert scaled == pytest.approx(factor * fitted, rel=1e-6)
+    assert scaled is not None
+    assert scaled.value == pytest.approx(factor * fitted.value, rel=1e-6)
 
 
 def test_no_other_temperature_is_more_likely() -> None:
@@ -146,13 +148,15 @@ def test_no_other_temperature_is_more_likely() -> None:
     found = minimize_scalar(
         lambda temperature: cross_entropy(labels, logits / temperature), bounds=(0.1, 10), options={"xatol": 1e-10}
     )
-    assert reliability.fitted_temperature(labels, logits) == pytest.approx(found.x, abs=1e-6)
+    fitted = reliability.fitted_temperature(labels, logits)
+    assert fitted is not None
+    assert fitted.value == pytest.approx(found.x, abs=1e-6)
 
 
 @pytest.mark.parametrize("scale", [1e-3, 0.1, 1.0, 10.0, 1e3, 1e30])
 @pytest.mark.parametrize("right", [0.1, 0.5, 0.9, 1.0])
 def test_a_temperature_is_where_the_likelihood_has_no_slope(scale: float, right: float) -> None:
-    """What a bracketing search finds, however large the logits are; at its ends where there is none between them."""
+    """What a bracketing search finds, however large the logits are; not converged where there is none in its bounds."""
     random = np.random.default_rng(5)
     logits = scale * random.normal(size=(150, 5))
     labels = np.where(random.random(150) < right, logits.argmax(axis=1), random.integers(5, size=150))
@@ -163,21 +167,23 @@ def test_a_temperature_is_where_the_likelihood_has_no_slope(scale: float, right:
         )
 
     coldest, hottest = reliability.TEMPERATURES
+    fitted = reliability.fitted_temperature(labels, logits)
+    assert fitted is not None
     if slope(1 / coldest) >= 0:
-        expected = coldest
+        assert (None, coldest) == (fitted.value, fitted.bound)
     elif slope(1 / hottest) <= 0:
-        expected = hottest
+        assert (None, hottest) == (fitted.value, fitted.bound)
     else:
-        expected = 1 / brentq(slope, 1 / hottest, 1 / coldest, xtol=1e-14)
-    assert reliability.fitted_temperature(labels, logits) == pytest.approx(expected, rel=1e-9)
+        assert fitted.bound is None
+        assert fitted.value == pytest.approx(1 / brentq(slope, 1 / hottest, 1 / coldest, xtol=1e-14), rel=1e-9)
 
 
 def test_a_temperature_has_bounds() -> None:
-    """All right is never sure enough, all wrong never unsure enough; without images there is none."""
+    """All right is never sure enough, all wrong never unsure enough: not converged. Without images there is none."""
     logits = np.array([[5.0, 0.0], [0.0, 5.0]])
     coldest, hottest = reliability.TEMPERATURES
-    assert coldest == reliability.fitted_temperature(np.array([0, 1]), logits)
-    assert hottest == reliability.fitted_temperature(np.array([1, 0]), logits)
+    assert Temperature(None, coldest) == reliability.fitted_temperature(np.array([0, 1]), logits)
+    assert Temperature(None, hottest) == reliability.fitted_temperature(np.array([1, 0]), logits)
     assert reliability.fitted_temperature(np.empty(0, dtype=int), np.empty((0, 2))) is None
 
 
@@ -192,4 +198,74 @@ def test_records_without_validation_logits_have_no_temperature(tmp_path: Path) -
     assert "NLL, scaled" in build(tmp_path / "new").text
     assert "NLL, scaled" not in build(tmp_path / "old").text
     row = tables.rows(tables.reliability(read(tmp_path / "old").cohorts[0]))[0]
-    assert row["temperature"] is None
+    assert (0, None) == (row["num_temperatures"], row["fitted_temperature"])
+
+
+def without_information(record: RunRecord, traces: Traces) -> tuple[RunRecord, Traces]:
+    """The run with validation logits that are always wrong, so that no temperature is found."""
+    labels = traces["validation_labels"]
+    logits = -10 * np.eye(len(record.spec.data.class_names), dtype=np.float32)[labels]
+    return record, {**traces, "validation_logits": logits, "validation_predictions": _with_last(traces, logits)}
+
+
+def _with_last(traces: Traces, logits: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The predictions at the evaluation points, with those of the logits at the last."""
+    return np.vstack([traces["validation_predictions"][:-1], logits.argmax(axis=1)])
+
+
+def test_a_temperature_at_a_bound_is_not_averaged_but_reported(tmp_path: Path) -> None:
+    """One of three runs: the mean is that of the other two, in the scaled columns too, and the note counts it."""
+    for seed in range(3):
+        run = synthetic_run("a", seed, Study())
+        write_run(tmp_path, *(without_information(*run) if seed == 1 else run))
+    (summary,) = read(tmp_path).cohorts
+    (row,) = tables.rows(tables.reliability(summary))
+    runs = [run for run in summary.finished[0].runs if run.seed != 1]
+    assert (3, 2) == (row["num_temperatures"], row["num_temperatures_converged"])
+    assert row["fitted_temperature"] == pytest.approx(np.mean([run.temperature.value for run in runs]))
+    assert row["scaled_calibration_error"] == pytest.approx(np.mean([run.scaled_calibration_error for run in runs]))
+    assert "The fit did not converge for `a` (1 of 3 runs)" in build(tmp_path).text
+
+
+def test_where_no_temperature_was_found_the_table_says_so(tmp_path: Path) -> None:
+    """Not a number at the bound of the search."""
+    write_run(tmp_path, *without_information(*synthetic_run("a", 0, Study())))
+    text = build(tmp_path).text
+    assert "not converged" in text.split("## Calibration\n")[1].split("\n## ")[0]
+
+
+def test_where_scaling_makes_the_calibration_worse_it_is_said(tmp_path: Path) -> None:
+    """With the mean change of ECE and its interval; and nothing where it makes it better."""
+    for seed in range(3):
+        record, traces = synthetic_run("a", seed, Study())
+        traces = {**traces, "validation_logits": 5 * traces["validation_logits"]}  # too sure, so T is above 1
+        sure_and_right = 10 * np.eye(6)[traces["test_labels"]]
+        write_run(tmp_path / "worse", record, {**traces, "test_logits": sure_and_right})
+        write_run(tmp_path / "better", record, {**traces, "test_logits": sure_and_right[:, ::-1]})
+    (worse,) = read(tmp_path / "worse").cohorts[0].finished
+    assert worse.estimate("scaling_calibration_change", 1, -1).mean > 0
+    assert "Scaling makes ECE worse for `a` (+" in build(tmp_path / "worse").text
+    assert "Scaling makes ECE worse" not in build(tmp_path / "better").text
+
+
+@pytest.mark.parametrize("num_images", [1, 7, 60, 900])
+def test_the_error_of_a_calibrated_network_is_what_chance_gives(num_images: int) -> None:
+    """The mean over simulated networks that are as often right as they are confident, within its own error."""
+    random = np.random.default_rng(num_images)
+    logits = 2 * random.standard_normal((num_images, 6))
+    confidence = softmax(logits, axis=1).max(axis=1)
+    found = reliability.reliability(np.zeros(num_images, dtype=int), Softmax.of(logits))
+    assert found is not None
+    bins = reliability.bin_of(confidence)
+    sums = np.zeros((20_000, NUM_BINS))
+    for image in range(num_images):
+        sums[:, bins[image]] += (random.random(20_000) < confidence[image]) - confidence[image]
+    errors = np.abs(sums).sum(axis=1) / num_images
+    assert found.expected_calibration_error_if_calibrated == pytest.approx(errors.mean(), rel=0.02)
+
+
+def test_a_network_that_is_always_sure_and_calibrated_shows_no_error() -> None:
+    """Nothing is left to chance where the confidence is 1."""
+    found = reliability.reliability(np.array([0, 0]), Softmax.of(np.array([[1000.0, 0.0], [1000.0, 0.0]])))
+    assert found is not None
+    assert 0 == found.expected_calibration_error_if_calibrated

@@ -141,7 +141,7 @@ def test_one_run_has_nothing_between_seeds(tmp_path: Path) -> None:
     (row,) = tables.rows(tables.stability(summary))
     assert row["run_to_run_deviation"] is None
     assert row["seed_churn_total"] is None
-    assert row["evaluation_churn_total"] > 0
+    assert row["churn"] > 0
     assert "## Stability" in build(tmp_path).text
 
 
@@ -151,4 +151,4 @@ def test_one_evaluation_point_has_nothing_between_them(tmp_path: Path) -> None:
     write_run(tmp_path, *synthetic_run("a", 0, study))
     (summary,) = read(tmp_path).cohorts
     (row,) = tables.rows(tables.stability(summary))
-    assert [None, None, None] == [row["accuracy_swing"], row["forgetting_events"], row["evaluation_churn_total"]]
+    assert [None, None, None] == [row["accuracy_swing"], row["forgetting_events"], row["churn"]]

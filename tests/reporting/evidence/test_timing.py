@@ -51,7 +51,7 @@ def test_steps_of_several_runs_are_pooled() -> None:
     pooled = Anatomy.pooled([anatomy_of(forward=1, norm=4), anatomy_of(forward=2, backward=3, other=5)])
     assert pooled is not None
     assert 6 == pooled.num_steps
-    assert [1, 1, 1, 5, 5, 5] == pooled.step_seconds.tolist()
+    assert [1, 1, 1, 5, 5, 5] == pooled.budget_seconds.tolist()
     assert Anatomy.pooled([]) is None
 
 

@@ -161,7 +161,7 @@ def test_looking_costs_what_the_step_grew_by(tmp_path: Path) -> None:
     summary = summary_of(tmp_path)
     for row, architecture in zip(rows(usage.anatomy(summary)), summary.finished, strict=True):
         timed = np.median(architecture.total_seconds)
-        assert row["overhead"] == pytest.approx(row["step_seconds"] / timed - 1)
+        assert row["overhead"] == pytest.approx(row["step_with_data_wait_seconds"] / timed - 1)
         assert 16 == row["num_steps"]
 
 

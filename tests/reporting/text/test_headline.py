@@ -10,18 +10,27 @@ from tests.reporting.synthetic import failure
 
 
 def test_one_above_all(summarize: Summarize) -> None:
-    """By the range of the differences; and who is faster."""
-    text = headline(summarize(["a", "b", "c"], range(6), accuracies={"a": 0.95, "b": 0.5, "c": 0.5}))
-    assert text.startswith("**In short:** on these images, at this budget, `a` is above `b` and `c` by ")
-    low, high = map(float, re.search(r"by ([\d.]+) to ([\d.]+) points", text).groups())
-    assert 35 < low <= high < 55
+    """By the smallest of the differences, with its interval; and who is faster."""
+    summary = summarize(["a", "b", "c"], range(6), accuracies={"a": 0.95, "b": 0.5, "c": 0.5})
+    text = headline(summary)
+    assert text.startswith("**In short:** on these images, at this budget, `a` is above `b` and `c` ")
+    shown = re.search(r"\(smallest difference: ([\d.]+) \[([\d.]+), ([\d.]+)\] points\)", text).groups()
+    found = [pair.difference for pair in summary.differences if summary.finished[pair.first].name == "a"]
+    smallest = min(found, key=lambda difference: difference.mean)
+    assert [f"{100 * value:.1f}" for value in (smallest.mean, smallest.low, smallest.high)] == list(shown)
+
+
+def test_one_above_one_other(summarize: Summarize) -> None:
+    """By its difference with the interval, which is no range of means."""
+    text = headline(summarize(["a", "b"], range(6), accuracies={"a": 0.9, "b": 0.5}))
+    assert re.search(r"`a` is above `b` by [\d.]+ \[[\d.]+, [\d.]+\] points\.", text)
 
 
 def test_two_alike_above_a_third(summarize: Summarize) -> None:
-    """The two cannot be told apart, both are above the third, and one of them is faster."""
+    """The two are not significantly different, both are above the third, and one of them is faster."""
     summary = summarize(["a", "b", "c"], range(6), accuracies={"a": 0.8, "b": 0.8, "c": 0.4})
     text = headline(summary)
-    assert "`a` and `b` cannot be told apart in test accuracy; both of them are above `c` by " in text
+    assert "`a` and `b` are not significantly different in test accuracy; both of them are above `c` (" in text
     fast, slow = (architecture for architecture in summary.finished if architecture.name in "ab")
     found = relative_speed(fast, slow)
     assert f"`a` trains {found.estimate.mean:.2f} × [" in text
@@ -31,14 +40,14 @@ def test_two_alike_above_a_third(summarize: Summarize) -> None:
 def test_nothing_told_apart(summarize: Summarize) -> None:
     """No winner inside the noise, and what could have been found."""
     text = headline(summarize(["a", "b", "c"], accuracies={"a": 0.6, "b": 0.6, "c": 0.6}))
-    assert "no two of the 3 architectures can be told apart in test accuracy" in text
-    assert "does not make them equal: it takes a difference of " in text
+    assert "no two of the 3 architectures are significantly different in test accuracy (means: " in text
+    assert "That does not make them equal: these runs find a true difference of " in text
     assert "above" not in text
 
 
 def test_of_two_both_are_meant(summarize: Summarize) -> None:
     """English for a pair."""
-    assert "the two cannot be told apart" in headline(summarize(["a", "b"], accuracies={"a": 0.6, "b": 0.6}))
+    assert "the two are not significantly different" in headline(summarize(["a", "b"], accuracies={"a": 0.6, "b": 0.6}))
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_claims_that_only_one_of_them_can_test_are_named(tmp_path: Path) -> None
     claims = [
         claim(id="others", others=["inception_v3"]),
         claim(id="figure", relation="at_least", value=0.5, others=None),
-        claim(id="exact", metric="parameters"),
+        claim(id="exact", metric="num_parameters"),
     ]
     blocks = origin_blocks(cohorts, claims)
     assert "Not testable under both: `others`." == blocks[-1]

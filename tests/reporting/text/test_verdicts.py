@@ -195,24 +195,24 @@ def test_arithmetic_is_exact(study: CohortSummary) -> None:
         return replace(run, record=msgspec.structs.replace(run.record, profile=profile))
 
     summary = changed(study, profiled)
-    figure = {"relation": "equal", "others": None, "metric": "parameters_1000_classes"}
+    figure = {"relation": "equal", "others": None, "metric": "num_parameters_1000_classes"}
     found = verdict(summary, value=60e6, tolerance=0.5e6, **figure)
-    assert ("supported", 60_192_808, None) == (found.verdict, found.measured, found.p_value)
+    assert ("reproduced", 60_192_808, None) == (found.verdict, found.measured, found.p_value)
     assert "exact" in found.rule
     assert "contradicted" == verdict(summary, value=60e6, tolerance=0.1e6, **figure).verdict
     memory = verdict(summary, **(figure | {"metric": "legacy_memory_mebibytes"}), value=1300, tolerance=50)
     assert isinstance(memory.measured, float)
-    assert ("supported", 1343.71) == (memory.verdict, round(memory.measured, 2))
+    assert ("reproduced", 1343.71) == (memory.verdict, round(memory.measured, 2))
     double = verdict(summary, architecture="b", others=["a"], relation="equal", value=2, metric=figure["metric"])
-    assert ("supported", 2.0, "times") == (double.verdict, double.measured, double.unit)
+    assert ("reproduced", 2.0, "times") == (double.verdict, double.measured, double.unit)
     assert "contradicted" == verdict(summary, metric=figure["metric"], others=["c"]).verdict  # they are equal
-    assert "supported" == verdict(summary, architecture="b", others=None, metric=figure["metric"]).verdict
+    assert "reproduced" == verdict(summary, architecture="b", others=None, metric=figure["metric"]).verdict
 
 
 def test_arithmetic_needs_no_finished_run(summarize: Summarize) -> None:
     """Neither equal batches nor several seeds; what was trained does need them."""
     summary = summarize(["a", "b"], [0], failures={("a", 0): failure(step=None)}, other_batches=[("b", 0)])
-    assert "contradicted" == verdict(summary, metric="parameters").verdict
+    assert "contradicted" == verdict(summary, metric="num_parameters").verdict
     assert "a has no finished run: out of memory (1 run)" == verdict(summary).reason
 
 
@@ -309,7 +309,7 @@ def test_records_without_a_profile_have_no_arithmetic(study: CohortSummary) -> N
     def unprofiled(name: str, run: RunSummary) -> RunSummary:
         return replace(run, record=msgspec.structs.replace(run.record, profile=None, profile_absent="it crashed"))
 
-    found = verdict(changed(study, unprofiled), metric="parameters")
+    found = verdict(changed(study, unprofiled), metric="num_parameters")
     assert "the records of a hold no profile: it crashed" == found.reason
 
 
@@ -433,7 +433,7 @@ def test_the_reference_records_bear_out_the_arithmetic() -> None:
         "inception-memory": 333.30,
     }
     assert figures == {name: round(measured(found[name]), 2) for name in figures}
-    assert {"supported"} == {found[name].verdict for name in [*figures, "wrn-double-resnet152", "wrn-costly-flops"]}
+    assert {"reproduced"} == {found[name].verdict for name in [*figures, "wrn-double-resnet152", "wrn-costly-flops"]}
     assert "not testable here" == found["resnet152-accuracy"].verdict
 
 
