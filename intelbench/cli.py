@@ -368,32 +368,21 @@ def data() -> None:
 
 @data.command("check")
 @click.argument("source", metavar="DIR")
+@click.option("--suite", default="quick", show_default=True,
+              help="Suite that is to run on DIR: its batch size, and what it sets aside.")  # fmt: skip
 @_cache_option
-def data_check(source: str, cache_dir: Path | None) -> int:
-    """Read every image below DIR and say what was found; exit 1 if some cannot be read."""
-    from intelbench.data.dataset import inspect
+def data_check(source: str, suite: str, cache_dir: Path | None) -> int:
+    """Read every image below DIR and say what was found; exit 1 if some cannot be read, 2 if `run` would refuse DIR."""
+    from intelbench.data.inspection import describe, inspect
+    from intelbench.records.suites import load_suite
 
-    found = inspect(source, _cache_folder(cache_dir))
+    found = inspect(source, load_suite(suite).conditions, _cache_folder(cache_dir))
     for note in found.notes:
         _complain(note)
-    names = [printable(name) for name in found.class_names]
-    width = max(map(len, names))
-    click.echo(f"{'class':{width}}  " + "  ".join(f"{split:>10}" for split in found.counts))
-    for label, name in enumerate(names):
-        click.echo(f"{name:{width}}  " + "  ".join(f"{counts[label]:10}" for counts in found.counts.values()))
-    click.echo(f"{'all':{width}}  " + "  ".join(f"{sum(counts):10}" for counts in found.counts.values()))
-    click.echo(
-        f"copies within a split: {found.duplicates}; files in both train and test: {len(found.train_test_duplicates)}"
-    )
-    for train_file, test_file in found.train_test_duplicates:
-        click.echo(f"  {printable(train_file)} = {printable(test_file)}")
-    for title, lines in (
-        ("not an image, ignored", found.ignored),
-        ("cannot be read", [f"{file}: {reason}" for file, reason in found.unreadable.items()]),
-    ):
-        click.echo(f"{title}: {len(lines)}")
-        for line in lines:
-            click.echo(f"  {printable(line)}")
+    for line in describe(found):
+        click.echo(line)
+    if found.refusal:
+        raise UserError(found.refusal)
     return _EXIT_FAILED_RUNS if found.unreadable else 0
 
 

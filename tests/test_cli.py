@@ -205,7 +205,7 @@ def test_an_architecture_that_needs_larger_images_is_refused_before_anything_run
 
 def test_data_check_lists_what_is_wrong(intelbench: Command, tmp_path: Path) -> None:
     """Counts by class and split, copies between train and test, files ignored, files unreadable; status 1."""
-    folder = write_folder(tmp_path / "data", per_class=4)
+    folder = write_folder(tmp_path / "data", per_class=10)
     write_image(folder / "train" / "day" / "copy.png", seed=7)
     write_image(folder / "test" / "day" / "copy.png", seed=7)
     (folder / "train" / "night" / "notes.txt").write_text("no image")
@@ -214,13 +214,14 @@ def test_data_check_lists_what_is_wrong(intelbench: Command, tmp_path: Path) -> 
     assert 1 == done.returncode
     assert "train/day/copy.png = test/day/copy.png" in done.stdout
     assert "train/night/notes.txt" in done.stdout
+    assert "other files in class folders, not used: 1 (1 .txt)" in done.stdout
     assert "train/night/empty.jpg: empty file" in done.stdout
-    assert ["all", "9", "9"] == next(line.split() for line in done.stdout.splitlines() if line.startswith("all"))
+    assert ["all", "21", "21"] == next(line.split() for line in done.stdout.splitlines() if line.startswith("all"))
 
 
 def test_data_check_of_a_hostile_folder_ends_and_prints_no_escapes(intelbench: Command, tmp_path: Path) -> None:
     """Pipes, loops, bombs and names that would command the terminal: all listed, in seconds, on lines of their own."""
-    folder = write_folder(tmp_path / "data", per_class=4)
+    folder = write_folder(tmp_path / "data", per_class=10)
     bad = folder / "train" / "day"
     hostile = "\x1b[2Jx\n  forged: fine"
     (bad / f"{hostile}.jpg").write_bytes(b"")
@@ -268,8 +269,19 @@ def test_a_cache_folder_that_cannot_be_written_is_one_line(
 
 def test_data_check_of_a_sound_folder_succeeds(intelbench: Command, tmp_path: Path) -> None:
     """Status 0 where every image can be read."""
-    write_folder(tmp_path / "data", per_class=4)
+    write_folder(tmp_path / "data", per_class=10)
     assert 0 == intelbench("data", "check", "data").returncode
+
+
+def test_data_check_refuses_what_run_refuses(intelbench: Command, tmp_path: Path, small_suite: Path) -> None:
+    """With the same words and the same status, under the suite that is given; the findings are printed all the same."""
+    write_folder(tmp_path / "data", per_class=6)
+    checked, run = intelbench("data", "check", "data"), intelbench("run", "resnet101", "--data", "data")
+    assert 2 == checked.returncode == run.returncode
+    assert " training images are less than one batch" in checked.stderr
+    assert checked.stderr == run.stderr
+    assert "majority baseline" in checked.stdout
+    assert 0 == intelbench("data", "check", "data", "--suite", small_suite).returncode
 
 
 def test_profile_prints_a_table(intelbench: Command, plugin: Path) -> None:

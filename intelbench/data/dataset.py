@@ -1,7 +1,7 @@
 """From what the user calls a data set to what a run trains on: found, checked, split, digested and decoded."""
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import msgspec
@@ -61,7 +61,7 @@ class Dataset(Struct, frozen=True, kw_only=True):
     cache: str | None
     """Folder of the decoded pixels; `None` decodes at each read."""
     notes: tuple[str, ...] = ()
-    """What was damaged in the cache folder and has been made again."""
+    """What the user should know: how the folder was understood, and what was made again in the cache folder."""
 
     def drawn(self, images_per_class: int | None, seed: int) -> "Dataset":
         """With so many training images of each class, the seed's choice; `None` leaves all of them.
@@ -94,40 +94,40 @@ class Dataset(Struct, frozen=True, kw_only=True):
         return PixelCache(Path(self.cache))
 
 
-class Inspection(Struct, frozen=True, kw_only=True):
-    """What `intelbench data check` says about a folder."""
-
-    class_names: tuple[str, ...]
-    counts: dict[str, tuple[int, ...]]
-    """Readable images of each class, by split as it lies on the disk."""
-    unreadable: dict[str, str]
-    """Why, by file."""
-    ignored: tuple[str, ...]
-    duplicates: int
-    """Files whose bytes another file of the same split has too, beyond the first."""
-    train_test_duplicates: tuple[tuple[str, str], ...]
-    """Pairs of equal files on the two sides."""
-    notes: tuple[str, ...]
-    """As those of a data set."""
-
-
-class _Contents(Struct, frozen=True):
+class Contents(Struct, frozen=True):
     """A listing whose files have been read and decoded."""
 
+    source: str
+    """As the user gave it."""
     listing: Listing
     digests: dict[str, str]
+    """Of each file's bytes, by id; empty where they could not be read."""
     unreadable: dict[str, str]
+    """Why, by id."""
     rows: dict[str, int]
     contents: tuple[Content, ...]
     """File of each row."""
     cache: Path | None
     notes: tuple[str, ...]
+    """What was damaged in the cache folder and has been made again."""
 
     def readable(self, split: str) -> list[ImageFile]:
+        """The files of a split that decode."""
         return [file for file in self.listing.splits.get(split, ()) if file.id not in self.unreadable]
 
     def digests_of(self, files: list[ImageFile]) -> list[str]:
+        """The digest of each file."""
         return [self.digests[file.id] for file in files]
+
+    def contradictions(self) -> list[list[str]]:
+        """Ids of files that have the same bytes and are not all of one class, a list for each content."""
+        labels: dict[str, set[int]] = defaultdict(set)
+        ids: dict[str, list[str]] = defaultdict(list)
+        for file in self.listing.files():
+            if file.id not in self.unreadable:
+                labels[self.digests[file.id]].add(file.label)
+                ids[self.digests[file.id]].append(file.id)
+        return [ids[each] for each in ids if len(labels[each]) > 1]
 
 
 def stored_side(image_size: int) -> int:
@@ -149,34 +149,6 @@ def locate(source: str, cache_folder: Path) -> tuple[Path, tuple[str, ...]]:
     return root, notes
 
 
-def inspect(source: str, cache_folder: Path) -> Inspection:
-    """Read and decode every image of a data set and say what was found.
-
-    Raises:
-        UserError: as `list_images`.
-    """
-    contents = _read(source, shorter_side=32, cache_folder=cache_folder, use_cache=False)
-    splits = {split: contents.readable(split) for split in contents.listing.splits}
-    num_classes = len(contents.listing.class_names)
-    by_digest = {contents.digests[file.id]: file.id for file in splits["train"]}
-    return Inspection(
-        class_names=contents.listing.class_names,
-        counts={
-            split: tuple(Counter(file.label for file in files)[label] for label in range(num_classes))
-            for split, files in splits.items()
-        },
-        unreadable=contents.unreadable,
-        ignored=contents.listing.ignored,
-        duplicates=sum(len(files) - len(set(contents.digests_of(files))) for files in splits.values()),
-        train_test_duplicates=tuple(
-            (by_digest[contents.digests[file.id]], file.id)
-            for file in splits.get("test", [])
-            if contents.digests[file.id] in by_digest
-        ),
-        notes=contents.notes,
-    )
-
-
 def prepare(
     source: str, conditions: Conditions, cache_folder: Path, *, use_cache: bool = True, skip_unreadable: bool = False
 ) -> Dataset:
@@ -188,17 +160,10 @@ def prepare(
     side = stored_side(conditions.image_size)
     for each in (cache_folder, cache_folder / _PIXELS):
         clear_drafts(each)
-    contents = _read(source, side, cache_folder, use_cache=use_cache)
+    contents = read(source, side, cache_folder, use_cache=use_cache)
     if contents.unreadable and not skip_unreadable:
         raise UserError(_unreadable_message(source, contents.unreadable))
-    train, validation, test = _split(contents, conditions)
-    for name, files in (("training", train), ("validation", validation), ("test", test)):
-        _require_every_class(source, name, files, contents.listing.class_names)
-    if len(train) < conditions.recipe.batch_size:
-        raise UserError(
-            f"data {printable(source)}: {len(train)} training images are less than one batch; "
-            f"`recipe.batch_size` is {conditions.recipe.batch_size}"
-        )
+    train, validation, test = divide(contents, conditions)
     outside_test = set(contents.digests_of([*train, *validation]))
     facts = DataFacts(
         source=source,
@@ -215,6 +180,7 @@ def prepare(
         test_origin="given" if "test" in contents.listing.splits else "carved",
         num_unreadable=len(contents.unreadable),
         num_train_test_duplicates=sum(each in outside_test for each in contents.digests_of(test)),
+        num_other_files=len(contents.listing.ignored),
     )
     return Dataset(
         facts=facts,
@@ -225,12 +191,16 @@ def prepare(
         paths=tuple(str(each.path.absolute()) for each in contents.contents),
         digests=tuple(each.digest for each in contents.contents),
         cache=None if contents.cache is None else str(contents.cache.absolute()),
-        notes=contents.notes,
+        notes=(*contents.notes, *contents.listing.remarks, *_contradiction_note(contents)),
     )
 
 
-def _read(source: str, shorter_side: int, cache_folder: Path, *, use_cache: bool) -> _Contents:
-    """Hash every file and decode every content once, into the cache if it is used."""
+def read(source: str, shorter_side: int, cache_folder: Path, *, use_cache: bool) -> Contents:
+    """Find a data set, hash every file and decode every content once, into the cache if it is used.
+
+    Raises:
+        UserError: as `list_images`.
+    """
     root, notes = locate(source, cache_folder)
     listing = list_images(root)
     files = list(listing.files())
@@ -247,7 +217,8 @@ def _read(source: str, shorter_side: int, cache_folder: Path, *, use_cache: bool
     else:
         damaged = find_unreadable(contents, shorter_side)
     rows = {file.id: row_of[each] for file, each in zip(files, digests, strict=True) if each}
-    return _Contents(
+    return Contents(
+        source=source,
         listing=listing,
         digests=dict(zip((file.id for file in files), digests, strict=True)),
         unreadable=dict(
@@ -260,20 +231,61 @@ def _read(source: str, shorter_side: int, cache_folder: Path, *, use_cache: bool
     )
 
 
-def _split(contents: _Contents, conditions: Conditions) -> tuple[list[ImageFile], list[ImageFile], list[ImageFile]]:
-    """Training, validation and test files; what the folder does not bring is carved from train."""
-    train = contents.readable("train")
-    test = contents.readable("test")
-    validation = contents.readable("validation")
-    if "test" not in contents.listing.splits:
+def divide(contents: Contents, conditions: Conditions) -> tuple[list[ImageFile], list[ImageFile], list[ImageFile]]:
+    """Training, validation and test files; what the folder does not bring is carved from train.
+
+    Raises:
+        UserError: a class has too few images for that, or the training images are less than a batch.
+    """
+    given = contents.listing.splits
+    train, test, validation = (contents.readable(split) for split in ("train", "test", "validation"))
+    if "test" not in given:
         train, test = _carve(contents, train, conditions.test_fraction, "test")
-    if "validation" not in contents.listing.splits:
+    if "validation" not in given:
         train, validation = _carve(contents, train, conditions.validation_fraction, "validation")
+    for split, files in (("train", train), ("validation", validation), ("test", test)):
+        present = {file.label for file in files}
+        for label in range(len(contents.listing.class_names)):
+            if label not in present:
+                raise _class_missing(contents, split, label)
+    if len(train) < conditions.recipe.batch_size:
+        raise UserError(
+            f"data {printable(contents.source)}: {len(train)} training images are less than one batch; "
+            f"`recipe.batch_size` is {conditions.recipe.batch_size}; add images, or give a suite with a smaller one"
+        )
     return train, validation, test
 
 
+def _class_missing(contents: Contents, split: str, label: int) -> UserError:
+    """Why a class has no image in a split, and what to do."""
+    name = f"data {printable(contents.source)}: class {contents.listing.class_names[label]!r}"
+    of_class = [file for file in contents.readable("train") if file.label == label]
+    if not of_class or (split != "train" and split in contents.listing.splits):
+        return UserError(f"{name} has no readable image left for the {split} split; add images")
+    carved = [each for each in ("validation", "test") if each not in contents.listing.splits]
+    number, needed = len(set(contents.digests_of(of_class))), 1 + len(carved)
+    if number < needed:
+        return UserError(
+            f"{name} has {number} different training image{'s' * (number != 1)} and needs {needed}, because the "
+            f"{' and '.join(carved)} split{'s are' if len(carved) > 1 else ' is'} carved from them; add images or "
+            "remove the class"
+        )
+    return UserError(
+        f"{name} has no image left for the {split} split, because copies of its images are in other classes; remove "
+        "the copies"
+    )
+
+
+def _contradiction_note(contents: Contents) -> list[str]:
+    number, source = len(contents.contradictions()), printable(contents.source)
+    images = "1 image is" if number == 1 else f"{number:,} images are"
+    return [
+        f"data {source}: {images} in more than one class, byte for byte; `intelbench data check {source}` lists them"
+    ] * (number > 0)
+
+
 def _carve(
-    contents: _Contents, files: list[ImageFile], fraction: float, purpose: str
+    contents: Contents, files: list[ImageFile], fraction: float, purpose: str
 ) -> tuple[list[ImageFile], list[ImageFile]]:
     kept, taken = carve(files, contents.digests_of(files), fraction, purpose)
     return [files[i] for i in kept], [files[i] for i in taken]
@@ -288,15 +300,6 @@ def _as_split(files: list[ImageFile], rows: dict[str, int]) -> Split:
     )
 
 
-def _require_every_class(source: str, split: str, files: list[ImageFile], class_names: tuple[str, ...]) -> None:
-    present = {file.label for file in files}
-    for label, name in enumerate(class_names):
-        if label not in present:
-            raise UserError(
-                f"data {printable(source)}: class {name!r} has no readable image left for the {split} split; add images"
-            )
-
-
 def _unreadable_message(source: str, unreadable: dict[str, str]) -> str:
     shown = [f"  {printable(file)}: {printable(reason)}" for file, reason in list(unreadable.items())[:_SHOWN]]
     if len(unreadable) > _SHOWN:
@@ -305,6 +308,6 @@ def _unreadable_message(source: str, unreadable: dict[str, str]) -> str:
         [
             f"data {printable(source)}: {len(unreadable)} image{'s' * (len(unreadable) != 1)} cannot be read:",
             *shown,
-            "mend or remove them, or run with --skip-unreadable, which leaves them out and records how many",
+            "repair or remove them, or run with --skip-unreadable, which leaves them out and records how many",
         ]
     )

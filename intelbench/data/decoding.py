@@ -1,10 +1,9 @@
 """One decoder for every image: from bytes to upright 8-bit RGB, within bounds of memory and time."""
 
 import io
-import struct
+import re
 import threading
 import warnings
-import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -12,10 +11,11 @@ from contextlib import AbstractContextManager, nullcontext
 import numpy as np
 import PIL
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
 
 from intelbench.data.files import Content
+from intelbench.data.metadata import separate
 from intelbench.errors import UserError, printable
 
 Pixels = NDArray[np.uint8]
@@ -30,10 +30,26 @@ _BATCH = 256
 """Images decoded before they are handed on: bounds the memory of decoding many."""
 _SHOWN = 200
 """Characters of a decoder's words that are kept."""
-_DECODER_ERRORS = (
-    OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, OverflowError, struct.error, zlib.error,
-)  # fmt: skip
-"""What Pillow's plug-ins raise on damaged files."""
+_OTHER_FORMATS = (
+    (b"....ftyp(....){0,12}?avi[fs]", "AVIF"),
+    (b"....ftyp(hei[cmsx]|hev[cmsx]|mif1|msf1)", "HEIC"),
+    (b"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"\0\0\0\x0cJXL |\xff\x0a", "JPEG XL"),
+    (b"8BPS", "Photoshop"),
+    (b"%PDF", "PDF"),
+    (b"(\xef\xbb\xbf)?\\s*(<\\?xml[^>]*>\\s*)?<svg", "SVG"),
+)
+"""How images of formats that are not read begin, as regular expressions."""
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes an image of that orientation upright."""
 
 _large_images = threading.Lock()
 
@@ -54,22 +70,26 @@ def decode(content: bytes, shorter_side: int) -> Pixels:
     """
     if not content:
         raise UnreadableImageError("empty file")
+    parts = separate(content)
     try:
-        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-            _require_safe(image, content)
+        with Image.open(io.BytesIO(parts.pixels), formats=_FORMATS) as image:
+            _require_safe(image, parts.pixels)
             stored = image.size
             image.draft(None, (2 * shorter_side, 2 * shorter_side))  # large JPEGs decode at a fraction of their size
             with _turn(stored if "progressive" in image.info else image.size):
-                ImageOps.exif_transpose(image, in_place=True)
-                return np.asarray(_reduced(_as_rgb(image), shorter_side))
+                image.load()
+                return np.asarray(_reduced(_as_rgb(_upright(image, parts.orientation)), shorter_side))
+    except (UnreadableImageError, MemoryError):
+        raise
     except PIL.UnidentifiedImageError as error:
-        raise UnreadableImageError("not an image") from error
+        raise UnreadableImageError(_unidentified(content)) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnreadableImageError(f"too large to be decoded safely: {error}") from error
-    except _DECODER_ERRORS as error:
+    except Exception as error:  # whatever a decoder makes of a damaged file
         if "out of memory" in str(error):
             raise MemoryError(str(error)) from error
-        raise UnreadableImageError(f"damaged: {printable(error)[:_SHOWN]}") from error
+        reason = printable(error) or type(error).__name__
+        raise UnreadableImageError(f"damaged: {reason[:_SHOWN]}") from error
 
 
 def decode_all(contents: Sequence[Content], shorter_side: int) -> Iterator[Pixels | UnreadableImageError]:
@@ -117,6 +137,19 @@ def _require_safe(image: Image.Image, content: bytes) -> None:
 def _turn(size: tuple[int, int]) -> AbstractContextManager[object]:
     """Wait for the other large images, if this is one: together they could fill the memory."""
     return _large_images if size[0] * size[1] > _LARGE else nullcontext()
+
+
+def _unidentified(content: bytes) -> str:
+    """Why no decoder takes these bytes."""
+    for start, name in _OTHER_FORMATS:
+        if re.match(start, content[:1000], re.DOTALL):
+            return f"{name}, a format that is not read; convert it to JPEG or PNG"
+    return "not an image"
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    method = _TRANSPOSE.get(orientation)
+    return image if method is None else image.transpose(method)
 
 
 def _reduced(image: Image.Image, shorter_side: int) -> Image.Image:

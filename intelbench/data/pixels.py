@@ -20,7 +20,7 @@ from intelbench.data.drafts import discard, draft_of
 from intelbench.data.files import Content
 from intelbench.errors import UserError, printable
 
-_LAYOUT_VERSION = 2
+_LAYOUT_VERSION = 3
 _INDEX, _PIXELS = "index", "pixels.bin"
 _BLOCK_BYTES = 2**20
 """Pixels under one digest."""

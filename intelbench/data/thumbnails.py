@@ -12,7 +12,8 @@ from intelbench.data import scenes
 from intelbench.data.dataset import SCENES
 from intelbench.data.decoding import UnreadableImageError, decode
 from intelbench.data.files import UnusableFileError, read_file
-from intelbench.data.folder import IMAGE_SUFFIXES, find_layout
+from intelbench.data.layout import find_layout
+from intelbench.data.names import is_hidden, is_image, is_system_folder
 from intelbench.errors import UserError, printable
 
 SIDE = 80
@@ -34,8 +35,8 @@ class Pictures:
 
         An id names an image of a class, by neither climbing nor hidden names; nor does a link lead out of the folder.
         """
-        aside = any(name.startswith(".") for name in image_id.split("/"))
-        if aside or not image_id.startswith(self.classes) or Path(image_id).suffix.lower() not in IMAGE_SUFFIXES:
+        aside = any(is_hidden(name) or is_system_folder(name) for name in image_id.split("/"))
+        if aside or not image_id.startswith(self.classes) or not is_image(image_id):
             return None
         try:
             path = Path(os.path.realpath(self.root / image_id))
@@ -64,5 +65,5 @@ def find_pictures(source: str, class_names: Sequence[str], cache_folder: Path) -
             raise UserError(f"data {root}: its classes are not those of the records")
     except UserError as error:
         raise UserError(str(error).replace(printable(root), printable(Path(source).name or source))) from error
-    below = [folder.relative_to(root) for folder in layout.folders.values()]
-    return Pictures(root.resolve(), tuple(f"{(each / name).as_posix()}/" for each in below for name in class_names))
+    folders = [folder for split in layout.class_folders.values() for folder in split]
+    return Pictures(root.resolve(), tuple(f"{folder.relative_to(root).as_posix()}/" for folder in folders))

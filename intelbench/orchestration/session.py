@@ -19,7 +19,7 @@ from intelbench.orchestration.process import Limits
 from intelbench.orchestration.suite import run_planned
 from intelbench.profiling.environment import choose_execution, read_environment
 from intelbench.records.suites import load_suite, override
-from intelbench.records.types import Budget, Environment, RunRecord, Suite
+from intelbench.records.types import Budget, DataFacts, Environment, RunRecord, Suite
 from intelbench.records.workspace import workspaces
 from intelbench.training.checkpoint import CheckpointTime
 
@@ -99,7 +99,7 @@ def run_session(request: Request) -> int:
         console,
         f"{suite.name}: {len(planned)} runs of {_budgets(planned)} on {environment.device_name}; {facts.num_train} "
         f"training, {facts.num_validation} validation and {facts.num_test} test images of "
-        f"{len(facts.class_names)} classes" + _limits(suite),
+        f"{len(facts.class_names)} classes" + _other_files(facts) + _limits(suite),
     )
     try:
         with display_for(planned) as display:
@@ -113,6 +113,14 @@ def run_session(request: Request) -> int:
         )
         raise
     return _summarise(console, planned, records, request.results)
+
+
+def _other_files(facts: DataFacts) -> str:
+    """How many files in class folders are not among the images."""
+    if not facts.num_other_files:
+        return ""
+    files = "1 other file" if facts.num_other_files == 1 else f"{facts.num_other_files:,} other files"
+    return f"; {files} in class folders not used (`intelbench data check` lists them)"
 
 
 def _limits(suite: Suite) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from intelbench.architectures.registry import find, load_plugin, plugins_of
 from intelbench.architectures.weights import obtain
 from intelbench.data.dataset import SCENES, Dataset, Split, prepare
-from intelbench.data.folder import find_layout
+from intelbench.data.layout import find_layout
 from intelbench.data.seeds import stream_seed
 from intelbench.errors import UserError
 from intelbench.orchestration.job import Job

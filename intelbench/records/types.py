@@ -285,6 +285,9 @@ class DataFacts(Struct, frozen=True, kw_only=True):
     """Files left out under `--skip-unreadable`."""
     num_train_test_duplicates: Number = 0
     """Test images whose bytes also stand in train or validation."""
+    num_other_files: Number | None = None
+    """Files in class folders that are no images by their name, are links to folders or the like, and were not used.
+    `None` in records of before they were counted."""
 
 
 class Execution(Struct, frozen=True, kw_only=True):

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from intelbench.data import dataset
-from intelbench.data.dataset import Dataset, Split, inspect, locate, prepare, stored_side
+from intelbench.data.dataset import Dataset, Split, locate, prepare, stored_side
+from intelbench.data.inspection import inspect
 from intelbench.data.pixels import DecodedOnTheFly, PixelCache
 from intelbench.data.stream import TrainingStream
 from intelbench.errors import UserError
@@ -47,7 +48,7 @@ def test_facts_of_a_folder_with_a_test_split(root: Path) -> None:
     assert ("day", "night") == facts.class_names
     assert (16, 4, 20) == (facts.num_train, facts.num_validation, facts.num_test)
     assert "given" == facts.test_origin
-    assert (0, 0) == (facts.num_unreadable, facts.num_train_test_duplicates)
+    assert (0, 0, 0) == (facts.num_unreadable, facts.num_train_test_duplicates, facts.num_other_files)
 
 
 def test_a_few_images_are_the_seeds_choice_and_nothing_else_changes(root: Path) -> None:
@@ -236,7 +237,7 @@ def test_a_locked_file_is_unreadable(root: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(os, "open", guarded)
     assert {"test/day/001.png": "Permission denied", "train/day/001.png": "Permission denied"} == inspect(
-        str(root), root.parent / "cache"
+        str(root), CONDITIONS, root.parent / "cache"
     ).unreadable
     with pytest.raises(UserError, match=r"2 images cannot be read:\n  test/day/001.png: Permission denied"):
         load(root)
@@ -256,8 +257,58 @@ def test_a_class_of_one_image_cannot_be_split(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "data", per_class=10)
     for path in sorted((root / "train" / "day").iterdir())[1:]:
         path.unlink()
-    with pytest.raises(UserError, match="class 'day' has no readable image left for the validation split"):
+    with pytest.raises(UserError, match="class 'day' has 1 different training image and needs 2"):
         load(root)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_class_needs_an_image_for_each_split_that_is_carved(tmp_path: Path, number: int) -> None:
+    """Three where test and validation are carved; the message counts different images, and names the splits."""
+    root = write_folder(tmp_path / "data", per_class=10, splits="")
+    for path in sorted((root / "day").iterdir())[number:]:
+        path.unlink()
+    shutil.copy(next((root / "day").iterdir()), root / "day" / "copy.png")
+    if number == 3:
+        assert {0, 1} == set(load(root).test.labels)
+        return
+    images = "1 different training image" if number == 1 else "2 different training images"
+    with pytest.raises(
+        UserError, match=f"class 'day' has {images} and needs 3, because the validation and test splits"
+    ):
+        load(root)
+
+
+def test_copies_that_leave_a_class_out_of_a_split_are_the_reason(tmp_path: Path) -> None:
+    """A class whose images all are in another one too is not short of images."""
+    root = write_folder(tmp_path / "data", per_class=10)
+    shutil.rmtree(root / "train" / "night")
+    (root / "train" / "night").mkdir()
+    loaded = load(write_folder(tmp_path / "other", per_class=10))
+    trained = [each for each in loaded.train.ids if "day" in each][:3]
+    for index, name in enumerate(trained):
+        shutil.copy(root / name, root / "train" / "night" / f"{index}.png")
+    with pytest.raises(
+        UserError, match=r"class 'night' has no image left for the .* split, because copies of its images"
+    ):
+        load(root)
+
+
+def test_other_files_are_counted_and_remarks_are_notes(root: Path) -> None:
+    """What is in class folders and not used is in the facts; how the folder was understood is said."""
+    (root / "train" / "day" / "notes.txt").write_text("x")
+    (root / "train" / "day" / ".DS_Store").write_text("x")
+    write_image(root / "train" / "loose.png")
+    (root / "elsewhere").mkdir()
+    loaded = load(root)
+    assert 2 == loaded.facts.num_other_files
+    assert (f"data {root}: not used: elsewhere",) == loaded.notes
+
+
+def test_one_image_in_two_classes_is_said(root: Path) -> None:
+    """A run goes ahead with it, and names the command that lists the files."""
+    shutil.copy(root / "train" / "day" / "000.png", root / "train" / "night" / "copy.png")
+    (note,) = load(root).notes
+    assert f"data {root}: 1 image is in more than one class, byte for byte; `intelbench data check {root}`" in note
 
 
 def test_less_than_a_batch_is_refused(root: Path) -> None:
@@ -312,22 +363,6 @@ def test_subset_of_a_split() -> None:
 def test_stored_side_is_what_evaluation_resizes_to(size: int, side: int) -> None:
     """256 for 224 and in that proportion for other sizes."""
     assert side == stored_side(size)
-
-
-def test_inspection_counts_what_lies_there(root: Path) -> None:
-    """Counts by class and split, what cannot be read, what is ignored, and copies on either side."""
-    (root / "train" / "day" / "001.png").write_bytes(b"")
-    (root / "train" / "day" / "notes.txt").write_text("x")
-    shutil.copy(root / "train" / "night" / "004.png", root / "train" / "night" / "copy.png")
-    shutil.copy(root / "train" / "day" / "007.png", root / "test" / "day" / "copy.png")
-    found = inspect(str(root), root.parent / "cache")
-    assert ("day", "night") == found.class_names
-    assert {"train": (9, 11), "test": (11, 10)} == found.counts
-    assert {"train/day/001.png": "empty file"} == found.unreadable
-    assert ("train/day/notes.txt",) == found.ignored
-    assert 1 == found.duplicates
-    assert (("train/day/007.png", "test/day/copy.png"),) == found.train_test_duplicates
-    assert not (root.parent / "cache").exists()
 
 
 @pytest.fixture

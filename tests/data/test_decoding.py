@@ -211,6 +211,42 @@ def test_text_is_not_an_image(tmp_path: Path) -> None:
     assert "not an image" == refusal(tmp_path / "x.jpg")
 
 
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b"\0\0\0\x20ftypavif\0\0\0\0avifmif1", "AVIF"),
+        (b"\0\0\0\x20ftypmif1\0\0\0\0mif1avif", "AVIF"),
+        (b"\0\0\0\x20ftypheic\0\0\0\0mif1heic", "HEIC"),
+        (b"\0\0\0\x20ftypmif1\0\0\0\0mif1heic", "HEIC"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+        (b"\xff\x4f\xff\x51\0", "JPEG 2000"),
+        (b"\xff\x0a\0\0", "JPEG XL"),
+        (b'<?xml version="1.0"?>\n<svg/>', "SVG"),
+    ],
+)
+def test_a_format_that_is_not_read_is_named(tmp_path: Path, content: bytes, name: str) -> None:
+    """Whatever the file is called; and the message says what to do."""
+    (tmp_path / "x.jpg").write_bytes(content.ljust(200, b"\0"))
+    assert f"{name}, a format that is not read; convert it to JPEG or PNG" == refusal(tmp_path / "x.jpg")
+
+
+@pytest.mark.parametrize("error", [KeyError(262), AttributeError("x"), AssertionError(), RuntimeError("a\x1bb")])
+def test_whatever_a_decoder_raises_is_a_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """It concerns one file and is said in one printable line; nothing that it raises ends the command."""
+    write_image(tmp_path / "x.png")
+
+    def failing(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(decoding, "_as_rgb", failing)
+    reason = find_unreadable([Content(tmp_path / "x.png", digest_of(tmp_path / "x.png"))], 64)[0]
+    assert reason.startswith("damaged: ")
+    assert len(reason) > len("damaged: ")
+    assert reason.isprintable()
+
+
 @pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "webp", "tif"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_a_truncated_file_is_damaged(tmp_path: Path, suffix: str, share: float) -> None:
@@ -393,7 +429,7 @@ def test_a_lack_of_memory_is_not_the_image_s(tmp_path: Path, monkeypatch: pytest
         def failing(*_: object, error: Exception = error, **__: object) -> None:
             raise error
 
-        monkeypatch.setattr(decoding.ImageOps, "exif_transpose", failing)
+        monkeypatch.setattr(decoding, "_as_rgb", failing)
         with pytest.raises(UserError, match=f"data {tmp_path / 'x.png'}: not enough memory to decode it"):
             find_unreadable([Content(tmp_path / "x.png", digest_of(tmp_path / "x.png"))], 64)
 

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intelbench.data import folder
 from intelbench.data.folder import ImageFile, Listing, content_digests, list_images
 from intelbench.errors import UserError
 
@@ -334,9 +333,9 @@ def test_any_tree_is_listed_or_refused(
     ],
 )
 def test_class_names_of_any_script(tmp_path: Path, names: tuple[str, ...]) -> None:
-    """Names are kept as they lie on the disk and sorted by code point."""
+    """Classes have their folders' names in NFC, sorted by code point; ids are paths as they are on the disk."""
     listing = list_images(lay(tmp_path, *(f"{name}/画像 {name}.jpg" for name in names)))
-    assert tuple(sorted(names)) == listing.class_names
+    assert tuple(sorted(unicodedata.normalize("NFC", name) for name in names)) == listing.class_names
     assert [f"{name}/画像 {name}.jpg" for name in sorted(names)] == [file.id for file in listing.files()]
 
 
@@ -350,7 +349,7 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     archive = lay(tmp_path, "archive.zip") / "archive.zip"
     message = refusal(archive)
     assert message.startswith(f"data {archive}: is a file")
-    assert "seg_train/" in message
+    assert "train/ and test/" in message
 
 
 def test_a_name_too_long_is_a_wrong_path(tmp_path: Path) -> None:
@@ -377,7 +376,7 @@ def test_a_name_too_long_is_a_wrong_path(tmp_path: Path) -> None:
         (["1.jpg", "2.jpg"], "", "has 0 class folders, at least 2"),
         (["seg_pred/1.jpg"], "", "has 0 class folders"),
         (["test/a/1.jpg", "test/b/1.jpg"], "", "has test but no training folder"),
-        (["val/a/1.jpg", "test/b/1.jpg"], "", "has test, val but no training folder"),
+        (["val/a/1.jpg", "test/b/1.jpg"], "", "has test and val but no training folder"),
     ],
 )
 def test_folders_that_cannot_be_used(tmp_path: Path, names: list[str], path: str, says: str) -> None:
@@ -472,15 +471,25 @@ def test_a_dangling_link_is_an_image_that_cannot_be_read(tmp_path: Path) -> None
     assert ["a/2.jpg"] == list(content_digests(list(listing.files()))[1])
 
 
-def test_every_suffix_is_lower_case() -> None:
-    """Suffixes are compared in lower case, so the list must be."""
-    assert {suffix.lower() for suffix in folder.IMAGE_SUFFIXES} == folder.IMAGE_SUFFIXES
+def test_what_a_class_without_images_holds_is_said(tmp_path: Path) -> None:
+    """By suffix, because files without one are the usual reason."""
+    message = refusal(lay(tmp_path, "a/1.jpg", "b/1", "b/2", "b/x.txt"))
+    assert "holds no image but 3 other files (2 without a suffix, 1 .txt)" in message
 
 
-def test_too_many_classes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before any of them is looked into."""
-    monkeypatch.setattr(folder, "MOST_CLASSES", 2)
-    lay(tmp_path, "a/1.jpg", "b/1.jpg")
-    assert ("a", "b") == list_images(tmp_path).class_names
-    lay(tmp_path, "c/1.jpg")
-    assert f"data {tmp_path}: has 3 class folders; at most 2 are compared" == refusal(tmp_path)
+def test_folders_of_systems_are_left_out_and_said(tmp_path: Path) -> None:
+    """Thumbnails below a class, and whatever is next to the classes and splits; none of it is counted as a file."""
+    names = [f"train/{name}/{file}" for name in "ab" for file in ("1.jpg", "@eaDir/1.jpg/THUMB_M.jpg")]
+    listing = list_images(lay(tmp_path, *names, "train/#recycle/1.jpg", "System Volume Information/1.jpg"))
+    assert {"train": ["train/a/1.jpg", "train/b/1.jpg"]} == ids(listing)
+    assert () == listing.ignored
+    assert (
+        f"data {tmp_path}: folders of a disk or an operating system are left out: #recycle (1), @eaDir (2), "
+        "System Volume Information (1)",
+    ) == listing.remarks
+
+
+def test_images_next_to_the_class_folders_are_not_passed_over(tmp_path: Path) -> None:
+    """They are among what is not used; a text there is nobody's image."""
+    listing = list_images(lay(tmp_path, "train/a/1.jpg", "train/b/1.jpg", "train/loose.jpg", "train/labels.csv"))
+    assert ("train/loose.jpg",) == listing.ignored

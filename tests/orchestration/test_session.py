@@ -156,6 +156,8 @@ def test_unreadable_images_stop_the_run_unless_they_are_to_be_skipped(
             seed = index + 100 * len(split) + 1000 * len(name)
             write_image(folder / split / name / f"{index}.png", seed=seed)
     (folder / "train" / "day" / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    (folder / "train" / "day" / "notes.txt").write_text("no image")
+    (folder / "more").mkdir()
     stopped = intelbench("run", "tiny", "--suite", small_suite, "--data", folder, "--plugin", plugin)
     assert 2 == stopped.returncode
     assert "train/day/broken.jpg: " in stopped.stderr
@@ -166,7 +168,10 @@ def test_unreadable_images_stop_the_run_unless_they_are_to_be_skipped(
         "run", "tiny", "--suite", small_suite, "--data", folder, "--plugin", plugin, "--skip-unreadable"
     )  # fmt: skip
     assert 0 == skipped.returncode, skipped.stderr
-    assert 1 == runs_of(tmp_path / "results")["tiny", 0].record.spec.data.num_unreadable
+    facts = runs_of(tmp_path / "results")["tiny", 0].record.spec.data
+    assert (1, 1) == (facts.num_unreadable, facts.num_other_files)
+    assert "of 2 classes; 1 other file in class folders not used (`intelbench data check` lists them)" in skipped.stderr
+    assert f"data {folder}: not used: more" in skipped.stderr
 
 
 def test_a_data_folder_that_changed_between_two_sessions_makes_two_groups(

@@ -170,6 +170,9 @@ def _caveats(summary: CohortSummary) -> str:
         )
     if data.num_unreadable:
         caveats.append(f"{plural(data.num_unreadable, 'unreadable file was', 'unreadable files were')} left out.")
+    if data.num_other_files:
+        files = plural(data.num_other_files, "other file in class folders was", "other files in class folders were")
+        caveats.append(f"{files} not used.")
     return " ".join(caveats)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from intelbench.records.claims import Claim
 from intelbench.records.identity import settled
+from intelbench.records.types import DataFacts
 from intelbench.reporting import markdown
 from intelbench.reporting.evidence import tables
 from intelbench.reporting.evidence.cohorts import Cohort, differing_keys
@@ -263,11 +264,18 @@ def _shared_facts(summary: CohortSummary) -> str:
             markdown.count(data.num_train_test_duplicates),
         ],
         ["Unreadable files left out", markdown.count(data.num_unreadable)],
+        *_other_files(data),
         *([["Budget of each run", str(conditions.budget)]] if same_budget else []),
         *_settings("Recipe", recipe),
         *_settings("Conditions", settings),
     ]
     return markdown.table(["Same for every run", ""], rows, left=2)
+
+
+def _other_files(data: DataFacts) -> list[list[str]]:
+    """A row, where the records say it."""
+    number = data.num_other_files
+    return [] if number is None else [["Other files in class folders, not used", markdown.count(number)]]
 
 
 def _training_images(summary: CohortSummary) -> str:
