@@ -12,14 +12,21 @@ from typing import Any
 import click
 
 from intelbench import __version__
-from intelbench.errors import UserError, printable
+from intelbench.errors import UserError, printable, shortened
 from intelbench.options import (
+    FILE,
+    FOLDER,
+    Value,
     budget_or_share,
     byte_count,
     checkpoint_time,
+    duration,
+    gate,
     images_per_class,
-    parsed,
-    seconds,
+    number,
+    seeds,
+    source,
+    whole_number,
     whole_numbers,
 )
 
@@ -28,6 +35,8 @@ _EXIT_FAILED_GATE = 1
 _EXIT_NOT_REPRODUCED = 1
 _EXIT_USER_ERROR = 2
 _EXIT_INTERRUPTED = 130
+_LONGEST_COMPLAINT = 1000
+"""Characters of click's and the system's complaints, which repeat what was typed."""
 
 
 def main() -> None:
@@ -36,13 +45,19 @@ def main() -> None:
         sys.stdout.reconfigure(encoding="utf-8")  # a report is the same bytes under every locale
     try:
         status = cli(standalone_mode=False)
-    except click.ClickException as error:
-        shown = io.StringIO()
-        error.show(shown)
-        _complain(shown.getvalue().rstrip("\n"))
+    except click.exceptions.NoArgsIsHelpError as error:
+        _complain(error.format_message())
         status = _EXIT_USER_ERROR
-    except (UserError, OSError) as error:  # a full disk, a read-only folder: the system's words name the file
+    except click.ClickException as error:
+        command = getattr(getattr(error, "ctx", None), "command_path", "intelbench")
+        said = printable(shortened(error.format_message(), _LONGEST_COMPLAINT))
+        _complain(f"{command}: {said}{'' if said.endswith(('.', '?')) else '.'} Try '{command} --help'")
+        status = _EXIT_USER_ERROR
+    except UserError as error:
         _complain(f"intelbench: {error}")
+        status = _EXIT_USER_ERROR
+    except OSError as error:  # a full disk, a read-only folder
+        _complain(f"intelbench: {printable(shortened(_of_the_system(error), _LONGEST_COMPLAINT))}")
         status = _EXIT_USER_ERROR
     except (click.Abort, KeyboardInterrupt):
         status = _EXIT_INTERRUPTED
@@ -59,6 +74,12 @@ def _print(product: str) -> None:
 def _complain(text: str) -> None:
     """Print to stderr."""
     click.echo(_visible(text), err=True)
+
+
+def _of_the_system(error: OSError) -> str:
+    """Which file the system could not work with, and its reason."""
+    files = [os.fsdecode(file) for file in (error.filename, error.filename2) if isinstance(file, str | bytes)]
+    return f"{' and '.join(files) or 'a file'}: cannot be read or written ({error.strerror or error})"
 
 
 def _visible(text: str) -> str:
@@ -78,7 +99,7 @@ def cli() -> None:
 def _cache_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--cache-dir",
-        type=click.Path(file_okay=False, path_type=Path),
+        type=FOLDER,
         envvar="INTELBENCH_CACHE",
         help="Where decoded images are kept. [default: the user's cache folder; env: INTELBENCH_CACHE]",
     )(command)
@@ -90,31 +111,38 @@ def _cache_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--suite", "suite_name", default="quick", show_default=True, help="Built-in suite, or a file that ends in .toml."
 )
-@click.option("--data", help="Folder of images, or `scenes`, the built-in drawn data set. [default: the suite's]")
-@click.option("--seeds", help="Seeds, as in 0,1,2. [default: the suite's]")
+@click.option("--data", type=Value(source),
+              help="Folder of images, or `scenes`, the built-in drawn data set. [default: the suite's]")  # fmt: skip
+@click.option("--seeds", type=Value(seeds),
+              help="Seeds, and ranges of seeds, as in 0,1,2 or 0-2. [default: the suite's]")  # fmt: skip
 @click.option(
     "--budget",
+    type=Value(budget_or_share),
     help="Training budget of every run, as in '60 s', '300 steps', '2 epochs', or a share of the suite's, as in "
     "'10 %'. [default: the suite's]",
 )
-@click.option("--image-size", type=int, help="Height and width in pixels that networks see. [default: the suite's]")
-@click.option("--images-per-class", metavar="NUMBERS",
+@click.option("--image-size", type=Value(whole_number(8, 4096), "number"),
+              help="Height and width in pixels that networks see. [default: the suite's]")  # fmt: skip
+@click.option("--images-per-class", type=Value(images_per_class, "numbers"),
               help="Training images of each class, as in 10,50,200,all. [default: the suite's]")  # fmt: skip
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--threads", type=click.IntRange(1, 1024), help="PyTorch's threads. [default: PyTorch's choice]")
+@click.option("--threads", type=Value(whole_number(1, 1024), "number"),
+              help="PyTorch's threads. [default: PyTorch's choice]")  # fmt: skip
 @click.option(
     "--workers",
-    type=click.IntRange(0, 1024),
+    type=Value(whole_number(0, 1024), "number"),
     help="Threads that prepare batches ahead. [default: 0 on a CPU, 4 with a GPU]",
 )
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("results"), show_default=True,
+@click.option("--out", type=FOLDER, default=Path("results"), show_default=True,
               help="Results folder; the records go to its runs/.")  # fmt: skip
-@click.option("--plugin", "plugins", type=click.Path(dir_okay=False, path_type=Path), multiple=True,
+@click.option("--plugin", "plugins", type=FILE, multiple=True,
               help="Python file with architectures of your own; may be given again.")  # fmt: skip
-@click.option("--timeout", metavar="SECONDS", help="After which a run is ended as failed. [default: never]")
-@click.option("--memory-limit", metavar="SIZE",
+@click.option("--timeout", type=Value(duration, "time"),
+              help="Time after which a run is stopped and recorded as failed, as in '10 min'; a number without a unit "
+              "is in seconds. [default: never]")  # fmt: skip
+@click.option("--memory-limit", type=Value(byte_count, "size"),
               help="Memory at which a run is ended as failed, as in 8GB, so that the machine never swaps.")  # fmt: skip
-@click.option("--checkpoint", metavar="WHEN",
+@click.option("--checkpoint", type=Value(checkpoint_time, "when"),
               help="When to save a run, so that it can be resumed: a time between, as in '10 min', `evaluations`, or "
               "`never`. [default: 5 minutes, or more where saving would take over 2 % of them]")  # fmt: skip
 @click.option("--restart", is_flag=True, help="Begin interrupted runs anew, and drop their checkpoints.")
@@ -140,20 +168,17 @@ def run(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, **opt
         suite=options["suite_name"],
         architectures=REFERENCE if all_ else architectures or None,
         data=options["data"],
-        seeds=parsed("--seeds", whole_numbers(0, 2**63 - 1), options["seeds"]),
-        budget=parsed("--budget", budget_or_share, options["budget"]),
+        seeds=options["seeds"],
+        budget=options["budget"],
         image_size=options["image_size"],
-        images_per_class=parsed("--images-per-class", images_per_class, options["images_per_class"]),
+        images_per_class=options["images_per_class"],
         device=options["device"],
         threads=options["threads"],
         workers=options["workers"],
         results=options["out"],
         plugins=options["plugins"],
-        limits=Limits(
-            parsed("--timeout", seconds, options["timeout"]),
-            parsed("--memory-limit", byte_count, options["memory_limit"]),
-        ),
-        checkpoint=parsed("--checkpoint", checkpoint_time, options["checkpoint"]),
+        limits=Limits(options["timeout"], options["memory_limit"]),
+        checkpoint=options["checkpoint"],
         restart=options["restart"],
         again="all" if options["rerun"] else "failed" if options["retry_failed"] else "none",
         cache=not options["no_cache"],
@@ -164,13 +189,13 @@ def run(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, **opt
 
 
 @cli.command("report")
-@click.argument("folder", type=click.Path(path_type=Path), default=Path("results"), metavar="[RUNS_DIR]")
+@click.argument("folder", type=FOLDER, default=Path("results"), metavar="[RUNS_DIR]")
 @click.option("--format", "form", type=click.Choice(["md", "json", "csv"]), default="md", show_default=True)
-@click.option("--claims", "claims_file", type=click.Path(dir_okay=False, path_type=Path),
+@click.option("--claims", "claims_file", type=FILE,
               help="TOML file of claims to check, in place of the published ones; see docs/CLAIMS.md.")  # fmt: skip
-@click.option("--html", "html_file", type=click.Path(dir_okay=False, path_type=Path),
+@click.option("--html", "html_file", type=FILE,
               help="Write the report to this file instead: one page, with the misclassified images.")  # fmt: skip
-@click.option("--images", type=click.Path(file_okay=False, path_type=Path),
+@click.option("--images", type=FOLDER,
               help="Where the images lie now, for --html. [default: where the records say]")  # fmt: skip
 @_cache_option
 @click.pass_context
@@ -221,13 +246,13 @@ def report_(
 
 
 @cli.command()
-@click.argument("before", type=click.Path(path_type=Path), metavar="RUNS_A")
-@click.argument("after", type=click.Path(path_type=Path), metavar="RUNS_B")
-@click.option("--fail-if-worse", "gates", multiple=True, metavar="METRIC:MARGIN",
+@click.argument("before", type=FOLDER, metavar="RUNS_A")
+@click.argument("after", type=FOLDER, metavar="RUNS_B")
+@click.option("--fail-if-worse", "gates", type=Value(gate), multiple=True, metavar="METRIC:MARGIN",
               help="Exit 1 if the metric is worse in RUNS_B by more than the margin, beyond the noise, for any "
               "architecture; as in test_accuracy:0.01 or step_seconds:0.05. May be given again.")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["md", "json"]), default="md", show_default=True)
-def compare(before: Path, after: Path, gates: tuple[str, ...], form: str) -> int:
+def compare(before: Path, after: Path, gates: tuple[Any, ...], form: str) -> int:
     """Compare two results folders architecture by architecture, paired by seed: RUNS_B against RUNS_A.
 
     Two versions of a recipe or of a library, or two machines.
@@ -235,9 +260,8 @@ def compare(before: Path, after: Path, gates: tuple[str, ...], form: str) -> int
     from intelbench.reporting.evidence import compare as comparing
     from intelbench.reporting.text import changes
 
-    wanted = [parsed("--fail-if-worse", comparing.Gate.parse, gate) for gate in gates]
     found = comparing.compare(before, after)
-    verdicts = comparing.judge(found, wanted)
+    verdicts = comparing.judge(found, gates)
     names = (str(before), str(after))
     text = changes.as_markdown(found, verdicts, names) if form == "md" else changes.as_json(found, verdicts)
     _print(text)
@@ -248,12 +272,13 @@ def compare(before: Path, after: Path, gates: tuple[str, ...], form: str) -> int
 
 
 @cli.command()
-@click.argument("record", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="RUN")
-@click.option("--steps", type=click.IntRange(min=1), default=8, show_default=True, help="Training steps to take again.")
-@click.option("--tolerance", type=click.FloatRange(min=0), default=0.0, show_default=True,
+@click.argument("record", type=FOLDER, metavar="RUN")
+@click.option("--steps", type=Value(whole_number(1, 2**53), "number"), default=8, show_default=True,
+              help="Training steps to take again.")  # fmt: skip
+@click.option("--tolerance", type=Value(number, "number"), default=0.0, show_default=True,
               help="Accepted relative difference of losses and gradient norms; 0 wants equal bits.")  # fmt: skip
-@click.option("--data", help="Where the images lie now. [default: where the record says]")
-@click.option("--plugin", "plugins", type=click.Path(dir_okay=False, path_type=Path), multiple=True,
+@click.option("--data", type=Value(source), help="Where the images are now. [default: where the record says]")
+@click.option("--plugin", "plugins", type=FILE, multiple=True,
               help="Python file with the architecture, where it was one of your own.")  # fmt: skip
 @_cache_option
 def verify(
@@ -291,17 +316,19 @@ def verify(
 @cli.command()
 @click.argument("architectures", nargs=-1, metavar="[ARCHITECTURE]...")
 @click.option("--all", "all_", is_flag=True, help="All five reference architectures.")
-@click.option("--batch-sizes", default="1,8,32,128", show_default=True, help="Images a step.")
-@click.option(
-    "--size", type=click.IntRange(8, 4096), default=224, show_default=True, help="Height and width in pixels."
-)
-@click.option("--classes", type=click.IntRange(2, 32_767), default=6, show_default=True)
+@click.option("--batch-sizes", type=Value(whole_numbers(1, 65_536), "numbers"), default="1,8,32,128", show_default=True,
+              help="Images a step.")  # fmt: skip
+@click.option("--size", type=Value(whole_number(8, 4096), "number"), default=224, show_default=True,
+              help="Height and width in pixels, from 8 to 4,096.")  # fmt: skip
+@click.option("--classes", type=Value(whole_number(2, 32_767), "number"), default=6, show_default=True,
+              help="Number of classes, from 2 to 32,767.")  # fmt: skip
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True)
 @click.option("--optimizer", type=click.Choice(["adam", "adamw", "sgd"]), default="adam", show_default=True)
 @click.option("--frozen", is_flag=True, help="Train the heads alone, on a frozen backbone.")
-@click.option("--memory", "memories", default="8,12,16,24,40,80,141", show_default=True,
+@click.option("--memory", "memories", type=Value(whole_numbers(1, 1_000_000), "numbers"),
+              default="8,12,16,24,40,80,141", show_default=True,
               help="Gigabytes of GPU memory for which to find the largest batch.")  # fmt: skip
-@click.option("--plugin", "plugins", type=click.Path(dir_okay=False, path_type=Path), multiple=True,
+@click.option("--plugin", "plugins", type=FILE, multiple=True,
               help="Python file with architectures of your own; may be given again.")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["md", "json", "csv"]), default="md", show_default=True)
 @click.pass_context
@@ -315,13 +342,13 @@ def profile(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, f
     if all_ == bool(architectures):
         raise click.UsageError("give architecture names, or --all", ctx)
     from intelbench.orchestration import profile as profiling
-    from intelbench.records.types import MOST_BATCH, Budget, Conditions, Recipe
+    from intelbench.records.types import Budget, Conditions, Recipe
     from intelbench.reporting.text import profile as reporting
 
     request = profiling.Request(
         architectures=REFERENCE if all_ else architectures,
-        batch_sizes=parsed("--batch-sizes", whole_numbers(1, MOST_BATCH), options["batch_sizes"]),
-        memories=parsed("--memory", whole_numbers(1, 1_000_000), options["memories"]),
+        batch_sizes=options["batch_sizes"],
+        memories=options["memories"],
         num_classes=options["classes"],
         conditions=Conditions(
             image_size=options["size"],
@@ -367,7 +394,7 @@ def data() -> None:
 
 
 @data.command("check")
-@click.argument("source", metavar="DIR")
+@click.argument("source", metavar="DIR", type=Value(source))
 @click.option("--suite", default="quick", show_default=True,
               help="Suite that is to run on DIR: its batch size, and what it sets aside.")  # fmt: skip
 @_cache_option

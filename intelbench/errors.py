@@ -1,4 +1,4 @@
-"""The one exception whose text is written for the person at the keyboard, and how a name stands in such a text."""
+"""The one exception whose text is written for the person at the keyboard, and how names are written in such a text."""
 
 
 class UserError(Exception):
@@ -14,3 +14,8 @@ def printable(text: object) -> str:
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in str(text)
     )
+
+
+def shortened(text: str, most: int = 100) -> str:
+    """The beginning of a text of more than that many characters."""
+    return text if len(text) <= most else f"{text[:most]}…"

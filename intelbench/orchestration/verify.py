@@ -3,6 +3,8 @@
 They are taken in a process of their own, as the run was; it answers with what it has observed.
 """
 
+import os
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +20,22 @@ from intelbench.architectures.weights import obtain
 from intelbench.data.dataset import SCENES, Dataset, Split, prepare
 from intelbench.data.layout import find_layout
 from intelbench.data.seeds import stream_seed
-from intelbench.errors import UserError
+from intelbench.errors import UserError, printable
 from intelbench.orchestration.job import Job
 from intelbench.orchestration.network import set_up
 from intelbench.orchestration.process import Limits, Process, carry_out, take_request
 from intelbench.profiling.environment import child_environment, choose_execution, read_environment
 from intelbench.profiling.steps import LapClock
 from intelbench.records.identity import changes, facts
-from intelbench.records.store import TRACES_FILE, StoredRun, Traces, read_with_traces
+from intelbench.records.store import (
+    RECORD_FILE,
+    TRACES_FILE,
+    StoredRun,
+    Traces,
+    read_with_traces,
+    record_folders,
+    runs_folder,
+)
 from intelbench.records.types import RunSpec
 from intelbench.training.budget import Progress
 from intelbench.training.loop import train
@@ -95,6 +105,8 @@ def verify(request: Request, watch: Callable[[str], None]) -> Verification:
         UserError: the record cannot be read, was changed or holds no step; the images are not those of the run; the
             architecture or a plug-in is not there; or the steps cannot be taken.
     """
+    if not os.path.lexists(request.record / RECORD_FILE):
+        raise UserError(_no_run(request.record))
     stored, traces = read_with_traces(request.record.absolute())
     recorded, spec = _first_steps(request, traces), stored.record.spec
     for plugin in request.plugins:
@@ -126,13 +138,22 @@ def verify(request: Request, watch: Callable[[str], None]) -> Verification:
     )
 
 
+def _no_run(folder: Path) -> str:
+    """Say that a folder is not that of a run, and which one is where it is a results folder."""
+    problem = "not the folder of a run" if folder.is_dir() else "no such folder"
+    runs = record_folders(runs_folder(folder))
+    example = shlex.quote(str(runs[0])) if runs else "results/runs/resnet101-s0-..."
+    return printable(f"{folder}: {problem}. Expected one with {RECORD_FILE} in it. Try `intelbench verify {example}`")
+
+
 def _first_steps(request: Request, traces: Traces) -> dict[str, NDArray[np.float64]]:
     """What the record says of the steps that are to be taken again."""
     file = request.record / TRACES_FILE
     try:
         found = {name: traces[name] for name in (*_COMPARED, "learning_rate")} if "step_loss" in traces else {}
     except (KeyError, ValueError) as error:
-        raise UserError(f"{file}: does not tell of the steps ({error}); run it again") from error
+        reason = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise UserError(f"{file}: does not tell of the steps ({reason}); run it again") from error
     if not found or not found["step_loss"].size:
         raise UserError(f"{request.record}: the run failed before its first step ended; there is nothing to compare")
     if {(each.dtype.kind, each.shape) for each in found.values()} != {("f", (found["step_loss"].size,))}:

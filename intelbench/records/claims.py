@@ -4,7 +4,6 @@
 """
 
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from intelbench.errors import UserError
-from intelbench.records.decoding import decode_toml, read_text
+from intelbench.errors import UserError, printable, shortened
+from intelbench.records.decoding import convert, parse_toml, read_text
+from intelbench.records.refusals import Refusal, dotted, one_of, refusal
 from intelbench.records.types import Conditions, DataFacts, Environment, Execution, RunRecord
 
 _BUILT_IN = resources.files("intelbench") / "claims" / "published.toml"
@@ -101,7 +101,14 @@ IN_WORDS: Mapping[str, Callable[[RunRecord], str]] = {"weights": _weights, "back
 class Claim(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One statement that somebody published, and what would have to be measured for it to hold."""
 
-    id: Annotated[str, Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
+    id: Annotated[
+        str,
+        Meta(
+            pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$",
+            max_length=60,
+            description="small letters and digits with single hyphens between them, as in `wrn-parameters`",
+        ),
+    ]
     """Unique in its file."""
     statement: Text
     source: Text
@@ -129,7 +136,7 @@ class Claim(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.metric not in METRICS:
-            raise ValueError(f"`metric` {self.metric!r} is not known; accepted: {', '.join(METRICS)}")
+            raise ValueError(f"`metric` {shortened(repr(self.metric))} is not known. {one_of(self.metric, METRICS)}")
         _check_relation(self)
         _check_extras(self)
         for key, value in self.required.items():
@@ -154,11 +161,11 @@ def load_claims(path: Path | None = None) -> tuple[Claim, ...]:
     """Read the built-in published claims, or those of a TOML file of the user's own.
 
     Raises:
-        UserError: as `read_text` and `decode_toml`, or the file holds an id twice.
+        UserError: as `read_text`, `parse_toml` and `convert`, or the file holds an id twice.
     """
     if path is None:
         return _decode(_BUILT_IN.read_text(encoding="utf-8"), "published.toml")
-    return _decode(read_text("claims", path), str(path))
+    return _decode(read_text("claims", path), printable(path))
 
 
 def condition_keys() -> dict[str, Any]:
@@ -255,11 +262,12 @@ def _check_extras(claim: Claim) -> None:
 def _check_condition(key: str, value: object) -> None:
     accepted = condition_keys()
     if key not in accepted:
-        raise ValueError(f"`conditions` has the unknown key `{key}`; accepted: {', '.join(accepted)}")
+        raise ValueError(f"`conditions` has the unknown key `{shortened(key)}`. {one_of(key, accepted)}")
     try:
         msgspec.convert(value, accepted[key])
     except msgspec.ValidationError as error:
-        raise ValueError(f"condition `{key}`: {error}") from error
+        fault = refusal(value, accepted[key], tuple(key.split(".")))
+        raise ValueError(f"condition `{dotted(fault.place)}`: {fault.fault}") from error
 
 
 def _flatten(prefix: str, table: Mapping[str, Any]) -> dict[str, Any]:
@@ -269,18 +277,20 @@ def _flatten(prefix: str, table: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _decode(text: str, origin: str) -> tuple[Claim, ...]:
-    claims = decode_toml(f"claims {origin}", text, _File, lambda message: _which(message, text)).claim
+def _decode(text: str, name: str) -> tuple[Claim, ...]:
+    origin = f"claims {name}"
+    content = parse_toml(origin, text)
+    claims = convert(origin, content, _File, more=lambda fault: _which(fault, content)).claim
     twice = sorted(name for name, number in Counter(claim.id for claim in claims).items() if number > 1)
     if twice:
-        raise UserError(f"claims {origin}: key `id`: {', '.join(twice)} given more than once; every id is unique")
+        raise UserError(f"{origin}: key `id`: {', '.join(twice)} given more than once; every id is unique")
     return claims
 
 
-def _which(message: str, text: str) -> str:
-    """The id of the claim that a message of msgspec is about, since people do not count claims from 0."""
-    place = re.search(r" - at `\$\.claim\[(\d+)\]", message)
-    if place is None:
-        return ""
-    name = msgspec.toml.decode(text)["claim"][int(place[1])]
-    return f" (claim {name['id']!r})" if isinstance(name, dict) and isinstance(name.get("id"), str) else ""
+def _which(fault: Refusal, content: dict[str, Any]) -> str:
+    """The id of the claim that is at fault, since people do not count claims from 0."""
+    match fault.place:
+        case ("claim", int(position), *_) if isinstance(content["claim"][position], dict):
+            name = content["claim"][position].get("id")
+            return f" (claim {shortened(repr(name))})" if isinstance(name, str) else ""
+    return ""

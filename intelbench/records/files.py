@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from intelbench.errors import UserError
+from intelbench.errors import UserError, printable
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def listed(folder: Path) -> list[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise UserError(f"{folder}: cannot be listed ({error.strerror})") from error
+        raise UserError(f"{printable(folder)}: cannot be listed ({error.strerror})") from error
 
 
 def content_of(file: Path, limit: int) -> bytes:
@@ -76,20 +76,21 @@ def content_of(file: Path, limit: int) -> bytes:
     Raises:
         UserError: it is missing, a pipe or a device, too large, or cannot be read.
     """
+    name = printable(file)
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)  # which waits for nobody to write to a pipe
         try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
-                raise UserError(f"{file}: not a plain file, so it is not read; remove {file.parent} and run it again")
+                raise UserError(f"{name}: not a plain file, so it is not read; remove its folder and run it again")
             if found.st_size > limit:
-                raise UserError(f"{file}: {found.st_size:,} bytes, and at most {limit:,} are read")
+                raise UserError(f"{name}: {found.st_size:,} bytes, and at most {limit:,} are read")
             with os.fdopen(descriptor, "rb", closefd=False) as stream:
                 return stream.read(found.st_size)
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror})") from error
+        raise UserError(f"{name}: cannot be read ({error.strerror})") from error
 
 
 def content_if_any(file: Path, limit: int) -> bytes | None:

@@ -63,8 +63,10 @@ class Archive(Mapping[str, NDArray[np.generic]]):
         if name not in self._found:
             try:
                 self._found[name] = self._read(self._members[name])
-            except (ValueError, TypeError, struct.error, zlib.error) as error:
+            except ValueError as error:
                 raise ValueError(f"the array {name!r} is damaged: {error}") from error
+            except (TypeError, struct.error, zlib.error) as error:
+                raise ValueError(f"the array {name!r} is damaged: it cannot be unpacked") from error
         return self._found[name]
 
     @property

@@ -7,6 +7,7 @@ is a `UserError` that names it.
 
 import hashlib
 import os
+import shlex
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from intelbench.errors import UserError, printable
 from intelbench.records.files import content_if_any, content_of, listed, move, remove, replace, synced
 from intelbench.records.npz import MAX_UNPACKED_BYTES, Archive, Texts
+from intelbench.records.refusals import json_refusal
 from intelbench.records.types import SCHEMA_VERSION, RunRecord
 from intelbench.records.workspace import Workspace
 
@@ -35,6 +37,8 @@ _MAX_SUMS_BYTES = 4096
 LARGEST_NUMBER = 1e30
 """No number that was measured is larger, or nearer to 0 than one over it; arithmetic on others ends in infinity."""
 _LARGEST_INTEGER = 2**63 - 1
+_MOST_LOOKED_INTO = 100
+"""Folders in which records are looked for, where a folder that was given holds none."""
 
 Traces = Mapping[str, NDArray[np.generic]]
 
@@ -156,6 +160,23 @@ def record_folders(runs: Path) -> list[Path]:
     return [path for path in listed(runs) if _may_be_record(path)]
 
 
+def nothing_recorded(runs: Path) -> str:
+    """Say of a folder without a record what is there, and what to run."""
+    results = runs.parent if runs.name == "runs" else runs
+    name = printable(str(results))
+    if not results.exists():
+        return f"{name}: no such folder. Expected a results folder. Try `{_command('run --all --out', results)}`"
+    if os.path.lexists(results / RECORD_FILE):
+        return f"{name}: the folder of one run. Expected a results folder. Try `{_command('report', results.parent)}`"
+    inner = next((folder for folder in listed(results)[:_MOST_LOOKED_INTO] if record_folders(folder / "runs")), None)
+    advice = _command("report", inner) if inner else _command("run --all --out", results)
+    return f"{name}: no record in it. Expected a results folder, with runs/ in it. Try `{advice}`"
+
+
+def _command(arguments: str, folder: Path) -> str:
+    return f"intelbench {arguments} {shlex.quote(printable(str(folder)))}"
+
+
 def read_runs(runs: Path) -> tuple[list[StoredRun], list[str]]:
     """Read every record below `runs`, in the order of their names, and say which could not be read."""
     found = []
@@ -182,7 +203,7 @@ def _decoded(file: Path, content: bytes) -> RunRecord:
     try:
         record = msgspec.json.decode(content, type=RunRecord)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        reason = _otherwise_versioned(content) or printable(str(error))
+        reason = _otherwise_versioned(content) or json_refusal(content, RunRecord)
         raise UserError(f"{file}: not a readable record ({reason})") from error
     if record.schema_version != SCHEMA_VERSION:
         raise UserError(f"{file}: not a readable record ({_otherwise_versioned(content)})")

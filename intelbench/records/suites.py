@@ -8,10 +8,10 @@ from typing import Any, Literal
 import msgspec
 import tomli_w
 
-from intelbench.errors import UserError, printable
-from intelbench.records.decoding import decode_toml, explain, read_text
+from intelbench.errors import UserError, printable, shortened
+from intelbench.records.decoding import convert, parse_toml, read_text
 from intelbench.records.identity import settled
-from intelbench.records.types import Budget, Conditions, Name, Own, Recipe, Suite
+from intelbench.records.types import Budget, Conditions, Suite
 
 _BUILT_IN = resources.files("intelbench") / "suites"
 
@@ -25,7 +25,7 @@ def load_suite(name_or_file: str) -> Suite:
     """Read a built-in suite by its name, or any suite from a TOML file.
 
     Raises:
-        UserError: no such suite, or as `read_text` and `decode_toml`.
+        UserError: no such suite, or as `read_text`, `parse_toml` and `convert`.
     """
     if name_or_file in built_in_suites():
         return _decode(name_or_file, (_BUILT_IN / f"{name_or_file}.toml").read_text(encoding="utf-8"))
@@ -34,10 +34,10 @@ def load_suite(name_or_file: str) -> Suite:
         near = difflib.get_close_matches(name_or_file, built_in_suites(), n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise UserError(
-            f"suite {name_or_file!r} is not known; {hint}Built in: {', '.join(built_in_suites())}. "
+            f"suite {shortened(repr(name_or_file))} is not known; {hint}Built in: {', '.join(built_in_suites())}. "
             "Your own suite is a file that ends in .toml"
         )
-    return _decode(str(path), read_text("suite", path))
+    return _decode(printable(path), read_text("suite", path))
 
 
 def conditions_of(suite: Suite, architecture: str) -> Conditions:
@@ -48,9 +48,14 @@ def conditions_of(suite: Suite, architecture: str) -> Conditions:
     """
     if architecture not in suite.own:
         return suite.conditions
+    return msgspec.convert(_own_conditions(suite, architecture), Conditions)
+
+
+def _own_conditions(suite: Suite, architecture: str) -> dict[str, Any]:
+    """The conditions of an architecture that has its own, as plain values that may not be accepted."""
     own, shared = suite.own[architecture], msgspec.to_builtins(suite.conditions)
     changed = {"budget": msgspec.to_builtins(own.budget or suite.budget), "recipe": shared["recipe"] | own.recipe}
-    return msgspec.convert(shared | changed, Conditions)
+    return {**shared, **changed}
 
 
 def budgets(suite: Suite) -> list[Budget]:
@@ -90,53 +95,43 @@ def override(
     if isinstance(budget, Budget):
         own = {name: msgspec.structs.replace(each, budget=None) for name, each in suite.own.items()}
         given |= {"budget": budget, "own": own}
+    if isinstance(budget, float):
+        given |= _scaled(suite, budget)
     given = {key: value for key, value in given.items() if value is not None}
     origin = f"suite {suite.name}, with what was given in its place"
-    try:
-        suite = _scaled(suite, budget) if isinstance(budget, float) else suite
-        effective = msgspec.convert(msgspec.to_builtins(suite) | msgspec.to_builtins(given), Suite)
-    except msgspec.ValidationError as error:
-        raise UserError(f"{origin}: {explain(str(error), Suite)}") from error
-    return _checked(origin, effective)
+    return _checked(origin, convert(origin, msgspec.to_builtins(suite) | msgspec.to_builtins(given), Suite))
 
 
-def _scaled(suite: Suite, share: float) -> Suite:
-    """With that share of every budget, and of the epochs for which a backbone is frozen, shared or an own one's."""
+def _scaled(suite: Suite, share: float) -> dict[str, object]:
+    """That share of every budget, and of the epochs for which a backbone is frozen, the shared ones and the own ones.
+
+    Plain values, of which one may be too small to be accepted.
+    """
+
+    def part(budget: Budget) -> dict[str, float]:
+        counted = budget.unit in ("steps", "images")
+        return {budget.unit: max(1, round(budget.amount * share)) if counted else budget.amount * share}
 
     def fewer(recipe: dict[str, Any]) -> dict[str, Any]:
         frozen = recipe.get("freeze_backbone")
         return recipe | ({"freeze_backbone": frozen * share} if isinstance(frozen, int | float) else {})
 
     own = {
-        name: Own(budget=each.budget and each.budget.part(share), recipe=fewer(each.recipe))
+        name: {"recipe": fewer(each.recipe)} | ({"budget": part(each.budget)} if each.budget else {})
         for name, each in suite.own.items()
     }
-    recipe = msgspec.convert(fewer(msgspec.to_builtins(suite.recipe)), Recipe)
-    return msgspec.structs.replace(suite, budget=suite.budget.part(share), recipe=recipe, own=own)
+    return {"budget": part(suite.budget), "recipe": fewer(msgspec.to_builtins(suite.recipe)), "own": own}
 
 
 def _decode(name: str, text: str) -> Suite:
-    return _checked(f"suite {name}", decode_toml(f"suite {name}", text, Suite, lambda message: _whose(message, text)))
-
-
-def _whose(message: str, text: str) -> str:
-    """The architecture that a message of msgspec is about, which knows it only as one of the table's."""
-    own = msgspec.toml.decode(text).get("own") if "`$.own[...]" in message else None
-    for name, value in own.items() if isinstance(own, dict) else ():
-        try:
-            msgspec.convert({name: value}, dict[Name, Own])
-        except msgspec.ValidationError:
-            return f" (own.{printable(name)})"
-    return ""
+    origin = f"suite {name}"
+    return _checked(origin, convert(origin, parse_toml(origin, text), Suite))
 
 
 def _checked(origin: str, suite: Suite) -> Suite:
     """The suite, whose own recipes are as strictly held to what a recipe takes as the shared one."""
     for name in suite.own:
-        try:
-            conditions_of(suite, name)
-        except msgspec.ValidationError as error:
-            raise UserError(f"{origin}: own.{printable(name)}: {explain(str(error), Conditions)}") from error
+        convert(origin, _own_conditions(suite, name), Conditions, ("own", name))
     return suite
 
 

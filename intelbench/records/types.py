@@ -21,6 +21,7 @@ from intelbench.records.profiles import (
     PeakMemory,
     Quantity,
 )
+from intelbench.records.refusals import expected
 
 SCHEMA_VERSION = 1
 
@@ -35,7 +36,9 @@ Count = Annotated[int, Meta(ge=1, le=2**53)]
 """Up to 2^53 a float holds every whole number, and a budget's amount is one."""
 PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]*\Z"
 """One line without control characters, which a terminal would obey."""
-Text = Annotated[str, Meta(pattern=PRINTABLE, max_length=4096)]
+Text = Annotated[
+    str, Meta(pattern=PRINTABLE, max_length=4096, description="on one line and without control characters")
+]
 Name = Annotated[Text, Meta(min_length=1)]
 Fraction = Annotated[float, Meta(gt=0, lt=1)]
 Colour = tuple[float, float, float]
@@ -92,16 +95,6 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
         value: float = getattr(self, self.unit)
         return value
 
-    def part(self, share: float) -> "Budget":
-        """That share of it; of what is counted, at least 1.
-
-        Raises:
-            msgspec.ValidationError: nothing is left.
-        """
-        counted = self.unit in ("steps", "images")
-        amount = max(1, round(self.amount * share)) if counted else self.amount * share
-        return msgspec.convert({self.unit: amount}, Budget)
-
     def __str__(self) -> str:
         """In full, so that `parse` reads the same budget back: `60 s`, `2.5 epochs`."""
         amount = int(self.amount) if float(self.amount).is_integer() and self.amount < 1e15 else self.amount
@@ -112,12 +105,13 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
         """Read a budget as people write it: `60 s`, `5 min`, `30 steps`, `2 epochs`, `10000 images`, `1e15 flops`.
 
         Raises:
-            ValueError: `text` is not a number and a known unit.
+            ValueError: `text` is not a number and a known unit, or the number is out of bounds.
         """
-        match = re.fullmatch(r"\s*([0-9][0-9_.]*(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z]+)\s*", text)
+        amount_pattern = r"(?:[0-9]+(?:_[0-9]+)*\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+        match = re.fullmatch(rf"\s*({amount_pattern})\s*([A-Za-z]+)\s*", text)
         if match is None or match[2].lower() not in _UNIT_SPELLINGS:
             raise ValueError(
-                f"{text!r} is not a budget; write a number and a unit, as in '60 s', '5 min', '30 steps', '2 epochs', "
+                "not a budget. Expected a number and a unit. Try '60 s', '5 min', '30 steps', '2 epochs', "
                 "'10000 images' or '1e15 flops'"
             )
         unit, factor = _UNIT_SPELLINGS[match[2].lower()]
@@ -125,7 +119,8 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
         try:
             return msgspec.convert({unit: int(amount) if amount.is_integer() else amount}, cls)
         except msgspec.ValidationError as error:
-            raise ValueError(f"{text!r} is not a budget: {error}") from error
+            field = next(each for each in msgspec.structs.fields(cls) if each.name == unit)
+            raise ValueError(f"not a budget. Expected, in {unit}, {expected(field.type)}") from error
 
 
 class Head(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

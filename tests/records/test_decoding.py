@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from intelbench.errors import UserError
+from intelbench.errors import UserError, printable
 from intelbench.records.claims import load_claims
 from intelbench.records.decoding import MOST_BYTES, MOST_DOTS
 from intelbench.records.suites import load_suite
@@ -30,8 +30,8 @@ def refusal(kind: str, path: Path) -> str:
     with pytest.raises(UserError) as caught:
         READERS[kind](path)
     said = str(caught.value)
-    assert said.startswith(f"{kind} {path}: ")
-    return said.removeprefix(f"{kind} {path}: ")
+    assert said.startswith(f"{kind} {printable(path)}: ")
+    return said.removeprefix(f"{kind} {printable(path)}: ")
 
 
 @both
@@ -43,25 +43,32 @@ def test_what_is_no_file_is_refused_at_once(kind: str, tmp_path: Path) -> None:
     (tmp_path / "loop.toml").symlink_to("loop.toml")
     for name in ("pipe", "folder", "device"):
         assert "is not a regular file; give a TOML file" == refusal(kind, tmp_path / f"{name}.toml")
-    for name in ("loop", "n" * 300, "none", "nu\0ll"):
-        assert "cannot be read (" in refusal(kind, tmp_path / f"{name}.toml")
+    for name, reason in (
+        ("loop", "Too many levels of symbolic links"),
+        ("n" * 300, "File name too long"),
+        ("none", "No such file or directory"),
+        ("nu\0ll", "no file has such a name"),
+    ):
+        assert f"cannot be read ({reason}). Expected a TOML file" == refusal(kind, tmp_path / f"{name}.toml")
 
 
 @both
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"\xff\xfe\xff", "cannot be read ('utf-8' codec"),
-        (b"\xed\xa0\x80 = 1", "cannot be read ('utf-8' codec"),
-        (b"\0", "Invalid statement (at line 1, column 1)"),
+        (b"\xff\xfe\xff", "cannot be read (byte 1 is not UTF-8)"),
+        (b"a = 1 # \xed\xa0\x80", "cannot be read (byte 9 is not UTF-8)"),
+        (b"\0", "not TOML: Invalid statement (at line 1, column 1)"),
+        (b"[a.b]\n[a.b]", "not TOML: Cannot declare 'a.b' twice (at line 2, column 5)"),
+        (b"[a]\n[a]", "not TOML: Cannot declare 'a' twice (at line 2, column 3)"),
         (b'name = "\0"', "Illegal character '\\x00' (at line 1"),
         (b"name = 1\nname = 2", "Cannot overwrite a value"),
         (b"name = " + b"[" * 100_000, "tables or arrays are nested too deeply"),
         (b"name = " + b"{a=" * 100_000, "tables or arrays are nested too deeply"),
-        (b"name = 1" + b"0" * 5000, "Exceeds the limit (4300 digits) for integer string conversion"),
+        (b"name = 1" + b"0" * 5000, "a whole number has more than 4,300 digits"),
         (b"a." * 8000 + b"a = 1", "line 1 holds 8,000 dots; at most 100 are accepted"),
         (b"\n" + b'"\xe2\x80\xa8".' * 201 + b"a = 1", "line 2 holds 201 dots"),
-        (b"name = 1979-05-27", "unknown field `name`|got `date`"),
+        (b"name = 1979-05-27", "key `name`: not known|key `name`: 1979-05-27 is not accepted"),
     ],
 )
 def test_what_is_no_toml_or_too_much_of_it_is_refused(kind: str, content: bytes, said: str, tmp_path: Path) -> None:
@@ -109,7 +116,7 @@ def test_the_largest_file_takes_seconds(line: str, tmp_path: Path) -> None:
     path = tmp_path / "much.toml"
     path.write_text("".join(line.format(n=n) for n in range(MOST_BYTES // len(line.format(n=10**6)))))
     started = time.process_time()
-    assert "unknown field" in refusal("suite", path)
+    assert ": not known. Expected one of: image_size" in refusal("suite", path)
     assert time.process_time() - started < 20  # it takes 2 at most
 
 

@@ -57,7 +57,7 @@ def test_a_write_that_fails_leaves_nothing(
     ("content", "said"),
     [
         ("", "not a readable record"),
-        ('{"schema_version": 1}', "missing required field"),
+        ('{"schema_version": 1}', "key `run_id`: missing"),
         ('{"schema_version": 2}', "schema_version is 2, this intelbench reads 1; upgrade intelbench"),
         ('{"schema_version": 0}', "schema_version is 0, this intelbench reads 1; run it again"),
         ("[]", "not a readable record"),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from intelbench.errors import UserError, printable
 from intelbench.records.npz import Archive, Texts
-from intelbench.records.store import StoredRun, Traces, read_with_traces, record_folders
+from intelbench.records.store import StoredRun, Traces, nothing_recorded, read_with_traces, record_folders
 from intelbench.reporting.evidence import cohorts, observations, summaries
 from intelbench.reporting.evidence.observations import RunSummary
 from intelbench.reporting.evidence.summaries import CohortSummary
@@ -68,8 +68,12 @@ def _study(folder: Path, meanwhile: Callable[[], object]) -> Study:
     readable, contradicting = cohorts.agreeing(readable)
     problems += contradicting
     if not readable:
-        found = f"none of the {len(problems)} there can be read: {problems[0]}" if problems else "there is none"
-        raise UserError(f"{printable(str(folder))}: no record to report on, {found}; make some with `intelbench run`")
+        if not problems:
+            raise UserError(nothing_recorded(folder))
+        raise UserError(
+            f"{printable(str(folder))}: none of the {len(problems)} there can be read: {problems[0]}. Try the command "
+            "that made them, with --retry-failed"
+        )
     grouped = [summaries.summarize(cohort, observed) for cohort in cohorts.group(readable)]
     return Study(tuple(grouped), tuple(sorted(problem.replace(f"{folder}/", "") for problem in problems)))
 
