@@ -70,5 +70,7 @@ def _options(name: str, request: ModelRequest) -> dict[str, Any]:
             return {"init_weights": request.own_initialization}
         case "vision_transformer":
             return {"image_size": request.image_size}
+        case "maxvit":
+            return {"input_size": (request.image_size, request.image_size)}
         case _:
             return {}

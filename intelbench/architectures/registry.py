@@ -55,6 +55,8 @@ class PublishedFacts:
     """Of the stock network with its 1000-class head (and auxiliary head, where it has one)."""
     imagenet_top1: float
     """Top-1 accuracy of the published weights (of torchvision's, IMAGENET1K_V1), as a fraction."""
+    memory_mebibytes: float | None = None
+    """What was published as its memory: torchsummary's estimate for one image of 300 px."""
 
 
 def main_loss(output: Any, target: Tensor, criterion: Callable[[Tensor, Tensor], Tensor]) -> Tensor:

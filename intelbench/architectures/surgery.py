@@ -17,20 +17,21 @@ if TYPE_CHECKING:
 
     Old = TypeVar("Old", bound=nn.Module)
 
-UNTRACEABLE = (RuntimeError, NotImplementedError, TypeError)
-"""What PyTorch raises where a network asks a tensor without contents for its values; TypeError is `images.numpy()`."""
-
 
 def build_shapes(architecture: Architecture, request: ModelRequest) -> nn.Module:
-    """The network for its shapes alone: on the meta device where it can be, and without drawing a random number."""
+    """Build the network on the meta device, where a tensor has a shape and no values; draws no random number.
+
+    A network that computes with values while it is built (RegNet works out its widths with tensors) is built on the CPU
+    and its values are dropped.
+    """
     import torch
 
     try:
         with torch.device("meta"):
             return architecture.network(request)
-    except UNTRACEABLE:
+    except Exception:  # noqa: BLE001 - whatever it is: what is not the meta device's fault is raised again on the CPU
         with torch.random.fork_rng():
-            return architecture.network(request)
+            return architecture.network(request).to("meta")
 
 
 def find_heads(architecture: Architecture, request: ModelRequest, model: nn.Module) -> tuple[str, ...]:
