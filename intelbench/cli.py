@@ -354,7 +354,7 @@ def list_() -> None:
             else f"from {provider}"
         )
         click.echo(printable(f"  {name:20} {note}"))
-    click.echo("  torchvision:NAME     any torchvision classifier\n\nSuites:")
+    click.echo("  NAME                 any torchvision classifier, in full torchvision:NAME\n\nSuites:")
     for name in built_in_suites():
         suite = load_suite(name)
         click.echo(

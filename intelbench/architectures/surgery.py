@@ -34,6 +34,33 @@ def build_shapes(architecture: Architecture, request: ModelRequest) -> nn.Module
             return architecture.network(request).to("meta")
 
 
+def materialize(model: nn.Module, image_size: int) -> None:
+    """Give lazy layers their shapes, by a forward pass of two black images in evaluation mode.
+
+    Their weights are drawn from PyTorch's global generator in the order in which the pass reaches them. A network
+    without lazy layers is left alone.
+    """
+    import torch
+    from torch.nn.parameter import is_lazy
+
+    if not any(is_lazy(value) for value in (*model.parameters(), *model.buffers())):
+        return
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    with torch.no_grad():
+        model(torch.zeros(2, 3, image_size, image_size))
+    for module, training in modes:
+        module.training = training
+
+
+def require_trainable(model: nn.Module) -> None:
+    """Raise a `UserError` if no parameter of the network trains."""
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise UserError(
+            "the network has no parameter that trains; it needs a layer with weights that have `requires_grad=True`"
+        )
+
+
 def find_heads(architecture: Architecture, request: ModelRequest, model: nn.Module) -> tuple[str, ...]:
     """Names of the modules of `model` that yield the classes: those that grow with the number of classes.
 

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from intelbench.architectures.registry import ModelRequest, find, load_plugin
 from intelbench.errors import UserError, printable
+from intelbench.orchestration.job import Job
 from intelbench.orchestration.process import Limits, OverrunError, Process, carry_out, take_request
 from intelbench.profiling.complexity import count_parameters, forward_macs_per_image, training_flops_per_image
 from intelbench.profiling.environment import child_environment
@@ -53,6 +54,20 @@ class Probe(Struct, frozen=True, kw_only=True):
     batch_sizes: tuple[int, ...]
     memories: tuple[int, ...] = ()
     """Gigabytes of GPU memory to fill."""
+
+    @classmethod
+    def of(cls, job: Job) -> "Probe":
+        """Ask about the network of a run, under its conditions."""
+        spec = job.spec
+        return cls(
+            architecture=spec.architecture,
+            plugins=job.plugins,
+            num_classes=len(spec.data.class_names),
+            conditions=spec.conditions,
+            execution=spec.execution,
+            frozen=spec.conditions.recipe.freeze_backbone == "always",
+            batch_sizes=(spec.conditions.recipe.batch_size,),
+        )
 
     @property
     def workload(self) -> Workload:
@@ -148,8 +163,9 @@ def _or_absent(field: str, absent: dict[str, str], find_out: Callable[[], Found]
     try:
         return find_out()
     except Exception as error:  # noqa: BLE001 - code of others, where tensors have no values
-        said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        absent[field] = f"the network cannot be traced: {printable(said.partition(chr(10))[0])[:_DETAILS]}"
+        said = printable(str(error).partition("\n")[0])[:_DETAILS]
+        is_ours = isinstance(error, UserError)
+        absent[field] = said if is_ours else f"the network cannot be traced: {type(error).__name__}: {said}"
         return None
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from intelbench.architectures.surgery import require_trainable
 from intelbench.profiling.workload import Workload
 
 _BATCH = 2
@@ -38,9 +39,11 @@ def training_flops_per_image(workload: Workload) -> float:
     on the meta device: touches neither memory nor random state.
 
     Raises:
+        UserError: no parameter of the network trains.
         Exception: whatever a network raises that asks for pixel values.
     """
     model = workload.shapes()
+    require_trainable(model)
     with torch.device("meta"), _counter() as counter:
         workload.loss(model, _images(workload), torch.zeros(_BATCH, dtype=torch.long)).backward()
     return float(counter.get_total_flops()) / _BATCH
