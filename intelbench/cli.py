@@ -332,10 +332,11 @@ def verify(
               help="Python file with architectures of your own; may be given again.")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["md", "json", "csv"]), default="md", show_default=True)
 @click.pass_context
-def profile(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, form: str, **options: Any) -> None:
+def profile(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, form: str, **options: Any) -> int:
     """Say what architectures hold, compute and need, without training them and without a GPU.
 
-    Parameters, FLOPs, predicted GPU memory by batch size, and the largest batch that fits.
+    Parameters, FLOPs, predicted GPU memory by batch size, and the largest batch that fits. Exits with status 1 if an
+    architecture could not be profiled; its row says why.
     """
     from intelbench.architectures.reference import REFERENCE
 
@@ -362,6 +363,7 @@ def profile(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, f
     found = profiling.profile(request, lambda name: _complain(f"profiling {name}"))
     render = {"md": reporting.as_markdown, "json": reporting.as_json, "csv": reporting.as_csv}[form]
     _print(render(found))
+    return _EXIT_FAILED_RUNS if found.failures else 0
 
 
 @cli.command("list")
@@ -379,7 +381,7 @@ def list_() -> None:
             else f"from {provider}"
         )
         click.echo(printable(f"  {name:20} {note}"))
-    click.echo("  torchvision:NAME     any torchvision classifier\n\nSuites:")
+    click.echo("  NAME                 any torchvision classifier, in full torchvision:NAME\n\nSuites:")
     for name in built_in_suites():
         suite = load_suite(name)
         click.echo(

@@ -1,17 +1,14 @@
-"""Architectures of other libraries, by prefix: `torchvision:NAME`; and what torchvision publishes for its own."""
+"""Architectures of torchvision: any of its classifiers, and what it publishes for them."""
 
-import difflib
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from typing import Any
 
 from torch import nn
 from torchvision import models
 
-from intelbench.architectures.registry import FROM_MINUS_ONE, Architecture, ModelRequest
-from intelbench.errors import UserError
+from intelbench.architectures.registry import FROM_MINUS_ONE, TORCHVISION, Architecture, ModelRequest
 
-_PREFIX = "torchvision:"
 _MINIMUM_SIZES = {"inception_v3": 75, "alexnet": 63}
 """Where torchvision's network needs more than 32 px."""
 _WEIGHTS = {"imagenet": "IMAGENET1K_V1", "imagenet-v2": "IMAGENET1K_V2"}
@@ -20,30 +17,27 @@ _AUXILIARY = {"inception": ("AuxLogits",), "googlenet": ("aux1", "aux2")}
 normalisation into theirs, from -1 to 1; here the images are normalised so from the start."""
 
 
-def torchvision_architecture(name: str) -> Architecture:
-    """Any torchvision classifier with its own head for the given classes; auxiliary heads are left out.
+@cache
+def classifiers() -> Sequence[str]:
+    """Names of torchvision's classifiers; its networks for other tasks are left out."""
+    return tuple(models.list_models(module=models))
 
-    Raises:
-        UserError: torchvision has no such classifier; the message offers the nearest names.
-    """
-    bare = name.removeprefix(_PREFIX)
-    available = models.list_models(module=models)
-    if bare not in available:
-        near = difflib.get_close_matches(bare, available, n=3, cutoff=0.5)
-        offered = " or ".join(_PREFIX + each for each in near) or ", ".join(available)
-        raise UserError(f"architecture {name!r}: torchvision has no such classifier; it has {offered}")
+
+@cache
+def torchvision_architecture(name: str) -> Architecture:
+    """A classifier of torchvision with its own head for the given classes; auxiliary heads are left out."""
 
     def build(request: ModelRequest) -> nn.Module:
-        model: nn.Module = models.get_model(bare, num_classes=request.num_classes, **_options(bare, request))
+        model: nn.Module = models.get_model(name, num_classes=request.num_classes, **_options(name, request))
         return model
 
     return Architecture(
-        name=name,
+        name=TORCHVISION + name,
         build=build,
-        minimum_size=_MINIMUM_SIZES.get(bare, 32),
-        pretrained=partial(published_weights, bare),
-        normalization=FROM_MINUS_ONE if _family(bare) in _AUXILIARY else None,
-        auxiliary=_AUXILIARY.get(_family(bare), ()),
+        minimum_size=_MINIMUM_SIZES.get(name, 32),
+        pretrained=partial(published_weights, name),
+        normalization=FROM_MINUS_ONE if _family(name) in _AUXILIARY else None,
+        auxiliary=_AUXILIARY.get(_family(name), ()),
     )
 
 
@@ -70,5 +64,7 @@ def _options(name: str, request: ModelRequest) -> dict[str, Any]:
             return {"init_weights": request.own_initialization}
         case "vision_transformer":
             return {"image_size": request.image_size}
+        case "maxvit":
+            return {"input_size": (request.image_size, request.image_size)}
         case _:
             return {}

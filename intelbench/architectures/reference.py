@@ -36,7 +36,7 @@ def _published(name: str) -> Mapping[str, str]:
 @architecture(
     "resnet152",
     pretrained=partial(_published, "resnet152"),
-    published=PublishedFacts(paper=_RESNET, num_parameters=60_192_808, imagenet_top1=0.78312),
+    published=PublishedFacts(paper=_RESNET, num_parameters=60_192_808, imagenet_top1=0.78312, memory_mebibytes=1343.71),
 )
 def resnet152(request: ModelRequest) -> nn.Module:
     """ResNet-152, stride on the 3x3 convolution as in torchvision (v1.5)."""
@@ -48,7 +48,10 @@ def resnet152(request: ModelRequest) -> nn.Module:
     aliases=("wrn",),
     pretrained=partial(_published, "wide_resnet101_2"),
     published=PublishedFacts(
-        paper="Zagoruyko and Komodakis, Wide Residual Networks, 2016", num_parameters=126_886_696, imagenet_top1=0.78848
+        paper="Zagoruyko and Komodakis, Wide Residual Networks, 2016",
+        num_parameters=126_886_696,
+        imagenet_top1=0.78848,
+        memory_mebibytes=1481.65,
     ),
 )
 def wide_resnet101_2(request: ModelRequest) -> nn.Module:
@@ -75,6 +78,7 @@ def inception_loss(output: Any, target: Tensor, criterion: Callable[[Tensor, Ten
         paper="Szegedy et al., Rethinking the Inception Architecture for Computer Vision, 2016",
         num_parameters=27_161_264,
         imagenet_top1=0.77294,
+        memory_mebibytes=333.30,
     ),
 )
 def inception_v3(request: ModelRequest) -> nn.Module:

@@ -8,7 +8,7 @@ import hashlib
 import importlib.util
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -28,6 +28,8 @@ FROM_MINUS_ONE: tuple[Colour, Colour] = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 """Mean and deviation of networks that want pixels from -1 to 1."""
 ENTRY_POINT_GROUP = "intelbench.architectures"
 BUILT_IN = "intelbench"
+TORCHVISION = "torchvision:"
+"""Before the name of a torchvision classifier, in records and wherever else it may be told from another's."""
 
 _NAME = re.compile(r"\w[\w.+-]{0,99}")
 """Of an architecture: typed in a shell, part of a folder's name, and never a prefix like `torchvision:`."""
@@ -55,10 +57,22 @@ class PublishedFacts:
     """Of the stock network with its 1000-class head (and auxiliary head, where it has one)."""
     imagenet_top1: float
     """Top-1 accuracy of the published weights (of torchvision's, IMAGENET1K_V1), as a fraction."""
+    memory_mebibytes: float | None = None
+    """What was published as its memory: torchsummary's estimate for one image of 300 px."""
 
 
 def main_loss(output: Any, target: Tensor, criterion: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Loss of a network that returns its logits (batch x classes) and nothing else."""
+    """Loss of a network that returns its logits (batch x classes) and nothing else.
+
+    Raises:
+        UserError: the network returns something else in training.
+    """
+    if getattr(output, "ndim", None) != 2:
+        raise UserError(
+            f"the network returns {_kind(output)} in training; it must return logits, a tensor (batch x classes), or "
+            "its architecture needs a `loss` of its own: "
+            "@architecture(NAME, loss=lambda output, target, criterion: criterion(output[0], target))"
+        )
     return criterion(output, target)
 
 
@@ -99,17 +113,28 @@ class Architecture:
     def network(self, request: ModelRequest) -> nn.Module:
         """Build the network; `undisturbed`, so that a run is afterwards one process with its streams and folder.
 
+        Lazy layers, which take their input's width from a first forward pass, are given it.
+
         Raises:
-            UserError: what `build` returned is none.
+            UserError: what `build` returned is none, or TorchScript.
         """
-        from torch import nn  # here alone, so that a plug-in can be listed without PyTorch
+        from torch import jit, nn  # here alone, so that a plug-in can be listed without PyTorch
+
+        from intelbench.architectures.surgery import materialize
 
         with undisturbed():
             built = self.build(request)
-        if not isinstance(built, nn.Module):
-            raise UserError(
-                f"architecture {self.name!r}: its function returned {_kind(built)}; it must return a torch.nn.Module"
-            )
+            if not isinstance(built, nn.Module):
+                raise UserError(
+                    f"architecture {self.name!r}: its function returned {_kind(built)}; it must return a "
+                    "torch.nn.Module"
+                )
+            if any(isinstance(module, jit.ScriptModule) for module in built.modules()):
+                raise UserError(
+                    f"architecture {self.name!r}: its function returned a TorchScript network, which shows nothing of "
+                    "what happens inside; return the module itself, without torch.jit.script or torch.jit.trace"
+                )
+            materialize(built, request.image_size)
         return built
 
     def require_size(self, image_size: int) -> None:
@@ -171,21 +196,35 @@ def architecture(name: str, **facts: Any) -> Callable[[Callable[[ModelRequest], 
 
 
 def find(name: str) -> tuple[Architecture, str]:
-    """The architecture of that name and who provides it: built in, loaded plug-in, `torchvision:NAME`, entry point.
+    """The architecture of that name and who provides it.
+
+    A name without a prefix is that of a built-in architecture, of a loaded plug-in's or of an entry point; where none
+    of them has it, that of torchvision's classifier, whose full name is `torchvision:NAME`.
 
     Raises:
         UserError: nobody provides it; the message offers the nearest known names.
     """
-    if name.startswith("torchvision:"):
-        from intelbench.architectures.library import torchvision_architecture  # torchvision costs seconds
-
-        return torchvision_architecture(name), f"torchvision {metadata.version('torchvision')}"
     if name not in _REGISTRY and name in (points := _entry_points()):
         _load_entry_point(points[name])
-    if name not in _REGISTRY:
-        raise UserError(f"architecture {name!r} is not known; {_nearest(name)}")
-    entry = _REGISTRY[name]
-    return entry.architecture, entry.provider
+    if name in _REGISTRY:
+        entry = _REGISTRY[name]
+        return entry.architecture, entry.provider
+    from intelbench.architectures.library import classifiers, torchvision_architecture  # torchvision costs seconds
+
+    if (bare := name.removeprefix(TORCHVISION)) not in classifiers():
+        raise UserError(f"architecture {name!r} is not known; {_nearest(name, classifiers())}")
+    return torchvision_architecture(bare), f"torchvision {metadata.version('torchvision')}"
+
+
+def ambiguity(names: Iterable[str]) -> str:
+    """Say in one line which of these names torchvision has for a classifier too; empty if it has none of them."""
+    from intelbench.architectures.library import classifiers
+
+    return "; ".join(
+        f"{name} is the architecture of {_REGISTRY[name].provider.partition(' ')[0]}, not {TORCHVISION}{name}"
+        for name in names
+        if name in _REGISTRY and name in classifiers()
+    )
 
 
 def known() -> dict[str, str]:
@@ -284,7 +323,16 @@ def _load_entry_point(point: metadata.EntryPoint) -> None:
         )
 
 
-def _nearest(name: str) -> str:
-    near = difflib.get_close_matches(name, [*_REGISTRY, *_entry_points()], n=3, cutoff=0.5)
-    offered = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(known()))}."
-    return f"{offered} Any torchvision classifier is torchvision:NAME; a file of your own comes with --plugin FILE.py"
+def _nearest(name: str, classifiers: Sequence[str]) -> str:
+    """What may have been meant, of all that is known, in the spelling that `find` accepts."""
+    prefix = TORCHVISION if name.startswith(TORCHVISION) else ""
+    of_torchvision = {each.lower(): prefix + each for each in classifiers}
+    registered = {each.lower(): each for each in (*_entry_points(), *_REGISTRY)}
+    spellings = registered | of_torchvision if prefix else of_torchvision | registered
+    near = difflib.get_close_matches(name.removeprefix(prefix).lower(), spellings, n=3, cutoff=0.5)
+    offered = (
+        f"did you mean {' or '.join(spellings[each] for each in near)}?"
+        if near
+        else f"known: {', '.join(sorted(known()))}; of torchvision: {', '.join(classifiers)}."
+    )
+    return f"{offered} A file with an architecture of your own is given with --plugin FILE.py"

@@ -17,20 +17,48 @@ if TYPE_CHECKING:
 
     Old = TypeVar("Old", bound=nn.Module)
 
-UNTRACEABLE = (RuntimeError, NotImplementedError, TypeError)
-"""What PyTorch raises where a network asks a tensor without contents for its values; TypeError is `images.numpy()`."""
-
 
 def build_shapes(architecture: Architecture, request: ModelRequest) -> nn.Module:
-    """The network for its shapes alone: on the meta device where it can be, and without drawing a random number."""
+    """Build the network on the meta device, where a tensor has a shape and no values; draws no random number.
+
+    A network that computes with values while it is built (RegNet works out its widths with tensors) is built on the CPU
+    and its values are dropped.
+    """
     import torch
 
     try:
         with torch.device("meta"):
             return architecture.network(request)
-    except UNTRACEABLE:
+    except Exception:  # noqa: BLE001 - whatever it is: what is not the meta device's fault is raised again on the CPU
         with torch.random.fork_rng():
-            return architecture.network(request)
+            return architecture.network(request).to("meta")
+
+
+def materialize(model: nn.Module, image_size: int) -> None:
+    """Give lazy layers their shapes, by a forward pass of two black images in evaluation mode.
+
+    Their weights are drawn from PyTorch's global generator in the order in which the pass reaches them. A network
+    without lazy layers is left alone.
+    """
+    import torch
+    from torch.nn.parameter import is_lazy
+
+    if not any(is_lazy(value) for value in (*model.parameters(), *model.buffers())):
+        return
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    with torch.no_grad():
+        model(torch.zeros(2, 3, image_size, image_size))
+    for module, training in modes:
+        module.training = training
+
+
+def require_trainable(model: nn.Module) -> None:
+    """Raise a `UserError` if no parameter of the network trains."""
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise UserError(
+            "the network has no parameter that trains; it needs a layer with weights that have `requires_grad=True`"
+        )
 
 
 def find_heads(architecture: Architecture, request: ModelRequest, model: nn.Module) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import torch
 from intelbench.data.dataset import Split
 from intelbench.data.seeds import stream_seed
 from intelbench.data.split import stratified_subset
+from intelbench.errors import UserError
 from intelbench.orchestration.job import Beat, Job
 from intelbench.orchestration.network import flops_of_run, flops_of_step, set_up
 from intelbench.profiling.complexity import count_parameters
@@ -60,7 +61,7 @@ def execute(job: Job, watch: Callable[[Beat], None]) -> tuple[RunRecord, Traces]
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a failure is a result, whatever it is
         failure = Failure(
             cause=_cause(error),
-            message=f"{type(error).__name__}: {error}",
+            message=str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}",
             step=last_step,
             details=traceback.format_exc()[-_DETAILS:],
         )

@@ -16,15 +16,17 @@ import torch
 from msgspec import Struct
 
 from intelbench.architectures.registry import ModelRequest, find, load_plugin
-from intelbench.errors import UserError
+from intelbench.errors import UserError, printable
+from intelbench.orchestration.job import Job
 from intelbench.orchestration.process import Limits, OverrunError, Process, carry_out, take_request
 from intelbench.profiling.complexity import count_parameters, forward_macs_per_image, training_flops_per_image
 from intelbench.profiling.environment import child_environment
 from intelbench.profiling.legacy import legacy_summary
 from intelbench.profiling.memory import MemoryMeter
 from intelbench.profiling.prediction import TRACED, record_tape
-from intelbench.profiling.workload import UNTRACEABLE, Workload
-from intelbench.records.profiles import ArchitectureProfile, MeasuredMemory, PeakMemory
+from intelbench.profiling.sizes import require_size
+from intelbench.profiling.workload import Workload
+from intelbench.records.profiles import ArchitectureProfile, LegacySummary, MeasuredMemory, PeakMemory
 from intelbench.records.types import OWN_HEAD, Conditions, Execution
 from intelbench.training.optimizer import make_optimizer
 from intelbench.training.precision import MEMORY_FORMATS, autocast, configure
@@ -53,6 +55,20 @@ class Probe(Struct, frozen=True, kw_only=True):
     memories: tuple[int, ...] = ()
     """Gigabytes of GPU memory to fill."""
 
+    @classmethod
+    def of(cls, job: Job) -> "Probe":
+        """Ask about the network of a run, under its conditions."""
+        spec = job.spec
+        return cls(
+            architecture=spec.architecture,
+            plugins=job.plugins,
+            num_classes=len(spec.data.class_names),
+            conditions=spec.conditions,
+            execution=spec.execution,
+            frozen=spec.conditions.recipe.freeze_backbone == "always",
+            batch_sizes=(spec.conditions.recipe.batch_size,),
+        )
+
     @property
     def workload(self) -> Workload:
         """The network under these conditions."""
@@ -70,24 +86,32 @@ class ProbeError(UserError):
 
 
 def describe(probe: Probe) -> ArchitectureProfile:
-    """Count and predict; nothing is measured."""
+    """Count and predict; nothing is measured.
+
+    Raises:
+        UserError: the network does not take images of this size.
+        Exception: whatever the network raises while it is built.
+    """
     conditions, workload = probe.conditions, probe.workload
     absent: dict[str, str] = {}
-    with torch.device("meta"):
-        num_parameters, num_trainable = count_parameters(workload.build())
+    training_flops = _or_absent("flops", absent, lambda: training_flops_per_image(workload))
+    if training_flops is None:
+        require_size(workload)
+    num_parameters, num_trainable = count_parameters(workload.shapes())
+    stock = replace(workload, request=replace(workload.request, num_classes=1000), head=OWN_HEAD, frozen=False)
     make = partial(make_optimizer, conditions=conditions)
     traced = TRACED if len(probe.batch_sizes) > 1 or probe.memories else probe.batch_sizes
     tape = _or_absent("memory", absent, lambda: record_tape(workload, make, autocast(conditions, _CPU), traced))
-    published = replace(workload, request=PUBLISHED, head=OWN_HEAD, frozen=False)
     return ArchitectureProfile(
         architecture=workload.architecture.name,
         provider=find(probe.architecture)[1],
         num_parameters=num_parameters,
         num_trainable_parameters=num_trainable,
         forward_macs_per_image=_or_absent("flops", absent, lambda: forward_macs_per_image(workload)),
-        training_flops_per_image=_or_absent("flops", absent, lambda: training_flops_per_image(workload)),
+        training_flops_per_image=training_flops,
         legacy=_or_absent("legacy", absent, lambda: legacy_summary(workload)),
-        published=_or_absent("legacy", absent, lambda: legacy_summary(published)),
+        published=_published(replace(stock, request=PUBLISHED), absent),
+        num_parameters_1000_classes=_or_absent("parameters", absent, lambda: count_parameters(stock.shapes())[0]),
         memory=tuple(tape.predict(size) for size in probe.batch_sizes) if tape else (),
         largest_batch={memory: tape.largest_batch(memory * _GIGABYTE) for memory in probe.memories} if tape else {},
         measured=(),
@@ -138,9 +162,19 @@ def _or_absent(field: str, absent: dict[str, str], find_out: Callable[[], Found]
     """The answer, or `None` and the reason."""
     try:
         return find_out()
-    except UNTRACEABLE as error:
-        absent[field] = f"the network cannot be traced: {type(error).__name__}: {error}"
+    except Exception as error:  # noqa: BLE001 - code of others, where tensors have no values
+        said = printable(str(error).partition("\n")[0])[:_DETAILS]
+        is_ours = isinstance(error, UserError)
+        absent[field] = said if is_ours else f"the network cannot be traced: {type(error).__name__}: {said}"
         return None
+
+
+def _published(stock: Workload, absent: dict[str, str]) -> LegacySummary | None:
+    facts = stock.architecture.published
+    if facts is None or facts.memory_mebibytes is None:
+        absent["published"] = "no figure of its memory was published"
+        return None
+    return _or_absent("published", absent, lambda: legacy_summary(stock))
 
 
 def _measure(probe: Probe) -> Iterator[MeasuredMemory]:

@@ -9,6 +9,7 @@ import msgspec
 import torch
 
 from intelbench.architectures.registry import contained_unless_built_in, find, load_plugin, plugins_of
+from intelbench.errors import UserError
 from intelbench.orchestration.probe import Probe, describe, probe_in_process
 from intelbench.orchestration.process import Limits
 from intelbench.profiling.environment import choose_execution
@@ -31,21 +32,22 @@ class Request:
 
 
 def profile(request: Request, watch: Callable[[str], None]) -> Profile:
-    """Profile each architecture in turn; `watch` is told its name first.
+    """Profile each architecture in turn; `watch` is told its name first. What fails for one costs its row alone.
 
     Raises:
-        UserError: an architecture or a plug-in is not there, the images are too small for one, or one cannot be frozen.
+        UserError: an architecture or a plug-in is not known.
     """
     for plugin in request.plugins:
         load_plugin(plugin)
-    found = [find(name) for name in request.architectures]
-    for architecture, _ in found:
-        architecture.require_size(request.conditions.image_size)
-        architecture.require_installed()
-    profiles = []
-    for architecture, _ in found:
+    profiles, failures = [], {}
+    for architecture in dict.fromkeys(find(name)[0] for name in request.architectures):
         watch(architecture.name)
-        profiles.append(_profile(architecture.name, request))
+        try:
+            architecture.require_installed()
+            architecture.require_size(request.conditions.image_size)
+            profiles.append(_profile(architecture.name, request))
+        except UserError as error:
+            failures[architecture.name] = str(error)
     return Profile(
         image_size=request.conditions.image_size,
         num_classes=request.num_classes,
@@ -56,6 +58,7 @@ def profile(request: Request, watch: Callable[[str], None]) -> Profile:
         torchvision=metadata.version("torchvision"),
         gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         architectures=tuple(profiles),
+        failures=failures,
     )
 
 

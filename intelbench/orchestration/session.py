@@ -10,11 +10,13 @@ from typing import Literal, NoReturn
 
 from rich.console import Console
 
-from intelbench.architectures.registry import load_plugin
+from intelbench.architectures.reference import REFERENCE
+from intelbench.architectures.registry import ambiguity, load_plugin
 from intelbench.data.dataset import prepare
 from intelbench.errors import UserError, printable
 from intelbench.orchestration.display import display_for, downloads
 from intelbench.orchestration.plan import Again, PlannedRun, plan, unresumable
+from intelbench.orchestration.preflight import require_sizes
 from intelbench.orchestration.process import Limits
 from intelbench.orchestration.suite import run_planned
 from intelbench.profiling.environment import choose_execution, read_environment
@@ -71,6 +73,8 @@ def run_session(request: Request) -> int:
     )
     for plugin in request.plugins:
         load_plugin(plugin)
+    if request.architectures and request.architectures != REFERENCE and (note := ambiguity(request.architectures)):
+        _say(console, note)
     execution = choose_execution(request.device, request.threads, request.workers, request.cache)
     environment = read_environment(execution)
     dataset = prepare(
@@ -93,6 +97,7 @@ def run_session(request: Request) -> int:
             checkpoint=request.checkpoint,
             watch=watch,
         )
+    require_sizes(planned, request.limits)
     _clear(planned, environment, restart=request.restart)
     facts = dataset.facts
     _say(

@@ -99,17 +99,7 @@ class _Runner:
 
 def _with_profile(job: Job, limits: Limits) -> Job:
     """The job with the profile of its network under its own conditions, or with the reason why there is none."""
-    spec = job.spec
-    probe = Probe(
-        architecture=spec.architecture,
-        plugins=job.plugins,
-        num_classes=len(spec.data.class_names),
-        conditions=spec.conditions,
-        execution=spec.execution,
-        frozen=spec.conditions.recipe.freeze_backbone == "always",
-        batch_sizes=(spec.conditions.recipe.batch_size,),
-    )
     try:
-        return msgspec.structs.replace(job, profile=probe_in_process(probe, limits))
+        return msgspec.structs.replace(job, profile=probe_in_process(Probe.of(job), limits))
     except ProbeError as error:
         return msgspec.structs.replace(job, profile_absent=str(error))

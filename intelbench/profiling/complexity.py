@@ -1,9 +1,13 @@
 """How large a network is and how much a training image costs, counted and not timed."""
 
+from collections.abc import Sequence
+from math import prod
+
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from intelbench.architectures.surgery import require_trainable
 from intelbench.profiling.workload import Workload
 
 _BATCH = 2
@@ -20,10 +24,11 @@ def forward_macs_per_image(workload: Workload) -> float:
     """Multiply-accumulate operations of a forward pass in evaluation mode, for one image.
 
     Raises:
-        RuntimeError: or another of `UNTRACEABLE`: the network asks for pixel values.
+        Exception: whatever a network raises that asks for pixel values.
     """
-    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
-        workload.build().eval()(_images(workload))
+    model = workload.shapes().eval()
+    with torch.device("meta"), torch.no_grad(), _counter() as counter:
+        model(_images(workload))
     return float(counter.get_total_flops()) / 2 / _BATCH
 
 
@@ -34,11 +39,45 @@ def training_flops_per_image(workload: Workload) -> float:
     on the meta device: touches neither memory nor random state.
 
     Raises:
-        RuntimeError: or another of `UNTRACEABLE`: the network asks for pixel values.
+        UserError: no parameter of the network trains.
+        Exception: whatever a network raises that asks for pixel values.
     """
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        workload.loss(workload.build(), _images(workload), torch.zeros(_BATCH, dtype=torch.long)).backward()
+    model = workload.shapes()
+    require_trainable(model)
+    with torch.device("meta"), _counter() as counter:
+        workload.loss(model, _images(workload), torch.zeros(_BATCH, dtype=torch.long)).backward()
     return float(counter.get_total_flops()) / _BATCH
+
+
+def _counter() -> FlopCounterMode:
+    return FlopCounterMode(
+        display=False, custom_mapping={torch.ops.aten.convolution_backward: _convolution_backward_flops}
+    )
+
+
+def _convolution_backward_flops(
+    output: Sequence[int],
+    images: Sequence[int],
+    weight: Sequence[int],
+    _bias: object,
+    _stride: object,
+    _padding: object,
+    _dilation: object,
+    transposed: bool,
+    _output_padding: object,
+    _groups: int,
+    wanted: Sequence[bool],
+    **_: object,
+) -> int:
+    """FLOPs of a convolution's gradients, by the shapes of its output, input and weight.
+
+    Each of the two, the input's and the weight's, takes the multiplications of the forward pass: every weight meets
+    each position of the output once (of the input, where the convolution is transposed). The shape of the weight holds
+    one group's channels, so groups are accounted for; PyTorch's own formula multiplies the weight's gradient by their
+    number.
+    """
+    positions = prod((images if transposed else output)[2:])
+    return sum(wanted[:2]) * 2 * images[0] * positions * prod(weight)
 
 
 def _images(workload: Workload) -> Tensor:

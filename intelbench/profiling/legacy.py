@@ -32,11 +32,11 @@ def legacy_summary(workload: Workload) -> LegacySummary:
             each.numel() for name in ("weight", "bias") if isinstance(each := getattr(module, name, None), Tensor)
         )
 
+    model = workload.shapes()
+    for module in model.modules():
+        if module is not model and not isinstance(module, nn.Sequential | nn.ModuleList):
+            module.register_forward_hook(add)
     with torch.device("meta"), torch.no_grad():
-        model = workload.build()
-        for module in model.modules():
-            if module is not model and not isinstance(module, nn.Sequential | nn.ModuleList):
-                module.register_forward_hook(add)
         model(torch.empty(_BATCH, 3, size, size))
     return LegacySummary(
         activations_bytes=2 * _FLOAT32 * outputs,

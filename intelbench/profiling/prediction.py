@@ -111,8 +111,7 @@ def record_tape(
         batch_sizes: What is traced. Two give a tape of every batch size, one a tape of that alone in half the time.
 
     Raises:
-        RuntimeError: the operations depend on the batch size; this and the others of `UNTRACEABLE` where the network
-            computes with the values of tensors.
+        Exception: the operations depend on the batch size, or the network computes with the values of tensors.
     """
     traces = [_record(workload, make_optimizer, autocast, batch_size) for batch_size in batch_sizes]
     first, last = traces[0], traces[-1]
@@ -217,8 +216,7 @@ def take_steps(
 
 def _record(workload: Workload, make_optimizer: MakeOptimizer, autocast: Autocast, batch_size: int) -> Recorder:
     recorder = Recorder()
-    with torch.device("meta"):
-        model = workload.build()
+    model = workload.shapes()
     with FakeTensorMode(allow_non_fake_inputs=True):  # CPU and not meta, which knows no autocast and no fused optimizer
         take_steps(recorder, model.to_empty(device="cpu"), workload, make_optimizer, autocast, batch_size)
     return recorder

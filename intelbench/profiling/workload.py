@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from intelbench.architectures.registry import Architecture, ModelRequest
-from intelbench.architectures.surgery import UNTRACEABLE as UNTRACEABLE
-from intelbench.architectures.surgery import find_heads, freeze_backbone, replace_heads
+from intelbench.architectures.surgery import build_shapes, find_heads, freeze_backbone, replace_heads
 from intelbench.records.types import OWN_HEAD, Head
 
 
@@ -24,15 +24,24 @@ class Workload:
 
     def build(self) -> nn.Module:
         """The network in training mode, on the current default device."""
-        model = self.architecture.network(self.request).train()
+        return self._as_trained(self.architecture.network(self.request))
+
+    def shapes(self) -> nn.Module:
+        """The network in training mode, on the meta device: its shapes without its values, at no cost in memory."""
+        model = build_shapes(self.architecture, self.request)
+        with torch.device("meta"):
+            return self._as_trained(model)
+
+    def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """Forward pass and cross-entropy, the architecture's own way."""
+        output: Any = model(images)
+        return self.architecture.loss(output, labels, F.cross_entropy)
+
+    def _as_trained(self, model: nn.Module) -> nn.Module:
+        model.train()
         if self.frozen or self.head != OWN_HEAD:
             heads = find_heads(self.architecture, self.request, model)
             replace_heads(model, heads, self.head)
             if self.frozen:
                 freeze_backbone(model, heads)
         return model
-
-    def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """Forward pass and cross-entropy, the architecture's own way."""
-        output: Any = model(images)
-        return self.architecture.loss(output, labels, F.cross_entropy)

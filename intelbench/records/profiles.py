@@ -137,7 +137,9 @@ class ArchitectureProfile(Struct, frozen=True, kw_only=True):
     legacy: LegacySummary | None
     """Of the network as it is profiled."""
     published: LegacySummary | None
-    """Of the network with 1000 classes at 300 px, which is what was published."""
+    """Of the network with 1000 classes at 300 px, where that was published."""
+    num_parameters_1000_classes: Number | None = None
+    """Of the network with 1000 classes; `None` in records older than this field too."""
     memory: tuple[PredictedMemory, ...]
     """By batch size."""
     largest_batch: dict[int, Number]
@@ -162,3 +164,5 @@ class Profile(Struct, frozen=True, kw_only=True):
     gpu: str | None
     """Its name, where one was there to measure on."""
     architectures: tuple[ArchitectureProfile, ...]
+    failures: dict[str, str] = {}
+    """Why an architecture that was asked for has no profile."""

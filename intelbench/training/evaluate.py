@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -53,19 +53,29 @@ class Evaluator:
         """Show the network two images of the split. Leaves every module in its mode.
 
         Raises:
-            UserError: what comes back is not one logit a class; with too many, training would go through.
+            UserError: what comes back is not one logit a class; with too many, training would go through. Or the
+                network cannot take images in the memory format of the conditions.
         """
         images, _ = next(evaluation_batches(split, self.pixels, self.conditions.image_size, batch_size=2))
-        with evaluation_mode(self.model), autocast(self.conditions, self.device)():
-            found = self.model(self.inputs(images))
-        what = (
-            f"{tuple(found.shape)} on {found.device.type}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
-        )
+        inputs = self.inputs(images)
+        try:
+            found = self._output(inputs)
+        except RuntimeError as error:
+            if self._fails_contiguous(inputs):
+                raise
+            raise UserError(
+                f"the network does not take images in {self.conditions.memory_format} memory "
+                f"({str(error).partition(chr(10))[0]}); write x.flatten(1) or x.reshape(...) in place of x.view(...), "
+                'or set `memory_format = "contiguous"` in the suite, for all architectures alike'
+            ) from error
+        is_tensor = isinstance(found, Tensor)
+        what = f"{tuple(found.shape)} on {found.device.type}" if is_tensor else f"a {type(found).__name__}"
         wanted = f"({len(images)}, {num_classes}) on {self.device.type}"
         if what != wanted:
+            hint = "give its last layer `request.num_classes` outputs" if is_tensor else "return that tensor alone"
             raise UserError(
                 f"the network returns {what} for {len(images)} images of {num_classes} classes; it must return logits, "
-                f"{wanted}"
+                f"{wanted}; {hint}"
             )
 
     @torch.no_grad()
@@ -125,6 +135,19 @@ class Evaluator:
             num_without_gradient=int((~torch.cat(learning)).sum()),
             num_images=len(split),
         )
+
+    def _output(self, inputs: Tensor) -> Any:
+        with evaluation_mode(self.model), autocast(self.conditions, self.device)():
+            return self.model(inputs)
+
+    def _fails_contiguous(self, inputs: Tensor) -> bool:
+        """Whether the network fails with weights and images in row-major order too, in which it is left."""
+        self.model.to(memory_format=torch.contiguous_format)
+        try:
+            self._output(inputs.contiguous())
+        except RuntimeError:
+            return True
+        return self.conditions.memory_format == "contiguous"
 
     def _batches(self, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
         return evaluation_batches(split, self.pixels, self.conditions.image_size, self.conditions.recipe.batch_size)

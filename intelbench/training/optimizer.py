@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from intelbench.architectures.surgery import require_trainable
 from intelbench.records.types import Conditions
 
 _MULTIPLE = "multiple"
@@ -13,10 +14,20 @@ _MULTIPLE = "multiple"
 
 
 def make_optimizer(model: nn.Module, conditions: Conditions, heads: tuple[str, ...] = ()) -> Optimizer:
-    """The recipe's optimizer over every parameter that trains; the backbone has a learning rate of its own, if any."""
+    """The recipe's optimizer over every parameter that trains; the backbone has a learning rate of its own, if any.
+
+    PyTorch's fused kernels know real numbers alone, so a network with complex weights is trained without them.
+
+    Raises:
+        UserError: no parameter trains.
+    """
     recipe = conditions.recipe
+    require_trainable(model)
     groups = _groups(model, heads, recipe.backbone_learning_rate)
-    rate, decay, fused = recipe.learning_rate, recipe.weight_decay, conditions.fused_optimizer
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    fused = conditions.fused_optimizer and not any(
+        parameter.is_complex() for group in groups for parameter in group["params"]
+    )
     match recipe.optimizer:
         case "adam":
             return Adam(groups, rate, recipe.betas, weight_decay=decay, fused=fused)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision import models
 
-from intelbench.architectures.registry import ModelRequest, find
+from intelbench.architectures.registry import ModelRequest, ambiguity, find
 from intelbench.errors import UserError
 
 
@@ -13,7 +13,7 @@ from intelbench.errors import UserError
     [
         ("resnet18", 64), ("googlenet", 64), ("inception_v3", 75), ("vgg11", 64), ("vit_b_16", 64),
         ("efficientnet_b0", 64), ("mobilenet_v3_small", 64), ("densenet121", 64), ("convnext_tiny", 64),
-        ("squeezenet1_1", 64), ("swin_t", 64), ("shufflenet_v2_x0_5", 64), ("alexnet", 64),
+        ("squeezenet1_1", 64), ("swin_t", 64), ("shufflenet_v2_x0_5", 64), ("alexnet", 64), ("maxvit_t", 224),
     ],
 )  # fmt: skip
 def test_classifiers_of_every_family_are_built(name: str, image_size: int) -> None:
@@ -40,6 +40,7 @@ def test_classifiers_that_compute_while_they_are_built() -> None:
         ("googlenet", {"init_weights": False, "aux_logits": False}),
         ("inception_v3", {"init_weights": False, "aux_logits": False}),
         ("vit_b_16", {"image_size": 64}),
+        ("maxvit_t", {"input_size": (64, 64)}),
         ("alexnet", {}),
     ],
 )
@@ -59,7 +60,7 @@ def test_unknown_classifiers_offer_near_ones(wrong: str, right: str) -> None:
     """A slip of the pen is answered with what was meant, prefix included."""
     with pytest.raises(UserError, match=f"torchvision:{right}") as caught:
         find(f"torchvision:{wrong}")
-    assert str(caught.value).startswith(f"architecture 'torchvision:{wrong}': torchvision has no such classifier")
+    assert str(caught.value).startswith(f"architecture 'torchvision:{wrong}' is not known; did you mean ")
 
 
 @pytest.mark.parametrize("name", ["qqqqqqqqqqqqqqqq", ""])
@@ -71,5 +72,26 @@ def test_hopeless_names_are_answered_with_all(name: str) -> None:
 
 def test_detectors_are_no_classifiers() -> None:
     """Torchvision's models for other tasks are not offered."""
-    with pytest.raises(UserError, match="no such classifier"):
-        find("torchvision:fasterrcnn_resnet50_fpn")
+    for name in ("torchvision:fasterrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn"):
+        with pytest.raises(UserError, match="is not known"):
+            find(name)
+
+
+def test_a_bare_name_is_torchvisions_where_nothing_else_has_it() -> None:
+    """Both spellings give one architecture under one name, so that a run is recorded and skipped as the same."""
+    assert find("resnet18") == find("torchvision:resnet18")
+    assert "torchvision:resnet18" == find("resnet18")[0].name
+    assert find("resnet18")[0] is find("torchvision:resnet18")[0]
+
+
+@pytest.mark.parametrize("name", ["resnet101", "resnet152", "wide_resnet101_2", "inception_v3"])
+def test_a_name_that_intelbench_has_too_is_intelbenchs(name: str) -> None:
+    """One line says so, and how torchvision's is asked for."""
+    assert (name, "intelbench") == (find(name)[0].name, find(name)[1])
+    assert f"{name} is the architecture of intelbench, not torchvision:{name}" == ambiguity((name, "wrn", "resnet18"))
+    assert f"torchvision:{name}" == find(f"torchvision:{name}")[0].name
+
+
+def test_names_of_one_owner_are_not_ambiguous() -> None:
+    """Neither one that torchvision alone has, nor one that it lacks, nor one with its prefix."""
+    assert "" == ambiguity(("resnet18", "resnet101_leaky", "torchvision:resnet101"))

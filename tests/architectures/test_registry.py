@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from intelbench.architectures.registry import (
     plugins_of,
     register,
 )
+from intelbench.architectures.surgery import build_shapes
 from intelbench.errors import UserError
 
 REQUEST = ModelRequest(num_classes=3, image_size=32)
@@ -73,22 +75,29 @@ def test_a_taken_name_is_refused(name: str, aliases: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "right"), [("resnet-152", "resnet152"), ("inceptionv3", "inception_v3"), ("wrm", "wrn")]
+    ("wrong", "right"),
+    [
+        ("resnet-152", "resnet152"),
+        ("inceptionv3", "inception_v3"),
+        ("wrm", "wrn"),
+        ("ResNet18", "resnet18"),
+        ("efficientnetb0", "efficientnet_b0"),
+        ("torchvision:efficientnet_lite", "efficientnet_lite0"),
+    ],
 )
 def test_unknown_names_offer_near_ones(wrong: str, right: str) -> None:
     """The message repeats the name and offers what was probably meant, and the other ways in."""
     with pytest.raises(UserError, match=f"did you mean .*{right}") as caught:
         find(wrong)
     assert str(caught.value).startswith(f"architecture {wrong!r} is not known; ")
-    assert "torchvision:NAME" in str(caught.value)
     assert "--plugin FILE.py" in str(caught.value)
 
 
 def test_hopeless_names_are_answered_with_all() -> None:
-    """Nothing is near: all names are listed."""
+    """Nothing is near: all names are listed, torchvision's too."""
     with pytest.raises(UserError) as caught:
         find("qqqqqqqqqqqq")
-    assert f"known: {', '.join(sorted(known()))}." in str(caught.value)
+    assert f"known: {', '.join(sorted(known()))}; of torchvision: alexnet, " in str(caught.value)
 
 
 def test_known_lists_names_and_not_aliases() -> None:
@@ -280,6 +289,53 @@ def test_what_is_no_network_is_refused(tmp_path: Path, returned: str) -> None:
         UserError, match=r"architecture 'bad': its function returned a \w+; it must return a torch.nn.Module"
     ):
         find("bad")[0].network(REQUEST)
+
+
+def lazy(request: ModelRequest) -> nn.Module:
+    """A network whose layers learn their widths from a first forward pass; one is in evaluation mode."""
+    network = nn.Sequential(
+        nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(0.5),
+        nn.LazyLinear(request.num_classes),
+    )  # fmt: skip
+    network[1].eval()
+    return network
+
+
+def test_lazy_layers_are_given_their_widths() -> None:
+    """With the weights that PyTorch's generator gives, in the modes that they had, and unused statistics."""
+    torch.manual_seed(3)
+    network = Architecture(name="lazy", build=lazy).network(REQUEST)
+    torch.manual_seed(3)
+    same = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(16, 3))
+    state, expected = network.state_dict(), same.state_dict()
+    assert [tuple(value.shape) for value in expected.values()] == [tuple(value.shape) for value in state.values()]
+    assert all(torch.equal(*pair) for pair in zip(state.values(), expected.values(), strict=True))
+    assert [True, False, True] == [network[index].training for index in (0, 1, 5)]
+
+
+def test_lazy_layers_have_shapes_without_values() -> None:
+    """On the meta device nothing is drawn."""
+    state = torch.get_rng_state()
+    model = build_shapes(Architecture(name="lazy", build=lazy), REQUEST)
+    assert {"meta"} == {parameter.device.type for parameter in model.parameters()}
+    assert 4 * 27 + 4 + 8 + 16 * 3 + 3 == sum(parameter.numel() for parameter in model.parameters())
+    assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning", "ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("wrap", [lambda scripted: scripted, nn.Sequential])
+def test_torchscript_is_refused(wrap: Callable[[nn.Module], nn.Module]) -> None:
+    """Nothing inside could be looked at; also where it is a part of the network. The message names the way out."""
+    made = Architecture(name="scripted", build=lambda request: wrap(torch.jit.script(linear(request))))
+    with pytest.raises(UserError, match=r"'scripted': its function returned a TorchScript .* without torch\.jit"):
+        made.network(REQUEST)
+
+
+@pytest.mark.parametrize("output", [(torch.ones(2, 3),) * 2, {"logits": torch.ones(2, 3)}, torch.ones(2, 3, 1, 1)])
+def test_what_is_no_logits_in_training_names_the_way_out(output: object) -> None:
+    """A loss of the architecture's own."""
+    with pytest.raises(UserError, match=r"in training; it must return logits.*needs a `loss` of its own"):
+        main_loss(output, torch.tensor([0, 1]), nn.functional.cross_entropy)
 
 
 changes = st.lists(

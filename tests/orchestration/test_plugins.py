@@ -185,11 +185,11 @@ def test_what_leaves_no_record_itself_is_recorded_and_the_others_go_on(
     [
         (
             "returns_nothing",
-            "UserError: architecture 'returns_nothing': its function returned a NoneType; it must return a torch.nn.",
+            "architecture 'returns_nothing': its function returned a NoneType; it must return a torch.nn.",
         ),
         (
             "returns_more_logits",
-            "UserError: the network returns (2, 5) on cpu for 2 images of 2 classes; it must return ",
+            "the network returns (2, 5) on cpu for 2 images of 2 classes; it must return ",
         ),
         ("exits", "SystemExit: "),
         ("exits_when_built", "SystemExit: 0"),

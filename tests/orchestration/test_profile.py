@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from intelbench.errors import UserError
 from intelbench.orchestration.profile import Request, profile
 from intelbench.records.profiles import Profile
 from intelbench.records.types import Budget, Conditions, Recipe
@@ -33,6 +32,11 @@ class Odd(nn.Module):
 @architecture("odd")
 def odd(request):
     return Odd(request.num_classes)
+
+
+@architecture("unbuilt")
+def unbuilt(request):
+    raise ValueError("no network today")
 
 
 @architecture("headless")
@@ -65,10 +69,11 @@ def profile_of(*architectures: str, plugin: Path | None = None, frozen: bool = F
 
 def test_a_reference_architecture() -> None:
     """Everything that can be known without a GPU."""
-    (found,) = profile_of("resnet101").architectures
-    assert found.num_parameters == found.num_trainable_parameters == 44_549_160 - 995 * 2049
+    (found,) = profile_of("resnet152").architectures
+    assert found.num_parameters == found.num_trainable_parameters == 60_192_808 - 995 * 2049
+    assert 60_192_808 == found.num_parameters_1000_classes
     assert found.published is not None
-    assert found.published.total_bytes / 2**20 == pytest.approx(958.29, abs=0.005)
+    assert found.published.total_bytes / 2**20 == pytest.approx(1343.71, abs=0.005)
     assert [2, 64] == [memory.batch_size for memory in found.memory]
     assert found.memory[0].peak_bytes < found.memory[1].peak_bytes
     assert found.largest_batch[8] > 64
@@ -96,12 +101,33 @@ def test_a_network_that_cannot_be_traced_is_profiled_as_far_as_possible(odd: Pat
 
 
 def test_a_network_without_a_head_cannot_be_frozen(odd: Path) -> None:
-    """Said before anything is traced."""
-    with pytest.raises(UserError, match="its head '0' is a Conv2d"):
-        profile_of("headless", plugin=odd, frozen=True)
+    """Its row says why."""
+    assert "its head '0' is a Conv2d" in profile_of("headless", plugin=odd, frozen=True).failures["headless"]
 
 
-def test_images_that_are_too_small() -> None:
-    """As for a run."""
-    with pytest.raises(UserError, match="at least 75 px"):
-        profile_of("resnet101", "inception_v3")
+def test_a_memory_figure_that_was_never_published_is_not_computed() -> None:
+    """The network is not built at 300 px, which a vision transformer of patches of 16 px could not be."""
+    (found,) = profile_of("torchvision:vit_b_16").architectures
+    assert found.published is None
+    assert found.legacy is not None
+    assert {"measured", "published"} == set(found.absent) or found.measured
+    assert [2, 64] == [memory.batch_size for memory in found.memory]
+    assert found.num_parameters_1000_classes == found.num_parameters + 995 * 769
+
+
+def test_a_network_that_is_built_with_values_is_profiled() -> None:
+    """RegNet works out its widths with tensors, which the meta device cannot do."""
+    (found,) = profile_of("torchvision:regnet_y_400mf").architectures
+    assert 4_344_144 == found.num_parameters_1000_classes
+    assert found.memory[0].peak_bytes < found.memory[1].peak_bytes
+    assert found.training_flops_per_image == pytest.approx(6 * found.forward_macs_per_image, rel=0.05)
+
+
+def test_what_cannot_be_profiled_costs_its_own_row(odd: Path) -> None:
+    """Images too small or of a size that does not fit, a network that cannot be built: the rest is profiled."""
+    names = ("inception_v3", "torchvision:maxvit_t", "unbuilt", "odd")
+    found = profile_of(*names, plugin=odd)
+    assert ["odd"] == [each.architecture for each in found.architectures]
+    assert "architecture 'inception_v3' needs images of at least 75 px" in found.failures["inception_v3"]
+    assert "`image_size` to 224, the nearest usual size that it takes" in found.failures["torchvision:maxvit_t"]
+    assert "architecture 'unbuilt': failed with ValueError: no network today" == found.failures["unbuilt"]

@@ -73,6 +73,26 @@ def test_what_is_no_logit_a_class_is_refused_before_training(
         assert all(module.training for module in network.modules())
 
 
+def test_a_network_that_does_not_take_the_memory_format_names_the_way_out(
+    loaded: Dataset, make_evaluator: MakeEvaluator
+) -> None:
+    """`x.view(len(x), -1)` wants row-major order; in that it is let through. Another failure is passed on as it is."""
+
+    def network(read: Callable[[torch.Tensor], object]) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(2), Reading(read), nn.Linear(8, 2))
+
+    classic = network(lambda output: output.view(len(output), -1))
+    for precision in ("fp32", "bf16"):
+        evaluator = make_evaluator(classic.to(memory_format=torch.channels_last), precision=precision)
+        with pytest.raises(
+            UserError, match=r"in channels_last memory .*x\.flatten\(1\).*`memory_format = \"contiguous"
+        ):
+            evaluator.require_logits(loaded.train, 2)
+    make_evaluator(classic, memory_format="contiguous").require_logits(loaded.train, 2)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        make_evaluator(network(torch.Tensor.contiguous)).require_logits(loaded.train, 2)
+
+
 class Reading(nn.Module):
     """Passes its input through a function."""
 

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from intelbench.errors import UserError
 from intelbench.records.types import Budget, Conditions, Recipe
 from intelbench.training.optimizer import gradient_norm, make_optimizer, set_learning_rate
 
@@ -43,6 +44,24 @@ def test_frozen_parameters_are_left_out() -> None:
     model[0].requires_grad_(False)
     (group,) = make_optimizer(model, conditions()).param_groups
     assert [id(parameter) for parameter in model[1].parameters()] == [id(parameter) for parameter in group["params"]]
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_complex_weights_are_trained_without_the_fused_kernel(name: str) -> None:
+    """It knows real numbers alone; both parts learn."""
+    weight = nn.Parameter(torch.tensor([1 + 2j]))
+    optimizer = make_optimizer(nn.ParameterList([weight]), conditions(optimizer=name, learning_rate=0.1))
+    (weight.abs() ** 2).sum().backward()
+    optimizer.step()
+    assert weight.real.item() < 1
+    assert weight.imag.item() < 2
+
+
+@pytest.mark.parametrize("model", [nn.Linear(2, 2).requires_grad_(False), nn.Flatten()])
+def test_a_network_without_anything_to_train_is_refused(model: nn.Module) -> None:
+    """In words that say what it needs."""
+    with pytest.raises(UserError, match=r"no parameter that trains.*`requires_grad=True`"):
+        make_optimizer(model, conditions())
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])

@@ -14,6 +14,8 @@ _KINDS = {
     "activations_bytes": "Activations",
     "temporaries_bytes": "Temporaries",
 }
+_UNREMARKABLE = ("measured", "published")
+"""What is usually absent: there is no GPU, and of three networks alone was a figure published."""
 _MEASURED = ("cuda_allocated_bytes", "cuda_reserved_bytes", "nvml_process_bytes")
 
 
@@ -34,13 +36,7 @@ def as_markdown(profile: Profile) -> str:
         "## The published figures",
         _legacy(profile),
     ]
-    reasons = [
-        f"- {escape(each.architecture)}: no {field}: {escape(reason)}"
-        for each in profile.architectures
-        for field, reason in each.absent.items()
-        if field != "measured"
-    ]
-    return "\n\n".join([*filter(None, blocks), *(["\n".join(reasons)] if reasons else [])]) + "\n"
+    return "\n\n".join(blocks if profile.architectures else blocks[:3]) + "\n"
 
 
 def as_json(profile: Profile) -> str:
@@ -49,8 +45,8 @@ def as_json(profile: Profile) -> str:
 
 
 def as_csv(profile: Profile) -> str:
-    """A row for each architecture and batch size."""
-    rows = [
+    """A row for each architecture and batch size; for an architecture without predicted memory, one that says why."""
+    rows: list[dict[str, object]] = [
         {
             "architecture": each.architecture,
             "num_parameters": each.num_parameters,
@@ -58,13 +54,15 @@ def as_csv(profile: Profile) -> str:
             "forward_macs_per_image": each.forward_macs_per_image,
             "training_flops_per_image": each.training_flops_per_image,
             "legacy_bytes": each.legacy.total_bytes if each.legacy else None,
-            **msgspec.structs.asdict(memory),
-            **{field: _measured(each, memory.batch_size, field) for field in _MEASURED},
+            **(msgspec.structs.asdict(memory) if memory else {}),
+            **{field: _measured(each, memory.batch_size, field) for field in _MEASURED if memory},
+            "absent": None if memory else each.absent.get("memory"),
         }
         for each in profile.architectures
-        for memory in each.memory
+        for memory in each.memory or (None,)
     ]
-    return pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
+    rows += [{"architecture": name, "absent": reason} for name, reason in profile.failures.items()]
+    return pd.DataFrame(rows, dtype=object).to_csv(index=False, lineterminator="\n")
 
 
 def _overview(profile: Profile) -> str:
@@ -83,6 +81,7 @@ def _overview(profile: Profile) -> str:
         ]
         for each in profile.architectures
     ]
+    rows += [[escape(name), *([ABSENT] * (len(headers) - 1))] for name in profile.failures]
     note = (
         "- **Forward GMACs**, **Training GFLOPs**: for one image; 10⁹ multiply-accumulate operations of convolutions "
         "and matrix products in evaluation, and 10⁹ FLOPs of forward and backward pass as trained here (1 MAC = 2 "
@@ -91,7 +90,14 @@ def _overview(profile: Profile) -> str:
         "`torch.cuda.max_memory_allocated`. Not covered: workspaces of cuDNN and cuBLAS, the CUDA context, kernels "
         "that fuse several operations (attention), compiled graphs."
     )
-    return f"{markdown.table(headers, rows)}\n\n{note}"
+    reasons = [f"- {escape(name)} is not profiled: {escape(reason)}" for name, reason in profile.failures.items()]
+    reasons += [
+        f"- {escape(each.architecture)}: no {field}: {escape(reason)}"
+        for each in profile.architectures
+        for field, reason in each.absent.items()
+        if field not in _UNREMARKABLE
+    ]
+    return "\n".join([markdown.table(headers, rows), "", *reasons, note])
 
 
 def _largest(profile: Profile) -> str:
@@ -133,7 +139,7 @@ def _legacy(profile: Profile) -> str:
         [f"{escape(each.architecture)}, {title}", *_legacy_cells(summary)]
         for each in profile.architectures
         for title, summary in (
-            ("published parity: 1000 classes at 300 px", each.published),
+            *([("published parity: 1000 classes at 300 px", each.published)] if each.published else []),
             (f"as trained: {profile.num_classes} classes at {profile.image_size} px", each.legacy),
         )
     ]

@@ -25,8 +25,8 @@ _MAX_CONDITIONS = 4
 _NO_PAIR = -1
 """Stands for an image that was recognised, where each confused pair of classes has a number."""
 _PROFILE_FIELDS = {
-    "num_parameters_1000_classes": "legacy",
-    "legacy_memory_mebibytes": "legacy",
+    "num_parameters_1000_classes": "parameters",
+    "legacy_memory_mebibytes": "published",
     "training_flops_per_image": "flops",
     "predicted_peak_bytes": "memory",
 }
@@ -167,7 +167,11 @@ def _counted(metric: str, architecture: ArchitectureSummary) -> float:
         raise _UntestableError(f"the records of {architecture.name} hold no profile: {why}")
     found = {
         "num_parameters": profile.num_parameters,
-        "num_parameters_1000_classes": profile.published and profile.published.parameters_bytes // _FLOAT32_BYTES,
+        "num_parameters_1000_classes": (
+            profile.published.parameters_bytes // _FLOAT32_BYTES
+            if profile.published
+            else profile.num_parameters_1000_classes
+        ),
         "legacy_memory_mebibytes": profile.published and profile.published.total_bytes / 2**20,
         "training_flops_per_image": profile.training_flops_per_image,
         "predicted_peak_bytes": profile.memory[0].peak_bytes if profile.memory else None,

@@ -13,6 +13,7 @@ from intelbench.records.profiles import (
     PredictedMemory,
     Profile,
 )
+from intelbench.reporting.markdown import ABSENT
 from intelbench.reporting.text.profile import as_csv, as_json, as_markdown
 
 GIB = 2**30
@@ -54,7 +55,9 @@ UNTRACEABLE = msgspec.structs.replace(
 )
 
 
-def profile_of(*architectures: ArchitectureProfile, gpu: str | None = None) -> Profile:
+def profile_of(
+    *architectures: ArchitectureProfile, gpu: str | None = None, failures: dict[str, str] | None = None
+) -> Profile:
     """What `intelbench profile` hands over."""
     return Profile(
         image_size=224,
@@ -66,6 +69,7 @@ def profile_of(*architectures: ArchitectureProfile, gpu: str | None = None) -> P
         torchvision="0.99",
         gpu=gpu,
         architectures=architectures,
+        failures=failures or {},
     )
 
 
@@ -96,6 +100,25 @@ def test_what_cannot_be_traced_says_so() -> None:
     text = as_markdown(profile_of(UNTRACEABLE, FULL))
     assert "&lt;odd&gt;: no memory: it looks &#124; at its pixels" in text or "it looks \\| at its pixels" in text
     assert "<odd>" not in text
+
+
+def test_an_architecture_without_a_profile_has_a_row_that_says_why() -> None:
+    """Of dashes, with the reason below it; also where nothing else could be profiled."""
+    failures = {"too|small": "it needs images of 75 px"}
+    for profile in (profile_of(FULL, failures=failures), profile_of(failures=failures)):
+        text = as_markdown(profile)
+        assert {ABSENT} == set(row_of(text, "too")[-4:])
+        assert "75 px" in text
+        assert profile == msgspec.json.decode(as_json(profile), type=Profile)
+        (row,) = pd.read_csv(io.StringIO(as_csv(profile))).query("architecture == 'too|small'").to_dict("records")
+        assert "it needs images of 75 px" == row["absent"]
+
+
+def test_the_published_estimate_is_shown_where_there_is_one() -> None:
+    """A network without one has no row for it."""
+    text = as_markdown(profile_of(msgspec.structs.replace(FULL, published=None, absent={"published": "never"})))
+    assert "published parity" not in text
+    assert "never" not in text
 
 
 def test_measured_figures_stand_beside_the_predicted() -> None:
@@ -135,5 +158,6 @@ def test_csv_has_a_row_for_each_batch_size() -> None:
     """In base units."""
     frame = pd.read_csv(io.StringIO(as_csv(profile_of(FULL, UNTRACEABLE))))
     assert [("net", 32, 15 * GIB, 3_670_016)] == list(
-        frame[["architecture", "batch_size", "peak_bytes", "legacy_bytes"]].itertuples(index=False, name=None)
+        frame[["architecture", "batch_size", "peak_bytes", "legacy_bytes"]].iloc[:1].itertuples(index=False, name=None)
     )
+    assert ("<odd>", "it looks | at its pixels") == tuple(frame.iloc[1][["architecture", "absent"]])

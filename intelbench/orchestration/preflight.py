@@ -1,0 +1,76 @@
+"""Whether the networks of a session take images of its size, found out before anything runs.
+
+`require_sizes` starts a process as `python -m intelbench.orchestration.preflight` for each plug-in, whose code does not
+run in the process of the session.
+"""
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from intelbench.architectures.registry import BUILT_IN, contained_unless_built_in, load_plugin
+from intelbench.errors import UserError
+from intelbench.orchestration.plan import PlannedRun
+from intelbench.orchestration.probe import Probe
+from intelbench.orchestration.process import Limits, OverrunError, Process, carry_out, take_request
+from intelbench.profiling.environment import child_environment
+from intelbench.profiling.sizes import require_size
+
+
+class Questions(Struct, frozen=True):
+    """Networks of one plug-in, each under the conditions of its runs."""
+
+    probes: tuple[Probe, ...]
+
+
+def require_sizes(planned: Sequence[PlannedRun], limits: Limits) -> None:
+    """Check that every network with a run to be carried out can be trained on images of its size.
+
+    intelbench's own need no look: they take every size from their minimum on. A network that fails for another reason
+    is let through, because its failure is a result.
+
+    Args:
+        planned: The session.
+        limits: What a plug-in's process may take.
+
+    Raises:
+        UserError: a network takes images of other sizes; the message names the nearest.
+    """
+    jobs = {run.job.spec.architecture: run.job for run in planned if run.pending}
+    probes = [Probe.of(job) for job in jobs.values() if job.spec.provider != BUILT_IN]
+    for plugins, group in groupby(sorted(probes, key=lambda probe: probe.plugins), key=lambda probe: probe.plugins):
+        if plugins:
+            _require_in_process(tuple(group), limits)
+            continue
+        for probe in group:
+            with contained_unless_built_in(probe.architecture):
+                require_size(probe.workload)
+
+
+def _require_in_process(probes: tuple[Probe, ...], limits: Limits) -> None:
+    environment = child_environment(probes[0].execution, thrifty=True)
+    with Process("intelbench.orchestration.preflight", Questions(probes), environment, limits) as process:
+        try:
+            for answer in process.answers():
+                raise UserError(msgspec.json.decode(answer, type=str))
+        except OverrunError:
+            pass  # the run will say so
+
+
+def main() -> None:
+    """Answer with what does not fit."""
+    questions, answer = take_request(Questions)
+    for plugin in questions.probes[0].plugins:
+        load_plugin(Path(plugin))
+    for probe in questions.probes:
+        try:
+            require_size(probe.workload)
+        except UserError as error:
+            answer(str(error))
+
+
+if __name__ == "__main__":
+    carry_out(main)
