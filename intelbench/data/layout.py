@@ -337,7 +337,7 @@ def entries(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def may_be_file(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a file, or a link that leads to one or nowhere: that one is for whoever reads it to report."""
+    """Whether it is a file, or a link that leads to one or nowhere: reading that one says why it cannot be read."""
     if not entry.is_symlink():
         return entry.is_file()
     try:

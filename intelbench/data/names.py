@@ -10,8 +10,8 @@ IMAGE_SUFFIXES = frozenset({
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm",
     ".pnm", ".avif", ".heic", ".heif", ".jp2", ".j2k", ".jxl",
 })  # fmt: skip
-"""Files with these suffixes are images to whoever put them there. The content decides whether one can be read: AVIF,
-HEIC, JPEG 2000 and JPEG XL cannot, and are said to be that."""
+"""Files with these suffixes are meant as images. The content decides whether one can be read: AVIF, HEIC, JPEG 2000 and
+JPEG XL cannot, and the message says so."""
 
 _SYSTEM_FOLDERS = frozenset({
     "@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot", "$recycle.bin", "recycler",

@@ -63,7 +63,7 @@ def test_the_same_bytes_in_two_classes_are_a_contradiction(root: Path) -> None:
 
 
 def remove(folder: Path, number: int) -> None:
-    """Leave so many files in a folder."""
+    """Leave this number of files in a folder."""
     for path in sorted(folder.iterdir())[number:]:
         path.unlink()
 

@@ -1,4 +1,4 @@
-"""Whatever is written about an image beside its pixels, the image is read, and turned by its orientation alone."""
+"""Whatever metadata an image file has, the image is read, and turned by its orientation alone."""
 
 import io
 import struct
@@ -86,7 +86,7 @@ def test_any_bytes_can_be_exif_data(kind: str, exif: bytes) -> None:
     ],
 )
 def test_the_orientation_tag(exif: bytes, orientation: int) -> None:
-    """An integer of either byte order; what is no integer, lies beyond the end or is not there is upright."""
+    """An integer of either byte order; without one inside the data, the image is upright."""
     assert orientation == separate(encoded("JPEG", exif=b"Exif\0\0" + exif)).orientation
 
 
@@ -99,7 +99,7 @@ def with_png_text(keyword: str, text: str, *, compressed: bool, international: b
 
 
 def xmp_files() -> Iterator[tuple[str, bytes]]:
-    """Files whose orientation stands in XMP alone."""
+    """Files with an orientation in XMP alone."""
     yield "JPEG", encoded("JPEG", xmp=XMP)
     yield "WEBP", encoded("WEBP", xmp=XMP)
     yield "TIFF", encoded("TIFF", tiffinfo={700: XMP})
@@ -115,7 +115,7 @@ def test_orientation_in_xmp() -> None:
 
 @pytest.mark.parametrize("compressed", [False, True])
 def test_orientation_in_a_png_as_imagemagick_writes_it(compressed: bool) -> None:
-    """A text of hexadecimal digits holds the EXIF data; one that is none is passed over."""
+    """A text of hexadecimal digits holds the EXIF data; any other text is passed over."""
     exif = b"Exif\0\0" + tags(ORIENTATION_6)
     for digits, expected in ((exif.hex(), turned("PNG")), ("no digits", decode(encoded("PNG"), 64))):
         content = with_png_text(

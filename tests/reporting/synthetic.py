@@ -52,6 +52,7 @@ class Study:
     num_train: int = 120
     num_validation: int = 60
     num_test: int = 300
+    num_other_files: int | None = None
     num_steps: int = 60
     conditions: Conditions = CONDITIONS
     execution: Execution = EXECUTION
@@ -90,6 +91,7 @@ class Study:
             num_validation=self.num_validation,
             num_test=self.num_test,
             test_origin="given",
+            num_other_files=self.num_other_files,
         )
 
 

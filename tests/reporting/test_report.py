@@ -193,3 +193,19 @@ def test_a_record_changed_after_it_was_written_is_left_out_by_name(tmp_path: Pat
 
 def _append(file: Path) -> None:
     file.write_bytes(file.read_bytes() + b" ")
+
+
+def test_files_that_were_not_used_are_counted(tmp_path: Path) -> None:
+    """In the sentences on the data and in a row, where the records say how many; older records say nothing of it."""
+    for number, sentence in (
+        (None, None),
+        (0, None),
+        (1, "1 other file in class folders was"),
+        (18, "18 other files in"),
+    ):
+        runs = tmp_path / str(number)
+        synthetic_runs(runs, ["a"], [0], Study(num_other_files=number))
+        text = write(read(runs)).text
+        assert (sentence is not None) == ("in class folders w" in text)
+        assert sentence is None or sentence in text
+        assert (number is not None) == ("| Other files in class folders, not used " in text)
