@@ -14,12 +14,14 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
 from typing import NoReturn, Self, TypeVar
 
 import msgspec
 import psutil
 
+from intelbench.orchestration import start
 from intelbench.records.types import FailureCause
 
 _STDERR_KEPT = 4000
@@ -55,8 +57,10 @@ class OverrunError(Exception):
 
 
 class Process:
-    """A module of this package that runs as a program; to be used as a context, which ends it.
+    """A module of this package whose `main` runs in a process of its own; to be used as a context, which ends it.
 
+    Nothing is imported from the working directory, in it or in what it starts with `multiprocessing`, and `intelbench`
+    is this very package.
     It leads a group of its own: Ctrl-C reaches its parent alone, which then ends the whole group.
     """
 
@@ -75,7 +79,7 @@ class Process:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed on exit
         self._mark = secrets.token_hex(8)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module],
+            [sys.executable, "-P", str(Path(start.__file__)), module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
