@@ -25,11 +25,13 @@ def build_shapes(architecture: Architecture, request: ModelRequest) -> nn.Module
     """The network for its shapes alone: on the meta device where it can be, and without drawing a random number."""
     import torch
 
-    try:
-        with torch.device("meta"):
-            return architecture.network(request)
-    except UNTRACEABLE:
-        with torch.random.fork_rng():
+    from intelbench.architectures.generators import undrawn
+
+    with undrawn():
+        try:
+            with torch.device("meta"):
+                return architecture.network(request)
+        except UNTRACEABLE:
             return architecture.network(request)
 
 

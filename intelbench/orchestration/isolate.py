@@ -37,7 +37,8 @@ def isolate(job: Job, environment: Environment, limits: Limits, lock: int, watch
     oom_kills = _oom_kills()
     last = Beat(phase="starting")
     overrun = None
-    with Process(child.__name__, job, child_environment(job.spec.execution), limits, inherit=(lock,)) as process:
+    variables = child_environment(job.spec.execution, job.spec.seed)
+    with Process(child.__name__, job, variables, limits, inherit=(lock,)) as process:
         try:
             for answer in process.answers():
                 last = msgspec.json.decode(answer, type=Beat)

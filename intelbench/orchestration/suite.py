@@ -108,6 +108,7 @@ def _with_profile(job: Job, limits: Limits) -> Job:
         execution=spec.execution,
         frozen=spec.conditions.recipe.freeze_backbone == "always",
         batch_sizes=(spec.conditions.recipe.batch_size,),
+        seed=spec.seed,
     )
     try:
         return msgspec.structs.replace(job, profile=probe_in_process(probe, limits))

@@ -13,6 +13,7 @@ import torch
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from intelbench.architectures.generators import seed_generators
 from intelbench.architectures.registry import find, load_plugin, plugins_of
 from intelbench.architectures.weights import obtain
 from intelbench.data.dataset import SCENES, Dataset, Split, prepare
@@ -20,8 +21,8 @@ from intelbench.data.folder import find_layout
 from intelbench.data.seeds import stream_seed
 from intelbench.errors import UserError
 from intelbench.orchestration.job import Job
-from intelbench.orchestration.network import set_up
-from intelbench.orchestration.process import Limits, Process, carry_out, take_request
+from intelbench.orchestration.network import load_plugins, set_up
+from intelbench.orchestration.process import Limits, Process, take_request
 from intelbench.profiling.environment import child_environment, choose_execution, read_environment
 from intelbench.profiling.steps import LapClock
 from intelbench.records.identity import changes, facts
@@ -104,7 +105,8 @@ def verify(request: Request, watch: Callable[[str], None]) -> Verification:
         watch(note)
     replay = Replay(job=job, rates=tuple(recorded["learning_rate"].tolist()))
     answers: list[bytes] = []
-    with Process("intelbench.orchestration.verify", replay, child_environment(job.spec.execution), Limits()) as process:
+    environment = child_environment(job.spec.execution, job.spec.seed)
+    with Process("intelbench.orchestration.verify", replay, environment, Limits()) as process:
         answers += process.answers()
     if process.returncode or not answers:
         reason = process.last_words.rpartition("\n")[2]
@@ -114,7 +116,7 @@ def verify(request: Request, watch: Callable[[str], None]) -> Verification:
     same = [step for step in common if found.stream_digests[step] == stored.record.stream_digests[step]]
     differences = np.array([_relative(np.frombuffer(getattr(found, name)), recorded[name]) for name in _COMPARED])
     differing = np.flatnonzero(differences.any(axis=0))
-    environment = read_environment(job.spec.execution)
+    machine = read_environment(job.spec.execution)
     return Verification(
         run_id=stored.record.run_id,
         num_steps=differences.shape[1],
@@ -122,7 +124,7 @@ def verify(request: Request, watch: Callable[[str], None]) -> Verification:
         same_batches=same == common,
         first_difference=int(differing[0]) + 1 if differing.size else None,
         largest_difference=float(differences.max()),
-        changed=changes(facts(spec, stored.record.environment), facts(job.spec, environment)),
+        changed=changes(facts(spec, stored.record.environment), facts(job.spec, machine)),
     )
 
 
@@ -203,11 +205,10 @@ def main() -> None:
     """Take the steps."""
     replay, answer = take_request(Replay)
     job = replay.job
-    for plugin in job.plugins:
-        load_plugin(Path(plugin))
+    load_plugins(job.plugins, job.spec.seed)
     device = configure(job.spec.conditions, job.spec.execution)
     trainee = set_up(job, read_environment(job.spec.execution), device)
-    torch.manual_seed(stream_seed(job.spec.seed, "dropout"))
+    seed_generators(stream_seed(job.spec.seed, "dropout"))
     trained = train(
         trainee.evaluator.model,
         trainee.workload.architecture,
@@ -227,7 +228,3 @@ def main() -> None:
             stream_digests=trained.stream_digests,
         )
     )
-
-
-if __name__ == "__main__":
-    carry_out(main)

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from intelbench.architectures.generators import seed_generators, undrawn
 from intelbench.architectures.registry import Architecture, ModelRequest
 from intelbench.architectures.surgery import UNTRACEABLE as UNTRACEABLE
 from intelbench.architectures.surgery import find_heads, freeze_backbone, replace_heads
@@ -21,15 +22,21 @@ class Workload:
     head: Head = OWN_HEAD
     frozen: bool = False
     """Whether all but the heads is frozen."""
+    seed: int = 0
+    """Of the random numbers that the network is built from."""
 
     def build(self) -> nn.Module:
-        """The network in training mode, on the current default device."""
-        model = self.architecture.network(self.request).train()
-        if self.frozen or self.head != OWN_HEAD:
-            heads = find_heads(self.architecture, self.request, model)
-            replace_heads(model, heads, self.head)
-            if self.frozen:
-                freeze_backbone(model, heads)
+        """The network in training mode, on the current default device: the same one each time, and no generator has
+        drawn for it.
+        """
+        with undrawn():
+            seed_generators(self.seed)
+            model = self.architecture.network(self.request).train()
+            if self.frozen or self.head != OWN_HEAD:
+                heads = find_heads(self.architecture, self.request, model)
+                replace_heads(model, heads, self.head)
+                if self.frozen:
+                    freeze_backbone(model, heads)
         return model
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
