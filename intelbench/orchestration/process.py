@@ -5,6 +5,7 @@ process that its parent has died, and then it ends too.
 """
 
 import os
+import platform
 import secrets
 import signal
 import subprocess
@@ -21,7 +22,9 @@ from typing import NoReturn, Self, TypeVar
 import msgspec
 import psutil
 
+from intelbench.errors import UserError
 from intelbench.orchestration import start
+from intelbench.records.locks import HAS_FLOCK
 from intelbench.records.types import FailureCause
 
 _STDERR_KEPT = 4000
@@ -46,6 +49,20 @@ class Limits:
     """Wall clock, start-up included."""
     memory_bytes: int | None = None
     """Resident memory of the process."""
+
+
+def can_start() -> bool:
+    """Whether this system has what a `Process` needs: groups of processes, and locks that a child inherits."""
+    return hasattr(os, "fork") and hasattr(os, "killpg") and HAS_FLOCK
+
+
+def require_start(command: str) -> None:
+    """Raise a `UserError` where this system cannot start a `Process`, which the command needs."""
+    if not can_start():
+        raise UserError(
+            f"intelbench {command}: {platform.system()} lacks the process groups and file locks that a run needs; use "
+            "Linux, macOS, or Windows' Subsystem for Linux. report, compare, list and profile work here"
+        )
 
 
 class OverrunError(Exception):

@@ -22,10 +22,10 @@ from intelbench.data.seeds import stream_seed
 from intelbench.errors import UserError
 from intelbench.orchestration.job import Job
 from intelbench.orchestration.network import load_plugins, set_up
-from intelbench.orchestration.process import Limits, Process, take_request
+from intelbench.orchestration.process import Limits, Process, require_start, take_request
 from intelbench.profiling.environment import child_environment, choose_execution, read_environment
 from intelbench.profiling.steps import LapClock
-from intelbench.records.identity import changes, facts
+from intelbench.records.identity import changes, facts_of_run
 from intelbench.records.store import TRACES_FILE, StoredRun, Traces, read_with_traces
 from intelbench.records.types import RunSpec
 from intelbench.training.budget import Progress
@@ -94,8 +94,9 @@ def verify(request: Request, watch: Callable[[str], None]) -> Verification:
 
     Raises:
         UserError: the record cannot be read, was changed or holds no step; the images are not those of the run; the
-            architecture or a plug-in is not there; or the steps cannot be taken.
+            architecture or a plug-in is not there; or the steps cannot be taken, on this system or at all.
     """
+    require_start("verify")
     stored, traces = read_with_traces(request.record.absolute())
     recorded, spec = _first_steps(request, traces), stored.record.spec
     for plugin in request.plugins:
@@ -124,7 +125,7 @@ def verify(request: Request, watch: Callable[[str], None]) -> Verification:
         same_batches=same == common,
         first_difference=int(differing[0]) + 1 if differing.size else None,
         largest_difference=float(differences.max()),
-        changed=changes(facts(spec, stored.record.environment), facts(job.spec, machine)),
+        changed=changes(facts_of_run(spec, stored.record.environment), facts_of_run(job.spec, machine)),
     )
 
 
