@@ -124,7 +124,7 @@ def blocks_of(side: Literal["harness", "tutorial"], architecture: str) -> Iterat
         [sys.executable, "-m", __name__, side, architecture],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=child_environment(execution) if side == "harness" else None,
+        env=child_environment(execution, seed=0) if side == "harness" else None,
     ) as process:
         asked, answers = process.stdin, process.stdout
         assert asked

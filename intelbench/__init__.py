@@ -1,9 +1,21 @@
 """Honest comparison of image-classification architectures: identical seeds and budgets, and the uncertainty said.
 
-Only what a plug-in needs is public here; importing this package imports neither torch nor numpy.
+Only what a plug-in needs is public here. Importing this package imports no other module: `python -m intelbench` does so
+before it can leave the working directory out of what is imported from.
 """
 
-from intelbench.architectures.registry import Architecture, ModelRequest, architecture
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from intelbench.architectures.registry import Architecture, ModelRequest, architecture
 
 __version__ = "0.1.0"
 __all__ = ["Architecture", "ModelRequest", "__version__", "architecture"]
+
+
+def __getattr__(name: str) -> object:
+    """Return a public name, from the module that defines it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from intelbench.architectures import registry
+
+    return getattr(registry, name)

@@ -1,10 +1,12 @@
 """The `intelbench` command: parses, calls one function, prints. What is slow to import is imported by who needs it."""
 
+import contextlib
 import gc
 import io
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -42,7 +44,8 @@ _LONGEST_COMPLAINT = 1000
 def main() -> None:
     """Run the command line and turn errors meant for the user into one message on stderr."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # a report is the same bytes under every locale
+        sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # a report is the same bytes everywhere
+    os.environ["PYTHONSAFEPATH"] = "1"  # no process that is started imports from the working directory
     try:
         status = cli(standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -213,7 +216,7 @@ def report_(
 
     RUNS_DIR is a results folder (with runs/ in it) or a folder of records. [default: results]
     """
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's, whose threads would be in the way of two processes
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's, whose threads would be in the way of two processes
     from intelbench.records.claims import load_claims
     from intelbench.records.store import runs_folder, write_figures
     from intelbench.records.workspace import describe_under_way
@@ -226,8 +229,8 @@ def report_(
     runs, claims = runs_folder(folder), load_claims(claims_file)
     if under_way := describe_under_way(runs):
         click.echo(under_way, err=True)
-    needed = ["intelbench.reporting.report", *(["intelbench.reporting.figures.drawing"] if form == "md" else [])]
-    study = read(runs, meanwhile=lambda: [import_module(name) for name in needed])  # as long as a thousand records take
+    study = read(runs, meanwhile=partial(_import_report, with_figures=form == "md"))  # takes as long as 1,000 records
+    _import_report(with_figures=form == "md")
     from intelbench.reporting.report import as_csv, as_json, write
 
     if html_file:
@@ -413,6 +416,16 @@ def data_check(source: str, suite: str, cache_dir: Path | None) -> int:
     if found.refusal:
         raise UserError(found.refusal)
     return _EXIT_FAILED_RUNS if found.unreadable else 0
+
+
+def _import_report(*, with_figures: bool) -> None:
+    """Import what writes a report, and matplotlib without the settings of the user."""
+    import_module("intelbench.reporting.report")
+    if with_figures:
+        os.environ.pop("MPLBACKEND", None)  # Jupyter sets one that other environments do not have
+        os.environ["MATPLOTLIBRC"] = os.devnull
+        with contextlib.chdir(Path(__file__).parent):  # a matplotlibrc is looked for in the working directory first
+            import_module("intelbench.reporting.figures.drawing")
 
 
 def _cache_folder(given: Path | None) -> Path:

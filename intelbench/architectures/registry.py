@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from intelbench.architectures.foreign import contained, undisturbed
+from intelbench.architectures.imports import PluginImports, own_modules, with_named
 from intelbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -161,6 +162,8 @@ class _Entry:
     provider: str
     plugin: Path | None = None
     """The file that registered it, if one was given."""
+    imports: PluginImports | None = None
+    """Of that file."""
 
 
 _REGISTRY: dict[str, _Entry] = {}
@@ -243,12 +246,19 @@ def plugins_of(name: str) -> tuple[str, ...]:
 
 
 def contained_unless_built_in(name: str) -> AbstractContextManager[None]:
-    """What runs an architecture's code in this process; our own mistakes show in full."""
-    return nullcontext() if find(name)[1] == BUILT_IN else contained(f"architecture {name!r}")
+    """What runs an architecture's code in this process, with its plug-in's modules; our own mistakes show in full."""
+    if find(name)[1] == BUILT_IN:
+        return nullcontext()
+    if name in _REGISTRY and (imports := _REGISTRY[name].imports):
+        imports.activate()
+    return contained(f"architecture {name!r}")
 
 
 def load_plugin(path: Path) -> list[str]:
     """Run a plug-in file and return the names that it registered.
+
+    It can import what is in its folder, now and later. An architecture's provider is the file with a digest of it and
+    of all modules of its own that it imports (see `intelbench.architectures.imports`).
 
     Raises:
         UserError: the file is missing, fails, ends the program, or registers nothing.
@@ -263,29 +273,35 @@ def load_plugin(path: Path) -> list[str]:
     before = dict(_REGISTRY)
     module = sys.modules[name] = ModuleType(name)
     module.__file__ = str(path)
+    imports = PluginImports(path.resolve().parent)
     try:
         source = path.read_bytes()
-        with contained(f"plug-in {path}", str(path)):
+        with contained(f"plug-in {path}", str(path)), imports.recorded():
             # Not by an import, which may run the bytecode that it keeps of an older version of the file.
             exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))  # noqa: S102 - what a plug-in is for
         new = [each for each in _REGISTRY if each not in before]
         if not new:
             raise UserError("registers no architecture; decorate a function with @intelbench.architecture(NAME)")
+        provider = _provider(path.name, source, imports.files(name, source))
     except BaseException as error:
         sys.modules.pop(name, None)  # so that a second attempt is one
+        imports.deactivate()
         _REGISTRY.clear()
         _REGISTRY.update(before)
         named = f"plug-in {path}: "
         if isinstance(error, UserError) and not str(error).startswith(named):
             raise UserError(f"{named}{error}") from error
         raise
-    provider = _provider(path.name, source)
-    _REGISTRY.update({each: replace(_REGISTRY[each], provider=provider, plugin=path.absolute()) for each in new})
+    for each in new:
+        _REGISTRY[each] = replace(_REGISTRY[each], provider=provider, plugin=path.absolute(), imports=imports)
     return new
 
 
-def _provider_of(build: Callable[..., Any]) -> str:
-    """Name the code behind a build function precisely enough that an edited plug-in is another provider."""
+def _provider_of(build: Callable[..., Any], loaded: Mapping[str, Path] | None = None) -> str:
+    """Name the code behind a build function precisely enough that an edited plug-in is another provider.
+
+    With the modules that were `loaded` with it, the name covers those and the ones of its package that they import.
+    """
     while isinstance(build, functools.partial):
         build = build.func
     module = getattr(build, "__module__", None) or type(build).__name__
@@ -294,11 +310,18 @@ def _provider_of(build: Callable[..., Any]) -> str:
     file = getattr(sys.modules.get(module), "__file__", None)
     if file is None:
         return module
-    return _provider(Path(file).name, Path(file).read_bytes())
+    path, source = Path(file), Path(file).read_bytes()
+    root = path.parents[module.count(".") + (path.name == "__init__.py")]
+    modules = {} if loaded is None else with_named(loaded, module, source, root)
+    return _provider(path.name, source, {name: each for name, each in modules.items() if name != module})
 
 
-def _provider(name: str, source: bytes) -> str:
-    return f"{name} sha256:{hashlib.sha256(source).hexdigest()[:16]}"
+def _provider(name: str, source: bytes, modules: Mapping[str, Path]) -> str:
+    """Name a file with a digest of its content and of its modules'."""
+    found = hashlib.sha256(source)
+    for module, file in sorted(modules.items()):
+        found.update(f"\0{module}\0{hashlib.sha256(file.read_bytes()).hexdigest()}".encode())
+    return f"{name} sha256:{found.hexdigest()[:16]}"
 
 
 def _kind(value: object) -> str:
@@ -314,8 +337,13 @@ def _distribution(point: metadata.EntryPoint) -> str:
 
 
 def _load_entry_point(point: metadata.EntryPoint) -> None:
+    modules, names = set(sys.modules), set(_REGISTRY)
     with contained(f"{_distribution(point)}: architecture {point.name!r}"):
         value = point.load()
+    loaded = own_modules(modules)
+    for name in _REGISTRY.keys() - names:
+        entry = _REGISTRY[name]
+        _REGISTRY[name] = replace(entry, provider=_provider_of(entry.architecture.build, loaded))
     if not isinstance(value, Architecture) or value.name != point.name:
         raise UserError(
             f"{_distribution(point)}: entry point {point.name!r} must lead to the function decorated with "

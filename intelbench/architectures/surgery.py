@@ -26,11 +26,13 @@ def build_shapes(architecture: Architecture, request: ModelRequest) -> nn.Module
     """
     import torch
 
-    try:
-        with torch.device("meta"):
-            return architecture.network(request)
-    except Exception:  # noqa: BLE001 - whatever it is: what is not the meta device's fault is raised again on the CPU
-        with torch.random.fork_rng():
+    from intelbench.architectures.generators import undrawn
+
+    with undrawn():
+        try:
+            with torch.device("meta"):
+                return architecture.network(request)
+        except Exception:  # noqa: BLE001 - what is not the meta device's fault is raised again on the CPU
             return architecture.network(request).to("meta")
 
 

@@ -4,7 +4,7 @@ A folder is made as a draft, hidden beside its place, and then renamed. While it
 process numbers would not tell, since containers that share a disk count alike.
 """
 
-import fcntl
+import errno
 import os
 import secrets
 import shutil
@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from intelbench.errors import UserError, printable
+from intelbench.records.locks import hold
 
 _PREFIX = ".intelbench-"
 
@@ -79,16 +80,14 @@ def _scratch(parent: Path) -> Iterator[Path]:
 @contextmanager
 def _locked(folder: Path, *, wait: bool) -> Iterator[bool]:
     """Whether the lock of the folder could be had; it is held for the block. There are disks without locks."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     try:
-        yield _lock(descriptor, wait)
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, wait: bool) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        lock = hold(folder, wait=wait)
     except OSError:
-        return False
-    return True
+        lock = None
+    try:
+        yield lock is not None
+    finally:
+        if lock:
+            lock.release()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from intelbench.errors import UserError, printable
+from intelbench.records.files import TO_READ
 
 MAX_BYTES = 2**28
 """Larger files are not read: as much as the largest image that is decoded takes, uncompressed at 24 bits."""
@@ -73,7 +74,7 @@ def _digest(blocks: Iterable[bytes]) -> str:
 def _blocks(path: Path) -> Iterator[bytes]:
     try:
         # Without waiting, because opening a pipe waits for somebody to write into it.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        descriptor = os.open(path, TO_READ)
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):

@@ -3,7 +3,7 @@
 import hashlib
 from typing import Literal
 
-StreamName = Literal["init", "order", "augment", "dropout", "labels"]
+StreamName = Literal["init", "order", "augment", "dropout", "labels", "hash"]
 
 
 def stream_key(seed: int, name: StreamName) -> bytes:

@@ -1,6 +1,6 @@
 """The process of one run: a job goes in, signs of life come out, and a record directory is there at the end.
 
-Started by `isolate` as `python -m intelbench.orchestration.child`; nobody else calls it.
+Started by `isolate`; nobody else calls it.
 """
 
 import sys
@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 from intelbench.architectures.foreign import undisturbed
-from intelbench.architectures.registry import load_plugin
 from intelbench.orchestration.execute import execute
 from intelbench.orchestration.job import Beat, Job
-from intelbench.orchestration.process import carry_out, take_request
+from intelbench.orchestration.network import load_plugins
+from intelbench.orchestration.process import take_request
 from intelbench.records.store import write_run
 from intelbench.records.workspace import Workspace
 
@@ -33,8 +33,7 @@ def main() -> None:
             last = (beat.phase, beat.note, now)
             answer(beat)
 
-    for plugin in job.plugins:
-        load_plugin(Path(plugin))
+    load_plugins(job.plugins, job.spec.seed)
     with undisturbed():
         record, traces = execute(job, watch)
     try:
@@ -44,7 +43,3 @@ def main() -> None:
         sys.exit(NOT_STORED)
     if record.failure is None or record.failure.cause == "diverged":  # else it may go on once the cause is gone
         Workspace(Path(job.runs), job.run_id).discard_checkpoint()
-
-
-if __name__ == "__main__":
-    carry_out(main)

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import torch
 
+from intelbench.architectures.generators import seed_generators
 from intelbench.data.dataset import Split
 from intelbench.data.seeds import stream_seed
 from intelbench.data.split import stratified_subset
@@ -93,7 +94,7 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
         watch(msgspec.structs.replace(beats(step), note=checkpoints.problem))
 
     meters.start()
-    torch.manual_seed(stream_seed(spec.seed, "dropout"))
+    seed_generators(stream_seed(spec.seed, "dropout"))
     trained = train(
         evaluator.model,
         trainee.workload.architecture,

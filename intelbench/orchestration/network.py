@@ -1,12 +1,13 @@
 """The network of a run: what its conditions ask for, built; what it is fed with, and what a step of it costs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from intelbench.architectures.registry import Architecture, ModelRequest, find
+from intelbench.architectures.generators import seed_generators
+from intelbench.architectures.registry import Architecture, ModelRequest, find, load_plugin
 from intelbench.architectures.surgery import find_heads, replace_heads
 from intelbench.architectures.weights import load_weights
 from intelbench.data.features import FeatureStore
@@ -43,7 +44,7 @@ def set_up(
     `extracting` is called whenever features have to be computed.
     """
     spec, conditions = job.spec, job.spec.conditions
-    workload = workload_of(find(spec.architecture)[0], len(spec.data.class_names), conditions)
+    workload = workload_of(find(spec.architecture)[0], len(spec.data.class_names), conditions, spec.seed)
     pixels = job.dataset.pixels()
     stream = TrainingStream(job.dataset.train, pixels, conditions, spec.seed)
     model, heads = build_network(workload, job)
@@ -58,7 +59,14 @@ def set_up(
     return Trainee(workload, stream, batches, evaluator, backbone)
 
 
-def workload_of(architecture: Architecture, num_classes: int, conditions: Conditions) -> Workload:
+def load_plugins(plugins: Sequence[str], seed: int) -> None:
+    """Load plug-ins in the process of a run; what they draw as they are loaded comes from the seed's `init` stream."""
+    seed_generators(stream_seed(seed, "init"))
+    for plugin in plugins:
+        load_plugin(Path(plugin))
+
+
+def workload_of(architecture: Architecture, num_classes: int, conditions: Conditions, seed: int) -> Workload:
     """What is built and trained under these conditions; frozen if it always is."""
     recipe = conditions.recipe
     return Workload(
@@ -71,6 +79,7 @@ def workload_of(architecture: Architecture, num_classes: int, conditions: Condit
         ),
         head=recipe.head,
         frozen=recipe.freeze_backbone == "always",
+        seed=stream_seed(seed, "init"),
     )
 
 
@@ -80,7 +89,7 @@ def build_network(workload: Workload, job: Job) -> tuple[torch.nn.Module, tuple[
     Weights from a file replace them afterwards, so that what is new starts as it would without. Returns the names of
     its heads too, where the recipe tells them from the rest.
     """
-    torch.manual_seed(stream_seed(job.spec.seed, "init"))
+    seed_generators(workload.seed)
     model = workload.architecture.network(workload.request)
     if not _tells_heads(job.spec.conditions.recipe):
         return model, ()

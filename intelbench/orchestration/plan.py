@@ -15,7 +15,7 @@ from intelbench.architectures.weights import PUBLISHED, Source, Watch, check, ob
 from intelbench.data.dataset import Dataset
 from intelbench.errors import UserError
 from intelbench.orchestration.job import Job
-from intelbench.records.identity import changes, digest, facts, run_id
+from intelbench.records.identity import changes, digest, facts_of_run, run_id
 from intelbench.records.npz import MAX_UNPACKED_BYTES
 from intelbench.records.store import read_run
 from intelbench.records.suites import conditions_of
@@ -188,7 +188,7 @@ def unresumable(planned: Sequence[PlannedRun], environment: Environment) -> dict
             continue
         spec = run.job.spec
         found[workspace] = f"{spec.title}, after step {checkpoint.step}: " + changes(
-            checkpoint.facts, facts(spec, environment)
+            checkpoint.facts, facts_of_run(spec, environment)
         )
     return found
 

@@ -1,21 +1,20 @@
 """Whether the networks of a session take images of its size, found out before anything runs.
 
-`require_sizes` starts a process as `python -m intelbench.orchestration.preflight` for each plug-in, whose code does not
-run in the process of the session.
+`require_sizes` starts a process for each plug-in, whose code does not run in the process of the session.
 """
 
 from collections.abc import Sequence
 from itertools import groupby
-from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-from intelbench.architectures.registry import BUILT_IN, contained_unless_built_in, load_plugin
+from intelbench.architectures.registry import BUILT_IN, contained_unless_built_in
 from intelbench.errors import UserError
+from intelbench.orchestration.network import load_plugins
 from intelbench.orchestration.plan import PlannedRun
 from intelbench.orchestration.probe import Probe
-from intelbench.orchestration.process import Limits, OverrunError, Process, carry_out, take_request
+from intelbench.orchestration.process import Limits, OverrunError, Process, take_request
 from intelbench.profiling.environment import child_environment
 from intelbench.profiling.sizes import require_size
 
@@ -51,7 +50,7 @@ def require_sizes(planned: Sequence[PlannedRun], limits: Limits) -> None:
 
 
 def _require_in_process(probes: tuple[Probe, ...], limits: Limits) -> None:
-    environment = child_environment(probes[0].execution, thrifty=True)
+    environment = child_environment(probes[0].execution, probes[0].seed, thrifty=True)
     with Process("intelbench.orchestration.preflight", Questions(probes), environment, limits) as process:
         try:
             for answer in process.answers():
@@ -63,14 +62,9 @@ def _require_in_process(probes: tuple[Probe, ...], limits: Limits) -> None:
 def main() -> None:
     """Answer with what does not fit."""
     questions, answer = take_request(Questions)
-    for plugin in questions.probes[0].plugins:
-        load_plugin(Path(plugin))
+    load_plugins(questions.probes[0].plugins, questions.probes[0].seed)
     for probe in questions.probes:
         try:
             require_size(probe.workload)
         except UserError as error:
             answer(str(error))
-
-
-if __name__ == "__main__":
-    carry_out(main)

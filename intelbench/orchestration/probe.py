@@ -1,24 +1,25 @@
 """What can be found out about a network without training it; for real steps, in a process of its own.
 
-`probe_in_process` starts that process as `python -m intelbench.orchestration.probe`. A network that hangs, crashes or
-fills the memory there takes nothing with it but the rest of the answers.
+`probe_in_process` starts that process. A network that hangs, crashes or fills the memory there takes nothing with it
+but the rest of the answers.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import chain
-from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 import torch
 from msgspec import Struct
 
-from intelbench.architectures.registry import ModelRequest, find, load_plugin
+from intelbench.architectures.registry import ModelRequest, find
+from intelbench.data.seeds import stream_seed
 from intelbench.errors import UserError, printable
 from intelbench.orchestration.job import Job
-from intelbench.orchestration.process import Limits, OverrunError, Process, carry_out, take_request
+from intelbench.orchestration.network import load_plugins
+from intelbench.orchestration.process import Limits, OverrunError, Process, take_request
 from intelbench.profiling.complexity import count_parameters, forward_macs_per_image, training_flops_per_image
 from intelbench.profiling.environment import child_environment
 from intelbench.profiling.legacy import legacy_summary
@@ -54,6 +55,8 @@ class Probe(Struct, frozen=True, kw_only=True):
     batch_sizes: tuple[int, ...]
     memories: tuple[int, ...] = ()
     """Gigabytes of GPU memory to fill."""
+    seed: int = 0
+    """Of the run that is to be like it."""
 
     @classmethod
     def of(cls, job: Job) -> "Probe":
@@ -67,6 +70,7 @@ class Probe(Struct, frozen=True, kw_only=True):
             execution=spec.execution,
             frozen=spec.conditions.recipe.freeze_backbone == "always",
             batch_sizes=(spec.conditions.recipe.batch_size,),
+            seed=spec.seed,
         )
 
     @property
@@ -78,6 +82,7 @@ class Probe(Struct, frozen=True, kw_only=True):
             request=request,
             head=self.conditions.recipe.head,
             frozen=self.frozen,
+            seed=stream_seed(self.seed, "init"),
         )
 
 
@@ -131,7 +136,7 @@ def probe_in_process(probe: Probe, limits: Limits) -> ArchitectureProfile:
     """
     described, measured = None, []
     reason = None
-    environment = child_environment(probe.execution, thrifty=True)
+    environment = child_environment(probe.execution, probe.seed, thrifty=True)
     with Process("intelbench.orchestration.probe", probe, environment, limits) as process:
         try:
             for answer in process.answers():
@@ -152,8 +157,7 @@ def probe_in_process(probe: Probe, limits: Limits) -> ArchitectureProfile:
 def main() -> None:
     """Find out what is asked for."""
     probe, answer = take_request(Probe)
-    for plugin in probe.plugins:
-        load_plugin(Path(plugin))
+    load_plugins(probe.plugins, probe.seed)
     for found in chain((describe(probe),), _measure(probe)):  # each is out before the next is sought
         answer(found)
 
@@ -205,7 +209,3 @@ def _peak(probe: Probe, batch_size: int, device: torch.device) -> PeakMemory:
         optimizer.step()
         optimizer.zero_grad()
     return meter.read()
-
-
-if __name__ == "__main__":
-    carry_out(main)

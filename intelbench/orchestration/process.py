@@ -5,6 +5,7 @@ process that its parent has died, and then it ends too.
 """
 
 import os
+import platform
 import secrets
 import signal
 import subprocess
@@ -14,12 +15,16 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
 from typing import NoReturn, Self, TypeVar
 
 import msgspec
 import psutil
 
+from intelbench.errors import UserError
+from intelbench.orchestration import start
+from intelbench.records.locks import HAS_FLOCK
 from intelbench.records.types import FailureCause
 
 _STDERR_KEPT = 4000
@@ -46,6 +51,20 @@ class Limits:
     """Resident memory of the process."""
 
 
+def can_start() -> bool:
+    """Whether this system has what a `Process` needs: groups of processes, and locks that a child inherits."""
+    return hasattr(os, "fork") and hasattr(os, "killpg") and HAS_FLOCK
+
+
+def require_start(command: str) -> None:
+    """Raise a `UserError` where this system cannot start a `Process`, which the command needs."""
+    if not can_start():
+        raise UserError(
+            f"intelbench {command}: {platform.system()} lacks the process groups and file locks that a run needs; use "
+            "Linux, macOS, or Windows' Subsystem for Linux. report, compare, list and profile work here"
+        )
+
+
 class OverrunError(Exception):
     """A process has reached one of its limits; the message says which."""
 
@@ -55,8 +74,10 @@ class OverrunError(Exception):
 
 
 class Process:
-    """A module of this package that runs as a program; to be used as a context, which ends it.
+    """A module of this package whose `main` runs in a process of its own; to be used as a context, which ends it.
 
+    Nothing is imported from the working directory, in it or in what it starts with `multiprocessing`, and `intelbench`
+    is this very package.
     It leads a group of its own: Ctrl-C reaches its parent alone, which then ends the whole group.
     """
 
@@ -75,7 +96,7 @@ class Process:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed on exit
         self._mark = secrets.token_hex(8)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module],
+            [sys.executable, "-P", str(Path(start.__file__)), module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,

@@ -11,7 +11,7 @@ import torch
 from intelbench.architectures.registry import contained_unless_built_in, find, load_plugin, plugins_of
 from intelbench.errors import UserError
 from intelbench.orchestration.probe import Probe, describe, probe_in_process
-from intelbench.orchestration.process import Limits
+from intelbench.orchestration.process import Limits, can_start
 from intelbench.profiling.environment import choose_execution
 from intelbench.records.profiles import ArchitectureProfile, Profile
 from intelbench.records.types import Conditions
@@ -75,8 +75,9 @@ def _profile(name: str, request: Request) -> ArchitectureProfile:
         batch_sizes=request.batch_sizes,
         memories=request.memories,
     )
-    if has_gpu:
+    if has_gpu and can_start():
         return probe_in_process(probe, Limits())
     with contained_unless_built_in(name):
         described = describe(probe)
-    return msgspec.structs.replace(described, absent=described.absent | {"measured": "no GPU"})
+    why = "this system cannot measure in a process of its own" if has_gpu else "no GPU"
+    return msgspec.structs.replace(described, absent=described.absent | {"measured": why})

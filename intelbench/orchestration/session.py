@@ -17,7 +17,7 @@ from intelbench.errors import UserError, printable
 from intelbench.orchestration.display import display_for, downloads
 from intelbench.orchestration.plan import Again, PlannedRun, plan, unresumable
 from intelbench.orchestration.preflight import require_sizes
-from intelbench.orchestration.process import Limits
+from intelbench.orchestration.process import Limits, require_start
 from intelbench.orchestration.suite import run_planned
 from intelbench.profiling.environment import choose_execution, read_environment
 from intelbench.records.suites import load_suite, override
@@ -57,9 +57,10 @@ def run_session(request: Request) -> int:
     """Plan, run, and say on stderr what came of it; returns how many runs failed.
 
     Raises:
-        UserError: before anything has run: suite, data, architecture, plug-in or device.
+        UserError: before anything has run: suite, data, architecture, plug-in, device or operating system.
         KeyboardInterrupt: on Ctrl-C or SIGTERM, after the current run's process has ended.
     """
+    require_start("run")
     signal.signal(signal.SIGTERM, _interrupt)
     console = Console(stderr=True, highlight=False)
     suite = override(

@@ -14,6 +14,7 @@ from intelbench.orchestration.job import Beat, Job
 from intelbench.orchestration.plan import PlannedRun
 from intelbench.orchestration.probe import Probe, ProbeError, probe_in_process
 from intelbench.orchestration.process import Limits
+from intelbench.records.locks import Lock
 from intelbench.records.types import Environment, RunRecord
 
 _WAIT_SECONDS = 1.0
@@ -80,7 +81,7 @@ class _Runner:
     profiled: dict[tuple[str, str], Job] = field(default_factory=dict)
     """First job of each architecture and provider, with the profile."""
 
-    def run(self, index: int, run: PlannedRun, lock: int) -> RunRecord:
+    def run(self, index: int, run: PlannedRun, lock: Lock) -> RunRecord:
         """Carry out the run whose lock is held, from its checkpoint if it has one."""
         job, started = run.job, time.monotonic()
         network = job.spec.architecture, job.spec.provider

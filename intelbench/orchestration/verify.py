@@ -15,6 +15,7 @@ import torch
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from intelbench.architectures.generators import seed_generators
 from intelbench.architectures.registry import find, load_plugin, plugins_of
 from intelbench.architectures.weights import obtain
 from intelbench.data.dataset import SCENES, Dataset, Split, prepare
@@ -22,11 +23,11 @@ from intelbench.data.layout import find_layout
 from intelbench.data.seeds import stream_seed
 from intelbench.errors import UserError, printable
 from intelbench.orchestration.job import Job
-from intelbench.orchestration.network import set_up
-from intelbench.orchestration.process import Limits, Process, carry_out, take_request
+from intelbench.orchestration.network import load_plugins, set_up
+from intelbench.orchestration.process import Limits, Process, require_start, take_request
 from intelbench.profiling.environment import child_environment, choose_execution, read_environment
 from intelbench.profiling.steps import LapClock
-from intelbench.records.identity import changes, facts
+from intelbench.records.identity import changes, facts_of_run
 from intelbench.records.store import (
     RECORD_FILE,
     TRACES_FILE,
@@ -103,8 +104,9 @@ def verify(request: Request, watch: Callable[[str], None]) -> Verification:
 
     Raises:
         UserError: the record cannot be read, was changed or holds no step; the images are not those of the run; the
-            architecture or a plug-in is not there; or the steps cannot be taken.
+            architecture or a plug-in is not there; or the steps cannot be taken, on this system or at all.
     """
+    require_start("verify")
     if not os.path.lexists(request.record / RECORD_FILE):
         raise UserError(_no_run(request.record))
     stored, traces = read_with_traces(request.record.absolute())
@@ -116,7 +118,8 @@ def verify(request: Request, watch: Callable[[str], None]) -> Verification:
         watch(note)
     replay = Replay(job=job, rates=tuple(recorded["learning_rate"].tolist()))
     answers: list[bytes] = []
-    with Process("intelbench.orchestration.verify", replay, child_environment(job.spec.execution), Limits()) as process:
+    environment = child_environment(job.spec.execution, job.spec.seed)
+    with Process("intelbench.orchestration.verify", replay, environment, Limits()) as process:
         answers += process.answers()
     if process.returncode or not answers:
         reason = process.last_words.rpartition("\n")[2]
@@ -126,7 +129,7 @@ def verify(request: Request, watch: Callable[[str], None]) -> Verification:
     same = [step for step in common if found.stream_digests[step] == stored.record.stream_digests[step]]
     differences = np.array([_relative(np.frombuffer(getattr(found, name)), recorded[name]) for name in _COMPARED])
     differing = np.flatnonzero(differences.any(axis=0))
-    environment = read_environment(job.spec.execution)
+    machine = read_environment(job.spec.execution)
     return Verification(
         run_id=stored.record.run_id,
         num_steps=differences.shape[1],
@@ -134,7 +137,7 @@ def verify(request: Request, watch: Callable[[str], None]) -> Verification:
         same_batches=same == common,
         first_difference=int(differing[0]) + 1 if differing.size else None,
         largest_difference=float(differences.max()),
-        changed=changes(facts(spec, stored.record.environment), facts(job.spec, environment)),
+        changed=changes(facts_of_run(spec, stored.record.environment), facts_of_run(job.spec, machine)),
     )
 
 
@@ -224,11 +227,10 @@ def main() -> None:
     """Take the steps."""
     replay, answer = take_request(Replay)
     job = replay.job
-    for plugin in job.plugins:
-        load_plugin(Path(plugin))
+    load_plugins(job.plugins, job.spec.seed)
     device = configure(job.spec.conditions, job.spec.execution)
     trainee = set_up(job, read_environment(job.spec.execution), device)
-    torch.manual_seed(stream_seed(job.spec.seed, "dropout"))
+    seed_generators(stream_seed(job.spec.seed, "dropout"))
     trained = train(
         trainee.evaluator.model,
         trainee.workload.architecture,
@@ -248,7 +250,3 @@ def main() -> None:
             stream_digests=trained.stream_digests,
         )
     )
-
-
-if __name__ == "__main__":
-    carry_out(main)

@@ -10,6 +10,7 @@ import psutil
 import torch
 
 import intelbench
+from intelbench.data.seeds import stream_seed
 from intelbench.errors import UserError
 from intelbench.profiling.processors import num_processors
 from intelbench.records.types import Environment, Execution
@@ -74,8 +75,8 @@ def process_seconds(device: torch.device) -> float:
     return time.time() - created
 
 
-def child_environment(execution: Execution, *, thrifty: bool = False) -> dict[str, str]:
-    """Environment variables of a run's process: this one's, and what must be set before PyTorch starts.
+def child_environment(execution: Execution, seed: int, *, thrifty: bool = False) -> dict[str, str]:
+    """Environment variables of the process of a run with this seed: this one's, and what must be set before it starts.
 
     A thrifty one holds no memory that it does not use, for a process whose memory is measured and not its time.
     """
@@ -88,6 +89,7 @@ def child_environment(execution: Execution, *, thrifty: bool = False) -> dict[st
         "GOMP_SPINCOUNT": "10000",
         "GLIBC_TUNABLES": ":".join(filter(None, (os.environ.get("GLIBC_TUNABLES"), allocator))),
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # cuBLAS is deterministic only with a fixed workspace
+        "PYTHONHASHSEED": str(stream_seed(seed, "hash") % 2**32),  # the order of a set of strings
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from intelbench.architectures.generators import seed_generators, undrawn
 from intelbench.architectures.registry import Architecture, ModelRequest
 from intelbench.architectures.surgery import build_shapes, find_heads, freeze_backbone, replace_heads
 from intelbench.records.types import OWN_HEAD, Head
@@ -21,16 +22,27 @@ class Workload:
     head: Head = OWN_HEAD
     frozen: bool = False
     """Whether all but the heads is frozen."""
+    seed: int = 0
+    """Of the random numbers that the network is built from."""
 
     def build(self) -> nn.Module:
-        """The network in training mode, on the current default device."""
-        return self._as_trained(self.architecture.network(self.request))
+        """The network in training mode, on the current default device: the same one each time, and no generator has
+        drawn for it.
+        """
+        with undrawn():
+            seed_generators(self.seed)
+            return self._as_trained(self.architecture.network(self.request))
 
     def shapes(self) -> nn.Module:
-        """The network in training mode, on the meta device: its shapes without its values, at no cost in memory."""
-        model = build_shapes(self.architecture, self.request)
-        with torch.device("meta"):
-            return self._as_trained(model)
+        """The network in training mode, on the meta device: its shapes without its values, at no cost in memory.
+
+        Its random choices are those of `build`, and no generator has drawn for it.
+        """
+        with undrawn():
+            seed_generators(self.seed)
+            model = build_shapes(self.architecture, self.request)
+            with torch.device("meta"):
+                return self._as_trained(model)
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Forward pass and cross-entropy, the architecture's own way."""

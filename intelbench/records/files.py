@@ -10,6 +10,9 @@ from typing import BinaryIO
 
 from intelbench.errors import UserError, printable
 
+TO_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
+"""How a file is opened that may be anything: nobody is waited for to write to a pipe, and Windows changes no byte."""
+
 
 @contextmanager
 def synced(path: Path) -> Iterator[BinaryIO]:
@@ -39,7 +42,9 @@ def replace(path: Path, content: bytes) -> None:
 
 def move(source: Path, target: Path) -> None:
     """Rename, for good: a power cut does not take it back."""
-    source.rename(target)
+    source.replace(target)
+    if os.name == "nt":  # where a folder cannot be opened, and is written with what is renamed in it
+        return
     descriptor = os.open(target.parent, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -78,7 +83,7 @@ def content_of(file: Path, limit: int) -> bytes:
     """
     name = printable(file)
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)  # which waits for nobody to write to a pipe
+        descriptor = os.open(file, TO_READ)
         try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):

@@ -86,6 +86,12 @@ def facts(spec: RunSpec, environment: Environment) -> dict[str, object]:
     return found
 
 
+def facts_of_run(spec: RunSpec, environment: Environment) -> dict[str, object]:
+    """All that decides the bits of a run: its `facts`, the code of its architecture, and the weights it starts from."""
+    weights = spec.weights.sha256 if spec.weights else "none"
+    return {"architecture": spec.provider, "weights": weights, **facts(spec, environment)}
+
+
 def changes(before: dict[str, object], now: dict[str, object]) -> str:
     """What differs between two such dictionaries, in words; empty where nothing does."""
     return ", ".join(

@@ -3,7 +3,6 @@
 It is gone once the run has left its record. An interrupted run leaves its checkpoint, from which the next one goes on.
 """
 
-import fcntl
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -17,7 +16,8 @@ from msgspec import Struct
 
 from intelbench.errors import UserError
 from intelbench.records.files import content_of, move, remove, replace, synced
-from intelbench.records.identity import facts
+from intelbench.records.identity import facts_of_run
+from intelbench.records.locks import Lock, hold
 from intelbench.records.types import SCHEMA_VERSION, Environment, RunSpec
 
 _LOCK = "lock"
@@ -42,7 +42,7 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
     @property
     def facts(self) -> dict[str, object]:
         """What must not have changed before the run may go on."""
-        return facts(self.spec, self.environment)
+        return facts_of_run(self.spec, self.environment)
 
     @property
     def state(self) -> str:
@@ -78,42 +78,37 @@ class Workspace:
         return self.folder / "superseded"
 
     @contextmanager
-    def lock(self) -> Iterator[int | None]:
-        """Hold the run alone: yields the lock's file descriptor, or `None` where another process holds it.
+    def lock(self) -> Iterator[Lock | None]:
+        """Hold the run alone: yields the lock, or `None` where another process holds it.
 
-        The kernel lets go when the last process that has the descriptor ends, however it ends: no lock is ever stale. A
-        child that inherits the descriptor keeps the run locked for as long as it lives.
+        The kernel lets go when the last process that has the lock ends, however it ends: no lock is ever stale. A child
+        that inherits it keeps the run locked for as long as it lives.
 
         Raises:
             UserError: a link stands in its place.
         """
-        descriptor = self._acquire()
-        if descriptor is None:
+        lock = self._acquire()
+        if lock is None:
             yield None
             return
         try:
             self._recover()
-            yield descriptor
+            yield lock
         finally:
             if self.checkpoint() is None:
                 remove(self.folder)
-            fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing alone would leave it to whoever has inherited it
-            os.close(descriptor)
+            lock.release()
 
     @property
     def locked(self) -> bool:
         """Whether a process is at work on the run."""
         try:
-            descriptor = os.open(self.folder / _LOCK, os.O_RDONLY | os.O_NONBLOCK)
+            lock = hold(self.folder / _LOCK, shared=True)
         except OSError:
             return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
+        if lock is not None:
+            lock.release()
+        return lock is None
 
     def checkpoint(self) -> Checkpoint | None:
         """The last one; what was not written whole, or by another version of this file, is none."""
@@ -152,31 +147,25 @@ class Workspace:
         if self.superseded.exists() and not self.target.exists():
             move(self.superseded, self.target)
 
-    def _acquire(self) -> int | None:
+    def _acquire(self) -> Lock | None:
         while True:
             if self.folder.is_symlink():  # what is not ours there is cleared away
                 raise UserError(f"{self.folder}: a link, and runs are carried out in a folder; remove it")
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
-                descriptor = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+                (self.folder / _LOCK).touch()
+                lock = hold(self.folder / _LOCK)
             except FileNotFoundError:  # its last holder has just removed the folder
                 continue
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(descriptor)
-                return None
-            except OSError:
-                os.close(descriptor)
-                raise
-            if self._is_lock(descriptor):
-                return descriptor
-            os.close(descriptor)
+            if lock is None or self._is_current(lock):
+                return lock
+            lock.release()
 
-    def _is_lock(self, descriptor: int) -> bool:
+    def _is_current(self, lock: Lock) -> bool:
         """Whether the file is still the one that others would lock."""
         try:
-            return os.path.samestat(os.fstat(descriptor), (self.folder / _LOCK).stat())
+            current = (self.folder / _LOCK).stat()
+            return all(os.path.samestat(os.fstat(descriptor), current) for descriptor in lock.inheritable)
         except FileNotFoundError:
             return False
 

@@ -18,6 +18,9 @@ from intelbench.profiling.processors import num_processors
 _MOST = 8
 """Processes, each of which takes memory; this one has no time for what comes of more."""
 
+_CAN_FORK = sys.platform == "linux" and hasattr(os, "fork")
+"""Elsewhere a copy of a process is not safe, or there is none."""
+
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -31,7 +34,8 @@ def on_all_processors(
         UserError: a process was ended from outside.
     """
     num_workers = max(1, min(len(parts), num_processors(), _MOST))
-    with _explained(), ProcessPoolExecutor(num_workers, initializer=_begin) as pool:
+    context = multiprocessing.get_context("fork" if _CAN_FORK else "spawn")
+    with _explained(), ProcessPoolExecutor(num_workers, context, _begin) as pool:
         found = pool.map(work, parts)
         meanwhile()
         yield from found
@@ -47,7 +51,7 @@ def in_two(first: Sequence[Callable[[], S]], last: Sequence[Callable[[], T]]) ->
         UserError: the copy was ended from outside.
     """
     works: list[Callable[[], Any]] = [*first, *last]
-    made = list(_in_two(works) if sys.platform == "linux" else (work() for work in works))
+    made = list(_in_two(works) if _CAN_FORK else (work() for work in works))
     return made[: len(first)], made[len(first) :]
 
 

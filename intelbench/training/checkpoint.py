@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 import torch
 
+from intelbench.architectures.generators import Generators
 from intelbench.errors import UserError
 from intelbench.records.identity import changes
 from intelbench.records.workspace import Checkpoint, Workspace
@@ -36,20 +37,6 @@ class Stateful(Protocol):
         ...
 
 
-class RandomState:
-    """PyTorch's random number generators, which dropout draws from."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Of the CPU, and of every GPU where one is in use."""
-        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-        return {"cpu": torch.get_rng_state(), "cuda": cuda}
-
-    def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
-        """Draw on from there."""
-        torch.set_rng_state(state_dict["cpu"])
-        torch.cuda.set_rng_state_all(state_dict["cuda"])
-
-
 class Checkpoints:
     """The checkpoints of one run: when one is due, what is in it, and the one to go on from."""
 
@@ -57,7 +44,7 @@ class Checkpoints:
         self._workspace = workspace
         self._about = about
         self._when = when
-        self._parts: dict[str, Stateful] = {"random": RandomState()}
+        self._parts: dict[str, Stateful] = {"random": Generators()}
         self._ended = time.monotonic()
         self._seconds = 0.0
         """That the last one took."""

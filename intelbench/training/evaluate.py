@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from intelbench.architectures.generators import undrawn
 from intelbench.data.dataset import Split
 from intelbench.data.pixels import PixelSource
 from intelbench.data.stream import evaluation_batches
@@ -155,11 +156,15 @@ class Evaluator:
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Put the whole network into evaluation mode, and afterwards each module back into its own."""
+    """Put the whole network into evaluation mode, and afterwards each module back into its own.
+
+    What the network draws from random number generators meanwhile is not missing in training.
+    """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        yield
+        with undrawn():
+            yield
     finally:
         for module, training in modes:
             module.training = training

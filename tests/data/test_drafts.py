@@ -14,6 +14,7 @@ import pytest
 from intelbench.data import drafts
 from intelbench.data.drafts import clear_drafts, discard, draft_of
 from intelbench.errors import UserError
+from intelbench.records.locks import Lock
 
 MAKER = """
 import sys
@@ -143,17 +144,16 @@ def test_a_live_maker_s_draft_stays(tmp_path: Path) -> None:
 def test_a_draft_is_locked_before_anybody_sees_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One who clears at the moment between making and locking waits for it."""
     cleared = threading.Thread(target=clear_drafts, args=(tmp_path,))
-    real = drafts._lock
+    real = drafts.hold
 
-    def slow(descriptor: int, wait: bool) -> bool:
-        is_draft = Path(f"/proc/self/fd/{descriptor}").readlink().name.startswith(".intelbench-")
-        if is_draft and wait:
+    def slow(folder: Path, *, wait: bool) -> Lock | None:
+        if folder.name.startswith(".intelbench-") and wait:
             cleared.start()
             cleared.join(0.2)
             assert cleared.is_alive()
-        return real(descriptor, wait)
+        return real(folder, wait=wait)
 
-    monkeypatch.setattr(drafts, "_lock", slow)
+    monkeypatch.setattr(drafts, "hold", slow)
     with draft_of(tmp_path / "folder") as draft:
         cleared.join(10)
         assert draft.is_dir()

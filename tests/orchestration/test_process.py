@@ -81,7 +81,3 @@ def main() -> None:
             while True:
                 kept.append(bytearray(os.urandom(2**10) * 2**14))
                 time.sleep(0.002)
-
-
-if __name__ == "__main__":
-    main()

@@ -88,7 +88,7 @@ def test_the_new_head_is_the_seeds(
         dataset = prepare(str(small_folder), suite.conditions, tmp_path / "cache")
         suite = override(suite, architectures=("tiny",), seeds=(0, 1))
         for run in plan(suite, dataset, CPU, read_environment(CPU), runs=tmp_path):
-            model, names = build_network(workload_of(find("tiny")[0], 2, suite.conditions), run.job)
+            model, names = build_network(workload_of(find("tiny")[0], 2, suite.conditions, run.job.spec.seed), run.job)
             assert (() if choice == "none" else ("6",)) == names
             heads[choice, run.job.spec.seed] = model[-1].weight
             assert (choice != "none") == bool((model[0].weight == 1 / 7).all())

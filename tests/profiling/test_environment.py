@@ -107,33 +107,36 @@ def test_a_childs_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """What must stand before PyTorch starts, over what this process has; this process is left alone."""
     monkeypatch.setenv("SOMETHING_ELSE", "kept")
     monkeypatch.setenv("OMP_NUM_THREADS", "77")
+    monkeypatch.setenv("PYTHONHASHSEED", "77")
     monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
-    child = child_environment(CPU)
+    child = child_environment(CPU, 0)
     expected = {
         "SOMETHING_ELSE": "kept",
         "OMP_NUM_THREADS": "3",
         "GOMP_SPINCOUNT": "10000",
         "GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=-1:glibc.malloc.hugetlb=1",
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        "PYTHONHASHSEED": "1127061757",
         "PYTHONUNBUFFERED": "1",
     }
     assert expected == {name: child[name] for name in expected}
-    assert "77" == os.environ["OMP_NUM_THREADS"]
+    assert "77" == os.environ["OMP_NUM_THREADS"] == os.environ["PYTHONHASHSEED"]
+    assert child["PYTHONHASHSEED"] != child_environment(CPU, 1)["PYTHONHASHSEED"]
 
 
 def test_what_a_user_tells_the_allocator_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """In front of what a run adds."""
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.arena_max=2")
-    assert child_environment(CPU)["GLIBC_TUNABLES"].startswith("glibc.malloc.arena_max=2:glibc.malloc.mmap_max=0:")
+    assert child_environment(CPU, 0)["GLIBC_TUNABLES"].startswith("glibc.malloc.arena_max=2:glibc.malloc.mmap_max=0:")
 
 
 def test_a_thrifty_child_gives_memory_back_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its allocator alone differs from that of a run, and what the user tells it is kept in front."""
     thrifty = "glibc.malloc.mmap_threshold=65536:glibc.malloc.trim_threshold=65536"
     monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
-    assert {**child_environment(CPU), "GLIBC_TUNABLES": thrifty} == child_environment(CPU, thrifty=True)
+    assert {**child_environment(CPU, 0), "GLIBC_TUNABLES": thrifty} == child_environment(CPU, 0, thrifty=True)
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.arena_max=2")
-    assert f"glibc.malloc.arena_max=2:{thrifty}" == child_environment(CPU, thrifty=True)["GLIBC_TUNABLES"]
+    assert f"glibc.malloc.arena_max=2:{thrifty}" == child_environment(CPU, 0, thrifty=True)["GLIBC_TUNABLES"]
 
 
 def test_a_process_knows_how_long_it_has_been_there() -> None:
@@ -161,6 +164,6 @@ def test_a_run_gets_freed_memory_back_without_page_faults() -> None:
         print(faults[-1])
     """
     found = subprocess.run(
-        [sys.executable, "-c", count_faults], env=child_environment(CPU), capture_output=True, check=True
+        [sys.executable, "-c", count_faults], env=child_environment(CPU, 0), capture_output=True, check=True
     )
     assert int(found.stdout) < 100

@@ -79,10 +79,11 @@ def test_a_child_that_has_the_descriptor_keeps_the_run_locked(workspace: Workspa
     """Its parent may be killed; released by the parent it is free, whoever still has the descriptor."""
     with workspace.lock() as lock:
         assert lock is not None
-        inherited = os.dup(lock)
-        os.close(lock)
+        (descriptor,) = lock.inheritable
+        inherited = os.dup(descriptor)
+        os.close(descriptor)
         assert workspace.locked
-        os.dup2(inherited, lock)
+        os.dup2(inherited, descriptor)
     os.close(inherited)
     assert not workspace.locked
 
@@ -103,7 +104,7 @@ def test_a_lock_that_was_removed_while_it_was_opened_is_none(
     monkeypatch.setattr(fcntl, "flock", remove_then_lock)
     with workspace.lock() as lock:
         assert lock is not None
-        assert os.path.samestat(os.fstat(lock), (workspace.folder / "lock").stat())
+        assert os.path.samestat(os.fstat(*lock.inheritable), (workspace.folder / "lock").stat())
 
 
 def test_a_checkpoint_takes_the_place_of_the_last(workspace: Workspace) -> None:

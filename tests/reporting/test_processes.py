@@ -24,7 +24,7 @@ from intelbench.reporting.processes import in_two, on_all_processors
 @pytest.fixture(params=["linux", "darwin"])
 def platform(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Where a copy is made, and where not."""
-    monkeypatch.setattr(sys, "platform", request.param)
+    monkeypatch.setattr(processes, "_CAN_FORK", request.param == "linux")
     return str(request.param)
 
 

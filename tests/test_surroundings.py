@@ -1,0 +1,172 @@
+"""Nothing around a command reaches its results: working directory, variables of the environment, operating system."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from intelbench.records.store import read_runs
+from tests.conftest import PLUGIN, REPOSITORY
+from tests.reporting.synthetic import Study, synthetic_runs
+
+NAMES = ("random", "queue", "torch", "profile", "pickle", "numpy", "socket", "click", "runpy")
+HOSTILE = "import pathlib\npathlib.Path(r'{}').write_text(__name__)\nraise ValueError('shadows')\n"
+SPAWNS = '''
+
+import multiprocessing
+
+
+class Spawns(nn.Module):
+    """Starts a process when it is built on real tensors."""
+
+    def __init__(self, request):
+        super().__init__()
+        self.inner = network(request)
+        if next(self.inner.parameters()).device.type == "cpu":
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                assert 4 == pool.apply(int, ("4",))
+
+    def forward(self, images):
+        return self.inner(images)
+
+
+architecture("spawns", minimum_size=16)(Spawns)
+'''
+HIDDEN = """
+import os, signal, sys
+import psutil  # which on Linux needs `resource`, and on Windows does not
+for name in ("fcntl", "resource", "termios", "pwd", "grp"):
+    sys.modules[name] = None
+for name in ("fork", "forkpty", "killpg", "setsid", "getpgrp", "sched_getaffinity"):
+    delattr(os, name)
+for name in ("O_NONBLOCK", "O_NOCTTY", "O_DIRECTORY"):
+    delattr(os, name)
+for name in ("SIGKILL", "SIGHUP", "SIGALRM"):
+    delattr(signal, name)
+from intelbench.cli import main
+sys.argv[0] = "intelbench"
+main()
+"""
+"""A program that is the command on a system without what Windows lacks."""
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    """A folder with modules that nobody is to import, and that leave a note if somebody does."""
+    folder = tmp_path / "hostile"
+    folder.mkdir()
+    for name in NAMES:
+        (folder / f"{name}.py").write_text(HOSTILE.format(tmp_path / "executed"))
+    return folder
+
+
+def called(folder: Path, arguments: list[str | Path], **variables: str) -> subprocess.CompletedProcess[bytes]:
+    """Call Python in a folder."""
+    environment = {**os.environ, "INTELBENCH_CACHE": str(folder.parent / "cache"), **variables}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, timeout=300, check=False
+    )
+
+
+def test_a_run_imports_nothing_from_the_working_directory(
+    tmp_path: Path, hostile: Path, small_folder: Path, small_suite: Path
+) -> None:
+    """No process of it, and none that a network starts with `multiprocessing`; the installed version is what trains."""
+    (hostile / "intelbench").mkdir()
+    (hostile / "intelbench" / "__init__.py").write_text(HOSTILE.format(tmp_path / "executed"))
+    (tmp_path / "spawns.py").write_text(PLUGIN + SPAWNS)
+    arguments = ["spawns", "--plugin", tmp_path / "spawns.py", "--suite", small_suite, "--data", small_folder]
+    done = called(hostile, ["-P", "-m", "intelbench", "run", *arguments, "--threads", "1"])
+    assert not (tmp_path / "executed").exists(), done.stderr.decode()
+    assert 0 == done.returncode, done.stderr.decode()
+    ((stored,), problems) = read_runs(hostile / "results" / "runs")
+    assert [] == problems
+    assert stored.record.failure is None
+
+
+def test_a_report_imports_nothing_from_the_working_directory(tmp_path: Path, hostile: Path) -> None:
+    """As `python -m intelbench`, also where other processes read the records and start with an empty memory."""
+    synthetic_runs(hostile / "results" / "runs", ["a", "b"], range(3), Study())
+    program = (
+        "from intelbench.reporting import processes; from intelbench.reporting.evidence import study; "
+        "processes._CAN_FORK = False; study._MANY = 2; study._CHUNK = 2; "
+        "from intelbench.cli import main; main()"
+    )
+    for start in (["-m", "intelbench"], ["-P", "-c", program]):
+        done = called(hostile, [*start, "report"])
+        assert not (tmp_path / "executed").exists(), done.stderr.decode()
+        assert 0 == done.returncode, done.stderr.decode()
+        assert done.stdout.startswith(b"# ")
+
+
+def test_importing_the_package_imports_nothing_else() -> None:
+    """So `python -m intelbench` can leave the working directory out before anything is imported from it."""
+    code = "import sys; before = set(sys.modules); import intelbench; print(sorted(set(sys.modules) - before))"
+    assert b"['intelbench']\n" == called(REPOSITORY, ["-c", code]).stdout
+
+
+def output_of(folder: Path, variables: Mapping[str, str], start: list[str | Path]) -> dict[str, bytes]:
+    """What a report on the records of a folder prints and writes."""
+    done = called(folder, [*start, "report", folder / "results"], **variables)
+    assert (0, b"") == (done.returncode, done.stderr), done.stderr.decode()
+    figures = {path.name: path.read_bytes() for path in (folder / "results" / "figures").iterdir()}
+    assert len(figures) > 4
+    return {"stdout": done.stdout, **figures}
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo"},
+        {"MATPLOTLIBRC": "mine", "LC_ALL": "de_DE.ISO-8859-1", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"},
+        {
+            "LC_ALL": "C",
+            "PYTHONCOERCECLOCALE": "0",
+            "PYTHONOPTIMIZE": "2",
+            "COLUMNS": "20",
+            "OPENBLAS_NUM_THREADS": "4",
+        },
+    ],
+    ids=lambda variables: next(iter(variables)),
+)
+def test_a_report_is_the_same_bytes_in_every_environment(tmp_path: Path, variables: Mapping[str, str]) -> None:
+    """Text and figures, whatever backend, locale, style, hash seed or time zone; with a `matplotlibrc` in the way."""
+    synthetic_runs(tmp_path / "results" / "runs", ["a", "b"], range(3), Study())
+    start = ["-P", "-m", "intelbench"]
+    expected = output_of(tmp_path, {}, start)
+    style = "font.size: 30\nsvg.hashsalt: other\naxes.formatter.use_locale: True\nfigure.facecolor: red\n"
+    (tmp_path / "mine").write_text(style)
+    for content in (style.encode(), b"\xff\xfe"):
+        (tmp_path / "matplotlibrc").write_bytes(content)
+        assert expected == output_of(tmp_path, variables, start)
+
+
+def test_what_only_reads_works_without_what_windows_lacks(tmp_path: Path) -> None:
+    """No `fcntl`, `fork` or groups of processes: the same report, byte for byte, and every other reading command."""
+    synthetic_runs(tmp_path / "results" / "runs", ["a", "b"], range(3), Study())
+    (tmp_path / "program.py").write_text(HIDDEN)
+    start: list[str | Path] = [tmp_path / "program.py"]
+    assert output_of(tmp_path, {}, ["-P", "-m", "intelbench"]) == output_of(tmp_path, {}, start)
+    for arguments in (
+        ["report", "--html", "page.html"],
+        ["compare", "results", "results"],
+        ["list"],
+        ["profile", "resnet101", "--size", "32", "--batch-sizes", "2", "--memory", "8"],
+    ):
+        done = called(tmp_path, [*start, *arguments])
+        assert 0 == done.returncode, done.stderr.decode()
+
+
+def test_what_needs_processes_says_so_in_one_line(tmp_path: Path) -> None:
+    """Before any data is read."""
+    (tmp_path / "program.py").write_text(HIDDEN)
+    (tmp_path / "record").mkdir()
+    for arguments in (["run", "--data", "nowhere"], ["verify", "record"]):
+        done = called(tmp_path, [tmp_path / "program.py", *arguments])
+        assert 2 == done.returncode
+        (line,) = done.stderr.decode().splitlines()
+        assert line.startswith(f"intelbench: intelbench {arguments[0]}: ")
+        assert "report, compare, list and profile work here" in line
