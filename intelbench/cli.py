@@ -47,7 +47,7 @@ def main() -> None:
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # a report is the same bytes everywhere
     os.environ["PYTHONSAFEPATH"] = "1"  # no process that is started imports from the working directory
     try:
-        status = cli(standalone_mode=False)
+        status = cli(prog_name="intelbench", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         _complain(error.format_message())
         status = _EXIT_USER_ERROR
@@ -58,6 +58,12 @@ def main() -> None:
         status = _EXIT_USER_ERROR
     except UserError as error:
         _complain(f"intelbench: {error}")
+        status = _EXIT_USER_ERROR
+    except UnicodeEncodeError as error:
+        if not any("\ud800" <= character <= "\udfff" for character in error.object):
+            raise
+        name = shortened(printable(error.object), _LONGEST_COMPLAINT)  # bytes of the system that are no text
+        _complain(f"intelbench: {name}: not UTF-8. Expected names of files and folders in UTF-8. Try another name")
         status = _EXIT_USER_ERROR
     except OSError as error:  # a full disk, a read-only folder
         _complain(f"intelbench: {printable(shortened(_of_the_system(error), _LONGEST_COMPLAINT))}")

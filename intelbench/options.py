@@ -49,16 +49,17 @@ class Value(click.ParamType[Any]):
 class Place(click.Path):
     """The type of an option or argument that is the path of a folder, or of a file, which need not exist.
 
-    Refused are no path at all, as from a variable of the shell that is not set, a file in the place of a folder, and a
-    folder, a pipe or a device in the place of a file.
+    Refused are no path at all, as from a variable of the shell that is not set, a name that does not fit in one line,
+    a file in the place of a folder, and a folder, a pipe or a device in the place of a file.
     """
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Make a path of a text."""
         text = os.fspath(value)
         expected = "folder" if self.dir_okay else "file"
-        if not text:
-            raise UserError(f"{_typed(param, text)}: empty. Expected a {expected}")
+        if not text or re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", text):
+            problem = "holds a character that cannot be printed" if text else "empty"
+            raise UserError(f"{_typed(param, text)}: {problem}. Expected a {expected}")
         try:
             mode = Path(text).stat().st_mode
         except OSError:  # there is none, or what uses it says why it cannot be looked at

@@ -67,7 +67,10 @@ def test_a_gate_decides_the_exit_status(intelbench: Command, tmp_path: Path) -> 
         (["report", "--claims", "wrong.toml"], "relation"),
         (["compare", "results"], "Missing argument"),
         (["compare", "results", "nowhere"], "nowhere"),
-        (["compare", "results", "results", "--fail-if-worse", "speed:1"], "no metric 'speed'; accepted: test_accuracy"),
+        (
+            ["compare", "results", "results", "--fail-if-worse", "speed:1"],
+            "no metric 'speed'. Expected one of: test_accuracy",
+        ),
         (["compare", "results", "single", "--fail-if-worse", "step_seconds:0"], "run at least two seeds"),
     ],
 )

@@ -40,15 +40,20 @@ def display_for(planned: Sequence[PlannedRun]) -> Iterator[Display]:
 def downloads(console: Console) -> Iterator[Callable[[str, int, int | None], None]]:
     """Show how far each file has come, by name and bytes; without a download, nothing."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        tasks: dict[str, TaskID] = {}
+    progress = Progress(*columns, console=console)
+    tasks: dict[str, TaskID] = {}
 
-        def watch(name: str, there: int, total: int | None) -> None:
-            if name not in tasks:
-                tasks[name] = progress.add_task(f"downloading {escape(printable(name))}")
-            progress.update(tasks[name], completed=there, total=total)
+    def watch(name: str, there: int, total: int | None) -> None:
+        progress.start()
+        if name not in tasks:
+            tasks[name] = progress.add_task(f"downloading {escape(printable(name))}")
+        progress.update(tasks[name], completed=there, total=total)
 
+    try:
         yield watch
+    finally:
+        if tasks:
+            progress.stop()
 
 
 class Schedule:

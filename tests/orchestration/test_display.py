@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 from rich.live import Live
 
-from intelbench.orchestration.display import Lines, LiveTable, Schedule
+from intelbench.orchestration.display import Lines, LiveTable, Schedule, downloads
 from intelbench.orchestration.job import Beat
 from intelbench.records.types import RunRecord
 from tests.orchestration.conftest import Clock
@@ -22,6 +22,20 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     fake = Clock()
     monkeypatch.setattr(time, "monotonic", fake)
     return fake
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_without_a_download_nothing_is_shown(terminal: bool) -> None:
+    """Not even an empty line; of a download, its name."""
+    shown = io.StringIO()
+    console = Console(file=shown, force_terminal=terminal, width=100)
+    with downloads(console):
+        pass
+    assert "" == shown.getvalue()
+    with downloads(console) as watch:
+        watch("weights.pth", 1, 2)
+        watch("weights.pth", 2, 2)
+    assert "downloading weights.pth" in shown.getvalue()
 
 
 def test_time_left_is_extrapolated_from_what_was_seen(clock: Clock) -> None:

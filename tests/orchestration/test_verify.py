@@ -20,6 +20,17 @@ def arguments(small_folder: Path, small_suite: Path, plugin: Path) -> list[str |
     return ["run", "tiny", "--suite", small_suite, "--data", small_folder, "--plugin", plugin, "--threads", "1"]
 
 
+def test_a_folder_that_is_no_run_is_answered_with_one_that_is(tmp_path: Path, intelbench: Command) -> None:
+    """Where the folder of results was given; and a record without its file is not a run either."""
+    path = write_run(tmp_path / "results" / "runs", RECORD, TRACES)
+    for folder in ("results", "results/runs"):
+        done = intelbench("verify", folder)
+        said = f"{folder}: not the folder of a run. Expected one with record.json in it. Try `intelbench verify "
+        assert (2, f"intelbench: {said}{path.relative_to(tmp_path)}`\n") == (done.returncode, done.stderr)
+    (path / "record.json").unlink()
+    assert "not the folder of a run. Expected one with record.json in it" in intelbench("verify", path).stderr
+
+
 def test_a_run_is_reproduced_or_the_difference_is_told(
     tmp_path: Path, intelbench: Command, arguments: list[str | Path], plugin: Path
 ) -> None:

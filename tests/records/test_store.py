@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from intelbench.errors import UserError
-from intelbench.records.store import read_run, read_runs, runs_folder, write_run
+from intelbench.records.store import nothing_recorded, read_run, read_runs, runs_folder, write_run
 from intelbench.records.types import RunRecord
 
 TRACES = {"step_loss": np.array([1.5, 1.25]), "test_ids": np.array(["sea/ä.jpg", "sea/b.jpg"])}
@@ -130,6 +130,20 @@ def test_a_results_folder_and_a_folder_of_records_are_both_accepted(
     write_run(tmp_path / "runs", synthetic_record, TRACES)
     assert tmp_path / "runs" == runs_folder(tmp_path)
     assert tmp_path / "runs" == runs_folder(tmp_path / "runs")
+
+
+def test_where_nothing_is_recorded_it_is_said_what_to_run(tmp_path: Path, synthetic_record: RunRecord) -> None:
+    """Of a missing and an empty folder, of one run's folder, and of a folder around a results folder."""
+    results = tmp_path / "my results"
+    run = f"Try `intelbench run --all --out '{results}'`"
+    assert f"{results}: no such folder. Expected a results folder. {run}" == nothing_recorded(results / "runs")
+    (results / "runs").mkdir(parents=True)
+    empty = f"{results}: no record in it. Expected a results folder, with runs/ in it. {run}"
+    assert empty == nothing_recorded(results / "runs") == nothing_recorded(results)
+    path = write_run(results / "runs", synthetic_record, TRACES)
+    assert f"{path}: the folder of one run. " in nothing_recorded(runs_folder(path))
+    assert nothing_recorded(runs_folder(path)).endswith(f"Try `intelbench report '{results / 'runs'}'`")
+    assert nothing_recorded(runs_folder(tmp_path)).endswith(f"Try `intelbench report '{results}'`")
 
 
 def test_a_record_of_version_1_is_still_read() -> None:

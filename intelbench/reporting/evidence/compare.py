@@ -7,7 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from intelbench.errors import UserError
+from intelbench.errors import UserError, shortened
+from intelbench.records.refusals import one_of
 from intelbench.records.store import runs_folder
 from intelbench.reporting.evidence import cohorts, inference
 from intelbench.reporting.evidence.inference import Inferred
@@ -58,13 +59,17 @@ class Gate:
         """
         metric, _, margin = text.partition(":")
         if metric not in METRICS:
-            raise ValueError(f"no metric {metric!r}; accepted: {', '.join(METRICS)}, each with a margin behind a colon")
+            known = one_of(metric, METRICS)
+            raise ValueError(f"no metric {shortened(repr(metric))}. {known}, with a margin, as in test_accuracy:0.01")
         try:
             value = float(margin)
         except ValueError:
             value = -1.0
         if not 0 <= value < float("inf"):
-            raise ValueError(f"the margin {margin!r} is not a number of at least 0; write {metric}:0.01, for instance")
+            raise ValueError(
+                f"the margin {shortened(repr(margin))} is not accepted. Expected a number of at least 0. "
+                f"Try {metric}:0.01"
+            )
         return cls(metric, value)
 
 

@@ -203,9 +203,12 @@ def test_the_page_says_what_failed(make: Make) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("speed:0.1", "no metric 'speed'; accepted: test_accuracy, "),
+        ("speed:0.1", "no metric 'speed'. Expected one of: test_accuracy, "),
         ("test_accuracy", "the margin '' is not a number"),
-        ("test_accuracy:-1", "the margin '-1' is not a number of at least 0"),
+        (
+            "test_accuracy:-1",
+            "the margin '-1' is not accepted. Expected a number of at least 0. Try test_accuracy:0.01",
+        ),
         ("test_accuracy:nan", "the margin 'nan'"),
         ("step_seconds:inf", "the margin 'inf'"),
     ],
