@@ -72,7 +72,9 @@ class Evaluator:
         what = f"{tuple(found.shape)} on {found.device.type}" if is_tensor else f"a {type(found).__name__}"
         wanted = f"({len(images)}, {num_classes}) on {self.device.type}"
         if what != wanted:
-            hint = "give its last layer `request.num_classes` outputs" if is_tensor else "return that tensor alone"
+            hint = "give its last layer `request.num_classes` outputs"
+            if not is_tensor or found.ndim != 2:
+                hint = "flatten its output" if is_tensor else "return that tensor alone"
             raise UserError(
                 f"the network returns {what} for {len(images)} images of {num_classes} classes; it must return logits, "
                 f"{wanted}; {hint}"
