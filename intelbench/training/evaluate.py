@@ -61,7 +61,7 @@ class Evaluator:
         try:
             found = self._output(inputs)
         except RuntimeError as error:
-            if self._fails_contiguous(inputs):
+            if isinstance(error, torch.OutOfMemoryError) or not self._works_contiguous(inputs):
                 raise
             raise UserError(
                 f"the network does not take images in {self.conditions.memory_format} memory "
@@ -142,14 +142,16 @@ class Evaluator:
         with evaluation_mode(self.model), autocast(self.conditions, self.device)():
             return self.model(inputs)
 
-    def _fails_contiguous(self, inputs: Tensor) -> bool:
-        """Whether the network fails with weights and images in row-major order too, in which it is left."""
+    def _works_contiguous(self, inputs: Tensor) -> bool:
+        """Whether another memory format is all that the network needs; its weights are left in row-major order."""
+        if self.conditions.memory_format == "contiguous":
+            return False
         self.model.to(memory_format=torch.contiguous_format)
         try:
             self._output(inputs.contiguous())
         except RuntimeError:
-            return True
-        return self.conditions.memory_format == "contiguous"
+            return False
+        return True
 
     def _batches(self, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
         return evaluation_batches(split, self.pixels, self.conditions.image_size, self.conditions.recipe.batch_size)
