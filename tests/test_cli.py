@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import msgspec
@@ -135,7 +136,8 @@ def unreachable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[object]
     requests: list[object] = []
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(session, "run_session", requests.append)
-    monkeypatch.setattr(profiling, "profile", lambda request, watch: requests.append(request))
+    profiled = SimpleNamespace(failures={})
+    monkeypatch.setattr(profiling, "profile", lambda request, watch: requests.append(request) or profiled)
     monkeypatch.setattr(profile_text, "as_markdown", lambda found: "")
     return requests
 

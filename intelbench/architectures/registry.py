@@ -112,7 +112,7 @@ class Architecture:
                 raise UserError(f"architecture {self.name!r}: `{field}` is {_kind(value)}; it must be {accepted}")
 
     def network(self, request: ModelRequest) -> nn.Module:
-        """Build the network; `undisturbed`, so that a run is afterwards one process with its streams and folder.
+        """Build the network, so that a run is afterwards one process with its streams, its folder and its settings.
 
         Lazy layers, which take their input's width from a first forward pass, are given it.
 
@@ -121,9 +121,9 @@ class Architecture:
         """
         from torch import jit, nn  # here alone, so that a plug-in can be listed without PyTorch
 
-        from intelbench.architectures.surgery import materialize
+        from intelbench.architectures.surgery import materialize, settings_kept
 
-        with undisturbed():
+        with undisturbed(), settings_kept():
             built = self.build(request)
             if not isinstance(built, nn.Module):
                 raise UserError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -34,6 +36,23 @@ def build_shapes(architecture: Architecture, request: ModelRequest) -> nn.Module
                 return architecture.network(request)
         except Exception:  # noqa: BLE001 - what is not the meta device's fault is raised again on the CPU
             return architecture.network(request).to("meta")
+
+
+@contextmanager
+def settings_kept() -> Iterator[None]:
+    """Run the block, then put back what decides how PyTorch computes: threads, default type, and whether gradients are
+    recorded.
+    """
+    import torch
+
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    try:
+        with torch.set_grad_enabled(torch.is_grad_enabled()):
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
 
 
 def materialize(model: nn.Module, image_size: int) -> None:

@@ -1,4 +1,4 @@
-"""Whether the networks of a session take images of its size, found out before anything runs.
+"""Whether the networks of a session take images of its size, asked before anything runs.
 
 `require_sizes` starts a process for each plug-in, whose code does not run in the process of the session.
 """

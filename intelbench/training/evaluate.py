@@ -62,7 +62,7 @@ class Evaluator:
         try:
             found = self._output(inputs)
         except RuntimeError as error:
-            if self._fails_contiguous(inputs):
+            if isinstance(error, torch.OutOfMemoryError) or not self._works_contiguous(inputs):
                 raise
             raise UserError(
                 f"the network does not take images in {self.conditions.memory_format} memory "
@@ -73,7 +73,9 @@ class Evaluator:
         what = f"{tuple(found.shape)} on {found.device.type}" if is_tensor else f"a {type(found).__name__}"
         wanted = f"({len(images)}, {num_classes}) on {self.device.type}"
         if what != wanted:
-            hint = "give its last layer `request.num_classes` outputs" if is_tensor else "return that tensor alone"
+            hint = "give its last layer `request.num_classes` outputs"
+            if not is_tensor or found.ndim != 2:
+                hint = "flatten its output" if is_tensor else "return that tensor alone"
             raise UserError(
                 f"the network returns {what} for {len(images)} images of {num_classes} classes; it must return logits, "
                 f"{wanted}; {hint}"
@@ -141,14 +143,16 @@ class Evaluator:
         with evaluation_mode(self.model), autocast(self.conditions, self.device)():
             return self.model(inputs)
 
-    def _fails_contiguous(self, inputs: Tensor) -> bool:
-        """Whether the network fails with weights and images in row-major order too, in which it is left."""
+    def _works_contiguous(self, inputs: Tensor) -> bool:
+        """Whether another memory format is all that the network needs; its weights are left in row-major order."""
+        if self.conditions.memory_format == "contiguous":
+            return False
         self.model.to(memory_format=torch.contiguous_format)
         try:
             self._output(inputs.contiguous())
         except RuntimeError:
-            return True
-        return self.conditions.memory_format == "contiguous"
+            return False
+        return True
 
     def _batches(self, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
         return evaluation_batches(split, self.pixels, self.conditions.image_size, self.conditions.recipe.batch_size)

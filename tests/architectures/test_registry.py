@@ -301,6 +301,23 @@ def lazy(request: ModelRequest) -> nn.Module:
     return network
 
 
+def test_what_a_constructor_sets_of_pytorch_is_put_back() -> None:
+    """Threads, default type and gradients are the run's: else it would not be what its record says."""
+    before = torch.get_num_threads()
+
+    def meddle(request: ModelRequest) -> nn.Module:
+        torch.set_num_threads(before + 1)
+        torch.set_default_dtype(torch.float64)
+        torch.set_grad_enabled(False)
+        return linear(request)
+
+    network = Architecture(name="meddling", build=meddle).network(REQUEST)
+    assert torch.float64 is network.weight.dtype
+    assert (before, torch.float32, True) == (
+        torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled()
+    )  # fmt: skip
+
+
 def test_lazy_layers_are_given_their_widths() -> None:
     """With the weights that PyTorch's generator gives, in the modes that they had, and unused statistics."""
     torch.manual_seed(3)

@@ -41,6 +41,17 @@ def test_runs_are_planned_seed_by_seed_under_their_full_names(suite: Suite, data
     assert all(run.pending and run.recorded() is None for run in planned)
 
 
+def test_both_spellings_of_a_torchvision_classifier_are_one_run(suite: Suite, dataset: Dataset, tmp_path: Path) -> None:
+    """Recorded under the full name."""
+    names = ("resnet18", "torchvision:resnet18")
+    both, bare, full = (
+        plan(msgspec.structs.replace(suite, architectures=each, seeds=(3,)), dataset, CPU, ENVIRONMENT, runs=tmp_path)
+        for each in (names, names[:1], names[1:])
+    )
+    assert ["torchvision:resnet18"] == [run.job.spec.architecture for run in both]
+    assert both == bare == full
+
+
 def test_a_runs_name_changes_with_whatever_decides_its_result(suite: Suite, dataset: Dataset, tmp_path: Path) -> None:
     """Recipe, budget, image, threads and library versions; not the suite's name or where the data lie."""
 

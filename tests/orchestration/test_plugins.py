@@ -11,9 +11,12 @@ import pytest
 
 from intelbench.architectures.registry import ModelRequest, find, load_plugin
 from intelbench.data.dataset import prepare
+from intelbench.errors import UserError
 from intelbench.orchestration.execute import execute
 from intelbench.orchestration.job import Job
-from intelbench.orchestration.plan import plan
+from intelbench.orchestration.plan import PlannedRun, plan
+from intelbench.orchestration.preflight import require_sizes
+from intelbench.orchestration.process import Limits
 from intelbench.profiling.environment import read_environment
 from intelbench.records.store import StoredRun, read_runs
 from intelbench.records.suites import load_suite, override
@@ -249,6 +252,53 @@ def test_a_run_loads_the_plugin_that_it_needs_and_no_other(tmp_path: Path, job: 
     assert () == job("torchvision:resnet18").plugins
 
 
+FIXED = """
+import os
+
+from torch import nn
+from intelbench import architecture
+
+@architecture("fixed")
+def fixed(request):
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, request.num_classes))
+
+@architecture("always_fails")
+def always_fails(request):
+    return nn.Linear(1, request.num_classes)
+
+@architecture("vanishes")
+def vanishes(request):
+    os._exit(0)
+"""
+
+
+def test_a_size_that_a_plugins_network_cannot_take_is_refused_before_anything_runs(
+    tmp_path: Path, intelbench: Command, small_folder: Path, small_suite: Path, plugin: Path
+) -> None:
+    """With the nearest sizes that it takes; the networks that it is compared with do not run either."""
+    path = tmp_path / "fixed.py"
+    path.write_text(FIXED)
+    arguments = ["--suite", small_suite, "--data", small_folder, "--plugin", path, "--plugin", plugin]
+    done = intelbench("run", "tiny", "fixed", *arguments)
+    assert 2 == done.returncode
+    assert "architecture 'fixed' does not take images of 32 px" in done.stderr
+    assert "set `image_size` to 64, the nearest usual size that it takes" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "results" / "runs").exists()
+
+
+@pytest.mark.usefixtures("own_registry")
+def test_a_network_that_takes_no_size_is_left_to_its_run(tmp_path: Path, job: Callable[[str], Job]) -> None:
+    """One that fails whatever its images, and one that ends the process in which it is tried."""
+    path = tmp_path / "fixed.py"
+    path.write_text(FIXED)
+    load_plugin(path)
+    planned = [PlannedRun(job(name), None, "none") for name in ("always_fails", "vanishes")]
+    require_sizes(planned, Limits())
+    with pytest.raises(UserError, match="'fixed' does not take images of 32 px"):
+        require_sizes([planned[0], PlannedRun(job("fixed"), None, "none")], Limits())
+
+
 def test_profile_prints_its_table_alone(tmp_path: Path, intelbench: Command) -> None:
     """What a plug-in prints while it is loaded, built and run stands on stderr."""
     path = tmp_path / "loud.py"
@@ -263,10 +313,10 @@ def test_profile_prints_its_table_alone(tmp_path: Path, intelbench: Command) -> 
 
 
 def test_a_plugin_that_fails_when_profiled_is_named(tmp_path: Path, intelbench: Command) -> None:
-    """In a line, without a traceback."""
+    """In its row, without a traceback."""
     path = tmp_path / "bad.py"
     path.write_text("from intelbench import architecture\narchitecture('bad')(lambda request: 1 / 0)\n")
-    done = intelbench("profile", "bad", "--plugin", path)
-    assert 2 == done.returncode
-    assert "architecture 'bad': failed with ZeroDivisionError: division by zero" in done.stderr
+    done = intelbench("profile", "bad", "--plugin", path, "--format", "csv")
+    assert 1 == done.returncode
+    assert "bad,architecture 'bad': failed with ZeroDivisionError: division by zero" in done.stdout
     assert "Traceback" not in done.stderr

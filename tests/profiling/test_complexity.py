@@ -114,7 +114,7 @@ def test_flops_of_transposed_convolutions() -> None:
 
 
 def test_flops_of_a_frozen_grouped_convolution() -> None:
-    """Only what trains has a gradient of its weights; what lies before it has none at all."""
+    """A frozen convolution passes a gradient on to the layer before it and has none of its own weights."""
 
     def build(request: ModelRequest) -> nn.Module:
         first, second = nn.Conv2d(3, 6, 1), nn.Conv2d(6, 6, 3, padding=1, groups=6)

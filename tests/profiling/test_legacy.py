@@ -31,6 +31,9 @@ def test_published_figures(name: str, activations: float, parameters: float, tot
     assert [activations, parameters, total] == [pytest.approx(size / MEBIBYTE, abs=5e-5) for size in sizes]
     assert 3 * 300 * 300 * 4 == found.input_bytes
     assert num_calls == found.num_calls
+    facts = find(name)[0].published
+    assert facts is not None
+    assert facts.memory_mebibytes == pytest.approx(total, abs=0.006)
 
 
 def test_random_state_is_left_alone() -> None:

@@ -68,7 +68,7 @@ def test_what_is_no_logit_a_class_is_refused_before_training(
         (nn.Sequential(model, Reading(lambda output: (output, output))), "a tuple"),
         (nn.Sequential(model, Reading(lambda output: output.to("meta"))), r"\(2, 2\) on meta"),
     ):
-        with pytest.raises(UserError, match=f"the network returns {what} {wanted}"):
+        with pytest.raises(UserError, match=f"the network returns {what} {wanted}; "):
             make_evaluator(network.train()).require_logits(loaded.train, 2)
         assert all(module.training for module in network.modules())
 
