@@ -1,4 +1,4 @@
-"""A lock is held by one process alone, and is free when that has ended; by the kernel, and by `filelock`."""
+"""One process alone holds a lock, and it is free when that process has died; by the kernel, and by `filelock`."""
 
 import subprocess
 import sys
@@ -37,7 +37,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 @pytest.mark.usefixtures("has_flock")
 def test_one_alone_holds_a_lock(place: Path) -> None:
-    """Until it is released; shared or not makes no difference to who wants it meanwhile."""
+    """Until it is released; shared or not makes no difference to another process that wants it."""
     lock = hold(place)
     assert lock is not None
     assert hold(place) is None
@@ -49,7 +49,7 @@ def test_one_alone_holds_a_lock(place: Path) -> None:
 
 
 def test_the_lock_of_a_killed_process_is_free(has_flock: bool, place: Path) -> None:
-    """However it ended."""
+    """However it died."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, place, str(has_flock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:
