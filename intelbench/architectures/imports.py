@@ -56,7 +56,8 @@ class PluginImports:
         self._names |= {name for name, file in later.items() if file.is_relative_to(self._folder)}
         self._modules = {name: sys.modules.pop(name) for name in self._names if name in sys.modules}
         if self._is_new_on_path:
-            sys.path.remove(str(self._folder))
+            with suppress(ValueError):  # the plug-in has removed it itself
+                sys.path.remove(str(self._folder))
         PluginImports._active = None
 
     @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from intelbench.architectures.foreign import undisturbed
 from intelbench.orchestration.execute import execute
 from intelbench.orchestration.job import Beat, Job
-from intelbench.orchestration.network import load_plugins
+from intelbench.orchestration.plugins import load_plugins
 from intelbench.orchestration.process import take_request
 from intelbench.records.store import write_run
 from intelbench.records.workspace import Workspace

@@ -1,13 +1,13 @@
 """The network of a run: what its conditions ask for, built; what it is fed with, and what a step of it costs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from intelbench.architectures.generators import seed_generators
-from intelbench.architectures.registry import Architecture, ModelRequest, find, load_plugin
+from intelbench.architectures.registry import Architecture, ModelRequest, find
 from intelbench.architectures.surgery import find_heads, replace_heads
 from intelbench.architectures.weights import load_weights
 from intelbench.data.features import FeatureStore
@@ -57,13 +57,6 @@ def set_up(
     if bank and backbone.always_frozen:
         evaluator = replace(evaluator, head=bank)
     return Trainee(workload, stream, batches, evaluator, backbone)
-
-
-def load_plugins(plugins: Sequence[str], seed: int) -> None:
-    """Load plug-ins in the process of a run; what they draw as they are loaded comes from the seed's `init` stream."""
-    seed_generators(stream_seed(seed, "init"))
-    for plugin in plugins:
-        load_plugin(Path(plugin))
 
 
 def workload_of(architecture: Architecture, num_classes: int, conditions: Conditions, seed: int) -> Workload:

@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from intelbench.architectures.registry import BUILT_IN, contained_unless_built_in
 from intelbench.errors import UserError
-from intelbench.orchestration.network import load_plugins
 from intelbench.orchestration.plan import PlannedRun
+from intelbench.orchestration.plugins import load_plugins
 from intelbench.orchestration.probe import Probe
 from intelbench.orchestration.process import Limits, OverrunError, Process, take_request
 from intelbench.profiling.environment import child_environment

@@ -18,7 +18,7 @@ from intelbench.architectures.registry import ModelRequest, find
 from intelbench.data.seeds import stream_seed
 from intelbench.errors import UserError, printable
 from intelbench.orchestration.job import Job
-from intelbench.orchestration.network import load_plugins
+from intelbench.orchestration.plugins import load_plugins
 from intelbench.orchestration.process import Limits, OverrunError, Process, take_request
 from intelbench.profiling.complexity import count_parameters, forward_macs_per_image, training_flops_per_image
 from intelbench.profiling.environment import child_environment

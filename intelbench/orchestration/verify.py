@@ -23,7 +23,8 @@ from intelbench.data.layout import find_layout
 from intelbench.data.seeds import stream_seed
 from intelbench.errors import UserError, printable
 from intelbench.orchestration.job import Job
-from intelbench.orchestration.network import load_plugins, set_up
+from intelbench.orchestration.network import set_up
+from intelbench.orchestration.plugins import load_plugins
 from intelbench.orchestration.process import Limits, Process, require_start, take_request
 from intelbench.profiling.environment import child_environment, choose_execution, read_environment
 from intelbench.profiling.steps import LapClock

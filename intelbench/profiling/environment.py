@@ -89,6 +89,7 @@ def child_environment(execution: Execution, seed: int, *, thrifty: bool = False)
         "GOMP_SPINCOUNT": "10000",
         "GLIBC_TUNABLES": ":".join(filter(None, (os.environ.get("GLIBC_TUNABLES"), allocator))),
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # cuBLAS is deterministic only with a fixed workspace
+        "ONEDNN_DEFAULT_FPMATH_MODE": "STRICT",  # the user's may let float32 be computed in bfloat16
         "PYTHONHASHSEED": str(stream_seed(seed, "hash") % 2**32),  # the order of a set of strings
         "PYTHONUNBUFFERED": "1",
     }

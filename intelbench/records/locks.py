@@ -11,12 +11,12 @@ from intelbench.records.files import TO_READ
 
 HAS_FLOCK = importlib.util.find_spec("fcntl") is not None
 _LOCK_OF_FOLDER = ".lock"
-"""What `filelock` locks in the place of a folder; the file goes with the lock."""
+"""What `filelock` locks in the place of a folder."""
 
 
 @dataclass(frozen=True)
 class Lock:
-    """A lock that is held until it is released or its process ends."""
+    """A lock, held until it is released or its process ends. Keep it: `filelock` releases one that nobody refers to."""
 
     release: Callable[[], object]
     inheritable: tuple[int, ...]

@@ -162,7 +162,7 @@ class Evaluator:
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
     """Put the whole network into evaluation mode, and afterwards each module back into its own.
 
-    What the network draws from random number generators meanwhile is not missing in training.
+    Training draws the same random numbers as if the network had drawn none in the block.
     """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()

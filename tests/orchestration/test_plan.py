@@ -1,5 +1,6 @@
 """From a suite to runs, and which of them are recorded."""
 
+import dataclasses
 from pathlib import Path
 
 import msgspec
@@ -9,6 +10,7 @@ from intelbench.data.dataset import Dataset, Split, prepare
 from intelbench.errors import UserError
 from intelbench.orchestration.plan import Again, plan, unresumable
 from intelbench.profiling.environment import read_environment
+from intelbench.records.identity import run_id
 from intelbench.records.store import write_run
 from intelbench.records.suites import load_suite, override
 from intelbench.records.types import Execution, Own, RunRecord, Suite
@@ -122,6 +124,23 @@ def test_a_checkpoint_hinders_no_run_on_other_images(suite: Suite, dataset: Data
     (other,) = plan(override(suite, images_per_class=(5,)), dataset, threads, ENVIRONMENT, runs=tmp_path)
     said = "resnet101, seed 0, 5 images a class, after step 1: execution.threads was 1, is 2"
     assert {five.workspace: said} == unresumable([other], ENVIRONMENT)
+
+
+def test_a_checkpoint_of_an_edited_network_is_refused_with_that_reason(
+    suite: Suite, dataset: Dataset, tmp_path: Path
+) -> None:
+    """The code of an architecture decides the bits of a run, and so do the weights that it starts from."""
+    (run,) = plan(
+        override(suite, architectures=("resnet101",), seeds=(0,)), dataset, CPU, ENVIRONMENT, runs=tmp_path
+    )  # fmt: skip
+    spec = msgspec.structs.replace(run.job.spec, provider="mine.py sha256:0")
+    job = msgspec.structs.replace(run.job, spec=spec, run_id=run_id(spec, ENVIRONMENT))
+    before = dataclasses.replace(run, job=job)
+    checkpoint = Checkpoint(step=1, done=0.1, spec=spec, environment=ENVIRONMENT)
+    with before.workspace.lock():
+        before.workspace.save(checkpoint, lambda file: file.write(b""))
+    said = "resnet101, seed 0, after step 1: architecture was mine.py sha256:0, is intelbench"
+    assert {before.workspace: said} == unresumable([run], ENVIRONMENT)
 
 
 def own(suite: Suite, **recipes: dict[str, object]) -> Suite:

@@ -108,6 +108,7 @@ def test_a_childs_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOMETHING_ELSE", "kept")
     monkeypatch.setenv("OMP_NUM_THREADS", "77")
     monkeypatch.setenv("PYTHONHASHSEED", "77")
+    monkeypatch.setenv("ONEDNN_DEFAULT_FPMATH_MODE", "BF16")
     monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
     child = child_environment(CPU, 0)
     expected = {
@@ -116,7 +117,8 @@ def test_a_childs_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "GOMP_SPINCOUNT": "10000",
         "GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=-1:glibc.malloc.hugetlb=1",
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-        "PYTHONHASHSEED": "1127061757",
+        "ONEDNN_DEFAULT_FPMATH_MODE": "STRICT",
+        "PYTHONHASHSEED": "1325991765",
         "PYTHONUNBUFFERED": "1",
     }
     assert expected == {name: child[name] for name in expected}
