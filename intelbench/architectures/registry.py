@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from intelbench.architectures.foreign import contained, undisturbed
 from intelbench.architectures.imports import PluginImports, own_modules, with_named
-from intelbench.errors import UserError
+from intelbench.errors import UserError, shortened
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -215,7 +215,7 @@ def find(name: str) -> tuple[Architecture, str]:
     from intelbench.architectures.library import classifiers, torchvision_architecture  # torchvision costs seconds
 
     if (bare := name.removeprefix(TORCHVISION)) not in classifiers():
-        raise UserError(f"architecture {name!r} is not known; {_nearest(name, classifiers())}")
+        raise UserError(f"architecture {shortened(repr(name))} is not known; {_nearest(name, classifiers())}")
     return torchvision_architecture(bare), f"torchvision {metadata.version('torchvision')}"
 
 

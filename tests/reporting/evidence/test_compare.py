@@ -204,7 +204,7 @@ def test_the_page_says_what_failed(make: Make) -> None:
     ("text", "message"),
     [
         ("speed:0.1", "no metric 'speed'. Expected one of: test_accuracy, "),
-        ("test_accuracy", "the margin '' is not a number"),
+        ("test_accuracy", "the margin '' is not accepted. Expected a number of at least 0"),
         (
             "test_accuracy:-1",
             "the margin '-1' is not accepted. Expected a number of at least 0. Try test_accuracy:0.01",
