@@ -398,7 +398,7 @@ def test_data_check_of_a_sound_folder_succeeds(intelbench: Command, tmp_path: Pa
 def test_data_check_refuses_what_run_refuses(intelbench: Command, tmp_path: Path, small_suite: Path) -> None:
     """With the same words and the same status, under the suite that is given; the findings are printed all the same."""
     write_folder(tmp_path / "data", per_class=6)
-    checked, run = intelbench("data", "check", "data"), intelbench("run", "resnet101", "--data", "data")
+    checked, run = intelbench("data", "check", "data"), intelbench("run", "resnet101_leaky", "--data", "data")
     assert 2 == checked.returncode == run.returncode
     assert " training images are less than one batch" in checked.stderr
     assert checked.stderr == run.stderr
