@@ -45,7 +45,6 @@ def main() -> None:
     """Run the command line and turn errors meant for the user into one message on stderr."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # a report is the same bytes everywhere
-    os.environ["PYTHONSAFEPATH"] = "1"  # no process that is started imports from the working directory
     try:
         status = cli(prog_name="intelbench", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -86,9 +85,10 @@ def _complain(text: str) -> None:
 
 
 def _of_the_system(error: OSError) -> str:
-    """Which file the system could not work with, and its reason."""
+    """The system's reason, and which file it could not work with, if it was a file."""
     files = [os.fsdecode(file) for file in (error.filename, error.filename2) if isinstance(file, str | bytes)]
-    return f"{' and '.join(files) or 'a file'}: cannot be read or written ({error.strerror or error})"
+    reason = error.strerror or str(error)
+    return f"{' and '.join(files)}: cannot be read or written ({reason})" if files else reason
 
 
 def _visible(text: str) -> str:
@@ -236,7 +236,7 @@ def report_(
     if under_way := describe_under_way(runs):
         click.echo(under_way, err=True)
     study = read(runs, meanwhile=partial(_import_report, with_figures=form == "md"))  # takes as long as 1,000 records
-    _import_report(with_figures=form == "md")
+    _import_report(with_figures=form == "md")  # few records are read by this process, which then has not imported it
     from intelbench.reporting.report import as_csv, as_json, write
 
     if html_file:

@@ -88,15 +88,20 @@ def test_a_run_imports_nothing_from_the_working_directory(
 
 
 def test_a_report_imports_nothing_from_the_working_directory(tmp_path: Path, hostile: Path) -> None:
-    """As `python -m intelbench`, also where other processes read the records and start with an empty memory."""
+    """As `python -m intelbench`, where other processes read the records and start with an empty memory, and where an
+    empty part of PYTHONPATH names the working directory.
+    """
     synthetic_runs(hostile / "results" / "runs", ["a", "b"], range(3), Study())
     program = (
         "from intelbench.reporting import processes; from intelbench.reporting.evidence import study; "
         "processes._CAN_FORK = False; study._MANY = 2; study._CHUNK = 2; "
         "from intelbench.cli import main; main()"
     )
-    for start in (["-m", "intelbench"], ["-P", "-c", program]):
-        done = called(hostile, [*start, "report"])
+    command = "from intelbench.launch import main; main()"
+    for start, path in (
+        (["-m", "intelbench"], ""), (["-P", "-c", program], ""), (["-P", "-c", command], f"{os.pathsep}nowhere")
+    ):  # fmt: skip
+        done = called(hostile, [*start, "report"], PYTHONPATH=path)
         assert not (tmp_path / "executed").exists(), done.stderr.decode()
         assert 0 == done.returncode, done.stderr.decode()
         assert done.stdout.startswith(b"# ")

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from intelbench.errors import UserError
+
 
 def seed_generators(seed: int) -> None:
     """Seed PyTorch's generators with `seed`, the others with numbers that are derived from it.
@@ -35,7 +37,17 @@ class Generators:
     """The states of all generators, saved and restored as the state of a module is."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of each; of a GPU's where one is in use."""
+        """Return the state of each; of a GPU's where one is in use.
+
+        Raises:
+            UserError: NumPy's global generator was replaced by one whose state cannot be restored.
+        """
+        state = np.random.get_state(legacy=False)  # noqa: NPY002 - as above
+        if (kind := state["bit_generator"]) != "MT19937":
+            raise UserError(
+                f"NumPy's global generator was replaced by a {kind}, whose state a run cannot restore; leave the "
+                "global one, or draw from a numpy.random.Generator of your own"
+            )
         name, keys, *rest = np.random.get_state()  # noqa: NPY002 - as above
         return {
             "cpu": torch.get_rng_state(),

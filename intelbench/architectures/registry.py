@@ -77,7 +77,7 @@ def main_loss(output: Any, target: Tensor, criterion: Callable[[Tensor, Tensor],
     return criterion(output, target)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Architecture:
     """A network that can be compared: how to build it, and the little that is special about it."""
 
@@ -223,10 +223,11 @@ def ambiguity(names: Iterable[str]) -> str:
     """Say in one line which of these names torchvision has for a classifier too; empty if it has none of them."""
     from intelbench.architectures.library import classifiers
 
+    providers = known()
     return "; ".join(
-        f"{name} is the architecture of {_REGISTRY[name].provider.partition(' ')[0]}, not {TORCHVISION}{name}"
+        f"{name} is the architecture of {providers[name].partition(' ')[0]}, not {TORCHVISION}{name}"
         for name in names
-        if name in _REGISTRY and name in classifiers()
+        if name in providers and name in classifiers()
     )
 
 

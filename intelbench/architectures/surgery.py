@@ -32,7 +32,7 @@ def build_shapes(architecture: Architecture, request: ModelRequest) -> nn.Module
 
     with undrawn():
         try:
-            with torch.device("meta"):
+            with undrawn(), torch.device("meta"):
                 return architecture.network(request)
         except Exception:  # noqa: BLE001 - what is not the meta device's fault is raised again on the CPU
             return architecture.network(request).to("meta")

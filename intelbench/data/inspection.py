@@ -104,7 +104,7 @@ def _balance(found: Inspection) -> list[str]:
     train, tested = found.counts["train"], found.counts.get("test", found.counts["train"])
     most, fewest = train.index(max(train)), train.index(min(train))
     if train[most] == train[fewest]:
-        balance = "balance: each class has as many training images"
+        balance = f"balance: each class has {train[most]:,} training images"
     else:
         ratio = f"{train[most] / train[fewest]:.3g} times as many as" if train[fewest] else "and there is none of"
         balance = (

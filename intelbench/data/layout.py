@@ -102,12 +102,17 @@ def _find_splits(root: Path) -> _Splits:
     classes = [folder for folder in below if folder.name not in NOT_CLASSES]
     if split_of(root.absolute().name) != SplitName("train", ()):  # what is in a training folder are classes
         _require_different_contents(root, classes)
-    remarks = tuple(
+    remarks = [
         f"{printable(folder.name)}/ is a class here, because folders next to it hold images themselves"
         for folders in named.values()
         for folder in folders
-    )
-    return _Splits({"train": root}, [folder for folder in below if folder not in classes], remarks)
+    ]
+    remarks += [
+        f"{printable(folder.name)}/ is a class here; move it away if its images have no labels"
+        for folder in classes
+        if is_unlabelled(folder.name) or is_container(folder.name)
+    ]
+    return _Splits({"train": root}, [folder for folder in below if folder not in classes], tuple(remarks))
 
 
 def _splits_one_level_down(root: Path, holders: Sequence[Path], others: Sequence[Path]) -> _Splits:

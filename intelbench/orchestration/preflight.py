@@ -1,6 +1,7 @@
 """Whether the networks of a session take images of its size, asked before anything runs.
 
-`require_sizes` starts a process for each plug-in, whose code does not run in the process of the session.
+The networks of torchvision are built in the process of the session, those of each plug-in and of other packages in a
+process of their own.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from itertools import groupby
 import msgspec
 from msgspec import Struct
 
-from intelbench.architectures.registry import BUILT_IN, contained_unless_built_in
+from intelbench.architectures.registry import BUILT_IN, TORCHVISION
 from intelbench.errors import UserError
 from intelbench.orchestration.plan import PlannedRun
 from intelbench.orchestration.plugins import load_plugins
@@ -40,13 +41,12 @@ def require_sizes(planned: Sequence[PlannedRun], limits: Limits) -> None:
     """
     jobs = {run.job.spec.architecture: run.job for run in planned if run.pending}
     probes = [Probe.of(job) for job in jobs.values() if job.spec.provider != BUILT_IN]
-    for plugins, group in groupby(sorted(probes, key=lambda probe: probe.plugins), key=lambda probe: probe.plugins):
-        if plugins:
-            _require_in_process(tuple(group), limits)
-            continue
-        for probe in group:
-            with contained_unless_built_in(probe.architecture):
-                require_size(probe.workload)
+    foreign = [probe for probe in probes if not probe.architecture.startswith(TORCHVISION)]
+    for _, group in groupby(sorted(foreign, key=lambda probe: probe.plugins), key=lambda probe: probe.plugins):
+        _require_in_process(tuple(group), limits)
+    for probe in probes:
+        if probe not in foreign:
+            require_size(probe.workload)
 
 
 def _require_in_process(probes: tuple[Probe, ...], limits: Limits) -> None:

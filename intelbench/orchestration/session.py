@@ -74,7 +74,7 @@ def run_session(request: Request) -> int:
     )
     for plugin in request.plugins:
         load_plugin(plugin)
-    if request.architectures and request.architectures != REFERENCE and (note := ambiguity(request.architectures)):
+    if suite.architectures != REFERENCE and (note := ambiguity(suite.architectures)):
         _say(console, note)
     execution = choose_execution(request.device, request.threads, request.workers, request.cache)
     environment = read_environment(execution)

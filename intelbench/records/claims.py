@@ -41,7 +41,9 @@ class Metric:
 
 METRICS: Mapping[str, Metric] = {
     "num_parameters": Metric("parameters", "exact", "of the network as trained"),
-    "num_parameters_1000_classes": Metric("parameters", "exact", "weights and biases with 1000 classes at 300 px"),
+    "num_parameters_1000_classes": Metric(
+        "parameters", "exact", "with 1000 classes; weights and biases at 300 px where a memory figure was published"
+    ),
     "legacy_memory_mebibytes": Metric(
         "mebibytes", "exact", 'torchsummary\'s "Estimated Total Size" with 1000 classes at 300 px, batch 1'
     ),

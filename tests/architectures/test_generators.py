@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from intelbench.architectures.generators import Generators, seed_generators, undrawn
+from intelbench.errors import UserError
 
 
 @pytest.fixture(autouse=True)
@@ -60,3 +61,14 @@ def test_states_pass_through_a_file_of_plain_values() -> None:
     file.seek(0)
     Generators().load_state_dict(torch.load(file, weights_only=True))
     assert expected == draw()
+
+
+def test_another_generator_of_numpy_is_refused_in_words() -> None:
+    """Its state could not be restored, so a resumed run would draw other numbers."""
+    before = np.random.get_bit_generator()
+    np.random.set_bit_generator(np.random.PCG64(1))
+    try:
+        with pytest.raises(UserError, match="was replaced by a PCG64"):
+            Generators().state_dict()
+    finally:
+        np.random.set_bit_generator(before)

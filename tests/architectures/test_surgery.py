@@ -1,11 +1,13 @@
 """A swap says how much it swapped."""
 
+import random
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import nn
 
+from intelbench.architectures.generators import undrawn
 from intelbench.architectures.registry import Architecture, ModelRequest, find
 from intelbench.architectures.surgery import build_shapes, find_heads, freeze_backbone, replace_heads, replace_modules
 from intelbench.errors import UserError
@@ -158,3 +160,21 @@ def test_a_convolution_cannot_become_an_mlp() -> None:
     _, _, model = built("torchvision:squeezenet1_1")
     with pytest.raises(UserError, match=r"recipe.head: the head 'classifier.1' is a Conv2d"):
         replace_heads(model, ("classifier.1",), Head(kind="mlp", widths=(8,)))
+
+
+def test_shapes_of_a_network_that_needs_values_are_those_of_its_random_choices() -> None:
+    """What the attempt on the meta device has drawn does not count when the network is built on the CPU."""
+
+    def build(request: ModelRequest) -> nn.Module:
+        width = random.randint(4, 400)
+        assert torch.zeros(()).item() == 0  # which the meta device cannot tell
+        return nn.Linear(3, width)
+
+    request = ModelRequest(num_classes=2, image_size=32)
+    with undrawn():
+        random.seed(5)
+        expected = random.randint(4, 400)
+        random.seed(5)
+        shapes = build_shapes(Architecture(name="random", build=build), request)
+    assert expected == shapes.out_features
+    assert shapes.weight.is_meta

@@ -252,3 +252,11 @@ def test_too_many_classes_are_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     """Before any of them is looked into."""
     monkeypatch.setattr(layout, "MOST_CLASSES", 2)
     assert "has 3 class folders; at most 2 are compared" in refusal(tmp_path, ["a/1.jpg", "b/1.jpg", "c/1.jpg"])
+
+
+@pytest.mark.parametrize("name", ["unlabelled", "images"])
+def test_a_class_whose_name_says_that_it_is_none_is_named(tmp_path: Path, name: str) -> None:
+    """It may be one, so it is kept, but not without a word."""
+    layout = found(tmp_path, [f"{each}/1.jpg" for each in ("cats", "dogs", name)])
+    assert (name in layout.class_names) == (f"{name}/ is a class here" in " ".join(layout.remarks))
+    assert name in layout.class_names

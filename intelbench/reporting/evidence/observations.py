@@ -193,7 +193,7 @@ class RunSummary:
 
     @property
     def expected_calibration_error(self) -> float | None:
-        """How far confidence is from accuracy on the test images; the next two are of `reliability` too."""
+        """How far confidence is from accuracy on the test images."""
         return self.reliability.expected_calibration_error if self.reliability else None
 
     @property
@@ -214,7 +214,7 @@ class RunSummary:
 
     @property
     def adaptive_calibration_error(self) -> float | None:
-        """The same with bins of equally many images."""
+        """Expected calibration error with bins of equally many images."""
         return self.reliability.adaptive_error if self.reliability else None
 
     @property
@@ -284,7 +284,7 @@ class RunSummary:
 
 
 _FIELDS = {"step_seconds": "median_step_seconds", "data_wait_seconds": "median_data_wait_seconds"}
-"""Fields of `RunSummary` that hold the value of a metric of another name, which there is an array of the steps."""
+"""Fields of `RunSummary` whose metric has another name, because traces.npz has an array of that name."""
 
 
 def value_of_run(metric: str, run: RunSummary) -> float | None:

@@ -24,7 +24,7 @@ PART_NAMES = {
     "forward": "Forward",
     "backward": "Backward",
     "optimizer": "Optimizer",
-    "other": "Beside the clock",
+    "other": "Outside the budget",
 }
 """What they are called in headings."""
 

@@ -93,6 +93,8 @@ def _learnt_nothing(summary: CohortSummary) -> list[str]:
         where = "" if number == total else f" in {number} of {total} runs"
         which = classes if len(runs) == 1 else f"one class ({classes})"
         sentences.append(f"{code(architecture.name)} predicts {which} for every test image{where}.")
+    if len(constant) > MAX_NAMES:
+        sentences.append(f"So do {len(constant) - MAX_NAMES} more architectures.")
     return sentences
 
 

@@ -15,7 +15,7 @@ _KINDS = {
     "temporaries_bytes": "Temporaries",
 }
 _UNREMARKABLE = ("measured", "published")
-"""What is usually absent: there is no GPU, and of three networks alone was a figure published."""
+"""What is usually absent: there is no GPU, and a figure was published for three networks only."""
 _MEASURED = ("cuda_allocated_bytes", "cuda_reserved_bytes", "nvml_process_bytes")
 
 

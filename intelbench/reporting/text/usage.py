@@ -117,13 +117,13 @@ def anatomy(summary: CohortSummary, figure: str) -> list[str]:
         f"overhead-bound where the host takes {markdown.percent(OVERHEAD_BOUND, 0)} of the GPU's time or more to ask "
         "for the work"
         if on_gpu
-        else f"overhead-bound where more than {markdown.percent(OVERHEAD_BOUND_CPU, 0)} is beside the clock"
+        else f"overhead-bound where more than {markdown.percent(OVERHEAD_BOUND_CPU, 0)} is outside the budget"
     )
     note = (
         "Median [quartiles] of steps that were taken after the run, for this table alone; the steps of the run were "
         "not looked at in parts. **Transfer**: to the device, and normalisation; with **batch wait** it makes up the "
-        "data wait of a run. **Beside the clock**: what a budget in seconds does not pay for, the gradient norm and "
-        "the books. **Step with data wait**: all but that. **95th percentile**: of it, given from "
+        "data wait of a run. **Outside the budget**: what a budget in seconds does not pay for, the gradient norm "
+        "and bookkeeping. **Step with data wait**: all but that. **95th percentile**: of it, given from "
         f"{_FEWEST_FOR_TAIL} steps up. **Profiling overhead**: how much longer the median step with its data wait was "
         "than the run's own; noise, mostly. **Verdict**: data-bound where waiting and transfer take more than "
         f"{markdown.percent(DATA_BOUND, 0)} of the time, {overhead}, else compute-bound."
