@@ -68,7 +68,7 @@ def test_list_names_the_five_and_the_suites(intelbench: Command) -> None:
         ),
         (["run", "--suite", "a\x1b[31m"], "suite 'a\\x1b[31m' is not known"),
         (["run", "--\x1b[31m"], "\\x1b[31m"),
-        (["run", "--budget", "5 parsecs"], "--budget '5 parsecs': not a budget. Expected a number and a unit"),
+        (["run", "--budget", "5 parsecs"], "--budget '5 parsecs': not a budget. Expected a positive number and a unit"),
         (["run", "--data", "no/such/folder"], "data no/such/folder: no such folder"),
         (["run", "--plugin", "no.py"], "plug-in no.py: no such file"),
         (
@@ -321,7 +321,7 @@ def test_an_architecture_that_needs_larger_images_is_refused_before_anything_run
     )
     done = intelbench("run", "--suite", suite, "--data", "data")
     assert 2 == done.returncode
-    assert "'inception_v3' needs images of at least 75 px; `image_size` is 32" in done.stderr
+    assert "'inception_v3' needs images of at least 75 px; these have 32 px" in done.stderr
     assert not (tmp_path / "results").exists()
 
 

@@ -121,7 +121,11 @@ def test_what_people_type_is_read(parse: Callable[[str], Any], text: str, value:
         (options.duration, "3 steps", "not a time. "),
         (options.checkpoint_time, "3 steps", "not a time. "),
         (options.budget_or_share, "0 steps", "not a budget. Expected, in steps, a whole number from 1 to 9,007,"),
-        (options.budget_or_share, "90", "not a budget. Expected a number and a unit. Try '60 s', '5 min', '30 steps'"),
+        (
+            options.budget_or_share,
+            "90",
+            "not a budget. Expected a positive number and a unit. Try '60 s'",
+        ),
         (
             options.budget_or_share,
             "0 %",

@@ -143,7 +143,7 @@ class Architecture:
         if image_size < self.minimum_size:
             raise UserError(
                 f"architecture {self.name!r} needs images of at least {self.minimum_size} px; "
-                f"`image_size` is {image_size}"
+                f"these have {image_size} px"
             )
 
     def require_installed(self) -> None:
@@ -362,6 +362,6 @@ def _nearest(name: str, classifiers: Sequence[str]) -> str:
     offered = (
         f"did you mean {' or '.join(spellings[each] for each in near)}?"
         if near
-        else f"known: {', '.join(sorted(known()))}; of torchvision: {', '.join(classifiers)}."
+        else f"known: {', '.join(sorted(known()))}, and torchvision's {len(classifiers)} classifiers."
     )
     return f"{offered} A file with an architecture of your own is given with --plugin FILE.py"

@@ -250,8 +250,9 @@ def divide(contents: Contents, conditions: Conditions) -> tuple[list[ImageFile],
                 raise _class_missing(contents, split, label)
     if len(train) < conditions.recipe.batch_size:
         raise UserError(
-            f"data {printable(contents.source)}: {len(train)} training images are less than one batch; "
-            f"`recipe.batch_size` is {conditions.recipe.batch_size}; add images, or give a suite with a smaller one"
+            f"data {printable(contents.source)}: {len(train)} training images are less than one batch, after those "
+            f"for validation and testing were set aside; `recipe.batch_size` is {conditions.recipe.batch_size}; add "
+            "images, or give a suite with a smaller one"
         )
     return train, validation, test
 

@@ -34,8 +34,8 @@ def require_size(workload: Workload) -> None:
     fitting = [str(each) for sizes in (smaller, larger) if (each := _first_fitting(workload, sizes))]
     if fitting:
         raise UserError(
-            f"architecture {workload.architecture.name!r} does not take images of {size} px ({problem}); set "
-            f"`image_size` to {' or '.join(fitting)}, the nearest usual size{'s'[: len(fitting) - 1]} that it takes"
+            f"architecture {workload.architecture.name!r} does not take images of {size} px ({problem}); "
+            f"it takes {' or '.join(fitting)} px, the nearest usual size{'s'[: len(fitting) - 1]}"
         )
 
 

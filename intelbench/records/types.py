@@ -111,7 +111,7 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
         match = re.fullmatch(rf"\s*({amount_pattern})\s*([A-Za-z]+)\s*", text)
         if match is None or match[2].lower() not in _UNIT_SPELLINGS:
             raise ValueError(
-                "not a budget. Expected a number and a unit. Try '60 s', '5 min', '30 steps', '2 epochs', "
+                "not a budget. Expected a positive number and a unit. Try '60 s', '5 min', '30 steps', '2 epochs', "
                 "'10000 images' or '1e15 flops'"
             )
         unit, factor = _UNIT_SPELLINGS[match[2].lower()]

@@ -97,7 +97,7 @@ def test_hopeless_names_are_answered_with_all() -> None:
     """Nothing is near: all names are listed, torchvision's too."""
     with pytest.raises(UserError) as caught:
         find("qqqqqqqqqqqq")
-    assert f"known: {', '.join(sorted(known()))}; of torchvision: alexnet, " in str(caught.value)
+    assert f"known: {', '.join(sorted(known()))}, and torchvision's " in str(caught.value)
 
 
 def test_known_lists_names_and_not_aliases() -> None:
@@ -117,7 +117,7 @@ def test_too_small_images_are_refused_by_name(size: int, fits: bool) -> None:
         return
     with pytest.raises(UserError) as caught:
         inception.require_size(size)
-    assert "architecture 'inception_v3' needs images of at least 75 px; `image_size` is 74" == str(caught.value)
+    assert "architecture 'inception_v3' needs images of at least 75 px; these have 74 px" == str(caught.value)
 
 
 def test_main_loss_is_the_criterion() -> None:

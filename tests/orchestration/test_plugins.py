@@ -282,7 +282,7 @@ def test_a_size_that_a_plugins_network_cannot_take_is_refused_before_anything_ru
     done = intelbench("run", "tiny", "fixed", *arguments)
     assert 2 == done.returncode
     assert "architecture 'fixed' does not take images of 32 px" in done.stderr
-    assert "set `image_size` to 64, the nearest usual size that it takes" in done.stderr
+    assert "it takes 64 px, the nearest usual size" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "results" / "runs").exists()
 

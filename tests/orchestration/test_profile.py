@@ -129,5 +129,5 @@ def test_what_cannot_be_profiled_costs_its_own_row(odd: Path) -> None:
     found = profile_of(*names, plugin=odd)
     assert ["odd"] == [each.architecture for each in found.architectures]
     assert "architecture 'inception_v3' needs images of at least 75 px" in found.failures["inception_v3"]
-    assert "`image_size` to 224, the nearest usual size that it takes" in found.failures["torchvision:maxvit_t"]
+    assert "it takes 224 px, the nearest usual size" in found.failures["torchvision:maxvit_t"]
     assert "architecture 'unbuilt': failed with ValueError: no network today" == found.failures["unbuilt"]

@@ -29,10 +29,10 @@ def fixed(size: int) -> Architecture:
 @pytest.mark.parametrize(
     ("name", "image_size", "offered"),
     [
-        ("vit_b_16", 150, "144 or 160, the nearest usual sizes"),
-        ("vit_b_32", 48, "32 or 64, the nearest usual sizes"),
-        ("vit_h_14", 128, "112 or 224, the nearest usual sizes"),
-        ("maxvit_t", 64, "224, the nearest usual size that"),
+        ("vit_b_16", 150, "144 or 160 px, the nearest usual sizes"),
+        ("vit_b_32", 48, "32 or 64 px, the nearest usual sizes"),
+        ("vit_h_14", 128, "112 or 224 px, the nearest usual sizes"),
+        ("maxvit_t", 64, "224 px, the nearest usual size"),
     ],
 )
 def test_a_size_that_does_not_fit_is_refused(name: str, image_size: int, offered: str) -> None:
@@ -54,7 +54,7 @@ def test_a_size_below_the_minimum_is_refused(name: str, image_size: int) -> None
 
 def test_a_network_for_one_size() -> None:
     """In its constructor or in a layer: the size is found where it is a usual one."""
-    with pytest.raises(UserError, match=r"does not take images of 32 px .*`image_size` to 224, the nearest usual size"):
+    with pytest.raises(UserError, match=r"does not take images of 32 px .*it takes 224 px, the nearest usual size"):
         require_size(workload(fixed(224), 32))
     require_size(workload(fixed(224), 224))
 
