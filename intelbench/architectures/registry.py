@@ -359,9 +359,10 @@ def _nearest(name: str, classifiers: Sequence[str]) -> str:
     registered = {each.lower(): each for each in (*_entry_points(), *_REGISTRY)}
     spellings = registered | of_torchvision if prefix else of_torchvision | registered
     near = difflib.get_close_matches(name.removeprefix(prefix).lower(), spellings, n=3, cutoff=0.5)
-    offered = (
-        f"did you mean {' or '.join(spellings[each] for each in near)}?"
-        if near
-        else f"known: {', '.join(sorted(known()))}, and torchvision's {len(classifiers)} classifiers."
-    )
+    if near:
+        offered = f"did you mean {' or '.join(spellings[each] for each in near)}?"
+    elif prefix:
+        offered = f"torchvision's classifiers are {', '.join(classifiers)}."
+    else:
+        offered = f"known: {', '.join(sorted(known()))}, and torchvision's {len(classifiers)} classifiers."
     return f"{offered} A file with an architecture of your own is given with --plugin FILE.py"

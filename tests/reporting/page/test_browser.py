@@ -85,17 +85,22 @@ def heading(table: Locator, name: str) -> Locator:
 
 
 def test_tables_sort_by_click(show: Open) -> None:
-    """First upward, then downward, then as at first; by number, units and separators understood."""
+    """First upward, then downward, then as at first; by number, units and separators understood.
+
+    The majority baseline takes no steps, so it stays last.
+    """
     table = show().get_by_role("table", name="Results").first
     step = heading(table, "Step (ms)")
     place = 1 + table.locator("thead th").all_inner_texts().index(step.inner_text())
     original = column(table, place)
+    *timed, baseline = original
+    assert not baseline.strip()
     step.get_by_role("button").click()
     assert "ascending" == step.get_attribute("aria-sort")
-    assert sorted(original, key=first_number) == column(table, place)
+    assert [*sorted(timed, key=first_number), baseline] == column(table, place)
     step.get_by_role("button").click()
     assert "descending" == step.get_attribute("aria-sort")
-    assert sorted(original, key=first_number, reverse=True) == column(table, place)
+    assert [*sorted(timed, key=first_number, reverse=True), baseline] == column(table, place)
     step.get_by_role("button").click()
     assert step.get_attribute("aria-sort") is None
     assert original == column(table, place)
