@@ -170,7 +170,7 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("command", list(OPTIONS))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
 def test_any_value_of_any_option_is_taken_or_refused(
     command: str, unreachable: list[object], data: st.DataObject
