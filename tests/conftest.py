@@ -140,6 +140,11 @@ def write_image(path: Path, *, seed: int = 0, size: tuple[int, int] = (40, 32), 
     Image.fromarray(pixels).save(path)
 
 
+def blank(size: int) -> torch.Tensor:
+    """Memory for a view of an image, size x size x 3."""
+    return torch.empty(size, size, 3, dtype=torch.uint8)
+
+
 def write_folder(
     root: Path, *, classes: Sequence[str] = ("day", "night"), per_class: int = 12, splits: str = "train test"
 ) -> Path:

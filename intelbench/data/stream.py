@@ -133,7 +133,10 @@ class TrainingStream:
             image_id = self._split.ids[position]
             pixels = self._pixels.read(self._split.rows[position])
             crop = self._crop(view, image_id, pixels)
-            images[slot] = training_view(pixels, crop, self._size) if crop else evaluation_view(pixels, self._size)
+            if crop:
+                training_view(pixels, crop, images[slot])
+            else:
+                evaluation_view(pixels, images[slot])
             contents.append(_content(image_id, crop))
         self._pixels.release()
         return images, contents
@@ -192,6 +195,8 @@ def evaluation_batches(
     """Every image once, in the order of the split: uint8 images (N x size x size x 3) and labels (N)."""
     for start in range(0, len(split), batch_size):
         rows = split.rows[start : start + batch_size]
-        images = torch.stack([evaluation_view(pixels.read(row), size) for row in rows])
+        images = torch.empty(len(rows), size, size, 3, dtype=torch.uint8)
+        for slot, row in enumerate(rows):
+            evaluation_view(pixels.read(row), images[slot])
         pixels.release()
         yield images, torch.tensor(split.labels[start : start + batch_size])

@@ -9,9 +9,7 @@ import math
 import struct
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from intelbench.data.decoding import Pixels
@@ -62,24 +60,26 @@ def random_resized_crop(uniform: list[float], height: int, width: int, recipe: R
     return Crop((height - box_height) // 2, (width - box_width) // 2, box_height, box_width, flip)
 
 
-def training_view(pixels: Pixels, crop: Crop, size: int) -> Tensor:
-    """The cropped, resized and perhaps mirrored image, `size` x `size` x 3, uint8."""
+def training_view(pixels: Pixels, crop: Crop, out: Tensor) -> Tensor:
+    """Write the cropped, resized and perhaps mirrored image into `out` (size x size x 3, uint8), and return that."""
     box = pixels[crop.top : crop.top + crop.height, crop.left : crop.left + crop.width]
-    view = _resize(box, size, size)
-    return view.flip(1) if crop.flip else view
+    _resize(box, out)
+    return out.copy_(out.flip(1)) if crop.flip else out
 
 
-def evaluation_view(pixels: Pixels, size: int) -> Tensor:
-    """Shorter side to `size` x 256/224, then the central `size` x `size` x 3, uint8: no randomness."""
+def evaluation_view(pixels: Pixels, out: Tensor) -> Tensor:
+    """Write the image as evaluation sees it into `out` (size x size x 3, uint8), and return that; no randomness.
+
+    The shorter side is resized to size x 256/224, and the central square is what is seen.
+    """
+    size = len(out)
     height, width = pixels.shape[:2]
     side = round(size * 256 / 224)
-    if height < width:
-        resized = _resize(pixels, side, int(side * width / height))
-    else:
-        resized = _resize(pixels, int(side * height / width), side)
-    top = round((resized.shape[0] - size) / 2)
-    left = round((resized.shape[1] - size) / 2)
-    return resized[top : top + size, left : left + size]
+    shape = (side, int(side * width / height)) if height < width else (int(side * height / width), side)
+    resized = _resize(pixels, torch.empty(*shape, 3, dtype=torch.uint8))
+    top = round((shape[0] - size) / 2)
+    left = round((shape[1] - size) / 2)
+    return out.copy_(resized[top : top + size, left : left + size])
 
 
 def normalize(
@@ -98,10 +98,15 @@ def normalize(
     return nchw if memory_format == "channels_last" else nchw.contiguous()
 
 
-def _resize(pixels: Pixels, height: int, width: int) -> Tensor:
-    """Bilinear, antialiased, on uint8: the operator behind torchvision's `resize` on tensors."""
-    image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]
-    if (height, width) == pixels.shape[:2]:
-        return image[0].permute(1, 2, 0)
-    resized = F.interpolate(image, size=(height, width), mode="bilinear", antialias=True)
-    return resized[0].permute(1, 2, 0)
+def _resize(pixels: Pixels, out: Tensor) -> Tensor:
+    """Resize into `out` (height x width x 3, uint8) and return that: bilinear, antialiased.
+
+    It is the operator behind torchvision's `resize` on tensors, and gives the same bits. That function would return
+    another memory layout, and copying from one to the other takes longer than the resize.
+    """
+    image = torch.from_numpy(pixels)
+    if image.shape == out.shape:
+        return out.copy_(image)
+    planar, into = image.permute(2, 0, 1)[None], out.permute(2, 0, 1)[None]
+    torch.ops.aten._upsample_bilinear2d_aa.out(planar, out.shape[:2], align_corners=False, out=into)
+    return out

@@ -13,6 +13,7 @@ from intelbench.data.pixels import PixelSource
 from intelbench.data.stream import Batch, StreamDigest, TrainingStream, evaluation_batches
 from intelbench.data.transforms import evaluation_view
 from intelbench.records.types import Budget, Conditions, Recipe
+from tests.conftest import blank
 
 CONDITIONS = Conditions(
     image_size=16, validation_fraction=0.2, budget=Budget(steps=1), recipe=Recipe(batch_size=5)
@@ -244,7 +245,7 @@ def test_evaluation_yields_each_image_once_in_order(loaded: Dataset, pixels: Pix
     images, labels = torch.cat([each[0] for each in batches]), torch.cat([each[1] for each in batches])
     assert list(loaded.validation.labels) == labels.tolist()
     assert all(len(each[0]) == batch_size for each in batches[:-1])
-    expected = torch.stack([evaluation_view(pixels.read(row), 16) for row in loaded.validation.rows])
+    expected = torch.stack([evaluation_view(pixels.read(row), blank(16)) for row in loaded.validation.rows])
     assert torch.equal(expected, images)
 
 
@@ -257,7 +258,7 @@ def test_without_augmentation_images_are_as_evaluation_sees_them(loaded: Dataset
         assert order([batch]) == order([usual.batch(step)])
         assert batch.content != usual.batch(step).content
         rows = [loaded.train.rows[loaded.train.ids.index(image_id)] for image_id in order([batch])]
-        assert torch.equal(torch.stack([evaluation_view(pixels.read(row), 16) for row in rows]), batch.images)
+        assert torch.equal(torch.stack([evaluation_view(pixels.read(row), blank(16)) for row in rows]), batch.images)
 
 
 def test_stored_views_are_those_of_the_first_epochs_in_turn(loaded: Dataset, pixels: PixelSource) -> None:

@@ -17,6 +17,7 @@ from intelbench.data.transforms import evaluation_view, normalize
 from intelbench.errors import UserError
 from intelbench.records.types import Recipe
 from intelbench.training.evaluate import Evaluator, mean_cross_entropy
+from tests.conftest import blank
 from tests.training.conftest import tiny_network
 
 MakeEvaluator = Callable[..., Evaluator]
@@ -39,7 +40,7 @@ def test_logits_stand_in_the_order_of_the_split(
     assert np.float32 == logits.dtype
     model.eval()
     for row, got in zip(loaded.validation.rows, logits, strict=True):
-        image = normalize(evaluation_view(evaluator.pixels.read(row), 16)[None].contiguous(), "channels_last")
+        image = normalize(evaluation_view(evaluator.pixels.read(row), blank(16))[None], "channels_last")
         np.testing.assert_allclose(got, model(image)[0].detach().numpy(), atol=1e-5)
 
 
