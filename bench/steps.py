@@ -21,8 +21,9 @@ from intelbench.architectures.registry import Architecture, ModelRequest, find
 from intelbench.data.dataset import Split
 from intelbench.data.decoding import Pixels
 from intelbench.data.stream import TrainingStream
-from intelbench.profiling.environment import child_environment, choose_execution
+from intelbench.profiling.environment import choose_execution
 from intelbench.profiling.steps import LapClock
+from intelbench.profiling.variables import process_variables
 from intelbench.records.types import Budget, Conditions, Recipe
 from intelbench.records.workspace import Checkpoint, Workspace
 from intelbench.training.budget import Progress
@@ -124,7 +125,7 @@ def blocks_of(side: Literal["harness", "tutorial"], architecture: str) -> Iterat
         [sys.executable, "-m", __name__, side, architecture],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=child_environment(execution, seed=0) if side == "harness" else None,
+        env=process_variables(execution.threads) if side == "harness" else None,
     ) as process:
         asked, answers = process.stdin, process.stdout
         assert asked

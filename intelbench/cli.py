@@ -132,6 +132,9 @@ def _cache_option(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--image-size", type=Value(whole_number(8, 4096), "number"),
               help="Height and width in pixels that networks see. [default: the suite's]")  # fmt: skip
+@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+              help="Of convolutions and matrix products; auto is bf16 where the device has instructions for it, else "
+              "fp32. [default: the suite's]")  # fmt: skip
 @click.option("--images-per-class", type=Value(images_per_class, "numbers"),
               help="Training images of each class, as in 10,50,200,all. [default: the suite's]")  # fmt: skip
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
@@ -166,35 +169,40 @@ def run(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, **opt
 
     Without ARCHITECTURE and --all, the suite's own list is run. What is recorded already is skipped.
     """
-    from intelbench.orchestration.process import Limits
-    from intelbench.orchestration.session import Request, run_session
+    from intelbench.orchestration.forkserver import starter
+    from intelbench.orchestration.process import Limits, require_start
+    from intelbench.profiling.variables import process_variables
 
     if all_ and architectures:
         raise click.UsageError("give architecture names or --all, not both", ctx)
-    from intelbench.architectures.reference import REFERENCE
+    require_start("run")
+    with starter(process_variables(options["threads"])) as processes:  # imports PyTorch while this process does
+        from intelbench.architectures.reference import REFERENCE
+        from intelbench.orchestration.session import Request, run_session
 
-    request = Request(
-        suite=options["suite_name"],
-        architectures=REFERENCE if all_ else architectures or None,
-        data=options["data"],
-        seeds=options["seeds"],
-        budget=options["budget"],
-        image_size=options["image_size"],
-        images_per_class=options["images_per_class"],
-        device=options["device"],
-        threads=options["threads"],
-        workers=options["workers"],
-        results=options["out"],
-        plugins=options["plugins"],
-        limits=Limits(options["timeout"], options["memory_limit"]),
-        checkpoint=options["checkpoint"],
-        restart=options["restart"],
-        again="all" if options["rerun"] else "failed" if options["retry_failed"] else "none",
-        cache=not options["no_cache"],
-        skip_unreadable=options["skip_unreadable"],
-        cache_folder=_cache_folder(options["cache_dir"]),
-    )
-    return _EXIT_FAILED_RUNS if run_session(request) else 0
+        request = Request(
+            suite=options["suite_name"],
+            architectures=REFERENCE if all_ else architectures or None,
+            data=options["data"],
+            seeds=options["seeds"],
+            budget=options["budget"],
+            image_size=options["image_size"],
+            precision=options["precision"],
+            images_per_class=options["images_per_class"],
+            device=options["device"],
+            threads=options["threads"],
+            workers=options["workers"],
+            results=options["out"],
+            plugins=options["plugins"],
+            limits=Limits(options["timeout"], options["memory_limit"]),
+            checkpoint=options["checkpoint"],
+            restart=options["restart"],
+            again="all" if options["rerun"] else "failed" if options["retry_failed"] else "none",
+            cache=not options["no_cache"],
+            skip_unreadable=options["skip_unreadable"],
+            cache_folder=_cache_folder(options["cache_dir"]),
+        )
+        return _EXIT_FAILED_RUNS if run_session(request, processes) else 0
 
 
 @cli.command("report")
@@ -297,13 +305,17 @@ def verify(
 
     RUN is the folder of a record, as results/runs/resnet101-s0-...
     """
-    from intelbench.orchestration.verify import Request
-    from intelbench.orchestration.verify import verify as verify_
+    from intelbench.orchestration.forkserver import starter
+    from intelbench.orchestration.process import require_start
+    from intelbench.profiling.variables import process_variables
 
-    found = verify_(
-        Request(record=record, steps=steps, data=data, plugins=plugins, cache_folder=_cache_folder(cache_dir)),
-        _complain,
-    )
+    require_start("verify")
+    with starter(process_variables(threads=None)) as processes:  # imports PyTorch while this process does
+        from intelbench.orchestration.verify import Request
+        from intelbench.orchestration.verify import verify as verify_
+
+        request = Request(record=record, steps=steps, data=data, plugins=plugins, cache_folder=_cache_folder(cache_dir))
+        found = verify_(request, processes, _complain)
     upto = f"step {found.num_steps}" if found.num_steps == 1 else f"steps 1 to {found.num_steps}"
     if not found.same_batches:
         batches = f"other batches than in the record after step {found.verified_step or 0}"

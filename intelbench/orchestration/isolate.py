@@ -10,8 +10,7 @@ import msgspec
 from intelbench.errors import UserError
 from intelbench.orchestration import child
 from intelbench.orchestration.job import Beat, Job
-from intelbench.orchestration.process import Limits, OverrunError, Process
-from intelbench.profiling.environment import child_environment
+from intelbench.orchestration.process import Limits, OverrunError, Process, Starter
 from intelbench.records.locks import Lock
 from intelbench.records.store import read_run, write_run
 from intelbench.records.types import SCHEMA_VERSION, Environment, Failure, FailureCause, RunRecord
@@ -19,12 +18,15 @@ from intelbench.records.types import SCHEMA_VERSION, Environment, Failure, Failu
 _CGROUP_EVENTS = Path("/sys/fs/cgroup/memory.events")
 
 
-def isolate(job: Job, environment: Environment, limits: Limits, lock: Lock, watch: Callable[[Beat], None]) -> RunRecord:
+def isolate(
+    job: Job, environment: Environment, starter: Starter, limits: Limits, lock: Lock, watch: Callable[[Beat], None]
+) -> RunRecord:
     """Execute the job in a process of its own and return the record that then lies in `job.runs`.
 
     Args:
         job: What to execute.
         environment: This machine, for the record of a run that cannot write its own.
+        starter: Starts the process.
         limits: What the process may take.
         lock: The run's lock, which the process is to hold too.
         watch: Called with every sign of life.
@@ -38,8 +40,7 @@ def isolate(job: Job, environment: Environment, limits: Limits, lock: Lock, watc
     oom_kills = _oom_kills()
     last = Beat(phase="starting")
     overrun = None
-    variables = child_environment(job.spec.execution, job.spec.seed)
-    with Process(child.__name__, job, variables, limits, inherit=lock.inheritable) as process:
+    with Process(child.__name__, job, starter, limits, inherit=lock.inheritable) as process:
         try:
             for answer in process.answers():
                 last = msgspec.json.decode(answer, type=Beat)

@@ -22,6 +22,7 @@ from intelbench.records.suites import conditions_of
 from intelbench.records.types import Conditions, Environment, Execution, RunRecord, RunSpec, Suite
 from intelbench.records.workspace import Workspace, workspaces
 from intelbench.training.checkpoint import CheckpointTime
+from intelbench.training.precision import fastest_precision
 
 Again = Literal["none", "failed", "all"]
 """Which of the runs that are recorded are made again."""
@@ -68,15 +69,20 @@ def plan(
 ) -> list[PlannedRun]:
     """Every run of the suite, seed by seed, so that an interrupted comparison is complete for its first seeds.
 
-    The weights that the recipe asks for are fetched here, before any run; `watch` sees a download.
+    A precision of `auto` becomes that of the device. The weights that the recipe asks for are fetched here, before any
+    run; `watch` sees a download.
 
     Raises:
         UserError: an architecture is not known, not installed or needs larger images, the device lacks the precision,
             a class has too few images, there are no such weights, a batch is larger than the training split, or a
             record would be larger than is read.
     """
+    if suite.precision == "auto":
+        suite = msgspec.structs.replace(suite, precision=fastest_precision(execution.device))
     if suite.precision == "fp16" and execution.device == "cpu":
-        raise UserError(f"suite {suite.name}: `precision` is fp16, which needs a GPU; accepted on a CPU: fp32, bf16")
+        raise UserError(
+            f"suite {suite.name}: `precision` is fp16, which needs a GPU; accepted on a CPU: auto, fp32, bf16"
+        )
     found = _architectures(suite)
     _require_readable(suite, dataset)
     num_classes = len(dataset.facts.class_names)

@@ -19,11 +19,10 @@ from intelbench.data.seeds import stream_seed
 from intelbench.errors import UserError, printable
 from intelbench.orchestration.job import Job
 from intelbench.orchestration.plugins import load_plugins
-from intelbench.orchestration.process import Limits, OverrunError, Process, take_request
+from intelbench.orchestration.process import Limits, OverrunError, Process, Starter, take_request
 from intelbench.profiling.complexity import count_parameters, forward_macs_per_image, training_flops_per_image
-from intelbench.profiling.environment import child_environment
 from intelbench.profiling.legacy import legacy_summary
-from intelbench.profiling.memory import MemoryMeter
+from intelbench.profiling.memory import MemoryMeter, return_freed_memory
 from intelbench.profiling.prediction import TRACED, record_tape
 from intelbench.profiling.sizes import require_size
 from intelbench.profiling.workload import Workload
@@ -124,11 +123,12 @@ def describe(probe: Probe) -> ArchitectureProfile:
     )
 
 
-def probe_in_process(probe: Probe, limits: Limits) -> ArchitectureProfile:
+def probe_in_process(probe: Probe, starter: Starter, limits: Limits) -> ArchitectureProfile:
     """Describe the network, and measure real training steps, by batch size; one that does not fit says so.
 
     Args:
         probe: What is to be found out.
+        starter: Starts the process.
         limits: What the process may take.
 
     Raises:
@@ -136,8 +136,7 @@ def probe_in_process(probe: Probe, limits: Limits) -> ArchitectureProfile:
     """
     described, measured = None, []
     reason = None
-    environment = child_environment(probe.execution, probe.seed, thrifty=True)
-    with Process("intelbench.orchestration.probe", probe, environment, limits) as process:
+    with Process("intelbench.orchestration.probe", probe, starter, limits) as process:
         try:
             for answer in process.answers():
                 if described is None:
@@ -157,6 +156,7 @@ def probe_in_process(probe: Probe, limits: Limits) -> ArchitectureProfile:
 def main() -> None:
     """Find out what is asked for."""
     probe, answer = take_request(Probe)
+    return_freed_memory()
     load_plugins(probe.plugins, probe.seed)
     for found in chain((describe(probe),), _measure(probe)):  # each is out before the next is sought
         answer(found)

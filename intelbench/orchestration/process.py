@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
-from typing import NoReturn, Self, TypeVar
+from typing import IO, NoReturn, Protocol, Self, TypeVar
 
 import msgspec
 import psutil
@@ -36,7 +36,7 @@ _DOZE_SECONDS = 2.0
 """Between two looks at any process: whether it still is, and how much it prints."""
 _MOST_PRINTED = 2**24
 """Bytes on stderr at which what lies on the disk is dropped."""
-_MARK = "INTELBENCH_PROCESS"
+MARK = "INTELBENCH_PROCESS"
 """Environment variable by which all that a process starts is found again, whatever session it has moved to."""
 Request = TypeVar("Request")
 
@@ -73,11 +73,84 @@ class OverrunError(Exception):
         self.cause = cause
 
 
-class Process:
-    """A module of this package whose `main` runs in a process of its own; to be used as a context, which ends it.
+class Started(Protocol):
+    """A process that leads a session of its own, as `subprocess.Popen` shows one."""
+
+    pid: int
+    stdin: IO[bytes] | None
+    stdout: IO[bytes] | None
+
+    def poll(self) -> int | None:
+        """Return its exit status (negative: a signal), or `None` while it runs."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return its exit status as soon as it has one.
+
+        Raises:
+            subprocess.TimeoutExpired: it still runs after so many seconds.
+        """
+        ...
+
+    def clear(self) -> None:
+        """End every process that it has started, once it has ended itself."""
+        ...
+
+
+class Starter(Protocol):
+    """Whoever starts processes."""
+
+    def start(self, module: str, stderr: int, inherit: Collection[int]) -> Started:
+        """Carry out the module's `main` in a new process.
+
+        Args:
+            module: Its full name.
+            stderr: Descriptor of the file that takes its stderr.
+            inherit: Further descriptors that it holds open for as long as it lives.
+        """
+        ...
+
+
+class FreshPython:
+    """Starts every process as a Python of its own, with these environment variables."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self.variables = variables
+
+    def start(self, module: str, stderr: int, inherit: Collection[int]) -> Started:
+        """As `Starter` says."""
+        return Program([module], self.variables, stderr, inherit)
+
+
+class Program(subprocess.Popen[bytes]):
+    """`start.py` with these arguments.
 
     Nothing is imported from the working directory, in it or in what it starts with `multiprocessing`, and `intelbench`
     is this very package.
+    """
+
+    def __init__(
+        self, arguments: Collection[str], variables: Mapping[str, str], stderr: int, inherit: Collection[int]
+    ) -> None:
+        self.mark = secrets.token_hex(8)
+        super().__init__(
+            [sys.executable, "-P", str(Path(start.__file__)), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env={**variables, MARK: self.mark},
+            pass_fds=inherit,
+            start_new_session=True,
+        )
+
+    def clear(self) -> None:
+        """As `Started` says."""
+        end_marked(self.mark)
+
+
+class Process:
+    """A module of this package whose `main` runs in a process of its own; to be used as a context, which ends it.
+
     It leads a group of its own: Ctrl-C reaches its parent alone, which then ends the whole group.
     """
 
@@ -85,7 +158,7 @@ class Process:
         self,
         module: str,
         request: msgspec.Struct,
-        environment: Mapping[str, str],
+        starter: Starter,
         limits: Limits,
         inherit: Collection[int] = (),
     ) -> None:
@@ -94,16 +167,7 @@ class Process:
         self._limits = limits
         self._started = time.monotonic()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed on exit
-        self._mark = secrets.token_hex(8)
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", str(Path(start.__file__)), module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            env={**environment, _MARK: self._mark},
-            pass_fds=inherit,
-            start_new_session=True,
-        )
+        self._process = starter.start(module, self._stderr.fileno(), inherit)
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(msgspec.json.encode(request) + b"\n")
@@ -126,7 +190,7 @@ class Process:
             except subprocess.TimeoutExpired:
                 continue
         self._process.wait()
-        _end_marked(self._mark)
+        self._process.clear()
         self._stderr.seek(max(0, self._stderr.seek(0, os.SEEK_END) - _STDERR_KEPT))
         self.last_words = self._stderr.read().decode(errors="replace").strip("\0 \n")
         for pipe in (self._process.stdin, self._process.stdout, self._stderr):
@@ -197,7 +261,7 @@ def take_request(kind: type[Request]) -> tuple[Request, Callable[[object], None]
     lifeline, nothing, process = os.dup(0), os.open(os.devnull, os.O_RDONLY), os.getpid()
     os.dup2(nothing, 0)  # a network that reads stdin finds its end
     os.close(nothing)
-    mark = psutil.Process().environ()[_MARK]
+    mark = psutil.Process().environ()[MARK]
     threading.Thread(target=_end_with_parent, args=(lifeline, mark), daemon=True).start()
     channel = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what a plug-in prints is not mistaken for an answer
@@ -229,18 +293,18 @@ def carry_out(main: Callable[[], None]) -> NoReturn:
 def _end_with_parent(lifeline: int, mark: str) -> None:
     while os.read(lifeline, 1):
         pass
-    _end_marked(mark)
+    end_marked(mark)
     _end_group()
 
 
-def _end_marked(mark: str) -> None:
-    """End every other process that carries the mark; those that they have started meanwhile too."""
+def end_marked(mark: str, *, spared: int | None = None) -> None:
+    """Kill every process with the mark but this one and the spared one, until there is none left."""
     found, given_up = True, time.monotonic() + _GRACE_SECONDS
     while found and time.monotonic() < given_up:
         found = False
         for process in psutil.process_iter():
             try:
-                if process.pid != os.getpid() and process.environ().get(_MARK) == mark:
+                if process.pid not in (os.getpid(), spared) and process.environ().get(MARK) == mark:
                     process.kill()
                     found = True
             except psutil.Error:  # another user's, or it has just ended

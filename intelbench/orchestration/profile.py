@@ -11,8 +11,9 @@ import torch
 from intelbench.architectures.registry import contained_unless_built_in, find, load_plugin, plugins_of
 from intelbench.errors import UserError
 from intelbench.orchestration.probe import Probe, describe, probe_in_process
-from intelbench.orchestration.process import Limits, can_start
+from intelbench.orchestration.process import FreshPython, Limits, can_start
 from intelbench.profiling.environment import choose_execution
+from intelbench.profiling.variables import process_variables
 from intelbench.records.profiles import ArchitectureProfile, Profile
 from intelbench.records.types import Conditions
 
@@ -76,7 +77,7 @@ def _profile(name: str, request: Request) -> ArchitectureProfile:
         memories=request.memories,
     )
     if has_gpu and can_start():
-        return probe_in_process(probe, Limits())
+        return probe_in_process(probe, FreshPython(process_variables(probe.execution.threads)), Limits())
     with contained_unless_built_in(name):
         described = describe(probe)
     why = "this system cannot measure in a process of its own" if has_gpu else "no GPU"

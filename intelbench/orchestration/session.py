@@ -17,7 +17,7 @@ from intelbench.errors import UserError, printable
 from intelbench.orchestration.display import display_for, downloads
 from intelbench.orchestration.plan import Again, PlannedRun, plan, unresumable
 from intelbench.orchestration.preflight import require_sizes
-from intelbench.orchestration.process import Limits, require_start
+from intelbench.orchestration.process import Limits, Starter
 from intelbench.orchestration.suite import run_planned
 from intelbench.profiling.environment import choose_execution, read_environment
 from intelbench.records.suites import load_suite, override
@@ -37,6 +37,7 @@ class Request:
     budget: Budget | float | None
     """Of every run, or a share of what the suite gives each."""
     image_size: int | None
+    precision: str | None
     images_per_class: tuple[int | Literal["all"], ...] | None
     device: str
     threads: int | None
@@ -53,14 +54,15 @@ class Request:
     cache_folder: Path
 
 
-def run_session(request: Request) -> int:
+def run_session(request: Request, starter: Starter) -> int:
     """Plan, run, and say on stderr what came of it; returns how many runs failed.
 
+    `starter` starts the processes of runs.
+
     Raises:
-        UserError: before anything has run: suite, data, architecture, plug-in, device or operating system.
+        UserError: before anything has run: suite, data, architecture, plug-in or device.
         KeyboardInterrupt: on Ctrl-C or SIGTERM, after the current run's process has ended.
     """
-    require_start("run")
     signal.signal(signal.SIGTERM, _interrupt)
     console = Console(stderr=True, highlight=False)
     suite = override(
@@ -70,6 +72,7 @@ def run_session(request: Request) -> int:
         data=request.data,
         budget=request.budget,
         image_size=request.image_size,
+        precision=request.precision,
         images_per_class=request.images_per_class,
     )
     for plugin in request.plugins:
@@ -98,7 +101,7 @@ def run_session(request: Request) -> int:
             checkpoint=request.checkpoint,
             watch=watch,
         )
-    require_sizes(planned, request.limits)
+    require_sizes(planned, starter, request.limits)
     _clear(planned, environment, restart=request.restart)
     facts = dataset.facts
     _say(
@@ -109,7 +112,7 @@ def run_session(request: Request) -> int:
     )
     try:
         with display_for(planned) as display:
-            records = run_planned(planned, environment, display, request.limits)
+            records = run_planned(planned, environment, display, starter, request.limits)
     except KeyboardInterrupt:
         done = sum(run.workspace.target.exists() for run in planned)
         _say(

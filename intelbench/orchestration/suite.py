@@ -13,7 +13,7 @@ from intelbench.orchestration.isolate import isolate
 from intelbench.orchestration.job import Beat, Job
 from intelbench.orchestration.plan import PlannedRun
 from intelbench.orchestration.probe import Probe, ProbeError, probe_in_process
-from intelbench.orchestration.process import Limits
+from intelbench.orchestration.process import Limits, Starter
 from intelbench.records.locks import Lock
 from intelbench.records.types import Environment, RunRecord
 
@@ -38,14 +38,14 @@ class Display(Protocol):
 
 
 def run_planned(
-    planned: Sequence[PlannedRun], environment: Environment, display: Display, limits: Limits
+    planned: Sequence[PlannedRun], environment: Environment, display: Display, starter: Starter, limits: Limits
 ) -> list[RunRecord]:
     """Execute every planned run that has no record, and return the records of all, in their order.
 
     An architecture is profiled before its first run; all its runs record that. A run that another process has begun is
     left to it: its record is waited for when everything else is done, and if none comes, the run is made here.
     """
-    runner = _Runner(environment, display, limits)
+    runner = _Runner(environment, display, starter, limits)
     records: dict[int, RunRecord] = {}
     waiting = deque(enumerate(planned))
     num_busy = 0
@@ -77,6 +77,7 @@ class _Runner:
 
     environment: Environment
     display: Display
+    starter: Starter
     limits: Limits
     profiled: dict[tuple[str, str], Job] = field(default_factory=dict)
     """First job of each architecture and provider, with the profile."""
@@ -87,20 +88,20 @@ class _Runner:
         network = job.spec.architecture, job.spec.provider
         if network not in self.profiled:
             self.display.beat(index, Beat(phase="profiling"))
-            self.profiled[network] = _with_profile(job, self.limits)
+            self.profiled[network] = _with_profile(job, self.starter, self.limits)
         checkpoint = run.workspace.checkpoint()
         note = f"goes on after step {checkpoint.step}" if checkpoint else None
         self.display.beat(index, Beat(phase="starting", note=note))
         first = self.profiled[network]
         job = msgspec.structs.replace(job, profile=first.profile, profile_absent=first.profile_absent)
-        record = isolate(job, self.environment, self.limits, lock, partial(self.display.beat, index))
+        record = isolate(job, self.environment, self.starter, self.limits, lock, partial(self.display.beat, index))
         self.display.ended(index, record, time.monotonic() - started)
         return record
 
 
-def _with_profile(job: Job, limits: Limits) -> Job:
+def _with_profile(job: Job, starter: Starter, limits: Limits) -> Job:
     """The job with the profile of its network under its own conditions, or with the reason why there is none."""
     try:
-        return msgspec.structs.replace(job, profile=probe_in_process(Probe.of(job), limits))
+        return msgspec.structs.replace(job, profile=probe_in_process(Probe.of(job), starter, limits))
     except ProbeError as error:
         return msgspec.structs.replace(job, profile_absent=str(error))

@@ -25,8 +25,8 @@ from intelbench.errors import UserError, printable
 from intelbench.orchestration.job import Job
 from intelbench.orchestration.network import set_up
 from intelbench.orchestration.plugins import load_plugins
-from intelbench.orchestration.process import Limits, Process, require_start, take_request
-from intelbench.profiling.environment import child_environment, choose_execution, read_environment
+from intelbench.orchestration.process import Limits, Process, Starter, take_request
+from intelbench.profiling.environment import choose_execution, read_environment
 from intelbench.profiling.steps import LapClock
 from intelbench.records.identity import changes, facts_of_run
 from intelbench.records.store import (
@@ -100,14 +100,15 @@ class Replayed(Struct, frozen=True, kw_only=True):
     stream_digests: dict[int, str]
 
 
-def verify(request: Request, watch: Callable[[str], None]) -> Verification:
+def verify(request: Request, starter: Starter, watch: Callable[[str], None]) -> Verification:
     """Take the first steps of a run again, on this machine, and compare; `watch` is told what was damaged in the cache.
+
+    `starter` starts the process in which they are taken.
 
     Raises:
         UserError: the record cannot be read, was changed or holds no step; the images are not those of the run; the
-            architecture or a plug-in is not there; or the steps cannot be taken, on this system or at all.
+            architecture or a plug-in is not there; or the steps cannot be taken.
     """
-    require_start("verify")
     if not os.path.lexists(request.record / RECORD_FILE):
         raise UserError(_no_run(request.record))
     stored, traces = read_with_traces(request.record.absolute())
@@ -119,8 +120,7 @@ def verify(request: Request, watch: Callable[[str], None]) -> Verification:
         watch(note)
     replay = Replay(job=job, rates=tuple(recorded["learning_rate"].tolist()))
     answers: list[bytes] = []
-    environment = child_environment(job.spec.execution, job.spec.seed)
-    with Process("intelbench.orchestration.verify", replay, environment, Limits()) as process:
+    with Process("intelbench.orchestration.verify", replay, starter, Limits()) as process:
         answers += process.answers()
     if process.returncode or not answers:
         reason = process.last_words.rpartition("\n")[2]

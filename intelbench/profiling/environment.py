@@ -1,8 +1,9 @@
-"""The machine and the libraries, as found: the only place that reads the process's environment variables."""
+"""The machine and the libraries, as found."""
 
 import os
 import platform
 import time
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -10,19 +11,9 @@ import psutil
 import torch
 
 import intelbench
-from intelbench.data.seeds import stream_seed
 from intelbench.errors import UserError
 from intelbench.profiling.processors import num_processors
 from intelbench.records.types import Environment, Execution
-
-_ALLOCATOR = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=-1:glibc.malloc.hugetlb=1"
-"""Large tensors in the heap, which is never given back to the kernel and lies in huge pages where one may ask for them.
-
-As it comes, glibc unmaps what a step frees, and the next step gets it back page by page: 14,000 to 30,000 page faults a
-step, measured, a tenth to a fifth of its time. The peak of the process stays within 2 %.
-"""
-_THRIFTY_ALLOCATOR = "glibc.malloc.mmap_threshold=65536:glibc.malloc.trim_threshold=65536"
-"""What is freed goes back to the kernel at once, so that the process's memory is that of its tensors."""
 
 
 def choose_execution(device: str, threads: int | None, workers: int | None, cache: bool) -> Execution:
@@ -66,33 +57,27 @@ def read_environment(execution: Execution) -> Environment:
 
 
 def process_seconds(device: torch.device) -> float:
-    """Seconds since this process was started, once the device has done what it was asked for."""
+    """Return the seconds since this process was started, once the device has done what it was asked for.
+
+    A process that is a copy counts what the original had taken when it first asked.
+    """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    original, seconds = _first_asked()
+    return _own_seconds() + (seconds if original != os.getpid() else 0.0)
+
+
+@cache
+def _first_asked() -> tuple[int, float]:
+    """Return who asked first, this process or the one that it is a copy of, and how long that had been there."""
+    return os.getpid(), _own_seconds()
+
+
+def _own_seconds() -> float:
     created = psutil.Process().create_time()
     if hasattr(time, "CLOCK_BOOTTIME"):  # Linux dates its boot, on which `created` rests, to a whole second
         return time.clock_gettime(time.CLOCK_BOOTTIME) - (created - psutil.boot_time())
     return time.time() - created
-
-
-def child_environment(execution: Execution, seed: int, *, thrifty: bool = False) -> dict[str, str]:
-    """Environment variables of the process of a run with this seed: this one's, and what must be set before it starts.
-
-    A thrifty one holds no memory that it does not use, for a process whose memory is measured and not its time.
-    """
-    allocator = _THRIFTY_ALLOCATOR if thrifty else _ALLOCATOR
-    return {
-        **os.environ,
-        "OMP_NUM_THREADS": str(execution.threads),
-        # How long an idle thread spins before it sleeps: not at all (passive) made steps half as slow again, and the
-        # default of 300,000 rounds burns a processor that somebody else may want.
-        "GOMP_SPINCOUNT": "10000",
-        "GLIBC_TUNABLES": ":".join(filter(None, (os.environ.get("GLIBC_TUNABLES"), allocator))),
-        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # cuBLAS is deterministic only with a fixed workspace
-        "ONEDNN_DEFAULT_FPMATH_MODE": "STRICT",  # the user's may let float32 be computed in bfloat16
-        "PYTHONHASHSEED": str(stream_seed(seed, "hash") % 2**32),  # the order of a set of strings
-        "PYTHONUNBUFFERED": "1",
-    }
 
 
 def _cpu_name() -> str:

@@ -1,7 +1,9 @@
 """Peak memory, measured and never estimated: each counter under its own name, or the reason why it is absent."""
 
+import ctypes
 import gc
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,28 @@ from intelbench.records.profiles import PeakMemory
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
 _RESET_HIGH_WATER_MARK = "5"  # proc(5)
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # of malloc.h
+_DISABLE_HUGE_PAGES = 41  # of sys/prctl.h
+_KEPT_BYTES = 65_536
+_MOST_MAPPED = 65_536
+"""Allocations that glibc maps by themselves as it comes."""
+
+
+def return_freed_memory() -> None:
+    """Have glibc return freed memory to the kernel at once, and use no huge pages.
+
+    The memory of this process is then that of its tensors. For a process whose memory is measured and not its time.
+    Does nothing where the C library is another one.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(None)
+    for option, value in (
+        (_MMAP_MAX, _MOST_MAPPED), (_MMAP_THRESHOLD, _KEPT_BYTES), (_TRIM_THRESHOLD, _KEPT_BYTES),
+    ):  # fmt: skip
+        libc.mallopt(option, value)
+    libc.prctl(_DISABLE_HUGE_PAGES, 1, 0, 0, 0)
+    libc.malloc_trim(0)
 
 
 class MemoryMeter:

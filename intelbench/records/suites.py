@@ -76,6 +76,7 @@ def override(
     data: str | None = None,
     budget: Budget | float | None = None,
     image_size: int | None = None,
+    precision: str | None = None,
     images_per_class: tuple[int | Literal["all"], ...] | None = None,
 ) -> Suite:
     """The effective suite: the given values in place of its own.
@@ -90,6 +91,7 @@ def override(
         "seeds": seeds,
         "data": data,
         "image_size": image_size,
+        "precision": precision,
         "images_per_class": images_per_class,
     }
     if isinstance(budget, Budget):

@@ -44,7 +44,7 @@ Fraction = Annotated[float, Meta(gt=0, lt=1)]
 Colour = tuple[float, float, float]
 FileName = Annotated[str, Meta(min_length=1, max_length=255)]
 """No file system has longer names."""
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
 MemoryFormat = Literal["channels_last", "contiguous"]
 BudgetUnit = Literal["steps", "epochs", "images", "seconds", "flops"]
 FailureCause = Literal["out_of_memory", "killed", "timeout", "diverged", "error"]
@@ -206,7 +206,8 @@ class Conditions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     test_fraction: Fraction = 0.2
     """Share carved out as the test split where the folder brings none."""
     precision: Precision = "fp32"
-    """`fp32` is true float32 (no TF32); `bf16` and `fp16` are autocast over float32 weights."""
+    """`fp32` is true float32 (no TF32); `bf16` and `fp16` are autocast over float32 weights; `auto` is bf16 on a device
+    with instructions for it, else fp32, and a record says which."""
     memory_format: MemoryFormat = "channels_last"
     fused_optimizer: bool = True
     """One kernel for the whole optimizer step; the same update in a different rounding."""

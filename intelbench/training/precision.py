@@ -1,16 +1,32 @@
 """What decides the bits and the speed of arithmetic, set once at the start of a run's process."""
 
+import platform
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import torch
 
-from intelbench.records.types import Conditions, Execution
+from intelbench.records.types import Conditions, Execution, Precision
 
 MEMORY_FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 Autocast = Callable[[], AbstractContextManager[None]]
+
+
+def fastest_precision(device: str) -> Precision:
+    """Return bf16 for a device that has instructions for it, else fp32.
+
+    A CPU without them converts back and forth: a step of ResNet-18 (76 px, 16 images, one thread of an EPYC with AVX2)
+    took 8.2 s in bf16 and 0.76 s in fp32.
+    """
+    if torch.device(device).type == "cuda":
+        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif platform.machine() in ("x86_64", "AMD64"):
+        has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    else:
+        has_bf16 = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return "bf16" if has_bf16 else "fp32"
 
 
 def configure(conditions: Conditions, execution: Execution) -> torch.device:

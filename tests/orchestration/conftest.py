@@ -1,11 +1,15 @@
-"""A clock to set, and a record of a failed run."""
+"""A clock to set, a record of a failed run, and a server that starts processes."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from intelbench.orchestration.forkserver import ForkServer
+from intelbench.profiling.variables import process_variables
 from intelbench.records.store import read_runs
 from intelbench.records.types import RunRecord
+from tests.conftest import REPOSITORY
 from tests.reporting.synthetic import Study, failure, synthetic_runs
 
 
@@ -25,3 +29,10 @@ def failed_record(tmp_path: Path) -> RunRecord:
     cause = failure("diverged", "the training loss of step 3: not finite", 2)
     synthetic_runs(tmp_path / "synthetic", ["resnet101"], [0], Study(failures={("resnet101", 0): cause}))
     return read_runs(tmp_path / "synthetic")[0][0].record
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[ForkServer]:
+    """Starts processes with one thread; it finds the modules of these tests too."""
+    with ForkServer({**process_variables(threads=1), "PYTHONPATH": str(REPOSITORY)}) as server:
+        yield server

@@ -8,6 +8,7 @@ import pytest
 
 from intelbench.data.dataset import Dataset, Split, prepare
 from intelbench.errors import UserError
+from intelbench.orchestration import plan as planning
 from intelbench.orchestration.plan import Again, plan, unresumable
 from intelbench.profiling.environment import read_environment
 from intelbench.records.identity import run_id
@@ -177,10 +178,24 @@ def test_an_own_recipe_that_no_run_can_have_is_refused(
         plan(own(suite, **{name: recipe}), dataset, CPU, ENVIRONMENT, runs=tmp_path)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_precision_auto_is_that_of_the_device(
+    suite: Suite, dataset: Dataset, tmp_path: Path, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs record it as if the suite had named it."""
+    monkeypatch.setattr(planning, "fastest_precision", lambda device: precision if device == "cpu" else "fp16")
+    (auto, *_), (named, *_) = (
+        plan(msgspec.structs.replace(suite, precision=each), dataset, CPU, ENVIRONMENT, runs=tmp_path)
+        for each in ("auto", precision)
+    )
+    assert precision == auto.job.spec.conditions.precision
+    assert auto.job == named.job
+
+
 def test_a_precision_that_the_device_lacks_is_refused(suite: Suite, dataset: Dataset, tmp_path: Path) -> None:
     """fp16 on a CPU: the key, and what is accepted there."""
     half = msgspec.structs.replace(suite, precision="fp16")
-    with pytest.raises(UserError, match="`precision` is fp16, which needs a GPU; accepted on a CPU: fp32, bf16"):
+    with pytest.raises(UserError, match="`precision` is fp16, which needs a GPU; accepted on a CPU: auto, fp32, bf16"):
         plan(half, dataset, CPU, ENVIRONMENT, runs=tmp_path)
 
 

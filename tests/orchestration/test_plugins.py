@@ -13,6 +13,7 @@ from intelbench.architectures.registry import ModelRequest, find, load_plugin
 from intelbench.data.dataset import prepare
 from intelbench.errors import UserError
 from intelbench.orchestration.execute import execute
+from intelbench.orchestration.forkserver import ForkServer
 from intelbench.orchestration.job import Job
 from intelbench.orchestration.plan import PlannedRun, plan
 from intelbench.orchestration.preflight import require_sizes
@@ -288,15 +289,17 @@ def test_a_size_that_a_plugins_network_cannot_take_is_refused_before_anything_ru
 
 
 @pytest.mark.usefixtures("own_registry")
-def test_a_network_that_takes_no_size_is_left_to_its_run(tmp_path: Path, job: Callable[[str], Job]) -> None:
+def test_a_network_that_takes_no_size_is_left_to_its_run(
+    server: ForkServer, tmp_path: Path, job: Callable[[str], Job]
+) -> None:
     """One that fails whatever its images, and one that ends the process in which it is tried."""
     path = tmp_path / "fixed.py"
     path.write_text(FIXED)
     load_plugin(path)
     planned = [PlannedRun(job(name), None, "none") for name in ("always_fails", "vanishes")]
-    require_sizes(planned, Limits())
+    require_sizes(planned, server, Limits())
     with pytest.raises(UserError, match="'fixed' does not take images of 32 px"):
-        require_sizes([planned[0], PlannedRun(job("fixed"), None, "none")], Limits())
+        require_sizes([planned[0], PlannedRun(job("fixed"), None, "none")], server, Limits())
 
 
 def test_profile_prints_its_table_alone(tmp_path: Path, intelbench: Command) -> None:

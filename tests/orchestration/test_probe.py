@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from intelbench.architectures.registry import load_plugin
+from intelbench.orchestration.forkserver import ForkServer
 from intelbench.orchestration.probe import Probe, ProbeError, describe, probe_in_process
 from intelbench.orchestration.process import Limits
 from intelbench.records.types import Budget, Conditions, Execution, Recipe
@@ -95,10 +96,10 @@ def probe_of(name: str, plugin: Path, batch_sizes: tuple[int, ...] = (2, 4)) -> 
     )
 
 
-def test_a_network_is_described_and_real_steps_are_measured(plugin: Path) -> None:
+def test_a_network_is_described_and_real_steps_are_measured(server: ForkServer, plugin: Path) -> None:
     """The description is that of this process; each batch size has its peak, and a larger one needs more."""
     probe = probe_of("tiny", plugin, (2, 2000))
-    found = probe_in_process(probe, Limits())
+    found = probe_in_process(probe, server, Limits())
     load_plugin(plugin)
     assert describe(probe) == msgspec.structs.replace(found, measured=())
     small, large = found.measured
@@ -111,10 +112,12 @@ def test_a_network_is_described_and_real_steps_are_measured(plugin: Path) -> Non
 
 
 @pytest.mark.parametrize(("name", "end"), [("leaves", "7"), ("fails", "1: ValueError: enough")])
-def test_a_network_that_dies_in_its_first_step_is_described(doomed: Path, name: str, end: str) -> None:
+def test_a_network_that_dies_in_its_first_step_is_described(
+    server: ForkServer, doomed: Path, name: str, end: str
+) -> None:
     """No batch size has a peak; instead stands how the process ended, and the last that it said."""
     reason = f"its process ended with status {end}"
-    found = probe_in_process(probe_of(name, doomed), Limits())
+    found = probe_in_process(probe_of(name, doomed), server, Limits())
     assert (name, 20) == (found.architecture, found.num_parameters)
     assert [2, 4] == [memory.batch_size for memory in found.memory]
     assert [(2, None, reason), (4, None, reason)] == [
@@ -122,9 +125,9 @@ def test_a_network_that_dies_in_its_first_step_is_described(doomed: Path, name: 
     ]
 
 
-def test_what_was_measured_before_the_end_is_kept(doomed: Path) -> None:
+def test_what_was_measured_before_the_end_is_kept(server: ForkServer, doomed: Path) -> None:
     """The first batch size has its peak, the second the reason."""
-    first, second = probe_in_process(probe_of("leaves_later", doomed), Limits()).measured
+    first, second = probe_in_process(probe_of("leaves_later", doomed), server, Limits()).measured
     assert first.peak is not None
     assert first.failure is None
     assert (4, None, "its process ended with status 7: so it ends") == (second.batch_size, second.peak, second.failure)
@@ -133,16 +136,18 @@ def test_what_was_measured_before_the_end_is_kept(doomed: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "end"), [("is_not_built", "3"), ("cannot_be_built", "1: ValueError: no network for 5 classes")]
 )
-def test_a_network_that_dies_while_it_is_built_cannot_be_profiled(doomed: Path, name: str, end: str) -> None:
+def test_a_network_that_dies_while_it_is_built_cannot_be_profiled(
+    server: ForkServer, doomed: Path, name: str, end: str
+) -> None:
     """The message names it, and what the process said last."""
     with pytest.raises(ProbeError) as caught:
-        probe_in_process(probe_of(name, doomed), Limits())
+        probe_in_process(probe_of(name, doomed), server, Limits())
     assert f"{name} cannot be profiled: its process ended with status {end}" == str(caught.value)
 
 
-def test_a_network_that_hangs_is_ended_at_the_time_out(doomed: Path) -> None:
+def test_a_network_that_hangs_is_ended_at_the_time_out(server: ForkServer, doomed: Path) -> None:
     """What was found out before is kept, the rest has the reason, and no process is left."""
-    found = probe_in_process(probe_of("hangs", doomed), Limits(seconds=8))
+    found = probe_in_process(probe_of("hangs", doomed), server, Limits(seconds=8))
     assert 20 == found.num_parameters
     assert [(None, "not finished after 8 s")] * 2 == [(each.peak, each.failure) for each in found.measured]
     with pytest.raises(ProcessLookupError):
@@ -153,8 +158,8 @@ def test_a_probe_does_not_outlive_a_killed_parent(doomed: Path) -> None:
     """SIGKILL gives the parent no time to clean up; the process that hangs there notices and ends too."""
     program = (
         "import sys, msgspec; from intelbench.orchestration.probe import Probe, probe_in_process; "
-        "from intelbench.orchestration.process import Limits; "
-        "probe_in_process(msgspec.json.decode(sys.argv[1], type=Probe), Limits())"
+        "from intelbench.orchestration.process import FreshPython, Limits; "
+        "probe_in_process(msgspec.json.decode(sys.argv[1], type=Probe), FreshPython({}), Limits())"
     )
     pid_file = doomed.with_name("pid")
     probe = msgspec.json.encode(probe_of("hangs", doomed))
@@ -169,7 +174,7 @@ def test_a_probe_does_not_outlive_a_killed_parent(doomed: Path) -> None:
         assert time.monotonic() < deadline
 
 
-def test_a_network_that_hangs_before_it_is_described_cannot_be_profiled(doomed: Path) -> None:
+def test_a_network_that_hangs_before_it_is_described_cannot_be_profiled(server: ForkServer, doomed: Path) -> None:
     """Nothing is known of it but that."""
-    with pytest.raises(ProbeError, match=r"hangs cannot be profiled: not finished after 0\.2 s"):
-        probe_in_process(probe_of("hangs", doomed), Limits(seconds=0.2))
+    with pytest.raises(ProbeError, match=r"hangs cannot be profiled: not finished after 0\.01 s"):
+        probe_in_process(probe_of("hangs", doomed), server, Limits(seconds=0.01))

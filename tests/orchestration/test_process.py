@@ -1,6 +1,7 @@
 """A process of our own is listened to, held to its limits, and ended with all that it started."""
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -8,8 +9,11 @@ from pathlib import Path
 import msgspec
 import psutil
 import pytest
+import torch
 
-from intelbench.orchestration.process import Limits, OverrunError, Process, take_request
+from intelbench.orchestration.forkserver import ForkServer
+from intelbench.orchestration.process import FreshPython, Limits, OverrunError, Process, Starter, take_request
+from intelbench.profiling.environment import process_seconds
 from tests.conftest import REPOSITORY
 
 HERE = "tests.orchestration.test_process"
@@ -22,43 +26,92 @@ class Order(msgspec.Struct):
     where: str = ""
 
 
-@pytest.fixture
-def environment() -> dict[str, str]:
-    """In which this module is found."""
-    return {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+@pytest.fixture(params=["fresh", "forked"])
+def starter(request: pytest.FixtureRequest, server: ForkServer) -> Starter:
+    """Both ways to start a process; the server is up."""
+    with Process(HERE, Order("answer"), server, Limits()) as process:
+        list(process.answers())
+    return server if request.param == "forked" else FreshPython({**os.environ, "PYTHONPATH": str(REPOSITORY)})
 
 
-def test_answers_are_told_apart_from_what_is_printed(environment: dict[str, str]) -> None:
+def test_answers_are_told_apart_from_what_is_printed(starter: Starter) -> None:
     """In their order; prints and errors are its last words, and its status is known."""
-    with Process(HERE, Order("answer"), environment, Limits()) as process:
+    with Process(HERE, Order("answer"), starter, Limits()) as process:
         assert [b"1", b"[2,3]"] == list(process.answers())
     assert 5 == process.returncode
     assert "printed" == process.last_words
 
 
 @pytest.mark.parametrize("do", ["sleep", "close"])
-def test_a_process_is_ended_at_its_time_out(environment: dict[str, str], do: str, tmp_path: Path) -> None:
+def test_a_process_is_ended_at_its_time_out(starter: Starter, do: str, tmp_path: Path) -> None:
     """Also one that has closed its channel and goes on; what it has started ends too."""
     where = tmp_path / "pid"
     started = time.monotonic()
-    with Process(HERE, Order(do, str(where)), environment, Limits(seconds=10)) as process:
+    with Process(HERE, Order(do, str(where)), starter, Limits(seconds=10)) as process:
         with pytest.raises(OverrunError, match="not finished after 10 s") as caught:
             list(process.answers())
         assert "timeout" == caught.value.cause
     assert time.monotonic() - started < 40
-    started_by_it = int(where.read_text())
-    while psutil.pid_exists(started_by_it) and psutil.Process(started_by_it).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() - started < 40
+    wait_for_end(int(where.read_text()))
 
 
-def test_a_process_is_ended_at_its_memory_limit(environment: dict[str, str]) -> None:
+def test_a_process_is_ended_at_its_memory_limit(starter: Starter) -> None:
     """Within a moment, though it would go on."""
     with (
-        Process(HERE, Order("hoard"), environment, Limits(memory_bytes=2 * 10**9)) as process,
+        Process(HERE, Order("hoard"), starter, Limits(memory_bytes=2 * 10**9)) as process,
         pytest.raises(OverrunError, match=r"its process took 2(\.\d+)? GB, and 2 GB is the memory limit") as caught,
     ):
         list(process.answers())
     assert "out_of_memory" == caught.value.cause
+
+
+def test_a_copy_of_a_server_starts_at_once_and_leads_its_own_session(server: ForkServer) -> None:
+    """One after the other; each knows its module by its arguments."""
+    seen = []
+    for _ in range(3):
+        with Process(HERE, Order("describe"), server, Limits()) as process:
+            seen += map(msgspec.json.decode, process.answers())
+        assert 0 == process.returncode
+    assert [HERE] * 3 == [each["module"] for each in seen]
+    assert all(each["pid"] == each["session"] for each in seen)
+    assert 3 == len({each["pid"] for each in seen})
+    assert 1 == len({each["hash"] for each in seen})
+    assert all(each["seconds"] > 0.2 for each in seen)  # with the imports, which it has not waited for itself
+    assert all(each["modules"] for each in seen)
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_signal_is_known_as_one(starter: Starter, signal_number: signal.Signals) -> None:
+    """By a negative status."""
+    with Process(HERE, Order("signal", str(int(signal_number))), starter, Limits()) as process:
+        assert [] == list(process.answers())
+    assert -signal_number == process.returncode
+
+
+def test_without_its_server_a_copy_ends_and_the_next_process_is_fresh() -> None:
+    """Nobody could tell how it ends; what is asked for afterwards is carried out all the same."""
+    with ForkServer({**os.environ, "PYTHONPATH": str(REPOSITORY)}) as server:
+        with Process(HERE, Order("orphan"), server, Limits(seconds=60)) as process:
+            (copy,) = map(int, process.answers())
+        assert -signal.SIGKILL == process.returncode
+        wait_for_end(copy)
+        with Process(HERE, Order("answer"), server, Limits()) as process:
+            assert [b"1", b"[2,3]"] == list(process.answers())
+        assert 5 == process.returncode
+
+
+def test_a_server_ends_with_its_context() -> None:
+    """Also while it still imports."""
+    with ForkServer(os.environ) as server:
+        pid = server.pid
+    assert not psutil.pid_exists(pid)
+
+
+def wait_for_end(pid: int) -> None:
+    """Fail if the process does not end within some seconds."""
+    deadline = time.monotonic() + 30
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
 
 
 def main() -> None:
@@ -70,6 +123,18 @@ def main() -> None:
             os.write(1, b"printed")
             answer([2, 3])
             sys.exit(5)
+        case "describe":
+            seconds, modules = process_seconds(torch.device("cpu")), "torchvision" in sys.modules
+            answer(
+                {"pid": os.getpid(), "session": os.getsid(0), "module": sys.argv[1], "hash": hash("a word")}
+                | {"seconds": seconds, "modules": modules}
+            )
+        case "signal":
+            os.kill(os.getpid(), int(order.where))
+        case "orphan":
+            answer(os.getpid())
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(100)
         case "sleep" | "close":
             if order.do == "close":
                 os.closerange(1, 100)

@@ -14,7 +14,7 @@ from intelbench.orchestration import suite
 from intelbench.orchestration.job import Beat, Job
 from intelbench.orchestration.plan import PlannedRun, plan
 from intelbench.orchestration.probe import Probe, ProbeError
-from intelbench.orchestration.process import Limits
+from intelbench.orchestration.process import FreshPython, Limits, Starter
 from intelbench.orchestration.suite import run_planned
 from intelbench.profiling.environment import read_environment
 from intelbench.records.profiles import ArchitectureProfile
@@ -28,6 +28,7 @@ pytestmark = pytest.mark.usefixtures("own_registry")
 CPU = Execution(device="cpu", threads=1, workers=0)
 ENVIRONMENT = read_environment(CPU)
 LIMITS = Limits(seconds=60)
+STARTER = FreshPython({})
 
 
 class Log:
@@ -56,8 +57,8 @@ def log(monkeypatch: pytest.MonkeyPatch, failed_record: RunRecord) -> Log:
     """Probes find a profile of each network but `tiny_twin`, and every run diverges."""
     log = Log()
 
-    def probe_in_process(probe: Probe, limits: Limits) -> ArchitectureProfile:
-        assert LIMITS == limits
+    def probe_in_process(probe: Probe, starter: Starter, limits: Limits) -> ArchitectureProfile:
+        assert (STARTER, LIMITS) == (starter, limits)
         log.probes.append(probe)
         if probe.architecture == "tiny_twin":
             raise ProbeError("tiny_twin cannot be profiled: status 7")
@@ -65,9 +66,14 @@ def log(monkeypatch: pytest.MonkeyPatch, failed_record: RunRecord) -> Log:
         return msgspec.structs.replace(failed_record.profile, architecture=probe.architecture)
 
     def isolate(
-        job: Job, environment: Environment, limits: Limits, lock: int, watch: Callable[[Beat], None]
+        job: Job,
+        environment: Environment,
+        starter: Starter,
+        limits: Limits,
+        lock: int,
+        watch: Callable[[Beat], None],
     ) -> RunRecord:
-        assert (ENVIRONMENT, LIMITS) == (environment, limits)
+        assert (ENVIRONMENT, STARTER, LIMITS) == (environment, starter, limits)
         assert Workspace(Path(job.runs), job.run_id).locked
         log.jobs.append(job)
         watch(Beat(phase="training"))
@@ -89,7 +95,7 @@ def planned(small_folder: Path, small_suite: Path, plugin: Path, tmp_path: Path)
 
 def test_each_architecture_is_profiled_before_its_first_run(log: Log, planned: list[PlannedRun], plugin: Path) -> None:
     """Under the conditions of its runs and at their batch size; all its runs are given the same profile, or reason."""
-    assert 4 == len(run_planned(planned, ENVIRONMENT, log, LIMITS))
+    assert 4 == len(run_planned(planned, ENVIRONMENT, log, STARTER, LIMITS))
     assert [
         *(("profiling", 0), ("starting", 0), ("training", 0), ("ended", 0)),
         *(("profiling", 1), ("starting", 1), ("training", 1), ("ended", 1)),
@@ -119,7 +125,7 @@ def test_a_network_whose_runs_are_recorded_is_not_profiled(
     for run in planned:
         if run.job.spec.architecture == "tiny":
             write_run(run.workspace.runs, msgspec.structs.replace(failed_record, run_id=run.job.run_id), {})
-    assert 4 == len(run_planned(planned, ENVIRONMENT, log, LIMITS))
+    assert 4 == len(run_planned(planned, ENVIRONMENT, log, STARTER, LIMITS))
     assert ["tiny_twin"] == [probe.architecture for probe in log.probes]
     assert 2 == len([event for event, _ in log.events if event == "skipped"])
 
@@ -138,7 +144,7 @@ def test_a_run_that_another_process_has_begun_is_left_to_it(
         begun.close()
 
     monkeypatch.setattr(time, "sleep", end)
-    records = run_planned(planned, ENVIRONMENT, log, LIMITS)
+    records = run_planned(planned, ENVIRONMENT, log, STARTER, LIMITS)
     assert theirs.job.run_id == records[1].run_id
     assert 3 == len(log.jobs)
     assert [1] == [index for event, index in log.events if event == "skipped"]
@@ -151,7 +157,7 @@ def test_a_run_that_another_process_gave_up_is_made(
     begun = ExitStack()
     begun.enter_context(planned[1].workspace.lock())
     monkeypatch.setattr(time, "sleep", lambda _: begun.close())
-    run_planned(planned, ENVIRONMENT, log, LIMITS)
+    run_planned(planned, ENVIRONMENT, log, STARTER, LIMITS)
     assert [planned[index].job.spec for index in (0, 2, 3, 1)] == [job.spec for job in log.jobs]
 
 
@@ -165,5 +171,5 @@ def test_a_record_that_was_made_since_the_runs_were_planned_stands(
     planned = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path / "runs", again="all")
     first = planned[0]
     write_run(first.workspace.runs, msgspec.structs.replace(failed_record, run_id=first.job.run_id), {})
-    run_planned(planned, ENVIRONMENT, log, LIMITS)
+    run_planned(planned, ENVIRONMENT, log, STARTER, LIMITS)
     assert [planned[1].job.spec] == [job.spec for job in log.jobs]

@@ -9,6 +9,7 @@ import pytest
 
 from intelbench.errors import UserError
 from intelbench.orchestration import verify as verifying
+from intelbench.orchestration.process import FreshPython
 from intelbench.records.store import read_run, write_run
 from tests.conftest import Command
 from tests.records.test_hostile_records import HOSTILE, RECORD, TRACES
@@ -101,7 +102,9 @@ def refusal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.delattr(verifying, "Process")
     with pytest.raises(UserError) as raised:
         verifying.verify(
-            verifying.Request(record=folder, steps=8, data=None, plugins=(), cache_folder=folder), lambda _: None
+            verifying.Request(record=folder, steps=8, data=None, plugins=(), cache_folder=folder),
+            FreshPython({}),
+            lambda _: None,
         )
     return str(raised.value)
 

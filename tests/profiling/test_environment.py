@@ -1,7 +1,5 @@
 """What will be done is chosen from what was asked for, and the machine is described as found."""
 
-import os
-import platform
 import subprocess
 import sys
 import time
@@ -12,7 +10,7 @@ import torch
 
 from intelbench.errors import UserError
 from intelbench.profiling import environment
-from intelbench.profiling.environment import child_environment, choose_execution, read_environment
+from intelbench.profiling.environment import choose_execution, read_environment
 from intelbench.records.types import Execution
 
 CPU = Execution(device="cpu", threads=3, workers=0)
@@ -103,44 +101,6 @@ def test_a_gpu_is_described() -> None:
     assert found.driver
 
 
-def test_a_childs_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What must stand before PyTorch starts, over what this process has; this process is left alone."""
-    monkeypatch.setenv("SOMETHING_ELSE", "kept")
-    monkeypatch.setenv("OMP_NUM_THREADS", "77")
-    monkeypatch.setenv("PYTHONHASHSEED", "77")
-    monkeypatch.setenv("ONEDNN_DEFAULT_FPMATH_MODE", "BF16")
-    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
-    child = child_environment(CPU, 0)
-    expected = {
-        "SOMETHING_ELSE": "kept",
-        "OMP_NUM_THREADS": "3",
-        "GOMP_SPINCOUNT": "10000",
-        "GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=-1:glibc.malloc.hugetlb=1",
-        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-        "ONEDNN_DEFAULT_FPMATH_MODE": "STRICT",
-        "PYTHONHASHSEED": "1325991765",
-        "PYTHONUNBUFFERED": "1",
-    }
-    assert expected == {name: child[name] for name in expected}
-    assert "77" == os.environ["OMP_NUM_THREADS"] == os.environ["PYTHONHASHSEED"]
-    assert child["PYTHONHASHSEED"] != child_environment(CPU, 1)["PYTHONHASHSEED"]
-
-
-def test_what_a_user_tells_the_allocator_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In front of what a run adds."""
-    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.arena_max=2")
-    assert child_environment(CPU, 0)["GLIBC_TUNABLES"].startswith("glibc.malloc.arena_max=2:glibc.malloc.mmap_max=0:")
-
-
-def test_a_thrifty_child_gives_memory_back_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its allocator alone differs from that of a run, and what the user tells it is kept in front."""
-    thrifty = "glibc.malloc.mmap_threshold=65536:glibc.malloc.trim_threshold=65536"
-    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
-    assert {**child_environment(CPU, 0), "GLIBC_TUNABLES": thrifty} == child_environment(CPU, 0, thrifty=True)
-    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.arena_max=2")
-    assert f"glibc.malloc.arena_max=2:{thrifty}" == child_environment(CPU, 0, thrifty=True)["GLIBC_TUNABLES"]
-
-
 def test_a_process_knows_how_long_it_has_been_there() -> None:
     """To some hundredths, though Linux dates its own start to a whole second: no longer than somebody waits for it."""
     ask = """if True:
@@ -151,21 +111,3 @@ def test_a_process_knows_how_long_it_has_been_there() -> None:
     started = time.monotonic()
     found = subprocess.run([sys.executable, "-c", ask], capture_output=True, check=True)
     assert 0 < float(found.stdout) < time.monotonic() - started + 0.05
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="this system's allocator is not glibc's")
-def test_a_run_gets_freed_memory_back_without_page_faults() -> None:
-    """100 MB written a second time are already there; the environment acts at the start of a process."""
-    count_faults = """if True:
-        import resource
-        faults = []
-        for _ in range(3):
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-            bytearray(b"x") * 100_000_000
-            faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-        print(faults[-1])
-    """
-    found = subprocess.run(
-        [sys.executable, "-c", count_faults], env=child_environment(CPU, 0), capture_output=True, check=True
-    )
-    assert int(found.stdout) < 100

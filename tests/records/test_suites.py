@@ -96,7 +96,7 @@ def test_quick_is_the_quick_one_and_paper_the_published_one() -> None:
         ({"top": "imge_size = 3"}, r"key `imge_size`: not known. Expected one of: image_size, .*\. Try `image_size`$"),
         (
             {"top": "precision = 'fp8'"},
-            r"key `precision`: 'fp8' is not accepted. Expected 'bf16', 'fp16' or 'fp32'$",
+            r"key `precision`: 'fp8' is not accepted. Expected 'auto', 'bf16', 'fp16' or 'fp32'$",
         ),
         (
             {"top": "image_size = 'big'"},

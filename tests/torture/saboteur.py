@@ -37,8 +37,9 @@ def hook(event, arguments):
         return
     if victim == "disk":
         raise OSError(28, os.strerror(28), str(arguments[0]))
-    if victim == "both" and "intelbench.orchestration.child" in sys.orig_argv:
-        os.kill(os.getppid(), signal.SIGKILL)
+    if victim == "both" and "intelbench.orchestration.forkserver" in sys.orig_argv:  # a run is a copy of that process
+        with open(f"/proc/{os.getppid()}/stat") as stat:
+            os.kill(int(stat.read().rpartition(")")[2].split()[1]), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
 
 sys.addaudithook(hook)
@@ -122,7 +123,7 @@ class Laboratory:
 def kill(process: subprocess.Popen[str], whom: Literal["parent", "child", "both"]) -> None:
     """Kill a command, or what it has started, or both."""
     parent = psutil.Process(process.pid)
-    children = parent.children()
+    children = parent.children(recursive=True)
     for each in [*(children if whom != "parent" else []), *([parent] if whom != "child" else [])]:
         try:
             each.send_signal(signal.SIGKILL)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from intelbench.records.types import Budget, Conditions, Execution, Recipe
+from intelbench.training import precision
 from intelbench.training.precision import autocast, compute_dtype, configure
 
 CPU = torch.device("cpu")
@@ -26,6 +27,23 @@ def restored() -> Iterator[None]:
     torch.backends.cudnn.benchmark = benchmark
     torch.backends.fp32_precision = precision
     torch.use_deterministic_algorithms(deterministic)
+
+
+@pytest.mark.parametrize(
+    ("has_avx512_bf16", "has_amx", "expected"),
+    [(False, False, "fp32"), (True, False, "bf16"), (False, True, "bf16")],
+)
+def test_bf16_is_fastest_where_the_processor_has_instructions_for_it(
+    monkeypatch: pytest.MonkeyPatch, has_avx512_bf16: bool, has_amx: bool, expected: str
+) -> None:
+    """On x86; elsewhere PyTorch's own library is asked."""
+    monkeypatch.setattr(precision.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_avx512_bf16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has_amx)
+    assert expected == precision.fastest_precision("cpu")
+    monkeypatch.setattr(precision.platform, "machine", lambda: "arm64")
+    has_bf16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    assert ("bf16" if has_bf16 else "fp32") == precision.fastest_precision("cpu")
 
 
 @pytest.mark.usefixtures("restored")
