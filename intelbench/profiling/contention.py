@@ -8,8 +8,8 @@ import psutil
 from intelbench.records.profiles import Contention
 from intelbench.records.store import Traces
 
-_LOOK_SECONDS = 1.0
-"""Between two readings; the system counts in hundredths of a second, so that 1 % of a processor can be seen."""
+_LOOK_SECONDS = 0.5
+"""Between two readings; the system counts in hundredths of a second, so that 2 % of a processor can be seen."""
 
 _BUSY = ("user", "nice", "system", "irq", "softirq")
 """Processor time that somebody used; Linux counts guests within `user`."""
@@ -32,7 +32,7 @@ class ContentionMeter:
         """At each reading: wall clock, others' and stolen processor seconds since the reading before."""
 
     def look(self, step: int, *, at_evaluation: bool) -> None:
-        """Read the accounts after so many steps, if a second has passed or a validation pass has ended."""
+        """Read the accounts after so many steps, if half a second has passed or a validation pass has ended."""
         if not at_evaluation and time.monotonic() - self._looked[0] < _LOOK_SECONDS:
             return
         before, self._looked = self._looked, (time.monotonic(), self._others_seconds(), _stolen_seconds())

@@ -78,7 +78,7 @@ class Meters:
             peak_memory=self._memory.read(),
             first_step_seconds=self._first_step_seconds,
             calibration=self._calibration.work,
-            traces=self._calibration.traces() | self._contention.traces(),
+            traces={**self._calibration.traces(), **self._contention.traces()},
         )
         return _together(self._earlier, found) if self._earlier else found
 

@@ -15,7 +15,14 @@ from intelbench.reporting.evidence import arrays, inference, reliability, stabil
 from intelbench.reporting.evidence.reliability import Reliability, Temperature
 from intelbench.reporting.evidence.stability import Stability
 from intelbench.reporting.evidence.statistics import Estimate, Softmax
-from intelbench.reporting.evidence.timing import Anatomy, CalibrationTimes, read_anatomy, read_calibration
+from intelbench.reporting.evidence.timing import (
+    Anatomy,
+    CalibrationTimes,
+    ContentionRates,
+    read_anatomy,
+    read_calibration,
+    read_contention,
+)
 
 CLOCK_SECONDS = 1.0
 """Of sleep, or of a clock that is set, from which on a run tells no speed; correcting a clock bit by bit is less."""
@@ -83,8 +90,9 @@ class RunSummary:
     rectifiers: Rectifiers | None
     """`None` where the network has none, or the record is older than their arrays."""
     anatomy: Anatomy | None
-    """`None` where the record is older than its arrays, as the next."""
+    """`None` where the record is older than its arrays; the next two fields too."""
     calibration: CalibrationTimes | None
+    contention_rates: ContentionRates | None
 
     @property
     def measurements(self) -> Measurements:
@@ -360,6 +368,7 @@ def _reduce(record: RunRecord, traces: Traces) -> RunSummary:
         rectifiers=_rectifiers(traces),
         anatomy=read_anatomy(traces),
         calibration=read_calibration(traces),
+        contention_rates=read_contention(traces, len(step_loss)),
     )
 
 
