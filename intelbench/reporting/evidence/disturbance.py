@@ -148,7 +148,7 @@ def _step_change(run: RunSummary) -> Estimate | None:
     rates = run.contention_rates
     if rates is None or not run.warm.any():
         return None
-    return _change(run.warm_step_seconds, _taken(run, rates)[run.warm], lambda values: quantile(values, 0.5) or 0.0)
+    return change_of_median(run.warm_step_seconds, _taken(run, rates)[run.warm])
 
 
 def _budget_change(run: RunSummary) -> Estimate | None:
@@ -174,6 +174,14 @@ def _taken(run: RunSummary, rates: ContentionRates) -> Floats:
     wanted = execution.threads if execution.device == "cpu" else 1
     taken: Floats = np.maximum(rates.others + rates.stolen - max(num_cpus - wanted, 0), 0.0)
     return taken
+
+
+def change_of_median(seconds: Floats, taken: Floats) -> Estimate:
+    """Return the share by which the median of S steps is longer because others took processor time.
+
+    `taken` is the processor seconds that they took per second of each step, beyond what idle processors could give.
+    """
+    return _change(seconds, taken, lambda values: quantile(values, 0.5) or 0.0)
 
 
 def _change(seconds: Floats, taken: Floats, statistic: Callable[[Floats], float]) -> Estimate:
