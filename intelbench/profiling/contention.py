@@ -38,7 +38,8 @@ class ContentionMeter:
         before, self._looked = self._looked, (time.monotonic(), self._others_seconds(), _stolen_seconds())
         seconds, others, stolen = map(_increase, before, self._looked)
         self._steps.append(step)
-        self._seconds.append((seconds or 0.0, others or 0.0, stolen or 0.0))
+        # The processor seconds are differences of sums: what is below a microsecond is rounding.
+        self._seconds.append((seconds or 0.0, round(others or 0.0, 6), round(stolen or 0.0, 6)))
 
     def traces(self) -> Traces:
         """The arrays `contention_*` of `traces.npz`, with no entry where nothing was read."""

@@ -82,6 +82,15 @@ def test_it_is_read_twice_a_second_and_at_evaluations(machine: Machine) -> None:
     assert [0.25, 0.125, 0.125] == found["contention_stolen_cpu_seconds"].tolist()
 
 
+def test_rounding_is_no_processor_time(machine: Machine) -> None:
+    """What this process took is the same 0.01 s in both accounts, whose differences are not exactly equal."""
+    meter = ContentionMeter()
+    add(machine, user=0.01)
+    machine.own = SimpleNamespace(user=30.01, system=5.0)
+    meter.look(1, at_evaluation=True)
+    assert [0.0] == meter.traces()["contention_others_cpu_seconds"].tolist()
+
+
 def test_no_reading_gives_empty_arrays(machine: Machine) -> None:
     """So that those of a resumed run can be joined; stolen time is left out where the system does not tell."""
     del machine.times["steal"]
