@@ -2,9 +2,14 @@
 
 import time
 
+import numpy as np
 import psutil
 
 from intelbench.records.profiles import Contention
+from intelbench.records.store import Traces
+
+_LOOK_SECONDS = 0.5
+"""Between two readings; the system counts in hundredths of a second, so that 2 % of a processor can be seen."""
 
 _BUSY = ("user", "nice", "system", "irq", "softirq")
 """Processor time that somebody used; Linux counts guests within `user`."""
@@ -21,6 +26,30 @@ class ContentionMeter:
         self._others = self._others_seconds()
         self._stolen = _stolen_seconds()
         self._asleep, self._time_of_day = _asleep_seconds(), _time_of_day_seconds()
+        self._looked = (self._started, self._others, self._stolen)
+        self._steps: list[int] = []
+        self._seconds: list[tuple[float, float, float]] = []
+        """At each reading: wall clock, others' and stolen processor seconds since the reading before."""
+
+    def look(self, step: int, *, at_evaluation: bool) -> None:
+        """Read the accounts after so many steps, if half a second has passed or a validation pass has ended."""
+        if not at_evaluation and time.monotonic() - self._looked[0] < _LOOK_SECONDS:
+            return
+        before, self._looked = self._looked, (time.monotonic(), self._others_seconds(), _stolen_seconds())
+        seconds, others, stolen = map(_increase, before, self._looked)
+        self._steps.append(step)
+        # The processor seconds are differences of sums: what is below a microsecond is rounding.
+        self._seconds.append((seconds or 0.0, round(others or 0.0, 6), round(stolen or 0.0, 6)))
+
+    def traces(self) -> Traces:
+        """The arrays `contention_*` of `traces.npz`, with no entry where nothing was read."""
+        seconds, others, stolen = np.array(self._seconds, dtype=np.float64).reshape(-1, 3).T
+        return {
+            "contention_step": np.array(self._steps, dtype=np.int64),
+            "contention_seconds": seconds,
+            "contention_others_cpu_seconds": others,
+            **({} if self._stolen is None else {"contention_stolen_cpu_seconds": stolen}),
+        }
 
     def read(self) -> Contention:
         """What has happened so far."""

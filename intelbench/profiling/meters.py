@@ -29,7 +29,7 @@ class Readings(NamedTuple):
     contention: Contention
     energy: Energy
     traces: Traces
-    """The arrays `calibration_*`."""
+    """The arrays `calibration_*` and `contention_*`."""
 
 
 class Meters:
@@ -61,6 +61,7 @@ class Meters:
             self._first_step_seconds = process_seconds(self._device)
         self._number = number
         self._energy.look()
+        self._contention.look(number, at_evaluation=at_evaluation)
         if at_evaluation:
             self._calibrate(number)
 
@@ -77,7 +78,7 @@ class Meters:
             peak_memory=self._memory.read(),
             first_step_seconds=self._first_step_seconds,
             calibration=self._calibration.work,
-            traces=self._calibration.traces(),
+            traces={**self._calibration.traces(), **self._contention.traces()},
         )
         return _together(self._earlier, found) if self._earlier else found
 

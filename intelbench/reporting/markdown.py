@@ -107,6 +107,13 @@ def signed_percent(share: float | None) -> str:
     return ABSENT if share is None else f"{round(100 * share, 1) + 0.0:+.1f}".replace("-", "−")
 
 
+def signed_percent_interval(estimate: Estimate | None) -> str:
+    """`+3.2 [−0.4, +6.8]`, where the heading has the unit."""
+    if estimate is None or estimate.low is None:
+        return signed_percent(estimate.mean if estimate else None)
+    return f"{signed_percent(estimate.mean)} [{signed_percent(estimate.low)}, {signed_percent(estimate.high)}]"
+
+
 def times(factor: float | None) -> str:
     """1.0423 -> `1.04 ×`."""
     return ABSENT if factor is None else f"{factor:.2f} ×"

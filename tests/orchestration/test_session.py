@@ -87,6 +87,8 @@ def test_a_record_holds_what_the_documentation_promises(
     )  # fmt: skip
     num_dissected = len(traces["anatomy_seconds"])
     assert 3 <= num_dissected <= 30
+    readings = traces["contention_step"]
+    assert {3, 6} <= set(readings.tolist())
     assert (8, 10) == (measured.filter_gradients.num_filters, measured.filter_gradients.num_images)
     assert {
         "step_loss": (6,), "step_seconds": (6,), "data_wait_seconds": (6,), "gradient_norm": (6,),
@@ -100,6 +102,7 @@ def test_a_record_holds_what_the_documentation_promises(
         "test_ids": (48,), "test_labels": (48,), "test_logits": (48, 2),
         "calibration_step": (3,), "calibration_convolution_seconds": (3, 5), "calibration_matmul_seconds": (3, 5),
         "calibration_exchange_seconds": (3, 5),
+        **{name: readings.shape for name in traces if name.startswith("contention_")},
         "anatomy_parts": (7,), "anatomy_seconds": (num_dissected, 7),
     } == {name: values.shape for name, values in traces.items()}  # fmt: skip
     assert [3, 6] == traces["evaluation_step"].tolist()
@@ -317,6 +320,7 @@ def test_a_failed_run_goes_on_from_its_checkpoint(
     assert "goes on after step 3" in retried.stderr
     stored = runs_of(tmp_path / "results")["raises_once", 0]
     assert (3,) == stored.record.measurements.resumed_after
+    assert {3, 6} <= set(stored.traces()["contention_step"].tolist())
     assert 0 == intelbench("run", "raises_once", *arguments, "--out", "whole").returncode
     whole = runs_of(tmp_path / "whole")["raises_once", 0]
     for name in ("step_loss", "gradient_norm", "validation_predictions", "test_logits"):

@@ -68,6 +68,37 @@ def test_reading_again_counts_from_the_beginning(machine: Machine) -> None:
     assert 3 == found.others_cpu_seconds
 
 
+def test_it_is_read_twice_a_second_and_at_evaluations(machine: Machine) -> None:
+    """Each entry counts from the one before, also where a step took longer."""
+    meter = ContentionMeter()
+    for step, passed, at_evaluation in [(1, 0.3, False), (2, 0.4, False), (3, 0.1, True), (4, 5.0, False)]:
+        machine.now += passed
+        add(machine, user=0.25, steal=0.125)
+        meter.look(step, at_evaluation=at_evaluation)
+    found = meter.traces()
+    assert [2, 3, 4] == found["contention_step"].tolist()
+    assert [0.7, 0.1, 5.0] == pytest.approx(found["contention_seconds"].tolist())
+    assert [0.5, 0.25, 0.25] == found["contention_others_cpu_seconds"].tolist()
+    assert [0.25, 0.125, 0.125] == found["contention_stolen_cpu_seconds"].tolist()
+
+
+def test_rounding_is_no_processor_time(machine: Machine) -> None:
+    """What this process took is the same 0.01 s in both accounts, whose differences are not exactly equal."""
+    meter = ContentionMeter()
+    add(machine, user=0.01)
+    machine.own = SimpleNamespace(user=30.01, system=5.0)
+    meter.look(1, at_evaluation=True)
+    assert [0.0] == meter.traces()["contention_others_cpu_seconds"].tolist()
+
+
+def test_no_reading_gives_empty_arrays(machine: Machine) -> None:
+    """So that those of a resumed run can be joined; stolen time is left out where the system does not tell."""
+    del machine.times["steal"]
+    found = ContentionMeter().traces()
+    assert {"contention_step", "contention_seconds", "contention_others_cpu_seconds"} == found.keys()
+    assert [0, 0, 0] == [len(values) for values in found.values()]
+
+
 def test_a_system_without_steal_does_not_tell(machine: Machine) -> None:
     """Absent is `None`, never 0; the rest is there, also without interrupts of their own."""
     for name in ("steal", "irq", "softirq"):

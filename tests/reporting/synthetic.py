@@ -40,6 +40,8 @@ CLASSES = ("buildings", "forest", "glacier", "mountain", "sea", "street")
 ARCHITECTURES = ("inception_v3", "resnet101", "resnet101-leaky", "resnet152", "wide_resnet101_2")
 CONDITIONS = Conditions(budget=Budget(steps=60), recipe=Recipe(), image_size=64)
 EXECUTION = Execution(device="cpu", threads=2, workers=1)
+OTHERS_RATE = 0.15
+"""Processor seconds that another process took per second, where there was one; a step lost 0.9 s for each of them."""
 CONFUSED = 0.4
 """Share of the errors that fall on the class before or after the true one."""
 
@@ -72,9 +74,11 @@ class Study:
     other_batches: Collection[tuple[str, int]] = ()
     """Architecture and seed of runs whose stream differs from step 4 on."""
     disturbed: Collection[tuple[str, int]] = ()
-    """Architecture and seed of runs beside which another process kept a processor busy."""
+    """Architecture and seed of runs during which another process took `OTHERS_RATE`."""
     far_apart: Collection[tuple[str, int]] = ()
     """Architecture and seed of runs whose threads exchanged data slowly at one moment."""
+    slowed: Collection[tuple[str, int]] = ()
+    """Architecture and seed of runs whose steps took 1.5 times as long, though nobody took processor time."""
     own: Mapping[str, Conditions] | None = None
     """By architecture, where the suite has recipes of their own; `conditions` are then those of the others."""
     gpu: str = "Example GPU 80GB"
@@ -254,7 +258,7 @@ def _measurements(num_steps: int, place: int, spec: RunSpec, study: Study) -> Me
             load_before=0.5,
             load_after=1.5,
             involuntary_switches=4 * num_steps,
-            others_cpu_seconds=seconds if disturbed else 0.01,
+            others_cpu_seconds=OTHERS_RATE * seconds if disturbed else 0.01,
             stolen_cpu_seconds=0.0,
         ),
         energy=Energy(
@@ -273,6 +277,8 @@ def _traces(num_steps: int, spec: RunSpec, place: int, study: Study) -> Traces:
     expected = study.accuracies.get(spec.architecture, 0.5 + 0.3 * ((place * 2) % 5) / 4)
     step = np.arange(num_steps)
     step_seconds = 0.2 + 0.06 * place + 0.02 * noise(num_steps)
+    step_seconds *= 1.5 if (spec.architecture, spec.seed) in study.slowed else 1.0
+    step_seconds /= 1 - 0.9 * OTHERS_RATE if (spec.architecture, spec.seed) in study.disturbed else 1.0
     waits = 0.002 + 0.002 * noise(num_steps)
     evaluation_step = np.array(_evaluation_steps(num_steps, study))
     elapsed = np.cumsum(step_seconds + waits)
@@ -307,6 +313,7 @@ def _traces(num_steps: int, spec: RunSpec, place: int, study: Study) -> Traces:
         "test_logits": _logits(labels["test"], expected, noise, study),
         **_activations(len(evaluation_step), noise),
         **_calibrations(evaluation_step, (spec.architecture, spec.seed) in study.far_apart, noise),
+        **_contention(evaluation_step, elapsed, (spec.architecture, spec.seed) in study.disturbed),
         **_anatomy(place, study.execution.device == "cuda", noise),
     }
 
@@ -321,6 +328,17 @@ def _calibrations(steps: NDArray[np.int64], far_apart: bool, noise: "_Noise") ->
         "calibration_convolution_seconds": 0.0080 * (1 + 0.05 * noise(5 * moments).reshape(moments, 5)),
         "calibration_matmul_seconds": 0.0050 * (1 + 0.05 * noise(5 * moments).reshape(moments, 5)),
         "calibration_exchange_seconds": exchange,
+    }
+
+
+def _contention(steps: NDArray[np.int64], elapsed: NDArray[np.float64], disturbed: bool) -> Traces:
+    """The accounts at each evaluation point: others took `OTHERS_RATE`, or next to nothing."""
+    seconds = np.diff(elapsed[steps - 1], prepend=0.0)
+    return {
+        "contention_step": steps,
+        "contention_seconds": seconds,
+        "contention_others_cpu_seconds": seconds * (OTHERS_RATE if disturbed else 0.001),
+        "contention_stolen_cpu_seconds": np.zeros(len(steps)),
     }
 
 

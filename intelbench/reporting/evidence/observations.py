@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from intelbench.errors import UserError
 from intelbench.records.store import TRACES_FILE, StoredRun, Traces
 from intelbench.records.types import DataFacts, Measurements, RunRecord
-from intelbench.reporting.evidence import arrays, inference, reliability, stability, statistics
+from intelbench.reporting.evidence import arrays, inference, reliability, stability, statistics, timing
 from intelbench.reporting.evidence.reliability import Reliability, Temperature
 from intelbench.reporting.evidence.stability import Stability
 from intelbench.reporting.evidence.statistics import Estimate, Softmax
-from intelbench.reporting.evidence.timing import Anatomy, CalibrationTimes, read_anatomy, read_calibration
+from intelbench.reporting.evidence.timing import Anatomy, CalibrationTimes, ContentionRates
 
 CLOCK_SECONDS = 1.0
 """Of sleep, or of a clock that is set, from which on a run tells no speed; correcting a clock bit by bit is less."""
@@ -83,8 +83,9 @@ class RunSummary:
     rectifiers: Rectifiers | None
     """`None` where the network has none, or the record is older than their arrays."""
     anatomy: Anatomy | None
-    """`None` where the record is older than its arrays, as the next."""
+    """`None` where the record is older than its arrays; the next two fields too."""
     calibration: CalibrationTimes | None
+    contention_rates: ContentionRates | None
 
     @property
     def measurements(self) -> Measurements:
@@ -358,8 +359,9 @@ def _reduce(record: RunRecord, traces: Traces) -> RunSummary:
         scaled_cross_entropy=None if scaled is None else scaled.cross_entropy(test_labels),
         stability=stability.stability(step_loss, validation_labels, validation_predictions),
         rectifiers=_rectifiers(traces),
-        anatomy=read_anatomy(traces),
-        calibration=read_calibration(traces),
+        anatomy=timing.read_anatomy(traces),
+        calibration=timing.read_calibration(traces),
+        contention_rates=timing.read_contention(traces, len(step_loss)),
     )
 
 

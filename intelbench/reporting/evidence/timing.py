@@ -121,6 +121,33 @@ class CalibrationTimes:
         return [median / quickest for median in self.medians[name]]
 
 
+@dataclass(frozen=True)
+class ContentionRates:
+    """Processor seconds that others took per second of wall clock, for each of S steps."""
+
+    others: NDArray[np.float64]
+    """Other processes."""
+    stolen: NDArray[np.float64]
+    """The hypervisor; 0 where the kernel does not tell."""
+
+
+def read_contention(traces: Traces, num_steps: int) -> ContentionRates | None:
+    """Return the rates at each step; `None` where the accounts were never read.
+
+    A step has the rate of the first reading after it, and steps after the last reading have that of the last.
+    """
+    if "contention_step" not in traces or not traces["contention_step"].size:
+        return None
+    steps = arrays.rising("contention_step", arrays.numbers(traces, "contention_step", None))
+    seconds = np.maximum(arrays.seconds(traces, "contention_seconds", len(steps)), arrays.SHORTEST_SECONDS)
+    reading = np.minimum(np.searchsorted(steps, np.arange(1, num_steps + 1)), len(steps) - 1)
+    others, stolen = (
+        arrays.seconds(traces, name, len(steps)) if name in traces else np.zeros(len(steps))
+        for name in ("contention_others_cpu_seconds", "contention_stolen_cpu_seconds")
+    )
+    return ContentionRates((others / seconds)[reading], (stolen / seconds)[reading])
+
+
 def read_anatomy(traces: Traces) -> Anatomy | None:
     """From the arrays of a run; `None` in records that have none, or too few steps."""
     if "anatomy_seconds" not in traces or not traces["anatomy_seconds"].size:

@@ -30,7 +30,7 @@ PART_NAMES = {
 
 
 def contention(summary: CohortSummary) -> pd.DataFrame:
-    """One row for each finished run: who else used the machine, and how much slower it was than at its quickest."""
+    """One row for each finished run: who else used the machine, and what that did to the run."""
     return frame(
         [
             {
@@ -42,6 +42,9 @@ def contention(summary: CohortSummary) -> pd.DataFrame:
                 "load_before": found.load_before,
                 "compute_slowdown": found.compute_slowdown,
                 "exchange_slowdown": found.exchange_slowdown,
+                **estimate_columns("step_change", found.step_change),
+                **estimate_columns("unexplained_step_change", found.unexplained_change),
+                **estimate_columns("steps_lost", found.steps_lost),
                 "disturbed_by": " ".join(found.reasons) or None,
             }
             for found in summary.disturbances

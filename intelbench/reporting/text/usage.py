@@ -5,7 +5,14 @@ from typing import Any
 
 from intelbench.reporting import markdown
 from intelbench.reporting.evidence import usage
-from intelbench.reporting.evidence.disturbance import COMPUTE_SLOWDOWN, EXCHANGE_SLOWDOWN, OTHERS_SHARE
+from intelbench.reporting.evidence.disturbance import (
+    COMPUTE_SLOWDOWN,
+    EXCHANGE_SLOWDOWN,
+    FLAGGED_CHANGE,
+    LOST_SECONDS,
+    exceeds,
+)
+from intelbench.reporting.evidence.statistics import Estimate
 from intelbench.reporting.evidence.summaries import MEMORY_FIELDS, CohortSummary
 from intelbench.reporting.evidence.tables import estimate_of, rows
 from intelbench.reporting.evidence.timing import DATA_BOUND, OVERHEAD_BOUND, OVERHEAD_BOUND_CPU
@@ -41,22 +48,32 @@ def usage_sections(summary: CohortSummary, figure: str | None) -> list[Section]:
 
 
 def disturbed_answer(summary: CohortSummary) -> str:
-    """Which runs were disturbed beyond the bounds; empty where none watched out for it."""
+    """Say how many runs were disturbed, by what, and what that means; empty where no record has the accounts."""
     found = summary.disturbances
     if not found:
         return ""
     disturbed = [each for each in found if each.reasons]
     watched = markdown.plural(len(found), "run")
+    bound = markdown.percent(FLAGGED_CHANGE, 0)
+    in_seconds = any(each.budget_change for each in found)
     if not disturbed:
-        return f"None of {watched} was disturbed beyond the bounds given for it." if len(found) > 1 else (
-            "The run was not disturbed beyond the bounds given for it."
-        )  # fmt: skip
+        subject = f"None of {watched}" if len(found) > 1 else "The run"
+        negated = "was" if len(found) > 1 else "was not"
+        lost = ", or cost it that share of its steps" if in_seconds else ""
+        return (
+            f"{subject} {negated} disturbed: nothing made the median step more than {bound} longer{lost}, beyond "
+            "the noise."
+        )
     reasons = sorted({reason for each in disturbed for reason in each.reasons}, key=list(_REASONS).index)
-    return (
+    start = (
         f"**{len(disturbed)} of {watched} {'was' if len(disturbed) == 1 else 'were'} disturbed** by "
-        f"{markdown.listed(_REASONS[reason] for reason in reasons)}: their steps may have taken longer than this "
-        "machine needs, and under a budget in seconds they may have got fewer of them."
+        f"{markdown.listed(_REASONS[reason] for reason in reasons)}"
     )
+    slower = sum(bool(each.step_reasons) for each in disturbed)
+    fewer = sum(exceeds(each.budget_change) for each in disturbed)
+    effects = [f"the median step was more than {bound} longer in {slower}"] if slower else []
+    effects += [f"{fewer} would have made more than {bound} more steps within the budget"] if fewer else []
+    return f"{start}: beyond the noise, {markdown.listed(effects)}." if effects else f"{start}."
 
 
 def compute(summary: CohortSummary) -> list[str]:
@@ -207,19 +224,24 @@ def energy(found: Sequence[Row]) -> list[str]:
 
 
 def contention(summary: CohortSummary) -> list[str]:
-    """Who else used the machine, run by run, and the bounds beyond which a run is flagged; nothing if none watched."""
+    """What else used the machine in each run, and what that changed; nothing where no record has the accounts."""
     if not summary.disturbances:
         return []
-    bounds = (
-        f"others or the hypervisor took more than {markdown.percent(OTHERS_SHARE, 0)}, arithmetic more than "
-        f"{COMPUTE_SLOWDOWN:g} × or the exchange more than {EXCHANGE_SLOWDOWN:g} × its quickest time"
-    )
+    least, expected, most = LOST_SECONDS
     note = (
         "**Others**, **Hypervisor**: their share of the processors' time during training. **Switches**: how often the "
         "run had to give up a processor against its will. **Load before**: over the minute before, the runs before "
         "included. **Arithmetic**, **Exchange**: the slowest moment of the calibrating convolution or matrix product, "
-        "and of data that one thread reads from another, as a multiple of the quickest in this table's runs. A run is "
-        f"disturbed where {bounds}."
+        "and of data that one thread reads from another, as a multiple of the quickest in this table's runs. "
+        "**Step, by others**: how much longer other processes and the hypervisor made the median step, from the "
+        "processor time that they took while it ran. A step is taken to lose "
+        f"{expected:g} [{least:g}, {most:g}] s for each second taken. **Step, unexplained**: how much longer the "
+        "median step was than in the other runs of the architecture, apart from that; 95 % interval with the noise "
+        "between runs. **Steps lost**: what the run would have made in addition within a budget in seconds. A run is "
+        f"disturbed where others made the median step more than {markdown.percent(FLAGGED_CHANGE, 0)} longer or cost "
+        "more than that in steps, or where the unexplained difference is as large and a cause was seen: arithmetic "
+        f"above {COMPUTE_SLOWDOWN:g} × or an exchange above {EXCHANGE_SLOWDOWN:g} ×. The interval has to be above "
+        "the bound, not only the estimate."
     )
     if any("clock" in found.reasons for found in summary.disturbances):
         note += " The times of a run whose machine slept, or whose clock was set, are left out of every table of speed."
@@ -228,6 +250,8 @@ def contention(summary: CohortSummary) -> list[str]:
 
 
 def _run_by_run(summary: CohortSummary) -> str:
+    found = rows(usage.contention(summary))
+    lost = any(row["steps_lost"] is not None for row in found)
     cells = [
         [
             escape(row["architecture"]),
@@ -238,14 +262,23 @@ def _run_by_run(summary: CohortSummary) -> str:
             markdown.significant(row["load_before"]),
             markdown.times(row["compute_slowdown"]),
             markdown.times(row["exchange_slowdown"]),
+            markdown.signed_percent_interval(_of_run(row, "step_change")),
+            markdown.signed_percent_interval(_of_run(row, "unexplained_step_change")),
+            *([markdown.number_interval(_of_run(row, "steps_lost"))] if lost else []),
             markdown.listed(_REASONS[reason] for reason in row["disturbed_by"].split())
             if row["disturbed_by"]
             else "no",
         ]
-        for row in rows(usage.contention(summary))
+        for row in found
     ]
     headers = ["Architecture", "Seed", "Others (%)", "Hypervisor (%)", "Switches a second", "Load before"]
-    return markdown.table([*headers, "Arithmetic", "Exchange", "Disturbed"], cells)
+    headers += ["Arithmetic", "Exchange", "Step, by others (%)", "Step, unexplained (%)"]
+    return markdown.table([*headers, *(["Steps lost"] if lost else []), "Disturbed"], cells)
+
+
+def _of_run(row: Row, name: str) -> Estimate | None:
+    """Put the three columns of an estimate for one run together again."""
+    return None if row[name] is None else Estimate(row[name], row[f"{name}_low"], row[f"{name}_high"], 1)
 
 
 def _legacy(found: Sequence[Row], summary: CohortSummary) -> list[str]:

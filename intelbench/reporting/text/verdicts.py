@@ -374,9 +374,9 @@ def _unreached(claim: Claim, architecture: ArchitectureSummary, values: Mapping[
 
 
 def _with_disturbances(summary: CohortSummary, found: Verdict, involved: Sequence[ArchitectureSummary]) -> Verdict:
-    """Say of step times how many of the runs were disturbed."""
+    """Say of step times in how many of the runs other work made the median step longer."""
     ids = {run.record.run_id for architecture in involved for run in architecture.runs}
-    disturbed = [each for each in summary.disturbances if each.reasons and each.run.record.run_id in ids]
+    disturbed = [each for each in summary.disturbances if each.step_reasons and each.run.record.run_id in ids]
     reason = f"{len(disturbed)} of the {len(ids)} runs compared were disturbed by other work"
     return replace(found, reason=reason) if disturbed else found
 

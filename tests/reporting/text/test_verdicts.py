@@ -408,7 +408,7 @@ def test_two_of_one_name_are_asked_to_be_told_apart(tmp_path: Path) -> None:
 
 def test_disturbed_step_times_say_so(summarize: Summarize) -> None:
     """The verdict stands, with the number of runs that were."""
-    summary = summarize(["a", "b"], range(3), disturbed=[("a", 1)])
+    summary = summarize(["a", "b"], range(3), disturbed=[("b", 1)])
     found = verdict(summary, metric="step_seconds", relation="lower")
     assert ("supported", "1 of the 6 runs compared were disturbed by other work") == (found.verdict, found.reason)
 
