@@ -53,6 +53,8 @@ class Line(NamedTuple):
     """The ratio in `baselines.json`."""
     seconds: float
     """Since the set-up of the benchmark began."""
+    moment: int
+    """Number of the time at which the calibrating work was timed before the benchmark, counted from 0."""
     note: str = ""
 
 
@@ -109,7 +111,9 @@ class Ledger:
 class Comparison:
     """What a benchmark measures with, and where it says what must hold."""
 
-    def __init__(self, name: str, ledger: Ledger, cpu: str, *, deadline: float, allowance: float, smoke: bool) -> None:
+    def __init__(
+        self, name: str, ledger: Ledger, cpu: str, *, deadline: float, allowance: float, smoke: bool, moment: int = 0
+    ) -> None:
         self.smoke = smoke
         """Run once, on little data, and judge nothing."""
         self.note = ""
@@ -120,6 +124,7 @@ class Comparison:
         self._cpu = cpu
         self._deadline = deadline
         self._allowance = allowance
+        self._moment = moment
 
     def size(self, number: int) -> int:
         """Return a number of files or batches: 1 in a smoke test."""
@@ -180,7 +185,7 @@ class Comparison:
         known = self._ledger.baselines.get(self._name)
         seconds = self._allowance - (self._deadline - time.monotonic())
         in_file, measured = self._ledger.limit(self._name), known.measured if known else None
-        self.line = Line(self._name, evidence, in_file, measured, seconds, self.note)
+        self.line = Line(self._name, evidence, in_file, measured, seconds, self._moment, self.note)
         self._ledger.enter(self.line, limit or Limit("at_least", 0.0), self._cpu)
 
 

@@ -13,23 +13,27 @@ import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 import torch
 
 from bench.comparison import Comparison, Ledger, Line
 from bench.evidence import Verdict
+from intelbench.profiling.calibration import Calibration
 from intelbench.profiling.environment import choose_execution, read_environment
 from intelbench.records.types import Budget, Conditions, Recipe
 from intelbench.training.precision import configure
 
-MAX_SECONDS = 11.5 * 60
-"""Of all benchmarks that are not marked `slow`; half a minute is left for starting pytest and PyTorch."""
+MAX_SECONDS = 10.5 * 60
+"""Of all benchmarks that are not marked `slow`. Of 12 minutes, the rest is for starting pytest and PyTorch, and for what
+an interruption waits for, on a busy machine."""
 
 _COLORS = {Verdict.PASS: {"green": True}, Verdict.FAIL: {"red": True}, Verdict.UNDECIDED: {"yellow": True}}
 _LEDGER = pytest.StashKey[Ledger]()
 _LOAD = pytest.StashKey[float]()
 _START = pytest.StashKey[float]()
+_CALIBRATION = pytest.StashKey[Calibration]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -119,18 +123,22 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         return
     width = max(len(line.name) for line in lines)
     terminalreporter.section("ratios to references timed in this session")
-    columns = f"{'ratio':>7} {'interval':>16} {'pairs':>5} {'limit':>9} {'baseline':>9} {'seconds':>7}  verdict"
-    terminalreporter.line(f"{'':{width}} {columns}")
+    columns = f"{'ratio':>7} {'interval':>16} {'pairs':>5} {'limit':>9} {'baseline':>9} {'seconds':>7} {'slowdown':>8}"
+    terminalreporter.line(f"{'':{width}} {columns}  verdict")
+    seconds = config.stash[_CALIBRATION].traces()["calibration_convolution_seconds"].astype(np.float64)
+    slowdowns = np.median(seconds, axis=1) / seconds.min()
     for line in lines:
-        terminalreporter.line(f"{line.name:{width}} {_cells(line)}".rstrip(), **_COLORS[line.evidence.verdict])
+        cells = _cells(line, slowdowns[line.moment])
+        terminalreporter.line(f"{line.name:{width}} {cells}".rstrip(), **_COLORS[line.evidence.verdict])
     terminalreporter.line(
         f"Load at the start: {config.stash[_LOAD]:.1f} on {os.cpu_count() or 1} processors. A ratio fails where its "
         "interval is beyond the limit, and is undecided where the limit is within the interval or pairs are too few. "
-        "More time: --allowance-scale 4."
+        "More time: --allowance-scale 4. Slowdown: the time of a convolution before the benchmark, over its shortest; "
+        "a note that has no part in the verdict."
     )
 
 
-def _cells(line: Line) -> str:
+def _cells(line: Line, slowdown: float) -> str:
     """Return the columns of the table after the name."""
     evidence, limit = line.evidence, "missing"
     if line.limit:
@@ -145,7 +153,8 @@ def _cells(line: Line) -> str:
         f"{evidence.num_pairs:5d}",
         f"{limit:>9}",
         f"{'' if line.measured is None else f'{line.measured:.3g}':>9}",
-        f"{line.seconds:7.0f} ",
+        f"{line.seconds:7.0f}",
+        f"{slowdown:8.1f} ",
         verdict,
         line.note and f"({line.note})",
     )
@@ -175,15 +184,28 @@ def cpu() -> Iterator[str]:
         os.sched_setaffinity(0, processors)
 
 
+@pytest.fixture(scope="session")
+def calibration(cpu: str, pytestconfig: pytest.Config) -> Calibration:
+    """The calibrating work of a run, timed before each benchmark."""
+    pytestconfig.stash[_CALIBRATION] = Calibration(torch.device("cpu"), torch.float32)
+    return pytestconfig.stash[_CALIBRATION]
+
+
 @pytest.fixture
-def comparison(request: pytest.FixtureRequest, pytestconfig: pytest.Config, cpu: str) -> Comparison:
+def comparison(
+    request: pytest.FixtureRequest, pytestconfig: pytest.Config, cpu: str, calibration: Calibration
+) -> Comparison:
     """The comparison of this benchmark."""
-    allowance = _allowance(request.node)
+    allowance, smoke = _allowance(request.node), pytestconfig.getoption("smoke")
+    moment = len(calibration.traces().get("calibration_step", ()))
+    if not smoke:
+        calibration.take(moment)
     return Comparison(
         request.node.name,
         pytestconfig.stash[_LEDGER],
         cpu,
         deadline=request.node.stash[_START] + allowance,
         allowance=allowance,
-        smoke=pytestconfig.getoption("smoke"),
+        smoke=smoke,
+        moment=moment,
     )

@@ -80,9 +80,9 @@ def tutorial(architecture: Architecture) -> Callable[[], object]:
 @pytest.mark.parametrize(
     ("augmentation", "at_least", "num_epochs"),
     [
-        pytest.param("none", 15, 10, id="none-15", marks=pytest.mark.allowance(seconds=40)),
-        pytest.param(2, 8, 10, id="2-8", marks=pytest.mark.allowance(seconds=40)),
-        pytest.param("fresh", 2, 1, id="fresh-2", marks=pytest.mark.allowance(seconds=25)),
+        pytest.param("none", 15, 10, id="none-15", marks=pytest.mark.allowance(seconds=35)),
+        pytest.param(2, 8, 10, id="2-8", marks=pytest.mark.allowance(seconds=35)),
+        pytest.param("fresh", 2, 1, id="fresh-2", marks=pytest.mark.allowance(seconds=20)),
     ],
 )
 def test_frozen_epochs(comparison: Comparison, augmentation: str | int, at_least: float, num_epochs: int) -> None:
