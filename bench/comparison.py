@@ -112,7 +112,7 @@ class Comparison:
     """What a benchmark measures with, and where it says what must hold."""
 
     def __init__(
-        self, name: str, ledger: Ledger, cpu: str, *, deadline: float, allowance: float, smoke: bool, moment: int = 0
+        self, name: str, ledger: Ledger, cpu: str, *, start: float, deadline: float, smoke: bool, moment: int = 0
     ) -> None:
         self.smoke = smoke
         """Run once, on little data, and judge nothing."""
@@ -123,7 +123,7 @@ class Comparison:
         self._ledger = ledger
         self._cpu = cpu
         self._deadline = deadline
-        self._allowance = allowance
+        self._start = start
         self._moment = moment
 
     def size(self, number: int) -> int:
@@ -183,7 +183,7 @@ class Comparison:
 
     def _enter(self, evidence: Evidence, limit: Limit | None) -> None:
         known = self._ledger.baselines.get(self._name)
-        seconds = self._allowance - (self._deadline - time.monotonic())
+        seconds = time.monotonic() - self._start
         in_file, measured = self._ledger.limit(self._name), known.measured if known else None
         self.line = Line(self._name, evidence, in_file, measured, seconds, self._moment, self.note)
         self._ledger.enter(self.line, limit or Limit("at_least", 0.0), self._cpu)

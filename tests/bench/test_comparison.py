@@ -28,8 +28,8 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
 
 def comparison_of(ledger: Ledger, *, name: str = NAME, seconds: float = 60.0) -> Comparison:
     """A comparison with an allowance of `seconds`."""
-    deadline = time.monotonic() + seconds
-    return Comparison(name, ledger, "a processor", deadline=deadline, allowance=seconds, smoke=False)
+    start = time.monotonic()
+    return Comparison(name, ledger, "a processor", start=start, deadline=start + seconds, smoke=False)
 
 
 def takes(*seconds: float) -> Turn:

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binom
 
 from bench.evidence import ERROR, LOOKS, AllowanceSpentError, Limit, Verdict, decide, median_interval, weigh
-from bench.simulation import BUSY, LIMIT, LOSS, MARGIN, QUIET, Machine, verdict_shares
+from bench.simulation import BUSY, CROWDED, LIMIT, LOSS, MARGIN, QUIET, Machine, verdict_shares
 
 AT_LEAST_2 = Limit("at_least", 2.0)
 AT_MOST_2 = Limit("at_most", 2.0)
@@ -101,6 +101,7 @@ def test_an_interrupted_session_is_judged_by_the_pairs_before(num_pairs: int, ve
 DISTURBANCES = {
     "busy": (BUSY, 48),
     "quiet": (QUIET, 24),
+    "crowded": (CROWDED, 384),
     "drift": (replace(QUIET, drift=2.0, wander=0.03), 24),
     "spikes": (replace(QUIET, spikes=0.25), 36),
     "episodes": (replace(QUIET, episodes=8.0), 36),
