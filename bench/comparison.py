@@ -190,7 +190,7 @@ class Comparison:
 
 
 def timed(call: Callable[[], object], *, times: float = 1) -> Turn:
-    """Return a turn that calls once, and counts it as so many calls: where a part tells the time of all."""
+    """Return a turn that makes one call, whose seconds it multiplies by `times`: a part of the work stands for all."""
 
     def turn() -> float:
         start = time.perf_counter()

@@ -44,7 +44,7 @@ def takes(*seconds: float) -> Turn:
 
 
 def test_a_ratio_within_the_limit_passes(ledger: Ledger) -> None:
-    """The verdict stands in the ledger."""
+    """The verdict is entered in the ledger."""
     comparison_of(ledger).speedup(takes(1.0), takes(3.0), at_least=1.5)
     (line,) = ledger.lines
     assert (Verdict.PASS, 3.0) == (line.evidence.verdict, line.evidence.ratio)
