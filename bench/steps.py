@@ -1,10 +1,12 @@
 """Training steps at 96 px and batch 32: the harness's own loop, and the loop of a tutorial.
 
 Each runs in a process of its own, because a run's environment variables must stand before PyTorch starts, and a
-tutorial's loop has none of them. `python -m bench.steps SIDE ARCHITECTURE` takes a block of steps for every line that
-it reads, and answers with their seconds; between its turns it does nothing.
+tutorial's loop has none of them. `python -m bench.steps SIDE ARCHITECTURE` takes a step for every line that it reads,
+and answers with its seconds; between its turns it does nothing. The sides alternate step by step: the parameters, the
+optimizer's state and the activations of a step are larger than the caches, so that no step finds much from the last.
 """
 
+import os
 import subprocess
 import sys
 import time
@@ -17,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from bench.comparison import Turn
 from intelbench.architectures.registry import Architecture, ModelRequest, find
 from intelbench.data.dataset import Split
 from intelbench.data.decoding import Pixels
@@ -38,10 +41,8 @@ CONDITIONS = Conditions(
     image_size=96, precision="bf16", evaluation_points=1, budget=Budget(steps=1), recipe=Recipe(batch_size=32)
 )
 REQUEST = ModelRequest(num_classes=NUM_CLASSES, image_size=CONDITIONS.image_size)
+EXECUTION = choose_execution("cpu", threads=1, workers=0, cache=True)
 FOREVER = Progress(total_steps=10**9, total_seconds=None)
-BLOCK = 4
-"""Steps a side takes before the other's turn; the first finds the other's data in the caches."""
-
 Report = Callable[[float], None]
 
 
@@ -59,6 +60,17 @@ class RandomPixels:
 
     def release(self) -> None:
         """Nothing is held beyond the array itself."""
+
+
+def has_bf16_instructions() -> bool:
+    """Say whether this processor multiplies bfloat16, rather than emulating it in float32."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def conditions_here() -> Conditions:
+    """Return the conditions of the benchmarks, in float32 where bfloat16 is emulated and takes ten times as long."""
+    return CONDITIONS if has_bf16_instructions() else msgspec.structs.replace(CONDITIONS, precision="fp32")
 
 
 def checkpoints_of(workspace: Workspace) -> Checkpoints:
@@ -81,9 +93,10 @@ def stream_of(num_batches: int) -> TrainingStream:
 
 def harness(architecture: Architecture, report: Report) -> None:
     """Train as a run's process does, and report the seconds of each step, data wait included."""
-    device = configure(CONDITIONS, choose_execution("cpu", threads=None, workers=0, cache=True))
+    conditions = conditions_here()
+    device = configure(conditions, EXECUTION)
     model = architecture.build(REQUEST).to(memory_format=torch.channels_last)
-    evaluator = Evaluator(model, RandomPixels(1), CONDITIONS, device)
+    evaluator = Evaluator(model, RandomPixels(1), conditions, device)
     before = 0.0
 
     def watch(step: Step) -> None:
@@ -118,44 +131,44 @@ SIDES = {side.__name__: side for side in (harness, tutorial)}
 
 
 @contextmanager
-def blocks_of(side: Literal["harness", "tutorial"], architecture: str) -> Iterator[Callable[[], list[float]]]:
-    """A process of that side; each call takes a block of steps there and returns the seconds of all but its first."""
-    execution = choose_execution("cpu", threads=None, workers=0, cache=True)
-    with subprocess.Popen(
+def steps_of(side: Literal["harness", "tutorial"], architecture: str) -> Iterator[Turn]:
+    """Start a process of this side; each call of the turn takes a step there and returns its seconds."""
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
         [sys.executable, "-m", __name__, side, architecture],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=process_variables(execution.threads) if side == "harness" else None,
-    ) as process:
-        asked, answers = process.stdin, process.stdout
-        assert asked
-        assert answers
+        env=process_variables(EXECUTION.threads) if side == "harness" else one_thread,
+    )
+    asked, answers = process.stdin, process.stdout
+    assert asked
+    assert answers
 
-        def block() -> list[float]:
-            asked.write(b"\n")
-            asked.flush()
-            return msgspec.json.decode(answers.readline(), type=list[float])[1:]
+    def step() -> float:
+        asked.write(b"\n")
+        asked.flush()
+        return msgspec.json.decode(answers.readline(), type=float)
 
-        yield block
+    try:
+        yield step
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def main(side: str, architecture: str) -> None:
-    """Take steps while somebody asks for them."""
-    seconds: list[float] = []
+    """Take a step for each line of the standard input."""
 
     def report(step_seconds: float) -> None:
-        seconds.append(step_seconds)
-        if len(seconds) == BLOCK:
-            print(msgspec.json.encode(seconds).decode(), flush=True)
-            seconds.clear()
-            wait_for_turn()
+        print(step_seconds, flush=True)
+        wait_for_turn()
 
     wait_for_turn()
     SIDES[side](find(architecture)[0], report)
 
 
 def wait_for_turn() -> None:
-    """Read a line; where there is none any more, nobody waits for this process."""
+    """Read a line; at the end of the input, exit."""
     if not sys.stdin.readline():
         sys.exit()
 

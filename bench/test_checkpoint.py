@@ -3,9 +3,10 @@
 from itertools import count
 from pathlib import Path
 
+import pytest
 import torch
 
-from bench.conftest import Comparison
+from bench.comparison import Comparison, timed
 from bench.steps import CONDITIONS, REQUEST, checkpoints_of
 from intelbench.architectures.registry import find
 from intelbench.records.files import synced
@@ -13,6 +14,7 @@ from intelbench.records.workspace import Workspace
 from intelbench.training.optimizer import make_optimizer
 
 
+@pytest.mark.allowance(seconds=25)
 def test_checkpoint(comparison: Comparison, tmp_path: Path) -> None:
     """At most twice as long as a plain file of that size that is synced too."""
     model = find("resnet152")[0].build(REQUEST)
@@ -37,4 +39,4 @@ def test_checkpoint(comparison: Comparison, tmp_path: Path) -> None:
 
     with workspace.lock():
         save()
-        comparison.cost(comparison.in_turn(save, write, rounds=5), at_most=2.0)
+        comparison.cost(timed(save), timed(write), at_most=2.0)

@@ -1,5 +1,6 @@
 """From JPEG files to batches, against what torchvision and Pillow do in one process."""
 
+import shutil
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -11,7 +12,7 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from bench.conftest import Comparison
+from bench.comparison import Comparison, timed
 from intelbench.data.dataset import Split, stored_side
 from intelbench.data.files import Content, digest_of
 from intelbench.data.pixels import open_cache
@@ -85,28 +86,30 @@ def torchvision_epoch(folder: ImageFolder) -> Callable[[], None]:
     return epoch
 
 
+@pytest.mark.allowance(seconds=20)
 def test_input_pipeline(comparison: Comparison, photographs: ImageFolder, tmp_path: Path) -> None:
     """Batches from the decoded cache come at least 5 times as fast as from ImageFolder and Pillow."""
-    times = comparison.in_turn(
-        harness_epoch(photographs, tmp_path / "cache"), torchvision_epoch(photographs), rounds=15
-    )
-    comparison.speedup(times, at_least=5)
+    harness = harness_epoch(photographs, tmp_path / "cache")
+    comparison.speedup(timed(harness), timed(torchvision_epoch(photographs)), at_least=5)
 
 
+@pytest.mark.allowance(seconds=20)
 def test_cache_build(comparison: Comparison, photographs: ImageFolder, tmp_path: Path) -> None:
-    """Building the decoded cache is not slower than 0.6 times a loop that decodes and resizes and keeps nothing.
+    """Building the decoded cache is at least 0.6 times as fast as a loop that decodes and resizes and keeps nothing.
 
-    The build also checks every file against its digest, reads its EXIF tag, writes, and takes the digest of what it
-    wrote; its threads pay that back where they find an idle processor each.
+    The build also checks every file by its digest, reads its EXIF tag, writes, and takes the digest of what it wrote.
+    Here its threads share one processor, so that the ratio does not depend on how many others are idle.
     """
-    contents, side, folders = contents_of(photographs), stored_side(CONDITIONS.image_size), count()
+    contents, side = contents_of(photographs), stored_side(CONDITIONS.image_size)
 
-    def build() -> None:
-        open_cache(tmp_path / str(next(folders)), contents, side)
+    def build() -> float:
+        seconds = timed(lambda: open_cache(tmp_path / "cache", contents, side))()
+        shutil.rmtree(tmp_path / "cache")
+        return seconds
 
     def decode() -> None:
         for path, _ in contents:
             with Image.open(path) as image:
                 np.asarray(image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR))
 
-    comparison.speedup(comparison.in_turn(build, decode, rounds=11), at_least=0.6)
+    comparison.speedup(build, timed(decode), at_least=0.6)

@@ -6,9 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.conftest import Comparison, Times
-from bench.quiet import undisturbed
-from bench.steps import CONDITIONS, FOREVER, blocks_of, checkpoints_of, split_of, stream_of
+from bench.comparison import Comparison
+from bench.steps import (
+    CONDITIONS,
+    FOREVER,
+    checkpoints_of,
+    has_bf16_instructions,
+    split_of,
+    steps_of,
+    stream_of,
+)
 from intelbench.architectures.reference import REFERENCE
 from intelbench.data.stream import StreamDigest
 from intelbench.orchestration.execute import _as_beats
@@ -23,14 +30,20 @@ from intelbench.training.optimizer import make_optimizer, set_learning_rate
 
 CPU = torch.device("cpu")
 FASTEST = "inception_v3"
-TIMED_SECONDS = 60
-"""Undisturbed ones, for both sides of one architecture, after a block of each that is not counted."""
+ALLOWANCES = {
+    "inception_v3": 30,
+    "resnet101": 40,
+    "resnet101_leaky": 40,
+    "resnet152": 55,
+    "wide_resnet101_2": 90,
+}
+"""Seconds for a benchmark of each architecture; set-up included."""
 CALLS = 1000
-"""Of the harness's own code, beside each training step."""
+"""How often the harness's own code runs in a pair."""
 
 
 def own_code_seconds() -> float:
-    """All that the harness does in a step beside training; seconds of one step's worth."""
+    """Return the seconds of all that the harness does in a step apart from training."""
     stream, recipe = stream_of(1), CONDITIONS.recipe
     clock, digest, journal = LapClock(CPU), StreamDigest(), Journal(CPU, split_of(300))
     optimizer = make_optimizer(torch.nn.Linear(1, 1), CONDITIONS)
@@ -61,40 +74,19 @@ def own_code_seconds() -> float:
     return (time.perf_counter() - start) / CALLS
 
 
-def has_bf16_instructions() -> bool:
-    """Whether this processor multiplies bfloat16, rather than emulating it in float32."""
-    found = torch.cpu.get_capabilities()
-    return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-
-
-@pytest.mark.parametrize("name", REFERENCE)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.allowance(seconds=ALLOWANCES[name])) for name in REFERENCE]
+)
 def test_training_step(comparison: Comparison, name: str) -> None:
     """A step of the harness, data wait included, is at least 1.75 times as fast as that of a plain float32 loop."""
-    if comparison.enabled and not has_bf16_instructions():
+    if not comparison.smoke and not has_bf16_instructions():
         pytest.skip("the 1.75 holds where the processor has bfloat16 instructions; this one has none")
-
-    def in_turn() -> Times:
-        with blocks_of("tutorial", name) as tutorial, blocks_of("harness", name) as harness:
-
-            def block() -> Times:
-                reference = tutorial()
-                return Times(harness(), reference)
-
-            block()
-            if not comparison.enabled:
-                return block()
-            times, comparison.note = undisturbed(block, TIMED_SECONDS)
-        return times
-
-    comparison.speedup(comparison.once(in_turn), at_least=1.75)
+    with steps_of("tutorial", name) as tutorial, steps_of("harness", name) as harness:
+        comparison.speedup(harness, tutorial, at_least=1.75)
 
 
+@pytest.mark.allowance(seconds=25)
 def test_harness_overhead(comparison: Comparison) -> None:
-    """Clock, meters, digest, journal, schedule and signs of life take less than 1 % of the cheapest network's step."""
-
-    def in_turn() -> Times:
-        with blocks_of("harness", FASTEST) as harness:
-            steps = harness() + harness()
-        return Times([own_code_seconds() for _ in steps], steps)
-
-    comparison.cost(comparison.once(in_turn), at_most=0.01)
+    """Clock, meters, digest, journal, schedule and progress take less than 1 % of the cheapest network's step."""
+    with steps_of("harness", FASTEST) as harness:
+        comparison.cost(own_code_seconds, harness, at_most=0.01)

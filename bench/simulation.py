@@ -1,0 +1,103 @@
+"""Simulated sessions of a benchmark on a machine that others use: how often the rule in `evidence` is wrong.
+
+`python -m bench.simulation [SESSIONS]` prints the share of each verdict by machine, true ratio and number of pairs.
+"""
+
+import sys
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.evidence import Evidence, Limit, Verdict, decide
+
+LIMIT = Limit("at_least", 2.0)
+MARGIN = 1.05
+"""A true ratio that is realistic for a benchmark which should pass: this many times its limit."""
+LOSS = 0.9
+"""A true ratio that is a loss of 10 %: this many times the limit."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What disturbs the times of a session. All of it changes the speed of both sides while it lasts."""
+
+    jitter: float = 0.04
+    """Standard deviation of the logarithm of one time."""
+    drift: float = 0.3
+    """The speed changes evenly by up to this share within the session, in either direction."""
+    wander: float = 0.01
+    """Standard deviation of a random walk of the logarithm of the speed, from one time to the next."""
+    spikes: float = 0.1
+    """Share of single times that are longer, by an exponential factor of half their length on average."""
+    episodes: float = 3.0
+    """Slow episodes in a session, on average. They start at any moment, also within a time, last between half a turn
+    and half the session, and make everything 1.2 to 3 times as long."""
+
+
+QUIET = Machine(jitter=0.015, drift=0.05, wander=0.002, spikes=0.02, episodes=0.5)
+BUSY = Machine()
+CROWDED = Machine(jitter=0.2, drift=1.0, wander=0.03, spikes=0.2, episodes=6.0)
+"""Two processors with 5 to 8 busy processes. There, the logarithms of pairs of `test_cache_build`, `test_help` and
+`test_evidence` had standard deviations of 0.13, 0.27 and 0.43, as estimated from their intervals; here it is 0.35."""
+MACHINES = {"quiet": QUIET, "busy": BUSY, "crowded": CROWDED}
+
+
+def pair_ratios(machine: Machine, ratio: float, num_pairs: int, random: np.random.Generator) -> NDArray[np.float64]:
+    """Return reference / harness of pairs in the order of a benchmark: reference first, harness first, in turn."""
+    num_times = 2 * num_pairs
+    is_reference = np.tile([True, False, False, True], num_pairs // 2 + 1)[:num_times]
+    undisturbed = np.where(is_reference, ratio, 1.0)
+    moments = np.concatenate([[0.0], undisturbed.cumsum()])
+    end = moments[-1]
+    logarithms = machine.drift * random.uniform(-1, 1) * moments[:-1] / end
+    logarithms += random.normal(0, machine.wander, num_times).cumsum() + random.normal(0, machine.jitter, num_times)
+    is_spike = random.random(num_times) < machine.spikes
+    logarithms += is_spike * np.log1p(random.exponential(0.5, num_times))
+    for _ in range(random.poisson(machine.episodes)):
+        begin, length = random.uniform(0, end), np.exp(random.uniform(np.log(0.5), np.log(end / 2)))
+        overlap = np.minimum(moments[1:], begin + length) - np.maximum(moments[:-1], begin)
+        logarithms += np.log1p(overlap.clip(0) / undisturbed * random.uniform(0.2, 2.0))
+    seconds = (undisturbed * np.exp(logarithms)).reshape(num_pairs, 2)
+    order = is_reference.reshape(num_pairs, 2)
+    ratios: NDArray[np.float64] = seconds[order] / seconds[~order]
+    return ratios
+
+
+def session(machine: Machine, ratio: float, num_pairs: int, random: np.random.Generator) -> Evidence:
+    """Judge simulated pairs by the rule of `make bench`; the time is over after `num_pairs`."""
+    ratios = pair_ratios(machine, ratio, num_pairs, random)
+    elapsed = 0
+
+    def take_pair(index: int) -> float:
+        nonlocal elapsed
+        elapsed += 1
+        return float(ratios[index])
+
+    return decide(take_pair, LIMIT, num_pairs, clock=lambda: elapsed)
+
+
+def verdict_shares(
+    machine: Machine, ratio: float, num_pairs: int, num_sessions: int, seed: int = 0
+) -> dict[Verdict, float]:
+    """Return the share of sessions that end with each verdict."""
+    random = np.random.default_rng(seed)
+    counts = Counter(session(machine, ratio, num_pairs, random).verdict for _ in range(num_sessions))
+    return {verdict: counts[verdict] / num_sessions for verdict in Verdict}
+
+
+def main(num_sessions: int = 20_000) -> None:
+    """Print the shares for every machine, true ratio and number of pairs."""
+    print(f"{num_sessions} sessions each; limit: at least {LIMIT.value:g}")
+    print(f"{'machine':8} {'pairs':>5} {'true ratio':>11} {'fail':>8} {'pass':>8} {'undecided':>10}")
+    for name, machine in MACHINES.items():
+        for num_pairs in (8, 12, 24, 48, 96, 384):
+            for factor in (MARGIN, 1.0, LOSS):
+                shares = verdict_shares(machine, LIMIT.value * factor, num_pairs, num_sessions)
+                cells = f"{shares[Verdict.FAIL]:8.2%} {shares[Verdict.PASS]:8.2%} {shares[Verdict.UNDECIDED]:10.2%}"
+                print(f"{name:8} {num_pairs:5d} {LIMIT.value * factor:11.3g} {cells}", flush=True)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
