@@ -1,8 +1,8 @@
 """Speed as ratios: each benchmark times the package and a reference in turn, and judges the ratio by a limit.
 
 Absolute times say nothing on another machine and little on a busy one, so only ratios are compared. Both sides have one
-processor and one thread. On a busy machine the time of threads that wait for each other is that of the scheduler: a step
-of Inception-v3 in float32 took 18 s with two threads (load 5 on two processors), and 2.5 s with one (load 3).
+processor and one thread. On a busy machine the time of threads that wait for each other is that of the scheduler: a
+step of Inception-v3 in float32 took 18 s with two threads (load 5 on two processors), and 2.5 s with one (load 3).
 
 Each benchmark has an allowance, set-up included, after which it is interrupted; `MAX_SECONDS` is the bound of them all.
 """
