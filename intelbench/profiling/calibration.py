@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from intelbench.profiling.device import device_of
 from intelbench.records.profiles import CalibrationWork
 from intelbench.records.store import Traces
 
@@ -33,7 +34,7 @@ class Calibration:
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
         self._device = device
         self._dtype = dtype
-        self._sizes = _GPU_SIZES if device.type == "cuda" else _CPU_SIZES
+        self._sizes = _CPU_SIZES if device_of(device).kind == "cpu" else _GPU_SIZES
         self._steps: list[int] = []
         self._seconds: dict[str, list[list[float]]] = {"convolution": [], "matmul": [], "exchange": []}
 
@@ -95,5 +96,4 @@ class Calibration:
         return found
 
     def _synchronize(self) -> None:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
+        device_of(self._device).synchronize()

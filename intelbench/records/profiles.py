@@ -79,6 +79,24 @@ class Energy(Struct, frozen=True, kw_only=True):
     """Why there are no joules."""
 
 
+class GpuFacts(Struct, frozen=True, kw_only=True):
+    """What is set on a GPU, by PyTorch and by the driver's library NVML; what neither tells is `None`."""
+
+    capability: str | None
+    """CUDA's compute capability."""
+    memory_bytes: Number | None
+    power_limit_watts: Quantity | None = None
+    """The limit in force, which may be below the GPU's own."""
+    max_sm_clock_megahertz: Quantity | None = None
+    """Highest clock of the GPU's multiprocessors."""
+    ecc: bool | None = None
+    """Whether memory errors are corrected, which costs bandwidth on some GPUs."""
+    mig: bool | None = None
+    """Whether the GPU is divided into parts (multi-instance GPU)."""
+    absent: str | None = None
+    """Why NVML told nothing."""
+
+
 class LegacySummary(Struct, frozen=True, kw_only=True):
     """torchsummary's estimate for one image in float32, in bytes."""
 

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 
 import torch
 
+from intelbench.profiling.device import device_for
 from intelbench.records.types import Conditions, Execution
 
 MEMORY_FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
@@ -16,15 +17,19 @@ Autocast = Callable[[], AbstractContextManager[None]]
 def configure(conditions: Conditions, execution: Execution) -> torch.device:
     """Apply threads, determinism and float32 arithmetic to this process, and return the device."""
     torch.set_num_threads(execution.threads)
-    # fp32 means float32: no TF32 behind its name.
+    # fp32 means float32: no TF32 behind its name. The old flag first, because it changes the new ones, and once they
+    # disagree with it PyTorch raises where code of others reads it, as compiled convolutions do.
+    torch.backends.cudnn.allow_tf32 = False
     torch.backends.fp32_precision = "ieee"  # type: ignore[attr-defined] # an attribute of the module's class
     torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined] # its own default is tf32
-    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.benchmark = not conditions.deterministic  # the quickest kernel of a moment may be another one
     # warn_only, because an architecture without a deterministic kernel is still to be compared.
     torch.use_deterministic_algorithms(conditions.deterministic, warn_only=True)
     # A debugging aid that writes every new tensor twice.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # as above
-    return torch.device(execution.device)
+    device = device_for(execution)
+    device.activate()
+    return device.place
 
 
 def compute_dtype(conditions: Conditions) -> torch.dtype:

@@ -4,13 +4,15 @@ import mmap
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from intelbench.profiling import memory
+from intelbench.profiling import device, memory
 from intelbench.profiling.memory import MemoryMeter
+from tests.fake_cuda import FakeCuda, nvml_module
 
 CPU = torch.device("cpu")
 MB = 10**6
@@ -138,3 +140,73 @@ def test_a_gpus_peaks() -> None:
     assert peak.process_bytes is None
     assert "the run was on a GPU" == peak.absent["process_bytes"]
     assert ("nvml_process_bytes" in peak.absent) == (peak.nvml_process_bytes is None)
+
+
+def test_a_gpus_peaks_are_its_allocators(fake_cuda: FakeCuda) -> None:
+    """From the meter's making on, without what is taken in a pause; the processor's figure is absent."""
+    fake_cuda.allocate(50 * MB)
+    fake_cuda.allocate(-50 * MB)
+    meter = MemoryMeter(CPU)
+    fake_cuda.allocate(20 * MB)
+    with meter.paused():
+        fake_cuda.allocate(200 * MB)
+        fake_cuda.allocate(-200 * MB)
+    assert 1 == fake_cuda.calls["empty_cache"]
+    with meter.paused():
+        pass
+    assert 1 == fake_cuda.calls["empty_cache"]
+    fake_cuda.allocate(5 * MB)
+    fake_cuda.allocate(-25 * MB)
+    peak = meter.read()
+    assert 25 * MB == (peak.cuda_allocated_bytes or 0) - fake_cuda.allocated
+    assert (peak.cuda_reserved_bytes or 0) >= (peak.cuda_allocated_bytes or 0)
+    assert peak.process_bytes is None
+    assert "the run was on a GPU" == peak.absent["process_bytes"]
+
+
+@pytest.mark.parametrize(
+    ("processes", "expected"),
+    [
+        ([(os.getpid(), 300 * MB), (1, 7)], 300 * MB),
+        ([(os.getpid(), None)], None),
+        ([(1, 7)], None),
+        ([], None),
+    ],
+)
+@pytest.mark.usefixtures("fake_cuda")
+def test_the_drivers_figure_is_that_of_this_process(
+    monkeypatch: pytest.MonkeyPatch, processes: list[tuple[int, int | None]], expected: int | None
+) -> None:
+    """Or absent, where a container hides it."""
+    listed = [SimpleNamespace(pid=pid, usedGpuMemory=used) for pid, used in processes]
+    module = nvml_module(nvmlDeviceGetComputeRunningProcesses=lambda _: listed)
+    monkeypatch.setitem(sys.modules, "pynvml", module)
+    peak = MemoryMeter(CPU).read()
+    assert expected == peak.nvml_process_bytes
+    reason = "NVML does not list this process (usual in containers)"
+    assert (None if expected else reason) == peak.absent.get("nvml_process_bytes")
+
+
+@pytest.mark.usefixtures("fake_cuda")
+def test_a_driver_without_an_answer_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of an AMD GPU, which has no NVML."""
+    module = nvml_module()
+
+    def refuse() -> None:
+        raise module.NVMLError("Driver Not Loaded")
+
+    module.nvmlInit = refuse  # type: ignore[attr-defined] # a module made for the test
+    monkeypatch.setitem(sys.modules, "pynvml", module)
+    peak = MemoryMeter(CPU).read()
+    assert (None, "NVML: Driver Not Loaded") == (peak.nvml_process_bytes, peak.absent["nvml_process_bytes"])
+
+
+def test_nobody_counts_peaks_on_mps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every figure is absent, with its reason."""
+    monkeypatch.setitem(device._KINDS, "cpu", "mps")
+    meter = MemoryMeter(CPU)
+    with meter.paused():
+        pass
+    peak = meter.read()
+    assert (None, None, None) == (peak.process_bytes, peak.cuda_allocated_bytes, peak.nvml_process_bytes)
+    assert "PyTorch counts no peaks on MPS" == peak.absent["cuda_allocated_bytes"]

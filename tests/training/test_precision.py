@@ -7,6 +7,7 @@ import torch
 
 from intelbench.records.types import Budget, Conditions, Execution, Recipe
 from intelbench.training.precision import autocast, compute_dtype, configure
+from tests.fake_cuda import install
 
 CPU = torch.device("cpu")
 
@@ -31,14 +32,16 @@ def restored() -> Iterator[None]:
 @pytest.mark.usefixtures("restored")
 @pytest.mark.parametrize("deterministic", [True, False])
 def test_settings_are_applied(deterministic: bool) -> None:
-    """Threads, determinism as a wish and not as a demand, and no TF32."""
+    """Threads, determinism as a wish and not as a demand, no TF32; cuDNN looks for quicker kernels if not."""
     device = configure(conditions(deterministic=deterministic), Execution(device="cpu", threads=2, workers=0))
     assert CPU == device
     assert 2 == torch.get_num_threads()
     assert deterministic == torch.are_deterministic_algorithms_enabled()
     assert torch.is_deterministic_algorithms_warn_only_enabled()
     assert "ieee" == torch.backends.fp32_precision
-    assert not torch.backends.cudnn.benchmark
+    assert deterministic != torch.backends.cudnn.benchmark
+    assert not torch.backends.cudnn.allow_tf32  # reading it raises where old and new settings disagree
+    assert not torch.backends.cuda.matmul.allow_tf32
 
 
 @pytest.mark.parametrize(
@@ -53,3 +56,11 @@ def test_autocast_computes_in_the_precision(precision: str, dtype: torch.dtype) 
         with cast():
             assert dtype == (matrix @ matrix).dtype
         assert torch.float32 == (matrix @ matrix).dtype
+
+
+def test_a_run_is_on_its_own_gpu(monkeypatch: pytest.MonkeyPatch, restored: None) -> None:
+    """The GPU of its number is the one that PyTorch uses from then on."""
+    fake = install(monkeypatch, tensors_on_cpu=False)
+    execution = Execution(device="cuda", threads=1, workers=0, device_index=1)
+    assert torch.device("cuda:1") == configure(conditions(), execution)
+    assert 1 == fake.current
