@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from intelbench.profiling.device import device_of
+from intelbench.profiling.device import AllocatorFigures, Device, device_of
 from intelbench.profiling.nvml import Nvml
 from intelbench.records.profiles import PeakMemory
 
@@ -26,10 +26,14 @@ class MemoryMeter:
         self._absent: dict[str, str] = {}
         self._allocated = self._reserved = 0
         """Peaks of the GPU's allocator before the last pause."""
+        self._workspace: int | None = None
+        self._before: AllocatorFigures | None = None
         gc.collect()
         if self._device.kind != "cpu":
             self._absent["process_bytes"] = "the run was on a GPU"
             if self._device.has_allocator:
+                self._workspace = _workspace_bytes(self._device)
+                self._before = self._device.allocator_figures()
                 self._device.reset_peaks()
             return
         try:
@@ -60,8 +64,11 @@ class MemoryMeter:
             reason = "no GPU in this run" if self._device.kind == "cpu" else "PyTorch counts no peaks on MPS"
             absent |= dict.fromkeys(("cuda_allocated_bytes", "cuda_reserved_bytes", "nvml_process_bytes"), reason)
             allocated = reserved = nvml = None
+            retries = ooms = None
         else:
-            self._keep_peaks()
+            found, before = self._keep_peaks(), self._before
+            assert before is not None
+            retries, ooms = found.num_alloc_retries - before.num_alloc_retries, found.num_ooms - before.num_ooms
             allocated, reserved = self._allocated, self._reserved
             nvml = _nvml_process_bytes(self._device.place, absent)
         return PeakMemory(
@@ -70,12 +77,30 @@ class MemoryMeter:
             cuda_reserved_bytes=reserved,
             nvml_process_bytes=nvml,
             absent=absent,
+            cublas_workspace_bytes=self._workspace,
+            num_alloc_retries=retries,
+            num_ooms=ooms,
         )
 
-    def _keep_peaks(self) -> None:
+    def _keep_peaks(self) -> AllocatorFigures:
         found = self._device.allocator_figures()
         self._allocated = max(self._allocated, found.allocated_bytes)
         self._reserved = max(self._reserved, found.reserved_bytes)
+        return found
+
+
+def _workspace_bytes(device: Device) -> int:
+    """Let cuBLAS take its workspace, as its first product does, and return how large it is (usually 8 to 33 MB)."""
+    before = device.allocated_bytes
+    _multiply(device)
+    device.synchronize()
+    return device.allocated_bytes - before
+
+
+def _multiply(device: Device) -> None:
+    """Compute a product and one with a sum, whose libraries have workspaces of their own."""
+    matrix = torch.zeros(16, 16, device=device.place)
+    torch.addmm(matrix[0], matrix, matrix @ matrix)
 
 
 def _status_bytes(field: str) -> int:

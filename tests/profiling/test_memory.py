@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from intelbench.architectures.reference import REFERENCE
+from intelbench.orchestration.probe import Probe, describe, probe_in_process
+from intelbench.orchestration.process import Limits
 from intelbench.profiling import device, memory
 from intelbench.profiling.memory import MemoryMeter
+from intelbench.records.types import Budget, Conditions, Execution, Recipe
 from tests.fake_cuda import FakeCuda, nvml_module
 
 CPU = torch.device("cpu")
@@ -210,3 +214,44 @@ def test_nobody_counts_peaks_on_mps(monkeypatch: pytest.MonkeyPatch) -> None:
     peak = meter.read()
     assert (None, None, None) == (peak.process_bytes, peak.cuda_allocated_bytes, peak.nvml_process_bytes)
     assert "PyTorch counts no peaks on MPS" == peak.absent["cuda_allocated_bytes"]
+
+
+def test_the_workspace_of_cublas_has_a_figure_of_its_own(fake_cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is taken before the peaks begin, by the first product alone; retries and refusals are those since then."""
+    taken = iter([33 * MB, 0])
+    monkeypatch.setattr(memory, "_multiply", lambda _: fake_cuda.allocate(next(taken)))
+    fake_cuda.counts = {"num_alloc_retries": 2, "num_ooms": 1}
+    meter = MemoryMeter(CPU)
+    fake_cuda.counts = {"num_alloc_retries": 5, "num_ooms": 1}
+    peak = meter.read()
+    assert (33 * MB, 3, 0) == (peak.cublas_workspace_bytes, peak.num_alloc_retries, peak.num_ooms)
+    assert 0 == MemoryMeter(CPU).read().cublas_workspace_bytes
+
+
+def test_a_cpu_has_no_workspace_of_cublas() -> None:
+    """Absent is `None`."""
+    peak = MemoryMeter(CPU).read()
+    assert (None, None, None) == (peak.cublas_workspace_bytes, peak.num_alloc_retries, peak.num_ooms)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", REFERENCE)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_gpus_peak_is_the_predicted_one_and_a_workspace(name: str, precision: str) -> None:
+    """Of training steps of 32 and of 128 images, within 3 %."""
+    probe = Probe(
+        architecture=name,
+        plugins=(),
+        num_classes=6,
+        conditions=Conditions(image_size=96, precision=precision, budget=Budget(steps=1), recipe=Recipe()),
+        execution=Execution(device="cuda", threads=1, workers=0),
+        frozen=False,
+        batch_sizes=(32, 128),
+    )
+    predicted = [each.peak_bytes for each in describe(probe).memory]
+    found = []
+    for measured in probe_in_process(probe, Limits()).measured:
+        assert measured.peak is not None, measured.failure
+        assert measured.peak.cuda_allocated_bytes is not None
+        found.append(measured.peak.cuda_allocated_bytes - (measured.peak.cublas_workspace_bytes or 0))
+    assert pytest.approx(predicted, rel=0.03) == found

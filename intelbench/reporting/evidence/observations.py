@@ -12,6 +12,7 @@ from intelbench.errors import UserError
 from intelbench.records.store import TRACES_FILE, StoredRun, Traces
 from intelbench.records.types import DataFacts, Measurements, RunRecord
 from intelbench.reporting.evidence import arrays, inference, reliability, stability, statistics
+from intelbench.reporting.evidence.gpu import GpuReadings, read_gpu
 from intelbench.reporting.evidence.reliability import Reliability, Temperature
 from intelbench.reporting.evidence.stability import Stability
 from intelbench.reporting.evidence.statistics import Estimate, Softmax
@@ -85,6 +86,8 @@ class RunSummary:
     anatomy: Anatomy | None
     """`None` where the record is older than its arrays, as the next."""
     calibration: CalibrationTimes | None
+    gpu: GpuReadings | None = None
+    """`None` on a CPU, where NVML told nothing, and in records older than its arrays."""
 
     @property
     def measurements(self) -> Measurements:
@@ -360,6 +363,7 @@ def _reduce(record: RunRecord, traces: Traces) -> RunSummary:
         rectifiers=_rectifiers(traces),
         anatomy=read_anatomy(traces),
         calibration=read_calibration(traces),
+        gpu=read_gpu(traces),
     )
 
 
