@@ -83,27 +83,23 @@ class FakeCuda:
         """GPUs of the machine."""
         return self.num_devices
 
-    def set_device(self, place: torch.device) -> None:
+    def set_device(self, torch_device: torch.device) -> None:
         """Choose one."""
-        self.current = place.index or 0
+        self.current = torch_device.index or 0
 
-    def synchronize(self, place: torch.device) -> None:
+    def synchronize(self, torch_device: torch.device) -> None:
         """Count how often somebody waited."""
         self.calls["synchronize"] += 1
 
-    def is_bf16_supported(self, including_emulation: bool = True) -> bool:
-        """From compute capability 8.0 on."""
-        return including_emulation or self.capability >= (8, 0)
-
-    def get_device_name(self, place: torch.device) -> str:
+    def get_device_name(self, torch_device: torch.device) -> str:
         """Its name."""
         return NAME
 
-    def get_device_capability(self, place: torch.device) -> tuple[int, int]:
+    def get_device_capability(self, torch_device: torch.device) -> tuple[int, int]:
         """CUDA's."""
         return self.capability
 
-    def get_device_properties(self, place: torch.device) -> SimpleNamespace:
+    def get_device_properties(self, torch_device: torch.device) -> SimpleNamespace:
         """Its number, and memory."""
         return SimpleNamespace(uuid=UUID, total_memory=MEMORY)
 
@@ -113,28 +109,28 @@ class FakeCuda:
         self.peak = max(self.peak, self.allocated)
         self.reserved = max(self.reserved, self.peak + 1000)
 
-    def reset_peak_memory_stats(self, place: torch.device) -> None:
+    def reset_peak_memory_stats(self, torch_device: torch.device) -> None:
         """Peaks from now on."""
         self.calls["reset_peak_memory_stats"] += 1
         self.peak = self.allocated
 
-    def memory_stats(self, place: torch.device) -> dict[str, int]:
+    def memory_stats(self, torch_device: torch.device) -> dict[str, int]:
         """Counts of the allocator."""
         return dict(self.counts)
 
-    def memory_allocated(self, place: torch.device) -> int:
+    def memory_allocated(self, torch_device: torch.device) -> int:
         """Now."""
         return self.allocated
 
-    def memory_reserved(self, place: torch.device) -> int:
+    def memory_reserved(self, torch_device: torch.device) -> int:
         """Now."""
         return self.reserved
 
-    def max_memory_allocated(self, place: torch.device) -> int:
+    def max_memory_allocated(self, torch_device: torch.device) -> int:
         """Since the reset."""
         return self.peak
 
-    def max_memory_reserved(self, place: torch.device) -> int:
+    def max_memory_reserved(self, torch_device: torch.device) -> int:
         """Since the reset."""
         return self.reserved
 
@@ -143,11 +139,11 @@ class FakeCuda:
         self.calls["empty_cache"] += 1
         self.reserved = self.allocated + 1000
 
-    def get_rng_state(self, place: torch.device) -> Tensor:
+    def get_rng_state(self, torch_device: torch.device) -> Tensor:
         """Of a generator that nobody draws from."""
         return self.generator.get_state()
 
-    def set_rng_state(self, state: Tensor, place: torch.device) -> None:
+    def set_rng_state(self, state: Tensor, torch_device: torch.device) -> None:
         """Put it back."""
         self.calls["set_rng_state"] += 1
         self.generator.set_state(state)
@@ -221,7 +217,7 @@ def install(monkeypatch: pytest.MonkeyPatch, *, tensors_on_cpu: bool = True) -> 
     if not tensors_on_cpu:
         return fake
     monkeypatch.setitem(device._KINDS, "cpu", "cuda")
-    monkeypatch.setattr(device, "_place", lambda kind, index: torch.device("cpu"))
+    monkeypatch.setattr(device, "_torch_device", lambda kind, index: torch.device("cpu"))
     for name in ("empty", "tensor"):
         monkeypatch.setattr(torch, name, pinned.factory(getattr(torch, name)))
     monkeypatch.setattr(torch.Tensor, "is_pinned", lambda tensor: pinned.holds(tensor))  # noqa: PLW0108 - binds

@@ -1,9 +1,9 @@
-"""How fast this machine is, whatever is trained on it: the same small work, timed again and again.
+"""Reference kernels: how fast this machine is, whatever is trained on it. They are timed again and again.
 
-A convolution and a matrix product tell the peak that a network's arithmetic can be held against, and whether the
-machine has slowed down. On a GPU a copy within its memory tells the peak of what it can move. On a CPU the exchange
-tells how far apart the processors are: each thread reads what another has written. On a virtual machine that is a
-matter of the moment: it changed by a factor of 3.3 within seconds while the convolution did not change at all, and
+A convolution and a matrix product give the peak that a network's arithmetic is compared with, and show whether the
+machine has slowed down. On a GPU a copy within its memory gives the peak of what it can move. On a CPU the exchange
+shows how far apart the processors are: each thread reads what another has written. On a virtual machine that changes
+from moment to moment: it changed by a factor of 3.3 within seconds while the convolution did not change at all, and
 training steps of Inception-v3 then took 1.3 times their time.
 """
 
@@ -41,7 +41,7 @@ _MOST_WARMUPS = 20
 
 
 class Calibration:
-    """The work, and the times it took so far. It takes its memory when it is timed, and gives it back."""
+    """The kernels, and the times they took so far. Each takes its memory when it is timed, and gives it back."""
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
         self._device = device_of(device)
@@ -51,7 +51,7 @@ class Calibration:
         self._steps: list[int] = []
         last = {"copy": self._copy} if self._device.has_events else {"exchange": self._exchange}
         self._kinds = {"convolution": self._convolution, "matmul": self._product, **last}
-        """What makes the work ready, by its name; the work is then a function, whose memory is free when it is."""
+        """What makes a kernel's tensors, by its name, and returns the call that is timed."""
         self._seconds: dict[str, list[list[float]]] = {name: [] for name in self._kinds}
 
     @property
@@ -69,8 +69,8 @@ class Calibration:
         """Time it after so many training steps."""
         self._steps.append(step)
         timed = self._timed_by_events if self._device.has_events else self._timed
-        for name, make_ready in self._kinds.items():
-            self._seconds[name].append(timed(make_ready()))
+        for name, make_kernel in self._kinds.items():
+            self._seconds[name].append(timed(make_kernel()))
 
     def resume_at(self, step: int) -> None:
         """What was timed so far was timed after so many steps of processes before this one."""
@@ -96,7 +96,7 @@ class Calibration:
         return lambda: matrix @ matrix
 
     def _copy(self) -> Callable[[], object]:
-        source = torch.zeros(_COPIED_BYTES, dtype=torch.uint8, device=self._device.place)
+        source = torch.zeros(_COPIED_BYTES, dtype=torch.uint8, device=self._device.torch_device)
         target = torch.zeros_like(source)
         return lambda: target.copy_(source)
 
@@ -106,23 +106,23 @@ class Calibration:
 
     def _tensor(self, *shape: int) -> Tensor:
         # A generator of its own: the run's random numbers are not touched. A GPU's, because a CPU takes 0.3 s for them.
-        generator = torch.Generator(self._device.place).manual_seed(0)
-        return torch.randn(shape, generator=generator, device=self._device.place).to(self._dtype)
+        generator = torch.Generator(self._device.torch_device).manual_seed(0)
+        return torch.randn(shape, generator=generator, device=self._device.torch_device).to(self._dtype)
 
     def _timed(self, call: Callable[[], object]) -> list[float]:
         """Seconds of each repetition on a CPU, after one that is not counted."""
         call()
-        found = []
+        seconds = []
         for _ in range(_REPEATS):
             start = time.perf_counter()
             call()
-            found.append(time.perf_counter() - start)
-        return found
+            seconds.append(time.perf_counter() - start)
+        return seconds
 
     def _timed_by_events(self, call: Callable[[], object]) -> list[float]:
-        """Seconds of one call on a GPU, by its own clock: the mean of many launches in a row, for each repetition.
+        """Return the seconds of one call on a GPU, by its own clock: in each repetition the mean of many launches.
 
-        What comes before two repetitions agree is not counted, because a GPU takes a while to reach its clock.
+        Repetitions are counted once two of them agree, because a GPU takes a while to reach its clock.
         """
         before = self._launched(call, 1)
         launches = max(1, math.ceil(_LAUNCHED_SECONDS / max(before, 1e-6)))
@@ -135,7 +135,7 @@ class Calibration:
         return [self._launched(call, launches) for _ in range(_REPEATS)]
 
     def _launched(self, call: Callable[[], object], launches: int) -> float:
-        """Seconds of one of so many launches between two events."""
+        """Return the mean seconds of a launch, of a number of launches between two events."""
         begin, end = self._device.event(timing=True), self._device.event(timing=True)
         assert begin is not None
         assert end is not None

@@ -17,6 +17,8 @@ _KINDS: dict[str, DeviceKind] = {"cpu": "cpu", "cuda": "cuda", "mps": "mps"}
 """Kind of a device by its type in PyTorch. The tests' fake GPU keeps its tensors on the CPU and has another entry."""
 _NAMES: dict[str, DeviceKind] = {"cpu": "cpu", "cuda": "cuda", "mps": "mps"}
 """Kind of a device by what `--device` calls it."""
+_FIRST_WITH_BF16 = (8, 0)
+"""Compute capability. Before it PyTorch emulates bf16, which is slower than fp32."""
 _OUT_OF_MEMORY = (
     "DefaultCPUAllocator",
     "CUDA error: out of memory",
@@ -76,18 +78,18 @@ class Device:
     """One device, and what PyTorch can do with it."""
 
     kind: DeviceKind
-    place: torch.device
+    torch_device: torch.device
     """Where its tensors are."""
 
     def activate(self) -> None:
         """Make this GPU the one that `cuda` without a number means."""
-        if self.kind == "cuda" and self.place.index is not None:
-            cuda.set_device(self.place)
+        if self.kind == "cuda" and self.torch_device.index is not None:
+            cuda.set_device(self.torch_device)
 
     def synchronize(self) -> None:
         """Wait until the device has done everything it was asked for."""
         if self.kind == "cuda":
-            cuda.synchronize(self.place)
+            cuda.synchronize(self.torch_device)
         elif self.kind == "mps":
             mps.synchronize()
 
@@ -117,31 +119,36 @@ class Device:
     @property
     def precisions(self) -> tuple[Precision, ...]:
         """Precisions that the device computes in: on MPS no bf16, on CUDA bf16 from compute capability 8.0 on."""
-        if self.kind == "mps" or (self.kind == "cuda" and not cuda.is_bf16_supported(including_emulation=False)):
-            return ("fp32", "fp16")
-        return ("fp32", "bf16", "fp16")
+        lacks_bf16 = self.kind == "mps" or (
+            self.kind == "cuda"
+            and torch.version.hip is None
+            and cuda.get_device_capability(self.torch_device) < _FIRST_WITH_BF16
+        )
+        return ("fp32", "fp16") if lacks_bf16 else ("fp32", "bf16", "fp16")
 
     @property
     def name(self) -> str | None:
         """The GPU's name as its driver gives it; `None` where PyTorch knows none."""
-        return cuda.get_device_name(self.place) if self.kind == "cuda" else None
+        return cuda.get_device_name(self.torch_device) if self.kind == "cuda" else None
 
     @property
     def capability(self) -> str | None:
         """CUDA's compute capability, as `9.0`; `None` on other devices."""
         if self.kind != "cuda":
             return None
-        return ".".join(map(str, cuda.get_device_capability(self.place)))
+        return ".".join(map(str, cuda.get_device_capability(self.torch_device)))
 
     @property
     def memory_bytes(self) -> int | None:
         """Memory of the GPU; `None` where it is not the device's own."""
-        return int(cuda.get_device_properties(self.place).total_memory) if self.kind == "cuda" else None
+        return int(cuda.get_device_properties(self.torch_device).total_memory) if self.kind == "cuda" else None
 
     @property
     def uuid(self) -> str | None:
         """The GPU's own number, by which NVML finds it; `None` on other devices."""
-        return str(cuda.get_device_properties(self.place).uuid) if self.kind == "cuda" else None
+        if self.kind != "cuda":
+            return None
+        return str(getattr(cuda.get_device_properties(self.torch_device), "uuid", ""))  # not on every AMD GPU
 
     @property
     def versions(self) -> Versions:
@@ -157,15 +164,15 @@ class Device:
 
     def reset_peaks(self) -> None:
         """Start the peaks of `allocator_figures` from what is in use now."""
-        cuda.reset_peak_memory_stats(self.place)
+        cuda.reset_peak_memory_stats(self.torch_device)
 
     def allocator_figures(self) -> AllocatorFigures:
         """Return what the allocator counts, for a device that `has_allocator`; waits for the device."""
         self.synchronize()
-        counts = cuda.memory_stats(self.place)
+        counts = cuda.memory_stats(self.torch_device)
         return AllocatorFigures(
-            cuda.max_memory_allocated(self.place),
-            cuda.max_memory_reserved(self.place),
+            cuda.max_memory_allocated(self.torch_device),
+            cuda.max_memory_reserved(self.torch_device),
             counts.get("num_alloc_retries", 0),
             counts.get("num_ooms", 0),
         )
@@ -173,12 +180,12 @@ class Device:
     @property
     def allocated_bytes(self) -> int:
         """What tensors take now; 0 where nobody counts it."""
-        return cuda.memory_allocated(self.place) if self.kind == "cuda" else 0
+        return cuda.memory_allocated(self.torch_device) if self.kind == "cuda" else 0
 
     @property
     def reserved_bytes(self) -> int:
         """What tensors and the allocator's cache take now; 0 where nobody counts it."""
-        return cuda.memory_reserved(self.place) if self.kind == "cuda" else 0
+        return cuda.memory_reserved(self.torch_device) if self.kind == "cuda" else 0
 
     def empty_cache(self) -> None:
         """Give memory that no tensor uses back to the driver."""
@@ -190,25 +197,25 @@ class Device:
     def generator_state(self) -> Tensor | None:
         """Return the state of the device's generator of random numbers; `None` where it is the CPU's."""
         if self.kind == "cuda":
-            return cuda.get_rng_state(self.place)
+            return cuda.get_rng_state(self.torch_device)
         return mps.get_rng_state() if self.kind == "mps" else None
 
     def set_generator_state(self, state: Tensor) -> None:
         """Let the device's generator draw on from a state that was saved."""
         if self.kind == "cuda":
-            cuda.set_rng_state(state, self.place)
+            cuda.set_rng_state(state, self.torch_device)
         elif self.kind == "mps":
             mps.set_rng_state(state)
 
 
-def device_of(place: torch.device) -> Device:
+def device_of(torch_device: torch.device) -> Device:
     """Return what PyTorch can do with the device that tensors are on."""
-    return Device(_KINDS[place.type], place)
+    return Device(_KINDS[torch_device.type], torch_device)
 
 
 def device_for(execution: Execution) -> Device:
     """Return the device that a run is executed on."""
-    return Device(execution.device, _place(execution.device, execution.device_index))
+    return Device(execution.device, _torch_device(execution.device, execution.device_index))
 
 
 def is_available(kind: DeviceKind) -> bool:
@@ -271,9 +278,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _device(kind: DeviceKind, index: int | None = None) -> Device:
-    return Device(kind, _place(kind, index))
+    return Device(kind, _torch_device(kind, index))
 
 
-def _place(kind: DeviceKind, index: int | None) -> torch.device:
+def _torch_device(kind: DeviceKind, index: int | None) -> torch.device:
     """Return where tensors of this kind of device are; the tests' fake GPU has another function here."""
     return torch.device(kind) if index is None else torch.device(kind, index)

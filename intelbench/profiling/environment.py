@@ -60,7 +60,7 @@ def choose_execution(
         threads=threads or (1 if on_gpu else torch.get_num_threads()),
         workers=workers if workers is not None else (_loader_threads() if on_gpu else 0),
         cache=cache,
-        device_index=chosen.place.index,
+        device_index=chosen.torch_device.index,
     )
 
 
@@ -130,7 +130,7 @@ def _gpu_facts(device: Device) -> GpuFacts:
     """Ask PyTorch and NVML about a GPU."""
     facts = GpuFacts(capability=device.capability, memory_bytes=device.memory_bytes)
     try:
-        gpu = Nvml(device.place)
+        gpu = Nvml(device.torch_device)
     except OSError as error:
         return msgspec.structs.replace(facts, absent=str(error))
     milliwatts = gpu.ask_or_none("nvmlDeviceGetEnforcedPowerLimit")

@@ -1,6 +1,7 @@
 """What NVML tells about a GPU at the evaluation points of a run: its clocks, heat and power, and who else uses it."""
 
 import os
+from contextlib import suppress
 
 import numpy as np
 import psutil
@@ -29,13 +30,11 @@ class GpuWatch:
         self._steps: list[int] = []
         self._readings: list[dict[str, float | None]] = []
         if device_of(device).kind == "cuda":
-            try:
+            with suppress(OSError):  # the environment of the record says why there is no NVML
                 self._gpu = Nvml(device)
-            except OSError:
-                pass  # the environment of the record says why
 
     def look(self, step: int) -> None:
-        """Read after so many training steps; to be called right after work, while the GPU has the clocks of work."""
+        """Take a reading after `step` training steps, right after work, while the GPU has the clocks of work."""
         if self._gpu is not None:
             self._steps.append(step)
             self._readings.append(_read(self._gpu))

@@ -66,11 +66,11 @@ class MemoryMeter:
             allocated = reserved = nvml = None
             retries = ooms = None
         else:
-            found, before = self._keep_peaks(), self._before
+            now, before = self._keep_peaks(), self._before
             assert before is not None
-            retries, ooms = found.num_alloc_retries - before.num_alloc_retries, found.num_ooms - before.num_ooms
+            retries, ooms = now.num_alloc_retries - before.num_alloc_retries, now.num_ooms - before.num_ooms
             allocated, reserved = self._allocated, self._reserved
-            nvml = _nvml_process_bytes(self._device.place, absent)
+            nvml = _nvml_process_bytes(self._device.torch_device, absent)
         return PeakMemory(
             process_bytes=process,
             cuda_allocated_bytes=allocated,
@@ -83,10 +83,10 @@ class MemoryMeter:
         )
 
     def _keep_peaks(self) -> AllocatorFigures:
-        found = self._device.allocator_figures()
-        self._allocated = max(self._allocated, found.allocated_bytes)
-        self._reserved = max(self._reserved, found.reserved_bytes)
-        return found
+        figures = self._device.allocator_figures()
+        self._allocated = max(self._allocated, figures.allocated_bytes)
+        self._reserved = max(self._reserved, figures.reserved_bytes)
+        return figures
 
 
 def _workspace_bytes(device: Device) -> int:
@@ -99,7 +99,7 @@ def _workspace_bytes(device: Device) -> int:
 
 def _multiply(device: Device) -> None:
     """Compute a product and one with a sum, whose libraries have workspaces of their own."""
-    matrix = torch.zeros(16, 16, device=device.place)
+    matrix = torch.zeros(16, 16, device=device.torch_device)
     torch.addmm(matrix[0], matrix, matrix @ matrix)
 
 

@@ -30,18 +30,18 @@ _OUTSIDE = ("outside", "norm", "other")
 
 
 _MOST_UNDER_WAY = 64
-"""Laps of a GPU from which on the clock asks which of them are over: those of some ten steps."""
+"""Number of laps from which on the clock asks which of them a GPU has passed: those of about ten steps."""
 
 
 class _Lap(NamedTuple):
-    """The end of a stretch."""
+    """A moment at which a part of a step ended."""
 
     account: str
     host_seconds: float
     """Of `time.perf_counter`."""
     event: Event | None
     charged_seconds: float
-    """What the stretch is to be longer."""
+    """Added to the time since the lap before."""
 
 
 class LapClock:
@@ -142,7 +142,7 @@ class LapClock:
             self._book_first()
 
     def _book_first(self) -> None:
-        """Turn the first stretch that is under way into seconds."""
+        """Turn the time between the first two laps into seconds."""
         begin, end = self._laps.popleft(), self._laps[0]
         host_seconds = end.host_seconds - begin.host_seconds
         seconds = host_seconds
@@ -155,6 +155,6 @@ class LapClock:
         elif not self._steps:
             return
         if end.account not in _OUTSIDE:
-            self._budget_seconds += seconds - host_seconds  # the host's were counted when the stretch ended
+            self._budget_seconds += seconds - host_seconds  # the host's were counted in `lap`
         for step, spent in ((self._steps[-1], seconds), (self._host_steps[-1], host_seconds)):
             step[end.account] = step.get(end.account, 0.0) + (spent + end.charged_seconds)

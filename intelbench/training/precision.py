@@ -29,7 +29,7 @@ def configure(conditions: Conditions, execution: Execution) -> torch.device:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # as above
     device = device_for(execution)
     device.activate()
-    return device.place
+    return device.torch_device
 
 
 def compute_dtype(conditions: Conditions) -> torch.dtype:

@@ -1,5 +1,6 @@
-"""A whole run, from data to record, in this process: on a GPU that is none, and with errors that are none of ours."""
+"""A run from data to record in this process: on a fake GPU, and with the errors of full memory."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,12 +48,12 @@ def make_job(small_folder: Path, small_suite: Path, plugin: Path, tmp_path: Path
 
 @pytest.fixture
 def little_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calibrating work that takes a moment, and a driver that knows the fake GPU."""
+    """Reference kernels that take a moment, and a driver that knows the fake GPU."""
     for name in ("_CPU_SIZES", "_GPU_SIZES", "_HALF_GPU_SIZES"):
         monkeypatch.setattr(calibration, name, ((2, 16, 8), 64))
     monkeypatch.setattr(calibration, "_LAUNCHED_SECONDS", 1e-4)
     monkeypatch.setattr(calibration, "_COPIED_BYTES", 4096)
-    monkeypatch.setitem(__import__("sys").modules, "pynvml", nvml_module())
+    monkeypatch.setitem(sys.modules, "pynvml", nvml_module())
     monkeypatch.setattr("intelbench.profiling.energy._IDLE_SECONDS", 0.0)
 
 

@@ -1,5 +1,6 @@
 """What differs between CPU, CUDA and MPS is known in one place."""
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,16 +27,24 @@ EVERY_PRECISION = ("fp32", "bf16", "fp16")
 
 
 def test_no_other_module_knows_a_gpu() -> None:
-    """`torch.cuda`, `torch.mps` and the type of a device are asked for in `profiling/device.py` alone."""
+    """PyTorch is asked for GPUs in `profiling/device.py`, and NVIDIA's driver in `profiling/nvml.py`, alone."""
     package = Path(intelbench.__file__).parent
-    known = ("torch.cuda.", "torch.mps.", 'device.type == "')
+    known = ("torch.cuda.", "torch.mps.", "import cuda", 'device.type == "', "import pynvml")
     lines = [
         f"{path.relative_to(package)}: {line.strip()}"
         for path in package.rglob("*.py")
+        if path.name not in ("device.py", "nvml.py")
         for line in path.read_text(encoding="utf-8").splitlines()
         if any(name in line for name in known) and "`torch." not in line
     ]
     assert [] == lines
+
+
+def test_the_gpus_of_the_machine_are_hidden(request: pytest.FixtureRequest) -> None:
+    """From every test and the processes that it starts, except under `pytest -m gpu`."""
+    if request.config.option.markexpr != "gpu":
+        assert "" == os.environ["CUDA_VISIBLE_DEVICES"] == os.environ["HIP_VISIBLE_DEVICES"]
+        assert "cpu" == find_device("auto").kind
 
 
 def test_a_cpu_has_nothing_to_wait_for() -> None:
@@ -133,8 +142,8 @@ def test_a_device_is_found_by_its_name(
     """`auto` is the first CUDA device where there is one."""
     install(monkeypatch, tensors_on_cpu=False).num_devices = num_gpus
     found = find_device(wanted)
-    assert expected == (found.kind, found.place.index)
-    assert found.kind == found.place.type
+    assert expected == (found.kind, found.torch_device.index)
+    assert found.kind == found.torch_device.type
 
 
 @pytest.mark.parametrize(
@@ -170,7 +179,7 @@ def test_a_run_is_on_the_gpu_of_its_number(monkeypatch: pytest.MonkeyPatch) -> N
     """Which then is the one that `cuda` means."""
     fake = install(monkeypatch, tensors_on_cpu=False)
     found = device_for(Execution(device="cuda", threads=1, workers=0, device_index=1))
-    assert torch.device("cuda:1") == found.place
+    assert torch.device("cuda:1") == found.torch_device
     found.activate()
     assert 1 == fake.current
 
@@ -216,6 +225,6 @@ def test_a_real_gpu_tells_about_itself() -> None:
     assert figures.allocated_bytes <= figures.reserved_bytes
     state = found.generator_state()
     assert state is not None
-    drawn = torch.rand(3, device=found.place)
+    drawn = torch.rand(3, device=found.torch_device)
     found.set_generator_state(state)
-    assert torch.equal(drawn, torch.rand(3, device=found.place))
+    assert torch.equal(drawn, torch.rand(3, device=found.torch_device))

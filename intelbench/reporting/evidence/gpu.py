@@ -81,8 +81,8 @@ def read_gpu(traces: Traces) -> GpuReadings | None:
         return arrays.numbers(traces, f"gpu_{name}", num) if f"gpu_{name}" in traces else None
 
     def whole_numbers(name: str) -> NDArray[np.int64] | None:
-        found = numbers(name)
-        return None if found is None else found.astype(np.int64)
+        values = numbers(name)
+        return None if values is None else values.astype(np.int64)
 
     return GpuReadings(
         numbers("sm_clock_megahertz"),

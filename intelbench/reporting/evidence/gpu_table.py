@@ -8,16 +8,16 @@ from intelbench.reporting.evidence.tables import Row, frame
 
 def gpu(summary: CohortSummary) -> pd.DataFrame:
     """One row for each finished run whose GPU NVML watched: its clock, heat and power, and what it is flagged for."""
-    found = [run for architecture in summary.finished for run in architecture.runs if run.gpu]
-    clocks = [run.gpu.median_sm_clock_megahertz if run.gpu else None for run in found]
-    described: list[Row] = []
-    for place, run in enumerate(found):
+    watched = [run for architecture in summary.finished for run in architecture.runs if run.gpu]
+    clocks = [run.gpu.median_sm_clock_megahertz if run.gpu else None for run in watched]
+    table: list[Row] = []
+    for index, run in enumerate(watched):
         assert run.gpu is not None
         work = run.measurements.calibration
         retries = run.measurements.peak_memory.num_alloc_retries
-        reasons = run.gpu.reasons(clocks[:place] + clocks[place + 1 :])
+        reasons = run.gpu.reasons(clocks[:index] + clocks[index + 1 :])
         peak = run.calibration.peak_bytes_per_second(work) if run.calibration and work else None
-        described.append(
+        table.append(
             {
                 "architecture": run.record.spec.architecture,
                 "seed": run.seed,
@@ -27,4 +27,4 @@ def gpu(summary: CohortSummary) -> pd.DataFrame:
                 "flagged_for": " ".join([*reasons, *(["memory"] if retries else [])]) or None,
             }
         )
-    return frame(described)
+    return frame(table)

@@ -17,13 +17,13 @@ _REASONS = {
 
 def gpu(summary: CohortSummary) -> list[str]:
     """Clock, heat and power of the GPU, run by run, and which runs are flagged; nothing where NVML watched none."""
-    found = rows(gpu_table.gpu(summary))
-    if not found:
+    runs = rows(gpu_table.gpu(summary))
+    if not runs:
         return []
-    flagged = [row for row in found if row["flagged_for"]]
+    flagged = [row for row in runs if row["flagged_for"]]
     reasons = sorted({reason for row in flagged for reason in row["flagged_for"].split()}, key=list(_REASONS).index)
-    watched = markdown.plural(len(found), "run")
-    answer = f"The GPU was quiet in {'all of ' if len(found) > 1 else ''}{watched}, as far as its driver tells."
+    watched = markdown.plural(len(runs), "run")
+    answer = f"The GPU was quiet in {'all of ' if len(runs) > 1 else ''}{watched}, as far as its driver tells."
     if flagged:
         named = markdown.listed(_REASONS[reason] for reason in reasons)
         answer = f"**{len(flagged)} of {watched} had a GPU that was not quiet**: {named}. Steps may have taken longer."
@@ -39,7 +39,7 @@ def gpu(summary: CohortSummary) -> list[str]:
             markdown.significant(row["foreign_processes"]),
             markdown.listed(_REASONS[reason] for reason in row["flagged_for"].split()) if row["flagged_for"] else "no",
         ]
-        for row in found
+        for row in runs
     ]
     headers = ["Architecture", "Seed", "SM clock (MHz)", "Temperature (°C)", "Power (W)", "At the power limit (%)"]
     headers += ["Copy (GB/s)", "Other processes", "Flagged"]
@@ -52,5 +52,5 @@ def gpu(summary: CohortSummary) -> list[str]:
         f"the GPU, where the clock was below {CLOCK_SHARE:g} of the other runs' median, or where PyTorch's allocator "
         "had to empty its cache and ask the driver for memory again."
     )
-    table = markdown.listing("Run by run", len(found), lambda: markdown.table(headers, cells))
+    table = markdown.listing("Run by run", len(runs), lambda: markdown.table(headers, cells))
     return [answer, table, note]
