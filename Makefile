@@ -38,4 +38,4 @@ check: .venv/ready ## Lint and type-check alone
 	$(BIN)/lint-imports
 
 bench: .venv/ready ## Compare speed with references, in 12 minutes at most; fail where it is surely beyond a limit
-	$(BIN)/pytest bench
+	$(BIN)/pytest bench --benchmark-enable

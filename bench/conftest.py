@@ -10,16 +10,17 @@ Each benchmark has an allowance, set-up included, after which it is interrupted;
 import math
 import os
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 import torch
+from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.comparison import Comparison, Ledger, Line
-from bench.evidence import Verdict
+from bench.evidence import Evidence, Verdict
 from intelbench.profiling.calibration import Calibration
 from intelbench.profiling.environment import choose_execution, read_environment
 from intelbench.records.types import Budget, Conditions, Recipe
@@ -57,7 +58,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start the ledger."""
+    """Start the ledger, and show ratios in place of pytest-benchmark's times."""
+    config.option.benchmark_quiet = True
     config.addinivalue_line("markers", "allowance(seconds): time for a benchmark, set-up included")
     config.stash[_LOAD] = psutil.getloadavg()[0]
     config.stash[_LEDGER] = Ledger(update=config.getoption("update_baselines"))
@@ -92,8 +94,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
     """Interrupt a benchmark that has spent its allowance."""
-    comparison = pyfuncitem.funcargs["comparison"]
-    assert isinstance(comparison, Comparison)
+    comparison = pyfuncitem.funcargs.get("comparison")
+    if not isinstance(comparison, Comparison):  # one that judges by something else than a ratio
+        return (yield)
     called: object = True
     try:
         if comparison.smoke:
@@ -199,9 +202,19 @@ def calibration(cpu: str, pytestconfig: pytest.Config) -> Calibration:
 
 @pytest.fixture
 def comparison(
-    request: pytest.FixtureRequest, pytestconfig: pytest.Config, cpu: str, calibration: Calibration
+    benchmark: BenchmarkFixture,
+    request: pytest.FixtureRequest,
+    pytestconfig: pytest.Config,
+    cpu: str,
+    calibration: Calibration,
 ) -> Comparison:
-    """The comparison of this benchmark."""
+    """The comparison of this benchmark; `--benchmark-json` keeps its ratio, interval, pairs and verdict."""
+
+    def record(measure: Callable[[], Evidence]) -> Evidence:
+        evidence: Evidence = benchmark.pedantic(measure)
+        benchmark.extra_info.update(evidence._asdict())
+        return evidence
+
     allowance, smoke = _allowance(request.node), pytestconfig.getoption("smoke")
     moment = len(calibration.traces().get("calibration_step", ()))
     if not smoke:
@@ -214,4 +227,5 @@ def comparison(
         start=request.node.stash[_START],
         smoke=smoke,
         moment=moment,
+        record=record,
     )

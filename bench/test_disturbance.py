@@ -125,6 +125,8 @@ def find_busy_seconds(step: Callable[[], None]) -> float:
     pytest.skip("no part of a processor that another process takes makes a step a tenth longer here")
 
 
+@pytest.mark.slow
+@pytest.mark.allowance(seconds=240)
 def test_a_competing_process_is_flagged_and_an_idle_machine_is_not(benchmark: BenchmarkFixture) -> None:
     """At least 95 % of the blocks in which it costs a tenth of the step, and at most 5 % of the others."""
     step = trainer()

@@ -22,6 +22,7 @@ from intelbench.options import (
     budget_or_share,
     byte_count,
     checkpoint_time,
+    device,
     duration,
     gate,
     images_per_class,
@@ -137,13 +138,15 @@ def _cache_option(command: Callable[..., Any]) -> Callable[..., Any]:
               "fp32. [default: the suite's]")  # fmt: skip
 @click.option("--images-per-class", type=Value(images_per_class, "numbers"),
               help="Training images of each class, as in 10,50,200,all. [default: the suite's]")  # fmt: skip
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--device", type=Value(device), default="auto", show_default=True,
+              help="auto, cpu, cuda, a GPU by its number as in cuda:1, or mps (Apple; fp32 and fp16 alone, and runs "
+              "are not promised to repeat to the bit). auto is the first CUDA device, or the CPU.")  # fmt: skip
 @click.option("--threads", type=Value(whole_number(1, 1024), "number"),
-              help="PyTorch's threads. [default: PyTorch's choice]")  # fmt: skip
+              help="PyTorch's threads. [default: PyTorch's choice on a CPU, 1 with a GPU]")  # fmt: skip
 @click.option(
     "--workers",
     type=Value(whole_number(0, 1024), "number"),
-    help="Threads that prepare batches ahead. [default: 0 on a CPU, 4 with a GPU]",
+    help="Threads that prepare batches ahead. [default: 0 on a CPU; with a GPU 8, or all processors but 2]",
 )
 @click.option("--out", type=FOLDER, default=Path("results"), show_default=True,
               help="Results folder; the records go to its runs/.")  # fmt: skip

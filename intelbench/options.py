@@ -201,6 +201,13 @@ def byte_count(text: str) -> int:
     return int(float(match[1]) * scale)
 
 
+def device(text: str) -> str:
+    """A device by its name: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`."""
+    if not re.fullmatch(r"auto|cpu|mps|cuda(?::(?:0|[1-9][0-9]{0,2}))?", text):
+        raise ValueError("not a device. Expected auto, cpu, cuda, cuda with a number, or mps. Try cuda:1")
+    return text
+
+
 def gate(text: str) -> "Gate":
     """As `Gate.parse`."""
     from intelbench.reporting.evidence.compare import Gate

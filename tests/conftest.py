@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from intelbench.architectures import registry
+from tests.fake_cuda import FakeCuda, install
 
 REPOSITORY = Path(__file__).parent.parent
 REAL_IMAGES = REPOSITORY.parent / "shared" / "data" / "intel-sample"
@@ -96,13 +97,29 @@ misbehaving("hangs", lambda output: time.sleep(600))
 '''
 
 
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Leave out what needs a GPU where there is none."""
-    if torch.cuda.is_available():
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide the GPUs of the machine, so that the tests find the same everywhere; `pytest -m gpu` alone sees them.
+
+    PyTorch reads the variables when it looks for GPUs for the first time, which no import does. The processes that
+    tests start inherit them.
+    """
+    if config.option.markexpr != "gpu":
+        os.environ |= dict.fromkeys(("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"), "")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    """Leave out what needs a GPU where there is none, or where it is hidden."""
+    if config.option.markexpr == "gpu" and torch.cuda.is_available():
         return
     for item in items:
         if item.get_closest_marker("gpu"):
-            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device; `pytest -m gpu` runs it where there is one"))
+
+
+@pytest.fixture
+def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
+    """A GPU whose tensors are on the CPU; see `tests.fake_cuda`."""
+    return install(monkeypatch)
 
 
 @pytest.fixture(scope="session")

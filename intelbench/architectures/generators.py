@@ -4,10 +4,11 @@ import hashlib
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from intelbench.errors import UserError
 
@@ -22,10 +23,26 @@ def seed_generators(seed: int) -> None:
     np.random.seed(_derived(seed, "numpy"))  # noqa: NPY002 - the generator that networks use is the global one
 
 
+class HasGenerator(Protocol):
+    """A device that may have a generator of its own, as `intelbench.profiling.device.Device` does."""
+
+    def generator_state(self) -> Tensor | None:
+        """Return the state of the device's generator; `None` where it is the CPU's."""
+        ...
+
+    def set_generator_state(self, state: Tensor) -> None:
+        """Let the device's generator draw on from a state that was saved."""
+        ...
+
+
 @contextmanager
-def undrawn() -> Iterator[None]:
-    """Run the block, then let every generator draw on as if the block had drawn nothing."""
-    generators = Generators()
+def undrawn(device: HasGenerator | None = None) -> Iterator[None]:
+    """Run the block, then let every generator draw on as if the block had drawn nothing.
+
+    Args:
+        device: The GPU that the block may draw on, if any.
+    """
+    generators = Generators(device)
     before = generators.state_dict()
     try:
         yield
@@ -34,10 +51,17 @@ def undrawn() -> Iterator[None]:
 
 
 class Generators:
-    """The states of all generators, saved and restored as the state of a module is."""
+    """The states of all generators, saved and restored as the state of a module is.
+
+    Args:
+        device: The GPU that a run is on, whose generator is saved too; those of other GPUs are not.
+    """
+
+    def __init__(self, device: HasGenerator | None = None) -> None:
+        self._device = device
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of each; of a GPU's where one is in use.
+        """Return the state of each generator; "device" is `None` without a GPU.
 
         Raises:
             UserError: NumPy's global generator was replaced by one whose state cannot be restored.
@@ -51,7 +75,7 @@ class Generators:
         name, keys, *rest = np.random.get_state()  # noqa: NPY002 - as above
         return {
             "cpu": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+            "device": self._device.generator_state() if self._device else None,
             "random": random.getstate(),
             "numpy": (name, np.asarray(keys).tolist(), *rest),
         }
@@ -59,7 +83,8 @@ class Generators:
     def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
         """Draw on from a state that was saved."""
         torch.set_rng_state(state_dict["cpu"])
-        torch.cuda.set_rng_state_all(state_dict["cuda"])
+        if self._device and state_dict["device"] is not None:
+            self._device.set_generator_state(state_dict["device"])
         random.setstate(state_dict["random"])
         np.random.set_state(state_dict["numpy"])  # noqa: NPY002 - as above
 

@@ -83,10 +83,16 @@ class StreamDigest:
 
 
 class TrainingStream:
-    """Shuffled, augmented training batches; the last partial batch of an epoch is dropped."""
+    """Shuffled, augmented training batches; the last partial batch of an epoch is dropped.
 
-    def __init__(self, split: Split, pixels: PixelSource, conditions: Conditions, seed: int) -> None:
+    With `pin_memory` they are in page-locked memory, from which a copy to a CUDA device runs in the background.
+    """
+
+    def __init__(
+        self, split: Split, pixels: PixelSource, conditions: Conditions, seed: int, *, pin_memory: bool = False
+    ) -> None:
         self._split = split
+        self._pin_memory = pin_memory
         self._pixels = pixels
         self._recipe = conditions.recipe
         self._size = conditions.image_size
@@ -123,11 +129,12 @@ class TrainingStream:
 
     def labels(self, positions: Sequence[int]) -> Tensor:
         """Labels of the images at these places."""
-        return torch.tensor([self._split.labels[position] for position in positions])
+        return torch.tensor([self._split.labels[position] for position in positions], pin_memory=self._pin_memory)
 
     def views(self, view: int, positions: Sequence[int]) -> tuple[Tensor, list[bytes]]:
         """That view of these images (N x size x size x 3, uint8), and of each what the digest takes in of it."""
-        images = torch.empty(len(positions), self._size, self._size, 3, dtype=torch.uint8)
+        shape = (len(positions), self._size, self._size, 3)
+        images = torch.empty(shape, dtype=torch.uint8, pin_memory=self._pin_memory)
         contents = []
         for slot, position in enumerate(positions):
             image_id = self._split.ids[position]
@@ -190,12 +197,15 @@ def _content(image_id: str, crop: Crop | None) -> bytes:
 
 
 def evaluation_batches(
-    split: Split, pixels: PixelSource, size: int, batch_size: int
+    split: Split, pixels: PixelSource, size: int, batch_size: int, *, pin_memory: bool = False
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Every image once, in the order of the split: uint8 images (N x size x size x 3) and labels (N)."""
+    """Every image once, in the order of the split: uint8 images (N x size x size x 3) and labels (N).
+
+    With `pin_memory` the images are in page-locked memory, from which a copy to a CUDA device runs in the background.
+    """
     for start in range(0, len(split), batch_size):
         rows = split.rows[start : start + batch_size]
-        images = torch.empty(len(rows), size, size, 3, dtype=torch.uint8)
+        images = torch.empty((len(rows), size, size, 3), dtype=torch.uint8, pin_memory=pin_memory)
         for slot, row in enumerate(rows):
             evaluation_view(pixels.read(row), images[slot])
         pixels.release()

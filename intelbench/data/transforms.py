@@ -8,6 +8,7 @@ import hashlib
 import math
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -90,12 +91,20 @@ def normalize(
     Works on rows of W*3 values, because broadcasting over the short channel axis is many times slower.
     """
     num, height, width, _ = images.shape
-    mean, std = torch.tensor(normalization.mean), torch.tensor(normalization.std)
-    scale = (1 / (255 * std)).repeat(width).to(images.device)
-    shift = (-mean / std).repeat(width).to(images.device)
+    scale, shift = _scale_and_shift(normalization, width, images.device)
     rows = images.view(num, height, width * 3).float().mul_(scale).add_(shift)
     nchw = rows.view(num, height, width, 3).permute(0, 3, 1, 2)
     return nchw if memory_format == "channels_last" else nchw.contiguous()
+
+
+@lru_cache(maxsize=16)
+def _scale_and_shift(normalization: Normalization, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return what a row of `width` pixels is multiplied by, and what is then added (width*3 values each).
+
+    They are kept, because a copy to a GPU makes the host wait for all that the GPU still has to do.
+    """
+    mean, std = torch.tensor(normalization.mean), torch.tensor(normalization.std)
+    return (1 / (255 * std)).repeat(width).to(device), (-mean / std).repeat(width).to(device)
 
 
 def _resize(pixels: Pixels, out: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import torch
 
 from intelbench.architectures.generators import seed_generators
 from intelbench.data.dataset import Split
@@ -18,6 +17,7 @@ from intelbench.errors import UserError
 from intelbench.orchestration.job import Beat, Job
 from intelbench.orchestration.network import flops_of_run, flops_of_step, set_up
 from intelbench.profiling.complexity import count_parameters
+from intelbench.profiling.device import is_out_of_memory
 from intelbench.profiling.environment import read_environment
 from intelbench.profiling.meters import Meters
 from intelbench.profiling.steps import LapClock
@@ -85,7 +85,7 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
         flops_per_image=flops,
     )
     about = Checkpoint(step=0, done=0.0, spec=spec, environment=record.environment)
-    checkpoints = Checkpoints(Workspace(Path(job.runs), job.run_id), about, job.checkpoint)
+    checkpoints = Checkpoints(Workspace(Path(job.runs), job.run_id), about, job.checkpoint, device)
     checkpoints.hold(meters=meters)
     beats = _as_beats(conditions.recipe.batch_size)
 
@@ -198,6 +198,4 @@ def _as_beats(batch_size: int) -> Callable[[Step], Beat]:
 
 
 def _cause(error: BaseException) -> FailureCause:
-    """PyTorch names a full GPU by its type, and full memory of the machine only by its message."""
-    out_of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
-    return "out_of_memory" if out_of_memory else "error"
+    return "out_of_memory" if is_out_of_memory(error) else "error"

@@ -15,6 +15,7 @@ from intelbench.data.seeds import stream_seed
 from intelbench.data.stream import BatchSource, TrainingStream
 from intelbench.orchestration.job import Job
 from intelbench.profiling.complexity import training_flops_per_image
+from intelbench.profiling.device import device_of
 from intelbench.profiling.workload import Workload
 from intelbench.records.types import Conditions, Environment, Recipe, RunSpec
 from intelbench.training.backbone import Backbone
@@ -46,7 +47,8 @@ def set_up(
     spec, conditions = job.spec, job.spec.conditions
     workload = workload_of(find(spec.architecture)[0], len(spec.data.class_names), conditions, spec.seed)
     pixels = job.dataset.pixels()
-    stream = TrainingStream(job.dataset.train, pixels, conditions, spec.seed)
+    pins = device_of(device).pins_memory
+    stream = TrainingStream(job.dataset.train, pixels, conditions, spec.seed, pin_memory=pins)
     model, heads = build_network(workload, job)
     model = model.to(device).to(memory_format=MEMORY_FORMATS[conditions.memory_format])
     backbone = Backbone.of(model, heads, conditions.recipe, stream.steps_per_epoch)

@@ -15,6 +15,7 @@ from intelbench.architectures.weights import PUBLISHED, Source, Watch, check, ob
 from intelbench.data.dataset import Dataset
 from intelbench.errors import UserError
 from intelbench.orchestration.job import Job
+from intelbench.profiling.device import device_for
 from intelbench.records.identity import changes, digest, facts_of_run, run_id
 from intelbench.records.npz import MAX_UNPACKED_BYTES
 from intelbench.records.store import read_run
@@ -22,7 +23,6 @@ from intelbench.records.suites import conditions_of
 from intelbench.records.types import Conditions, Environment, Execution, RunRecord, RunSpec, Suite
 from intelbench.records.workspace import Workspace, workspaces
 from intelbench.training.checkpoint import CheckpointTime
-from intelbench.training.precision import fastest_precision
 
 Again = Literal["none", "failed", "all"]
 """Which of the runs that are recorded are made again."""
@@ -78,7 +78,7 @@ def plan(
             record would be larger than is read.
     """
     if suite.precision == "auto":
-        suite = msgspec.structs.replace(suite, precision=fastest_precision(execution.device))
+        suite = msgspec.structs.replace(suite, precision=device_for(execution).fastest_precision)
     if suite.precision == "fp16" and execution.device == "cpu":
         raise UserError(
             f"suite {suite.name}: `precision` is fp16, which needs a GPU; accepted on a CPU: auto, fp32, bf16"

@@ -21,6 +21,7 @@ from intelbench.orchestration.job import Job
 from intelbench.orchestration.plugins import load_plugins
 from intelbench.orchestration.process import Limits, OverrunError, Process, Starter, take_request
 from intelbench.profiling.complexity import count_parameters, forward_macs_per_image, training_flops_per_image
+from intelbench.profiling.device import device_of, is_out_of_memory
 from intelbench.profiling.legacy import legacy_summary
 from intelbench.profiling.memory import MemoryMeter, return_freed_memory
 from intelbench.profiling.prediction import TRACED, record_tape
@@ -186,10 +187,11 @@ def _measure(probe: Probe) -> Iterator[MeasuredMemory]:
     for batch_size in probe.batch_sizes:
         try:
             yield MeasuredMemory(batch_size=batch_size, peak=_peak(probe, batch_size, device))
-        except torch.OutOfMemoryError:
+        except Exception as error:  # what PyTorch raises for full memory has several types
+            if not is_out_of_memory(error):
+                raise
             yield MeasuredMemory(batch_size=batch_size, peak=None, failure="does not fit")
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
+        device_of(device).empty_cache()
 
 
 def _peak(probe: Probe, batch_size: int, device: torch.device) -> PeakMemory:

@@ -12,6 +12,7 @@ from intelbench.architectures.registry import contained_unless_built_in, find, l
 from intelbench.errors import UserError
 from intelbench.orchestration.probe import Probe, describe, probe_in_process
 from intelbench.orchestration.process import FreshPython, Limits, can_start
+from intelbench.profiling.device import find_device
 from intelbench.profiling.environment import choose_execution
 from intelbench.profiling.variables import process_variables
 from intelbench.records.profiles import ArchitectureProfile, Profile
@@ -57,7 +58,7 @@ def profile(request: Request, watch: Callable[[str], None]) -> Profile:
         frozen=request.frozen,
         torch=str(torch.__version__),
         torchvision=metadata.version("torchvision"),
-        gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        gpu=find_device("auto").name,
         architectures=tuple(profiles),
         failures=failures,
     )
@@ -65,7 +66,7 @@ def profile(request: Request, watch: Callable[[str], None]) -> Profile:
 
 def _profile(name: str, request: Request) -> ArchitectureProfile:
     """In this process, which has PyTorch already, unless there is a GPU to measure on."""
-    has_gpu = torch.cuda.is_available()
+    has_gpu = find_device("auto").kind != "cpu"
     probe = Probe(
         architecture=name,
         plugins=plugins_of(name),

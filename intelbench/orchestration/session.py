@@ -79,7 +79,7 @@ def run_session(request: Request, starter: Starter) -> int:
         load_plugin(plugin)
     if suite.architectures != REFERENCE and (note := ambiguity(suite.architectures)):
         _say(console, note)
-    execution = choose_execution(request.device, request.threads, request.workers, request.cache)
+    execution = choose_execution(request.device, request.threads, request.workers, request.cache, suite.precision)
     environment = read_environment(execution)
     dataset = prepare(
         suite.data,

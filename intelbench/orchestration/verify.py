@@ -11,7 +11,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import torch
 from msgspec import Struct
 from numpy.typing import NDArray
 
@@ -26,6 +25,7 @@ from intelbench.orchestration.job import Job
 from intelbench.orchestration.network import set_up
 from intelbench.orchestration.plugins import load_plugins
 from intelbench.orchestration.process import Limits, Process, Starter, take_request
+from intelbench.profiling.device import is_available
 from intelbench.profiling.environment import choose_execution, read_environment
 from intelbench.profiling.steps import LapClock
 from intelbench.records.identity import changes, facts_of_run
@@ -178,7 +178,7 @@ def _job(request: Request, stored: StoredRun) -> Job:
             f"{spec.weights.sha256 if spec.weights else 'not recorded'} and not {source.facts.sha256}"
         )
     recorded = spec.execution
-    device = "cuda" if recorded.device == "cuda" and torch.cuda.is_available() else "cpu"
+    device = recorded.device if is_available(recorded.device) else "cpu"
     execution = choose_execution(device, recorded.threads, recorded.workers, recorded.cache)
     dataset = _dataset(request, spec).drawn(spec.images_per_class, spec.seed)
     spec = msgspec.structs.replace(spec, provider=provider, execution=execution)

@@ -14,6 +14,8 @@ from typing import Literal, Protocol
 
 import torch
 
+from intelbench.profiling.device import device_of
+from intelbench.profiling.nvml import Nvml
 from intelbench.records.profiles import Energy
 
 _POWERCAP = Path("/sys/class/powercap")
@@ -46,22 +48,11 @@ class NvmlCounter:
     source: Literal["nvml"] = "nvml"
 
     def __init__(self, device: torch.device) -> None:
-        import pynvml  # loads the driver's library
-
-        self._nvml = pynvml
-        try:
-            pynvml.nvmlInit()
-            uuid = torch.cuda.get_device_properties(device).uuid
-            self._handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
-        except pynvml.NVMLError as error:
-            raise OSError(f"NVML: {error}") from error
+        self._gpu = Nvml(device)
 
     def joules(self) -> float:
         """As `EnergyCounter` says."""
-        try:
-            return float(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)) / 1e3
-        except self._nvml.NVMLError as error:
-            raise OSError(f"NVML: {error}") from error
+        return float(self._gpu.ask("nvmlDeviceGetTotalEnergyConsumption")) / 1e3
 
 
 class RaplCounter:
@@ -98,7 +89,7 @@ def find_counter(device: torch.device) -> EnergyCounter:
     Raises:
         OSError: there is none, or it cannot be read; the message says why.
     """
-    return NvmlCounter(device) if device.type == "cuda" else RaplCounter()
+    return NvmlCounter(device) if device_of(device).kind == "cuda" else RaplCounter()
 
 
 class EnergyMeter:

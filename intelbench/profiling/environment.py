@@ -7,37 +7,58 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+import msgspec
 import psutil
 import torch
 
 import intelbench
-from intelbench.errors import UserError
+from intelbench.profiling.device import Device, device_for, device_of, find_device, require_precision
+from intelbench.profiling.nvml import Nvml, driver_version
 from intelbench.profiling.processors import num_processors
-from intelbench.records.types import Environment, Execution
+from intelbench.records.profiles import GpuFacts
+from intelbench.records.types import Environment, Execution, Precision
+
+_RECORDED_VARIABLES = (
+    "OMP_NUM_THREADS", "OMP_PROC_BIND", "OMP_PLACES", "OMP_WAIT_POLICY", "OMP_SCHEDULE", "GOMP_SPINCOUNT",
+    "GOMP_CPU_AFFINITY", "KMP_AFFINITY", "KMP_BLOCKTIME", "MKL_NUM_THREADS", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS",
+    "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE", "ONEDNN_PRIMITIVE_CACHE_CAPACITY",
+    "DNNL_MAX_CPU_ISA", "GLIBC_TUNABLES", "MALLOC_CONF", "LD_PRELOAD",
+    "CUBLAS_WORKSPACE_CONFIG", "CUBLASLT_WORKSPACE_SIZE", "CUDA_DEVICE_MAX_CONNECTIONS", "CUDA_MODULE_LOADING",
+    "CUDA_LAUNCH_BLOCKING", "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "TORCH_CUDNN_V8_API_DISABLED",
+    "TORCH_CUDNN_V8_API_LRU_CACHE_LIMIT", "PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF",
+    "PYTORCH_NO_CUDA_MEMORY_CACHING", "PYTORCH_MPS_HIGH_WATERMARK_RATIO", "PYTORCH_MPS_FAST_MATH",
+    "PYTORCH_ENABLE_MPS_FALLBACK", "HSA_OVERRIDE_GFX_VERSION", "MIOPEN_FIND_MODE", "MIOPEN_DEBUG_CONV_DIRECT",
+)  # fmt: skip
+"""Environment variables that a record keeps, because they change speed or bits; no others, which may be private."""
 
 
-def choose_execution(device: str, threads: int | None, workers: int | None, cache: bool) -> Execution:
+def choose_execution(
+    device: str, threads: int | None, workers: int | None, cache: bool, precision: Precision = "fp32"
+) -> Execution:
     """Turn what the user asked for into what will be done.
 
+    With a GPU, PyTorch has one thread of its own by default: more of them are in the way of those that prepare batches.
+
     Raises:
-        UserError: a GPU was asked for and PyTorch sees none.
+        UserError: PyTorch sees no such device, or the device does not compute in the precision.
     """
-    has_gpu = torch.cuda.is_available()
-    if device == "cuda" and not has_gpu:
-        raise UserError("--device cuda: PyTorch sees no CUDA device here; use --device cpu, or mend the driver")
-    on_gpu = device == "cuda" or (device == "auto" and has_gpu)
+    chosen = find_device(device)
+    require_precision(chosen, precision)
+    on_gpu = chosen.kind != "cpu"
     return Execution(
-        device="cuda" if on_gpu else "cpu",
-        threads=threads or torch.get_num_threads(),
-        workers=workers if workers is not None else (min(4, num_processors()) if on_gpu else 0),
+        device=chosen.kind,
+        threads=threads or (1 if on_gpu else torch.get_num_threads()),
+        workers=workers if workers is not None else (_loader_threads() if on_gpu else 0),
         cache=cache,
+        device_index=chosen.torch_device.index,
     )
 
 
 def read_environment(execution: Execution) -> Environment:
     """Describe this machine for a run that is executed so."""
     cpu = _cpu_name()
-    on_gpu = execution.device == "cuda"
+    device = device_for(execution)
+    versions = device.versions
     return Environment(
         intelbench=intelbench.__version__,
         python=platform.python_version(),
@@ -49,10 +70,13 @@ def read_environment(execution: Execution) -> Environment:
         cpu_capability=torch.backends.cpu.get_cpu_capability(),
         num_cpus=num_processors(),
         memory_bytes=psutil.virtual_memory().total,
-        device_name=torch.cuda.get_device_name(0) if on_gpu else cpu,
-        cuda=torch.version.cuda if on_gpu else None,
-        cudnn=str(torch.backends.cudnn.version()) if on_gpu else None,
-        driver=_driver() if on_gpu else None,
+        device_name=device.name or cpu,
+        cuda=versions.cuda,
+        cudnn=versions.cudnn,
+        driver=driver_version() if device.kind == "cuda" else None,
+        rocm=versions.rocm,
+        gpu=_gpu_facts(device) if device.kind == "cuda" else None,
+        variables={name: os.environ[name] for name in _RECORDED_VARIABLES if name in os.environ},
     )
 
 
@@ -61,8 +85,7 @@ def process_seconds(device: torch.device) -> float:
 
     A process that is a copy counts what the original had taken when it first asked.
     """
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    device_of(device).synchronize()
     original, seconds = _first_asked()
     return _own_seconds() + (seconds if original != os.getpid() else 0.0)
 
@@ -80,6 +103,29 @@ def _own_seconds() -> float:
     return time.time() - created
 
 
+def _loader_threads() -> int:
+    """Threads that prepare batches for a GPU: two processors are left for the loop and the driver."""
+    return min(8, max(1, num_processors() - 2))
+
+
+def _gpu_facts(device: Device) -> GpuFacts:
+    """Ask PyTorch and NVML about a GPU."""
+    facts = GpuFacts(capability=device.capability, memory_bytes=device.memory_bytes)
+    try:
+        gpu = Nvml(device.torch_device)
+    except OSError as error:
+        return msgspec.structs.replace(facts, absent=str(error))
+    milliwatts = gpu.ask_or_none("nvmlDeviceGetEnforcedPowerLimit")
+    ecc, mig = (gpu.ask_or_none(f"nvmlDeviceGet{name}Mode") for name in ("Ecc", "Mig"))
+    return msgspec.structs.replace(
+        facts,
+        power_limit_watts=None if milliwatts is None else milliwatts / 1000,
+        max_sm_clock_megahertz=gpu.ask_or_none("nvmlDeviceGetMaxClockInfo", gpu.library.NVML_CLOCK_SM),
+        ecc=None if ecc is None else bool(ecc[0]),  # of two: now, and after the next start
+        mig=None if mig is None else bool(mig[0]),
+    )
+
+
 def _cpu_name() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
@@ -87,13 +133,3 @@ def _cpu_name() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def _driver() -> str | None:
-    import pynvml  # loads the driver's library
-
-    try:
-        pynvml.nvmlInit()
-        return str(pynvml.nvmlSystemGetDriverVersion())
-    except pynvml.NVMLError:
-        return None

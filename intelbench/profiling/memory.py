@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from intelbench.profiling.device import AllocatorFigures, Device, device_of
+from intelbench.profiling.nvml import Nvml
 from intelbench.records.profiles import PeakMemory
 
 _CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -43,15 +45,20 @@ class MemoryMeter:
     """Peaks from its making to `read`."""
 
     def __init__(self, device: torch.device) -> None:
-        self._device = device
+        self._device = device_of(device)
         self._baseline: int | None = None
         self._absent: dict[str, str] = {}
         self._allocated = self._reserved = 0
-        """CUDA's peaks before the last pause."""
+        """Peaks of the GPU's allocator before the last pause."""
+        self._workspace: int | None = None
+        self._before: AllocatorFigures | None = None
         gc.collect()
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
+        if self._device.kind != "cpu":
             self._absent["process_bytes"] = "the run was on a GPU"
+            if self._device.has_allocator:
+                self._workspace = _workspace_bytes(self._device)
+                self._before = self._device.allocator_figures()
+                self._device.reset_peaks()
             return
         try:
             _CLEAR_REFS.write_text(_RESET_HIGH_WATER_MARK)
@@ -63,40 +70,61 @@ class MemoryMeter:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """What a GPU's tensors take inside does not count; a CPU's high-water mark knows no difference."""
-        if self._device.type != "cuda":
+        if not self._device.has_allocator:
             yield
             return
-        self._keep_cuda_peaks()
-        reserved = torch.cuda.memory_reserved(self._device)
+        self._keep_peaks()
+        reserved = self._device.reserved_bytes
         yield
-        if torch.cuda.memory_reserved(self._device) > reserved:  # else the next step need not ask the driver again
-            torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(self._device)
+        if self._device.reserved_bytes > reserved:  # else the next step need not ask the driver again
+            self._device.empty_cache()
+        self._device.reset_peaks()
 
     def read(self) -> PeakMemory:
         """The peaks so far."""
         absent = dict(self._absent)
         process = None if self._baseline is None else max(0, _status_bytes("VmHWM") - self._baseline)
-        if self._device.type != "cuda":
-            for name in ("cuda_allocated_bytes", "cuda_reserved_bytes", "nvml_process_bytes"):
-                absent[name] = "no GPU in this run"
+        if not self._device.has_allocator:
+            reason = "no GPU in this run" if self._device.kind == "cpu" else "PyTorch counts no peaks on MPS"
+            absent |= dict.fromkeys(("cuda_allocated_bytes", "cuda_reserved_bytes", "nvml_process_bytes"), reason)
             allocated = reserved = nvml = None
+            retries = ooms = None
         else:
-            self._keep_cuda_peaks()
+            now, before = self._keep_peaks(), self._before
+            assert before is not None
+            retries, ooms = now.num_alloc_retries - before.num_alloc_retries, now.num_ooms - before.num_ooms
             allocated, reserved = self._allocated, self._reserved
-            nvml = _nvml_process_bytes(self._device, absent)
+            nvml = _nvml_process_bytes(self._device.torch_device, absent)
         return PeakMemory(
             process_bytes=process,
             cuda_allocated_bytes=allocated,
             cuda_reserved_bytes=reserved,
             nvml_process_bytes=nvml,
             absent=absent,
+            cublas_workspace_bytes=self._workspace,
+            num_alloc_retries=retries,
+            num_ooms=ooms,
         )
 
-    def _keep_cuda_peaks(self) -> None:
-        torch.cuda.synchronize(self._device)
-        self._allocated = max(self._allocated, torch.cuda.max_memory_allocated(self._device))
-        self._reserved = max(self._reserved, torch.cuda.max_memory_reserved(self._device))
+    def _keep_peaks(self) -> AllocatorFigures:
+        figures = self._device.allocator_figures()
+        self._allocated = max(self._allocated, figures.allocated_bytes)
+        self._reserved = max(self._reserved, figures.reserved_bytes)
+        return figures
+
+
+def _workspace_bytes(device: Device) -> int:
+    """Let cuBLAS take its workspace, as its first product does, and return how large it is (usually 8 to 33 MB)."""
+    before = device.allocated_bytes
+    _multiply(device)
+    device.synchronize()
+    return device.allocated_bytes - before
+
+
+def _multiply(device: Device) -> None:
+    """Compute a product and one with a sum, whose libraries have workspaces of their own."""
+    matrix = torch.zeros(16, 16, device=device.torch_device)
+    torch.addmm(matrix[0], matrix, matrix @ matrix)
 
 
 def _status_bytes(field: str) -> int:
@@ -108,14 +136,10 @@ def _status_bytes(field: str) -> int:
 
 def _nvml_process_bytes(device: torch.device, absent: dict[str, str]) -> int | None:
     """The driver's figure for this process; in a container it may be missing or under another process id."""
-    import pynvml  # loads the driver's library
-
     try:
-        pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
-        processes = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
-    except pynvml.NVMLError as error:
-        absent["nvml_process_bytes"] = f"NVML: {error}"
+        processes = Nvml(device).ask("nvmlDeviceGetComputeRunningProcesses")
+    except OSError as error:
+        absent["nvml_process_bytes"] = str(error)
         return None
     own = [process.usedGpuMemory for process in processes if process.pid == os.getpid()]
     if not own or own[0] is None:

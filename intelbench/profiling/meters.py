@@ -13,6 +13,7 @@ from intelbench.profiling.calibration import Calibration
 from intelbench.profiling.contention import ContentionMeter
 from intelbench.profiling.energy import EnergyMeter
 from intelbench.profiling.environment import process_seconds
+from intelbench.profiling.gpu_watch import GpuWatch
 from intelbench.profiling.memory import MemoryMeter
 from intelbench.records.profiles import CalibrationWork, Contention, Energy, PeakMemory
 from intelbench.records.store import Traces
@@ -29,7 +30,7 @@ class Readings(NamedTuple):
     contention: Contention
     energy: Energy
     traces: Traces
-    """The arrays `calibration_*` and `contention_*`."""
+    """The arrays `calibration_*`, `contention_*` and `gpu_*`."""
 
 
 class Meters:
@@ -47,6 +48,7 @@ class Meters:
         self._earlier: Readings | None = None
         self._memory = MemoryMeter(device)
         self._calibration = Calibration(device, dtype)
+        self._gpu_watch = GpuWatch(device)
         self._first_step_seconds: float | None = None
 
     def start(self) -> None:
@@ -78,7 +80,7 @@ class Meters:
             peak_memory=self._memory.read(),
             first_step_seconds=self._first_step_seconds,
             calibration=self._calibration.work,
-            traces={**self._calibration.traces(), **self._contention.traces()},
+            traces={**self._calibration.traces(), **self._contention.traces(), **self._gpu_watch.traces()},
         )
         return _together(self._earlier, found) if self._earlier else found
 
@@ -95,6 +97,7 @@ class Meters:
     def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
         """Go on from a checkpoint."""
         self._calibration.resume_at(state_dict["step"])
+        self._gpu_watch.resume_at(state_dict["step"])
         self._earlier_seconds = state_dict["total_seconds"]
         scalars = msgspec.json.decode(
             state_dict["scalars"], type=tuple[PeakMemory, float | None, CalibrationWork, Contention, Energy]
@@ -104,20 +107,27 @@ class Meters:
     def _calibrate(self, step: int) -> None:
         with self._memory.paused():
             self._calibration.take(step)
+        self._gpu_watch.look(step)
 
 
 def _together(one: Readings, other: Readings) -> Readings:
     """What two processes of one run have read, one after the other."""
     memory, contention, energy = one.peak_memory, one.contention, one.energy
-    peaks = (name for name in PeakMemory.__struct_fields__ if name != "absent")
+    counts = ("num_alloc_retries", "num_ooms")
+    peaks = (name for name in PeakMemory.__struct_fields__ if name not in ("absent", *counts))
+    highest = _combined(memory, other.peak_memory, max, *peaks, absent=memory.absent | other.peak_memory.absent)
     spent = (name for name in Contention.__struct_fields__ if not name.startswith("load_"))
     return Readings(
-        peak_memory=_combined(memory, other.peak_memory, max, *peaks, absent=memory.absent | other.peak_memory.absent),
+        peak_memory=_combined(highest, other.peak_memory, add, *counts),
         first_step_seconds=one.first_step_seconds,
         calibration=one.calibration,
         contention=_combined(contention, other.contention, add, *spent, load_after=other.contention.load_after),
         energy=_combined(energy, other.energy, add, "joules", "seconds", absent=energy.absent or other.energy.absent),
-        traces={name: np.concatenate([values, other.traces[name]]) for name, values in one.traces.items()},
+        traces={
+            name: np.concatenate([values, other.traces[name]])
+            for name, values in one.traces.items()
+            if name in other.traces
+        },
     )
 
 

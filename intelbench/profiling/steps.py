@@ -1,12 +1,15 @@
 """One clock for a run, which books the time between laps to accounts."""
 
 import time
+from collections import deque
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from intelbench.profiling.device import Event, device_of
 
 Part = Literal["data_wait", "transfer", "forward", "backward", "norm", "optimizer", "other"]
 """What a training step consists of, in order: waiting for the batch; its way to the device, and normalisation; the two
@@ -26,17 +29,35 @@ _OUTSIDE = ("outside", "norm", "other")
 """Accounts that a budget in seconds does not pay for."""
 
 
+_MOST_UNDER_WAY = 64
+"""Number of laps from which on the clock asks which of them a GPU has passed: those of about ten steps."""
+
+
+class _Lap(NamedTuple):
+    """A moment at which a part of a step ended."""
+
+    account: str
+    host_seconds: float
+    """Of `time.perf_counter`."""
+    event: Event | None
+    charged_seconds: float
+    """Added to the time since the lap before."""
+
+
 class LapClock:
     """Books the time since the last lap to an account.
 
-    On a GPU the laps are CUDA events in the stream, so that measuring never makes the host wait; the gap between two
-    steps is what the GPU waited for data. They become seconds in `settle`, which synchronises once.
+    On a GPU the laps are events in its queue, so that measuring never makes the host wait; the gap between two steps is
+    what the GPU waited for data. They become seconds once the GPU has passed them, and at the latest in `settle`, which
+    synchronises once; an event that has become seconds is used again.
     """
 
     def __init__(self, device: torch.device, accounts: Mapping[Part, str] = TIMED) -> None:
-        self._cuda = device.type == "cuda"
+        self._device = device_of(device)
         self._accounts = accounts
-        self._laps: list[tuple[str, float, torch.cuda.Event | None]] = []
+        self._laps: deque[_Lap] = deque()
+        self._spare: list[Event] = []
+        """Events that nobody needs any more."""
         self._steps: list[dict[str, float]] = []
         self._host_steps: list[dict[str, float]] = []
         self._budget_seconds = 0.0
@@ -57,11 +78,15 @@ class LapClock:
         if account not in _OUTSIDE:
             self._budget_seconds += now - self._last_lap
         self._last_lap = now
-        event = None
-        if self._cuda:
-            event = torch.cuda.Event(enable_timing=True)
+        charged = 0.0
+        if account == _FIRST:
+            charged, self._charged = self._charged, 0.0
+        event = self._spare.pop() if self._spare else self._device.event(timing=True)
+        if event is not None:
             event.record()
-        self._laps.append((account, now, event))
+        self._laps.append(_Lap(account, now, event, charged))
+        if event is not None and len(self._laps) > _MOST_UNDER_WAY:
+            self._book_finished()
 
     def charge(self, seconds: float) -> None:
         """Count seconds that nobody spent, as part of the data wait that is under way."""
@@ -70,24 +95,17 @@ class LapClock:
 
     @property
     def budget_seconds(self) -> float:
-        """What the host has spent inside the budget, without synchronising; on a GPU ahead of it by a step or so."""
+        """Seconds inside the budget, without synchronising.
+
+        On a GPU they are its own as far as laps have become seconds, and the host's after that.
+        """
         return self._budget_seconds
 
     def settle(self) -> float:
         """Turn all laps into seconds and return the sum of those inside the budget; synchronises a GPU."""
-        if self._cuda:
-            torch.cuda.synchronize()
-        for (_, host_before, before), (account, host_after, after) in zip(self._laps, self._laps[1:], strict=False):
-            host_seconds = host_after - host_before
-            seconds = before.elapsed_time(after) / 1000 if before and after else host_seconds
-            if account == _FIRST:
-                self._steps.append({})
-                self._host_steps.append({})
-                seconds, host_seconds, self._charged = seconds + self._charged, host_seconds + self._charged, 0.0
-            if self._steps:
-                for step, spent in ((self._steps[-1], seconds), (self._host_steps[-1], host_seconds)):
-                    step[account] = step.get(account, 0.0) + spent
-        del self._laps[:-1]
+        self._device.synchronize()
+        while len(self._laps) > 1:
+            self._book_first()
         return sum(spent for step in self._steps for account, spent in step.items() if account not in _OUTSIDE)
 
     def state_dict(self) -> dict[str, Any]:
@@ -117,3 +135,26 @@ class LapClock:
     def host_seconds(self, account: str) -> NDArray[np.float64]:
         """The same by the host's clock: on a GPU, how long it took to ask for the work."""
         return np.array([step.get(account, 0.0) for step in self._host_steps])
+
+    def _book_finished(self) -> None:
+        """Turn the laps that the GPU has passed into seconds."""
+        while len(self._laps) > 1 and (event := self._laps[1].event) is not None and event.query():
+            self._book_first()
+
+    def _book_first(self) -> None:
+        """Turn the time between the first two laps into seconds."""
+        begin, end = self._laps.popleft(), self._laps[0]
+        host_seconds = end.host_seconds - begin.host_seconds
+        seconds = host_seconds
+        if begin.event is not None and end.event is not None:
+            seconds = begin.event.elapsed_time(end.event) / 1000
+            self._spare.append(begin.event)
+        if end.account == _FIRST:
+            self._steps.append({})
+            self._host_steps.append({})
+        elif not self._steps:
+            return
+        if end.account not in _OUTSIDE:
+            self._budget_seconds += seconds - host_seconds  # the host's were counted in `lap`
+        for step, spent in ((self._steps[-1], seconds), (self._host_steps[-1], host_seconds)):
+            step[end.account] = step.get(end.account, 0.0) + (spent + end.charged_seconds)

@@ -8,6 +8,8 @@ _ALLOCATOR = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=-1:glibc.mallo
 As it comes, glibc unmaps what a step frees, and the next step gets it back page by page: 14,000 to 30,000 page faults a
 step, measured, a tenth to a fifth of its time. The peak of the process stays within 2 %.
 """
+_REMOVED = ("CUDA_LAUNCH_BLOCKING", "NVIDIA_TF32_OVERRIDE")
+"""Left over from debugging, the first makes every kernel wait for the one before; the second overrules the suite."""
 
 
 def process_variables(threads: int | None) -> dict[str, str]:
@@ -16,7 +18,7 @@ def process_variables(threads: int | None) -> dict[str, str]:
     `threads` is the number of threads of every library that reads `OMP_NUM_THREADS`; `None` leaves that variable alone.
     """
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name not in _REMOVED},
         **({} if threads is None else {"OMP_NUM_THREADS": str(threads)}),
         # How long an idle thread spins before it sleeps: not at all (passive) made steps half as slow again, and the
         # default of 300,000 rounds burns a processor that somebody else may want.

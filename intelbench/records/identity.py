@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from intelbench.records.types import Conditions, Environment, Recipe, RunRecord, RunSpec
+from intelbench.records.types import Conditions, Environment, Execution, Recipe, RunRecord, RunSpec
 
 _FIRST_FIELDS = frozenset({
     "image_size", "validation_fraction", "test_fraction", "precision", "memory_format", "fused_optimizer",
@@ -58,14 +58,14 @@ def comparison_digest(spec: RunSpec) -> str:
 
 def machine_digest(record: RunRecord) -> str:
     """Equal for runs whose times and memory may be compared: same machine, libraries and way of executing."""
-    return digest((record.environment.fingerprint, record.spec.execution))
+    return digest((record.environment.fingerprint, _execution(record.spec)))
 
 
 def run_id(spec: RunSpec, environment: Environment) -> str:
     """Name of the run's folder: readable first, then what makes it unique, so that the same run has the same name."""
     readable = re.sub(r"[^A-Za-z0-9_.-]+", "-", spec.architecture)
     identity = (
-        spec.architecture, spec.provider, spec.seed, comparison_digest(spec), spec.execution, environment.fingerprint,
+        spec.architecture, spec.provider, spec.seed, comparison_digest(spec), _execution(spec), environment.fingerprint,
         *filter(None, [spec.weights, spec.suite_conditions and _encoded(spec.conditions)]),
     )  # fmt: skip
     few = f"-n{spec.images_per_class}" if spec.images_per_class else ""
@@ -79,7 +79,7 @@ def facts(spec: RunSpec, environment: Environment) -> dict[str, object]:
     found["data.source"] = spec.data.source
     found["data.digest"] = spec.data.digest
     found["images_per_class"] = spec.images_per_class or "all"
-    _flatten("execution", msgspec.to_builtins(spec.execution), found)
+    _flatten("execution", _comparable(spec.execution), found)
     for name in environment.__struct_fields__:
         if msgspec.structs.replace(environment, **{name: object()}).fingerprint != environment.fingerprint:
             found[f"environment.{name}"] = getattr(environment, name)
@@ -107,6 +107,17 @@ def _default(field: msgspec.structs.FieldInfo) -> object:
 
 def _encoded(conditions: Conditions) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(settled(conditions)))
+
+
+def _execution(spec: RunSpec) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(_comparable(spec.execution)))
+
+
+def _comparable(execution: Execution) -> dict[str, object]:
+    """What of the execution decides speed and bits: not which of several equal GPUs it was."""
+    found: dict[str, object] = msgspec.to_builtins(execution)
+    del found["device_index"]
+    return found
 
 
 def _flatten(prefix: str, value: object, into: dict[str, object]) -> None:

@@ -23,6 +23,13 @@ class PeakMemory(Struct, frozen=True, kw_only=True):
     """What the driver counts for the process at the end, CUDA context included."""
     absent: dict[str, str]
     """Why a figure is `None`, by field."""
+    cublas_workspace_bytes: Number | None = None
+    """On a GPU: what cuBLAS has taken for itself, which is in both CUDA figures and in no prediction. `None` on a CPU,
+    and in records older than this field and the two below."""
+    num_alloc_retries: Number | None = None
+    """How often PyTorch's allocator had to empty its cache and ask the driver again, which takes time."""
+    num_ooms: Number | None = None
+    """How often memory was refused."""
 
 
 class FilterGradients(Struct, frozen=True, kw_only=True):
@@ -41,6 +48,9 @@ class CalibrationWork(Struct, frozen=True, kw_only=True):
     """Of one convolution, forward; 1 MAC = 2 FLOPs."""
     matmul_flops: Quantity
     """Of one matrix product."""
+    copy_bytes: Quantity | None = None
+    """On a GPU: bytes that one copy within its memory reads and writes. `None` on a CPU, and in records older than this
+    field."""
 
 
 class Contention(Struct, frozen=True, kw_only=True):
@@ -77,6 +87,24 @@ class Energy(Struct, frozen=True, kw_only=True):
     idle_seconds: Quantity
     absent: str | None = None
     """Why there are no joules."""
+
+
+class GpuFacts(Struct, frozen=True, kw_only=True):
+    """What is set on a GPU, by PyTorch and by the driver's library NVML; what neither tells is `None`."""
+
+    capability: str | None
+    """CUDA's compute capability."""
+    memory_bytes: Number | None
+    power_limit_watts: Quantity | None = None
+    """The limit in force, which may be below the GPU's own."""
+    max_sm_clock_megahertz: Quantity | None = None
+    """Highest clock of the GPU's multiprocessors."""
+    ecc: bool | None = None
+    """Whether memory errors are corrected, which costs bandwidth on some GPUs."""
+    mig: bool | None = None
+    """Whether the GPU is divided into parts (multi-instance GPU)."""
+    absent: str | None = None
+    """Why NVML told nothing."""
 
 
 class LegacySummary(Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from intelbench.records.profiles import (
     Contention,
     Energy,
     FilterGradients,
+    GpuFacts,
     Number,
     PeakMemory,
     Quantity,
@@ -45,6 +46,8 @@ Colour = tuple[float, float, float]
 FileName = Annotated[str, Meta(min_length=1, max_length=255)]
 """No file system has longer names."""
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+DeviceKind = Literal["cpu", "cuda", "mps"]
+"""`cuda` is an AMD GPU under ROCm too; `mps` is the GPU of an Apple computer."""
 MemoryFormat = Literal["channels_last", "contiguous"]
 BudgetUnit = Literal["steps", "epochs", "images", "seconds", "flops"]
 FailureCause = Literal["out_of_memory", "killed", "timeout", "diverged", "error"]
@@ -289,13 +292,16 @@ class DataFacts(Struct, frozen=True, kw_only=True):
 class Execution(Struct, frozen=True, kw_only=True):
     """How a run is carried out: may change its speed, never which batches it sees."""
 
-    device: Literal["cpu", "cuda"]
+    device: DeviceKind
     threads: Annotated[int, Meta(ge=1, le=4096)]
     """Intra-op threads of PyTorch; part of what fixes the bits."""
     workers: Annotated[int, Meta(ge=0, le=4096)]
     """Threads that prepare batches ahead; 0 prepares them in the training thread."""
     cache: bool = True
     """Pixels from the decoded cache, or decoded anew each time."""
+    device_index: Annotated[int, Meta(ge=0, le=1023)] | None = None
+    """Number of the GPU, as of `cuda:1`; `None` for the first one, on a CPU, and in records older than this field. Runs
+    on different GPUs may be compared if their names are equal."""
 
 
 class Normalization(Struct, frozen=True, kw_only=True):
@@ -376,14 +382,20 @@ class Environment(Struct, frozen=True, kw_only=True):
     """The GPU's name, or the processor's for a CPU run."""
     cuda: str | None = None
     cudnn: str | None = None
+    """MIOpen's version under ROCm."""
     driver: str | None = None
+    rocm: str | None = None
+    """`None` without an AMD GPU, and in records older than this field and the two below."""
+    gpu: GpuFacts | None = None
+    variables: dict[str, str] | None = None
+    """Environment variables that change speed or bits, as far as they are set in the process of the run."""
 
     @property
     def fingerprint(self) -> tuple[str | None, ...]:
         """What decides bits and speed; equal fingerprints may share a table of times."""
         return (
             self.intelbench, self.torch, self.torchvision, self.cpu, self.cpu_capability,
-            self.device_name, self.cuda, self.cudnn, self.driver,
+            self.device_name, self.cuda, self.cudnn, self.driver, *filter(None, [self.rocm]),
         )  # fmt: skip
 
 

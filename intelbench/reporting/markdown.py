@@ -21,6 +21,7 @@ _MEMORY_NAMES = {
     "cuda_allocated_bytes": "CUDA memory allocated",
     "cuda_reserved_bytes": "CUDA memory reserved",
     "nvml_process_bytes": "GPU memory of the process (NVML)",
+    "cublas_workspace_bytes": "workspace of cuBLAS",
 }
 _BIDI_CONTROLS = {chr(code) for code in (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 _NOT_IN_XML = {"\ufffe", "\uffff"}
@@ -116,7 +117,7 @@ def signed_percent_interval(estimate: Estimate | None) -> str:
 
 def times(factor: float | None) -> str:
     """1.0423 -> `1.04 ×`."""
-    return ABSENT if factor is None else f"{factor:.2f} ×"
+    return ABSENT if factor is None or math.isnan(factor) else f"{factor:.2f} ×"
 
 
 def times_interval(estimate: Estimate | None) -> str:

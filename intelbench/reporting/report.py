@@ -11,7 +11,7 @@ import pandas as pd
 
 from intelbench.records.claims import Claim, load_claims
 from intelbench.reporting import markdown
-from intelbench.reporting.evidence import efficiency, tables, usage
+from intelbench.reporting.evidence import efficiency, gpu_table, tables, usage
 from intelbench.reporting.evidence.cohorts import Cohort
 from intelbench.reporting.evidence.label_efficiency import LabelStudy, label_studies
 from intelbench.reporting.evidence.study import Study, read
@@ -140,6 +140,7 @@ def _plain(summary: CohortSummary, claims: Sequence[Claim]) -> dict[str, object]
         "memory": tables.rows(usage.memory(summary)),
         "energy": tables.rows(usage.energy(summary)),
         "contention": tables.rows(usage.contention(summary)),
+        "gpu": tables.rows(gpu_table.gpu(summary)),
         "confusion_matrices": {a.name: a.confusion.tolist() for a in summary.finished if a.confusion is not None},
         "runs": [
             {**row, "confusion_matrix": run.confusion.tolist()}

@@ -4,12 +4,12 @@ Nothing of the run comes from these steps, and none of its timed steps was looke
 """
 
 import numpy as np
-import torch
 from torch import nn
 
 from intelbench.architectures.registry import Architecture
 from intelbench.data.dataset import Split
 from intelbench.data.stream import BatchSource
+from intelbench.profiling.device import device_of
 from intelbench.profiling.steps import ANATOMY, PARTS, LapClock
 from intelbench.records.store import Traces
 from intelbench.training.backbone import Backbone
@@ -48,8 +48,7 @@ def dissect(
 
     def watch(_: Step) -> None:
         """Begin the next step with nothing under way, so that the host's seconds are those of asking for its work."""
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        device_of(device).synchronize()
 
     train(
         model,
@@ -68,6 +67,6 @@ def dissect(
         "anatomy_parts": np.array(PARTS),
         "anatomy_seconds": np.stack([clock.seconds(part) for part in PARTS], axis=1)[counted],
     }
-    if device.type == "cuda":
+    if device_of(device).has_events:
         traces["anatomy_host_seconds"] = np.stack([clock.host_seconds(part) for part in PARTS], axis=1)[counted]
     return traces

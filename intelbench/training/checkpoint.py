@@ -13,6 +13,7 @@ import torch
 
 from intelbench.architectures.generators import Generators
 from intelbench.errors import UserError
+from intelbench.profiling.device import device_of
 from intelbench.records.identity import changes
 from intelbench.records.workspace import Checkpoint, Workspace
 
@@ -21,6 +22,7 @@ CheckpointTime = float | Literal["evaluations", "never"]
 
 SECONDS_BETWEEN = 300.0
 """Between two checkpoints, where the user has not said how often."""
+_CPU = torch.device("cpu")
 _SHARE = 0.02
 """Of the time between them, at most, that one may take; where it takes more, they come more seldom."""
 
@@ -40,11 +42,13 @@ class Stateful(Protocol):
 class Checkpoints:
     """The checkpoints of one run: when one is due, what is in it, and the one to go on from."""
 
-    def __init__(self, workspace: Workspace, about: Checkpoint, when: CheckpointTime | None) -> None:
+    def __init__(
+        self, workspace: Workspace, about: Checkpoint, when: CheckpointTime | None, device: torch.device = _CPU
+    ) -> None:
         self._workspace = workspace
         self._about = about
         self._when = when
-        self._parts: dict[str, Stateful] = {"random": Generators()}
+        self._parts: dict[str, Stateful] = {"random": Generators(device_of(device))}
         self._ended = time.monotonic()
         self._seconds = 0.0
         """That the last one took."""

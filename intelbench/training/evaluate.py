@@ -18,6 +18,7 @@ from intelbench.data.stream import evaluation_batches
 from intelbench.data.transforms import normalize
 from intelbench.errors import UserError
 from intelbench.profiling.activations import ActivationProbe, Activations
+from intelbench.profiling.device import device_of, is_out_of_memory
 from intelbench.records.profiles import FilterGradients
 from intelbench.records.types import IMAGENET_NORMALIZATION, Conditions, Normalization
 from intelbench.training.precision import autocast
@@ -62,7 +63,7 @@ class Evaluator:
         try:
             found = self._output(inputs)
         except RuntimeError as error:
-            if isinstance(error, torch.OutOfMemoryError) or not self._works_contiguous(inputs):
+            if is_out_of_memory(error) or not self._works_contiguous(inputs):
                 raise
             raise UserError(
                 f"the network does not take images in {self.conditions.memory_format} memory "
@@ -88,12 +89,18 @@ class Evaluator:
             return self.head.logits(split).numpy()
         cast = autocast(self.conditions, self.device)
         found = []
-        with evaluation_mode(self.model):
-            for images, _ in self._batches(split):
+        with evaluation_mode(self.model, self.device):
+            for images, _ in self.batches(split):
                 inputs = self.inputs(images)
                 with cast():
                     found.append(self.model(inputs).float().cpu())
         return torch.cat(found).numpy()
+
+    def batches(self, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+        """Every image of the split once, as evaluation sees it: uint8 images (N x size x size x 3) and labels (N)."""
+        size, batch_size = self.conditions.image_size, self.conditions.recipe.batch_size
+        pins = device_of(self.device).pins_memory
+        return evaluation_batches(split, self.pixels, size, batch_size, pin_memory=pins)
 
     def inputs(self, images: Tensor) -> Tensor:
         """What the network is shown of uint8 images (N x size x size x 3), on its device; features as they are."""
@@ -121,8 +128,8 @@ class Evaluator:
             return None
         learning = [torch.zeros(len(weight), dtype=torch.bool, device=self.device) for weight in filters]
         cast = autocast(self.conditions, self.device)
-        with evaluation_mode(self.model):
-            for images, labels in self._batches(split):
+        with evaluation_mode(self.model, self.device):
+            for images, labels in self.batches(split):
                 inputs = self.inputs(images)
                 with cast():
                     loss = F.cross_entropy(self.model(inputs), labels.to(self.device))
@@ -140,7 +147,7 @@ class Evaluator:
         )
 
     def _output(self, inputs: Tensor) -> Any:
-        with evaluation_mode(self.model), autocast(self.conditions, self.device)():
+        with evaluation_mode(self.model, self.device), autocast(self.conditions, self.device)():
             return self.model(inputs)
 
     def _works_contiguous(self, inputs: Tensor) -> bool:
@@ -154,20 +161,17 @@ class Evaluator:
             return False
         return True
 
-    def _batches(self, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
-        return evaluation_batches(split, self.pixels, self.conditions.image_size, self.conditions.recipe.batch_size)
-
 
 @contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
+def evaluation_mode(model: nn.Module, device: torch.device) -> Iterator[None]:
     """Put the whole network into evaluation mode, and afterwards each module back into its own.
 
-    Training draws the same random numbers as if the network had drawn none in the block.
+    Training draws the same random numbers as if the network had drawn none on the device in the block.
     """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with undrawn():
+        with undrawn(device_of(device)):
             yield
     finally:
         for module, training in modes:

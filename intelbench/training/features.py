@@ -14,7 +14,7 @@ from torch import Tensor
 
 from intelbench.data.dataset import Split
 from intelbench.data.features import Features, FeatureStore
-from intelbench.data.stream import EVALUATION, Batch, TrainingStream, evaluation_batches
+from intelbench.data.stream import EVALUATION, Batch, TrainingStream
 from intelbench.records.types import Conditions
 from intelbench.training.backbone import Backbone
 from intelbench.training.evaluate import Evaluator, evaluation_mode
@@ -44,7 +44,7 @@ class FeatureBank:
         """Logits of every image of the split, as the head is now: images x classes."""
         head, cast = self.evaluator.model.get_submodule(self.head), autocast(self._conditions, self.evaluator.device)
         values = self.of_split(split).values
-        with torch.no_grad(), evaluation_mode(head), cast():
+        with torch.no_grad(), evaluation_mode(head, self.evaluator.device), cast():
             parts = values.split(self._conditions.recipe.batch_size)
             return torch.cat([head(part.to(self.evaluator.device)).float().cpu() for part in parts])
 
@@ -54,8 +54,7 @@ class FeatureBank:
             if isinstance(key, Split) and set(split.ids) <= set(key.ids):
                 places = {image_id: place for place, image_id in enumerate(key.ids)}
                 return known._replace(values=known.values[[places[image_id] for image_id in split.ids]], stored=False)
-        size, batch_size = self._conditions.image_size, self._conditions.recipe.batch_size
-        images = (batch for batch, _ in evaluation_batches(split, self.evaluator.pixels, size, batch_size))
+        images = (batch for batch, _ in self.evaluator.batches(split))
         return self._remember(split, (EVALUATION, split.ids), images)
 
     def of_stream(self, stream: TrainingStream) -> list[Features]:
@@ -89,7 +88,7 @@ class FeatureBank:
         found: list[Tensor] = []
         hook = model.get_submodule(self.head).register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].cpu()))
         try:
-            with evaluation_mode(model):
+            with evaluation_mode(model, self.evaluator.device):
                 for batch in images:
                     shown = self.evaluator.inputs(batch)
                     with cast():
@@ -167,7 +166,8 @@ def feature_bank(
     )
     blank = evaluator.inputs(torch.zeros(2, size, size, 3, dtype=torch.uint8))
     try:
-        with torch.no_grad(), evaluation_mode(model), autocast(evaluator.conditions, evaluator.device)():
+        cast = autocast(evaluator.conditions, evaluator.device)
+        with torch.no_grad(), evaluation_mode(model, evaluator.device), cast():
             output = model(blank)
     finally:
         hook.remove()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from intelbench.data.dataset import Split
 from intelbench.profiling.activations import Activations
+from intelbench.profiling.device import Event, device_of
 from intelbench.profiling.steps import LapClock
 from intelbench.records.store import Traces
 from intelbench.training.evaluate import mean_cross_entropy
@@ -23,10 +24,10 @@ class Journal:
     """
 
     def __init__(self, device: torch.device, validation: Split) -> None:
-        self._cuda = device.type == "cuda"
+        self._device = device_of(device)
         self._validation = validation
         self._labels = np.array(validation.labels, dtype=np.int16)
-        self._underway: deque[tuple[Tensor, torch.cuda.Event]] = deque()
+        self._underway: deque[tuple[Tensor, Event]] = deque()
         self._loss: list[float] = []
         self._norm: list[float] = []
         self._rate: list[float] = []
@@ -42,12 +43,13 @@ class Journal:
         """Take in a step. From a GPU the numbers travel in the background and are booked when they have arrived."""
         self._rate.append(rate)
         pair = torch.stack((loss.detach().float(), norm.detach().float()))
-        if not self._cuda:
+        event = self._device.event()
+        if event is None:
             self._book(pair)
             return
-        arrived = torch.empty(2, pin_memory=True)
-        arrived.copy_(pair, non_blocking=True)
-        event = torch.cuda.Event()
+        pins = self._device.pins_memory
+        arrived = torch.empty(2, pin_memory=pins)
+        arrived.copy_(pair, non_blocking=pins)
         event.record()
         self._underway.append((arrived, event))
         while self._underway and self._underway[0][1].query():

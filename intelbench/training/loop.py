@@ -75,7 +75,7 @@ def train(
     """
     conditions, device = evaluator.conditions, evaluator.device
     criterion = nn.CrossEntropyLoss(label_smoothing=conditions.recipe.label_smoothing)
-    backbone = backbone or Backbone(model)
+    backbone, parameters = backbone or Backbone(model), list(model.parameters())
     optimizer = make_optimizer(model, conditions, backbone.heads)
     scaler = torch.amp.GradScaler(device.type, enabled=conditions.precision == "fp16")
     cast = autocast(conditions, device)
@@ -103,7 +103,7 @@ def train(
         scaler.scale(loss).backward()
         scaler.unscale_(optimizer)
         clock.lap("backward")
-        norm = gradient_norm(model)
+        norm = gradient_norm(parameters)
         clock.lap("norm")
         scaler.step(optimizer)
         scaler.update()

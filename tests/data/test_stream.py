@@ -293,3 +293,18 @@ def test_a_views_content_is_known_without_making_it(
     for step in (0, 8, 20):
         view, positions = stream.positions(step)
         assert stream.batch(step).content == b"".join(stream.content(view, position) for position in positions)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("pin_memory", [True, False])
+@pytest.mark.usefixtures("fake_cuda")
+def test_batches_are_in_page_locked_memory_where_a_gpu_copies_from_it(
+    loaded: Dataset, pixels: PixelSource, pin_memory: bool, workers: int
+) -> None:
+    """Images and labels, from threads too; so that a copy does not make the host wait."""
+    stream = TrainingStream(loaded.train, pixels, CONDITIONS, 0, pin_memory=pin_memory)
+    batches = take(stream, 2, workers)
+    assert {pin_memory} == {tensor.is_pinned() for batch in batches for tensor in (batch.images, batch.labels)}
+    shown = evaluation_batches(loaded.test, pixels, 16, 5, pin_memory=pin_memory)
+    assert {pin_memory} == {images.is_pinned() for images, _ in shown}
+    assert_same(take(make_stream(loaded, pixels), 2), batches)

@@ -262,3 +262,18 @@ def test_the_normalisation_is_that_of_the_weights() -> None:
     half = (0.5, 0.5, 0.5)
     got = normalize(images, "channels_last", Normalization(mean=half, std=half))
     torch.testing.assert_close(got.flatten(1).mean(1), torch.tensor([-1.0, 1.0]))
+
+
+def test_what_normalises_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For each normalization, width and device: on a GPU making it would wait for all that is under way."""
+    made = []
+    tensor = torch.tensor
+    monkeypatch.setattr(torch, "tensor", lambda values: made.append(values) or tensor(values))
+    own = Normalization(mean=(0.125, 0.25, 0.5), std=(0.5, 0.25, 0.125))
+    images = torch.randint(0, 256, (2, 7, 13, 3), dtype=torch.uint8)
+    for _ in range(3):
+        first = normalize(images, "channels_last", own)
+    assert 2 == len(made)
+    assert torch.equal(first, normalize(images, "channels_last", own))
+    normalize(images[:, :, :11], "channels_last", own)
+    assert 4 == len(made)

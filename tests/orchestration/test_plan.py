@@ -8,8 +8,8 @@ import pytest
 
 from intelbench.data.dataset import Dataset, Split, prepare
 from intelbench.errors import UserError
-from intelbench.orchestration import plan as planning
 from intelbench.orchestration.plan import Again, plan, unresumable
+from intelbench.profiling.device import Device
 from intelbench.profiling.environment import read_environment
 from intelbench.records.identity import run_id
 from intelbench.records.store import write_run
@@ -183,7 +183,7 @@ def test_the_precision_auto_is_that_of_the_device(
     suite: Suite, dataset: Dataset, tmp_path: Path, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Runs record it as if the suite had named it."""
-    monkeypatch.setattr(planning, "fastest_precision", lambda device: precision if device == "cpu" else "fp16")
+    monkeypatch.setattr(Device, "fastest_precision", precision)
     (auto, *_), (named, *_) = (
         plan(msgspec.structs.replace(suite, precision=each), dataset, CPU, ENVIRONMENT, runs=tmp_path)
         for each in ("auto", precision)

@@ -10,6 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from intelbench.profiling import calibration
 from intelbench.profiling.calibration import Calibration
+from intelbench.reporting.evidence.datasheet import peak_flops_per_second
+from tests.fake_cuda import FakeCuda
 
 CPU = torch.device("cpu")
 NAMES = ("convolution", "matmul", "exchange")
@@ -87,8 +89,91 @@ def test_a_runs_random_numbers_are_not_touched() -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_a_gpus_work_is_done_when_it_is_timed(dtype: torch.dtype) -> None:
-    """A convolution of 46 GFLOPs is not over as soon as it is asked for: no GPU does 10 PFLOP/s."""
+    """A convolution of 118 GFLOPs or more is not over as soon as it is asked for: no GPU does 10 PFLOP/s."""
     meter = Calibration(torch.device("cuda"), dtype)
     meter.take(0)
     taken = meter.traces()["calibration_convolution_seconds"]
     assert (meter.work.convolution_flops / taken < 1e16).all()
+
+
+@pytest.fixture
+def small_gpu(fake_cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
+    """A GPU that is none, and less work than a run's."""
+    monkeypatch.setattr(calibration, "_GPU_SIZES", ((2, 16, 8), 64))
+    monkeypatch.setattr(calibration, "_HALF_GPU_SIZES", ((2, 16, 8), 128))
+    monkeypatch.setattr(calibration, "_COPIED_BYTES", 4096)
+    monkeypatch.setattr(calibration, "_LAUNCHED_SECONDS", 1e-4)
+    return fake_cuda
+
+
+@pytest.mark.usefixtures("small_gpu")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_gpu_copies_in_place_of_exchanging(dtype: torch.dtype) -> None:
+    """Convolution, product and copy within its memory; larger work in the precisions of tensor cores."""
+    meter = Calibration(CPU, dtype)
+    meter.take(0)
+    meter.take(4)
+    traces = meter.traces()
+    expected = {f"calibration_{name}_seconds": (2, 5) for name in ("convolution", "matmul", "copy")}
+    assert expected | {"calibration_step": (2,)} == {name: array.shape for name, array in traces.items()}
+    assert all((traces[name] > 0).all() for name in expected)
+    assert 8192 == meter.work.copy_bytes
+    assert 2 * (64 if dtype == torch.float32 else 128) ** 3 == meter.work.matmul_flops
+
+
+def test_a_gpu_is_timed_by_events_around_many_launches(fake_cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enough for ten milliseconds, divided by their number; only what comes after two repetitions agree is counted."""
+    speed = [4.0, 2.0, 1.0, 1.001]  # milliseconds of a call while the GPU reaches its clock
+    calls: list[float] = []
+    times = iter(speed)
+
+    class Event:
+        """Tells how long the calls between two events have taken."""
+
+        def record(self) -> None:
+            """Count the calls so far."""
+            self.num_calls = len(calls)
+
+        def synchronize(self) -> None:
+            """Wait for nothing."""
+
+        def elapsed_time(self, end: "Event") -> float:
+            """Milliseconds of the calls in between."""
+            return (end.num_calls - self.num_calls) * next(times, 1.0)
+
+    events: list[Event] = []
+
+    def make_event(enable_timing: bool) -> Event:
+        assert enable_timing
+        events.append(Event())
+        return events[-1]
+
+    monkeypatch.setattr(fake_cuda, "Event", make_event)
+    taken = Calibration(CPU, torch.float32)._timed_by_events(lambda: calls.append(0))
+    assert [0.001] * 5 == taken
+    launches = [end.num_calls - begin.num_calls for begin, end in zip(events[::2], events[1::2], strict=True)]
+    assert [1, 3, 5, 10, 10, 10, 10, 10, 10] == launches
+
+
+@pytest.mark.usefixtures("fake_cuda")
+def test_a_gpu_that_never_settles_is_timed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a stated number of repetitions."""
+    seconds = iter(2.0**-number for number in range(100))
+    monkeypatch.setattr(Calibration, "_launched", lambda *_: next(seconds))
+    taken = Calibration(CPU, torch.float32)._timed_by_events(lambda: None)
+    assert [2.0**-number for number in range(21, 26)] == taken
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_gpus_peak_is_near_its_data_sheet(dtype: torch.dtype) -> None:
+    """Between 50 and 105 % of what its maker states, where a data sheet is known."""
+    precision = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[dtype]
+    stated = peak_flops_per_second(torch.cuda.get_device_name(), precision)
+    if stated is None:
+        pytest.skip(f"no data sheet is known for {torch.cuda.get_device_name()}")
+    torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = "ieee"
+    meter = Calibration(torch.device("cuda"), dtype)
+    meter.take(0)
+    seconds = meter.traces()["calibration_matmul_seconds"].min()
+    assert 0.5 <= meter.work.matmul_flops / seconds / stated <= 1.05

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Literal
 
 import pytest
@@ -12,6 +12,7 @@ import torch
 
 from intelbench.profiling import energy
 from intelbench.profiling.energy import EnergyMeter, NvmlCounter, RaplCounter, find_counter
+from tests.fake_cuda import FakeCuda, nvml_module
 
 CPU = torch.device("cpu")
 IDLE_WATTS = 8.0
@@ -114,20 +115,11 @@ def test_a_processors_counter_is_rapls(machine: Machine, monkeypatch: pytest.Mon
 
 
 @pytest.fixture
-def nvml(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A driver's library with one GPU, whose counter tests set; it asks for that GPU alone."""
-
-    class NVMLError(Exception):
-        """What the library raises."""
-
-    fake = ModuleType("pynvml")
-    fake.NVMLError = NVMLError
-    fake.nvmlInit = lambda: None
-    fake.nvmlDeviceGetHandleByUUID = {"GPU-1234": "the GPU"}.__getitem__
-    fake.nvmlDeviceGetTotalEnergyConsumption = {"the GPU": 98_765_432}.__getitem__
-    monkeypatch.setitem(sys.modules, "pynvml", fake)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid="1234"))
-    return fake
+def nvml(monkeypatch: pytest.MonkeyPatch, fake_cuda: FakeCuda) -> ModuleType:
+    """A driver's library with one GPU, which tests make fail."""
+    module = nvml_module()
+    monkeypatch.setitem(sys.modules, "pynvml", module)
+    return module
 
 
 def failing(nvml: ModuleType) -> Callable[..., object]:
@@ -142,7 +134,7 @@ def failing(nvml: ModuleType) -> Callable[..., object]:
 @pytest.mark.usefixtures("nvml")
 def test_nvml_counts_millijoules() -> None:
     """The GPU of the run is told by its own number, whatever GPUs the process may see."""
-    counter = find_counter(torch.device("cuda"))
+    counter = find_counter(CPU)
     assert ("nvml", 98_765.432) == (counter.source, counter.joules())
 
 
@@ -153,12 +145,12 @@ def test_a_driver_that_does_not_answer_is_an_oserror(
     """With the library's reason."""
     monkeypatch.setattr(nvml, call, failing(nvml))
     with pytest.raises(OSError, match="NVML: Not Supported"):
-        NvmlCounter(torch.device("cuda"))
+        NvmlCounter(CPU)
 
 
 def test_a_gpu_that_does_not_count_is_an_oserror(nvml: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """As old GPUs and parts of one do not."""
-    counter = NvmlCounter(torch.device("cuda"))
+    counter = NvmlCounter(CPU)
     monkeypatch.setattr(nvml, "nvmlDeviceGetTotalEnergyConsumption", failing(nvml))
     with pytest.raises(OSError, match="NVML: Not Supported"):
         counter.joules()

@@ -1,5 +1,6 @@
 """What will be done is chosen from what was asked for, and the machine is described as found."""
 
+import os
 import subprocess
 import sys
 import time
@@ -11,15 +12,17 @@ import torch
 from intelbench.errors import UserError
 from intelbench.profiling import environment
 from intelbench.profiling.environment import choose_execution, read_environment
+from intelbench.records.profiles import GpuFacts
 from intelbench.records.types import Execution
+from tests.fake_cuda import MEMORY, NAME, FakeCuda, install, nvml_module
 
 CPU = Execution(device="cpu", threads=3, workers=0)
 
 
 @pytest.fixture
 def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pretend that PyTorch sees a GPU, or none."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: request.param)
+    """Pretend that PyTorch sees two GPUs, or none."""
+    install(monkeypatch, tensors_on_cpu=False).num_devices = 2 * request.param
 
 
 @pytest.mark.parametrize(
@@ -29,8 +32,8 @@ def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
         (False, "cpu", None, ("cpu", 0)),
         (False, "auto", 3, ("cpu", 3)),
         (True, "cpu", None, ("cpu", 0)),
-        (True, "auto", None, ("cuda", 4)),
-        (True, "cuda", None, ("cuda", 4)),
+        (True, "auto", None, ("cuda", 8)),
+        (True, "cuda", None, ("cuda", 8)),
         (True, "cuda", 0, ("cuda", 0)),
         (True, "auto", 2, ("cuda", 2)),
     ],
@@ -40,7 +43,7 @@ def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 def test_device_and_workers(
     monkeypatch: pytest.MonkeyPatch, device: str, workers: int | None, expected: tuple[str, int]
 ) -> None:
-    """`auto` takes a GPU where there is one; workers default to 0 on a processor and at most 4 with a GPU."""
+    """`auto` takes a GPU where there is one; workers default to 0 on a processor and at most 8 with a GPU."""
     monkeypatch.setattr(environment, "num_processors", lambda: 16)
     chosen = choose_execution(device, None, workers, cache=True)
     assert expected == (chosen.device, chosen.workers)
@@ -48,17 +51,19 @@ def test_device_and_workers(
 
 @pytest.mark.parametrize("gpu", [True], indirect=True)
 @pytest.mark.usefixtures("gpu")
-def test_workers_fit_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two processors prepare with two threads."""
-    monkeypatch.setattr(environment, "num_processors", lambda: 2)
-    assert 2 == choose_execution("auto", None, None, cache=True).workers
+@pytest.mark.parametrize(("processors", "workers"), [(1, 1), (2, 1), (4, 2), (10, 8), (64, 8)])
+def test_workers_fit_the_machine(monkeypatch: pytest.MonkeyPatch, processors: int, workers: int) -> None:
+    """Two processors are left for the loop and the driver, and at least one thread prepares; PyTorch has one."""
+    monkeypatch.setattr(environment, "num_processors", lambda: processors)
+    assert Execution(device="cuda", threads=1, workers=workers) == choose_execution("auto", None, None, cache=True)
+    assert 3 == choose_execution("auto", 3, None, cache=True).threads
 
 
 @pytest.mark.parametrize("gpu", [False], indirect=True)
 @pytest.mark.usefixtures("gpu")
 def test_a_gpu_that_is_not_there_is_refused() -> None:
     """The message names the option and the ways out."""
-    with pytest.raises(UserError, match=r"--device cuda: PyTorch sees no CUDA device here; use --device cpu"):
+    with pytest.raises(UserError, match=r"--device cuda: PyTorch sees no CUDA device\. Expected .*Try --device cpu"):
         choose_execution("cuda", None, None, cache=True)
 
 
@@ -69,10 +74,11 @@ def test_threads_and_cache(cache: bool) -> None:
     assert torch.get_num_threads() == choose_execution("cpu", None, None, cache).threads
 
 
-def test_the_machine_is_described() -> None:
+def test_the_machine_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every field of a run on a processor has content, and those of a GPU are absent."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
     found = msgspec.structs.asdict(read_environment(CPU))
-    gpu_fields = {"cuda", "cudnn", "driver"}
+    gpu_fields = {"cuda", "cudnn", "driver", "rocm", "gpu"}
     assert {None} == {found[name] for name in gpu_fields}
     assert all(value for name, value in found.items() if name not in gpu_fields)
     assert found["cpu"] == found["device_name"]
@@ -91,6 +97,69 @@ def test_a_machine_without_proc_still_has_a_processor(monkeypatch: pytest.Monkey
     assert read_environment(CPU).cpu
 
 
+@pytest.mark.parametrize("gpu", [True], indirect=True)
+@pytest.mark.usefixtures("gpu")
+def test_the_number_of_a_gpu_is_recorded() -> None:
+    """As it was asked for."""
+    assert [None, 0, 1] == [
+        choose_execution(name, None, None, cache=True).device_index for name in ("cuda", "cuda:0", "cuda:1")
+    ]
+
+
+@pytest.mark.parametrize("gpu", [True], indirect=True)
+@pytest.mark.usefixtures("gpu")
+def test_rocm_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch calls an AMD GPU `cuda` too; its version is part of what decides bits and speed."""
+    execution = Execution(device="cuda", threads=1, workers=0)
+    nvidia = read_environment(execution)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    monkeypatch.setattr(torch.version, "hip", "6.4")
+    amd = read_environment(execution)
+    assert ("13.0", None) == (nvidia.cuda, nvidia.rocm)
+    assert (None, "6.4") == (amd.cuda, amd.rocm)
+    assert nvidia.fingerprint != amd.fingerprint
+
+
+def test_a_precision_that_the_device_lacks_is_refused(fake_cuda: FakeCuda) -> None:
+    """Before anything runs."""
+    fake_cuda.capability = (7, 0)
+    assert "cuda" == choose_execution("auto", None, None, cache=True, precision="fp16").device
+    with pytest.raises(UserError, match="precision bf16: not one that"):
+        choose_execution("auto", None, None, cache=True, precision="bf16")
+
+
+def test_variables_that_change_speed_or_bits_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a list, so that nothing private is in a record."""
+    monkeypatch.setattr(os, "environ", {"PYTORCH_ALLOC_CONF": "backend:native", "HOME": "/home/me", "API_TOKEN": "x"})
+    assert {"PYTORCH_ALLOC_CONF": "backend:native"} == read_environment(CPU).variables
+
+
+def test_what_is_set_on_a_gpu_is_recorded(monkeypatch: pytest.MonkeyPatch, fake_cuda: FakeCuda) -> None:
+    """As PyTorch and NVML tell it; what NVML does not know of a GPU is `None`."""
+    execution = choose_execution("cuda", None, None, cache=True)
+
+    def refuse() -> object:
+        raise module.NVMLError("Not Supported")
+
+    answers = {
+        "NVML_CLOCK_SM": 1,
+        "nvmlDeviceGetEnforcedPowerLimit": {"the GPU": 700_000}.__getitem__,
+        "nvmlDeviceGetMaxClockInfo": lambda gpu, clock: {("the GPU", 1): 1980}[gpu, clock],
+        "nvmlDeviceGetEccMode": {"the GPU": [1, 0]}.__getitem__,
+    }
+    module = nvml_module(**answers)
+    monkeypatch.setitem(sys.modules, "pynvml", module)
+    found = read_environment(execution)
+    assert (NAME, "580.0") == (found.device_name, found.driver)
+    assert found.gpu == GpuFacts(
+        capability="9.0", memory_bytes=MEMORY, power_limit_watts=700, max_sm_clock_megahertz=1980, ecc=True, mig=None
+    )
+    monkeypatch.setattr(module, "nvmlInit", refuse)
+    found = read_environment(execution)
+    assert found.driver is None
+    assert GpuFacts(capability="9.0", memory_bytes=MEMORY, absent="NVML: Not Supported") == found.gpu
+
+
 @pytest.mark.gpu
 def test_a_gpu_is_described() -> None:
     """Its name and the versions below it."""
@@ -99,6 +168,8 @@ def test_a_gpu_is_described() -> None:
     assert found.cuda
     assert found.cudnn
     assert found.driver
+    assert found.gpu
+    assert found.gpu.absent or found.gpu.max_sm_clock_megahertz
 
 
 def test_a_process_knows_how_long_it_has_been_there() -> None:

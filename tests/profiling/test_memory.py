@@ -4,13 +4,19 @@ import mmap
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from intelbench.profiling import memory
+from intelbench.architectures.reference import REFERENCE
+from intelbench.orchestration.probe import Probe, describe, probe_in_process
+from intelbench.orchestration.process import Limits
+from intelbench.profiling import device, memory
 from intelbench.profiling.memory import MemoryMeter
+from intelbench.records.types import Budget, Conditions, Execution, Recipe
+from tests.fake_cuda import FakeCuda, nvml_module
 
 CPU = torch.device("cpu")
 MB = 10**6
@@ -138,3 +144,114 @@ def test_a_gpus_peaks() -> None:
     assert peak.process_bytes is None
     assert "the run was on a GPU" == peak.absent["process_bytes"]
     assert ("nvml_process_bytes" in peak.absent) == (peak.nvml_process_bytes is None)
+
+
+def test_a_gpus_peaks_are_its_allocators(fake_cuda: FakeCuda) -> None:
+    """From the meter's making on, without what is taken in a pause; the processor's figure is absent."""
+    fake_cuda.allocate(50 * MB)
+    fake_cuda.allocate(-50 * MB)
+    meter = MemoryMeter(CPU)
+    fake_cuda.allocate(20 * MB)
+    with meter.paused():
+        fake_cuda.allocate(200 * MB)
+        fake_cuda.allocate(-200 * MB)
+    assert 1 == fake_cuda.calls["empty_cache"]
+    with meter.paused():
+        pass
+    assert 1 == fake_cuda.calls["empty_cache"]
+    fake_cuda.allocate(5 * MB)
+    fake_cuda.allocate(-25 * MB)
+    peak = meter.read()
+    assert 25 * MB == (peak.cuda_allocated_bytes or 0) - fake_cuda.allocated
+    assert (peak.cuda_reserved_bytes or 0) >= (peak.cuda_allocated_bytes or 0)
+    assert peak.process_bytes is None
+    assert "the run was on a GPU" == peak.absent["process_bytes"]
+
+
+@pytest.mark.parametrize(
+    ("processes", "expected"),
+    [
+        ([(os.getpid(), 300 * MB), (1, 7)], 300 * MB),
+        ([(os.getpid(), None)], None),
+        ([(1, 7)], None),
+        ([], None),
+    ],
+)
+@pytest.mark.usefixtures("fake_cuda")
+def test_the_drivers_figure_is_that_of_this_process(
+    monkeypatch: pytest.MonkeyPatch, processes: list[tuple[int, int | None]], expected: int | None
+) -> None:
+    """Or absent, where a container hides it."""
+    listed = [SimpleNamespace(pid=pid, usedGpuMemory=used) for pid, used in processes]
+    module = nvml_module(nvmlDeviceGetComputeRunningProcesses=lambda _: listed)
+    monkeypatch.setitem(sys.modules, "pynvml", module)
+    peak = MemoryMeter(CPU).read()
+    assert expected == peak.nvml_process_bytes
+    reason = "NVML does not list this process (usual in containers)"
+    assert (None if expected else reason) == peak.absent.get("nvml_process_bytes")
+
+
+@pytest.mark.usefixtures("fake_cuda")
+def test_a_driver_without_an_answer_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of an AMD GPU, which has no NVML."""
+    module = nvml_module()
+
+    def refuse() -> None:
+        raise module.NVMLError("Driver Not Loaded")
+
+    module.nvmlInit = refuse  # type: ignore[attr-defined] # a module made for the test
+    monkeypatch.setitem(sys.modules, "pynvml", module)
+    peak = MemoryMeter(CPU).read()
+    assert (None, "NVML: Driver Not Loaded") == (peak.nvml_process_bytes, peak.absent["nvml_process_bytes"])
+
+
+def test_nobody_counts_peaks_on_mps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every figure is absent, with its reason."""
+    monkeypatch.setitem(device._KINDS, "cpu", "mps")
+    meter = MemoryMeter(CPU)
+    with meter.paused():
+        pass
+    peak = meter.read()
+    assert (None, None, None) == (peak.process_bytes, peak.cuda_allocated_bytes, peak.nvml_process_bytes)
+    assert "PyTorch counts no peaks on MPS" == peak.absent["cuda_allocated_bytes"]
+
+
+def test_the_workspace_of_cublas_has_a_figure_of_its_own(fake_cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is taken before the peaks begin, by the first product alone; retries and refusals are those since then."""
+    taken = iter([33 * MB, 0])
+    monkeypatch.setattr(memory, "_multiply", lambda _: fake_cuda.allocate(next(taken)))
+    fake_cuda.counts = {"num_alloc_retries": 2, "num_ooms": 1}
+    meter = MemoryMeter(CPU)
+    fake_cuda.counts = {"num_alloc_retries": 5, "num_ooms": 1}
+    peak = meter.read()
+    assert (33 * MB, 3, 0) == (peak.cublas_workspace_bytes, peak.num_alloc_retries, peak.num_ooms)
+    assert 0 == MemoryMeter(CPU).read().cublas_workspace_bytes
+
+
+def test_a_cpu_has_no_workspace_of_cublas() -> None:
+    """Absent is `None`."""
+    peak = MemoryMeter(CPU).read()
+    assert (None, None, None) == (peak.cublas_workspace_bytes, peak.num_alloc_retries, peak.num_ooms)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", REFERENCE)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_gpus_peak_is_the_predicted_one_and_a_workspace(name: str, precision: str) -> None:
+    """Of training steps of 32 and of 128 images, within 3 %."""
+    probe = Probe(
+        architecture=name,
+        plugins=(),
+        num_classes=6,
+        conditions=Conditions(image_size=96, precision=precision, budget=Budget(steps=1), recipe=Recipe()),
+        execution=Execution(device="cuda", threads=1, workers=0),
+        frozen=False,
+        batch_sizes=(32, 128),
+    )
+    predicted = [each.peak_bytes for each in describe(probe).memory]
+    found = []
+    for measured in probe_in_process(probe, Limits()).measured:
+        assert measured.peak is not None, measured.failure
+        assert measured.peak.cuda_allocated_bytes is not None
+        found.append(measured.peak.cuda_allocated_bytes - (measured.peak.cublas_workspace_bytes or 0))
+    assert pytest.approx(predicted, rel=0.03) == found

@@ -1,11 +1,14 @@
 """All meters are started and read together."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 
 from intelbench.profiling import calibration, energy, meters
 from intelbench.profiling.meters import Meters
+from tests.fake_cuda import FakeCuda, nvml_module
 
 CPU = torch.device("cpu")
 
@@ -78,3 +81,31 @@ def test_calibration_is_not_in_a_gpus_peak() -> None:
     peak = meter.read().peak_memory.cuda_allocated_bytes
     assert peak is not None
     assert len(kept) <= peak - before < 50 * 2**20
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_resumed_run_on_a_gpu_has_the_readings_of_all_its_processes(
+    fake_cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One row for each look at the GPU; retries of the allocator are added up, and peaks are the highest."""
+    for name, value in {"_GPU_SIZES": ((2, 16, 8), 64), "_COPIED_BYTES": 4096, "_LAUNCHED_SECONDS": 1e-4}.items():
+        monkeypatch.setattr(calibration, name, value)
+    monkeypatch.setitem(sys.modules, "pynvml", nvml_module(nvmlDeviceGetTemperature=lambda *_: 61))
+    before = Meters(CPU, torch.float32)
+    before.start()
+    fake_cuda.counts["num_alloc_retries"] += 2
+    fake_cuda.allocate(5000)
+    before.step(4, at_evaluation=True)
+    state = before.state_dict()
+    fake_cuda.allocate(-5000)
+    after = Meters(CPU, torch.float32)
+    after.start()
+    after.load_state_dict(state)
+    fake_cuda.counts["num_alloc_retries"] += 3
+    after.step(7, at_evaluation=True)
+    readings = after.read()
+    assert [0, 4, 4, 7] == readings.traces["gpu_step"].tolist() == readings.traces["calibration_step"].tolist()
+    assert [61] * 4 == readings.traces["gpu_temperature_celsius"].tolist()
+    assert (4, 5) == readings.traces["calibration_copy_seconds"].shape
+    assert 5 == readings.peak_memory.num_alloc_retries
+    assert 6000 == readings.peak_memory.cuda_allocated_bytes

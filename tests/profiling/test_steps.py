@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from intelbench.profiling.steps import ANATOMY, PARTS, TIMED, LapClock, Part
+from tests.fake_cuda import FakeCuda, FakeEvent
 
 Tick = Callable[[float], None]
 CPU = torch.device("cpu")
@@ -175,3 +176,45 @@ def test_seconds_that_were_spared_can_be_charged(tick: Tick) -> None:
     steps(clock, tick, [("transfer", 1), ("optimizer", 2), ("other", 4), ("transfer", 8), ("other", 4)])
     assert 1 + 2 + 100 + 1 + 2 + 8 == clock.budget_seconds == clock.settle()
     assert [1, 101, 8] == clock.seconds("data_wait").tolist()
+
+
+def test_a_gpus_laps_are_those_of_its_events(tick: Tick, fake_cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By event and not by the host's clock, in the sum of the budget too; the host has an account of its own."""
+    monkeypatch.setattr(FakeEvent, "slowness", 3)
+    clock = LapClock(CPU)
+    clock.start()
+    steps(clock, tick, [("transfer", 1), ("optimizer", 2), ("other", 4)])
+    assert 3 == clock.budget_seconds
+    assert pytest.approx(9) == clock.settle()
+    assert pytest.approx(9) == clock.budget_seconds
+    assert pytest.approx([6]) == clock.seconds("step").tolist()
+    assert [2] == clock.host_seconds("step").tolist()
+    assert 1 == fake_cuda.calls["synchronize"]
+
+
+def test_a_budget_in_seconds_knows_what_the_gpu_took(
+    tick: Tick, fake_cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without waiting for it: what laps have become replaces what the host had counted for them."""
+    monkeypatch.setattr(FakeEvent, "slowness", 3)
+    clock = LapClock(CPU, ANATOMY)
+    clock.start()
+    for _ in range(100):
+        steps(clock, tick, [("data_wait", 1), ("forward", 2), ("other", 0.5)])
+    assert 0 == fake_cuda.calls["synchronize"]
+    assert 2 * 300 < clock.budget_seconds < 900
+    assert pytest.approx(900) == clock.settle() == pytest.approx(clock.budget_seconds)
+
+
+def test_a_gpus_events_are_used_again(fake_cuda: FakeCuda) -> None:
+    """However many steps there are between two evaluations."""
+    clock = LapClock(CPU)
+    clock.start()
+    for _ in range(1000):
+        for part in ("transfer", "backward", "norm", "optimizer", "other"):
+            clock.lap(part)
+    assert FakeEvent.num_made < 100
+    assert len(clock._laps) < 100
+    clock.settle()
+    assert 1000 == len(clock.seconds("step"))
+    assert 0 == fake_cuda.calls["empty_cache"]

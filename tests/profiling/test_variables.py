@@ -16,8 +16,11 @@ def test_variables_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "77")
     monkeypatch.setenv("PYTHONHASHSEED", "77")
     monkeypatch.setenv("ONEDNN_DEFAULT_FPMATH_MODE", "BF16")
+    monkeypatch.setenv("CUDA_LAUNCH_BLOCKING", "1")
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
     monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
     variables = process_variables(threads=3)
+    assert not {"CUDA_LAUNCH_BLOCKING", "NVIDIA_TF32_OVERRIDE"} & set(variables)
     expected = {
         "SOMETHING_ELSE": "kept",
         "OMP_NUM_THREADS": "3",

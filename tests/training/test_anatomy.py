@@ -70,3 +70,11 @@ def test_a_gpus_anatomy_has_both_clocks(dissect_tiny: Callable[..., Dissected]) 
     assert {"anatomy_parts", "anatomy_seconds", "anatomy_host_seconds"} == set(traces)
     assert (20, len(PARTS)) == traces["anatomy_seconds"].shape == traces["anatomy_host_seconds"].shape
     assert (traces["anatomy_host_seconds"] > 0).all()
+
+
+@pytest.mark.usefixtures("fake_cuda")
+def test_an_anatomy_on_the_fake_gpu_has_both_clocks(dissect_tiny: Callable[..., Dissected]) -> None:
+    """The host's seconds are an array of their own."""
+    traces, _ = dissect_tiny(1.0)
+    assert {"anatomy_parts", "anatomy_seconds", "anatomy_host_seconds"} == set(traces)
+    assert (3, len(PARTS)) == traces["anatomy_seconds"].shape == traces["anatomy_host_seconds"].shape

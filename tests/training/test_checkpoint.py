@@ -17,6 +17,7 @@ from intelbench.records.types import Budget, Recipe
 from intelbench.records.workspace import Checkpoint, Workspace
 from intelbench.training import checkpoint as checkpointing
 from intelbench.training.checkpoint import Checkpoints, CheckpointTime
+from tests.fake_cuda import FakeCuda
 from tests.reporting.synthetic import Study, synthetic_run
 from tests.training.conftest import Run, Train
 
@@ -43,7 +44,7 @@ def make(workspace: Workspace) -> Make:
     """What each process of the run makes anew."""
 
     def make(when: CheckpointTime | None = 0.0) -> Checkpoints:
-        return Checkpoints(workspace, ABOUT, when)
+        return Checkpoints(workspace, ABOUT, when, torch.device("cpu"))
 
     return make
 
@@ -261,3 +262,20 @@ def test_an_interrupted_run_on_a_gpu_gives_the_same_bits(
     """The generators of the device and the scaler of fp16 go on too."""
     conditions = {"precision": precision, "device": "cuda", "budget": Budget(steps=12)}
     assert_same(run_training(**conditions), interrupted(2, 7, **conditions))
+
+
+def test_an_interrupted_run_on_the_fake_gpu_gives_the_same_bits(
+    run_training: Train, interrupted: Callable[..., Run], fake_cuda: FakeCuda
+) -> None:
+    """The generator of its GPU, and of no other, is saved and restored."""
+    assert_same(run_training(), interrupted(2, 5))
+    assert fake_cuda.calls["set_rng_state"] >= 2
+
+
+def test_a_checkpoint_holds_the_generator_of_the_runs_device(make: Make, workspace: Workspace) -> None:
+    """A CPU's run has no other, however many GPUs the machine has."""
+    make().save(1, 0.5)
+    found = workspace.checkpoint()
+    assert found is not None
+    state = torch.load(workspace.folder / found.state, weights_only=True)
+    assert state["random"]["device"] is None

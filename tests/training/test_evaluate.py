@@ -181,3 +181,15 @@ def test_a_network_without_convolutions_has_no_filters(loaded: Dataset, make_eva
     """Absent, and not 0."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 2))
     assert make_evaluator(model).filter_gradients(loaded.validation) is None
+
+
+def test_evaluation_on_a_gpu_is_from_page_locked_memory(
+    loaded: Dataset, make_evaluator: MakeEvaluator, model: nn.Module, request: pytest.FixtureRequest
+) -> None:
+    """Where the device copies from it in the background, and nowhere else."""
+    evaluator = make_evaluator(model)
+    assert not any(images.is_pinned() for images, _ in evaluator.batches(loaded.validation))
+    expected = evaluator.logits(loaded.validation)
+    request.getfixturevalue("fake_cuda")
+    assert all(images.is_pinned() for images, _ in evaluator.batches(loaded.validation))
+    np.testing.assert_array_equal(expected, evaluator.logits(loaded.validation))

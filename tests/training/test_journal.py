@@ -136,3 +136,16 @@ def test_a_gpus_numbers_arrive_in_order() -> None:
         journal.write(torch.tensor(float(step), device="cuda"), torch.tensor(1.0, device="cuda"), 0.1)
     journal.settle()
     assert list(range(50)) == journal.traces(clock_of(50))["step_loss"].tolist()
+
+
+@pytest.mark.usefixtures("fake_cuda")
+def test_a_gpus_numbers_arrive_late_and_in_order() -> None:
+    """Booked when their event is over, and all of them once the journal is settled."""
+    journal = Journal(CPU, VALIDATION)
+    known = []
+    for step in range(5):
+        write(journal, step)
+        known.append(journal.num_steps)
+    assert [0, 1, 2, 3, 4] == known
+    journal.settle()
+    assert [0, 1, 2, 3, 4] == journal.traces(clock_of(5))["step_loss"].tolist()

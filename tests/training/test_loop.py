@@ -13,6 +13,7 @@ from intelbench.architectures.registry import Architecture, ModelRequest
 from intelbench.data.dataset import Dataset, Split
 from intelbench.data.stream import StreamDigest, TrainingStream
 from intelbench.records.types import Budget, Recipe
+from tests.fake_cuda import install
 from tests.training.conftest import CONDITIONS, Train, tiny_network
 
 PER_STEP = ("step_loss", "step_seconds", "data_wait_seconds", "gradient_norm", "learning_rate")
@@ -277,3 +278,44 @@ def test_divergence_ends_a_gpus_run(run_training: Train) -> None:
     assert run.trained.divergence
     assert 2 == run.trained.num_steps
     assert {2} == {len(run.trained.traces[name]) for name in PER_STEP}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_the_fake_gpu_trains_to_the_bits_of_its_processor(
+    run_training: Train, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every branch that a GPU takes does the same work in the same order."""
+    on_cpu = run_training(precision=precision, workers=2)
+    install(monkeypatch)
+    on_gpu = run_training(precision=precision, workers=2)
+    for name in ("step_loss", "gradient_norm", "validation_predictions", "validation_logits"):
+        np.testing.assert_array_equal(on_cpu.trained.traces[name], on_gpu.trained.traces[name])
+    assert on_cpu.trained.stream_digests == on_gpu.trained.stream_digests
+    weights = on_gpu.model.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in on_cpu.model.state_dict().items())
+
+
+@pytest.mark.usefixtures("fake_cuda")
+def test_divergence_ends_a_run_on_the_fake_gpu(run_training: Train) -> None:
+    """One step late; the traces end before the loss that is not finite."""
+    run = run_training(spoiled(3))
+    assert run.trained.divergence
+    assert 2 == run.trained.num_steps
+    assert {2} == {len(run.trained.traces[name]) for name in PER_STEP}
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_gpus_step_never_waits_for_the_gpu(run_training: Train, precision: str) -> None:
+    """PyTorch raises where a step synchronises, from the second step on: the first makes what the others use."""
+
+    def forbid(number: int) -> None:
+        torch.cuda.set_sync_debug_mode("error" if number < 6 else "default")
+
+    try:
+        run = run_training(
+            device="cuda", precision=precision, budget=Budget(steps=7), validation=Split((), (), ()), watch=forbid
+        )
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert 7 == run.trained.num_steps

@@ -103,4 +103,4 @@ def test_gradient_norm_is_over_all_gradients() -> None:
     model[1].requires_grad_(False)
     model(torch.ones(4, 2)).sum().backward()
     flat = torch.cat([parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None])
-    torch.testing.assert_close(gradient_norm(model), flat.norm())
+    torch.testing.assert_close(gradient_norm(list(model.parameters())), flat.norm())

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from intelbench.records.types import Budget, Conditions, Execution, Recipe
-from intelbench.training import precision
 from intelbench.training.precision import autocast, compute_dtype, configure
+from tests.fake_cuda import install
 
 CPU = torch.device("cpu")
 
@@ -29,34 +29,19 @@ def restored() -> Iterator[None]:
     torch.use_deterministic_algorithms(deterministic)
 
 
-@pytest.mark.parametrize(
-    ("has_avx512_bf16", "has_amx", "expected"),
-    [(False, False, "fp32"), (True, False, "bf16"), (False, True, "bf16")],
-)
-def test_bf16_is_fastest_where_the_processor_has_instructions_for_it(
-    monkeypatch: pytest.MonkeyPatch, has_avx512_bf16: bool, has_amx: bool, expected: str
-) -> None:
-    """On x86; elsewhere PyTorch's own library is asked."""
-    monkeypatch.setattr(precision.platform, "machine", lambda: "x86_64")
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_avx512_bf16)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has_amx)
-    assert expected == precision.fastest_precision("cpu")
-    monkeypatch.setattr(precision.platform, "machine", lambda: "arm64")
-    has_bf16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    assert ("bf16" if has_bf16 else "fp32") == precision.fastest_precision("cpu")
-
-
 @pytest.mark.usefixtures("restored")
 @pytest.mark.parametrize("deterministic", [True, False])
 def test_settings_are_applied(deterministic: bool) -> None:
-    """Threads, determinism as a wish and not as a demand, and no TF32."""
+    """Threads, determinism as a wish and not as a demand, no TF32; cuDNN looks for quicker kernels if not."""
     device = configure(conditions(deterministic=deterministic), Execution(device="cpu", threads=2, workers=0))
     assert CPU == device
     assert 2 == torch.get_num_threads()
     assert deterministic == torch.are_deterministic_algorithms_enabled()
     assert torch.is_deterministic_algorithms_warn_only_enabled()
     assert "ieee" == torch.backends.fp32_precision
-    assert not torch.backends.cudnn.benchmark
+    assert deterministic != torch.backends.cudnn.benchmark
+    assert not torch.backends.cudnn.allow_tf32  # reading it raises where old and new settings disagree
+    assert not torch.backends.cuda.matmul.allow_tf32
 
 
 @pytest.mark.parametrize(
@@ -71,3 +56,11 @@ def test_autocast_computes_in_the_precision(precision: str, dtype: torch.dtype) 
         with cast():
             assert dtype == (matrix @ matrix).dtype
         assert torch.float32 == (matrix @ matrix).dtype
+
+
+def test_a_run_is_on_its_own_gpu(monkeypatch: pytest.MonkeyPatch, restored: None) -> None:
+    """The GPU of its number is the one that PyTorch uses from then on."""
+    fake = install(monkeypatch, tensors_on_cpu=False)
+    execution = Execution(device="cuda", threads=1, workers=0, device_index=1)
+    assert torch.device("cuda:1") == configure(conditions(), execution)
+    assert 1 == fake.current

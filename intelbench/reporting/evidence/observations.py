@@ -12,6 +12,7 @@ from intelbench.errors import UserError
 from intelbench.records.store import TRACES_FILE, StoredRun, Traces
 from intelbench.records.types import DataFacts, Measurements, RunRecord
 from intelbench.reporting.evidence import arrays, inference, reliability, stability, statistics, timing
+from intelbench.reporting.evidence.gpu import GpuReadings, read_gpu
 from intelbench.reporting.evidence.reliability import Reliability, Temperature
 from intelbench.reporting.evidence.stability import Stability
 from intelbench.reporting.evidence.statistics import Estimate, Softmax
@@ -86,6 +87,8 @@ class RunSummary:
     """`None` where the record is older than its arrays; the next two fields too."""
     calibration: CalibrationTimes | None
     contention_rates: ContentionRates | None
+    gpu: GpuReadings | None = None
+    """`None` on a CPU, where NVML told nothing, and in records older than its arrays."""
 
     @property
     def measurements(self) -> Measurements:
@@ -362,6 +365,7 @@ def _reduce(record: RunRecord, traces: Traces) -> RunSummary:
         anatomy=timing.read_anatomy(traces),
         calibration=timing.read_calibration(traces),
         contention_rates=timing.read_contention(traces, len(step_loss)),
+        gpu=read_gpu(traces),
     )
 
 

@@ -252,11 +252,18 @@ def failures(summary: CohortSummary) -> pd.DataFrame:
 
 
 def environment(summary: CohortSummary) -> pd.DataFrame:
-    """One row for each fact of machine, libraries and way of executing, with every value that the runs had."""
+    """One row for each fact of machine, libraries and way of executing, with every value that the runs had.
+
+    What has parts, as the facts about a GPU, has a row for each: `gpu.ecc`.
+    """
     values: dict[str, list[object]] = {}
     for record in summary.cohort.records:
         facts = msgspec.to_builtins(record.environment) | msgspec.to_builtins(record.spec.execution)
+        parts = {name: value for name, value in facts.items() if isinstance(value, dict)}
+        facts |= {f"{name}.{part}": each for name, value in parts.items() for part, each in value.items()}
         for name, value in facts.items():
+            if name in parts:
+                continue
             known = values.setdefault(name, [])
             if value not in known:
                 known.append(value)

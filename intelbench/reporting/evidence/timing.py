@@ -17,6 +17,7 @@ OTHER_PARTS = ("norm", "other")
 """Parts that it does not pay for: the gradient norm, and the books."""
 PARTS = (*BUDGET_PARTS, *OTHER_PARTS)
 CALIBRATING_WORK = ("convolution", "matmul", "exchange")
+"""Work that is timed on a CPU; on a GPU a copy within its memory takes the place of the exchange between threads."""
 DATA_BOUND = 0.2
 """Share of waiting and transfer above which a step is bound by data."""
 OVERHEAD_BOUND = 0.9
@@ -84,7 +85,7 @@ def _sum(seconds: NDArray[np.float64], parts: Sequence[str]) -> NDArray[np.float
 
 @dataclass(frozen=True)
 class CalibrationTimes:
-    """Seconds that the same work took, by its name in `CALIBRATING_WORK`."""
+    """Seconds that the same work took, by its name in `CALIBRATING_WORK`, or `copy`."""
 
     shortest: Mapping[str, float]
     """Of all repetitions."""
@@ -108,13 +109,18 @@ class CalibrationTimes:
         shortest = self.shortest
         return finite(max(work.convolution_flops / shortest["convolution"], work.matmul_flops / shortest["matmul"]))
 
+    def peak_bytes_per_second(self, work: CalibrationWork) -> float | None:
+        """The quickest copy within a GPU's memory, read and written bytes; `None` where none was timed."""
+        seconds = self.shortest.get("copy")
+        return finite(work.copy_bytes / seconds) if work.copy_bytes and seconds else None
+
     def quickest(self, name: str) -> float:
-        """Seconds that the work took at the quickest moment, by the median of its repetitions."""
-        return min(self.medians[name])
+        """Seconds that the work took at the quickest moment, by its median repetition; NaN if there is none."""
+        return min(self.medians.get(name, (np.nan,)))
 
     def slowest(self, name: str) -> float:
-        """The same at the slowest."""
-        return max(self.medians[name])
+        """Seconds that the work took at the slowest moment, by its median repetition; NaN if there is none."""
+        return max(self.medians.get(name, (np.nan,)))
 
     def slowdowns(self, name: str, quickest: float) -> list[float]:
         """How many times `quickest` the work took at each moment (K values), by the median of its repetitions."""
@@ -167,7 +173,8 @@ def read_calibration(traces: Traces) -> CalibrationTimes | None:
     if "calibration_step" not in traces:
         return None
     moments = len(arrays.numbers(traces, "calibration_step", None))
-    found = {name: arrays.durations(traces, f"calibration_{name}_seconds", moments, None) for name in CALIBRATING_WORK}
+    names = [*CALIBRATING_WORK[:2], "copy" if "calibration_copy_seconds" in traces else "exchange"]
+    found = {name: arrays.durations(traces, f"calibration_{name}_seconds", moments, None) for name in names}
     if not all(each.size for each in found.values()):
         raise ValueError("calibrating work was not done")
     return CalibrationTimes.of(found)

@@ -16,7 +16,7 @@ _KINDS = {
 }
 _UNREMARKABLE = ("measured", "published")
 """What is usually absent: there is no GPU, and a figure was published for three networks only."""
-_MEASURED = ("cuda_allocated_bytes", "cuda_reserved_bytes", "nvml_process_bytes")
+_MEASURED = ("cuda_allocated_bytes", "cublas_workspace_bytes", "cuda_reserved_bytes", "nvml_process_bytes")
 
 
 def as_markdown(profile: Profile) -> str:

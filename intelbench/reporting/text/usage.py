@@ -18,6 +18,7 @@ from intelbench.reporting.evidence.tables import estimate_of, rows
 from intelbench.reporting.evidence.timing import DATA_BOUND, OVERHEAD_BOUND, OVERHEAD_BOUND_CPU
 from intelbench.reporting.evidence.usage import PART_NAMES
 from intelbench.reporting.markdown import ABSENT, escape
+from intelbench.reporting.text.gpu import gpu
 from intelbench.reporting.text.section import Section
 
 _FEWEST_FOR_TAIL = 20
@@ -44,6 +45,7 @@ def usage_sections(summary: CohortSummary, figure: str | None) -> list[Section]:
         found.append(Section("Memory: predicted and measured", lambda: memory(summary)))
     found.append(Section("Energy", lambda: energy(rows(usage.energy(summary)))))
     found.append(Section("Was the machine quiet?", lambda: contention(summary)))
+    found.append(Section("Was the GPU quiet?", lambda: gpu(summary)))
     return found
 
 

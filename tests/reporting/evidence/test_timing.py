@@ -76,6 +76,17 @@ def test_a_slowdown_is_between_moments() -> None:
     assert [1.0, 3.0] == taken.slowdowns("exchange", 1.0)
 
 
+def test_a_gpu_copies_and_does_not_exchange() -> None:
+    """Its copy tells the bytes that it can move in a second; what was not done is no slowdown."""
+    arrays = {f"calibration_{name}_seconds": np.array([[2.0, 1.0]]) for name in ("convolution", "matmul", "copy")}
+    taken = read_calibration({"calibration_step": np.array([0]), **arrays})
+    assert taken is not None
+    assert 8.0 == taken.peak_bytes_per_second(CalibrationWork(convolution_flops=4, matmul_flops=2, copy_bytes=8))
+    assert taken.peak_bytes_per_second(CalibrationWork(convolution_flops=4, matmul_flops=2)) is None
+    assert np.isnan(taken.quickest("exchange"))
+    assert np.isnan(taken.slowest("exchange"))
+
+
 def test_older_records_have_neither() -> None:
     """Without the arrays there is nothing to read, and too short an anatomy is none."""
     assert read_anatomy({}) is None

@@ -129,6 +129,7 @@ def test_measured_figures_stand_beside_the_predicted() -> None:
         cuda_reserved_bytes=9 * GIB,
         nvml_process_bytes=None,
         absent={"nvml_process_bytes": "NVML does not list this process"},
+        cublas_workspace_bytes=GIB // 2,
     )
     bigger = msgspec.structs.replace(PREDICTED, batch_size=128)
     measured = msgspec.structs.replace(
@@ -143,9 +144,9 @@ def test_measured_figures_stand_beside_the_predicted() -> None:
     text = as_markdown(profile_of(measured, gpu="NVIDIA Card"))
     assert "Measured on NVIDIA Card" in text
     small, large = [line for line in text.splitlines() if line.startswith("| net  ")][2:]
-    for cell in ("7.00 GiB", "9.00 GiB", "NVML does not list this process"):
+    for cell in ("7.00 GiB", "512 MiB", "9.00 GiB", "NVML does not list this process"):
         assert cell in small
-    assert 3 == large.count("does not fit")
+    assert 4 == large.count("does not fit")
 
 
 def test_json_is_the_whole_profile() -> None:

@@ -1,0 +1,81 @@
+"""What NVML tells about a GPU at the evaluation points of a run: its clocks, heat and power, and who else uses it."""
+
+import os
+from contextlib import suppress
+
+import numpy as np
+import psutil
+import torch
+
+from intelbench.profiling.device import device_of
+from intelbench.profiling.nvml import Nvml
+from intelbench.records.store import Traces
+
+_NAMES = {
+    "sm_clock_megahertz": np.float64,
+    "memory_clock_megahertz": np.float64,
+    "temperature_celsius": np.float64,
+    "power_watts": np.float64,
+    "clock_event_reasons": np.int64,
+    "foreign_processes": np.int64,
+}
+"""Readings, and the types of their arrays."""
+
+
+class GpuWatch:
+    """Readings of one GPU. On other devices, and without NVML, there are none."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._gpu: Nvml | None = None
+        self._steps: list[int] = []
+        self._readings: list[dict[str, float | None]] = []
+        if device_of(device).kind == "cuda":
+            with suppress(OSError):  # the environment of the record says why there is no NVML
+                self._gpu = Nvml(device)
+
+    def look(self, step: int) -> None:
+        """Take a reading after `step` training steps, right after work, while the GPU has the clocks of work."""
+        if self._gpu is not None:
+            self._steps.append(step)
+            self._readings.append(_read(self._gpu))
+
+    def resume_at(self, step: int) -> None:
+        """Date the readings so far by the step at which a run was resumed."""
+        self._steps = [step] * len(self._steps)
+
+    def traces(self) -> Traces:
+        """Return the arrays `gpu_*` of `traces.npz`, one value a look; without those that NVML did not always know."""
+        known = {
+            name: [reading[name] for reading in self._readings]
+            for name in _NAMES
+            if self._readings and all(reading[name] is not None for reading in self._readings)
+        }
+        if not known:
+            return {}
+        arrays = {f"gpu_{name}": np.array(values, dtype=_NAMES[name]) for name, values in known.items()}
+        return {"gpu_step": np.array(self._steps, dtype=np.int64), **arrays}
+
+
+def _read(gpu: Nvml) -> dict[str, float | None]:
+    milliwatts = gpu.ask_or_none("nvmlDeviceGetPowerUsage")
+    return {
+        "sm_clock_megahertz": gpu.ask_or_none("nvmlDeviceGetClockInfo", gpu.library.NVML_CLOCK_SM),
+        "memory_clock_megahertz": gpu.ask_or_none("nvmlDeviceGetClockInfo", gpu.library.NVML_CLOCK_MEM),
+        "temperature_celsius": gpu.ask_or_none("nvmlDeviceGetTemperature", gpu.library.NVML_TEMPERATURE_GPU),
+        "power_watts": None if milliwatts is None else milliwatts / 1000,
+        "clock_event_reasons": gpu.ask_or_none("nvmlDeviceGetCurrentClocksEventReasons"),
+        "foreign_processes": _foreign_processes(gpu),
+    }
+
+
+def _foreign_processes(gpu: Nvml) -> int | None:
+    """Return how many processes compute on the GPU that are not of this run; `None` where NVML shows no process.
+
+    In a container NVML may list processes under numbers of the host, where one of them is this process.
+    """
+    listed = gpu.ask_or_none("nvmlDeviceGetComputeRunningProcesses")
+    pids = {process.pid for process in listed or ()}
+    if not pids:
+        return None
+    own = {os.getpid(), *(process.pid for process in psutil.Process().parents())}
+    return len(pids - own) if os.getpid() in pids else len(pids) - 1

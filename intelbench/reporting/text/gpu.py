@@ -1,0 +1,56 @@
+"""The section of the report on whether the GPU was quiet; laid out from `gpu_table`."""
+
+from intelbench.reporting import markdown
+from intelbench.reporting.evidence import gpu_table
+from intelbench.reporting.evidence.gpu import CLOCK_SHARE
+from intelbench.reporting.evidence.summaries import CohortSummary
+from intelbench.reporting.evidence.tables import rows
+from intelbench.reporting.markdown import escape
+
+_REASONS = {
+    "heat": "a clock slowed down for heat",
+    "foreign": "other processes on the GPU",
+    "clock": "a lower clock than the other runs",
+    "memory": "memory so full that the allocator had to ask the driver again",
+}
+
+
+def gpu(summary: CohortSummary) -> list[str]:
+    """Clock, heat and power of the GPU, run by run, and which runs are flagged; nothing where NVML watched none."""
+    runs = rows(gpu_table.gpu(summary))
+    if not runs:
+        return []
+    flagged = [row for row in runs if row["flagged_for"]]
+    reasons = sorted({reason for row in flagged for reason in row["flagged_for"].split()}, key=list(_REASONS).index)
+    watched = markdown.plural(len(runs), "run")
+    answer = f"The GPU was quiet in {'all of ' if len(runs) > 1 else ''}{watched}, as far as its driver tells."
+    if flagged:
+        named = markdown.listed(_REASONS[reason] for reason in reasons)
+        answer = f"**{len(flagged)} of {watched} had a GPU that was not quiet**: {named}. Steps may have taken longer."
+    cells = [
+        [
+            escape(row["architecture"]),
+            str(row["seed"]),
+            markdown.significant(row["sm_clock_megahertz"], 4),
+            markdown.significant(row["temperature_celsius"]),
+            markdown.significant(row["power_watts"]),
+            markdown.bare_percent(row["power_limited_share"]),
+            markdown.giga(row["copy_bytes_per_second"]),
+            markdown.significant(row["foreign_processes"]),
+            markdown.listed(_REASONS[reason] for reason in row["flagged_for"].split()) if row["flagged_for"] else "no",
+        ]
+        for row in runs
+    ]
+    headers = ["Architecture", "Seed", "SM clock (MHz)", "Temperature (°C)", "Power (W)", "At the power limit (%)"]
+    headers += ["Copy (GB/s)", "Other processes", "Flagged"]
+    note = (
+        "Read from NVML, the library of NVIDIA's driver, before training and at each evaluation point, outside the "
+        "budget. **SM clock** and **Power** are medians, **Temperature** and **Other processes** the highest "
+        "values. **At the power limit**: share of the readings at which the power limit held the clock back, which "
+        "is usual under load. **Copy**: bytes read and written in a second by the quickest copy within the GPU's "
+        "memory. A run is flagged where the clock was ever slowed down for heat, where another process computed on "
+        f"the GPU, where the clock was below {CLOCK_SHARE:g} of the other runs' median, or where PyTorch's allocator "
+        "had to empty its cache and ask the driver for memory again."
+    )
+    table = markdown.listing("Run by run", len(runs), lambda: markdown.table(headers, cells))
+    return [answer, table, note]

@@ -1,0 +1,224 @@
+"""A GPU that is none: its tensors are on the CPU, and its driver, queue and allocator are made up.
+
+`intelbench.profiling.device` is the only module that calls `torch.cuda`. `install` replaces that there, and lets the
+device `cpu` be one of kind `cuda`. Everything that asks `device_of` then takes its branches for a GPU. What the fake
+cannot show are times, memory, races and kernels.
+"""
+
+import time
+import weakref
+from collections import Counter
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from intelbench.profiling import device
+
+UUID = "1234"
+NAME = "NVIDIA Fake 80GB"
+MEMORY = 80 * 2**30
+_QUERIES_BEFORE_IT_IS_OVER = 1
+
+
+class FakeEvent:
+    """An event that is over at the second look, or once somebody has waited for it."""
+
+    num_made = 0
+    slowness = 1.0
+    """How many times the host's seconds the GPU takes."""
+
+    def __init__(self, enable_timing: bool = False) -> None:
+        type(self).num_made += 1
+        self._timing = enable_timing
+        self._seconds: float | None = None
+        self._queries = 0
+
+    def record(self) -> None:
+        """Be now."""
+        self._seconds, self._queries = time.perf_counter(), 0
+
+    def query(self) -> bool:
+        """Look."""
+        assert self._seconds is not None
+        self._queries += 1
+        return self._queries > _QUERIES_BEFORE_IT_IS_OVER
+
+    def synchronize(self) -> None:
+        """Wait."""
+        assert self._seconds is not None
+
+    def elapsed_time(self, end_event: "FakeEvent") -> float:
+        """Milliseconds of the host."""
+        assert self._timing
+        assert end_event._timing
+        assert self._seconds is not None
+        assert end_event._seconds is not None
+        return (end_event._seconds - self._seconds) * 1000 * self.slowness
+
+
+class FakeCuda:
+    """What `intelbench.profiling.device` calls of `torch.cuda`."""
+
+    Event = FakeEvent
+
+    def __init__(self) -> None:
+        self.num_devices = 2
+        self.capability = (9, 0)
+        self.calls: Counter[str] = Counter()
+        self.current = 0
+        self.allocated = 1000
+        self.peak = 1000
+        self.reserved = 2000
+        self.counts = {"num_alloc_retries": 0, "num_ooms": 0}
+        self.generator = torch.Generator().manual_seed(99)
+
+    def is_available(self) -> bool:
+        """As PyTorch sees it."""
+        return self.num_devices > 0
+
+    def device_count(self) -> int:
+        """GPUs of the machine."""
+        return self.num_devices
+
+    def set_device(self, torch_device: torch.device) -> None:
+        """Choose one."""
+        self.current = torch_device.index or 0
+
+    def synchronize(self, torch_device: torch.device) -> None:
+        """Count how often somebody waited."""
+        self.calls["synchronize"] += 1
+
+    def get_device_name(self, torch_device: torch.device) -> str:
+        """Its name."""
+        return NAME
+
+    def get_device_capability(self, torch_device: torch.device) -> tuple[int, int]:
+        """CUDA's."""
+        return self.capability
+
+    def get_device_properties(self, torch_device: torch.device) -> SimpleNamespace:
+        """Its number, and memory."""
+        return SimpleNamespace(uuid=UUID, total_memory=MEMORY)
+
+    def allocate(self, num_bytes: int) -> None:
+        """Let tensors take so much more, or less."""
+        self.allocated += num_bytes
+        self.peak = max(self.peak, self.allocated)
+        self.reserved = max(self.reserved, self.peak + 1000)
+
+    def reset_peak_memory_stats(self, torch_device: torch.device) -> None:
+        """Peaks from now on."""
+        self.calls["reset_peak_memory_stats"] += 1
+        self.peak = self.allocated
+
+    def memory_stats(self, torch_device: torch.device) -> dict[str, int]:
+        """Counts of the allocator."""
+        return dict(self.counts)
+
+    def memory_allocated(self, torch_device: torch.device) -> int:
+        """Now."""
+        return self.allocated
+
+    def memory_reserved(self, torch_device: torch.device) -> int:
+        """Now."""
+        return self.reserved
+
+    def max_memory_allocated(self, torch_device: torch.device) -> int:
+        """Since the reset."""
+        return self.peak
+
+    def max_memory_reserved(self, torch_device: torch.device) -> int:
+        """Since the reset."""
+        return self.reserved
+
+    def empty_cache(self) -> None:
+        """Keep what tensors have."""
+        self.calls["empty_cache"] += 1
+        self.reserved = self.allocated + 1000
+
+    def get_rng_state(self, torch_device: torch.device) -> Tensor:
+        """Of a generator that nobody draws from."""
+        return self.generator.get_state()
+
+    def set_rng_state(self, state: Tensor, torch_device: torch.device) -> None:
+        """Put it back."""
+        self.calls["set_rng_state"] += 1
+        self.generator.set_state(state)
+
+
+class PinnedMemory:
+    """Page-locked memory without a driver: which tensors were asked for there."""
+
+    def __init__(self) -> None:
+        self._pinned: dict[int, weakref.ref[Tensor]] = {}
+
+    def holds(self, tensor: Tensor) -> bool:
+        """Return whether a tensor was made in page-locked memory."""
+        found = self._pinned.get(id(tensor))
+        return found is not None and found() is tensor
+
+    def factory(self, make: Any) -> Any:
+        """Wrap a function of PyTorch that makes tensors."""
+
+        def wrapped(*args: Any, pin_memory: bool = False, **kwargs: Any) -> Tensor:
+            tensor: Tensor = make(*args, **kwargs)
+            if pin_memory:
+                self._pinned[id(tensor)] = weakref.ref(tensor)
+            return tensor
+
+        return wrapped
+
+
+def nvml_module(**answers: object) -> ModuleType:
+    """A driver's library that knows the fake GPU; `answers` are by the names of its functions, others it refuses."""
+
+    class NVMLError(Exception):
+        """What the library raises."""
+
+    def refuse(*_: object) -> object:
+        raise NVMLError("Not Supported")
+
+    def unknown(name: str) -> object:
+        if name.startswith("NVML_"):
+            return 0
+        if name.startswith("nvml"):
+            return refuse
+        raise AttributeError(name)
+
+    module = ModuleType("pynvml")
+    module.__getattr__ = unknown  # type: ignore[method-assign] # a module's own
+    known = {
+        "nvmlInit": lambda: None,
+        "nvmlSystemGetDriverVersion": lambda: "580.0",
+        "nvmlDeviceGetHandleByUUID": {f"GPU-{UUID}": "the GPU"}.__getitem__,
+        "nvmlDeviceGetTotalEnergyConsumption": {"the GPU": 98_765_432}.__getitem__,
+        "nvmlDeviceGetComputeRunningProcesses": lambda _: [],
+    }
+    for name, function in (known | answers).items():
+        setattr(module, name, function)
+    module.NVMLError = NVMLError  # type: ignore[attr-defined] # as the real one
+    return module
+
+
+def install(monkeypatch: pytest.MonkeyPatch, *, tensors_on_cpu: bool = True) -> FakeCuda:
+    """Let the machine have this GPU until the end of the test.
+
+    Args:
+        monkeypatch: What undoes it.
+        tensors_on_cpu: Whether the CPU is the GPU, so that tensors can be made. Without, `cuda:1` has its own name.
+    """
+    fake, pinned = FakeCuda(), PinnedMemory()
+    FakeEvent.num_made = 0
+    monkeypatch.setattr(device, "cuda", fake)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    if not tensors_on_cpu:
+        return fake
+    monkeypatch.setitem(device._KINDS, "cpu", "cuda")
+    monkeypatch.setattr(device, "_torch_device", lambda kind, index: torch.device("cpu"))
+    for name in ("empty", "tensor"):
+        monkeypatch.setattr(torch, name, pinned.factory(getattr(torch, name)))
+    monkeypatch.setattr(torch.Tensor, "is_pinned", lambda tensor: pinned.holds(tensor))  # noqa: PLW0108 - binds
+    return fake

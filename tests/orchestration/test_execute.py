@@ -1,0 +1,156 @@
+"""A run from data to record in this process: on a fake GPU, and with the errors of full memory."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from intelbench.architectures.registry import load_plugin
+from intelbench.data.dataset import prepare
+from intelbench.orchestration import execute as executing
+from intelbench.orchestration.execute import execute
+from intelbench.orchestration.job import Job
+from intelbench.orchestration.plan import plan
+from intelbench.orchestration.probe import Probe, _measure
+from intelbench.orchestration.verify import Request, _job
+from intelbench.profiling import calibration
+from intelbench.profiling.environment import choose_execution, read_environment
+from intelbench.records.store import StoredRun, read_runs, write_run
+from intelbench.records.suites import load_suite, override
+from intelbench.records.types import Execution, RunRecord
+from tests.fake_cuda import NAME, FakeCuda, nvml_module
+
+pytestmark = pytest.mark.usefixtures("own_registry")
+
+CPU = Execution(device="cpu", threads=1, workers=0)
+MakeJob = Callable[..., Job]
+
+
+@pytest.fixture
+def make_job(small_folder: Path, small_suite: Path, plugin: Path, tmp_path: Path) -> MakeJob:
+    """The job of a small network, executed so."""
+    load_plugin(plugin)
+
+    def make(execution: Execution, name: str = "tiny", precision: str = "fp32") -> Job:
+        suite = override(load_suite(str(small_suite)), architectures=(name,))
+        suite = msgspec.structs.replace(suite, precision=precision)
+        dataset = prepare(str(small_folder), suite.conditions, tmp_path / "cache")
+        runs = tmp_path / f"runs-{execution.device}"
+        (planned,) = plan(suite, dataset, execution, read_environment(execution), runs=runs)
+        return planned.job
+
+    return make
+
+
+@pytest.fixture
+def little_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reference kernels that take a moment, and a driver that knows the fake GPU."""
+    for name in ("_CPU_SIZES", "_GPU_SIZES", "_HALF_GPU_SIZES"):
+        monkeypatch.setattr(calibration, name, ((2, 16, 8), 64))
+    monkeypatch.setattr(calibration, "_LAUNCHED_SECONDS", 1e-4)
+    monkeypatch.setattr(calibration, "_COPIED_BYTES", 4096)
+    monkeypatch.setitem(sys.modules, "pynvml", nvml_module())
+    monkeypatch.setattr("intelbench.profiling.energy._IDLE_SECONDS", 0.0)
+
+
+def finished(record: RunRecord) -> RunRecord:
+    """A run that did not fail."""
+    assert record.failure is None, record.failure
+    assert record.measurements is not None
+    return record
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.usefixtures("little_work")
+def test_a_run_on_the_fake_gpu_is_that_on_its_processor(
+    make_job: MakeJob, precision: str, request: pytest.FixtureRequest
+) -> None:
+    """To the bit, from training to test; what a GPU alone tells is in the record."""
+    reference, expected = execute(make_job(CPU, precision=precision), lambda _: None)
+    finished(reference)
+    fake = request.getfixturevalue("fake_cuda")
+    fake.allocate(5000)
+    chosen = choose_execution("cuda", 1, 2, cache=True, precision=precision)
+    record, traces = execute(make_job(chosen, precision=precision), lambda _: None)
+    measured = finished(record).measurements
+    assert measured is not None
+    for name in ("step_loss", "gradient_norm", "validation_logits", "test_logits"):
+        np.testing.assert_array_equal(expected[name], traces[name])
+    assert reference.stream_digests == record.stream_digests
+    assert ("cuda", NAME) == (record.spec.execution.device, record.environment.device_name)
+    assert measured.peak_memory.cuda_allocated_bytes == fake.peak
+    assert measured.peak_memory.process_bytes is None
+    assert "nvml" == measured.energy.source
+    assert "anatomy_host_seconds" in traces
+    assert fake.calls["synchronize"] > 0
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (RuntimeError("CUDA error: out of memory"), "out_of_memory"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), "out_of_memory"),
+        (torch.OutOfMemoryError("CUDA out of memory."), "out_of_memory"),
+        (RuntimeError("CUDA error: device-side assert triggered"), "error"),
+    ],
+)
+def test_a_full_gpu_is_out_of_memory_however_it_says_so(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, error: Exception, cause: str
+) -> None:
+    """By the words of the driver and of cuBLAS too."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(executing, "set_up", fail)
+    record, _ = execute(make_job(CPU), lambda _: None)
+    assert record.failure is not None
+    assert (cause, f"{type(error).__name__}: {error}") == (record.failure.cause, record.failure.message)
+
+
+@pytest.mark.usefixtures("little_work")
+def test_a_probe_measures_on_the_fake_gpu(make_job: MakeJob, fake_cuda: FakeCuda) -> None:
+    """Its peak is the allocator's, and what it has cached is given back."""
+    probe = Probe.of(make_job(choose_execution("cuda", 1, 0, cache=True)))
+    (found,) = _measure(probe)
+    assert found.peak is not None
+    assert fake_cuda.peak == found.peak.cuda_allocated_bytes
+    assert 1 == fake_cuda.calls["empty_cache"]
+
+
+@pytest.mark.parametrize("message", ["CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED"])
+@pytest.mark.usefixtures("little_work", "fake_cuda")
+def test_a_batch_that_fills_the_gpu_does_not_fit(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, message: str
+) -> None:
+    """Whatever the library says; another error is the probe's own."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError(message)
+
+    monkeypatch.setattr("intelbench.orchestration.probe._peak", fail)
+    probe = Probe.of(make_job(choose_execution("cuda", 1, 0, cache=True)))
+    assert ["does not fit"] == [found.failure for found in _measure(probe)]
+    message = "an illegal memory access was encountered"
+    with pytest.raises(RuntimeError, match="illegal"):
+        list(_measure(probe))
+
+
+@pytest.mark.usefixtures("little_work")
+def test_a_gpus_run_is_verified_on_a_gpu_where_there_is_one(
+    make_job: MakeJob, fake_cuda: FakeCuda, tmp_path: Path, small_folder: Path
+) -> None:
+    """And on the processor where there is none."""
+    job = make_job(choose_execution("cuda", 1, 0, cache=True))
+    record, traces = execute(job, lambda _: None)
+    write_run(tmp_path / "runs-cuda", finished(record), traces)
+    (stored,), _ = read_runs(tmp_path / "runs-cuda")
+    assert isinstance(stored, StoredRun)
+    request = Request(record=stored.path, steps=3, data=str(small_folder), plugins=(), cache_folder=tmp_path / "cache")
+    assert "cuda" == _job(request, stored).spec.execution.device
+    fake_cuda.num_devices = 0
+    assert "cpu" == _job(request, stored).spec.execution.device
