@@ -54,6 +54,7 @@ def _named(suite: Suite) -> list[str] | None:
             given = ["--data", suite.data, "--seeds", ",".join(map(str, suite.seeds))]
             given += [] if budget is None else ["--budget", str(budget)]
             given += [] if suite.image_size == base.image_size else ["--image-size", str(suite.image_size)]
+            given += [] if suite.precision == base.precision else ["--precision", suite.precision]
             few = ",".join(map(str, suite.images_per_class))
             given += [] if suite.images_per_class == base.images_per_class else ["--images-per-class", few]
             return ["--suite", suite.name, *given]
@@ -70,6 +71,7 @@ def _becomes(base: Suite, suite: Suite, budget: Budget | None) -> bool:
             data=suite.data,
             budget=budget,
             image_size=suite.image_size,
+            precision=suite.precision,
         )
     except UserError:  # a name from a record may be none that a suite accepts
         return False
