@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,8 +20,8 @@ from PIL import Image
 from intelbench.cli import cli, main
 from intelbench.data import dataset
 from intelbench.errors import UserError
+from intelbench.orchestration import forkserver, session
 from intelbench.orchestration import profile as profiling
-from intelbench.orchestration import session
 from intelbench.records.types import Conditions
 from intelbench.reporting.text import profile as profile_text
 from tests.conftest import Command, write_folder, write_image
@@ -135,7 +136,8 @@ def unreachable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[object]
     """Where `run` and `profile` leave their requests, instead of carrying them out; in an empty folder."""
     requests: list[object] = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(session, "run_session", requests.append)
+    monkeypatch.setattr(forkserver, "starter", nullcontext)
+    monkeypatch.setattr(session, "run_session", lambda request, _: requests.append(request))
     profiled = SimpleNamespace(failures={})
     monkeypatch.setattr(profiling, "profile", lambda request, watch: requests.append(request) or profiled)
     monkeypatch.setattr(profile_text, "as_markdown", lambda found: "")
@@ -231,6 +233,7 @@ def test_any_absurd_value_is_one_line(
 ) -> None:
     """Of any option and argument of any command: refused in one line in the project's own words, or accepted."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(forkserver, "starter", nullcontext)
     monkeypatch.setattr(dataset, "prepare", reached)
     monkeypatch.setattr(session, "prepare", reached)
     monkeypatch.setattr(profiling, "_profile", reached)
