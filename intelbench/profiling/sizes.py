@@ -51,6 +51,6 @@ def _problem(workload: Workload) -> str | None:
         model = workload.shapes()
         with torch.device("meta"), torch.no_grad():
             workload.loss(model, torch.empty(_BATCH, 3, size, size), torch.zeros(_BATCH, dtype=torch.long))
-    except Exception as error:  # noqa: BLE001 - networks, PyTorch and torchvision raise what they like
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - networks, PyTorch and torchvision raise what they like
         return f"{type(error).__name__}: {printable(str(error).partition(chr(10))[0])[:_SHOWN]}"
     return None
