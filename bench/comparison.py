@@ -25,6 +25,8 @@ SLACK = 1.25
 """How far from the measured ratio the limit of a new entry is, where the promise is not stricter."""
 GRACE_SECONDS = 1.0
 """Between the end of the measuring and the moment at which a benchmark is interrupted."""
+INTERRUPT_SECONDS = 0.1
+"""From one attempt to interrupt a benchmark to the next."""
 
 Turn = Callable[[], float]
 """One side's part of a pair; returns its seconds."""
@@ -151,14 +153,16 @@ class Comparison:
 
     @contextmanager
     def within_allowance(self) -> Iterator[None]:
-        """Interrupt the benchmark when its allowance is spent; it is undecided then."""
+        """Interrupt the benchmark when its allowance is spent, at the next moment that is outside PyTorch."""
 
-        def interrupt(_signal: int, _frame: FrameType | None) -> None:
-            raise AllowanceSpentError
+        def interrupt(_signal: int, frame: FrameType | None) -> None:
+            # Where PyTorch's C++ code has called Python back, an exception ends the process.
+            if not _is_within_torch(frame):
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                raise AllowanceSpentError
 
         previous = signal.signal(signal.SIGALRM, interrupt)
-        # Repeated, because an exception in a destructor is printed and forgotten.
-        signal.setitimer(signal.ITIMER_REAL, max(self._deadline - time.monotonic(), 0.001), 5.0)
+        signal.setitimer(signal.ITIMER_REAL, max(self._deadline - time.monotonic(), 0.001), INTERRUPT_SECONDS)
         try:
             yield
         except AllowanceSpentError:
@@ -219,6 +223,15 @@ def pytorch_as_it_comes() -> Iterator[None]:
         yield
     finally:
         torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def _is_within_torch(frame: FrameType | None) -> bool:
+    """Say whether a function of PyTorch is among the callers."""
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").partition(".")[0] in ("torch", "torchvision"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _stricter(first: Limit, second: Limit) -> Limit:

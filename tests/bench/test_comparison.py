@@ -7,6 +7,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import torch
+from torch import nn
 
 from bench import comparison as comparisons
 from bench.comparison import Baseline, Comparison, Ledger, Turn, timed
@@ -70,6 +72,27 @@ def test_a_spent_allowance_is_undecided(ledger: Ledger) -> None:
             pass
     evidence = ledger.lines[0].evidence
     assert (Verdict.UNDECIDED, 0) == (evidence.verdict, evidence.num_pairs)
+
+
+def test_a_benchmark_is_interrupted_outside_pytorch(ledger: Ledger) -> None:
+    """An exception in a function that PyTorch's C++ code calls ends the process, so the interruption waits for it."""
+    forwards: list[torch.Tensor] = []
+
+    class Slow(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            end = time.monotonic() + 0.1
+            while time.monotonic() < end:
+                pass
+            forwards.append(images)
+            return images
+
+    network = Slow()
+    with comparison_of(ledger, seconds=0.02).within_allowance():
+        network(torch.zeros(1))
+        while True:
+            pass
+    assert len(forwards) == 1
+    assert Verdict.UNDECIDED is ledger.lines[0].evidence.verdict
 
 
 @pytest.mark.parametrize(("name", "promise"), [("unknown", 2.0), (NAME, 3.0)])
