@@ -98,7 +98,7 @@ class Started(Protocol):
 
 
 class Starter(Protocol):
-    """Whoever starts processes."""
+    """Starts processes that carry out a module's `main`."""
 
     def start(self, module: str, stderr: int, inherit: Collection[int]) -> Started:
         """Carry out the module's `main` in a new process.

@@ -96,7 +96,7 @@ class Device:
 
     @property
     def has_events(self) -> bool:
-        """Whether the device works through a queue while the caller goes on, so that events tell when it was where."""
+        """Whether the device works through a queue in the background, so that events are needed to time it."""
         return self.kind != "cpu"
 
     def event(self, *, timing: bool = False) -> Event | None:

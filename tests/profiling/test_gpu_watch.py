@@ -1,4 +1,4 @@
-"""The driver is asked about the GPU at the evaluation points of a run, and a run goes on whatever it answers."""
+"""The driver is asked about the GPU at the evaluation points of a run; whatever it answers, the run continues."""
 
 import os
 import subprocess
