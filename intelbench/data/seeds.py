@@ -3,7 +3,7 @@
 import hashlib
 from typing import Literal
 
-StreamName = Literal["init", "order", "augment", "dropout", "labels", "hash"]
+StreamName = Literal["init", "order", "augment", "dropout", "labels"]
 
 
 def stream_key(seed: int, name: StreamName) -> bytes:

@@ -74,7 +74,7 @@ class ForkServer:
         return self._program.pid
 
     def start(self, module: str, stderr: int, inherit: Collection[int]) -> Started:
-        """As `Starter` says; where the server has ended, as a Python of its own."""
+        """Carry out the module's `main` in a copy of the server; where that has ended, in a Python of its own."""
         (stdin, to_stdin), (from_stdout, stdout) = os.pipe(), os.pipe()
         try:
             socket.send_fds(self._channel, [msgspec.json.encode(_Order(module))], [stdin, stdout, stderr, *inherit])
@@ -101,11 +101,11 @@ class _Copy:
         self._status: int | None = None
 
     def poll(self) -> int | None:
-        """As `Started` says."""
+        """Return its exit status (negative: a signal), or `None` while it runs."""
         return self._look(0)
 
     def wait(self, timeout: float | None = None) -> int:
-        """As `Started` says."""
+        """Return its exit status as soon as it has one, or raise `subprocess.TimeoutExpired`."""
         status = self._look(timeout)
         if status is None:
             assert timeout is not None
@@ -113,7 +113,7 @@ class _Copy:
         return status
 
     def clear(self) -> None:
-        """As `Started` says. Until then its process id, and so its group, belongs to nobody else."""
+        """End every process that it has started. Until then no other process has its process id or group."""
         end_marked(self._server.mark, spared=self._server.pid)
         with suppress(OSError):  # the server has ended, and starts no further process
             self._channel.send(b"cleared")

@@ -73,16 +73,12 @@ def plan(
     run; `watch` sees a download.
 
     Raises:
-        UserError: an architecture is not known, not installed or needs larger images, the device lacks the precision,
-            a class has too few images, there are no such weights, a batch is larger than the training split, or a
-            record would be larger than is read.
+        UserError: an architecture is not known, not installed or needs larger images, a class has too few
+            images, there are no such weights, a batch is larger than the training split, or a record would be larger
+            than is read.
     """
     if suite.precision == "auto":
         suite = msgspec.structs.replace(suite, precision=device_for(execution).fastest_precision)
-    if suite.precision == "fp16" and execution.device == "cpu":
-        raise UserError(
-            f"suite {suite.name}: `precision` is fp16, which needs a GPU; accepted on a CPU: auto, fp32, bf16"
-        )
     found = _architectures(suite)
     _require_readable(suite, dataset)
     num_classes = len(dataset.facts.class_names)

@@ -118,7 +118,7 @@ class FreshPython:
         self.variables = variables
 
     def start(self, module: str, stderr: int, inherit: Collection[int]) -> Started:
-        """As `Starter` says."""
+        """Carry out the module's `main` in a Python of its own."""
         return Program([module], self.variables, stderr, inherit)
 
 
@@ -144,7 +144,7 @@ class Program(subprocess.Popen[bytes]):
         )
 
     def clear(self) -> None:
-        """As `Started` says."""
+        """End every process that it has started, once it has ended itself."""
         end_marked(self.mark)
 
 

@@ -119,11 +119,11 @@ class Device:
 
     @property
     def precisions(self) -> tuple[Precision, ...]:
-        """Precisions that the device computes in: on MPS no bf16, on CUDA bf16 from compute capability 8.0 on."""
+        """Precisions that a run may have: no fp16 on a CPU, no bf16 on MPS, on CUDA bf16 from capability 8.0 on."""
+        if self.kind == "cpu":
+            return ("fp32", "bf16")
         lacks_bf16 = self.kind == "mps" or (
-            self.kind == "cuda"
-            and torch.version.hip is None
-            and cuda.get_device_capability(self.torch_device) < _FIRST_WITH_BF16
+            torch.version.hip is None and cuda.get_device_capability(self.torch_device) < _FIRST_WITH_BF16
         )
         return ("fp32", "fp16") if lacks_bf16 else ("fp32", "bf16", "fp16")
 
@@ -283,8 +283,7 @@ def require_precision(device: Device, precision: Precision) -> None:
         known = " or ".join(device.precisions)
         title = device.name or device.kind
         raise UserError(
-            f"precision {precision}: not one that {title} computes in. Expected {known}. "
-            'Try `precision = "fp32"` in the suite'
+            f"precision {precision}: not one that {title} computes in. Expected {known}. Try --precision fp32"
         )
 
 

@@ -192,13 +192,6 @@ def test_the_precision_auto_is_that_of_the_device(
     assert auto.job == named.job
 
 
-def test_a_precision_that_the_device_lacks_is_refused(suite: Suite, dataset: Dataset, tmp_path: Path) -> None:
-    """fp16 on a CPU: the key, and what is accepted there."""
-    half = msgspec.structs.replace(suite, precision="fp16")
-    with pytest.raises(UserError, match="`precision` is fp16, which needs a GPU; accepted on a CPU: auto, fp32, bf16"):
-        plan(half, dataset, CPU, ENVIRONMENT, runs=tmp_path)
-
-
 def test_an_unknown_architecture_is_refused_before_anything_runs(
     suite: Suite, dataset: Dataset, tmp_path: Path
 ) -> None:

@@ -61,7 +61,9 @@ def test_a_cpu_has_nothing_to_wait_for() -> None:
     assert (False, False, False) == (found.has_events, found.pins_memory, found.has_allocator)
     assert (0, 0, None) == (found.allocated_bytes, found.reserved_bytes, found.generator_state())
     assert (None, None, None) == found.versions
-    assert EVERY_PRECISION == found.precisions
+    assert ("fp32", "bf16") == found.precisions
+    with pytest.raises(UserError, match=r"^precision fp16: not one that cpu computes in\. Expected fp32 or bf16\."):
+        require_precision(found, "fp16")
 
 
 def test_a_gpu_tells_about_itself(fake_cuda: FakeCuda) -> None:
