@@ -45,6 +45,8 @@ REPORT = [
     Moment("os.rename", r"\.cost.*\.partial"),
     Moment("open", r"traces\.npz"),
 ]
+BY_THE_CLOCK = ("anatomy_", "calibration_", "contention_", "gpu_")
+"""Traces of meters, which look when it is time: the same run may have looked after other steps."""
 QUICK = (CHILD[4], CHILD[12], PARENT[3], RERUN[0], REPORT[1])
 """One of each kind, for every day."""
 
@@ -83,7 +85,7 @@ def assert_sound(laboratory: Laboratory, arguments: list[str | Path], undisturbe
     assert expected.record.stream_digests == actual.record.stream_digests
     assert set(expected.traces()) == set(actual.traces())
     for name, array in expected.traces().items():
-        if not name.startswith(("anatomy_", "calibration_")) and not name.endswith("_seconds"):
+        if not name.startswith(BY_THE_CLOCK) and not name.endswith("_seconds"):
             np.testing.assert_array_equal(array, actual.traces()[name])
     assert [] == [path for part in ("results", "cache") for path in (folder / part).rglob(".*")]
     assert 0 == laboratory.run(["report"]).returncode
