@@ -1,26 +1,25 @@
-"""What a training step consists of: the same loop once more, after the run, under a clock that looks at every part.
+"""What a step on a GPU consists of: the same loop once more, after the run, under a clock that looks at every part.
 
-Nothing of the run comes from these steps, and none of its timed steps was looked at like this.
+Nothing of the run comes from these steps, and none of its timed steps was looked at like this. On a CPU the clock of
+the run itself looks at every part, because that costs nothing.
 """
 
-import numpy as np
 from torch import nn
 
 from intelbench.architectures.registry import Architecture
 from intelbench.data.dataset import Split
 from intelbench.data.stream import BatchSource
 from intelbench.profiling.device import device_of
-from intelbench.profiling.steps import ANATOMY, PARTS, LapClock
+from intelbench.profiling.steps import LapClock
 from intelbench.records.store import Traces
 from intelbench.training.backbone import Backbone
 from intelbench.training.budget import Progress
 from intelbench.training.evaluate import Evaluator
+from intelbench.training.journal import MAX_BREAKDOWN_STEPS
 from intelbench.training.loop import Step, train
 
-_WARMUP_STEPS = 1
-"""It has no optimizer state yet."""
-_STEPS = (3, 30)
-"""Fewest and most that are counted, in one run; the report puts those of all seeds together."""
+_MIN_STEPS = 3
+"""Fewest that are counted."""
 _SECONDS = 2.0
 """What they may take, within that."""
 _NO_IMAGES = Split((), (), ())
@@ -36,37 +35,27 @@ def dissect(
     step_seconds: float,
     backbone: Backbone | None = None,
 ) -> Traces:
-    """Train the network on for a few seconds, and return the arrays `anatomy_*` of `traces.npz`.
+    """Train the network on for a few seconds on a GPU, and return the arrays `anatomy_*` of `traces.npz`.
 
     `step_seconds` is what a step takes, by the run's own account.
     """
-    fewest, most = _STEPS
-    num_steps = int(min(max(_SECONDS / step_seconds, fewest), most))
+    num_steps = int(min(max(_SECONDS / step_seconds, _MIN_STEPS), MAX_BREAKDOWN_STEPS))
     device = evaluator.device
-    clock = LapClock(device, ANATOMY)
-    progress = Progress(total_steps=_WARMUP_STEPS + num_steps, total_seconds=None)
 
     def watch(_: Step) -> None:
         """Begin the next step with nothing under way, so that the host's seconds are those of asking for its work."""
         device_of(device).synchronize()
 
-    train(
+    trained = train(
         model,
         architecture,
         stream,
         _NO_IMAGES,
         evaluator,
-        progress,
-        clock=clock,
+        Progress(total_steps=1 + num_steps, total_seconds=None),  # the first has no optimizer state yet
+        clock=LapClock(device, every_part=True),
         workers=workers,
         watch=watch,
         backbone=backbone,
     )
-    counted = slice(_WARMUP_STEPS, None)
-    traces: dict[str, np.ndarray] = {
-        "anatomy_parts": np.array(PARTS),
-        "anatomy_seconds": np.stack([clock.seconds(part) for part in PARTS], axis=1)[counted],
-    }
-    if device_of(device).has_events:
-        traces["anatomy_host_seconds"] = np.stack([clock.host_seconds(part) for part in PARTS], axis=1)[counted]
-    return traces
+    return {name: trained.traces[name] for name in ("anatomy_parts", "anatomy_seconds", "anatomy_host_seconds")}
