@@ -168,7 +168,8 @@ class Comparison:
         except AllowanceSpentError:
             if self.line is None:
                 self.note = "the set-up took all of the time"
-                self._enter(Evidence(math.nan, 0.0, math.inf, 0, Verdict.UNDECIDED), self._ledger.limit(self._name))
+                nothing = self._record(lambda: Evidence(math.nan, 0.0, math.inf, 0, Verdict.UNDECIDED))
+                self._enter(nothing, self._ledger.limit(self._name))
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, previous)

@@ -15,7 +15,7 @@ from intelbench.training.evaluate import Evaluator
 def test_activation_probe(comparison: Comparison, name: str) -> None:
     """An evaluation pass with the probe takes at most 1.4 times one without."""
     model = find(name)[0].build(REQUEST).to(memory_format=torch.channels_last)
-    images = split_of(2 * CONDITIONS.recipe.batch_size)
+    images = split_of(CONDITIONS.recipe.batch_size)
     evaluator = Evaluator(model, RandomPixels(len(images)), conditions_here(), torch.device("cpu"))
 
     def probed() -> None:

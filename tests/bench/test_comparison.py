@@ -1,9 +1,11 @@
 """What a benchmark does with its verdict, and with the time that it has."""
 
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,7 +14,7 @@ from torch import nn
 
 from bench import comparison as comparisons
 from bench.comparison import Baseline, Comparison, Ledger, Turn, timed
-from bench.evidence import Verdict, decide
+from bench.evidence import Evidence, Verdict, decide
 
 NAME = "test_speed"
 
@@ -28,10 +30,10 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
     return Ledger(update=False)
 
 
-def comparison_of(ledger: Ledger, *, name: str = NAME, seconds: float = 60.0) -> Comparison:
+def comparison_of(ledger: Ledger, *, name: str = NAME, seconds: float = 60.0, **options: Any) -> Comparison:
     """A comparison with an allowance of `seconds`."""
     start = time.monotonic()
-    return Comparison(name, ledger, "a processor", start=start, deadline=start + seconds, smoke=False)
+    return Comparison(name, ledger, "a processor", start=start, deadline=start + seconds, smoke=False, **options)
 
 
 def takes(*seconds: float) -> Turn:
@@ -65,13 +67,20 @@ def test_an_undecided_ratio_does_not_fail(ledger: Ledger) -> None:
 
 
 def test_a_spent_allowance_is_undecided(ledger: Ledger) -> None:
-    """A benchmark that is still being set up is interrupted, and fails nothing."""
-    comparison = comparison_of(ledger, seconds=0.01)
+    """A benchmark that is still being set up is interrupted, fails nothing, and is in pytest-benchmark's JSON too."""
+    recorded: list[Evidence] = []
+
+    def record(measure: Callable[[], Evidence]) -> Evidence:
+        recorded.append(measure())
+        return recorded[-1]
+
+    comparison = comparison_of(ledger, seconds=0.01, record=record)
     with comparison.within_allowance():
         while True:
             pass
     evidence = ledger.lines[0].evidence
     assert (Verdict.UNDECIDED, 0) == (evidence.verdict, evidence.num_pairs)
+    assert [evidence] == recorded
 
 
 def test_a_benchmark_is_interrupted_outside_pytorch(ledger: Ledger) -> None:
