@@ -60,7 +60,7 @@ def main(device_name: str, deadline: float, out: Path, data: str | None, retry_f
             sizes=sizes,
             folder=out.absolute(),
             work=Path(work),
-            data=None if data is None else str(Path(data).absolute()),
+            data=str(Path(data).absolute()) if data and Path(data).is_dir() else data,
             starter=processes,
             deadline=end,
         )

@@ -5,6 +5,7 @@ that is on the GPU already.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +20,7 @@ from bench.steps import FOREVER, NUM_CLASSES, RandomPixels, split_of
 from intelbench.architectures.registry import Architecture, ModelRequest
 from intelbench.data.dataset import Split
 from intelbench.data.stream import Batch, BatchSource, TrainingStream
-from intelbench.profiling.device import Device
+from intelbench.profiling.device import Device, Event
 from intelbench.profiling.energy import EnergyCounter, find_counter
 from intelbench.profiling.environment import choose_execution
 from intelbench.profiling.steps import LapClock
@@ -35,6 +36,9 @@ ENERGY = "energy"
 _NO_IMAGES = Split((), (), ())
 _GRAPH_WARM_STEPS = 3
 """Steps before a CUDA graph is captured, as PyTorch's documentation has it."""
+_MOST_AHEAD = 8
+"""Steps that a loop may ask for before the GPU has done the first of them. A CUDA graph is asked for within
+microseconds: without a bound, a loop of two seconds would leave the GPU work for minutes."""
 TakeStep = Callable[[], object]
 
 
@@ -84,7 +88,8 @@ class Setting:
     def build(self) -> nn.Module:
         """Return the network in training mode, on the device."""
         request = ModelRequest(num_classes=NUM_CLASSES, image_size=self.image_size)
-        return self.architecture.build(request).to(self.device.torch_device).train()
+        with self.device.torch_device:  # where drawing 100 million weights takes no time
+            return self.architecture.build(request).train()
 
     def device_batch(self) -> tuple[Tensor, Tensor]:
         """Return normalised images and labels that are on the device."""
@@ -105,6 +110,8 @@ class Meter:
         self._begun = self._ended = 0.0
         self._joules: list[float] = []
         """The counter at the begin and at the end."""
+        self._events: deque[Event] = deque()
+        """Of the last steps."""
         self._counter: EnergyCounter | None = None
         self._no_counter: str | None = None
         try:
@@ -115,6 +122,7 @@ class Meter:
     def step(self) -> bool:
         """Count a step that has been asked for; return whether there were enough, once the device has done them."""
         self._steps += 1
+        self._bound()
         if self._steps == self._warm_steps:
             self._device.synchronize()
             self._device.reset_peaks()
@@ -143,6 +151,17 @@ class Meter:
             Figure(name="peak allocated", value=allocator.allocated_bytes, unit="bytes"),
             Figure(name="peak reserved", value=allocator.reserved_bytes, unit="bytes"),
         )
+
+    def _bound(self) -> None:
+        """Wait until the GPU is not too many steps behind."""
+        if len(self._events) < _MOST_AHEAD:
+            event = self._device.event()
+            assert event is not None
+        else:
+            event = self._events.popleft()
+            event.synchronize()
+        event.record()
+        self._events.append(event)
 
     def _read_counter(self) -> None:
         try:

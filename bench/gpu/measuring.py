@@ -4,6 +4,7 @@ import os
 import time
 import traceback
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import islice
@@ -112,12 +113,12 @@ def card(device: str, sizes: Sizes) -> Iterator[Row]:
 
 def synchronizations(device: str, sizes: Sizes, precision: Precision) -> Iterator[Row]:
     """Count the calls in training steps that make the host wait for the GPU, with the stack of each."""
-    chosen, stacks = _activated(device), list[str]()
+    chosen, stacks = _activated(device), Counter[str]()
     first, last = sizes.warm_steps, sizes.warm_steps + _LOOKED_AT
 
     def note(message: Warning | str, *_: object, **__: object) -> None:
         if _SYNCHRONIZED in str(message):
-            stacks.append("".join(traceback.format_stack(limit=_STACK)[:-1]))
+            stacks["".join(traceback.format_stack(limit=_STACK)[:-1])] += 1
 
     def watch(step: Step) -> None:
         chosen.warn_of_synchronizations(on=first <= step.number < last)
@@ -130,9 +131,9 @@ def synchronizations(device: str, sizes: Sizes, precision: Precision) -> Iterato
     name = f"synchronising calls in {_LOOKED_AT} steps"
     yield Row(
         subject=f"{sizes.loader_architecture}, {precision}",
-        figures=(Figure(name=name, value=len(stacks)),),
+        figures=(Figure(name=name, value=stacks.total()),),
         at_most=0,
-        details=tuple(stacks),
+        details=tuple(f"{count} times\n{stack}" for stack, count in stacks.most_common()),
     )
 
 

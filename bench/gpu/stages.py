@@ -3,7 +3,7 @@
 import importlib.util
 import sys
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import NamedTuple
 
 from bench.gpu import study
@@ -58,28 +58,19 @@ def tests(session: Session) -> Iterator[Row]:
 
 def steps(session: Session) -> Iterator[Row]:
     """Time training steps of each network in each loop, and divide the speeds."""
-    sizes = session.sizes
-    for architecture in sizes.architectures:
-        counted = list(session.measure("flops", architecture=architecture))
-        yield from counted
-        flops = counted[0].value("training")
-        speeds = {}
-        for side in _SIDES:
-            for row in session.measure(
-                "steps", architecture=architecture, side=side, batch_size=sizes.batch_size, flops_per_image=flops
-            ):
-                speeds[side] = row.value(_SPEED)
-                yield row
+    for architecture in session.sizes.architectures:
+        flops = yield from _flops(session, architecture)
+        speeds = yield from _speeds(session, architecture, _SIDES, session.sizes.batch_size, flops)
         for above, below, floor in _RATIOS:
-            yield ratio(f"{architecture}, {above} / {below}", speeds.get(above), speeds.get(below), floor)
+            yield ratio(f"{architecture}, {above} / {below}", speeds[above], speeds[below], floor)
 
 
 def batches(session: Session) -> Iterator[Row]:
     """Time training steps by batch size."""
     for architecture in session.sizes.batch_architectures:
+        flops = yield from _flops(session, architecture)
         for batch_size in session.sizes.batch_sizes:
-            for side in ("tuned", "harness"):
-                yield from session.measure("steps", architecture=architecture, side=side, batch_size=batch_size)
+            yield from _speeds(session, architecture, ("tuned", "harness"), batch_size, flops)
 
 
 def loader(session: Session) -> Iterator[Row]:
@@ -99,17 +90,11 @@ def memory(session: Session) -> Iterator[Row]:
 def verify(session: Session) -> Iterator[Row]:
     """Verify a record of each architecture, and time what `torch.compile` gains."""
     yield from study.verify(session)
+    sides = (compiled, eager) = ("tuned + torch.compile", "tuned")
     for architecture in session.sizes.compiled_architectures:
-        speeds = {}
-        for side in ("tuned", "tuned + torch.compile"):
-            for row in session.measure(
-                "steps", architecture=architecture, side=side, batch_size=session.sizes.batch_size
-            ):
-                speeds[side] = row.value(_SPEED)
-                yield row
-        yield ratio(
-            f"{architecture}, tuned + torch.compile / tuned", speeds.get("tuned + torch.compile"), speeds.get("tuned")
-        )
+        flops = yield from _flops(session, architecture)
+        speeds = yield from _speeds(session, architecture, sides, session.sizes.batch_size, flops)
+        yield ratio(f"{architecture}, {compiled} / {eager}", speeds[compiled], speeds[eager])
 
 
 STAGES = (
@@ -131,6 +116,29 @@ def ratio(subject: str, above: float | None, below: float | None, at_least: floa
     value = above / below if above and below else None
     absent = None if value else "one of the two speeds is missing"
     return Row(subject=subject, figures=(Figure(name="ratio", value=value, absent=absent),), at_least=at_least)
+
+
+def _flops(session: Session, architecture: str) -> Generator[Row, None, float | None]:
+    """Give the FLOPs of a training image, and return them."""
+    flops = None
+    for row in session.measure("flops", architecture=architecture):
+        flops = row.value("training")
+        yield row
+    return flops
+
+
+def _speeds(
+    session: Session, architecture: str, sides: Sequence[str], batch_size: int, flops: float | None
+) -> Generator[Row, None, dict[str, float | None]]:
+    """Time training steps in each of these loops, and return their speeds."""
+    speeds: dict[str, float | None] = dict.fromkeys(sides)
+    for side in sides:
+        for row in session.measure(
+            "steps", architecture=architecture, side=side, batch_size=batch_size, flops_per_image=flops
+        ):
+            speeds[side] = row.value(_SPEED)
+            yield row
+    return speeds
 
 
 def _tests_row(junit: str) -> Row:
