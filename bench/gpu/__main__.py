@@ -42,8 +42,8 @@ def _device(text: str) -> str:
 def main(device_name: str, deadline: float, out: Path, data: str | None, retry_failed: bool) -> int:
     """Measure on a GPU, stage by stage in order of value, until the deadline; print one table.
 
-    The folder has the result of a stage as soon as the stage has ended, and a second call carries out the stages that
-    are left. The exit status is 0 where every stage is done and within its limits, 1 where a stage has failed or a
+    The result of a stage is written as soon as the stage is over, and a second call carries out the stages that are
+    left. The exit status is 0 where every stage is done and within its limits, 1 where a stage has failed or a
     limit was not met, 2 for a wrong call, and 3 where stages are left for another call.
     """
     sizes = FAKE if device_name == FAKE_DEVICE else FULL

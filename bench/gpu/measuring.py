@@ -26,7 +26,7 @@ from bench.gpu.loops import (
     train_harness,
     tuned,
 )
-from bench.gpu.results import Figure, Row
+from bench.gpu.results import Figure, Row, first_line
 from bench.gpu.session import FAKE_DEVICE, Found, Task
 from bench.gpu.sizes import Sizes
 from bench.steps import NUM_CLASSES
@@ -169,7 +169,7 @@ def steps(
         except Exception as error:
             if side not in _REAL_GPU_ONLY:
                 raise
-            yield Row(subject=subject, figures=(_no_speed(f"{type(error).__name__}: {error}"),))
+            yield Row(subject=subject, figures=(_no_speed(first_line(error)),))
             return
         first_step = (Figure(name="first step, building included", value=seconds, unit="s"),)
         step()

@@ -16,7 +16,7 @@ _VERSION = 1
 _MOST_BYTES = 2**24
 
 Status = Literal["done", "failed", "cut off"]
-"""`cut off` is a stage that the deadline ended, or that needs an earlier stage to be done first."""
+"""`cut off` is a stage that was not finished at the deadline, or that needs an earlier stage to be done first."""
 
 
 class Figure(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -31,7 +31,7 @@ class Figure(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Row(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What was found out about one subject of a stage, as a network in one training loop."""
+    """What was measured of one subject of a stage, as a network in one training loop."""
 
     subject: str
     figures: tuple[Figure, ...] = ()
@@ -114,3 +114,8 @@ def open_results(folder: Path, environment: Environment, *, fake: bool) -> Resul
 def save(folder: Path, results: Results) -> None:
     """Write the results in the place of the earlier ones."""
     files.replace(folder / FILE, msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+
+
+def first_line(error: BaseException) -> str:
+    """Return the kind of an error and the first line of its message; PyTorch's messages have many."""
+    return f"{type(error).__name__}: {error}".partition("\n")[0]

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
-from bench.gpu.results import Results, Row, StageResult, Status
+from bench.gpu.results import Results, Row, StageResult, Status, first_line
 from bench.gpu.session import CutOffError, Session
 from bench.gpu.stages import Stage
 from bench.gpu.table import describe
@@ -61,7 +61,7 @@ def _result(stage: Stage, session: Session) -> StageResult:
     except CutOffError as error:
         status, message = "cut off", str(error)
     except Exception as error:  # noqa: BLE001 - the stages after it have results of their own
-        status, message = "failed", f"{type(error).__name__}: {error}"
+        status, message = "failed", first_line(error)
     num_failures = sum(row.failure is not None for row in rows)
     if status == "done" and num_failures:
         status, message = "failed", f"{num_failures} of its measurements failed"

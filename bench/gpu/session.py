@@ -129,7 +129,7 @@ class Session:
         if process.returncode:
             self.note(f"{function} {arguments}\n{process.last_words}")
             last_line = process.last_words.rpartition("\n")[2]
-            raise MeasurementError(last_line or f"its process ended with status {process.returncode}")
+            raise MeasurementError(last_line or f"its process exited with status {process.returncode}")
 
     def measure(self, function: str, **arguments: Argument) -> Iterator[Row]:
         """Give the rows of a measurement; if its process fails, the last row says so and the stage continues.
@@ -151,7 +151,7 @@ class Session:
             variables: Environment variables that it has in addition to those of this process.
 
         Raises:
-            CutOffError: the deadline came before the command had ended.
+            CutOffError: the deadline came before the command was finished.
         """
         self.note(f"$ {' '.join(arguments)}")
         with self._log() as log:

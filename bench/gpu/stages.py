@@ -52,7 +52,7 @@ def tests(session: Session) -> Iterator[Row]:
     arguments = ("-m", "pytest", *session.sizes.tests, *parallel, "-p", "no:cacheprovider", f"--junitxml={junit}")
     status = session.command([sys.executable, *arguments], OMP_NUM_THREADS="1")
     if status not in _STATUSES_OF_TESTS or not junit.exists():
-        raise RuntimeError(f"pytest ended with status {status}: {session.last_line()}")
+        raise RuntimeError(f"pytest exited with status {status}: {session.last_line()}")
     yield _tests_row(junit.read_text(encoding="utf-8"))
 
 

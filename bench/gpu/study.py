@@ -32,7 +32,7 @@ def run(session: Session) -> Iterator[Row]:
     if cut_off is not None:
         raise cut_off
     if status not in (0, _FAILED_RUNS):
-        raise RuntimeError(f"intelbench run ended with status {status}: {session.last_line()}")
+        raise RuntimeError(f"intelbench run exited with status {status}: {session.last_line()}")
 
 
 def verify(session: Session) -> Iterator[Row]:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +28,7 @@ from intelbench.architectures.registry import find
 from intelbench.errors import UserError
 from intelbench.orchestration.process import FreshPython
 from intelbench.profiling.device import device_of
+from intelbench.records.store import write_run
 from intelbench.records.suites import load_suite
 from intelbench.records.types import Budget, Environment
 from intelbench.training.journal import Journal
@@ -368,6 +369,22 @@ def test_steps_before_the_timed_ones_do_not_count(fake_cuda: FakeCuda, monkeypat
     assert 2 <= fake_cuda.calls["synchronize"]
 
 
+@pytest.mark.usefixtures("fake_cuda")
+def test_a_loop_that_a_gpu_may_lack_has_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In place of a speed; a loop that must work fails."""
+
+    def refuses(_: loops.Setting) -> loops.TakeStep:
+        raise RuntimeError("operation not permitted when stream is capturing\nand more")
+
+    monkeypatch.setattr(measuring, "_OWN_LOOPS", dict.fromkeys(("tuned + CUDA graph", "plain"), ("bf16", refuses)))
+    network = FAKE.architectures[0]
+    (row,) = measuring.steps("cuda", FAKE, network, "tuned + CUDA graph", 4)
+    assert (None, None) == (row.value("speed"), row.failure)
+    assert "RuntimeError: operation not permitted when stream is capturing" == row.figures[0].absent
+    with pytest.raises(RuntimeError, match="capturing"):
+        list(measuring.steps("cuda", FAKE, network, "plain", 4))
+
+
 def test_tests_are_counted_by_their_outcome() -> None:
     """Errors of a fixture are failures too, and both are named."""
     cases = (
@@ -388,7 +405,7 @@ def test_a_test_command_without_tests_is_a_failure(
     (tests,) = (each for each in STAGES if each.name == "tests")
     results = last(carry_out([tests], open_session(), nothing_yet(environment)))
     assert "failed" == results.stages["tests"].status
-    assert "pytest ended with status 5" in (results.stages["tests"].message or "")
+    assert "pytest exited with status 5" in (results.stages["tests"].message or "")
 
 
 def test_records_are_there_again_in_the_next_call(open_session: Callable[..., Session]) -> None:
@@ -406,21 +423,48 @@ def test_records_are_there_again_in_the_next_call(open_session: Callable[..., Se
     assert b"{}" == (later.work / files[0]).read_bytes()
 
 
-def test_a_study_is_cut_off_with_its_records_packed(
+def test_a_study_that_the_deadline_cuts_keeps_its_records(
     open_session: Callable[..., Session], environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And without a record there is nothing to verify yet."""
+    """The next call finds them; without a record there is nothing to verify yet."""
+    record, traces = synthetic_run("resnet152", 0, Study())
+    commands = []
 
-    def cut_off(session: Session, _: object) -> int:
+    def cut_off(session: Session, arguments: Sequence[str]) -> int:
+        write_run(session.work / "runs", record, traces)
         raise CutOffError("the deadline has come")
 
+    def carry_on(session: Session, arguments: Sequence[str]) -> int:
+        commands.append(arguments[3:5])
+        return 0
+
+    stages = [each for each in STAGES if each.name == "study"]
     monkeypatch.setattr(Session, "command", cut_off)
-    stages = [each for each in STAGES if each.name in ("study", "verify")]
+    results = last(carry_out(stages, open_session(), nothing_yet(environment)))
+    study_result = results.stages["study"]
+    assert ("cut off", "the deadline has come") == (study_result.status, study_result.message)
+    assert [("resnet152", 1, 0)] == [
+        (row.subject, row.value("runs"), row.value("failed runs")) for row in study_result.rows
+    ]
+
+    monkeypatch.setattr(Session, "command", carry_on)
     session = open_session()
-    results = last(carry_out(stages, session, nothing_yet(environment)))
-    assert ["cut off", "cut off"] == [each.status for each in results.stages.values()]
-    assert "no record of the study is there yet" == results.stages["verify"].message
-    assert (session.folder / "records.tar.xz").exists()
+    results = last(carry_out(stages, session, results))
+    assert ["done", 1] == [results.stages["study"].status, results.stages["study"].rows[0].value("runs")]
+    session.note("equal bit for bit")
+    (row,) = study.verify(session)
+    assert [1, "equal bit for bit"] == [row.value("reproduced"), *row.details]
+    assert ["verify", str(session.work / "runs" / record.run_id)] == commands[-1]
+
+
+def test_without_a_record_nothing_is_verified_yet(
+    open_session: Callable[..., Session], environment: Environment
+) -> None:
+    """The stage is left for another call."""
+    stages = [each for each in STAGES if each.name == "verify"]
+    results = last(carry_out(stages, open_session(), nothing_yet(environment)))
+    verified = results.stages["verify"]
+    assert ("cut off", "no record of the study is there yet") == (verified.status, verified.message)
 
 
 def test_the_reference_study_is_what_the_documentation_says() -> None:
