@@ -1,9 +1,14 @@
 # Two commands matter: `make run` compares on this machine, `make test` checks this checkout. Both make .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
+# Of `make gpu`. It makes no .venv, because that would download PyTorch, and uses the one that may be there.
+DEVICE ?= auto
+DEADLINE ?= 600
+OUT ?= results/reference-gpu
+DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run report test slow torture check bench
+.PHONY: help run report test slow torture check bench gpu
 
 help: ## Show these targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,3 +44,6 @@ check: .venv/ready ## Lint and type-check alone
 
 bench: .venv/ready ## Compare speed with references, in 12 minutes at most; fail where it is surely beyond a limit
 	$(BIN)/pytest bench --benchmark-enable
+
+gpu: ## Measure on a CUDA GPU for DEADLINE seconds (600), into OUT (results/reference-gpu)
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m bench.gpu --device $(DEVICE) --deadline $(DEADLINE) --out $(OUT) $(if $(DATA),--data "$(DATA)")

@@ -6,6 +6,7 @@ cannot show are times, memory, races and kernels.
 """
 
 import time
+import warnings
 import weakref
 from collections import Counter
 from types import ModuleType, SimpleNamespace
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._device import _device_constructors
 
 from intelbench.profiling import device
 
@@ -69,6 +71,7 @@ class FakeCuda:
         self.capability = (9, 0)
         self.calls: Counter[str] = Counter()
         self.current = 0
+        self.sync_debug_mode = "default"
         self.allocated = 1000
         self.peak = 1000
         self.reserved = 2000
@@ -88,8 +91,14 @@ class FakeCuda:
         self.current = torch_device.index or 0
 
     def synchronize(self, torch_device: torch.device) -> None:
-        """Count how often somebody waited."""
+        """Count how often somebody waited; warn of it where that is asked for, in PyTorch's words."""
         self.calls["synchronize"] += 1
+        if self.sync_debug_mode == "warn":
+            warnings.warn("called a synchronizing CUDA operation", stacklevel=2)
+
+    def set_sync_debug_mode(self, debug_mode: str) -> None:
+        """Choose whether it warns."""
+        self.sync_debug_mode = debug_mode
 
     def get_device_name(self, torch_device: torch.device) -> str:
         """Its name."""
@@ -224,6 +233,7 @@ def install(monkeypatch: pytest.MonkeyPatch, *, tensors_on_cpu: bool = True) -> 
         return fake
     monkeypatch.setitem(device._KINDS, "cpu", "cuda")
     monkeypatch.setattr(device, "_torch_device", lambda kind, index: torch.device("cpu"))
+    _device_constructors()  # kept from its first call: else `with torch.device` knew the wrappers
     for name in ("empty", "tensor"):
         monkeypatch.setattr(torch, name, pinned.factory(getattr(torch, name)))
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: pinned.copy(tensor))  # noqa: PLW0108 - binds

@@ -94,6 +94,11 @@ class Device:
         elif self.kind == "mps":
             mps.synchronize()
 
+    def warn_of_synchronizations(self, *, on: bool) -> None:
+        """Have PyTorch warn of each call that makes the host wait for the GPU, or no longer."""
+        if self.kind == "cuda":
+            cuda.set_sync_debug_mode("warn" if on else "default")
+
     @property
     def has_events(self) -> bool:
         """Whether the device works through a queue in the background, so that events are needed to time it."""

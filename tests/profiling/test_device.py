@@ -1,6 +1,7 @@
 """What differs between CPU, CUDA and MPS is known in one place."""
 
 import os
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -53,6 +54,7 @@ def test_a_cpu_has_nothing_to_wait_for() -> None:
     found.activate()
     found.synchronize()
     found.empty_cache()
+    found.warn_of_synchronizations(on=True)
     found.set_generator_state(torch.empty(0))
     assert Device("cpu", CPU) == found
     assert (None, None, None, None, None) == (
@@ -230,6 +232,20 @@ def test_a_real_gpu_tells_about_itself() -> None:
     drawn = torch.rand(3, device=found.torch_device)
     found.set_generator_state(state)
     assert torch.equal(drawn, torch.rand(3, device=found.torch_device))
+
+
+@pytest.mark.gpu
+def test_a_real_gpu_warns_of_calls_that_wait_for_it() -> None:
+    """In the words that `bench.gpu` looks for, until that is switched off."""
+    found = find_device("cuda")
+    numbers = torch.ones(1, device=found.torch_device)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found.warn_of_synchronizations(on=True)
+        numbers.item()
+        found.warn_of_synchronizations(on=False)
+        numbers.item()
+    assert 1 == sum("called a synchronizing CUDA operation" in str(each.message) for each in caught)
 
 
 @pytest.mark.parametrize(
