@@ -156,6 +156,7 @@ def _conclude(
         calibration=found.calibration,
         contention=found.contention,
         energy=found.energy,
+        preparation=trained.preparation,
         resumed_after=trained.resumed_after,
     )
     return measurements, traces

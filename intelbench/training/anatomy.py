@@ -16,9 +16,11 @@ from intelbench.training.backbone import Backbone
 from intelbench.training.budget import Progress
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.loop import Step, train
+from intelbench.training.passes import EAGER_STEPS
 
-_WARMUP_STEPS = 1
-"""It has no optimizer state yet."""
+_WARMUP_STEPS = {"eager": 1, "graph": EAGER_STEPS + 1, "compile": 1}
+"""Steps that are not counted, by what the conditions say of a step: the first has no optimizer state yet, those before
+a capture are eager, and a preparation is in the time of the step that it is made for."""
 _STEPS = (3, 30)
 """Fewest and most that are counted, in one run; the report puts those of all seeds together."""
 _SECONDS = 2.0
@@ -38,13 +40,15 @@ def dissect(
 ) -> Traces:
     """Train the network on for a few seconds, and return the arrays `anatomy_*` of `traces.npz`.
 
-    `step_seconds` is what a step takes, by the run's own account.
+    `step_seconds` is what a step takes, by the run's own account. The two passes of a step that is replayed from a CUDA
+    graph are one: the forward pass takes no time there, and the backward pass that of both.
     """
     fewest, most = _STEPS
     num_steps = int(min(max(_SECONDS / step_seconds, fewest), most))
     device = evaluator.device
     clock = LapClock(device, ANATOMY)
-    progress = Progress(total_steps=_WARMUP_STEPS + num_steps, total_seconds=None)
+    warmup_steps = _WARMUP_STEPS[evaluator.conditions.step]
+    progress = Progress(total_steps=warmup_steps + num_steps, total_seconds=None)
 
     def watch(_: Step) -> None:
         """Begin the next step with nothing under way, so that the host's seconds are those of asking for its work."""
@@ -62,7 +66,7 @@ def dissect(
         watch=watch,
         backbone=backbone,
     )
-    counted = slice(_WARMUP_STEPS, None)
+    counted = slice(warmup_steps, None)
     traces: dict[str, np.ndarray] = {
         "anatomy_parts": np.array(PARTS),
         "anatomy_seconds": np.stack([clock.seconds(part) for part in PARTS], axis=1)[counted],
