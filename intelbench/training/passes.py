@@ -6,24 +6,23 @@ float64, which gives other bits.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from intelbench.architectures.generators import Generators, undrawn
 from intelbench.architectures.registry import Architecture
 from intelbench.errors import printable
-from intelbench.profiling.device import Device, Graph, Stream, device_of, is_out_of_memory
+from intelbench.profiling.device import Graph, Stream, device_of, is_out_of_memory
 from intelbench.profiling.steps import LapClock
 from intelbench.records.profiles import Preparation
 from intelbench.records.types import Conditions
 from intelbench.training.backbone import Backbone
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.precision import Autocast, autocast
+from intelbench.training.rehearsal import Attributes, drawn_on_the_host, unchanged
 
 EAGER_STEPS = 3
 """Steps before a capture. CUDA's libraries set themselves up in them, and an optimizer its state."""
@@ -153,15 +152,9 @@ class Passes:
         """Capture or compile the passes for batches like this one; where that fails, take eager ones from now on."""
         started = time.perf_counter()
         prepared: Eager | Replayed = self._eager
-        unwatched = replace(self._eager, forward_ended=lambda: None)
         try:
             with unchanged(self._backbone.model, self._device):
-                if self._stream:
-                    prepared = _captured(unwatched, self._backbone.model, self._device, self._stream, inputs, labels)
-                else:
-                    compiled = torch.compile(self._eager.loss, dynamic=False)
-                    replace(unwatched, loss=compiled)(inputs, labels)
-                    prepared = replace(self._eager, loss=compiled)
+                prepared = self._captured(inputs, labels) if self._stream else self._compiled(inputs, labels)
             self.log.num_prepared += 1
         except Exception as error:  # code of others, of which a run makes no more than its conditions ask
             if is_out_of_memory(error):
@@ -172,28 +165,34 @@ class Passes:
         self._clock.lap("other")
         return prepared
 
+    def _captured(self, inputs: Tensor, labels: Tensor) -> Replayed:
+        """Capture the passes as a graph.
 
-@contextmanager
-def unchanged(model: nn.Module, device: Device) -> Iterator[None]:
-    """Run the block, which may carry out passes, then let the network and the generators be as before it.
+        Raises:
+            UncapturableError: the forward pass does on the host what a graph would not do again.
+            Exception: whatever else is in the way, as a value of a tensor that the host waits for.
+        """
+        assert self._stream
+        model, passes = self._backbone.model, replace(self._eager, forward_ended=lambda: None)
+        inputs, labels = inputs.clone(), labels.clone()
+        attributes, drawn = Attributes(model), drawn_on_the_host()
+        graph, loss = self._device.capture(lambda: passes(inputs, labels), self._stream)
+        if drawn != drawn_on_the_host():
+            raise UncapturableError("the forward pass draws random numbers on the host, which a graph would draw once")
+        if changed := attributes.changed():
+            raise UncapturableError(f"the forward pass sets {changed[0]} of the network, which a graph would set once")
+        gradients = tuple((each, each.grad) for each in model.parameters() if each.grad is not None)
+        return Replayed(graph, inputs, labels, loss, gradients)
 
-    The network has no gradients afterwards. Python attributes that its forward pass sets are not put back.
-    """
-    before = [
-        (module, name, buffer, None if buffer is None else buffer.clone())
-        for module in model.modules()
-        for name, buffer in module._buffers.items()
-    ]
-    with undrawn(device):
-        try:
-            yield
-        finally:
-            for module, name, buffer, values in before:
-                if buffer is not None and values is not None:
-                    buffer.copy_(values)
-                if module._buffers[name] is not buffer:
-                    module._buffers[name] = buffer
-            model.zero_grad()
+    def _compiled(self, inputs: Tensor, labels: Tensor) -> Eager:
+        """Compile the passes, which PyTorch does when they are carried out for the first time.
+
+        Raises:
+            Exception: whatever is in the way, as a compiler that is not there.
+        """
+        compiled = replace(self._eager, loss=torch.compile(self._eager.loss, dynamic=False))
+        replace(compiled, forward_ended=lambda: None)(inputs, labels)
+        return compiled
 
 
 def _loss(architecture: Architecture, backbone: Backbone, conditions: Conditions) -> Loss:
@@ -203,33 +202,6 @@ def _loss(architecture: Architecture, backbone: Backbone, conditions: Conditions
         return architecture.loss(backbone.output(inputs), labels, criterion)
 
     return loss
-
-
-def _captured(
-    passes: Eager, model: nn.Module, device: Device, stream: Stream, inputs: Tensor, labels: Tensor
-) -> Replayed:
-    """Capture the passes as a graph.
-
-    Raises:
-        UncapturableError: the forward pass does on the host what a graph would not do again.
-        Exception: whatever else is in the way, as a value of a tensor that the host waits for.
-    """
-    inputs, labels = inputs.clone(), labels.clone()
-    buffers, drawn = dict(model.named_buffers()), _drawn_on_the_host()
-    graph, loss = device.capture(lambda: passes(inputs, labels), stream)
-    if drawn != _drawn_on_the_host():
-        raise UncapturableError("the forward pass draws random numbers on the host, which a graph would draw once")
-    for name, buffer in model.named_buffers():
-        if buffer is not buffers.get(name):
-            raise UncapturableError(f"the forward pass replaces the buffer {name}, which a graph would do once")
-    gradients = tuple((each, each.grad) for each in model.parameters() if each.grad is not None)
-    return Replayed(graph, inputs, labels, loss, gradients)
-
-
-def _drawn_on_the_host() -> tuple[object, ...]:
-    """States of the generators that are not a GPU's."""
-    state = Generators().state_dict()
-    return state["cpu"].tolist(), state["random"], state["numpy"]
 
 
 def _reason(error: Exception) -> str:
