@@ -84,6 +84,8 @@ class FakeGraph(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
+        self.failed = False
+        self.num_replays = 0
         self._calls: list[tuple[Any, tuple[Any, ...], dict[str, Any], Any]] = []
         self._made: dict[int, Tensor] = {}
         self._before: dict[int, tuple[Tensor, Tensor]] = {}
@@ -92,6 +94,7 @@ class FakeGraph(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None) -> Any:
         """Take the operation into the graph."""
         if func is torch.ops.aten._local_scalar_dense.default:
+            self.failed = True
             raise RuntimeError("CUDA error: operation not permitted when stream is capturing")
         kwargs = kwargs or {}
         for tensor in tree_leaves((args, kwargs)):
@@ -117,6 +120,7 @@ class FakeGraph(TorchDispatchMode):
     @torch.no_grad()
     def replay(self) -> None:
         """Do all operations, each on its own memory."""
+        self.num_replays += 1
         for func, args, kwargs, result in self._calls:
             again = func(*args, **kwargs)
             for old, new in zip(tree_flatten(result)[0], tree_flatten(again)[0], strict=True):
@@ -226,16 +230,20 @@ class FakeCuda:
 
     @contextmanager
     def graph(self, graph: FakeGraph, *, stream: FakeStream, capture_error_mode: str) -> Iterator[None]:
-        """Capture what the block asks for."""
+        """Capture what the block asks for.
+
+        Where an operation was refused, PyTorch says so once more at the end, and leaves the stream the current one.
+        """
         assert self.stream_in_use is not self.default_stream
         assert "thread_local" == capture_error_mode  # other threads allocate page-locked memory meanwhile
         self.calls["capture"] += 1
         self.graphs.append(weakref.ref(graph))
-        try:
-            with graph:
-                yield
-        finally:
-            graph.end()
+        self.stream_in_use = stream
+        with graph:
+            yield
+        graph.end()
+        if graph.failed:
+            raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
 
     def get_rng_state(self, torch_device: torch.device) -> Tensor:
         """Of a generator that nobody draws from."""
