@@ -39,6 +39,8 @@ class Step:
     validation_accuracy: float | None
     at_evaluation: bool
     """Whether a validation pass has just ended."""
+    fallback: str | None = None
+    """Why steps are eager, where the conditions ask for others."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,8 @@ def train(
                 journal.evaluated(step, seconds, *evaluator.logits_and_activations(validation))
         if due or step & (step - 1) == 0:
             digest.keep(step)
-        watch(Step(step, done, clock.budget_seconds, journal.latest_loss, journal.latest_accuracy, due))
+        seen = (clock.budget_seconds, journal.latest_loss, journal.latest_accuracy)
+        watch(Step(step, done, *seen, due, passes.log.fallback))
         if checkpoints and done < 1 and checkpoints.due(at_evaluation=due):
             clock.settle()
             journal.settle()

@@ -206,6 +206,7 @@ def _loss(architecture: Architecture, backbone: Backbone, conditions: Conditions
 
 def _reason(error: Exception) -> str:
     """An error on one line, for the record."""
-    line = next(filter(None, map(str.strip, str(error).splitlines())), "")
-    named = f"{type(error).__name__}: {line}" if line else type(error).__name__
-    return printable(str(error) if isinstance(error, UncapturableError) else named)[:_MOST_CHARACTERS]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = " ".join(lines[:2])  # the first line of PyTorch's compiler only says that what follows was raised
+    named = said if isinstance(error, UncapturableError) else f"{type(error).__name__}: {said}"
+    return printable(named)[:_MOST_CHARACTERS]

@@ -269,7 +269,7 @@ def test_a_network_that_is_not_compiled_is_trained_as_if_that_had_not_been_tried
     def compile_halfway(function: Callable[..., Tensor], dynamic: bool) -> Callable[..., Tensor]:
         def compiled(*batch: Tensor) -> Tensor:
             function(*batch).backward()
-            raise RuntimeError("\nno C++ compiler\x1b\n\nSet TORCHDYNAMO_VERBOSE=1")
+            raise RuntimeError("\nthe backend raised:\nno C++ compiler\x1b\n\nSet TORCHDYNAMO_VERBOSE=1")
 
         return compiled
 
@@ -277,7 +277,7 @@ def test_a_network_that_is_not_compiled_is_trained_as_if_that_had_not_been_tried
     monkeypatch.setattr(torch, "compile", compile_halfway)
     compiled = run_training(wrapped(count), budget=Budget(steps=STEPS), step="compile")
     assert_same(eager, compiled)
-    assert (0, r"RuntimeError: no C++ compiler\x1b") == (
+    assert (0, r"RuntimeError: the backend raised: no C++ compiler\x1b") == (
         preparation(compiled).num_prepared, preparation(compiled).fallback,
     )  # fmt: skip
 
