@@ -235,7 +235,7 @@ class FakeCuda:
         Where an operation was refused, PyTorch says so once more at the end, and leaves the stream the current one.
         """
         assert self.stream_in_use is not self.default_stream
-        assert "thread_local" == capture_error_mode  # other threads allocate page-locked memory meanwhile
+        assert "thread_local" == capture_error_mode  # other threads allocate page-locked memory at the same time
         self.calls["capture"] += 1
         self.graphs.append(weakref.ref(graph))
         self.stream_in_use = stream

@@ -166,11 +166,11 @@ class Device:
         problems: list[Exception] = []
         try:
             # Once more outside the capture, which leaves its queue the current one where it fails to end. Other
-            # threads, which prepare batches, may use the driver meanwhile.
+            # threads, which prepare batches, may use the driver at the same time.
             with self.working_in(stream), cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):  # type: ignore[arg-type]
                 try:
                     results.append(work())
-                except Exception as error:  # noqa: BLE001 - raised again, once the capture has ended
+                except Exception as error:  # noqa: BLE001 - raised again after the capture
                     problems.append(error)
         except Exception as error:  # noqa: BLE001 - as above
             problems.append(error)

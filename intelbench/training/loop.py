@@ -123,8 +123,9 @@ def train(
                 journal.evaluated(step, seconds, *evaluator.logits_and_activations(validation))
         if due or step & (step - 1) == 0:
             digest.keep(step)
-        seen = (clock.budget_seconds, journal.latest_loss, journal.latest_accuracy)
-        watch(Step(step, done, *seen, due, passes.log.fallback))
+        watch(
+            Step(step, done, clock.budget_seconds, journal.latest_loss, journal.latest_accuracy, due, passes.fallback)
+        )
         if checkpoints and done < 1 and checkpoints.due(at_evaluation=due):
             clock.settle()
             journal.settle()
@@ -138,11 +139,6 @@ def train(
     journal.settle()
     digest.keep(step)
     return Trained(
-        journal.traces(clock),
-        digest.kept,
-        journal.num_steps,
-        seconds,
-        journal.divergence,
-        journal.resumed_after,
+        journal.traces(clock), digest.kept, journal.num_steps, seconds, journal.divergence, journal.resumed_after,
         passes.preparation,
-    )
+    )  # fmt: skip

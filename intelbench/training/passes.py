@@ -55,7 +55,7 @@ class PreparationLog:
         return dict(vars(self))
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
-        """Go on from a checkpoint. A run whose passes could not be prepared stays eager."""
+        """Resume from a checkpoint. A run whose passes could not be prepared stays eager."""
         vars(self).update(state_dict)
 
 
@@ -66,13 +66,13 @@ class Eager:
     loss: Loss
     cast: Autocast
     scaler: torch.amp.GradScaler
-    forward_ended: Callable[[], object]
+    after_forward: Callable[[], object]
 
     def __call__(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """Leave the gradients of the batch, and return its loss."""
         with self.cast():
             loss = self.loss(inputs, labels)
-        self.forward_ended()
+        self.after_forward()
         self.scaler.scale(loss).backward()
         return loss.detach()
 
@@ -144,12 +144,18 @@ class Passes:
         return self._prepared(inputs, labels)
 
     @property
+    def fallback(self) -> str | None:
+        """Why steps are eager, where the conditions ask for others."""
+        return self.log.fallback
+
+    @property
     def preparation(self) -> Preparation | None:
         """What preparing the passes took; `None` where eager ones were asked for."""
         return None if self._kind == "eager" else self.log.read()
 
     def _prepare(self, inputs: Tensor, labels: Tensor) -> Eager | Replayed:
         """Capture or compile the passes for batches like this one; where that fails, take eager ones from now on."""
+        self._device.synchronize()  # the steps before are no part of it
         started = time.perf_counter()
         prepared: Eager | Replayed = self._eager
         try:
@@ -173,7 +179,7 @@ class Passes:
             Exception: whatever else is in the way, as a value of a tensor that the host waits for.
         """
         assert self._stream
-        model, passes = self._backbone.model, replace(self._eager, forward_ended=lambda: None)
+        model, passes = self._backbone.model, replace(self._eager, after_forward=lambda: None)
         inputs, labels = inputs.clone(), labels.clone()
         attributes, drawn = Attributes(model), drawn_on_the_host()
         graph, loss = self._device.capture(lambda: passes(inputs, labels), self._stream)
@@ -191,7 +197,7 @@ class Passes:
             Exception: whatever is in the way, as a compiler that is not there.
         """
         compiled = replace(self._eager, loss=torch.compile(self._eager.loss, dynamic=False))
-        replace(compiled, forward_ended=lambda: None)(inputs, labels)
+        replace(compiled, after_forward=lambda: None)(inputs, labels)
         return compiled
 
 

@@ -1,4 +1,4 @@
-"""Passes that are replayed or compiled do what eager ones do, or give way to them and say why."""
+"""Passes that are replayed or compiled do what eager ones do, or are replaced by them with a reason."""
 
 import math
 import random
@@ -128,17 +128,18 @@ def test_a_graph_gives_the_bits_of_eager_steps(
     assert fake.stream_in_use is fake.default_stream
 
 
+@pytest.mark.parametrize(("frozen_steps", "num_prepared"), [(5, 2), (math.inf, 1)])
 def test_a_graph_is_captured_again_where_images_take_the_place_of_features(
-    run_training: Train, fake_cuda: FakeCuda, tmp_path: Path
+    run_training: Train, fake_cuda: FakeCuda, tmp_path: Path, frozen_steps: float, num_prepared: int
 ) -> None:
     """The steps with a frozen backbone train the head on features."""
     changes = {
-        "budget": Budget(steps=STEPS), "frozen_steps": 5, "heads": ("6",),
+        "budget": Budget(steps=STEPS), "frozen_steps": frozen_steps, "heads": ("6",),
         "store": FeatureStore(tmp_path / "features"), "recipe": Recipe(batch_size=8, augmentation="none"),
     }  # fmt: skip
     graph = run_training(step="graph", **changes)
     assert_same(run_training(**changes), graph)
-    assert 2 == preparation(graph).num_prepared == fake_cuda.calls["capture"]
+    assert num_prepared == preparation(graph).num_prepared == fake_cuda.calls["capture"]
 
 
 @pytest.mark.parametrize(
@@ -352,7 +353,7 @@ def test_a_graph_on_a_gpu_gives_the_bits_of_eager_steps(
 def test_a_failed_capture_on_a_gpu_leaves_no_trace(
     run_training: Train, act: Callable[[Wrapped, Tensor], object]
 ) -> None:
-    """Training goes on to the bits of eager steps, dropout included."""
+    """Training continues to the bits of eager steps, dropout included."""
 
     def train(step: str) -> Run:
         random.seed(1)
