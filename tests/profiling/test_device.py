@@ -121,7 +121,7 @@ def test_a_graph_does_its_work_when_it_is_replayed(fake_cuda: FakeCuda) -> None:
 
 
 def test_work_that_cannot_be_captured_says_why(fake_cuda: FakeCuda) -> None:
-    """In its own words, not in those of the driver at the end of the capture; the queue of before is the current one again."""
+    """In its own words, not in those of the driver at its end; the queue of before is the current one again."""
     found = device_of(CPU)
     with pytest.raises(RuntimeError, match="operation not permitted when stream is capturing"):
         found.capture(lambda: torch.zeros(1).item(), found.new_stream())
