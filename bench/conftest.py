@@ -4,7 +4,7 @@ Absolute times say nothing on another machine and little on a busy one, so only 
 processor and one thread. On a busy machine the time of threads that wait for each other is that of the scheduler: a
 step of Inception-v3 in float32 took 18 s with two threads (load 5 on two processors), and 2.5 s with one (load 3).
 
-Each benchmark has an allowance, set-up included, after which it is interrupted; `MAX_SECONDS` is the bound of them all.
+Each benchmark has an allowance, set-up included, and what those before it have left of theirs; then it is interrupted.
 """
 
 import math
@@ -19,16 +19,15 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from bench.allotment import Allotment
 from bench.comparison import Comparison, Ledger, Line
 from bench.evidence import Evidence, Verdict
+from bench.steps import has_bf16_instructions
 from intelbench.profiling.calibration import Calibration
 from intelbench.profiling.environment import choose_execution, read_environment
 from intelbench.records.types import Budget, Conditions, Recipe
 from intelbench.training.precision import configure
 
-MAX_SECONDS = 10.5 * 60
-"""Of all allowances together, without benchmarks that are marked `slow`. Starting pytest and PyTorch took 46 s more on
-a busy machine."""
 SESSION_SECONDS = 11.7 * 60
 """From the start of the process; benchmarks that come later are undecided."""
 
@@ -38,6 +37,7 @@ _LOAD = pytest.StashKey[float]()
 _START = pytest.StashKey[float]()
 _CALIBRATION = pytest.StashKey[Calibration]()
 _END = pytest.StashKey[float]()
+_ALLOTMENT = pytest.StashKey[Allotment]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -60,29 +60,42 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Start the ledger, and show ratios in place of pytest-benchmark's times."""
     config.option.benchmark_quiet = True
-    config.addinivalue_line("markers", "allowance(seconds): time for a benchmark, set-up included")
+    config.addinivalue_line("markers", "allowance(seconds): least time for a benchmark, set-up included")
+    config.addinivalue_line("markers", "bf16: what it promises holds where the processor has bfloat16 instructions")
     config.stash[_LOAD] = psutil.getloadavg()[0]
     config.stash[_LEDGER] = Ledger(update=config.getoption("update_baselines"))
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what says nothing on this processor; in a smoke test everything runs."""
+    if not config.getoption("smoke") and not has_bf16_instructions():
+        reason = "the promise holds where the processor has bfloat16 instructions; this one has none"
+        for item in items:
+            if item.get_closest_marker("bf16"):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Refuse benchmarks whose allowances together are more than `MAX_SECONDS`, and set the end of the session."""
-    here, scale = Path(__file__).parent, max(1.0, session.config.getoption("allowance_scale"))
-    items = [item for item in session.items if here in item.path.parents]
+    """Divide the time among the benchmarks."""
+    here, scale = Path(__file__).parent, session.config.getoption("allowance_scale")
+    items = [item for item in session.items if here in item.path.parents and not item.get_closest_marker("skip")]
     slow = sum(_allowance(item) for item in items if item.get_closest_marker("slow"))
-    total = sum(map(_allowance, items)) - slow
     age = time.time() - psutil.Process().create_time()
-    session.config.stash[_END] = time.monotonic() - age + SESSION_SECONDS * scale + slow
-    if total > MAX_SECONDS * scale:
-        raise pytest.UsageError(f"allowances of {total:g} s together. Expected at most {MAX_SECONDS:g} s.")
+    session.config.stash[_END] = time.monotonic() - age + SESSION_SECONDS * max(1.0, scale) + slow
+    try:
+        allotment = Allotment({item.nodeid: _allowance(item) for item in items}, slow, scale)
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from error
+    session.config.stash[_ALLOTMENT] = allotment
 
 
-def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> str:
+def pytest_report_collectionfinish(config: pytest.Config) -> str:
     """Say how long the session can take."""
     if config.getoption("smoke"):
         return ""
-    minutes = sum(map(_allowance, items)) / 60
-    return f"at most {minutes:.1f} min: a benchmark is undecided when its allowance is spent"
+    minutes = config.stash[_ALLOTMENT].seconds / 60
+    return f"at most {minutes:.1f} min: a benchmark is undecided when its time is over"
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -215,7 +228,7 @@ def comparison(
         benchmark.extra_info.update(evidence._asdict())
         return evidence
 
-    allowance, smoke = _allowance(request.node), pytestconfig.getoption("smoke")
+    smoke, start = pytestconfig.getoption("smoke"), request.node.stash[_START]
     moment = len(calibration.traces().get("calibration_step", ()))
     if not smoke:
         calibration.take(moment)
@@ -223,8 +236,8 @@ def comparison(
         request.node.name,
         pytestconfig.stash[_LEDGER],
         cpu,
-        deadline=min(request.node.stash[_START] + allowance, pytestconfig.stash[_END]),
-        start=request.node.stash[_START],
+        deadline=min(pytestconfig.stash[_ALLOTMENT].deadline(request.node.nodeid, start), pytestconfig.stash[_END]),
+        start=start,
         smoke=smoke,
         moment=moment,
         record=record,

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from bench.comparison import Comparison, timed
-from bench.steps import CONDITIONS, NUM_CLASSES, REQUEST, RandomPixels, has_bf16_instructions, split_of
+from bench.steps import CONDITIONS, NUM_CLASSES, REQUEST, RandomPixels, split_of
 from intelbench.architectures.registry import Architecture, find
 from intelbench.architectures.surgery import find_heads, freeze_backbone
 from intelbench.data.dataset import Split
@@ -77,6 +77,7 @@ def tutorial(architecture: Architecture) -> Callable[[], object]:
     return step
 
 
+@pytest.mark.bf16
 @pytest.mark.parametrize(
     ("augmentation", "at_least", "num_epochs"),
     [
@@ -91,8 +92,6 @@ def test_frozen_epochs(comparison: Comparison, augmentation: str | int, at_least
     Ten epochs of three batches, and one without features, whose epochs are all alike. The reference does the same work
     at every step: one in a pair counts as all of them.
     """
-    if not comparison.smoke and not has_bf16_instructions():
-        pytest.skip("the promise holds where the processor has bfloat16 instructions; this one has none")
     architecture, num_batches = find(ARCHITECTURE)[0], comparison.size(3)
     epochs = harness(architecture, augmentation, num_batches, num_epochs)
     step = timed(tutorial(architecture), times=num_epochs * num_batches)

@@ -266,6 +266,12 @@ class PinnedMemory:
         found = self._pinned.get(id(tensor))
         return found is not None and found() is tensor
 
+    def copy(self, tensor: Tensor) -> Tensor:
+        """Return a copy in page-locked memory."""
+        copied = tensor.clone()
+        self._pinned[id(copied)] = weakref.ref(copied)
+        return copied
+
     def factory(self, make: Any) -> Any:
         """Wrap a function of PyTorch that makes tensors."""
 
@@ -326,5 +332,6 @@ def install(monkeypatch: pytest.MonkeyPatch, *, tensors_on_cpu: bool = True) -> 
     monkeypatch.setattr(device, "_torch_device", lambda kind, index: torch.device("cpu"))
     for name in ("empty", "tensor"):
         monkeypatch.setattr(torch, name, pinned.factory(getattr(torch, name)))
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: pinned.copy(tensor))  # noqa: PLW0108 - binds
     monkeypatch.setattr(torch.Tensor, "is_pinned", lambda tensor: pinned.holds(tensor))  # noqa: PLW0108 - binds
     return fake

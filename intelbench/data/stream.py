@@ -7,12 +7,12 @@ chained digest that proves what was consumed.
 import hashlib
 import struct
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import count
-from typing import Any, Protocol
+from itertools import count, islice
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -27,6 +27,7 @@ from intelbench.records.types import Conditions
 _CROP = struct.Struct("<4i?")
 _WHOLE = Crop(0, 0, 0, 0, flip=False)
 """Stands in the digest for an image as evaluation sees it."""
+Prepared = TypeVar("Prepared")
 EVALUATION = "evaluation"
 """Name of that view."""
 
@@ -163,18 +164,7 @@ class TrainingStream:
 
     def batches(self, workers: int, first_step: int = 0) -> Generator[Batch]:
         """Batches without end from `first_step` on, prepared ahead by that many threads (0: none, when asked for)."""
-        steps = count(first_step)
-        if workers == 0:
-            yield from map(self.batch, steps)
-        pool = ThreadPoolExecutor(workers)
-        try:
-            pending = deque(pool.submit(self.batch, next(steps)) for _ in range(2 * workers))
-            while True:
-                batch = pending.popleft().result()
-                pending.append(pool.submit(self.batch, next(steps)))
-                yield batch
-        finally:
-            pool.shutdown(cancel_futures=True)
+        return prepared_ahead(self.batch, count(first_step), workers)
 
     def _crop(self, view: int, image_id: str, pixels: Pixels) -> Crop | None:
         """`None` where the image is shown as evaluation sees it."""
@@ -197,16 +187,37 @@ def _content(image_id: str, crop: Crop | None) -> bytes:
 
 
 def evaluation_batches(
-    split: Split, pixels: PixelSource, size: int, batch_size: int, *, pin_memory: bool = False
-) -> Iterator[tuple[Tensor, Tensor]]:
+    split: Split, pixels: PixelSource, size: int, batch_size: int, *, workers: int = 0, pin_memory: bool = False
+) -> Generator[tuple[Tensor, Tensor]]:
     """Every image once, in the order of the split: uint8 images (N x size x size x 3) and labels (N).
 
-    With `pin_memory` the images are in page-locked memory, from which a copy to a CUDA device runs in the background.
+    They are prepared ahead by that many threads. With `pin_memory` the images are in page-locked memory, from which a
+    copy to a CUDA device runs in the background.
     """
-    for start in range(0, len(split), batch_size):
+
+    def batch(start: int) -> tuple[Tensor, Tensor]:
         rows = split.rows[start : start + batch_size]
         images = torch.empty((len(rows), size, size, 3), dtype=torch.uint8, pin_memory=pin_memory)
         for slot, row in enumerate(rows):
             evaluation_view(pixels.read(row), images[slot])
         pixels.release()
-        yield images, torch.tensor(split.labels[start : start + batch_size])
+        return images, torch.tensor(split.labels[start : start + batch_size])
+
+    return prepared_ahead(batch, range(0, len(split), batch_size), workers)
+
+
+def prepared_ahead(prepare: Callable[[int], Prepared], numbers: Iterable[int], workers: int) -> Generator[Prepared]:
+    """What is made of each number, in their order, ahead of time by that many threads (0: none, when asked for)."""
+    waiting = iter(numbers)
+    if workers == 0:
+        yield from map(prepare, waiting)
+        return
+    pool = ThreadPoolExecutor(workers)
+    try:
+        pending = deque(pool.submit(prepare, number) for number in islice(waiting, 2 * workers))
+        while pending:
+            prepared = pending.popleft().result()
+            pending.extend(pool.submit(prepare, number) for number in islice(waiting, 1))
+            yield prepared
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -117,17 +117,20 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
     watch(Beat(phase="testing", step=trained.num_steps, done=1.0, seconds=trained.seconds))
     flops = flops_of_run(trainee, flops, trained.num_steps)
     measurements, traces = _conclude(job, trained, meters, evaluator, flops)
-    anatomy = dissect(
-        evaluator.model,
-        trainee.workload.architecture,
-        trainee.batches if backbone.always_frozen else trainee.stream,
-        evaluator,
-        workers=spec.execution.workers,
-        step_seconds=trained.seconds / trained.num_steps,
-        backbone=backbone.as_left(),
-    )
-    record = msgspec.structs.replace(record, measurements=measurements, failure=None)
-    return record, {**traces, **anatomy}
+    if "anatomy_seconds" not in traces:
+        traces = {
+            **traces,
+            **dissect(
+                evaluator.model,
+                trainee.workload.architecture,
+                trainee.batches if backbone.always_frozen else trainee.stream,
+                evaluator,
+                workers=spec.execution.workers,
+                step_seconds=trained.seconds / trained.num_steps,
+                backbone=backbone.as_left(),
+            ),
+        }
+    return msgspec.structs.replace(record, measurements=measurements, failure=None), traces
 
 
 def _conclude(

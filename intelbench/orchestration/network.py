@@ -52,7 +52,7 @@ def set_up(
     model, heads = build_network(workload, job)
     model = model.to(device).to(memory_format=MEMORY_FORMATS[conditions.memory_format])
     backbone = Backbone.of(model, heads, conditions.recipe, stream.steps_per_epoch)
-    evaluator = Evaluator(model, pixels, conditions, device, spec.normalization)
+    evaluator = Evaluator(model, pixels, conditions, device, spec.normalization, spec.execution.workers)
     evaluator.require_logits(job.dataset.train, len(spec.data.class_names))
     bank = _bank(job, environment, evaluator, backbone, extracting)
     batches = FeatureStream(stream, bank, backbone) if bank and stream.num_views else stream

@@ -1,8 +1,10 @@
-"""One clock for a run, which books the time between laps to accounts."""
+"""One clock for a run, which books the time between laps to the parts of a step."""
 
 import time
+from array import array
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -15,20 +17,19 @@ Part = Literal["data_wait", "transfer", "forward", "backward", "norm", "optimize
 """What a training step consists of, in order: waiting for the batch; its way to the device, and normalisation; the two
 passes; the gradient norm; the update; and all that is done beside."""
 PARTS: tuple[Part, ...] = get_args(Part)
-
-TIMED: Mapping[Part, str] = {
-    "transfer": "data_wait", "backward": "step", "norm": "outside", "optimizer": "step", "other": "outside",
-}  # fmt: skip
-"""The accounts of a run, by the part with which a stretch of one ends. Where two parts belong to one account, the clock
-takes no notice of what lies between them: it looks at a step as seldom as it can."""
-ANATOMY: Mapping[Part, str] = {part: part for part in PARTS}
-"""An account for each part, for steps that are looked at and do not count."""
-_FIRST = "data_wait"
-"""The account that begins a step."""
-_OUTSIDE = ("outside", "norm", "other")
-"""Accounts that a budget in seconds does not pay for."""
-
-
+DATA_WAIT: tuple[Part, ...] = ("data_wait", "transfer")
+"""What a step waits for before it begins."""
+STEP: tuple[Part, ...] = ("forward", "backward", "optimizer")
+"""What is called its time. A budget in seconds pays for this and the data wait."""
+PAUSE: Literal["pause"] = "pause"
+"""What is done between two steps: validation passes, checkpoints, meters."""
+PREPARATION: Literal["preparation"] = "preparation"
+"""What a step does once for many: capturing or compiling its passes. It belongs to no part of the step."""
+Stretch = Part | Literal["pause", "preparation"]
+_OUTSIDE: tuple[Stretch, ...] = ("norm", "other", PAUSE, PREPARATION)
+"""A budget in seconds does not pay for them."""
+_NOTICED: tuple[Stretch, ...] = ("transfer", "backward", "norm", "optimizer", PAUSE, PREPARATION)
+"""Where the clock of a run looks on a GPU, as seldom as it can; each of them has the time since the one before."""
 _MOST_UNDER_WAY = 64
 """Number of laps from which on the clock asks which of them a GPU has passed: those of about ten steps."""
 
@@ -36,7 +37,7 @@ _MOST_UNDER_WAY = 64
 class _Lap(NamedTuple):
     """A moment at which a part of a step ended."""
 
-    account: str
+    part: Stretch
     host_seconds: float
     """Of `time.perf_counter`."""
     event: Event | None
@@ -45,46 +46,50 @@ class _Lap(NamedTuple):
 
 
 class LapClock:
-    """Books the time since the last lap to an account.
+    """Books the time since the last lap to a part of a step.
 
-    On a GPU the laps are events in its queue, so that measuring never makes the host wait; the gap between two steps is
-    what the GPU waited for data. They become seconds once the GPU has passed them, and at the latest in `settle`, which
-    synchronises once; an event that has become seconds is used again.
+    On a CPU it looks at every part, which takes less than a microsecond. On a GPU the laps are events in its queue, so
+    that measuring never makes the host wait; the gap between two steps is what the GPU waited for data. They become
+    seconds once the GPU has passed them, and at the latest in `settle`, which synchronises once; an event that has
+    become seconds is used again.
     """
 
-    def __init__(self, device: torch.device, accounts: Mapping[Part, str] = TIMED) -> None:
+    def __init__(self, device: torch.device, *, every_part: bool = False) -> None:
+        """With `every_part` it looks at every part on a GPU too."""
         self._device = device_of(device)
-        self._accounts = accounts
+        self.has_events = self._device.has_events
+        """Whether the device's own clock counts, beside the host's."""
+        self.has_every_part = every_part or not self.has_events
+        """Whether parts are told apart. If not, one has the time of those before it that are paid alike."""
+        self._noticed = (*PARTS, PAUSE, PREPARATION) if self.has_every_part else _NOTICED
         self._laps: deque[_Lap] = deque()
         self._spare: list[Event] = []
         """Events that nobody needs any more."""
-        self._steps: list[dict[str, float]] = []
-        self._host_steps: list[dict[str, float]] = []
+        self._seconds = {part: array("d") for part in self._noticed}
+        """What each step has spent on the part."""
+        self._host_seconds = {part: array("d") for part in self._noticed}
         self._budget_seconds = 0.0
         self._last_lap = 0.0
         self._charged = 0.0
-        """Seconds that the next data wait is to be longer."""
+        """Seconds that the next lap is to be longer."""
 
     def start(self) -> None:
         """Start the clock, or start it anew without booking what has passed."""
-        self.lap("other")
+        self.lap(PAUSE)
 
-    def lap(self, part: Part) -> None:
-        """A part has ended: book the time since the last lap, if an account's stretch ends here too."""
-        account = self._accounts.get(part)
-        if account is None:
+    def lap(self, part: Stretch) -> None:
+        """A part has ended: book the time since the last lap to it, if the clock looks at this part."""
+        if part not in self._noticed:
             return
         now = time.perf_counter()
-        if account not in _OUTSIDE:
+        if part not in _OUTSIDE:
             self._budget_seconds += now - self._last_lap
         self._last_lap = now
-        charged = 0.0
-        if account == _FIRST:
-            charged, self._charged = self._charged, 0.0
+        charged, self._charged = self._charged, 0.0
         event = self._spare.pop() if self._spare else self._device.event(timing=True)
         if event is not None:
             event.record()
-        self._laps.append(_Lap(account, now, event, charged))
+        self._laps.append(_Lap(part, now, event, charged))
         if event is not None and len(self._laps) > _MOST_UNDER_WAY:
             self._book_finished()
 
@@ -106,35 +111,38 @@ class LapClock:
         self._device.synchronize()
         while len(self._laps) > 1:
             self._book_first()
-        return sum(spent for step in self._steps for account, spent in step.items() if account not in _OUTSIDE)
+        return sum(sum(spent) for part, spent in self._seconds.items() if part not in _OUTSIDE)
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint: what is settled, steps x accounts, and the budget's clock."""
-        accounts = sorted({account for step in self._steps for account in step})
+        """For a checkpoint: what is settled, by part, and the budget's clock."""
         return {
-            "accounts": accounts,
             "budget_seconds": self._budget_seconds,
             **{
-                name: torch.tensor([[step.get(each, 0.0) for each in accounts] for step in steps], dtype=torch.float64)
-                for name, steps in (("steps", self._steps), ("host_steps", self._host_steps))
+                name: {part: torch.tensor(spent, dtype=torch.float64) for part, spent in columns.items()}
+                for name, columns in (("seconds", self._seconds), ("host_seconds", self._host_seconds))
             },
         }
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
         """Go on from a checkpoint."""
-        accounts, self._budget_seconds = state_dict["accounts"], state_dict["budget_seconds"]
-        self._steps, self._host_steps = (
-            [dict(zip(accounts, step, strict=True)) for step in state_dict[name].tolist()]
-            for name in ("steps", "host_steps")
+        self._budget_seconds = state_dict["budget_seconds"]
+        self._seconds, self._host_seconds = (
+            {part: array("d", spent.tolist()) for part, spent in state_dict[name].items()}
+            for name in ("seconds", "host_seconds")
         )
 
-    def seconds(self, account: str) -> NDArray[np.float64]:
-        """What each step, settled, has spent on the account; on a GPU by its own clock."""
-        return np.array([step.get(account, 0.0) for step in self._steps])
+    def seconds(self, *parts: Stretch) -> NDArray[np.float64]:
+        """What each settled step has spent on these parts together (S values); on a GPU by its own clock."""
+        found: NDArray[np.float64] = _table(self._seconds, parts).sum(axis=1)
+        return found
 
-    def host_seconds(self, account: str) -> NDArray[np.float64]:
-        """The same by the host's clock: on a GPU, how long it took to ask for the work."""
-        return np.array([step.get(account, 0.0) for step in self._host_steps])
+    def table(self) -> NDArray[np.float64]:
+        """The same for every part, in the order of `PARTS` (S x 7)."""
+        return _table(self._seconds, PARTS)
+
+    def host_table(self) -> NDArray[np.float64]:
+        """The same by the host's clock: on a GPU, how long it took to ask for the work (S x 7)."""
+        return _table(self._host_seconds, PARTS)
 
     def _book_finished(self) -> None:
         """Turn the laps that the GPU has passed into seconds."""
@@ -149,12 +157,18 @@ class LapClock:
         if begin.event is not None and end.event is not None:
             seconds = begin.event.elapsed_time(end.event) / 1000
             self._spare.append(begin.event)
-        if end.account == _FIRST:
-            self._steps.append({})
-            self._host_steps.append({})
-        elif not self._steps:
+        if begin.part == PAUSE and end.part != PAUSE:
+            for column in chain(self._seconds.values(), self._host_seconds.values()):
+                column.append(0.0)
+        elif not self._seconds[PAUSE]:
             return
-        if end.account not in _OUTSIDE:
+        if end.part not in _OUTSIDE:
             self._budget_seconds += seconds - host_seconds  # the host's were counted in `lap`
-        for step, spent in ((self._steps[-1], seconds), (self._host_steps[-1], host_seconds)):
-            step[end.account] = step.get(end.account, 0.0) + (spent + end.charged_seconds)
+        self._seconds[end.part][-1] += seconds + end.charged_seconds
+        self._host_seconds[end.part][-1] += host_seconds + end.charged_seconds
+
+
+def _table(columns: Mapping[Stretch, Sequence[float]], parts: Sequence[Stretch]) -> NDArray[np.float64]:
+    """Seconds of S steps by part (S x P); 0 for parts that the clock does not look at."""
+    nothing = np.zeros(len(columns[PAUSE]))
+    return np.stack([np.array(columns.get(part, nothing)) for part in parts], axis=1)

@@ -1,6 +1,6 @@
 """Evaluation: every image once, in evaluation mode, without augmentation, outside the clock."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -47,6 +47,8 @@ class Evaluator:
     conditions: Conditions
     device: torch.device
     normalization: Normalization = IMAGENET_NORMALIZATION
+    workers: int = 0
+    """Threads that prepare images ahead."""
     head: HeadEvaluator | None = None
     """Of a network whose backbone is always frozen: what takes the logits from features."""
 
@@ -96,11 +98,11 @@ class Evaluator:
                     found.append(self.model(inputs).float().cpu())
         return torch.cat(found).numpy()
 
-    def batches(self, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, split: Split) -> Generator[tuple[Tensor, Tensor]]:
         """Every image of the split once, as evaluation sees it: uint8 images (N x size x size x 3) and labels (N)."""
         size, batch_size = self.conditions.image_size, self.conditions.recipe.batch_size
         pins = device_of(self.device).pins_memory
-        return evaluation_batches(split, self.pixels, size, batch_size, pin_memory=pins)
+        return evaluation_batches(split, self.pixels, size, batch_size, workers=self.workers, pin_memory=pins)
 
     def inputs(self, images: Tensor) -> Tensor:
         """What the network is shown of uint8 images (N x size x size x 3), on its device; features as they are."""

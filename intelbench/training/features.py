@@ -5,7 +5,7 @@ without features: the same images in the same views, in the same order, with the
 """
 
 import hashlib
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -14,7 +14,8 @@ from torch import Tensor
 
 from intelbench.data.dataset import Split
 from intelbench.data.features import Features, FeatureStore
-from intelbench.data.stream import EVALUATION, Batch, TrainingStream
+from intelbench.data.stream import EVALUATION, Batch, TrainingStream, prepared_ahead
+from intelbench.profiling.device import device_of
 from intelbench.records.types import Conditions
 from intelbench.training.backbone import Backbone
 from intelbench.training.evaluate import Evaluator, evaluation_mode
@@ -35,6 +36,11 @@ class FeatureBank:
     """Called when features have to be computed, which may take a while."""
     _views: dict[object, Features] = field(default_factory=dict)
     """What this process has read or computed already."""
+
+    @property
+    def pins_memory(self) -> bool:
+        """Whether features are copied to the device from page-locked memory, in the background."""
+        return device_of(self.evaluator.device).pins_memory
 
     def prepare(self, split: Split) -> None:
         """Have the features of the split at hand."""
@@ -66,11 +72,11 @@ class FeatureBank:
     def _of_view(self, stream: TrainingStream, view: int) -> Features:
         size, num_images = self._conditions.recipe.batch_size, len(stream.split)
 
-        def images() -> Iterator[Tensor]:
-            for start in range(0, num_images, size):
-                yield stream.views(view, range(start, min(start + size, num_images)))[0]
+        def batch(start: int) -> Tensor:
+            return stream.views(view, range(start, min(start + size, num_images)))[0]
 
-        return self._remember((stream.view_name, view), (stream.view_name, view, stream.split.ids), images())
+        images = prepared_ahead(batch, range(0, num_images, size), self.evaluator.workers)
+        return self._remember((stream.view_name, view), (stream.view_name, view, stream.split.ids), images)
 
     def _remember(self, key: object, view: object, images: Iterable[Tensor]) -> Features:
         if key in self._views:
@@ -136,8 +142,9 @@ class FeatureStream:
                 for position in positions:
                     if (view, position) not in contents:
                         contents[view, position] = self._stream.content(view, position)
+                values = features[view].values[positions]
                 yield Batch(
-                    images=features[view].values[positions],
+                    images=values.pin_memory() if self._bank.pins_memory else values,
                     labels=self._stream.labels(positions),
                     content=b"".join(contents[view, position] for position in positions),
                     spared_seconds=0.0 if step else spared,

@@ -12,9 +12,12 @@ from torch import Tensor
 from intelbench.data.dataset import Split
 from intelbench.profiling.activations import Activations
 from intelbench.profiling.device import Event, device_of
-from intelbench.profiling.steps import LapClock
+from intelbench.profiling.steps import DATA_WAIT, PARTS, STEP, LapClock
 from intelbench.records.store import Traces
 from intelbench.training.evaluate import mean_cross_entropy
+
+MAX_BREAKDOWN_STEPS = 30
+"""Steps of a run, at most, whose parts are kept; the report puts those of all seeds together."""
 
 
 class Journal:
@@ -99,8 +102,8 @@ class Journal:
         shape = len(self._predictions), len(self._labels)
         return {
             "step_loss": np.array(self._loss),
-            "step_seconds": clock.seconds("step")[:num],
-            "data_wait_seconds": clock.seconds("data_wait")[:num],
+            "step_seconds": clock.seconds(*STEP)[:num],
+            "data_wait_seconds": clock.seconds(*DATA_WAIT)[:num],
             "gradient_norm": np.array(self._norm),
             "learning_rate": np.array(self._rate[:num]),
             "evaluation_step": np.array(steps, dtype=np.int64),
@@ -111,6 +114,7 @@ class Journal:
             "validation_predictions": np.array(self._predictions, dtype=np.int16).reshape(shape),
             **({} if self._logits is None else {"validation_logits": self._logits}),
             **_by_site(self._activations),
+            **(_breakdown(clock, num) if clock.has_every_part else {}),
         }
 
     def state_dict(self) -> dict[str, Any]:
@@ -144,6 +148,17 @@ class Journal:
         if self.divergence is None:
             self._loss.append(loss)
             self._norm.append(norm)
+
+
+def _breakdown(clock: LapClock, num_steps: int) -> Traces:
+    """The arrays `anatomy_*`: what the parts of the last steps took, without the first step of all."""
+    steps = slice(max(1, num_steps - MAX_BREAKDOWN_STEPS), num_steps)
+    traces: Traces = {
+        "anatomy_step": np.arange(1, num_steps + 1)[steps],
+        "anatomy_parts": np.array(PARTS),
+        "anatomy_seconds": clock.table()[steps],
+    }
+    return {**traces, "anatomy_host_seconds": clock.host_table()[steps]} if clock.has_events else traces
 
 
 def _by_site(points: list[Activations]) -> Traces:

@@ -115,6 +115,7 @@ def train(
         digest.update(batch)
         journal.write(loss, norm, rate)
         done = progress.done(step, clock.budget_seconds)
+        clock.lap("other")
         due = len(validation) > 0 and done * conditions.evaluation_points >= journal.num_evaluations + 1 - _ROUNDING
         if due:
             seconds = clock.settle()
@@ -131,7 +132,7 @@ def train(
             journal.settle()
             if journal.divergence is None:
                 checkpoints.save(step, done)
-        clock.lap("other")
+        clock.lap("pause")
         if done >= 1 or journal.divergence:
             break
     batches.close()

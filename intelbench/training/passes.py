@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from intelbench.architectures.registry import Architecture
 from intelbench.errors import printable
 from intelbench.profiling.device import Graph, Stream, device_of, is_out_of_memory
-from intelbench.profiling.steps import LapClock
+from intelbench.profiling.steps import PREPARATION, LapClock
 from intelbench.records.profiles import Preparation
 from intelbench.records.types import Conditions
 from intelbench.training.backbone import Backbone
@@ -168,7 +168,7 @@ class Passes:
             self.log.fallback = _reason(error)
         self._device.synchronize()
         self.log.seconds += time.perf_counter() - started
-        self._clock.lap("other")
+        self._clock.lap(PREPARATION)
         return prepared
 
     def _captured(self, inputs: Tensor, labels: Tensor) -> Replayed:

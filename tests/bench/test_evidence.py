@@ -71,7 +71,7 @@ def test_a_clear_ratio_is_decided_in_an_eighth_of_the_time() -> None:
     """The first look ends the session."""
     moments = iter(range(1000))
     evidence = decide(clear_ratio, AT_LEAST_2, 120, clock=lambda: next(moments))
-    assert (Verdict.PASS, 14) == (evidence.verdict, evidence.num_pairs)
+    assert (Verdict.PASS, 13) == (evidence.verdict, evidence.num_pairs)
 
 
 def test_without_time_nothing_is_decided() -> None:
@@ -85,7 +85,7 @@ def test_without_time_nothing_is_decided() -> None:
     )
 
 
-@pytest.mark.parametrize(("num_pairs", "verdict"), [(6, Verdict.UNDECIDED), (7, Verdict.PASS)])
+@pytest.mark.parametrize(("num_pairs", "verdict"), [(7, Verdict.UNDECIDED), (8, Verdict.PASS)])
 def test_an_interrupted_session_is_judged_by_the_pairs_before(num_pairs: int, verdict: Verdict) -> None:
     """The pair that is interrupted does not count."""
 
@@ -117,7 +117,7 @@ def test_losses_are_found_and_false_failures_rare(machine: Machine, num_pairs: i
     )
     assert at_limit[Verdict.FAIL] <= ERROR
     assert at_limit[Verdict.PASS] <= 2 * ERROR  # 200 sessions do not tell 1 % from 2 %
-    assert within[Verdict.FAIL] == 0
+    assert within[Verdict.FAIL] <= ERROR
     assert lost[Verdict.FAIL] >= 0.95
 
 

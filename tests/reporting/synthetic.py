@@ -349,12 +349,12 @@ def _contention(steps: NDArray[np.int64], elapsed: NDArray[np.float64], disturbe
 
 
 def _anatomy(place: int, on_gpu: bool, noise: "_Noise") -> Traces:
-    """Of eight steps; on a GPU the host asks for the work in half its time."""
+    """Of eight steps: of the run, or on a GPU of others, whose work the host asks for in half its time."""
     parts = np.array([0.002, 0.0005, 0.06 + 0.02 * place, 0.12 + 0.04 * place, 0.004, 0.02, 0.0001])
     seconds = parts * (1 + 0.05 * noise(8 * len(parts)).reshape(8, -1))
     names = np.array(["data_wait", "transfer", "forward", "backward", "norm", "optimizer", "other"])
-    host = {"anatomy_host_seconds": seconds / 2} if on_gpu else {}
-    return {"anatomy_parts": names, "anatomy_seconds": seconds, **host}
+    beside = {"anatomy_host_seconds": seconds / 2} if on_gpu else {"anatomy_step": np.arange(8)}
+    return {"anatomy_parts": names, "anatomy_seconds": seconds, **beside}
 
 
 def _activations(num_evaluations: int, noise: "_Noise") -> Traces:

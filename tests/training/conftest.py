@@ -1,7 +1,7 @@
 """A tiny network, and a run of the training loop on a few pictures."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from intelbench.architectures.registry import Architecture, ModelRequest
 from intelbench.data.dataset import Dataset, Split, prepare
 from intelbench.data.features import FeatureStore
 from intelbench.data.stream import BatchSource, TrainingStream
-from intelbench.profiling.steps import TIMED, LapClock, Part
+from intelbench.profiling.steps import LapClock
 from intelbench.records.types import Budget, Conditions, Recipe
 from intelbench.records.workspace import Checkpoint, Workspace
 from intelbench.training.backbone import Backbone
@@ -87,7 +87,7 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
         seed: int = 0,
         workers: int = 0,
         device: str = "cpu",
-        accounts: Mapping[Part, str] = TIMED,
+        every_part: bool = False,
         validation: Split | None = None,
         frozen_steps: float = 0,
         heads: tuple[str, ...] = (),
@@ -127,7 +127,7 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
             loaded.validation if validation is None else validation,
             evaluator,
             progress,
-            clock=LapClock(evaluator.device, accounts),
+            clock=LapClock(evaluator.device, every_part=every_part),
             workers=workers,
             watch=observe,
             backbone=backbone,

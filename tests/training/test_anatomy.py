@@ -1,5 +1,6 @@
-"""A few more steps of the same loop are taken apart, and nothing else is done to them."""
+"""The parts of a step: those of the run itself on a CPU, and of a few more steps of the same loop on a GPU."""
 
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -9,8 +10,9 @@ import torch
 from intelbench.architectures.registry import ModelRequest
 from intelbench.data.dataset import Dataset
 from intelbench.data.stream import TrainingStream
-from intelbench.profiling.steps import ANATOMY, PARTS
+from intelbench.profiling.steps import DATA_WAIT, PARTS, STEP
 from intelbench.records.store import Traces
+from intelbench.records.types import Budget
 from intelbench.training.anatomy import dissect
 from intelbench.training.evaluate import Evaluator
 from tests.training.conftest import TINY, Train, tiny_network
@@ -32,6 +34,7 @@ def dissect_tiny(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> C
     return run
 
 
+@pytest.mark.usefixtures("fake_cuda")
 @pytest.mark.parametrize(
     ("step_seconds", "num_steps"), [(100, 3), (0.6, 3), (0.5, 4), (0.25, 8), (0.05, 30), (1e-6, 30)]
 )
@@ -39,23 +42,44 @@ def test_steps_are_taken_apart(dissect_tiny: Callable[..., Dissected], step_seco
     """For two seconds, but at least 3 and at most 30 steps; the one before them does not count."""
     traces, taken = dissect_tiny(step_seconds)
     assert num_steps + 1 == taken
-    assert {"anatomy_parts", "anatomy_seconds"} == set(traces)
+    assert {"anatomy_parts", "anatomy_seconds", "anatomy_host_seconds"} == set(traces)
     assert list(PARTS) == traces["anatomy_parts"].tolist()
     assert (num_steps, len(PARTS)) == traces["anatomy_seconds"].shape
     assert (traces["anatomy_seconds"] >= 0).all()
     assert (traces["anatomy_seconds"].sum(axis=0) > 0).all()
 
 
+@pytest.mark.usefixtures("fake_cuda")
 def test_batches_prepared_ahead_are_taken_apart_too(dissect_tiny: Callable[..., Dissected]) -> None:
     """No worker is left behind."""
     traces, _ = dissect_tiny(1.0, workers=2)
     assert (3, len(PARTS)) == traces["anatomy_seconds"].shape
 
 
+@pytest.mark.parametrize(("num_steps", "kept"), [(1, []), (2, [2]), (40, list(range(11, 41)))])
+def test_on_a_cpu_the_steps_are_the_runs_own(run_training: Train, num_steps: int, kept: list[int]) -> None:
+    """The last 30, without the first of all; their parts add up to what the run calls their time."""
+    traces = run_training(budget=Budget(steps=num_steps)).trained.traces
+    assert kept == traces["anatomy_step"].tolist()
+    assert (len(kept), len(PARTS)) == traces["anatomy_seconds"].shape
+    assert "anatomy_host_seconds" not in traces
+    for name, parts in (("step_seconds", STEP), ("data_wait_seconds", DATA_WAIT)):
+        of_parts = traces["anatomy_seconds"][:, [PARTS.index(part) for part in parts]].sum(axis=1)
+        np.testing.assert_allclose(traces[name][num_steps - len(kept) :], of_parts)
+
+
+def test_validation_and_checkpoints_are_no_part_of_a_step(run_training: Train) -> None:
+    """However long they take."""
+    traces = run_training(watch=lambda _: time.sleep(0.05)).trained.traces
+    assert (traces["anatomy_seconds"][:, PARTS.index("other")] < 0.05).all()
+
+
+@pytest.mark.usefixtures("fake_cuda")
 @pytest.mark.parametrize("changes", [{}, {"precision": "bf16"}])
-def test_an_anatomys_step_is_the_runs_step(run_training: Train, changes: dict[str, object]) -> None:
-    """Looking at every part changes no bit: losses, norms and weights are those of the timed loop."""
-    timed, looked_at = run_training(**changes), run_training(accounts=ANATOMY, **changes)
+def test_looking_at_every_part_changes_no_bit(run_training: Train, changes: dict[str, object]) -> None:
+    """Losses, norms and weights are those of the timed loop, which keeps no parts on a GPU."""
+    timed, looked_at = run_training(**changes), run_training(every_part=True, **changes)
+    assert "anatomy_seconds" not in timed.trained.traces
     for name in ("step_loss", "gradient_norm", "learning_rate", "validation_predictions"):
         np.testing.assert_array_equal(timed.trained.traces[name], looked_at.trained.traces[name])
     weights = looked_at.model.state_dict()
@@ -82,18 +106,10 @@ def test_an_anatomy_on_the_fake_gpu_has_both_clocks(dissect_tiny: Callable[..., 
 
 @pytest.mark.usefixtures("fake_cuda")
 def test_an_anatomy_of_replayed_steps_has_both_passes_in_one(dissect_tiny: Callable[..., Dissected]) -> None:
-    """Steps are counted from the second replay on: the time of the first has the capture in it."""
+    """The eager steps before the capture are not counted."""
     traces, taken = dissect_tiny(1.0, step="graph")
-    assert 3 + 1 + 3 == taken
+    assert 3 + 3 == taken
     seconds = dict(zip(traces["anatomy_parts"].tolist(), traces["anatomy_seconds"].T, strict=True))
     assert (3,) == seconds["forward"].shape
     assert not seconds["forward"].any()
     assert all((seconds[part] > 0).all() for part in PARTS if part != "forward")
-
-
-def test_an_anatomy_of_steps_that_cannot_be_replayed_is_that_of_eager_ones(
-    dissect_tiny: Callable[..., Dissected],
-) -> None:
-    """As those of the run were."""
-    traces, _ = dissect_tiny(1.0, step="graph")
-    assert (traces["anatomy_seconds"].sum(axis=0) > 0).all()

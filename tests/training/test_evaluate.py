@@ -1,5 +1,7 @@
 """Evaluation looks at every image once and leaves no trace."""
 
+import dataclasses
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -181,6 +183,25 @@ def test_a_network_without_convolutions_has_no_filters(loaded: Dataset, make_eva
     """Absent, and not 0."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 2))
     assert make_evaluator(model).filter_gradients(loaded.validation) is None
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_images_prepared_ahead_are_the_same(
+    loaded: Dataset, make_evaluator: MakeEvaluator, model: nn.Module, workers: int
+) -> None:
+    """In the same order, the last partial batch too; no thread is left, also where not all are asked for."""
+    evaluator = make_evaluator(model, recipe=Recipe(batch_size=3))
+    ahead = dataclasses.replace(evaluator, workers=workers)
+    num_threads = threading.active_count()
+    for one, other in zip(evaluator.batches(loaded.validation), ahead.batches(loaded.validation), strict=True):
+        assert all(map(torch.equal, one, other))
+    batches = ahead.batches(loaded.validation)
+    next(batches)
+    assert threading.active_count() > num_threads
+    batches.close()
+    assert threading.active_count() == num_threads
+    assert [] == list(ahead.batches(loaded.validation.subset([])))
+    np.testing.assert_array_equal(evaluator.logits(loaded.validation), ahead.logits(loaded.validation))
 
 
 def test_evaluation_on_a_gpu_is_from_page_locked_memory(

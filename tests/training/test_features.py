@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from intelbench.architectures.registry import Architecture, ModelRequest
-from intelbench.data.dataset import Dataset
+from intelbench.data.dataset import Dataset, Split
 from intelbench.data.features import FeatureStore
 from intelbench.records.types import Budget, Recipe
 from intelbench.training.backbone import Backbone
@@ -76,6 +76,24 @@ def test_features_give_what_images_give(
         with_images.model.state_dict()["6.weight"], with_features.model.state_dict()["6.weight"],
         atol=tolerance, rtol=tolerance,
     )  # fmt: skip
+
+
+@pytest.mark.usefixtures("fake_cuda")
+def test_features_go_to_a_gpu_from_page_locked_memory(run_training: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As images do, so that the host does not wait for their copy."""
+    pinned: list[bool] = []
+    inputs = Evaluator.inputs
+
+    def seen(evaluator: Evaluator, images: torch.Tensor) -> torch.Tensor:
+        pinned.append(images.is_pinned())
+        return inputs(evaluator, images)
+
+    monkeypatch.setattr(Evaluator, "inputs", seen)
+    run_training(
+        COUNTING, frozen_steps=math.inf, heads=HEADS, budget=Budget(steps=4), store=FeatureStore(None),
+        recipe=recipe("none"), validation=Split((), (), ()),
+    )  # fmt: skip
+    assert [True] * 4 == pinned[-4:]
 
 
 @pytest.mark.parametrize(("augmentation", "num_views"), [("none", 1), (3, 3)])

@@ -28,6 +28,7 @@ def clock_of(num_steps: int) -> LapClock:
     for _ in range(num_steps):
         clock.lap("transfer")
         clock.lap("optimizer")
+        clock.lap("pause")
     clock.settle()
     return clock
 

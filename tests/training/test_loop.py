@@ -177,10 +177,10 @@ def test_a_budget_in_seconds_ends(run_training: Train, monkeypatch: pytest.Monke
     """By the clock's own account: evaluation and logging, which also take time here, are not in it."""
     ticks = itertools.count()
     monkeypatch.setattr(time, "perf_counter", lambda: next(ticks) * 0.5)
-    # Three laps of half a second are in the budget at each step: the batch, forward and backward, update.
-    run = run_training(budget=Budget(seconds=6), evaluation_points=2)
+    # Five laps of half a second are in the budget at each step: the batch, its transfer, forward, backward, update.
+    run = run_training(budget=Budget(seconds=10), evaluation_points=2)
     assert 4 == run.trained.num_steps
-    assert 6 == run.trained.seconds
+    assert 10 == run.trained.seconds
     assert [2, 4] == run.trained.traces["evaluation_step"].tolist()
     assert [0.25, 0.5, 0.75, 1.0] == [step.done for step in run.steps]
 

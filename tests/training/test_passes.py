@@ -20,7 +20,7 @@ from intelbench.profiling import device as devices
 from intelbench.records.profiles import Preparation
 from intelbench.records.types import Budget, Recipe
 from intelbench.training.passes import PreparationLog
-from tests.fake_cuda import FakeCuda, FakeGraph, install
+from tests.fake_cuda import FakeCuda, FakeGraph
 from tests.training.conftest import Run, Train, assert_same, tiny_network
 
 STEPS = 12
@@ -108,7 +108,7 @@ def replays(monkeypatch: pytest.MonkeyPatch) -> list[FakeGraph]:
 )
 def test_a_graph_gives_the_bits_of_eager_steps(
     run_training: Train,
-    monkeypatch: pytest.MonkeyPatch,
+    fake_cuda: FakeCuda,
     replays: list[FakeGraph],
     changes: dict[str, Any],
     num_prepared: int,
@@ -116,16 +116,14 @@ def test_a_graph_gives_the_bits_of_eager_steps(
 ) -> None:
     """Batch norm, dropout, and a backbone that is unfrozen included; nothing of it is left after training."""
     changes = {"budget": Budget(steps=STEPS), **changes}
-    eager = run_training(**changes)
-    fake = install(monkeypatch)
-    graph = run_training(step="graph", **changes)
+    eager, graph = run_training(**changes), run_training(step="graph", **changes)
     assert_same(eager, graph)
     assert eager.trained.preparation is None
     assert (num_prepared, None) == (preparation(graph).num_prepared, preparation(graph).fallback)
     assert STEPS - num_eager == len(replays)
     replays.clear()
-    assert [None] * num_prepared == [each() for each in fake.graphs]
-    assert fake.stream_in_use is fake.default_stream
+    assert [None] * num_prepared == [each() for each in fake_cuda.graphs]
+    assert fake_cuda.stream_in_use is fake_cuda.default_stream
 
 
 @pytest.mark.parametrize(("frozen_steps", "num_prepared"), [(5, 2), (math.inf, 1)])
@@ -152,7 +150,7 @@ def test_a_graph_is_captured_again_where_images_take_the_place_of_features(
     ],
 )
 def test_a_network_that_cannot_be_captured_is_trained_as_if_that_had_not_been_tried(
-    run_training: Train, monkeypatch: pytest.MonkeyPatch, act: Callable[[Wrapped, Tensor], object], reason: str
+    run_training: Train, fake_cuda: FakeCuda, act: Callable[[Wrapped, Tensor], object], reason: str
 ) -> None:
     """To the bit of eager steps, buffers, attributes and generators included."""
 
@@ -160,13 +158,11 @@ def test_a_network_that_cannot_be_captured_is_trained_as_if_that_had_not_been_tr
         random.seed(1)
         return run_training(wrapped(act), budget=Budget(steps=STEPS), **changes)
 
-    eager = train()
-    fake = install(monkeypatch)
-    graph = train(step="graph")
+    eager, graph = train(), train(step="graph")
     assert_same(eager, graph)
     assert (0, reason) == (preparation(graph).num_prepared, preparation(graph).fallback)
-    assert 1 == fake.calls["capture"]
-    assert fake.stream_in_use is fake.default_stream
+    assert 1 == fake_cuda.calls["capture"]
+    assert fake_cuda.stream_in_use is fake_cuda.default_stream
     assert eager.model.calls == graph.model.calls
 
 
@@ -242,13 +238,16 @@ def test_compiling_changes_nothing_and_takes_no_time_of_a_step(
     num_prepared = 2 if "heads" in changes else 1
     assert (num_prepared, None) == (preparation(compiled).num_prepared, preparation(compiled).fallback)
     assert preparation(compiled).seconds > 0.3 * num_prepared
-    for name in ("step_seconds", "data_wait_seconds", "evaluation_seconds"):
+    for name in ("step_seconds", "data_wait_seconds", "evaluation_seconds", "anatomy_seconds"):
         assert compiled.trained.traces[name].max() < 0.3
 
 
 @pytest.mark.usefixtures("fake_cuda")
-def test_a_capture_takes_no_time_of_a_step(run_training: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is measured apart."""
+@pytest.mark.parametrize("every_part", [True, False])
+def test_a_capture_takes_no_time_of_a_step(
+    run_training: Train, monkeypatch: pytest.MonkeyPatch, every_part: bool
+) -> None:
+    """It is measured apart, whatever the clock looks at."""
     capture = devices.Device.capture
 
     def slowly(*given: Any) -> Any:
@@ -256,9 +255,10 @@ def test_a_capture_takes_no_time_of_a_step(run_training: Train, monkeypatch: pyt
         return capture(*given)
 
     monkeypatch.setattr(devices.Device, "capture", slowly)
-    run = run_training(step="graph", budget=Budget(steps=STEPS))
+    run = run_training(step="graph", budget=Budget(steps=STEPS), every_part=every_part)
     assert preparation(run).seconds > 0.3
-    for name in ("step_seconds", "data_wait_seconds", "evaluation_seconds"):
+    assert STEPS == len(run.trained.traces["step_seconds"])
+    for name in ("step_seconds", "data_wait_seconds", "evaluation_seconds", *["anatomy_seconds"] * every_part):
         assert run.trained.traces[name].max() < 0.3
 
 

@@ -28,11 +28,14 @@ OVERHEAD_BOUND_CPU = 0.2
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Instrumented steps of one or several runs: seconds of S steps by part, in the order of `PARTS` (7 x S)."""
+    """Steps of one or several runs whose parts were timed."""
 
     seconds: NDArray[np.float64]
+    """Of S steps by part, in the order of `PARTS` (7 x S)."""
     host_seconds: NDArray[np.float64] | None
     """On a GPU: how long the host took to ask for it."""
+    are_of_run: bool = True
+    """Whether they are steps of the run itself, and not taken after it for this alone."""
 
     @classmethod
     def pooled(cls, several: Sequence["Anatomy"]) -> "Anatomy | None":
@@ -41,7 +44,7 @@ class Anatomy:
             return None
         host = [each.host_seconds for each in several if each.host_seconds is not None]
         seconds = np.concatenate([each.seconds for each in several], axis=1)
-        return cls(seconds, np.concatenate(host, axis=1) if host else None)
+        return cls(seconds, np.concatenate(host, axis=1) if host else None, all(each.are_of_run for each in several))
 
     @property
     def num_steps(self) -> int:
@@ -163,9 +166,10 @@ def read_anatomy(traces: Traces) -> Anatomy | None:
         raise ValueError("anatomy_parts holds other parts than those of a step")
     order = [parts.index(part) for part in PARTS]
     seconds = arrays.seconds(traces, "anatomy_seconds", None, len(parts))
-    if "anatomy_host_seconds" not in traces:
-        return Anatomy(seconds.T[order], None)
-    return Anatomy(seconds.T[order], arrays.seconds(traces, "anatomy_host_seconds", *seconds.shape).T[order])
+    host = None
+    if "anatomy_host_seconds" in traces:
+        host = arrays.seconds(traces, "anatomy_host_seconds", *seconds.shape).T[order]
+    return Anatomy(seconds.T[order], host, "anatomy_step" in traces)
 
 
 def read_calibration(traces: Traces) -> CalibrationTimes | None:

@@ -119,7 +119,8 @@ def anatomy(summary: CohortSummary) -> pd.DataFrame:
             row
             | {
                 "step_with_data_wait_seconds_percentile_95": statistics.quantile(steps.budget_seconds, 0.95),
-                "overhead": looked_at / timed - 1 if timed and looked_at else None,
+                "are_of_run": steps.are_of_run,
+                "overhead": looked_at / timed - 1 if timed and looked_at and not steps.are_of_run else None,
                 "bound_by": steps.verdict,
             }
         )

@@ -115,6 +115,7 @@ def compute(summary: CohortSummary) -> list[str]:
 def anatomy(summary: CohortSummary, figure: str) -> list[str]:
     """Medians of the parts of a step, and what it is bound by."""
     found = rows(usage.anatomy(summary))
+    are_of_run = all(row["are_of_run"] for row in found)
     cells = [
         [
             escape(row["architecture"]),
@@ -124,13 +125,13 @@ def anatomy(summary: CohortSummary, figure: str) -> list[str]:
             markdown.milliseconds(
                 row["step_with_data_wait_seconds_percentile_95"] if row["num_steps"] >= _FEWEST_FOR_TAIL else None
             ),
-            markdown.signed_percent(row["overhead"]),
+            *([] if are_of_run else [markdown.signed_percent(row["overhead"])]),
             f"{row['bound_by']}-bound" if row["bound_by"] else ABSENT,
         ]
         for row in found
     ]
     headers = ["Milliseconds", "Steps", *PART_NAMES.values(), "Step with data wait", "95th percentile"]
-    headers += ["Profiling overhead (%)", "Verdict"]
+    headers += ["Verdict"] if are_of_run else ["Profiling overhead (%)", "Verdict"]
     on_gpu = summary.cohort.spec.execution.device == "cuda"
     overhead = (
         f"overhead-bound where the host takes {markdown.percent(OVERHEAD_BOUND, 0)} of the GPU's time or more to ask "
@@ -139,12 +140,24 @@ def anatomy(summary: CohortSummary, figure: str) -> list[str]:
         else f"overhead-bound where more than {markdown.percent(OVERHEAD_BOUND_CPU, 0)} is outside the budget"
     )
     note = (
-        "Median [quartiles] of steps that were taken after the run, for this table alone; the steps of the run were "
-        "not looked at in parts. **Transfer**: to the device, and normalisation; with **batch wait** it makes up the "
+        "Median [quartiles] of the last steps of each run. "
+        if are_of_run
+        else "Median [quartiles] of steps that were taken after the run, for this table alone; the steps of the run "
+        "were not looked at in parts. "
+    )
+    note += (
+        "**Transfer**: to the device, and normalisation; with **batch wait** it makes up the "
         "data wait of a run. **Outside the budget**: what a budget in seconds does not pay for, the gradient norm "
         "and bookkeeping. **Step with data wait**: all but that. **95th percentile**: of it, given from "
-        f"{_FEWEST_FOR_TAIL} steps up. **Profiling overhead**: how much longer the median step with its data wait was "
-        "than the run's own; noise, mostly. **Verdict**: data-bound where waiting and transfer take more than "
+        f"{_FEWEST_FOR_TAIL} steps up. "
+    )
+    if not are_of_run:
+        note += (
+            "**Profiling overhead**: how much longer the median step with its data wait was than the run's own; noise, "
+            "mostly. "
+        )
+    note += (
+        "**Verdict**: data-bound where waiting and transfer take more than "
         f"{markdown.percent(DATA_BOUND, 0)} of the time, {overhead}, else compute-bound."
     )
     if summary.cohort.spec.conditions.step == "graph":

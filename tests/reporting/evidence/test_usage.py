@@ -164,9 +164,18 @@ def test_energy_is_counted_or_absent_with_a_reason(tmp_path: Path) -> None:
     assert "Not measured: the kernel shows no RAPL counter. It is never estimated." == text.strip()
 
 
+def test_steps_of_the_run_itself_have_no_overhead(tmp_path: Path) -> None:
+    """There is nothing to compare them with, and no column."""
+    assert {None} == {row["overhead"] for row in rows(usage.anatomy(summary_of(tmp_path)))}
+    text = section(build(tmp_path).text, "Where the time of a step goes")
+    assert "the last steps of each run" in text
+    assert "overhead (%)" not in text
+
+
 def test_looking_costs_what_the_step_grew_by(tmp_path: Path) -> None:
     """The median instrumented step against the median timed one."""
-    summary = summary_of(tmp_path)
+    summary = summary_of(tmp_path, GPU)
+    assert "Profiling overhead (%)" in section(build(tmp_path).text, "Where the time of a step goes")
     for row, architecture in zip(rows(usage.anatomy(summary)), summary.finished, strict=True):
         timed = np.median(architecture.total_seconds)
         assert row["overhead"] == pytest.approx(row["step_with_data_wait_seconds"] / timed - 1)
@@ -181,7 +190,7 @@ def test_few_steps_have_no_tail(tmp_path: Path) -> None:
         for line in section(build(tmp_path).text, "Where the time of a step goes").splitlines()
         if line.startswith(("| a ", "| b "))
     )
-    assert "–" == [cell.strip() for cell in line.strip("|").split("|")][-3]
+    assert "–" == [cell.strip() for cell in line.strip("|").split("|")][-2]
 
 
 def test_older_records_have_none_of_these_sections(tmp_path: Path) -> None:
