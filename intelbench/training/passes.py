@@ -212,7 +212,7 @@ def _loss(architecture: Architecture, backbone: Backbone, conditions: Conditions
 
 def _reason(error: Exception) -> str:
     """An error on one line, for the record."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = " ".join(lines[:2])  # the first line of PyTorch's compiler only says that what follows was raised
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    said = " ".join(lines[: 2 if lines[0].endswith(":") else 1])  # "backend='inductor' raised:", and then what
     named = said if isinstance(error, UncapturableError) else f"{type(error).__name__}: {said}"
     return printable(named)[:_MOST_CHARACTERS]
