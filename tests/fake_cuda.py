@@ -9,6 +9,8 @@ import time
 import warnings
 import weakref
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -16,6 +18,8 @@ import pytest
 import torch
 from torch import Tensor
 from torch.utils._device import _device_constructors
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_leaves
 
 from intelbench.profiling import device
 
@@ -61,10 +65,80 @@ class FakeEvent:
         return (end_event._seconds - self._seconds) * 1000 * self.slowness
 
 
+class FakeStream:
+    """A queue, which waits for others."""
+
+    def __init__(self, torch_device: torch.device | None = None) -> None:
+        self.waited_for: list[FakeStream] = []
+
+    def wait_stream(self, stream: "FakeStream") -> None:
+        """Note it."""
+        self.waited_for.append(stream)
+
+
+class FakeGraph(TorchDispatchMode):
+    """Operations that were asked for during a capture, which did nothing, and are done at each replay.
+
+    An operation is done on the memory that it had during the capture. To know what it returns, the capture does it and
+    undoes it: memory from before the capture gets its values back, what was made in the capture is filled with NaN, and
+    the generator draws on as if it had drawn nothing.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failed = False
+        self.num_replays = 0
+        self._calls: list[tuple[Any, tuple[Any, ...], dict[str, Any], Any]] = []
+        self._made: dict[int, Tensor] = {}
+        self._before: dict[int, tuple[Tensor, Tensor]] = {}
+        self._generator = torch.get_rng_state()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None) -> Any:
+        """Take the operation into the graph."""
+        if func is torch.ops.aten._local_scalar_dense.default:
+            self.failed = True
+            raise RuntimeError("CUDA error: operation not permitted when stream is capturing")
+        kwargs = kwargs or {}
+        for tensor in tree_leaves((args, kwargs)):
+            if isinstance(tensor, Tensor) and not self._is_made(tensor):
+                self._before.setdefault(tensor.untyped_storage().data_ptr(), (tensor, tensor.clone()))
+        result = func(*args, **kwargs)
+        self._calls.append((func, args, kwargs, result))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor) and tensor.untyped_storage().data_ptr() not in self._before:
+                self._made[tensor.untyped_storage().data_ptr()] = tensor
+        return result
+
+    @torch.no_grad()
+    def end(self) -> None:
+        """Undo what the operations have done."""
+        for tensor, values in self._before.values():
+            tensor.copy_(values)
+        for tensor in self._made.values():
+            if tensor.is_floating_point():
+                tensor.fill_(torch.nan)
+        torch.set_rng_state(self._generator)
+
+    @torch.no_grad()
+    def replay(self) -> None:
+        """Do all operations, each on its own memory."""
+        self.num_replays += 1
+        for func, args, kwargs, result in self._calls:
+            again = func(*args, **kwargs)
+            for old, new in zip(tree_flatten(result)[0], tree_flatten(again)[0], strict=True):
+                if isinstance(old, Tensor) and old.data_ptr() != new.data_ptr():
+                    old.copy_(new)
+
+    def _is_made(self, tensor: Tensor) -> bool:
+        return tensor.untyped_storage().data_ptr() in self._made
+
+
 class FakeCuda:
     """What `intelbench.profiling.device` calls of `torch.cuda`."""
 
     Event = FakeEvent
+    Stream = FakeStream
+    CUDAGraph = FakeGraph
 
     def __init__(self) -> None:
         self.num_devices = 2
@@ -77,6 +151,8 @@ class FakeCuda:
         self.reserved = 2000
         self.counts = {"num_alloc_retries": 0, "num_ooms": 0}
         self.generator = torch.Generator().manual_seed(99)
+        self.default_stream = self.stream_in_use = FakeStream()
+        self.graphs: list[weakref.ref[FakeGraph]] = []
 
     def is_available(self) -> bool:
         """As PyTorch sees it."""
@@ -147,6 +223,36 @@ class FakeCuda:
         """Keep what tensors have."""
         self.calls["empty_cache"] += 1
         self.reserved = self.allocated + 1000
+
+    def current_stream(self, torch_device: torch.device) -> FakeStream:
+        """Where work is asked for."""
+        return self.stream_in_use
+
+    @contextmanager
+    def stream(self, stream: FakeStream) -> Iterator[None]:
+        """Ask for work in another queue."""
+        before, self.stream_in_use = self.stream_in_use, stream
+        try:
+            yield
+        finally:
+            self.stream_in_use = before
+
+    @contextmanager
+    def graph(self, graph: FakeGraph, *, stream: FakeStream, capture_error_mode: str) -> Iterator[None]:
+        """Capture what the block asks for.
+
+        Where an operation was refused, PyTorch says so once more at the end, and leaves the stream the current one.
+        """
+        assert self.stream_in_use is not self.default_stream
+        assert "thread_local" == capture_error_mode  # other threads allocate page-locked memory at the same time
+        self.calls["capture"] += 1
+        self.graphs.append(weakref.ref(graph))
+        self.stream_in_use = stream
+        with graph:
+            yield
+        graph.end()
+        if graph.failed:
+            raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
 
     def get_rng_state(self, torch_device: torch.device) -> Tensor:
         """Of a generator that nobody draws from."""

@@ -91,7 +91,8 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
 
     def observe(step: Step) -> None:
         meters.step(step.number, at_evaluation=step.at_evaluation)
-        watch(msgspec.structs.replace(beats(step), note=checkpoints.problem))
+        eager = f"its steps are eager, not of the kind {conditions.step}: {step.fallback}" if step.fallback else None
+        watch(msgspec.structs.replace(beats(step), note=checkpoints.problem or eager))
 
     meters.start()
     seed_generators(stream_seed(spec.seed, "dropout"))
@@ -159,6 +160,7 @@ def _conclude(
         calibration=found.calibration,
         contention=found.contention,
         energy=found.energy,
+        preparation=trained.preparation,
         resumed_after=trained.resumed_after,
     )
     return measurements, traces

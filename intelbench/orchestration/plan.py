@@ -26,7 +26,7 @@ from intelbench.training.checkpoint import CheckpointTime
 
 Again = Literal["none", "failed", "all"]
 """Which of the runs that are recorded are made again."""
-_ARITHMETIC = ("precision", "memory_format", "fused_optimizer", "deterministic")
+_ARITHMETIC = ("precision", "memory_format", "fused_optimizer", "deterministic", "step")
 """Conditions that change the bits of a result, and not what it is a result of."""
 
 

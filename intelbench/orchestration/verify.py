@@ -38,7 +38,7 @@ from intelbench.records.store import (
     record_folders,
     runs_folder,
 )
-from intelbench.records.types import RunSpec
+from intelbench.records.types import RunRecord, RunSpec
 from intelbench.training.budget import Progress
 from intelbench.training.loop import train
 from intelbench.training.precision import configure
@@ -98,6 +98,8 @@ class Replayed(Struct, frozen=True, kw_only=True):
     """As float64, for not every gradient norm is finite; so is the next."""
     gradient_norm: bytes
     stream_digests: dict[int, str]
+    fallback: str | None = None
+    """Why the steps were eager, where they were to be others."""
 
 
 def verify(request: Request, starter: Starter, watch: Callable[[str], None]) -> Verification:
@@ -118,7 +120,7 @@ def verify(request: Request, starter: Starter, watch: Callable[[str], None]) -> 
     job = _job(request, stored)
     for note in job.dataset.notes:
         watch(note)
-    replay = Replay(job=job, rates=tuple(recorded["learning_rate"].tolist()))
+    replay = Replay(job=_as_carried_out(job, stored.record), rates=tuple(recorded["learning_rate"].tolist()))
     answers: list[bytes] = []
     with Process("intelbench.orchestration.verify", replay, starter, Limits()) as process:
         answers += process.answers()
@@ -138,7 +140,15 @@ def verify(request: Request, starter: Starter, watch: Callable[[str], None]) -> 
         same_batches=same == common,
         first_difference=int(differing[0]) + 1 if differing.size else None,
         largest_difference=float(differences.max()),
-        changed=changes(facts_of_run(spec, stored.record.environment), facts_of_run(job.spec, machine)),
+        changed=", ".join(
+            filter(
+                None,
+                [
+                    changes(facts_of_run(spec, stored.record.environment), facts_of_run(job.spec, machine)),
+                    found.fallback and f"steps were of the kind {spec.conditions.step}, are eager ({found.fallback})",
+                ],
+            )
+        ),
     )
 
 
@@ -190,6 +200,15 @@ def _job(request: Request, stored: StoredRun) -> Job:
         runs=str(request.record.parent.absolute()),
         weights=str(source.path) if source else None,
     )
+
+
+def _as_carried_out(job: Job, record: RunRecord) -> Job:
+    """The run with eager steps, where those of the record are eager though its conditions ask for others."""
+    preparation = record.measurements.preparation if record.measurements else None
+    if preparation is None or preparation.fallback is None or preparation.num_prepared:
+        return job
+    conditions = msgspec.structs.replace(job.spec.conditions, step="eager")
+    return msgspec.structs.replace(job, spec=msgspec.structs.replace(job.spec, conditions=conditions))
 
 
 def _dataset(request: Request, spec: RunSpec) -> Dataset:
@@ -249,5 +268,6 @@ def main() -> None:
             step_loss=trained.traces["step_loss"].tobytes(),
             gradient_norm=trained.traces["gradient_norm"].tobytes(),
             stream_digests=trained.stream_digests,
+            fallback=trained.preparation.fallback if trained.preparation else None,
         )
     )

@@ -5,8 +5,10 @@ and runs on it are not promised to repeat to the bit.
 """
 
 import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor, cuda, mps
@@ -18,6 +20,7 @@ _KINDS: dict[str, DeviceKind] = {"cpu": "cpu", "cuda": "cuda", "mps": "mps"}
 """Kind of a device by its type in PyTorch. The tests' fake GPU keeps its tensors on the CPU and has another entry."""
 _NAMES: dict[str, DeviceKind] = {"cpu": "cpu", "cuda": "cuda", "mps": "mps"}
 """Kind of a device by what `--device` calls it."""
+Result = TypeVar("Result")
 _FIRST_WITH_BF16 = (8, 0)
 """Compute capability. Before it PyTorch emulates bf16, which is slower than fp32."""
 _OUT_OF_MEMORY = (
@@ -50,6 +53,22 @@ class Event(Protocol):
 
     def elapsed_time(self, end_event: Any, /) -> float:
         """Return the milliseconds between this mark and a later one."""
+        ...
+
+
+class Stream(Protocol):
+    """A queue of a GPU, as `torch.cuda.Stream` is."""
+
+    def wait_stream(self, stream: Any, /) -> None:
+        """Let what is asked for from now on begin after everything that the other queue holds now."""
+        ...
+
+
+class Graph(Protocol):
+    """Work that was captured, as a `torch.cuda.CUDAGraph` is."""
+
+    def replay(self) -> None:
+        """Ask the GPU to do all of the work again, on the memory that it had when it was captured."""
         ...
 
 
@@ -116,6 +135,53 @@ class Device:
             event: Event = mps.Event(enable_timing=timing)
             return event
         return None
+
+    @property
+    def has_graphs(self) -> bool:
+        """Whether PyTorch can capture work on the device and replay it."""
+        return self.kind == "cuda"
+
+    def new_stream(self) -> Stream:
+        """Return a further queue of a device that `has_graphs`."""
+        stream: Stream = cuda.Stream(self.torch_device)
+        return stream
+
+    @contextmanager
+    def working_in(self, stream: Stream) -> Iterator[None]:
+        """Ask for the work of the block in another queue.
+
+        It begins after everything that was asked for before the block, and is finished before what is asked for after.
+        """
+        current = cuda.current_stream(self.torch_device)
+        stream.wait_stream(current)
+        with cuda.stream(stream):  # type: ignore[arg-type] # made by `new_stream`
+            yield
+        current.wait_stream(stream)  # type: ignore[arg-type] # as above
+
+    def capture(self, work: Callable[[], Result], stream: Stream) -> tuple[Graph, Result]:
+        """Call `work` without the GPU doing any of it, and return the graph that does it, and what `work` returned.
+
+        Tensors that `work` makes have no values before the first replay, and others after each.
+
+        Raises:
+            Exception: What `work` raised, or what PyTorch says of work that cannot be captured.
+        """
+        graph = cuda.CUDAGraph()
+        results: list[Result] = []
+        problems: list[Exception] = []
+        try:
+            # Once more outside the capture, which leaves its queue the current one where it fails to end. Other
+            # threads, which prepare batches, may use the driver at the same time.
+            with self.working_in(stream), cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):  # type: ignore[arg-type]
+                try:
+                    results.append(work())
+                except Exception as error:  # noqa: BLE001 - raised again after the capture
+                    problems.append(error)
+        except Exception as error:  # noqa: BLE001 - as above
+            problems.append(error)
+        if problems:
+            raise problems[0]
+        return graph, results[0]
 
     @property
     def pins_memory(self) -> bool:

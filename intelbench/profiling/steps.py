@@ -23,10 +23,12 @@ STEP: tuple[Part, ...] = ("forward", "backward", "optimizer")
 """What is called its time. A budget in seconds pays for this and the data wait."""
 PAUSE: Literal["pause"] = "pause"
 """What is done between two steps: validation passes, checkpoints, meters."""
-Stretch = Part | Literal["pause"]
-_OUTSIDE: tuple[Stretch, ...] = ("norm", "other", PAUSE)
+PREPARATION: Literal["preparation"] = "preparation"
+"""What a step does once for many: capturing or compiling its passes. It belongs to no part of the step."""
+Stretch = Part | Literal["pause", "preparation"]
+_OUTSIDE: tuple[Stretch, ...] = ("norm", "other", PAUSE, PREPARATION)
 """A budget in seconds does not pay for them."""
-_NOTICED: tuple[Stretch, ...] = ("transfer", "backward", "norm", "optimizer", PAUSE)
+_NOTICED: tuple[Stretch, ...] = ("transfer", "backward", "norm", "optimizer", PAUSE, PREPARATION)
 """Where the clock of a run looks on a GPU, as seldom as it can; each of them has the time since the one before."""
 _MOST_UNDER_WAY = 64
 """Number of laps from which on the clock asks which of them a GPU has passed: those of about ten steps."""
@@ -59,7 +61,7 @@ class LapClock:
         """Whether the device's own clock counts, beside the host's."""
         self.has_every_part = every_part or not self.has_events
         """Whether parts are told apart. If not, one has the time of those before it that are paid alike."""
-        self._noticed = (*PARTS, PAUSE) if self.has_every_part else _NOTICED
+        self._noticed = (*PARTS, PAUSE, PREPARATION) if self.has_every_part else _NOTICED
         self._laps: deque[_Lap] = deque()
         self._spare: list[Event] = []
         """Events that nobody needs any more."""

@@ -58,6 +58,18 @@ class CalibrationWork(Struct, frozen=True, kw_only=True):
     field."""
 
 
+class Preparation(Struct, frozen=True, kw_only=True):
+    """What it took to capture or compile the passes of training steps, in a run whose conditions ask for that."""
+
+    num_prepared: Number
+    """Captures of a CUDA graph, or compilations: one, and one more where a backbone is unfrozen and in each process
+    that resumed the run."""
+    seconds: Quantity
+    """What they took, a failed one included; in no step time, and outside the budget."""
+    fallback: str | None = None
+    """Why one was not possible. All later steps of the run were eager."""
+
+
 class Contention(Struct, frozen=True, kw_only=True):
     """Who else used the machine between the first training step and the last, validation passes included."""
 

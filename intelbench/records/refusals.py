@@ -20,6 +20,8 @@ _LONGEST_VALUE = 60
 """Characters of a value that is not accepted, and of a key that is not known."""
 _LONGEST_FAULT = 1200
 """Characters of what a struct says of itself, where it lists what is known and repeats what is not."""
+_ALL_BUT_THE_SAME = 0.85
+"""Likeness of two keys, as difflib measures it, from which on one is the other misspelt."""
 _MSGSPEC_PLACE = re.compile(r" - at `[^`]*`$")
 
 Place = tuple[str | int, ...]
@@ -159,12 +161,16 @@ def _alternative(type_: Any, value: object) -> Any:
 
 
 def _near(unknown: str, struct: type[Struct], root: Any) -> str:
-    """List the keys of a table; where another table has the unknown key, say which."""
+    """List the keys of a table; where another table has the unknown key, say which.
+
+    A key of the table that is all but the same comes first: who writes `step` for a budget means `steps`.
+    """
+    keys = struct.__struct_encode_fields__
     elsewhere = next((place for place in _keys(root, ()) if place[-1] == unknown), None)
-    if elsewhere is None:
-        return one_of(unknown, struct.__struct_encode_fields__)
+    if elsewhere is None or difflib.get_close_matches(unknown, keys, cutoff=_ALL_BUT_THE_SAME):
+        return one_of(unknown, keys)
     above = ", above the first [table]" if len(elsewhere) == 1 else ""
-    return f"Expected one of: {', '.join(struct.__struct_encode_fields__)}. Try `{dotted(elsewhere)}`{above}"
+    return f"Expected one of: {', '.join(keys)}. Try `{dotted(elsewhere)}`{above}"
 
 
 def _keys(type_: Any, place: Place) -> Iterator[Place]:

@@ -20,6 +20,7 @@ from intelbench.records.profiles import (
     GpuFacts,
     Number,
     PeakMemory,
+    Preparation,
     Quantity,
 )
 from intelbench.records.refusals import expected
@@ -49,6 +50,7 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 DeviceKind = Literal["cpu", "cuda", "mps"]
 """`cuda` is an AMD GPU under ROCm too; `mps` is the GPU of an Apple computer."""
 MemoryFormat = Literal["channels_last", "contiguous"]
+StepKind = Literal["eager", "graph", "compile"]
 BudgetUnit = Literal["steps", "epochs", "images", "seconds", "flops"]
 FailureCause = Literal["out_of_memory", "killed", "timeout", "diverged", "error"]
 
@@ -216,6 +218,10 @@ class Conditions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One kernel for the whole optimizer step; the same update in a different rounding."""
     deterministic: bool = True
     """Ask PyTorch for deterministic kernels."""
+    step: StepKind = "eager"
+    """How the forward and the backward pass of a training step are carried out: `eager`, operation by operation;
+    `graph`, replayed from a CUDA graph; `compile`, by `torch.compile`. Evaluation is always eager. Where the device or
+    the network does not allow it, steps are eager, and the record says why."""
     evaluation_points: Annotated[int, Meta(ge=1, le=10_000)] = 4
     """Validation passes, evenly spaced over the budget; the last one falls at its end. Predictions of each are kept."""
     training_evaluation_images: Count | None = None
@@ -424,6 +430,8 @@ class Measurements(Struct, frozen=True, kw_only=True):
     """What was timed for `calibration_*` in `traces.npz`."""
     contention: Contention | None = None
     energy: Energy | None = None
+    preparation: Preparation | None = None
+    """`None` where the conditions ask for eager steps, and in records older than this field."""
     resumed_after: tuple[Number, ...] = ()
     """Training steps after which the run was interrupted and another process went on from a checkpoint; what is
     measured beside training is then of all its processes together."""

@@ -136,6 +136,7 @@ def _plain(summary: CohortSummary, claims: Sequence[Claim]) -> dict[str, object]
         "stability": tables.rows(tables.stability(summary)),
         "rectifiers": tables.rows(tables.rectifiers(summary)),
         "compute": tables.rows(usage.compute(summary)),
+        "preparation": tables.rows(usage.preparation(summary)),
         "anatomy": tables.rows(usage.anatomy(summary)),
         "memory": tables.rows(usage.memory(summary)),
         "energy": tables.rows(usage.energy(summary)),

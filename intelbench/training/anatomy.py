@@ -17,6 +17,7 @@ from intelbench.training.budget import Progress
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.journal import MAX_BREAKDOWN_STEPS
 from intelbench.training.loop import Step, train
+from intelbench.training.passes import EAGER_STEPS
 
 _MIN_STEPS = 3
 """Fewest that are counted."""
@@ -37,10 +38,13 @@ def dissect(
 ) -> Traces:
     """Train the network on for a few seconds on a GPU, and return the arrays `anatomy_*` of `traces.npz`.
 
-    `step_seconds` is what a step takes, by the run's own account.
+    `step_seconds` is what a step takes, by the run's own account. The two passes of a step that is replayed from a CUDA
+    graph are one: the forward pass takes no time there, and the backward pass that of both.
     """
     num_steps = int(min(max(_SECONDS / step_seconds, _MIN_STEPS), MAX_BREAKDOWN_STEPS))
     device = evaluator.device
+    # The first has no optimizer state yet, and those before a capture are eager.
+    num_warmup_steps = EAGER_STEPS if evaluator.conditions.step == "graph" else 1
 
     def watch(_: Step) -> None:
         """Begin the next step with nothing under way, so that the host's seconds are those of asking for its work."""
@@ -52,10 +56,12 @@ def dissect(
         stream,
         _NO_IMAGES,
         evaluator,
-        Progress(total_steps=1 + num_steps, total_seconds=None),  # the first has no optimizer state yet
+        Progress(total_steps=num_warmup_steps + num_steps, total_seconds=None),
         clock=LapClock(device, every_part=True),
         workers=workers,
         watch=watch,
         backbone=backbone,
     )
-    return {name: trained.traces[name] for name in ("anatomy_parts", "anatomy_seconds", "anatomy_host_seconds")}
+    names = ("anatomy_seconds", "anatomy_host_seconds")
+    counted = {name: trained.traces[name][-num_steps:] for name in names}
+    return {"anatomy_parts": trained.traces["anatomy_parts"], **counted}

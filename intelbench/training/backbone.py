@@ -19,11 +19,12 @@ class Backbone:
     def __init__(self, model: nn.Module, heads: tuple[str, ...] = (), frozen_steps: float = 0) -> None:
         self.heads = heads
         """Names of the modules that train always."""
-        self._model = model
+        self.model = model
+        """The network itself."""
         self._frozen_steps = frozen_steps
         self._trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._frozen = False
-        self._model.train()
+        self.model.train()
         if self.always_frozen:  # an optimizer need not know of what never trains
             self.begin(0)
 
@@ -42,9 +43,9 @@ class Backbone:
         """Freeze or unfreeze the backbone for this step, counted from 0."""
         frozen = self.frozen_at(step)
         if frozen and not self._frozen:
-            freeze_backbone(self._model, self.heads)
+            freeze_backbone(self.model, self.heads)
         elif self._frozen and not frozen:
-            self._model.train()
+            self.model.train()
             for parameter in self._trained:
                 parameter.requires_grad_(True)
         self._frozen = frozen
@@ -54,6 +55,11 @@ class Backbone:
         return step < self._frozen_steps
 
     @property
+    def frozen(self) -> bool:
+        """Whether it is frozen now."""
+        return self._frozen
+
+    @property
     def always_frozen(self) -> bool:
         """Whether it never trains."""
         return self._frozen_steps == math.inf
@@ -61,8 +67,8 @@ class Backbone:
     def output(self, inputs: Tensor) -> Any:
         """What the network makes of images, or its only head of features (images x features)."""
         if inputs.ndim == 2:
-            return self._model.get_submodule(self.heads[0])(inputs)
-        return self._model(inputs)
+            return self.model.get_submodule(self.heads[0])(inputs)
+        return self.model(inputs)
 
     def frozen_share(self, num_steps: int) -> float:
         """Share of the first so many steps at which the backbone is frozen."""
@@ -70,4 +76,4 @@ class Backbone:
 
     def as_left(self) -> "Backbone":
         """The backbone for further steps after the last one: frozen for all of them, or for none."""
-        return Backbone(self._model, self.heads, math.inf if self._frozen else 0)
+        return Backbone(self.model, self.heads, math.inf if self._frozen else 0)

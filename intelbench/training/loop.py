@@ -10,6 +10,7 @@ from intelbench.architectures.registry import Architecture
 from intelbench.data.dataset import Split
 from intelbench.data.stream import BatchSource, StreamDigest
 from intelbench.profiling.steps import LapClock
+from intelbench.records.profiles import Preparation
 from intelbench.records.store import Traces
 from intelbench.training.backbone import Backbone
 from intelbench.training.budget import Progress
@@ -17,7 +18,7 @@ from intelbench.training.checkpoint import Checkpoints
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.journal import Journal
 from intelbench.training.optimizer import gradient_norm, make_optimizer, set_learning_rate
-from intelbench.training.precision import autocast
+from intelbench.training.passes import Passes
 
 _ROUNDING = 1e-9
 """29 / 100 x 100 is less than 29."""
@@ -38,6 +39,8 @@ class Step:
     validation_accuracy: float | None
     at_evaluation: bool
     """Whether a validation pass has just ended."""
+    fallback: str | None = None
+    """Why steps are eager, where the conditions ask for others."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class Trained:
     """What was not finite, where that ended the run."""
     resumed_after: tuple[int, ...]
     """Steps after which the run was interrupted, and resumed in another process."""
+    preparation: Preparation | None
+    """What it took to capture or compile the passes; `None` where the conditions ask for eager steps."""
 
 
 def train(
@@ -74,15 +79,15 @@ def train(
     Without a `backbone`, everything trains.
     """
     conditions, device = evaluator.conditions, evaluator.device
-    criterion = nn.CrossEntropyLoss(label_smoothing=conditions.recipe.label_smoothing)
     backbone, parameters = backbone or Backbone(model), list(model.parameters())
     optimizer = make_optimizer(model, conditions, backbone.heads)
     scaler = torch.amp.GradScaler(device.type, enabled=conditions.precision == "fp16")
-    cast = autocast(conditions, device)
+    passes = Passes(architecture, backbone, evaluator, scaler, clock)
     digest, journal = StreamDigest(), Journal(device, validation)
     first = 0
     if checkpoints:
         checkpoints.hold(model=model, optimizer=optimizer, scaler=scaler, digest=digest, journal=journal, clock=clock)
+        checkpoints.hold(preparation=passes.log)
         first = checkpoints.resume()
     done = progress.done(first, clock.budget_seconds)
     batches = stream.batches(workers, first)
@@ -97,10 +102,7 @@ def train(
 
         rate = progress.learning_rate(conditions.recipe, step, done)
         set_learning_rate(optimizer, rate)
-        with cast():
-            loss = architecture.loss(backbone.output(images), labels, criterion)
-        clock.lap("forward")
-        scaler.scale(loss).backward()
+        loss = passes(images, labels)
         scaler.unscale_(optimizer)
         clock.lap("backward")
         norm = gradient_norm(parameters)
@@ -122,7 +124,9 @@ def train(
                 journal.evaluated(step, seconds, *evaluator.logits_and_activations(validation))
         if due or step & (step - 1) == 0:
             digest.keep(step)
-        watch(Step(step, done, clock.budget_seconds, journal.latest_loss, journal.latest_accuracy, due))
+        watch(
+            Step(step, done, clock.budget_seconds, journal.latest_loss, journal.latest_accuracy, due, passes.fallback)
+        )
         if checkpoints and done < 1 and checkpoints.due(at_evaluation=due):
             clock.settle()
             journal.settle()
@@ -136,5 +140,6 @@ def train(
     journal.settle()
     digest.keep(step)
     return Trained(
-        journal.traces(clock), digest.kept, journal.num_steps, seconds, journal.divergence, journal.resumed_after
-    )
+        journal.traces(clock), digest.kept, journal.num_steps, seconds, journal.divergence, journal.resumed_after,
+        passes.preparation,
+    )  # fmt: skip

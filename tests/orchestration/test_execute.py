@@ -13,21 +13,24 @@ from intelbench.architectures.registry import load_plugin
 from intelbench.data.dataset import prepare
 from intelbench.orchestration import execute as executing
 from intelbench.orchestration.execute import execute
-from intelbench.orchestration.job import Job
+from intelbench.orchestration.job import Beat, Job
 from intelbench.orchestration.plan import plan
 from intelbench.orchestration.probe import Probe, _measure
-from intelbench.orchestration.verify import Request, _job
+from intelbench.orchestration.verify import Request, _as_carried_out, _job
 from intelbench.profiling import calibration
 from intelbench.profiling.environment import choose_execution, read_environment
+from intelbench.records.profiles import Preparation
 from intelbench.records.store import StoredRun, read_runs, write_run
 from intelbench.records.suites import load_suite, override
 from intelbench.records.types import Execution, RunRecord
 from tests.fake_cuda import NAME, FakeCuda, nvml_module
+from tests.reporting.synthetic import Study, synthetic_run
 
 pytestmark = pytest.mark.usefixtures("own_registry")
 
 CPU = Execution(device="cpu", threads=1, workers=0)
 MakeJob = Callable[..., Job]
+RECORD_WITH_STEPS, _ = synthetic_run("resnet101", 0, Study())
 
 
 @pytest.fixture
@@ -35,9 +38,9 @@ def make_job(small_folder: Path, small_suite: Path, plugin: Path, tmp_path: Path
     """The job of a small network, executed so."""
     load_plugin(plugin)
 
-    def make(execution: Execution, name: str = "tiny", precision: str = "fp32") -> Job:
+    def make(execution: Execution, name: str = "tiny", precision: str = "fp32", step: str = "eager") -> Job:
         suite = override(load_suite(str(small_suite)), architectures=(name,))
-        suite = msgspec.structs.replace(suite, precision=precision)
+        suite = msgspec.structs.replace(suite, precision=precision, step=step)
         dataset = prepare(str(small_folder), suite.conditions, tmp_path / "cache")
         runs = tmp_path / f"runs-{execution.device}"
         (planned,) = plan(suite, dataset, execution, read_environment(execution), runs=runs)
@@ -87,6 +90,41 @@ def test_a_run_on_the_fake_gpu_is_that_on_its_processor(
     assert "nvml" == measured.energy.source
     assert "anatomy_host_seconds" in traces
     assert fake.calls["synchronize"] > 0
+
+
+@pytest.mark.usefixtures("little_work")
+def test_a_run_records_how_its_steps_were_carried_out(make_job: MakeJob, request: pytest.FixtureRequest) -> None:
+    """Another run than the eager one, with its bits; where there are no graphs, why, and the user is told."""
+    beats: list[Beat] = []
+    eager, expected = execute(make_job(CPU), lambda _: None)
+    without, traces = execute(make_job(CPU, step="graph"), beats.append)
+    assert finished(eager).measurements.preparation is None
+    assert "a CUDA graph needs a CUDA device, and this one is cpu" == without.measurements.preparation.fallback
+    note = "its steps are eager, not of the kind graph: a CUDA graph needs a CUDA device, and this one is cpu"
+    assert {note} == {beat.note for beat in beats if beat.phase == "training"}
+    request.getfixturevalue("fake_cuda")
+    job = make_job(choose_execution("cuda", 1, 2, cache=True), step="graph")
+    graph, replayed = execute(job, lambda _: None)
+    assert (1, None) == (graph.measurements.preparation.num_prepared, graph.measurements.preparation.fallback)
+    assert 3 == len({record.run_id for record in (eager, without, graph)})
+    for name in ("step_loss", "gradient_norm", "validation_logits", "test_logits"):
+        np.testing.assert_array_equal(expected[name], traces[name])
+        np.testing.assert_array_equal(expected[name], replayed[name])
+
+
+def test_steps_are_verified_as_they_were_carried_out(make_job: MakeJob) -> None:
+    """Eager ones where the record has eager ones, whatever this machine could compile."""
+    job = make_job(CPU, step="compile")
+    record = RECORD_WITH_STEPS
+    for preparation, step in (
+        (None, "compile"),
+        (Preparation(num_prepared=1, seconds=1.0), "compile"),
+        (Preparation(num_prepared=1, seconds=1.0, fallback="no compiler"), "compile"),
+        (Preparation(num_prepared=0, seconds=1.0, fallback="no compiler"), "eager"),
+    ):
+        measurements = msgspec.structs.replace(record.measurements, preparation=preparation)
+        recorded = msgspec.structs.replace(record, measurements=measurements)
+        assert step == _as_carried_out(job, recorded).spec.conditions.step
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,40 @@ def test_a_generator_goes_on_where_it_was(fake_cuda: FakeCuda) -> None:
     assert torch.equal(drawn, torch.rand(3, generator=fake_cuda.generator))
 
 
+def test_a_graph_does_its_work_when_it_is_replayed(fake_cuda: FakeCuda) -> None:
+    """And not when it is captured; on the memory that it was captured with."""
+    found = device_of(CPU)
+    assert found.has_graphs
+    values, ones = torch.zeros(2), torch.ones(2)
+    graph, doubled = found.capture(lambda: values.add_(ones) * 2, found.new_stream())
+    assert torch.equal(torch.zeros(2), values)
+    assert doubled.isnan().all()
+    for number in (1.0, 2.0):
+        graph.replay()
+        assert [number] * 2 == values.tolist()
+        assert [number * 2] * 2 == doubled.tolist()
+    ones.zero_()
+    graph.replay()
+    assert [2.0] * 2 == values.tolist()
+
+
+def test_work_that_cannot_be_captured_says_why(fake_cuda: FakeCuda) -> None:
+    """In its own words, not in those of the driver at its end; the queue of before is the current one again."""
+    found = device_of(CPU)
+    with pytest.raises(RuntimeError, match="operation not permitted when stream is capturing"):
+        found.capture(lambda: torch.zeros(1).item(), found.new_stream())
+    assert fake_cuda.stream_in_use is fake_cuda.default_stream
+
+
+def test_work_in_another_queue_waits_and_is_waited_for(fake_cuda: FakeCuda) -> None:
+    """By what is asked for before and after."""
+    stream = device_of(CPU).new_stream()
+    with device_of(CPU).working_in(stream):
+        assert fake_cuda.stream_in_use is stream
+    assert [fake_cuda.default_stream] == stream.waited_for
+    assert [stream] == fake_cuda.default_stream.waited_for
+
+
 def test_mps_is_asked_through_its_own_module(monkeypatch: pytest.MonkeyPatch) -> None:
     """It has events and a generator, and neither bf16 nor peaks of memory."""
     asked: list[str] = []
@@ -123,6 +157,7 @@ def test_mps_is_asked_through_its_own_module(monkeypatch: pytest.MonkeyPatch) ->
     found.set_generator_state(torch.empty(0))
     assert list(names) == asked
     assert (True, False, False, None) == (found.has_events, found.pins_memory, found.has_allocator, found.name)
+    assert not found.has_graphs
     assert ("fp32", "fp16") == found.precisions
     with pytest.raises(UserError, match="precision bf16: not one that mps computes in"):
         require_precision(found, "bf16")
@@ -263,3 +298,21 @@ def test_bf16_is_fastest_where_the_processor_has_instructions_for_it(
     monkeypatch.setattr(device.platform, "machine", lambda: "arm64")
     has_bf16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
     assert ("bf16" if has_bf16 else "fp32") == device.find_device("cpu").fastest_precision
+
+
+@pytest.mark.gpu
+def test_a_real_gpu_captures_and_replays() -> None:
+    """As the fake does; and what cannot be captured says why."""
+    found = find_device("cuda")
+    stream = found.new_stream()
+    values = torch.zeros(2, device=found.torch_device)
+    with found.working_in(stream):
+        values.add_(1)
+    graph, doubled = found.capture(lambda: values.add_(1) * 2, stream)
+    assert [1.0, 1.0] == values.tolist()
+    graph.replay()
+    assert ([2.0, 2.0], [4.0, 4.0]) == (values.tolist(), doubled.tolist())
+    with pytest.raises(RuntimeError, match="captur"):
+        found.capture(lambda: values.sum().item(), stream)
+    graph.replay()
+    assert [3.0, 3.0] == values.tolist()

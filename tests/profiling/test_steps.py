@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from intelbench.profiling.steps import DATA_WAIT, PARTS, PAUSE, STEP, LapClock, Stretch
+from intelbench.profiling.steps import DATA_WAIT, PARTS, PAUSE, PREPARATION, STEP, LapClock, Stretch
 from tests.fake_cuda import FakeCuda, FakeEvent
 
 Tick = Callable[[float], None]
@@ -56,6 +56,21 @@ def test_a_step_may_be_booked_in_pieces(tick: Tick) -> None:
     assert [6] == clock.seconds(*STEP).tolist()
     assert [1] == clock.seconds(*DATA_WAIT).tolist()
     assert [200] == clock.seconds("norm", "other", PAUSE).tolist()
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_a_preparation_is_no_part_of_its_step(tick: Tick, device: str, request: pytest.FixtureRequest) -> None:
+    """And outside the budget, whatever the clock looks at."""
+    if device == "gpu":
+        request.getfixturevalue("fake_cuda")
+    clock = LapClock(CPU)
+    clock.start()
+    laps: list[tuple[Stretch, float]] = [("transfer", 1), (PREPARATION, 100), ("backward", 2), (PAUSE, 100)]
+    steps(clock, tick, [*laps, ("transfer", 1), ("backward", 2), (PAUSE, 100)])
+    assert pytest.approx(6) == clock.settle() == clock.budget_seconds
+    assert pytest.approx([2, 2]) == clock.seconds(*STEP).tolist()
+    assert pytest.approx(6) == clock.table().sum()
+    assert [100, 0] == clock.seconds(PREPARATION).tolist()
 
 
 @pytest.mark.usefixtures("fake_cuda")

@@ -95,6 +95,10 @@ def test_quick_is_the_quick_one_and_paper_the_published_one() -> None:
     [
         ({"top": "imge_size = 3"}, r"key `imge_size`: not known. Expected one of: image_size, .*\. Try `image_size`$"),
         (
+            {"top": "step = 'fast'"},
+            r"key `step`: 'fast' is not accepted\. Expected 'compile', 'eager' or 'graph'$",
+        ),
+        (
             {"top": "precision = 'fp8'"},
             r"key `precision`: 'fp8' is not accepted. Expected 'auto', 'bf16', 'fp16' or 'fp32'$",
         ),

@@ -20,6 +20,7 @@ from intelbench.records.profiles import (
     MeasuredMemory,
     PeakMemory,
     PredictedMemory,
+    Preparation,
 )
 from intelbench.records.store import Traces, write_run
 from intelbench.records.types import (
@@ -77,6 +78,8 @@ class Study:
     """Architecture and seed of runs during which another process took `OTHERS_RATE`."""
     far_apart: Collection[tuple[str, int]] = ()
     """Architecture and seed of runs whose threads exchanged data slowly at one moment."""
+    fallbacks: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    """By architecture and seed of runs whose steps are eager though the conditions ask for others: why."""
     slowed: Collection[tuple[str, int]] = ()
     """Architecture and seed of runs whose steps took 1.5 times as long, though nobody took processor time."""
     own: Mapping[str, Conditions] | None = None
@@ -241,6 +244,8 @@ def _measurements(num_steps: int, place: int, spec: RunSpec, study: Study) -> Me
     seconds = num_steps * (0.2 + 0.06 * place) + 3
     joules = 250.0 * seconds if on_gpu else None
     disturbed = (spec.architecture, spec.seed) in study.disturbed
+    fallback = study.fallbacks.get((spec.architecture, spec.seed))
+    prepared = Preparation(num_prepared=0 if fallback else 1, seconds=2.0 + place, fallback=fallback)
     return Measurements(
         num_parameters=21_797_862 + 9_500_000 * place,
         num_trainable_parameters=21_797_862 + 9_500_000 * place,
@@ -269,6 +274,7 @@ def _measurements(num_steps: int, place: int, spec: RunSpec, study: Study) -> Me
             idle_seconds=1.0 if on_gpu else 0.0,
             absent=None if on_gpu else "the kernel shows no RAPL counter",
         ),
+        preparation=None if study.conditions.step == "eager" else prepared,
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -16,12 +17,14 @@ from intelbench.data.features import FeatureStore
 from intelbench.data.stream import BatchSource, TrainingStream
 from intelbench.profiling.steps import LapClock
 from intelbench.records.types import Budget, Conditions, Recipe
+from intelbench.records.workspace import Checkpoint, Workspace
 from intelbench.training.backbone import Backbone
 from intelbench.training.budget import Progress
-from intelbench.training.checkpoint import Checkpoints
+from intelbench.training.checkpoint import Checkpoints, CheckpointTime
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.features import FeatureStream, feature_bank
 from intelbench.training.loop import Step, Trained, train
+from tests.reporting.synthetic import Study, synthetic_run
 
 CONDITIONS = Conditions(
     image_size=16,
@@ -52,6 +55,10 @@ class Run(NamedTuple):
 
 
 Train = Callable[..., Run]
+Make = Callable[..., Checkpoints]
+
+RECORD, _ = synthetic_run("resnet101", 0, Study())
+ABOUT = Checkpoint(step=0, done=0.0, spec=RECORD.spec, environment=RECORD.environment)
 
 
 @pytest.fixture(scope="session")
@@ -129,3 +136,58 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
         return Run(trained, model, steps)
 
     return run
+
+
+class PowerCutError(Exception):
+    """The process ends here."""
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """The folder of a run that is under way."""
+    workspace = Workspace(tmp_path, "a")
+    workspace.folder.mkdir()
+    return workspace
+
+
+@pytest.fixture
+def make(workspace: Workspace) -> Make:
+    """What each process of the run makes anew."""
+
+    def make(when: CheckpointTime | None = 0.0) -> Checkpoints:
+        return Checkpoints(workspace, ABOUT, when, torch.device("cpu"))
+
+    return make
+
+
+@pytest.fixture
+def interrupted(run_training: Train, make: Make) -> Callable[..., Run]:
+    """Train, with the power cut right after each of some steps."""
+
+    def run(*cuts: int, when: CheckpointTime = 0.0, **conditions: object) -> Run:
+        for cut in cuts:
+
+            def watch(number: int, cut: int = cut) -> None:
+                if number == cut:
+                    raise PowerCutError
+
+            with pytest.raises(PowerCutError):
+                run_training(checkpoints=make(when), watch=watch, **conditions)
+            torch.rand(7)  # the next process has drawn other numbers
+        return run_training(checkpoints=make(when), **conditions)
+
+    return run
+
+
+def assert_same(one: Run, other: Run) -> None:
+    """All that was observed but the seconds, and the weights."""
+    assert one.trained.stream_digests == other.trained.stream_digests
+    assert set(one.trained.traces) == set(other.trained.traces)
+    for name, array in one.trained.traces.items():
+        assert array.dtype == other.trained.traces[name].dtype
+        if name.endswith("_seconds"):
+            assert array.shape == other.trained.traces[name].shape
+        else:
+            np.testing.assert_array_equal(array, other.trained.traces[name])
+    weights = other.model.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in one.model.state_dict().items())

@@ -24,9 +24,9 @@ Dissected = tuple[Traces, int]
 def dissect_tiny(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> Callable[..., Dissected]:
     """Dissect the tiny network as one whose steps take so long; also returns how many steps were taken for it."""
 
-    def run(step_seconds: float, device: str = "cpu", workers: int = 0) -> Dissected:
+    def run(step_seconds: float, device: str = "cpu", workers: int = 0, **changes: object) -> Dissected:
         model = tiny_network(ModelRequest(num_classes=2, image_size=16)).to(device)
-        evaluator = make_evaluator(model, device)
+        evaluator = make_evaluator(model, device, **changes)
         stream = TrainingStream(loaded.train, evaluator.pixels, evaluator.conditions, seed=0)
         traces = dissect(model, TINY, stream, evaluator, workers=workers, step_seconds=step_seconds)
         return traces, int(model[1].num_batches_tracked)
@@ -102,3 +102,14 @@ def test_an_anatomy_on_the_fake_gpu_has_both_clocks(dissect_tiny: Callable[..., 
     traces, _ = dissect_tiny(1.0)
     assert {"anatomy_parts", "anatomy_seconds", "anatomy_host_seconds"} == set(traces)
     assert (3, len(PARTS)) == traces["anatomy_seconds"].shape == traces["anatomy_host_seconds"].shape
+
+
+@pytest.mark.usefixtures("fake_cuda")
+def test_an_anatomy_of_replayed_steps_has_both_passes_in_one(dissect_tiny: Callable[..., Dissected]) -> None:
+    """The eager steps before the capture are not counted."""
+    traces, taken = dissect_tiny(1.0, step="graph")
+    assert 3 + 3 == taken
+    seconds = dict(zip(traces["anatomy_parts"].tolist(), traces["anatomy_seconds"].T, strict=True))
+    assert (3,) == seconds["forward"].shape
+    assert not seconds["forward"].any()
+    assert all((seconds[part] > 0).all() for part in PARTS if part != "forward")

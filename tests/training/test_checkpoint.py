@@ -7,79 +7,17 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-import numpy as np
 import pytest
 import torch
 
 from intelbench.data.features import FeatureStore
 from intelbench.errors import UserError
 from intelbench.records.types import Budget, Recipe
-from intelbench.records.workspace import Checkpoint, Workspace
+from intelbench.records.workspace import Workspace
 from intelbench.training import checkpoint as checkpointing
 from intelbench.training.checkpoint import Checkpoints, CheckpointTime
 from tests.fake_cuda import FakeCuda
-from tests.reporting.synthetic import Study, synthetic_run
-from tests.training.conftest import Run, Train
-
-RECORD, _ = synthetic_run("resnet101", 0, Study())
-ABOUT = Checkpoint(step=0, done=0.0, spec=RECORD.spec, environment=RECORD.environment)
-
-Make = Callable[..., Checkpoints]
-
-
-class PowerCutError(Exception):
-    """The process ends here."""
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    """The folder of a run that is under way."""
-    workspace = Workspace(tmp_path, "a")
-    workspace.folder.mkdir()
-    return workspace
-
-
-@pytest.fixture
-def make(workspace: Workspace) -> Make:
-    """What each process of the run makes anew."""
-
-    def make(when: CheckpointTime | None = 0.0) -> Checkpoints:
-        return Checkpoints(workspace, ABOUT, when, torch.device("cpu"))
-
-    return make
-
-
-@pytest.fixture
-def interrupted(run_training: Train, make: Make) -> Callable[..., Run]:
-    """Train, with the power cut right after each of some steps."""
-
-    def run(*cuts: int, when: CheckpointTime = 0.0, **conditions: object) -> Run:
-        for cut in cuts:
-
-            def watch(number: int, cut: int = cut) -> None:
-                if number == cut:
-                    raise PowerCutError
-
-            with pytest.raises(PowerCutError):
-                run_training(checkpoints=make(when), watch=watch, **conditions)
-            torch.rand(7)  # the next process has drawn other numbers
-        return run_training(checkpoints=make(when), **conditions)
-
-    return run
-
-
-def assert_same(one: Run, other: Run) -> None:
-    """All that was observed but the seconds, and the weights."""
-    assert one.trained.stream_digests == other.trained.stream_digests
-    assert set(one.trained.traces) == set(other.trained.traces)
-    for name, array in one.trained.traces.items():
-        assert array.dtype == other.trained.traces[name].dtype
-        if name.endswith("_seconds"):
-            assert array.shape == other.trained.traces[name].shape
-        else:
-            np.testing.assert_array_equal(array, other.trained.traces[name])
-    weights = other.model.state_dict()
-    assert all(torch.equal(value, weights[name]) for name, value in one.model.state_dict().items())
+from tests.training.conftest import ABOUT, Make, Run, Train, assert_same
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,24 @@ def compute(summary: CohortSummary) -> pd.DataFrame:
     return frame(found)
 
 
+def preparation(summary: CohortSummary) -> pd.DataFrame:
+    """One row for each finished run whose conditions ask for steps that are not eager."""
+    return frame(
+        [
+            {
+                "architecture": architecture.name,
+                "seed": run.seed,
+                "num_prepared": prepared.num_prepared,
+                "preparation_seconds": prepared.seconds,
+                "fallback": prepared.fallback,
+            }
+            for architecture in summary.finished
+            for run in architecture.runs
+            if (prepared := run.measurements.preparation)
+        ]
+    )
+
+
 def anatomy(summary: CohortSummary) -> pd.DataFrame:
     """One row for each architecture whose steps were looked at: medians and quartiles of each part, over its runs."""
     found: list[Row] = []

@@ -21,6 +21,7 @@ from intelbench.reporting.text.classes import classes, confusion
 from intelbench.reporting.text.comparison import comparison, every_run
 from intelbench.reporting.text.efficiency import efficiency_sections
 from intelbench.reporting.text.headline import headline
+from intelbench.reporting.text.preparation import preparation
 from intelbench.reporting.text.section import Section
 from intelbench.reporting.text.usage import disturbed_answer, usage_sections
 
@@ -100,8 +101,13 @@ def fairness(summary: CohortSummary) -> list[str]:
     table = partial(markdown.table, headers, rows)
     shown = table() if len(rows) <= MAX_OPEN_ROWS else markdown.listing(f"All {len(rows):,} seeds", len(rows), table)
     return [
-        narrative.fairness_answer(summary), _shared_facts(summary), *_own_settings(summary), *_weights(summary), shown
-    ]  # fmt: skip
+        narrative.fairness_answer(summary),
+        _shared_facts(summary),
+        *preparation(summary),
+        *_own_settings(summary),
+        *_weights(summary),
+        shown,
+    ]
 
 
 def failures(summary: CohortSummary) -> list[str]:

@@ -160,6 +160,11 @@ def anatomy(summary: CohortSummary, figure: str) -> list[str]:
         "**Verdict**: data-bound where waiting and transfer take more than "
         f"{markdown.percent(DATA_BOUND, 0)} of the time, {overhead}, else compute-bound."
     )
+    if summary.cohort.spec.conditions.step == "graph":
+        note += (
+            " The two passes of a step that is replayed from a CUDA graph are one: **Forward** is 0 there, and "
+            "**Backward** is both."
+        )
     image = f"![Where the time of a step goes](figures/{figure})"
     return [markdown.table(headers, cells), image, note]
 

@@ -1,0 +1,384 @@
+"""Passes that are replayed or compiled do what eager ones do, or are replaced by them with a reason."""
+
+import math
+import random
+import shutil
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from intelbench.architectures.registry import Architecture, ModelRequest
+from intelbench.data.features import FeatureStore
+from intelbench.profiling import device as devices
+from intelbench.records.profiles import Preparation
+from intelbench.records.types import Budget, Recipe
+from intelbench.training.passes import PreparationLog
+from tests.fake_cuda import FakeCuda, FakeGraph
+from tests.training.conftest import Run, Train, assert_same, tiny_network
+
+STEPS = 12
+
+
+class Wrapped(nn.Module):
+    """The tiny network, which does something more in each training step."""
+
+    def __init__(self, request: ModelRequest, act: Callable[["Wrapped", Tensor], object]) -> None:
+        super().__init__()
+        self.inner = tiny_network(request)
+        self.register_buffer("seen", torch.zeros(()))
+        self.calls = 0
+        self.act = act
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits."""
+        if self.training:
+            self.act(self, images)
+        return self.inner(images) * (1 + 0.01 * self.seen)
+
+
+def wrapped(act: Callable[[Wrapped, Tensor], object]) -> Architecture:
+    """An architecture that does something more in each training step."""
+    return Architecture(name="wrapped", build=lambda request: Wrapped(request, act), minimum_size=16)
+
+
+def read_a_value(network: Wrapped, images: Tensor) -> None:
+    """Wait for the device."""
+    network.seen.add_(images.mean().item())
+
+
+def draw(network: Wrapped, images: Tensor) -> None:
+    """Draw on the host."""
+    network.seen.add_(random.random())
+
+
+def count(network: Wrapped, images: Tensor) -> None:
+    """Count on the host."""
+    network.calls += 1
+    network.seen.add_(network.calls)
+
+
+def replace_a_buffer(network: Wrapped, images: Tensor) -> None:
+    """Keep a new tensor."""
+    network.seen = network.seen + images.mean()
+
+
+def add_in_place(network: Wrapped, images: Tensor) -> None:
+    """Count on the device."""
+    network.seen.add_(images.mean())
+
+
+def preparation(run: Run) -> Preparation:
+    """What was prepared."""
+    assert run.trained.preparation is not None
+    return run.trained.preparation
+
+
+@pytest.fixture
+def replays(monkeypatch: pytest.MonkeyPatch) -> list[FakeGraph]:
+    """The graph of each replay."""
+    replayed: list[FakeGraph] = []
+    replay = FakeGraph.replay
+    monkeypatch.setattr(FakeGraph, "replay", lambda graph: (replayed.append(graph), replay(graph)))
+    return replayed
+
+
+@pytest.mark.parametrize(
+    ("changes", "num_prepared", "num_eager"),
+    [
+        ({}, 1, 3),
+        ({"precision": "bf16"}, 1, 3),
+        ({"precision": "fp16"}, 1, 3),
+        ({"memory_format": "contiguous", "fused_optimizer": False}, 1, 3),
+        ({"recipe": Recipe(optimizer="sgd", schedule="cosine", warmup_fraction=0.3, batch_size=8)}, 1, 3),
+        ({"recipe": Recipe(optimizer="adamw", label_smoothing=0.1, weight_decay=0.1, batch_size=8)}, 1, 3),
+        ({"workers": 2}, 1, 3),
+        ({"frozen_steps": math.inf, "heads": ("6",)}, 1, 3),
+        ({"frozen_steps": 5, "heads": ("6",)}, 2, 6),
+        ({"frozen_steps": 2, "heads": ("6",)}, 1, 5),
+        ({"architecture": wrapped(add_in_place)}, 1, 3),
+    ],
+    ids=str,
+)
+def test_a_graph_gives_the_bits_of_eager_steps(
+    run_training: Train,
+    fake_cuda: FakeCuda,
+    replays: list[FakeGraph],
+    changes: dict[str, Any],
+    num_prepared: int,
+    num_eager: int,
+) -> None:
+    """Batch norm, dropout, and a backbone that is unfrozen included; nothing of it is left after training."""
+    changes = {"budget": Budget(steps=STEPS), **changes}
+    eager, graph = run_training(**changes), run_training(step="graph", **changes)
+    assert_same(eager, graph)
+    assert eager.trained.preparation is None
+    assert (num_prepared, None) == (preparation(graph).num_prepared, preparation(graph).fallback)
+    assert STEPS - num_eager == len(replays)
+    replays.clear()
+    assert [None] * num_prepared == [each() for each in fake_cuda.graphs]
+    assert fake_cuda.stream_in_use is fake_cuda.default_stream
+
+
+@pytest.mark.parametrize(("frozen_steps", "num_prepared"), [(5, 2), (math.inf, 1)])
+def test_a_graph_is_captured_again_where_images_take_the_place_of_features(
+    run_training: Train, fake_cuda: FakeCuda, tmp_path: Path, frozen_steps: float, num_prepared: int
+) -> None:
+    """The steps with a frozen backbone train the head on features."""
+    changes = {
+        "budget": Budget(steps=STEPS), "frozen_steps": frozen_steps, "heads": ("6",),
+        "store": FeatureStore(tmp_path / "features"), "recipe": Recipe(batch_size=8, augmentation="none"),
+    }  # fmt: skip
+    graph = run_training(step="graph", **changes)
+    assert_same(run_training(**changes), graph)
+    assert num_prepared == preparation(graph).num_prepared == fake_cuda.calls["capture"]
+
+
+@pytest.mark.parametrize(
+    ("act", "reason"),
+    [
+        (read_a_value, "RuntimeError: CUDA error: operation not permitted when stream is capturing"),
+        (draw, "the forward pass draws random numbers on the host, which a graph would draw once"),
+        (count, "the forward pass sets calls of the network, which a graph would set once"),
+        (replace_a_buffer, "the forward pass sets seen of the network, which a graph would set once"),
+    ],
+)
+def test_a_network_that_cannot_be_captured_is_trained_as_if_that_had_not_been_tried(
+    run_training: Train, fake_cuda: FakeCuda, act: Callable[[Wrapped, Tensor], object], reason: str
+) -> None:
+    """To the bit of eager steps, buffers, attributes and generators included."""
+
+    def train(**changes: object) -> Run:
+        random.seed(1)
+        return run_training(wrapped(act), budget=Budget(steps=STEPS), **changes)
+
+    eager, graph = train(), train(step="graph")
+    assert_same(eager, graph)
+    assert (0, reason) == (preparation(graph).num_prepared, preparation(graph).fallback)
+    assert 1 == fake_cuda.calls["capture"]
+    assert fake_cuda.stream_in_use is fake_cuda.default_stream
+    assert eager.model.calls == graph.model.calls
+
+
+def test_a_device_without_graphs_takes_eager_steps(run_training: Train) -> None:
+    """And says why."""
+    graph = run_training(step="graph")
+    assert_same(run_training(), graph)
+    reason = "a CUDA graph needs a CUDA device, and this one is cpu"
+    assert Preparation(num_prepared=0, seconds=0.0, fallback=reason) == graph.trained.preparation
+
+
+def test_an_interrupted_run_with_a_graph_gives_the_same_bits(
+    run_training: Train, interrupted: Callable[..., Run], fake_cuda: FakeCuda
+) -> None:
+    """Each process captures its own, and their preparations are added up."""
+    changes = {"budget": Budget(steps=STEPS), "step": "graph"}
+    whole, again = run_training(**changes), interrupted(6, 7, **changes)
+    assert_same(whole, again)
+    assert (5, 6) == again.trained.resumed_after
+    assert 1 == preparation(whole).num_prepared
+    assert 2 == preparation(again).num_prepared  # the second process made one step, an eager one
+    assert 3 == fake_cuda.calls["capture"]
+
+
+def test_a_resumed_run_stays_eager_where_it_was() -> None:
+    """Its steps are of one kind, whatever the next process could prepare."""
+    log, resumed = PreparationLog(), PreparationLog()
+    log.seconds, log.fallback = 1.5, "no compiler"
+    resumed.load_state_dict(log.state_dict())
+    assert Preparation(num_prepared=0, seconds=1.5, fallback="no compiler") == resumed.read()
+
+
+@pytest.mark.parametrize("step", ["graph", "compile"])
+@pytest.mark.usefixtures("fake_cuda")
+def test_memory_that_is_full_in_a_preparation_ends_the_run(
+    run_training: Train, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """It is a result, and no reason to take other steps."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(devices.Device, "capture", fail)
+    monkeypatch.setattr(torch, "compile", lambda function, dynamic: fail)
+    with pytest.raises(torch.OutOfMemoryError):
+        run_training(step=step)
+
+
+def compile_slowly(function: Callable[..., Tensor], dynamic: bool) -> Callable[..., Tensor]:
+    """A stand-in for `torch.compile`: slow when it is called for the first time, and then as fast as before."""
+    assert not dynamic
+    shapes = set()
+
+    def compiled(inputs: Tensor, labels: Tensor) -> Tensor:
+        if inputs.shape not in shapes:
+            time.sleep(0.3)
+        shapes.add(inputs.shape)
+        return function(inputs, labels)
+
+    return compiled
+
+
+@pytest.mark.parametrize("changes", [{}, {"precision": "bf16"}, {"frozen_steps": 5, "heads": ("6",)}], ids=str)
+def test_compiling_changes_nothing_and_takes_no_time_of_a_step(
+    run_training: Train, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    """It is measured apart; names, batch norm and random numbers are as without."""
+    changes = {"budget": Budget(steps=STEPS), **changes}
+    eager = run_training(**changes)
+    monkeypatch.setattr(torch, "compile", compile_slowly)
+    compiled = run_training(step="compile", **changes)
+    assert_same(eager, compiled)
+    num_prepared = 2 if "heads" in changes else 1
+    assert (num_prepared, None) == (preparation(compiled).num_prepared, preparation(compiled).fallback)
+    assert preparation(compiled).seconds > 0.3 * num_prepared
+    for name in ("step_seconds", "data_wait_seconds", "evaluation_seconds", "anatomy_seconds"):
+        assert compiled.trained.traces[name].max() < 0.3
+
+
+@pytest.mark.usefixtures("fake_cuda")
+@pytest.mark.parametrize("every_part", [True, False])
+def test_a_capture_takes_no_time_of_a_step(
+    run_training: Train, monkeypatch: pytest.MonkeyPatch, every_part: bool
+) -> None:
+    """It is measured apart, whatever the clock looks at."""
+    capture = devices.Device.capture
+
+    def slowly(*given: Any) -> Any:
+        time.sleep(0.3)
+        return capture(*given)
+
+    monkeypatch.setattr(devices.Device, "capture", slowly)
+    run = run_training(step="graph", budget=Budget(steps=STEPS), every_part=every_part)
+    assert preparation(run).seconds > 0.3
+    assert STEPS == len(run.trained.traces["step_seconds"])
+    for name in ("step_seconds", "data_wait_seconds", "evaluation_seconds", *["anatomy_seconds"] * every_part):
+        assert run.trained.traces[name].max() < 0.3
+
+
+def test_a_network_that_is_not_compiled_is_trained_as_if_that_had_not_been_tried(
+    run_training: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the bit of eager steps; the reason is one line."""
+
+    def compile_halfway(function: Callable[..., Tensor], dynamic: bool) -> Callable[..., Tensor]:
+        def compiled(*batch: Tensor) -> Tensor:
+            function(*batch).backward()
+            raise RuntimeError("\nthe backend raised:\nno C++ compiler\x1b\n\nSet TORCHDYNAMO_VERBOSE=1")
+
+        return compiled
+
+    eager = run_training(wrapped(count), budget=Budget(steps=STEPS))
+    monkeypatch.setattr(torch, "compile", compile_halfway)
+    compiled = run_training(wrapped(count), budget=Budget(steps=STEPS), step="compile")
+    assert_same(eager, compiled)
+    assert (0, r"RuntimeError: the backend raised: no C++ compiler\x1b") == (
+        preparation(compiled).num_prepared, preparation(compiled).fallback,
+    )  # fmt: skip
+
+
+def without_dropout(request: ModelRequest) -> nn.Module:
+    """A network whose losses are not a matter of random numbers."""
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(8, request.num_classes),
+    )  # fmt: skip
+
+
+SURE = Architecture(name="sure", build=without_dropout, minimum_size=16)
+
+
+@pytest.mark.parametrize("changes", [{}, {"frozen_steps": 5, "heads": ("5",)}], ids=str)
+def test_a_compilation_is_used_from_the_first_step_to_the_last(
+    run_training: Train, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    """Evaluation, which hooks the modules, and an optimizer's step let PyTorch compile nothing again.
+
+    The passes are traced by PyTorch's own compiler, without code being generated.
+    """
+    graphs: list[int] = []
+
+    def backend(graph: torch.fx.GraphModule, _: object) -> Callable[..., Any]:
+        graphs.append(len(steps))
+        return graph.forward
+
+    steps: list[int] = []
+    traced = partial(torch.compile, backend=backend)
+    changes = {"budget": Budget(steps=STEPS), "evaluation_points": 4, **changes}
+    eager = run_training(SURE, **changes)
+    monkeypatch.setattr(torch, "compile", traced)
+    compiled = run_training(SURE, step="compile", watch=steps.append, **changes)
+    assert_same(eager, compiled)
+    assert ([0, 5] if "heads" in changes else [0]) == graphs
+    assert len(graphs) == preparation(compiled).num_prepared
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+def test_a_compiled_network_learns_as_an_eager_one(run_training: Train) -> None:
+    """By PyTorch's own compiler: the same losses but for rounding, under the same names.
+
+    Without vector instructions and compiled headers, whose trials take a compiler most of the time.
+    """
+    head = Architecture(name="head", build=lambda request: nn.Sequential(nn.Flatten(), nn.Linear(768, 2)))
+    from torch._inductor import config as inductor  # takes two seconds
+
+    with inductor.patch({"cpp.simdlen": 1, "cpp_cache_precompile_headers": False}):
+        eager, compiled = (run_training(head, step=step, evaluation_points=1) for step in ("eager", "compile"))
+    assert (1, None) == (preparation(compiled).num_prepared, preparation(compiled).fallback)
+    np.testing.assert_allclose(compiled.trained.traces["step_loss"], eager.trained.traces["step_loss"], rtol=1e-4)
+    assert list(eager.model.state_dict()) == list(compiled.model.state_dict())
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("changes", [{}, {"frozen_steps": 5, "heads": ("6",)}], ids=str)
+def test_a_graph_on_a_gpu_gives_the_bits_of_eager_steps(
+    run_training: Train, precision: str, changes: dict[str, Any]
+) -> None:
+    """Batch norm and dropout included."""
+    changes = {"device": "cuda", "precision": precision, "budget": Budget(steps=20), "workers": 2, **changes}
+    eager, graph = run_training(**changes), run_training(step="graph", **changes)
+    assert (2 if "heads" in changes else 1, None) == (preparation(graph).num_prepared, preparation(graph).fallback)
+    assert_same(eager, graph)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("act", [read_a_value, draw, count, replace_a_buffer])
+def test_a_failed_capture_on_a_gpu_leaves_no_trace(
+    run_training: Train, act: Callable[[Wrapped, Tensor], object]
+) -> None:
+    """Training continues to the bits of eager steps, dropout included."""
+
+    def train(step: str) -> Run:
+        random.seed(1)
+        return run_training(wrapped(act), device="cuda", budget=Budget(steps=STEPS), step=step)
+
+    eager, graph = train("eager"), train("graph")
+    assert preparation(graph).fallback is not None
+    assert_same(eager, graph)
+
+
+@pytest.mark.gpu
+def test_an_interrupted_run_with_a_graph_on_a_gpu_gives_the_same_bits(
+    run_training: Train, interrupted: Callable[..., Run]
+) -> None:
+    """Each process captures its own."""
+    changes = {"device": "cuda", "budget": Budget(steps=STEPS), "step": "graph"}
+    assert_same(run_training(**changes), interrupted(6, 7, **changes))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_compiled_network_on_a_gpu_learns_as_an_eager_one(run_training: Train, precision: str) -> None:
+    """The same losses but for rounding."""
+    changes = {"device": "cuda", "precision": precision, "budget": Budget(steps=STEPS)}
+    eager, compiled = (run_training(SURE, step=step, **changes) for step in ("eager", "compile"))
+    assert preparation(compiled).fallback is None
+    tolerance = 1e-3 if precision == "fp32" else 0.05
+    np.testing.assert_allclose(compiled.trained.traces["step_loss"], eager.trained.traces["step_loss"], rtol=tolerance)
