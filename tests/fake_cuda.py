@@ -85,7 +85,7 @@ class FakeGraph(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call] # PyTorch's
         self.failed = False
         self.num_replays = 0
         self._calls: list[tuple[Any, tuple[Any, ...], dict[str, Any], Any]] = []

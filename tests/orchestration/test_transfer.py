@@ -177,5 +177,5 @@ def test_a_run_on_features_is_a_run(
     assert "anatomy_seconds" in read
     assert "activation_sites" not in computed
     waits = [traces["data_wait_seconds"] for traces in (computed, read)]
-    assert all(wait[0] > 3 * wait[1:].max() for wait in waits)
+    assert all(wait[0] > 3 * np.median(wait[1:]) for wait in waits)
     assert "`augmentation = none`" in build(tmp_path / "again" / "runs").text

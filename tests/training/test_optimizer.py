@@ -57,6 +57,41 @@ def test_complex_weights_are_trained_without_the_fused_kernel(name: str) -> None
     assert weight.imag.item() < 2
 
 
+def unfreezing_steps(name: str, *, fused: bool) -> list[torch.Tensor]:
+    """Weights after four steps, of which the first layer takes the last two alone."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2))
+    recipe = Recipe(optimizer=name, learning_rate=0.1)  # type: ignore[arg-type]
+    optimizer = make_optimizer(model, Conditions(budget=Budget(steps=1), recipe=recipe, fused_optimizer=fused))
+    for step in range(4):
+        model[0].requires_grad_(step >= 2)
+        model(torch.randn(4, 3)).square().sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return list(model.parameters())
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_a_layer_may_begin_to_learn_later(name: str) -> None:
+    """As a backbone that is unfrozen does: with the fused kernel as without."""
+    torch.testing.assert_close(unfreezing_steps(name, fused=True), unfreezing_steps(name, fused=False))
+
+
+def test_a_momentum_that_begins_at_0_changes_no_bit() -> None:
+    """The first step is that of PyTorch's fused kernel as it comes."""
+    models = [nn.Linear(5, 5), nn.Linear(5, 5)]
+    models[1].load_state_dict(models[0].state_dict())
+    ours = make_optimizer(models[0], conditions(optimizer="sgd", learning_rate=0.1, weight_decay=0.01))
+    theirs = SGD(models[1].parameters(), 0.1, 0.9, weight_decay=0.01, fused=True)
+    for _ in range(3):
+        images = torch.randn(4, 5)
+        for model, optimizer in zip(models, (ours, theirs), strict=True):
+            model(images).square().sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    assert all(torch.equal(*pair) for pair in zip(models[0].parameters(), models[1].parameters(), strict=True))
+
+
 @pytest.mark.parametrize("model", [nn.Linear(2, 2).requires_grad_(False), nn.Flatten()])
 def test_a_network_without_anything_to_train_is_refused(model: nn.Module) -> None:
     """In words that say what it needs."""

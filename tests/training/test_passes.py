@@ -104,8 +104,11 @@ def replays(monkeypatch: pytest.MonkeyPatch) -> list[FakeGraph]:
         ({"frozen_steps": 2, "heads": ("6",)}, 1, 5),
         ({"architecture": wrapped(add_in_place)}, 1, 3),
     ],
-    ids=str,
-)
+    ids=[
+        "plain", "bf16", "fp16", "contiguous", "sgd", "adamw", "workers", "always-frozen", "unfrozen", "soon-unfrozen",
+        "in-place",
+    ],
+)  # fmt: skip
 def test_a_graph_gives_the_bits_of_eager_steps(
     run_training: Train,
     fake_cuda: FakeCuda,
