@@ -7,6 +7,7 @@ that is on the GPU already.
 import time
 from collections import deque
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,7 +25,7 @@ from intelbench.profiling.device import Device, Event
 from intelbench.profiling.energy import EnergyCounter, find_counter
 from intelbench.profiling.environment import choose_execution
 from intelbench.profiling.steps import LapClock
-from intelbench.records.types import Budget, Conditions, Execution, Precision, Recipe
+from intelbench.records.types import Budget, Conditions, Execution, Precision, Recipe, StepKind
 from intelbench.training.budget import Progress
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.loop import Step, train
@@ -56,6 +57,8 @@ class Setting:
     batch_size: int
     num_images: int
     precision: Precision = "bf16"
+    step: StepKind = "eager"
+    """How the harness carries out a step."""
     workers: int | None = None
     """Threads that prepare batches; `None` for the harness's default."""
     threads: int | None = None
@@ -67,6 +70,7 @@ class Setting:
         return Conditions(
             image_size=self.image_size,
             precision=self.precision,
+            step=self.step,
             budget=Budget(steps=1),
             recipe=Recipe(batch_size=self.batch_size),
         )
@@ -216,17 +220,19 @@ def train_harness(
     )
 
 
-def time_harness(setting: Setting, meter: Meter, *, on_device: bool = False) -> None:
-    """Train as the process of a run does until the meter has enough."""
+def time_harness(setting: Setting, meter: Meter, *, on_device: bool = False) -> str | None:
+    """Train as the process of a run does until the meter has enough; return why steps were eager that should not be."""
+    fallback: str | None = None
 
-    def watch(_: Step) -> None:
+    def watch(step: Step) -> None:
+        nonlocal fallback
+        fallback = step.fallback
         if meter.step():
             raise _EnoughError
 
-    try:
+    with suppress(_EnoughError):
         train_harness(setting, watch, on_device=on_device)
-    except _EnoughError:
-        return
+    return fallback
 
 
 def plain(setting: Setting) -> TakeStep:

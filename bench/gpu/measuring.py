@@ -42,7 +42,7 @@ from intelbench.profiling.gpu_watch import GpuWatch
 from intelbench.profiling.prediction import record_tape
 from intelbench.profiling.workload import Workload
 from intelbench.records.store import Traces
-from intelbench.records.types import Budget, Conditions, Execution, Precision, Recipe
+from intelbench.records.types import Budget, Conditions, Execution, Precision, Recipe, StepKind
 from intelbench.reporting.evidence.datasheet import peak_flops_per_second
 from intelbench.training.budget import Progress
 from intelbench.training.loop import Step
@@ -62,8 +62,12 @@ _OWN_LOOPS: Mapping[str, tuple[Precision, Callable[[Setting], TakeStep]]] = {
     "tuned + CUDA graph": ("bf16", captured),
     "tuned + torch.compile": ("bf16", partial(tuned, compiles=True)),
 }
-_HARNESS = {"harness": False, "harness on one device batch": True}
-"""Whether every step has the same batch."""
+_HARNESS: Mapping[str, tuple[bool, StepKind]] = {
+    "harness": (False, "eager"),
+    "harness on one device batch": (True, "eager"),
+    "harness + CUDA graph": (False, "graph"),
+}
+"""Whether every step has the same batch, and how it is carried out."""
 _REAL_GPU_ONLY = ("tuned + CUDA graph", "tuned + torch.compile")
 """Loops that the fake device does not have. On a GPU their failure is a reason and not an error."""
 _PEAKS = {
@@ -155,12 +159,15 @@ def steps(
     if device == FAKE_DEVICE and side in _REAL_GPU_ONLY:
         yield Row(subject=subject, figures=(_no_speed("not on the fake device"),))
         return
-    setting = _setting(_activated(device), sizes, architecture, batch_size=batch_size)
+    on_device, kind = _HARNESS.get(side, (False, "eager"))
+    setting = _setting(_activated(device), sizes, architecture, batch_size=batch_size, step=kind)
     meter = Meter(setting, sizes.warm_steps, sizes.timed_seconds)
     precision: Precision = setting.precision
     first_step: tuple[Figure, ...] = ()
     if side in _HARNESS:
-        time_harness(setting, meter, on_device=_HARNESS[side])
+        if fallback := time_harness(setting, meter, on_device=on_device):
+            yield Row(subject=subject, figures=(_no_speed(fallback),))
+            return
     else:
         os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)  # only the harness sets it
         precision, prepare = _OWN_LOOPS[side]
@@ -293,6 +300,7 @@ def _setting(
     *,
     batch_size: int | None = None,
     precision: Precision = "bf16",
+    step: StepKind = "eager",
     threads: int | None = None,
     workers: int | None = None,
 ) -> Setting:
@@ -303,6 +311,7 @@ def _setting(
         batch_size=batch_size or sizes.batch_size,
         num_images=sizes.num_images,
         precision=precision,
+        step=step,
         threads=threads,
         workers=workers,
     )

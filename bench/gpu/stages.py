@@ -11,12 +11,15 @@ from bench.gpu.results import Figure, Row
 from bench.gpu.session import Session
 
 _SPEED = "speed"
-_SIDES = ("plain", "tuned", "harness", "harness on one device batch", "tuned + CUDA graph")
+_SIDES = (
+    "plain", "tuned", "harness", "harness on one device batch", "tuned + CUDA graph", "harness + CUDA graph",
+)  # fmt: skip
 _RATIOS = (
     ("harness", "plain", 3.0),
     ("harness", "tuned", 0.95),
     ("harness", "harness on one device batch", 0.97),
     ("tuned + CUDA graph", "tuned", None),
+    ("harness + CUDA graph", "harness", None),
 )
 """Speeds that are divided, and the least that the ratio may be. The third shows what the loader costs."""
 _STATUSES_OF_TESTS = (0, 1)
