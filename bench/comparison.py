@@ -153,11 +153,12 @@ class Comparison:
 
     @contextmanager
     def within_allowance(self) -> Iterator[None]:
-        """Interrupt the benchmark when its allowance is spent, at the next moment that is outside PyTorch."""
+        """Interrupt the benchmark when its time is over, as soon as it is in its own code or waits for a process."""
 
         def interrupt(_signal: int, frame: FrameType | None) -> None:
-            # Where PyTorch's C++ code has called Python back, an exception ends the process.
-            if not _is_within_torch(frame):
+            # Where PyTorch's C++ code has called Python back, an exception ends the process; where the interpreter has
+            # called a function of the harness because an object is no more, nobody sees it.
+            if not _is_within(frame, "torch", "torchvision", "intelbench"):
                 signal.setitimer(signal.ITIMER_REAL, 0)
                 raise AllowanceSpentError
 
@@ -226,10 +227,10 @@ def pytorch_as_it_comes() -> Iterator[None]:
         torch.use_deterministic_algorithms(True, warn_only=True)
 
 
-def _is_within_torch(frame: FrameType | None) -> bool:
-    """Say whether a function of PyTorch is among the callers."""
+def _is_within(frame: FrameType | None, *packages: str) -> bool:
+    """Say whether a function of these packages is among the callers."""
     while frame is not None:
-        if frame.f_globals.get("__name__", "").partition(".")[0] in ("torch", "torchvision"):
+        if frame.f_globals.get("__name__", "").partition(".")[0] in packages:
             return True
         frame = frame.f_back
     return False

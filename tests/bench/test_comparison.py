@@ -104,6 +104,26 @@ def test_a_benchmark_is_interrupted_outside_pytorch(ledger: Ledger) -> None:
     assert Verdict.UNDECIDED is ledger.lines[0].evidence.verdict
 
 
+def test_a_benchmark_is_interrupted_outside_the_harness(ledger: Ledger) -> None:
+    """Its code may be called when an object is no more, where an exception is not seen."""
+    ended: list[float] = []
+
+    def work() -> None:
+        end = time.monotonic() + 0.1
+        while time.monotonic() < end:
+            pass
+        ended.append(end)
+
+    harness: dict[str, Any] = {"__name__": "intelbench.profiling.prediction", "work": work}
+    exec("def call(): work()", harness)
+    with comparison_of(ledger, seconds=0.02).within_allowance():
+        harness["call"]()
+        while True:
+            pass
+    assert len(ended) == 1
+    assert Verdict.UNDECIDED is ledger.lines[0].evidence.verdict
+
+
 @pytest.mark.parametrize(("name", "promise"), [("unknown", 2.0), (NAME, 3.0)])
 def test_a_limit_is_there_and_as_strict_as_the_promise(ledger: Ledger, name: str, promise: float) -> None:
     """A benchmark without a limit fails, and so does one whose limit is weaker than its promise."""
