@@ -32,7 +32,7 @@ from bench.gpu.sizes import Sizes
 from bench.steps import NUM_CLASSES
 from intelbench.architectures.registry import ModelRequest, find
 from intelbench.errors import UserError
-from intelbench.orchestration.probe import Probe, _measure
+from intelbench.orchestration.probe import Probe, measure_steps
 from intelbench.orchestration.process import take_request
 from intelbench.profiling.calibration import Calibration
 from intelbench.profiling.complexity import training_flops_per_image
@@ -235,7 +235,7 @@ def memory(device: str, sizes: Sizes, architecture: str, precision: Precision) -
     )
     make = partial(make_optimizer, conditions=conditions)
     tape = record_tape(probe.workload, make, autocast(conditions, _CPU), sizes.memory_batch_sizes)
-    for measured in _measure(probe):
+    for measured in measure_steps(probe):
         predicted, peak = tape.predict(measured.batch_size), measured.peak
         subject = f"{architecture}, {precision}, batch {measured.batch_size}"
         figures = [

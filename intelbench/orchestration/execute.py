@@ -15,7 +15,7 @@ from intelbench.data.seeds import stream_seed
 from intelbench.data.split import stratified_subset
 from intelbench.errors import UserError
 from intelbench.orchestration.job import Beat, Job
-from intelbench.orchestration.network import flops_of_run, flops_of_step, set_up
+from intelbench.orchestration.network import Trainee, flops_of_run, flops_of_step, set_up
 from intelbench.profiling.complexity import count_parameters
 from intelbench.profiling.device import is_out_of_memory
 from intelbench.profiling.environment import read_environment
@@ -118,19 +118,22 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
     flops = flops_of_run(trainee, flops, trained.num_steps)
     measurements, traces = _conclude(job, trained, meters, evaluator, flops)
     if "anatomy_seconds" not in traces:
-        traces = {
-            **traces,
-            **dissect(
-                evaluator.model,
-                trainee.workload.architecture,
-                trainee.batches if backbone.always_frozen else trainee.stream,
-                evaluator,
-                workers=spec.execution.workers,
-                step_seconds=trained.seconds / trained.num_steps,
-                backbone=backbone.as_left(),
-            ),
-        }
+        traces = {**traces, **_breakdown_after(trainee, trained, spec.execution.workers)}
     return msgspec.structs.replace(record, measurements=measurements, failure=None), traces
+
+
+def _breakdown_after(trainee: Trainee, trained: Trained, workers: int) -> Traces:
+    """Take further steps for the parts of a step, where the clock of the run has not told them apart."""
+    backbone = trainee.backbone
+    return dissect(
+        trainee.evaluator.model,
+        trainee.workload.architecture,
+        trainee.batches if backbone.always_frozen else trainee.stream,
+        trainee.evaluator,
+        workers=workers,
+        step_seconds=trained.seconds / trained.num_steps,
+        backbone=backbone.as_left(),
+    )
 
 
 def _conclude(

@@ -159,7 +159,7 @@ def main() -> None:
     probe, answer = take_request(Probe)
     return_freed_memory()
     load_plugins(probe.plugins, probe.seed)
-    for found in chain((describe(probe),), _measure(probe)):  # each is out before the next is sought
+    for found in chain((describe(probe),), measure_steps(probe)):  # each is out before the next is sought
         answer(found)
 
 
@@ -182,7 +182,8 @@ def _published(stock: Workload, absent: dict[str, str]) -> LegacySummary | None:
     return _or_absent("published", absent, lambda: legacy_summary(stock))
 
 
-def _measure(probe: Probe) -> Iterator[MeasuredMemory]:
+def measure_steps(probe: Probe) -> Iterator[MeasuredMemory]:
+    """Take real training steps here, and give their peak memory by batch size; one that does not fit says so."""
     device = configure(probe.conditions, probe.execution)
     for batch_size in probe.batch_sizes:
         try:

@@ -30,7 +30,7 @@ def test_one_alone_takes_no_longer_than_one_may(scale: float, seconds: float) ->
 
 
 def test_a_slow_one_has_its_own_time() -> None:
-    """Beside that of the others."""
+    """It takes none of the time of the others."""
     allotment = Allotment({"a": 600, "b": 20, "slow": 900}, slow_seconds=900)
     assert MAX_SECONDS + 900 == allotment.seconds
     assert 600 == allotment.deadline("a", now=0)

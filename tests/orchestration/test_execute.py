@@ -15,7 +15,7 @@ from intelbench.orchestration import execute as executing
 from intelbench.orchestration.execute import execute
 from intelbench.orchestration.job import Beat, Job
 from intelbench.orchestration.plan import plan
-from intelbench.orchestration.probe import Probe, _measure
+from intelbench.orchestration.probe import Probe, measure_steps
 from intelbench.orchestration.verify import Request, _as_carried_out, _job
 from intelbench.profiling import calibration
 from intelbench.profiling.environment import choose_execution, read_environment
@@ -154,7 +154,7 @@ def test_a_full_gpu_is_out_of_memory_however_it_says_so(
 def test_a_probe_measures_on_the_fake_gpu(make_job: MakeJob, fake_cuda: FakeCuda) -> None:
     """Its peak is the allocator's, and what it has cached is given back."""
     probe = Probe.of(make_job(choose_execution("cuda", 1, 0, cache=True)))
-    (found,) = _measure(probe)
+    (found,) = measure_steps(probe)
     assert found.peak is not None
     assert fake_cuda.peak == found.peak.cuda_allocated_bytes
     assert 1 == fake_cuda.calls["empty_cache"]
@@ -172,10 +172,10 @@ def test_a_batch_that_fills_the_gpu_does_not_fit(
 
     monkeypatch.setattr("intelbench.orchestration.probe._peak", fail)
     probe = Probe.of(make_job(choose_execution("cuda", 1, 0, cache=True)))
-    assert ["does not fit"] == [found.failure for found in _measure(probe)]
+    assert ["does not fit"] == [found.failure for found in measure_steps(probe)]
     message = "an illegal memory access was encountered"
     with pytest.raises(RuntimeError, match="illegal"):
-        list(_measure(probe))
+        list(measure_steps(probe))
 
 
 @pytest.mark.usefixtures("little_work")

@@ -353,8 +353,8 @@ def _anatomy(place: int, on_gpu: bool, noise: "_Noise") -> Traces:
     parts = np.array([0.002, 0.0005, 0.06 + 0.02 * place, 0.12 + 0.04 * place, 0.004, 0.02, 0.0001])
     seconds = parts * (1 + 0.05 * noise(8 * len(parts)).reshape(8, -1))
     names = np.array(["data_wait", "transfer", "forward", "backward", "norm", "optimizer", "other"])
-    beside = {"anatomy_host_seconds": seconds / 2} if on_gpu else {"anatomy_step": np.arange(8)}
-    return {"anatomy_parts": names, "anatomy_seconds": seconds, **beside}
+    further = {"anatomy_host_seconds": seconds / 2} if on_gpu else {"anatomy_step": np.arange(8)}
+    return {"anatomy_parts": names, "anatomy_seconds": seconds, **further}
 
 
 def _activations(num_evaluations: int, noise: "_Noise") -> Traces:

@@ -152,7 +152,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def make(workspace: Workspace) -> Make:
-    """What each process of the run makes anew."""
+    """Makes the checkpoints of one process of the run."""
 
     def make(when: CheckpointTime | None = 0.0) -> Checkpoints:
         return Checkpoints(workspace, ABOUT, when, torch.device("cpu"))
