@@ -31,8 +31,10 @@ from intelbench.training.evaluate import Evaluator
 from intelbench.training.loop import Step, Trained, train
 from intelbench.training.precision import compute_dtype, configure
 
-_GRADIENT_IMAGES = 256
-"""Validation images, at most, whose gradients are looked at: a backward pass costs twice as much as a forward pass."""
+_GRADIENT_IMAGES = 64
+"""Validation images, at most, whose gradients are looked at: a backward pass costs twice as much as a forward pass.
+
+Twice as many found 1 % fewer filters without a gradient in AlexNet, and as many in four other networks."""
 _DETAILS = 4000
 """Characters of a traceback that a failure record keeps."""
 

@@ -178,3 +178,23 @@ def test_a_network_that_hangs_before_it_is_described_cannot_be_profiled(server: 
     """Nothing is known of it but that."""
     with pytest.raises(ProbeError, match=r"hangs cannot be profiled: not finished after 0\.01 s"):
         probe_in_process(probe_of("hangs", doomed), server, Limits(seconds=0.01))
+
+
+def test_a_small_first_step_leaves_the_peak_of_the_second_as_it_was() -> None:
+    """A processor's peak is that of the whole batch, once the optimizer has its state, whatever came before it."""
+    program = (
+        "import sys, msgspec; from intelbench.orchestration import probe; "
+        "from intelbench.profiling.memory import return_freed_memory; "
+        "probe._FIRST_IMAGES = int(sys.argv[2]); return_freed_memory(); "
+        "measured, = probe.measure_steps(msgspec.json.decode(sys.argv[1], type=probe.Probe)); "
+        "print(measured.peak.process_bytes)"
+    )
+    asked = msgspec.structs.replace(probe_of("resnet18", Path(), (64,)), plugins=())
+
+    def peak(first_images: int) -> int:
+        command = [sys.executable, "-c", program, msgspec.json.encode(asked), str(first_images)]
+        return int(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+
+    small = peak(2)
+    assert pytest.approx(small, rel=0.03) == peak(64)
+    assert small > 100e6

@@ -203,7 +203,7 @@ def memory(summary: CohortSummary) -> list[str]:
         f"For a training step of {batch_size} images. **Predicted**: from the sizes of the tensors of two steps, for a "
         "GPU; what lives at the moment of the peak, and what PyTorch's caching allocator reserves for it. Not covered: "
         "workspaces of cuDNN and cuBLAS, the CUDA context, fused kernels, compiled graphs. **Measured**: the peak of "
-        "two real steps in a process of their own"
+        "a real step, the optimizer's state included, in a process of its own"
     )
     note += (
         ", to be held against the predicted peak." if on_gpu else
