@@ -6,6 +6,7 @@ limit is at least as strict as the promise in the benchmark itself.
 
 import math
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ GRACE_SECONDS = 1.0
 """Between the end of the measuring and the moment at which a benchmark is interrupted."""
 INTERRUPT_SECONDS = 0.1
 """From one attempt to interrupt a benchmark to the next."""
+UNWINDING_SECONDS = 3.0
+"""What a benchmark that was interrupted may take to clean up, before another attempt is made."""
 
 Turn = Callable[[], float]
 """One side's part of a pair; returns its seconds."""
@@ -156,12 +159,16 @@ class Comparison:
         """Interrupt the benchmark when its time is over, as soon as it is in its own code or waits for a process."""
 
         def interrupt(_signal: int, frame: FrameType | None) -> None:
-            # Where PyTorch's C++ code has called Python back, an exception ends the process; where the interpreter has
-            # called a function of the harness because an object is no more, nobody sees it.
-            if not _is_within(frame, "torch", "torchvision", "intelbench"):
-                signal.setitimer(signal.ITIMER_REAL, 0)
+            if not _is_within(frame, "torch", "torchvision"):  # from C++ that has called Python, none can be raised
+                signal.setitimer(signal.ITIMER_REAL, UNWINDING_SECONDS, INTERRUPT_SECONDS)
                 raise AllowanceSpentError
 
+        def report(unraisable: "sys.UnraisableHookArgs") -> None:
+            # The interruption fell into a finalizer, where it is lost; the timer makes another one.
+            if unraisable.exc_type is not AllowanceSpentError:
+                reported(unraisable)
+
+        reported, sys.unraisablehook = sys.unraisablehook, report
         previous = signal.signal(signal.SIGALRM, interrupt)
         signal.setitimer(signal.ITIMER_REAL, max(self._deadline - time.monotonic(), 0.001), INTERRUPT_SECONDS)
         try:
@@ -174,6 +181,7 @@ class Comparison:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, previous)
+            sys.unraisablehook = reported
 
     def _compare(self, harness: Turn, reference: Turn, promise: Limit) -> None:
         def plain_reference() -> float:

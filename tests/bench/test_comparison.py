@@ -1,6 +1,7 @@
 """What a benchmark does with its verdict, and with the time that it has."""
 
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
 from itertools import count
@@ -14,7 +15,7 @@ from torch import nn
 
 from bench import comparison as comparisons
 from bench.comparison import Baseline, Comparison, Ledger, Turn, timed
-from bench.evidence import Evidence, Verdict, decide
+from bench.evidence import AllowanceSpentError, Evidence, Verdict, decide
 
 NAME = "test_speed"
 
@@ -104,23 +105,31 @@ def test_a_benchmark_is_interrupted_outside_pytorch(ledger: Ledger) -> None:
     assert Verdict.UNDECIDED is ledger.lines[0].evidence.verdict
 
 
-def test_a_benchmark_is_interrupted_outside_the_harness(ledger: Ledger) -> None:
-    """Its code may be called when an object is no more, where an exception is not seen."""
-    ended: list[float] = []
+@pytest.mark.parametrize("finalizes", ["__del__", "callback"])
+def test_an_interruption_that_is_lost_is_repeated(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, finalizes: str
+) -> None:
+    """The interpreter ignores an exception in a function that it calls because an object is deleted."""
+    monkeypatch.setattr("bench.comparison.UNWINDING_SECONDS", 0.05)
+    lost: list[BaseException] = []
 
-    def work() -> None:
-        end = time.monotonic() + 0.1
-        while time.monotonic() < end:
-            pass
-        ended.append(end)
+    def work(*_: object) -> None:
+        end = time.monotonic() + 10
+        try:
+            while time.monotonic() < end:
+                pass
+        except BaseException as error:
+            lost.append(error)
+            raise
 
-    harness: dict[str, Any] = {"__name__": "intelbench.profiling.prediction", "work": work}
-    exec("def call(): work()", harness)
+    held = type("Finalizer", (), {"__del__": work} if finalizes == "__del__" else {})()
+    if finalizes == "callback":
+        weakref.finalize(held, work)
     with comparison_of(ledger, seconds=0.02).within_allowance():
-        harness["call"]()
+        del held
         while True:
             pass
-    assert len(ended) == 1
+    assert [AllowanceSpentError] == list(map(type, lost))
     assert Verdict.UNDECIDED is ledger.lines[0].evidence.verdict
 
 
