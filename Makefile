@@ -25,7 +25,7 @@ run: .venv/ready ## Run the quick suite (five architectures x three seeds) and r
 
 report: .venv/ready ## Write results/REPORT.md with its figures, and results/report.html, from results/runs/
 	$(BIN)/intelbench report > results/REPORT.md
-	$(BIN)/intelbench report --html results/report.html
+	$(BIN)/intelbench report --out results/report.html
 
 test: check ## Lint, type-check, and run every test but the slow ones
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal

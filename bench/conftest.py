@@ -23,9 +23,11 @@ from bench.allotment import Allotment
 from bench.comparison import Comparison, Ledger, Line
 from bench.evidence import Evidence, Verdict
 from bench.steps import has_bf16_instructions
+from intelbench.config.budget import Budget
+from intelbench.config.conditions import Conditions
+from intelbench.config.recipe import Recipe
 from intelbench.profiling.calibration import Calibration
 from intelbench.profiling.environment import choose_execution, read_environment
-from intelbench.records.types import Budget, Conditions, Recipe
 from intelbench.training.precision import configure
 
 SESSION_SECONDS = 11.7 * 60

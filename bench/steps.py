@@ -21,20 +21,22 @@ from torch import nn
 
 from bench.comparison import Turn
 from intelbench.architectures.registry import Architecture, ModelRequest, find
+from intelbench.config.budget import Budget
+from intelbench.config.conditions import Conditions
+from intelbench.config.recipe import Recipe
 from intelbench.data.dataset import Split
 from intelbench.data.decoding import Pixels
 from intelbench.data.stream import TrainingStream
 from intelbench.profiling.environment import choose_execution
 from intelbench.profiling.steps import LapClock
 from intelbench.profiling.variables import process_variables
-from intelbench.records.types import Budget, Conditions, Recipe
 from intelbench.records.workspace import Checkpoint, Workspace
-from intelbench.training.budget import Progress
+from intelbench.training.budget import TrainingBudget
 from intelbench.training.checkpoint import Checkpoints
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.loop import Step, train
 from intelbench.training.precision import configure
-from tests.reporting.synthetic import Study, synthetic_run
+from tests.synthetic import Study, synthetic_run
 
 NUM_CLASSES = 6
 CONDITIONS = Conditions(
@@ -42,7 +44,7 @@ CONDITIONS = Conditions(
 )
 REQUEST = ModelRequest(num_classes=NUM_CLASSES, image_size=CONDITIONS.image_size)
 EXECUTION = choose_execution("cpu", threads=1, workers=0, cache=True)
-FOREVER = Progress(total_steps=10**9, total_seconds=None)
+FOREVER = TrainingBudget(total_steps=10**9, total_seconds=None)
 Report = Callable[[float], None]
 
 
@@ -99,13 +101,13 @@ def harness(architecture: Architecture, report: Report) -> None:
     evaluator = Evaluator(model, RandomPixels(1), conditions, device)
     before = 0.0
 
-    def watch(step: Step) -> None:
+    def on_step(step: Step) -> None:
         nonlocal before
         report(step.seconds - before)
         before = step.seconds
 
     clock = LapClock(device)
-    train(model, architecture, stream_of(2), split_of(1), evaluator, FOREVER, clock=clock, workers=0, watch=watch)
+    train(model, architecture, stream_of(2), split_of(1), evaluator, FOREVER, clock=clock, workers=0, on_step=on_step)
 
 
 def tutorial(architecture: Architecture, report: Report) -> None:

@@ -13,14 +13,14 @@ from bench.comparison import Comparison, timed
 from intelbench.records.store import RECORD_FILE, TRACES_FILE
 from intelbench.records.types import RunRecord
 from intelbench.reporting.report import build
-from tests.reporting.synthetic import ARCHITECTURES, Study, synthetic_runs
+from tests.synthetic import ARCHITECTURES, Study, synthetic_runs
 
 PEAK_BYTES = 10**9
 """Of a process that reports on records."""
 
 _COMMAND = """
 import sys
-from intelbench.cli import main
+from intelbench.cli.main import main
 try:
     main()
 finally:

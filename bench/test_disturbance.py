@@ -20,9 +20,9 @@ from torch.nn import functional as F
 from torchvision.models import resnet18
 
 from intelbench.profiling.contention import ContentionMeter
-from intelbench.reporting.evidence.disturbance import LOST_SECONDS, OTHERS_SHARE, change_of_median, exceeds
-from intelbench.reporting.evidence.statistics import Estimate
-from intelbench.reporting.evidence.timing import read_contention
+from intelbench.results.disturbance import LOST_SECONDS, OTHERS_SHARE, change_of_median, exceeds
+from intelbench.results.timing import read_contention
+from intelbench.statistics.estimates import Estimate
 
 NUM_BLOCKS = 20
 """Of each kind."""

@@ -18,7 +18,7 @@ from intelbench.data.features import FeatureStore
 from intelbench.data.stream import BatchSource, TrainingStream
 from intelbench.profiling.steps import LapClock
 from intelbench.training.backbone import Backbone
-from intelbench.training.budget import Progress
+from intelbench.training.budget import TrainingBudget
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.features import FeatureStream, feature_bank
 from intelbench.training.loop import train
@@ -36,7 +36,7 @@ def harness(
     heads = find_heads(architecture, REQUEST, model)
     num_images = num_batches * recipe.batch_size
     pixels, split = RandomPixels(num_images), split_of(num_images)
-    progress = Progress(total_steps=num_epochs * num_batches, total_seconds=None)
+    budget = TrainingBudget(total_steps=num_epochs * num_batches, total_seconds=None)
 
     def epochs() -> object:
         backbone = Backbone(model, heads, math.inf)
@@ -51,8 +51,8 @@ def harness(
         clock = LapClock(torch.device("cpu"))
         nothing = Split((), (), ())
         return train(
-            model, architecture, batches, nothing, evaluator, progress,
-            clock=clock, workers=0, watch=lambda _: None, backbone=backbone,
+            model, architecture, batches, nothing, evaluator, budget,
+            clock=clock, workers=0, on_step=lambda _: None, backbone=backbone,
         )  # fmt: skip
 
     return epochs

@@ -13,12 +13,15 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from bench.comparison import Comparison, timed
+from intelbench.config.budget import Budget
+from intelbench.config.conditions import Conditions
+from intelbench.config.recipe import Recipe
 from intelbench.data.dataset import Split, stored_side
 from intelbench.data.files import Content, digest_of
 from intelbench.data.pixels import open_cache
 from intelbench.data.stream import TrainingStream
 from intelbench.data.transforms import normalize
-from intelbench.records.types import IMAGENET_NORMALIZATION, Budget, Conditions, Recipe
+from intelbench.records.types import IMAGENET_NORMALIZATION
 
 CONDITIONS = Conditions(image_size=96, budget=Budget(steps=1), recipe=Recipe(batch_size=32))
 SIDE = 150

@@ -17,8 +17,8 @@ from bench.steps import (
 )
 from intelbench.architectures.reference import REFERENCE
 from intelbench.data.stream import StreamDigest
-from intelbench.orchestration.execute import _as_beats
-from intelbench.orchestration.job import Beat
+from intelbench.orchestration.execute import _progress_of_steps
+from intelbench.orchestration.job import Progress
 from intelbench.profiling.meters import Meters
 from intelbench.profiling.steps import LapClock
 from intelbench.records.workspace import Workspace
@@ -47,8 +47,8 @@ def own_code_seconds() -> float:
     clock, digest, journal = LapClock(CPU), StreamDigest(), Journal(CPU, split_of(300))
     optimizer = make_optimizer(torch.nn.Linear(1, 1), CONDITIONS)
     batch, loss, norm = stream.batch(0), torch.tensor(1.5, requires_grad=True), torch.tensor(1.0)
-    beats: list[Beat] = []
-    as_beat = _as_beats(recipe.batch_size)
+    updates: list[Progress] = []
+    as_progress = _progress_of_steps(recipe.batch_size)
     meters = Meters(CPU, torch.float32)
     checkpoints = checkpoints_of(Workspace(Path(), "bench"))
     meters.start()
@@ -68,7 +68,7 @@ def own_code_seconds() -> float:
         clock.lap("other")
         meters.step(step, at_evaluation=False)
         sign = Step(step, done, clock.budget_seconds, journal.latest_loss, journal.latest_accuracy, False)
-        beats.append(as_beat(sign))
+        updates.append(as_progress(sign))
         assert not checkpoints.due(at_evaluation=False)
         clock.lap("pause")
     return (time.perf_counter() - start) / CALLS

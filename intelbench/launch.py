@@ -25,6 +25,6 @@ def leave_out_working_directory() -> None:
 def main() -> None:
     """Run the command line."""
     leave_out_working_directory()
-    from intelbench.cli import main as run
+    from intelbench.cli.main import main as run
 
     run()

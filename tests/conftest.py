@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,12 @@ import torch
 from PIL import Image
 
 from intelbench.architectures import registry
+from intelbench.records.store import read_runs
+from intelbench.records.types import RunRecord
+from intelbench.results.study import read
+from intelbench.results.summaries import CohortSummary
 from tests.fake_cuda import FakeCuda, install
+from tests.synthetic import ARCHITECTURES, Study, Summarize, synthetic_runs
 
 REPOSITORY = Path(__file__).parent.parent
 REAL_IMAGES = REPOSITORY.parent / "shared" / "data" / "intel-sample"
@@ -223,3 +229,23 @@ def intelbench(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Comm
         )
 
     return call
+
+
+@pytest.fixture
+def summarize(tmp_path: Path) -> Summarize:
+    """Write synthetic records and return the summary of their largest cohort."""
+
+    def summary(
+        architectures: Sequence[str] = ARCHITECTURES, seeds: Sequence[int] = (0, 1, 2), **changes: Any
+    ) -> CohortSummary:
+        synthetic_runs(tmp_path / "runs", architectures, seeds, Study(**changes))
+        return read(tmp_path / "runs").cohorts[0]
+
+    return summary
+
+
+@pytest.fixture
+def synthetic_record(tmp_path: Path) -> RunRecord:
+    """Return the record of a finished run."""
+    synthetic_runs(tmp_path / "synthetic", ["resnet101"], [0])
+    return read_runs(tmp_path / "synthetic")[0][0].record

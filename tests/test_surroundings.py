@@ -10,7 +10,7 @@ import pytest
 
 from intelbench.records.store import read_runs
 from tests.conftest import PLUGIN, REPOSITORY
-from tests.reporting.synthetic import Study, synthetic_runs
+from tests.synthetic import Study, synthetic_runs
 
 NAMES = ("random", "queue", "torch", "profile", "pickle", "numpy", "socket", "click", "runpy")
 HOSTILE = "import pathlib\npathlib.Path(r'{}').write_text(__name__)\nraise ValueError('shadows')\n"
@@ -46,7 +46,7 @@ for name in ("O_NONBLOCK", "O_NOCTTY", "O_DIRECTORY"):
     delattr(os, name)
 for name in ("SIGKILL", "SIGHUP", "SIGALRM"):
     delattr(signal, name)
-from intelbench.cli import main
+from intelbench.cli.main import main
 sys.argv[0] = "intelbench"
 main()
 """
@@ -95,7 +95,7 @@ def test_a_report_imports_nothing_from_the_working_directory(tmp_path: Path, hos
     program = (
         "from intelbench.reporting import processes; from intelbench.reporting.evidence import study; "
         "processes._CAN_FORK = False; study._MANY = 2; study._CHUNK = 2; "
-        "from intelbench.cli import main; main()"
+        "from intelbench.cli.main import main; main()"
     )
     command = "from intelbench.launch import main; main()"
     for start, path in (
@@ -156,8 +156,8 @@ def test_what_only_reads_works_without_what_windows_lacks(tmp_path: Path) -> Non
     start: list[str | Path] = [tmp_path / "program.py"]
     assert output_of(tmp_path, {}, ["-P", "-m", "intelbench"]) == output_of(tmp_path, {}, start)
     for arguments in (
-        ["report", "--html", "page.html"],
-        ["compare", "results", "results"],
+        ["report", "--out", "page.html"],
+        ["diff", "results", "results"],
         ["list"],
         ["profile", "resnet101", "--size", "32", "--batch-sizes", "2", "--memory", "8"],
     ):

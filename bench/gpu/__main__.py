@@ -17,8 +17,8 @@ from bench.gpu.session import FAKE_DEVICE, Session, variables_of
 from bench.gpu.sizes import FAKE, FULL
 from bench.gpu.stages import STAGES
 from bench.gpu.table import render
+from intelbench.cli.values import FOLDER, Value, device, source
 from intelbench.errors import UserError
-from intelbench.options import FOLDER, Value, device, source
 from intelbench.orchestration.forkserver import starter
 from intelbench.profiling.variables import process_variables
 

@@ -19,14 +19,18 @@ from torch.optim import Adam
 from bench.gpu.results import Figure
 from bench.steps import FOREVER, NUM_CLASSES, RandomPixels, split_of
 from intelbench.architectures.registry import Architecture, ModelRequest
+from intelbench.config.budget import Budget
+from intelbench.config.conditions import Conditions
+from intelbench.config.fields import Precision, StepKind
+from intelbench.config.recipe import Recipe
 from intelbench.data.dataset import Split
 from intelbench.data.stream import Batch, BatchSource, TrainingStream
 from intelbench.profiling.device import Device, Event
 from intelbench.profiling.energy import EnergyCounter, find_counter
 from intelbench.profiling.environment import choose_execution
 from intelbench.profiling.steps import LapClock
-from intelbench.records.types import Budget, Conditions, Execution, Precision, Recipe, StepKind
-from intelbench.training.budget import Progress
+from intelbench.records.types import Execution
+from intelbench.training.budget import TrainingBudget
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.loop import Step, train
 from intelbench.training.precision import configure
@@ -189,17 +193,17 @@ class OneBatch:
 
 def train_harness(
     setting: Setting,
-    watch: Callable[[Step], None],
+    on_step: Callable[[Step], None],
     *,
-    progress: Progress = FOREVER,
+    budget: TrainingBudget = FOREVER,
     on_device: bool = False,
 ) -> None:
     """Train as the process of a run does.
 
     Args:
         setting: What is trained, and where.
-        watch: Called after every step.
-        progress: The budget.
+        on_step: Called after every step.
+        budget: How long to train.
         on_device: Whether every step has the same batch, which is on the device, in place of the loader's.
     """
     device = configure(setting.conditions, setting.execution)
@@ -213,10 +217,10 @@ def train_harness(
         batches,
         _NO_IMAGES,
         evaluator,
-        progress,
+        budget,
         clock=LapClock(device),
         workers=setting.execution.workers,
-        watch=watch,
+        on_step=on_step,
     )
 
 
@@ -224,14 +228,14 @@ def time_harness(setting: Setting, meter: Meter, *, on_device: bool = False) -> 
     """Train as the process of a run does until the meter has enough; return why steps were eager that should not be."""
     fallback: str | None = None
 
-    def watch(step: Step) -> None:
+    def on_step(step: Step) -> None:
         nonlocal fallback
         fallback = step.fallback
         if meter.step():
             raise _EnoughError
 
     with suppress(_EnoughError):
-        train_harness(setting, watch, on_device=on_device)
+        train_harness(setting, on_step, on_device=on_device)
     return fallback
 
 

@@ -31,6 +31,10 @@ from bench.gpu.session import FAKE_DEVICE, Found, Task
 from bench.gpu.sizes import Sizes
 from bench.steps import NUM_CLASSES
 from intelbench.architectures.registry import ModelRequest, find
+from intelbench.config.budget import Budget
+from intelbench.config.conditions import Conditions
+from intelbench.config.fields import Precision, StepKind
+from intelbench.config.recipe import Recipe
 from intelbench.errors import UserError
 from intelbench.orchestration.probe import Probe, measure_steps
 from intelbench.orchestration.process import take_request
@@ -42,9 +46,9 @@ from intelbench.profiling.gpu_watch import GpuWatch
 from intelbench.profiling.prediction import record_tape
 from intelbench.profiling.workload import Workload
 from intelbench.records.store import Traces
-from intelbench.records.types import Budget, Conditions, Execution, Precision, Recipe, StepKind
-from intelbench.reporting.evidence.datasheet import peak_flops_per_second
-from intelbench.training.budget import Progress
+from intelbench.records.types import Execution
+from intelbench.results.datasheet import peak_flops_per_second
+from intelbench.training.budget import TrainingBudget
 from intelbench.training.loop import Step
 from intelbench.training.optimizer import make_optimizer
 from intelbench.training.precision import autocast, configure
@@ -124,14 +128,14 @@ def synchronizations(device: str, sizes: Sizes, precision: Precision) -> Iterato
         if _SYNCHRONIZED in str(message):
             stacks["".join(traceback.format_stack(limit=_STACK)[:-1])] += 1
 
-    def watch(step: Step) -> None:
+    def on_step(step: Step) -> None:
         chosen.warn_of_synchronizations(on=first <= step.number < last)
 
     setting = _setting(chosen, sizes, sizes.loader_architecture, precision=precision)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.showwarning = note
-        train_harness(setting, watch, progress=Progress(last + 1, None))
+        train_harness(setting, on_step, budget=TrainingBudget(last + 1, None))
     name = f"synchronising calls in {_LOOKED_AT} steps"
     yield Row(
         subject=f"{sizes.loader_architecture}, {precision}",

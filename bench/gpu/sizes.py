@@ -4,7 +4,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from intelbench.records.types import Precision
+from intelbench.config.fields import Precision
 
 SUITE = Path(__file__).parents[1] / "reference-gpu.toml"
 """The reference study on a GPU."""

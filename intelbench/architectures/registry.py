@@ -16,8 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from intelbench.architectures.foreign import contained, undisturbed
 from intelbench.architectures.imports import PluginImports, own_modules, with_named
+from intelbench.architectures.plugin_guard import plugin_errors_as_user_errors, preserve_process_state
 from intelbench.errors import UserError, shortened
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Architecture:
 
         from intelbench.architectures.surgery import materialize, settings_kept
 
-        with undisturbed(), settings_kept():
+        with preserve_process_state(), settings_kept():
             built = self.build(request)
             if not isinstance(built, nn.Module):
                 raise UserError(
@@ -252,7 +252,7 @@ def contained_unless_built_in(name: str) -> AbstractContextManager[None]:
         return nullcontext()
     if name in _REGISTRY and (imports := _REGISTRY[name].imports):
         imports.activate()
-    return contained(f"architecture {name!r}")
+    return plugin_errors_as_user_errors(f"architecture {name!r}")
 
 
 def load_plugin(path: Path) -> list[str]:
@@ -277,7 +277,7 @@ def load_plugin(path: Path) -> list[str]:
     imports = PluginImports(path.resolve().parent)
     try:
         source = path.read_bytes()
-        with contained(f"plug-in {path}", str(path)), imports.recorded():
+        with plugin_errors_as_user_errors(f"plug-in {path}", str(path)), imports.recorded():
             # Not by an import, which may run the bytecode that it keeps of an older version of the file.
             exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))  # noqa: S102 - what a plug-in is for
         new = [each for each in _REGISTRY if each not in before]
@@ -339,7 +339,7 @@ def _distribution(point: metadata.EntryPoint) -> str:
 
 def _load_entry_point(point: metadata.EntryPoint) -> None:
     modules, names = set(sys.modules), set(_REGISTRY)
-    with contained(f"{_distribution(point)}: architecture {point.name!r}"):
+    with plugin_errors_as_user_errors(f"{_distribution(point)}: architecture {point.name!r}"):
         value = point.load()
     loaded = own_modules(modules)
     for name in _REGISTRY.keys() - names:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from intelbench.architectures.registry import Architecture, ModelRequest
-    from intelbench.records.types import Head
+    from intelbench.config.recipe import Head
 
     Old = TypeVar("Old", bound=nn.Module)
 

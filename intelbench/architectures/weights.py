@@ -43,7 +43,7 @@ _SHOWN = 5
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)")
 """Names in DenseNet's published files, which are older than a rule against dots in the names of modules."""
 
-Watch = Callable[[str, int, int | None], None]
+OnDownload = Callable[[str, int, int | None], None]
 """Told of a download: the file's name, bytes that are there, and of how many, where that is known."""
 
 
@@ -55,7 +55,7 @@ class Source:
     facts: Weights
 
 
-def obtain(architecture: Architecture, choice: str, watch: Watch) -> Source | None:
+def obtain(architecture: Architecture, choice: str, on_download: OnDownload) -> Source | None:
     """The weights that a recipe asks for, downloaded if they are not here yet; `None` for `none`.
 
     Raises:
@@ -66,7 +66,7 @@ def obtain(architecture: Architecture, choice: str, watch: Watch) -> Source | No
         return None
     if choice in PUBLISHED:
         place = _published(architecture, choice)
-        path = _downloaded(place, watch) if "://" in place else Path(place)
+        path = _downloaded(place, on_download) if "://" in place else Path(place)
     else:
         path = Path(choice)
         if not path.is_file():
@@ -168,7 +168,7 @@ def _published(architecture: Architecture, choice: str) -> str:
     return offered[choice]
 
 
-def _downloaded(url: str, watch: Watch) -> Path:
+def _downloaded(url: str, on_download: OnDownload) -> Path:
     """The file behind an address, in the cache of PyTorch's hub."""
     import torch
 
@@ -181,7 +181,7 @@ def _downloaded(url: str, watch: Watch) -> Path:
     for pause in (0.0, *_PAUSES):
         time.sleep(pause)
         try:
-            _continue(url, partial, watch)
+            _continue(url, partial, on_download)
             break
         except urllib.error.HTTPError as error:
             error.close()
@@ -202,7 +202,7 @@ def _downloaded(url: str, watch: Watch) -> Path:
     return path
 
 
-def _continue(url: str, partial: Path, watch: Watch) -> None:
+def _continue(url: str, partial: Path, on_download: OnDownload) -> None:
     """Download what is not there yet, and all of it from a server that cannot begin in the middle."""
     there = partial.stat().st_size if partial.exists() else 0
     headers = {"User-Agent": "intelbench"} | ({"Range": f"bytes={there}-"} if there else {})
@@ -214,7 +214,7 @@ def _continue(url: str, partial: Path, watch: Watch) -> None:
             while chunk := answer.read(_CHUNK):
                 file.write(chunk)
                 there += len(chunk)
-                watch(partial.stem, there, total)
+                on_download(partial.stem, there, total)
     if total is not None and there < total:
         raise ConnectionError(f"the connection ended after {there:,} of {total:,} bytes")
 

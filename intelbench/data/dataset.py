@@ -7,16 +7,17 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from intelbench.data import scenes
+from intelbench.config.conditions import Conditions
 from intelbench.data.decoding import find_unreadable
-from intelbench.data.drafts import clear_drafts, discard
 from intelbench.data.files import Content
 from intelbench.data.folder import ImageFile, Listing, content_digests, list_images
 from intelbench.data.pixels import DecodedOnTheFly, PixelCache, PixelSource, cache_key, discard_damaged, open_cache
 from intelbench.data.split import carve, draw_of_each_class
 from intelbench.errors import UserError, printable
+from intelbench.records.atomic import clear_drafts, discard
 from intelbench.records.identity import digest
-from intelbench.records.types import Conditions, DataFacts
+from intelbench.records.types import DataFacts
+from intelbench.scenes import source as scenes
 
 SCENES = "scenes"
 _PIXELS = "pixels"

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from intelbench.config.fields import MAX_CLASSES
 from intelbench.data.names import (
     SplitName,
     are_annotations,
@@ -25,7 +26,6 @@ from intelbench.data.names import (
     split_of,
 )
 from intelbench.errors import UserError, printable
-from intelbench.records.types import MOST_CLASSES
 
 LAYOUTS = "train/ and test/ (or val/) with a folder for each class, or one folder for each class"
 NOT_CLASSES = frozenset({"seg_pred"})
@@ -251,8 +251,8 @@ def _class_folders(folder: Path) -> dict[str, Path]:
 
 
 def _require_classes(train: Path, names: Sequence[str], folders: Mapping[str, Path]) -> None:
-    if len(names) > MOST_CLASSES:
-        raise refusal(train, f"has {len(names):,} class folders; at most {MOST_CLASSES:,} are compared")
+    if len(names) > MAX_CLASSES:
+        raise refusal(train, f"has {len(names):,} class folders; at most {MAX_CLASSES:,} are compared")
     if are_annotations(names):
         raise refusal(
             train,

@@ -16,9 +16,9 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from intelbench.data.decoding import Pixels, UnreadableImageError, decode, decode_all
-from intelbench.data.drafts import discard, draft_of
 from intelbench.data.files import Content
 from intelbench.errors import UserError, printable
+from intelbench.records.atomic import discard, draft_of
 
 _LAYOUT_VERSION = 3
 _INDEX, _PIXELS = "index", "pixels.bin"

@@ -17,12 +17,12 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from intelbench.config.conditions import Conditions
 from intelbench.data.dataset import Split
 from intelbench.data.decoding import Pixels
 from intelbench.data.pixels import PixelSource
 from intelbench.data.seeds import stream_key
 from intelbench.data.transforms import Crop, draws, evaluation_view, random_resized_crop, training_view
-from intelbench.records.types import Conditions
 
 _CROP = struct.Struct("<4i?")
 _WHOLE = Crop(0, 0, 0, 0, flip=False)

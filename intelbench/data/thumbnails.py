@@ -8,13 +8,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from intelbench.data import scenes
 from intelbench.data.dataset import SCENES
 from intelbench.data.decoding import UnreadableImageError, decode
 from intelbench.data.files import UnusableFileError, read_file
 from intelbench.data.layout import find_layout
 from intelbench.data.names import is_hidden, is_image, is_system_folder
 from intelbench.errors import UserError, printable
+from intelbench.scenes import source as scenes
 
 SIDE = 80
 """Longer side of a thumbnail in pixels."""

@@ -13,8 +13,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from intelbench.config.fields import MemoryFormat
+from intelbench.config.recipe import Recipe
 from intelbench.data.decoding import Pixels
-from intelbench.records.types import IMAGENET_NORMALIZATION, MemoryFormat, Normalization, Recipe
+from intelbench.records.types import IMAGENET_NORMALIZATION, Normalization
 
 _ATTEMPTS = 10
 _NUM_DRAWS = 2 * _ATTEMPTS + 3

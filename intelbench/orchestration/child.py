@@ -7,16 +7,16 @@ import sys
 import time
 from pathlib import Path
 
-from intelbench.architectures.foreign import undisturbed
+from intelbench.architectures.plugin_guard import preserve_process_state
 from intelbench.orchestration.execute import execute
-from intelbench.orchestration.job import Beat, Job
+from intelbench.orchestration.job import Job, Progress
 from intelbench.orchestration.plugins import load_plugins
 from intelbench.orchestration.process import take_request
 from intelbench.records.store import write_run
 from intelbench.records.workspace import Workspace
 
-_BEAT_SECONDS = 0.5
-"""Shortest time between two beats of one phase: the parent must have nothing to do while this process measures."""
+_UPDATE_SECONDS = 0.5
+"""Shortest time between two updates of one phase: the parent must have nothing to do while this process measures."""
 NOT_STORED = 74
 """Exit status of a run that is over but could not be written down (EX_IOERR of sysexits.h)."""
 
@@ -26,16 +26,16 @@ def main() -> None:
     job, answer = take_request(Job)
     last: tuple[str, str | None, float] = ("", None, 0.0)
 
-    def watch(beat: Beat) -> None:
+    def on_progress(progress: Progress) -> None:
         nonlocal last
         now = time.monotonic()
-        if (beat.phase, beat.note) != last[:2] or now - last[2] >= _BEAT_SECONDS:
-            last = (beat.phase, beat.note, now)
-            answer(beat)
+        if (progress.phase, progress.note) != last[:2] or now - last[2] >= _UPDATE_SECONDS:
+            last = (progress.phase, progress.note, now)
+            answer(progress)
 
     load_plugins(job.plugins, job.spec.seed)
-    with undisturbed():
-        record, traces = execute(job, watch)
+    with preserve_process_state():
+        record, traces = execute(job, on_progress)
     try:
         write_run(Path(job.runs), record, traces)
     except OSError as error:

@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as DownloadBar
 from rich.table import Table
 from rich.text import Text
 
 from intelbench.errors import printable
-from intelbench.orchestration.job import Beat
+from intelbench.orchestration.job import Progress
 from intelbench.orchestration.plan import PlannedRun
 from intelbench.orchestration.suite import Display
 from intelbench.records.types import RunRecord
@@ -40,20 +41,20 @@ def display_for(planned: Sequence[PlannedRun]) -> Iterator[Display]:
 def downloads(console: Console) -> Iterator[Callable[[str, int, int | None], None]]:
     """Show how far each file has come, by name and bytes; without a download, nothing."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    progress = Progress(*columns, console=console)
+    bar = DownloadBar(*columns, console=console)
     tasks: dict[str, TaskID] = {}
 
-    def watch(name: str, there: int, total: int | None) -> None:
-        progress.start()
+    def on_download(name: str, there: int, total: int | None) -> None:
+        bar.start()
         if name not in tasks:
-            tasks[name] = progress.add_task(f"downloading {escape(printable(name))}")
-        progress.update(tasks[name], completed=there, total=total)
+            tasks[name] = bar.add_task(f"downloading {escape(printable(name))}")
+        bar.update(tasks[name], completed=there, total=total)
 
     try:
-        yield watch
+        yield on_download
     finally:
         if tasks:
-            progress.stop()
+            bar.stop()
 
 
 class Schedule:
@@ -64,31 +65,31 @@ class Schedule:
         self._durations: list[float] = []
         self._started = 0.0
         self._current: int | None = None
-        self._first: Beat | None = None
+        self._first: Progress | None = None
         """Of the current run's training: what went before the first step is not of the steps."""
 
-    def begin(self, index: int, beat: Beat) -> None:
+    def begin(self, index: int, progress: Progress) -> None:
         """A run starts, or goes on."""
         if self._current != index:
             self._current, self._started, self._first = index, time.monotonic(), None
-        if self._first is None and beat.phase == "training":
-            self._first = beat
+        if self._first is None and progress.phase == "training":
+            self._first = progress
 
     def end(self, index: int, seconds: float) -> None:
         """A run has ended."""
         self._pending.discard(index)
         self._durations.append(seconds)
 
-    def run_left(self, beat: Beat) -> float | None:
+    def run_left(self, progress: Progress) -> float | None:
         """Seconds of training left in the current run; unknown before its first steps."""
-        if self._first is not None and beat.done > self._first.done:
-            return (beat.seconds - self._first.seconds) * (1 - beat.done) / (beat.done - self._first.done)
-        return beat.seconds * (1 - beat.done) / beat.done if beat.done >= _TELLING_SHARE else None
+        if self._first is not None and progress.done > self._first.done:
+            return (progress.seconds - self._first.seconds) * (1 - progress.done) / (progress.done - self._first.done)
+        return progress.seconds * (1 - progress.done) / progress.done if progress.done >= _TELLING_SHARE else None
 
-    def all_left(self, beat: Beat) -> float | None:
+    def all_left(self, progress: Progress) -> float | None:
         """Seconds left for everything: runs to come are taken to last as those before them did on average."""
         elapsed = time.monotonic() - self._started
-        current = self.run_left(beat)
+        current = self.run_left(progress)
         if current is None and not self._durations:
             return None
         typical = self._durations or [elapsed + (current or 0.0)]
@@ -111,25 +112,25 @@ class Lines:
         """Say that it is recorded, and how it ended."""
         self._say(index, f"recorded already{_failed(record)}")
 
-    def beat(self, index: int, beat: Beat) -> None:
+    def update(self, index: int, progress: Progress) -> None:
         """Show where it stands."""
-        self._schedule.begin(index, beat)
-        if beat.note and beat.note != self._notes.get(index):
-            self._say(index, beat.note)
-        self._notes[index] = beat.note
+        self._schedule.begin(index, progress)
+        if progress.note and progress.note != self._notes.get(index):
+            self._say(index, progress.note)
+        self._notes[index] = progress.note
         now = time.monotonic()
-        if beat.phase in ("profiling", "starting", "extracting features"):
+        if progress.phase in ("profiling", "starting", "extracting features"):
             self._last = 0.0
-            self._say(index, beat.phase)
-        elif beat.phase == "training" and now - self._last >= _LINE_SECONDS:
+            self._say(index, progress.phase)
+        elif progress.phase == "training" and now - self._last >= _LINE_SECONDS:
             self._last = now
             figures = (
-                f"step {beat.step}",
-                _number("loss", beat.loss, ".3f"),
-                _number("validation", beat.validation_accuracy, ".1%"),
-                f"{beat.images_per_second:.1f} images/s",
-                _left("left", self._schedule.run_left(beat)),
-                _left("for all", self._schedule.all_left(beat)),
+                f"step {progress.step}",
+                _number("loss", progress.loss, ".3f"),
+                _number("validation", progress.validation_accuracy, ".1%"),
+                f"{progress.images_per_second:.1f} images/s",
+                _left("left", self._schedule.run_left(progress)),
+                _left("for all", self._schedule.all_left(progress)),
             )
             self._say(index, ", ".join(each for each in figures if each))
 
@@ -144,7 +145,7 @@ class Lines:
 
 
 class LiveTable:
-    """One row a run, redrawn at every beat."""
+    """One row a run, redrawn at every update."""
 
     def __init__(self, live: Live, names: Sequence[str], schedule: Schedule) -> None:
         self._live = live
@@ -157,19 +158,19 @@ class LiveTable:
         self._rows[index][1] = f"recorded{_failed(record)}"
         self._draw()
 
-    def beat(self, index: int, beat: Beat) -> None:
+    def update(self, index: int, progress: Progress) -> None:
         """Show where it stands."""
-        self._schedule.begin(index, beat)
-        self._rows[index][1] = f"{beat.phase}: {beat.note}" if beat.note else beat.phase
-        if beat.phase == "training":
+        self._schedule.begin(index, progress)
+        self._rows[index][1] = f"{progress.phase}: {progress.note}" if progress.note else progress.phase
+        if progress.phase == "training":
             self._rows[index][2:] = [
-                str(beat.step),
-                _number("", beat.loss, ".3f"),
-                _number("", beat.validation_accuracy, ".1%"),
-                f"{beat.images_per_second:.1f}",
-                _clock(self._schedule.run_left(beat)),
+                str(progress.step),
+                _number("", progress.loss, ".3f"),
+                _number("", progress.validation_accuracy, ".1%"),
+                f"{progress.images_per_second:.1f}",
+                _clock(self._schedule.run_left(progress)),
             ]
-        self._left = self._schedule.all_left(beat)
+        self._left = self._schedule.all_left(progress)
         self._draw()
 
     def ended(self, index: int, record: RunRecord, seconds: float) -> None:

@@ -14,7 +14,7 @@ from intelbench.data.dataset import Split
 from intelbench.data.seeds import stream_seed
 from intelbench.data.split import stratified_subset
 from intelbench.errors import UserError
-from intelbench.orchestration.job import Beat, Job
+from intelbench.orchestration.job import Job, Progress
 from intelbench.orchestration.network import Trainee, flops_of_run, flops_of_step, set_up
 from intelbench.profiling.complexity import count_parameters
 from intelbench.profiling.device import is_out_of_memory
@@ -25,7 +25,7 @@ from intelbench.records.store import Traces
 from intelbench.records.types import SCHEMA_VERSION, Failure, FailureCause, Measurements, RunRecord
 from intelbench.records.workspace import Checkpoint, Workspace
 from intelbench.training.anatomy import dissect
-from intelbench.training.budget import Progress
+from intelbench.training.budget import TrainingBudget
 from intelbench.training.checkpoint import Checkpoints
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.loop import Step, Trained, train
@@ -39,7 +39,7 @@ _DETAILS = 4000
 """Characters of a traceback that a failure record keeps."""
 
 
-def execute(job: Job, watch: Callable[[Beat], None]) -> tuple[RunRecord, Traces]:
+def execute(job: Job, on_progress: Callable[[Progress], None]) -> tuple[RunRecord, Traces]:
     """Carry out the run and return its record and arrays; whatever goes wrong inside is a failure record."""
     record = RunRecord(
         schema_version=SCHEMA_VERSION,
@@ -54,10 +54,10 @@ def execute(job: Job, watch: Callable[[Beat], None]) -> tuple[RunRecord, Traces]
     )
     last_step: int | None = None
 
-    def follow(beat: Beat) -> None:
+    def follow(progress: Progress) -> None:
         nonlocal last_step
-        last_step = beat.step if beat.phase == "training" else last_step
-        watch(beat)
+        last_step = progress.step if progress.phase == "training" else last_step
+        on_progress(progress)
 
     try:
         return _run(job, record, follow)
@@ -71,16 +71,16 @@ def execute(job: Job, watch: Callable[[Beat], None]) -> tuple[RunRecord, Traces]
         return msgspec.structs.replace(record, failure=failure), {}
 
 
-def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[RunRecord, Traces]:
+def _run(job: Job, record: RunRecord, on_progress: Callable[[Progress], None]) -> tuple[RunRecord, Traces]:
     started = time.perf_counter()
     spec, conditions = job.spec, job.spec.conditions
-    watch(Beat(phase="building"))
+    on_progress(Progress(phase="building"))
     device = configure(conditions, spec.execution)
     meters = Meters(device, compute_dtype(conditions), started)
-    trainee = set_up(job, record.environment, device, lambda: watch(Beat(phase="extracting features")))
+    trainee = set_up(job, record.environment, device, lambda: on_progress(Progress(phase="extracting features")))
     evaluator, backbone = trainee.evaluator, trainee.backbone
     flops = job.profile.training_flops_per_image if job.profile else flops_of_step(trainee.workload)
-    progress = Progress.of(
+    budget = TrainingBudget.of(
         conditions.budget,
         batch_size=conditions.recipe.batch_size,
         steps_per_epoch=trainee.stream.steps_per_epoch,
@@ -89,12 +89,12 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
     about = Checkpoint(step=0, done=0.0, spec=spec, environment=record.environment)
     checkpoints = Checkpoints(Workspace(Path(job.runs), job.run_id), about, job.checkpoint, device)
     checkpoints.hold(meters=meters)
-    beats = _as_beats(conditions.recipe.batch_size)
+    updates = _progress_of_steps(conditions.recipe.batch_size)
 
     def observe(step: Step) -> None:
         meters.step(step.number, at_evaluation=step.at_evaluation)
         eager = f"its steps are eager, not of the kind {conditions.step}: {step.fallback}" if step.fallback else None
-        watch(msgspec.structs.replace(beats(step), note=checkpoints.problem or eager))
+        on_progress(msgspec.structs.replace(updates(step), note=checkpoints.problem or eager))
 
     meters.start()
     seed_generators(stream_seed(spec.seed, "dropout"))
@@ -104,10 +104,10 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
         trainee.batches,
         job.dataset.validation,
         evaluator,
-        progress,
+        budget,
         clock=LapClock(device),
         workers=spec.execution.workers,
-        watch=observe,
+        on_step=observe,
         backbone=backbone,
         checkpoints=checkpoints,
     )
@@ -116,7 +116,7 @@ def _run(job: Job, record: RunRecord, watch: Callable[[Beat], None]) -> tuple[Ru
         failure = Failure(cause="diverged", message=f"{trained.divergence}: not finite", step=trained.num_steps)
         return msgspec.structs.replace(record, failure=failure), trained.traces
 
-    watch(Beat(phase="testing", step=trained.num_steps, done=1.0, seconds=trained.seconds))
+    on_progress(Progress(phase="testing", step=trained.num_steps, done=1.0, seconds=trained.seconds))
     flops = flops_of_run(trainee, flops, trained.num_steps)
     measurements, traces = _conclude(job, trained, meters, evaluator, flops)
     if "anatomy_seconds" not in traces:
@@ -185,14 +185,14 @@ def _outcome(name: str, evaluator: Evaluator, split: Split) -> dict[str, np.ndar
     }
 
 
-def _as_beats(batch_size: int) -> Callable[[Step], Beat]:
+def _progress_of_steps(batch_size: int) -> Callable[[Step], Progress]:
     """What turns steps into signs of life with a speed."""
     before = Step(number=0, done=0.0, seconds=0.0, loss=None, validation_accuracy=None, at_evaluation=False)
 
-    def follow(step: Step) -> Beat:
+    def follow(step: Step) -> Progress:
         nonlocal before
         elapsed = step.seconds - before.seconds
-        beat = Beat(
+        progress = Progress(
             phase="training",
             step=step.number,
             done=step.done,
@@ -202,7 +202,7 @@ def _as_beats(batch_size: int) -> Callable[[Step], Beat]:
             validation_accuracy=step.validation_accuracy,
         )
         before = step
-        return beat
+        return progress
 
     return follow
 

@@ -9,7 +9,7 @@ import msgspec
 
 from intelbench.errors import UserError
 from intelbench.orchestration import child
-from intelbench.orchestration.job import Beat, Job
+from intelbench.orchestration.job import Job, Progress
 from intelbench.orchestration.process import Limits, OverrunError, Process, Starter
 from intelbench.records.locks import Lock
 from intelbench.records.store import read_run, write_run
@@ -19,7 +19,12 @@ _CGROUP_EVENTS = Path("/sys/fs/cgroup/memory.events")
 
 
 def isolate(
-    job: Job, environment: Environment, starter: Starter, limits: Limits, lock: Lock, watch: Callable[[Beat], None]
+    job: Job,
+    environment: Environment,
+    starter: Starter,
+    limits: Limits,
+    lock: Lock,
+    on_progress: Callable[[Progress], None],
 ) -> RunRecord:
     """Execute the job in a process of its own and return the record that then lies in `job.runs`.
 
@@ -29,7 +34,7 @@ def isolate(
         starter: Starts the process.
         limits: What the process may take.
         lock: The run's lock, which the process is to hold too.
-        watch: Called with every sign of life.
+        on_progress: Called with every sign of life.
 
     Raises:
         UserError: the run is over and its record could not be written; its checkpoint, if there is one, stands.
@@ -38,13 +43,13 @@ def isolate(
     before = _inode(target)
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     oom_kills = _oom_kills()
-    last = Beat(phase="starting")
+    last = Progress(phase="starting")
     overrun = None
     with Process(child.__name__, job, starter, limits, inherit=lock.inheritable) as process:
         try:
             for answer in process.answers():
-                last = msgspec.json.decode(answer, type=Beat)
-                watch(last)
+                last = msgspec.json.decode(answer, type=Progress)
+                on_progress(last)
         except OverrunError as error:
             overrun = error.cause, str(error)
     if process.returncode == child.NOT_STORED:

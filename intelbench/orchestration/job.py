@@ -27,8 +27,8 @@ class Job(Struct, frozen=True, kw_only=True):
     profile_absent: str | None = None
 
 
-class Beat(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A sign of life."""
+class Progress(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How far a run has come."""
 
     phase: str
     """What the run is doing: `waiting`, `profiling`, `starting`, `building`, `extracting features`, `training`,
@@ -40,7 +40,7 @@ class Beat(Struct, frozen=True, kw_only=True, omit_defaults=True):
     seconds: float = 0.0
     """The budget's clock."""
     images_per_second: float = 0.0
-    """Since the last beat."""
+    """Since the last update."""
     loss: float | None = None
     validation_accuracy: float | None = None
     note: str | None = None

@@ -10,6 +10,8 @@ from intelbench.architectures.generators import seed_generators
 from intelbench.architectures.registry import Architecture, ModelRequest, find
 from intelbench.architectures.surgery import find_heads, replace_heads
 from intelbench.architectures.weights import load_weights
+from intelbench.config.conditions import Conditions
+from intelbench.config.recipe import Recipe
 from intelbench.data.features import FeatureStore
 from intelbench.data.seeds import stream_seed
 from intelbench.data.stream import BatchSource, TrainingStream
@@ -17,7 +19,7 @@ from intelbench.orchestration.job import Job
 from intelbench.profiling.complexity import training_flops_per_image
 from intelbench.profiling.device import device_of
 from intelbench.profiling.workload import Workload
-from intelbench.records.types import Conditions, Environment, Recipe, RunSpec
+from intelbench.records.types import Environment, RunSpec
 from intelbench.training.backbone import Backbone
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.features import FeatureBank, FeatureStream, feature_bank

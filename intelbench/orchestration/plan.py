@@ -11,7 +11,9 @@ from typing import Literal
 import msgspec
 
 from intelbench.architectures.registry import Architecture, ModelRequest, contained_unless_built_in, find, plugins_of
-from intelbench.architectures.weights import PUBLISHED, Source, Watch, check, obtain
+from intelbench.architectures.weights import PUBLISHED, OnDownload, Source, check, obtain
+from intelbench.config.conditions import Conditions, Suite
+from intelbench.config.suites import conditions_of
 from intelbench.data.dataset import Dataset
 from intelbench.errors import UserError
 from intelbench.orchestration.job import Job
@@ -19,13 +21,12 @@ from intelbench.profiling.device import device_for
 from intelbench.records.identity import changes, digest, facts_of_run, run_id
 from intelbench.records.npz import MAX_UNPACKED_BYTES
 from intelbench.records.store import read_run
-from intelbench.records.suites import conditions_of
-from intelbench.records.types import Conditions, Environment, Execution, RunRecord, RunSpec, Suite
+from intelbench.records.types import Environment, Execution, RunRecord, RunSpec
 from intelbench.records.workspace import Workspace, workspaces
 from intelbench.training.checkpoint import CheckpointTime
 
-Again = Literal["none", "failed", "all"]
-"""Which of the runs that are recorded are made again."""
+Rerun = Literal["none", "interrupted", "failed", "all"]
+"""Which runs are repeated: those with a checkpoint, from their first step; failed ones; or all that are recorded."""
 _ARITHMETIC = ("precision", "memory_format", "fused_optimizer", "deterministic", "step")
 """Conditions that change the bits of a result, and not what it is a result of."""
 
@@ -37,7 +38,7 @@ class PlannedRun:
     job: Job
     found: RunRecord | None
     """Its record, where there was one when it was planned."""
-    again: Again
+    rerun: Rerun
 
     @property
     def workspace(self) -> Workspace:
@@ -48,11 +49,11 @@ class PlannedRun:
     def pending(self) -> bool:
         """Whether it was to be carried out when it was planned."""
         failed = self.found is not None and self.found.failure is not None
-        return self.found is None or self.again == "all" or (self.again == "failed" and failed)
+        return self.found is None or self.rerun == "all" or (self.rerun == "failed" and failed)
 
     def recorded(self) -> RunRecord | None:
         """Its record, where there is one that stands; another process may have made it since it was planned."""
-        record = _record(self.workspace.target, self.again)
+        record = _record(self.workspace.target, self.rerun)
         return None if self.pending and record == self.found else record
 
 
@@ -63,14 +64,14 @@ def plan(
     environment: Environment,
     *,
     runs: Path,
-    again: Again = "none",
+    rerun: Rerun = "none",
     checkpoint: CheckpointTime | None = None,
-    watch: Watch = lambda *_: None,
+    on_download: OnDownload = lambda *_: None,
 ) -> list[PlannedRun]:
     """Every run of the suite, seed by seed, so that an interrupted comparison is complete for its first seeds.
 
     A precision of `auto` becomes that of the device. The weights that the recipe asks for are fetched here, before any
-    run; `watch` sees a download.
+    run; `on_download` sees a download.
 
     Raises:
         UserError: an architecture is not known, not installed or needs larger images, a class has too few
@@ -87,7 +88,7 @@ def plan(
         (seed, number): dataset.drawn(None if number == "all" else number, seed)
         for seed, number in product(suite.seeds, suite.images_per_class)
     }
-    sources = {each.name: _weights(each, conditions[each.name], num_classes, watch) for each in found}
+    sources = {each.name: _weights(each, conditions[each.name], num_classes, on_download) for each in found}
     planned = []
     for (seed, number), drawn in images.items():
         for architecture, provider in found.items():
@@ -102,7 +103,7 @@ def plan(
                 execution=execution,
                 weights=source.facts if source else None,
                 images_per_class=None if number == "all" else number,
-                suite_conditions=suite.conditions if suite.own else None,
+                suite_conditions=suite.conditions if suite.overrides else None,
             )
             _require_a_batch(spec)
             job = Job(
@@ -114,15 +115,15 @@ def plan(
                 weights=str(source.path) if source else None,
                 checkpoint=checkpoint,
             )
-            planned.append(PlannedRun(job, _record(runs / job.run_id, again), again))
+            planned.append(PlannedRun(job, _record(runs / job.run_id, rerun), rerun))
     return planned
 
 
 def _architectures(suite: Suite) -> dict[Architecture, str]:
     """Those of the suite, and who provides each; a recipe of its own is found under the name that records have."""
-    for name in suite.own:
+    for name in suite.overrides:
         if (full := find(name)[0].name) != name:
-            raise UserError(f"suite {suite.name}: `own.{name}` is another name of {full}; write own.{full}")
+            raise UserError(f"suite {suite.name}: `overrides.{name}` is another name of {full}; write overrides.{full}")
     found = dict(find(name) for name in dict.fromkeys(suite.architectures))
     for architecture in found:
         architecture.require_size(suite.image_size)
@@ -135,8 +136,8 @@ def _conditions(name: str, suite: Suite, dataset: Dataset) -> Conditions:
     conditions = conditions_of(suite, name)
     if len(dataset.train) < conditions.recipe.batch_size:
         raise UserError(
-            f"suite {suite.name}: `own.{name}.recipe.batch_size` is {conditions.recipe.batch_size}, more than the "
-            f"{len(dataset.train)} training images"
+            f"suite {suite.name}: `overrides.{name}.recipe.batch_size` is {conditions.recipe.batch_size}, more than "
+            f"the {len(dataset.train)} training images"
         )
     return conditions
 
@@ -155,9 +156,11 @@ def _require_readable(suite: Suite, dataset: Dataset) -> None:
         )
 
 
-def _weights(architecture: Architecture, conditions: Conditions, num_classes: int, watch: Watch) -> Source | None:
+def _weights(
+    architecture: Architecture, conditions: Conditions, num_classes: int, on_download: OnDownload
+) -> Source | None:
     """What the architecture starts from; a file of the user's own is held against the network at once."""
-    source = obtain(architecture, conditions.recipe.weights, watch)
+    source = obtain(architecture, conditions.recipe.weights, on_download)
     if source and conditions.recipe.weights not in PUBLISHED:
         with contained_unless_built_in(architecture.name):
             check(architecture, ModelRequest(num_classes=num_classes, image_size=conditions.image_size), source.path)
@@ -202,14 +205,15 @@ def _bare(spec: RunSpec) -> str:
     return digest((spec.architecture, spec.seed, spec.data.digest, spec.images_per_class, conditions, shared))
 
 
-def _record(path: Path, again: Again) -> RunRecord | None:
+def _record(path: Path, rerun: Rerun) -> RunRecord | None:
     """The record, if there is one; where runs are to be made again, one that is damaged or was changed is none."""
     if not os.path.lexists(path):
         return None
+    replaces = rerun in ("failed", "all")
     try:
         stored = read_run(path)
-        return stored.record if again == "none" or stored.unchanged() else None
+        return stored.record if not replaces or stored.unchanged() else None
     except UserError as error:
-        if again == "none":
-            raise UserError(f"{error}; --retry-failed makes the run again, and replaces its record") from error
+        if not replaces:
+            raise UserError(f"{error}; --rerun failed repeats the run and replaces its record") from error
         return None

@@ -15,6 +15,8 @@ import torch
 from msgspec import Struct
 
 from intelbench.architectures.registry import ModelRequest, find
+from intelbench.config.conditions import Conditions
+from intelbench.config.recipe import ORIGINAL_HEAD
 from intelbench.data.seeds import stream_seed
 from intelbench.errors import UserError, printable
 from intelbench.orchestration.job import Job
@@ -28,7 +30,7 @@ from intelbench.profiling.prediction import TRACED, record_tape
 from intelbench.profiling.sizes import require_size
 from intelbench.profiling.workload import Workload
 from intelbench.records.profiles import ArchitectureProfile, LegacySummary, MeasuredMemory, PeakMemory
-from intelbench.records.types import OWN_HEAD, Conditions, Execution
+from intelbench.records.types import Execution
 from intelbench.training.optimizer import make_optimizer
 from intelbench.training.precision import MEMORY_FORMATS, autocast, configure
 
@@ -105,7 +107,7 @@ def describe(probe: Probe) -> ArchitectureProfile:
     if training_flops is None:
         require_size(workload)
     num_parameters, num_trainable = count_parameters(workload.shapes())
-    stock = replace(workload, request=replace(workload.request, num_classes=1000), head=OWN_HEAD, frozen=False)
+    stock = replace(workload, request=replace(workload.request, num_classes=1000), head=ORIGINAL_HEAD, frozen=False)
     make = partial(make_optimizer, conditions=conditions)
     traced = TRACED if len(probe.batch_sizes) > 1 or probe.memories else probe.batch_sizes
     tape = _or_absent("memory", absent, lambda: record_tape(workload, make, autocast(conditions, _CPU), traced))

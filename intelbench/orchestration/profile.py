@@ -9,6 +9,7 @@ import msgspec
 import torch
 
 from intelbench.architectures.registry import contained_unless_built_in, find, load_plugin, plugins_of
+from intelbench.config.conditions import Conditions
 from intelbench.errors import UserError
 from intelbench.orchestration.probe import Probe, describe, probe_in_process
 from intelbench.orchestration.process import FreshPython, Limits, can_start
@@ -16,7 +17,6 @@ from intelbench.profiling.device import find_device
 from intelbench.profiling.environment import choose_execution
 from intelbench.profiling.variables import process_variables
 from intelbench.records.profiles import ArchitectureProfile, Profile
-from intelbench.records.types import Conditions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +33,10 @@ class Request:
     plugins: tuple[Path, ...]
 
 
-def profile(request: Request, watch: Callable[[str], None]) -> Profile:
-    """Profile each architecture in turn; `watch` is told its name first. What fails for one costs its row alone.
+def profile(request: Request, on_architecture: Callable[[str], None]) -> Profile:
+    """Profile each architecture in turn, and call `on_architecture` with its name first.
+
+    What fails for one costs its row alone.
 
     Raises:
         UserError: an architecture or a plug-in is not known.
@@ -43,7 +45,7 @@ def profile(request: Request, watch: Callable[[str], None]) -> Profile:
         load_plugin(plugin)
     profiles, failures = [], {}
     for architecture in dict.fromkeys(find(name)[0] for name in request.architectures):
-        watch(architecture.name)
+        on_architecture(architecture.name)
         try:
             architecture.require_installed()
             architecture.require_size(request.conditions.image_size)

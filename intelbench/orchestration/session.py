@@ -12,16 +12,18 @@ from rich.console import Console
 
 from intelbench.architectures.reference import REFERENCE
 from intelbench.architectures.registry import ambiguity, load_plugin
+from intelbench.config.budget import Budget
+from intelbench.config.conditions import Suite
+from intelbench.config.suites import load_suite, override
 from intelbench.data.dataset import prepare
 from intelbench.errors import UserError, printable
 from intelbench.orchestration.display import display_for, downloads
-from intelbench.orchestration.plan import Again, PlannedRun, plan, unresumable
+from intelbench.orchestration.plan import PlannedRun, Rerun, plan, unresumable
 from intelbench.orchestration.preflight import require_sizes
 from intelbench.orchestration.process import Limits, Starter
 from intelbench.orchestration.suite import run_planned
 from intelbench.profiling.environment import choose_execution, read_environment
-from intelbench.records.suites import load_suite, override
-from intelbench.records.types import Budget, DataFacts, Environment, RunRecord, Suite
+from intelbench.records.types import DataFacts, Environment, RunRecord
 from intelbench.records.workspace import workspaces
 from intelbench.training.checkpoint import CheckpointTime
 
@@ -45,10 +47,8 @@ class Request:
     results: Path
     plugins: tuple[Path, ...]
     limits: Limits
-    again: Again
+    rerun: Rerun
     checkpoint: CheckpointTime | None
-    restart: bool
-    """Whether interrupted runs begin anew."""
     cache: bool
     skip_unreadable: bool
     cache_folder: Path
@@ -90,19 +90,19 @@ def run_session(request: Request, starter: Starter) -> int:
     )
     for note in dataset.notes:
         _say(console, note)
-    with downloads(console) as watch:
+    with downloads(console) as on_download:
         planned = plan(
             suite,
             dataset,
             execution,
             environment,
             runs=request.results / "runs",
-            again=request.again,
+            rerun=request.rerun,
             checkpoint=request.checkpoint,
-            watch=watch,
+            on_download=on_download,
         )
     require_sizes(planned, starter, request.limits)
-    _clear(planned, environment, restart=request.restart)
+    _clear(planned, environment, restart=request.rerun == "interrupted")
     facts = dataset.facts
     _say(
         console,
@@ -156,7 +156,7 @@ def _clear(planned: Sequence[PlannedRun], environment: Environment, *, restart: 
         raise UserError(
             "these runs were interrupted, and cannot be resumed as they would be carried out now:\n"
             + "".join(f"  {what}\n" for what in changed.values())
-            + "carry them out as before, or begin them anew with --restart, which drops their checkpoints"
+            + "carry them out as before, or restart them with --rerun interrupted, which drops their checkpoints"
         )
     unwanted = {*changed, *(run.workspace for run in planned if run.pending)} if restart else set()
     for workspace in workspaces(runs):
@@ -174,7 +174,7 @@ def _summarise(console: Console, planned: Sequence[PlannedRun], records: Sequenc
         for record in failed:
             assert record.failure is not None
             _say(console, f"  {record.run_id}: {record.failure.cause}: {record.failure.message}")
-        _say(console, "their records say why; --retry-failed goes on with them")
+        _say(console, "their records say why; --rerun failed resumes them")
     command = f"intelbench report {results} > {results / 'REPORT.md'}"
     _say(console, f"now: {command}")
     return len(failed)

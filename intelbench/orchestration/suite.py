@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from intelbench.orchestration.isolate import isolate
-from intelbench.orchestration.job import Beat, Job
+from intelbench.orchestration.job import Job, Progress
 from intelbench.orchestration.plan import PlannedRun
 from intelbench.orchestration.probe import Probe, ProbeError, probe_in_process
 from intelbench.orchestration.process import Limits, Starter
@@ -28,7 +28,7 @@ class Display(Protocol):
         """The run is recorded already."""
         ...
 
-    def beat(self, index: int, beat: Beat) -> None:
+    def update(self, index: int, progress: Progress) -> None:
         """The run is alive."""
         ...
 
@@ -56,14 +56,14 @@ def run_planned(
             record = run.recorded()
             if record is not None:
                 if lock is not None and record.failure is None:
-                    run.workspace.discard_checkpoint()  # of a --rerun that was interrupted
+                    run.workspace.discard_checkpoint()  # of an interrupted --rerun all
                 display.skipped(index, record)
             elif lock is not None:
                 record = runner.run(index, run, lock)
         if record is not None:
             records[index], num_busy = record, 0
             continue
-        display.beat(index, Beat(phase="waiting", note="another process is at work on it"))
+        display.update(index, Progress(phase="waiting", note="another process is at work on it"))
         waiting.append((index, run))
         num_busy += 1
         if num_busy >= len(waiting):
@@ -87,14 +87,14 @@ class _Runner:
         job, started = run.job, time.monotonic()
         network = job.spec.architecture, job.spec.provider
         if network not in self.profiled:
-            self.display.beat(index, Beat(phase="profiling"))
+            self.display.update(index, Progress(phase="profiling"))
             self.profiled[network] = _with_profile(job, self.starter, self.limits)
         checkpoint = run.workspace.checkpoint()
         note = f"goes on after step {checkpoint.step}" if checkpoint else None
-        self.display.beat(index, Beat(phase="starting", note=note))
+        self.display.update(index, Progress(phase="starting", note=note))
         first = self.profiled[network]
         job = msgspec.structs.replace(job, profile=first.profile, profile_absent=first.profile_absent)
-        record = isolate(job, self.environment, self.starter, self.limits, lock, partial(self.display.beat, index))
+        record = isolate(job, self.environment, self.starter, self.limits, lock, partial(self.display.update, index))
         self.display.ended(index, record, time.monotonic() - started)
         return record
 

@@ -39,7 +39,8 @@ from intelbench.records.store import (
     runs_folder,
 )
 from intelbench.records.types import RunRecord, RunSpec
-from intelbench.training.budget import Progress
+from intelbench.results.verification import Verification
+from intelbench.training.budget import TrainingBudget
 from intelbench.training.loop import train
 from intelbench.training.precision import configure
 
@@ -58,29 +59,6 @@ class Request:
     """Where the images lie now; `None` where the record says."""
     plugins: tuple[Path, ...]
     cache_folder: Path
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verification:
-    """How far this machine reproduces a run."""
-
-    run_id: str
-    num_steps: int
-    """That were taken."""
-    verified_step: int | None
-    """Last step up to which the record tells that the batches were the same; `None` where not even the first was."""
-    same_batches: bool
-    """At every step for which the record has a digest."""
-    first_difference: int | None
-    """First step whose loss or gradient norm has other bits; `None` where all are equal."""
-    largest_difference: float
-    """Of any loss or gradient norm, relative to the recorded one."""
-    changed: str
-    """What is not as it was when the run was recorded, in words."""
-
-    def reproduced(self, tolerance: float) -> bool:
-        """Whether batches are the same and numbers differ by no more than this share of them."""
-        return self.same_batches and self.largest_difference <= tolerance
 
 
 class Replay(Struct, frozen=True, kw_only=True):
@@ -102,8 +80,8 @@ class Replayed(Struct, frozen=True, kw_only=True):
     """Why the steps were eager, where they were to be others."""
 
 
-def verify(request: Request, starter: Starter, watch: Callable[[str], None]) -> Verification:
-    """Take the first steps of a run again, on this machine, and compare; `watch` is told what was damaged in the cache.
+def verify(request: Request, starter: Starter, on_note: Callable[[str], None]) -> Verification:
+    """Repeat the first steps of a run on this machine, and compare; `on_note` is told what was damaged in the cache.
 
     `starter` starts the process in which they are taken.
 
@@ -119,7 +97,7 @@ def verify(request: Request, starter: Starter, watch: Callable[[str], None]) -> 
         load_plugin(plugin)
     job = _job(request, stored)
     for note in job.dataset.notes:
-        watch(note)
+        on_note(note)
     replay = Replay(job=_as_carried_out(job, stored.record), rates=tuple(recorded["learning_rate"].tolist()))
     answers: list[bytes] = []
     with Process("intelbench.orchestration.verify", replay, starter, Limits()) as process:
@@ -257,10 +235,10 @@ def main() -> None:
         trainee.batches,
         _NO_IMAGES,
         trainee.evaluator,
-        Progress(len(replay.rates), None, replay.rates),
+        TrainingBudget(len(replay.rates), None, replay.rates),
         clock=LapClock(device),
         workers=job.spec.execution.workers,
-        watch=lambda _: None,
+        on_step=lambda _: None,
         backbone=trainee.backbone,
     )
     answer(

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor, cuda, mps
 
+from intelbench.config.fields import DeviceKind, Precision
 from intelbench.errors import UserError
-from intelbench.records.types import DeviceKind, Execution, Precision
+from intelbench.records.types import Execution
 
 _KINDS: dict[str, DeviceKind] = {"cpu": "cpu", "cuda": "cuda", "mps": "mps"}
 """Kind of a device by its type in PyTorch. The tests' fake GPU keeps its tensors on the CPU and has another entry."""

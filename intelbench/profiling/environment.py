@@ -12,11 +12,12 @@ import psutil
 import torch
 
 import intelbench
+from intelbench.config.fields import Precision
 from intelbench.profiling.device import Device, device_for, device_of, find_device, require_precision
 from intelbench.profiling.nvml import Nvml, driver_version
 from intelbench.profiling.processors import num_processors
 from intelbench.records.profiles import GpuFacts
-from intelbench.records.types import Environment, Execution, Precision
+from intelbench.records.types import Environment, Execution
 
 _RECORDED_VARIABLES = (
     "OMP_NUM_THREADS", "OMP_PROC_BIND", "OMP_PLACES", "OMP_WAIT_POLICY", "OMP_SCHEDULE", "GOMP_SPINCOUNT",

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from intelbench.architectures.generators import seed_generators, undrawn
 from intelbench.architectures.registry import Architecture, ModelRequest
 from intelbench.architectures.surgery import build_shapes, find_heads, freeze_backbone, replace_heads
-from intelbench.records.types import OWN_HEAD, Head
+from intelbench.config.recipe import ORIGINAL_HEAD, Head
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class Workload:
 
     architecture: Architecture
     request: ModelRequest
-    head: Head = OWN_HEAD
+    head: Head = ORIGINAL_HEAD
     frozen: bool = False
     """Whether all but the heads is frozen."""
     seed: int = 0
@@ -51,7 +51,7 @@ class Workload:
 
     def _as_trained(self, model: nn.Module) -> nn.Module:
         model.train()
-        if self.frozen or self.head != OWN_HEAD:
+        if self.frozen or self.head != ORIGINAL_HEAD:
             heads = find_heads(self.architecture, self.request, model)
             replace_heads(model, heads, self.head)
             if self.frozen:

@@ -2,48 +2,18 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 import msgspec
 
-from intelbench.records.types import Conditions, Environment, Execution, Recipe, RunRecord, RunSpec
-
-_FIRST_FIELDS = frozenset({
-    "image_size", "validation_fraction", "test_fraction", "precision", "memory_format", "fused_optimizer",
-    "deterministic", "evaluation_points", "training_evaluation_images", "warmup_steps", "budget", "recipe",
-    "optimizer", "learning_rate", "schedule", "warmup_fraction", "betas", "weight_decay", "label_smoothing",
-    "batch_size", "crop_scale", "crop_ratio", "flip", "zero_init_residual", "own_initialization",
-    "name", "description", "architectures", "seeds", "data",
-})  # fmt: skip
-"""Fields of `Recipe`, `Conditions` and `Suite` that are always said, because the first records said them."""
+from intelbench.config.canonical import canonical_fields
+from intelbench.config.conditions import Conditions
+from intelbench.records.types import Environment, Execution, RunRecord, RunSpec
 
 
 def digest(value: Any) -> str:
     """Hexadecimal digest (128 bits) of a value that msgspec can encode; equal values give equal digests."""
     return hashlib.blake2b(msgspec.json.encode(value, order="deterministic"), digest_size=16).hexdigest()
-
-
-def settled(value: Conditions | Recipe) -> dict[str, object]:
-    """A suite's, conditions' or recipe's fields in order; one that came after the first records, where it is not its
-    default, which is what those did.
-
-    So a new field changes no digest of an old record, no name of its run, and no report on it.
-    """
-    later = _later_fields(type(value))
-    found = {name: getattr(value, name) for name in value.__struct_fields__}
-    return {
-        name: settled(each) if isinstance(each, Recipe) else each
-        for name, each in found.items()
-        if name not in later or each != later[name]
-    }
-
-
-@cache
-def _later_fields(kind: type[Conditions | Recipe]) -> Mapping[str, object]:
-    """Defaults of the fields that came after the first records."""
-    return {field.name: _default(field) for field in msgspec.structs.fields(kind) if field.name not in _FIRST_FIELDS}
 
 
 def comparison_digest(spec: RunSpec) -> str:
@@ -101,12 +71,8 @@ def changes(before: dict[str, object], now: dict[str, object]) -> str:
     )
 
 
-def _default(field: msgspec.structs.FieldInfo) -> object:
-    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
-
-
 def _encoded(conditions: Conditions) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(settled(conditions)))
+    return msgspec.Raw(msgspec.json.encode(canonical_fields(conditions)))
 
 
 def _execution(spec: RunSpec) -> msgspec.Raw:

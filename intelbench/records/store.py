@@ -18,10 +18,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from intelbench.config.refusals import json_refusal
 from intelbench.errors import UserError, printable
 from intelbench.records.files import content_if_any, content_of, listed, move, remove, replace, synced
 from intelbench.records.npz import MAX_UNPACKED_BYTES, Archive, Texts
-from intelbench.records.refusals import json_refusal
 from intelbench.records.types import SCHEMA_VERSION, RunRecord
 from intelbench.records.workspace import Workspace
 

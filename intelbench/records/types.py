@@ -4,13 +4,14 @@ Everything above this package speaks in these types; nothing here computes. Unit
 `_bytes`, `num_`), an absent value is `None` and never 0, and the order of the fields is the order in the files.
 """
 
-import re
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
+from intelbench.config.conditions import Conditions
+from intelbench.config.fields import MAX_CLASSES, Count, DeviceKind, FileName
 from intelbench.records.profiles import (
     ArchitectureProfile,
     CalibrationWork,
@@ -23,254 +24,11 @@ from intelbench.records.profiles import (
     Preparation,
     Quantity,
 )
-from intelbench.records.refusals import expected
 
 SCHEMA_VERSION = 1
 
-MOST_BATCH = 65_536
-"""Images a step: twice what large-batch training was published with (You et al., 2017)."""
-MOST_CLASSES = 2000
-"""Twice those of ImageNet; a confusion matrix grows with the square."""
-MOST_RUNS = 10_000
-"""Architectures x seeds x numbers of images of a suite; the report is made for so many records."""
-
-Count = Annotated[int, Meta(ge=1, le=2**53)]
-"""Up to 2^53 a float holds every whole number, and a budget's amount is one."""
-PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]*\Z"
-"""One line without control characters, which a terminal would obey."""
-Text = Annotated[
-    str, Meta(pattern=PRINTABLE, max_length=4096, description="on one line and without control characters")
-]
-Name = Annotated[Text, Meta(min_length=1)]
-Fraction = Annotated[float, Meta(gt=0, lt=1)]
 Colour = tuple[float, float, float]
-FileName = Annotated[str, Meta(min_length=1, max_length=255)]
-"""No file system has longer names."""
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
-DeviceKind = Literal["cpu", "cuda", "mps"]
-"""`cuda` is an AMD GPU under ROCm too; `mps` is the GPU of an Apple computer."""
-MemoryFormat = Literal["channels_last", "contiguous"]
-StepKind = Literal["eager", "graph", "compile"]
-BudgetUnit = Literal["steps", "epochs", "images", "seconds", "flops"]
 FailureCause = Literal["out_of_memory", "killed", "timeout", "diverged", "error"]
-
-_UNIT_SPELLINGS: dict[str, tuple[BudgetUnit, float]] = {
-    "step": ("steps", 1), "steps": ("steps", 1),
-    "epoch": ("epochs", 1), "epochs": ("epochs", 1),
-    "image": ("images", 1), "images": ("images", 1),
-    "s": ("seconds", 1), "sec": ("seconds", 1), "second": ("seconds", 1), "seconds": ("seconds", 1),
-    "min": ("seconds", 60), "minute": ("seconds", 60), "minutes": ("seconds", 60),
-    "h": ("seconds", 3600), "hour": ("seconds", 3600), "hours": ("seconds", 3600),
-    "flop": ("flops", 1), "flops": ("flops", 1),
-}  # fmt: skip
-
-
-class Budget(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a run may spend on training: exactly one of five things, the same for every architecture of a suite."""
-
-    steps: Count | None = None
-    """Optimizer steps."""
-    epochs: Annotated[float, Meta(gt=0, le=1e9)] | None = None
-    """Passes over the training images; each holds as many whole batches as fit."""
-    images: Count | None = None
-    """Training images consumed, rounded up to a whole batch."""
-    seconds: Annotated[float, Meta(gt=0, le=1e9)] | None = None
-    """Wall-clock seconds of training; evaluation, saving and logging are outside the clock."""
-    flops: Annotated[float, Meta(gt=0, le=1e30)] | None = None
-    """Training FLOPs (forward and backward, 1 MAC = 2 FLOPs), rounded down to a whole batch."""
-
-    def __post_init__(self) -> None:
-        given = [name for name in self.__struct_fields__ if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError(
-                f"a budget is exactly one of {', '.join(self.__struct_fields__)}; got {', '.join(given) or 'none'}"
-            )
-
-    @property
-    def unit(self) -> BudgetUnit:
-        """Which of the five was given."""
-        for name in ("steps", "epochs", "images", "seconds"):
-            if getattr(self, name) is not None:
-                return name
-        return "flops"
-
-    @property
-    def amount(self) -> float:
-        """How much of `unit`."""
-        value: float = getattr(self, self.unit)
-        return value
-
-    def __str__(self) -> str:
-        """In full, so that `parse` reads the same budget back: `60 s`, `2.5 epochs`."""
-        amount = int(self.amount) if float(self.amount).is_integer() and self.amount < 1e15 else self.amount
-        return f"{amount!r} {'s' if self.unit == 'seconds' else self.unit}"
-
-    @classmethod
-    def parse(cls, text: str) -> "Budget":
-        """Read a budget as people write it: `60 s`, `5 min`, `30 steps`, `2 epochs`, `10000 images`, `1e15 flops`.
-
-        Raises:
-            ValueError: `text` is not a number and a known unit, or the number is out of bounds.
-        """
-        amount_pattern = r"(?:[0-9]+(?:_[0-9]+)*\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
-        match = re.fullmatch(rf"\s*({amount_pattern})\s*([A-Za-z]+)\s*", text)
-        if match is None or match[2].lower() not in _UNIT_SPELLINGS:
-            raise ValueError(
-                "not a budget. Expected a positive number and a unit. Try '60 s', '5 min', '30 steps', '2 epochs', "
-                "'10000 images' or '1e15 flops'"
-            )
-        unit, factor = _UNIT_SPELLINGS[match[2].lower()]
-        amount = float(match[1]) * factor
-        try:
-            return msgspec.convert({unit: int(amount) if amount.is_integer() else amount}, cls)
-        except msgspec.ValidationError as error:
-            field = next(each for each in msgspec.structs.fields(cls) if each.name == unit)
-            raise ValueError(f"not a budget. Expected, in {unit}, {expected(field.type)}") from error
-
-
-class Head(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What turns the features of an image into logits, in place of each head that the architecture has."""
-
-    kind: Literal["linear", "mlp"] = "linear"
-    """`linear` leaves the architecture's own; `mlp` puts hidden layers before it."""
-    widths: Annotated[tuple[Annotated[int, Meta(ge=1, le=65_536)], ...], Meta(max_length=16)] = ()
-    """Units of each hidden layer of an `mlp`."""
-    activation: Literal["relu", "leaky_relu"] = "relu"
-    """After each hidden layer; LeakyReLU with slope 0.01."""
-    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    """After each activation."""
-
-    def __post_init__(self) -> None:
-        if self.kind == "mlp" and not self.widths:
-            raise ValueError("an `mlp` has `widths`, the units of its hidden layers, as in [1024, 256]")
-        if self.kind == "linear" and (self.widths or self.dropout or self.activation != "relu"):
-            raise ValueError(
-                "a `linear` head has no hidden layer; `widths`, `activation` and `dropout` are of an `mlp`"
-            )
-
-
-OWN_HEAD = Head()
-"""The architecture's own."""
-
-
-class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How a network is trained: all that a comparison could smuggle in under the name of an architecture."""
-
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    learning_rate: Annotated[float, Meta(gt=0, le=1e6)] = 1e-4
-    """Peak learning rate."""
-    schedule: Literal["constant", "cosine"] = "constant"
-    """After the warm-up: `cosine` falls to zero at the budget's end (Loshchilov and Hutter, 2017)."""
-    warmup_fraction: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    """Share of the budget in which the learning rate rises linearly, from a 25th of its peak."""
-    betas: tuple[float, float] = (0.9, 0.999)
-    """Adam's two decay rates; for `sgd` the first is the momentum."""
-    weight_decay: Annotated[float, Meta(ge=0, le=1e6)] = 0.0
-    label_smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    batch_size: Annotated[int, Meta(ge=2, le=MOST_BATCH)] = 32
-    """Images a step; at least 2, because batch norm needs them."""
-    crop_scale: tuple[Annotated[float, Meta(gt=0, le=1)], Annotated[float, Meta(gt=0, le=1)]] = (0.08, 1.0)
-    """Smallest and largest share of the image's area that a random resized crop takes."""
-    crop_ratio: tuple[Annotated[float, Meta(ge=0.01, le=100)], Annotated[float, Meta(ge=0.01, le=100)]] = (3 / 4, 4 / 3)
-    """Narrowest and widest aspect ratio (width / height) of the crop."""
-    flip: bool = True
-    """Mirror every second training image, left to right."""
-    zero_init_residual: bool = False
-    """Start each residual block as the identity (Goyal et al., 2017), where the architecture offers it."""
-    own_initialization: bool = True
-    """Initialise as the architecture's authors did, where torchvision makes that a choice; else PyTorch's defaults."""
-    weights: Name = "none"
-    """What all but the head starts from: `none`, which is the seed's own initialisation; `imagenet`, the published
-    weights of each architecture (torchvision's IMAGENET1K_V1), or `imagenet-v2`; or a file with a state dict."""
-    head: Head = OWN_HEAD
-    freeze_backbone: Literal["never", "always"] | Annotated[float, Meta(gt=0, le=1e9)] = "never"
-    """Whether all but the head is left as it is: never, always, or for so many epochs, after which everything trains.
-    What is frozen is in evaluation mode, batch norm and dropout included."""
-    backbone_learning_rate: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
-    """Learning rate of all but the head, as a multiple of the head's."""
-    augmentation: Literal["fresh", "none"] | Count = "fresh"
-    """How training images are shown: cropped and mirrored afresh in each epoch; as evaluation sees them; or in so many
-    views, drawn as for the first epochs and used in turn."""
-
-    def __post_init__(self) -> None:
-        for name in ("crop_scale", "crop_ratio"):
-            low, high = getattr(self, name)
-            if low > high:
-                raise ValueError(f"`{name}` is [smallest, largest]; got [{low}, {high}]")
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"`betas` must lie in [0, 1); got {list(self.betas)}")
-
-
-class Conditions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What must be equal before two accuracies may stand in one table (beside the data themselves)."""
-
-    image_size: Annotated[int, Meta(ge=8, le=4096)] = 224
-    """Height and width of what the network sees, in pixels; at 4096 an image takes 200 MB as float32."""
-    validation_fraction: Fraction = 0.1
-    """Share of the training images set aside for validation, by content and not by seed."""
-    test_fraction: Fraction = 0.2
-    """Share carved out as the test split where the folder brings none."""
-    precision: Precision = "fp32"
-    """`fp32` is true float32 (no TF32); `bf16` and `fp16` are autocast over float32 weights; `auto` is bf16 on a device
-    with instructions for it, else fp32, and a record says which."""
-    memory_format: MemoryFormat = "channels_last"
-    fused_optimizer: bool = True
-    """One kernel for the whole optimizer step; the same update in a different rounding."""
-    deterministic: bool = True
-    """Ask PyTorch for deterministic kernels."""
-    step: StepKind = "eager"
-    """How the forward and the backward pass of a training step are carried out: `eager`, operation by operation;
-    `graph`, replayed from a CUDA graph; `compile`, by `torch.compile`. Evaluation is always eager. Where the device or
-    the network does not allow it, steps are eager, and the record says why."""
-    evaluation_points: Annotated[int, Meta(ge=1, le=10_000)] = 4
-    """Validation passes, evenly spaced over the budget; the last one falls at its end. Predictions of each are kept."""
-    training_evaluation_images: Count | None = None
-    """Training images (a fixed, stratified subset) evaluated at the end; all of them when absent."""
-    warmup_steps: Annotated[int, Meta(ge=0, le=2**53)] = 3
-    """First steps kept in the traces and left out of step-time statistics."""
-    budget: Budget
-    recipe: Recipe
-
-    def __post_init__(self) -> None:
-        if self.budget.unit == "flops" and self.recipe.freeze_backbone != "never":
-            raise ValueError(
-                "a budget in FLOPs needs `recipe.freeze_backbone` to be `never`: else they differ from step to step"
-            )
-
-
-class Own(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """What an architecture of a suite has in place of what the others share."""
-
-    budget: Budget | None = None
-    recipe: dict[str, Any] = {}
-    """Keys of `Recipe`; each replaces the shared value as a whole."""
-
-
-class Suite(Conditions, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A comparison: architectures x seeds x numbers of images, under one set of conditions, on one data set."""
-
-    name: Name
-    description: Text = ""
-    architectures: Annotated[tuple[Name, ...], Meta(min_length=1)]
-    seeds: Annotated[tuple[Annotated[int, Meta(ge=0, le=2**63 - 1)], ...], Meta(min_length=1)]
-    data: Name = "scenes"
-    """`scenes`, the built-in drawn data set, or a folder of images."""
-    images_per_class: Annotated[tuple[Count | Literal["all"], ...], Meta(min_length=1)] = ("all",)
-    """Training images of each class that a run may learn from; each number is run with every architecture and seed."""
-    own: dict[Name, Own] = {}
-    """By architecture: recipes that are not the same for all, as publications have them. Differences between these
-    architectures are then those of their recipes too, and the report says so."""
-
-    def __post_init__(self) -> None:
-        Conditions.__post_init__(self)
-        if (num_runs := len(self.architectures) * len(self.seeds) * len(self.images_per_class)) > MOST_RUNS:
-            factors = "`architectures` x `seeds`" + " x `images_per_class`" * (len(self.images_per_class) > 1)
-            raise ValueError(f"{factors} are {num_runs:,} runs; at most {MOST_RUNS:,} are accepted")
-
-    @property
-    def conditions(self) -> Conditions:
-        """The part that every run of the suite shares, but for what is an architecture's own."""
-        return Conditions(**{name: getattr(self, name) for name in Conditions.__struct_fields__})
 
 
 class DataFacts(Struct, frozen=True, kw_only=True):
@@ -280,7 +38,7 @@ class DataFacts(Struct, frozen=True, kw_only=True):
     """As the user gave it."""
     digest: str
     """Over classes, split, path and content of every image used."""
-    class_names: Annotated[tuple[FileName, ...], Meta(min_length=1, max_length=MOST_CLASSES)]
+    class_names: Annotated[tuple[FileName, ...], Meta(min_length=1, max_length=MAX_CLASSES)]
     num_train: Number
     num_validation: Number
     num_test: Number

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from tabulate import tabulate
 
-from intelbench.reporting.evidence.statistics import Estimate
+from intelbench.statistics.estimates import Estimate
 
 ABSENT = "–"
 MAX_ROWS = 500
@@ -277,7 +277,7 @@ def details(summary: str, content: str) -> str:
 def listing(summary: str, number: int, content: Callable[[], str], limit: int = MAX_ROWS) -> str:
     """So many runs or seeds, unfolded on demand; where they are more than a person reads, where to find them."""
     if number > limit:
-        return f"{summary}: {number:,} are too many to read; `intelbench report --format json` has them all."
+        return f"{summary}: {number:,} are too many to read; `intelbench report --out FILE.json` has them all."
     return details(summary, content())
 
 

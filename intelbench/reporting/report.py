@@ -9,19 +9,19 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 
-from intelbench.records.claims import Claim, load_claims
 from intelbench.reporting import markdown
-from intelbench.reporting.evidence import efficiency, gpu_table, tables, usage
-from intelbench.reporting.evidence.cohorts import Cohort
-from intelbench.reporting.evidence.label_efficiency import LabelStudy, label_studies
-from intelbench.reporting.evidence.study import Study, read
-from intelbench.reporting.evidence.summaries import CohortSummary
 from intelbench.reporting.figures.names import FigureNames, figure_names, label_figure_name
-from intelbench.reporting.processes import in_two
 from intelbench.reporting.text import reproduce, sections
 from intelbench.reporting.text.claims import claims_rows
 from intelbench.reporting.text.label_efficiency import label_blocks
 from intelbench.reporting.text.origins import origin_blocks, origin_rows
+from intelbench.results import efficiency, gpu_table, tables, usage
+from intelbench.results.claims import Claim, load_claims
+from intelbench.results.cohorts import Cohort
+from intelbench.results.label_efficiency import LabelStudy, label_studies
+from intelbench.results.processes import in_two
+from intelbench.results.study import Study, read
+from intelbench.results.summaries import CohortSummary
 
 TITLE = "Image-classification architectures compared"
 

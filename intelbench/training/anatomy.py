@@ -13,7 +13,7 @@ from intelbench.profiling.device import device_of
 from intelbench.profiling.steps import LapClock
 from intelbench.records.store import Traces
 from intelbench.training.backbone import Backbone
-from intelbench.training.budget import Progress
+from intelbench.training.budget import TrainingBudget
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.journal import MAX_BREAKDOWN_STEPS
 from intelbench.training.loop import Step, train
@@ -46,7 +46,7 @@ def dissect(
     # The first has no optimizer state yet, and those before a capture are eager.
     num_warmup_steps = EAGER_STEPS if evaluator.conditions.step == "graph" else 1
 
-    def watch(_: Step) -> None:
+    def on_step(_: Step) -> None:
         """Begin the next step with nothing under way, so that the host's seconds are those of asking for its work."""
         device_of(device).synchronize()
 
@@ -56,10 +56,10 @@ def dissect(
         stream,
         _NO_IMAGES,
         evaluator,
-        Progress(total_steps=num_warmup_steps + num_steps, total_seconds=None),
+        TrainingBudget(total_steps=num_warmup_steps + num_steps, total_seconds=None),
         clock=LapClock(device, every_part=True),
         workers=workers,
-        watch=watch,
+        on_step=on_step,
         backbone=backbone,
     )
     names = ("anatomy_seconds", "anatomy_host_seconds")

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from intelbench.architectures.surgery import freeze_backbone
-from intelbench.records.types import Recipe
+from intelbench.config.recipe import Recipe
 
 
 class Backbone:

@@ -3,15 +3,16 @@
 import math
 from dataclasses import dataclass
 
+from intelbench.config.budget import Budget
+from intelbench.config.recipe import Recipe
 from intelbench.errors import UserError
-from intelbench.records.types import Budget, Recipe
 
 _WARMUP_START = 1 / 25
 """Share of the peak learning rate at which a warm-up begins, as in Smith and Topin (2018)."""
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingBudget:
     """The budget of one run in terms of that run."""
 
     total_steps: int | None
@@ -21,7 +22,9 @@ class Progress:
     """Learning rates of a run that is replayed, one a step, in place of the recipe's schedule."""
 
     @classmethod
-    def of(cls, budget: Budget, *, batch_size: int, steps_per_epoch: int, flops_per_image: float | None) -> "Progress":
+    def of(
+        cls, budget: Budget, *, batch_size: int, steps_per_epoch: int, flops_per_image: float | None
+    ) -> "TrainingBudget":
         """Translate a budget into steps, or keep it in seconds.
 
         Raises:

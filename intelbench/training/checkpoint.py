@@ -69,7 +69,9 @@ class Checkpoints:
         if found is None:
             return 0
         if changed := changes(found.facts, self._about.facts):
-            raise UserError(f"checkpoint {self._workspace.folder}: {changed}; --restart drops it and begins anew")
+            raise UserError(
+                f"checkpoint {self._workspace.folder}: {changed}; --rerun interrupted drops it and restarts the run"
+            )
         file = self._workspace.folder / found.state
         try:
             with zipfile.ZipFile(file) as archive:  # PyTorch itself does not look at the sums

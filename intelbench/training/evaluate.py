@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from intelbench.architectures.generators import undrawn
+from intelbench.config.conditions import Conditions
 from intelbench.data.dataset import Split
 from intelbench.data.pixels import PixelSource
 from intelbench.data.stream import evaluation_batches
@@ -20,7 +21,7 @@ from intelbench.errors import UserError
 from intelbench.profiling.activations import ActivationProbe, Activations
 from intelbench.profiling.device import device_of, is_out_of_memory
 from intelbench.records.profiles import FilterGradients
-from intelbench.records.types import IMAGENET_NORMALIZATION, Conditions, Normalization
+from intelbench.records.types import IMAGENET_NORMALIZATION, Normalization
 from intelbench.training.precision import autocast
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)

@@ -12,11 +12,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from intelbench.config.conditions import Conditions
 from intelbench.data.dataset import Split
 from intelbench.data.features import Features, FeatureStore
 from intelbench.data.stream import EVALUATION, Batch, TrainingStream, prepared_ahead
 from intelbench.profiling.device import device_of
-from intelbench.records.types import Conditions
 from intelbench.training.backbone import Backbone
 from intelbench.training.evaluate import Evaluator, evaluation_mode
 from intelbench.training.precision import autocast

@@ -13,7 +13,7 @@ from intelbench.profiling.steps import LapClock
 from intelbench.records.profiles import Preparation
 from intelbench.records.store import Traces
 from intelbench.training.backbone import Backbone
-from intelbench.training.budget import Progress
+from intelbench.training.budget import TrainingBudget
 from intelbench.training.checkpoint import Checkpoints
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.journal import Journal
@@ -65,17 +65,17 @@ def train(
     stream: BatchSource,
     validation: Split,
     evaluator: Evaluator,
-    progress: Progress,
+    budget: TrainingBudget,
     *,
     clock: LapClock,
     workers: int,
-    watch: Callable[[Step], None],
+    on_step: Callable[[Step], None],
     backbone: Backbone | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> Trained:
     """Train until the budget is spent or the loss is no longer finite; without validation images, without evaluation.
 
-    The clock decides which parts of a step it looks at. What `watch` does is outside the budget, and so is saving.
+    The clock decides which parts of a step it looks at. What `on_step` does is outside the budget, and so is saving.
     Without a `backbone`, everything trains.
     """
     conditions, device = evaluator.conditions, evaluator.device
@@ -89,7 +89,7 @@ def train(
         checkpoints.hold(model=model, optimizer=optimizer, scaler=scaler, digest=digest, journal=journal, clock=clock)
         checkpoints.hold(preparation=passes.log)
         first = checkpoints.resume()
-    done = progress.done(first, clock.budget_seconds)
+    done = budget.done(first, clock.budget_seconds)
     batches = stream.batches(workers, first)
     clock.start()
     for step, batch in enumerate(batches, start=first + 1):
@@ -100,7 +100,7 @@ def train(
         labels = batch.labels.to(device, non_blocking=True)
         clock.lap("transfer")
 
-        rate = progress.learning_rate(conditions.recipe, step, done)
+        rate = budget.learning_rate(conditions.recipe, step, done)
         set_learning_rate(optimizer, rate)
         loss = passes(images, labels)
         scaler.unscale_(optimizer)
@@ -114,7 +114,7 @@ def train(
 
         digest.update(batch)
         journal.write(loss, norm, rate)
-        done = progress.done(step, clock.budget_seconds)
+        done = budget.done(step, clock.budget_seconds)
         clock.lap("other")
         due = len(validation) > 0 and done * conditions.evaluation_points >= journal.num_evaluations + 1 - _ROUNDING
         if due:
@@ -124,7 +124,7 @@ def train(
                 journal.evaluated(step, seconds, *evaluator.logits_and_activations(validation))
         if due or step & (step - 1) == 0:
             digest.keep(step)
-        watch(
+        on_step(
             Step(step, done, clock.budget_seconds, journal.latest_loss, journal.latest_accuracy, due, passes.fallback)
         )
         if checkpoints and done < 1 and checkpoints.due(at_evaluation=due):

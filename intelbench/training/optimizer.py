@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from intelbench.architectures.surgery import require_trainable
-from intelbench.records.types import Conditions
+from intelbench.config.conditions import Conditions
 
 _MULTIPLE = "multiple"
 """Key of a group: its learning rate over the schedule's."""

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from intelbench.architectures.registry import Architecture
+from intelbench.config.conditions import Conditions
 from intelbench.errors import printable
 from intelbench.profiling.device import Graph, Stream, device_of, is_out_of_memory
 from intelbench.profiling.steps import PREPARATION, LapClock
 from intelbench.records.profiles import Preparation
-from intelbench.records.types import Conditions
 from intelbench.training.backbone import Backbone
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.precision import Autocast, autocast

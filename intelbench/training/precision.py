@@ -5,8 +5,9 @@ from contextlib import AbstractContextManager
 
 import torch
 
+from intelbench.config.conditions import Conditions
 from intelbench.profiling.device import device_for
-from intelbench.records.types import Conditions, Execution
+from intelbench.records.types import Execution
 
 MEMORY_FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}

@@ -10,8 +10,8 @@ from torch import nn
 from intelbench.architectures.generators import undrawn
 from intelbench.architectures.registry import Architecture, ModelRequest, find
 from intelbench.architectures.surgery import build_shapes, find_heads, freeze_backbone, replace_heads, replace_modules
+from intelbench.config.recipe import Head
 from intelbench.errors import UserError
-from intelbench.records.types import Head
 
 
 def leaky(relu: nn.ReLU) -> nn.Module:

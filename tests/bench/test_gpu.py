@@ -25,16 +25,17 @@ from bench.gpu.stages import STAGES, Stage, _tests_row, ratio
 from bench.gpu.table import render
 from intelbench.architectures.reference import REFERENCE
 from intelbench.architectures.registry import find
+from intelbench.config.budget import Budget
+from intelbench.config.suites import load_suite
 from intelbench.errors import UserError
 from intelbench.orchestration.process import FreshPython
 from intelbench.profiling.device import device_of
 from intelbench.records.store import write_run
-from intelbench.records.suites import load_suite
-from intelbench.records.types import Budget, Environment
+from intelbench.records.types import Environment
 from intelbench.training.journal import Journal
 from tests.conftest import REPOSITORY
 from tests.fake_cuda import FakeCuda, FakeEvent
-from tests.reporting.synthetic import Study, synthetic_run
+from tests.synthetic import Study, synthetic_run
 
 PROGRAM = """
 import time

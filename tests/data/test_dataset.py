@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from intelbench.config.budget import Budget
+from intelbench.config.conditions import Conditions
+from intelbench.config.recipe import Recipe
 from intelbench.data import dataset
 from intelbench.data.dataset import Dataset, Split, locate, prepare, stored_side
 from intelbench.data.inspection import inspect
 from intelbench.data.pixels import DecodedOnTheFly, PixelCache
 from intelbench.data.stream import TrainingStream
 from intelbench.errors import UserError
-from intelbench.records.types import Budget, Conditions, Recipe
 from tests.conftest import write_folder, write_image
 
 CONDITIONS = Conditions(

@@ -6,10 +6,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from intelbench.config.budget import Budget
+from intelbench.config.conditions import Conditions
+from intelbench.config.recipe import Recipe
 from intelbench.data.dataset import prepare
 from intelbench.data.inspection import Inspection, describe, inspect
 from intelbench.errors import UserError
-from intelbench.records.types import Budget, Conditions, Recipe
 from tests.conftest import write_folder, write_image
 
 CONDITIONS = Conditions(

@@ -250,7 +250,7 @@ def test_folders_of_systems_are_neither_splits_nor_classes(tmp_path: Path) -> No
 
 def test_too_many_classes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before any of them is looked into."""
-    monkeypatch.setattr(layout, "MOST_CLASSES", 2)
+    monkeypatch.setattr(layout, "MAX_CLASSES", 2)
     assert "has 3 class folders; at most 2 are compared" in refusal(tmp_path, ["a/1.jpg", "b/1.jpg", "c/1.jpg"])
 
 

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from intelbench.config.budget import Budget
+from intelbench.config.conditions import Conditions
+from intelbench.config.recipe import Recipe
 from intelbench.data.dataset import Dataset, Split, prepare
 from intelbench.data.pixels import PixelSource
 from intelbench.data.stream import Batch, StreamDigest, TrainingStream, evaluation_batches
 from intelbench.data.transforms import evaluation_view
-from intelbench.records.types import Budget, Conditions, Recipe
 from tests.conftest import blank
 
 CONDITIONS = Conditions(

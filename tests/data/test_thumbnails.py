@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from intelbench.data import scenes
 from intelbench.data.thumbnails import SIDE, Pictures, find_pictures
 from intelbench.errors import UserError
+from intelbench.scenes import source as scenes
 from tests.conftest import write_folder, write_image
 
 CLASSES = ("day", "night")

@@ -15,6 +15,7 @@ from torchvision.transforms import functional as v1_functional
 from torchvision.transforms import transforms as v1
 from torchvision.transforms import v2
 
+from intelbench.config.recipe import Recipe
 from intelbench.data.decoding import decode
 from intelbench.data.transforms import (
     Crop,
@@ -24,7 +25,7 @@ from intelbench.data.transforms import (
     random_resized_crop,
     training_view,
 )
-from intelbench.records.types import IMAGENET_NORMALIZATION, Normalization, Recipe
+from intelbench.records.types import IMAGENET_NORMALIZATION, Normalization
 from tests.conftest import blank, write_image
 
 NUM_DRAWS = 23

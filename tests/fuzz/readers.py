@@ -27,12 +27,12 @@ with atheris.instrument_imports(include=["intelbench", "numpy.lib", "PIL", "toml
     import numpy as np
     from PIL import Image
 
+    from intelbench.config.suites import encode_suite, load_suite
     from intelbench.data.decoding import UnreadableImageError, decode
     from intelbench.data.folder import list_images
     from intelbench.errors import UserError
-    from intelbench.records.claims import load_claims
     from intelbench.records.store import read_run, read_runs, read_with_traces
-    from intelbench.records.suites import encode_suite, load_suite
+    from intelbench.results.claims import load_claims
 
 REPOSITORY = Path(__file__).parent.parent.parent
 SAMPLE = REPOSITORY / "tests" / "records" / "version-1"

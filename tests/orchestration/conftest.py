@@ -10,7 +10,7 @@ from intelbench.profiling.variables import process_variables
 from intelbench.records.store import read_runs
 from intelbench.records.types import RunRecord
 from tests.conftest import REPOSITORY
-from tests.reporting.synthetic import Study, failure, synthetic_runs
+from tests.synthetic import Study, failure, synthetic_runs
 
 
 class Clock:

@@ -8,12 +8,14 @@ from rich.console import Console
 from rich.live import Live
 
 from intelbench.orchestration.display import Lines, LiveTable, Schedule, downloads
-from intelbench.orchestration.job import Beat
+from intelbench.orchestration.job import Progress
 from intelbench.records.types import RunRecord
 from tests.orchestration.conftest import Clock
 
 NAMES = ["resnet101, seed 0", "[bold]tiny, seed 0", "resnet101, seed 1"]
-HALFWAY = Beat(phase="training", step=5, done=0.5, seconds=30, images_per_second=12, loss=1.25, validation_accuracy=0.5)
+HALFWAY = Progress(
+    phase="training", step=5, done=0.5, seconds=30, images_per_second=12, loss=1.25, validation_accuracy=0.5
+)
 
 
 @pytest.fixture
@@ -32,9 +34,9 @@ def test_without_a_download_nothing_is_shown(terminal: bool) -> None:
     with downloads(console):
         pass
     assert "" == shown.getvalue()
-    with downloads(console) as watch:
-        watch("weights.pth", 1, 2)
-        watch("weights.pth", 2, 2)
+    with downloads(console) as on_download:
+        on_download("weights.pth", 1, 2)
+        on_download("weights.pth", 2, 2)
     assert "downloading weights.pth" in shown.getvalue()
 
 
@@ -42,36 +44,36 @@ def test_time_left_is_extrapolated_from_what_was_seen(clock: Clock) -> None:
     """The run: from the share of its budget. All: runs to come last as long as those before them on average."""
     schedule = Schedule([True, False, True])
     schedule.begin(0, HALFWAY)
-    assert schedule.all_left(Beat(phase="starting")) is None
+    assert schedule.all_left(Progress(phase="starting")) is None
     clock.now = 40.0
     assert 30 == schedule.run_left(HALFWAY)
     assert 30 + 70 == schedule.all_left(HALFWAY)
     schedule.end(0, 80.0)
-    schedule.begin(2, Beat(phase="starting"))
+    schedule.begin(2, Progress(phase="starting"))
     clock.now = 50.0
-    assert 80 - 10 == schedule.all_left(Beat(phase="starting"))
+    assert 80 - 10 == schedule.all_left(Progress(phase="starting"))
 
 
 def test_what_precedes_the_first_step_is_not_extrapolated() -> None:
     """Features are extracted within the clock of the first step; the next ones tell how long a step is."""
     schedule = Schedule([True])
-    first = Beat(phase="training", step=1, done=0.001, seconds=9)
+    first = Progress(phase="training", step=1, done=0.001, seconds=9)
     schedule.begin(0, first)
     assert schedule.run_left(first) is None
-    later = Beat(phase="training", step=501, done=0.501, seconds=14)
+    later = Progress(phase="training", step=501, done=0.501, seconds=14)
     assert schedule.run_left(later) == pytest.approx(499 * 5 / 500)
 
 
 def test_lines_say_each_step_of_a_run_and_take_no_markup_from_names(clock: Clock, failed_record: RunRecord) -> None:
-    """Plain text for a log: what is done, first figures, end with the cause of a failure; not a line for each beat."""
+    """Plain text for a log: phases, first figures, the end with the cause of a failure; not a line for each update."""
     stream = io.StringIO()
     lines = Lines(Console(file=stream, width=40), NAMES, Schedule([True, True, True]))
     clock.now = 100.0
-    lines.beat(1, Beat(phase="profiling"))
-    lines.beat(1, Beat(phase="starting"))
-    lines.beat(1, Beat(phase="extracting features"))
+    lines.update(1, Progress(phase="profiling"))
+    lines.update(1, Progress(phase="starting"))
+    lines.update(1, Progress(phase="extracting features"))
     for _ in range(5):
-        lines.beat(1, HALFWAY)
+        lines.update(1, HALFWAY)
     lines.ended(1, failed_record, 61.0)
     lines.skipped(2, failed_record)
     assert [
@@ -90,8 +92,8 @@ def test_the_live_table_has_a_row_a_run(clock: Clock, failed_record: RunRecord) 
     with Live(console=console, auto_refresh=False) as live:
         table = LiveTable(live, NAMES, Schedule([True, True, True]))
         clock.now = 30.0
-        table.beat(1, HALFWAY)
-        table.beat(1, Beat(phase="testing", step=10, done=1.0))
+        table.update(1, HALFWAY)
+        table.update(1, Progress(phase="testing", step=10, done=1.0))
         with console.capture() as captured:
             console.print(live.renderable)
     shown = captured.get()

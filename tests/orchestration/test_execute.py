@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from intelbench.architectures.registry import load_plugin
+from intelbench.config.suites import load_suite, override
 from intelbench.data.dataset import prepare
 from intelbench.orchestration import execute as executing
 from intelbench.orchestration.execute import execute
-from intelbench.orchestration.job import Beat, Job
+from intelbench.orchestration.job import Job, Progress
 from intelbench.orchestration.plan import plan
 from intelbench.orchestration.probe import Probe, measure_steps
 from intelbench.orchestration.verify import Request, _as_carried_out, _job
@@ -21,10 +22,9 @@ from intelbench.profiling import calibration
 from intelbench.profiling.environment import choose_execution, read_environment
 from intelbench.records.profiles import Preparation
 from intelbench.records.store import StoredRun, read_runs, write_run
-from intelbench.records.suites import load_suite, override
 from intelbench.records.types import Execution, RunRecord
 from tests.fake_cuda import NAME, FakeCuda, nvml_module
-from tests.reporting.synthetic import Study, synthetic_run
+from tests.synthetic import Study, synthetic_run
 
 pytestmark = pytest.mark.usefixtures("own_registry")
 
@@ -95,13 +95,13 @@ def test_a_run_on_the_fake_gpu_is_that_on_its_processor(
 @pytest.mark.usefixtures("little_work")
 def test_a_run_records_how_its_steps_were_carried_out(make_job: MakeJob, request: pytest.FixtureRequest) -> None:
     """Another run than the eager one, with its bits; where there are no graphs, why, and the user is told."""
-    beats: list[Beat] = []
+    updates: list[Progress] = []
     eager, expected = execute(make_job(CPU), lambda _: None)
-    without, traces = execute(make_job(CPU, step="graph"), beats.append)
+    without, traces = execute(make_job(CPU, step="graph"), updates.append)
     assert finished(eager).measurements.preparation is None
     assert "a CUDA graph needs a CUDA device, and this one is cpu" == without.measurements.preparation.fallback
     note = "its steps are eager, not of the kind graph: a CUDA graph needs a CUDA device, and this one is cpu"
-    assert {note} == {beat.note for beat in beats if beat.phase == "training"}
+    assert {note} == {progress.note for progress in updates if progress.phase == "training"}
     request.getfixturevalue("fake_cuda")
     job = make_job(choose_execution("cuda", 1, 2, cache=True), step="graph")
     graph, replayed = execute(job, lambda _: None)

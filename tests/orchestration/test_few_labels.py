@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from intelbench.config.suites import load_suite
 from intelbench.records.store import StoredRun, read_runs
-from intelbench.records.suites import load_suite
 from intelbench.reporting.report import build
 from tests.conftest import Command
 from tests.orchestration.test_transfer import with_recipe

@@ -6,17 +6,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from intelbench.config.conditions import Override, Suite
+from intelbench.config.suites import load_suite, override
 from intelbench.data.dataset import Dataset, Split, prepare
 from intelbench.errors import UserError
-from intelbench.orchestration.plan import Again, plan, unresumable
+from intelbench.orchestration.plan import Rerun, plan, unresumable
 from intelbench.profiling.device import Device
 from intelbench.profiling.environment import read_environment
 from intelbench.records.identity import run_id
 from intelbench.records.store import write_run
-from intelbench.records.suites import load_suite, override
-from intelbench.records.types import Execution, Own, RunRecord, Suite
+from intelbench.records.types import Execution, RunRecord
 from intelbench.records.workspace import Checkpoint
-from tests.reporting.synthetic import Study, synthetic_run
+from tests.synthetic import Study, synthetic_run
 
 CPU = Execution(device="cpu", threads=1, workers=0)
 ENVIRONMENT = read_environment(CPU)
@@ -146,7 +147,7 @@ def test_a_checkpoint_of_an_edited_network_is_refused_with_that_reason(
 
 def own(suite: Suite, **recipes: dict[str, object]) -> Suite:
     """The suite with a recipe of its own for some architectures."""
-    return msgspec.structs.replace(suite, own={name: Own(recipe=recipe) for name, recipe in recipes.items()})
+    return msgspec.structs.replace(suite, overrides={name: Override(recipe=recipe) for name, recipe in recipes.items()})
 
 
 def test_each_run_has_its_own_recipe(suite: Suite, dataset: Dataset, tmp_path: Path) -> None:
@@ -165,9 +166,13 @@ def test_each_run_has_its_own_recipe(suite: Suite, dataset: Dataset, tmp_path: P
 @pytest.mark.parametrize(
     ("name", "recipe", "said"),
     [
-        ("wrn", {}, r"`own\.wrn` is another name of wide_resnet101_2; write own\.wide_resnet101_2"),
+        ("wrn", {}, r"`overrides\.wrn` is another name of wide_resnet101_2; write overrides\.wide_resnet101_2"),
         ("resnet15", {}, r"architecture 'resnet15' is not known; did you mean resnet152"),
-        ("resnet101", {"batch_size": 999}, r"`own\.resnet101\.recipe\.batch_size` is 999, more than the \d+ training"),
+        (
+            "resnet101",
+            {"batch_size": 999},
+            r"`overrides\.resnet101\.recipe\.batch_size` is 999, more than the \d+ training",
+        ),
     ],
 )
 def test_an_own_recipe_that_no_run_can_have_is_refused(
@@ -204,20 +209,20 @@ def test_an_unknown_architecture_is_refused_before_anything_runs(
     ("again", "standing"), [("none", ["failed", "finished"]), ("failed", ["finished"]), ("all", [])]
 )
 def test_what_is_made_again(
-    suite: Suite, dataset: Dataset, tmp_path: Path, failed_record: RunRecord, again: Again, standing: list[str]
+    suite: Suite, dataset: Dataset, tmp_path: Path, failed_record: RunRecord, rerun: Rerun, standing: list[str]
 ) -> None:
     """Nothing that is recorded, what failed, or everything."""
     first, second, *_ = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path)
     finished, traces = synthetic_run("resnet101", 0, Study())
     write_run(tmp_path, msgspec.structs.replace(failed_record, run_id=first.job.run_id), {})
     write_run(tmp_path, msgspec.structs.replace(finished, run_id=second.job.run_id), traces)
-    planned = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path, again=again)
+    planned = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path, rerun=rerun)
     records = [record for run in planned if (record := run.recorded()) is not None]
     assert standing == ["failed" if record.failure else "finished" for record in records]
 
 
 def test_a_record_that_cannot_be_read_is_named_or_made_again(suite: Suite, dataset: Dataset, tmp_path: Path) -> None:
-    """Whatever is wrong with it: without --retry-failed it is left alone, and the message says what helps."""
+    """Whatever is wrong with it: without --rerun failed it is left alone, and the message says what helps."""
     first, second, *_ = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path)
     record, traces = synthetic_run("resnet101", 0, Study())
     for run in (first, second):
@@ -226,9 +231,9 @@ def test_a_record_that_cannot_be_read_is_named_or_made_again(suite: Suite, datas
         file.write(b" ")
     assert [False, False, True, True] == [run.pending for run in plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path)]
     (first.workspace.target / "record.json").write_text("{}")
-    with pytest.raises(UserError, match=r"record\.json: not a readable record .*; --retry-failed makes the run again"):
+    with pytest.raises(UserError, match=r"record\.json: not a readable record .*; --rerun failed repeats the run"):
         plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path)
-    again = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path, again="failed")
+    again = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path, rerun="failed")
     assert [(True, None), (True, None)] == [(run.pending, run.recorded()) for run in again[:2]]
 
 

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from intelbench.architectures.registry import ModelRequest, find, load_plugin
+from intelbench.config.suites import load_suite, override
 from intelbench.data.dataset import prepare
 from intelbench.errors import UserError
 from intelbench.orchestration.execute import execute
@@ -20,7 +21,6 @@ from intelbench.orchestration.preflight import require_sizes
 from intelbench.orchestration.process import Limits
 from intelbench.profiling.environment import read_environment
 from intelbench.records.store import StoredRun, read_runs
-from intelbench.records.suites import load_suite, override
 from intelbench.records.types import Execution
 from tests.conftest import PLUGIN, Command
 
@@ -309,7 +309,9 @@ def test_profile_prints_its_table_alone(tmp_path: Path, intelbench: Command) -> 
     path.write_text(
         path.read_text().replace("    return nn.Sequential(", "    print('built')\n    return nn.Sequential(", 1)
     )
-    done = intelbench("profile", "tiny", "--plugin", path, "--size", "32", "--batch-sizes", "4", "--format", "csv")
+    done = intelbench(
+        "profile", "tiny", "--plugin", path, "--image-size", "32", "--batch-sizes", "4", "--format", "csv"
+    )
     assert 0 == done.returncode, done.stderr
     assert done.stdout.startswith("architecture,")
     assert {"loaded", "built"} <= set(done.stderr.splitlines())

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from intelbench.config.budget import Budget
+from intelbench.config.conditions import Conditions
+from intelbench.config.recipe import Recipe
 from intelbench.orchestration.profile import Request, profile
 from intelbench.records.profiles import Profile
-from intelbench.records.types import Budget, Conditions, Recipe
 
 pytestmark = pytest.mark.usefixtures("own_registry")
 

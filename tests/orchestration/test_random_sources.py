@@ -64,7 +64,7 @@ def test_a_network_that_draws_from_everything_is_reproduced(
     resumed = [*arguments, "--out", "b", "--checkpoint", "evaluations"]
     assert 1 == intelbench(*resumed, env={"RAISES": "1", "PYTHONHASHSEED": "2"}).returncode
     assert "once" in the_run(tmp_path / "b").record.failure.message
-    done = intelbench(*resumed, "--retry-failed")
+    done = intelbench(*resumed, "--rerun", "failed")
     assert 0 == done.returncode, done.stderr
     assert (3,) == the_run(tmp_path / "b").record.measurements.resumed_after
     one, other = (the_run(tmp_path / out).traces() for out in "ab")

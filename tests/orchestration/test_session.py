@@ -28,7 +28,7 @@ def arguments(small_folder: Path, small_suite: Path, plugin: Path) -> list[str |
 def test_a_suite_leaves_a_record_a_run_and_the_same_command_skips_them(
     tmp_path: Path, intelbench: Command, arguments: list[str | Path]
 ) -> None:
-    """Every run has its record; asked again nothing runs, with --rerun everything does, to the same bits."""
+    """Every run has its record; asked again nothing runs, with --rerun all everything does, to the same bits."""
     first = intelbench("run", "tiny", "tiny_twin", *arguments, "--seeds", "0,1")
     assert 0 == first.returncode, first.stderr
     found = runs_of(tmp_path / "results")
@@ -49,7 +49,7 @@ def test_a_suite_leaves_a_record_a_run_and_the_same_command_skips_them(
 
     losses = found["tiny", 0].traces()["step_loss"]
     logits = found["tiny", 0].traces()["test_logits"]
-    third = intelbench("run", "tiny", *arguments, "--seeds", "0", "--rerun")
+    third = intelbench("run", "tiny", *arguments, "--seeds", "0", "--rerun", "all")
     assert 0 == third.returncode
     again = runs_of(tmp_path / "results")["tiny", 0].traces()
     assert losses.tobytes() == again["step_loss"].tobytes()
@@ -223,7 +223,7 @@ def vandal(request):
 def test_data_that_vanish_during_a_session_fail_the_run_by_name(
     tmp_path: Path, intelbench: Command, small_suite: Path, options: list[str], target: str, says: str
 ) -> None:
-    """The cache, or without it the images: a record that says which; with them back, --retry-failed mends it."""
+    """The cache, or without it the images: a record that says which; with them back, --rerun failed mends it."""
     folder = write_folder(tmp_path / "data", per_class=20)
     (tmp_path / "vandal.py").write_text(VANDAL)
     arguments = ["run", "vandal", "--suite", small_suite, "--data", folder, "--plugin", "vandal.py", *options]
@@ -235,7 +235,7 @@ def test_data_that_vanish_during_a_session_fail_the_run_by_name(
     assert says in failure.message
     assert "Traceback" not in first.stderr
     write_folder(tmp_path / "data", per_class=20)
-    second = intelbench(*arguments, "--retry-failed")
+    second = intelbench(*arguments, "--rerun", "failed")
     assert 0 == second.returncode, second.stderr
     assert runs_of(tmp_path / "results")["vandal", 0].record.failure is None
 
@@ -267,9 +267,11 @@ def test_records_become_a_report_in_three_forms(
     links = [part.partition(")")[0] for part in first.stdout.split("](")[1:] if part.startswith("figures/")]
     assert len(links) >= 4
     assert all((tmp_path / "results" / link).is_file() for link in links)
-    as_json = msgspec.json.decode(intelbench("report", "--format", "json").stdout)
+    assert 0 == intelbench("report", "--out", "report.json").returncode
+    as_json = msgspec.json.decode((tmp_path / "report.json").read_bytes())
     assert 1 == len(as_json["cohorts"])
-    assert "tiny_twin" in intelbench("report", "--format", "csv").stdout
+    assert 0 == intelbench("report", "--out", "report.csv").returncode
+    assert "tiny_twin" in (tmp_path / "report.csv").read_text("utf-8")
 
 
 def test_two_commands_on_one_folder_share_the_work(
@@ -290,7 +292,7 @@ def test_two_commands_on_one_folder_share_the_work(
 def test_a_run_is_not_resumed_under_other_conditions(
     tmp_path: Path, intelbench: Command, arguments: list[str | Path]
 ) -> None:
-    """The message says what has changed and what to do; --restart begins anew, and other comparisons are free."""
+    """The message says what changed and what to do; --rerun interrupted restarts the run; other suites are free."""
     arguments = [*arguments, "--checkpoint", "evaluations"]
     assert 1 == intelbench("run", "raises_late", *arguments, "--threads", "1").returncode
     (left,) = workspaces(tmp_path / "results" / "runs")
@@ -298,10 +300,12 @@ def test_a_run_is_not_resumed_under_other_conditions(
     other = intelbench("run", "raises_late", *arguments, "--threads", "2")
     assert 2 == other.returncode
     assert "raises_late, seed 0, after step 3: execution.threads was 1, is 2" in other.stderr
-    assert "--restart" in other.stderr
+    assert "--rerun interrupted" in other.stderr
     assert 0 == intelbench("run", "tiny", *arguments, "--threads", "2").returncode
     assert [left] == workspaces(tmp_path / "results" / "runs")
-    anew = intelbench("run", "raises_late", *arguments, "--threads", "2", "--restart", "--checkpoint", "never")
+    anew = intelbench(
+        "run", "raises_late", *arguments, "--threads", "2", "--rerun", "interrupted", "--checkpoint", "never"
+    )
     assert 1 == anew.returncode
     assert [] == workspaces(tmp_path / "results" / "runs")
 
@@ -310,11 +314,11 @@ def test_a_run_is_not_resumed_under_other_conditions(
 def test_a_failed_run_goes_on_from_its_checkpoint(
     tmp_path: Path, intelbench: Command, arguments: list[str | Path], few: tuple[str, ...]
 ) -> None:
-    """With --retry-failed, once its cause is gone, to the bits of a run that never failed; also one on a few images."""
+    """With --rerun failed, once its cause is gone, to the bits of a run that never failed; also one on a few images."""
     arguments = [*arguments, "--checkpoint", "evaluations", *few]
     failed = intelbench("run", "raises_once", *arguments, env={"RAISES": "1"})
     assert 1 == failed.returncode
-    retried = intelbench("run", "raises_once", *arguments, "--retry-failed")
+    retried = intelbench("run", "raises_once", *arguments, "--rerun", "failed")
     assert 0 == retried.returncode, retried.stderr
     assert "goes on after step 3" in retried.stderr
     stored = runs_of(tmp_path / "results")["raises_once", 0]

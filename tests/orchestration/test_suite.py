@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 from intelbench.architectures.registry import load_plugin
+from intelbench.config.suites import load_suite, override
 from intelbench.data.dataset import Dataset, prepare
 from intelbench.orchestration import suite
-from intelbench.orchestration.job import Beat, Job
+from intelbench.orchestration.job import Job, Progress
 from intelbench.orchestration.plan import PlannedRun, plan
 from intelbench.orchestration.probe import Probe, ProbeError
 from intelbench.orchestration.process import FreshPython, Limits, Starter
@@ -19,7 +20,6 @@ from intelbench.orchestration.suite import run_planned
 from intelbench.profiling.environment import read_environment
 from intelbench.records.profiles import ArchitectureProfile
 from intelbench.records.store import write_run
-from intelbench.records.suites import load_suite, override
 from intelbench.records.types import Environment, Execution, RunRecord
 from intelbench.records.workspace import Workspace
 
@@ -43,9 +43,9 @@ class Log:
         """A run that is recorded."""
         self.events.append(("skipped", index))
 
-    def beat(self, index: int, beat: Beat) -> None:
+    def update(self, index: int, progress: Progress) -> None:
         """A run that is alive."""
-        self.events.append((beat.phase, index))
+        self.events.append((progress.phase, index))
 
     def ended(self, index: int, record: RunRecord, seconds: float) -> None:
         """A run that has ended."""
@@ -71,12 +71,12 @@ def log(monkeypatch: pytest.MonkeyPatch, failed_record: RunRecord) -> Log:
         starter: Starter,
         limits: Limits,
         lock: int,
-        watch: Callable[[Beat], None],
+        on_progress: Callable[[Progress], None],
     ) -> RunRecord:
         assert (ENVIRONMENT, STARTER, LIMITS) == (environment, starter, limits)
         assert Workspace(Path(job.runs), job.run_id).locked
         log.jobs.append(job)
-        watch(Beat(phase="training"))
+        on_progress(Progress(phase="training"))
         return failed_record
 
     monkeypatch.setattr(suite, "probe_in_process", probe_in_process)
@@ -168,7 +168,7 @@ def test_a_record_that_was_made_since_the_runs_were_planned_stands(
     load_plugin(plugin)
     suite = load_suite(str(small_suite))
     dataset = prepare(str(small_folder), suite.conditions, tmp_path / "cache")
-    planned = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path / "runs", again="all")
+    planned = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path / "runs", rerun="all")
     first = planned[0]
     write_run(first.workspace.runs, msgspec.structs.replace(failed_record, run_id=first.job.run_id), {})
     run_planned(planned, ENVIRONMENT, log, STARTER, LIMITS)

@@ -9,13 +9,15 @@ import pytest
 import torch
 
 from intelbench.architectures.registry import ModelRequest, find, load_plugin
+from intelbench.config.conditions import Suite
+from intelbench.config.recipe import Head
+from intelbench.config.suites import encode_suite, load_suite, override
 from intelbench.data.dataset import prepare
 from intelbench.orchestration.network import build_network, workload_of
 from intelbench.orchestration.plan import plan
 from intelbench.profiling.environment import read_environment
 from intelbench.records.store import read_runs
-from intelbench.records.suites import encode_suite, load_suite, override
-from intelbench.records.types import Execution, Head, Suite
+from intelbench.records.types import Execution
 from intelbench.reporting.report import build
 from tests.conftest import Command
 
@@ -132,7 +134,8 @@ def test_architectures_under_their_own_recipes_are_compared_with_identical_condi
 
     With the same architectures under one recipe, the report says what comes from which.
     """
-    own = '[own.tiny]\nbudget.steps = 8\n[own.tiny_twin]\nrecipe = { freeze_backbone = "always", betas = [0.9, 0.9] }\n'
+    own = "[overrides.tiny]\nbudget.steps = 8\n"
+    own += '[overrides.tiny_twin]\nrecipe = { freeze_backbone = "always", betas = [0.9, 0.9] }\n'
     (tmp_path / "own.toml").write_text(small_suite.read_text() + own)
     arguments = ("--data", small_folder, "--plugin", plugin)
     done = intelbench("run", "--suite", "own.toml", *arguments, "--budget", "50 %")

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from intelbench.profiling import calibration
 from intelbench.profiling.calibration import Calibration
-from intelbench.reporting.evidence.datasheet import peak_flops_per_second
+from intelbench.results.datasheet import peak_flops_per_second
 from tests.fake_cuda import FakeCuda
 
 CPU = torch.device("cpu")

@@ -11,11 +11,14 @@ import pytest
 import torch
 
 from intelbench.architectures.reference import REFERENCE
+from intelbench.config.budget import Budget
+from intelbench.config.conditions import Conditions
+from intelbench.config.recipe import Recipe
 from intelbench.orchestration.probe import Probe, describe, probe_in_process
 from intelbench.orchestration.process import Limits
 from intelbench.profiling import device, memory
 from intelbench.profiling.memory import MemoryMeter
-from intelbench.records.types import Budget, Conditions, Execution, Recipe
+from intelbench.records.types import Execution
 from tests.fake_cuda import FakeCuda, nvml_module
 
 CPU = torch.device("cpu")

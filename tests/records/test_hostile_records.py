@@ -24,7 +24,7 @@ from intelbench.records.store import (
     record_folders,
     write_run,
 )
-from tests.reporting.synthetic import Study, synthetic_run
+from tests.synthetic import Study, synthetic_run
 
 RECORD, TRACES = synthetic_run("resnet101", 0, Study(num_train=4, num_validation=4, num_test=4, num_steps=6))
 GOOD, _ = synthetic_run("resnet152", 0, Study(num_train=4, num_validation=4, num_test=4, num_steps=6))

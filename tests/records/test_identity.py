@@ -4,9 +4,13 @@ from pathlib import Path
 
 import msgspec
 
-from intelbench.records.identity import changes, comparison_digest, facts, run_id, settled
+from intelbench.config.budget import Budget
+from intelbench.config.canonical import canonical_fields
+from intelbench.config.conditions import Conditions
+from intelbench.config.recipe import Recipe
+from intelbench.records.identity import changes, comparison_digest, facts, run_id
 from intelbench.records.store import read_runs
-from intelbench.records.types import IMAGENET_NORMALIZATION, Budget, Conditions, Recipe, RunRecord, Weights
+from intelbench.records.types import IMAGENET_NORMALIZATION, RunRecord, Weights
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "runs"
 
@@ -65,9 +69,9 @@ def test_few_images_are_another_comparison(synthetic_record: RunRecord) -> None:
 def test_what_is_settled_is_what_was_always_said_and_what_is_new() -> None:
     """In the order of the fields."""
     conditions = Conditions(budget=Budget(steps=1), recipe=Recipe(weights="imagenet"))
-    first = settled(Conditions(budget=Budget(steps=1), recipe=Recipe()))
-    assert list(first) == list(settled(conditions))
+    first = canonical_fields(Conditions(budget=Budget(steps=1), recipe=Recipe()))
+    assert list(first) == list(canonical_fields(conditions))
     assert first["recipe"] == {
-        name: value for name, value in settled(conditions)["recipe"].items() if name != "weights"
+        name: value for name, value in canonical_fields(conditions)["recipe"].items() if name != "weights"
     }
-    assert "weights" == list(settled(conditions)["recipe"])[-1]
+    assert "weights" == list(canonical_fields(conditions)["recipe"])[-1]

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from intelbench.records.types import Budget, Failure, Recipe, RunRecord
+from intelbench.config.budget import Budget
+from intelbench.config.recipe import Recipe
+from intelbench.records.types import Failure, RunRecord
 
 budgets = st.one_of(
     st.builds(Budget, steps=st.integers(1, 2**53)),

@@ -13,7 +13,7 @@ import pytest
 from intelbench.errors import UserError
 from intelbench.records.store import read_run, write_run
 from intelbench.records.workspace import Checkpoint, Workspace, describe_under_way, workspaces
-from tests.reporting.synthetic import Study, synthetic_run
+from tests.synthetic import Study, synthetic_run
 
 RECORD, TRACES = synthetic_run("resnet101", 0, Study())
 HOLDER = """

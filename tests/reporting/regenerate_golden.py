@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from intelbench.reporting.report import build
-from tests.reporting.synthetic import ARCHITECTURES, Study, failure, synthetic_runs
+from tests.synthetic import ARCHITECTURES, Study, failure, synthetic_runs
 
 GOLDEN = Path(__file__).parent / "golden" / "REPORT.md"
 STUDY = Study(

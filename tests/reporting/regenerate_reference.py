@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from intelbench.records.store import write_figures
-from intelbench.reporting.evidence.study import read
 from intelbench.reporting.page.html import as_html
 from intelbench.reporting.report import build
+from intelbench.results.study import read
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 

@@ -14,16 +14,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from intelbench.config.fields import MAX_CLASSES
 from intelbench.errors import UserError
 from intelbench.records.store import MAX_RECORD_BYTES, RECORD_FILE, SUMS_FILE, TRACES_FILE, Traces, write_run
-from intelbench.records.types import MOST_CLASSES
-from intelbench.reporting.evidence import compare
-from intelbench.reporting.evidence.study import read
 from intelbench.reporting.page.html import as_html
 from intelbench.reporting.report import as_csv, as_json, build
+from intelbench.results import diff as compare
+from intelbench.results.study import read
 from tests.conftest import Command
 from tests.records.test_hostile_records import HOSTILE, json_values, places_of
-from tests.reporting.synthetic import Study, failure, synthetic_run, synthetic_runs
+from tests.synthetic import Study, failure, synthetic_run, synthetic_runs
 
 SMALL = Study(num_train=12, num_validation=12, num_test=12, num_steps=30)
 ARRAYS = tuple(synthetic_run("a", 0, SMALL)[1])
@@ -68,7 +68,7 @@ def test_the_command_says_so_in_one_line(intelbench: Command, tmp_path: Path) ->
     for number, name in enumerate((b"r\xe9sultat", b"a\x1b[2Jb\nc")):
         (path,) = synthetic_runs(runs, ["a"], [number], SMALL)
         path.rename(runs / os.fsdecode(name))
-    for command in (("report",), ("report", "--html", "page.html"), ("compare", "results", "results")):
+    for command in (("report",), ("report", "--out", "page.html"), ("diff", "results", "results")):
         done = intelbench(*command)
         assert (2, "") == (done.returncode, done.stdout)
         (line,) = done.stderr.splitlines()
@@ -77,7 +77,7 @@ def test_the_command_says_so_in_one_line(intelbench: Command, tmp_path: Path) ->
     assert not (tmp_path / "page.html").exists()
     synthetic_runs(runs, ["a"], [2], SMALL)
     for form in ("json", "csv"):
-        assert 0 == intelbench("report", "--format", form).returncode
+        assert 0 == intelbench("report", "--out", f"report.{form}").returncode
 
 
 def test_names_from_records_make_no_path(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_dates_and_messages_may_be_anything(tmp_path: Path) -> None:
 
 def test_as_many_classes_as_there_may_be(tmp_path: Path) -> None:
     """In every format, within bounds of time and memory."""
-    names = tuple(f"class {number}" for number in range(MOST_CLASSES))
+    names = tuple(f"class {number}" for number in range(MAX_CLASSES))
     study = Study(class_names=names, num_train=10, num_validation=10, num_test=100, num_steps=30)
     synthetic_runs(tmp_path / "runs", ["a"], [0], study)
     report = build(tmp_path / "runs")

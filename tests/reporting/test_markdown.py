@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from intelbench.records.types import Budget
+from intelbench.config.budget import Budget
 from intelbench.reporting import markdown
-from intelbench.reporting.evidence.statistics import Estimate
+from intelbench.statistics.estimates import Estimate
 
 SCRIPT = "<script>alert(1)</script>|x"
 
@@ -121,7 +121,7 @@ def test_a_listing_is_unfolded_while_it_can_be_read() -> None:
     """One that is too long is not even made; it says where its content is."""
     assert markdown.details("All", "x") == markdown.listing("All", 2, lambda: "x", limit=2)
     found = markdown.listing("All", 3000, lambda: pytest.fail("was made"))
-    assert "All: 3,000 are too many to read; `intelbench report --format json` has them all." == found
+    assert "All: 3,000 are too many to read; `intelbench report --out FILE.json` has them all." == found
 
 
 @pytest.mark.parametrize(

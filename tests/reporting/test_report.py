@@ -15,11 +15,11 @@ import pytest
 
 from intelbench.errors import UserError
 from intelbench.records.store import write_run
-from intelbench.reporting.evidence import study
-from intelbench.reporting.evidence.study import read
 from intelbench.reporting.report import as_csv, as_json, build, write
+from intelbench.results import study
+from intelbench.results.study import read
 from tests.reporting.regenerate_golden import GOLDEN, golden_report
-from tests.reporting.synthetic import CONDITIONS, Study, failure, synthetic_run, synthetic_runs
+from tests.synthetic import CONDITIONS, Study, failure, synthetic_run, synthetic_runs
 
 LARGER = msgspec.structs.replace(CONDITIONS, image_size=96)
 
@@ -133,7 +133,7 @@ def test_no_records(tmp_path: Path) -> None:
     with pytest.raises(UserError) as raised:
         build(tmp_path)
     assert f"{tmp_path}: none of the 1 there can be read: " in str(raised.value)
-    assert "--retry-failed" in str(raised.value)
+    assert "--rerun failed" in str(raised.value)
 
 
 def test_json_and_csv_hold_the_same_numbers(tmp_path: Path) -> None:

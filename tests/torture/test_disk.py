@@ -46,7 +46,7 @@ def test_a_record_stands_while_there_is_no_room_for_another(
     assert 0 == laboratory.run(arguments).returncode
     (record,) = (laboratory.folder / "results" / "runs").iterdir()
     before = (record / "record.json").read_bytes()
-    assert 2 == laboratory.run([*arguments, "--rerun"], moment).returncode
+    assert 2 == laboratory.run([*arguments, "--rerun", "all"], moment).returncode
     assert before == (record / "record.json").read_bytes()
     assert_sound(laboratory, arguments, undisturbed)
 

@@ -77,7 +77,7 @@ def assert_sound(laboratory: Laboratory, arguments: list[str | Path], undisturbe
     report = laboratory.run(["report"])
     assert "Traceback" not in report.stderr
     assert (2 if the_run(folder / "results") is None else 0) == report.returncode, report.stderr
-    again = laboratory.run([*arguments, "--retry-failed"])
+    again = laboratory.run([*arguments, "--rerun", "failed"])
     assert 0 == again.returncode, again.stderr
     expected, actual = the_run(undisturbed), the_run(folder / "results")
     assert expected is not None
@@ -106,7 +106,7 @@ def test_a_record_that_is_being_replaced(
 ) -> None:
     """The older one or the newer one is there after the next command, whole."""
     assert 0 == laboratory.run(arguments).returncode
-    laboratory.run([*arguments, "--rerun"], moment)
+    laboratory.run([*arguments, "--rerun", "all"], moment)
     assert_sound(laboratory, arguments, undisturbed)
 
 
@@ -128,7 +128,7 @@ def test_a_run_that_is_killed_at_random(
     """Three times in a row, now the command, now its child, now both, wherever they are."""
     chance = random.Random(seed)
     for _ in range(3):
-        with laboratory.start([*arguments, "--retry-failed"]) as process:
+        with laboratory.start([*arguments, "--rerun", "failed"]) as process:
             time.sleep(chance.uniform(0.5, 10))
             with suppress(psutil.NoSuchProcess):  # it was quicker
                 kill(process, chance.choice(("parent", "child", "both")))

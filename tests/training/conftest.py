@@ -12,19 +12,21 @@ import torch
 from torch import nn
 
 from intelbench.architectures.registry import Architecture, ModelRequest
+from intelbench.config.budget import Budget
+from intelbench.config.conditions import Conditions
+from intelbench.config.recipe import Recipe
 from intelbench.data.dataset import Dataset, Split, prepare
 from intelbench.data.features import FeatureStore
 from intelbench.data.stream import BatchSource, TrainingStream
 from intelbench.profiling.steps import LapClock
-from intelbench.records.types import Budget, Conditions, Recipe
 from intelbench.records.workspace import Checkpoint, Workspace
 from intelbench.training.backbone import Backbone
-from intelbench.training.budget import Progress
+from intelbench.training.budget import TrainingBudget
 from intelbench.training.checkpoint import Checkpoints, CheckpointTime
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.features import FeatureStream, feature_bank
 from intelbench.training.loop import Step, Trained, train
-from tests.reporting.synthetic import Study, synthetic_run
+from tests.synthetic import Study, synthetic_run
 
 CONDITIONS = Conditions(
     image_size=16,
@@ -93,7 +95,7 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
         heads: tuple[str, ...] = (),
         store: FeatureStore | None = None,
         checkpoints: Checkpoints | None = None,
-        watch: Callable[[int], None] = lambda _: None,
+        on_step: Callable[[int], None] = lambda _: None,
         **changes: object,
     ) -> Run:
         torch.manual_seed(seed)
@@ -101,7 +103,7 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
         evaluator = make_evaluator(model, device, **changes)
         conditions = evaluator.conditions
         stream = TrainingStream(loaded.train, evaluator.pixels, conditions, seed)
-        progress = Progress.of(
+        progress = TrainingBudget.of(
             conditions.budget,
             batch_size=conditions.recipe.batch_size,
             steps_per_epoch=stream.steps_per_epoch,
@@ -118,7 +120,7 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
 
         def observe(step: Step) -> None:
             steps.append(step)
-            watch(step.number)
+            on_step(step.number)
 
         trained = train(
             model,
@@ -129,7 +131,7 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
             progress,
             clock=LapClock(evaluator.device, every_part=every_part),
             workers=workers,
-            watch=observe,
+            on_step=observe,
             backbone=backbone,
             checkpoints=checkpoints,
         )
@@ -167,12 +169,12 @@ def interrupted(run_training: Train, make: Make) -> Callable[..., Run]:
     def run(*cuts: int, when: CheckpointTime = 0.0, **conditions: object) -> Run:
         for cut in cuts:
 
-            def watch(number: int, cut: int = cut) -> None:
+            def on_step(number: int, cut: int = cut) -> None:
                 if number == cut:
                     raise PowerCutError
 
             with pytest.raises(PowerCutError):
-                run_training(checkpoints=make(when), watch=watch, **conditions)
+                run_training(checkpoints=make(when), on_step=on_step, **conditions)
             torch.rand(7)  # the next process has drawn other numbers
         return run_training(checkpoints=make(when), **conditions)
 

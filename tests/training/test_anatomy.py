@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from intelbench.architectures.registry import ModelRequest
+from intelbench.config.budget import Budget
 from intelbench.data.dataset import Dataset
 from intelbench.data.stream import TrainingStream
 from intelbench.profiling.steps import DATA_WAIT, PARTS, STEP
 from intelbench.records.store import Traces
-from intelbench.records.types import Budget
 from intelbench.training.anatomy import dissect
 from intelbench.training.evaluate import Evaluator
 from tests.training.conftest import TINY, Train, tiny_network
@@ -70,7 +70,7 @@ def test_on_a_cpu_the_steps_are_the_runs_own(run_training: Train, num_steps: int
 
 def test_validation_and_checkpoints_are_no_part_of_a_step(run_training: Train) -> None:
     """However long they take."""
-    traces = run_training(watch=lambda _: time.sleep(0.05)).trained.traces
+    traces = run_training(on_step=lambda _: time.sleep(0.05)).trained.traces
     assert np.median(traces["anatomy_seconds"][:, PARTS.index("other")]) < 0.05
 
 

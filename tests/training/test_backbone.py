@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from intelbench.records.types import Budget, Recipe
+from intelbench.config.budget import Budget
+from intelbench.config.recipe import Recipe
 from intelbench.training.backbone import Backbone
 from tests.training.conftest import Train
 

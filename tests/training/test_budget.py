@@ -6,14 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from intelbench.config.budget import Budget
+from intelbench.config.recipe import Recipe
 from intelbench.errors import UserError
-from intelbench.records.types import Budget, Recipe
-from intelbench.training.budget import Progress, learning_rate
+from intelbench.training.budget import TrainingBudget, learning_rate
 
 
-def progress(budget: Budget, flops_per_image: float | None = 1e9) -> Progress:
+def progress(budget: Budget, flops_per_image: float | None = 1e9) -> TrainingBudget:
     """Of a run with batches of 8 and 10 steps an epoch."""
-    return Progress.of(budget, batch_size=8, steps_per_epoch=10, flops_per_image=flops_per_image)
+    return TrainingBudget.of(budget, batch_size=8, steps_per_epoch=10, flops_per_image=flops_per_image)
 
 
 @pytest.mark.parametrize(
@@ -32,12 +33,12 @@ def progress(budget: Budget, flops_per_image: float | None = 1e9) -> Progress:
 )
 def test_budgets_in_steps(budget: Budget, steps: int) -> None:
     """Images are rounded up to a whole batch, FLOPs down, and a part of an epoch is at least a step."""
-    assert Progress(steps, None) == progress(budget)
+    assert TrainingBudget(steps, None) == progress(budget)
 
 
 def test_a_budget_in_seconds_stays_one() -> None:
     """It needs no FLOPs and has no number of steps."""
-    assert Progress(None, 60) == progress(Budget(seconds=60), None)
+    assert TrainingBudget(None, 60) == progress(Budget(seconds=60), None)
 
 
 def test_too_few_flops_are_refused() -> None:
@@ -62,7 +63,7 @@ def test_other_budgets_need_no_flops(budget: Budget) -> None:
 @given(st.integers(1, 10**6), st.lists(st.integers(0, 2 * 10**6), min_size=2).map(sorted))
 def test_done_rises_with_steps(total: int, steps: list[int]) -> None:
     """Between 0 and 1, never falling, 1 from the last step on and not before; seconds have no part."""
-    done = [Progress(total, None).done(step, 1e9) for step in steps]
+    done = [TrainingBudget(total, None).done(step, 1e9) for step in steps]
     assert sorted(done) == done
     assert all(0 <= share <= 1 for share in done)
     assert [step >= total for step in steps] == [share == 1 for share in done]
@@ -71,10 +72,10 @@ def test_done_rises_with_steps(total: int, steps: list[int]) -> None:
 @given(st.floats(1e-3, 1e6), st.lists(st.floats(0, 1e7), min_size=2).map(sorted))
 def test_done_rises_with_seconds(total: float, seconds: list[float]) -> None:
     """Between 0 and 1, never falling, 1 at the end; steps have no part."""
-    done = [Progress(None, total).done(10**9, each) for each in seconds]
+    done = [TrainingBudget(None, total).done(10**9, each) for each in seconds]
     assert sorted(done) == done
     assert all(0 <= share <= 1 for share in done)
-    assert 1 == Progress(None, total).done(0, total)
+    assert 1 == TrainingBudget(None, total).done(0, total)
 
 
 def test_a_constant_rate() -> None:

@@ -10,9 +10,10 @@ import msgspec
 import pytest
 import torch
 
+from intelbench.config.budget import Budget
+from intelbench.config.recipe import Recipe
 from intelbench.data.features import FeatureStore
 from intelbench.errors import UserError
-from intelbench.records.types import Budget, Recipe
 from intelbench.records.workspace import Workspace
 from intelbench.training import checkpoint as checkpointing
 from intelbench.training.checkpoint import Checkpoints, CheckpointTime
@@ -126,7 +127,7 @@ def test_a_checkpoint_of_other_conditions_is_refused(run_training: Train, make: 
     execution = msgspec.structs.replace(ABOUT.spec.execution, threads=97)
     about = msgspec.structs.replace(ABOUT, spec=msgspec.structs.replace(ABOUT.spec, execution=execution))
     was = ABOUT.spec.execution.threads
-    with pytest.raises(UserError, match=rf"execution\.threads was {was}, is 97; --restart drops it"):
+    with pytest.raises(UserError, match=rf"execution\.threads was {was}, is 97; --rerun interrupted drops it"):
         Checkpoints(workspace, about, None).resume()
     assert workspace.checkpoint() is not None
 

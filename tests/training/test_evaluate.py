@@ -14,10 +14,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from intelbench.architectures.registry import ModelRequest
+from intelbench.config.recipe import Recipe
 from intelbench.data.dataset import Dataset
 from intelbench.data.transforms import evaluation_view, normalize
 from intelbench.errors import UserError
-from intelbench.records.types import Recipe
 from intelbench.training.evaluate import Evaluator, mean_cross_entropy
 from tests.conftest import blank
 from tests.training.conftest import tiny_network

@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from intelbench.architectures.registry import Architecture, ModelRequest
+from intelbench.config.budget import Budget
+from intelbench.config.recipe import Recipe
 from intelbench.data.dataset import Dataset, Split
 from intelbench.data.features import FeatureStore
-from intelbench.records.types import Budget, Recipe
 from intelbench.training.backbone import Backbone
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.features import feature_bank

@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from intelbench.architectures.registry import Architecture, ModelRequest
+from intelbench.config.budget import Budget
+from intelbench.config.recipe import Recipe
 from intelbench.data.dataset import Dataset, Split
 from intelbench.data.stream import StreamDigest, TrainingStream
-from intelbench.records.types import Budget, Recipe
 from tests.fake_cuda import install
 from tests.training.conftest import CONDITIONS, Train, tiny_network
 
@@ -314,7 +315,7 @@ def test_a_gpus_step_never_waits_for_the_gpu(run_training: Train, precision: str
 
     try:
         run = run_training(
-            device="cuda", precision=precision, budget=Budget(steps=7), validation=Split((), (), ()), watch=forbid
+            device="cuda", precision=precision, budget=Budget(steps=7), validation=Split((), (), ()), on_step=forbid
         )
     finally:
         torch.cuda.set_sync_debug_mode("default")

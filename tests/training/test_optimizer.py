@@ -5,8 +5,10 @@ import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from intelbench.config.budget import Budget
+from intelbench.config.conditions import Conditions
+from intelbench.config.recipe import Recipe
 from intelbench.errors import UserError
-from intelbench.records.types import Budget, Conditions, Recipe
 from intelbench.training.optimizer import gradient_norm, make_optimizer, set_learning_rate
 
 

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from intelbench.architectures.registry import Architecture, ModelRequest
+from intelbench.config.budget import Budget
+from intelbench.config.recipe import Recipe
 from intelbench.data.features import FeatureStore
 from intelbench.profiling import device as devices
 from intelbench.records.profiles import Preparation
-from intelbench.records.types import Budget, Recipe
 from intelbench.training.passes import PreparationLog
 from tests.fake_cuda import FakeCuda, FakeGraph
 from tests.training.conftest import Run, Train, assert_same, tiny_network
@@ -316,7 +317,7 @@ def test_a_compilation_is_used_from_the_first_step_to_the_last(
     changes = {"budget": Budget(steps=STEPS), "evaluation_points": 4, **changes}
     eager = run_training(SURE, **changes)
     monkeypatch.setattr(torch, "compile", traced)
-    compiled = run_training(SURE, step="compile", watch=steps.append, **changes)
+    compiled = run_training(SURE, step="compile", on_step=steps.append, **changes)
     assert_same(eager, compiled)
     assert ([0, 5] if "heads" in changes else [0]) == graphs
     assert len(graphs) == preparation(compiled).num_prepared

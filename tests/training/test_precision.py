@@ -5,7 +5,10 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from intelbench.records.types import Budget, Conditions, Execution, Recipe
+from intelbench.config.budget import Budget
+from intelbench.config.conditions import Conditions
+from intelbench.config.recipe import Recipe
+from intelbench.records.types import Execution
 from intelbench.training.precision import autocast, compute_dtype, configure
 from tests.fake_cuda import install
 

@@ -7,10 +7,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from intelbench.reporting import markdown
-from intelbench.reporting.evidence.efficiency import UNITS, Curve, Unit, curve
-from intelbench.reporting.evidence.summaries import CohortSummary
 from intelbench.reporting.figures.canvas import WIDTH, look, styled, svg
 from intelbench.reporting.figures.plots import band, legend, legend_height
+from intelbench.results.efficiency import UNITS, Curve, Unit, curve
+from intelbench.results.summaries import CohortSummary
 
 _AXES: Mapping[Unit, tuple[str, float]] = {
     "steps": ("training step", 1),

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from intelbench.reporting.evidence.label_efficiency import LabelStudy
-from intelbench.reporting.evidence.summaries import CohortSummary
 from intelbench.reporting.figures import budget_plots, label_plots, plots
 from intelbench.reporting.figures.names import FigureNames, label_figure_name
+from intelbench.results.label_efficiency import LabelStudy
+from intelbench.results.summaries import CohortSummary
 
 
 def figures(

@@ -6,9 +6,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from intelbench.reporting import markdown
-from intelbench.reporting.evidence.label_efficiency import LabelCurve, LabelStudy
 from intelbench.reporting.figures.canvas import WIDTH, look, styled, svg
 from intelbench.reporting.figures.plots import legend, legend_height
+from intelbench.results.label_efficiency import LabelCurve, LabelStudy
 
 _PANEL = 250
 """Height in points."""

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from intelbench.reporting.evidence.label_efficiency import LabelStudy
-from intelbench.reporting.evidence.summaries import CohortSummary
+from intelbench.results.label_efficiency import LabelStudy
+from intelbench.results.summaries import CohortSummary
 
 
 @dataclass(frozen=True)

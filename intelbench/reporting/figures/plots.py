@@ -12,14 +12,14 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from intelbench.reporting import markdown
-from intelbench.reporting.evidence import usage
-from intelbench.reporting.evidence.observations import RunSummary
-from intelbench.reporting.evidence.reliability import pooled_curve
-from intelbench.reporting.evidence.summaries import ArchitectureSummary, CohortSummary
-from intelbench.reporting.evidence.tables import rows
-from intelbench.reporting.evidence.usage import PART_NAMES
 from intelbench.reporting.figures.canvas import WIDTH, Look, label, look, styled, svg
 from intelbench.reporting.figures.labels import Box, place, text_width
+from intelbench.results import usage
+from intelbench.results.runs import RunSummary
+from intelbench.results.summaries import ArchitectureSummary, CohortSummary
+from intelbench.results.tables import rows
+from intelbench.results.usage import PART_NAMES
+from intelbench.statistics.calibration import pooled_curve
 
 MAX_ANNOTATED_CLASSES = 20
 _MAX_TICK_LABELS = 40

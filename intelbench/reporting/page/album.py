@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from intelbench.data.thumbnails import Pictures
 from intelbench.errors import UserError
 from intelbench.records.types import DataFacts
-from intelbench.reporting.evidence import mistakes
-from intelbench.reporting.evidence.summaries import CohortSummary
+from intelbench.results import mistakes
+from intelbench.results.summaries import CohortSummary
 
 BUDGET = 3_000_000
 """Characters of base64 that all pictures of a page may take."""

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from intelbench.reporting import markdown
-from intelbench.reporting.evidence import mistakes
-from intelbench.reporting.evidence.mistakes import Mistake, SharedMistake
-from intelbench.reporting.evidence.summaries import ArchitectureSummary, CohortSummary
+from intelbench.results import mistakes
+from intelbench.results.mistakes import Mistake, SharedMistake
+from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 
 MAX_CLASSES = 20
 """Of a matrix that is a table; a larger one stays a figure, with a list of its fullest cells."""

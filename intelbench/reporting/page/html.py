@@ -17,16 +17,16 @@ from xml.etree import ElementTree
 import jinja2
 
 from intelbench.data.thumbnails import find_pictures
-from intelbench.records.claims import Claim
 from intelbench.reporting import markdown
-from intelbench.reporting.evidence import mistakes
-from intelbench.reporting.evidence.mistakes import SharedMistake
-from intelbench.reporting.evidence.study import Study
-from intelbench.reporting.evidence.summaries import CohortSummary
 from intelbench.reporting.page.album import Album, Find, embed
 from intelbench.reporting.page.galleries import Matrix, SharedImage, matrix, shared_images, shared_text
 from intelbench.reporting.page.markup import Fragment, render
 from intelbench.reporting.report import TITLE, Report, write
+from intelbench.results import mistakes
+from intelbench.results.claims import Claim
+from intelbench.results.mistakes import SharedMistake
+from intelbench.results.study import Study
+from intelbench.results.summaries import CohortSummary
 
 _TEMPLATES = resources.files("intelbench.reporting.page") / "templates"
 

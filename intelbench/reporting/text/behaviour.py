@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from intelbench.reporting import markdown
-from intelbench.reporting.evidence import tables
-from intelbench.reporting.evidence.reliability import NUM_BINS, TEMPERATURES
-from intelbench.reporting.evidence.stability import SPIKE_DEVIATIONS, SPIKE_WINDOW
-from intelbench.reporting.evidence.summaries import CohortSummary
-from intelbench.reporting.evidence.tables import estimate_of, rows
 from intelbench.reporting.markdown import ABSENT, code, escape
+from intelbench.results import tables
+from intelbench.results.summaries import CohortSummary
+from intelbench.results.tables import estimate_of, rows
+from intelbench.statistics.calibration import NUM_BINS, TEMPERATURES
+from intelbench.statistics.stability import SPIKE_DEVIATIONS, SPIKE_WINDOW
 
 Row = Mapping[str, Any]
 

@@ -4,13 +4,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import get_args
 
-from intelbench.records.claims import METRICS, Claim
 from intelbench.reporting import markdown
-from intelbench.reporting.evidence.statistics import Estimate
-from intelbench.reporting.evidence.summaries import CohortSummary
-from intelbench.reporting.evidence.tables import Row, estimate_columns
 from intelbench.reporting.markdown import ABSENT, code, escape
 from intelbench.reporting.text.verdicts import Verdict, Word, verdicts
+from intelbench.results.claims import METRICS, Claim
+from intelbench.results.summaries import CohortSummary
+from intelbench.results.tables import Row, estimate_columns
+from intelbench.statistics.estimates import Estimate
 
 _REPRODUCED = (
     "Reproduced means that the published figure follows from the definition of the network by the arithmetic named in "

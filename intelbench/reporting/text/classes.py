@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from intelbench.reporting import markdown
-from intelbench.reporting.evidence import tables
-from intelbench.reporting.evidence.summaries import ArchitectureSummary, CohortSummary
-from intelbench.reporting.evidence.tables import estimate_of, rows
 from intelbench.reporting.markdown import code, count, escape
+from intelbench.results import tables
+from intelbench.results.summaries import ArchitectureSummary, CohortSummary
+from intelbench.results.tables import estimate_of, rows
 
 MAX_CONFUSIONS = 3
 

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from intelbench.reporting import markdown
-from intelbench.reporting.evidence import inference, tables
-from intelbench.reporting.evidence.statistics import SIGNIFICANCE
-from intelbench.reporting.evidence.summaries import CohortSummary
-from intelbench.reporting.evidence.tables import estimate_of, rows
 from intelbench.reporting.markdown import ABSENT, escape
+from intelbench.results import tables
+from intelbench.results.summaries import CohortSummary
+from intelbench.results.tables import estimate_of, rows
+from intelbench.statistics import inference
+from intelbench.statistics.estimates import SIGNIFICANCE
 
 MAX_PAIRS = 500
 MAX_OPEN_PAIRS = 15

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from intelbench.reporting import markdown
-from intelbench.reporting.evidence import efficiency
-from intelbench.reporting.evidence.efficiency import Crossing, Crossings, Lead, Unit
-from intelbench.reporting.evidence.resampling import NUM_RESAMPLES
-from intelbench.reporting.evidence.summaries import CohortSummary
-from intelbench.reporting.evidence.tables import estimate_of, rows
 from intelbench.reporting.markdown import ABSENT, escape
 from intelbench.reporting.text.section import Section
+from intelbench.results import efficiency
+from intelbench.results.efficiency import Crossing, Crossings, Lead, Unit
+from intelbench.results.summaries import CohortSummary
+from intelbench.results.tables import estimate_of, rows
+from intelbench.statistics.resampling import NUM_RESAMPLES
 
 NEVER = "∞"
 _BY: Mapping[Unit, str] = {"seconds": "seconds", "steps": "steps", "images": "images", "flops": "FLOPs"}

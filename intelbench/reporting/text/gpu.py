@@ -1,11 +1,11 @@
 """The section of the report on whether the GPU was quiet; laid out from `gpu_table`."""
 
 from intelbench.reporting import markdown
-from intelbench.reporting.evidence import gpu_table
-from intelbench.reporting.evidence.gpu import CLOCK_SHARE
-from intelbench.reporting.evidence.summaries import CohortSummary
-from intelbench.reporting.evidence.tables import rows
 from intelbench.reporting.markdown import escape
+from intelbench.results import gpu_table
+from intelbench.results.gpu import CLOCK_SHARE
+from intelbench.results.summaries import CohortSummary
+from intelbench.results.tables import rows
 
 _REASONS = {
     "heat": "a clock slowed down for heat",

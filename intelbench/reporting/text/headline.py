@@ -5,11 +5,12 @@ from itertools import combinations
 
 import numpy as np
 
-from intelbench.reporting.evidence import baseline, inference
-from intelbench.reporting.evidence.inference import PairedDifference
-from intelbench.reporting.evidence.statistics import SIGNIFICANCE, Estimate
-from intelbench.reporting.evidence.summaries import ArchitectureSummary, CohortSummary
 from intelbench.reporting.markdown import code, listed, percent, percent_interval, times_interval
+from intelbench.results import baseline
+from intelbench.results.summaries import ArchitectureSummary, CohortSummary
+from intelbench.statistics import inference
+from intelbench.statistics.estimates import SIGNIFICANCE, Estimate
+from intelbench.statistics.inference import PairedDifference
 
 MAX_NAMES = 8
 

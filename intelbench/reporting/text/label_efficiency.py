@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 
 from intelbench.reporting import markdown
-from intelbench.reporting.evidence.label_efficiency import (
+from intelbench.reporting.markdown import ABSENT, code, escape
+from intelbench.results.label_efficiency import (
     TARGET_STEP,
     LabelComparison,
     LabelCurve,
     LabelStudy,
     images_of_each_class,
 )
-from intelbench.reporting.evidence.statistics import Estimate
-from intelbench.reporting.evidence.summaries import CohortSummary
-from intelbench.reporting.markdown import ABSENT, code, escape
+from intelbench.results.summaries import CohortSummary
+from intelbench.statistics.estimates import Estimate
 
 MAX_NAMES = 8
 MAX_OPEN_PAIRS = 15

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from intelbench.records.types import RunRecord
-from intelbench.reporting.evidence.summaries import ArchitectureSummary, CohortSummary
 from intelbench.reporting.markdown import (
     cause,
     code,
@@ -17,6 +16,7 @@ from intelbench.reporting.markdown import (
     percent_interval,
     plural,
 )
+from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 
 MAX_NAMES = 8
 

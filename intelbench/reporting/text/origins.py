@@ -3,17 +3,17 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from intelbench.records.claims import METRICS, Claim
 from intelbench.reporting import markdown
-from intelbench.reporting.evidence import origins
-from intelbench.reporting.evidence.inference import PairedDifference
-from intelbench.reporting.evidence.origins import Contrast, Match, Origin
-from intelbench.reporting.evidence.summaries import CohortSummary
-from intelbench.reporting.evidence.tables import Row, estimate_columns
 from intelbench.reporting.markdown import ABSENT, escape
 from intelbench.reporting.text.claims import measured_cell
 from intelbench.reporting.text.comparison import MAX_OPEN_PAIRS, MAX_PAIRS
 from intelbench.reporting.text.verdicts import Verdict, Word, verdicts
+from intelbench.results import origins
+from intelbench.results.claims import METRICS, Claim
+from intelbench.results.origins import Contrast, Match, Origin
+from intelbench.results.summaries import CohortSummary
+from intelbench.results.tables import Row, estimate_columns
+from intelbench.statistics.inference import PairedDifference
 
 _ORIGINS: Mapping[Origin, str] = {
     "architecture": "architecture: it holds under both",

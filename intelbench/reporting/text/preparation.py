@@ -5,10 +5,10 @@ from statistics import median
 from typing import Any
 
 from intelbench.reporting import markdown
-from intelbench.reporting.evidence import usage
-from intelbench.reporting.evidence.summaries import CohortSummary
-from intelbench.reporting.evidence.tables import rows
 from intelbench.reporting.markdown import escape
+from intelbench.results import usage
+from intelbench.results.summaries import CohortSummary
+from intelbench.results.tables import rows
 
 _AS_ASKED = {"graph": "were replayed from a CUDA graph", "compile": "were compiled by `torch.compile`"}
 _PREPARING = {"graph": "Capturing it", "compile": "Compiling them"}

@@ -5,10 +5,12 @@ from operator import attrgetter
 
 import msgspec
 
+from intelbench.config.budget import Budget
+from intelbench.config.conditions import Override, Suite
+from intelbench.config.suites import built_in_suites, conditions_of, encode_suite, load_suite, override
 from intelbench.errors import UserError
-from intelbench.records.suites import built_in_suites, conditions_of, encode_suite, load_suite, override
-from intelbench.records.types import Budget, Own, RunRecord, Suite
-from intelbench.reporting.evidence.cohorts import Cohort
+from intelbench.records.types import RunRecord
+from intelbench.results.cohorts import Cohort
 
 SUITE_FILE = "suite.toml"
 
@@ -26,7 +28,7 @@ def effective_suite(cohort: Cohort) -> Suite:
         seeds=cohort.seeds,
         data=min(record.spec.data.source for record in cohort.records),
         images_per_class=(cohort.spec.images_per_class or "all",),
-        own={name: each for name, each in sorted(own.items()) if each},
+        overrides={name: each for name, each in sorted(own.items()) if each},
         **{name: getattr(conditions, name) for name in conditions.__struct_fields__},
     )
 
@@ -48,7 +50,7 @@ def _named(suite: Suite) -> list[str] | None:
     if suite.name not in built_in_suites():
         return None
     base = load_suite(suite.name)
-    own_budgets: list[Budget | None] = [None] if suite.own else []
+    own_budgets: list[Budget | None] = [None] if suite.overrides else []
     for budget in (*own_budgets, Budget.parse(str(suite.budget))):
         if _becomes(base, suite, budget):
             given = ["--data", suite.data, "--seeds", ",".join(map(str, suite.seeds))]
@@ -82,14 +84,14 @@ def _same_conditions(first: Suite, second: Suite) -> bool:
     """Whether what they share is the same, and what is each architecture's own."""
     pairs = [(first.conditions, second.conditions)]
     pairs += [(conditions_of(first, name), conditions_of(second, name)) for name in first.architectures]
-    return bool(first.own) == bool(second.own) and all(ours == theirs for ours, theirs in pairs)
+    return bool(first.overrides) == bool(second.overrides) and all(ours == theirs for ours, theirs in pairs)
 
 
-def _own(record: RunRecord) -> Own | None:
+def _own(record: RunRecord) -> Override | None:
     """In what a run's recipe and budget are not its suite's; `None` where no architecture of that has its own."""
     shared, conditions = record.spec.suite_conditions, record.spec.conditions
     if shared is None:
         return None
     values, others = (msgspec.json.decode(msgspec.json.encode(each.recipe)) for each in (conditions, shared))
     recipe = {name: value for name, value in values.items() if value != others[name]}
-    return Own(budget=None if conditions.budget == shared.budget else conditions.budget, recipe=recipe)
+    return Override(budget=None if conditions.budget == shared.budget else conditions.budget, recipe=recipe)

@@ -4,14 +4,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from intelbench.records.claims import Claim
-from intelbench.records.identity import settled
+from intelbench.config.canonical import canonical_fields
 from intelbench.records.types import DataFacts
 from intelbench.reporting import markdown
-from intelbench.reporting.evidence import tables
-from intelbench.reporting.evidence.cohorts import Cohort, differing_keys
-from intelbench.reporting.evidence.observations import SPLITS, Split
-from intelbench.reporting.evidence.summaries import MEMORY_FIELDS, CohortSummary
 from intelbench.reporting.figures.names import FigureNames
 from intelbench.reporting.markdown import ABSENT, code, escape
 from intelbench.reporting.text import narrative, reproduce
@@ -24,6 +19,11 @@ from intelbench.reporting.text.headline import headline
 from intelbench.reporting.text.preparation import preparation
 from intelbench.reporting.text.section import Section
 from intelbench.reporting.text.usage import disturbed_answer, usage_sections
+from intelbench.results import tables
+from intelbench.results.claims import Claim
+from intelbench.results.cohorts import Cohort, differing_keys
+from intelbench.results.runs import SPLITS, Split
+from intelbench.results.summaries import MEMORY_FIELDS, CohortSummary
 
 MAX_OPEN_ROWS = 20
 MAX_ROW = 100
@@ -253,8 +253,8 @@ def _definitions(shown: Sequence[str], summary: CohortSummary) -> str:
 def _shared_facts(summary: CohortSummary) -> str:
     """Data, conditions and recipe: the same for every run, by construction of the group."""
     data, conditions = summary.data, summary.cohort.spec.conditions
-    settings = settled(conditions)
-    recipe = settled(conditions.recipe)
+    settings = canonical_fields(conditions)
+    recipe = canonical_fields(conditions.recipe)
     del settings["recipe"], settings["budget"]
     own = summary.cohort.own_settings
     recipe = {name: value for name, value in recipe.items() if not any(_within(key, f"recipe.{name}") for key in own)}

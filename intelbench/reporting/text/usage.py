@@ -4,22 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from intelbench.reporting import markdown
-from intelbench.reporting.evidence import usage
-from intelbench.reporting.evidence.disturbance import (
-    COMPUTE_SLOWDOWN,
-    EXCHANGE_SLOWDOWN,
-    FLAGGED_CHANGE,
-    LOST_SECONDS,
-    exceeds,
-)
-from intelbench.reporting.evidence.statistics import Estimate
-from intelbench.reporting.evidence.summaries import MEMORY_FIELDS, CohortSummary
-from intelbench.reporting.evidence.tables import estimate_of, rows
-from intelbench.reporting.evidence.timing import DATA_BOUND, OVERHEAD_BOUND, OVERHEAD_BOUND_CPU
-from intelbench.reporting.evidence.usage import PART_NAMES
 from intelbench.reporting.markdown import ABSENT, escape
 from intelbench.reporting.text.gpu import gpu
 from intelbench.reporting.text.section import Section
+from intelbench.results import usage
+from intelbench.results.disturbance import COMPUTE_SLOWDOWN, EXCHANGE_SLOWDOWN, FLAGGED_CHANGE, LOST_SECONDS, exceeds
+from intelbench.results.summaries import MEMORY_FIELDS, CohortSummary
+from intelbench.results.tables import estimate_of, rows
+from intelbench.results.timing import DATA_BOUND, OVERHEAD_BOUND, OVERHEAD_BOUND_CPU
+from intelbench.results.usage import PART_NAMES
+from intelbench.statistics.estimates import Estimate
 
 _FEWEST_FOR_TAIL = 20
 """Below so many steps the 95th percentile is but the largest."""

@@ -10,14 +10,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from intelbench.records.claims import METRICS, Claim, differing_conditions
 from intelbench.records.types import RunRecord
-from intelbench.reporting.evidence import inference, statistics
-from intelbench.reporting.evidence.observations import RunSummary, value_of_run
-from intelbench.reporting.evidence.statistics import SIGNIFICANCE, Estimate
-from intelbench.reporting.evidence.summaries import ArchitectureSummary, CohortSummary
 from intelbench.reporting.markdown import count, fact, listed, percent, plural
 from intelbench.reporting.text import narrative
+from intelbench.results.claims import METRICS, Claim, differing_conditions
+from intelbench.results.runs import RunSummary, value_of_run
+from intelbench.results.summaries import ArchitectureSummary, CohortSummary
+from intelbench.statistics import estimates as statistics
+from intelbench.statistics import inference
+from intelbench.statistics.estimates import SIGNIFICANCE, Estimate
 
 Word = Literal["supported", "reproduced", "contradicted", "inconclusive", "not testable here"]
 _FLOAT32_BYTES = 4

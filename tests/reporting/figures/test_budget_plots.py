@@ -6,14 +6,13 @@ from xml.etree import ElementTree
 import msgspec
 import numpy as np
 import pytest
+from tests.reporting.evidence.test_efficiency import with_measurements
 
-from intelbench.records.types import Budget
-from intelbench.reporting.evidence.summaries import CohortSummary
+from intelbench.config.budget import Budget
 from intelbench.reporting.figures import budget_plots
 from intelbench.reporting.figures.names import figure_names
-from tests.reporting.conftest import Summarize
-from tests.reporting.evidence.test_efficiency import with_measurements
-from tests.reporting.synthetic import CONDITIONS
+from intelbench.results.summaries import CohortSummary
+from tests.synthetic import CONDITIONS, Summarize
 
 SVG = "{http://www.w3.org/2000/svg}"
 LABELS = ["training step", "training images", "training time (s)", "training TFLOPs"]

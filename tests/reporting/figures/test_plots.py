@@ -7,12 +7,11 @@ import matplotlib as mpl
 import msgspec
 import pytest
 
-from intelbench.records.types import Budget
-from intelbench.reporting.evidence.summaries import ArchitectureSummary
+from intelbench.config.budget import Budget
 from intelbench.reporting.figures import canvas, plots
 from intelbench.reporting.figures.names import figure_names
-from tests.reporting.conftest import Summarize
-from tests.reporting.synthetic import CONDITIONS
+from intelbench.results.summaries import ArchitectureSummary
+from tests.synthetic import CONDITIONS, Summarize
 
 SVG = "{http://www.w3.org/2000/svg}"
 NAMES = ("森林", "<script>alert(1)</script>|x", "$a_b^$", "हिन्दी", "ש ל", "bell\x07", "😀" * 40)

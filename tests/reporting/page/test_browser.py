@@ -8,11 +8,11 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from intelbench.data.thumbnails import Pictures
-from intelbench.reporting.evidence.study import read
 from intelbench.reporting.page.html import page
 from intelbench.reporting.report import build
+from intelbench.results.study import read
 from tests.conftest import write_image
-from tests.reporting.synthetic import ARCHITECTURES, CLASSES, Study, synthetic_runs
+from tests.synthetic import ARCHITECTURES, CLASSES, Study, synthetic_runs
 
 SCRIPT = "<script>alert(1)</script>"
 NAMES = (*CLASSES[:-1], SCRIPT)

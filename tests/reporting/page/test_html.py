@@ -13,15 +13,14 @@ import pytest
 from intelbench.data.thumbnails import Pictures
 from intelbench.errors import UserError
 from intelbench.records.types import DataFacts
-from intelbench.reporting.evidence import mistakes
-from intelbench.reporting.evidence.study import read
 from intelbench.reporting.page import album, galleries
 from intelbench.reporting.page.html import as_html, inline_svg, page
 from intelbench.reporting.page.markup import render
 from intelbench.reporting.report import build
+from intelbench.results import mistakes
+from intelbench.results.study import read
 from tests.conftest import write_image
-from tests.reporting.conftest import Summarize
-from tests.reporting.synthetic import CONDITIONS, Study, failure, synthetic_runs
+from tests.synthetic import CONDITIONS, Study, Summarize, failure, synthetic_runs
 
 CONDITIONS_96 = msgspec.structs.replace(CONDITIONS, image_size=96)
 SCRIPT = "<script>alert(1)</script>"

@@ -8,12 +8,12 @@ import msgspec
 import pytest
 from markdown_it import MarkdownIt
 
-from intelbench.records.claims import Claim, load_claims
-from intelbench.reporting.evidence.statistics import Estimate
-from intelbench.reporting.evidence.summaries import CohortSummary
 from intelbench.reporting.text.claims import _published, claims_blocks, claims_rows, measured_cell
 from intelbench.reporting.text.verdicts import Verdict
-from tests.reporting.conftest import Summarize
+from intelbench.results.claims import Claim, load_claims
+from intelbench.results.summaries import CohortSummary
+from intelbench.statistics.estimates import Estimate
+from tests.synthetic import Summarize
 
 EVIL = "a | b <script>alert(1)</script> `c` [d](http://e) **f**\n# g"
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from intelbench.reporting.evidence import tables
 from intelbench.reporting.text.classes import classes, confusion
-from tests.reporting.conftest import Summarize
+from intelbench.results import tables
+from tests.synthetic import Summarize
 
 
 def test_confusions_in_words(summarize: Summarize) -> None:

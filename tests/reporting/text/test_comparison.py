@@ -4,10 +4,9 @@ import re
 
 import pytest
 
-from intelbench.reporting.evidence import tables
 from intelbench.reporting.text.comparison import comparison, every_run
-from tests.reporting.conftest import Summarize
-from tests.reporting.synthetic import failure
+from intelbench.results import tables
+from tests.synthetic import Summarize, failure
 
 
 def test_every_pair_has_its_evidence(summarize: Summarize) -> None:

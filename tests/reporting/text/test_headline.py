@@ -5,8 +5,7 @@ import re
 import pytest
 
 from intelbench.reporting.text.headline import headline, relative_speed
-from tests.reporting.conftest import Summarize
-from tests.reporting.synthetic import failure
+from tests.synthetic import Summarize, failure
 
 
 def test_one_above_all(summarize: Summarize) -> None:

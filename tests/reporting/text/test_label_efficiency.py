@@ -5,14 +5,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.reporting.evidence.test_label_efficiency import Accuracies, studies
 
-from intelbench.records.types import Budget
-from intelbench.reporting.evidence.study import read
+from intelbench.config.budget import Budget
 from intelbench.reporting.page.markup import render
 from intelbench.reporting.report import as_json, build
 from intelbench.reporting.text.label_efficiency import label_blocks
-from tests.reporting.evidence.test_label_efficiency import Accuracies, studies
-from tests.reporting.synthetic import CONDITIONS, failure
+from intelbench.results.study import read
+from tests.synthetic import CONDITIONS, failure
 
 APART: Accuracies = {5: {"a": 0.6, "b": 0.3}, 10: {"a": 0.75, "b": 0.5}, None: {"a": 0.9, "b": 0.72}}
 ALIKE: Accuracies = {5: {"a": 0.5, "b": 0.5}, None: {"a": 0.8, "b": 0.8}}

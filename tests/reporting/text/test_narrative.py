@@ -3,10 +3,9 @@
 import msgspec
 import pytest
 
-from intelbench.records.types import Budget
+from intelbench.config.budget import Budget
 from intelbench.reporting.text import narrative
-from tests.reporting.conftest import Summarize
-from tests.reporting.synthetic import CONDITIONS, failure
+from tests.synthetic import CONDITIONS, Summarize, failure
 
 
 def test_one_seed(summarize: Summarize) -> None:

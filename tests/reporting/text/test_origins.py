@@ -6,13 +6,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from intelbench.records.claims import Claim, load_claims
-from intelbench.records.types import Budget
-from intelbench.reporting.evidence.study import read
+from intelbench.config.budget import Budget
 from intelbench.reporting.page.html import as_html
 from intelbench.reporting.report import as_json, build
 from intelbench.reporting.text.origins import origin_blocks
-from tests.reporting.synthetic import CONDITIONS, Study, synthetic_runs
+from intelbench.results.claims import Claim, load_claims
+from intelbench.results.study import read
+from tests.synthetic import CONDITIONS, Study, synthetic_runs
 
 OWN = msgspec.structs.replace(CONDITIONS, budget=Budget(epochs=2))
 NAMES = ["resnet152", "wide_resnet101_2", "inception_v3", "resnet101_leaky"]

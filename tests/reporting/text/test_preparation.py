@@ -6,8 +6,7 @@ import pytest
 from intelbench.reporting.text import sections
 from intelbench.reporting.text.preparation import preparation
 from intelbench.reporting.text.usage import anatomy
-from tests.reporting.conftest import Summarize
-from tests.reporting.synthetic import CONDITIONS
+from tests.synthetic import CONDITIONS, Summarize
 
 GRAPH, COMPILE = (msgspec.structs.replace(CONDITIONS, step=step) for step in ("graph", "compile"))
 

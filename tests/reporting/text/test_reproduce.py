@@ -5,11 +5,12 @@ import shlex
 import msgspec
 import pytest
 
-from intelbench.records import suites
-from intelbench.records.types import Budget, Head, Suite
+from intelbench.config import suites
+from intelbench.config.budget import Budget
+from intelbench.config.conditions import Suite
+from intelbench.config.recipe import Head
 from intelbench.reporting.text import reproduce
-from tests.reporting.conftest import Summarize
-from tests.reporting.synthetic import CONDITIONS, EXECUTION
+from tests.synthetic import CONDITIONS, EXECUTION, Summarize
 
 
 @pytest.fixture

@@ -12,15 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intelbench.records.claims import METRICS, Claim, load_claims
 from intelbench.records.profiles import LegacySummary
-from intelbench.reporting.evidence.observations import RunSummary
-from intelbench.reporting.evidence.statistics import Estimate
-from intelbench.reporting.evidence.study import read
-from intelbench.reporting.evidence.summaries import CohortSummary
 from intelbench.reporting.text.verdicts import Verdict, verdicts
-from tests.reporting.conftest import Summarize
-from tests.reporting.synthetic import CONDITIONS, Study, failure, synthetic_runs
+from intelbench.results.claims import METRICS, Claim, load_claims
+from intelbench.results.runs import RunSummary
+from intelbench.results.study import read
+from intelbench.results.summaries import CohortSummary
+from intelbench.statistics.estimates import Estimate
+from tests.synthetic import CONDITIONS, Study, Summarize, failure, synthetic_runs
 
 Change = Callable[[RunSummary], RunSummary]
 REFERENCE_RUNS = Path(__file__).parents[3] / "results" / "reference" / "runs"

@@ -1,0 +1,77 @@
+"""Run code of others so that this process is afterwards as it was.
+
+It guards against carelessness and is no sandbox: such code can do whatever the user who runs it can.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+
+from intelbench.errors import UserError, printable
+
+_STANDARD_STREAMS = (0, 1, 2)
+_SHOWN = 500
+"""Characters of what such code says when it fails."""
+
+
+@contextmanager
+def plugin_errors_as_user_errors(whose: str, file: str = "") -> Iterator[None]:
+    """Run the block `preserve_process_state`; whatever it raises, or that it ends the program, becomes a message.
+
+    Args:
+        whose: Whose code it is; begins the message.
+        file: The file of that code, where it is one; the message says in which line it failed.
+
+    Raises:
+        UserError: the block failed, or has raised one, which is passed on.
+    """
+    try:
+        with preserve_process_state():
+            yield
+    except (UserError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        said = printable(traceback.format_exception_only(error)[-1].strip())[:_SHOWN]  # also of one without a text
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+        lines += [error.lineno] if isinstance(error, SyntaxError) and error.filename == file else []
+        raise UserError(f"{whose}: failed with {said}{f' (line {lines[-1]})' if lines else ''}") from error
+
+
+@contextmanager
+def preserve_process_state() -> Iterator[None]:
+    """Run the block, then put back working directory, environment variables and standard streams.
+
+    What it prints, by whatever way, goes to stderr, since stdout is the product. A copy of this process that the block
+    forks ends with the block: everything after it would be done twice.
+    """
+    process, folder, variables = os.getpid(), Path.cwd(), dict(os.environ)
+    kept = {descriptor: os.dup(descriptor) for descriptor in _STANDARD_STREAMS if _is_open(descriptor)}
+    sys.stdout.flush()
+    os.dup2(2, 1)
+    try:
+        with (
+            open(os.dup(2), "w", buffering=1, errors="backslashreplace") as stream,  # noqa: PTH123 - not a path
+            redirect_stdout(stream),
+            redirect_stderr(stream),
+        ):
+            yield
+    finally:
+        if os.getpid() != process:
+            os._exit(0)
+        for descriptor, copy in kept.items():
+            os.dup2(copy, descriptor)
+            os.close(copy)
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(variables)
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""The `intelbench` command: one module a subcommand, each of which parses, calls one function and prints."""

@@ -1,0 +1,45 @@
+"""`intelbench data`."""
+
+from pathlib import Path
+
+import click
+
+from intelbench.cli.output import complain, print_product
+from intelbench.cli.parameters import GroupedCommand, cache_folder, cache_option, option
+from intelbench.cli.values import Value, source
+from intelbench.errors import UserError
+
+_EXIT_UNREADABLE = 1
+
+
+@click.group()
+def data() -> None:
+    """Inspect a data set."""
+
+
+@data.command("check", cls=GroupedCommand)
+@click.argument("source", metavar="DIR", type=Value(source))
+@option(
+    "--suite",
+    default="quick",
+    show_default=True,
+    group="Options",
+    help="Suite to run on DIR: its batch size and its fractions for validation and test are checked too.",
+)
+@cache_option()
+def check(source: str, suite: str, cache_dir: Path | None) -> int:
+    """Read every image in DIR, and list classes, splits, copies and unreadable files.
+
+    Exits with status 1 if an image cannot be read, and with 2 if `intelbench run` would refuse DIR.
+    """
+    from intelbench.config.suites import load_suite
+    from intelbench.data.inspection import inspect
+    from intelbench.reporting.inspection import as_text
+
+    inspection = inspect(source, load_suite(suite).conditions, cache_folder(cache_dir))
+    for note in inspection.notes:
+        complain(note)
+    print_product(as_text(inspection))
+    if inspection.refusal:
+        raise UserError(inspection.refusal)
+    return _EXIT_UNREADABLE if inspection.unreadable else 0

@@ -1,0 +1,81 @@
+"""The `intelbench` command: its subcommands, and errors meant for the user as one line on stderr."""
+
+import gc
+import io
+import os
+import sys
+
+import click
+
+from intelbench import __version__
+from intelbench.cli.data import data
+from intelbench.cli.diff import diff
+from intelbench.cli.listing import list_
+from intelbench.cli.output import complain
+from intelbench.cli.profile import profile
+from intelbench.cli.report import report
+from intelbench.cli.run import run
+from intelbench.cli.verify import verify
+from intelbench.errors import UserError, printable, shortened
+
+_EXIT_USER_ERROR = 2
+_EXIT_INTERRUPTED = 130
+_MAX_MESSAGE = 1000
+"""Characters of messages of click and of the operating system, which repeat what was typed."""
+
+
+def main() -> None:
+    """Run the command line and turn errors meant for the user into one message on stderr."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # a report is the same bytes everywhere
+    try:
+        status = cli(prog_name="intelbench", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        complain(error.format_message())
+        status = _EXIT_USER_ERROR
+    except click.ClickException as error:
+        command = getattr(getattr(error, "ctx", None), "command_path", "intelbench")
+        said = printable(shortened(error.format_message(), _MAX_MESSAGE))
+        complain(f"{command}: {said}{'' if said.endswith(('.', '?')) else '.'} Try '{command} --help'")
+        status = _EXIT_USER_ERROR
+    except UserError as error:
+        complain(f"intelbench: {error}")
+        status = _EXIT_USER_ERROR
+    except UnicodeEncodeError as error:
+        if not any("\ud800" <= character <= "\udfff" for character in error.object):
+            raise
+        name = shortened(printable(error.object), _MAX_MESSAGE)  # bytes of the system that are no text
+        complain(f"intelbench: {name}: not UTF-8. Expected names of files and folders in UTF-8. Try another name")
+        status = _EXIT_USER_ERROR
+    except OSError as error:  # a full disk, a read-only folder
+        complain(f"intelbench: {printable(shortened(_of_the_system(error), _MAX_MESSAGE))}")
+        status = _EXIT_USER_ERROR
+    except (click.Abort, KeyboardInterrupt):
+        status = _EXIT_INTERRUPTED
+    if "torch" not in sys.modules:  # whose bindings complain of what is left
+        gc.freeze()  # else the interpreter looks for rubbish in all there is, once more, before it ends
+    sys.exit(status)
+
+
+def _of_the_system(error: OSError) -> str:
+    """The system's reason, and which file it could not work with, if it was a file."""
+    files = [os.fsdecode(file) for file in (error.filename, error.filename2) if isinstance(file, str | bytes)]
+    reason = error.strerror or str(error)
+    return f"{' and '.join(files)}: cannot be read or written ({reason})" if files else reason
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="intelbench")
+def cli() -> None:
+    """Compare image-classification architectures under identical seeds and budgets.
+
+    Begin with `intelbench run --all`, then `intelbench report > results/REPORT.md`.
+    """
+
+
+for command in (run, report, diff, verify, profile, list_, data):
+    cli.add_command(command)
+
+
+if __name__ == "__main__":
+    main()

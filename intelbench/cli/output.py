@@ -1,0 +1,21 @@
+"""What the command prints: its product to stdout, everything else to stderr."""
+
+import sys
+
+import click
+
+from intelbench.errors import printable
+
+
+def print_product(text: str) -> None:
+    """Print to stdout; escape control characters on a terminal, keep the bytes in a file or a pipe."""
+    click.echo(_escaped(text) if sys.stdout.isatty() else text, nl=False)
+
+
+def complain(text: str) -> None:
+    """Print to stderr, with control characters escaped."""
+    click.echo(_escaped(text), err=True)
+
+
+def _escaped(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))

@@ -1,0 +1,60 @@
+"""Options that several subcommands share, and `--help` with options in groups."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from intelbench.cli.values import FILE, FOLDER
+
+
+class GroupedOption(click.Option):
+    """An option that `--help` lists below the heading `group`."""
+
+    def __init__(self, *declarations: Any, group: str = "Options", **settings: Any) -> None:
+        super().__init__(*declarations, **settings)
+        self.group = group
+
+
+class GroupedCommand(click.Command):
+    """A command whose `--help` lists each group of options below its heading."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the groups in the order in which their first options were declared."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        options = [parameter for parameter in self.get_params(ctx) if isinstance(parameter, click.Option)]
+        for parameter in options:
+            if line := parameter.get_help_record(ctx):
+                groups.setdefault(getattr(parameter, "group", "Options"), []).append(line)
+        for heading, lines in groups.items():
+            with formatter.section(heading):
+                formatter.write_dl(lines)
+
+
+def option(*declarations: str, group: str, **settings: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare an option of a `GroupedCommand`."""
+    return click.option(*declarations, cls=GroupedOption, group=group, **settings)
+
+
+def cache_option(group: str = "Options") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare `--cache-dir`."""
+    return option(
+        "--cache-dir", type=FOLDER, envvar="INTELBENCH_CACHE", group=group,
+        help="Folder of decoded images. [default: the user's cache folder; env: INTELBENCH_CACHE]",
+    )  # fmt: skip
+
+
+def plugin_option(group: str = "Options") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare `--plugin`."""
+    return option(
+        "--plugin", "plugins", type=FILE, multiple=True, group=group,
+        help="Python file that registers architectures of your own. Can be given more than once.",
+    )  # fmt: skip
+
+
+def cache_folder(given: Path | None) -> Path:
+    """Return the folder that was given, or the user's cache folder."""
+    from platformdirs import user_cache_path
+
+    return given or user_cache_path("intelbench", appauthor=False)

@@ -1,0 +1,103 @@
+"""`intelbench profile`."""
+
+from typing import Any
+
+import click
+
+from intelbench.cli.output import complain, print_product
+from intelbench.cli.parameters import GroupedCommand, option, plugin_option
+from intelbench.cli.values import Value, whole_gigabytes, whole_number, whole_numbers
+
+_EXIT_FAILED = 1
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("architectures", nargs=-1, metavar="[ARCHITECTURE]...")
+@option("--all", "all_", is_flag=True, group="Network", help="All five reference architectures.")
+@option(
+    "--image-size",
+    type=Value(whole_number(8, 4096), "number"),
+    default=224,
+    show_default=True,
+    group="Network",
+    help="Height and width of the network's input in pixels, from 8 to 4,096.",
+)
+@option(
+    "--classes",
+    type=Value(whole_number(2, 32_767), "number"),
+    default=6,
+    show_default=True,
+    group="Network",
+    help="Number of classes, from 2 to 32,767.",
+)
+@plugin_option("Network")
+@option(
+    "--batch-sizes",
+    type=Value(whole_numbers(1, 65_536), "numbers"),
+    default="1,8,32,128",
+    show_default=True,
+    group="Training",
+    help="Batch sizes for which memory is predicted.",
+)
+@option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    default="fp32",
+    show_default=True,
+    group="Training",
+    help="Precision of convolutions and matrix products.",
+)
+@option(
+    "--optimizer",
+    type=click.Choice(["adam", "adamw", "sgd"]),
+    default="adam",
+    show_default=True,
+    group="Training",
+    help="Optimizer, whose state takes memory.",
+)
+@option("--frozen", is_flag=True, group="Training", help="Train only the head, on a frozen backbone.")
+@option(
+    "--memory",
+    "memories",
+    type=Value(whole_gigabytes, "sizes"),
+    default="8GB,12GB,16GB,24GB,40GB,80GB,141GB",
+    show_default=True,
+    group="Training",
+    help="GPU memory for which to find the largest batch size.",
+)
+@click.option("--format", "form", type=click.Choice(["md", "json", "csv"]), default="md", show_default=True)
+@click.pass_context
+def profile(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, form: str, **options: Any) -> int:
+    """Analyse architectures without training them and without a GPU.
+
+    Prints parameters, FLOPs, predicted GPU memory by batch size, and the largest batch size that fits. Exits with
+    status 1 if an architecture could not be profiled; its row says why.
+    """
+    from intelbench.architectures.reference import REFERENCE
+
+    if all_ == bool(architectures):
+        raise click.UsageError("give architecture names, or --all", ctx)
+    from intelbench.config.budget import Budget
+    from intelbench.config.conditions import Conditions
+    from intelbench.config.recipe import Recipe
+    from intelbench.orchestration import profile as profiling
+    from intelbench.reporting.text import profile as reporting
+
+    request = profiling.Request(
+        architectures=REFERENCE if all_ else architectures,
+        batch_sizes=options["batch_sizes"],
+        memories=options["memories"],
+        num_classes=options["classes"],
+        conditions=Conditions(
+            image_size=options["image_size"],
+            precision=options["precision"],
+            budget=Budget(steps=1),
+            recipe=Recipe(optimizer=options["optimizer"]),
+        ),
+        frozen=options["frozen"],
+        plugins=options["plugins"],
+    )
+    profiles = profiling.profile(request, lambda name: complain(f"profiling {name}"))
+    render = {"md": reporting.as_markdown, "json": reporting.as_json, "csv": reporting.as_csv}[form]
+    print_product(render(profiles))
+    return _EXIT_FAILED if profiles.failures else 0

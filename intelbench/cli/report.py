@@ -1,0 +1,96 @@
+"""`intelbench report`."""
+
+import contextlib
+import os
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from intelbench.cli.output import print_product
+from intelbench.cli.parameters import GroupedCommand, cache_folder, cache_option, option
+from intelbench.cli.values import FILE, FOLDER, REPORT_FILE
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("folder", type=FOLDER, default=Path("results"), metavar="[RUNS_DIR]")
+@option(
+    "--out",
+    type=REPORT_FILE,
+    group="Options",
+    help="File to write instead of stdout. Its suffix decides the format: .md, .html (one page, with the misclassified "
+    "images), .json or .csv.",
+)
+@option(
+    "--claims",
+    "claims_file",
+    type=FILE,
+    group="Options",
+    help="TOML file of claims to check instead of the published ones; see docs/CLAIMS.md.",
+)
+@option(
+    "--images",
+    type=FOLDER,
+    group="Options",
+    help="Folder of the images, for an .html report. [default: the folder in the records]",
+)
+@cache_option()
+@click.pass_context
+def report(
+    ctx: click.Context,
+    /,
+    folder: Path,
+    out: Path | None,
+    claims_file: Path | None,
+    images: Path | None,
+    cache_dir: Path | None,
+) -> None:
+    """Report on the records in RUNS_DIR.
+
+    Prints Markdown to stdout, and writes its figures to figures/ next to the runs. RUNS_DIR is a results folder (with
+    runs/ in it) or a folder of records. [default: results]
+    """
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's, whose threads would be in the way of two processes
+    from intelbench.records.store import runs_folder, write_figures
+    from intelbench.records.workspace import describe_under_way
+    from intelbench.results.claims import load_claims
+    from intelbench.results.study import read
+
+    suffix = out.suffix if out else ".md"
+    if images and suffix != ".html":
+        raise click.UsageError("--images goes with --out FILE.html", ctx)
+    runs, claims = runs_folder(folder), load_claims(claims_file)
+    if under_way := describe_under_way(runs):
+        click.echo(under_way, err=True)
+    with_figures = suffix in (".md", ".html")
+    study = read(runs, meanwhile=partial(_import_report, with_figures=with_figures))  # takes as long as 1,000 records
+    _import_report(with_figures=with_figures)  # few records are read by this process, which then has not imported it
+    from intelbench.reporting.report import as_csv, as_json, write
+
+    if suffix == ".html":
+        from intelbench.reporting.page.html import as_html
+
+        text = as_html(study, images, cache_folder(cache_dir), claims=claims)
+    elif suffix == ".csv":
+        text = as_csv(study)
+    elif suffix == ".json":
+        text = as_json(study, claims=claims)
+    else:
+        written = write(study, claims=claims)
+        write_figures((out.parent if out else runs.parent) / "figures", written.figures)
+        text = written.text
+    if out:
+        write_figures(out.parent, {out.name: text.encode()})
+    else:
+        print_product(text)
+
+
+def _import_report(*, with_figures: bool) -> None:
+    """Import what writes a report, and matplotlib without the settings of the user."""
+    import_module("intelbench.reporting.report")
+    if with_figures:
+        os.environ.pop("MPLBACKEND", None)  # Jupyter sets one that other environments do not have
+        os.environ["MATPLOTLIBRC"] = os.devnull
+        with contextlib.chdir(Path(__file__).parent):  # a matplotlibrc is looked for in the working directory first
+            import_module("intelbench.reporting.figures.drawing")

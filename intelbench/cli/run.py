@@ -1,0 +1,176 @@
+"""`intelbench run`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from intelbench.cli.parameters import GroupedCommand, cache_folder, cache_option, option, plugin_option
+from intelbench.cli.values import (
+    FOLDER,
+    Value,
+    budget_or_share,
+    byte_count,
+    checkpoint_time,
+    device,
+    duration,
+    images_per_class,
+    seeds,
+    source,
+    whole_number,
+)
+
+_COMPARISON, _DATA, _MACHINE, _RUNS = "Comparison", "Data", "Machine", "Runs and records"
+_EXIT_FAILED_RUNS = 1
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("architectures", nargs=-1, metavar="[ARCHITECTURE]...")
+@option("--all", "all_", is_flag=True, group=_COMPARISON, help="All five reference architectures.")
+@option(
+    "--suite",
+    "suite_name",
+    default="quick",
+    show_default=True,
+    group=_COMPARISON,
+    help="Built-in suite, or a file that ends in .toml.",
+)
+@option(
+    "--seeds",
+    type=Value(seeds),
+    group=_COMPARISON,
+    help="Seeds and ranges of seeds, such as 0,1,2 or 0-2. [default: the suite's]",
+)
+@option(
+    "--budget",
+    type=Value(budget_or_share),
+    group=_COMPARISON,
+    help="Training budget of every run, such as '60 s', '300 steps' or '2 epochs', or a share of the suite's budgets, "
+    "such as '10 %'. [default: the suite's]",
+)
+@option(
+    "--image-size",
+    type=Value(whole_number(8, 4096), "number"),
+    group=_COMPARISON,
+    help="Height and width of the network's input in pixels. [default: the suite's]",
+)
+@option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+    group=_COMPARISON,
+    help="Precision of convolutions and matrix products. auto is bf16 where the device has instructions for it, else "
+    "fp32. [default: the suite's]",
+)
+@option(
+    "--images-per-class",
+    type=Value(images_per_class, "numbers"),
+    group=_COMPARISON,
+    help="Training images of each class, such as 10,50,200,all. [default: the suite's]",
+)
+@option(
+    "--data",
+    type=Value(source),
+    group=_DATA,
+    help="Folder of images, or `scenes`, the built-in drawn data set. [default: the suite's]",
+)
+@option("--skip-unreadable", is_flag=True, group=_DATA, help="Leave out unreadable images, and record their number.")
+@option("--no-cache", is_flag=True, group=_DATA, help="Decode images during the run: slower, the same batches.")
+@cache_option(_DATA)
+@option(
+    "--device",
+    type=Value(device),
+    default="auto",
+    show_default=True,
+    group=_MACHINE,
+    help="auto, cpu, cuda, a GPU by its number such as cuda:1, or mps (Apple; fp32 and fp16 only, runs do not repeat "
+    "bit for bit). auto is the first CUDA device, else the CPU.",
+)
+@option(
+    "--threads",
+    type=Value(whole_number(1, 1024), "number"),
+    group=_MACHINE,
+    help="PyTorch's threads. [default: PyTorch's choice on a CPU, 1 with a GPU]",
+)
+@option(
+    "--workers",
+    type=Value(whole_number(0, 1024), "number"),
+    group=_MACHINE,
+    help="Threads that load data. [default: 0 on a CPU; with a GPU 8, or the number of processors minus 2]",
+)
+@option(
+    "--timeout",
+    type=Value(duration, "time"),
+    group=_MACHINE,
+    help="Time after which a run is stopped and recorded as failed, such as '10 min'. [default: none]",
+)
+@option(
+    "--memory-limit",
+    type=Value(byte_count, "size"),
+    group=_MACHINE,
+    help="Memory at which a run is stopped and recorded as failed, such as 8GB. [default: none]",
+)
+@option(
+    "--out",
+    type=FOLDER,
+    default=Path("results"),
+    show_default=True,
+    group=_RUNS,
+    help="Results folder. Records are written to runs/ in it.",
+)
+@option(
+    "--rerun",
+    type=click.Choice(["none", "interrupted", "failed", "all"]),
+    default="none",
+    show_default=True,
+    group=_RUNS,
+    help="Runs to repeat: interrupted restarts them without their checkpoints; failed resumes failed runs from their "
+    "last checkpoints, and repeats those whose records cannot be read; all replaces every record.",
+)
+@option(
+    "--checkpoint",
+    type=Value(checkpoint_time, "when"),
+    group=_RUNS,
+    help="When to save a checkpoint: a time between two, such as '10 min', `evaluations`, or `never`. [default: 5 "
+    "minutes, or more where saving would take over 2 % of the time]",
+)
+@plugin_option(_RUNS)
+@click.pass_context
+def run(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, **options: Any) -> int:
+    """Train and evaluate architectures under identical conditions.
+
+    Each run has its own process and leaves one record; what is recorded already is skipped. Without ARCHITECTURE and
+    --all, the architectures of the suite are run. Exits with status 1 if a run failed.
+    """
+    from intelbench.orchestration.forkserver import starter
+    from intelbench.orchestration.process import Limits, require_start
+    from intelbench.profiling.variables import process_variables
+
+    if all_ and architectures:
+        raise click.UsageError("give architecture names or --all, not both", ctx)
+    require_start("run")
+    with starter(process_variables(options["threads"])) as processes:  # imports PyTorch while this process does
+        from intelbench.architectures.reference import REFERENCE
+        from intelbench.orchestration.session import Request, run_session
+
+        request = Request(
+            suite=options["suite_name"],
+            architectures=REFERENCE if all_ else architectures or None,
+            data=options["data"],
+            seeds=options["seeds"],
+            budget=options["budget"],
+            image_size=options["image_size"],
+            precision=options["precision"],
+            images_per_class=options["images_per_class"],
+            device=options["device"],
+            threads=options["threads"],
+            workers=options["workers"],
+            results=options["out"],
+            plugins=options["plugins"],
+            limits=Limits(options["timeout"], options["memory_limit"]),
+            checkpoint=options["checkpoint"],
+            rerun=options["rerun"],
+            cache=not options["no_cache"],
+            skip_unreadable=options["skip_unreadable"],
+            cache_folder=cache_folder(options["cache_dir"]),
+        )
+        return _EXIT_FAILED_RUNS if run_session(request, processes) else 0

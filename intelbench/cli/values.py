@@ -1,0 +1,260 @@
+"""Values of the command line's options: from what people type to what is meant, within bounds."""
+
+import math
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from intelbench.errors import UserError, shortened
+
+if TYPE_CHECKING:
+    from intelbench.config.budget import Budget
+    from intelbench.results.diff import Gate
+
+_MAX_SEED = 2**63 - 1
+_MAX_SEEDS = 10_000
+"""A suite has no more runs."""
+_MAX_SECONDS = 2_000_000
+"""The operating system waits for at most 2^31 milliseconds, which are 24.8 days."""
+_MAX_GIGABYTES = 1_000_000
+REPORT_SUFFIXES = (".md", ".html", ".json", ".csv")
+"""Of files that `intelbench report` writes."""
+_NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_MAX_MESSAGE = 1000
+"""Characters; a message repeats a part of the value, which may be as long as a command line."""
+
+
+class Value(click.ParamType[Any]):
+    """The type of an option or argument whose text a function reads.
+
+    A `ValueError` of the function says what is wrong, what is expected and what to try; the user sees it after the
+    option and the text.
+    """
+
+    def __init__(self, parse: Callable[[str], Any], name: str = "text") -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read a text; a default that is not a text is the value itself."""
+        try:
+            return self._parse(value) if isinstance(value, str) else value
+        except ValueError as error:
+            raise UserError(f"{_typed(param, value)}: {shortened(str(error), _MAX_MESSAGE)}") from error
+
+
+class Place(click.Path):
+    """The type of an option or argument that is the path of a folder, or of a file, which need not exist.
+
+    Refused are no path at all, as from a variable of the shell that is not set, a name that does not fit in one line,
+    a file in the place of a folder, and a folder, a pipe or a device in the place of a file.
+    """
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Make a path of a text."""
+        text = os.fspath(value)
+        expected = "folder" if self.dir_okay else "file"
+        if not text or re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", text):
+            problem = "holds a character that cannot be printed" if text else "empty"
+            raise UserError(f"{_typed(param, text)}: {problem}. Expected a {expected}")
+        try:
+            mode = Path(text).stat().st_mode
+        except OSError:  # there is none, or what uses it says why it cannot be looked at
+            return Path(text)
+        found = "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "pipe or a device"
+        if found != expected:
+            raise UserError(f"{_typed(param, text)}: a {found}. Expected a {expected}")
+        return Path(text)
+
+
+class ReportFile(Place):
+    """The type of an option that is the path of a report, whose suffix decides the format."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Make a path of a text; refuse an unknown suffix."""
+        path = super().convert(value, param, ctx)
+        if path.suffix not in REPORT_SUFFIXES:
+            expected = ", ".join(REPORT_SUFFIXES)
+            raise UserError(f"{_typed(param, str(path))}: unknown format. Expected a name that ends in {expected}")
+        return path
+
+
+FOLDER = Place(file_okay=False)
+FILE = Place(dir_okay=False)
+REPORT_FILE = ReportFile(dir_okay=False)
+
+
+def _typed(param: click.Parameter | None, text: str) -> str:
+    """The option or argument, and its text: `--seeds 'a'`, `RUN 'a'`."""
+    name = param.human_readable_name.strip("[].") if param else "value"
+    return f"{param.opts[0] if isinstance(param, click.Option) else name} {shortened(repr(text))}"
+
+
+def source(text: str) -> str:
+    """Where images are: the path of a folder, or `scenes`."""
+    if not text.strip():
+        raise ValueError("empty. Expected a folder of images, or `scenes`")
+    return text
+
+
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    """A whole number within bounds."""
+
+    def parse(text: str) -> int:
+        if (number := _whole_number(text, least, most)) is None:
+            raise ValueError(f"not accepted. Expected a whole number from {least:,} to {most:,}")
+        return number
+
+    return parse
+
+
+def whole_numbers(least: int, most: int) -> Callable[[str], tuple[int, ...]]:
+    """Different numbers within bounds, with commas between them."""
+
+    def parse(text: str) -> tuple[int, ...]:
+        numbers = [_whole_number(part, least, most) for part in text.split(",")]
+        if None in numbers:
+            raise ValueError(
+                f"not accepted. Expected whole numbers from {least:,} to {most:,} with commas between them. Try 8,16"
+            )
+        return _each_once(number for number in numbers if number is not None)
+
+    return parse
+
+
+def number(text: str) -> float:
+    """A number of at least 0."""
+    value = float(text) if re.fullmatch(_NUMBER, text) else math.inf
+    if not math.isfinite(value):
+        raise ValueError("not accepted. Expected a number of at least 0. Try 0.01")
+    return value
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """Different seeds, and ranges of them with both ends, with commas between: `0,1,2`, `0-2`, `0,3-5`."""
+    ranges = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        ends = [_whole_number(end, 0, _MAX_SEED) for end in ((first, last) if dash else (first, first))]
+        if ends[0] is None or ends[1] is None:
+            raise ValueError(
+                f"{shortened(repr(part.strip()))} is no seed and no range of seeds. Expected whole numbers from 0 to "
+                f"{_MAX_SEED:,}. Try 0,1,2 or 0-2"
+            )
+        ranges.append((ends[0], ends[1]))
+    for low, high in ranges:
+        if low > high:
+            raise ValueError(f"the range {low}-{high} goes down. Try {high}-{low}")
+    if (count := sum(high - low + 1 for low, high in ranges)) > _MAX_SEEDS:
+        raise ValueError(f"{count:,} seeds. Expected at most {_MAX_SEEDS:,}. Try 0-2")
+    return _each_once(seed for low, high in ranges for seed in range(low, high + 1))
+
+
+def images_per_class(text: str) -> tuple[int | str, ...]:
+    """Different numbers, or `all`, with commas between them."""
+    parts = [part.strip() for part in text.split(",")]
+    numbers = [part if part == "all" else _whole_number(part, 1, 2**53) for part in parts]
+    if None in numbers:
+        raise ValueError("not accepted. Expected whole numbers of at least 1, or `all`. Try 10,50,200,all")
+    return _each_once(number for number in numbers if number is not None)
+
+
+def budget(text: str) -> "Budget":
+    """As `Budget.parse`."""
+    from intelbench.config.budget import Budget  # no help text needs it
+
+    return Budget.parse(text)
+
+
+def budget_or_share(text: str) -> "Budget | float":
+    """A budget, or a share of the suite's, from more than 0 to 1: `10 %`."""
+    if not text.rstrip().endswith("%"):
+        return budget(text)
+    match = re.fullmatch(rf"\s*({_NUMBER})\s*%\s*", text)
+    if match is None or not 0 < float(match[1]) <= 100:
+        raise ValueError("not a share of the suite's budget. Expected more than 0 % and at most 100 %. Try '10 %'")
+    return float(match[1]) / 100
+
+
+def duration(text: str) -> float:
+    """Read a time with its unit, in seconds: `90 s`, `10 min`, `1.5 h`."""
+    try:
+        seconds = budget(text).seconds
+    except ValueError:
+        seconds = None
+    if seconds is None or seconds > _MAX_SECONDS:
+        raise ValueError(
+            f"not a time. Expected a number and a unit, more than 0 and at most {_MAX_SECONDS:,} seconds. Try '90 s', "
+            "'10 min' or '1.5 h'"
+        )
+    return seconds
+
+
+def checkpoint_time(text: str) -> Any:
+    """Seconds between checkpoints, from a time as `duration` reads it, or one of two words."""
+    if text in ("evaluations", "never"):
+        return text
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, or `evaluations` or `never`") from error
+
+
+def byte_count(text: str) -> int:
+    """Bytes as people write them: `8GB`, `500 MB`, `7.5GiB`."""
+    match = re.fullmatch(r"\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([KMGT]i?)?B\s*", text, re.IGNORECASE)
+    unit = ((match and match[2]) or "").upper()
+    scale = (1024 if unit.endswith("I") else 1000) ** " KMGT".index(unit[:1] or " ")
+    if match is None or float(match[1]) * scale < 1:
+        raise ValueError("not a size. Expected a number above 0 and a unit. Try 8GB, 500MB or 7.5GiB")
+    return int(float(match[1]) * scale)
+
+
+def whole_gigabytes(text: str) -> tuple[int, ...]:
+    """Read different sizes with commas between them, each a whole number of gigabytes: `8GB,24GB`."""
+    gigabytes = []
+    for part in text.split(","):
+        size = byte_count(part)
+        if size % 10**9 or size > _MAX_GIGABYTES * 10**9:
+            raise ValueError(
+                f"{part.strip()!r} is not accepted. Expected a whole number of gigabytes, at most "
+                f"{_MAX_GIGABYTES:,}. Try 8GB,24GB"
+            )
+        gigabytes.append(size // 10**9)
+    return _each_once(gigabytes)
+
+
+def device(text: str) -> str:
+    """A device by its name: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`."""
+    if not re.fullmatch(r"auto|cpu|mps|cuda(?::(?:0|[1-9][0-9]{0,2}))?", text):
+        raise ValueError("not a device. Expected auto, cpu, cuda, cuda with a number, or mps. Try cuda:1")
+    return text
+
+
+def gate(text: str) -> "Gate":
+    """As `Gate.parse`."""
+    from intelbench.results.diff import Gate
+
+    return Gate.parse(text)
+
+
+def _whole_number(text: str, least: int, most: int) -> int | None:
+    """The number that a text of digits is, if it lies within bounds."""
+    digits = text.strip()
+    number = int(digits) if re.fullmatch(r"[0-9]{1,19}", digits) else -1
+    return number if least <= number <= most else None
+
+
+def _each_once(values: Iterable[Any]) -> tuple[Any, ...]:
+    """The values, of which none is given twice."""
+    found = tuple(values)
+    twice = next((value for value, count in Counter(found).items() if count > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice} is given more than once. Expected each value once")
+    return found

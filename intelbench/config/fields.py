@@ -1,0 +1,29 @@
+"""Types of single fields, with their bounds, and the bounds that several modules share."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+MAX_BATCH_SIZE = 65_536
+"""Images a step: twice what large-batch training was published with (You et al., 2017)."""
+MAX_CLASSES = 2000
+"""Twice those of ImageNet; a confusion matrix grows with the square."""
+MAX_RUNS = 10_000
+"""Architectures x seeds x numbers of images of a suite; the report is made for so many records."""
+
+Count = Annotated[int, Meta(ge=1, le=2**53)]
+"""Up to 2^53 a float holds every whole number, and a budget's amount is one."""
+PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]*\Z"
+"""One line without control characters, which a terminal would obey."""
+Text = Annotated[
+    str, Meta(pattern=PRINTABLE, max_length=4096, description="on one line and without control characters")
+]
+Name = Annotated[Text, Meta(min_length=1)]
+Fraction = Annotated[float, Meta(gt=0, lt=1)]
+FileName = Annotated[str, Meta(min_length=1, max_length=255)]
+"""No file system has longer names."""
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+DeviceKind = Literal["cpu", "cuda", "mps"]
+"""`cuda` is an AMD GPU under ROCm too; `mps` is the GPU of an Apple computer."""
+MemoryFormat = Literal["channels_last", "contiguous"]
+StepKind = Literal["eager", "graph", "compile"]

@@ -1,0 +1,80 @@
+"""The training recipe: optimizer, schedule, augmentation, weights and head."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from intelbench.config.fields import MAX_BATCH_SIZE, Count, Name
+
+
+class Head(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What turns the features of an image into logits, in place of each head that the architecture has."""
+
+    kind: Literal["linear", "mlp"] = "linear"
+    """`linear` leaves the architecture's own; `mlp` puts hidden layers before it."""
+    widths: Annotated[tuple[Annotated[int, Meta(ge=1, le=65_536)], ...], Meta(max_length=16)] = ()
+    """Units of each hidden layer of an `mlp`."""
+    activation: Literal["relu", "leaky_relu"] = "relu"
+    """After each hidden layer; LeakyReLU with slope 0.01."""
+    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    """After each activation."""
+
+    def __post_init__(self) -> None:
+        if self.kind == "mlp" and not self.widths:
+            raise ValueError("an `mlp` has `widths`, the units of its hidden layers, as in [1024, 256]")
+        if self.kind == "linear" and (self.widths or self.dropout or self.activation != "relu"):
+            raise ValueError(
+                "a `linear` head has no hidden layer; `widths`, `activation` and `dropout` are of an `mlp`"
+            )
+
+
+ORIGINAL_HEAD = Head()
+"""The architecture's own."""
+
+
+class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a network is trained: all that a comparison could smuggle in under the name of an architecture."""
+
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    learning_rate: Annotated[float, Meta(gt=0, le=1e6)] = 1e-4
+    """Peak learning rate."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """After the warm-up: `cosine` falls to zero at the budget's end (Loshchilov and Hutter, 2017)."""
+    warmup_fraction: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    """Share of the budget in which the learning rate rises linearly, from a 25th of its peak."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Adam's two decay rates; for `sgd` the first is the momentum."""
+    weight_decay: Annotated[float, Meta(ge=0, le=1e6)] = 0.0
+    label_smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    batch_size: Annotated[int, Meta(ge=2, le=MAX_BATCH_SIZE)] = 32
+    """Images a step; at least 2, because batch norm needs them."""
+    crop_scale: tuple[Annotated[float, Meta(gt=0, le=1)], Annotated[float, Meta(gt=0, le=1)]] = (0.08, 1.0)
+    """Smallest and largest share of the image's area that a random resized crop takes."""
+    crop_ratio: tuple[Annotated[float, Meta(ge=0.01, le=100)], Annotated[float, Meta(ge=0.01, le=100)]] = (3 / 4, 4 / 3)
+    """Narrowest and widest aspect ratio (width / height) of the crop."""
+    flip: bool = True
+    """Mirror every second training image, left to right."""
+    zero_init_residual: bool = False
+    """Start each residual block as the identity (Goyal et al., 2017), where the architecture offers it."""
+    own_initialization: bool = True
+    """Initialise as the architecture's authors did, where torchvision makes that a choice; else PyTorch's defaults."""
+    weights: Name = "none"
+    """What all but the head starts from: `none`, which is the seed's own initialisation; `imagenet`, the published
+    weights of each architecture (torchvision's IMAGENET1K_V1), or `imagenet-v2`; or a file with a state dict."""
+    head: Head = ORIGINAL_HEAD
+    freeze_backbone: Literal["never", "always"] | Annotated[float, Meta(gt=0, le=1e9)] = "never"
+    """Whether all but the head is left as it is: never, always, or for so many epochs, after which everything trains.
+    What is frozen is in evaluation mode, batch norm and dropout included."""
+    backbone_learning_rate: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
+    """Learning rate of all but the head, as a multiple of the head's."""
+    augmentation: Literal["fresh", "none"] | Count = "fresh"
+    """How training images are shown: cropped and mirrored afresh in each epoch; as evaluation sees them; or in so many
+    views, drawn as for the first epochs and used in turn."""
+
+    def __post_init__(self) -> None:
+        for name in ("crop_scale", "crop_ratio"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"`{name}` is [smallest, largest]; got [{low}, {high}]")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"`betas` must lie in [0, 1); got {list(self.betas)}")

@@ -1,0 +1,274 @@
+"""Why a value does not fit a type, in the words of the person who wrote the value.
+
+msgspec decides what is accepted. Its messages speak of structs, regular expressions and JSON paths, so no message of
+msgspec is shown to a user: the value is looked at once more here, and its first fault is described.
+"""
+
+import difflib
+import re
+import types
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import msgspec
+from msgspec import Struct, inspect
+
+from intelbench.errors import printable, shortened
+
+_LONGEST_VALUE = 60
+"""Characters of a value that is not accepted, and of a key that is not known."""
+_LONGEST_FAULT = 1200
+"""Characters of what a struct says of itself, where it lists what is known and repeats what is not."""
+_ALL_BUT_THE_SAME = 0.85
+"""Likeness of two keys, as difflib measures it, from which on one is the other misspelt."""
+_MSGSPEC_PLACE = re.compile(r" - at `[^`]*`$")
+
+Place = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The first fault of a value."""
+
+    place: Place
+    """Keys and positions from the outermost table to what is wrong; empty for the value itself."""
+    fault: str
+
+    def __str__(self) -> str:
+        """One line; the place is a dotted key, as in ``key `recipe.crop_scale[0]`: ...``."""
+        return f"key `{dotted(self.place)}`: {self.fault}" if self.place else self.fault
+
+
+def refusal(value: object, type_: Any, place: Place = ()) -> Refusal:
+    """Find the first fault of a value of plain dicts, lists, numbers and texts that msgspec does not convert to a type.
+
+    Args:
+        value: What is at `place` of its file.
+        type_: What it is not.
+        place: From the outermost table of the file.
+    """
+    return _fault(value, type_, place, type_)
+
+
+def json_refusal(content: bytes, type_: Any) -> str:
+    """Say why msgspec does not decode JSON as a type."""
+    try:
+        return str(refusal(msgspec.json.decode(content), type_))
+    except UnicodeDecodeError:
+        return "it is not UTF-8"
+    except RecursionError:
+        return "it is nested too deeply"
+    except msgspec.ValidationError:
+        return "it holds a number that is too large"
+    except msgspec.DecodeError as error:
+        position = re.search(r"\(byte (\d+)\)", str(error))
+        return f"it is not JSON at byte {int(position[1]) + 1}" if position else "it is cut short"
+
+
+def expected(type_: Any) -> str:
+    """Describe the values that a type accepts: `a whole number from 8 to 4,096`."""
+    return _described(inspect.type_info(type_))
+
+
+def one_of(name: str, known: Iterable[str]) -> str:
+    """List known names, and the one nearest to an unknown name once more."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"Expected one of: {', '.join(known)}" + (f". Try `{near[0]}`" if near else "")
+
+
+def dotted(place: Place) -> str:
+    """Write a place as TOML writes keys: `overrides."a b".recipe.betas[0]`."""
+    parts = [f"[{part}]" if isinstance(part, int) else f".{_key(part)}" for part in place]
+    return "".join(parts).removeprefix(".")
+
+
+def _fits(value: object, type_: Any) -> bool:
+    try:
+        msgspec.convert(value, type_, str_keys=True)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _fault(value: object, type_: Any, place: Place, root: Any) -> Refusal:
+    """Describe the fault of a value that does not fit: the innermost, where it is in a part."""
+    form = _alternative(type_, value)
+    is_table = isinstance(value, dict) and isinstance(form, type) and issubclass(form, Struct)
+    if is_table and (unknown := _unknown_key(value, form)) is not None:
+        return Refusal((*place, unknown), f"not known. {_near(unknown, form, root)}")
+    for key, part, type_of_part in _parts(value, form):
+        if not _fits(part, type_of_part):
+            return _fault(part, type_of_part, (*place, key), root)
+    if is_table:
+        return _fault_of_table(value, form, place)
+    if isinstance(value, dict) and get_origin(form) is dict:
+        wrong = next(key for key, part in value.items() if not _fits({key: part}, form))
+        return Refusal((*place, wrong), f"not accepted as a key. Expected {expected(get_args(form)[0])}")
+    return Refusal(place, f"{_shown(value)} is not accepted. Expected {expected(type_)}{_nearest(value, type_)}")
+
+
+def _unknown_key(table: Any, struct: type[Struct]) -> str | None:
+    """The first key that a struct does not have, where it accepts no others."""
+    if not struct.__struct_config__.forbid_unknown_fields:
+        return None
+    return next((key for key in table if key not in struct.__struct_encode_fields__), None)
+
+
+def _fault_of_table(table: Any, struct: type[Struct], place: Place) -> Refusal:
+    """Describe what is wrong with a table whose keys are known and whose values fit: one is missing, or they clash."""
+    for field in msgspec.structs.fields(struct):
+        if field.required and field.encode_name not in table:
+            return Refusal((*place, field.encode_name), f"missing. Expected {expected(field.type)}")
+    try:
+        msgspec.convert(table, struct, str_keys=True)
+    except msgspec.ValidationError as error:  # the words of the struct's own `__post_init__`
+        return Refusal(place, printable(shortened(_MSGSPEC_PLACE.sub("", str(error)), _LONGEST_FAULT)))
+    raise AssertionError(f"{struct.__name__} accepts the table")
+
+
+def _parts(value: object, type_: Any) -> Iterator[tuple[str | int, object, Any]]:
+    """Key or position, value and type of each part of a table or an array, as far as it has the type's form."""
+    arguments = get_args(type_)
+    if isinstance(value, dict) and isinstance(type_, type) and issubclass(type_, Struct):
+        for field in msgspec.structs.fields(type_):
+            if field.encode_name in value:
+                yield field.encode_name, value[field.encode_name], field.type
+    elif isinstance(value, dict) and get_origin(type_) is dict:
+        for key, part in value.items():
+            yield key, part, arguments[1]
+    elif isinstance(value, list | tuple) and get_origin(type_) is tuple:
+        if arguments[-1] is Ellipsis:
+            arguments = (arguments[0],) * len(value)
+        if len(arguments) == len(value):
+            yield from ((position, part, arguments[position]) for position, part in enumerate(value))
+
+
+def _alternative(type_: Any, value: object) -> Any:
+    """The type without its bounds; of alternatives, the one that is a table or an array where the value is."""
+    if get_origin(type_) is Annotated:
+        return _alternative(get_args(type_)[0], value)
+    if get_origin(type_) not in (Union, types.UnionType):
+        return type_
+    forms = (Struct, dict) if isinstance(value, dict) else (tuple,)
+    for each in get_args(type_):
+        bare = _alternative(each, value)
+        kind = get_origin(bare) or bare
+        if isinstance(kind, type) and issubclass(kind, forms):
+            return bare
+    return type_
+
+
+def _near(unknown: str, struct: type[Struct], root: Any) -> str:
+    """List the keys of a table; where another table has the unknown key, say which.
+
+    A key of the table that is all but the same comes first: who writes `step` for a budget means `steps`.
+    """
+    keys = struct.__struct_encode_fields__
+    elsewhere = next((place for place in _keys(root, ()) if place[-1] == unknown), None)
+    if elsewhere is None or difflib.get_close_matches(unknown, keys, cutoff=_ALL_BUT_THE_SAME):
+        return one_of(unknown, keys)
+    above = ", above the first [table]" if len(elsewhere) == 1 else ""
+    return f"Expected one of: {', '.join(keys)}. Try `{dotted(elsewhere)}`{above}"
+
+
+def _keys(type_: Any, place: Place) -> Iterator[Place]:
+    """Every key of a struct and of the structs in it."""
+    if isinstance(type_, type) and issubclass(type_, Struct):
+        for field in msgspec.structs.fields(type_):
+            yield (*place, field.encode_name)
+            yield from _keys(field.type, (*place, field.encode_name))
+
+
+def _nearest(value: object, type_: Any) -> str:
+    """Of the words that a type lists, the one nearest to a text."""
+    info = inspect.type_info(type_)
+    listed = [each for each in (getattr(info, "types", None) or [info]) if isinstance(each, inspect.LiteralType)]
+    words = [word for each in listed for word in each.values if isinstance(word, str)]
+    near = difflib.get_close_matches(value, words, n=1) if isinstance(value, str) else []
+    return f". Try {near[0]!r}" if near else ""
+
+
+def _described(info: inspect.Type) -> str:
+    match info:
+        case inspect.Metadata(type=inner, extra_json_schema={"description": words}):
+            return f"{_described(inner)}, {words}"
+        case inspect.UnionType() | inspect.LiteralType():
+            return _either(_alternatives(info))
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.IntType():
+            return "a whole number" + _bounds(info)
+        case inspect.FloatType():
+            return "a number" + _bounds(info)
+        case inspect.StrType():
+            return "text" + _lengths(info.min_length, info.max_length, "character")
+        case inspect.VarTupleType():
+            lengths = _lengths(info.min_length, info.max_length, "item")
+            return f"an array{lengths}, each {_described(info.item_type)}"
+        case inspect.TupleType():
+            return f"an array of {len(info.item_types)} items: {', '.join(map(_described, info.item_types))}"
+    return "a table"
+
+
+def _alternatives(info: inspect.Type) -> list[str]:
+    """What a type accepts, one by one; TOML has no null."""
+    match info:
+        case inspect.UnionType(types=several):
+            return [words for each in several for words in _alternatives(each)]
+        case inspect.LiteralType(values=values):
+            return [_shown(value) for value in values]
+        case inspect.NoneType():
+            return []
+    return [_described(info)]
+
+
+def _either(alternatives: list[str]) -> str:
+    """`a, b or c`."""
+    return " or ".join(filter(None, (", ".join(alternatives[:-1]), alternatives[-1])))
+
+
+def _bounds(info: inspect.IntType | inspect.FloatType) -> str:
+    if info.ge is not None and info.le is not None:
+        return f" from {_number(info.ge)} to {_number(info.le)}"
+    lower = [f"of at least {_number(info.ge)}"] if info.ge is not None else []
+    lower += [f"above {_number(info.gt)}"] if info.gt is not None else []
+    upper = [f"at most {_number(info.le)}"] if info.le is not None else []
+    upper += [f"below {_number(info.lt)}"] if info.lt is not None else []
+    return " " + " and ".join(lower + upper) if lower + upper else ""
+
+
+def _lengths(least: int | None, most: int | None, unit: str) -> str:
+    if least and most is not None:
+        return f" of {least:,} to {_count(most, unit)}"
+    if most is not None:
+        return f" of at most {_count(most, unit)}"
+    return f" of at least {_count(least, unit)}" if least else ""
+
+
+def _count(number: int, unit: str) -> str:
+    return f"{number:,} {unit}" + ("s" if number != 1 else "")
+
+
+def _number(bound: float) -> str:
+    return f"{int(bound):,}" if float(bound).is_integer() and bound < 2**64 else f"{bound:g}"
+
+
+def _shown(value: object) -> str:
+    """Write a value as its file has it, as far as fits in a line."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", False: "false", True: "true"}[value]
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list | tuple):
+        return f"an array of {_count(len(value), 'item')}" if value else "an empty array"
+    if isinstance(value, int) and abs(value) >= 2**64:
+        return "a number beyond 2^64"
+    return shortened(repr(value) if isinstance(value, str) else str(value), _LONGEST_VALUE)
+
+
+def _key(name: str) -> str:
+    """A key as TOML writes it."""
+    name = shortened(printable(name), _LONGEST_VALUE)
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else f'"{name}"'

@@ -1,0 +1,189 @@
+"""The comparison of two results folders as Markdown and as JSON."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from intelbench.reporting import markdown
+from intelbench.reporting.markdown import code, escape, listed
+from intelbench.results.diff import METRICS, Change, Comparison, Verdict
+from intelbench.statistics.estimates import Estimate
+
+
+def as_markdown(comparison: Comparison, verdicts: Sequence[Verdict], names: tuple[str, str]) -> str:
+    """What changed, architecture by architecture; `names` are those of the two folders."""
+    first, second = map(code, names)
+    blocks = [
+        f"# {second} against {first}",
+        " ".join([_in_short(comparison), _gates_in_short(verdicts)]).strip(),
+        markdown.table(
+            ["Metric", "Architecture", f"{first}", f"{second}", "Change", "p", "Beyond the noise"],
+            [_row(change) for change in _by_metric(comparison)],
+            left=2,
+        ),
+        "Means over the seeds in common, with their 95 % interval over seeds. **Change**: second minus first in points "
+        "or as a number, or second over first (×, geometric mean), paired by seed, for test accuracy by seed and "
+        "image, with its 95 % interval; not corrected for the number of rows. **p**: two-sided, of no change.",
+        _seeds(comparison),
+        "## What differs between them",
+        _differing(comparison, names),
+    ]
+    if verdicts:
+        blocks += ["## Gates", *_gates(verdicts)]
+    if comparison.left_out:
+        blocks += ["## Left out", "\n".join(f"- {escape(reason)}" for reason in comparison.left_out)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def as_json(comparison: Comparison, verdicts: Sequence[Verdict]) -> str:
+    """The same numbers for machines."""
+    content = {
+        "changes": [
+            {
+                "architecture": change.architecture,
+                "metric": change.metric,
+                "scale": METRICS[change.metric].scale,
+                "higher_is_better": METRICS[change.metric].higher_is_better,
+                "before": _plain(change.before),
+                "after": _plain(change.after),
+                "change": _plain(change.inferred.estimate),
+                "p_value": change.inferred.p_value,
+                "distinguishable": change.distinguishable,
+            }
+            for change in comparison.changes
+        ],
+        "gates": [
+            {
+                "architecture": verdict.change.architecture,
+                "metric": verdict.gate.metric,
+                "margin": verdict.gate.margin,
+                "p_holm": verdict.p_holm,
+                "failed": verdict.failed,
+            }
+            for verdict in verdicts
+        ],
+        "seeds": comparison.seeds,
+        "differing": comparison.differing,
+        "left_out": comparison.left_out,
+    }
+    return msgspec.json.format(msgspec.json.encode(content), indent=1).decode() + "\n"
+
+
+def failure_line(verdict: Verdict) -> str:
+    """What failed, for the terminal."""
+    return (
+        f"{verdict.change.architecture}: {verdict.gate.metric} is worse by more than {verdict.gate.margin:g} "
+        f"({_change(verdict.change)}; p {markdown.p_value(verdict.p_holm)} after Holm's correction)"
+    )
+
+
+def _in_short(comparison: Comparison) -> str:
+    """What got better or worse, each taken for itself."""
+    clauses = []
+    for metric in METRICS:
+        changes = [c for c in comparison.changes if c.metric == metric and c.distinguishable]
+        for word, found in (
+            ("better", [c for c in changes if c.better]),
+            ("worse", [c for c in changes if not c.better]),
+        ):
+            if found:
+                who = listed(f"{code(change.architecture)} ({_change(change)})" for change in found)
+                clauses.append(f"{METRICS[metric].title} is {word} for {who}.")
+    if not any(change.inferred.p_value is not None for change in comparison.changes):
+        return "One seed in common tells nothing of the noise, so no change can be told from it."
+    unchanged = [METRICS[m].title for m in METRICS if not _distinguishable(comparison, m) and _has(comparison, m)]
+    if unchanged:
+        clauses.append(f"Nothing beyond the noise: {listed(unchanged)}.")
+    return " ".join(clauses)
+
+
+def _gates_in_short(verdicts: Sequence[Verdict]) -> str:
+    failed = [verdict for verdict in verdicts if verdict.failed]
+    if failed:
+        return f"**{len(failed)} of {markdown.plural(len(verdicts), 'gate')} failed.**"
+    return f"{markdown.plural(len(verdicts), 'gate')} passed." if verdicts else ""
+
+
+def _by_metric(comparison: Comparison) -> list[Change]:
+    order = list(METRICS)
+    return sorted(comparison.changes, key=lambda change: order.index(change.metric))
+
+
+def _row(change: Change) -> list[str]:
+    reading = ("better" if change.better else "worse") if change.distinguishable else "no"
+    return [
+        METRICS[change.metric].title,
+        escape(change.architecture),
+        _value(change, change.before),
+        _value(change, change.after),
+        _change(change),
+        markdown.p_value(change.inferred.p_value),
+        reading,
+    ]
+
+
+def _value(change: Change, estimate: Estimate) -> str:
+    if METRICS[change.metric].scale == "points":
+        return markdown.percent_interval(estimate)
+    if change.metric == "peak_memory_bytes":
+        return markdown.size_interval(estimate)
+    return markdown.number_interval(estimate)
+
+
+def _change(change: Change) -> str:
+    estimate = change.inferred.estimate
+    scale = METRICS[change.metric].scale
+    if scale == "points":
+        return f"{markdown.points(estimate)} points"
+    return markdown.times_interval(estimate) if scale == "ratio" else markdown.number_interval(estimate)
+
+
+def _seeds(comparison: Comparison) -> str:
+    by_seeds: dict[tuple[int, ...], list[str]] = {}
+    for name, seeds in comparison.seeds.items():
+        by_seeds.setdefault(seeds, []).append(name)
+    clauses = [
+        f"{listed(map(code, names))} on {markdown.plural(len(seeds), 'seed')} ({markdown.numbers(seeds)})"
+        for seeds, names in by_seeds.items()
+        if seeds
+    ]
+    return f"Compared: {'; '.join(clauses)}."
+
+
+def _differing(comparison: Comparison, names: tuple[str, str]) -> str:
+    if not comparison.differing:
+        return "Nothing that is recorded: the same conditions, images, machine and libraries."
+    rows = [
+        [code(key), *(escape(markdown.fact(value)) for value in values)] for key, values in comparison.differing.items()
+    ]
+    return markdown.table(["", *map(code, names)], rows, left=3)
+
+
+def _gates(verdicts: Sequence[Verdict]) -> list[str]:
+    rows = [
+        [
+            code(f"{verdict.gate.metric}:{verdict.gate.margin:g}"),
+            escape(verdict.change.architecture),
+            _change(verdict.change),
+            markdown.p_value(verdict.p_holm),
+            "**failed**" if verdict.failed else "passed",
+        ]
+        for verdict in verdicts
+    ]
+    note = (
+        "A gate fails where the metric is worse by more than the margin, beyond the noise: one-sided t test at 5 %, "
+        "Holm-corrected over all gates and architectures. Passing does not prove that nothing got worse."
+    )
+    return [markdown.table(["Gate", "Architecture", "Change", "p (Holm)", ""], rows, left=2), note]
+
+
+def _distinguishable(comparison: Comparison, metric: str) -> bool:
+    return any(change.metric == metric and change.distinguishable for change in comparison.changes)
+
+
+def _has(comparison: Comparison, metric: str) -> bool:
+    return any(change.metric == metric for change in comparison.changes)
+
+
+def _plain(estimate: Estimate) -> dict[str, float | int | None]:
+    return {"mean": estimate.mean, "low": estimate.low, "high": estimate.high, "n": estimate.n}

@@ -1,0 +1,415 @@
+"""One finished run, its arrays reduced to what the report needs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intelbench.errors import UserError
+from intelbench.records.store import TRACES_FILE, StoredRun, Traces
+from intelbench.records.types import DataFacts, Measurements, RunRecord
+from intelbench.results import arrays, timing
+from intelbench.results.gpu import GpuReadings, read_gpu
+from intelbench.results.timing import Anatomy, CalibrationTimes, ContentionRates
+from intelbench.statistics import calibration as reliability
+from intelbench.statistics import estimates as statistics
+from intelbench.statistics import inference, stability
+from intelbench.statistics.calibration import Reliability, Temperature
+from intelbench.statistics.estimates import Estimate, Softmax
+from intelbench.statistics.stability import Stability
+
+CLOCK_SECONDS = 1.0
+"""Of sleep, or of a clock that is set, from which on a run tells no speed; correcting a clock bit by bit is less."""
+
+
+Split = Literal["test", "validation", "training"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+@dataclass(frozen=True)
+class Rectifiers:
+    """What a run's ReLU or LeakyReLU calls did, over the validation images."""
+
+    num_units: int
+    dead_share: tuple[float, ...]
+    """Of all units, by evaluation point."""
+    positive_share: float
+    """At the last evaluation point, mean over sites; likewise below."""
+    mean: float
+    worst_site: str
+    """The one with the largest share of dead units."""
+    worst_dead_share: float
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One finished run, its traces reduced to what the report needs."""
+
+    record: RunRecord
+    training_accuracy: float | None
+    validation_accuracy: float | None
+    """At the last evaluation point."""
+    test_accuracy: float | None
+    majority_shares: Mapping[Split, float | None]
+    """Share of the largest class among the labelled images of each split: the accuracy of always answering it."""
+    num_training_images: int
+    """On which training accuracy was measured, after training."""
+    training_cross_entropy: float | None
+    test_cross_entropy: float | None
+    loss_variance: float | None
+    test_ids: NDArray[np.str_]
+    """Of N images, as the next three."""
+    test_labels: NDArray[np.int16]
+    test_predictions: NDArray[np.int16]
+    test_confidence: NDArray[np.float64]
+    """Largest softmax probability."""
+    step_loss: NDArray[np.float64]
+    """Of S steps, as the next two."""
+    step_seconds: NDArray[np.float64]
+    total_seconds: NDArray[np.float64]
+    """With data wait."""
+    evaluation_step: NDArray[np.float64]
+    evaluation_seconds: NDArray[np.float64]
+    evaluation_accuracy: NDArray[np.float64]
+    """On validation, at each evaluation point."""
+    reliability: Reliability | None
+    """On the test images; `None` without any."""
+    temperature: Temperature | None
+    """Fitted to the validation images; `None` where the record is older than their logits."""
+    scaled_calibration_error: float | None
+    """ECE on the test images, with the logits divided by the temperature; `None` unless the fit converged."""
+    scaled_cross_entropy: float | None
+    """On the test images, with the logits divided by the temperature; `None` unless the fit converged."""
+    stability: Stability
+    rectifiers: Rectifiers | None
+    """`None` where the network has none, or the record is older than their arrays."""
+    anatomy: Anatomy | None
+    """`None` where the record is older than its arrays; the next two fields too."""
+    calibration: CalibrationTimes | None
+    contention_rates: ContentionRates | None
+    gpu: GpuReadings | None = None
+    """`None` on a CPU, where NVML told nothing, and in records older than its arrays."""
+
+    @property
+    def measurements(self) -> Measurements:
+        """What was measured, as it was of every finished run."""
+        assert self.record.measurements is not None
+        return self.record.measurements
+
+    @cached_property
+    def correct(self) -> NDArray[np.bool_]:
+        """Whether each of the N test images was recognised."""
+        found: NDArray[np.bool_] = self.test_predictions == self.test_labels
+        return found
+
+    @property
+    def confusion(self) -> NDArray[np.int64]:
+        """Test images, C x C: true class by predicted class."""
+        num_classes = len(self.record.spec.data.class_names)
+        return statistics.confusion_matrix(self.test_labels, self.test_predictions, num_classes)
+
+    @property
+    def elapsed_seconds(self) -> NDArray[np.float64]:
+        """Training seconds after each step, data wait included."""
+        return np.cumsum(self.total_seconds)
+
+    @cached_property
+    def warm(self) -> NDArray[np.bool_]:
+        """Which steps tell a speed: none of a warm-up, which comes again after a run was resumed.
+
+        And none at all where the machine slept or its clock was set.
+        """
+        measured = self.measurements
+        counts = np.full(len(self.step_seconds), self.clock_seconds <= CLOCK_SECONDS)
+        for start in (0, *measured.resumed_after):
+            counts[start : start + measured.num_warmup_steps] = False
+        return counts
+
+    @property
+    def clock_seconds(self) -> float:
+        """How long the machine slept meanwhile, or how far its clock was set; 0 in records that do not tell."""
+        seen = self.measurements.contention
+        return max(seen.suspended_seconds or 0.0, seen.clock_shift_seconds or 0.0) if seen else 0.0
+
+    @property
+    def warm_step_seconds(self) -> NDArray[np.float64]:
+        """Of the steps that tell a speed."""
+        return self.step_seconds[self.warm]
+
+    @property
+    def warm_total_seconds(self) -> NDArray[np.float64]:
+        """The same steps with their data wait."""
+        return self.total_seconds[self.warm]
+
+    @cached_property
+    def median_step_seconds(self) -> float | None:
+        """After warm-up, as the next."""
+        return statistics.quantile(self.warm_step_seconds, 0.5)
+
+    @cached_property
+    def median_total_seconds(self) -> float | None:
+        """With data wait."""
+        return statistics.quantile(self.warm_total_seconds, 0.5)
+
+    @cached_property
+    def median_data_wait_seconds(self) -> float | None:
+        """Data wait of the steps that tell a speed: waiting for the batch, moving it to the device, normalising it."""
+        return statistics.quantile(self.warm_total_seconds - self.warm_step_seconds, 0.5)
+
+    @property
+    def peak_memory_bytes(self) -> int | None:
+        """Peak of the kind of memory that represents the run's device."""
+        peak: int | None = getattr(self.measurements.peak_memory, memory_field(self.record.spec.execution.device))
+        return peak
+
+    @property
+    def single_accuracy(self) -> Estimate | None:
+        """Test accuracy of this network as trained, with the interval over test images."""
+        if self.test_accuracy is None:
+            return None
+        return Estimate(self.test_accuracy, *inference.wilson(int(self.correct.sum()), len(self.correct)), 1)
+
+    @property
+    def dead_share(self) -> float | None:
+        """Share of the rectifiers' units that were never above 0 at the last evaluation point."""
+        return self.rectifiers.dead_share[-1] if self.rectifiers else None
+
+    @property
+    def first_dead_share(self) -> float | None:
+        """The same at the first."""
+        return self.rectifiers.dead_share[0] if self.rectifiers else None
+
+    @property
+    def positive_share(self) -> float | None:
+        """Share of the rectifiers' outputs above 0 at the last evaluation point."""
+        return self.rectifiers.positive_share if self.rectifiers else None
+
+    @property
+    def mean_activation(self) -> float | None:
+        """Mean output of the rectifiers there."""
+        return self.rectifiers.mean if self.rectifiers else None
+
+    @property
+    def filters_without_gradient(self) -> float | None:
+        """Share of convolution filters whose gradient is exactly 0 after training."""
+        found = self.measurements.filter_gradients
+        return found.num_without_gradient / found.num_filters if found and found.num_filters else None
+
+    @property
+    def expected_calibration_error(self) -> float | None:
+        """How far confidence is from accuracy on the test images."""
+        return self.reliability.expected_calibration_error if self.reliability else None
+
+    @property
+    def expected_calibration_error_if_calibrated(self) -> float | None:
+        """ECE that a perfectly calibrated network with the same confidences would be expected to show."""
+        return self.reliability.expected_calibration_error_if_calibrated if self.reliability else None
+
+    @property
+    def fitted_temperature(self) -> float | None:
+        """The temperature, where its fit converged."""
+        return self.temperature.value if self.temperature else None
+
+    @property
+    def scaling_calibration_change(self) -> float | None:
+        """ECE with scaled logits minus ECE without; `None` unless the fit of the temperature converged."""
+        before, after = self.expected_calibration_error, self.scaled_calibration_error
+        return None if before is None or after is None else after - before
+
+    @property
+    def adaptive_calibration_error(self) -> float | None:
+        """Expected calibration error with bins of equally many images."""
+        return self.reliability.adaptive_error if self.reliability else None
+
+    @property
+    def brier_score(self) -> float | None:
+        """Squared distance of the predicted probabilities from the truth."""
+        return self.reliability.brier_score if self.reliability else None
+
+    @property
+    def spike_score(self) -> float | None:
+        """Share of training steps whose loss was a spike; the next are of `stability` too."""
+        return self.stability.spike_score
+
+    @property
+    def accuracy_swing(self) -> float | None:
+        """Mean absolute change of validation accuracy between evaluation points."""
+        return self.stability.accuracy_swing
+
+    @property
+    def accuracy_setback(self) -> float | None:
+        """Mean fall of validation accuracy between evaluation points, a rise counting as 0."""
+        falls = np.maximum(-np.diff(self.evaluation_accuracy), 0)
+        return float(falls.mean()) if len(falls) else None
+
+    @property
+    def churn(self) -> float | None:
+        """Share of validation images whose prediction changed between evaluation points."""
+        return self.stability.churn.total if self.stability.churn else None
+
+    @property
+    def churn_unnecessary(self) -> float | None:
+        """The part of `churn` that the change in accuracy does not require."""
+        return self.stability.churn.unnecessary if self.stability.churn else None
+
+    @property
+    def forgetting_events(self) -> float | None:
+        """How often a validation image was right and then wrong at the next evaluation point."""
+        return self.stability.forgetting_events
+
+    @property
+    def achieved_flops_per_second(self) -> float | None:
+        """FLOPs of a training image x images a second, data wait included."""
+        batch_size, flops = self.record.spec.conditions.recipe.batch_size, self.measurements.training_flops_per_image
+        seconds = self.median_total_seconds
+        return batch_size / seconds * flops if seconds and flops is not None else None
+
+    @property
+    def peak_flops_per_second(self) -> float | None:
+        """What a convolution or a matrix product reached in the same process."""
+        work = self.measurements.calibration
+        return self.calibration.peak_flops_per_second(work) if self.calibration and work else None
+
+    @property
+    def utilization(self) -> float | None:
+        """Model FLOPs utilization (Chowdhery et al., 2022): achieved over peak, the peak measured."""
+        achieved, peak = self.achieved_flops_per_second, self.peak_flops_per_second
+        return achieved / peak if achieved is not None and peak else None
+
+    @property
+    def first_step_seconds(self) -> float | None:
+        """From the start of the process to the end of the first training step."""
+        return self.measurements.first_step_seconds
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return self.record.spec.seed
+
+
+_FIELDS = {"step_seconds": "median_step_seconds", "data_wait_seconds": "median_data_wait_seconds"}
+"""Fields of `RunSummary` whose metric has another name, because traces.npz has an array of that name."""
+
+
+def value_of_run(metric: str, run: RunSummary) -> float | None:
+    """Return what a run says of a measured metric, by its name in claims and gates."""
+    value: float | None = getattr(run, _FIELDS.get(metric, metric))
+    return value
+
+
+def memory_field(device: str) -> str:
+    """Field of `PeakMemory` that represents a device: the process on a CPU, allocated tensors on a GPU."""
+    return "process_bytes" if device == "cpu" else "cuda_allocated_bytes"
+
+
+def observe(run: StoredRun, traces: Traces) -> RunSummary:
+    """Reduce a finished run's arrays.
+
+    Raises:
+        UserError: the arrays are damaged, or do not hold what docs/RECORDS.md promises.
+    """
+    try:
+        return _reduce(run.record, traces)
+    except (KeyError, ValueError) as error:
+        file, reason = run.path / TRACES_FILE, f"{error} is missing" if isinstance(error, KeyError) else error
+        raise UserError(f"{file}: not the arrays of a finished run ({reason}); run it again") from error
+
+
+def _reduce(record: RunRecord, traces: Traces) -> RunSummary:
+    data = record.spec.data
+    assert record.measurements is not None
+    num_classes = len(data.class_names)
+    step_loss = arrays.numbers(traces, "step_loss", record.measurements.num_steps)
+    step_seconds = arrays.durations(traces, "step_seconds", len(step_loss))
+    train_labels, train_logits = _classified(traces, "train", None, num_classes)
+    test_labels, test_logits = _classified(traces, "test", data.num_test, num_classes)
+    softmax, test_predictions = Softmax.of(test_logits), statistics.predictions(test_logits)
+    temperature = _temperature(traces, data)
+    fitted = temperature.value if temperature else None
+    scaled = None if fitted is None else Softmax.of(test_logits / fitted)
+    evaluation_step = arrays.rising("evaluation_step", arrays.numbers(traces, "evaluation_step", None))
+    evaluation_seconds = arrays.seconds(traces, "evaluation_seconds", len(evaluation_step))
+    validation_labels, validation_predictions = _validated(traces, data, len(evaluation_step))
+    evaluated = validation_predictions == validation_labels
+    evaluation_accuracy = evaluated.mean(axis=1) if evaluated.size else np.empty(0)
+    return RunSummary(
+        record=record,
+        training_accuracy=statistics.accuracy(train_labels, statistics.predictions(train_logits)),
+        validation_accuracy=float(evaluation_accuracy[-1]) if len(evaluation_accuracy) else None,
+        test_accuracy=statistics.accuracy(test_labels, test_predictions),
+        majority_shares={
+            "training": statistics.majority_share(train_labels),
+            "validation": statistics.majority_share(validation_labels),
+            "test": statistics.majority_share(test_labels),
+        },
+        num_training_images=len(train_labels),
+        training_cross_entropy=statistics.cross_entropy(train_labels, train_logits),
+        test_cross_entropy=softmax.cross_entropy(test_labels),
+        loss_variance=statistics.residual_variance(step_loss),
+        test_ids=arrays.texts(traces, "test_ids", len(test_labels)),
+        test_labels=test_labels,
+        test_predictions=test_predictions.astype(np.int16),
+        test_confidence=softmax.confidence,
+        step_loss=step_loss,
+        step_seconds=step_seconds,
+        total_seconds=step_seconds + arrays.seconds(traces, "data_wait_seconds", len(step_loss)),
+        evaluation_step=evaluation_step[: len(evaluation_accuracy)],
+        evaluation_seconds=arrays.rising("evaluation_seconds", evaluation_seconds)[: len(evaluation_accuracy)],
+        evaluation_accuracy=evaluation_accuracy,
+        reliability=reliability.reliability(test_labels, softmax),
+        temperature=temperature,
+        scaled_calibration_error=None if scaled is None else reliability.calibration_error(test_labels, scaled),
+        scaled_cross_entropy=None if scaled is None else scaled.cross_entropy(test_labels),
+        stability=stability.stability(step_loss, validation_labels, validation_predictions),
+        rectifiers=_rectifiers(traces),
+        anatomy=timing.read_anatomy(traces),
+        calibration=timing.read_calibration(traces),
+        contention_rates=timing.read_contention(traces, len(step_loss)),
+        gpu=read_gpu(traces),
+    )
+
+
+def _temperature(traces: Traces, data: DataFacts) -> Temperature | None:
+    if "validation_logits" not in traces:
+        return None
+    classified = _classified(traces, "validation", data.num_validation, len(data.class_names))
+    return reliability.fitted_temperature(*classified)
+
+
+def _validated(traces: Traces, data: DataFacts, num_points: int) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+    """Labels of V validation images and the predictions at E evaluation points (E x V)."""
+    num_classes = len(data.class_names)
+    labels = arrays.classes(traces, "validation_labels", num_classes, data.num_validation)
+    if not traces["validation_predictions"].size:
+        return labels, np.empty((0, len(labels)), dtype=np.int16)
+    return labels, arrays.classes(traces, "validation_predictions", num_classes, num_points, len(labels))
+
+
+def _rectifiers(traces: Traces) -> Rectifiers | None:
+    if "activation_sites" not in traces:
+        return None
+    sites = arrays.texts(traces, "activation_sites", None)
+    units = arrays.numbers(traces, "activation_units", len(sites))
+    dead = arrays.shares(traces, "activation_dead_share", None, len(sites))
+    if not dead.size or units.min() < 1:
+        raise ValueError("activation_units holds sites without units, or nothing was seen of them")
+    worst = int(dead[-1].argmax())
+    return Rectifiers(
+        num_units=int(units.sum()),
+        dead_share=tuple((dead @ units / units.sum()).tolist()),
+        positive_share=float(arrays.shares(traces, "activation_positive_share", *dead.shape)[-1].mean()),
+        mean=float(arrays.numbers(traces, "activation_mean", *dead.shape)[-1].mean()),
+        worst_site=str(sites[worst]),
+        worst_dead_share=float(dead[-1, worst]),
+    )
+
+
+def _classified(
+    traces: Traces, split: str, num_images: int | None, num_classes: int
+) -> tuple[NDArray[np.int16], NDArray[np.float64]]:
+    """Labels (N) and logits (N x C) of a split."""
+    labels = arrays.classes(traces, f"{split}_labels", num_classes, num_images)
+    return labels, arrays.logits(traces, f"{split}_logits", len(labels), num_classes)

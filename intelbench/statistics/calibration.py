@@ -1,0 +1,161 @@
+"""Whether a network is as sure as it is right: pure functions on logits.
+
+Shapes: N images, C classes. Confidence is the largest softmax probability. What cannot be computed is `None`.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaln, xlog1py, xlogy
+
+from intelbench.statistics.estimates import Softmax
+
+NUM_BINS = 15
+"""As in Guo et al. (2017)."""
+TEMPERATURES = (0.05, 20.0)
+"""Between which a temperature is sought."""
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """Result of fitting a temperature."""
+
+    value: float | None
+    """`None` where the likelihood still rises at a bound of the search, so that no temperature was found."""
+    bound: float | None = None
+    """The bound of the search at which the likelihood still rises, where the fit did not converge."""
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Of the predictions of one run, or of several together."""
+
+    num_images: NDArray[np.int64]
+    """By bin of confidence (`NUM_BINS` values), as the next two."""
+    confidence: NDArray[np.float64]
+    """Sum over the images."""
+    right: NDArray[np.int64]
+    adaptive_error: float
+    brier_score: float
+
+    @property
+    def expected_calibration_error(self) -> float:
+        """Mean over images of |accuracy - confidence| of their bin (ECE; Naeini et al., 2015)."""
+        return float(np.abs(self.right - self.confidence).sum() / self.num_images.sum())
+
+    @property
+    def expected_calibration_error_if_calibrated(self) -> float:
+        """Expected ECE of a perfectly calibrated network with the same number of images and confidences.
+
+        It is above 0 because the accuracy of a bin of n images is random even where it is as confident as it is right
+        (Bröcker and Smith, 2007). The images that are right in a bin are then binomial with the bin's mean confidence
+        p, and their mean distance from n p is 2 (1 - p)^(n - v) p^(v + 1) (v + 1) C(n, v + 1), v = floor(n p)
+        (De Moivre, 1730).
+        """
+        n = self.num_images.astype(np.float64)
+        p = np.divide(self.confidence, n, out=np.zeros(len(n)), where=n > 0).clip(0, 1)
+        v = np.floor(n * p)
+        log_chance = gammaln(n + 1) - gammaln(v + 2) - gammaln(n - v) + xlogy(v + 1, p) + xlog1py(n - v, -p)
+        return float((2 * (v + 1) * np.exp(log_chance)).sum() / n.sum())
+
+
+def reliability(labels: NDArray[np.integer], softmax: Softmax) -> Reliability | None:
+    """Compare confidence with accuracy, N images each; `None` without images or with logits not finite."""
+    if len(labels) == 0 or not softmax.finite:
+        return None
+    confidence, right = softmax.confidence, softmax.right(labels)
+    bins = bin_of(confidence)
+    return Reliability(
+        num_images=np.bincount(bins, minlength=NUM_BINS),
+        confidence=np.bincount(bins, confidence, NUM_BINS).astype(np.float64),
+        right=np.bincount(bins[right], minlength=NUM_BINS),
+        adaptive_error=adaptive_calibration_error(confidence, right),
+        brier_score=brier_score(labels, softmax.probabilities),
+    )
+
+
+def calibration_error(labels: NDArray[np.integer], softmax: Softmax) -> float | None:
+    """The expected calibration error alone."""
+    if len(labels) == 0 or not softmax.finite:
+        return None
+    bins = bin_of(softmax.confidence)
+    gaps = np.bincount(bins[softmax.right(labels)], minlength=NUM_BINS) - np.bincount(
+        bins, softmax.confidence, NUM_BINS
+    )
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def bin_of(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Which of `NUM_BINS` bins of equal width each confidence is in; the last one includes 1."""
+    return np.minimum((confidence * NUM_BINS).astype(np.int64), NUM_BINS - 1)
+
+
+def adaptive_calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
+    """The same error with bins that hold equally many images, in order of confidence (Nguyen and O'Connor, 2015)."""
+    order = np.argsort(confidence, kind="stable")
+    num_bins = min(NUM_BINS, len(order))
+    size, larger = divmod(len(order), num_bins)
+    starts = [place * size + min(place, larger) for place in range(num_bins)]  # the first ones hold one more
+    gaps = np.add.reduceat(right[order] - confidence[order], starts)
+    return float(np.abs(gaps).sum()) / len(order)
+
+
+def brier_score(labels: NDArray[np.integer], probabilities: NDArray[np.float64]) -> float:
+    """Mean over images of the squared distance to the true class's one-hot vector, 0 to 2 (Brier, 1950).
+
+    The probabilities are C x N.
+    """
+    distances = probabilities.copy()
+    distances[labels, np.arange(len(labels))] -= 1
+    return float(np.vdot(distances, distances)) / len(labels)
+
+
+def fitted_temperature(labels: NDArray[np.integer], logits: NDArray[np.floating]) -> Temperature | None:
+    """Temperature T in `TEMPERATURES` that makes softmax(logits / T) most likely (Guo et al., 2017).
+
+    `None` without images or with logits not finite.
+
+    The likelihood is concave in 1 / T, so its derivative, the mean of z_label - sum_c p_c z_c, is 0 at one place. It is
+    found by Newton's method, and by halving where that does not come nearer.
+    """
+    if len(labels) == 0 or not np.isfinite(logits).all():
+        return None
+    scores = np.ascontiguousarray(logits.T, dtype=np.float64)  # C x N, as in Softmax
+    from_largest = scores - scores.max(axis=0)
+    total = np.add.reduce
+    of_labels = float(total(from_largest[labels, np.arange(len(labels))]))
+
+    def slopes(sharpness: float) -> tuple[float, float]:
+        """First and second derivative by 1 / T, summed over the images."""
+        weights = np.exp(sharpness * from_largest)
+        weighted, totals = weights * from_largest, total(weights)
+        means = total(weighted) / totals
+        return of_labels - float(total(means)), float(means @ means - total(total(weighted * from_largest) / totals))
+
+    coldest, hottest = TEMPERATURES
+    low, high = 1 / hottest, 1 / coldest
+    if slopes(high)[0] >= 0:
+        return Temperature(None, coldest)
+    if slopes(low)[0] <= 0:
+        return Temperature(None, hottest)
+    sharpness, step = 1.0, high - low
+    while abs(step) > 1e-6 * sharpness:  # the next step would be of the order of its square
+        slope, change = slopes(sharpness)
+        low, high = (sharpness, high) if slope > 0 else (low, sharpness)
+        newton = -slope / change if change < 0 else np.inf
+        nearer = low < sharpness + newton < high and abs(newton) < abs(step) / 2
+        step = newton if nearer else math.sqrt(low * high) - sharpness
+        sharpness += step
+    return Temperature(1 / sharpness)
+
+
+def pooled_curve(found: Sequence[Reliability]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean confidence and accuracy of each bin that holds images, over several runs together."""
+    num_images = np.sum([each.num_images for each in found], axis=0)
+    held = num_images > 0
+    confidence = np.sum([each.confidence for each in found], axis=0)[held] / num_images[held]
+    accuracy = np.sum([each.right for each in found], axis=0)[held] / num_images[held]
+    return confidence, accuracy

@@ -1,0 +1,471 @@
+"""The command line: quick to start, and every mistake answered in a line."""
+
+import io
+import os
+import re
+import subprocess
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+
+import click
+import msgspec
+import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from intelbench.cli.main import cli, main
+from intelbench.config.conditions import Conditions
+from intelbench.data import dataset
+from intelbench.errors import UserError
+from intelbench.orchestration import forkserver, session
+from intelbench.orchestration import profile as profiling
+from intelbench.reporting.text import profile as profile_text
+from tests.conftest import Command, write_folder, write_image
+
+SLOW = ("torch", "numpy", "pandas", "matplotlib")
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Which of the slow packages a fresh interpreter has loaded after `statement`."""
+    code = f"{statement}\nimport sys\nprint(*[name for name in {SLOW} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["report", "--help"], ["--version"]])
+def test_help_loads_nothing_slow(arguments: list[str]) -> None:
+    """`--help` imports none of torch, numpy, pandas and matplotlib."""
+    statement = f"from intelbench.cli.main import cli\ncli({arguments}, standalone_mode=False)"
+    assert set() == loaded_by(statement)
+
+
+def test_import_and_list_do_not_load_torch() -> None:
+    """A plug-in's `import intelbench`, and `intelbench list`, are free of torch."""
+    assert set() == loaded_by("import intelbench")
+    assert "torch" not in loaded_by("from intelbench.cli.main import cli\ncli(['list'], standalone_mode=False)")
+
+
+def test_list_names_the_five_and_the_suites(intelbench: Command) -> None:
+    """What a newcomer can type next."""
+    printed = intelbench("list").stdout
+    for name in ("resnet152", "wide_resnet101_2", "inception_v3", "resnet101_leaky", "resnet101", "quick", "paper"):
+        assert name in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "resnet15"], "did you mean resnet152"),
+        (["run", "resnet101", "--all"], "not both"),
+        (["run", "--suite", "quik"], "did you mean 'quick'"),
+        (["run", "--seeds", "a"], "--seeds 'a'"),
+        (
+            ["run", "--seeds", "-1"],
+            "--seeds '-1': '-1' is no seed and no range of seeds. Expected whole numbers from 0",
+        ),
+        (["run", "--suite", "a\x1b[31m"], "suite 'a\\x1b[31m' is not known"),
+        (["run", "--\x1b[31m"], "\\x1b[31m"),
+        (["run", "--budget", "5 parsecs"], "--budget '5 parsecs': not a budget. Expected a positive number and a unit"),
+        (["run", "--data", "no/such/folder"], "data no/such/folder: no such folder"),
+        (["run", "--plugin", "no.py"], "plug-in no.py: no such file"),
+        (
+            ["report", "nowhere"],
+            "nowhere: no such folder. Expected a results folder. Try `intelbench run --all --out no",
+        ),
+        (["report", "."], ".: no record in it. Expected a results folder, with runs/ in it. Try `intelbench run --all"),
+        (["diff", ".", "nowhere"], ".: no record in it. Expected a results folder"),
+        (
+            ["verify", "nowhere"],
+            "nowhere: no such folder. Expected one with record.json in it. Try `intelbench verify res",
+        ),
+        (
+            ["verify", "."],
+            ".: not the folder of a run. Expected one with record.json in it. Try `intelbench verify res",
+        ),
+        (
+            ["report", "--out", "report.xml"],
+            "--out 'report.xml': unknown format. Expected a name that ends in .md, .html, .json",
+        ),
+        (["run", "--sedes", "1"], "No such option '--sedes'"),
+        (["run", "--seeds"], "'--seeds' requires an argument. Try 'intelbench"),
+        (["data", "check", "nowhere"], "data nowhere: no such folder"),
+        (["rnu"], "No such command"),
+    ],
+)
+def test_a_mistake_is_answered_in_words(intelbench: Command, arguments: list[str], said: str) -> None:
+    """Status 2, what was wrong, and never a traceback."""
+    done = intelbench(*arguments)
+    assert 2 == done.returncode
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "" == done.stdout
+    assert "\x1b" not in done.stderr
+    assert 1 == done.stderr.count("\n")
+    assert len(done.stderr) < 2000
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--seeds", "1" + "0" * 30, "Expected whole numbers from 0 to 9,223,372,036,854,775,807"),
+        ("--seeds", "1" * 5000, "is no seed and no range of seeds"),
+        ("--seeds", ",", "--seeds ',': '' is no seed and no range of seeds"),
+        ("--images-per-class", "10,al", "'10,al': not accepted. Expected whole numbers of at least 1, or `all`"),
+        ("--budget", "0 steps", "--budget '0 steps': not a budget. Expected, in steps, a whole number from 1 to "),
+        ("--budget", "1e400 s", "not a budget. Expected, in seconds, a number above 0 and at most 1,000,000,000"),
+        ("--timeout", "soon", "--timeout 'soon': not a time. Expected more than 0 and at most 2,000,000 seconds"),
+        (
+            "--threads",
+            "1" + "0" * 12,
+            "--threads '1000000000000': not accepted. Expected a whole number from 1 to 1,024",
+        ),
+        ("--data", "\x1b[31m", "key `data`: '\\x1b[31m' is not accepted. Expected text"),
+    ],
+)
+def test_absurd_values_are_refused_before_anything_is_done(option: str, value: str, said: str, tmp_path: Path) -> None:
+    """With the option, the beginning of the value, and what is accepted."""
+    done = CliRunner().invoke(cli, ["run", option, value, "--out", str(tmp_path)], standalone_mode=False)
+    assert isinstance(done.exception, UserError | click.BadParameter), done.exc_info
+    assert said in str(done.exception)
+    assert len(str(done.exception)) < 1500
+
+
+@pytest.fixture
+def unreachable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[object]:
+    """Where `run` and `profile` leave their requests, instead of carrying them out; in an empty folder."""
+    requests: list[object] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(forkserver, "starter", nullcontext)
+    monkeypatch.setattr(session, "run_session", lambda request, _: requests.append(request))
+    profiled = SimpleNamespace(failures={})
+    monkeypatch.setattr(profiling, "profile", lambda request, on_architecture: requests.append(request) or profiled)
+    monkeypatch.setattr(profile_text, "as_markdown", lambda found: "")
+    return requests
+
+
+texts = st.one_of(
+    st.text(max_size=12),
+    st.from_regex(r"-?[0-9]{1,25}(,[0-9]{1,25}){0,3}", fullmatch=True),
+    st.from_regex(r"[0-9.]{1,9}(e[0-9]{1,4})? ?(s|steps|epochs|flops)", fullmatch=True),
+    st.from_regex(r"[0-9]{1,400}(\.[0-9]{1,9})?[kMGT]?i?B", fullmatch=True),
+    st.sampled_from(["nan", "inf", "-1", "1e999", "0", "--", "", "quick", "1" * 5000]),
+)
+OPTIONS = {
+    "run": [
+        "--suite",
+        "--seeds",
+        "--budget",
+        "--image-size",
+        "--images-per-class",
+        "--timeout",
+        "--memory-limit",
+        "--checkpoint",
+        "--threads",
+        "--workers",
+        "--data",
+        "--device",
+        "--out",
+    ],
+    "profile": ["--batch-sizes", "--memory", "--size", "--classes", "--precision", "--optimizer"],
+}
+
+
+@pytest.mark.parametrize("command", list(OPTIONS))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_any_value_of_any_option_is_taken_or_refused(
+    command: str, unreachable: list[object], data: st.DataObject
+) -> None:
+    """A request that holds numbers within their bounds, or a `UserError`, or click's; nothing else escapes."""
+    given_options = data.draw(st.dictionaries(st.sampled_from(OPTIONS[command]), texts, max_size=3))
+    arguments = [command, "resnet101", *(part for pair in given_options.items() for part in pair)]
+    done = CliRunner().invoke(cli, arguments, standalone_mode=False)
+    assert done.exception is None or isinstance(done.exception, UserError | click.ClickException), done.exc_info
+    for request in unreachable:
+        if isinstance(request, session.Request):
+            assert request.limits.seconds is None or 0 < request.limits.seconds <= 2_000_000
+            assert request.limits.memory_bytes is None or 0 < request.limits.memory_bytes
+            assert all(0 <= seed < 2**63 for seed in request.seeds or ())
+        if isinstance(request, profiling.Request):
+            msgspec.convert(msgspec.to_builtins(request.conditions), Conditions)
+            assert all(1 <= size <= 65_536 for size in request.batch_sizes)
+    unreachable.clear()
+
+
+OPTIONS = {
+    "run": "--all --suite --seeds --budget --image-size --precision --images-per-class --data --skip-unreadable "
+    "--no-cache --cache-dir --device --threads --workers --timeout --memory-limit --out --rerun --checkpoint --plugin",
+    "report": "--out --claims --images --cache-dir",
+    "diff": "--fail-if-worse --format",
+    "verify": "--steps --tolerance --data --plugin --cache-dir",
+    "profile": "--all --image-size --classes --plugin --batch-sizes --precision --optimizer --frozen --memory --format",
+    "list": "",
+    "data check": "--suite --cache-dir",
+}
+
+
+def test_the_options_of_each_command_are_these() -> None:
+    """An option is added or removed on purpose, together with its documentation."""
+    commands = {name: command for name, command in cli.commands.items() if not isinstance(command, click.Group)}
+    commands |= {f"data {name}": command for name, command in cli.commands["data"].commands.items()}  # type: ignore[attr-defined]
+    found = {
+        name: " ".join(param.opts[0] for param in command.params if isinstance(param, click.Option))
+        for name, command in commands.items()
+    }
+    assert OPTIONS == found
+
+
+def test_help_lists_options_in_groups() -> None:
+    """A reader finds the options of one topic together."""
+    text = CliRunner().invoke(cli, ["run", "--help"]).output
+    headings = [line.rstrip(":") for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert ["Comparison", "Data", "Machine", "Runs and records", "Options"] == headings
+    assert text.index("--seeds") < text.index("Data:") < text.index("--skip-unreadable") < text.index("Machine:")
+
+
+class ReachedError(Exception):
+    """What was typed is accepted: the command is carried out."""
+
+
+def reached(*_: object, **__: object) -> None:
+    """In the place of what carries a command out."""
+    raise ReachedError
+
+
+ABSURD = [
+    "", "  ", "0", "-1", "1e999", "nan", "text", "٣", "x" * 5000, "1" * 5000, "1,,2", "no/such", "folder", "file",
+    "pipe", "loop", "file/below", "n" * 300, "bad\udcff", "two\nlines", "\x1b[31m", "file.toml", "pipe.toml",
+    "folder.toml",
+]  # fmt: skip
+PYTHONS_WORDS = r"Traceback|Error:|\[Errno|Expected `|invalid literal|could not convert|codec|NoneType|<class|Usage:"
+
+
+def typed() -> list[tuple[list[str], str]]:
+    """Every command with what it needs, and each of its options and arguments that takes a value."""
+    needs = {"diff": ["folder", "folder"], "verify": ["folder"], "profile": ["resnet101"], "check": ["folder"]}
+    commands = [([name], command) for name, command in cli.commands.items() if not isinstance(command, click.Group)]
+    commands.append((["data", "check"], cli.commands["data"].commands["check"]))  # type: ignore[attr-defined]
+    found = []
+    for words, command in commands:
+        for param in command.params:
+            if isinstance(param, click.Argument):
+                found.append(([*words, *needs.get(words[-1], [])[1:]], "--"))
+            elif not param.is_flag and param.opts[0] != "--help":  # type: ignore[attr-defined]
+                found.append(([*words, *needs.get(words[-1], [])], param.opts[0]))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("words", "option"), typed(), ids=lambda part: "-".join(part) if isinstance(part, list) else part
+)
+def test_any_absurd_value_is_one_line(
+    words: list[str], option: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of any option and argument of any command: refused in one line in the project's own words, or accepted."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(forkserver, "starter", nullcontext)
+    monkeypatch.setattr(dataset, "prepare", reached)
+    monkeypatch.setattr(session, "prepare", reached)
+    monkeypatch.setattr(profiling, "_profile", reached)
+    for name in ("folder", "folder.toml"):
+        (tmp_path / name).mkdir()
+    for name in ("pipe", "pipe.toml"):
+        os.mkfifo(tmp_path / name)
+    for name in ("file", "file.toml"):
+        (tmp_path / name).write_text("not TOML")
+    (tmp_path / "loop").symlink_to("loop")
+    refused = 0
+    for text in ABSURD:
+        monkeypatch.setattr(sys, "argv", ["intelbench", *words, option, text])
+        try:
+            main()
+        except ReachedError:
+            continue
+        except SystemExit as ended:
+            printed = capsys.readouterr()
+            assert 2 == ended.code, (text, printed)
+        (line,) = printed.err.splitlines()
+        assert line.startswith("intelbench")
+        assert line.isprintable()
+        assert len(line) < 6000
+        assert not re.search(PYTHONS_WORDS, line), line
+        refused += 1
+    assert refused
+
+
+def test_a_name_that_is_no_text_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wherever it cannot be written down; another text that cannot be encoded is a fault of the program."""
+
+    def fail(name: str) -> None:
+        name.encode("utf-8" if "\udcff" in name else "ascii")
+
+    monkeypatch.setattr("intelbench.cli.main.cli", lambda **_: fail("results/bad\udcff"))
+    with pytest.raises(SystemExit):
+        main()
+    assert "intelbench: results/bad\\udcff: not UTF-8. Expected names of files" in capsys.readouterr().err
+    monkeypatch.setattr("intelbench.cli.main.cli", lambda **_: fail("ü"))
+    with pytest.raises(UnicodeEncodeError):
+        main()
+
+
+def test_what_the_system_refuses_names_the_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """And its reason, without the number that it has for it."""
+    monkeypatch.setattr("intelbench.cli.main.cli", lambda **_: (tmp_path / "a").rename(tmp_path / "b" / "c"))
+    with pytest.raises(SystemExit):
+        main()
+    expected = f"{tmp_path}/a and {tmp_path}/b/c: cannot be read or written (No such file or directory)"
+    assert f"intelbench: {expected}\n" == capsys.readouterr().err
+
+
+def test_a_reader_that_stops_reading_is_not_complained_of() -> None:
+    """As `head` in `intelbench list | head -0`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "intelbench", "list"], stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writing)
+    assert (1, "") == (done.returncode, done.stderr)
+
+
+def test_what_is_printed_does_not_depend_on_the_locale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """UTF-8 everywhere: a report has signs that others lack."""
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    monkeypatch.setattr("intelbench.cli.main.cli", lambda **_: click.echo("−2 – 3"))
+    with pytest.raises(SystemExit):
+        main()
+    assert "−2 – 3\n".encode() == written.getvalue()
+
+
+def test_an_architecture_that_needs_larger_images_is_refused_before_anything_runs(
+    intelbench: Command, tmp_path: Path
+) -> None:
+    """Inception-v3 at 32 px: the name, both sizes, and no record."""
+    write_folder(tmp_path / "data")
+    suite = tmp_path / "small.toml"
+    suite.write_text(
+        'name = "s"\narchitectures = ["inception_v3"]\nseeds = [0]\nimage_size = 32\n'
+        "[budget]\nsteps = 1\n[recipe]\nbatch_size = 2\n"
+    )
+    done = intelbench("run", "--suite", suite, "--data", "data")
+    assert 2 == done.returncode
+    assert "'inception_v3' needs images of at least 75 px; these have 32 px" in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_data_check_lists_what_is_wrong(intelbench: Command, tmp_path: Path) -> None:
+    """Counts by class and split, copies between train and test, files ignored, files unreadable; status 1."""
+    folder = write_folder(tmp_path / "data", per_class=10)
+    write_image(folder / "train" / "day" / "copy.png", seed=7)
+    write_image(folder / "test" / "day" / "copy.png", seed=7)
+    (folder / "train" / "night" / "notes.txt").write_text("no image")
+    (folder / "train" / "night" / "empty.jpg").write_bytes(b"")
+    done = intelbench("data", "check", "data")
+    assert 1 == done.returncode
+    assert "train/day/copy.png = test/day/copy.png" in done.stdout
+    assert "train/night/notes.txt" in done.stdout
+    assert "other files in class folders, not used: 1 (1 .txt)" in done.stdout
+    assert "train/night/empty.jpg: empty file" in done.stdout
+    assert ["all", "21", "21"] == next(line.split() for line in done.stdout.splitlines() if line.startswith("all"))
+
+
+def test_data_check_of_a_hostile_folder_ends_and_prints_no_escapes(intelbench: Command, tmp_path: Path) -> None:
+    """Pipes, loops, bombs and names that would command the terminal: all listed, in seconds, on lines of their own."""
+    folder = write_folder(tmp_path / "data", per_class=10)
+    bad = folder / "train" / "day"
+    hostile = "\x1b[2Jx\n  forged: fine"
+    (bad / f"{hostile}.jpg").write_bytes(b"")
+    (bad / f"{hostile}.txt").write_bytes(b"")
+    os.mkfifo(bad / "pipe.jpg")
+    (bad / "loop.jpg").symlink_to("loop.jpg")
+    (bad / "up").symlink_to("..")
+    (bad / "zero.jpg").symlink_to("/dev/zero")
+    Image.new("1", (20_000, 10_000)).save(bad / "bomb.png")
+    for name in (f"{hostile}.png", "copy.png"):
+        write_image(bad / name, seed=7)
+        write_image(folder / "test" / "day" / name, seed=7)
+    (folder / hostile).mkdir()
+    done = intelbench("data", "check", "data")
+    assert 1 == done.returncode
+    assert "" == done.stderr
+    assert all(line.isprintable() for line in done.stdout.splitlines())
+    assert not any(line.startswith("  forged") for line in done.stdout.splitlines())
+    for line in (
+        "train/day/\\x1b[2Jx\\n  forged: fine.jpg: empty file",
+        "train/day/\\x1b[2Jx\\n  forged: fine.txt",
+        "train/day/loop.jpg: Too many levels of symbolic links",
+        "train/day/pipe.jpg",
+        "train/day/up",
+        "train/day/zero.jpg",
+    ):
+        assert f"  {line}" in done.stdout.splitlines()
+    assert "train/day/bomb.png: too large to be decoded safely" in done.stdout
+
+
+@pytest.mark.parametrize("command", [["run"], ["data", "check", "scenes"]])
+def test_a_cache_folder_that_cannot_be_written_is_one_line(
+    intelbench: Command, tmp_path: Path, command: list[str]
+) -> None:
+    """It names the folder and the option, whatever was to be written there."""
+    (tmp_path / "file").write_text("x")
+    done = intelbench(*command, "--cache-dir", "file/cache")
+    assert 2 == done.returncode
+    assert (
+        "intelbench: cache file/cache: cannot be written (Not a directory); mend that, or give another folder with "
+        in (done.stderr)
+    )
+    assert 1 == done.stderr.count("\n")
+
+
+def test_data_check_of_a_sound_folder_succeeds(intelbench: Command, tmp_path: Path) -> None:
+    """Status 0 where every image can be read."""
+    write_folder(tmp_path / "data", per_class=10)
+    assert 0 == intelbench("data", "check", "data").returncode
+
+
+def test_data_check_refuses_what_run_refuses(intelbench: Command, tmp_path: Path, small_suite: Path) -> None:
+    """With the same words and the same status, under the suite that is given; the findings are printed all the same."""
+    write_folder(tmp_path / "data", per_class=6)
+    checked, run = intelbench("data", "check", "data"), intelbench("run", "resnet101_leaky", "--data", "data")
+    assert 2 == checked.returncode == run.returncode
+    assert " training images are less than one batch" in checked.stderr
+    assert checked.stderr == run.stderr
+    assert "majority baseline" in checked.stdout
+    assert 0 == intelbench("data", "check", "data", "--suite", small_suite).returncode
+
+
+def test_profile_prints_a_table(intelbench: Command, plugin: Path) -> None:
+    """Of a network of one's own, on stdout; what is going on, on stderr."""
+    done = intelbench("profile", "tiny", "--plugin", str(plugin), "--size", "32", "--batch-sizes", "4,8")
+    assert "| tiny " in done.stdout
+    assert "Peak, batch 8" in done.stdout
+    assert "profiling tiny" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give architecture names, or --all"),
+        (["resnet101", "--all"], "give architecture names, or --all"),
+        (
+            ["resnet101", "--batch-sizes", "8,x"],
+            "--batch-sizes '8,x': not accepted. Expected whole numbers from 1 to 65,536",
+        ),
+        (["resnet101", "--memory", "0"], "--memory '0': not accepted. Expected whole numbers from 1 to 1,000,000"),
+        (["resnet10"], "did you mean resnet101"),
+    ],
+)
+def test_mistakes_in_profile_are_named(intelbench: Command, arguments: list[str], message: str) -> None:
+    """In a line on stderr."""
+    done = intelbench("profile", *arguments)
+    assert 2 == done.returncode
+    assert message in done.stderr

@@ -1,0 +1,94 @@
+"""`report` and `diff` on the command line, on made-up records."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Command
+from tests.synthetic import Study, synthetic_runs
+
+CLAIM = """
+[[claim]]
+id = "a-best"
+statement = "The <first> is best."
+source = "table 1"
+metric = "test_accuracy"
+relation = "higher"
+architecture = "a"
+"""
+
+
+def folder(path: Path, accuracy: float = 0.8, seeds: range = range(4)) -> Path:
+    """A results folder of two architectures; `a` has that test accuracy."""
+    synthetic_runs(path / "runs", ["a", "b"], seeds, Study(accuracies={"a": accuracy, "b": 0.5}))
+    return path
+
+
+def test_claims_of_ones_own_replace_the_published(intelbench: Command, tmp_path: Path) -> None:
+    """In Markdown and in JSON."""
+    folder(tmp_path / "results")
+    (tmp_path / "mine.toml").write_text(CLAIM)
+    text = intelbench("report", "--claims", "mine.toml").stdout
+    assert "1 claim: 1 supported" in text
+    assert "93.10" not in text
+    assert "" == intelbench("report", "--claims", "mine.toml", "--out", "report.json").stdout
+    content = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    assert [("a-best", "supported")] == [(each["id"], each["verdict"]) for each in content["cohorts"][0]["claims"]]
+
+
+def test_the_page_is_written_where_one_says(intelbench: Command, tmp_path: Path) -> None:
+    """In a folder that need not exist; nothing on stdout."""
+    folder(tmp_path / "results")
+    done = intelbench("report", "--out", "out/page.html")
+    assert (0, "") == (done.returncode, done.stdout)
+    assert (tmp_path / "out" / "page.html").read_text("utf-8").startswith("<!doctype html>")
+    assert ["page.html"] == [path.name for path in (tmp_path / "out").iterdir()]
+
+
+def test_markdown_goes_to_a_file_with_its_figures(intelbench: Command, tmp_path: Path) -> None:
+    """Next to that file, where the links in it lead; the text is that of stdout."""
+    folder(tmp_path / "results")
+    assert "" == intelbench("report", "--out", "out/report.md").stdout
+    text = (tmp_path / "out" / "report.md").read_text("utf-8")
+    assert text == intelbench("report").stdout
+    links = {part.partition(")")[0] for part in text.split("](")[1:] if part.startswith("figures/")}
+    assert {f"figures/{path.name}" for path in (tmp_path / "out" / "figures").iterdir()} == links
+
+
+def test_a_gate_decides_the_exit_status(intelbench: Command, tmp_path: Path) -> None:
+    """0 without a gate and within the margin, 1 beyond it, with the reason on stderr."""
+    folder(tmp_path / "old"), folder(tmp_path / "new", accuracy=0.4)
+    plain = intelbench("diff", "old", "new")
+    assert (0, "") == (plain.returncode, plain.stderr)
+    assert "Test accuracy is worse for `a`" in plain.stdout
+    assert 0 == intelbench("diff", "old", "new", "--fail-if-worse", "test_accuracy:0.9").returncode
+    failed = intelbench("diff", "old", "new", "--fail-if-worse", "test_accuracy:0.1", "--format", "json")
+    assert 1 == failed.returncode
+    assert "a: test_accuracy is worse by more than 0.1" in failed.stderr
+    assert [True, False] == [gate["failed"] for gate in json.loads(failed.stdout)["gates"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["report", "--images", "photos"], "--images goes with --out FILE.html"),
+        (["report", "--claims", "no.toml"], "claims no.toml: cannot be read"),
+        (["report", "--claims", "wrong.toml"], "relation"),
+        (["diff", "results"], "Missing argument"),
+        (["diff", "results", "nowhere"], "nowhere"),
+        (
+            ["diff", "results", "results", "--fail-if-worse", "speed:1"],
+            "no metric 'speed'. Expected one of: test_accuracy",
+        ),
+        (["diff", "results", "single", "--fail-if-worse", "step_seconds:0"], "run at least two seeds"),
+    ],
+)
+def test_a_mistake_is_answered_in_words(intelbench: Command, tmp_path: Path, arguments: list[str], said: str) -> None:
+    """Status 2, what was wrong, and never a traceback."""
+    folder(tmp_path / "results"), folder(tmp_path / "single", seeds=range(1))
+    (tmp_path / "wrong.toml").write_text(CLAIM.replace('"higher"', '"best"'))
+    done = intelbench(*arguments)
+    assert 2 == done.returncode
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,417 @@
+"""Suites are read strictly, and every complaint names the key and what is accepted."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intelbench.architectures.reference import REFERENCE
+from intelbench.config.budget import Budget
+from intelbench.config.conditions import Override, Suite
+from intelbench.config.recipe import Head, Recipe
+from intelbench.config.suites import budgets as budgets_of
+from intelbench.config.suites import built_in_suites, conditions_of, encode_suite, load_suite, override
+from intelbench.errors import UserError
+from intelbench.results.claims import differing_conditions, load_claims
+from tests.records.test_types import budgets
+from tests.synthetic import Study, synthetic_run
+
+SUITE = """
+name = "mine"
+architectures = ["resnet101"]
+seeds = [0]
+{top}
+[budget]
+{budget}
+[recipe]
+{recipe}
+"""
+
+
+def write(tmp_path: Path, top: str = "", budget: str = "steps = 3", recipe: str = "") -> str:
+    path = tmp_path / "mine.toml"
+    path.write_text(SUITE.format(top=top, budget=budget, recipe=recipe))
+    return str(path)
+
+
+@pytest.mark.parametrize("name", built_in_suites())
+def test_built_in_suites_are_what_they_say(name: str) -> None:
+    """Each decodes, carries its file's name, says what it is, and compares several architectures."""
+    suite = load_suite(name)
+    assert name == suite.name
+    assert suite.description
+    assert len(suite.architectures) >= 3
+    assert set(suite.overrides) <= set(suite.architectures)
+
+
+@pytest.mark.parametrize("name", ["quick", "paper", "published"])
+def test_the_reference_suites_compare_the_five(name: str) -> None:
+    """The architectures of the published comparison, and the twin of the one with LeakyReLU."""
+    assert set(REFERENCE) == set(load_suite(name).architectures)
+
+
+def test_quick_transfer_needs_no_network() -> None:
+    """Its architectures bring their weights along, and only a head is trained, on features."""
+    suite = load_suite("quick-transfer")
+    assert suite.architectures == tuple(f"efficientnet_lite{number}" for number in range(3))
+    assert ("imagenet", "always", "none") == (
+        suite.recipe.weights,
+        suite.recipe.freeze_backbone,
+        suite.recipe.augmentation,
+    )
+
+
+@pytest.mark.parametrize("name", built_in_suites())
+def test_a_written_suite_is_read_back_equal(name: str, tmp_path: Path) -> None:
+    """`encode_suite` and `load_suite` are inverse."""
+    path = tmp_path / "again.toml"
+    path.write_text(encode_suite(load_suite(name)))
+    assert load_suite(name) == load_suite(str(path))
+
+
+@pytest.mark.parametrize("name", ["quick", "paper"])
+def test_a_suite_of_one_recipe_says_nothing_of_others(name: str) -> None:
+    """Written out, it is the file that it was before architectures could have their own."""
+    assert "overrides" not in tomllib.loads(encode_suite(load_suite(name)))
+
+
+def test_quick_is_the_quick_one_and_paper_the_published_one() -> None:
+    """What the documentation promises of the two."""
+    quick, paper = load_suite("quick"), load_suite("paper")
+    assert ("scenes", 3) == (quick.data, len(quick.seeds))
+    assert quick.image_size >= 75
+    assert (224, 32, (0.08, 1.0), "epochs") == (
+        paper.image_size,
+        paper.recipe.batch_size,
+        paper.recipe.crop_scale,
+        paper.budget.unit,
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"top": "imge_size = 3"}, r"key `imge_size`: not known. Expected one of: image_size, .*\. Try `image_size`$"),
+        (
+            {"top": "step = 'fast'"},
+            r"key `step`: 'fast' is not accepted\. Expected 'compile', 'eager' or 'graph'$",
+        ),
+        (
+            {"top": "precision = 'fp8'"},
+            r"key `precision`: 'fp8' is not accepted. Expected 'auto', 'bf16', 'fp16' or 'fp32'$",
+        ),
+        (
+            {"top": "image_size = 'big'"},
+            r"key `image_size`: 'big' is not accepted. Expected a whole number from 8 to 4,096$",
+        ),
+        (
+            {"top": "validation_fraction = 1.0"},
+            r"key `validation_fraction`: 1.0 is not accepted. Expected a number above 0 and below 1$",
+        ),
+        (
+            {"top": "images_per_class = [10, 'al']"},
+            r"`images_per_class\[1\]`: 'al' is not .* 9,007,199,254,740,992 or 'all'\. Try 'all'$",
+        ),
+        (
+            {"top": "images_per_class = [0]"},
+            r"`images_per_class\[0\]`: 0 is not accepted. Expected a whole number from 1 ",
+        ),
+        (
+            {"top": "images_per_class = []"},
+            r"`images_per_class`: an empty array is not .* an array of at least 1 item, each",
+        ),
+        ({"budget": "step = 3"}, r"key `budget.step`: not known. Expected one of: steps, epochs, .*\. Try `steps`$"),
+        ({"budget": "steps = 3\nepochs = 2"}, r"key `budget`: a budget is exactly one of .*; got steps, epochs$"),
+        ({"budget": ""}, r"key `budget`: a budget is exactly one of .*; got none$"),
+        (
+            {"recipe": "optimizer = 'lion'"},
+            r"key `recipe.optimizer`: 'lion' is not accepted. Expected 'adam', 'adamw' or 'sgd'$",
+        ),
+        ({"recipe": "lr = 1"}, r"key `recipe.lr`: not known. Expected one of: optimizer, learning_rate"),
+        (
+            {"recipe": "batch_size = 1"},
+            r"key `recipe.batch_size`: 1 is not accepted. Expected a whole number from 2 to 65,536$",
+        ),
+        (
+            {"recipe": "freeze_backbone = 'alway'"},
+            r"`recipe.freeze_backbone`: 'alway' is .* 'always', 'never' or a number above 0 .*\. Try 'always'$",
+        ),
+        ({"recipe": "freeze_backbone = -1"}, r"key `recipe.freeze_backbone`: -1 is not accepted"),
+        ({"recipe": "head = {kind = 'mlp'}"}, r"key `recipe.head`: an `mlp` has `widths`"),
+        ({"recipe": "head = {widths = [3]}"}, r"key `recipe.head`: a `linear` head has no hidden layer"),
+        (
+            {"recipe": "head = {kind = 'deep'}"},
+            r"key `recipe.head.kind`: 'deep' is not accepted. Expected 'linear' or 'mlp'$",
+        ),
+        (
+            {"budget": "flops = 1e9", "recipe": "freeze_backbone = 3"},
+            r"a budget in FLOPs needs `recipe.freeze_backbone`",
+        ),
+        ({"recipe": "= 3"}, r"suite .*mine\.toml: "),
+        (
+            {"top": "image_size = 1_000_000_000"},
+            r"key `image_size`: 1000000000 is not accepted. Expected a whole number from 8 to 4,096$",
+        ),
+        (
+            {"top": "evaluation_points = 1_000_000_000_000"},
+            r"`evaluation_points`: 1000000000000 is not .* from 1 to 10,000$",
+        ),
+        (
+            {"recipe": "batch_size = 1_000_000_000_000"},
+            r"`recipe.batch_size`: 1000000000000 is not .* from 2 to 65,536$",
+        ),
+        (
+            {"recipe": "learning_rate = inf"},
+            r"`recipe.learning_rate`: inf is not accepted. Expected a number above 0 and at most 1,000,000$",
+        ),
+        (
+            {"recipe": "weight_decay = nan"},
+            r"`recipe.weight_decay`: nan is not accepted. Expected a number from 0 to 1,000,000$",
+        ),
+        (
+            {"recipe": "crop_ratio = [1, inf]"},
+            r"`recipe.crop_ratio\[1\]`: inf is not accepted. Expected a number from 0.01 to 100$",
+        ),
+        ({"recipe": "betas = [nan, nan]"}, r"key `recipe`: `betas` must lie in \[0, 1\); got \[nan, nan\]$"),
+        (
+            {"budget": "steps = 1" + "0" * 30},
+            r"key `budget.steps`: a number beyond 2\^64 is not .* from 1 to 9,007,199,254,740,992$",
+        ),
+        (
+            {"budget": "seconds = nan"},
+            r"key `budget.seconds`: nan is not accepted. Expected a number above 0 and at most 1,000,000,000$",
+        ),
+        (
+            {"budget": "seconds = inf"},
+            r"key `budget.seconds`: inf is not accepted. Expected a number above 0 and at most 1,000,000,000$",
+        ),
+        (
+            {"budget": "flops = 1e300"},
+            r"key `budget.flops`: 1e\+300 is not accepted. Expected a number above 0 and at most 1e\+30$",
+        ),
+        (
+            {"top": 'description = "\\u001b[31m"'},
+            r"key `description`: '\\x1b\[31m' is not accepted. Expected text .*without control characters$",
+        ),
+        (
+            {"top": 'data = "\\u0000"'},
+            r"key `data`: '\\x00' is not accepted. Expected text .*without control characters$",
+        ),
+        (
+            {"recipe": "[overrides.a.recipe]\nlr = 1"},
+            r"key `overrides\.a\.recipe\.lr`: not known. Expected one of: optimizer, learning",
+        ),
+        (
+            {"recipe": "[overrides.a]\nrecipe.optimizer = 'lion'"},
+            r"key `overrides\.a\.recipe\.optimizer`: 'lion' is not accepted",
+        ),
+        (
+            {"recipe": "[overrides.a]\nrecipe.head.widths = [3]"},
+            r"key `overrides\.a\.recipe\.head`: a `linear` head has no ",
+        ),
+        (
+            {"recipe": "[overrides.a]\nrecipe.learning_rate = 1" + "0" * 400},
+            r"`overrides\.a\.recipe\.learning_rate`: a number beyond",
+        ),
+        ({"recipe": "[overrides.a]\nrecipe = 3"}, r"key `overrides\.a\.recipe`: 3 is not accepted. Expected a table$"),
+        (
+            {"recipe": "[overrides.b]\nbudget.steps = 2\n[overrides.a]\nbudget.epoch = 1"},
+            r"key `overrides\.a\.budget\.epoch`: not known. Expected one of: steps, epochs, .*\. Try `epochs`$",
+        ),
+        (
+            {"recipe": "[overrides.a]\nimage_size = 9"},
+            r"key `overrides\.a\.image_size`: not known. Expected one of: budget, recipe",
+        ),
+        ({"recipe": "image_size = 9"}, r"key `recipe\.image_size`: .* Try `image_size`, above the first \[table\]$"),
+        ({"top": "learning_rate = 0.1"}, r"key `learning_rate`: not known. .* Try `recipe.learning_rate`$"),
+        (
+            {"recipe": "[[overrides]]\nbudget.steps = 1"},
+            r"key `overrides`: an array of 1 item is not accepted. Expected a table$",
+        ),
+        (
+            {"recipe": "[overrides.a]\nbudget.flops = 1e9\nrecipe.freeze_backbone = 'always'"},
+            r"key `overrides\.a`: a budget in FLOPs needs `recipe.freeze_backbone`",
+        ),
+        (
+            {"recipe": '[overrides."\\u001b[31m"]'},
+            r'key `overrides."\\x1b\[31m"`: not accepted as a key. Expected text',
+        ),
+    ],
+)
+def test_a_mistake_names_its_key_and_what_is_accepted(tmp_path: Path, changes: dict[str, str], said: str) -> None:
+    """Unknown keys, wrong types, wrong values, broken TOML."""
+    with pytest.raises(UserError, match=said):
+        load_suite(write(tmp_path, **changes))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("quik", "did you mean 'quick'"),
+        ("nothing", "Built in: paper, published, quick, quick-transfer"),
+        ("no/such.toml", "cannot be read"),
+    ],
+)
+def test_a_suite_that_is_not_there_is_said_so(name: str, said: str) -> None:
+    """With the nearest name, or the names there are, or the file that could not be read."""
+    with pytest.raises(UserError, match=said):
+        load_suite(name)
+
+
+def test_overrides_replace_only_what_is_given() -> None:
+    """The effective suite differs in the budget alone."""
+    quick = load_suite("quick")
+    effective = override(quick, budget=Budget(seconds=60))
+    assert Budget(seconds=60) == effective.budget
+    assert quick == override(effective, budget=quick.budget)
+    assert quick == override(override(quick, image_size=96), image_size=quick.image_size)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"seeds": (10**30,)}, r"key `seeds\[0\]`: a number beyond 2\^64 is not .* to 9,223,372,036,854,775,807$"),
+        ({"seeds": tuple(range(2001))}, "`architectures` x `seeds` are 10,005 runs; at most 10,000 are accepted"),
+        (
+            {"images_per_class": (0,)},
+            r"key `images_per_class\[0\]`: 0 is not accepted. Expected a whole number from 1 ",
+        ),
+        (
+            {"seeds": tuple(range(1000)), "images_per_class": (1, 2, "all")},
+            "`architectures` x `seeds` x `images_per_class` are 15,000 runs; at most 10,000 are accepted",
+        ),
+        ({"architectures": ("a\x1b[31m",)}, r"key `architectures\[0\]`: 'a\\x1b\[31m' is not accepted"),
+        ({"image_size": 7}, "key `image_size`: 7 is not accepted. Expected a whole number from 8 to 4,096$"),
+        ({"data": ""}, r"key `data`: '' is not accepted. Expected text of 1 to 4,096 characters"),
+    ],
+)
+def test_an_override_is_held_to_what_a_file_is_held_to(changes: dict[str, Any], said: str) -> None:
+    """The command line cannot say what a suite could not."""
+    with pytest.raises(UserError, match=f"suite quick, with what was given in its place: {said}"):
+        override(load_suite("quick"), **changes)
+
+
+def test_published_is_what_was_published() -> None:
+    """Each architecture has the recipe that its source gives it; the twin has that of the one with LeakyReLU."""
+    suite = load_suite("published")
+    assert 224 == suite.image_size
+    found = {name: conditions_of(suite, name) for name in suite.architectures}
+    assert found["resnet101"] == found["resnet101_leaky"]
+    epochs = {"resnet152": 40, "wide_resnet101_2": 30, "inception_v3": 30}
+    assert epochs == {name: found[name].budget.epochs for name in epochs}
+    shared = Recipe(weights="imagenet")
+    replace = msgspec.structs.replace
+    assert {
+        "resnet152": replace(
+            shared, freeze_backbone=10.0, head=Head(kind="mlp", widths=(1024, 256), activation="relu", dropout=0.25)
+        ),
+        "wide_resnet101_2": replace(
+            shared,
+            learning_rate=1e-3,
+            betas=(0.9, 0.9),
+            freeze_backbone="always",
+            head=Head(kind="mlp", widths=(1024,), activation="relu", dropout=0.5),
+        ),
+        "inception_v3": replace(shared, betas=(0.9, 0.9), freeze_backbone="always"),
+        "resnet101_leaky": replace(shared, schedule="cosine"),
+    } == {name: found[name].recipe for name in found if name != "resnet101"}
+
+
+def test_the_published_claims_are_about_the_published_suite() -> None:
+    """What the claims on accuracy demand of a recipe, this suite has; how many test images there are is the data's."""
+    suite = load_suite("published")
+    for claim in load_claims():
+        if not claim.id.endswith("-accuracy") or claim.comparative:
+            continue
+        study = Study(conditions=suite.conditions, own={name: conditions_of(suite, name) for name in suite.overrides})
+        record, _ = synthetic_run(claim.architecture, 0, study)
+        assert {"data.num_test"} == set(differing_conditions(claim, [record])), claim.id
+
+
+def test_an_architecture_without_its_own_recipe_has_the_shared_one() -> None:
+    """As one that the command line names."""
+    suite = override(load_suite("published"), architectures=("resnet152", "efficientnet_lite0"))
+    assert suite.conditions == conditions_of(suite, "efficientnet_lite0") != conditions_of(suite, "resnet152")
+
+
+def test_a_share_scales_what_each_architecture_has() -> None:
+    """Budgets and frozen epochs, shared and own, keep their proportions; nothing else changes."""
+    suite = load_suite("published")
+    tenth = override(suite, budget=0.1)
+    assert [Budget(epochs=4), Budget(epochs=3)] == budgets_of(tenth)
+    recipes = [conditions_of(each, "resnet152").recipe for each in (suite, tenth)]
+    assert recipes[1] == msgspec.structs.replace(recipes[0], freeze_backbone=1.0)
+    for name in suite.architectures[1:]:
+        assert conditions_of(suite, name).recipe == conditions_of(tenth, name).recipe
+    recipe = msgspec.structs.replace(suite.recipe, freeze_backbone=4.0)
+    shared = msgspec.structs.replace(suite, recipe=recipe, budget=Budget(steps=3), overrides={})
+    assert (Budget(steps=1), 1.0) == (
+        override(shared, budget=0.25).budget,
+        override(shared, budget=0.25).recipe.freeze_backbone,
+    )
+
+
+def test_a_budget_is_that_of_every_architecture() -> None:
+    """Given on the command line, it takes the place of their own; the rest of their recipes stays."""
+    suite = load_suite("published")
+    assert [Budget(epochs=40), Budget(epochs=30)] == budgets_of(suite)
+    effective = override(suite, budget=Budget(steps=5))
+    assert [Budget(steps=5)] == budgets_of(effective)
+    assert conditions_of(suite, "resnet152").recipe == conditions_of(effective, "resnet152").recipe
+    with pytest.raises(
+        UserError, match=r"suite published, with what .*: key `overrides\.resnet152`: a budget in FLOPs needs"
+    ):
+        override(suite, budget=Budget(flops=1e9))
+
+
+names = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=20)
+recipes = st.builds(
+    Recipe,
+    optimizer=st.sampled_from(["adam", "adamw", "sgd"]),
+    learning_rate=st.floats(0, 1e6, exclude_min=True),
+    betas=st.tuples(*[st.floats(0, 1, exclude_max=True)] * 2),
+    batch_size=st.integers(2, 65_536),
+    crop_ratio=st.tuples(*[st.floats(0.01, 100)] * 2).map(lambda pair: (min(pair), max(pair))),
+    flip=st.booleans(),
+)
+override_recipes = st.fixed_dictionaries(
+    {},
+    optional={
+        "learning_rate": st.floats(0, 1e6, exclude_min=True),
+        "betas": st.lists(st.floats(0, 1, exclude_max=True), min_size=2, max_size=2),
+        "batch_size": st.integers(2, 65_536),
+        "augmentation": st.sampled_from(["fresh", "none"]) | st.integers(1, 2**53),
+        "head": st.just({"kind": "mlp", "widths": [8, 4], "dropout": 0.5}),
+    },
+)
+suites = st.builds(
+    Suite,
+    name=names,
+    description=st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=20),
+    architectures=st.lists(names, min_size=1, max_size=3).map(tuple),
+    seeds=st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=3).map(tuple),
+    data=names,
+    images_per_class=st.lists(st.integers(1, 2**53) | st.just("all"), min_size=1, max_size=3).map(tuple),
+    image_size=st.integers(8, 4096),
+    training_evaluation_images=st.none() | st.integers(1, 2**53),
+    validation_fraction=st.floats(0, 1, exclude_min=True, exclude_max=True),
+    budget=budgets,
+    recipe=recipes,
+    overrides=st.dictionaries(
+        names, st.builds(Override, budget=st.none() | budgets, recipe=override_recipes), max_size=3
+    ),
+)
+
+
+@given(suites)
+def test_whatever_a_suite_may_hold_survives_being_written_and_read(
+    tmp_path_factory: pytest.TempPathFactory, suite: Suite
+) -> None:
+    """Up to the bounds of every number, in any script: `encode_suite` and `load_suite` are inverse."""
+    path = tmp_path_factory.getbasetemp() / "written.toml"
+    path.write_text(encode_suite(suite), encoding="utf-8")
+    assert suite == load_suite(str(path)) == override(suite)

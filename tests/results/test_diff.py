@@ -1,0 +1,224 @@
+"""Two folders are compared by what they have in common, and a gate fails beyond the noise alone."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from scipy import stats
+
+from intelbench.errors import UserError
+from intelbench.records.store import write_run
+from intelbench.reporting.text import changes
+from intelbench.reporting.text.verdicts import verdicts
+from intelbench.results.claims import Claim
+from intelbench.results.diff import METRICS, Comparison, Gate, compare, judge
+from intelbench.results.runs import value_of_run
+from intelbench.results.study import read
+from intelbench.statistics.estimates import Estimate
+from tests.synthetic import CONDITIONS, Study, synthetic_run, synthetic_runs
+
+Make = Callable[..., Comparison]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """Compare two made-up folders of the same architectures; `after` and `before` change their studies."""
+
+    def made(
+        before: dict[str, object] | None = None,
+        after: dict[str, object] | None = None,
+        seeds: tuple[range, range] = (range(6), range(6)),
+        architectures: tuple[list[str], list[str]] = (["a", "b"], ["a", "b"]),
+    ) -> Comparison:
+        for name, study, numbers, names in zip(("before", "after"), (before, after), seeds, architectures, strict=True):
+            synthetic_runs(tmp_path / name / "runs", names, numbers, Study(**(study or {})))
+        return compare(tmp_path / "before", tmp_path / "after")
+
+    return made
+
+
+WORSE = {"accuracies": {"a": 0.5, "b": 0.8}}
+GOOD = {"accuracies": {"a": 0.8, "b": 0.8}}
+
+
+def change_of(comparison: Comparison, architecture: str, metric: str) -> object:
+    """The one change."""
+    (found,) = [c for c in comparison.changes if (c.architecture, c.metric) == (architecture, metric)]
+    return found
+
+
+def test_a_loss_beyond_the_noise_is_found(make: Make) -> None:
+    """Thirty points less for `a`, nothing for `b`."""
+    found = make(GOOD, WORSE)
+    a, b = (change_of(found, name, "test_accuracy") for name in "ab")
+    assert a.distinguishable
+    assert not a.better
+    assert a.inferred.estimate.mean == pytest.approx(a.after.mean - a.before.mean)
+    assert not b.distinguishable
+
+
+def test_a_gate_fails_only_beyond_its_margin(make: Make) -> None:
+    """A loss of thirty points fails a margin of ten and passes one of fifty."""
+    found = make(GOOD, WORSE)
+    failed = {gate: [v.change.architecture for v in judge(found, [Gate("test_accuracy", gate)]) if v.failed]
+              for gate in (0.0, 0.1, 0.5)}  # fmt: skip
+    assert {0.0: ["a"], 0.1: ["a"], 0.5: []} == failed
+
+
+def test_a_gain_fails_no_gate(make: Make) -> None:
+    """Thirty points more."""
+    assert not any(verdict.failed for verdict in judge(make(WORSE, GOOD), [Gate("test_accuracy", 0.0)]))
+
+
+def test_the_same_folder_never_fails(make: Make) -> None:
+    """Nothing changed in any metric, and nothing differs in what is recorded."""
+    found = make(GOOD, GOOD)
+    gates = [Gate(metric, 0.0) for metric in METRICS]
+    verdicts = judge(found, gates)
+    assert 2 * len(METRICS) == len(verdicts)
+    assert not any(verdict.failed for verdict in verdicts)
+    assert not any(change.distinguishable for change in found.changes)
+    assert {} == found.differing
+
+
+def test_a_slower_disk_fails_no_gate_on_the_step_time(tmp_path: Path) -> None:
+    """Ten times the data wait: the step time is the same, and the wait is a metric of its own, in seconds."""
+    for name, factor in (("before", 1), ("after", 10)):
+        for seed in range(4):
+            record, traces = synthetic_run("a", seed, Study())
+            write_run(
+                tmp_path / name / "runs", record, {**traces, "data_wait_seconds": factor * traces["data_wait_seconds"]}
+            )
+    found = compare(tmp_path / "before", tmp_path / "after")
+    assert 1 == change_of(found, "a", "step_seconds").inferred.estimate.mean
+    assert not judge(found, [Gate("step_seconds", 0.0)])[0].failed
+    wait = change_of(found, "a", "data_wait_seconds")
+    assert wait.inferred.estimate.mean == pytest.approx(9 * wait.before.mean, rel=1e-6)
+    assert [True, False] == [judge(found, [Gate("data_wait_seconds", margin)])[0].failed for margin in (0.0, 1.0)]
+
+
+def test_gates_and_claims_have_one_name_and_one_value_for_a_metric(tmp_path: Path) -> None:
+    """Every metric of a gate can be claimed under the same name, and is then measured as the same value."""
+    synthetic_runs(tmp_path / "runs", ["a"], range(3))
+    summary = read(tmp_path / "runs").cohorts[0]
+    for metric in METRICS:
+        claimed = Claim(
+            id="x", statement="x", source="x", metric=metric, relation="at_least", value=0.0, architecture="a"
+        )
+        measured = verdicts(summary, [claimed])[0].measured
+        values = [value_of_run(metric, run) for run in summary.finished[0].runs]
+        assert isinstance(measured, Estimate)
+        assert measured.mean == pytest.approx(np.mean(values)), metric
+
+
+def test_holm_counts_every_gate(make: Make) -> None:
+    """The p value of a gate is never below that of the gate alone."""
+    found = make(GOOD, WORSE)
+    (alone,) = [v for v in judge(found, [Gate("test_accuracy", 0.1)]) if v.change.architecture == "a"]
+    together = judge(found, [Gate("test_accuracy", 0.1), Gate("loss_variance", 0.1), Gate("step_seconds", 0.0)])
+    (same,) = [v for v in together if (v.change.architecture, v.gate.metric) == ("a", "test_accuracy")]
+    assert alone.p_holm <= same.p_holm
+
+
+def test_times_are_compared_as_ratios(tmp_path: Path) -> None:
+    """Steps that take twice as long: a ratio of 2, which fails a margin of 50 % and passes one of 150 %."""
+    for name, factor in (("before", 1), ("after", 2)):
+        for seed in range(4):
+            record, traces = synthetic_run("a", seed, Study())
+            slower = {key: traces[key] * factor for key in ("step_seconds", "data_wait_seconds")}
+            write_run(tmp_path / name / "runs", record, {**traces, **slower})
+    found = compare(tmp_path / "before", tmp_path / "after")
+    change = change_of(found, "a", "step_seconds")
+    assert change.inferred.estimate.mean == pytest.approx(2)
+    assert [True, False] == [judge(found, [Gate("step_seconds", margin)])[0].failed for margin in (0.5, 1.5)]
+
+
+def test_p_of_a_gate_is_a_one_sided_t_test(make: Make) -> None:
+    """Of the logarithms against that of the margin, for a ratio."""
+    found = make(GOOD, {"num_steps": 50})
+    change = change_of(found, "a", "loss_variance")
+    values = [
+        [run.loss_variance for architecture in side.finished if architecture.name == "a" for run in architecture.runs]
+        for side in (found.before, found.after)
+    ]
+    expected = stats.ttest_1samp(np.log(values[1]) - np.log(values[0]), np.log(1.05), alternative="greater").pvalue
+    assert change.p_worse(0.05) == pytest.approx(expected, abs=1e-9)
+
+
+def test_one_seed_gates_nothing(make: Make) -> None:
+    """Passing would mean nothing, so it is an error that says what to do."""
+    found = make(seeds=(range(3), range(2, 5)))
+    assert (2,) == found.seeds["a"]
+    with pytest.raises(UserError, match="run at least two seeds"):
+        judge(found, [Gate("test_accuracy", 0.0)])
+    assert [] == judge(found, [])
+    assert "One seed in common tells nothing" in changes.as_markdown(found, [], ("before", "after"))
+
+
+def test_other_images_have_no_accuracy_to_compare(make: Make) -> None:
+    """Times and memory are still compared; a gate on accuracy is an error."""
+    found = make(None, {"num_test": 240, "data_digest": "ab" * 16})
+    assert "test_accuracy" not in {change.metric for change in found.changes}
+    assert "step_seconds" in {change.metric for change in found.changes}
+    with pytest.raises(UserError, match="different images"):
+        judge(found, [Gate("test_accuracy", 0.0)])
+
+
+def test_nothing_in_common(make: Make) -> None:
+    """Other architectures, or other seeds only: an error that says what to run."""
+    with pytest.raises(UserError, match="same architectures and seeds"):
+        make(architectures=(["a"], ["b"]))
+
+
+def test_what_was_left_out_is_named(make: Make) -> None:
+    """An architecture in one of the folders alone."""
+    found = make(architectures=(["a", "b"], ["a", "c"]))
+    assert [True, True] == [any(name in reason for reason in found.left_out) for name in ("b: only", "c: only")]
+
+
+def test_differing_conditions_are_shown(make: Make) -> None:
+    """By key, with both values."""
+    other = msgspec.structs.replace(CONDITIONS, recipe=msgspec.structs.replace(CONDITIONS.recipe, learning_rate=0.5))
+    text = changes.as_markdown(make(None, {"conditions": other}), [], ("one", "two"))
+    assert "| `conditions.recipe.learning_rate` | " in text
+    assert "0.5" in text
+
+
+def test_the_page_says_what_failed(make: Make) -> None:
+    """In the first paragraph, in the table of gates, and in the line for the terminal; JSON agrees."""
+    found = make(GOOD, WORSE)
+    verdicts = judge(found, [Gate("test_accuracy", 0.1)])
+    text = changes.as_markdown(found, verdicts, ("<old>", "new"))
+    assert "**1 of 2 gates failed.**" in text
+    assert "Test accuracy is worse for `a` (−" in text
+    assert "| `test_accuracy:0.1` | a" in text
+    assert "a: test_accuracy is worse by more than 0.1 (−" in changes.failure_line(verdicts[0])
+    content = json.loads(changes.as_json(found, verdicts))
+    assert [("a", True), ("b", False)] == [(gate["architecture"], gate["failed"]) for gate in content["gates"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("speed:0.1", "no metric 'speed'. Expected one of: test_accuracy, "),
+        ("test_accuracy", "the margin '' is not accepted. Expected a number of at least 0"),
+        (
+            "test_accuracy:-1",
+            "the margin '-1' is not accepted. Expected a number of at least 0. Try test_accuracy:0.01",
+        ),
+        ("test_accuracy:nan", "the margin 'nan'"),
+        ("step_seconds:inf", "the margin 'inf'"),
+    ],
+)
+def test_a_gate_that_cannot_be_read(text: str, message: str) -> None:
+    """What was wrong, and what is accepted."""
+    with pytest.raises(ValueError, match=message):
+        Gate.parse(text)
+
+
+def test_a_gate_is_read() -> None:
+    """Metric and margin."""
+    assert Gate("step_seconds", 0.05) == Gate.parse("step_seconds:0.05")

@@ -1,0 +1,412 @@
+"""Accuracy for what it costs: misses are infinite, fronts hold what nothing beats, crossings are beyond the noise."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from intelbench.config.budget import Budget
+from intelbench.records.types import Execution, Measurements
+from intelbench.reporting.text import efficiency as text_efficiency
+from intelbench.reporting.text.efficiency import efficiency_sections
+from intelbench.results import efficiency
+from intelbench.results.efficiency import Crossings
+from intelbench.results.runs import RunSummary
+from intelbench.results.study import read
+from intelbench.results.summaries import CohortSummary
+from intelbench.results.tables import rows
+from tests.synthetic import CONDITIONS, Study, Summarize, failure, synthetic_runs
+
+Curves = Mapping[str, Sequence[Sequence[float]]]
+SCATTER = (-0.01, 0.0, 0.01, 0.005, -0.005, 0.0)
+"""Of six seeds; its mean is 0."""
+GPU = Execution(device="cuda", threads=2, workers=1)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunSummary:
+    """One finished run, to be changed."""
+    folder = tmp_path_factory.mktemp("runs")
+    synthetic_runs(folder, ["a"], [0])
+    return read(folder).cohorts[0].finished[0].runs[0]
+
+
+def written(summary: CohortSummary, figure: str | None) -> str:
+    """The sections on accuracy for what it costs."""
+    return "\n\n".join(block for each in efficiency_sections(summary, figure) for block in each.blocks("##"))
+
+
+def changed(summary: CohortSummary, change: Callable[[str, int, RunSummary], RunSummary]) -> CohortSummary:
+    """With other runs; `change` gets architecture, place and run."""
+    architectures = tuple(
+        replace(each, runs=tuple(change(each.name, place, run) for place, run in enumerate(each.runs)))
+        for each in summary.architectures
+    )
+    return replace(summary, architectures=architectures)
+
+
+def with_curves(summary: CohortSummary, curves: Curves, pace: Mapping[str, float] = {}) -> CohortSummary:
+    """Evaluated every ten steps, each `pace` seconds long, with these accuracies by architecture and seed."""
+
+    def evaluated(name: str, place: int, run: RunSummary) -> RunSummary:
+        accuracy = np.array(curves[name][place], dtype=np.float64)
+        steps = 10.0 * np.arange(1, len(accuracy) + 1)
+        seconds = steps * pace.get(name, 1.0)
+        return replace(run, evaluation_step=steps, evaluation_seconds=seconds, evaluation_accuracy=accuracy)
+
+    return changed(summary, evaluated)
+
+
+def remeasured(run: RunSummary, **fields: object) -> RunSummary:
+    """With other measurements."""
+    measurements: Measurements = msgspec.structs.replace(run.measurements, **fields)
+    return replace(run, record=msgspec.structs.replace(run.record, measurements=measurements))
+
+
+def with_measurements(summary: CohortSummary, names: str, **fields: object) -> CohortSummary:
+    """With other measurements of these architectures, a letter each."""
+
+    def measured(name: str, _: int, run: RunSummary) -> RunSummary:
+        return remeasured(run, **fields) if name in names else run
+
+    return changed(summary, measured)
+
+
+def scattered(mean: Sequence[float]) -> list[list[float]]:
+    """Six seeds about a mean curve; each seed is as far from it at one point as at another."""
+    return [[value + off for value in mean] for off in SCATTER]
+
+
+def alternating(mean: Sequence[float]) -> list[list[float]]:
+    """Six seeds about a mean curve, scattered in another order than `scattered` does it."""
+    return [[value + off for value in mean] for off in reversed(SCATTER)]
+
+
+def by_steps(summary: CohortSummary) -> Crossings:
+    """Crossings by step."""
+    (found,) = (each for each in efficiency.crossings(summary) if each.unit == "steps")
+    return found
+
+
+def reached(summary: CohortSummary, target: float) -> dict[str, dict[str, object]]:
+    """The rows of one target, by architecture."""
+    found = rows(efficiency.time_to_accuracy(summary))
+    return {row["architecture"]: row for row in found if row["target"] == target}
+
+
+def test_what_is_spent_at_an_evaluation_point(run: RunSummary) -> None:
+    """Images are steps times the batch size, FLOPs are images times those of one; unknown FLOPs are unknown."""
+    steps = run.evaluation_step
+    expected = {"steps": steps, "images": 32 * steps, "seconds": run.evaluation_seconds, "flops": 2.0e9 * 32 * steps}
+    assert all(np.array_equal(expected[unit], efficiency.spent(run, unit)) for unit in efficiency.UNITS)
+    unknown = remeasured(run, training_flops_per_image=None)
+    assert efficiency.spent(unknown, "flops") is None
+    assert efficiency.curve([run, unknown], "flops") is None
+    assert efficiency.spent_until(unknown, "flops", [0.0]) is None
+
+
+@pytest.mark.parametrize(
+    ("num_classes", "first"), [(1, None), (2, 0.6), (3, 0.4), (6, 0.2), (10, 0.2), (11, 0.1), (100, 0.1)]
+)
+def test_targets_are_above_chance(num_classes: int, first: float | None) -> None:
+    """They depend on the number of classes and nothing else; chance itself is no target."""
+    found = efficiency.ladder(num_classes)
+    assert first == (found[0] if found else None)
+    assert all(10 == round(100 * (high - low)) for low, high in pairwise(found))
+    assert not found or 0.9 == found[-1]
+
+
+def test_misses_are_infinite(summarize: Summarize) -> None:
+    """Three of six runs give no median, four give the mean of the third and fourth."""
+    early, late, never = [0.3, 0.3, 0.3], [0.1, 0.1, 0.3], [0.1, 0.1, 0.1]
+    curves = {"a": [early, early, late, never, never, never], "b": [early, early, early, late, never, never]}
+    summary = with_curves(summarize(["a", "b"], range(6)), curves, {"b": 2.0})
+    found = reached(summary, 0.3)
+    a, b = found["a"], found["b"]
+    assert [3, 6] == [a["num_reached"], a["num_runs"]]
+    assert [None, 10.0, None] == [a["steps"], a["steps_least"], a["steps_most"]]
+    assert [4, 6] == [b["num_reached"], b["num_runs"]]
+    assert [20.0, 40.0] == [b["steps"], b["seconds"]]
+    assert {0.2, 0.3} == {row["target"] for row in rows(efficiency.time_to_accuracy(summary))}
+    text = written(summary, "f.svg")
+    assert "∞ (3 of 6)" in text
+    assert "40.0 (4 of 6)" in text
+    assert "no run reached 40 %." in text
+
+
+def test_failed_runs_are_misses(summarize: Summarize) -> None:
+    """An architecture whose runs all failed stays in the table; one failure of two leaves no median."""
+    failures = {("b", 0): failure(), ("b", 1): failure(), ("a", 1): failure()}
+    summary = with_curves(summarize(["a", "b", "c"], (0, 1), failures=failures), {"a": [[0.3]], "c": [[0.3], [0.3]]})
+    found = reached(summary, 0.3)
+    assert [(None, 1, 2), (None, 0, 2), (10.0, 2, 2)] == [
+        (found[name]["seconds"], found[name]["num_reached"], found[name]["num_runs"]) for name in "abc"
+    ]
+    text = written(summary, "f.svg")
+    assert "∞ (0 of 2)" in text
+
+
+def test_the_first_time_counts(summarize: Summarize) -> None:
+    """Though accuracy falls again; 18 of 60 images are 30 %."""
+    summary = with_curves(summarize(["a"], [0]), {"a": [[0.1, 18 / 60, 0.1, 0.9]]})
+    assert 20.0 == reached(summary, 0.3)["a"]["steps"]
+    assert 40.0 == reached(summary, 0.4)["a"]["steps"]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_higher_targets_take_longer(run: RunSummary, accuracy: list[float]) -> None:
+    """Or as long; and what is reached is reached at an evaluation point."""
+    points = np.arange(1.0, len(accuracy) + 1)
+    evaluated = replace(run, evaluation_step=points, evaluation_accuracy=np.array(accuracy))
+    found = efficiency.spent_until(evaluated, "steps", efficiency.ladder(6)).tolist()
+    known = [value for value in found if value is not None]
+    assert known == sorted(known)
+    assert len(found) == len(known)
+    assert set(known) <= {*points.tolist(), np.inf}
+
+
+def test_nothing_infinite_leaves_the_tables(summarize: Summarize) -> None:
+    """JSON has no infinity: every number is finite or `None`."""
+    summary = summarize()
+    frames = [efficiency.time_to_accuracy(summary), efficiency.pareto(summary), efficiency.crossing_table(summary)]
+    numbers = [value for frame in frames for row in rows(frame) for value in row.values() if isinstance(value, float)]
+    assert np.isfinite(numbers).all()
+
+
+def test_a_front_by_hand() -> None:
+    """Dearer and worse is dominated, so is dearer and as good, or as dear and worse; equals are both on the front."""
+    cost = np.array([1.0, 2.0, 2.0, 3.0, 3.0, 4.0])
+    accuracy = np.array([[0.5], [0.6], [0.6], [0.6], [0.7], [0.4]])
+    assert [True, True, True, False, True, False] == efficiency.on_front(cost, accuracy)[:, 0].tolist()
+    assert [False, True] == efficiency.on_front(np.array([2.0, 2.0]), np.array([[0.1], [0.2]]))[:, 0].tolist()
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=8))
+def test_a_front_is_what_nothing_beats(points: list[tuple[int, int]]) -> None:
+    """By the definition, pair by pair; never empty; the cheapest of the most accurate is on it."""
+    cost, accuracy = np.array(points, dtype=np.float64).T
+    found = efficiency.on_front(cost, accuracy[:, None])[:, 0].tolist()
+    beaten = [
+        any(c <= cost_ and a >= accuracy_ and (c, a) != (cost_, accuracy_) for c, a in points)
+        for cost_, accuracy_ in points
+    ]
+    assert [not each for each in beaten] == found
+    best = max(range(len(points)), key=lambda place: (points[place][1], -points[place][0]))
+    assert found[best]
+
+
+@given(st.integers(1, 5), st.integers(1, 6), st.integers(0, 2**32))
+def test_each_resample_has_its_own_front(num_architectures: int, num_resamples: int, seed: int) -> None:
+    """All at once as one by one."""
+    numbers = np.random.default_rng(seed)
+    cost = numbers.integers(0, 3, num_architectures).astype(np.float64)
+    accuracy = numbers.integers(0, 3, (num_architectures, num_resamples)).astype(np.float64)
+    single = [efficiency.on_front(cost, accuracy[:, [place]])[:, 0] for place in range(num_resamples)]
+    assert np.array_equal(np.array(single).T, efficiency.on_front(cost, accuracy))
+
+
+def with_correct(summary: CohortSummary, shares: Mapping[str, float]) -> CohortSummary:
+    """Each architecture recognises that share of 100 images, the same for every seed."""
+    image = np.arange(100) % 10 * 10 + np.arange(100) // 10
+    known: NDArray[np.bool_] = np.array([[image < 100 * shares[a.name]] * 3 for a in summary.finished])
+    return replace(summary, correct=known)
+
+
+def test_shares_of_a_front(summarize: Summarize) -> None:
+    """The cheapest is always on it, one that is dearer and never better never, one that is hardly better often."""
+    summary = with_correct(summarize(["a", "b", "c"]), {"a": 0.5, "b": 0.5, "c": 0.52})
+    found = [row for row in rows(efficiency.pareto(summary)) if row["cost"] == "training_seconds"]
+    by_name = {row["architecture"]: row for row in found}
+    assert [True, False, True] == [by_name[name]["on_front"] for name in "abc"]
+    assert [1.0, 0.0] == [by_name[name]["front_share"] for name in "ab"]
+    assert 0.8 < by_name["c"]["front_share"] < 0.95  # 1 less the chance that neither of two images is drawn
+    assert [pytest.approx(60 * (0.2 + 0.06 * place)) for place in range(3)] == [by_name[n]["value"] for n in "abc"]
+
+
+def test_only_what_no_resample_could_change_is_100_percent(summarize: Summarize) -> None:
+    """The cheapest is on every front there could be; one that was on all that were drawn is not certain."""
+    summary = with_correct(summarize(["a", "b"]), {"a": 0.3, "b": 0.9})
+    found = [row for row in rows(efficiency.pareto(summary)) if row["cost"] == "training_seconds"]
+    certain = {row["architecture"]: (row["front_share"], row["front_certain"]) for row in found}
+    assert {"a": (1.0, True), "b": (1.0, False)} == certain
+    table = text_efficiency.pareto(summary)[0]
+    cells = [[cell.strip("* ") for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    assert {"a": "100.0", "b": "> 99.9"} == {cell[0]: cell[3] for cell in cells}
+
+
+def test_costs_are_means_over_the_common_seeds(summarize: Summarize) -> None:
+    """A seed that one architecture lacks counts for none."""
+    summary = summarize(["a", "b"], (0, 1, 2), missing=[("b", 2)])
+    slow = changed(summary, lambda _, place, run: remeasured(run, training_seconds=10.0 + place))
+    assert [10.5, 10.5] == efficiency.costs(slow)["training_seconds"]
+
+
+@pytest.mark.parametrize(
+    ("budget", "names"),
+    [
+        (Budget(steps=60), ["training_seconds", "training_flops"]),
+        (Budget(seconds=60), ["seconds_per_image", "training_flops"]),
+        (Budget(flops=1e15), ["training_seconds", "training_flops_per_image"]),
+    ],
+)
+def test_what_the_budget_fixes_is_per_image(summarize: Summarize, budget: Budget, names: list[str]) -> None:
+    """Under a budget in seconds all take the same, so the time of an image tells them apart; FLOPs likewise."""
+    summary = summarize(["a", "b"], conditions=msgspec.structs.replace(CONDITIONS, budget=budget))
+    assert [*names, "peak_memory_bytes"] == list(efficiency.costs(summary))
+    if budget.unit == "seconds":
+        run = summary.finished[0].runs
+        medians = [float(np.median(each.warm_total_seconds)) / 32 for each in run]
+        assert pytest.approx(np.mean(medians)) == efficiency.costs(summary)["seconds_per_image"][0]
+
+
+def test_joules_are_a_cost_where_all_have_them(summarize: Summarize) -> None:
+    """On a GPU with a counter; one architecture without takes them from the table."""
+    summary = summarize(["a", "b"], execution=GPU)
+    joules = dict(zip([each.name for each in summary.finished], efficiency.costs(summary)["joules"], strict=True))
+    assert pytest.approx({"a": 250 * (60 * 0.2 + 3), "b": 250 * (60 * 0.26 + 3)}) == joules
+    assert "joules" in {row["cost"] for row in rows(efficiency.pareto(summary))}
+    assert "Energy (kJ)" in written(summary, None)
+    assert "joules" not in efficiency.costs(with_measurements(summary, "b", energy=None))
+
+
+def test_unknown_flops_are_absent(summarize: Summarize) -> None:
+    """A dash for the architecture that has none, a front of the others, and no such front where fewer than two have."""
+    summary = with_measurements(summarize(["a", "b", "c"]), "b", training_flops_per_image=None)
+    found = {row["architecture"]: row for row in rows(efficiency.pareto(summary)) if row["cost"] == "training_flops"}
+    assert [None, None, None] == [found["b"][name] for name in ("value", "on_front", "front_share")]
+    assert None not in [found[name]["front_share"] for name in "ac"]
+    assert [None, 3] == [reached(summary, 0.2)["b"]["flops"], reached(summary, 0.2)["b"]["num_reached"]]
+    text = written(summary, "f.svg")
+    assert "FLOPs are not known of b." in text
+    few = with_measurements(summary, "c", training_flops_per_image=None)
+    assert "training_flops" not in {row["cost"] for row in rows(efficiency.pareto(few))}
+    assert ["seconds", "steps"] == [each.unit for each in efficiency.crossings(few)]
+
+
+def test_no_front_where_nothing_may_be_ranked(summarize: Summarize) -> None:
+    """Other batches for one run: no share, no crossing, and the report says why."""
+    summary = summarize(["a", "b"], other_batches=[("b", 1)])
+    assert [] == rows(efficiency.pareto(summary))
+    assert [] == efficiency.crossings(summary)
+    text = written(summary, "f.svg")
+    assert "was not tested: nothing may be ranked here." in text
+    assert "is not said where nothing may be ranked" in text
+
+
+def test_a_known_crossing(summarize: Summarize) -> None:
+    """The quick learner is ahead up to step 20, the other from step 30 on; their mean lines meet at step 25."""
+    curves = {"a": scattered([0.4, 0.45, 0.45, 0.45]), "b": alternating([0.2, 0.35, 0.55, 0.7])}
+    for names in (["a", "b"], ["b", "a"]):
+        summary = with_curves(summarize(names, range(6)), curves)
+        (crossing,) = by_steps(summary).found
+        assert ["a", "b"] == [crossing.first, crossing.second]
+        assert pytest.approx(25) == crossing.spent
+        assert [20.0, 30.0] == [crossing.before.spent, crossing.after.spent]
+        assert pytest.approx([0.1, 0.1]) == [crossing.before.difference.mean, crossing.after.difference.mean]
+        assert max(crossing.before.p_holm, crossing.after.p_holm) <= 0.05
+    text = written(summary, "f.svg")
+    assert "**The ranking changes with the budget**" in text
+    assert "the mean curves cross at step 25 (800 images)." in text
+    assert "the mean curves cross at 25.0 s." in text
+
+
+def test_steps_and_seconds_have_crossings_of_their_own(summarize: Summarize) -> None:
+    """One that is better step by step, and three times as slow, is ahead by seconds only later."""
+    curves = {
+        "a": scattered([0.30, 0.40, 0.44, 0.45, 0.46, 0.46, 0.46, 0.46, 0.46]),
+        "b": alternating([0.35, 0.60, 0.80, 0.80, 0.80, 0.80, 0.80, 0.80, 0.80]),
+    }
+    summary = with_curves(summarize(["a", "b"], range(6)), curves, {"b": 3.0})
+    assert () == by_steps(summary).found
+    (crossing,) = (each for along in efficiency.crossings(summary) if along.unit == "seconds" for each in along.found)
+    assert ["a", "b"] == [crossing.first, crossing.second]
+    assert 40 < crossing.spent < 50
+    (row,) = (row for row in rows(efficiency.crossing_table(summary)) if row["unit"] == "seconds")
+    assert ["a", "b", 6] == [row["ahead_before"], row["ahead_after"], row["num_seeds"]]
+    assert row["before_spent"] < row["spent"] < row["after_spent"]
+
+
+def test_a_crossing_inside_the_noise_is_none(summarize: Summarize) -> None:
+    """Mean curves cross, by less than the seeds scatter; neither does a lead on one side alone make a crossing."""
+    noise = {
+        "a": [[0.5, 0.4], [0.3, 0.5], [0.4, 0.3], [0.5, 0.5], [0.2, 0.3], [0.4, 0.4]],
+        "b": [[0.3, 0.5], [0.5, 0.4], [0.2, 0.5], [0.4, 0.4], [0.3, 0.4], [0.5, 0.3]],
+    }
+    one_side = {"a": scattered([0.401, 0.6, 0.8]), "b": alternating([0.4, 0.7, 0.9])}
+    for curves in (noise, one_side):
+        summary = with_curves(summarize(["a", "b"], range(6)), curves)
+        found = by_steps(summary)
+        assert (1, 1, ()) == (found.num_pairs, found.num_crossed, found.found)
+        assert "**No crossing is beyond the noise.**" in written(summary, "f.svg")
+
+
+def test_few_seeds_without_scatter_are_not_sure(summarize: Summarize) -> None:
+    """Two seeds that differ by one image, exactly alike, are a coincidence of whole numbers."""
+    image = 1 / 60
+    curves = {"a": [[0.5, 0.5]] * 2, "b": [[0.5 - image, 0.5 + image]] * 2}
+    summary = with_curves(summarize(["a", "b"], (0, 1)), curves)
+    assert (1, ()) == (by_steps(summary).num_crossed, by_steps(summary).found)
+
+
+def test_one_seed_has_no_crossing(summarize: Summarize) -> None:
+    """Nothing is tested, and the report says so."""
+    curves = {"a": [[0.4, 0.4]], "b": [[0.2, 0.8]]}
+    summary = with_curves(summarize(["a", "b"], [0]), curves)
+    assert [] == efficiency.crossings(summary)
+    text = written(summary, "f.svg")
+    assert "was not tested: one seed cannot tell two curves apart." in text
+    assert "resamples of test images, there being one seed" in text
+
+
+def test_curves_without_a_range_in_common_are_no_pair(summarize: Summarize) -> None:
+    """The quick one has ended before the slow one is evaluated for the first time, and has spent fewer FLOPs."""
+    curves = {"a": scattered([0.4, 0.5]), "b": alternating([0.2, 0.8])}
+    summary = with_curves(summarize(["a", "b"], range(6)), curves, {"b": 3.0})
+    assert ["steps"] == [each.unit for each in efficiency.crossings(summary)]
+
+
+@given(st.lists(st.lists(st.floats(0.01, 0.3), min_size=3, max_size=3), min_size=4, max_size=4))
+def test_who_is_always_ahead_crosses_nobody(tied: CohortSummary, leads: list[list[float]]) -> None:
+    """At equal pace, whatever the leads: equal curves and curves above each other never cross."""
+    base = [0.3, 0.4, 0.5]
+    above = [[value + lead for value, lead in zip(base, row, strict=True)] for row in leads]
+    for curves in ({"a": [base] * 4, "b": above}, {"a": [base] * 4, "b": [base] * 4}):
+        found = by_steps(with_curves(tied, curves))
+        assert (1, 0, ()) == (found.num_pairs, found.num_crossed, found.found)
+
+
+@pytest.fixture(scope="module")
+def tied(tmp_path_factory: pytest.TempPathFactory) -> CohortSummary:
+    """Two architectures on four seeds, to be given curves."""
+    folder: Path = tmp_path_factory.mktemp("tied")
+    synthetic_runs(folder, ["a", "b"], range(4), Study())
+    return read(folder).cohorts[0]
+
+
+def test_chance_makes_no_crossings(summarize: Summarize) -> None:
+    """Four architectures, equal at five points and ten points of accuracy apart at five more: no lead changes hands.
+
+    Without Holm's correction every second of these studies would claim that one does, with it one in a hundred.
+    """
+    summary, noise = summarize(["a", "b", "c", "d"], range(6)), np.random.default_rng(7)
+    means = {name: 0.5 + 0.1 * place * (np.arange(10) >= 5) for place, name in enumerate("abcd")}
+    found = []
+    for _ in range(40):
+        curves = {name: (mean + 0.03 * noise.standard_normal((6, 10))).tolist() for name, mean in means.items()}
+        found.append(by_steps(with_curves(summary, curves)))
+    assert 0 == sum(bool(each.found) for each in found)
+    assert 0 < min(each.num_crossed for each in found)
+
+
+def test_without_validation_there_are_no_curves(summarize: Summarize) -> None:
+    """A single architecture without an evaluation has no such section at all."""
+    summary = with_curves(summarize(["a"]), {"a": [[]] * 3})
+    assert efficiency.curve(summary.finished[0].runs, "steps") is None
+    assert not written(summary, None)

@@ -1,0 +1,155 @@
+"""Churn, swing, forgetting and spikes are what their definitions say."""
+
+from dataclasses import astuple
+from itertools import permutations
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from intelbench.records.store import write_run
+from intelbench.reporting.report import build
+from intelbench.results import tables
+from intelbench.results.study import read
+from intelbench.statistics import stability
+from intelbench.statistics.stability import SPIKE_WINDOW, Churn
+from tests.synthetic import CONDITIONS, Study, failure, synthetic_run, synthetic_runs
+
+classes = st.integers(0, 3)
+Predictions = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+
+
+@st.composite
+def predictions(draw: st.DrawFn) -> Predictions:
+    """Labels and two sets of predictions of the same images."""
+    rows = draw(st.lists(st.tuples(classes, classes, classes), min_size=1, max_size=40))
+    labels, before, after = np.array(rows).T
+    return labels, before, after
+
+
+def test_churn_by_hand() -> None:
+    """One win, two losses, one neutral change and one that stays wrong, of eight images."""
+    labels = np.zeros(8, dtype=np.int64)
+    before = np.array([1, 0, 0, 1, 1, 0, 0, 0])
+    after = np.array([0, 1, 2, 2, 1, 0, 0, 0])
+    found = stability.churn(labels, before, after)
+    assert Churn(wins=1 / 8, losses=2 / 8, neutral=1 / 8, unnecessary=3 / 8) == found
+    assert 4 / 8 == found.total
+
+
+@given(predictions())
+def test_churn_is_what_changed(given_: Predictions) -> None:
+    """The parts add up to all changes, wins less losses to the difference in accuracy, and none is negative."""
+    labels, before, after = given_
+    found = stability.churn(labels, before, after)
+    assert found is not None
+    assert pytest.approx(np.mean(before != after)) == found.total
+    assert pytest.approx(np.mean(after == labels) - np.mean(before == labels)) == found.wins - found.losses
+    assert pytest.approx(found.total - abs(found.wins - found.losses)) == found.unnecessary
+    assert min(found.wins, found.losses, found.neutral, found.unnecessary) >= 0
+
+
+@given(predictions())
+def test_churn_between_seeds_has_no_direction(given_: Predictions) -> None:
+    """As many wins as losses, whatever the order of the runs."""
+    labels, one, other = given_
+    found = stability.churn_between_seeds(labels, np.array([one, other]))
+    assert found is not None
+    assert found.wins == found.losses
+    assert stability.churn_between_seeds(labels, np.array([other, one])) == found
+
+
+@given(predictions(), st.data())
+def test_churn_between_seeds_is_the_mean_over_pairs(given_: Predictions, data: st.DataObject) -> None:
+    """What is counted by class is what comparing each run with each other gives."""
+    labels, *runs = given_
+    runs.append(np.array(data.draw(st.lists(classes, min_size=len(labels), max_size=len(labels)))))
+    found = stability.churn_between_seeds(labels, np.array(runs))
+    expected = stability.mean_churn([stability.churn(labels, one, other) for one, other in permutations(runs, 2)])
+    assert found is not None
+    assert expected is not None
+    assert pytest.approx(astuple(expected), abs=1e-12) == astuple(found)
+
+
+@given(predictions())
+def test_what_stays_has_no_churn(given_: Predictions) -> None:
+    """Nor swing, nor forgetting."""
+    labels, before, _ = given_
+    points = np.array([before, before, before])
+    assert Churn(0.0, 0.0, 0.0, 0.0) == stability.churn_between_evaluations(labels, points)
+    assert 0.0 == stability.accuracy_swing(labels, points)
+    assert 0.0 == stability.forgetting_events(labels, points)
+
+
+def test_swing_and_forgetting_by_hand() -> None:
+    """Accuracies 0, 1, 0.5: changes of 1 and 0.5; one of two images is forgotten once."""
+    labels = np.array([0, 0])
+    points = np.array([[1, 1], [0, 0], [0, 1]])
+    assert 0.75 == stability.accuracy_swing(labels, points)
+    assert 0.5 == stability.forgetting_events(labels, points)
+    assert Churn(wins=0.5, losses=0.25, neutral=0.0, unnecessary=0.0) == stability.churn_between_evaluations(
+        labels, points
+    )
+
+
+def test_one_point_or_no_image_tells_nothing() -> None:
+    """`None`, not 0."""
+    labels, nothing = np.array([0, 1]), np.array([], dtype=np.int64)
+    assert stability.accuracy_swing(labels, np.array([[0, 1]])) is None
+    assert stability.forgetting_events(labels, np.array([[0, 1]])) is None
+    assert stability.churn_between_evaluations(labels, np.array([[0, 1]])) is None
+    assert stability.churn_between_seeds(labels, np.array([labels])) is None
+    assert stability.churn(nothing, nothing, nothing) is None
+    assert stability.accuracy_swing(nothing, np.empty((3, 0))) is None
+    assert stability.forgetting_events(nothing, np.empty((3, 0))) is None
+
+
+def test_a_spike_is_counted_once() -> None:
+    """A jump far out of the noise, among steps that have enough before them."""
+    noise = 1 + 0.01 * np.cos(np.arange(SPIKE_WINDOW + 10))
+    assert 0.0 == stability.spike_score(noise)
+    spiked = noise.copy()
+    spiked[SPIKE_WINDOW + 4] = 3.0
+    assert 0.1 == stability.spike_score(spiked)
+    assert stability.spike_score(noise[:SPIKE_WINDOW]) is None
+
+
+def test_a_flat_or_falling_loss_has_no_spike() -> None:
+    """No deviation, no spike; and what falls is progress."""
+    assert 0.0 == stability.spike_score(np.full(50, 0.3))
+    assert 0.0 == stability.spike_score(np.array([1.0] * 30 + [0.0] * 30))
+
+
+def test_the_table_counts_divergences_and_runs(tmp_path: Path) -> None:
+    """A diverged run is no finished one, and stands in its own column."""
+    synthetic_runs(tmp_path, ["a", "b"], [0, 1, 2], Study(failures={("b", 1): failure("diverged", "no", 7)}))
+    (summary,) = read(tmp_path).cohorts
+    found = {row["architecture"]: row for row in tables.rows(tables.stability(summary))}
+    assert [3, 0] == [found["a"]["num_runs"], found["a"]["num_diverged"]]
+    assert [2, 1] == [found["b"]["num_runs"], found["b"]["num_diverged"]]
+    by_seed = [run.test_accuracy for architecture in summary.finished[:1] for run in architecture.runs]
+    assert np.std(by_seed, ddof=1) == pytest.approx(found[summary.finished[0].name]["run_to_run_deviation"])
+
+
+def test_one_run_has_nothing_between_seeds(tmp_path: Path) -> None:
+    """Dashes, in a table that is there all the same."""
+    synthetic_runs(tmp_path, ["a"], [0])
+    (summary,) = read(tmp_path).cohorts
+    (row,) = tables.rows(tables.stability(summary))
+    assert row["run_to_run_deviation"] is None
+    assert row["seed_churn_total"] is None
+    assert row["churn"] > 0
+    assert "## Stability" in build(tmp_path).text
+
+
+def test_one_evaluation_point_has_nothing_between_them(tmp_path: Path) -> None:
+    """Nothing swings and nothing is forgotten where it is looked at once."""
+    study = Study(conditions=msgspec.structs.replace(CONDITIONS, evaluation_points=1))
+    write_run(tmp_path, *synthetic_run("a", 0, study))
+    (summary,) = read(tmp_path).cohorts
+    (row,) = tables.rows(tables.stability(summary))
+    assert [None, None, None] == [row["accuracy_swing"], row["forgetting_events"], row["churn"]]

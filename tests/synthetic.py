@@ -1,0 +1,408 @@
+"""Made-up records for tests and benchmarks: real structs and files, numbers that are the same on every platform."""
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from intelbench.config.budget import Budget
+from intelbench.config.conditions import Conditions
+from intelbench.config.recipe import Recipe
+from intelbench.records.identity import digest, run_id
+from intelbench.records.profiles import (
+    ArchitectureProfile,
+    CalibrationWork,
+    Contention,
+    Energy,
+    FilterGradients,
+    LegacySummary,
+    MeasuredMemory,
+    PeakMemory,
+    PredictedMemory,
+    Preparation,
+)
+from intelbench.records.store import Traces, write_run
+from intelbench.records.types import (
+    SCHEMA_VERSION,
+    DataFacts,
+    Environment,
+    Execution,
+    Failure,
+    Measurements,
+    RunRecord,
+    RunSpec,
+)
+from intelbench.results.summaries import CohortSummary
+
+Summarize = Callable[..., CohortSummary]
+CLASSES = ("buildings", "forest", "glacier", "mountain", "sea", "street")
+ARCHITECTURES = ("inception_v3", "resnet101", "resnet101-leaky", "resnet152", "wide_resnet101_2")
+CONDITIONS = Conditions(budget=Budget(steps=60), recipe=Recipe(), image_size=64)
+EXECUTION = Execution(device="cpu", threads=2, workers=1)
+OTHERS_RATE = 0.15
+"""Processor seconds that another process took per second, where there was one; a step lost 0.9 s for each of them."""
+CONFUSED = 0.4
+"""Share of the errors that fall on the class before or after the true one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What the made-up runs have in common; every field can be replaced."""
+
+    class_names: tuple[str, ...] = CLASSES
+    num_train: int = 120
+    num_validation: int = 60
+    num_test: int = 300
+    num_other_files: int | None = None
+    num_steps: int = 60
+    conditions: Conditions = CONDITIONS
+    execution: Execution = EXECUTION
+    suite: str = "quick"
+    source: str = "scenes"
+    data_digest: str = "5ce7e5" * 5 + "00"
+    torch: str = "2.11.0"
+    providers: Mapping[str, str] = field(default_factory=dict)
+    """Other than `torchvision`, by architecture."""
+    images_per_class: int | None = None
+    accuracies: Mapping[str, float] = field(default_factory=dict)
+    """Expected test accuracy, by architecture; else spread between 0.5 and 0.8."""
+    failures: Mapping[tuple[str, int], Failure] = field(default_factory=dict)
+    """By architecture and seed."""
+    missing: Collection[tuple[str, int]] = ()
+    """Architecture and seed of runs that were never made."""
+    other_batches: Collection[tuple[str, int]] = ()
+    """Architecture and seed of runs whose stream differs from step 4 on."""
+    disturbed: Collection[tuple[str, int]] = ()
+    """Architecture and seed of runs during which another process took `OTHERS_RATE`."""
+    far_apart: Collection[tuple[str, int]] = ()
+    """Architecture and seed of runs whose threads exchanged data slowly at one moment."""
+    fallbacks: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    """By architecture and seed of runs whose steps are eager though the conditions ask for others: why."""
+    slowed: Collection[tuple[str, int]] = ()
+    """Architecture and seed of runs whose steps took 1.5 times as long, though nobody took processor time."""
+    own: Mapping[str, Conditions] | None = None
+    """By architecture, where the suite has recipes of their own; `conditions` are then those of the others."""
+    gpu: str = "Example GPU 80GB"
+    """Its name, where the execution is on one."""
+
+    @property
+    def data(self) -> DataFacts:
+        """The facts that each run records."""
+        return DataFacts(
+            source=self.source,
+            digest=self.data_digest,
+            class_names=self.class_names,
+            num_train=self.num_train,
+            num_validation=self.num_validation,
+            num_test=self.num_test,
+            test_origin="given",
+            num_other_files=self.num_other_files,
+        )
+
+
+def synthetic_runs(
+    folder: Path,
+    architectures: Sequence[str] = ARCHITECTURES,
+    seeds: Sequence[int] = (0, 1, 2),
+    study: Study = Study(),
+    order: Callable[[list[tuple[str, int]]], list[tuple[str, int]]] = list,
+) -> list[Path]:
+    """Write a record for each architecture and seed below `folder`, in the given order; return where they lie."""
+    pairs = [(name, seed) for name in architectures for seed in seeds if (name, seed) not in study.missing]
+    return [write_run(folder, *synthetic_run(name, seed, study, architectures)) for name, seed in order(pairs)]
+
+
+def synthetic_run(
+    architecture: str, seed: int, study: Study, architectures: Sequence[str] = ARCHITECTURES
+) -> tuple[RunRecord, Traces]:
+    """One record with its arrays; the same arguments give the same numbers."""
+    spec = RunSpec(
+        architecture=architecture,
+        provider=study.providers.get(architecture, "torchvision"),
+        seed=seed,
+        suite=study.suite,
+        data=study.data,
+        conditions=(study.own or {}).get(architecture, study.conditions),
+        execution=study.execution,
+        images_per_class=study.images_per_class,
+        suite_conditions=None if study.own is None else study.conditions,
+    )
+    place = architectures.index(architecture) if architecture in architectures else 0
+    num_steps = _num_steps(study, place)
+    failure = study.failures.get((architecture, seed))
+    environment = _environment(study)
+    record = RunRecord(
+        schema_version=SCHEMA_VERSION,
+        run_id=run_id(spec, environment),
+        started_at=f"2026-01-{1 + place % 28:02d}T{seed % 24:02d}:00:00+00:00",
+        spec=spec,
+        environment=environment,
+        stream_digests=_stream_digests(num_steps if failure is None else (failure.step or 0), spec, study),
+        profile=_profile(spec, place, study),
+        measurements=_measurements(num_steps, place, spec, study) if failure is None else None,
+        failure=failure,
+    )
+    return record, _traces(num_steps, spec, place, study) if failure is None else {}
+
+
+def _environment(study: Study) -> Environment:
+    on_gpu = study.execution.device == "cuda"
+    return Environment(
+        intelbench="0.1.0",
+        python="3.12.1",
+        torch=study.torch,
+        torchvision="0.26.0",
+        numpy="2.4.0",
+        platform="Linux-6.1-x86_64",
+        cpu="Example CPU @ 2.0 GHz",
+        cpu_capability="AVX2",
+        num_cpus=2,
+        memory_bytes=8 * 2**30,
+        device_name=study.gpu if on_gpu else "Example CPU @ 2.0 GHz",
+        cuda="12.8" if on_gpu else None,
+        cudnn="9.7" if on_gpu else None,
+        driver="570.1" if on_gpu else None,
+    )
+
+
+def _num_steps(study: Study, place: int) -> int:
+    """Under a time budget a costlier architecture gets fewer steps."""
+    return max(1, study.num_steps - 7 * (place % 6)) if study.conditions.budget.unit == "seconds" else study.num_steps
+
+
+def _stream_digests(num_steps: int, spec: RunSpec, study: Study) -> dict[int, str]:
+    steps = {2**power for power in range(20) if 2**power <= num_steps} | set(_evaluation_steps(num_steps, study))
+    other = (spec.architecture, spec.seed) in study.other_batches
+    return {step: digest(("stream", spec.seed, step, other and step >= 4)) for step in sorted(steps)}
+
+
+def _evaluation_steps(num_steps: int, study: Study) -> list[int]:
+    points = study.conditions.evaluation_points
+    return sorted({num_steps * point // points for point in range(1, points + 1)} - {0})
+
+
+def _peak(megabytes: int, study: Study) -> PeakMemory:
+    """On a GPU with a cache of 200 MiB."""
+    if study.execution.device == "cuda":
+        return PeakMemory(
+            process_bytes=None,
+            cuda_allocated_bytes=megabytes * 2**20,
+            cuda_reserved_bytes=(megabytes + 200) * 2**20,
+            nvml_process_bytes=None,
+            absent={"process_bytes": "the run was on a GPU", "nvml_process_bytes": "the driver does not tell"},
+        )
+    return PeakMemory(
+        process_bytes=megabytes * 2**20,
+        cuda_allocated_bytes=None,
+        cuda_reserved_bytes=None,
+        nvml_process_bytes=None,
+        absent=dict.fromkeys(
+            ("cuda_allocated_bytes", "cuda_reserved_bytes", "nvml_process_bytes"), "no GPU in this run"
+        ),
+    )
+
+
+def _profile(spec: RunSpec, place: int, study: Study) -> ArchitectureProfile:
+    mebibyte = 2**20
+    batch_size = spec.conditions.recipe.batch_size
+    predicted = PredictedMemory(
+        batch_size=batch_size,
+        peak_bytes=(600 + 170 * place) * mebibyte,
+        reserved_bytes=(660 + 170 * place) * mebibyte,
+        parameters_bytes=(90 + 40 * place) * mebibyte,
+        gradients_bytes=(80 + 40 * place) * mebibyte,
+        optimizer_state_bytes=(180 + 80 * place) * mebibyte,
+        activations_bytes=240 * mebibyte,
+        temporaries_bytes=(10 + 10 * place) * mebibyte,
+    )
+    return ArchitectureProfile(
+        architecture=spec.architecture,
+        provider=spec.provider,
+        num_parameters=21_797_862 + 9_500_000 * place,
+        num_trainable_parameters=21_797_862 + 9_500_000 * place,
+        forward_macs_per_image=0.33e9 + 0.5e9 * place,
+        training_flops_per_image=2.0e9 + 3.1e9 * place,
+        legacy=_legacy(40 + place),
+        published=_legacy(900 + 100 * place),
+        memory=(predicted,),
+        largest_batch={},
+        measured=(MeasuredMemory(batch_size=batch_size, peak=_peak(615 + 170 * place, study)),),
+        absent={},
+    )
+
+
+def _legacy(megabytes: int) -> LegacySummary:
+    return LegacySummary(
+        activations_bytes=megabytes * 2**20, parameters_bytes=100 * 2**20, input_bytes=1_080_000, num_calls=300
+    )
+
+
+def _measurements(num_steps: int, place: int, spec: RunSpec, study: Study) -> Measurements:
+    on_gpu = study.execution.device == "cuda"
+    seconds = num_steps * (0.2 + 0.06 * place) + 3
+    joules = 250.0 * seconds if on_gpu else None
+    disturbed = (spec.architecture, spec.seed) in study.disturbed
+    fallback = study.fallbacks.get((spec.architecture, spec.seed))
+    prepared = Preparation(num_prepared=0 if fallback else 1, seconds=2.0 + place, fallback=fallback)
+    return Measurements(
+        num_parameters=21_797_862 + 9_500_000 * place,
+        num_trainable_parameters=21_797_862 + 9_500_000 * place,
+        training_flops_per_image=2.0e9 + 3.1e9 * place,
+        num_steps=num_steps,
+        num_warmup_steps=min(study.conditions.warmup_steps, num_steps),
+        training_seconds=num_steps * (0.2 + 0.06 * place),
+        total_seconds=num_steps * (0.2 + 0.06 * place) + 12,
+        peak_memory=_peak((900 + 310 * place) if on_gpu else (700 + 180 * place), study),
+        filter_gradients=FilterGradients(num_filters=5000, num_without_gradient=100 * place, num_images=60),
+        first_step_seconds=5.0 + 0.5 * place + 0.1 * (spec.seed % 4),
+        calibration=CalibrationWork(convolution_flops=1.5e10, matmul_flops=9e9),
+        contention=Contention(
+            seconds=seconds,
+            load_before=0.5,
+            load_after=1.5,
+            involuntary_switches=4 * num_steps,
+            others_cpu_seconds=OTHERS_RATE * seconds if disturbed else 0.01,
+            stolen_cpu_seconds=0.0,
+        ),
+        energy=Energy(
+            source="nvml" if on_gpu else None,
+            joules=joules,
+            seconds=seconds,
+            idle_joules=70.0 if on_gpu else None,
+            idle_seconds=1.0 if on_gpu else 0.0,
+            absent=None if on_gpu else "the kernel shows no RAPL counter",
+        ),
+        preparation=None if study.conditions.step == "eager" else prepared,
+    )
+
+
+def _traces(num_steps: int, spec: RunSpec, place: int, study: Study) -> Traces:
+    noise = _Noise(f"{spec.architecture} {spec.seed}")
+    expected = study.accuracies.get(spec.architecture, 0.5 + 0.3 * ((place * 2) % 5) / 4)
+    step = np.arange(num_steps)
+    step_seconds = 0.2 + 0.06 * place + 0.02 * noise(num_steps)
+    step_seconds *= 1.5 if (spec.architecture, spec.seed) in study.slowed else 1.0
+    step_seconds /= 1 - 0.9 * OTHERS_RATE if (spec.architecture, spec.seed) in study.disturbed else 1.0
+    waits = 0.002 + 0.002 * noise(num_steps)
+    evaluation_step = np.array(_evaluation_steps(num_steps, study))
+    elapsed = np.cumsum(step_seconds + waits)
+    labels = {
+        split: np.arange(size) % len(study.class_names)
+        for split, size in (
+            ("train", study.num_train), ("validation", study.num_validation), ("test", study.num_test)
+        )
+    }  # fmt: skip
+    growth = [0.3 + 0.7 * (index + 1) / len(evaluation_step) for index in range(len(evaluation_step))]
+    predicted = [_predictions(labels["validation"], expected * share, noise, study) for share in growth[:-1]]
+    validation_logits = _logits(labels["validation"], expected, noise, study)
+    predicted.append(validation_logits.argmax(axis=1))
+    return {
+        "step_loss": 1.8 * np.exp(-step / 40) + 0.2 + (0.1 + 0.05 * place) * (noise(num_steps) - 0.5),
+        "step_seconds": step_seconds,
+        "data_wait_seconds": waits,
+        "gradient_norm": 1 + noise(num_steps),
+        "learning_rate": np.full(num_steps, spec.conditions.recipe.learning_rate),
+        "evaluation_step": evaluation_step,
+        "evaluation_seconds": elapsed[evaluation_step - 1],
+        "validation_loss": 1.8 - np.array(growth),
+        "validation_ids": _ids("validation", study.num_validation),
+        "validation_labels": labels["validation"],
+        "validation_predictions": np.array(predicted),
+        "validation_logits": validation_logits,
+        "train_ids": _ids("train", study.num_train),
+        "train_labels": labels["train"],
+        "train_logits": _logits(labels["train"], min(1.0, expected + 0.1), noise, study),
+        "test_ids": _ids("test", study.num_test),
+        "test_labels": labels["test"],
+        "test_logits": _logits(labels["test"], expected, noise, study),
+        **_activations(len(evaluation_step), noise),
+        **_calibrations(evaluation_step, (spec.architecture, spec.seed) in study.far_apart, noise),
+        **_contention(evaluation_step, elapsed, (spec.architecture, spec.seed) in study.disturbed),
+        **_anatomy(place, study.execution.device == "cuda", noise),
+    }
+
+
+def _calibrations(steps: NDArray[np.int64], far_apart: bool, noise: "_Noise") -> Traces:
+    """Before training and at each evaluation point, five times each."""
+    moments = len(steps) + 1
+    exchange = 0.0005 * (1 + 0.1 * noise(5 * moments).reshape(moments, 5))
+    exchange[-1] *= 3.5 if far_apart else 1
+    return {
+        "calibration_step": np.array([0, *steps]),
+        "calibration_convolution_seconds": 0.0080 * (1 + 0.05 * noise(5 * moments).reshape(moments, 5)),
+        "calibration_matmul_seconds": 0.0050 * (1 + 0.05 * noise(5 * moments).reshape(moments, 5)),
+        "calibration_exchange_seconds": exchange,
+    }
+
+
+def _contention(steps: NDArray[np.int64], elapsed: NDArray[np.float64], disturbed: bool) -> Traces:
+    """The accounts at each evaluation point: others took `OTHERS_RATE`, or next to nothing."""
+    seconds = np.diff(elapsed[steps - 1], prepend=0.0)
+    return {
+        "contention_step": steps,
+        "contention_seconds": seconds,
+        "contention_others_cpu_seconds": seconds * (OTHERS_RATE if disturbed else 0.001),
+        "contention_stolen_cpu_seconds": np.zeros(len(steps)),
+    }
+
+
+def _anatomy(place: int, on_gpu: bool, noise: "_Noise") -> Traces:
+    """Of eight steps: of the run, or on a GPU of others, whose work the host asks for in half its time."""
+    parts = np.array([0.002, 0.0005, 0.06 + 0.02 * place, 0.12 + 0.04 * place, 0.004, 0.02, 0.0001])
+    seconds = parts * (1 + 0.05 * noise(8 * len(parts)).reshape(8, -1))
+    names = np.array(["data_wait", "transfer", "forward", "backward", "norm", "optimizer", "other"])
+    further = {"anatomy_host_seconds": seconds / 2} if on_gpu else {"anatomy_step": np.arange(8)}
+    return {"anatomy_parts": names, "anatomy_seconds": seconds, **further}
+
+
+def _activations(num_evaluations: int, noise: "_Noise") -> Traces:
+    """Of three sites."""
+    return {
+        "activation_sites": np.array(["stem.relu 1", "block.relu 1", "block.relu 2"]),
+        "activation_units": np.array([64, 256, 1024]),
+        "activation_dead_share": 0.2 * noise(3 * num_evaluations).reshape(-1, 3),
+        "activation_positive_share": 0.4 + 0.1 * noise(3 * num_evaluations).reshape(-1, 3),
+        "activation_mean": 0.1 + 0.1 * noise(3 * num_evaluations).reshape(-1, 3),
+    }
+
+
+def _ids(split: str, size: int) -> NDArray[np.str_]:
+    return np.array([f"{split}/{number:05d}.jpg" for number in range(size)], dtype=np.str_)
+
+
+def _predictions(labels: NDArray[np.int64], expected: float, noise: "_Noise", study: Study) -> NDArray[np.int64]:
+    """Right with the expected probability, else often a neighbour and sometimes anything."""
+    size, num_classes = len(labels), len(study.class_names)
+    neighbour = (labels + 1 - 2 * (labels % 2)) % num_classes
+    anything = (noise(size) * num_classes).astype(np.int64)
+    wrong = np.where(noise(size) < CONFUSED, neighbour, anything)
+    return np.where(noise(size) < expected, labels, wrong)
+
+
+def _logits(labels: NDArray[np.int64], expected: float, noise: "_Noise", study: Study) -> NDArray[np.float32]:
+    logits = noise(len(labels) * len(study.class_names)).reshape(len(labels), len(study.class_names))
+    logits[np.arange(len(labels)), _predictions(labels, expected, noise, study)] += 2
+    return logits.astype(np.float32)
+
+
+class _Noise:
+    """Uniform numbers in [0, 1) from SplitMix64: integers alone, so the same on every platform and NumPy."""
+
+    def __init__(self, name: str) -> None:
+        self._state = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
+
+    def __call__(self, size: int) -> NDArray[np.float64]:
+        counter = np.uint64(self._state) + np.arange(1, size + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        self._state = (self._state + (size + 1) * 0x9E3779B97F4A7C15) % 2**64
+        mixed = (counter ^ (counter >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return ((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / 2**53
+
+
+def failure(cause: str = "out_of_memory", message: str = "CUDA out of memory", step: int | None = 3) -> Failure:
+    """A failure to put into `Study.failures`."""
+    return msgspec.convert({"cause": cause, "message": message, "step": step}, Failure)
