@@ -1,5 +1,8 @@
 """The one exception whose text is written for the person at the keyboard, and how names are written in such a text."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """Something the user can mend.
@@ -19,3 +22,10 @@ def printable(text: object) -> str:
 def shortened(text: str, most: int = 100) -> str:
     """The beginning of a text of more than that many characters."""
     return text if len(text) <= most else f"{text[:most]}…"
+
+
+def one_of(name: str, known: Iterable[str]) -> str:
+    """List known names, and the one nearest to an unknown name once more."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"Expected one of: {', '.join(known)}" + (f". Try `{near[0]}`" if near else "")

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from intelbench.architectures import registry
+from intelbench.plugins.registry import Registry
 from intelbench.records.store import read_runs
 from intelbench.records.types import RunRecord
 from intelbench.results.study import read
@@ -146,8 +146,9 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A copy of the registry, and of the loaded plug-ins, that ends with the test."""
-    monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))
+    """Copies of the registries, and of the loaded plug-ins, that end with the test."""
+    for each in Registry.every:
+        monkeypatch.setattr(each, "entries", dict(each.entries))
     before = set(sys.modules)
     yield
     for name in set(sys.modules) - before:

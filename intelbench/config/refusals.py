@@ -7,14 +7,14 @@ msgspec is shown to a user: the value is looked at once more here, and its first
 import difflib
 import re
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
 from msgspec import Struct, inspect
 
-from intelbench.errors import printable, shortened
+from intelbench.errors import one_of, printable, shortened
 
 _LONGEST_VALUE = 60
 """Characters of a value that is not accepted, and of a key that is not known."""
@@ -69,13 +69,6 @@ def json_refusal(content: bytes, type_: Any) -> str:
 def expected(type_: Any) -> str:
     """Describe the values that a type accepts: `a whole number from 8 to 4,096`."""
     return _described(inspect.type_info(type_))
-
-
-def one_of(name: str, known: Iterable[str]) -> str:
-    """List known names, and the one nearest to an unknown name once more."""
-    known = list(known)
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"Expected one of: {', '.join(known)}" + (f". Try `{near[0]}`" if near else "")
 
 
 def dotted(place: Place) -> str:

@@ -7,11 +7,11 @@ import sys
 import time
 from pathlib import Path
 
-from intelbench.architectures.plugin_guard import preserve_process_state
 from intelbench.orchestration.execute import execute
 from intelbench.orchestration.job import Job, Progress
-from intelbench.orchestration.plugins import load_plugins
+from intelbench.orchestration.plugin_files import load_plugins
 from intelbench.orchestration.process import take_request
+from intelbench.plugins.guard import preserve_process_state
 from intelbench.records.store import write_run
 from intelbench.records.workspace import Workspace
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from intelbench.architectures.registry import BUILT_IN
 from intelbench.errors import UserError
 from intelbench.orchestration.plan import PlannedRun
-from intelbench.orchestration.plugins import load_plugins
+from intelbench.orchestration.plugin_files import load_plugins
 from intelbench.orchestration.probe import Probe
 from intelbench.orchestration.process import Limits, OverrunError, Process, Starter, take_request
+from intelbench.plugins.providers import BUILT_IN
 from intelbench.profiling.sizes import require_size
 
 

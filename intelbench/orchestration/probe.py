@@ -20,7 +20,7 @@ from intelbench.config.recipe import ORIGINAL_HEAD
 from intelbench.data.seeds import stream_seed
 from intelbench.errors import UserError, printable
 from intelbench.orchestration.job import Job
-from intelbench.orchestration.plugins import load_plugins
+from intelbench.orchestration.plugin_files import load_plugins
 from intelbench.orchestration.process import Limits, OverrunError, Process, Starter, take_request
 from intelbench.profiling.complexity import count_parameters, forward_macs_per_image, training_flops_per_image
 from intelbench.profiling.device import device_of, is_out_of_memory

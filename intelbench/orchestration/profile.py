@@ -8,11 +8,12 @@ from pathlib import Path
 import msgspec
 import torch
 
-from intelbench.architectures.registry import contained_unless_built_in, find, load_plugin, plugins_of
+from intelbench.architectures.registry import contained_unless_built_in, find, plugins_of
 from intelbench.config.conditions import Conditions
 from intelbench.errors import UserError
 from intelbench.orchestration.probe import Probe, describe, probe_in_process
 from intelbench.orchestration.process import FreshPython, Limits, can_start
+from intelbench.plugins.loading import load_plugin
 from intelbench.profiling.device import find_device
 from intelbench.profiling.environment import choose_execution
 from intelbench.profiling.variables import process_variables

@@ -11,7 +11,7 @@ from typing import Literal, NoReturn
 from rich.console import Console
 
 from intelbench.architectures.reference import REFERENCE
-from intelbench.architectures.registry import ambiguity, load_plugin
+from intelbench.architectures.registry import ambiguity
 from intelbench.config.budget import Budget
 from intelbench.config.conditions import Suite
 from intelbench.config.suites import load_suite, override
@@ -22,6 +22,7 @@ from intelbench.orchestration.plan import PlannedRun, Rerun, plan, unresumable
 from intelbench.orchestration.preflight import require_sizes
 from intelbench.orchestration.process import Limits, Starter
 from intelbench.orchestration.suite import run_planned
+from intelbench.plugins.loading import load_plugin
 from intelbench.profiling.environment import choose_execution, read_environment
 from intelbench.records.types import DataFacts, Environment, RunRecord
 from intelbench.records.workspace import workspaces

@@ -15,7 +15,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from intelbench.architectures.generators import seed_generators
-from intelbench.architectures.registry import find, load_plugin, plugins_of
+from intelbench.architectures.registry import find, plugins_of
 from intelbench.architectures.weights import obtain
 from intelbench.data.dataset import SCENES, Dataset, Split, prepare
 from intelbench.data.layout import find_layout
@@ -23,8 +23,9 @@ from intelbench.data.seeds import stream_seed
 from intelbench.errors import UserError, printable
 from intelbench.orchestration.job import Job
 from intelbench.orchestration.network import set_up
-from intelbench.orchestration.plugins import load_plugins
+from intelbench.orchestration.plugin_files import load_plugins
 from intelbench.orchestration.process import Limits, Process, Starter, take_request
+from intelbench.plugins.loading import load_plugin
 from intelbench.profiling.device import is_available
 from intelbench.profiling.environment import choose_execution, read_environment
 from intelbench.profiling.steps import LapClock

@@ -17,8 +17,8 @@ from msgspec import Meta, Struct
 
 from intelbench.config.conditions import Conditions
 from intelbench.config.decoding import convert, parse_toml, read_text
-from intelbench.config.refusals import Refusal, dotted, one_of, refusal
-from intelbench.errors import UserError, printable, shortened
+from intelbench.config.refusals import Refusal, dotted, refusal
+from intelbench.errors import UserError, one_of, printable, shortened
 from intelbench.records.types import DataFacts, Environment, Execution, RunRecord
 
 _BUILT_IN = resources.files("intelbench") / "claims" / "published.toml"

@@ -7,8 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from intelbench.config.refusals import one_of
-from intelbench.errors import UserError, shortened
+from intelbench.errors import UserError, one_of, shortened
 from intelbench.records.store import runs_folder
 from intelbench.results import cohorts
 from intelbench.results.runs import RunSummary, value_of_run

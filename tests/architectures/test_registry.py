@@ -21,14 +21,13 @@ from intelbench.architectures.registry import (
     ModelRequest,
     architecture,
     find,
-    known,
-    load_plugin,
     main_loss,
     plugins_of,
     register,
 )
 from intelbench.architectures.surgery import build_shapes
 from intelbench.errors import UserError
+from intelbench.plugins.loading import load_plugin
 
 REQUEST = ModelRequest(num_classes=3, image_size=32)
 SMALL = """
@@ -68,10 +67,10 @@ def test_a_decorated_function_becomes_an_architecture() -> None:
 )
 def test_a_taken_name_is_refused(name: str, aliases: tuple[str, ...]) -> None:
     """Names and aliases share one space; nothing is registered in part."""
-    before = dict(registry._REGISTRY)
+    before = dict(registry.ARCHITECTURES.entries)
     with pytest.raises(UserError, match=r"is registered already, by intelbench; choose another name"):
         register(Architecture(name=name, build=linear, aliases=aliases))
-    assert before == registry._REGISTRY
+    assert before == registry.ARCHITECTURES.entries
 
 
 @pytest.mark.parametrize(
@@ -97,12 +96,12 @@ def test_hopeless_names_are_answered_with_all() -> None:
     """Nothing is near: all names are listed, torchvision's too."""
     with pytest.raises(UserError) as caught:
         find("qqqqqqqqqqqq")
-    assert f"known: {', '.join(sorted(known()))}, and torchvision's " in str(caught.value)
+    assert f"known: {', '.join(sorted(registry.ARCHITECTURES.providers()))}, and torchvision's " in str(caught.value)
 
 
 def test_known_lists_names_and_not_aliases() -> None:
     """One line an architecture, in the order of registration."""
-    names = list(known())
+    names = list(registry.ARCHITECTURES.providers())
     assert ["resnet152", "wide_resnet101_2", "inception_v3", "resnet101_leaky", "resnet101"] == names[:5]
     assert ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"] == names[5:8]
     assert "wrn" not in names
@@ -135,7 +134,7 @@ def test_a_plugin_is_loaded_and_provides_its_digest(tmp_path: Path) -> None:
     found, provider = find("mine")
     assert 3 == found.build(REQUEST).out_features
     assert f"mine.py sha256:{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}" == provider
-    assert provider == known()["mine"]
+    assert provider == registry.ARCHITECTURES.providers()["mine"]
 
 
 def test_an_edited_plugin_is_another_provider(tmp_path: Path) -> None:
@@ -207,7 +206,7 @@ def test_a_missing_plugin(tmp_path: Path) -> None:
         ("class E(Exception):\n    def __str__(self): 1 / 0\nraise E", "E: <exception str() failed> (line 3)"),
         ("raise ValueError('\\x1b[2J' + 'x' * 10**6)", r"failed with ValueError: \x1b[2Jxxx"),
         ("import sys\ndel sys.modules[__name__]\n1 / 0", "failed with ZeroDivisionError: division by zero (line 3)"),
-        ("from intelbench.architectures import registry\nregistry._REGISTRY.clear()", "registers no architecture"),
+        ("from intelbench.architectures import registry\nregistry.ARCHITECTURES.entries.clear()", "registers nothing"),
         (REGISTERS.format("'x')(42"), "architecture 'x': `build` is a int; it must be a function"),
         (REGISTERS.format("'x', loss='mean')(print"), "architecture 'x': `loss` is a str; it must be a function"),
         (REGISTERS.format("'x', minimum_size='big')(print"), "`minimum_size` is a str; it must be a number of pixels"),
@@ -224,9 +223,9 @@ def test_a_missing_plugin(tmp_path: Path) -> None:
         (REGISTERS.format("'x' * 300)(print"), "a name is 1 to 100 letters, digits"),
         (
             REGISTERS.format("print"),
-            "registers no architecture; decorate a function with @intelbench.architecture(NAME)",
+            "registers nothing; decorate a function, for example with @intelbench.architecture(NAME)",
         ),
-        ("x = 1", "registers no architecture; decorate a function with @intelbench.architecture(NAME)"),
+        ("x = 1", "registers nothing; decorate a function, for example with @intelbench.architecture(NAME)"),
         (SMALL.format(name="resnet152"), "architecture 'resnet152' is registered already, by intelbench"),
         (SMALL.format(name="a") + SMALL.format(name="a"), "architecture 'a' is registered already, by bad.py sha256:"),
     ],
@@ -235,14 +234,14 @@ def test_plugins_that_fail(tmp_path: Path, code: str, says: str) -> None:
     """The message names the file, says what went wrong and where, and leaves no trace."""
     path = tmp_path / "bad.py"
     path.write_text(code)
-    before, modules = known(), set(sys.modules)
+    before, modules = registry.ARCHITECTURES.providers(), set(sys.modules)
     with pytest.raises(UserError) as caught:
         load_plugin(path)
     assert str(caught.value).startswith(f"plug-in {path}: ")
     assert says in str(caught.value)
     assert len(str(caught.value)) < 1000
     assert "\x1b" not in str(caught.value)
-    assert before == known()
+    assert before == registry.ARCHITECTURES.providers()
     assert not {name for name in set(sys.modules) - modules if name.startswith("intelbench_plugin_")}
 
 
@@ -371,13 +370,13 @@ def test_a_mistyped_plugin_is_loaded_or_refused(tmp_path: Path, changes: list[tu
         source = source[:place] + text + source[place + length :]
     path = tmp_path / "mistyped.py"
     path.write_text(source)
-    before = dict(registry._REGISTRY)
+    before = dict(registry.ARCHITECTURES.entries)
     try:
         assert load_plugin(path)
     except UserError as error:
         assert str(path) in str(error)
-    registry._REGISTRY.clear()
-    registry._REGISTRY.update(before)
+    registry.ARCHITECTURES.entries.clear()
+    registry.ARCHITECTURES.entries.update(before)
     for name in [each for each in sys.modules if each.startswith("intelbench_plugin_")]:
         del sys.modules[name]
 
@@ -474,7 +473,7 @@ print(found.name, found.build(ModelRequest(num_classes=4, image_size=32)), provi
     ("name", "says"),
     [
         ("missing", "shapes 1.2: architecture 'missing': failed with AttributeError: "),
-        ("misnamed", "shapes 1.2: entry point 'misnamed' must lead to the function decorated with"),
+        ("misnamed", "shapes 1.2: entry point 'misnamed' must lead to the value that was registered with"),
     ],
 )
 def test_mistaken_entry_points_name_the_distribution(installed: dict[str, str], name: str, says: str) -> None:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intelbench import options
+from intelbench.cli import values
 from intelbench.cli.values import FILE, FOLDER, Value
 from intelbench.config.budget import Budget
 from intelbench.errors import UserError
@@ -34,7 +34,7 @@ ABSURD = (
     "bad\udcff",
     "\x1b[31m",
 )
-LISTS = options.whole_numbers(1, 100)
+LISTS = values.whole_numbers(1, 100)
 
 
 def read(kind: click.ParamType[Any], text: str) -> Any:
@@ -57,7 +57,7 @@ def refused(kind: click.ParamType[Any], text: str) -> str:
     message = str(caught.value)
     assert message.isprintable()
     assert len(message) < 800
-    start = f"--option {options.shortened(repr(text))}: "
+    start = f"--option {values.shortened(repr(text))}: "
     assert message.startswith(start)
     return message.removeprefix(start)
 
@@ -65,33 +65,34 @@ def refused(kind: click.ParamType[Any], text: str) -> str:
 @pytest.mark.parametrize(
     ("parse", "text", "value"),
     [
-        (options.seeds, "0", (0,)),
-        (options.seeds, "0,1,2", (0, 1, 2)),
-        (options.seeds, "0-2", (0, 1, 2)),
-        (options.seeds, "0,3-5", (0, 3, 4, 5)),
-        (options.seeds, " 7 - 8 , 2 ", (7, 8, 2)),
-        (options.seeds, "4-4", (4,)),
-        (options.seeds, f"{2**63 - 1}", (2**63 - 1,)),
-        (options.duration, "90", 90.0),
-        (options.duration, "0.5", 0.5),
-        (options.duration, ".5 h", 1800.0),
-        (options.duration, "90 s", 90.0),
-        (options.duration, "10 min", 600.0),
-        (options.duration, "1 h", 3600.0),
-        (options.duration, "2e6", 2_000_000.0),
-        (options.checkpoint_time, "10 min", 600.0),
-        (options.checkpoint_time, "90", 90.0),
-        (options.checkpoint_time, "never", "never"),
-        (options.budget_or_share, "10 %", 0.1),
-        (options.budget_or_share, "100%", 1.0),
-        (options.budget_or_share, "5 min", Budget(seconds=300)),
-        (options.byte_count, "8GB", 8 * 10**9),
-        (options.byte_count, "7.5 GiB", int(7.5 * 2**30)),
-        (options.images_per_class, "10,all", (10, "all")),
-        (options.number, "0", 0.0),
-        (options.number, "1e-3", 0.001),
+        (values.seeds, "0", (0,)),
+        (values.seeds, "0,1,2", (0, 1, 2)),
+        (values.seeds, "0-2", (0, 1, 2)),
+        (values.seeds, "0,3-5", (0, 3, 4, 5)),
+        (values.seeds, " 7 - 8 , 2 ", (7, 8, 2)),
+        (values.seeds, "4-4", (4,)),
+        (values.seeds, f"{2**63 - 1}", (2**63 - 1,)),
+        (values.duration, "1.5 min", 90.0),
+        (values.duration, "0.5 s", 0.5),
+        (values.duration, ".5 h", 1800.0),
+        (values.duration, "90 s", 90.0),
+        (values.duration, "10 min", 600.0),
+        (values.duration, "1 h", 3600.0),
+        (values.duration, "2e6 s", 2_000_000.0),
+        (values.checkpoint_time, "10 min", 600.0),
+        (values.checkpoint_time, "90 s", 90.0),
+        (values.checkpoint_time, "never", "never"),
+        (values.budget_or_share, "10 %", 0.1),
+        (values.budget_or_share, "100%", 1.0),
+        (values.budget_or_share, "5 min", Budget(seconds=300)),
+        (values.byte_count, "8GB", 8 * 10**9),
+        (values.byte_count, "7.5 GiB", int(7.5 * 2**30)),
+        (values.whole_gigabytes, "8GB, 1 TB", (8, 1000)),
+        (values.images_per_class, "10,all", (10, "all")),
+        (values.number, "0", 0.0),
+        (values.number, "1e-3", 0.001),
         (LISTS, "8, 32", (8, 32)),
-        (options.whole_number(0, 9), " 7\n", 7),
+        (values.whole_number(0, 9), " 7\n", 7),
     ],
 )
 def test_what_people_type_is_read(parse: Callable[[str], Any], text: str, value: Any) -> None:
@@ -103,51 +104,55 @@ def test_what_people_type_is_read(parse: Callable[[str], Any], text: str, value:
 @pytest.mark.parametrize(
     ("parse", "text", "said"),
     [
-        (options.seeds, "5-3", "the range 5-3 goes down. Try 3-5"),
-        (options.seeds, "0-1000000000", "1,000,000,001 seeds. Expected at most 10,000. Try 0-2"),
-        (options.seeds, f"0-{2**63 - 1}", "9,223,372,036,854,775,808 seeds. Expected at most 10,000. Try 0-2"),
-        (options.seeds, "1,0-2", "1 is given more than once. Expected each value once"),
-        (options.seeds, "1-", "'1-' is no seed and no range of seeds. Expected whole numbers from 0 to "),
-        (options.seeds, "0-1-2", "'0-1-2' is no seed and no range of seeds. "),
-        (options.seeds, f"{2**63}", f"'{2**63}' is no seed and no range of seeds. "),
+        (values.seeds, "5-3", "the range 5-3 goes down. Try 3-5"),
+        (values.seeds, "0-1000000000", "1,000,000,001 seeds. Expected at most 10,000. Try 0-2"),
+        (values.seeds, f"0-{2**63 - 1}", "9,223,372,036,854,775,808 seeds. Expected at most 10,000. Try 0-2"),
+        (values.seeds, "1,0-2", "1 is given more than once. Expected each value once"),
+        (values.seeds, "1-", "'1-' is no seed and no range of seeds. Expected whole numbers from 0 to "),
+        (values.seeds, "0-1-2", "'0-1-2' is no seed and no range of seeds. "),
+        (values.seeds, f"{2**63}", f"'{2**63}' is no seed and no range of seeds. "),
         (
-            options.duration,
+            values.duration,
             "0",
-            "not a time. Expected more than 0 and at most 2,000,000 seconds; a number without a unit",
+            "not a time. Expected a number and a unit, more than 0 and at most 2,000,000 seconds. Try",
         ),
-        (options.duration, "0 min", "not a time. "),
-        (options.duration, "2000001", "not a time. "),
-        (options.duration, "600 h", "not a time. "),
-        (options.duration, "3 steps", "not a time. "),
-        (options.checkpoint_time, "3 steps", "not a time. "),
-        (options.budget_or_share, "0 steps", "not a budget. Expected, in steps, a whole number from 1 to 9,007,"),
+        (values.duration, "0 min", "not a time. "),
+        (values.duration, "2000001 s", "not a time. "),
+        (values.duration, "90", "not a time. Expected a number and a unit"),
+        (values.whole_gigabytes, "8", "not a size. "),
+        (values.whole_gigabytes, "8GB,500MB", "'500MB' is not accepted. Expected a whole number of gigabytes"),
+        (values.whole_gigabytes, "8GB,8 gb", "8 is given more than once. "),
+        (values.duration, "600 h", "not a time. "),
+        (values.duration, "3 steps", "not a time. "),
+        (values.checkpoint_time, "3 steps", "not a time. "),
+        (values.budget_or_share, "0 steps", "not a budget. Expected, in steps, a whole number from 1 to 9,007,"),
         (
-            options.budget_or_share,
+            values.budget_or_share,
             "90",
             "not a budget. Expected a positive number and a unit. Try '60 s'",
         ),
         (
-            options.budget_or_share,
+            values.budget_or_share,
             "0 %",
             "not a share of the suite's budget. Expected more than 0 % and at most 100 %.",
         ),
-        (options.budget_or_share, "101 %", "not a share of the suite's budget. "),
-        (options.budget_or_share, "ten %", "not a share of the suite's budget. "),
-        (options.byte_count, "8", "not a size. Expected a number above 0 and a unit. Try 8GB, 500MB or 7.5GiB"),
-        (options.byte_count, "0GB", "not a size. "),
-        (options.byte_count, "0.1 B", "not a size. "),
+        (values.budget_or_share, "101 %", "not a share of the suite's budget. "),
+        (values.budget_or_share, "ten %", "not a share of the suite's budget. "),
+        (values.byte_count, "8", "not a size. Expected a number above 0 and a unit. Try 8GB, 500MB or 7.5GiB"),
+        (values.byte_count, "0GB", "not a size. "),
+        (values.byte_count, "0.1 B", "not a size. "),
         (
-            options.images_per_class,
+            values.images_per_class,
             "0",
             "not accepted. Expected whole numbers of at least 1, or `all`. Try 10,50,200,all",
         ),
-        (options.images_per_class, "5,all,5", "5 is given more than once. "),
+        (values.images_per_class, "5,all,5", "5 is given more than once. "),
         (LISTS, "8,8", "8 is given more than once. "),
         (LISTS, "0", "not accepted. Expected whole numbers from 1 to 100 with commas between them. Try 8,16"),
-        (options.whole_number(1, 9), "10", "not accepted. Expected a whole number from 1 to 9"),
-        (options.gate, "speed:1", "no metric 'speed'. Expected one of: test_accuracy, "),
+        (values.whole_number(1, 9), "10", "not accepted. Expected a whole number from 1 to 9"),
+        (values.gate, "speed:1", "no metric 'speed'. Expected one of: test_accuracy, "),
         (
-            options.gate,
+            values.gate,
             "test_accuracy:nan",
             "the margin 'nan' is not accepted. Expected a number of at least 0. Try test_accuracy:0.01",
         ),
@@ -161,8 +166,8 @@ def test_what_is_not_accepted_is_said(parse: Callable[[str], Any], text: str, sa
 @pytest.mark.parametrize(
     "parse",
     [
-        options.seeds, options.duration, options.checkpoint_time, options.budget_or_share, options.byte_count,
-        options.images_per_class, options.number, options.gate, LISTS, options.whole_number(0, 9),
+        values.seeds, values.duration, values.checkpoint_time, values.budget_or_share, values.byte_count,
+        values.images_per_class, values.number, values.gate, LISTS, values.whole_number(0, 9),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("text", ABSURD, ids=lambda text: repr(text)[:20])
@@ -177,7 +182,7 @@ def test_absurd_texts_are_refused_in_the_projects_own_words(parse: Callable[[str
 def test_any_text_is_seeds_or_refused(text: str) -> None:
     """Seeds within bounds, each once, as few as are run."""
     try:
-        found = options.seeds(text)
+        found = values.seeds(text)
     except ValueError:
         return
     assert 0 < len(found) == len(set(found)) <= 10_000
@@ -218,11 +223,11 @@ def test_an_argument_is_named_as_the_help_names_it() -> None:
 @pytest.mark.parametrize("text", ["auto", "cpu", "cuda", "cuda:0", "cuda:17", "mps"])
 def test_a_device_is_a_name(text: str) -> None:
     """With the number of a GPU, if any; whether there is such a device is asked later."""
-    assert text == read(Value(options.device), text)
+    assert text == read(Value(values.device), text)
 
 
 @pytest.mark.parametrize("text", ["", "gpu", "cuda:", "cuda:-1", "cuda:01", "cuda:1000", "mps:0", "CPU", "cuda:1 "])
 def test_what_is_no_device_is_refused(text: str) -> None:
     """With what is one."""
     said = "not a device. Expected auto, cpu, cuda, cuda with a number, or mps. Try cuda:1"
-    assert said == refused(Value(options.device), text)
+    assert said == refused(Value(values.device), text)

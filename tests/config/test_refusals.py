@@ -11,9 +11,9 @@ import tomli_w
 from msgspec import Meta, Struct
 
 from intelbench.config.conditions import Override, Suite
-from intelbench.config.refusals import Place, expected, json_refusal, one_of, refusal
+from intelbench.config.refusals import Place, expected, json_refusal, refusal
 from intelbench.config.suites import load_suite
-from intelbench.errors import UserError
+from intelbench.errors import UserError, one_of
 from intelbench.results.claims import Claim, load_claims
 
 MSGSPEC_WORDS = ("Expected `", "Object", "$.", "JSON", "struct", "unknown field", "required field", "enum value")

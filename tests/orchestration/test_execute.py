@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from intelbench.architectures.registry import load_plugin
 from intelbench.config.suites import load_suite, override
 from intelbench.data.dataset import prepare
 from intelbench.orchestration import execute as executing
@@ -18,6 +17,7 @@ from intelbench.orchestration.job import Job, Progress
 from intelbench.orchestration.plan import plan
 from intelbench.orchestration.probe import Probe, measure_steps
 from intelbench.orchestration.verify import Request, _as_carried_out, _job
+from intelbench.plugins.loading import load_plugin
 from intelbench.profiling import calibration
 from intelbench.profiling.environment import choose_execution, read_environment
 from intelbench.records.profiles import Preparation

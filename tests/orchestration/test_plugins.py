@@ -9,7 +9,7 @@ import numpy as np
 import psutil
 import pytest
 
-from intelbench.architectures.registry import ModelRequest, find, load_plugin
+from intelbench.architectures.registry import ModelRequest, find
 from intelbench.config.suites import load_suite, override
 from intelbench.data.dataset import prepare
 from intelbench.errors import UserError
@@ -19,6 +19,7 @@ from intelbench.orchestration.job import Job
 from intelbench.orchestration.plan import PlannedRun, plan
 from intelbench.orchestration.preflight import require_sizes
 from intelbench.orchestration.process import Limits
+from intelbench.plugins.loading import load_plugin
 from intelbench.profiling.environment import read_environment
 from intelbench.records.store import StoredRun, read_runs
 from intelbench.records.types import Execution

@@ -10,13 +10,13 @@ import msgspec
 import psutil
 import pytest
 
-from intelbench.architectures.registry import load_plugin
 from intelbench.config.budget import Budget
 from intelbench.config.conditions import Conditions
 from intelbench.config.recipe import Recipe
 from intelbench.orchestration.forkserver import ForkServer
 from intelbench.orchestration.probe import Probe, ProbeError, describe, probe_in_process
 from intelbench.orchestration.process import Limits
+from intelbench.plugins.loading import load_plugin
 from intelbench.records.types import Execution
 
 pytestmark = pytest.mark.usefixtures("own_registry")

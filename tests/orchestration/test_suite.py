@@ -8,7 +8,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from intelbench.architectures.registry import load_plugin
 from intelbench.config.suites import load_suite, override
 from intelbench.data.dataset import Dataset, prepare
 from intelbench.orchestration import suite
@@ -17,6 +16,7 @@ from intelbench.orchestration.plan import PlannedRun, plan
 from intelbench.orchestration.probe import Probe, ProbeError
 from intelbench.orchestration.process import FreshPython, Limits, Starter
 from intelbench.orchestration.suite import run_planned
+from intelbench.plugins.loading import load_plugin
 from intelbench.profiling.environment import read_environment
 from intelbench.records.profiles import ArchitectureProfile
 from intelbench.records.store import write_run

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from intelbench.architectures.registry import ModelRequest, find, load_plugin
+from intelbench.architectures.registry import ModelRequest, find
 from intelbench.config.conditions import Suite
 from intelbench.config.recipe import Head
 from intelbench.config.suites import encode_suite, load_suite, override
 from intelbench.data.dataset import prepare
 from intelbench.orchestration.network import build_network, workload_of
 from intelbench.orchestration.plan import plan
+from intelbench.plugins.loading import load_plugin
 from intelbench.profiling.environment import read_environment
 from intelbench.records.store import read_runs
 from intelbench.records.types import Execution

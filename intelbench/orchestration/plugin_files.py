@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from intelbench.architectures.generators import seed_generators
-from intelbench.architectures.registry import load_plugin
 from intelbench.data.seeds import stream_seed
+from intelbench.plugins.loading import load_plugin
 
 
 def load_plugins(plugins: Sequence[str], seed: int) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from intelbench.architectures import registry
-from intelbench.architectures.imports import PluginImports
-from intelbench.architectures.registry import ModelRequest, contained_unless_built_in, find, load_plugin
+from intelbench.architectures.registry import ModelRequest, contained_unless_built_in, find
 from intelbench.errors import UserError
+from intelbench.plugins.imports import PluginImports
+from intelbench.plugins.loading import load_plugin
 
 REQUEST = ModelRequest(num_classes=3, image_size=32)
 MAIN = """
@@ -64,7 +65,7 @@ def write(folder: Path, **edited: str) -> Path:
 
 def provider_of(path: Path) -> str:
     """Load a plug-in as the only one."""
-    registry._REGISTRY.pop("mine", None)
+    registry.ARCHITECTURES.entries.pop("mine", None)
     load_plugin(path)
     return find("mine")[1]
 
@@ -155,14 +156,14 @@ def test_an_edited_module_of_an_entry_point_is_another_network(tmp_path: Path, m
         "from . import sizes\nfrom intelbench import architecture\narchitecture('mine')(lambda request: None)\n"
         "build = architecture('shape')(lambda request: None)\n"
     )
-    point = EntryPoint("shape", "shapes_of_mine.nets:build", registry.ENTRY_POINT_GROUP)
-    monkeypatch.setattr(registry, "_entry_points", lambda: {"shape": point})
+    point = EntryPoint("shape", "shapes_of_mine.nets:build", "intelbench.architectures")
+    monkeypatch.setattr(registry.ARCHITECTURES, "entry_points", lambda: {"shape": point})
     found = []
     for text in ("SIZE = 1\n", "SIZE = 1\n", "SIZE = 22\n"):
         (package / "sizes.py").write_text(text)
         found.append([find(name)[1] for name in ("shape", "mine")])
         for name in ("shape", "mine"):
-            del registry._REGISTRY[name]
+            del registry.ARCHITECTURES.entries[name]
         for name in [name for name in sys.modules if name.startswith("shapes_of_mine")]:
             del sys.modules[name]
     assert found[0] == found[1]

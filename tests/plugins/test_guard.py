@@ -9,7 +9,7 @@ import pytest
 
 FRAME = """
 import os, subprocess, sys, threading, time
-from intelbench.architectures.plugin_guard import preserve_process_state
+from intelbench.plugins.guard import preserve_process_state
 print("before")
 try:
     with preserve_process_state():
@@ -56,7 +56,7 @@ def test_streams_folder_and_variables_are_put_back(
 def test_a_process_without_standard_streams_is_left_without_them(tmp_path: Path) -> None:
     """As a service may be started: there is nothing to put back, and nothing fails."""
     code = (
-        "import os\nfrom intelbench.architectures.plugin_guard import preserve_process_state\nos.close(0)\n"
+        "import os\nfrom intelbench.plugins.guard import preserve_process_state\nos.close(0)\n"
         f"with preserve_process_state():\n    pass\nopen({str(tmp_path / 'done')!r}, 'w').close()\n"
     )
     subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, timeout=60, check=True)

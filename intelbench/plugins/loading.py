@@ -1,0 +1,62 @@
+"""Plug-in files: Python files that add to the registries."""
+
+import hashlib
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+from intelbench.errors import UserError
+from intelbench.plugins.guard import plugin_errors_as_user_errors
+from intelbench.plugins.imports import PluginImports
+from intelbench.plugins.providers import provider_of_file
+from intelbench.plugins.registry import Registry
+
+
+def load_plugin(path: Path) -> list[str]:
+    """Run a plug-in file and return the names that it registered, of all kinds.
+
+    It can import modules of its folder, now and later. The provider of what it registers is the file with a digest of
+    it and of all modules of its folder that it imports (see `intelbench.plugins.imports`).
+
+    Raises:
+        UserError: the file is missing, fails, ends the program, or registers nothing.
+    """
+    if not path.is_file():
+        raise UserError(f"plug-in {path}: {'is not a file' if path.exists() else 'no such file'}")
+    if path.suffix != ".py":
+        raise UserError(f"plug-in {path}: not a Python file; its name must end in .py")
+    name = f"intelbench_plugin_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    if name in sys.modules:
+        return []
+    before = {id(registry): dict(registry.entries) for registry in Registry.every}
+    module = sys.modules[name] = ModuleType(name)
+    module.__file__ = str(path)
+    imports = PluginImports(path.resolve().parent)
+    try:
+        source = path.read_bytes()
+        with plugin_errors_as_user_errors(f"plug-in {path}", str(path)), imports.recorded():
+            # Not by an import, which may run the bytecode that it keeps of an older version of the file.
+            exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))  # noqa: S102 - what a plug-in is for
+        new = [
+            (registry, each)
+            for registry in Registry.every
+            for each in registry.entries
+            if each not in before.get(id(registry), registry.built_in)
+        ]
+        if not new:
+            raise UserError("registers nothing; decorate a function, for example with @intelbench.architecture(NAME)")
+        provider = provider_of_file(path.name, source, imports.files(name, source))
+    except BaseException as error:
+        sys.modules.pop(name, None)  # so that a second attempt is one
+        imports.deactivate()
+        for registry in Registry.every:
+            registry.entries = dict(before.get(id(registry), registry.built_in))
+        named = f"plug-in {path}: "
+        if isinstance(error, UserError) and not str(error).startswith(named):
+            raise UserError(f"{named}{error}") from error
+        raise
+    for registry, each in new:
+        entry = registry.entries[each]
+        registry.entries[each] = replace(entry, provider=provider, plugin=path.absolute(), imports=imports)
+    return [each for _, each in new]

@@ -1,0 +1,126 @@
+"""A registry: a dict of named values that built-in code, entry points and plug-in files add to."""
+
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+from intelbench.errors import UserError, one_of, shortened
+from intelbench.plugins.guard import plugin_errors_as_user_errors
+from intelbench.plugins.imports import PluginImports, own_modules
+from intelbench.plugins.providers import BUILT_IN, provider_of, provider_of_entry_point
+
+_NAME = re.compile(r"\w[\w.+-]{0,99}")
+"""A name is typed in a shell and is part of file names; it has no prefix such as `torchvision:`."""
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry(Generic[Value]):
+    """A registered value and where it comes from."""
+
+    name: str
+    """Its first name; others are aliases."""
+    value: Value
+    provider: str
+    function: Callable[..., Any]
+    """A function or class of the code that provides it."""
+    plugin: Path | None = None
+    """The plug-in file that registered it."""
+    imports: PluginImports | None = None
+    """The imports of that file."""
+
+
+class Registry(Generic[Value]):
+    """Values of one kind by name. A duplicate name raises; an unknown name is answered with the nearest known ones.
+
+    Entry points of the group `intelbench.KINDs` are loaded when their name is first asked for.
+    """
+
+    every: ClassVar[list["Registry[Any]"]] = []
+    """All registries; a plug-in file can add to several."""
+
+    def __init__(self, kind: str, built_in: Mapping[str, Value] | None = None) -> None:
+        self.kind = kind
+        self.group = f"intelbench.{kind}s"
+        self.built_in: Mapping[str, Entry[Value]] = {
+            name: Entry(name=name, value=value, provider=BUILT_IN, function=Registry)
+            for name, value in (built_in or {}).items()
+        }
+        self.entries = dict(self.built_in)
+        Registry.every.append(self)
+
+    def add(self, value: Value, *names: str, function: Callable[..., Any]) -> Value:
+        """Register a value under its name and aliases.
+
+        Args:
+            value: The value.
+            names: Its name, then its aliases.
+            function: A function or class of the code that provides it.
+
+        Raises:
+            UserError: a name is taken, or has characters that a name cannot have.
+        """
+        for name in names:
+            if not isinstance(name, str) or not _NAME.fullmatch(name):
+                raise UserError(
+                    f"{self.kind} {name!r:.100}: a name is 1 to 100 letters, digits, '_', '-', '.' and '+'; choose "
+                    "another"
+                )
+            if name in self.entries:
+                raise UserError(
+                    f"{self.kind} {name!r} is registered already, by {self.entries[name].provider}; choose another name"
+                )
+        entry = Entry(name=names[0], value=value, provider=provider_of(function), function=function)
+        self.entries |= dict.fromkeys(names, entry)
+        return value
+
+    def find(self, name: str) -> Entry[Value] | None:
+        """Return the entry of that name, or `None` if there is none; load the entry point of that name.
+
+        Raises:
+            UserError: the entry point fails or registers no value of that name.
+        """
+        if name not in self.entries and (point := self.entry_points().get(name)):
+            self._load(point)
+        return self.entries.get(name)
+
+    def get(self, name: str) -> Value:
+        """Return the value of that name.
+
+        Raises:
+            UserError: the name is not known; or as `find`.
+        """
+        entry = self.find(name)
+        if entry is None:
+            raise UserError(f"{self.kind} {shortened(repr(name))} is not known. {one_of(name, self.providers())}")
+        return entry.value
+
+    def providers(self) -> dict[str, str]:
+        """Return the provider of every name, aliases excluded; entry points are named without loading them."""
+        loaded = {name: entry.provider for name, entry in self.entries.items() if name == entry.name}
+        points = self.entry_points().items()
+        return loaded | {name: provider_of_entry_point(point) for name, point in points if name not in loaded}
+
+    def entry_points(self) -> dict[str, metadata.EntryPoint]:
+        """Return the installed entry points of this kind by name."""
+        return {point.name: point for point in metadata.entry_points(group=self.group)}
+
+    def _load(self, point: metadata.EntryPoint) -> None:
+        provider = provider_of_entry_point(point)
+        modules, before = set(sys.modules), set(self.entries)
+        with plugin_errors_as_user_errors(f"{provider}: {self.kind} {point.name!r}"):
+            value = point.load()
+        loaded = own_modules(modules)
+        for name in self.entries.keys() - before:
+            entry = self.entries[name]
+            self.entries[name] = replace(entry, provider=provider_of(entry.function, loaded))
+        if point.name not in self.entries or self.entries[point.name].value is not value:
+            raise UserError(
+                f"{provider}: entry point {point.name!r} must lead to the value that was registered with "
+                f"@intelbench.{self.kind}({point.name!r}); it leads to a {type(value).__name__}"
+            )
