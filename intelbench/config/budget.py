@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from intelbench.config.fields import Count
-from intelbench.config.refusals import expected
+from intelbench.config.validation import expected
 
 BudgetUnit = Literal["steps", "epochs", "images", "seconds", "flops"]
 

@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from intelbench.config.refusals import json_refusal
+from intelbench.config.validation import json_fault
 from intelbench.errors import UserError, printable
 from intelbench.records.files import content_if_any, content_of, listed, move, remove, replace, synced
 from intelbench.records.npz import MAX_UNPACKED_BYTES, Archive, Texts
@@ -203,7 +203,7 @@ def _decoded(file: Path, content: bytes) -> RunRecord:
     try:
         record = msgspec.json.decode(content, type=RunRecord)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        reason = _otherwise_versioned(content) or json_refusal(content, RunRecord)
+        reason = _otherwise_versioned(content) or json_fault(content, RunRecord)
         raise UserError(f"{file}: not a readable record ({reason})") from error
     if record.schema_version != SCHEMA_VERSION:
         raise UserError(f"{file}: not a readable record ({_otherwise_versioned(content)})")
