@@ -53,7 +53,7 @@ def report(
     """
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's, whose threads would be in the way of two processes
     from intelbench.records.store import runs_folder, write_figures
-    from intelbench.records.workspace import describe_under_way
+    from intelbench.records.workspace import describe_unfinished
     from intelbench.results.claims import load_claims
     from intelbench.results.study import read
 
@@ -61,8 +61,8 @@ def report(
     if images and suffix != ".html":
         raise click.UsageError("--images goes with --out FILE.html", ctx)
     runs, claims = runs_folder(folder), load_claims(claims_file)
-    if under_way := describe_under_way(runs):
-        click.echo(under_way, err=True)
+    if unfinished := describe_unfinished(runs):
+        click.echo(unfinished, err=True)
     with_figures = suffix in (".md", ".html")
     study = read(runs, meanwhile=partial(_import_report, with_figures=with_figures))  # takes as long as 1,000 records
     _import_report(with_figures=with_figures)  # few records are read by this process, which then has not imported it

@@ -420,7 +420,7 @@ def test_a_cache_folder_that_cannot_be_written_is_one_line(
     done = intelbench(*command, "--cache-dir", "file/cache")
     assert 2 == done.returncode
     assert (
-        "intelbench: cache file/cache: cannot be written (Not a directory); mend that, or give another folder with "
+        "intelbench: cache file/cache: cannot be written (Not a directory). Expected a writable folder. Try another "
         in (done.stderr)
     )
     assert 1 == done.stderr.count("\n")

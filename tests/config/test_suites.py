@@ -291,7 +291,7 @@ def test_overrides_replace_only_what_is_given() -> None:
 )
 def test_an_override_is_held_to_what_a_file_is_held_to(changes: dict[str, Any], said: str) -> None:
     """The command line cannot say what a suite could not."""
-    with pytest.raises(UserError, match=f"suite quick, with what was given in its place: {said}"):
+    with pytest.raises(UserError, match=f"suite quick with the options that were given: {said}"):
         override(load_suite("quick"), **changes)
 
 

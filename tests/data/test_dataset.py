@@ -488,7 +488,7 @@ def test_a_cache_folder_that_is_a_file_is_named(root: Path, name: str) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text("x")
     for source in (str(root), "scenes"):
-        with pytest.raises(UserError, match=rf"cache {path}.*: cannot be written \(.*\); mend that, .* --cache-dir"):
+        with pytest.raises(UserError, match=rf"cache {path}.*: cannot be written \(.*\)\. Expected .* --cache-dir"):
             prepare(source, CONDITIONS, path)
 
 

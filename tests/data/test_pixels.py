@@ -202,8 +202,8 @@ def test_a_failed_build_leaves_nothing(
         with pytest.raises(UserError) as caught:
             open_cache(folder, files, 40)
     assert (
-        f"cache {folder.parent}: cannot be written (No space left on device); mend that, or give another folder with "
-        "--cache-dir"
+        f"cache {folder.parent}: cannot be written (No space left on device). Expected a writable folder. Try another "
+        "one with --cache-dir"
     ) == str(caught.value)
     assert [] == list(folder.parent.iterdir())
     assert len(files) == len(open_cache(folder, files, 40))
