@@ -2,8 +2,6 @@
 
 import contextlib
 import os
-from functools import partial
-from importlib import import_module
 from pathlib import Path
 
 import click
@@ -63,10 +61,10 @@ def report(
     runs, claims = runs_folder(folder), load_claims(claims_file)
     if unfinished := describe_unfinished(runs):
         click.echo(unfinished, err=True)
-    with_figures = suffix in (".md", ".html")
-    study = read(runs, meanwhile=partial(_import_report, with_figures=with_figures))  # takes as long as 1,000 records
-    _import_report(with_figures=with_figures)  # few records are read by this process, which then has not imported it
+    _ignore_matplotlib_settings()
     from intelbench.reporting.report import as_csv, as_json, write
+
+    study = read(runs)
 
     if suffix == ".html":
         from intelbench.reporting.page.html import as_html
@@ -86,11 +84,9 @@ def report(
         print_product(text)
 
 
-def _import_report(*, with_figures: bool) -> None:
-    """Import what writes a report, and matplotlib without the settings of the user."""
-    import_module("intelbench.reporting.report")
-    if with_figures:
-        os.environ.pop("MPLBACKEND", None)  # Jupyter sets one that other environments do not have
-        os.environ["MATPLOTLIBRC"] = os.devnull
-        with contextlib.chdir(Path(__file__).parent):  # a matplotlibrc is looked for in the working directory first
-            import_module("intelbench.reporting.figures.drawing")
+def _ignore_matplotlib_settings() -> None:
+    """Import matplotlib without the user's settings, so that equal records give equal figures."""
+    os.environ.pop("MPLBACKEND", None)  # Jupyter sets one that other environments do not have
+    os.environ["MATPLOTLIBRC"] = os.devnull
+    with contextlib.chdir(Path(__file__).parent):  # a matplotlibrc in the working directory takes precedence
+        import matplotlib  # noqa: F401

@@ -252,9 +252,9 @@ def _whole_number(text: str, least: int, most: int) -> int | None:
 
 
 def _each_once(values: Iterable[Any]) -> tuple[Any, ...]:
-    """The values, of which none is given twice."""
-    found = tuple(values)
-    twice = next((value for value, count in Counter(found).items() if count > 1), None)
+    """Return the values; raise a `ValueError` if one is given twice."""
+    given = tuple(values)
+    twice = next((value for value, count in Counter(given).items() if count > 1), None)
     if twice is not None:
         raise ValueError(f"{twice} is given more than once. Expected each value once")
-    return found
+    return given

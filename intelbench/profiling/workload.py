@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from intelbench.architectures.generators import seed_generators, undrawn
+from intelbench.architectures.generators import preserve_generators, seed_generators
 from intelbench.architectures.registry import Architecture, ModelRequest
 from intelbench.architectures.surgery import build_shapes, find_heads, freeze_backbone, replace_heads
 from intelbench.config.recipe import ORIGINAL_HEAD, Head
@@ -29,7 +29,7 @@ class Workload:
         """The network in training mode, on the current default device: the same one each time, and no generator has
         drawn for it.
         """
-        with undrawn():
+        with preserve_generators():
             seed_generators(self.seed)
             return self._as_trained(self.architecture.network(self.request))
 
@@ -38,7 +38,7 @@ class Workload:
 
         Its random choices are those of `build`, and no generator has drawn for it.
         """
-        with undrawn():
+        with preserve_generators():
             seed_generators(self.seed)
             model = build_shapes(self.architecture, self.request)
             with torch.device("meta"):

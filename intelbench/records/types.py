@@ -4,10 +4,8 @@ Names end in their units (`_seconds`, `_bytes`) or begin with `num_`. An absent 
 the order that they have in the files.
 """
 
-from collections.abc import Callable
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 
 from intelbench.config.conditions import Conditions
@@ -228,11 +226,3 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if (self.measurements is None) == (self.failure is None):
             raise ValueError("a record holds either `measurements` or `failure`")
-
-    def __reduce__(self) -> tuple[Callable[[bytes], "RunRecord"], tuple[bytes]]:
-        """Travel between processes in one piece, in a fifth of the time that its many parts take."""
-        return _unpacked, (msgspec.msgpack.encode(self),)
-
-
-def _unpacked(packed: bytes) -> RunRecord:
-    return msgspec.msgpack.decode(packed, type=RunRecord)

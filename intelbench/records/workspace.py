@@ -198,7 +198,7 @@ def _has_only_our_files(folder: Path) -> bool:
 
 
 def describe_unfinished(runs: Path) -> str:
-    """Say how many runs are running or interrupted and therefore missing in a report; empty if none is."""
+    """Say how many runs are running or interrupted and therefore missing in a report; empty if all have finished."""
     unfinished = workspaces(runs)
     running = sum(workspace.locked for workspace in unfinished)
     interrupted = sum(workspace.checkpoint() is not None for workspace in unfinished if not workspace.locked)

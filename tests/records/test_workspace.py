@@ -219,6 +219,9 @@ def test_a_link_in_the_place_of_the_folder_is_refused(workspace: Workspace, tmp_
     (tmp_path / "elsewhere" / "precious").touch()
     workspace.runs.mkdir()
     workspace.folder.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match="a symbolic link. Expected a folder, or nothing. Remove it"), workspace.lock():
+    with (
+        pytest.raises(UserError, match=r"a symbolic link\. Expected a folder, or nothing\. Remove it"),
+        workspace.lock(),
+    ):
         pass
     assert ["precious"] == [path.name for path in (tmp_path / "elsewhere").iterdir()]
