@@ -147,7 +147,7 @@ class FeatureStream:
                     images=values.pin_memory() if self._bank.pins_memory else values,
                     labels=self._stream.labels(positions),
                     content=b"".join(contents[view, position] for position in positions),
-                    spared_seconds=0.0 if step else spared,
+                    cached_seconds=0.0 if step else spared,
                 )
                 step += 1
         yield from self._stream.batches(workers, step)

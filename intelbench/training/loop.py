@@ -93,7 +93,7 @@ def train(
     batches = stream.batches(workers, first)
     clock.start()
     for step, batch in enumerate(batches, start=first + 1):
-        clock.charge(batch.spared_seconds)
+        clock.add_seconds(batch.cached_seconds)
         clock.lap("data_wait")
         backbone.begin(step - 1)
         images = evaluator.inputs(batch.images)
