@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count, islice
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -30,24 +30,32 @@ _WHOLE = Crop(0, 0, 0, 0, flip=False)
 Prepared = TypeVar("Prepared")
 EVALUATION = "evaluation"
 """Name of that view."""
+InputKind = Literal["images", "features"]
+"""Of a batch: uint8 images (N x size x size x 3), or what a frozen backbone makes of them (N x features)."""
 
 
 @dataclass(frozen=True)
 class Batch:
     """One training batch."""
 
-    images: Tensor
-    """N x size x size x 3, uint8; or what a frozen backbone makes of that, N x features in floating point."""
+    inputs: Tensor
     labels: Tensor
     """N, int64."""
     content: bytes
     """Sample ids and augmentation parameters, as the digest takes them in."""
+    kind: InputKind = "images"
+    """Of the inputs."""
     spared_seconds: float = 0.0
     """What the batch would have taken longer, had an earlier run not left something for it."""
 
 
 class BatchSource(Protocol):
     """Where a run gets its training batches from."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of an epoch."""
+        ...
 
     def batches(self, workers: int, first_step: int = 0) -> Generator[Batch]:
         """Batches without end from `first_step` on."""

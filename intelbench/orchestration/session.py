@@ -66,16 +66,7 @@ def run_session(request: Request, starter: Starter) -> int:
     """
     signal.signal(signal.SIGTERM, _interrupt)
     console = Console(stderr=True, highlight=False)
-    suite = override(
-        load_suite(request.suite),
-        architectures=request.architectures,
-        seeds=request.seeds,
-        data=request.data,
-        budget=request.budget,
-        image_size=request.image_size,
-        precision=request.precision,
-        images_per_class=request.images_per_class,
-    )
+    suite = _suite(request)
     for plugin in request.plugins:
         load_plugin(plugin)
     if suite.architectures != REFERENCE and (note := ambiguity(suite.architectures)):
@@ -123,6 +114,20 @@ def run_session(request: Request, starter: Starter) -> int:
         )
         raise
     return _summarise(console, planned, records, request.results)
+
+
+def _suite(request: Request) -> Suite:
+    """Load the suite, with what the user has asked for instead of its own values."""
+    return override(
+        load_suite(request.suite),
+        architectures=request.architectures,
+        seeds=request.seeds,
+        data=request.data,
+        budget=request.budget,
+        image_size=request.image_size,
+        precision=request.precision,
+        images_per_class=request.images_per_class,
+    )
 
 
 def _other_files(facts: DataFacts) -> str:

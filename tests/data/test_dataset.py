@@ -176,7 +176,7 @@ def test_with_and_without_cache_the_batches_are_equal(root: Path) -> None:
     for step in range(9):
         one, other = (stream.batch(step) for stream in streams)
         assert one.content == other.content
-        np.testing.assert_array_equal(one.images.numpy(), other.images.numpy())
+        np.testing.assert_array_equal(one.inputs.numpy(), other.inputs.numpy())
         np.testing.assert_array_equal(one.labels.numpy(), other.labels.numpy())
 
 
@@ -521,4 +521,4 @@ def test_images_of_every_kind_in_one_folder(tmp_path: Path) -> None:
         Image.open(tmp_path / "x.png").convert(mode).save(root / "train" / "day" / f"{mode}.{suffix}")
     loaded = load(root)
     stream = TrainingStream(loaded.train, loaded.pixels(), CONDITIONS, seed=0)
-    assert (4, 24, 24, 3) == tuple(stream.batch(0).images.shape)
+    assert (4, 24, 24, 3) == tuple(stream.batch(0).inputs.shape)
