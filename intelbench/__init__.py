@@ -7,15 +7,23 @@ before it can leave the working directory out of what is imported from.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from intelbench.architectures.registry import Architecture, ModelRequest, architecture
+    from intelbench.orchestration.listeners import RunListener, listener
 
 __version__ = "0.1.0"
-__all__ = ["Architecture", "ModelRequest", "__version__", "architecture"]
+__all__ = ["Architecture", "ModelRequest", "RunListener", "__version__", "architecture", "listener"]
+_MODULES = {
+    "Architecture": "architectures.registry",
+    "ModelRequest": "architectures.registry",
+    "RunListener": "orchestration.listeners",
+    "architecture": "architectures.registry",
+    "listener": "orchestration.listeners",
+}
 
 
 def __getattr__(name: str) -> object:
     """Return a public name, from the module that defines it."""
-    if name not in __all__:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from intelbench.architectures import registry
+    from importlib import import_module
 
-    return getattr(registry, name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -4,6 +4,7 @@ import signal
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Literal, NoReturn
@@ -17,7 +18,8 @@ from intelbench.config.conditions import Suite
 from intelbench.config.suites import load_suite, override
 from intelbench.data.dataset import prepare
 from intelbench.errors import UserError, printable
-from intelbench.orchestration.display import display_for, downloads
+from intelbench.orchestration.display import downloads
+from intelbench.orchestration.listeners import Listeners
 from intelbench.orchestration.plan import PlannedRun, Rerun, plan, unresumable
 from intelbench.orchestration.preflight import require_sizes
 from intelbench.orchestration.process import Limits, Starter
@@ -102,9 +104,10 @@ def run_session(request: Request, starter: Starter) -> int:
         f"training, {facts.num_validation} validation and {facts.num_test} test images of "
         f"{len(facts.class_names)} classes" + _other_files(facts) + _limits(suite),
     )
+    listeners = Listeners(partial(_say, console))
     try:
-        with display_for(planned) as display:
-            records = run_planned(planned, environment, display, starter, request.limits)
+        with listeners.session([run.job.spec for run in planned], [run.pending for run in planned]):
+            records = run_planned(planned, environment, listeners, starter, request.limits)
     except KeyboardInterrupt:
         done = sum(run.workspace.target.exists() for run in planned)
         _say(
