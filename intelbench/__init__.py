@@ -8,15 +8,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from intelbench.architectures.registry import Architecture, ModelRequest, architecture
     from intelbench.orchestration.listeners import RunListener, listener
+    from intelbench.profiling.meters import Meter, meter
 
 __version__ = "0.1.0"
-__all__ = ["Architecture", "ModelRequest", "RunListener", "__version__", "architecture", "listener"]
+__all__ = ["Architecture", "Meter", "ModelRequest", "RunListener", "__version__", "architecture", "listener", "meter"]
 _MODULES = {
     "Architecture": "architectures.registry",
+    "Meter": "profiling.meters",
     "ModelRequest": "architectures.registry",
     "RunListener": "orchestration.listeners",
     "architecture": "architectures.registry",
     "listener": "orchestration.listeners",
+    "meter": "profiling.meters",
 }
 
 
