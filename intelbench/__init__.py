@@ -7,19 +7,25 @@ before it can leave the working directory out of what is imported from.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from intelbench.architectures.registry import Architecture, ModelRequest, architecture
+    from intelbench.data.sources import Source, source
     from intelbench.orchestration.listeners import RunListener, listener
     from intelbench.profiling.meters import Meter, meter
 
 __version__ = "0.1.0"
-__all__ = ["Architecture", "Meter", "ModelRequest", "RunListener", "__version__", "architecture", "listener", "meter"]
+__all__ = [
+    "Architecture", "Meter", "ModelRequest", "RunListener", "Source", "__version__", "architecture", "listener",
+    "meter", "source",
+]  # fmt: skip
 _MODULES = {
     "Architecture": "architectures.registry",
     "Meter": "profiling.meters",
     "ModelRequest": "architectures.registry",
     "RunListener": "orchestration.listeners",
+    "Source": "data.sources",
     "architecture": "architectures.registry",
     "listener": "orchestration.listeners",
     "meter": "profiling.meters",
+    "source": "data.sources",
 }
 
 

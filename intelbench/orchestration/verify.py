@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from intelbench.architectures.generators import seed_generators
 from intelbench.architectures.registry import find, plugins_of
 from intelbench.architectures.weights import obtain
-from intelbench.data.dataset import SCENES, Dataset, prepare
+from intelbench.data.dataset import Dataset, prepare
 from intelbench.data.layout import find_layout
 from intelbench.data.seeds import stream_seed
+from intelbench.data.sources import place_of
 from intelbench.errors import UserError, printable
 from intelbench.orchestration.job import Job
 from intelbench.orchestration.plugin_files import load_plugins
@@ -192,7 +193,8 @@ def _as_carried_out(job: Job, record: RunRecord) -> Job:
 def _dataset(request: Request, spec: RunSpec) -> Dataset:
     """The images of the run. A folder that cannot hold them is not read, for a record may name any, as `/`."""
     source = request.data or spec.data.source
-    if source != SCENES and find_layout(Path(source)).class_names != spec.data.class_names:
+    place = place_of(source, request.cache_folder)
+    if place.write is None and find_layout(place.root).class_names != spec.data.class_names:
         raise _others(request, source, "its classes are others")
     dataset = prepare(
         source,
