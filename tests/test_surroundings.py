@@ -159,7 +159,7 @@ def test_what_only_reads_works_without_what_windows_lacks(tmp_path: Path) -> Non
         ["report", "--out", "page.html"],
         ["diff", "results", "results"],
         ["list"],
-        ["profile", "resnet101", "--size", "32", "--batch-sizes", "2", "--memory", "8"],
+        ["profile", "resnet101", "--image-size", "32", "--batch-sizes", "2", "--memory", "8GB"],
     ):
         done = called(tmp_path, [*start, *arguments])
         assert 0 == done.returncode, done.stderr.decode()

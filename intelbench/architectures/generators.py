@@ -1,4 +1,4 @@
-"""The random number generators that a network may draw from: PyTorch's, Python's `random` and NumPy's global one."""
+"""The random number generators that a network may use: PyTorch's, Python's `random` and NumPy's global one."""
 
 import hashlib
 import random
@@ -14,9 +14,9 @@ from intelbench.errors import UserError
 
 
 def seed_generators(seed: int) -> None:
-    """Seed PyTorch's generators with `seed`, the others with numbers that are derived from it.
+    """Seed PyTorch's generators with `seed`, and the others with numbers derived from it.
 
-    Not with `seed` itself: Python and NumPy would draw the same numbers, since their algorithm is the same.
+    With `seed` itself, Python and NumPy would draw the same numbers, since they have the same algorithm.
     """
     torch.manual_seed(seed)
     random.seed(_derived(seed, "random"))
@@ -31,16 +31,16 @@ class HasGenerator(Protocol):
         ...
 
     def set_generator_state(self, state: Tensor) -> None:
-        """Let the device's generator draw on from a state that was saved."""
+        """Restore the state of the device's generator."""
         ...
 
 
 @contextmanager
-def undrawn(device: HasGenerator | None = None) -> Iterator[None]:
-    """Run the block, then let every generator draw on as if the block had drawn nothing.
+def preserve_generators(device: HasGenerator | None = None) -> Iterator[None]:
+    """Run the block, then restore the state of every generator.
 
     Args:
-        device: The GPU that the block may draw on, if any.
+        device: The GPU whose generator the block may use, if any.
     """
     generators = Generators(device)
     before = generators.state_dict()
@@ -51,10 +51,10 @@ def undrawn(device: HasGenerator | None = None) -> Iterator[None]:
 
 
 class Generators:
-    """The states of all generators, saved and restored as the state of a module is.
+    """The states of all generators, with the interface of a module's state.
 
     Args:
-        device: The GPU that a run is on, whose generator is saved too; those of other GPUs are not.
+        device: The GPU of the run, whose generator is included; those of other GPUs are not.
     """
 
     def __init__(self, device: HasGenerator | None = None) -> None:
@@ -81,7 +81,7 @@ class Generators:
         }
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
-        """Draw on from a state that was saved."""
+        """Restore the state of each generator."""
         torch.set_rng_state(state_dict["cpu"])
         if self._device and state_dict["device"] is not None:
             self._device.set_generator_state(state_dict["device"])
@@ -90,5 +90,5 @@ class Generators:
 
 
 def _derived(seed: int, generator: str) -> int:
-    """Four bytes, which is what NumPy takes."""
+    """Return a seed of four bytes, which NumPy accepts."""
     return int.from_bytes(hashlib.blake2b(f"{seed}/{generator}".encode(), digest_size=4).digest())

@@ -1,4 +1,4 @@
-"""Architectures of torchvision: any of its classifiers, and what it publishes for them."""
+"""Architectures of torchvision: its classifiers, and their published weights."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
@@ -10,22 +10,22 @@ from torchvision import models
 from intelbench.architectures.registry import FROM_MINUS_ONE, TORCHVISION, Architecture, ModelRequest
 
 _MINIMUM_SIZES = {"inception_v3": 75, "alexnet": 63}
-"""Where torchvision's network needs more than 32 px."""
+"""Smallest input of networks that need more than 32 px."""
 _WEIGHTS = {"imagenet": "IMAGENET1K_V1", "imagenet-v2": "IMAGENET1K_V2"}
 _AUXILIARY = {"inception": ("AuxLogits",), "googlenet": ("aux1", "aux2")}
-"""The families that come from TensorFlow. With their weights torchvision builds a network that turns ImageNet's
-normalisation into theirs, from -1 to 1; here the images are normalised so from the start."""
+"""Families whose weights come from TensorFlow. With these weights torchvision's networks convert ImageNet's
+normalisation to theirs, -1 to 1; here images are normalised to -1 to 1 directly."""
 
 
 @cache
 def classifiers() -> Sequence[str]:
-    """Names of torchvision's classifiers; its networks for other tasks are left out."""
+    """Return the names of torchvision's classifiers, without its networks for other tasks."""
     return tuple(models.list_models(module=models))
 
 
 @cache
 def torchvision_architecture(name: str) -> Architecture:
-    """A classifier of torchvision with its own head for the given classes; auxiliary heads are left out."""
+    """Return a classifier of torchvision, without auxiliary heads."""
 
     def build(request: ModelRequest) -> nn.Module:
         model: nn.Module = models.get_model(name, num_classes=request.num_classes, **_options(name, request))
@@ -42,19 +42,19 @@ def torchvision_architecture(name: str) -> Architecture:
 
 
 def published_weights(name: str) -> Mapping[str, str]:
-    """Addresses of torchvision's weights for ImageNet's classes, by the name that a recipe has for them."""
+    """Return the addresses of torchvision's ImageNet weights by their names in a recipe."""
     members = models.get_model_weights(name).__members__
     return {choice: members[entry].url for choice, entry in _WEIGHTS.items() if entry in members}
 
 
 def _family(name: str) -> str:
-    """Torchvision's module, such as `resnet`."""
+    """Return the name of torchvision's module, such as `resnet`."""
     module: str = models.get_model_builder(name).__module__
     return module.rpartition(".")[2]
 
 
 def _options(name: str, request: ModelRequest) -> dict[str, Any]:
-    """The settings of a request that this family of torchvision's constructors takes."""
+    """Return the settings of a request that this family's constructors accept."""
     match _family(name):
         case "resnet":
             return {"zero_init_residual": request.zero_init_residual}

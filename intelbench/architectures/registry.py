@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 Colour = tuple[float, float, float]
 
 FROM_MINUS_ONE: tuple[Colour, Colour] = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-"""Mean and deviation of networks that want pixels from -1 to 1."""
+"""Mean and standard deviation that map pixels to -1 to 1."""
 TORCHVISION = "torchvision:"
-"""Before the name of a torchvision classifier, in records and wherever else it may be told from another's."""
+"""Prefix of the names of torchvision's classifiers, in records and wherever a name could be ambiguous."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRequest:
-    """What a build function is asked for. A field that an architecture has no use for is left unread."""
+    """What a build function is called with. An architecture ignores the fields that it does not need."""
 
     num_classes: int
     image_size: int
@@ -36,24 +36,24 @@ class ModelRequest:
     zero_init_residual: bool = False
     """Start each residual block as the identity (Goyal et al., 2017)."""
     own_initialization: bool = True
-    """Initialise as the architecture's authors did; else leave PyTorch's defaults."""
+    """Initialise as the architecture's authors did, instead of by PyTorch's defaults."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedFacts:
-    """What was published about an architecture, to be shown beside what is measured and never mixed with it."""
+    """Published figures of an architecture, which are shown next to measured ones and never mixed with them."""
 
     paper: str
     num_parameters: int
-    """Of the stock network with its 1000-class head (and auxiliary head, where it has one)."""
+    """Parameters of the original network with its 1000-class head, and its auxiliary head if it has one."""
     imagenet_top1: float
-    """Top-1 accuracy of the published weights (of torchvision's, IMAGENET1K_V1), as a fraction."""
+    """Top-1 accuracy of the published weights (torchvision's IMAGENET1K_V1), as a fraction."""
     memory_mebibytes: float | None = None
-    """What was published as its memory: torchsummary's estimate for one image of 300 px."""
+    """Published memory: torchsummary's estimate for one image of 300 px."""
 
 
 def main_loss(output: Any, target: Tensor, criterion: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Loss of a network that returns its logits (batch x classes) and nothing else.
+    """Return the loss of a network that returns logits (batch x classes).
 
     Raises:
         UserError: the network returns something else in training.
@@ -69,7 +69,7 @@ def main_loss(output: Any, target: Tensor, criterion: Callable[[Tensor, Tensor],
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Architecture:
-    """A network that can be compared: how to build it, and the little that is special about it."""
+    """A network to compare: how it is built, and what is special about it."""
 
     name: str
     build: Callable[[ModelRequest], nn.Module]
@@ -78,18 +78,17 @@ class Architecture:
     minimum_size: int = 32
     """Smallest input it can be trained on, in pixels."""
     loss: Callable[[Any, Tensor, Callable[[Tensor, Tensor], Tensor]], Tensor] = main_loss
-    """From training output, target and criterion to the scalar that is minimised."""
+    """Returns the scalar to minimise, from training output, target and criterion."""
     aliases: tuple[str, ...] = ()
     published: PublishedFacts | None = None
     pretrained: Callable[[], Mapping[str, str]] | None = None
-    """Published weights: for a name that a recipe may ask for, `imagenet` first, where the state dict lies, which is an
-    address or a file on the disk."""
+    """Returns the published weights: address or file of the state dict by the name in a recipe, `imagenet` first."""
     normalization: tuple[Colour, Colour] | None = None
-    """Mean and deviation by which images were normalised for those weights; `None`: those of ImageNet, as mostly."""
+    """Mean and standard deviation of the images with those weights; `None` for those of ImageNet."""
     packages: tuple[str, ...] = ()
-    """Modules that it is built with and that the extra `pretrained` installs."""
+    """Modules of the extra `pretrained` that it needs."""
     auxiliary: tuple[str, ...] = ()
-    """Modules whose weights are in the file although the network may be built without them: auxiliary heads."""
+    """Auxiliary heads, whose weights are in the file although the network may be built without them."""
 
     def __post_init__(self) -> None:
         for field, value, accepted, fits in (
@@ -102,18 +101,18 @@ class Architecture:
                 raise UserError(f"architecture {self.name!r}: `{field}` is {_kind(value)}; it must be {accepted}")
 
     def network(self, request: ModelRequest) -> nn.Module:
-        """Build the network, so that a run is afterwards one process with its streams, its folder and its settings.
+        """Build the network, and restore process state and PyTorch's settings afterwards.
 
-        Lazy layers, which take their input's width from a first forward pass, are given it.
+        Lazy layers, which take the width of their input from a first forward pass, are materialised.
 
         Raises:
-            UserError: what `build` returned is none, or TorchScript.
+            UserError: `build` did not return a network, or returned TorchScript.
         """
         from torch import jit, nn  # here alone, so that a plug-in can be listed without PyTorch
 
-        from intelbench.architectures.surgery import materialize, settings_kept
+        from intelbench.architectures.surgery import materialize, preserve_torch_settings
 
-        with preserve_process_state(), settings_kept():
+        with preserve_process_state(), preserve_torch_settings():
             built = self.build(request)
             if not isinstance(built, nn.Module):
                 raise UserError(
@@ -137,7 +136,7 @@ class Architecture:
             )
 
     def require_installed(self) -> None:
-        """Raise a `UserError` if a package that it is built with is not there."""
+        """Raise a `UserError` if a package that it needs is not installed."""
         missing = [name for name in self.packages if importlib.util.find_spec(name) is None]
         if missing:
             raise UserError(
@@ -164,13 +163,13 @@ def architecture(name: str, **facts: Any) -> Callable[[Callable[[ModelRequest], 
 
 
 def find(name: str) -> tuple[Architecture, str]:
-    """The architecture of that name and who provides it.
+    """Return the architecture of that name, and its provider.
 
-    A name without a prefix is that of a built-in architecture, of a loaded plug-in's or of an entry point; where none
-    of them has it, that of torchvision's classifier, whose full name is `torchvision:NAME`.
+    A name without a prefix is that of a built-in architecture, of one in a loaded plug-in, or of an entry point; else
+    that of torchvision's classifier, whose full name is `torchvision:NAME`.
 
     Raises:
-        UserError: nobody provides it; the message offers the nearest known names.
+        UserError: the name is not known; the message suggests the nearest known names.
     """
     if entry := ARCHITECTURES.find(name):
         return entry.value, entry.provider
@@ -182,7 +181,7 @@ def find(name: str) -> tuple[Architecture, str]:
 
 
 def ambiguity(names: Iterable[str]) -> str:
-    """Say in one line which of these names torchvision has for a classifier too; empty if it has none of them."""
+    """Say which of these names are also names of torchvision's classifiers; empty without any."""
     from intelbench.architectures.library import classifiers
 
     providers = ARCHITECTURES.providers()
@@ -194,16 +193,16 @@ def ambiguity(names: Iterable[str]) -> str:
 
 
 def plugins_of(name: str) -> tuple[str, ...]:
-    """The plug-in file, if any, that another process must load to find the architecture, and no other.
+    """Return the plug-in file that another process must load to find the architecture, if there is one.
 
-    So a plug-in that changes PyTorch, say, changes nothing in the runs of the architectures that it is compared with.
+    A plug-in that changes PyTorch, for example, must not affect the runs of other architectures.
     """
     entry = ARCHITECTURES.entries.get(name)
     return (str(entry.plugin),) if entry and entry.plugin else ()
 
 
 def contained_unless_built_in(name: str) -> AbstractContextManager[None]:
-    """What runs an architecture's code in this process, with its plug-in's modules; our own mistakes show in full."""
+    """Run code of an architecture in this process, with the modules of its plug-in; our errors keep their traceback."""
     if find(name)[1] == BUILT_IN:
         return nullcontext()
     if (entry := ARCHITECTURES.entries.get(name)) and entry.imports:
@@ -216,7 +215,7 @@ def _kind(value: object) -> str:
 
 
 def _nearest(name: str, classifiers: Sequence[str]) -> str:
-    """What may have been meant, of all that is known, in the spelling that `find` accepts."""
+    """Suggest known names in the spelling that `find` accepts."""
     prefix = TORCHVISION if name.startswith(TORCHVISION) else ""
     of_torchvision = {each.lower(): prefix + each for each in classifiers}
     registered = {each.lower(): each for each in (*ARCHITECTURES.entry_points(), *ARCHITECTURES.entries)}

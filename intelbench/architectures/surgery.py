@@ -1,4 +1,4 @@
-"""Changes to a built network that say how much they changed."""
+"""Changes to a built network, which return how much they changed."""
 
 from __future__ import annotations
 
@@ -21,28 +21,26 @@ if TYPE_CHECKING:
 
 
 def build_shapes(architecture: Architecture, request: ModelRequest) -> nn.Module:
-    """Build the network on the meta device, where a tensor has a shape and no values; draws no random number.
+    """Build the network on the meta device, where tensors have shapes but no values; random numbers are not consumed.
 
-    A network that computes with values while it is built (RegNet works out its widths with tensors) is built on the CPU
-    and its values are dropped.
+    A network that needs values while it is built (RegNet computes its widths with tensors) is built on the CPU, and its
+    values are dropped.
     """
     import torch
 
-    from intelbench.architectures.generators import undrawn
+    from intelbench.architectures.generators import preserve_generators
 
-    with undrawn():
+    with preserve_generators():
         try:
-            with undrawn(), torch.device("meta"):
+            with preserve_generators(), torch.device("meta"):
                 return architecture.network(request)
-        except Exception:  # noqa: BLE001 - what is not the meta device's fault is raised again on the CPU
+        except Exception:  # noqa: BLE001 - an error with another cause is raised again on the CPU
             return architecture.network(request).to("meta")
 
 
 @contextmanager
-def settings_kept() -> Iterator[None]:
-    """Run the block, then put back what decides how PyTorch computes: threads, default type, and whether gradients are
-    recorded.
-    """
+def preserve_torch_settings() -> Iterator[None]:
+    """Run the block, then restore PyTorch's settings: threads, default dtype, and gradient mode."""
     import torch
 
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
@@ -58,8 +56,8 @@ def settings_kept() -> Iterator[None]:
 def materialize(model: nn.Module, image_size: int) -> None:
     """Give lazy layers their shapes, by a forward pass of two black images in evaluation mode.
 
-    Their weights are drawn from PyTorch's global generator in the order in which the pass reaches them. A network
-    without lazy layers is left alone.
+    Their weights are drawn from PyTorch's global generator in the order of the pass. A network without lazy layers is
+    not changed.
     """
     import torch
     from torch.nn.parameter import is_lazy
@@ -75,7 +73,7 @@ def materialize(model: nn.Module, image_size: int) -> None:
 
 
 def require_trainable(model: nn.Module) -> None:
-    """Raise a `UserError` if no parameter of the network trains."""
+    """Raise a `UserError` if no parameter of the network requires a gradient."""
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise UserError(
             "the network has no parameter that trains; it needs a layer with weights that have `requires_grad=True`"
@@ -83,17 +81,17 @@ def require_trainable(model: nn.Module) -> None:
 
 
 def find_heads(architecture: Architecture, request: ModelRequest, model: nn.Module) -> tuple[str, ...]:
-    """Names of the modules of `model` that yield the classes: those that grow with the number of classes.
+    """Return the names of the head modules of `model`: those whose size depends on the number of classes.
 
-    Found by building the network once more for one class more. An auxiliary head is a head too.
+    The network is built again with one more class to find them. An auxiliary head is a head too.
 
     Args:
-        architecture: What the network is.
-        request: What it was built for.
+        architecture: The architecture of the network.
+        request: The request that it was built for.
         model: The network.
 
     Raises:
-        UserError: nothing grows, or something else than linear layers and 1x1 convolutions.
+        UserError: no module depends on the number of classes, or one that is no linear layer or 1x1 convolution does.
     """
     from torch import nn
 
@@ -118,25 +116,25 @@ def find_heads(architecture: Architecture, request: ModelRequest, model: nn.Modu
 def replace_modules(model: nn.Module, kind: type[Old], make: Callable[[Old], nn.Module]) -> int:
     """Replace every module of exactly `kind` below `model` by `make(module)` and return how many were replaced.
 
-    A network that calls the function instead of the module (Inception calls `F.relu`) has nothing to replace: the
-    count is 0, and it is the caller's to check.
+    In a network that calls the function instead of the module (Inception calls `F.relu`) nothing is replaced, so the
+    caller must check the count.
     """
-    found = [
+    matches = [
         (parent, name, child)
         for parent in model.modules()
         for name, child in parent.named_children()
         if type(child) is kind
     ]
-    for parent, name, child in found:
+    for parent, name, child in matches:
         setattr(parent, name, make(child))
-    return len(found)
+    return len(matches)
 
 
 def replace_heads(model: nn.Module, heads: tuple[str, ...], head: Head) -> None:
-    """Put hidden layers before each head, if the recipe has any; the layer of the classes is made anew with them.
+    """Put hidden layers before each head, if the recipe has any, and replace its last layer.
 
     Raises:
-        UserError: a head is no linear layer.
+        UserError: a head is not a linear layer.
     """
     from torch import nn
 
@@ -155,10 +153,10 @@ def replace_heads(model: nn.Module, heads: tuple[str, ...], head: Head) -> None:
 
 
 def freeze_backbone(model: nn.Module, heads: tuple[str, ...]) -> None:
-    """Freeze all but the heads: without gradients, and in evaluation mode.
+    """Freeze everything but the heads: no gradients, and evaluation mode.
 
-    Batch norm then normalises by its running averages and dropout lets everything through, so that the backbone is a
-    fixed function of an image. The network itself stays in training mode, in which Inception uses its auxiliary head.
+    Batch norm then uses its running averages and dropout is off, so the backbone is a fixed function of an image. The
+    network itself stays in training mode, in which Inception uses its auxiliary head.
     """
     model.requires_grad_(False)
     model.train()

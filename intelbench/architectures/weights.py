@@ -1,7 +1,6 @@
-"""Weights to start from: which file a recipe means, how it gets here, and how it is put into a network.
+"""Pretrained weights: find the file that a recipe names, download it, and load it into a network.
 
-Downloads lie where PyTorch's own lie, in the `checkpoints` folder of its hub, under the names and with the hashes that
-PyTorch gave them: what either has fetched, the other finds.
+Downloads are shared with PyTorch: they are in the `checkpoints` folder of its hub, with PyTorch's names and hashes.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 NONE = "none"
 PUBLISHED = ("imagenet", "imagenet-v2")
 _HASH = re.compile(r"-([0-9a-f]{8,})\.")
-"""A file's name holds the beginning of its SHA-256, as PyTorch's hub has it."""
+"""The beginning of the SHA-256 in the name of a file, as in PyTorch's hub."""
 _PAUSES = (0.5, 2.0, 8.0)
 """Seconds before each further attempt."""
 _TIMEOUT_SECONDS = 30
@@ -37,14 +36,14 @@ _CHUNK = 2**20
 _PARTIAL_CONTENT = 206
 _RANGE_NOT_SATISFIABLE = 416
 _UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
-"""What PyTorch's reader raises on damaged files, beside its own."""
-_SHOWN = 5
-"""Keys named in an error before the rest is only counted."""
+"""What PyTorch's reader raises for damaged files, in addition to its own errors."""
+_MAX_KEYS = 5
+"""Keys that an error names; the others are counted."""
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)")
 """Names in DenseNet's published files, which are older than a rule against dots in the names of modules."""
 
 OnDownload = Callable[[str, int, int | None], None]
-"""Told of a download: the file's name, bytes that are there, and of how many, where that is known."""
+"""Called during a download with the file's name, the bytes so far, and the total if it is known."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +55,11 @@ class Source:
 
 
 def obtain(architecture: Architecture, choice: str, on_download: OnDownload) -> Source | None:
-    """The weights that a recipe asks for, downloaded if they are not here yet; `None` for `none`.
+    """Return the weights that a recipe names, downloaded if necessary; `None` for `none`.
 
     Raises:
-        UserError: the architecture has no such weights, there is no such file, or it is not what its name says; or it
-            cannot be downloaded, and the message says which file to put where.
+        UserError: the architecture has no such weights, the file does not exist or does not match its hash, or it
+            cannot be downloaded; then the message says which file to put where.
     """
     if choice == NONE:
         return None
@@ -88,7 +87,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     """Read a state dict; nothing in the file is executed.
 
     Raises:
-        UserError: not a state dict, or a .safetensors file without the package that reads it.
+        UserError: the file is not a state dict, or the package for .safetensors files is missing.
     """
     import pickle
 
@@ -109,7 +108,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def check(architecture: Architecture, request: ModelRequest, path: Path) -> None:
-    """Hold a file against the network that it is for, without building that in memory where the meta device can.
+    """Check that a file fits a network, which is built on the meta device if possible.
 
     Raises:
         UserError: as `read_state_dict`, `matching` and `find_heads`.
@@ -119,7 +118,7 @@ def check(architecture: Architecture, request: ModelRequest, path: Path) -> None
 
 
 def load_weights(model: nn.Module, architecture: Architecture, heads: tuple[str, ...], path: Path) -> None:
-    """Put the weights of a file into a network.
+    """Load the weights of a file into a network.
 
     Raises:
         UserError: as `read_state_dict` and `matching`.
@@ -130,13 +129,13 @@ def load_weights(model: nn.Module, architecture: Architecture, heads: tuple[str,
 def matching(
     model: nn.Module, state: dict[str, Tensor], architecture: Architecture, heads: tuple[str, ...], file: str
 ) -> dict[str, Tensor]:
-    """The part of a state dict that is for this network: all of it, but for heads of another size.
+    """Return the part of a state dict that fits this network.
 
-    What is left out is left out knowingly: heads whose shapes differ, which stay as the network has them, and auxiliary
-    heads that the network is built without.
+    Heads of another shape are left out, so that the network keeps its own, and so are auxiliary heads that the network
+    does not have.
 
     Raises:
-        UserError: anything else is missing, left over or of another shape.
+        UserError: another weight is missing, unexpected or of another shape.
     """
     expected = {name: value.shape for name, value in model.state_dict().items()}
     fitting = {name for name, value in state.items() if expected.get(name) == value.shape}
@@ -151,13 +150,13 @@ def matching(
         "of another shape": (of_network & of_file) - fitting,
     }
     if any(problems.values()):
-        found = "; ".join(f"{len(names)} {what}: {_some(sorted(names))}" for what, names in problems.items() if names)
-        raise UserError(f"weights {file} are not those of {architecture.name!r}: {found}")
+        parts = [f"{len(names)} {what}: {_some(sorted(names))}" for what, names in problems.items() if names]
+        raise UserError(f"weights {file} are not those of {architecture.name!r}: {'; '.join(parts)}")
     return {name: state[name] for name in of_network & of_file}
 
 
 def _published(architecture: Architecture, choice: str) -> str:
-    """Where the weights of that name lie."""
+    """Return address or file of the published weights of that name."""
     architecture.require_installed()
     offered = architecture.pretrained() if architecture.pretrained else {}
     if choice not in offered:
@@ -169,7 +168,7 @@ def _published(architecture: Architecture, choice: str) -> str:
 
 
 def _downloaded(url: str, on_download: OnDownload) -> Path:
-    """The file behind an address, in the cache of PyTorch's hub."""
+    """Download a file into the cache of PyTorch's hub."""
     import torch
 
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
@@ -187,7 +186,7 @@ def _downloaded(url: str, on_download: OnDownload) -> Path:
             error.close()
             reason = error
             if error.code == _RANGE_NOT_SATISFIABLE:
-                partial.unlink()  # as long as the file, or longer: of no use
+                partial.unlink()  # as long as the file, or longer: it must be damaged
             elif error.code < 500:
                 raise UserError(_by_hand(url, path, error)) from error
         except (OSError, http.client.HTTPException) as error:
@@ -203,7 +202,7 @@ def _downloaded(url: str, on_download: OnDownload) -> Path:
 
 
 def _continue(url: str, partial: Path, on_download: OnDownload) -> None:
-    """Download what is not there yet, and all of it from a server that cannot begin in the middle."""
+    """Download the missing part of a file, or all of it if the server does not support ranges."""
     there = partial.stat().st_size if partial.exists() else 0
     headers = {"User-Agent": "intelbench"} | ({"Range": f"bytes={there}-"} if there else {})
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 - addresses come from architectures alone
@@ -224,9 +223,9 @@ def _by_hand(url: str, path: Path, reason: Exception | None) -> str:
 
 
 def _expected(name: str) -> str:
-    """What the SHA-256 of a published file begins with; of a name that does not say, anything."""
-    found = _HASH.search(name)
-    return found[1] if found else ""
+    """Return the beginning of the SHA-256 in the name of a published file; empty if there is none."""
+    match = _HASH.search(name)
+    return match[1] if match else ""
 
 
 def _read_safetensors(path: Path) -> object:
@@ -251,5 +250,5 @@ def _within(name: str, module: str) -> bool:
 
 
 def _some(names: list[str]) -> str:
-    shown = ", ".join(map(str, names[:_SHOWN]))
-    return shown + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    shown = ", ".join(map(str, names[:_MAX_KEYS]))
+    return shown + (f" and {len(names) - _MAX_KEYS} more" if len(names) > _MAX_KEYS else "")

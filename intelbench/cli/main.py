@@ -1,6 +1,5 @@
 """The `intelbench` command: its subcommands, and errors meant for the user as one line on stderr."""
 
-import gc
 import io
 import os
 import sys
@@ -52,8 +51,6 @@ def main() -> None:
         status = _EXIT_USER_ERROR
     except (click.Abort, KeyboardInterrupt):
         status = _EXIT_INTERRUPTED
-    if "torch" not in sys.modules:  # whose bindings complain of what is left
-        gc.freeze()  # else the interpreter looks for rubbish in all there is, once more, before it ends
     sys.exit(status)
 
 

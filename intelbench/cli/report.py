@@ -2,8 +2,6 @@
 
 import contextlib
 import os
-from functools import partial
-from importlib import import_module
 from pathlib import Path
 
 import click
@@ -53,7 +51,7 @@ def report(
     """
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's, whose threads would be in the way of two processes
     from intelbench.records.store import runs_folder, write_figures
-    from intelbench.records.workspace import describe_under_way
+    from intelbench.records.workspace import describe_unfinished
     from intelbench.results.claims import load_claims
     from intelbench.results.study import read
 
@@ -61,12 +59,12 @@ def report(
     if images and suffix != ".html":
         raise click.UsageError("--images goes with --out FILE.html", ctx)
     runs, claims = runs_folder(folder), load_claims(claims_file)
-    if under_way := describe_under_way(runs):
-        click.echo(under_way, err=True)
-    with_figures = suffix in (".md", ".html")
-    study = read(runs, meanwhile=partial(_import_report, with_figures=with_figures))  # takes as long as 1,000 records
-    _import_report(with_figures=with_figures)  # few records are read by this process, which then has not imported it
+    if unfinished := describe_unfinished(runs):
+        click.echo(unfinished, err=True)
+    _ignore_matplotlib_settings()
     from intelbench.reporting.report import as_csv, as_json, write
+
+    study = read(runs)
 
     if suffix == ".html":
         from intelbench.reporting.page.html import as_html
@@ -86,11 +84,9 @@ def report(
         print_product(text)
 
 
-def _import_report(*, with_figures: bool) -> None:
-    """Import what writes a report, and matplotlib without the settings of the user."""
-    import_module("intelbench.reporting.report")
-    if with_figures:
-        os.environ.pop("MPLBACKEND", None)  # Jupyter sets one that other environments do not have
-        os.environ["MATPLOTLIBRC"] = os.devnull
-        with contextlib.chdir(Path(__file__).parent):  # a matplotlibrc is looked for in the working directory first
-            import_module("intelbench.reporting.figures.drawing")
+def _ignore_matplotlib_settings() -> None:
+    """Import matplotlib without the user's settings, so that equal records give equal figures."""
+    os.environ.pop("MPLBACKEND", None)  # Jupyter sets one that other environments do not have
+    os.environ["MATPLOTLIBRC"] = os.devnull
+    with contextlib.chdir(Path(__file__).parent):  # a matplotlibrc in the working directory takes precedence
+        import matplotlib  # noqa: F401

@@ -1,5 +1,6 @@
 """`intelbench run`."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,7 @@ def run(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, **opt
     if all_ and architectures:
         raise click.UsageError("give architecture names or --all, not both", ctx)
     require_start("run")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops the session as Ctrl-C does
     with starter(process_variables(options["threads"])) as processes:  # imports PyTorch while this process does
         from intelbench.architectures.reference import REFERENCE
         from intelbench.orchestration.session import Request, run_session

@@ -173,13 +173,10 @@ def budget(text: str) -> "Budget":
 
 
 def budget_or_share(text: str) -> "Budget | float":
-    """A budget, or a share of the suite's, from more than 0 to 1: `10 %`."""
-    if not text.rstrip().endswith("%"):
-        return budget(text)
-    match = re.fullmatch(rf"\s*({_NUMBER})\s*%\s*", text)
-    if match is None or not 0 < float(match[1]) <= 100:
-        raise ValueError("not a share of the suite's budget. Expected more than 0 % and at most 100 %. Try '10 %'")
-    return float(match[1]) / 100
+    """As `parse_budget`."""
+    from intelbench.config.budget import parse_budget
+
+    return parse_budget(text)
 
 
 def duration(text: str) -> float:
@@ -252,9 +249,9 @@ def _whole_number(text: str, least: int, most: int) -> int | None:
 
 
 def _each_once(values: Iterable[Any]) -> tuple[Any, ...]:
-    """The values, of which none is given twice."""
-    found = tuple(values)
-    twice = next((value for value, count in Counter(found).items() if count > 1), None)
+    """Return the values; raise a `ValueError` if one is given twice."""
+    given = tuple(values)
+    twice = next((value for value, count in Counter(given).items() if count > 1), None)
     if twice is not None:
         raise ValueError(f"{twice} is given more than once. Expected each value once")
-    return found
+    return given

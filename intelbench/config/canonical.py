@@ -15,27 +15,27 @@ _FIRST_FIELDS = frozenset({
     "batch_size", "crop_scale", "crop_ratio", "flip", "zero_init_residual", "own_initialization",
     "name", "description", "architectures", "seeds", "data",
 })  # fmt: skip
-"""Fields of `Recipe`, `Conditions` and `Suite` that are always said, because the first records said them."""
+"""Fields of `Recipe`, `Conditions` and `Suite` that are always written, because the first records have them."""
 
 
 def canonical_fields(value: Conditions | Recipe) -> dict[str, object]:
-    """A suite's, conditions' or recipe's fields in order; one that came after the first records, where it is not its
-    default, which is what those did.
+    """Return the fields of a suite, of conditions or of a recipe, in order.
 
-    So a new field changes no digest of an old record, no name of its run, and no report on it.
+    Fields that were added after the first records are left out where they have their default value. So a new field
+    changes no digest of an old record, no name of its run, and no report on it.
     """
-    later = _later_fields(type(value))
-    found = {name: getattr(value, name) for name in value.__struct_fields__}
+    added = _added_fields(type(value))
+    fields = {name: getattr(value, name) for name in value.__struct_fields__}
     return {
-        name: canonical_fields(each) if isinstance(each, Recipe) else each
-        for name, each in found.items()
-        if name not in later or each != later[name]
+        name: canonical_fields(field) if isinstance(field, Recipe) else field
+        for name, field in fields.items()
+        if name not in added or field != added[name]
     }
 
 
 @cache
-def _later_fields(kind: type[Conditions | Recipe]) -> Mapping[str, object]:
-    """Defaults of the fields that came after the first records."""
+def _added_fields(kind: type[Conditions | Recipe]) -> Mapping[str, object]:
+    """Return the defaults of the fields that were added after the first records."""
     return {field.name: _default(field) for field in msgspec.structs.fields(kind) if field.name not in _FIRST_FIELDS}
 
 

@@ -10,52 +10,53 @@ from intelbench.config.recipe import Recipe
 
 
 class Conditions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What must be equal before two accuracies may stand in one table (beside the data themselves)."""
+    """What must be equal, besides the data, before two accuracies are compared."""
 
     image_size: Annotated[int, Meta(ge=8, le=4096)] = 224
-    """Height and width of what the network sees, in pixels; at 4096 an image takes 200 MB as float32."""
+    """Height and width of the network's input in pixels; at 4096 an image takes 200 MB in float32."""
     validation_fraction: Fraction = 0.1
-    """Share of the training images set aside for validation, by content and not by seed."""
+    """Share of the training images used for validation, chosen by their content and not by the seed."""
     test_fraction: Fraction = 0.2
-    """Share carved out as the test split where the folder brings none."""
+    """Share of all images used as the test split if the folder has none."""
     precision: Precision = "fp32"
     """`fp32` is true float32 (no TF32); `bf16` and `fp16` are autocast over float32 weights; `auto` is bf16 on a device
-    with instructions for it, else fp32, and a record says which."""
+    with instructions for it, else fp32; the record has the resolved value."""
     memory_format: MemoryFormat = "channels_last"
     fused_optimizer: bool = True
-    """One kernel for the whole optimizer step; the same update in a different rounding."""
+    """Use one kernel for the complete optimizer step: the same update, rounded differently."""
     deterministic: bool = True
     """Ask PyTorch for deterministic kernels."""
     step: StepKind = "eager"
-    """How the forward and the backward pass of a training step are carried out: `eager`, operation by operation;
-    `graph`, replayed from a CUDA graph; `compile`, by `torch.compile`. Evaluation is always eager. Where the device or
-    the network does not allow it, steps are eager, and the record says why."""
+    """How forward and backward pass of a training step are executed: `eager`, operation by operation; `graph`,
+    replayed from a CUDA graph; `compile`, by `torch.compile`. Evaluation is always eager. Steps are eager if the device
+    or the network does not allow another kind, and the record says why."""
     evaluation_points: Annotated[int, Meta(ge=1, le=10_000)] = 4
-    """Validation passes, evenly spaced over the budget; the last one falls at its end. Predictions of each are kept."""
+    """Number of validation passes, evenly spaced over the budget, the last one at its end; the record keeps the
+    predictions of each."""
     training_evaluation_images: Count | None = None
-    """Training images (a fixed, stratified subset) evaluated at the end; all of them when absent."""
+    """Number of training images (a fixed, stratified subset) evaluated after training; `None` for all."""
     warmup_steps: Annotated[int, Meta(ge=0, le=2**53)] = 3
-    """First steps kept in the traces and left out of step-time statistics."""
+    """Number of first steps that are in the traces but not in statistics of step times."""
     budget: Budget
     recipe: Recipe
 
     def __post_init__(self) -> None:
         if self.budget.unit == "flops" and self.recipe.freeze_backbone != "never":
             raise ValueError(
-                "a budget in FLOPs needs `recipe.freeze_backbone` to be `never`: else they differ from step to step"
+                "a budget in FLOPs needs `recipe.freeze_backbone` to be `never`: otherwise the FLOPs of steps differ"
             )
 
 
 class Override(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """What an architecture of a suite has in place of what the others share."""
+    """What replaces the shared budget and recipe for one architecture of a suite."""
 
     budget: Budget | None = None
     recipe: dict[str, Any] = {}
-    """Keys of `Recipe`; each replaces the shared value as a whole."""
+    """Keys of `Recipe`; each value replaces the shared one completely."""
 
 
 class Suite(Conditions, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A comparison: architectures x seeds x numbers of images, under one set of conditions, on one data set."""
+    """A comparison on one data set under one set of conditions: architectures x seeds x numbers of training images."""
 
     name: Name
     description: Text = ""
@@ -64,10 +65,10 @@ class Suite(Conditions, frozen=True, forbid_unknown_fields=True, kw_only=True):
     data: Name = "scenes"
     """`scenes`, the built-in drawn data set, or a folder of images."""
     images_per_class: Annotated[tuple[Count | Literal["all"], ...], Meta(min_length=1)] = ("all",)
-    """Training images of each class that a run may learn from; each number is run with every architecture and seed."""
+    """Training images of each class; every architecture and seed is run with each number."""
     overrides: dict[Name, Override] = {}
-    """By architecture: recipes that are not the same for all, as publications have them. Differences between these
-    architectures are then those of their recipes too, and the report says so."""
+    """Budgets and recipes of single architectures, by name, such as the recipes they were published with. Differences
+    between these architectures are then differences of their recipes too, and the report says so."""
 
     def __post_init__(self) -> None:
         Conditions.__post_init__(self)
@@ -77,5 +78,5 @@ class Suite(Conditions, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def conditions(self) -> Conditions:
-        """The part that every run of the suite shares, but for what is an architecture's own."""
+        """The conditions that all runs share, without overrides."""
         return Conditions(**{name: getattr(self, name) for name in Conditions.__struct_fields__})

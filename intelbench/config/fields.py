@@ -9,7 +9,7 @@ MAX_BATCH_SIZE = 65_536
 MAX_CLASSES = 2000
 """Twice those of ImageNet; a confusion matrix grows with the square."""
 MAX_RUNS = 10_000
-"""Architectures x seeds x numbers of images of a suite; the report is made for so many records."""
+"""Largest number of runs of a suite; reports are tested with this number of records."""
 
 Count = Annotated[int, Meta(ge=1, le=2**53)]
 """Up to 2^53 a float holds every whole number, and a budget's amount is one."""

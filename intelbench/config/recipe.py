@@ -8,10 +8,10 @@ from intelbench.config.fields import MAX_BATCH_SIZE, Count, Name
 
 
 class Head(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What turns the features of an image into logits, in place of each head that the architecture has."""
+    """The layers that turn features into logits; they replace each head of the architecture."""
 
     kind: Literal["linear", "mlp"] = "linear"
-    """`linear` leaves the architecture's own; `mlp` puts hidden layers before it."""
+    """`linear` keeps the head of the architecture; `mlp` puts hidden layers before it."""
     widths: Annotated[tuple[Annotated[int, Meta(ge=1, le=65_536)], ...], Meta(max_length=16)] = ()
     """Units of each hidden layer of an `mlp`."""
     activation: Literal["relu", "leaky_relu"] = "relu"
@@ -29,11 +29,11 @@ class Head(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 ORIGINAL_HEAD = Head()
-"""The architecture's own."""
+"""The head of the architecture, unchanged."""
 
 
 class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How a network is trained: all that a comparison could smuggle in under the name of an architecture."""
+    """How a network is trained: everything that could be mistaken for a merit of the architecture."""
 
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: Annotated[float, Meta(gt=0, le=1e6)] = 1e-4
@@ -63,13 +63,13 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     weights of each architecture (torchvision's IMAGENET1K_V1), or `imagenet-v2`; or a file with a state dict."""
     head: Head = ORIGINAL_HEAD
     freeze_backbone: Literal["never", "always"] | Annotated[float, Meta(gt=0, le=1e9)] = "never"
-    """Whether all but the head is left as it is: never, always, or for so many epochs, after which everything trains.
-    What is frozen is in evaluation mode, batch norm and dropout included."""
+    """Whether everything but the head is frozen: never, always, or for a number of epochs, after which everything
+    trains. Frozen modules are in evaluation mode, batch norm and dropout included."""
     backbone_learning_rate: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
-    """Learning rate of all but the head, as a multiple of the head's."""
+    """Learning rate of everything but the head, as a multiple of the learning rate of the head."""
     augmentation: Literal["fresh", "none"] | Count = "fresh"
-    """How training images are shown: cropped and mirrored afresh in each epoch; as evaluation sees them; or in so many
-    views, drawn as for the first epochs and used in turn."""
+    """Augmentation of training images: `fresh` crops and mirrors them differently in each epoch; `none` shows them as
+    evaluation does; a number N uses the views of the first N epochs in turn."""
 
     def __post_init__(self) -> None:
         for name in ("crop_scale", "crop_ratio"):

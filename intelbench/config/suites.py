@@ -3,7 +3,7 @@
 import difflib
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import tomli_w
@@ -18,7 +18,7 @@ _BUILT_IN = resources.files("intelbench") / "suites"
 
 
 def built_in_suites() -> list[str]:
-    """Names of the suites that come with the package."""
+    """Return the names of the suites that come with the package."""
     return sorted(file.name.removesuffix(".toml") for file in _BUILT_IN.iterdir() if file.name.endswith(".toml"))
 
 
@@ -26,7 +26,7 @@ def load_suite(name_or_file: str) -> Suite:
     """Read a built-in suite by its name, or any suite from a TOML file.
 
     Raises:
-        UserError: no such suite, or as `read_text`, `parse_toml` and `convert`.
+        UserError: there is no such suite; or as `read_text`, `parse_toml` and `convert`.
     """
     if name_or_file in built_in_suites():
         return _decode(name_or_file, (_BUILT_IN / f"{name_or_file}.toml").read_text(encoding="utf-8"))
@@ -42,10 +42,10 @@ def load_suite(name_or_file: str) -> Suite:
 
 
 def conditions_of(suite: Suite, architecture: str) -> Conditions:
-    """Under which an architecture of that name runs: the suite's conditions, with what is its own in their place.
+    """Return the conditions of an architecture: those of the suite, with the overrides of that architecture.
 
     Raises:
-        msgspec.ValidationError: what is its own is not accepted there; never of a suite that was loaded.
+        msgspec.ValidationError: an override is not accepted; this cannot happen with a suite that was loaded.
     """
     if architecture not in suite.overrides:
         return suite.conditions
@@ -53,62 +53,49 @@ def conditions_of(suite: Suite, architecture: str) -> Conditions:
 
 
 def _overridden_conditions(suite: Suite, architecture: str) -> dict[str, Any]:
-    """The conditions of an architecture that has its own, as plain values that may not be accepted."""
-    replaced, shared = suite.overrides[architecture], msgspec.to_builtins(suite.conditions)
-    budget = msgspec.to_builtins(replaced.budget or suite.budget)
-    return {**shared, "budget": budget, "recipe": shared["recipe"] | replaced.recipe}
+    """Return the overridden conditions of an architecture as plain values, which are not validated."""
+    changes, shared = suite.overrides[architecture], msgspec.to_builtins(suite.conditions)
+    budget = msgspec.to_builtins(changes.budget or suite.budget)
+    return {**shared, "budget": budget, "recipe": shared["recipe"] | changes.recipe}
 
 
 def budgets(suite: Suite) -> list[Budget]:
-    """Of the architectures, each amount once."""
+    """Return the different budgets of the architectures."""
     return list(dict.fromkeys(conditions_of(suite, name).budget for name in suite.architectures))
 
 
 def encode_suite(suite: Suite) -> str:
-    """The suite as a TOML file that `load_suite` reads back to an equal value."""
+    """Return the suite as TOML that `load_suite` reads back to an equal value."""
     return tomli_w.dumps(_without_none(msgspec.to_builtins(canonical_fields(suite))))
 
 
-def override(
-    suite: Suite,
-    *,
-    architectures: tuple[str, ...] | None = None,
-    seeds: tuple[int, ...] | None = None,
-    data: str | None = None,
-    budget: Budget | float | None = None,
-    image_size: int | None = None,
-    precision: str | None = None,
-    images_per_class: tuple[int | Literal["all"], ...] | None = None,
-) -> Suite:
-    """The effective suite: the given values in place of its own.
+def override(suite: Suite, *, budget: Budget | float | None = None, **values: object) -> Suite:
+    """Return the suite with the given values instead of its own.
 
-    A budget is that of every architecture. A number is a share of what each has; frozen epochs are as many fewer.
+    Args:
+        suite: The suite.
+        budget: A `Budget` is the budget of every architecture. A number multiplies the budget of each architecture, and
+            the number of epochs in which a backbone is frozen.
+        values: Other keys of `Suite`; `None` keeps the value of the suite.
 
     Raises:
-        UserError: one of them is not accepted in a suite; the message names its key.
+        UserError: a value is not accepted in a suite; the message names its key.
     """
-    given: dict[str, object] = {
-        "architectures": architectures,
-        "seeds": seeds,
-        "data": data,
-        "image_size": image_size,
-        "precision": precision,
-        "images_per_class": images_per_class,
-    }
+    given = dict(values)
     if isinstance(budget, Budget):
         overrides = {name: msgspec.structs.replace(each, budget=None) for name, each in suite.overrides.items()}
         given |= {"budget": budget, "overrides": overrides}
     if isinstance(budget, float):
         given |= _scaled(suite, budget)
     given = {key: value for key, value in given.items() if value is not None}
-    origin = f"suite {suite.name}, with what was given in its place"
+    origin = f"suite {suite.name} with the options that were given"
     return _checked(origin, convert(origin, msgspec.to_builtins(suite) | msgspec.to_builtins(given), Suite))
 
 
 def _scaled(suite: Suite, share: float) -> dict[str, object]:
-    """That share of every budget, and of the epochs for which a backbone is frozen, the shared ones and the own ones.
+    """Return all budgets and numbers of frozen epochs, multiplied by `share`, as plain values.
 
-    Plain values, of which one may be too small to be accepted.
+    A value may be too small to be accepted.
     """
 
     def part(budget: Budget) -> dict[str, float]:
@@ -132,14 +119,14 @@ def _decode(name: str, text: str) -> Suite:
 
 
 def _checked(origin: str, suite: Suite) -> Suite:
-    """The suite, whose own recipes are as strictly held to what a recipe takes as the shared one."""
+    """Validate the overrides as strictly as the shared recipe, and return the suite."""
     for name in suite.overrides:
         convert(origin, _overridden_conditions(suite, name), Conditions, ("overrides", name))
     return suite
 
 
 def _without_none(value: object) -> dict[str, object]:
-    """TOML has no null: an absent value is an absent key."""
+    """Drop keys without a value, since TOML has no null."""
     assert isinstance(value, dict)
     return {
         key: _without_none(item) if isinstance(item, dict) else item for key, item in value.items() if item is not None

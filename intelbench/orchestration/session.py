@@ -1,13 +1,11 @@
 """`intelbench run` from request to summary."""
 
-import signal
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Literal, NoReturn
+from typing import Literal
 
 from rich.console import Console
 
@@ -64,9 +62,8 @@ def run_session(request: Request, starter: Starter) -> int:
 
     Raises:
         UserError: before anything has run: suite, data, architecture, plug-in or device.
-        KeyboardInterrupt: on Ctrl-C or SIGTERM, after the current run's process has ended.
+        KeyboardInterrupt: on Ctrl-C, after the process of the current run has ended.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
     console = Console(stderr=True, highlight=False)
     suite = _suite(request)
     for plugin in request.plugins:
@@ -191,8 +188,3 @@ def _summarise(console: Console, planned: Sequence[PlannedRun], records: Sequenc
 
 def _say(console: Console, text: str) -> None:
     console.print(printable(text), markup=False, soft_wrap=True)
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    """End on SIGTERM as on Ctrl-C."""
-    raise KeyboardInterrupt

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import torch
 
-from intelbench.architectures.generators import undrawn
+from intelbench.architectures.generators import preserve_generators
 from intelbench.errors import UserError
 from intelbench.plugins.registry import Registry
 from intelbench.profiling.calibration import Calibration
@@ -225,7 +225,7 @@ class _Plugged:
     @contextmanager
     def _contained(self) -> Iterator[None]:
         try:
-            with undrawn(self._device):
+            with preserve_generators(self._device):
                 yield
         except UserError:
             raise

@@ -1,7 +1,7 @@
-"""Folders that appear whole or not at all, and what is left of them where a process was killed.
+"""Folders that are created atomically, and the removal of partial ones that a killed process left.
 
-A folder is made as a draft, hidden beside its place, and then renamed. While its maker lives, the draft is locked;
-process numbers would not tell, since containers that share a disk count alike.
+A folder is created as a hidden draft next to its final path, and then renamed. The draft is locked while the process
+lives; process ids would not do, since containers that share a disk have the same ones.
 """
 
 import errno
@@ -20,12 +20,12 @@ _PREFIX = ".intelbench-"
 
 @contextmanager
 def draft_of(folder: Path) -> Iterator[Path]:
-    """An empty folder that becomes `folder` when the block ends, and is removed where it fails.
+    """Yield an empty folder that is renamed to `folder` when the block ends, and is removed if the block fails.
 
-    Of two that make one folder at once the first wins; the other's draft, which is the same, is removed.
+    If two processes create one folder, the first wins, and the draft of the other, which is equal, is removed.
 
     Raises:
-        UserError: the disk is full, or another reason why nothing can be written there.
+        UserError: the folder cannot be written, for example because the disk is full.
     """
     with _scratch(folder.parent) as scratch:
         draft = scratch / folder.name
@@ -39,7 +39,7 @@ def draft_of(folder: Path) -> Iterator[Path]:
 
 
 def discard(folder: Path) -> None:
-    """Remove a folder, or what lies in its place. It is gone at once; whoever has its files open or mapped keeps them.
+    """Remove a file or folder at once; processes that have its files open or mapped can still use them.
 
     Raises:
         UserError: it cannot be removed.
@@ -49,7 +49,7 @@ def discard(folder: Path) -> None:
 
 
 def clear_drafts(parent: Path) -> None:
-    """Remove the drafts in `parent` whose makers were killed; those under way stay, as do all where nothing locks."""
+    """Remove the drafts in `parent` that killed processes left. Without file locks on the disk, all drafts stay."""
     with suppress(OSError), _locked(parent, wait=True) as held:
         for draft in parent.glob(f"{_PREFIX}*") if held else ():
             with suppress(OSError), _locked(draft, wait=False) as abandoned:
@@ -59,12 +59,12 @@ def clear_drafts(parent: Path) -> None:
 
 @contextmanager
 def _scratch(parent: Path) -> Iterator[Path]:
-    """A locked folder in `parent`, removed with all that is in it when the block ends."""
+    """Yield a locked folder in `parent`, which is removed with its content when the block ends."""
     scratch = parent / f"{_PREFIX}{secrets.token_hex(8)}"
     try:
         parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            with _locked(parent, wait=True):  # so that nobody sees the folder before it is locked
+            with _locked(parent, wait=True):  # so that no process sees the folder before it is locked
                 scratch.mkdir()
                 stack.callback(shutil.rmtree, scratch, ignore_errors=True)
                 stack.enter_context(_locked(scratch, wait=True))
@@ -72,14 +72,14 @@ def _scratch(parent: Path) -> Iterator[Path]:
     except OSError as error:
         reason = "it is a file" if isinstance(error, FileExistsError) else error.strerror or str(error)
         raise UserError(
-            f"cache {printable(parent)}: cannot be written ({reason}); mend that, or give another folder with "
-            "--cache-dir"
+            f"cache {printable(parent)}: cannot be written ({reason}). Expected a writable folder. "
+            "Try another one with --cache-dir"
         ) from error
 
 
 @contextmanager
 def _locked(folder: Path, *, wait: bool) -> Iterator[bool]:
-    """Whether the lock of the folder could be had; it is held for the block. There are disks without locks."""
+    """Lock the folder for the block, and yield whether that was possible; some disks have no locks."""
     if not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     try:

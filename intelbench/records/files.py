@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all, also after a crash or a power cut, and are read with care."""
+"""Files and folders that are written atomically, also if the machine crashes, and read defensively."""
 
 import os
 import shutil
@@ -11,12 +11,12 @@ from typing import BinaryIO
 from intelbench.errors import UserError, printable
 
 TO_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
-"""How a file is opened that may be anything: nobody is waited for to write to a pipe, and Windows changes no byte."""
+"""Flags to open a path that may not be a regular file: opening a pipe does not block, and Windows keeps all bytes."""
 
 
 @contextmanager
 def synced(path: Path) -> Iterator[BinaryIO]:
-    """A new file whose bytes are on the disk when the block ends."""
+    """Create a file whose bytes are on the disk when the block ends."""
     with path.open("wb") as file:
         yield file
         file.flush()
@@ -24,10 +24,10 @@ def synced(path: Path) -> Iterator[BinaryIO]:
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Write a file in the place of the one that may be there; readers see the old one or the new one.
+    """Write a file atomically: readers see the old content or the new content.
 
     Raises:
-        OSError: no room, say; the old one still stands, and nothing is left beside it.
+        OSError: the disk is full, for example; the old file stays, and no partial file is left.
     """
     partial = path.with_name(f".{path.name}.partial")
     partial.unlink(missing_ok=True)  # it may be a link
@@ -41,9 +41,9 @@ def replace(path: Path, content: bytes) -> None:
 
 
 def move(source: Path, target: Path) -> None:
-    """Rename, for good: a power cut does not take it back."""
+    """Rename a file or folder, and sync the folder, so that a power cut does not undo it."""
     source.replace(target)
-    if os.name == "nt":  # where a folder cannot be opened, and is written with what is renamed in it
+    if os.name == "nt":  # Windows writes the folder with the rename, and cannot open folders
         return
     descriptor = os.open(target.parent, os.O_RDONLY)
     try:
@@ -53,7 +53,7 @@ def move(source: Path, target: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a link, or a folder with all that is in it; what is gone already is no error."""
+    """Remove a file, a link, or a folder with its content; it need not exist."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -61,10 +61,10 @@ def remove(path: Path) -> None:
 
 
 def listed(folder: Path) -> list[Path]:
-    """What is in a folder, by name, without what is hidden; nothing where there is no folder.
+    """Return the paths in a folder, sorted by name, without hidden ones; empty if there is no folder.
 
     Raises:
-        UserError: it cannot be listed.
+        UserError: the folder cannot be listed.
     """
     try:
         with os.scandir(folder) as entries:
@@ -76,22 +76,22 @@ def listed(folder: Path) -> list[Path]:
 
 
 def content_of(file: Path, limit: int) -> bytes:
-    """The bytes of a plain file of at most `limit`.
+    """Return the bytes of a regular file of at most `limit` bytes.
 
     Raises:
-        UserError: it is missing, a pipe or a device, too large, or cannot be read.
+        UserError: the file is missing, not a regular file, too large, or cannot be read.
     """
     name = printable(file)
     try:
         descriptor = os.open(file, TO_READ)
         try:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
                 raise UserError(f"{name}: not a plain file, so it is not read; remove its folder and run it again")
-            if found.st_size > limit:
-                raise UserError(f"{name}: {found.st_size:,} bytes, and at most {limit:,} are read")
+            if status.st_size > limit:
+                raise UserError(f"{name}: {status.st_size:,} bytes, and at most {limit:,} are read")
             with os.fdopen(descriptor, "rb", closefd=False) as stream:
-                return stream.read(found.st_size)
+                return stream.read(status.st_size)
         finally:
             os.close(descriptor)
     except OSError as error:
@@ -99,5 +99,5 @@ def content_of(file: Path, limit: int) -> bytes:
 
 
 def content_if_any(file: Path, limit: int) -> bytes | None:
-    """The same, or `None` where there is no such file."""
+    """Return the bytes of a file as `content_of` does, or `None` if the file does not exist."""
     return content_of(file, limit) if os.path.lexists(file) else None

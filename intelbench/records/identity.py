@@ -1,4 +1,4 @@
-"""When two records speak of the same thing: digests of what decides a result, and the name a run gets from them."""
+"""The identity of runs: digests of what determines a result, and the name of a run."""
 
 import hashlib
 import re
@@ -12,13 +12,14 @@ from intelbench.records.types import Environment, Execution, RunRecord, RunSpec
 
 
 def digest(value: Any) -> str:
-    """Hexadecimal digest (128 bits) of a value that msgspec can encode; equal values give equal digests."""
+    """Return the hexadecimal digest (128 bits) of a value that msgspec can encode; equal values have equal digests."""
     return hashlib.blake2b(msgspec.json.encode(value, order="deterministic"), digest_size=16).hexdigest()
 
 
 def comparison_digest(spec: RunSpec) -> str:
-    """Equal for runs whose accuracies may be compared: as many of the same images, and the same conditions or the same
-    suite's own.
+    """Return a digest that is equal for runs whose accuracies can be compared.
+
+    It covers data, number of training images, and conditions; with overrides, the conditions of the suite.
     """
     few = filter(None, [spec.images_per_class])
     if spec.suite_conditions:
@@ -27,12 +28,12 @@ def comparison_digest(spec: RunSpec) -> str:
 
 
 def machine_digest(record: RunRecord) -> str:
-    """Equal for runs whose times and memory may be compared: same machine, libraries and way of executing."""
+    """Return a digest that is equal for runs whose times and memory can be compared: machine, libraries, execution."""
     return digest((record.environment.fingerprint, _execution(record.spec)))
 
 
 def run_id(spec: RunSpec, environment: Environment) -> str:
-    """Name of the run's folder: readable first, then what makes it unique, so that the same run has the same name."""
+    """Return the name of the run's folder: a readable part, and a digest of what determines the run."""
     readable = re.sub(r"[^A-Za-z0-9_.-]+", "-", spec.architecture)
     identity = (
         spec.architecture, spec.provider, spec.seed, comparison_digest(spec), _execution(spec), environment.fingerprint,
@@ -43,7 +44,7 @@ def run_id(spec: RunSpec, environment: Environment) -> str:
 
 
 def facts(spec: RunSpec, environment: Environment) -> dict[str, object]:
-    """All that decides whether two runs may be compared, conditions, images, execution and machine, by dotted key."""
+    """Return what determines whether two runs can be compared, by dotted key: conditions, data, execution, machine."""
     found: dict[str, object] = {}
     _flatten("conditions", msgspec.to_builtins(spec.conditions), found)
     found["data.source"] = spec.data.source
@@ -57,17 +58,17 @@ def facts(spec: RunSpec, environment: Environment) -> dict[str, object]:
 
 
 def facts_of_run(spec: RunSpec, environment: Environment) -> dict[str, object]:
-    """All that decides the bits of a run: its `facts`, the code of its architecture, and the weights it starts from."""
+    """Return what determines the bits of a run: its `facts`, the code of its architecture, and its weights."""
     weights = spec.weights.sha256 if spec.weights else "none"
     return {"architecture": spec.provider, "weights": weights, **facts(spec, environment)}
 
 
 def changes(before: dict[str, object], now: dict[str, object]) -> str:
-    """What differs between two such dictionaries, in words; empty where nothing does."""
+    """Say which values differ between two dictionaries of facts; empty if none does."""
     return ", ".join(
         f"{key} was {before.get(key)}, is {now.get(key)}"
         for key in dict.fromkeys([*before, *now])
-        if before.get(key) != now.get(key) and key != "data.source"  # the same images may lie elsewhere
+        if before.get(key) != now.get(key) and key != "data.source"  # the images may have been moved
     )
 
 
@@ -80,7 +81,7 @@ def _execution(spec: RunSpec) -> msgspec.Raw:
 
 
 def _comparable(execution: Execution) -> dict[str, object]:
-    """What of the execution decides speed and bits: not which of several equal GPUs it was."""
+    """Return the part of the execution that determines speed and bits, which the index of the GPU is not."""
     found: dict[str, object] = msgspec.to_builtins(execution)
     del found["device_index"]
     return found

@@ -1,4 +1,4 @@
-"""Locks that no dead process holds: the kernel's `flock`, and where there is none (Windows) those of `filelock`."""
+"""File locks that end with their process: the kernel's `flock`, or `filelock` on Windows."""
 
 import importlib
 import importlib.util
@@ -11,30 +11,30 @@ from intelbench.records.files import TO_READ
 
 HAS_FLOCK = importlib.util.find_spec("fcntl") is not None
 _LOCK_OF_FOLDER = ".lock"
-"""What `filelock` locks in the place of a folder."""
+"""File that `filelock` locks instead of a folder."""
 
 
 @dataclass(frozen=True)
 class Lock:
-    """A lock, held until it is released or its process ends. Keep it: `filelock` releases one that nobody refers to."""
+    """A lock, held until it is released or its process exits. Keep it: `filelock` releases one without references."""
 
     release: Callable[[], object]
     inheritable: tuple[int, ...]
-    """Descriptors: a child process that inherits them keeps the lock for as long as it lives. Only with `flock`."""
+    """File descriptors; a child process that inherits them holds the lock until it exits. Only with `flock`."""
 
 
 def hold(path: Path, *, wait: bool = False, shared: bool = False) -> Lock | None:
-    """Lock a file or a folder, or return `None` where another process holds it and is not waited for.
+    """Lock a file or a folder; return `None` if another process holds the lock and `wait` is false.
 
     Raises:
-        OSError: it is not there, or on a disk without locks.
+        OSError: the path does not exist, or is on a disk without locks.
     """
     return (_flock if HAS_FLOCK else _filelock)(path, wait=wait, shared=shared)
 
 
 def _flock(path: Path, *, wait: bool, shared: bool) -> Lock | None:
-    fcntl = importlib.import_module("fcntl")  # mypy has no such module on Windows, nor has Python
-    # A network disk locks for one alone only what is open for writing.
+    fcntl = importlib.import_module("fcntl")  # Python on Windows does not have this module
+    # A network disk gives an exclusive lock only to a file that is open for writing.
     descriptor = os.open(path, TO_READ if shared or path.is_dir() else os.O_RDWR)
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
@@ -46,14 +46,14 @@ def _flock(path: Path, *, wait: bool, shared: bool) -> Lock | None:
         raise
 
     def release() -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing alone would leave it to a child that has inherited it
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing it would leave the lock to a child that has inherited it
         os.close(descriptor)
 
     return Lock(release, (descriptor,))
 
 
 def _filelock(path: Path, *, wait: bool, shared: bool) -> Lock | None:
-    """Lock for one alone, whatever is asked for: `filelock` has no shared lock that other processes see."""
+    """Take an exclusive lock even if `shared` is true: `filelock` has no shared lock between processes."""
     from filelock import FileLock, Timeout
 
     if not path.exists():

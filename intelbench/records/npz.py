@@ -1,7 +1,7 @@
-"""The arrays in the bytes of a `.npz` file, as numpy writes it and no other way; nothing in it is executed.
+"""Read the arrays of a `.npz` file that numpy wrote; nothing in the file is executed.
 
-`numpy.load` unpacks whatever a file claims to hold, and takes ten times as long for the many small arrays of a run.
-Here the sizes are known before anything is unpacked, and an array is unpacked when it is asked for.
+`numpy.load` decompresses whatever size a file declares, and takes ten times as long for the many small arrays of a run.
+Here all sizes are checked before anything is decompressed, and arrays are decompressed on demand.
 """
 
 import math
@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_ARRAYS = 256
-"""A run leaves thirty."""
+"""A run leaves about thirty."""
 MAX_UNPACKED_BYTES = 512 * 2**20
-"""Of all arrays together: logits of 130,000 images and 1,000 classes, or 60 million steps."""
+"""Size of all arrays: logits of 130,000 images and 1,000 classes, or 60 million steps."""
 
 _END = struct.Struct("<4s4x2H2L2x")
 _ENTRY = struct.Struct("<4s6xH4x3L3H8xL")
@@ -32,24 +32,24 @@ _HEADER = re.compile(
 
 
 class _Member(NamedTuple):
-    """Where a packed array lies in the file."""
+    """The position of a compressed array in the file."""
 
     method: int
     checksum: int
     packed_size: int
     unpacked_size: int
     place: int
-    """Of its local header."""
+    """Offset of its local header."""
 
 
 Texts = MutableMapping[tuple[object, ...], NDArray[np.generic]]
-"""Arrays of text by what was packed; ids of images are the same in most of several files."""
+"""Arrays of text by their compressed bytes; the image ids of most runs are equal."""
 
 
 class Archive(Mapping[str, NDArray[np.generic]]):
-    """Arrays by name; reading one that is damaged raises `ValueError`, as making an archive of damaged bytes does.
+    """Arrays by name. Reading a damaged array, or creating an archive from damaged bytes, raises a `ValueError`.
 
-    An array is unpacked once. One of text is taken from `texts`, where an archive before had the same, or put there.
+    An array is decompressed once. Arrays of text are shared through `texts` with earlier archives.
     """
 
     def __init__(self, content: bytes, texts: Texts | None = None) -> None:
@@ -59,7 +59,7 @@ class Archive(Mapping[str, NDArray[np.generic]]):
         self._texts = {} if texts is None else texts
 
     def __getitem__(self, name: str) -> NDArray[np.generic]:
-        """Unpack an array; it cannot be written to."""
+        """Decompress an array; it is read-only."""
         if name not in self._found:
             try:
                 self._found[name] = self._read(self._members[name])
@@ -71,18 +71,18 @@ class Archive(Mapping[str, NDArray[np.generic]]):
 
     @property
     def size(self) -> int:
-        """Bytes that it takes, packed or unpacked, whichever are more."""
+        """Return the compressed or the decompressed size in bytes, whichever is larger."""
         return max(len(self._content), sum(member.unpacked_size for member in self._members.values()))
 
     def unpack(self) -> None:
-        """Unpack all now, or those up to one that is damaged; that is said when it is asked for."""
+        """Decompress all arrays up to the first damaged one, which raises when it is read."""
         with suppress(ValueError):
             for name in self:
                 self[name]
 
     def _read(self, member: _Member) -> NDArray[np.generic]:
         packed = _packed(self._content, member)
-        key = (packed, *member[:-1])  # all but the place
+        key = (packed, *member[:-1])  # everything but the offset
         if key in self._texts:
             return self._texts[key]
         found = _array(_unpacked(packed, member))
@@ -98,7 +98,7 @@ class Archive(Mapping[str, NDArray[np.generic]]):
 
 
 def _directory(content: bytes) -> dict[str, _Member]:
-    """What the end of the file says that it holds."""
+    """Read the directory at the end of the file."""
     found: dict[str, _Member] = {}
     try:
         signature, _, number, size, place = _END.unpack_from(content, len(content) - _END.size)
@@ -121,31 +121,31 @@ def _directory(content: bytes) -> dict[str, _Member]:
 
 
 def _packed(content: bytes, member: _Member) -> bytes:
-    """The bytes of a member as they lie in the file."""
+    """Return the compressed bytes of a member."""
     name_size, extra_size = _LOCAL_LENGTHS.unpack_from(content, member.place)
     start = member.place + _LOCAL_LENGTHS.size + name_size + extra_size
     return content[start : start + member.packed_size]
 
 
 def _unpacked(packed: bytes, member: _Member) -> bytes:
-    """The bytes of a member, no more than it declares."""
+    """Decompress a member, up to its declared size."""
     if member.method == _DEFLATED:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         packed = inflater.decompress(packed, member.unpacked_size + 1)
     elif member.method != _STORED:
         raise ValueError("it is packed in a way that numpy does not use")
     if len(packed) != member.unpacked_size or zlib.crc32(packed) != member.checksum:
-        raise ValueError("its checksum is another")
+        raise ValueError("its checksum does not match")
     return packed
 
 
 def _array(content: bytes) -> NDArray[np.generic]:
-    """A `.npy` file as an array, over the same bytes."""
+    """Return the array of a `.npy` file without copying its bytes."""
     size_format = "<8xH" if content[6:7] == b"\1" else "<8xL"
     start = struct.calcsize(size_format)
     (size,) = struct.unpack_from(size_format, content)
     if not content.startswith(b"\x93NUMPY"):
-        raise ValueError("it is no array")
+        raise ValueError("it is not an array")
     dtype, order, shape = _layout(content[start : start + size])
     if math.prod(shape) * dtype.itemsize != len(content) - start - size:
         raise ValueError("it has another size than its shape")
@@ -154,12 +154,12 @@ def _array(content: bytes) -> NDArray[np.generic]:
 
 @lru_cache(maxsize=4096)
 def _layout(header: bytes) -> tuple[np.dtype[np.generic], Literal["C", "F"], tuple[int, ...]]:
-    """Type, order and shape; the same few headers stand in all runs."""
+    """Parse type, order and shape from a header; all runs have the same few headers."""
     found = _HEADER.fullmatch(header)
     if found is None:
         raise ValueError("it is not a plain array of numbers or texts")
     dtype = np.dtype(found[1].decode())
     shape = tuple(int(size) for size in found[3].split(b",") if size.strip())
     if math.prod(max(size, 1) for size in shape) * dtype.itemsize > MAX_UNPACKED_BYTES:
-        raise ValueError("its shape is absurd")
+        raise ValueError("its shape is too large")
     return dtype, "F" if found[2] == b"True" else "C", shape

@@ -1,8 +1,7 @@
-"""Record directories: `RUN_ID/record.json` and `RUN_ID/traces.npz`, written whole or not at all, read strictly.
+"""Record directories: `RUN_ID/record.json` and `RUN_ID/traces.npz`, written atomically and read strictly.
 
-Beside them lies `SHA256SUMS`, by which `sha256sum -c` and the report see whether anything was changed afterwards. What
-is read may be damaged or made to do harm: only plain files of a bounded size are read, and whatever is wrong with one
-is a `UserError` that names it.
+`SHA256SUMS` in the same directory shows `sha256sum -c` and the report whether a file was changed later. Files may be
+damaged or malicious: only regular files of a bounded size are read, and a fault is a `UserError` that names the file.
 """
 
 import hashlib
@@ -18,7 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from intelbench.config.refusals import json_refusal
+from intelbench.config.validation import json_fault
 from intelbench.errors import UserError, printable
 from intelbench.records.files import content_if_any, content_of, listed, move, remove, replace, synced
 from intelbench.records.npz import MAX_UNPACKED_BYTES, Archive, Texts
@@ -32,29 +31,29 @@ SUMS_FILE = "SHA256SUMS"
 MAX_RECORD_BYTES = 4 * 2**20
 """A record of six classes takes 6 kB, one of 20,000 classes 1 MB."""
 MAX_TRACES_BYTES = MAX_UNPACKED_BYTES
-"""Packed, arrays take no more than unpacked."""
+"""Compressed arrays are not larger than uncompressed ones."""
 _MAX_SUMS_BYTES = 4096
-LARGEST_NUMBER = 1e30
-"""No number that was measured is larger, or nearer to 0 than one over it; arithmetic on others ends in infinity."""
-_LARGEST_INTEGER = 2**63 - 1
-_MOST_LOOKED_INTO = 100
-"""Folders in which records are looked for, where a folder that was given holds none."""
+MAX_NUMBER = 1e30
+"""No measured number is larger, or closer to 0 than its reciprocal; arithmetic on others can overflow."""
+_MAX_INTEGER = 2**63 - 1
+_MAX_SEARCHED = 100
+"""Subfolders that are searched for records if the given folder has none."""
 
 Traces = Mapping[str, NDArray[np.generic]]
 
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A record and where it lies; its arrays are read when asked for."""
+    """A record and its directory; arrays are read on demand."""
 
     path: Path
     record: RunRecord
 
     def traces(self) -> dict[str, NDArray[np.generic]]:
-        """Read `traces.npz` (see docs/RECORDS.md for names, shapes and units); empty for a run that left none.
+        """Read `traces.npz` (docs/RECORDS.md has names, shapes and units); empty for a run without arrays.
 
         Raises:
-            UserError: the file is damaged, or missing where the record has measurements.
+            UserError: the file is damaged, or is missing although the record has measurements.
         """
         try:
             return dict(_archive(self, content_if_any(self.path / TRACES_FILE, MAX_TRACES_BYTES)))
@@ -62,10 +61,10 @@ class StoredRun:
             raise _unreadable_traces(self.path, error) from error
 
     def unchanged(self) -> bool:
-        """Whether the files are those that were written; true of records from before there were sums.
+        """Return whether the files are as written; true for a record without `SHA256SUMS`.
 
         Raises:
-            UserError: a file is not a plain one, or too large to be one of a record.
+            UserError: a file is not a regular file, or too large.
         """
         limits = {RECORD_FILE: MAX_RECORD_BYTES, TRACES_FILE: MAX_TRACES_BYTES}
         return _as_written(self.path, {name: content_if_any(self.path / name, limits[name]) for name in limits})
@@ -78,16 +77,16 @@ class _Versioned(msgspec.Struct):
 
 
 def runs_folder(folder: Path) -> Path:
-    """Where the records lie: in `folder/runs` of a results folder, or in `folder` itself where it holds them."""
+    """Return the folder of the records: `folder/runs` of a results folder, or `folder` itself if it has records."""
     holds_records = any(os.path.lexists(path / RECORD_FILE) for path in listed(folder))
     return folder if holds_records else folder / "runs"
 
 
 def write_run(runs: Path, record: RunRecord, traces: Traces) -> Path:
-    """Write one record directory so that it appears whole or not at all; an older one of the same run is replaced.
+    """Write one record directory atomically; it replaces an older record of the same run.
 
     Raises:
-        OSError: no room, say; an older record still stands, and nothing is left beside it.
+        OSError: the disk is full, for example; an older record stays, and no partial file is left.
     """
     workspace = Workspace(runs, record.run_id)
     scratch, target = workspace.record, workspace.target
@@ -131,14 +130,14 @@ def read_run(path: Path) -> StoredRun:
 
 
 def read_with_traces(path: Path, texts: Texts | None = None) -> tuple[StoredRun, Traces]:
-    """Read one record directory whole, each file once, and hold it against its name and its sums.
+    """Read a record and its arrays, each file once, and check the name of the directory and the sums.
 
-    The arrays are unpacked when they are asked for; one that is damaged is a `ValueError` then. Records that are read
-    with the same `texts` share what they have in common.
+    Arrays are decompressed on demand; a damaged one raises a `ValueError` then. Records that are read with the same
+    `texts` share equal arrays of text.
 
     Raises:
-        UserError: as `read_run`; or it stands under another run's name, was changed after it was written, or lacks its
-            arrays.
+        UserError: as `read_run`; or the directory has another name than the run, a file was changed after it was
+            written, or the arrays are missing.
     """
     file = path / RECORD_FILE
     content = content_of(file, MAX_RECORD_BYTES)
@@ -152,23 +151,23 @@ def read_with_traces(path: Path, texts: Texts | None = None) -> tuple[StoredRun,
 
 
 def record_folders(runs: Path) -> list[Path]:
-    """Every folder below `runs` that holds a file of a record, or cannot be looked into, by name.
+    """Return every folder in `runs` that has a file of a record or cannot be opened, sorted by name.
 
     Raises:
-        UserError: `runs` is there and cannot be listed.
+        UserError: `runs` exists and cannot be listed.
     """
     return [path for path in listed(runs) if _may_be_record(path)]
 
 
 def nothing_recorded(runs: Path) -> str:
-    """Say of a folder without a record what is there, and what to run."""
+    """Describe a folder without a record, and suggest a command."""
     results = runs.parent if runs.name == "runs" else runs
     name = printable(str(results))
     if not results.exists():
         return f"{name}: no such folder. Expected a results folder. Try `{_command('run --all --out', results)}`"
     if os.path.lexists(results / RECORD_FILE):
         return f"{name}: the folder of one run. Expected a results folder. Try `{_command('report', results.parent)}`"
-    inner = next((folder for folder in listed(results)[:_MOST_LOOKED_INTO] if record_folders(folder / "runs")), None)
+    inner = next((folder for folder in listed(results)[:_MAX_SEARCHED] if record_folders(folder / "runs")), None)
     advice = _command("report", inner) if inner else _command("run --all --out", results)
     return f"{name}: no record in it. Expected a results folder, with runs/ in it. Try `{advice}`"
 
@@ -178,7 +177,7 @@ def _command(arguments: str, folder: Path) -> str:
 
 
 def read_runs(runs: Path) -> tuple[list[StoredRun], list[str]]:
-    """Read every record below `runs`, in the order of their names, and say which could not be read."""
+    """Read every record in `runs`, sorted by name, and list the problems of those that cannot be read."""
     found = []
     problems = []
     for path in record_folders(runs):
@@ -203,7 +202,7 @@ def _decoded(file: Path, content: bytes) -> RunRecord:
     try:
         record = msgspec.json.decode(content, type=RunRecord)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        reason = _otherwise_versioned(content) or json_refusal(content, RunRecord)
+        reason = _otherwise_versioned(content) or json_fault(content, RunRecord)
         raise UserError(f"{file}: not a readable record ({reason})") from error
     if record.schema_version != SCHEMA_VERSION:
         raise UserError(f"{file}: not a readable record ({_otherwise_versioned(content)})")
@@ -213,7 +212,7 @@ def _decoded(file: Path, content: bytes) -> RunRecord:
 
 
 def _otherwise_versioned(content: bytes) -> str | None:
-    """That a record is of another schema version, and what to do; `None` where that is not so."""
+    """Say that a record has another schema version, and what to do; `None` if it has not."""
     try:
         version = msgspec.json.decode(content, type=_Versioned).schema_version
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -225,13 +224,13 @@ def _otherwise_versioned(content: bytes) -> str | None:
 
 
 def _measurable(values: Iterable[Any]) -> bool:
-    """Whether all numbers in plain values, however deep, are such as may have been measured."""
+    """Return whether all numbers in nested plain values can have been measured."""
     for value in values:
         if isinstance(value, float):
-            if value and not 1 / LARGEST_NUMBER <= abs(value) <= LARGEST_NUMBER:
+            if value and not 1 / MAX_NUMBER <= abs(value) <= MAX_NUMBER:
                 return False
         elif isinstance(value, int):
-            if abs(value) > _LARGEST_INTEGER:
+            if abs(value) > _MAX_INTEGER:
                 return False
         elif isinstance(value, dict | list | tuple) and not _measurable(
             value.values() if isinstance(value, dict) else value
@@ -241,7 +240,7 @@ def _measurable(values: Iterable[Any]) -> bool:
 
 
 def _archive(run: StoredRun, packed: bytes | None, texts: Texts | None = None) -> Traces:
-    """The arrays of a run from the bytes of their file, if there is one."""
+    """Return the arrays of a run from the bytes of their file, if it has one."""
     if packed is None and run.record.measurements is None:
         return {}
     if packed is None:
@@ -257,18 +256,18 @@ def _unreadable_traces(path: Path, reason: object) -> UserError:
 
 
 def _as_written(path: Path, content: Mapping[str, bytes | None]) -> bool:
-    """Whether the files of a record are those that its sums are of; true where there are no sums."""
+    """Return whether the files of a record match its sums; true without sums."""
     sums = content_if_any(path / SUMS_FILE, _MAX_SUMS_BYTES)
     written = _lines({name: each for name, each in content.items() if each is not None})
     return sums is None or sums == written.encode()
 
 
 def _sums(folder: Path) -> str:
-    """Of the files that were written to a folder."""
+    """Return the sums of the files in a folder."""
     files = [folder / name for name in (RECORD_FILE, TRACES_FILE) if (folder / name).exists()]
     return _lines({file.name: file.read_bytes() for file in files})
 
 
 def _lines(content: Mapping[str, bytes]) -> str:
-    """A line for each file, as `sha256sum` writes it."""
+    """Return a line for each file in the format of `sha256sum`."""
     return "".join(f"{hashlib.sha256(each).hexdigest()}  {name}\n" for name, each in content.items())

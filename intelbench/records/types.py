@@ -1,13 +1,11 @@
-"""The frozen structs that travel between processes and lie in files.
+"""The frozen structs of a record: what a run was asked to do, where it ran, and what was observed.
 
-Everything above this package speaks in these types; nothing here computes. Units stand in the names (`_seconds`,
-`_bytes`, `num_`), an absent value is `None` and never 0, and the order of the fields is the order in the files.
+Names end in their units (`_seconds`, `_bytes`) or begin with `num_`. An absent value is `None` and never 0. Fields have
+the order that they have in the files.
 """
 
-from collections.abc import Callable
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 
 from intelbench.config.conditions import Conditions
@@ -32,103 +30,103 @@ FailureCause = Literal["out_of_memory", "killed", "timeout", "diverged", "error"
 
 
 class DataFacts(Struct, frozen=True, kw_only=True):
-    """Which images a run saw."""
+    """The images of a run."""
 
     source: str
-    """As the user gave it."""
+    """Source as the user gave it: a folder, or `scenes`."""
     digest: str
-    """Over classes, split, path and content of every image used."""
+    """Digest of the class, split, path and content of every image that is used."""
     class_names: Annotated[tuple[FileName, ...], Meta(min_length=1, max_length=MAX_CLASSES)]
     num_train: Number
     num_validation: Number
     num_test: Number
     test_origin: Literal["given", "carved"]
-    """Whether the folder brought a test split or one was carved from its only split."""
+    """Whether the folder has a test split, or one was split off."""
     num_unreadable: Number = 0
-    """Files left out under `--skip-unreadable`."""
+    """Files that `--skip-unreadable` left out."""
     num_train_test_duplicates: Number = 0
-    """Test images whose bytes also stand in train or validation."""
+    """Test images with the same bytes as an image in train or validation."""
     num_other_files: Number | None = None
-    """Files in class folders that are no images by their name, are links to folders or the like, and were not used.
-    `None` in records of before they were counted."""
+    """Files in class folders that were not used, because they do not have the name of an image or are not files.
+    `None` in records older than this field."""
 
 
 class Execution(Struct, frozen=True, kw_only=True):
-    """How a run is carried out: may change its speed, never which batches it sees."""
+    """How a run is executed; this can change its speed but not its batches."""
 
     device: DeviceKind
     threads: Annotated[int, Meta(ge=1, le=4096)]
-    """Intra-op threads of PyTorch; part of what fixes the bits."""
+    """Intra-op threads of PyTorch; their number can change the bits of results."""
     workers: Annotated[int, Meta(ge=0, le=4096)]
-    """Threads that prepare batches ahead; 0 prepares them in the training thread."""
+    """Threads that load data; 0 loads it in the training thread."""
     cache: bool = True
-    """Pixels from the decoded cache, or decoded anew each time."""
+    """Whether pixels come from the cache of decoded images, or are decoded for each batch."""
     device_index: Annotated[int, Meta(ge=0, le=1023)] | None = None
-    """Number of the GPU, as of `cuda:1`; `None` for the first one, on a CPU, and in records older than this field. Runs
-    on different GPUs may be compared if their names are equal."""
+    """Number of the GPU, such as that of `cuda:1`; `None` for the first one, on a CPU, and in records older than this
+    field. Runs on different GPUs can be compared if the names of the GPUs are equal."""
 
 
 class Normalization(Struct, frozen=True, kw_only=True):
-    """How pixels from 0 to 1 become what a network sees: the mean is taken off, and the rest divided; by colour."""
+    """(x - mean) / std, per channel, of pixels from 0 to 1."""
 
     mean: Colour
     std: Colour
 
 
 IMAGENET_NORMALIZATION = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-"""Of most published weights, and of every network that starts from none."""
+"""Normalization of most published weights, and of every network without pretrained weights."""
 
 
 class Weights(Struct, frozen=True, kw_only=True):
-    """The file that a network started from."""
+    """The file of pretrained weights that a network started from."""
 
     file: str
-    """Its name, without the folder."""
+    """Name of the file, without its folder."""
     sha256: str
     normalization: Normalization
-    """What these weights were trained on."""
+    """Normalization with which the weights were trained."""
 
 
 class RunSpec(Struct, frozen=True, kw_only=True):
-    """One run: everything that decides its result, and nothing else."""
+    """Everything that determines the result of a run, and nothing else."""
 
     architecture: FileName
     provider: str
-    """Whose code builds it: `intelbench`, `torchvision VERSION`, or `FILE sha256:...` of a plug-in."""
+    """Provider of the architecture: `intelbench`, `torchvision VERSION`, or `FILE sha256:...` of a plug-in."""
     seed: int
     suite: str
-    """Name of the suite it came from; the conditions below are the effective ones, overrides included."""
+    """Name of the suite; `conditions` are the effective ones, overrides included."""
     data: DataFacts
     conditions: Conditions
     execution: Execution
     weights: Weights | None = None
-    """`None` where the recipe has none, and in records older than this field."""
+    """`None` if the recipe has none, and in records older than this field."""
     suite_conditions: Conditions | None = None
-    """What the suite says for all, where it gives architectures recipes of their own and `conditions` are those of this
-    one. `None` where `conditions` are the suite's, and in records older than this field."""
+    """Conditions of the suite without overrides, if it has overrides; `None` if it has none, and in records older than
+    this field."""
     images_per_class: Count | None = None
     """Training images of each class, drawn by the seed; `None` for all, and in records older than this field."""
 
     @property
     def title(self) -> str:
-        """What people call it: `resnet101, seed 0, 10 images a class`."""
+        """Return the run in words: `resnet101, seed 0, 10 images a class`."""
         few = [] if self.images_per_class is None else [f"{self.images_per_class:,} images a class"]
         return ", ".join([self.architecture, f"seed {self.seed}", *few])
 
     @property
     def num_train(self) -> int:
-        """Training images of the run."""
+        """Number of training images of the run."""
         few = self.images_per_class
         return self.data.num_train if few is None else few * len(self.data.class_names)
 
     @property
     def normalization(self) -> Normalization:
-        """How the network is shown its images."""
+        """Normalization of the input images."""
         return self.weights.normalization if self.weights else IMAGENET_NORMALIZATION
 
 
 class Environment(Struct, frozen=True, kw_only=True):
-    """The machine and the libraries, as found; read once per process."""
+    """The machine and the libraries, read once per process."""
 
     intelbench: str
     python: str
@@ -138,12 +136,12 @@ class Environment(Struct, frozen=True, kw_only=True):
     platform: str
     cpu: str
     cpu_capability: str
-    """The instruction set that PyTorch's kernels use."""
+    """Instruction set of PyTorch's kernels."""
     num_cpus: int
-    """Processors this process may use."""
+    """Processors that the process may use."""
     memory_bytes: int
     device_name: str
-    """The GPU's name, or the processor's for a CPU run."""
+    """Name of the GPU, or of the processor for a run on the CPU."""
     cuda: str | None = None
     cudnn: str | None = None
     """MIOpen's version under ROCm."""
@@ -152,11 +150,11 @@ class Environment(Struct, frozen=True, kw_only=True):
     """`None` without an AMD GPU, and in records older than this field and the two below."""
     gpu: GpuFacts | None = None
     variables: dict[str, str] | None = None
-    """Environment variables that change speed or bits, as far as they are set in the process of the run."""
+    """Environment variables that can change speed or bits and are set in the process of the run."""
 
     @property
     def fingerprint(self) -> tuple[str | None, ...]:
-        """What decides bits and speed; equal fingerprints may share a table of times."""
+        """Return what determines bits and speed; times with equal fingerprints can be compared."""
         return (
             self.intelbench, self.torch, self.torchvision, self.cpu, self.cpu_capability,
             self.device_name, self.cuda, self.cudnn, self.driver, *filter(None, [self.rocm]),
@@ -164,35 +162,35 @@ class Environment(Struct, frozen=True, kw_only=True):
 
 
 class Measurements(Struct, frozen=True, kw_only=True):
-    """What was observed in a finished run, as scalars; the arrays lie in `traces.npz`."""
+    """Scalars that were observed in a finished run; arrays are in `traces.npz`."""
 
     num_parameters: Number
     num_trainable_parameters: Number
     training_flops_per_image: Quantity | None
-    """Forward and backward of convolutions and matrix products at the run's size, 1 MAC = 2 FLOPs; `None` where the
-    network cannot be traced, or where steps ran on features that were computed once."""
+    """FLOPs of forward and backward pass of convolutions and matrix products at the image size of the run, 1 MAC =
+    2 FLOPs; `None` if the network cannot be traced, or if steps trained on stored features."""
     num_steps: Count
     num_warmup_steps: Number
     training_seconds: Quantity
-    """The budget's clock at the end: training alone, data wait included."""
+    """Time of training at the end of the budget, data loading included, evaluation excluded."""
     total_seconds: Quantity
-    """From the start of the run to its last evaluation, everything included."""
+    """Time from the start of the run to its last evaluation, everything included."""
     peak_memory: PeakMemory
     filter_gradients: FilterGradients | None = None
-    """After training; `None` without convolutions that train. In records older than this field and the next it is
-    `None` too."""
+    """Measured after training; `None` if no convolution is trained, and in records older than this field and the
+    next."""
     first_step_seconds: Quantity | None = None
-    """From the start of the process to the end of the first training step, with imports, data, building and the first
-    calibration."""
+    """Time from the start of the process to the end of the first training step: imports, data, building the network
+    and the first reference kernels."""
     calibration: CalibrationWork | None = None
-    """What was timed for `calibration_*` in `traces.npz`."""
+    """The reference kernels whose times are `calibration_*` in `traces.npz`."""
     contention: Contention | None = None
     energy: Energy | None = None
     preparation: Preparation | None = None
-    """`None` where the conditions ask for eager steps, and in records older than this field."""
+    """`None` for eager steps, and in records older than this field."""
     resumed_after: tuple[Number, ...] = ()
-    """Training steps after which the run was interrupted and another process went on from a checkpoint; what is
-    measured beside training is then of all its processes together."""
+    """Training steps after which the run was interrupted and resumed from a checkpoint by another process; other
+    measurements then add up all processes."""
 
 
 class Failure(Struct, frozen=True, kw_only=True):
@@ -201,13 +199,13 @@ class Failure(Struct, frozen=True, kw_only=True):
     cause: FailureCause
     message: str
     step: Number | None
-    """Training steps completed when it happened; `None` where it is not known or training had not begun."""
+    """Completed training steps; `None` if unknown or before training."""
     details: str = ""
-    """End of the traceback or of what the process wrote to stderr."""
+    """End of the traceback, or of the output to stderr."""
 
 
 class RunRecord(Struct, frozen=True, kw_only=True):
-    """One `record.json`: written once, never changed."""
+    """The content of `record.json`: written once, never changed."""
 
     schema_version: int
     run_id: str
@@ -216,23 +214,15 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     spec: RunSpec
     environment: Environment
     stream_digests: dict[int, str]
-    """Chained digest of sample ids and augmentation parameters after so many steps."""
+    """Chained digest of sample ids and augmentation parameters, by number of steps."""
     profile: ArchitectureProfile | None = None
-    """The network under the run's conditions at its batch size, found out in another process; the same for all seeds.
+    """Static analysis of the network under the conditions of the run, made in another process; equal for all seeds.
     `None` in records older than this field."""
     profile_absent: str | None = None
-    """Why that could not be found out."""
+    """Why there is no profile."""
     measurements: Measurements | None = None
     failure: Failure | None = None
 
     def __post_init__(self) -> None:
         if (self.measurements is None) == (self.failure is None):
             raise ValueError("a record holds either `measurements` or `failure`")
-
-    def __reduce__(self) -> tuple[Callable[[bytes], "RunRecord"], tuple[bytes]]:
-        """Travel between processes in one piece, in a fifth of the time that its many parts take."""
-        return _unpacked, (msgspec.msgpack.encode(self),)
-
-
-def _unpacked(packed: bytes) -> RunRecord:
-    return msgspec.msgpack.decode(packed, type=RunRecord)

@@ -1,6 +1,6 @@
-"""The folder of a run that is under way: `runs/.RUN_ID/`, with its lock, its checkpoint, and its record in the making.
+"""The folder of an unfinished run: `runs/.RUN_ID/`, with its lock, its checkpoint, and its partial record.
 
-It is gone once the run has left its record. An interrupted run leaves its checkpoint, from which the next one goes on.
+It is removed when the run has left its record. An interrupted run leaves its checkpoint, from which it can be resumed.
 """
 
 import os
@@ -24,16 +24,16 @@ _LOCK = "lock"
 _ABOUT = "checkpoint.json"
 _STATES = "state-*.pt"
 _MAX_ABOUT_BYTES = 4 * 2**20
-"""As of a record, which holds more."""
+"""The limit of a record, which is larger."""
 _OURS = re.compile(r"lock|\.?checkpoint\.json(\.partial)?|state-\d+\.pt|record|superseded")
 
 
 class Checkpoint(Struct, frozen=True, kw_only=True):
-    """What `checkpoint.json` says of the state that lies beside it."""
+    """The content of `checkpoint.json`, which describes the state file in the same folder."""
 
     schema_version: int = SCHEMA_VERSION
     step: int
-    """Training steps that were completed."""
+    """Completed training steps."""
     done: float
     """Share of the budget spent."""
     spec: RunSpec
@@ -41,51 +41,51 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
 
     @property
     def facts(self) -> dict[str, object]:
-        """What must not have changed before the run may go on."""
+        """Return what must be unchanged for the run to be resumed."""
         return facts_of_run(self.spec, self.environment)
 
     @property
     def state(self) -> str:
-        """Name of the file with the tensors."""
+        """Return the name of the file with the tensors."""
         return _STATES.replace("*", str(self.step))
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where a run is carried out; nothing is there before `lock`."""
+    """Where a run is executed; the folder is created by `lock`."""
 
     runs: Path
     run_id: str
 
     @property
     def folder(self) -> Path:
-        """Hidden, because it is no record."""
+        """Return the hidden folder of the run."""
         return self.runs / f".{self.run_id}"
 
     @property
     def target(self) -> Path:
-        """Where its record appears."""
+        """Return the directory of the finished record."""
         return self.runs / self.run_id
 
     @property
     def record(self) -> Path:
-        """The record directory in the making."""
+        """Return the directory of the partial record."""
         return self.folder / "record"
 
     @property
     def superseded(self) -> Path:
-        """The older record, for the moment in which the new one takes its place."""
+        """Return where the older record is while it is being replaced."""
         return self.folder / "superseded"
 
     @contextmanager
     def lock(self) -> Iterator[Lock | None]:
-        """Hold the run alone: yields the lock, or `None` where another process holds it.
+        """Lock the run for this process: yields the lock, or `None` if another process holds it.
 
-        The kernel lets go when the last process that has the lock ends, however it ends: no lock is ever stale. A child
-        that inherits it keeps the run locked for as long as it lives.
+        The kernel releases the lock when the last process that has it exits, so no lock is ever stale. A child process
+        that inherits the lock holds it until it exits.
 
         Raises:
-            UserError: a link stands in its place.
+            UserError: the folder is a symbolic link.
         """
         lock = self._acquire()
         if lock is None:
@@ -101,7 +101,7 @@ class Workspace:
 
     @property
     def locked(self) -> bool:
-        """Whether a process is at work on the run."""
+        """Return whether a process is executing the run."""
         try:
             lock = hold(self.folder / _LOCK, shared=True)
         except OSError:
@@ -111,18 +111,20 @@ class Workspace:
         return lock is None
 
     def checkpoint(self) -> Checkpoint | None:
-        """The last one; what was not written whole, or by another version of this file, is none."""
+        """Return the last complete checkpoint of this schema version, or `None`."""
         try:
-            found = msgspec.json.decode(content_of(self.folder / _ABOUT, _MAX_ABOUT_BYTES), type=Checkpoint)
+            content = content_of(self.folder / _ABOUT, _MAX_ABOUT_BYTES)
+            checkpoint = msgspec.json.decode(content, type=Checkpoint)
         except (UserError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
-        return found if found.schema_version == SCHEMA_VERSION and (self.folder / found.state).is_file() else None
+        is_complete = checkpoint.schema_version == SCHEMA_VERSION and (self.folder / checkpoint.state).is_file()
+        return checkpoint if is_complete else None
 
     def save(self, checkpoint: Checkpoint, write: Callable[[BinaryIO], object]) -> None:
-        """Put a checkpoint in the place of the last; at every moment one of the two is there and whole.
+        """Replace the last checkpoint atomically.
 
         Raises:
-            OSError: there is no room, say; the last one still stands.
+            OSError: the disk is full, for example; the last checkpoint stays.
         """
         state, last = self.folder / checkpoint.state, self.checkpoint()
         try:
@@ -138,31 +140,31 @@ class Workspace:
                 other.unlink()
 
     def discard_checkpoint(self) -> None:
-        """Have none any more; a run of this id begins at its beginning."""
+        """Remove the checkpoint, so that the run starts from its first step."""
         for file in (self.folder / _ABOUT, *self.folder.glob(_STATES)):
             file.unlink(missing_ok=True)
 
     def put_back(self) -> None:
-        """Return the older record to its place where the new one has not taken it."""
+        """Move the older record back if the new one has not replaced it."""
         if self.superseded.exists() and not self.target.exists():
             move(self.superseded, self.target)
 
     def _acquire(self) -> Lock | None:
         while True:
-            if self.folder.is_symlink():  # what is not ours there is cleared away
-                raise UserError(f"{self.folder}: a link, and runs are carried out in a folder; remove it")
+            if self.folder.is_symlink():  # everything in the folder but the lock and the checkpoint is removed
+                raise UserError(f"{self.folder}: a symbolic link. Expected a folder, or nothing. Remove it")
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 (self.folder / _LOCK).touch()
                 lock = hold(self.folder / _LOCK)
-            except FileNotFoundError:  # its last holder has just removed the folder
+            except FileNotFoundError:  # the process that held the lock has just removed the folder
                 continue
             if lock is None or self._is_current(lock):
                 return lock
             lock.release()
 
     def _is_current(self, lock: Lock) -> bool:
-        """Whether the file is still the one that others would lock."""
+        """Return whether the locked file is still the one that other processes would lock."""
         try:
             current = (self.folder / _LOCK).stat()
             return all(os.path.samestat(os.fstat(descriptor), current) for descriptor in lock.inheritable)
@@ -170,7 +172,7 @@ class Workspace:
             return False
 
     def _recover(self) -> None:
-        """Mend what a process that was killed has left, and remove what is only half there."""
+        """Restore the record after a process was killed, and remove partial files."""
         self.put_back()
         checkpoint = self.checkpoint()
         keep = {_LOCK, *((_ABOUT, checkpoint.state) if checkpoint else ())}
@@ -180,26 +182,26 @@ class Workspace:
 
 
 def workspaces(runs: Path) -> list[Workspace]:
-    """Those there are, in the order of their names; a hidden folder of somebody else is none."""
+    """Return the workspaces in `runs`, sorted by name; other hidden folders are skipped."""
     return [
         Workspace(runs, folder.name[1:])
         for folder in sorted(runs.glob(".*"))
-        if folder.is_dir() and not folder.is_symlink() and _holds_ours_alone(folder)
+        if folder.is_dir() and not folder.is_symlink() and _has_only_our_files(folder)
     ]
 
 
-def _holds_ours_alone(folder: Path) -> bool:
+def _has_only_our_files(folder: Path) -> bool:
     try:
         return all(_OURS.fullmatch(entry.name) for entry in folder.iterdir())
-    except OSError:  # somebody else's, or gone by now
+    except OSError:  # without permission, or removed in between
         return False
 
 
-def describe_under_way(runs: Path) -> str:
-    """How many runs have no record yet, in words for whoever reads a report; empty where there are none."""
-    found = workspaces(runs)
-    running = sum(workspace.locked for workspace in found)
-    interrupted = sum(workspace.checkpoint() is not None for workspace in found if not workspace.locked)
-    counts = ((running, "under way"), (interrupted, "interrupted, with a checkpoint to go on from"))
-    said = [f"{count} {'run is' if count == 1 else 'runs are'} {state}" for count, state in counts if count]
-    return f"not in this report: {', '.join(said)}" if said else ""
+def describe_unfinished(runs: Path) -> str:
+    """Say how many runs are running or interrupted and therefore missing in a report; empty if all have finished."""
+    unfinished = workspaces(runs)
+    running = sum(workspace.locked for workspace in unfinished)
+    interrupted = sum(workspace.checkpoint() is not None for workspace in unfinished if not workspace.locked)
+    counts = ((running, "running"), (interrupted, "interrupted, with a checkpoint to resume from"))
+    parts = [f"{count} {'run is' if count == 1 else 'runs are'} {state}" for count, state in counts if count]
+    return f"not in this report: {', '.join(parts)}" if parts else ""

@@ -19,7 +19,6 @@ from intelbench.results import efficiency, gpu_table, tables, usage
 from intelbench.results.claims import Claim, load_claims
 from intelbench.results.cohorts import Cohort
 from intelbench.results.label_efficiency import LabelStudy, label_studies
-from intelbench.results.processes import in_two
 from intelbench.results.study import Study, read
 from intelbench.results.summaries import CohortSummary
 
@@ -52,9 +51,9 @@ def write(study: Study, *, title: str = TITLE, claims: Sequence[Claim] | None = 
 
     labelled, names = label_studies(study.cohorts), [figure_names(summary) for summary in study.cohorts]
     blocks = _blocks(study, labelled, names, title, load_claims() if claims is None else claims)
-    figures = drawing.figures(study.cohorts, names, labelled)
-    drawn, written = in_two(list(figures.values()), blocks)
-    return Report("\n\n".join(chain.from_iterable(written)) + "\n", dict(zip(figures, drawn, strict=True)))
+    figures = {name: draw() for name, draw in drawing.figures(study.cohorts, names, labelled).items()}
+    written = chain.from_iterable(write_blocks() for write_blocks in blocks)
+    return Report("\n\n".join(written) + "\n", figures)
 
 
 def as_json(study: Study, *, claims: Sequence[Claim] | None = None) -> str:

@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 
 from intelbench.config.conditions import Conditions
 from intelbench.config.decoding import convert, parse_toml, read_text
-from intelbench.config.refusals import Refusal, dotted, refusal
+from intelbench.config.validation import Fault, dotted, find_fault
 from intelbench.errors import UserError, one_of, printable, shortened
 from intelbench.records.types import DataFacts, Environment, Execution, RunRecord
 
@@ -269,7 +269,7 @@ def _check_condition(key: str, value: object) -> None:
     try:
         msgspec.convert(value, accepted[key])
     except msgspec.ValidationError as error:
-        fault = refusal(value, accepted[key], tuple(key.split(".")))
+        fault = find_fault(value, accepted[key], tuple(key.split(".")))
         raise ValueError(f"condition `{dotted(fault.place)}`: {fault.fault}") from error
 
 
@@ -290,7 +290,7 @@ def _decode(text: str, name: str) -> tuple[Claim, ...]:
     return claims
 
 
-def _which(fault: Refusal, content: dict[str, Any]) -> str:
+def _which(fault: Fault, content: dict[str, Any]) -> str:
     """The id of the claim that is at fault, since people do not count claims from 0."""
     match fault.place:
         case ("claim", int(position), *_) if isinstance(content["claim"][position], dict):

@@ -1,8 +1,6 @@
 """All records of a folder, read once and reduced."""
 
-import gc
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -41,24 +39,17 @@ class Study:
     """Records that could not be used, with paths below the folder."""
 
 
-def read(folder: Path, meanwhile: Callable[[], object] = lambda: None) -> Study:
-    """Read the records below `folder`, each once, and reduce them.
-
-    Where other processes read them, since they are many, this one does something else `meanwhile`.
+def read(folder: Path) -> Study:
+    """Read the records in `folder`, each once, and reduce them.
 
     Raises:
         UserError: there is no readable record.
     """
-    with _nothing_collected():
-        return _study(folder, meanwhile)
-
-
-def _study(folder: Path, meanwhile: Callable[[], object]) -> Study:
     readable: list[StoredRun] = []
     observed: dict[str, RunSummary] = {}
     problems: list[str] = []
     known: _Known = {}
-    for found in _each(record_folders(folder), meanwhile):
+    for found in _each(record_folders(folder)):
         if isinstance(found, str):
             problems.append(found)
             continue
@@ -79,25 +70,13 @@ def _study(folder: Path, meanwhile: Callable[[], object]) -> Study:
     return Study(tuple(grouped), tuple(sorted(problem.replace(f"{folder}/", "") for problem in problems)))
 
 
-@contextmanager
-def _nothing_collected() -> Iterator[None]:
-    """What is read stays, and the collector would look through all of it again and again."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
-
-
-def _each(paths: Sequence[Path], meanwhile: Callable[[], object]) -> Iterator[_Read | str]:
-    """What is in each record, in order; many are read on all processors."""
+def _each(paths: Sequence[Path]) -> Iterator[_Read | str]:
+    """Yield each record, reduced, in order; many are read by a pool of processes."""
     parts = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     if len(paths) < _MANY:
         yield from chain.from_iterable(map(_read, parts))
         return
-    yield from chain.from_iterable(on_all_processors(_read, parts, meanwhile))
+    yield from chain.from_iterable(on_all_processors(_read, parts))
 
 
 def _read(paths: Sequence[Path]) -> list[_Read | str]:

@@ -154,11 +154,11 @@ def confusions(architecture: ArchitectureSummary, class_names: Sequence[str], li
         [
             {
                 "true": class_names[pair.true],
-                "taken_for": class_names[pair.taken_for],
+                "taken_for": class_names[pair.predicted],
                 "num_images": pair.count,
                 "num_true": pair.total,
                 "num_runs": len(architecture.runs),
-                **estimate_columns("share", architecture.taken_for(pair.true, pair.taken_for)),
+                **estimate_columns("share", architecture.taken_for(pair.true, pair.predicted)),
             }
             for pair in statistics.confused_pairs(architecture.confusion, limit)
         ]

@@ -1,4 +1,4 @@
-"""Whether a network is as sure as it is right: pure functions on logits.
+"""Calibration, whether confidence agrees with accuracy: pure functions on logits.
 
 Shapes: N images, C classes. Confidence is the largest softmax probability. What cannot be computed is `None`.
 """
@@ -16,7 +16,7 @@ from intelbench.statistics.estimates import Softmax
 NUM_BINS = 15
 """As in Guo et al. (2017)."""
 TEMPERATURES = (0.05, 20.0)
-"""Between which a temperature is sought."""
+"""Bounds of the search for a temperature."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def reliability(labels: NDArray[np.integer], softmax: Softmax) -> Reliability | 
 
 
 def calibration_error(labels: NDArray[np.integer], softmax: Softmax) -> float | None:
-    """The expected calibration error alone."""
+    """Return the expected calibration error (ECE; Naeini et al., 2015) of N images."""
     if len(labels) == 0 or not softmax.finite:
         return None
     bins = bin_of(softmax.confidence)
@@ -94,7 +94,7 @@ def bin_of(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def adaptive_calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
-    """The same error with bins that hold equally many images, in order of confidence (Nguyen and O'Connor, 2015)."""
+    """Return the calibration error with bins of equal size, sorted by confidence (Nguyen and O'Connor, 2015)."""
     order = np.argsort(confidence, kind="stable")
     num_bins = min(NUM_BINS, len(order))
     size, larger = divmod(len(order), num_bins)
@@ -152,10 +152,10 @@ def fitted_temperature(labels: NDArray[np.integer], logits: NDArray[np.floating]
     return Temperature(1 / sharpness)
 
 
-def pooled_curve(found: Sequence[Reliability]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def pooled_curve(runs: Sequence[Reliability]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean confidence and accuracy of each bin that holds images, over several runs together."""
-    num_images = np.sum([each.num_images for each in found], axis=0)
+    num_images = np.sum([each.num_images for each in runs], axis=0)
     held = num_images > 0
-    confidence = np.sum([each.confidence for each in found], axis=0)[held] / num_images[held]
-    accuracy = np.sum([each.right for each in found], axis=0)[held] / num_images[held]
+    confidence = np.sum([each.confidence for each in runs], axis=0)[held] / num_images[held]
+    accuracy = np.sum([each.right for each in runs], axis=0)[held] / num_images[held]
     return confidence, accuracy

@@ -30,12 +30,12 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Images of one class that were taken for another."""
+    """Images of one class that were predicted as another."""
 
     true: int
-    """Index of the class they belong to."""
-    taken_for: int
-    """Index of the class that was predicted."""
+    """Index of the true class."""
+    predicted: int
+    """Index of the predicted class."""
     count: int
     total: int
     """Images of the true class."""
@@ -83,8 +83,8 @@ class Softmax:
 
     def right(self, labels: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Whether the largest logit of each image is its label's (N)."""
-        found: NDArray[np.bool_] = self.shifted.argmax(axis=0) == labels
-        return found
+        right: NDArray[np.bool_] = self.shifted.argmax(axis=0) == labels
+        return right
 
     def cross_entropy(self, labels: NDArray[np.integer]) -> float | None:
         """Mean of -log softmax(logits)[label] over N images, in nats."""
@@ -139,9 +139,9 @@ def confusion_matrix(
 
 
 def precision(confusions: NDArray[np.int64]) -> list[NDArray[np.float64]]:
-    """Share of the images taken for a class that are of it, from the matrices of n runs (n x C x C).
+    """Return TP / (TP + FP) by class, from the confusion matrices of n runs (n x C x C).
 
-    By class, the values of the runs in which any were.
+    A run without predictions of a class has no value for it.
     """
     return _ratios(confusions.diagonal(axis1=1, axis2=2), confusions.sum(axis=1))
 
@@ -167,7 +167,7 @@ def confused_pairs(confusion: NDArray[np.int64], limit: int) -> list[Confusion]:
     wrong = confusion.copy()
     np.fill_diagonal(wrong, 0)
     found = [Confusion(int(t), int(p), int(wrong[t, p]), int(totals[t])) for t, p in np.argwhere(wrong)]
-    return sorted(found, key=lambda pair: (-pair.count, -pair.share, pair.true, pair.taken_for))[:limit]
+    return sorted(found, key=lambda pair: (-pair.count, -pair.share, pair.true, pair.predicted))[:limit]
 
 
 def residual_variance(loss: NDArray[np.floating]) -> float | None:
@@ -196,8 +196,8 @@ def quantile(values: NDArray[np.floating], share: float) -> float | None:
     before = int(place)
     low, high = float(ordered[before]), float(ordered[min(before + 1, len(ordered) - 1)])
     weight = place - before
-    found = low + (high - low) * weight if weight < 0.5 else high - (high - low) * (1 - weight)
-    return None if np.isnan(ordered[-1]) else finite(found)
+    value = low + (high - low) * weight if weight < 0.5 else high - (high - low) * (1 - weight)
+    return None if np.isnan(ordered[-1]) else finite(value)
 
 
 def images_per_second(batch_size: int, seconds: NDArray[np.floating]) -> float | None:

@@ -1,4 +1,4 @@
-"""From what was seen to what may be said: intervals and paired comparisons. Pure functions on arrays.
+"""Intervals and paired comparisons: pure functions on arrays.
 
 Shapes: A architectures, n seeds, N images. Every architecture has trained on the same seeds and is tested on the same
 images, so the values of an architecture form a table, seeds x images, and two architectures are compared by the
@@ -12,7 +12,7 @@ V_seeds is the squared standard error of the n seeds' means, V_images that of th
 both of them contain, that of what remains. Student's quantile has (n - 1) (V / V_seeds)^2 degrees of freedom (Rubin,
 1987), at most N - 1. Where few seeds happen to be alike that is too sure, so the conclusion has to hold over the seeds
 alone as well, with V_seeds and n - 1 degrees of freedom (an intersection-union test; Berger, 1982): the interval is the
-longer of the two and the p value the larger. `docs/STATISTICS.md` shows by simulation how sure that is, and why no
+longer of the two and the p value the larger. `docs/STATISTICS.md` shows the coverage by simulation, and why no
 percentile bootstrap of seeds and images is used.
 """
 
@@ -35,7 +35,7 @@ _NORMAL = float(ndtri(_UPPER))
 
 @dataclass(frozen=True)
 class Spread:
-    """How far a mean may be off."""
+    """The uncertainty of a mean."""
 
     error: float
     """Standard error."""
@@ -49,7 +49,7 @@ class Inferred:
 
     estimate: Estimate
     spreads: tuple[Spread, ...]
-    """Each of which a conclusion has to hold by; none for one seed."""
+    """A conclusion must hold with each of them; empty for one seed."""
 
     @property
     def error(self) -> float | None:
@@ -227,9 +227,9 @@ def discordance(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> tuple[Se
 
 
 def omnibus(correct: NDArray[np.bool_]) -> Omnibus | None:
-    """Compare all architectures of one seed at once (correct: A x N); `None` where no image tells any apart."""
-    telling = correct.any(axis=0) & ~correct.all(axis=0)
-    if not telling.any():
+    """Compare all architectures of one seed (correct: A x N); `None` if they are right on the same images."""
+    informative = correct.any(axis=0) & ~correct.all(axis=0)
+    if not informative.any():
         return None
     num_architectures, by_image = len(correct), correct.sum(axis=0)
     by_architecture = correct.sum(axis=1)
@@ -247,18 +247,18 @@ def detectable(inferred: Inferred, significance: float = SIGNIFICANCE) -> float 
 
 
 def sign_p_values(some: NDArray[np.integer], others: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Exact two-sided p values of sign tests: whether so many of one kind and of another, n each, are as likely."""
+    """Return exact two-sided p values of n sign tests, from the counts of both signs (n each)."""
     p_values: NDArray[np.float64] = np.minimum(2 * bdtr(np.minimum(some, others), some + others, 0.5), 1.0)
     return p_values
 
 
 def smallest_sign_p_value(num_seeds: int) -> float:
-    """The smallest two-sided p value that a sign test over so many seeds can reach: all differences of one sign."""
+    """Return the smallest two-sided p value that a sign test over this number of seeds can reach."""
     return min(1.0, 2.0 ** (1 - num_seeds))
 
 
 def ranks(num_architectures: int, differences: Sequence[PairedDifference]) -> list[int]:
-    """1 + the number of architectures significantly better; those that nothing separates share rank 1."""
+    """Return 1 + the number of significantly better architectures, for each architecture."""
     found = [1] * num_architectures
     for pair in differences:
         if pair.better is not None:
@@ -267,7 +267,7 @@ def ranks(num_architectures: int, differences: Sequence[PairedDifference]) -> li
 
 
 def letters(num_architectures: int, differences: Sequence[PairedDifference]) -> list[str]:
-    """A compact letter display (Piepho, 2004): two architectures share a letter unless they can be told apart.
+    """A compact letter display (Piepho, 2004): two architectures share a letter unless they differ significantly.
 
     By his insert-and-absorb algorithm; the letters follow the order of the architectures.
     """
@@ -303,7 +303,7 @@ def _with_interval(mean: float, num_seeds: int, spreads: tuple[Spread, ...], low
 
 
 def _tail(excess: float, spread: Spread) -> float:
-    """Chance of so much or more above a true value; without spread the excess decides, and none is 1/2."""
+    """Return the probability of at least this excess over a true value; without spread 0, 1/2 or 1 by its sign."""
     if not spread.error:
         return 0.0 if excess > 0 else 0.5 if excess == 0 else 1.0
     return float(stdtr(spread.freedom, -excess / spread.error))

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 SPIKE_DEVIATIONS = 7.0
-"""A loss so many standard deviations above the mean of the steps before is a spike."""
+"""Standard deviations above the mean of the previous steps from which on a loss is a spike."""
 SPIKE_WINDOW = 20
-"""Steps before, of which mean and deviation are taken."""
+"""Number of previous steps for mean and deviation."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Churn:
     neutral: float
     """From wrong to wrong otherwise."""
     unnecessary: float
-    """What changed beyond the difference in accuracy: wins and losses that cancel, and the neutral ones."""
+    """Changes beyond the difference in accuracy: wins and losses that cancel, and neutral changes."""
 
     @property
     def total(self) -> float:
-        """All that changed."""
+        """Return the share of all changed predictions."""
         return self.wins + self.losses + self.neutral
 
 
@@ -75,9 +75,9 @@ def churn(labels: NDArray[np.integer], before: NDArray[np.integer], after: NDArr
     return Churn(wins, losses, neutral, unnecessary=2 * min(wins, losses) + neutral)
 
 
-def mean_churn(found: Sequence[Churn | None]) -> Churn | None:
-    """Mean of several, part by part; `None` where there is none."""
-    known = [each for each in found if each is not None]
+def mean_churn(churns: Sequence[Churn | None]) -> Churn | None:
+    """Return the mean, part by part, of the churns that are not `None`; `None` without any."""
+    known = [churn for churn in churns if churn is not None]
     if not known:
         return None
     parts = [(each.wins, each.losses, each.neutral, each.unnecessary) for each in known]
@@ -146,7 +146,7 @@ def spike_score(loss: NDArray[np.floating]) -> float | None:
     if len(values) <= SPIKE_WINDOW:
         return None
     place = np.arange(len(values) - SPIKE_WINDOW)
-    before = values[place + np.arange(SPIKE_WINDOW)[:, None]]  # SPIKE_WINDOW x the steps that have so many before them
+    before = values[place + np.arange(SPIKE_WINDOW)[:, None]]  # SPIKE_WINDOW x (S - SPIKE_WINDOW)
     mean = np.add.reduce(before) / SPIKE_WINDOW
     from_mean = before - mean
     deviation = np.sqrt(np.add.reduce(from_mean * from_mean) / (SPIKE_WINDOW - 1))

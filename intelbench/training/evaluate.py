@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from intelbench.architectures.generators import undrawn
+from intelbench.architectures.generators import preserve_generators
 from intelbench.config.conditions import Conditions
 from intelbench.data.dataset import Split
 from intelbench.data.pixels import PixelSource
@@ -174,7 +174,7 @@ def evaluation_mode(model: nn.Module, device: torch.device) -> Iterator[None]:
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with undrawn(device_of(device)):
+        with preserve_generators(device_of(device)):
             yield
     finally:
         for module, training in modes:

@@ -153,7 +153,7 @@ class FeatureStream:
                     labels=self._stream.labels(positions),
                     content=b"".join(contents[view, position] for position in positions),
                     kind="features",
-                    spared_seconds=0.0 if step else spared,
+                    cached_seconds=0.0 if step else spared,
                 )
                 step += 1
         yield from self._stream.batches(workers, step)

@@ -75,7 +75,7 @@ def train(
     batches = setup.batches.batches(evaluator.workers, first)
     clock.start()
     for step, batch in enumerate(batches, start=first + 1):
-        clock.charge(batch.spared_seconds)
+        clock.add_seconds(batch.cached_seconds)
         clock.lap("data_wait")
         setup.backbone.begin(step - 1)
         inputs = evaluator.inputs(batch.inputs, batch.kind)

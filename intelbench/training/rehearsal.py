@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from intelbench.architectures.generators import Generators, undrawn
+from intelbench.architectures.generators import Generators, preserve_generators
 from intelbench.profiling.device import Device
 
 _ABSENT = object()
@@ -21,7 +21,7 @@ def unchanged(model: nn.Module, device: Device) -> Iterator[None]:
     """
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     attributes = Attributes(model)
-    with undrawn(device):
+    with preserve_generators(device):
         try:
             yield
         finally:

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from intelbench.architectures.generators import Generators, seed_generators, undrawn
+from intelbench.architectures.generators import Generators, preserve_generators, seed_generators
 from intelbench.errors import UserError
 
 
 @pytest.fixture(autouse=True)
 def own_generators() -> Iterator[None]:
     """The test draws from generators that are put back afterwards."""
-    with undrawn():
+    with preserve_generators():
         yield
 
 
@@ -43,7 +43,7 @@ def test_a_block_that_draws_leaves_no_trace() -> None:
     expected = draw(), draw()
     seed_generators(7)
     assert expected[0] == draw()
-    with pytest.raises(ValueError, match="failed"), undrawn():
+    with pytest.raises(ValueError, match="failed"), preserve_generators():
         seed_generators(8)
         draw()
         raise ValueError("failed")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from intelbench.architectures.generators import undrawn
+from intelbench.architectures.generators import preserve_generators
 from intelbench.architectures.registry import Architecture, ModelRequest, find
 from intelbench.architectures.surgery import build_shapes, find_heads, freeze_backbone, replace_heads, replace_modules
 from intelbench.config.recipe import Head
@@ -171,7 +171,7 @@ def test_shapes_of_a_network_that_needs_values_are_those_of_its_random_choices()
         return nn.Linear(3, width)
 
     request = ModelRequest(num_classes=2, image_size=32)
-    with undrawn():
+    with preserve_generators():
         random.seed(5)
         expected = random.randint(4, 400)
         random.seed(5)

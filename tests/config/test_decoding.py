@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from intelbench.config.decoding import MOST_BYTES, MOST_DOTS
+from intelbench.config.decoding import MAX_BYTES, MAX_DOTS
 from intelbench.config.suites import load_suite
 from intelbench.errors import UserError, printable
 from intelbench.results.claims import load_claims
@@ -99,22 +99,22 @@ def test_a_large_file_is_not_read(kind: str, tmp_path: Path) -> None:
         file.truncate(100_000_000)
     tracemalloc.start()
     assert "is larger than 1,048,576 bytes, the most that is read; is it TOML?" == refusal(kind, path)
-    assert tracemalloc.get_traced_memory()[1] < 4 * MOST_BYTES
+    assert tracemalloc.get_traced_memory()[1] < 4 * MAX_BYTES
     tracemalloc.stop()
-    whole = VALID[kind] + "#" * (MOST_BYTES - len(VALID[kind]))
+    whole = VALID[kind] + "#" * (MAX_BYTES - len(VALID[kind]))
     path.write_text(whole)
     assert READERS[kind](path)
 
 
 @pytest.mark.parametrize(
     "line",
-    ["k{n} = 1\n", "[t{n}]\n", "x" + ".a" * (MOST_DOTS - 1) + ".k{n} = 1\n"],
+    ["k{n} = 1\n", "[t{n}]\n", "x" + ".a" * (MAX_DOTS - 1) + ".k{n} = 1\n"],
     ids=["keys", "tables", "dotted keys"],
 )
 def test_the_largest_file_takes_seconds(line: str, tmp_path: Path) -> None:
     """A mebibyte of keys, of tables, of dotted keys: bounded time, one message."""
     path = tmp_path / "much.toml"
-    path.write_text("".join(line.format(n=n) for n in range(MOST_BYTES // len(line.format(n=10**6)))))
+    path.write_text("".join(line.format(n=n) for n in range(MAX_BYTES // len(line.format(n=10**6)))))
     started = time.process_time()
     assert ": not known. Expected one of: image_size" in refusal("suite", path)
     assert time.process_time() - started < 20  # it takes 2 at most

@@ -291,7 +291,7 @@ def test_overrides_replace_only_what_is_given() -> None:
 )
 def test_an_override_is_held_to_what_a_file_is_held_to(changes: dict[str, Any], said: str) -> None:
     """The command line cannot say what a suite could not."""
-    with pytest.raises(UserError, match=f"suite quick, with what was given in its place: {said}"):
+    with pytest.raises(UserError, match=f"suite quick with the options that were given: {said}"):
         override(load_suite("quick"), **changes)
 
 
@@ -363,7 +363,7 @@ def test_a_budget_is_that_of_every_architecture() -> None:
     assert [Budget(steps=5)] == budgets_of(effective)
     assert conditions_of(suite, "resnet152").recipe == conditions_of(effective, "resnet152").recipe
     with pytest.raises(
-        UserError, match=r"suite published, with what .*: key `overrides\.resnet152`: a budget in FLOPs needs"
+        UserError, match=r"suite published with the options .*: key `overrides\.resnet152`: a budget in FLOPs needs"
     ):
         override(suite, budget=Budget(flops=1e9))
 

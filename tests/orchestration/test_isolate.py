@@ -63,7 +63,7 @@ def test_a_run_that_hangs_is_ended_at_its_time_out(
 ) -> None:
     """The record says `timeout`, how long it was, and what the run was doing."""
     done = intelbench(
-        "run", "hangs", "--suite", small_suite, "--data", small_folder, "--plugin", plugin, "--timeout", 12
+        "run", "hangs", "--suite", small_suite, "--data", small_folder, "--plugin", plugin, "--timeout", "12 s"
     )  # fmt: skip
     assert 1 == done.returncode, done.stderr
     failure = records(tmp_path / "results")["hangs"].record.failure

@@ -85,8 +85,8 @@ def test_a_file_in_its_place_is_named(tmp_path: Path) -> None:
 def test_a_disk_that_takes_nothing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """When the draft is made or in the midst of it: the folder, the system's reason, the way out, and no leftovers."""
     expected = (
-        f"cache {tmp_path / 'b c'}: cannot be written ({os.strerror(number)}); mend that, or give another folder with "
-        "--cache-dir"
+        f"cache {tmp_path / 'b c'}: cannot be written ({os.strerror(number)}). Expected a writable folder. Try another "
+        "one with --cache-dir"
     )
     with pytest.raises(UserError) as caught, draft_of(tmp_path / "b c" / "folder") as draft:
         (draft / "x").write_text("x")

@@ -12,7 +12,7 @@ import pytest
 
 from intelbench.errors import UserError
 from intelbench.records.store import read_run, write_run
-from intelbench.records.workspace import Checkpoint, Workspace, describe_under_way, workspaces
+from intelbench.records.workspace import Checkpoint, Workspace, describe_unfinished, workspaces
 from tests.synthetic import Study, synthetic_run
 
 RECORD, TRACES = synthetic_run("resnet101", 0, Study())
@@ -176,16 +176,16 @@ def test_hidden_folders_of_others_are_left_alone(tmp_path: Path) -> None:
 
 def test_what_is_under_way_is_told(tmp_path: Path) -> None:
     """Runs that are locked, and others with a checkpoint; nothing where there are none."""
-    assert "" == describe_under_way(tmp_path)
+    assert "" == describe_unfinished(tmp_path)
     left = Workspace(tmp_path, "a")
     with left.lock():
         left.save(checkpoint(3), write)
     with Workspace(tmp_path, "b").lock(), Workspace(tmp_path, "c").lock():
         assert (
-            "not in this report: 2 runs are under way, 1 run is interrupted, with a checkpoint to go on from"
-            == describe_under_way(tmp_path)
+            "not in this report: 2 runs are running, 1 run is interrupted, with a checkpoint to resume from"
+            == describe_unfinished(tmp_path)
         )
-    assert "not in this report: 1 run is interrupted, with a checkpoint to go on from" == describe_under_way(tmp_path)
+    assert "not in this report: 1 run is interrupted, with a checkpoint to resume from" == describe_unfinished(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["lock", "checkpoint.json"])
@@ -193,10 +193,10 @@ def test_a_file_that_is_none_is_not_waited_for(workspace: Workspace, name: str) 
     """A pipe that nobody writes to, or a device that never ends, in the folder of a run under way."""
     workspace.folder.mkdir(parents=True)
     os.mkfifo(workspace.folder / name)
-    assert "" == describe_under_way(workspace.runs)
+    assert "" == describe_unfinished(workspace.runs)
     (workspace.folder / name).unlink()
     (workspace.folder / name).symlink_to("/dev/zero")
-    assert "" == describe_under_way(workspace.runs)
+    assert "" == describe_unfinished(workspace.runs)
 
 
 def test_a_folder_that_cannot_be_listed_is_somebody_elses(
@@ -219,6 +219,9 @@ def test_a_link_in_the_place_of_the_folder_is_refused(workspace: Workspace, tmp_
     (tmp_path / "elsewhere" / "precious").touch()
     workspace.runs.mkdir()
     workspace.folder.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match="a link, and runs are carried out in a folder; remove it"), workspace.lock():
+    with (
+        pytest.raises(UserError, match=r"a symbolic link\. Expected a folder, or nothing\. Remove it"),
+        workspace.lock(),
+    ):
         pass
     assert ["precious"] == [path.name for path in (tmp_path / "elsewhere").iterdir()]

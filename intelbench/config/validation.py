@@ -1,7 +1,7 @@
-"""Why a value does not fit a type, in the words of the person who wrote the value.
+"""Why a value does not fit a type, in words for the person who wrote the value.
 
-msgspec decides what is accepted. Its messages speak of structs, regular expressions and JSON paths, so no message of
-msgspec is shown to a user: the value is looked at once more here, and its first fault is described.
+msgspec decides what is accepted. Its messages speak of structs, regular expressions and JSON paths, so users never see
+them: this module searches the value for its first fault and describes that.
 """
 
 import difflib
@@ -16,45 +16,45 @@ from msgspec import Struct, inspect
 
 from intelbench.errors import one_of, printable, shortened
 
-_LONGEST_VALUE = 60
-"""Characters of a value that is not accepted, and of a key that is not known."""
-_LONGEST_FAULT = 1200
-"""Characters of what a struct says of itself, where it lists what is known and repeats what is not."""
-_ALL_BUT_THE_SAME = 0.85
-"""Likeness of two keys, as difflib measures it, from which on one is the other misspelt."""
+_MAX_VALUE = 60
+"""Characters of a value or key that a message repeats."""
+_MAX_MESSAGE = 1200
+"""Characters of the message of a struct's own validation."""
+_MISSPELT = 0.85
+"""Similarity of two keys, as difflib measures it, from which on one counts as the other, misspelt."""
 _MSGSPEC_PLACE = re.compile(r" - at `[^`]*`$")
 
 Place = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
-class Refusal:
+class Fault:
     """The first fault of a value."""
 
     place: Place
-    """Keys and positions from the outermost table to what is wrong; empty for the value itself."""
+    """Keys and positions from the outermost table to the fault; empty for the value itself."""
     fault: str
 
     def __str__(self) -> str:
-        """One line; the place is a dotted key, as in ``key `recipe.crop_scale[0]`: ...``."""
+        """Return one line with the place as a dotted key, such as ``key `recipe.crop_scale[0]`: ...``."""
         return f"key `{dotted(self.place)}`: {self.fault}" if self.place else self.fault
 
 
-def refusal(value: object, type_: Any, place: Place = ()) -> Refusal:
-    """Find the first fault of a value of plain dicts, lists, numbers and texts that msgspec does not convert to a type.
+def find_fault(value: object, type_: Any, place: Place = ()) -> Fault:
+    """Find the first fault of a value that msgspec does not convert to a type.
 
     Args:
-        value: What is at `place` of its file.
-        type_: What it is not.
-        place: From the outermost table of the file.
+        value: Plain dicts, lists, numbers and texts, at `place` of a file.
+        type_: The type that was expected.
+        place: Keys from the outermost table of the file.
     """
     return _fault(value, type_, place, type_)
 
 
-def json_refusal(content: bytes, type_: Any) -> str:
+def json_fault(content: bytes, type_: Any) -> str:
     """Say why msgspec does not decode JSON as a type."""
     try:
-        return str(refusal(msgspec.json.decode(content), type_))
+        return str(find_fault(msgspec.json.decode(content), type_))
     except UnicodeDecodeError:
         return "it is not UTF-8"
     except RecursionError:
@@ -85,12 +85,12 @@ def _fits(value: object, type_: Any) -> bool:
     return True
 
 
-def _fault(value: object, type_: Any, place: Place, root: Any) -> Refusal:
-    """Describe the fault of a value that does not fit: the innermost, where it is in a part."""
+def _fault(value: object, type_: Any, place: Place, root: Any) -> Fault:
+    """Describe the fault of a value that does not fit; the innermost one if it is in a part of the value."""
     form = _alternative(type_, value)
     is_table = isinstance(value, dict) and isinstance(form, type) and issubclass(form, Struct)
     if is_table and (unknown := _unknown_key(value, form)) is not None:
-        return Refusal((*place, unknown), f"not known. {_near(unknown, form, root)}")
+        return Fault((*place, unknown), f"not known. {_near(unknown, form, root)}")
     for key, part, type_of_part in _parts(value, form):
         if not _fits(part, type_of_part):
             return _fault(part, type_of_part, (*place, key), root)
@@ -98,31 +98,31 @@ def _fault(value: object, type_: Any, place: Place, root: Any) -> Refusal:
         return _fault_of_table(value, form, place)
     if isinstance(value, dict) and get_origin(form) is dict:
         wrong = next(key for key, part in value.items() if not _fits({key: part}, form))
-        return Refusal((*place, wrong), f"not accepted as a key. Expected {expected(get_args(form)[0])}")
-    return Refusal(place, f"{_shown(value)} is not accepted. Expected {expected(type_)}{_nearest(value, type_)}")
+        return Fault((*place, wrong), f"not accepted as a key. Expected {expected(get_args(form)[0])}")
+    return Fault(place, f"{_shown(value)} is not accepted. Expected {expected(type_)}{_nearest(value, type_)}")
 
 
 def _unknown_key(table: Any, struct: type[Struct]) -> str | None:
-    """The first key that a struct does not have, where it accepts no others."""
+    """Return the first key that a struct without additional keys does not have."""
     if not struct.__struct_config__.forbid_unknown_fields:
         return None
     return next((key for key in table if key not in struct.__struct_encode_fields__), None)
 
 
-def _fault_of_table(table: Any, struct: type[Struct], place: Place) -> Refusal:
-    """Describe what is wrong with a table whose keys are known and whose values fit: one is missing, or they clash."""
+def _fault_of_table(table: Any, struct: type[Struct], place: Place) -> Fault:
+    """Describe the fault of a table whose keys are known and whose values fit: a missing key, or a contradiction."""
     for field in msgspec.structs.fields(struct):
         if field.required and field.encode_name not in table:
-            return Refusal((*place, field.encode_name), f"missing. Expected {expected(field.type)}")
+            return Fault((*place, field.encode_name), f"missing. Expected {expected(field.type)}")
     try:
         msgspec.convert(table, struct, str_keys=True)
-    except msgspec.ValidationError as error:  # the words of the struct's own `__post_init__`
-        return Refusal(place, printable(shortened(_MSGSPEC_PLACE.sub("", str(error)), _LONGEST_FAULT)))
+    except msgspec.ValidationError as error:  # the message of the struct's own `__post_init__`
+        return Fault(place, printable(shortened(_MSGSPEC_PLACE.sub("", str(error)), _MAX_MESSAGE)))
     raise AssertionError(f"{struct.__name__} accepts the table")
 
 
 def _parts(value: object, type_: Any) -> Iterator[tuple[str | int, object, Any]]:
-    """Key or position, value and type of each part of a table or an array, as far as it has the type's form."""
+    """Yield key or position, value and type of each part of a table or an array that has the form of the type."""
     arguments = get_args(type_)
     if isinstance(value, dict) and isinstance(type_, type) and issubclass(type_, Struct):
         for field in msgspec.structs.fields(type_):
@@ -139,7 +139,7 @@ def _parts(value: object, type_: Any) -> Iterator[tuple[str | int, object, Any]]
 
 
 def _alternative(type_: Any, value: object) -> Any:
-    """The type without its bounds; of alternatives, the one that is a table or an array where the value is."""
+    """Return the type without its bounds; of alternatives, the table or array if the value is one."""
     if get_origin(type_) is Annotated:
         return _alternative(get_args(type_)[0], value)
     if get_origin(type_) not in (Union, types.UnionType):
@@ -154,20 +154,20 @@ def _alternative(type_: Any, value: object) -> Any:
 
 
 def _near(unknown: str, struct: type[Struct], root: Any) -> str:
-    """List the keys of a table; where another table has the unknown key, say which.
+    """List the keys of a table, and suggest the table that has the unknown key.
 
-    A key of the table that is all but the same comes first: who writes `step` for a budget means `steps`.
+    A similar key of the same table comes first: `step` in a budget means `steps`.
     """
     keys = struct.__struct_encode_fields__
     elsewhere = next((place for place in _keys(root, ()) if place[-1] == unknown), None)
-    if elsewhere is None or difflib.get_close_matches(unknown, keys, cutoff=_ALL_BUT_THE_SAME):
+    if elsewhere is None or difflib.get_close_matches(unknown, keys, cutoff=_MISSPELT):
         return one_of(unknown, keys)
     above = ", above the first [table]" if len(elsewhere) == 1 else ""
     return f"Expected one of: {', '.join(keys)}. Try `{dotted(elsewhere)}`{above}"
 
 
 def _keys(type_: Any, place: Place) -> Iterator[Place]:
-    """Every key of a struct and of the structs in it."""
+    """Yield the keys of a struct and of the structs in it."""
     if isinstance(type_, type) and issubclass(type_, Struct):
         for field in msgspec.structs.fields(type_):
             yield (*place, field.encode_name)
@@ -175,7 +175,7 @@ def _keys(type_: Any, place: Place) -> Iterator[Place]:
 
 
 def _nearest(value: object, type_: Any) -> str:
-    """Of the words that a type lists, the one nearest to a text."""
+    """Suggest the word nearest to a text, of the words that a type lists."""
     info = inspect.type_info(type_)
     listed = [each for each in (getattr(info, "types", None) or [info]) if isinstance(each, inspect.LiteralType)]
     words = [word for each in listed for word in each.values if isinstance(word, str)]
@@ -206,10 +206,10 @@ def _described(info: inspect.Type) -> str:
 
 
 def _alternatives(info: inspect.Type) -> list[str]:
-    """What a type accepts, one by one; TOML has no null."""
+    """Describe each alternative of a type, without null, which TOML does not have."""
     match info:
-        case inspect.UnionType(types=several):
-            return [words for each in several for words in _alternatives(each)]
+        case inspect.UnionType(types=alternatives):
+            return [words for alternative in alternatives for words in _alternatives(alternative)]
         case inspect.LiteralType(values=values):
             return [_shown(value) for value in values]
         case inspect.NoneType():
@@ -249,7 +249,7 @@ def _number(bound: float) -> str:
 
 
 def _shown(value: object) -> str:
-    """Write a value as its file has it, as far as fits in a line."""
+    """Write a value as in its file, shortened to fit in a line."""
     if value is None or isinstance(value, bool):
         return {None: "null", False: "false", True: "true"}[value]
     if isinstance(value, dict):
@@ -258,10 +258,10 @@ def _shown(value: object) -> str:
         return f"an array of {_count(len(value), 'item')}" if value else "an empty array"
     if isinstance(value, int) and abs(value) >= 2**64:
         return "a number beyond 2^64"
-    return shortened(repr(value) if isinstance(value, str) else str(value), _LONGEST_VALUE)
+    return shortened(repr(value) if isinstance(value, str) else str(value), _MAX_VALUE)
 
 
 def _key(name: str) -> str:
-    """A key as TOML writes it."""
-    name = shortened(printable(name), _LONGEST_VALUE)
+    """Write a key as TOML does."""
+    name = shortened(printable(name), _MAX_VALUE)
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else f'"{name}"'

@@ -11,8 +11,8 @@ import tomli_w
 from msgspec import Meta, Struct
 
 from intelbench.config.conditions import Override, Suite
-from intelbench.config.refusals import Place, expected, json_refusal, refusal
 from intelbench.config.suites import load_suite
+from intelbench.config.validation import Place, expected, find_fault, json_fault
 from intelbench.errors import UserError, one_of
 from intelbench.results.claims import Claim, load_claims
 
@@ -163,7 +163,7 @@ def test_what_is_expected_is_said_in_words(type_: Any, words: str) -> None:
 )
 def test_a_value_is_shown_as_far_as_it_fits(value: object, said: str) -> None:
     """In TOML's words, in one line."""
-    assert str(refusal(value, Suite)).startswith(said)
+    assert str(find_fault(value, Suite)).startswith(said)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_what_a_claim_says_of_itself_is_one_short_line(changes: dict[str, Any], 
 )
 def test_json_is_refused_in_words(content: bytes, said: str) -> None:
     """What is no JSON at all, and what is other JSON than was expected."""
-    assert json_refusal(content, Suite).startswith(said)
+    assert json_fault(content, Suite).startswith(said)
 
 
 def test_the_nearest_of_several_names_is_tried() -> None:
