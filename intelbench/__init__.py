@@ -10,16 +10,26 @@ if TYPE_CHECKING:
     from intelbench.api.results import Results, load
     from intelbench.api.running import diff, profile, run
     from intelbench.architectures.registry import Architecture, ModelRequest, architecture
+    from intelbench.data.sources import Source, source
+    from intelbench.orchestration.listeners import RunListener, listener
+    from intelbench.profiling.meters import Meter, meter
 
 __version__ = "0.1.0"
 __all__ = [
-    "Architecture", "ModelRequest", "Results", "__version__", "architecture", "diff", "load", "profile", "run",
+    "Architecture", "Meter", "ModelRequest", "Results", "RunListener", "Source", "__version__", "architecture", "diff",
+    "listener", "load", "meter", "profile", "run", "source",
 ]  # fmt: skip
 
 _MODULES = {
     "Architecture": "intelbench.architectures.registry",
     "ModelRequest": "intelbench.architectures.registry",
     "architecture": "intelbench.architectures.registry",
+    "Source": "intelbench.data.sources",
+    "source": "intelbench.data.sources",
+    "Meter": "intelbench.profiling.meters",
+    "meter": "intelbench.profiling.meters",
+    "RunListener": "intelbench.orchestration.listeners",
+    "listener": "intelbench.orchestration.listeners",
     "Results": "intelbench.api.results",
     "load": "intelbench.api.results",
     "diff": "intelbench.api.running",

@@ -72,7 +72,8 @@ _EXIT_FAILED_RUNS = 1
     "--data",
     type=Value(source),
     group=_DATA,
-    help="Folder of images, or `scenes`, the built-in drawn data set. [default: the suite's]",
+    help="Folder of images; `scenes`, the built-in drawn data set; or NAME:TEXT for the data source NAME of a plug-in. "
+    "[default: the suite's]",
 )
 @option("--skip-unreadable", is_flag=True, group=_DATA, help="Leave out unreadable images, and record their number.")
 @option("--no-cache", is_flag=True, group=_DATA, help="Decode images during the run: slower, the same batches.")

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count, islice
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -30,24 +30,32 @@ _WHOLE = Crop(0, 0, 0, 0, flip=False)
 Prepared = TypeVar("Prepared")
 EVALUATION = "evaluation"
 """Name of the view of an image in evaluation."""
+InputKind = Literal["images", "features"]
+"""Of a batch: uint8 images (N x size x size x 3), or features of a frozen backbone in floating point (N x features)."""
 
 
 @dataclass(frozen=True)
 class Batch:
     """One training batch."""
 
-    images: Tensor
-    """N x size x size x 3, uint8; or features of a frozen backbone, N x features in floating point."""
+    inputs: Tensor
     labels: Tensor
     """N, int64."""
     content: bytes
     """Sample ids and augmentation parameters, as bytes for the digest."""
+    kind: InputKind = "images"
+    """Of the inputs."""
     cached_seconds: float = 0.0
     """Time that the batch saved by using results of an earlier run."""
 
 
 class BatchSource(Protocol):
     """The training batches of a run."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of an epoch."""
+        ...
 
     def batches(self, workers: int, first_step: int = 0) -> Generator[Batch]:
         """Yield batches from `first_step` on, without end."""

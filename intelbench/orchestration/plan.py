@@ -10,13 +10,14 @@ from typing import Literal
 
 import msgspec
 
-from intelbench.architectures.registry import Architecture, ModelRequest, contained_unless_built_in, find, plugins_of
+from intelbench.architectures.registry import Architecture, ModelRequest, contained_unless_built_in, find
 from intelbench.architectures.weights import PUBLISHED, OnDownload, Source, check, obtain
 from intelbench.config.conditions import Conditions, Suite
 from intelbench.config.suites import conditions_of
 from intelbench.data.dataset import Dataset
 from intelbench.errors import UserError
 from intelbench.orchestration.job import Job
+from intelbench.orchestration.plugin_files import plugins_of_run
 from intelbench.profiling.device import device_for
 from intelbench.records.identity import changes, digest, facts_of_run, run_id
 from intelbench.records.npz import MAX_UNPACKED_BYTES
@@ -110,7 +111,7 @@ def plan(
                 run_id=run_id(spec, environment),
                 spec=spec,
                 dataset=drawn,
-                plugins=plugins_of(architecture.name),
+                plugins=plugins_of_run(architecture.name),
                 runs=str(runs.absolute()),
                 weights=str(source.path) if source else None,
                 checkpoint=checkpoint,

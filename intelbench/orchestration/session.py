@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,8 @@ from intelbench.config.conditions import Suite
 from intelbench.config.suites import load_suite, override
 from intelbench.data.dataset import prepare
 from intelbench.errors import UserError, printable
-from intelbench.orchestration.display import display_for, downloads
+from intelbench.orchestration.display import downloads
+from intelbench.orchestration.listeners import Listeners
 from intelbench.orchestration.plan import PlannedRun, Rerun, plan, unresumable
 from intelbench.orchestration.preflight import require_sizes
 from intelbench.orchestration.process import Limits, Starter
@@ -63,16 +65,7 @@ def run_session(request: Request, starter: Starter) -> int:
         KeyboardInterrupt: on Ctrl-C, after the process of the current run has ended.
     """
     console = Console(stderr=True, highlight=False)
-    suite = override(
-        load_suite(request.suite),
-        architectures=request.architectures,
-        seeds=request.seeds,
-        data=request.data,
-        budget=request.budget,
-        image_size=request.image_size,
-        precision=request.precision,
-        images_per_class=request.images_per_class,
-    )
+    suite = _suite(request)
     for plugin in request.plugins:
         load_plugin(plugin)
     if suite.architectures != REFERENCE and (note := ambiguity(suite.architectures)):
@@ -108,9 +101,10 @@ def run_session(request: Request, starter: Starter) -> int:
         f"training, {facts.num_validation} validation and {facts.num_test} test images of "
         f"{len(facts.class_names)} classes" + _other_files(facts) + _limits(suite),
     )
+    listeners = Listeners(partial(_say, console))
     try:
-        with display_for(planned) as display:
-            records = run_planned(planned, environment, display, starter, request.limits)
+        with listeners.session([run.job.spec for run in planned], [run.pending for run in planned]):
+            records = run_planned(planned, environment, listeners, starter, request.limits)
     except KeyboardInterrupt:
         done = sum(run.workspace.target.exists() for run in planned)
         _say(
@@ -120,6 +114,20 @@ def run_session(request: Request, starter: Starter) -> int:
         )
         raise
     return _summarise(console, planned, records, request.results)
+
+
+def _suite(request: Request) -> Suite:
+    """Load the suite, with what the user has asked for instead of its own values."""
+    return override(
+        load_suite(request.suite),
+        architectures=request.architectures,
+        seeds=request.seeds,
+        data=request.data,
+        budget=request.budget,
+        image_size=request.image_size,
+        precision=request.precision,
+        images_per_class=request.images_per_class,
+    )
 
 
 def _other_files(facts: DataFacts) -> str:

@@ -12,6 +12,7 @@ from intelbench.config.suites import load_suite, override
 from intelbench.data.dataset import Dataset, prepare
 from intelbench.orchestration import suite
 from intelbench.orchestration.job import Job, Progress
+from intelbench.orchestration.listeners import RunListener
 from intelbench.orchestration.plan import PlannedRun, plan
 from intelbench.orchestration.probe import Probe, ProbeError
 from intelbench.orchestration.process import FreshPython, Limits, Starter
@@ -31,23 +32,23 @@ LIMITS = Limits(seconds=60)
 STARTER = FreshPython({})
 
 
-class Log:
-    """Takes down what it is shown, and what was probed and executed meanwhile."""
+class Log(RunListener):
+    """Takes down what it is told, and what was probed and executed."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, object]] = []
         self.probes: list[Probe] = []
         self.jobs: list[Job] = []
 
-    def skipped(self, index: int, record: RunRecord) -> None:
+    def run_skipped(self, index: int, record: RunRecord) -> None:
         """A run that is recorded."""
         self.events.append(("skipped", index))
 
-    def update(self, index: int, progress: Progress) -> None:
+    def run_updated(self, index: int, progress: Progress) -> None:
         """A run that is alive."""
         self.events.append((progress.phase, index))
 
-    def ended(self, index: int, record: RunRecord, seconds: float) -> None:
+    def run_ended(self, index: int, record: RunRecord, seconds: float) -> None:
         """A run that has ended."""
         self.events.append(("ended", index))
 
