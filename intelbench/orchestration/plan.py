@@ -32,6 +32,20 @@ _ARITHMETIC = ("precision", "memory_format", "fused_optimizer", "deterministic",
 """Conditions that change the bits of a result, and not what it is a result of."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions:
+    """Options of a plan that do not change what a run is."""
+
+    rerun: Rerun = "none"
+    checkpoint: CheckpointTime | None = None
+    """When runs are saved; `None` leaves that to the run."""
+    on_download: OnDownload = lambda *_: None
+    """Called during the download of weights."""
+
+
+DEFAULTS = PlanOptions()
+
+
 @dataclass(frozen=True)
 class PlannedRun:
     """A run of the suite."""
@@ -65,14 +79,12 @@ def plan(
     environment: Environment,
     *,
     runs: Path,
-    rerun: Rerun = "none",
-    checkpoint: CheckpointTime | None = None,
-    on_download: OnDownload = lambda *_: None,
+    options: PlanOptions = DEFAULTS,
 ) -> list[PlannedRun]:
     """Every run of the suite, seed by seed, so that an interrupted comparison is complete for its first seeds.
 
     A precision of `auto` becomes that of the device. The weights that the recipe asks for are fetched here, before any
-    run; `on_download` sees a download.
+    run.
 
     Raises:
         UserError: an architecture is not known, not installed or needs larger images, a class has too few
@@ -89,7 +101,7 @@ def plan(
         (seed, number): dataset.drawn(None if number == "all" else number, seed)
         for seed, number in product(suite.seeds, suite.images_per_class)
     }
-    sources = {each.name: _weights(each, conditions[each.name], num_classes, on_download) for each in found}
+    sources = {each.name: _weights(each, conditions[each.name], num_classes, options.on_download) for each in found}
     planned = []
     for (seed, number), drawn in images.items():
         for architecture, provider in found.items():
@@ -114,9 +126,9 @@ def plan(
                 plugins=plugins_of_run(architecture.name),
                 runs=str(runs.absolute()),
                 weights=str(source.path) if source else None,
-                checkpoint=checkpoint,
+                checkpoint=options.checkpoint,
             )
-            planned.append(PlannedRun(job, _record(runs / job.run_id, rerun), rerun))
+            planned.append(PlannedRun(job, _record(runs / job.run_id, options.rerun), options.rerun))
     return planned
 
 

@@ -18,7 +18,7 @@ from intelbench.data.dataset import prepare
 from intelbench.errors import UserError, printable
 from intelbench.orchestration.display import downloads
 from intelbench.orchestration.listeners import Listeners
-from intelbench.orchestration.plan import PlannedRun, Rerun, plan, unresumable
+from intelbench.orchestration.plan import PlannedRun, PlanOptions, Rerun, plan, unresumable
 from intelbench.orchestration.preflight import require_sizes
 from intelbench.orchestration.process import Limits, Starter
 from intelbench.orchestration.suite import run_planned
@@ -82,16 +82,8 @@ def run_session(request: Request, starter: Starter) -> int:
     for note in dataset.notes:
         _say(console, note)
     with downloads(console) as on_download:
-        planned = plan(
-            suite,
-            dataset,
-            execution,
-            environment,
-            runs=request.results / "runs",
-            rerun=request.rerun,
-            checkpoint=request.checkpoint,
-            on_download=on_download,
-        )
+        options = PlanOptions(rerun=request.rerun, checkpoint=request.checkpoint, on_download=on_download)
+        planned = plan(suite, dataset, execution, environment, runs=request.results / "runs", options=options)
     require_sizes(planned, starter, request.limits)
     _clear(planned, environment, restart=request.rerun == "interrupted")
     facts = dataset.facts

@@ -13,7 +13,7 @@ from intelbench.data.dataset import Dataset, prepare
 from intelbench.orchestration import suite
 from intelbench.orchestration.job import Job, Progress
 from intelbench.orchestration.listeners import RunListener
-from intelbench.orchestration.plan import PlannedRun, plan
+from intelbench.orchestration.plan import PlannedRun, PlanOptions, plan
 from intelbench.orchestration.probe import Probe, ProbeError
 from intelbench.orchestration.process import FreshPython, Limits, Starter
 from intelbench.orchestration.suite import run_planned
@@ -169,7 +169,7 @@ def test_a_record_that_was_made_since_the_runs_were_planned_stands(
     load_plugin(plugin)
     suite = load_suite(str(small_suite))
     dataset = prepare(str(small_folder), suite.conditions, tmp_path / "cache")
-    planned = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path / "runs", rerun="all")
+    planned = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path / "runs", options=PlanOptions(rerun="all"))
     first = planned[0]
     write_run(first.workspace.runs, msgspec.structs.replace(failed_record, run_id=first.job.run_id), {})
     run_planned(planned, ENVIRONMENT, log, STARTER, LIMITS)
