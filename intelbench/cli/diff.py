@@ -28,7 +28,7 @@ def diff(before: Path, after: Path, gates: tuple[Any, ...], form: str) -> int:
     from intelbench.reporting.text.diff import as_json, as_markdown, failure_line
     from intelbench.results.diff import compare, judge
 
-    comparison = compare(before, after)
+    comparison = compare(before, after, gates)
     verdicts = judge(comparison, gates)
     names = (str(before), str(after))
     print_product(as_markdown(comparison, verdicts, names) if form == "md" else as_json(comparison, verdicts))

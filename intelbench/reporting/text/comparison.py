@@ -50,7 +50,7 @@ def _runs(summary: CohortSummary) -> str:
             markdown.percent_interval(estimate_of({**row, "num_runs": 1}, "test_accuracy")),
             markdown.percent(row["validation_accuracy"]),
             markdown.significant(row["loss_variance"]),
-            markdown.milliseconds(row["median_step_seconds"]),
+            markdown.milliseconds(row["step_seconds"]),
             markdown.count(row["num_steps"]),
         ]
         for row in rows(tables.runs(summary))
