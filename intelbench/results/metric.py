@@ -1,6 +1,6 @@
 """What a metric is: a value of a run, with everything that tables, claims and gates say about it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,11 +12,13 @@ from intelbench.results.runs import RunSummary, Split
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 from intelbench.statistics import inference
 from intelbench.statistics.estimates import Estimate, mean_interval
+from intelbench.statistics.inference import PairedDifference
 
 Unit = Literal["parameters", "mebibytes", "flops", "bytes", "joules", "share", "nats", "number", "seconds", "steps"]
 Comparison = Literal["exact", "images", "ratio", "difference", "confusion"]
 Change = Literal["points", "difference", "ratio"]
 Place = Literal["main", "export", "runs", "diff"]
+OfLogits = Callable[[NDArray[np.float64], NDArray[np.int64]], "NDArray[np.generic] | float"]
 OverRuns = Callable[["Metric", ArchitectureSummary], Estimate | None]
 
 
@@ -68,6 +70,8 @@ class Metric:
     """Value of a run."""
     per_image: Callable[[RunSummary], NDArray[np.generic] | None] | None = None
     """Values of the N test images of a run, whose mean is the value of the run."""
+    of_logits: OfLogits | None = None
+    """Function of a plug-in that computes the value from logits (N x C) and labels (N) of the test images."""
     at_accuracy: Callable[[RunSummary, float], float] | None = None
     """Value of a run for the validation accuracy that a claim names; infinite where the run did not reach it."""
     of_profile: Callable[[ArchitectureProfile], float | None] | None = None
@@ -118,3 +122,22 @@ class Metric:
     def of(self, architecture: ArchitectureSummary) -> Estimate | None:
         """Return the value of an architecture over its finished runs."""
         return self.over_runs(self, architecture)
+
+
+def differences(metric: Metric, summary: CohortSummary) -> Sequence[PairedDifference]:
+    """Compare every pair of architectures by a metric that has a value of each test image.
+
+    Paired by seed and image, on the seeds that all have finished, as the ranks are. Empty where nothing may be ranked,
+    or where a run does not have the metric.
+    """
+    if metric.of_logits is None:
+        return summary.differences if metric.per_image else ()
+    seeds = set(summary.cohort.common_seeds)
+    runs = [[run for run in architecture.runs if run.seed in seeds] for architecture in summary.finished]
+    tables = [[metric.per_image(run) if metric.per_image else None for run in each] for each in runs]
+    if not summary.correct.size or any(table is None for each in tables for table in each):
+        return ()
+    low, high = metric.limits
+    return inference.paired_differences(
+        np.array(tables, dtype=np.float64), limit=high - low, higher_is_better=metric.better == "higher"
+    )

@@ -1,7 +1,7 @@
 """One finished run, its arrays reduced to what the report needs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, get_args
 
@@ -102,6 +102,8 @@ class RunSummary:
     contention_rates: ContentionRates | None
     gpu: GpuReadings | None = None
     """`None` on a CPU, where NVML told nothing, and in records older than its arrays."""
+    of_logits: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """By metric of a plug-in: a value of each of the N test images, or one number (an array without dimensions)."""
 
     @property
     def measurements(self) -> Measurements:

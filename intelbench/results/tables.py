@@ -7,7 +7,9 @@ import msgspec
 import numpy as np
 import pandas as pd
 
+from intelbench.errors import UserError
 from intelbench.results.metric import Metric
+from intelbench.results.metric import differences as metric_differences
 from intelbench.results.metrics import METRICS, metrics_in
 from intelbench.results.summaries import MEMORY_FIELDS, ArchitectureSummary, CohortSummary
 from intelbench.statistics import estimates as statistics
@@ -60,12 +62,13 @@ def main(summary: CohortSummary) -> pd.DataFrame:
     return frame([_main_row(architecture, summary) for architecture in summary.architectures])
 
 
-def differences(summary: CohortSummary) -> pd.DataFrame:
-    """One row for each pair of ranked architectures: difference of test accuracy on the same seeds and images."""
+def differences(summary: CohortSummary, metric: str = "test_accuracy") -> pd.DataFrame:
+    """One row for each pair of ranked architectures: difference of a metric on the same seeds and images."""
     names = [architecture.name for architecture in summary.finished]
     return frame(
         [
             {
+                "metric": metric,
                 "first": names[pair.first],
                 "second": names[pair.second],
                 **estimate_columns("difference", pair.difference),
@@ -78,7 +81,7 @@ def differences(summary: CohortSummary) -> pd.DataFrame:
                 "second_only": [seed.second_only for seed in pair.discordance],
                 "mcnemar_p_values": [seed.p_value for seed in pair.discordance],
             }
-            for pair in summary.differences
+            for pair in metric_differences(METRICS.get(metric), summary)
         ]
     )
 
@@ -280,14 +283,16 @@ def runs(summary: CohortSummary) -> pd.DataFrame:
     metrics = metrics_in("runs")
     return frame(
         [
-            {
-                "architecture": architecture.name,
-                "seed": run.seed,
-                "run_id": run.record.run_id,
-                "started_at": run.record.started_at,
-                **estimate_columns("test_accuracy", run.single_accuracy),
-                **{metric.name: metric.value(run) for metric in metrics},
-            }
+            _with_columns(
+                {
+                    "architecture": architecture.name,
+                    "seed": run.seed,
+                    "run_id": run.record.run_id,
+                    "started_at": run.record.started_at,
+                    **estimate_columns("test_accuracy", run.single_accuracy),
+                },
+                {metric.name: metric.value(run) for metric in metrics if metric.name != "test_accuracy"},
+            )
             for architecture in summary.architectures
             for run in architecture.runs
         ]
@@ -344,5 +349,16 @@ def _main_row(architecture: ArchitectureSummary, summary: CohortSummary) -> Row:
         },
     }
     for metric in metrics_in("export"):
-        row |= metric_columns(metric, architecture) | extra.get(metric.name, {})
+        row = _with_columns(row, metric_columns(metric, architecture) | extra.get(metric.name, {}))
     return row
+
+
+def _with_columns(row: Row, columns: Row) -> Row:
+    """Add columns to a row.
+
+    Raises:
+        UserError: the row has one of them already, as where a plug-in has a metric `seed`.
+    """
+    if twice := sorted(row.keys() & columns.keys()):
+        raise UserError(f"metric {twice[0]!r}: a table has another column of this name; choose another name")
+    return row | columns

@@ -24,8 +24,9 @@ def as_markdown(comparison: Comparison, verdicts: Sequence[Verdict], names: tupl
             left=2,
         ),
         "Means over the seeds in common, with their 95 % interval over seeds. **Change**: second minus first in points "
-        "or as a number, or second over first (×, geometric mean), paired by seed, for test accuracy by seed and "
-        "image, with its 95 % interval; not corrected for the number of rows. **p**: two-sided, of no change.",
+        "or as a number, or second over first (×, geometric mean), paired by seed, for test accuracy "
+        f"{_and_plugins(comparison)}by seed and image, with its 95 % interval; not corrected for the number of rows. "
+        "**p**: two-sided, of no change.",
         _seeds(comparison),
         "## What differs between them",
         _differing(comparison, names),
@@ -91,10 +92,10 @@ def _in_short(comparison: Comparison) -> str:
         ):
             if found:
                 who = listed(f"{code(change.architecture)} ({_change(change)})" for change in found)
-                clauses.append(f"{METRICS.get(metric).heading} is {word} for {who}.")
+                clauses.append(f"{escape(METRICS.get(metric).heading)} is {word} for {who}.")
     if not any(change.inferred.p_value is not None for change in comparison.changes):
         return "One seed in common tells nothing of the noise, so no change can be told from it."
-    unchanged = [METRICS.get(name).heading for name in compared if not _distinguishable(comparison, name)]
+    unchanged = [escape(METRICS.get(name).heading) for name in compared if not _distinguishable(comparison, name)]
     if unchanged:
         clauses.append(f"Nothing beyond the noise: {listed(unchanged)}.")
     return " ".join(clauses)
@@ -115,7 +116,7 @@ def _by_metric(comparison: Comparison) -> list[Change]:
 def _row(change: Change) -> list[str]:
     reading = ("better" if change.better else "worse") if change.distinguishable else "no"
     return [
-        METRICS.get(change.metric).heading,
+        escape(METRICS.get(change.metric).heading),
         escape(change.architecture),
         metrics.cell(METRICS.get(change.metric), change.before),
         metrics.cell(METRICS.get(change.metric), change.after),
@@ -127,6 +128,11 @@ def _row(change: Change) -> list[str]:
 
 def _change(change: Change) -> str:
     return metrics.change(METRICS.get(change.metric), change.inferred.estimate)
+
+
+def _and_plugins(comparison: Comparison) -> str:
+    has_some = any(METRICS.get(change.metric).of_logits for change in comparison.changes)
+    return "and the metrics of plug-ins " if has_some else ""
 
 
 def _seeds(comparison: Comparison) -> str:

@@ -17,11 +17,12 @@ _LONG_SECONDS = 10
 
 def heading(metric: Metric, summary: CohortSummary) -> str:
     """Return the heading of a column of the main table: `Training accuracy (240 images)`."""
+    name = markdown.escape(metric.heading)
     if metric.split is None:
-        return metric.heading
+        return name
     numbers = _num_images(metric.split, summary)
     images = f" ({markdown.listed(map(markdown.count, sorted(numbers)))} images)" if numbers else ""
-    return f"{metric.heading}{images}"
+    return f"{name}{images}"
 
 
 def cell(metric: Metric, estimate: Estimate | None) -> str:
@@ -103,7 +104,16 @@ def definitions(metrics: Iterable[Metric], summary: CohortSummary) -> list[str]:
         "memory": markdown.memory_name(summary.memory_field) if summary.memory_field else "",
         "trained": "; all are trained" if all_trained else ", and those trained",
     }
-    return [f"- **{heading(metric, summary)}**: {metric.note.format_map(facts)}" for metric in metrics if metric.note]
+    notes = {metric: _plugin_note(metric) if metric.of_logits else metric.note.format_map(facts) for metric in metrics}
+    return [f"- **{heading(metric, summary)}**: {note}" for metric, note in notes.items() if note]
+
+
+def _plugin_note(metric: Metric) -> str:
+    provider = markdown.code(METRICS.entries[metric.name].provider)
+    return (
+        f"{markdown.escape(metric.definition)}, mean over seeds [95 % interval over seeds and test images]; "
+        f"{metric.better} is better. Computed by {provider}."
+    )
 
 
 def _num_images(split: Split, summary: CohortSummary) -> set[int]:

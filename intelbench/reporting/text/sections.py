@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from intelbench.config.canonical import canonical_fields
+from intelbench.errors import UserError
 from intelbench.records.types import DataFacts
 from intelbench.reporting import markdown
 from intelbench.reporting.figures.names import FigureNames
@@ -182,7 +183,12 @@ def _main_cells(row: Row, ranks: Sequence[object], summary: CohortSummary) -> di
     }
     for metric in metrics_in("main"):
         if metric.is_shown(summary):
-            cells[metrics.heading(metric, summary)] = metrics.cell(metric, metrics.estimate_in(row, metric, finished))
+            heading = metrics.heading(metric, summary)
+            if heading in (*cells, "Failed"):
+                raise UserError(
+                    f"metric {metric.name!r}: the main table has another column {heading!r}; choose another"
+                )
+            cells[heading] = metrics.cell(metric, metrics.estimate_in(row, metric, finished))
     cells["Failed"] = f"{failed}: {causes}" if failed else ABSENT
     return cells
 

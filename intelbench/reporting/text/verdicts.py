@@ -14,7 +14,7 @@ from intelbench.records.types import RunRecord
 from intelbench.reporting.markdown import count, fact, listed, percent, plural
 from intelbench.reporting.text import narrative
 from intelbench.results.claims import Claim, differing_conditions
-from intelbench.results.metric import Metric
+from intelbench.results.metric import Metric, differences
 from intelbench.results.metrics import METRICS
 from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
@@ -92,7 +92,7 @@ def _judge(summary: CohortSummary, claim: Claim) -> Verdict:
     if not claim.comparative:
         found = _factor(claim, subject, others[0]) if others else _absolute(claim, subject)
     elif metric.compared == "images":
-        found = _accuracy(summary, claim, subject, others)
+        found = _by_image(summary, claim, subject, others)
     else:
         found = _by_seed(claim, subject, others)
     return _with_disturbances(summary, found, [subject, *others]) if claim.metric == "step_seconds" else found
@@ -210,12 +210,13 @@ def _meets(claim: Claim, low: float, high: float) -> Word:
     return "contradicted" if high < least or most < low else "inconclusive"
 
 
-def _accuracy(
+def _by_image(
     summary: CohortSummary, claim: Claim, subject: ArchitectureSummary, others: Sequence[ArchitectureSummary]
 ) -> Verdict:
-    """Test accuracy by the pairs behind the report's ranks."""
+    """What is a mean over the test images, by pairs as the report's ranks are."""
+    metric = METRICS.get(claim.metric)
     place = {each.name: index for index, each in enumerate(summary.finished)}
-    pairs = {(pair.first, pair.second): pair for pair in summary.differences}
+    pairs = {(pair.first, pair.second): pair for pair in differences(metric, summary)}
     compared = []
     for other in others:
         first, second = place[subject.name], place[other.name]
@@ -224,9 +225,12 @@ def _accuracy(
             raise _UntestableError("fewer than two seeds were finished by all architectures, and tested on images")
         found = pair.difference if pair.first == first else -pair.difference
         compared.append(_Compared(other.name, found, found.mean, pair.p_holm))
-    rule = _t_test_rule("{1} seeds × {2:,} test images".format(*summary.correct.shape), "the difference")
+    _, num_seeds, num_images = summary.correct.shape
+    is_number = any(run.of_logits[metric.name].ndim == 0 for run in subject.runs if metric.name in run.of_logits)
+    images = "" if is_number else f" × {num_images:,} test images"
+    rule = _t_test_rule(f"{num_seeds} seeds{images}", "the difference")
     rule = f"{rule}, Holm-corrected over {plural(len(pairs), 'pair')} as the ranks are."
-    return _decided(claim, compared, "points", rule)
+    return _decided(claim, compared, metric.change, rule)
 
 
 def _by_seed(claim: Claim, subject: ArchitectureSummary, others: Sequence[ArchitectureSummary]) -> Verdict:
