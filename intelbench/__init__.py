@@ -1,6 +1,6 @@
 """Honest comparison of image-classification architectures: identical seeds and budgets, and the uncertainty said.
 
-`run`, `load`, `diff` and `profile` are the Python API (docs/API.md); `architecture` registers a plug-in's network.
+`run`, `load`, `diff` and `profile` are the Python API (docs/API.md); `architecture` and `metric` are for plug-ins.
 Importing this package imports no other module: `python -m intelbench` does so before it can leave the working directory
 out of what is imported from, and a notebook waits for pandas and PyTorch only when it uses them.
 """
@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from intelbench.data.sources import Source, source
     from intelbench.orchestration.listeners import RunListener, listener
     from intelbench.profiling.meters import Meter, meter
+    from intelbench.results.plugin_metrics import metric
 
 __version__ = "0.1.0"
 __all__ = [
     "Architecture", "Meter", "ModelRequest", "Results", "RunListener", "Source", "__version__", "architecture", "diff",
-    "listener", "load", "meter", "profile", "run", "source",
+    "listener", "load", "meter", "metric", "profile", "run", "source",
 ]  # fmt: skip
 
 _MODULES = {
@@ -33,6 +34,7 @@ _MODULES = {
     "Results": "intelbench.api.results",
     "load": "intelbench.api.results",
     "diff": "intelbench.api.running",
+    "metric": "intelbench.results.plugin_metrics",
     "profile": "intelbench.api.running",
     "run": "intelbench.api.running",
 }

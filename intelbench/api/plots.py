@@ -20,12 +20,12 @@ class Plots:
         self._results = results
 
     def accuracy_cost(
-        self, cost: str = "median_step_seconds", *, ax: "Axes | None" = None, cohort: str | None = None
+        self, cost: str = "step_seconds", *, ax: "Axes | None" = None, cohort: str | None = None
     ) -> "Axes":
         """Plot test accuracy with its 95 % interval against a cost.
 
         Args:
-            cost: A column of `Results.table` with numbers, such as `median_step_seconds` or `num_parameters`.
+            cost: A column of `Results.table` with numbers, such as `step_seconds` or `num_parameters`.
             ax: Axes to draw into; `None` creates a figure.
             cohort: Key of a cohort; `None` for the largest.
 

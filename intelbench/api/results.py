@@ -1,7 +1,7 @@
 """`Results`: the records of a folder as pandas data frames, plots and reports. docs/API.md describes every column."""
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from intelbench.api.plots import Plots
 from intelbench.errors import UserError, one_of
 from intelbench.records.store import runs_folder
 from intelbench.results import tables
+from intelbench.results.metrics import METRICS
 from intelbench.results.runs import RunSummary
 from intelbench.results.study import Study, read
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
@@ -80,9 +81,18 @@ class Results:
         """Return one row for each failed run."""
         return self._frame(tables.failures)
 
-    def differences(self) -> pd.DataFrame:
-        """Return one row for each pair of ranked architectures: the difference of their test accuracies."""
-        return self._frame(tables.differences)
+    def differences(self, metric: str = "test_accuracy") -> pd.DataFrame:
+        """Return one row for each pair of ranked architectures: the difference of their test accuracies.
+
+        Args:
+            metric: Another metric that has a value of each test image, such as one of a plug-in.
+
+        Raises:
+            UserError: no such metric, or it has no value of each test image.
+        """
+        if METRICS.get(metric).per_image is None:
+            raise UserError(f"metric {metric!r}: it has no value of each test image, by which pairs are compared")
+        return self._frame(partial(tables.differences, metric=metric))
 
     def predictions(self, cohort: str | None = None) -> pd.DataFrame:
         """Return one row for each test image: its id, its class, and the predicted class of every run.

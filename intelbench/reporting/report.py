@@ -19,6 +19,8 @@ from intelbench.results import efficiency, gpu_table, tables, usage
 from intelbench.results.claims import Claim, load_claims
 from intelbench.results.cohorts import Cohort
 from intelbench.results.label_efficiency import LabelStudy, label_studies
+from intelbench.results.metric import Metric
+from intelbench.results.metrics import METRICS, metrics_in
 from intelbench.results.study import Study, read
 from intelbench.results.summaries import CohortSummary
 
@@ -60,6 +62,9 @@ def as_json(study: Study, *, claims: Sequence[Claim] | None = None) -> str:
     """The same numbers for machines: all tables of each cohort, each run, each claim, and what was left out."""
     judged = load_claims() if claims is None else claims
     content = {
+        "metrics": [
+            {"name": name, **_facts(entry.value), "provider": entry.provider} for name, entry in METRICS.entries.items()
+        ],
         "cohorts": [_plain(summary, judged) for summary in study.cohorts],
         "label_efficiency": [labelled.plain() for labelled in label_studies(study.cohorts)],
         "origins": origin_rows(study.cohorts, judged),
@@ -105,6 +110,10 @@ def _group(number: int, of: int, cohort: Cohort) -> list[str]:
     return [f"## Group {number} of {of}: {runs}{sections.limited(cohort)}"]
 
 
+def _facts(metric: Metric) -> dict[str, object]:
+    return {"heading": metric.heading, "unit": metric.unit, "better": metric.better, "definition": metric.definition}
+
+
 def _plain(summary: CohortSummary, claims: Sequence[Claim]) -> dict[str, object]:
     """A cohort as plain values."""
     cohort, spec = summary.cohort, summary.cohort.spec
@@ -122,7 +131,12 @@ def _plain(summary: CohortSummary, claims: Sequence[Claim]) -> dict[str, object]
         "images_per_class": spec.images_per_class,
         "execution": spec.execution,
         "architectures": tables.rows(tables.main(summary)),
-        "differences": tables.rows(tables.differences(summary)),
+        "differences": [
+            row
+            for metric in metrics_in("main")
+            if metric.per_image
+            for row in tables.rows(tables.differences(summary, metric.name))
+        ],
         "claims": claims_rows(summary, claims),
         "time_to_accuracy": tables.rows(efficiency.time_to_accuracy(summary)),
         "pareto": tables.rows(efficiency.pareto(summary)),

@@ -1,13 +1,15 @@
 """The section of the report on published claims, and its rows for machines; laid out from `claims`."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import get_args
 
 from intelbench.reporting import markdown
 from intelbench.reporting.markdown import ABSENT, code, escape
+from intelbench.reporting.text import metrics
 from intelbench.reporting.text.verdicts import Verdict, Word, verdicts
-from intelbench.results.claims import METRICS, Claim
+from intelbench.results.claims import Claim
+from intelbench.results.metrics import METRICS
 from intelbench.results.summaries import CohortSummary
 from intelbench.results.tables import Row, estimate_columns
 from intelbench.statistics.estimates import Estimate
@@ -106,7 +108,7 @@ def _notes(found: Sequence[Verdict]) -> str:
 
 def _note(found: Verdict) -> str:
     claim = found.claim
-    metric = f"Measure: {code(claim.metric)}, {escape(METRICS[claim.metric].meaning, _LIMIT)}."
+    metric = f"Measure: {code(claim.metric)}, {escape(METRICS.get(claim.metric).definition, _LIMIT)}."
     accuracy = f" The accuracy is {markdown.percent(claim.accuracy, 0)}." if claim.accuracy is not None else ""
     p_value = f" p = {markdown.p_value(found.p_value)}." if found.p_value is not None else ""
     p_value = p_value.replace("= <", "<")
@@ -126,9 +128,9 @@ def _published(claim: Claim) -> str:
     if claim.value is None:
         return f"{claim.relation} than {others}"
     sign = {"equal": "", "at_least": "≥ ", "at_most": "≤ "}.get(claim.relation, "")
-    unit = "times" if claim.others else METRICS[claim.metric].unit
-    tolerance = f" ± {_figure(claim.tolerance, unit)}" if claim.tolerance else ""
-    figure = _figure(claim.value, unit) + (f" {others}" if claim.others else "")
+    unit = "times" if claim.others else METRICS.get(claim.metric).unit
+    tolerance = f" ± {metrics.figure(claim.tolerance, unit)}" if claim.tolerance else ""
+    figure = metrics.figure(claim.value, unit) + (f" {others}" if claim.others else "")
     return f"{sign}{figure}{tolerance}"
 
 
@@ -138,36 +140,5 @@ def measured_cell(found: Verdict) -> str:
     if found.measured is None:
         return f"no figure{against}" if against else ABSENT
     if isinstance(found.measured, Estimate):
-        return _interval(found.measured, found.unit) + against
-    return _figure(found.measured, found.unit) + against
-
-
-def _figure(value: float, unit: str) -> str:
-    """A number without an interval, with its unit."""
-    if unit == "share":
-        return markdown.percent(value, 2)
-    if unit == "mebibytes":
-        return f"{markdown.mebibytes(round(value * 2**20))} MB"
-    written: Mapping[str, Callable[[float], str]] = {
-        "parameters": markdown.count,
-        "times": markdown.times,
-        "flops": lambda number: f"{markdown.si(number)}FLOP",
-        "bytes": lambda number: markdown.size(round(number)),
-        "seconds": lambda number: f"{markdown.milliseconds(number)} ms",
-        "steps": lambda number: f"{markdown.count(number)} steps",
-    }
-    return written.get(unit, markdown.significant)(value)
-
-
-def _interval(estimate: Estimate, unit: str) -> str:
-    if unit == "share":
-        return markdown.percent_interval(estimate)
-    if unit == "points":
-        return f"{markdown.points(estimate)} points"
-    if unit == "times":
-        return f"{markdown.number_interval(estimate)} ×"
-    if unit == "bytes":
-        return f"{markdown.giga_interval(estimate)} GB"
-    if unit == "seconds":
-        return f"{markdown.milliseconds_interval(estimate)} ms"
-    return markdown.number_interval(estimate).replace("-", "−")
+        return metrics.interval(found.measured, found.unit) + against
+    return metrics.figure(found.measured, found.unit) + against

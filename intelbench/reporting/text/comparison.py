@@ -5,7 +5,9 @@ from typing import Any
 
 from intelbench.reporting import markdown
 from intelbench.reporting.markdown import ABSENT, escape
+from intelbench.reporting.text import metrics
 from intelbench.results import tables
+from intelbench.results.metrics import metrics_in
 from intelbench.results.summaries import CohortSummary
 from intelbench.results.tables import estimate_of, rows
 from intelbench.statistics import inference
@@ -33,7 +35,8 @@ def comparison(summary: CohortSummary) -> list[str]:
     table = markdown.table(headers, [_pair(row) for row in pairs])
     if len(pairs) > MAX_OPEN_PAIRS:
         table = markdown.details(f"All {len(pairs)} pairs", table)
-    return [*([_OWN_RECIPES] if own else []), table, _method(summary), _omnibus(summary), _seed_by_seed(summary, pairs)]
+    blocks = [*([_OWN_RECIPES] if own else []), table, _method(summary), _omnibus(summary)]
+    return [*blocks, _seed_by_seed(summary, pairs), *_by_plugin_metrics(summary)]
 
 
 def every_run(summary: CohortSummary) -> str:
@@ -50,7 +53,7 @@ def _runs(summary: CohortSummary) -> str:
             markdown.percent_interval(estimate_of({**row, "num_runs": 1}, "test_accuracy")),
             markdown.percent(row["validation_accuracy"]),
             markdown.significant(row["loss_variance"]),
-            markdown.milliseconds(row["median_step_seconds"]),
+            markdown.milliseconds(row["step_seconds"]),
             markdown.count(row["num_steps"]),
         ]
         for row in rows(tables.runs(summary))
@@ -74,6 +77,27 @@ def _pair(row: Row) -> list[str]:
         markdown.bare_percent(row["detectable_difference"]),
         escape(row["better"]) if row["better"] else "not distinguishable",
     ]
+
+
+def _by_plugin_metrics(summary: CohortSummary) -> list[str]:
+    """Every pair by each metric of a plug-in, compared as test accuracy is."""
+    blocks = []
+    for metric in metrics_in("main"):
+        found = rows(tables.differences(summary, metric.name)) if metric.of_logits else []
+        cells = [
+            [
+                f"{escape(row['first'])} − {escape(row['second'])}",
+                metrics.change(metric, estimate) if (estimate := estimate_of(row, "difference")) else ABSENT,
+                markdown.p_value(row["p_value"]),
+                markdown.p_value(row["p_holm"]),
+                escape(row["better"]) if row["better"] else "not distinguishable",
+            ]
+            for row in found
+        ]
+        title = f"Pairs by {escape(metric.heading)}"
+        headers = ["Pair", f"Difference in {escape(metric.heading)}", "p", "p (Holm)", "Better"]
+        blocks += [markdown.details(title, markdown.table(headers, cells))] if cells else []
+    return blocks
 
 
 def _method(summary: CohortSummary) -> str:

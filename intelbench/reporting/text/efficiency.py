@@ -5,23 +5,18 @@ from typing import Any
 
 from intelbench.reporting import markdown
 from intelbench.reporting.markdown import ABSENT, escape
+from intelbench.reporting.text import metrics
 from intelbench.reporting.text.section import Section
 from intelbench.results import efficiency
 from intelbench.results.efficiency import Crossing, Crossings, Lead, Unit
+from intelbench.results.metrics import METRICS
 from intelbench.results.summaries import CohortSummary
 from intelbench.results.tables import estimate_of, rows
+from intelbench.statistics.estimates import Estimate
 from intelbench.statistics.resampling import NUM_RESAMPLES
 
 NEVER = "∞"
 _BY: Mapping[Unit, str] = {"seconds": "seconds", "steps": "steps", "images": "images", "flops": "FLOPs"}
-_COST_NAMES = {
-    "seconds_per_image": "Time an image (ms)",
-    "training_seconds": "Training time (s)",
-    "training_flops_per_image": "GFLOPs an image",
-    "training_flops": "Training TFLOPs",
-    "peak_memory_bytes": "Peak memory",
-    "joules": "Energy (kJ)",
-}
 
 Row = Mapping[str, Any]
 
@@ -107,14 +102,18 @@ def pareto(summary: CohortSummary) -> list[str]:
     cells = {(row["architecture"], row["cost"]): row for row in found}
     headers = ["Architecture", "Test accuracy"]
     for kind in kinds:
-        headers += [_COST_NAMES[kind], "On the front (%)"]
+        headers += [METRICS.get(kind).heading, "On the front (%)"]
     table = []
     for architecture in summary.finished:
         line = [escape(architecture.name), _test_accuracy(cells[architecture.name, kinds[0]])]
         for kind in kinds:
             line += [_cost(kind, cells[architecture.name, kind]["value"]), _share(cells[architecture.name, kind])]
         table.append(line)
-    return [markdown.table(headers, table), _pareto_note(found[0]["num_seeds"]), _cost_definitions(kinds, summary)]
+    return [
+        markdown.table(headers, table),
+        _pareto_note(found[0]["num_seeds"]),
+        "\n".join(metrics.definitions(map(METRICS.get, kinds), summary)),
+    ]
 
 
 def _answer(compared: Sequence[Crossings]) -> str:
@@ -212,26 +211,7 @@ def _share(row: Row) -> str:
 
 
 def _cost(kind: str, value: float | None) -> str:
-    if value is None:
-        return ABSENT
-    if kind == "peak_memory_bytes":
-        return markdown.size(round(value))
-    factor = {"seconds_per_image": 1e3, "training_flops_per_image": 1e-9, "training_flops": 1e-12, "joules": 1e-3}
-    return markdown.significant(factor.get(kind, 1.0) * value)
-
-
-def _cost_definitions(kinds: Sequence[str], summary: CohortSummary) -> str:
-    memory = markdown.memory_name(summary.memory_field) if summary.memory_field else ""
-    meaning = {
-        "seconds_per_image": "median step with its data wait, over the batch size; the budget fixes the seconds of a "
-        "run, so they tell nothing.",
-        "training_seconds": "the clock of the budget at the end: training alone, data wait included.",
-        "training_flops_per_image": "forward and backward, 1 MAC = 2 FLOPs; the budget fixes those of a run.",
-        "training_flops": "forward and backward of all images that a run was trained on, 1 MAC = 2 FLOPs.",
-        "peak_memory_bytes": f"{memory}; the main table has the largest of the runs, this is their mean.",
-        "joules": "as counted in each run, validation passes included.",
-    }
-    return "\n".join(f"- **{_COST_NAMES[kind]}**: {meaning[kind]}" for kind in kinds)
+    return metrics.cell(METRICS.get(kind), None if value is None else Estimate(value, None, None, 1))
 
 
 def _pareto_note(num_seeds: int) -> str:

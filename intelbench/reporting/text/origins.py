@@ -9,7 +9,8 @@ from intelbench.reporting.text.claims import measured_cell
 from intelbench.reporting.text.comparison import MAX_OPEN_PAIRS, MAX_PAIRS
 from intelbench.reporting.text.verdicts import Verdict, Word, verdicts
 from intelbench.results import origins
-from intelbench.results.claims import METRICS, Claim
+from intelbench.results.claims import Claim
+from intelbench.results.metrics import METRICS
 from intelbench.results.origins import Contrast, Match, Origin
 from intelbench.results.summaries import CohortSummary
 from intelbench.results.tables import Row, estimate_columns
@@ -157,7 +158,9 @@ def _pair_row(contrast: Contrast) -> Row:
 def _judged(match: Match, claims: Sequence[Claim]) -> list[tuple[Verdict, Verdict]]:
     """Of each claim that compares architectures by what was measured: both verdicts."""
     compared = [
-        claim for claim in claims if claim.comparative and METRICS[claim.metric].compared not in ("exact", "confusion")
+        claim
+        for claim in claims
+        if claim.comparative and METRICS.get(claim.metric).compared not in ("exact", "confusion")
     ]
     return list(zip(verdicts(match.own, compared), verdicts(match.identical, compared), strict=True))
 

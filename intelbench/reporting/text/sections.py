@@ -5,11 +5,12 @@ from functools import partial
 from typing import Any
 
 from intelbench.config.canonical import canonical_fields
+from intelbench.errors import UserError
 from intelbench.records.types import DataFacts
 from intelbench.reporting import markdown
 from intelbench.reporting.figures.names import FigureNames
 from intelbench.reporting.markdown import ABSENT, code, escape
-from intelbench.reporting.text import narrative, reproduce
+from intelbench.reporting.text import metrics, narrative, reproduce
 from intelbench.reporting.text.behaviour import rectifiers, reliability, stability
 from intelbench.reporting.text.claims import claims_blocks
 from intelbench.reporting.text.classes import classes, confusion
@@ -22,8 +23,9 @@ from intelbench.reporting.text.usage import disturbed_answer, usage_sections
 from intelbench.results import tables
 from intelbench.results.claims import Claim
 from intelbench.results.cohorts import Cohort, differing_keys
+from intelbench.results.metrics import METRICS, metrics_in
 from intelbench.results.runs import SPLITS, Split
-from intelbench.results.summaries import MEMORY_FIELDS, CohortSummary
+from intelbench.results.summaries import CohortSummary
 
 MAX_OPEN_ROWS = 20
 MAX_ROW = 100
@@ -178,32 +180,21 @@ def _main_cells(row: Row, ranks: Sequence[object], summary: CohortSummary) -> di
         "Rank": ABSENT if rank is None else f"{rank}{'=' if ranks.count(rank) > 1 else ''}",
         "Group": row["group"] or ABSENT,
         "Runs": f"{finished} of {finished + failed}" if failed else str(finished),
-        **{
-            _accuracy_header(split, summary): markdown.percent_interval(tables.estimate_of(row, f"{split}_accuracy"))
-            for split in SPLITS
-        },
-        "Loss variance": markdown.number_interval(tables.estimate_of(row, "loss_variance")),
-        "Parameters": markdown.si(row["num_parameters"]),
     }
-    if any(a.measured("num_parameters") != a.measured("num_trainable_parameters") for a in summary.finished):
-        cells["Trainable"] = markdown.si(row["num_trainable_parameters"])
-    for field in MEMORY_FIELDS:
-        cells[_memory_header(field)] = markdown.size(row[f"peak_{field}"])
-    cells["Step (ms)"] = markdown.milliseconds_interval(tables.estimate_of(row, "median_step_seconds"))
-    cells["Images/s"] = markdown.significant(row["images_per_second"])
-    budgets = summary.cohort.budgets
-    if len(budgets) > 1 or budgets[0].unit != "steps":
-        cells["Steps"] = markdown.count(row["mean_steps"])
+    for metric in metrics_in("main"):
+        if metric.is_shown(summary):
+            heading = metrics.heading(metric, summary)
+            if heading in (*cells, "Failed"):
+                raise UserError(
+                    f"metric {metric.name!r}: the main table has another column {heading!r}; choose another"
+                )
+            cells[heading] = metrics.cell(metric, metrics.estimate_in(row, metric, finished))
     cells["Failed"] = f"{failed}: {causes}" if failed else ABSENT
     return cells
 
 
 def _accuracy_header(split: Split, summary: CohortSummary) -> str:
-    """`Training accuracy (240 images)`: on how many images of a split it was measured."""
-    sampled = {run.num_training_images for architecture in summary.finished for run in architecture.runs}
-    numbers = {"test": {summary.data.num_test}, "validation": {summary.data.num_validation}, "training": sampled}[split]
-    images = f" ({markdown.listed(map(markdown.count, sorted(numbers)))} images)" if numbers else ""
-    return f"{split.capitalize()} accuracy{images}"
+    return metrics.heading(METRICS.get(f"{split}_accuracy"), summary)
 
 
 def _baseline_cells(summary: CohortSummary) -> list[dict[str, str]]:
@@ -216,35 +207,14 @@ def _baseline_cells(summary: CohortSummary) -> list[dict[str, str]]:
 
 def _definitions(shown: Sequence[str], summary: CohortSummary) -> str:
     """What each column shown means, and why a kind of memory is missing."""
-    conditions = summary.cohort.spec.conditions
-    batch_sizes = " or ".join(map(str, summary.cohort.batch_sizes))
-    memory = {
-        "process_bytes": "highest resident memory of the process above its value before the model was built, "
-        "evaluations included",
-        "cuda_allocated_bytes": "highest memory held by tensors (`torch.cuda.max_memory_allocated`)",
-        "cuda_reserved_bytes": "tensors and the allocator's cache (`torch.cuda.max_memory_reserved`)",
-        "nvml_process_bytes": "what the driver counts for the process at the end, CUDA context included",
-    }
     meaning = {
         "Rank": "1 + the number of architectures whose test accuracy is significantly better. `=`: shared.",
         "Group": "two architectures share a letter unless they can be told apart (Piepho, 2004).",
         "Runs": "finished runs, one a seed; n of every mean in the row.",
-        _accuracy_header("test", summary): "mean over seeds [95 % interval over seeds and test images]; the test "
-        "images are read once, after training. Validation and training accuracy: after the last step, without "
-        "augmentation, mean [95 % Student interval over seeds alone]; training accuracy on as many of the training "
-        "images as the heading says. **Majority baseline**: the share of the largest class, which is the accuracy of "
-        "answering that class for every image.",
-        "Loss variance": "of the training loss about its least-squares line over the last half of the steps "
-        "(two degrees of freedom for the line), mean over runs [95 % interval].",
-        "Parameters": "all of them" + (", and those trained." if "Trainable" in shown else "; all are trained."),
-        **{_memory_header(field): f"{text}; the largest of the runs." for field, text in memory.items()},
-        "Step (ms)": f"median of forward, backward and optimizer over the steps of all runs, the first "
-        f"{conditions.warmup_steps} of each left out; without data wait [95 % percentile interval, two-level bootstrap "
-        "of runs and their steps].",
-        "Images/s": f"batch size ({batch_sizes}) over the median of step time plus data wait.",
-        "Steps": "optimizer steps within the budget, mean over runs.",
     }
     lines = [f"- **{header}**: {text}" for header, text in meaning.items() if header in shown]
+    columns = [metric for metric in metrics_in("main") if metrics.heading(metric, summary) in shown]
+    lines += metrics.definitions(columns, summary)
     for field, reasons in tables.absent_memory(summary).items():
         lines.append(f"- No column for {markdown.memory_name(field)}: {markdown.listed(map(escape, reasons))}.")
     return "\n".join(lines)
@@ -373,8 +343,3 @@ def _verdict(row: Row) -> str:
     if not row["identical"]:
         return "**not verified**: no step in common"
     return "yes" if row["verified_step"] is not None else "nothing to compare"
-
-
-def _memory_header(field: str) -> str:
-    name = markdown.memory_name(field)
-    return f"Peak {name}"

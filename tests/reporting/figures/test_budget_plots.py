@@ -6,12 +6,12 @@ from xml.etree import ElementTree
 import msgspec
 import numpy as np
 import pytest
-from tests.reporting.evidence.test_efficiency import with_measurements
 
 from intelbench.config.budget import Budget
 from intelbench.reporting.figures import budget_plots
 from intelbench.reporting.figures.names import figure_names
 from intelbench.results.summaries import CohortSummary
+from tests.results.test_efficiency import with_measurements
 from tests.synthetic import CONDITIONS, Summarize
 
 SVG = "{http://www.w3.org/2000/svg}"

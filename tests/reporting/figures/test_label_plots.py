@@ -6,8 +6,8 @@ import pytest
 
 from intelbench.reporting.figures.label_plots import label_curves
 from intelbench.reporting.figures.names import label_figure_name
-from tests.reporting.evidence.test_label_efficiency import studies
 from tests.reporting.figures.test_budget_plots import texts
+from tests.results.test_label_efficiency import studies
 
 
 @pytest.mark.parametrize("seeds", [[0], range(3)])

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.reporting.evidence.test_label_efficiency import Accuracies, studies
 
 from intelbench.config.budget import Budget
 from intelbench.reporting.page.markup import render
 from intelbench.reporting.report import as_json, build
 from intelbench.reporting.text.label_efficiency import label_blocks
 from intelbench.results.study import read
+from tests.results.test_label_efficiency import Accuracies, studies
 from tests.synthetic import CONDITIONS, failure
 
 APART: Accuracies = {5: {"a": 0.6, "b": 0.3}, 10: {"a": 0.75, "b": 0.5}, None: {"a": 0.9, "b": 0.72}}
