@@ -10,6 +10,8 @@ import intelbench
 from intelbench.api.results import Results
 from intelbench.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("own_registry")
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
 
 

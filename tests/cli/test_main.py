@@ -199,12 +199,12 @@ def test_any_value_of_any_option_is_taken_or_refused(
 ALL_OPTIONS = {
     "run": "--all --suite --seeds --budget --image-size --precision --images-per-class --data --skip-unreadable "
     "--no-cache --cache-dir --device --threads --workers --timeout --memory-limit --out --rerun --checkpoint --plugin",
-    "report": "--out --claims --images --cache-dir",
-    "diff": "--fail-if-worse --format",
+    "report": "--out --claims --images --plugin --cache-dir",
+    "diff": "--fail-if-worse --plugin --format",
     "verify": "--steps --tolerance --data --plugin --cache-dir",
     "profile": "--all --image-size --classes --plugin --batch-sizes --precision --optimizer --frozen --memory --format",
     "list": "",
-    "data check": "--suite --cache-dir",
+    "data check": "--suite --plugin --cache-dir",
 }
 
 

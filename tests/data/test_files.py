@@ -110,8 +110,8 @@ def test_an_error_that_may_pass_is_not_the_file_s(
         with pytest.raises(UserError) as caught:
             digest_of(tmp_path / "x.jpg")
     assert (
-        f"data {tmp_path / 'x.jpg'}: cannot be read just now ({os.strerror(number)}); run again, or mend or remove the "
-        "file"
+        f"data {tmp_path / 'x.jpg'}: cannot be read just now ({os.strerror(number)}); run again, or "
+        "repair or remove the file"
     ) == str(caught.value)
     assert before == num_open_files()
 

@@ -10,8 +10,9 @@ from intelbench.config.budget import Budget
 from intelbench.config.conditions import Conditions
 from intelbench.config.recipe import Recipe
 from intelbench.data.dataset import prepare
-from intelbench.data.inspection import Inspection, describe, inspect
+from intelbench.data.inspection import Inspection, inspect
 from intelbench.errors import UserError
+from intelbench.reporting.inspection import as_text
 from tests.conftest import write_folder, write_image
 
 CONDITIONS = Conditions(
@@ -59,7 +60,7 @@ def test_the_same_bytes_in_two_classes_are_a_contradiction(root: Path) -> None:
         ("train/day/000.png", "train/night/same.png"),
         ("train/day/001.png", "test/night/leak.png"),
     } == set(found.contradictions)
-    lines = describe(found)
+    lines = as_text(found).splitlines()
     assert "byte-identical copies in more than one class: 2" in lines
     assert "  train/day/000.png = train/night/same.png" in lines
 
@@ -89,14 +90,14 @@ def test_imbalance_is_named(root: Path) -> None:
     for index in range(30):
         write_image(root / "train" / "night" / f"more{index}.png", seed=index + 900)
     remove(root / "test" / "day", 4)
-    lines = describe(inspected(root))
+    lines = as_text(inspected(root)).splitlines()
     assert "imbalance: 'night' has 80.0 % of the training images, 4 times as many as 'day'" in lines
     assert "majority baseline: always answering 'night' is right for 71.4 % of the test images" in lines
 
 
 def test_balance_is_named(root: Path) -> None:
     """As many of each class is a finding too."""
-    assert "balance: each class has 10 training images" in describe(inspected(root))
+    assert "balance: each class has 10 training images" in as_text(inspected(root)).splitlines()
 
 
 def test_the_lines_of_a_folder_of_one_folder_a_class(tmp_path: Path) -> None:
@@ -116,10 +117,10 @@ def test_the_lines_of_a_folder_of_one_folder_a_class(tmp_path: Path) -> None:
         "byte-identical copies in more than one class: 0",
         "other files in class folders, not used: 0",
         "cannot be read: 0",
-    ] == describe(found)
+    ] == as_text(found).splitlines()
 
 
 def test_remarks_come_first(root: Path) -> None:
     """How the folder was understood decides how the rest is read."""
     (root / "unused").mkdir()
-    assert f"data {root}: not used: unused" == describe(inspected(root))[0]
+    assert f"data {root}: not used: unused" == as_text(inspected(root)).splitlines()[0]

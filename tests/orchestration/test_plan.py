@@ -206,7 +206,7 @@ def test_an_unknown_architecture_is_refused_before_anything_runs(
 
 
 @pytest.mark.parametrize(
-    ("again", "standing"), [("none", ["failed", "finished"]), ("failed", ["finished"]), ("all", [])]
+    ("rerun", "standing"), [("none", ["failed", "finished"]), ("failed", ["finished"]), ("all", [])]
 )
 def test_what_is_made_again(
     suite: Suite, dataset: Dataset, tmp_path: Path, failed_record: RunRecord, rerun: Rerun, standing: list[str]
