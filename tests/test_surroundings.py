@@ -93,7 +93,7 @@ def test_a_report_imports_nothing_from_the_working_directory(tmp_path: Path, hos
     """
     synthetic_runs(hostile / "results" / "runs", ["a", "b"], range(3), Study())
     program = (
-        "from intelbench.reporting import processes; from intelbench.reporting.evidence import study; "
+        "from intelbench.results import processes, study; "
         "processes._CAN_FORK = False; study._MANY = 2; study._CHUNK = 2; "
         "from intelbench.cli.main import main; main()"
     )

@@ -62,7 +62,8 @@ def report(
     if unfinished := describe_unfinished(runs):
         click.echo(unfinished, err=True)
     _ignore_matplotlib_settings()
-    from intelbench.reporting.report import as_csv, as_json, write
+    from intelbench.reporting.export import as_csv, as_json
+    from intelbench.reporting.report import write
 
     study = read(runs)
 

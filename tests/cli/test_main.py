@@ -23,7 +23,7 @@ from intelbench.data import dataset
 from intelbench.errors import UserError
 from intelbench.orchestration import forkserver, session
 from intelbench.orchestration import profile as profiling
-from intelbench.reporting.text import profile as profile_text
+from intelbench.reporting import profile as profile_text
 from tests.conftest import Command, write_folder, write_image
 
 SLOW = ("torch", "numpy", "pandas", "matplotlib")

@@ -15,7 +15,8 @@ import pytest
 
 from intelbench.errors import UserError
 from intelbench.records.store import write_run
-from intelbench.reporting.report import as_csv, as_json, build, write
+from intelbench.reporting.export import as_csv, as_json
+from intelbench.reporting.report import build, write
 from intelbench.results import study
 from intelbench.results.study import read
 from tests.reporting.regenerate_golden import GOLDEN, golden_report

@@ -10,7 +10,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from intelbench.reporting.markdown import printable, shortened
+from intelbench.reporting.formatting import printable, shortened
 
 MAX_NAME = 28
 WIDTH = 720.0

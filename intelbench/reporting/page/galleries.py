@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from intelbench.reporting import markdown
+from intelbench.reporting import formatting
 from intelbench.results import mistakes
 from intelbench.results.mistakes import Mistake, SharedMistake
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
@@ -40,7 +40,7 @@ class Cell:
     @property
     def percent(self) -> str:
         """The share without decimals, as in the figure."""
-        return markdown.percent(self.share, 0)
+        return formatting.percent(self.share, 0)
 
     @property
     def is_full(self) -> bool:
@@ -91,7 +91,7 @@ def matrix(architecture: ArchitectureSummary, summary: CohortSummary, key: str) 
     """Lay out an architecture's confusion matrix with the images of each cell; `key` is unique in the page."""
     counts = architecture.confusion
     assert counts is not None
-    names = tuple(map(markdown.printable, summary.data.class_names))
+    names = tuple(map(formatting.printable, summary.data.class_names))
     runs = len(architecture.runs)
     found = mistakes.by_cell(architecture)
 
@@ -104,23 +104,23 @@ def matrix(architecture: ArchitectureSummary, summary: CohortSummary, key: str) 
         rows = tuple(tuple(cell(label, taken_for) for taken_for in range(len(names))) for label in range(len(names)))
     else:
         rows = tuple((cell(*place),) for place in found)
-    images = markdown.plural(int(counts.sum()) // runs, "test image")
-    note = f"{markdown.plural(runs, 'run')} × {images}; each row sums to 100 %"
-    return Matrix(markdown.printable(architecture.name), note, names, rows)
+    images = formatting.plural(int(counts.sum()) // runs, "test image")
+    note = f"{formatting.plural(runs, 'run')} × {images}; each row sums to 100 %"
+    return Matrix(formatting.printable(architecture.name), note, names, rows)
 
 
 def shared_images(found: Sequence[SharedMistake], class_names: Sequence[str]) -> list[SharedImage]:
     """The first of them in words."""
-    names = list(map(markdown.printable, class_names))
+    names = list(map(formatting.printable, class_names))
     return [
         SharedImage(
             image_id=mistake.image_id,
-            name=markdown.printable(mistake.image_id.rpartition("/")[2]),
+            name=formatting.printable(mistake.image_id.rpartition("/")[2]),
             label=names[mistake.label],
             taken_for=", ".join(
                 f"{number}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{names[wrong]}" for wrong, number in mistake.taken_for
             ),
-            confidence=f"confidence {markdown.percent(mistake.confidence, 0)}",
+            confidence=f"confidence {formatting.percent(mistake.confidence, 0)}",
         )
         for mistake in found[:MAX_SHARED]
     ]
@@ -133,12 +133,12 @@ def shared_text(found: Sequence[SharedMistake] | None, summary: CohortSummary) -
     if not found:
         return "None: every test image is right in at least half of the runs of some architecture."
     numbers, names = Counter(mistake.label for mistake in found), summary.data.class_names
-    by_class = markdown.listed(f"{markdown.escape(names[label])} {n:,}" for label, n in sorted(numbers.items()))
-    share = markdown.percent(len(found) / summary.data.num_test)
-    runs = markdown.plural(sum(len(architecture.runs) for architecture in summary.finished), "run")
+    by_class = formatting.listed(f"{formatting.escape(names[label])} {n:,}" for label, n in sorted(numbers.items()))
+    share = formatting.percent(len(found) / summary.data.num_test)
+    runs = formatting.plural(sum(len(architecture.runs) for architecture in summary.finished), "run")
     shown = f" The {MAX_SHARED} that most runs get wrong are shown." if len(found) > MAX_SHARED else ""
     return (
-        f"**{len(found):,} of {markdown.plural(summary.data.num_test, 'test image')} ({share})**, misclassified in "
+        f"**{len(found):,} of {formatting.plural(summary.data.num_test, 'test image')} ({share})**, misclassified in "
         f"more than half of the runs of each architecture; by true class: {by_class}. Below a picture: its true class, "
         f"what it was taken for in how many of all {runs}, and the mean confidence of those that got it wrong.{shown}"
     )
@@ -148,12 +148,12 @@ def _images(found: Sequence[Mistake] | None, runs: int) -> tuple[str, tuple[tupl
     """What to say of a cell's images together and of each."""
     if not found:
         return "", ()
-    images = markdown.plural(len(found), "image")
+    images = formatting.plural(len(found), "image")
     shown = f"{MAX_IN_CELL} of {images}" if len(found) > MAX_IN_CELL else images
     said = tuple((mistake.image_id, _said(mistake, runs)) for mistake in found[:MAX_IN_CELL])
     return f"{shown}, the most confident first", said
 
 
 def _said(mistake: Mistake, runs: int) -> str:
-    confidence = f"confidence {markdown.percent(mistake.confidence, 0)}"
+    confidence = f"confidence {formatting.percent(mistake.confidence, 0)}"
     return f"{confidence}\n{mistake.num_runs} of {runs} runs" if runs > 1 else confidence

@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 import jinja2
 
 from intelbench.data.thumbnails import find_pictures
-from intelbench.reporting import markdown
+from intelbench.reporting import formatting
 from intelbench.reporting.page.album import Album, Find, embed
 from intelbench.reporting.page.galleries import Matrix, SharedImage, matrix, shared_images, shared_text
 from intelbench.reporting.page.markup import Fragment, render
@@ -146,14 +146,14 @@ def _with_shared(text: str, cohorts: Sequence[_Errors], album: Album) -> str:
 def _missing(errors: _Errors, album: Album) -> list[str]:
     """Why some images have no picture."""
     if problem := album.problems.get(errors.digest):
-        return [f"**No pictures:** {markdown.escape(problem)}. Say where the images lie with `--images`."]
+        return [f"**No pictures:** {formatting.escape(problem)}. Say where the images lie with `--images`."]
     shown = [album.entries[album.numbers[errors.digest, image_id]] for image_id in set(errors.image_ids)]
     missing = sum(entry.picture is None for entry in shown)
     if not missing:
         return []
     return [
-        f"{missing:,} of the {markdown.plural(len(shown), 'misclassified image')} here have no picture: they were not "
-        "found, or the page has no room for those that are wrong least often."
+        f"{missing:,} of the {formatting.plural(len(shown), 'misclassified image')} here have no picture: they were "
+        "not found, or the page has no room for those that are wrong least often."
     ]
 
 
@@ -195,7 +195,7 @@ def _data(cohorts: Sequence[_Errors], album: Album) -> dict[str, object]:
         for each in errors.matrices.values()
         for cell in each.opening
     }  # fmt: skip
-    images = [(markdown.printable(entry.image_id), entry.picture) for entry in album.entries]
+    images = [(formatting.printable(entry.image_id), entry.picture) for entry in album.entries]
     return {"cells": cells, "images": images}
 
 

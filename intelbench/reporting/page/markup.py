@@ -1,6 +1,6 @@
 """From the report's Markdown to HTML: anchors, tables that can be sorted and scrolled, figures put in by name.
 
-Of raw HTML only the folding that `markdown.details` writes is let through; all else that looks like it becomes text.
+Of raw HTML only the folding that `the report` writes is let through; all else that looks like it becomes text.
 """
 
 import re

@@ -1,0 +1,189 @@
+"""The comparison of two results folders as Markdown and as JSON."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from intelbench.reporting import formatting, markdown
+from intelbench.reporting.document import Block, Cell, Document, Items, Paragraph, Section, cell, table
+from intelbench.reporting.formatting import code, escape, listed
+from intelbench.results.diff import METRICS, Change, Comparison, Verdict
+from intelbench.statistics.estimates import Estimate
+
+
+def as_markdown(comparison: Comparison, verdicts: Sequence[Verdict], names: tuple[str, str]) -> str:
+    """What changed, architecture by architecture; `names` are those of the two folders."""
+    first, second = map(code, names)
+    headers = ["Metric", "Architecture", first, second, "Change", "p", "Beyond the noise"]
+    blocks: list[Block] = [
+        Paragraph(" ".join([_in_short(comparison), _gates_in_short(verdicts)]).strip()),
+        table(headers, [_row(change) for change in _by_metric(comparison)], left=2),
+        Paragraph(
+            "Means over the seeds in common, with their 95 % interval over seeds. **Change**: second minus first in "
+            "points or as a number, or second over first (×, geometric mean), paired by seed, for test accuracy by "
+            "seed and image, with its 95 % interval; not corrected for the number of rows. **p**: two-sided, of no "
+            "change."
+        ),
+        Paragraph(_seeds(comparison)),
+        Section("What differs between them", [_differing(comparison, names)]),
+    ]
+    if verdicts:
+        blocks.append(Section("Gates", _gates(verdicts)))
+    if comparison.left_out:
+        blocks.append(Section("Left out", [Items(list(map(escape, comparison.left_out)))]))
+    return markdown.render(Document(f"{second} against {first}", blocks))
+
+
+def as_json(comparison: Comparison, verdicts: Sequence[Verdict]) -> str:
+    """The same numbers for machines."""
+    content = {
+        "changes": [
+            {
+                "architecture": change.architecture,
+                "metric": change.metric,
+                "scale": METRICS[change.metric].scale,
+                "higher_is_better": METRICS[change.metric].higher_is_better,
+                "before": _plain(change.before),
+                "after": _plain(change.after),
+                "change": _plain(change.inferred.estimate),
+                "p_value": change.inferred.p_value,
+                "distinguishable": change.distinguishable,
+            }
+            for change in comparison.changes
+        ],
+        "gates": [
+            {
+                "architecture": verdict.change.architecture,
+                "metric": verdict.gate.metric,
+                "margin": verdict.gate.margin,
+                "p_holm": verdict.p_holm,
+                "failed": verdict.failed,
+            }
+            for verdict in verdicts
+        ],
+        "seeds": comparison.seeds,
+        "differing": comparison.differing,
+        "left_out": comparison.left_out,
+    }
+    return msgspec.json.format(msgspec.json.encode(content), indent=1).decode() + "\n"
+
+
+def failure_line(verdict: Verdict) -> str:
+    """What failed, for the terminal."""
+    return (
+        f"{verdict.change.architecture}: {verdict.gate.metric} is worse by more than {verdict.gate.margin:g} "
+        f"({_change(verdict.change)}; p {formatting.p_value(verdict.p_holm)} after Holm's correction)"
+    )
+
+
+def _in_short(comparison: Comparison) -> str:
+    """What got better or worse, each taken for itself."""
+    clauses = []
+    for metric in METRICS:
+        changes = [c for c in comparison.changes if c.metric == metric and c.distinguishable]
+        for word, found in (
+            ("better", [c for c in changes if c.better]),
+            ("worse", [c for c in changes if not c.better]),
+        ):
+            if found:
+                who = listed(f"{code(change.architecture)} ({_change(change)})" for change in found)
+                clauses.append(f"{METRICS[metric].title} is {word} for {who}.")
+    if not any(change.inferred.p_value is not None for change in comparison.changes):
+        return "One seed in common tells nothing of the noise, so no change can be told from it."
+    unchanged = [METRICS[m].title for m in METRICS if not _distinguishable(comparison, m) and _has(comparison, m)]
+    if unchanged:
+        clauses.append(f"Nothing beyond the noise: {listed(unchanged)}.")
+    return " ".join(clauses)
+
+
+def _gates_in_short(verdicts: Sequence[Verdict]) -> str:
+    failed = [verdict for verdict in verdicts if verdict.failed]
+    if failed:
+        return f"**{len(failed)} of {formatting.plural(len(verdicts), 'gate')} failed.**"
+    return f"{formatting.plural(len(verdicts), 'gate')} passed." if verdicts else ""
+
+
+def _by_metric(comparison: Comparison) -> list[Change]:
+    order = list(METRICS)
+    return sorted(comparison.changes, key=lambda change: order.index(change.metric))
+
+
+def _row(change: Change) -> list[Cell | str]:
+    reading = ("better" if change.better else "worse") if change.distinguishable else "no"
+    return [
+        METRICS[change.metric].title,
+        escape(change.architecture),
+        cell(change.before, lambda estimate: _value(change, estimate)),
+        cell(change.after, lambda estimate: _value(change, estimate)),
+        Cell(_change(change), change.inferred.estimate.mean),
+        cell(change.inferred.p_value, formatting.p_value),
+        reading,
+    ]
+
+
+def _value(change: Change, estimate: Estimate) -> str:
+    if METRICS[change.metric].scale == "points":
+        return formatting.percent_interval(estimate)
+    if change.metric == "peak_memory_bytes":
+        return formatting.size_interval(estimate)
+    return formatting.number_interval(estimate)
+
+
+def _change(change: Change) -> str:
+    estimate = change.inferred.estimate
+    scale = METRICS[change.metric].scale
+    if scale == "points":
+        return f"{formatting.points(estimate)} points"
+    return formatting.times_interval(estimate) if scale == "ratio" else formatting.number_interval(estimate)
+
+
+def _seeds(comparison: Comparison) -> str:
+    by_seeds: dict[tuple[int, ...], list[str]] = {}
+    for name, seeds in comparison.seeds.items():
+        by_seeds.setdefault(seeds, []).append(name)
+    clauses = [
+        f"{listed(map(code, names))} on {formatting.plural(len(seeds), 'seed')} ({formatting.numbers(seeds)})"
+        for seeds, names in by_seeds.items()
+        if seeds
+    ]
+    return f"Compared: {'; '.join(clauses)}."
+
+
+def _differing(comparison: Comparison, names: tuple[str, str]) -> Block:
+    if not comparison.differing:
+        return Paragraph("Nothing that is recorded: the same conditions, images, machine and libraries.")
+    cells = [
+        [code(key), *(escape(formatting.fact(value)) for value in values)]
+        for key, values in comparison.differing.items()
+    ]
+    return table(["", *map(code, names)], cells, left=3)
+
+
+def _gates(verdicts: Sequence[Verdict]) -> list[Block]:
+    cells = [
+        [
+            code(f"{verdict.gate.metric}:{verdict.gate.margin:g}"),
+            escape(verdict.change.architecture),
+            _change(verdict.change),
+            formatting.p_value(verdict.p_holm),
+            "**failed**" if verdict.failed else "passed",
+        ]
+        for verdict in verdicts
+    ]
+    note = (
+        "A gate fails where the metric is worse by more than the margin, beyond the noise: one-sided t test at 5 %, "
+        "Holm-corrected over all gates and architectures. Passing does not prove that nothing got worse."
+    )
+    return [table(["Gate", "Architecture", "Change", "p (Holm)", ""], cells, left=2), Paragraph(note)]
+
+
+def _distinguishable(comparison: Comparison, metric: str) -> bool:
+    return any(change.metric == metric and change.distinguishable for change in comparison.changes)
+
+
+def _has(comparison: Comparison, metric: str) -> bool:
+    return any(change.metric == metric for change in comparison.changes)
+
+
+def _plain(estimate: Estimate) -> dict[str, float | int | None]:
+    return {"mean": estimate.mean, "low": estimate.low, "high": estimate.high, "n": estimate.n}
