@@ -68,7 +68,7 @@ def report(
     study = read(runs)
 
     if suffix == ".html":
-        from intelbench.reporting.page.html import as_html
+        from intelbench.reporting.html.page import as_html
 
         text = as_html(study, images, cache_folder(cache_dir), claims=claims)
     elif suffix == ".csv":

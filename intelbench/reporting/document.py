@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from intelbench.results.mistakes import SharedMistake
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 from intelbench.statistics.estimates import Estimate
 
@@ -87,12 +86,26 @@ class Matrix(Figure):
     summary: CohortSummary
 
 
+@dataclass(frozen=True)
+class GalleryImage:
+    """A test image and what was made of it, as plain text."""
+
+    image_id: str
+    name: str
+    """Of its file."""
+    label: str
+    predicted: str
+    confidence: str
+
+
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """Images that every architecture gets wrong: their names, and on the page the pictures."""
+    """Test images: their names, and on the page their pictures."""
 
-    found: Sequence[SharedMistake]
-    summary: CohortSummary
+    description: str
+    images: Sequence[GalleryImage]
+    digest: str
+    """Of the data that the images belong to."""
 
 
 @dataclass(frozen=True, eq=False)

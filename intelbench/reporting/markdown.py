@@ -6,6 +6,7 @@ from tabulate import tabulate
 
 from intelbench.reporting.document import (
     Block,
+    Cells,
     CodeBlock,
     Details,
     Document,
@@ -15,6 +16,7 @@ from intelbench.reporting.document import (
     Paragraph,
     Section,
     Table,
+    table,
 )
 from intelbench.reporting.formatting import escape, printable_lines
 
@@ -39,7 +41,7 @@ def block_text(block: Block, level: int = 2) -> str:
         case Figure():
             return f"![{escape(block.description)}](figures/{block.name})"
         case Gallery():
-            return ""
+            return block_text(_names_of(block), level)
         case Details(title, blocks):
             content = "\n\n".join(block_text(each, level) for each in blocks)
             return f"<details><summary>{title}</summary>\n\n{content}\n\n</details>"
@@ -47,11 +49,21 @@ def block_text(block: Block, level: int = 2) -> str:
             return "\n\n".join([f"{'#' * level} {title}", *(block_text(each, level + 1) for each in blocks)])
 
 
-def _table(table: Table) -> str:
+def _names_of(gallery: Gallery) -> Details:
+    """The images of a gallery by their names, folded away."""
+    cells: Cells = [
+        [escape(image.name), escape(image.label), escape(image.predicted), escape(image.confidence)]
+        for image in gallery.images
+    ]
+    headers = ["Image", "True class", "Predicted as, by runs", "Confidence"]
+    return Details("Their names", [table(headers, cells, left=3)])
+
+
+def _table(block: Table) -> str:
     """An aligned pipe table. Pipes in cells are escaped: a table's row is split before its code spans are read."""
-    rows = [[re.sub(r"(?<!\\)\|", r"\\|", cell.text) for cell in row] for row in table.rows]
-    align = ["right" if column.is_number else "left" for column in table.columns]
-    headers = [column.title for column in table.columns]
+    rows = [[re.sub(r"(?<!\\)\|", r"\\|", cell.text) for cell in row] for row in block.rows]
+    align = ["right" if column.is_number else "left" for column in block.columns]
+    headers = [column.title for column in block.columns]
     return tabulate(rows, headers, tablefmt="pipe", colalign=align, disable_numparse=True)
 
 

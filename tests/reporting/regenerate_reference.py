@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from intelbench.records.store import write_figures
-from intelbench.reporting.page.html import as_html
+from intelbench.reporting.html.page import as_html
 from intelbench.reporting.report import build
 from intelbench.results.study import read
 

@@ -20,6 +20,7 @@ from intelbench.reporting.sections.failures import failures
 from intelbench.reporting.sections.gpu import gpu
 from intelbench.reporting.sections.identical_batches import identical_batches
 from intelbench.reporting.sections.memory import memory
+from intelbench.reporting.sections.mistakes import mistakes
 from intelbench.reporting.sections.rectifiers import rectifiers
 from intelbench.reporting.sections.reproduction import reproduce
 from intelbench.reporting.sections.results import results
@@ -52,6 +53,7 @@ def section_kinds(claims: Sequence[Claim]) -> tuple[SectionKind, ...]:
         SectionKind("Accuracy for its cost", cost),
         SectionKind("Classes", classes),
         SectionKind("Confusion matrices", confusion_matrices),
+        SectionKind("Images that every architecture gets wrong", mistakes),
         SectionKind("Calibration", calibration),
         SectionKind("Stability", stability),
         SectionKind("Dead units and mean activation", rectifiers),

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from intelbench.config.budget import Budget
+from intelbench.reporting.document import Section
 from intelbench.reporting.export import as_json
-from intelbench.reporting.page.markup import render
-from intelbench.reporting.report import build
+from intelbench.reporting.report import build, compose
 from intelbench.reporting.sections.label_efficiency import label_efficiency
 from intelbench.results.study import read
 from tests.reporting.rendered import rendered
@@ -104,8 +104,8 @@ def test_the_report_has_the_section_once_before_the_groups(tmp_path: Path) -> No
     assert "--images-per-class" not in after  # no built-in suite has these conditions
     (figure,) = (name for name in report.figures if name.startswith("labels-"))
     assert f"(figures/{figure})" in before
-    _, headings = render(report.text, {})
-    assert "How many labels?" == headings[1].text
+    found = [block.title for block in compose(read(tmp_path)).blocks if isinstance(block, Section)]
+    assert "How many labels?" == found[0]
 
 
 def test_reports_without_several_numbers_have_no_such_section(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from intelbench.config.budget import Budget
 from intelbench.reporting.export import as_json
-from intelbench.reporting.page.html import as_html
+from intelbench.reporting.html.page import as_html
 from intelbench.reporting.report import build
 from intelbench.reporting.sections.origins import origin
 from intelbench.results.claims import Claim, load_claims

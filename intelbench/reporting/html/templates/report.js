@@ -5,22 +5,19 @@ const announcement = document.getElementById("announcement");
 
 // -- tables: a click on a column's heading sorts by it, a second one the other way round, a third as it was -----------
 
-const FACTORS = { "": 1, k: 1e3, M: 1e6, G: 1e9, T: 1e12, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
-const NUMBER = /^[<>≤≥≈~]?\s*([+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)(?:\s*(k|M|G|T|KiB|MiB|GiB)\b)?(?![\w.])/;
-
-/** The number that a text begins with, in base units; null for text, undefined where nothing is said. */
-function numberOf(text) {
-  if (/^[–—-]?$/.test(text)) return undefined;
-  const found = NUMBER.exec(text.replaceAll("−", "-"));
-  return found && Number(found[1].replaceAll(",", "")) * FACTORS[found[2] ?? ""];
+/** Compare two cells by their numbers, else by their texts; an absent one comes last, whichever way. */
+function compared(first, second, sign) {
+  const absent = (first.value === undefined) - (second.value === undefined);
+  if (absent || first.value === undefined) return absent;
+  const isNumber = typeof first.value === "number";
+  return sign * (isNumber ? first.value - second.value || 0 : first.value.localeCompare(second.value, "en", { numeric: true }));
 }
 
-/** Compare two cells; what is absent comes last, whichever way. */
-function compared(first, second, numeric, sign) {
-  const absent = (first.number === undefined) - (second.number === undefined);
-  if (absent || first.number === undefined) return absent;
-  const order = numeric ? first.number - second.number : 0;
-  return sign * (order || first.text.localeCompare(second.text, "en", { numeric: true }));
+/** What a column's cell is sorted by: its number where the column has numbers, else its text; undefined where absent. */
+function valueOf(cell, hasNumbers) {
+  if (hasNumbers) return "value" in cell.dataset ? Number(cell.dataset.value) : undefined;
+  const text = cell.textContent.trim();
+  return text === "" || text === "–" ? undefined : text;
 }
 
 function makeSortable(table) {
@@ -38,12 +35,10 @@ function makeSortable(table) {
       announcement.textContent = "In the original order";
       return;
     }
-    const rows = original.map((row) => {
-      const text = row.cells[column].textContent.trim();
-      return { row, text, number: numberOf(text) };
-    });
-    const numeric = rows.every(({ number }) => number !== null);
-    rows.sort((first, second) => compared(first, second, numeric, way === "ascending" ? 1 : -1));
+    const cells = original.map((row) => row.cells[column]);
+    const hasNumbers = cells.some((cell) => "value" in cell.dataset);
+    const rows = original.map((row, place) => ({ row, value: valueOf(cells[place], hasNumbers) }));
+    rows.sort((first, second) => compared(first, second, way === "ascending" ? 1 : -1));
     body.append(...rows.map(({ row }) => row));
     heading.setAttribute("aria-sort", way);
     announcement.textContent = `Sorted by ${name}, ${way}`;
