@@ -25,7 +25,7 @@ def as_markdown(comparison: Comparison, verdicts: Sequence[Verdict], names: tupl
             "change."
         ),
         Paragraph(_seeds(comparison)),
-        Section("What differs between them", [_differing(comparison, names)]),
+        Section("Differing settings", [_differing(comparison, names)]),
     ]
     if verdicts:
         blocks.append(Section("Gates", _gates(verdicts)))
@@ -77,7 +77,7 @@ def failure_line(verdict: Verdict) -> str:
 
 
 def _in_short(comparison: Comparison) -> str:
-    """What got better or worse, each taken for itself."""
+    """What got better or worse, each for itself."""
     clauses = []
     for metric in METRICS:
         changes = [c for c in comparison.changes if c.metric == metric and c.distinguishable]
@@ -89,7 +89,7 @@ def _in_short(comparison: Comparison) -> str:
                 who = listed(f"{code(change.architecture)} ({_change(change)})" for change in found)
                 clauses.append(f"{METRICS[metric].title} is {word} for {who}.")
     if not any(change.inferred.p_value is not None for change in comparison.changes):
-        return "One seed in common tells nothing of the noise, so no change can be told from it."
+        return "One seed in common gives no estimate of the noise, so no change is tested."
     unchanged = [METRICS[m].title for m in METRICS if not _distinguishable(comparison, m) and _has(comparison, m)]
     if unchanged:
         clauses.append(f"Nothing beyond the noise: {listed(unchanged)}.")

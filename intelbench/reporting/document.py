@@ -122,6 +122,8 @@ class Section:
 
     title: str
     blocks: Sequence["Block"]
+    is_folded: bool = False
+    """Whether the page folds it away until a reader asks for it."""
 
 
 Block: TypeAlias = Paragraph | Items | CodeBlock | Table | Figure | Gallery | Details | Section

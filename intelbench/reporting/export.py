@@ -6,9 +6,9 @@ import msgspec
 import pandas as pd
 
 from intelbench.reporting.sections import origins, reproduction
-from intelbench.reporting.verdicts import Verdict, verdicts
+from intelbench.reporting.verdicts import Verdict, claims_about, verdicts
 from intelbench.results import efficiency, gpu_table, tables, usage
-from intelbench.results.claims import Claim, load_claims
+from intelbench.results.claims import Claim
 from intelbench.results.label_efficiency import label_studies
 from intelbench.results.origins import Contrast, contrasts, matches
 from intelbench.results.study import Study
@@ -18,12 +18,14 @@ from intelbench.statistics.estimates import Estimate
 
 
 def as_json(study: Study, *, claims: Sequence[Claim] | None = None) -> str:
-    """All tables of each cohort, each run, each claim, and what was left out."""
-    checked = load_claims() if claims is None else claims
+    """All tables of each cohort, each run, each claim, and what was left out.
+
+    Without `claims` the published ones are checked, on the data that they are about.
+    """
     content = {
-        "cohorts": [_plain(summary, checked) for summary in study.cohorts],
+        "cohorts": [_plain(summary, claims) for summary in study.cohorts],
         "label_efficiency": [labelled.plain() for labelled in label_studies(study.cohorts)],
-        "origins": _origins(study.cohorts, checked),
+        "origins": _origins(study.cohorts, claims),
         "problems": study.problems,
     }
     return msgspec.json.format(msgspec.json.encode(content), indent=1).decode() + "\n"
@@ -39,7 +41,7 @@ def as_csv(study: Study) -> str:
     return pd.concat(frames, ignore_index=True).to_csv(index=False, lineterminator="\n")
 
 
-def _plain(summary: CohortSummary, claims: Sequence[Claim]) -> dict[str, object]:
+def _plain(summary: CohortSummary, claims: Sequence[Claim] | None) -> dict[str, object]:
     """A cohort as plain values."""
     cohort, spec = summary.cohort, summary.cohort.spec
     line, suite = reproduction.command(cohort)
@@ -89,9 +91,9 @@ def _plain(summary: CohortSummary, claims: Sequence[Claim]) -> dict[str, object]
     }
 
 
-def claims_rows(summary: CohortSummary, claims: Sequence[Claim]) -> list[Row]:
+def claims_rows(summary: CohortSummary, claims: Sequence[Claim] | None) -> list[Row]:
     """One row for each claim: what was published, what was measured, and the verdict."""
-    return [_claim_row(found) for found in verdicts(summary, claims)]
+    return [_claim_row(found) for found in verdicts(summary, claims_about(summary, claims))]
 
 
 def _claim_row(found: Verdict) -> Row:
@@ -120,7 +122,7 @@ def _claim_row(found: Verdict) -> Row:
     }
 
 
-def _origins(cohorts: Sequence[CohortSummary], claims: Sequence[Claim]) -> list[Row]:
+def _origins(cohorts: Sequence[CohortSummary], claims: Sequence[Claim] | None) -> list[Row]:
     """One row for each pair of cohorts with the same architectures under own recipes and identical conditions."""
     return [
         {

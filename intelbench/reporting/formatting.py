@@ -63,7 +63,7 @@ def number_interval(estimate: Estimate | None) -> str:
 
 
 def significant(value: float | None, digits: int = 3) -> str:
-    """So many significant digits, without an exponent where a reader can do without: `0.0123`, `1,230`, `1.2e-06`."""
+    """This many significant digits, with an exponent for extreme values only: `0.0123`, `1,230`, `1.2e-06`."""
     if value is None:
         return ABSENT
     if value == 0:
@@ -183,7 +183,7 @@ def cause(name: str) -> str:
 
 
 def fact(value: object) -> str:
-    """A setting as it stands in a suite file: `true`, `0.0001`, `[0.9, 0.999]`."""
+    """A setting as in a suite file: `true`, `0.0001`, `[0.9, 0.999]`."""
     if value is None:
         return ABSENT
     if isinstance(value, bool):

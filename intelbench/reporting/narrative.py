@@ -26,7 +26,7 @@ def reading(summary: CohortSummary) -> str:
     sentences = [
         _compared(summary),
         fairness_answer(summary),
-        _told_apart(summary),
+        _not_compared(summary),
         _failed(summary),
         _caveats(summary),
     ]
@@ -95,7 +95,7 @@ def ranking_note(summary: CohortSummary) -> str:
             "the means of each architecture use all seeds that it finished."
         )
     if len(cohort.common_seeds) < 2:
-        notes.append("One seed in common cannot tell any two architectures apart, so all share rank 1.")
+        notes.append("With one seed in common no difference can be tested, so all share rank 1.")
     return " ".join(notes)
 
 
@@ -135,8 +135,8 @@ def _compared(summary: CohortSummary) -> str:
     )
 
 
-def _told_apart(summary: CohortSummary) -> str:
-    """Why nothing is told apart, where the headline says nothing; of a single architecture, what it reached."""
+def _not_compared(summary: CohortSummary) -> str:
+    """Why no difference is reported, where the headline says nothing; of a single architecture, what it reached."""
     finished = summary.finished
     if len(finished) == 1 and finished[0].test_accuracy is not None:
         only, reached = finished[0], finished[0].test_accuracy
@@ -147,7 +147,7 @@ def _told_apart(summary: CohortSummary) -> str:
     if not summary.ranked:
         return ranking_note(summary) if summary.cohort.fairness.identical else ""
     if len(summary.cohort.common_seeds) < 2:
-        return "With one seed in common no difference in test accuracy can be told from chance."
+        return "With one seed in common no difference in test accuracy can be tested."
     return ""
 
 

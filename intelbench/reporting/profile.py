@@ -1,4 +1,4 @@
-"""What `intelbench profile` found out, as Markdown, JSON or CSV."""
+"""The result of `intelbench profile` as Markdown, JSON or CSV."""
 
 import msgspec
 import pandas as pd
@@ -33,9 +33,9 @@ def as_markdown(profile: Profile) -> str:
     ]
     if profile.architectures:
         blocks += [
-            Section("The largest batch that fits", _largest(profile)),
-            Section("Where the memory goes", _breakdown(profile)),
-            Section("The published figures", _legacy(profile)),
+            Section("Largest batch that fits", _largest(profile)),
+            Section("Memory by use", _breakdown(profile)),
+            Section("Published figures", _legacy(profile)),
         ]
     title = f"Profile at {profile.image_size} px, {profile.num_classes} classes, {profile.precision}"
     return markdown.render(Document(title, blocks))
@@ -95,7 +95,7 @@ def _overview(profile: Profile) -> list[Block]:
         "**Forward GMACs**, **Training GFLOPs**: for one image; 10⁹ multiply-accumulate operations of convolutions "
         "and matrix products in evaluation, and 10⁹ FLOPs of forward and backward pass as trained here (1 MAC = 2 "
         "FLOPs). Normalisation, activations, pooling and the optimizer are not counted.",
-        "**Peak**: predicted most that all tensors together take at one time in a training step, to be held against "
+        "**Peak**: predicted most that all tensors together take at one time in a training step, to compare with "
         "`torch.cuda.max_memory_allocated`. Not covered: workspaces of cuDNN and cuBLAS, the CUDA context, kernels "
         "that fuse several operations (attention), compiled graphs.",
     ]
@@ -110,7 +110,7 @@ def _largest(profile: Profile) -> list[Block]:
     ]
     note = (
         "Most images a step for which the allocator reserves no more than that many gigabytes (10⁹ bytes). A GPU sold "
-        "with so many has some 7 % more, which the CUDA context and the workspaces of cuDNN and cuBLAS need."
+        "with that many has some 7 % more, which the CUDA context and the workspaces of cuDNN and cuBLAS need."
     )
     return [Paragraph(note), table(["Images a step", *(f"{memory} GB" for memory in memories)], cells)]
 

@@ -1,4 +1,4 @@
-"""Published claims held against a cohort: what was measured, by which rule it was judged, and the verdict.
+"""Published claims compared with a cohort: what was measured, by which rule it was judged, and the verdict.
 
 Shapes: n seeds, N test images. `docs/CLAIMS.md` states the rules. A verdict's texts are plain, not yet Markdown.
 """
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from intelbench.records.types import RunRecord
 from intelbench.reporting import narrative
 from intelbench.reporting.formatting import count, fact, listed, percent, plural
-from intelbench.results.claims import METRICS, Claim, differing_conditions
+from intelbench.results.claims import METRICS, Claim, differing_conditions, load_claims
 from intelbench.results.runs import RunSummary, value_of_run
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 from intelbench.statistics import estimates as statistics
@@ -21,6 +21,8 @@ from intelbench.statistics import inference
 from intelbench.statistics.estimates import SIGNIFICANCE, Estimate
 
 Word = Literal["supported", "reproduced", "contradicted", "inconclusive", "not testable here"]
+PUBLISHED_CLASSES = {"buildings", "forest", "glacier", "mountain", "sea", "street"}
+"""Of the data that the published claims are about."""
 _FLOAT32_BYTES = 4
 _MAX_CONDITIONS = 4
 _NO_PAIR = -1
@@ -70,6 +72,13 @@ class _Compared:
 
 class _UntestableError(Exception):
     """Why a claim cannot be judged by these records."""
+
+
+def claims_about(summary: CohortSummary, chosen: Sequence[Claim] | None) -> Sequence[Claim]:
+    """Return the claims to check on a cohort: the chosen ones, or else the published ones where its data are theirs."""
+    if chosen is not None:
+        return chosen
+    return load_claims() if set(summary.data.class_names) == PUBLISHED_CLASSES else ()
 
 
 def verdicts(summary: CohortSummary, claims: Sequence[Claim]) -> list[Verdict]:

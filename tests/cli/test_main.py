@@ -199,7 +199,7 @@ def test_any_value_of_any_option_is_taken_or_refused(
 ALL_OPTIONS = {
     "run": "--all --suite --seeds --budget --image-size --precision --images-per-class --data --skip-unreadable "
     "--no-cache --cache-dir --device --threads --workers --timeout --memory-limit --out --rerun --checkpoint --plugin",
-    "report": "--out --claims --images --cache-dir",
+    "report": "--out --claims --full --images --cache-dir",
     "diff": "--fail-if-worse --format",
     "verify": "--steps --tolerance --data --plugin --cache-dir",
     "profile": "--all --image-size --classes --plugin --batch-sizes --precision --optimizer --frozen --memory --format",

@@ -364,7 +364,7 @@ def test_one_seed_has_no_crossing(summarize: Summarize) -> None:
     summary = with_curves(summarize(["a", "b"], [0]), curves)
     assert [] == efficiency.crossings(summary)
     text = written(summary)
-    assert "was not tested: one seed cannot tell two curves apart." in text
+    assert "was not tested: one seed gives no test of a difference." in text
     assert "resamples of test images, there being one seed" in text
 
 

@@ -20,7 +20,7 @@ _AXES: Mapping[Unit, tuple[str, float]] = {
 }
 """Label, and how much of the unit is one on the axis."""
 _LOG_FACTOR = 10
-"""An axis is logarithmic where the longest curve is so many times as long as the shortest."""
+"""An axis is logarithmic where the longest curve is this many times as long as the shortest."""
 _PANEL = 165
 _ROW = 215
 """Height of a panel in points, without and with its label."""

@@ -159,7 +159,7 @@ def anatomy(summary: CohortSummary) -> bytes:
 def _cost_panel(
     axes: Axes, architectures: Sequence[ArchitectureSummary], cost_of: Mapping[str, float], numbered: bool
 ) -> None:
-    """Points with their intervals, each with its name or number beside it."""
+    """Points with their intervals, each with its name or number next to it."""
     places: list[tuple[float, float, float, float]] = []
     for architecture in architectures:
         estimate = architecture.test_accuracy

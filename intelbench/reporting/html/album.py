@@ -15,9 +15,9 @@ BUDGET = 3_000_000
 """Characters of base64 that all pictures of a page may take."""
 
 Find = Callable[[DataFacts], Pictures]
-"""Where the images of recorded data lie now; raises `UserError`."""
+"""Finds the images of recorded data; raises `UserError`."""
 Key = tuple[str, str]
-"""Digest of the data and id of an image: what is the same in both is one image, in whichever cohort it stands."""
+"""Digest of the data and id of an image: the same image in two cohorts has the same key."""
 
 
 @dataclass(frozen=True)

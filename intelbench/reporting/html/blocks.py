@@ -75,8 +75,12 @@ class Renderer:
                 return self.fragments[block]()
             case Details(title, blocks):
                 return f"<details><summary>{inline(title)}</summary>\n{self._blocks(blocks, level)}</details>\n"
-            case Section(title, blocks):
-                return self._heading(title, level) + self._blocks(blocks, level + 1)
+            case Section(title, blocks, is_folded):
+                heading = self._heading(title, level)
+                content = self._blocks(blocks, level + 1)
+                if is_folded:
+                    return f'<details class="section"><summary>{heading}</summary>\n{content}</details>\n'
+                return heading + content
 
     def _heading(self, title: str, level: int) -> str:
         """A heading with an anchor of plain characters, unique in the page."""

@@ -42,7 +42,7 @@ def as_html(study: Study, images: Path | None, cache_folder: Path, *, claims: Se
 
 def page(study: Study, find: Find, *, claims: Sequence[Claim] | None = None) -> str:
     """The page of a report, with the pictures that `find` leads to."""
-    document = compose(study, claims=claims)
+    document = compose(study, claims=claims, full=True)
     nodes = list(walk(document.blocks))
     matrices = {
         node: matrix_table(node.architecture, node.summary, str(number))

@@ -36,34 +36,36 @@ class SectionKind(NamedTuple):
     """A section that the report has for each group of records."""
 
     title: str
+    in_default: bool
+    """Whether a reader acts on it; the others are in the full report, and folded on the page."""
     blocks: Callable[[CohortSummary], Sequence[Block]]
-    """What is below the title; nothing where the section has nothing to say."""
+    """Returns what is below the title; nothing where the section has nothing to say."""
 
 
-def section_kinds(claims: Sequence[Claim]) -> tuple[SectionKind, ...]:
-    """Return the sections in the order of the report."""
+def section_kinds(claims: Sequence[Claim] | None) -> tuple[SectionKind, ...]:
+    """Return the sections in the order of the report; without `claims` the published ones are checked."""
     return (
-        SectionKind("Results", results),
-        SectionKind("Which differences are real?", differences),
-        SectionKind("Published claims", partial(published_claims, claims=claims)),
-        SectionKind("Was it identical?", identical_batches),
-        SectionKind("Training loss", training_loss),
-        SectionKind("Accuracy by budget", accuracy_by_budget),
-        SectionKind("Time to an accuracy", time_to_accuracy),
-        SectionKind("Accuracy for its cost", cost),
-        SectionKind("Classes", classes),
-        SectionKind("Confusion matrices", confusion_matrices),
-        SectionKind("Images that every architecture gets wrong", mistakes),
-        SectionKind("Calibration", calibration),
-        SectionKind("Stability", stability),
-        SectionKind("Dead units and mean activation", rectifiers),
-        SectionKind("Arithmetic: achieved and possible", arithmetic),
-        SectionKind("Where the time of a step goes", step_breakdown),
-        SectionKind("Memory: predicted and measured", memory),
-        SectionKind("Energy", energy),
-        SectionKind("Was the machine quiet?", disturbances),
-        SectionKind("Was the GPU quiet?", gpu),
-        SectionKind("Failures", failures),
-        SectionKind("Environment", environment),
-        SectionKind("How to reproduce", reproduce),
+        SectionKind("Results", True, results),
+        SectionKind("Differences", True, differences),
+        SectionKind("Choice by cost", True, cost),
+        SectionKind("Published claims", True, partial(published_claims, claims=claims)),
+        SectionKind("Classes", True, classes),
+        SectionKind("Confusion matrices", True, confusion_matrices),
+        SectionKind("Images that every architecture gets wrong", True, mistakes),
+        SectionKind("Training loss", False, training_loss),
+        SectionKind("Accuracy by budget", False, accuracy_by_budget),
+        SectionKind("Time to accuracy", False, time_to_accuracy),
+        SectionKind("Calibration", False, calibration),
+        SectionKind("Stability", False, stability),
+        SectionKind("Dead units and mean activation", False, rectifiers),
+        SectionKind("Arithmetic throughput", False, arithmetic),
+        SectionKind("Step breakdown", False, step_breakdown),
+        SectionKind("Predicted and measured memory", False, memory),
+        SectionKind("Energy", False, energy),
+        SectionKind("Disturbances by other work", False, disturbances),
+        SectionKind("State of the GPU", False, gpu),
+        SectionKind("Failures", True, failures),
+        SectionKind("Identical batches", True, identical_batches),
+        SectionKind("Environment", True, environment),
+        SectionKind("How to reproduce", True, reproduce),
     )

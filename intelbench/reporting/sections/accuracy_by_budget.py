@@ -88,7 +88,7 @@ def _untested(summary: CohortSummary) -> str:
     if not summary.correct.size:
         return "nothing may be ranked here"
     if summary.correct.shape[1] < 2:
-        return "one seed cannot tell two curves apart"
+        return "one seed gives no test of a difference"
     return "no two architectures have a stretch of their curves in common"
 
 

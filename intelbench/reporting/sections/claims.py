@@ -7,7 +7,7 @@ from typing import get_args
 from intelbench.reporting import formatting
 from intelbench.reporting.document import Block, Details, Items, Paragraph, cell, table
 from intelbench.reporting.formatting import ABSENT, code, escape
-from intelbench.reporting.verdicts import Verdict, Word, verdicts
+from intelbench.reporting.verdicts import Verdict, Word, claims_about, verdicts
 from intelbench.results.claims import METRICS, Claim
 from intelbench.results.summaries import CohortSummary
 from intelbench.statistics.estimates import Estimate
@@ -15,7 +15,7 @@ from intelbench.statistics.estimates import Estimate
 _REPRODUCED = (
     "Reproduced means that the published figure follows from the definition of the network by the arithmetic named in "
     "the notes below; no run measured it. A reproduced memory figure is an estimate that was published, not the memory "
-    'that training needs: that is in "Memory: predicted and measured".'
+    'that training needs: that is in the section "Predicted and measured memory".'
 )
 _LIMIT = 1000
 """Characters of a text of a claim that are shown."""
@@ -25,11 +25,11 @@ _OWN_RECIPES = (
 )
 
 
-def published_claims(summary: CohortSummary, claims: Sequence[Claim]) -> list[Block]:
+def published_claims(summary: CohortSummary, claims: Sequence[Claim] | None) -> list[Block]:
     """Verdicts as a table, why some claims are not testable, and how the others were judged; nothing without claims."""
-    if not claims:
+    found = verdicts(summary, claims_about(summary, claims))
+    if not found:
         return []
-    found = verdicts(summary, claims)
     cells = [
         [
             cell(number, str),

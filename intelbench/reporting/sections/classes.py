@@ -20,8 +20,8 @@ def classes(summary: CohortSummary) -> list[Block]:
         "over seeds and images."
     )
     others = (
-        "**Precision**: share of the images taken for a class that are of it. **F1**: harmonic mean of precision and "
-        "recall (van Rijsbergen, 1979). Means over the runs, with their 95 % interval over seeds."
+        "**Precision**: share of the images predicted as a class that belong to it. **F1**: harmonic mean of precision "
+        "and recall (van Rijsbergen, 1979). Means over the runs, with their 95 % interval over seeds."
     )
     folded: list[Block] = [
         Paragraph(others),

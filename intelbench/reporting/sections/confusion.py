@@ -50,4 +50,4 @@ def _confusion(architecture: ArchitectureSummary, summary: CohortSummary, names:
 def _in_words(row: Row) -> str:
     true, predicted = escape(row.true), escape(row.taken_for)
     share = formatting.percent_interval(row.estimate("share"))
-    return f"{true} taken for {predicted}: {share} of {true} ({count(row.num_images)} of {count(row.num_true)})"
+    return f"{true} predicted as {predicted}: {share} of {true} ({count(row.num_images)} of {count(row.num_true)})"

@@ -1,4 +1,4 @@
-"""Accuracy for its cost: who is on the Pareto front of test accuracy and each kind of cost, and how surely."""
+"""Choice by cost: who is on the Pareto front of test accuracy and each kind of cost, and how surely."""
 
 from collections.abc import Sequence
 

@@ -15,8 +15,8 @@ MAX_PAIRS = 500
 MAX_OPEN_PAIRS = 15
 MAX_SEED_COLUMNS = 50
 _OWN_RECIPES = (
-    "Each architecture was trained under its own recipe: what is told apart here is two architectures **with their "
-    "recipes**. How much of it is the architecture's, only runs under one recipe for all can say."
+    "Each architecture was trained under its own recipe: a difference here is one of two architectures **with their "
+    "recipes**. Only runs under one recipe for all show how much of it comes from the architecture."
 )
 
 
@@ -42,7 +42,7 @@ def _pair(row: Row) -> list[Cell | str]:
         cell(row.p_value, formatting.p_value),
         cell(row.p_holm, formatting.p_value),
         cell(row.detectable_difference, formatting.bare_percent),
-        escape(row.better) if row.better else "not distinguishable",
+        escape(row.better) if row.better else "not significantly different",
     ]
 
 
@@ -55,7 +55,7 @@ def _method(summary: CohortSummary) -> str:
     reach = inference.smallest_sign_p_value(num_seeds)
     sign = (
         f"A sign test over {num_seeds} seeds cannot reach 5 % (its smallest p is {formatting.p_value(reach)}; it takes "
-        f"{fewest} seeds), so none is made."
+        f"{fewest} seeds), so there is no such test here."
         if num_seeds < fewest
         else f"A sign test over {num_seeds} seeds could reach p = {formatting.p_value(reach)} at best; it is not used."
     )
@@ -63,8 +63,8 @@ def _method(summary: CohortSummary) -> str:
         f"n = {num_seeds} seeds × {summary.correct.shape[2]:,} test images, the same for both of a pair. "
         "**Difference**: mean, with its 95 % interval over seeds and images (how: docs/STATISTICS.md), not corrected "
         "for the number of pairs. **p**: two-sided t test of the same. **p (Holm)**: corrected over all pairs (1979); "
-        "at 5 % two architectures are told apart. **Detectable**: the true difference that this n, with the spread "
-        "seen here, finds in four cases out of five (80 % power, at the level of Holm's first step, "
+        "two architectures are significantly different at 5 %. **Detectable**: the true difference that this n, with "
+        "the spread seen here, finds in four cases out of five (80 % power, at the level of Holm's first step, "
         f"{level}). {sign}"
     )
 

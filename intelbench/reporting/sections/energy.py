@@ -33,7 +33,7 @@ def energy(summary: CohortSummary) -> list[Block]:
     headers = ["Architecture", "Seed", "Joules", "Joules an image", "Watts", "Watts idle", "Counter"]
     note = (
         "Counted from the first training step to the last, validation passes included, and divided by the training "
-        "images. Of the whole device (NVML) or all processor packages (RAPL), whoever used them; the idle watts, of "
-        "the second before, are not subtracted."
+        "images. Of the whole device (NVML) or all processor packages (RAPL), the use by other processes included; the "
+        "idle watts, of the second before, are not subtracted."
     )
     return [table(headers, cells), Paragraph(note), *([Paragraph(reason)] if reason else [])]

@@ -22,7 +22,7 @@ def groups(cohorts: Sequence[Cohort]) -> list[Block]:
     if list(keys) == ["images_per_class"]:
         text = (
             f"The records fall into {len(cohorts)} groups that differ in how many images of each class their runs were "
-            'trained on. Each group has its own tables; "How many labels?" compares them.'
+            'trained on. Each group has its own tables; "Labelled images needed" compares them.'
         )
     return [Paragraph(text), table(headers, cells, left=len(headers))]
 

@@ -1,4 +1,4 @@
-"""Labelled images: how many it takes to reach an accuracy."""
+"""Labelled images needed: how many it takes to reach an accuracy."""
 
 import math
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def _answer(study: LabelStudy) -> str:
         number = _number(curves[0].needed(target), curves[0])
         return f"{to_reach}, {code(curves[0].name)} needs {number} images of each class."
     if curves[0].correct.shape[1] < 2:
-        return f"{to_reach}, one seed cannot tell which architecture needs fewer images."
+        return f"{to_reach}, one seed does not show which architecture needs fewer images."
     said: list[str] = []
     for curve in curves:
         others = [each.more.name for each in study.comparisons if each.fewer is curve and each.more]
@@ -57,8 +57,8 @@ def _answer(study: LabelStudy) -> str:
         elif others:
             said.append(f"{code(curve.name)} needs fewer images of each class than {_names(others)}")
     if not said:
-        who = "the two cannot" if len(curves) == 2 else f"no two of the {len(curves)} architectures can"
-        return f"{to_reach}, {who} be told apart in how many images they need."
+        who = "the two are not" if len(curves) == 2 else f"no two of the {len(curves)} architectures are"
+        return f"{to_reach}, {who} significantly different in how many images they need."
     return f"{to_reach}, {'; '.join(said[:MAX_NAMES])}."
 
 
@@ -114,7 +114,7 @@ def _caption(study: LabelStudy) -> str:
         caption += f" Dotted: {_percent(study.target)}."
     missing = [escape(name) for name in study.names if name not in {curve.name for curve in study.curves}]
     if missing:
-        caption += f" Not drawn, for want of finished runs with every number: {formatting.listed(missing)}."
+        caption += f" Not drawn, because finished runs with every number are missing: {formatting.listed(missing)}."
     return caption
 
 
@@ -155,16 +155,16 @@ def _pairs(study: LabelStudy) -> list[Block]:
             f"{escape(each.first.name)} − {escape(each.second.name)}",
             *(_difference(summary, each) for summary in study.summaries),
             cell(each.p_holm, formatting.p_value),
-            escape(each.fewer.name) if each.fewer else "not distinguishable",
+            escape(each.fewer.name) if each.fewer else "not significantly different",
         ]
         for each in study.comparisons
     ]
     pairs = table(headers, cells)
     note = (
         "Differences of test accuracy in points, with their 95 % intervals over seeds and images; in bold where the "
-        "two can be told apart (Holm's correction over the pairs of each number). **p (Holm)**: of equal needs for the "
-        "target, over seeds and images, corrected over all pairs (how: docs/STATISTICS.md); at 5 % one of them needs "
-        "fewer."
+        "two are significantly different (Holm's correction over the pairs of each number). **p (Holm)**: of equal "
+        "needs for the target, over seeds and images, corrected over all pairs (how: docs/STATISTICS.md); at 5 % one "
+        "of them needs fewer."
     )
     return [pairs if len(cells) <= MAX_OPEN_PAIRS else Details(f"All {len(cells)} pairs", [pairs]), Paragraph(note)]
 

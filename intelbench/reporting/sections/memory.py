@@ -59,7 +59,7 @@ def _note(summary: CohortSummary, on_gpu: bool) -> str:
         "a real step, the optimizer's state included, in a process of its own"
     )
     return note + (
-        ", to be held against the predicted peak." if on_gpu else
+        ", to compare with the predicted peak." if on_gpu else
         " that returns at once what it frees; above its memory before the network was built, and with the libraries' "
         "own buffers. The main table has the peak of the run itself, which keeps what it frees for the next step."
     )  # fmt: skip

@@ -8,7 +8,7 @@ from intelbench.reporting.document import Block, Cell, Details, Paragraph, cell,
 from intelbench.reporting.formatting import ABSENT, escape
 from intelbench.reporting.sections.claims import measured_cell
 from intelbench.reporting.sections.differences import MAX_OPEN_PAIRS, MAX_PAIRS
-from intelbench.reporting.verdicts import Verdict, Word, verdicts
+from intelbench.reporting.verdicts import Verdict, Word, claims_about, verdicts
 from intelbench.results import origins
 from intelbench.results.claims import METRICS, Claim
 from intelbench.results.origins import Contrast, Match, Origin
@@ -37,7 +37,7 @@ _CONCLUSIONS: Mapping[tuple[Word, Word], str] = {
 """By the verdict under own recipes and the one under identical conditions."""
 
 
-def origin(cohorts: Sequence[CohortSummary], claims: Sequence[Claim]) -> list[Block]:
+def origin(cohorts: Sequence[CohortSummary], claims: Sequence[Claim] | None) -> list[Block]:
     """What own recipes and identical conditions say together; nothing where the records do not hold both."""
     blocks: list[Block] = []
     for match in origins.matches(cohorts):
@@ -55,10 +55,10 @@ def _introduction(match: Match, cohorts: Sequence[CohortSummary]) -> str:
     names = formatting.listed(map(escape, match.architectures))
     return (
         f"Group {own} has {names} **each under its own recipe**, group {identical} has them **under identical "
-        "conditions**, on the same images. No accuracy of the one stands beside one of the other here: what is "
-        "compared is how far two architectures are apart within each. A difference that is there under both comes from "
-        "the architecture; one that own recipes make, hide or reverse comes from the recipe, which is all of budget, "
-        "optimizer, head, weights and what trains."
+        "conditions**, on the same images. No accuracy of the one group is compared with one of the other: "
+        "what is compared is the difference between two architectures within each. A difference that is there under "
+        "both comes from the architecture; one that own recipes make, hide or reverse comes from the recipe, which is "
+        "all of budget, optimizer, head, weights and what trains."
     )
 
 
@@ -88,9 +88,9 @@ def _pairs(match: Match) -> list[Block]:
     headers = ["Test accuracy (points)", "It comes from", "Own recipes", "Identical conditions", "Change", "p (Holm)"]
     pairs = table(headers, cells, left=2)
     note = (
-        "Differences and intervals are those of each group's own table; **bold** is told apart there, Holm-corrected. "
+        "Differences and intervals are those of each group's own table; **bold** is significant there, Holm-corrected. "
         "**Change**: what own recipes add to the difference, paired by seed and test image, 95 % interval; **p**: of "
-        "no change, corrected over these pairs. The recipe is named only where the change itself is beyond the noise: "
+        "no change, corrected over these pairs. The recipe is named only where the change itself is significant: "
         "that a difference is found under one of the two and not under the other does not show that they differ."
     )
     return [
@@ -116,26 +116,28 @@ def _verdict(contrast: Contrast) -> str:
     text = _ORIGINS[contrast.origin]
     if contrast.origin != "not decided":
         return text
-    apart = [
+    significant = [
         name
         for name, pair in (("own recipes", contrast.own), ("identical conditions", contrast.identical))
         if pair.better is not None
     ]
-    if not apart:
-        return f"{text}: told apart under neither"
-    why = "one seed in common" if contrast.p_change is None else "the change is not distinguishable"
-    return f"{text}: told apart under {apart[0]} alone, but {why}"
+    if not significant:
+        return f"{text}: significant under neither"
+    why = "one seed in common" if contrast.p_change is None else "the change is not significant"
+    return f"{text}: significant under {significant[0]} alone, but {why}"
 
 
-def judged(match: Match, claims: Sequence[Claim]) -> list[tuple[Verdict, Verdict]]:
+def judged(match: Match, claims: Sequence[Claim] | None) -> list[tuple[Verdict, Verdict]]:
     """Of each claim that compares architectures by what was measured: both verdicts."""
     compared = [
-        claim for claim in claims if claim.comparative and METRICS[claim.metric].compared not in ("exact", "confusion")
+        claim
+        for claim in claims_about(match.own, claims)
+        if claim.comparative and METRICS[claim.metric].compared not in ("exact", "confusion")
     ]
     return list(zip(verdicts(match.own, compared), verdicts(match.identical, compared), strict=True))
 
 
-def _claims(match: Match, claims: Sequence[Claim]) -> list[Block]:
+def _claims(match: Match, claims: Sequence[Claim] | None) -> list[Block]:
     """Published conclusions under both."""
     pairs = judged(match, claims)
     tested = [pair for pair in pairs if _NO_WORD not in (pair[0].verdict, pair[1].verdict)]
@@ -154,7 +156,7 @@ def _claims(match: Match, claims: Sequence[Claim]) -> list[Block]:
         note = (
             "**Published conclusions that compare architectures**, judged in each group as in its section on published "
             "claims. Not decided is what these runs cannot tell: an interval reaches to both sides of no difference, "
-            "or after correction for several comparisons a difference is not beyond the noise."
+            "or after correction for several comparisons a difference is not significant."
         )
         blocks += [Paragraph(note), table(headers, cells, left=4)]
     if untested:

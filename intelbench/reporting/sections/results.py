@@ -135,7 +135,7 @@ def _definitions(shown: Sequence[str], summary: CohortSummary) -> list[str]:
     }
     meaning = {
         "Rank": "1 + the number of architectures whose test accuracy is significantly better. `=`: shared.",
-        "Group": "two architectures share a letter unless they can be told apart (Piepho, 2004).",
+        "Group": "two architectures share a letter unless they are significantly different (Piepho, 2004).",
         "Runs": "finished runs, one a seed; n of every mean in the row.",
         _accuracy_header("test", summary): "mean over seeds [95 % interval over seeds and test images]; the test "
         "images are read once, after training. Validation and training accuracy: after the last step, without "
@@ -157,9 +157,13 @@ def _definitions(shown: Sequence[str], summary: CohortSummary) -> list[str]:
 
 
 def _absent_memory(summary: CohortSummary) -> list[str]:
+    """Why kinds of memory have no column: one line for all that lack it for the same reasons."""
+    fields: dict[tuple[str, ...], list[str]] = {}
+    for field, reasons in tables.absent_memory(summary).items():
+        fields.setdefault(tuple(reasons), []).append(formatting.memory_name(field))
     return [
-        f"No column for {formatting.memory_name(field)}: {formatting.listed(map(escape, reasons))}."
-        for field, reasons in tables.absent_memory(summary).items()
+        f"No column for {formatting.listed(names)}: {formatting.listed(map(escape, reasons))}."
+        for reasons, names in fields.items()
     ]
 
 

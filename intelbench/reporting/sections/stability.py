@@ -31,7 +31,7 @@ def stability(summary: CohortSummary) -> list[Block]:
     headers += ["Forgetting events an image"]
     points = summary.cohort.spec.conditions.evaluation_points
     note = (
-        "**Loss variance**: as in the main table. **Spikes**: share of training steps whose loss lies more than "
+        "**Loss variance**: as in the main table. **Spikes**: share of training steps whose loss is more than "
         f"{SPIKE_DEVIATIONS:g} standard deviations above the mean of the {SPIKE_WINDOW} steps before (after OLMo 2, "
         "2024, with a shorter window). **Run to run**: standard deviation of test accuracy over seeds. **Swing**: mean "
         f"absolute change of validation accuracy between the {points} evaluation points. **Forgetting events**: right "

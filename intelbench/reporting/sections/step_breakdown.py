@@ -13,7 +13,7 @@ from intelbench.results.timing import DATA_BOUND, OVERHEAD_BOUND, OVERHEAD_BOUND
 from intelbench.results.usage import PART_NAMES
 
 _FEWEST_FOR_TAIL = 20
-"""Below so many steps the 95th percentile is but the largest."""
+"""With fewer steps the 95th percentile is only the largest one."""
 
 
 def step_breakdown(summary: CohortSummary) -> list[Block]:
@@ -23,7 +23,7 @@ def step_breakdown(summary: CohortSummary) -> list[Block]:
         return []
     are_of_run = all(row.are_of_run for row in found)
     figure = Figure(
-        f"anatomy-{summary.cohort.key}.svg", "Where the time of a step goes", partial(plots.anatomy, summary)
+        f"anatomy-{summary.cohort.key}.svg", "Median parts of a training step", partial(plots.anatomy, summary)
     )
     return [_table(found, are_of_run), figure, Paragraph(_note(summary, are_of_run))]
 

@@ -1,4 +1,4 @@
-"""Time to an accuracy: how long until validation accuracy first reached each of some targets fixed beforehand."""
+"""Time to accuracy: how long until validation accuracy first reached each of some targets fixed beforehand."""
 
 import math
 from collections.abc import Sequence

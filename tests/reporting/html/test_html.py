@@ -31,6 +31,7 @@ from intelbench.reporting.html.figures import inline_svg
 from intelbench.reporting.html.page import as_html, page
 from intelbench.reporting.markdown import block_text
 from intelbench.reporting.report import build
+from intelbench.reporting.sections import section_kinds
 from intelbench.reporting.sections.mistakes import mistakes as section
 from intelbench.results import mistakes
 from intelbench.results.study import read
@@ -130,7 +131,7 @@ def test_the_page_says_what_the_report_says(tmp_path: Path) -> None:
     report = re.sub(
         r"!\[.*|```\w*|<[^>]*>|^\d+\. |Their names|^\| Image .*",
         "",
-        html.unescape(build(tmp_path / "runs").text),
+        html.unescape(build(tmp_path / "runs", full=True).text),
         flags=re.MULTILINE,
     )
     assert set() == set(re.findall(r"\w[\w.,]*", report)) - set(re.findall(r"\w[\w.,]*", text))
@@ -331,3 +332,12 @@ def test_the_size_of_a_large_study_is_bounded(tmp_path: Path) -> None:
     images = Pictures(tmp_path, ())
     text = page(read(tmp_path), lambda facts: images)
     assert album.BUDGET + len(text.encode()) <= 5_000_000
+
+
+def test_sections_that_the_default_report_leaves_out_are_folded(tmp_path: Path) -> None:
+    """The page has all of them; what a reader acts on is open."""
+    text = written(tmp_path)
+    folded = re.findall(r'<details class="section"><summary><h2 id="[^"]*">(.*?)</h2>', text)
+    assert [kind.title for kind in section_kinds(None) if not kind.in_default and kind.title in folded] == folded
+    assert {"Calibration", "Training loss"} <= set(folded)
+    assert '\n<h2 id="results">Results</h2>' in text

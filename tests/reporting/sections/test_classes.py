@@ -18,7 +18,7 @@ def test_confusions_in_words(summarize: Summarize) -> None:
     row = 0 if counts[0, 1] >= counts[1, 0] else 1
     names = ("cat", "dog") if row == 0 else ("dog", "cat")
     share = 100 * counts[row, 1 - row] / 450
-    assert f"{names[0]} taken for {names[1]}: {share:.1f} % [" in first
+    assert f"{names[0]} predicted as {names[1]}: {share:.1f} % [" in first
     assert f"] of {names[0]} ({counts[row, 1 - row]} of 450)" in first
 
 

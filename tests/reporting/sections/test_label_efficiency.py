@@ -35,8 +35,8 @@ def test_who_needs_the_fewest(tmp_path: Path) -> None:
 
 def test_no_winner_inside_the_noise(tmp_path: Path) -> None:
     """Two that are alike, or one seed."""
-    assert "the two cannot be told apart in how many images they need" in answer(tmp_path / "several", ALIKE)
-    assert "one seed cannot tell which" in answer(tmp_path / "one", APART, seeds=[0])
+    assert "the two are not significantly different in how many images they need" in answer(tmp_path / "several", ALIKE)
+    assert "one seed does not show which" in answer(tmp_path / "one", APART, seeds=[0])
 
 
 def test_of_three_what_can_be_said(tmp_path: Path) -> None:
@@ -98,20 +98,20 @@ def test_the_report_has_the_section_once_before_the_groups(tmp_path: Path) -> No
     studies(tmp_path, APART)
     report = build(tmp_path)
     before, _, after = report.text.partition("## Group 1 of 3: 8 runs\n")
-    assert 1 == before.count("## How many labels?")
-    assert "## How many labels?" not in after
+    assert 1 == before.count("## Labelled images needed")
+    assert "## Labelled images needed" not in after
     assert "## Group 2 of 3: 8 runs, 10 images of each class\n" in after
     assert "--images-per-class" not in after  # no built-in suite has these conditions
     (figure,) = (name for name in report.figures if name.startswith("labels-"))
     assert f"(figures/{figure})" in before
     found = [block.title for block in compose(read(tmp_path)).blocks if isinstance(block, Section)]
-    assert "How many labels?" == found[0]
+    assert "Labelled images needed" == found[0]
 
 
 def test_reports_without_several_numbers_have_no_such_section(tmp_path: Path) -> None:
     """One number alone tells nothing."""
     assert [] == studies(tmp_path, {5: {"a": 0.5}})
-    assert "How many labels" not in build(tmp_path).text
+    assert "Labelled images needed" not in build(tmp_path).text
 
 
 def test_machines_get_the_same(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def write(folder: Path, own: dict[str, float], identical: dict[str, float] | Non
         (REVERSED, REVERSED, "architecture: it holds under both", "holds under neither"),
         (LEVEL, REVERSED, "recipe: own recipes hide", "contradicted under identical conditions; under own recipes not"),
         (REVERSED, LEVEL, "recipe: only under own recipes", "contradicted under own recipes; under identical conditio"),
-        (LEVEL, LEVEL, "not decided: told apart under neither", "not decided"),
+        (LEVEL, LEVEL, "not decided: significant under neither", "not decided"),
     ],
 )
 def test_every_conclusion_is_said(
@@ -60,7 +60,7 @@ def test_every_conclusion_is_said(
         origin(read(write(tmp_path, own, identical)).cohorts, [claim()])
     )
     assert "Group 1 has resnet152 and wide_resnet101_2 **each under its own recipe**, group 2 has them" in introduction
-    assert counted.startswith(f"**1 pair in test accuracy:** {pair.split(': told')[0]}")
+    assert counted.startswith(f"**1 pair in test accuracy:** {pair.split(': significant')[0]}")
     assert f"| {pair}" in pairs
     assert f"| {conclusion}" in claims
 
@@ -79,9 +79,9 @@ def test_claims_that_only_one_of_them_can_test_are_named(tmp_path: Path) -> None
 
 
 def test_one_kind_of_records_has_no_such_section(tmp_path: Path) -> None:
-    """Under own recipes alone nothing can be told apart; the report says what its differences are of."""
+    """Under own recipes alone nothing can be separated; the report says what its differences are of."""
     text = build(write(tmp_path, PUBLISHED, None)).text
-    assert "Architecture or recipe?" not in text
+    assert "Architecture or recipe" not in text
     assert "**In short:** on these images, each architecture under its own recipe, `resnet152` is above" in text
     assert "trained under its own recipe** (they differ in `budget.steps` and `budget.epochs`)" in text
     assert "a budget of 60 steps or 2 epochs a run" in text
@@ -96,9 +96,9 @@ def test_the_report_has_it_in_every_form(tmp_path: Path) -> None:
     folder = write(tmp_path / "runs", PUBLISHED, LEVEL)
     text = build(folder).text
     group = text.index("## Group 1 of 2: 20 runs, each architecture under its own recipe")
-    assert text.index("## Architecture or recipe?") < group
+    assert text.index("## Architecture or recipe") < group
     assert "they differ in `recipes`" in text
-    assert "Architecture or recipe?</h2>" in as_html(read(folder), None, tmp_path / "cache")
+    assert "Architecture or recipe</h2>" in as_html(read(folder), None, tmp_path / "cache")
     (found,) = json.loads(as_json(read(folder)))["origins"]
     (pair,) = found["pairs"]
     assert ("resnet152", "wide_resnet101_2", "recipe") == (pair["first"], pair["second"], pair["origin"])

@@ -102,7 +102,7 @@ for (const button of document.querySelectorAll("[data-cell]")) {
 }
 document.getElementById("cell-close").addEventListener("click", () => dialog.close());
 dialog.addEventListener("click", (event) => {
-  if (event.target === dialog) dialog.close(); // beside it
+  if (event.target === dialog) dialog.close(); // a click outside the content
 });
 
 const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
@@ -141,6 +141,14 @@ const sizes = new ResizeObserver((entries) => {
   }
 });
 for (const box of document.querySelectorAll(".scroll, .figure, pre")) sizes.observe(box);
+
+// A link to a section that is folded away opens it.
+function openLinked() {
+  const section = document.getElementById(location.hash.slice(1))?.closest("details");
+  if (section) section.open = true;
+}
+addEventListener("hashchange", openLinked);
+openLinked();
 
 // Paper shows what is folded away.
 const folded = document.querySelectorAll("details:not([open])");
