@@ -8,6 +8,7 @@ import math
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -157,15 +158,16 @@ class Comparison:
     @contextmanager
     def within_allowance(self) -> Iterator[None]:
         """Interrupt the benchmark when its time is over, as soon as it is in its own code or waits for a process."""
+        lost: list[type[BaseException]] = []
 
         def interrupt(_signal: int, frame: FrameType | None) -> None:
             if not _is_within(frame, "torch", "torchvision"):  # from C++ that has called Python, none can be raised
                 signal.setitimer(signal.ITIMER_REAL, UNWINDING_SECONDS, INTERRUPT_SECONDS)
+                lost[:] = AllowanceSpentError, ResourceWarning  # in a finalizer, and of a file that was being opened
                 raise AllowanceSpentError
 
         def report(unraisable: "sys.UnraisableHookArgs") -> None:
-            # The interruption fell into a finalizer, where it is lost; the timer makes another one.
-            if unraisable.exc_type is not AllowanceSpentError:
+            if unraisable.exc_type not in lost:
                 reported(unraisable)
 
         reported, sys.unraisablehook = sys.unraisablehook, report
@@ -173,7 +175,8 @@ class Comparison:
         signal.setitimer(signal.ITIMER_REAL, max(self._deadline - time.monotonic(), 0.001), INTERRUPT_SECONDS)
         try:
             yield
-        except AllowanceSpentError:
+        except AllowanceSpentError as error:
+            traceback.clear_frames(error.__traceback__)  # deletes what it held while `report` is in place
             if self.line is None:
                 self.note = "the set-up took all of the time"
                 nothing = self._record(lambda: Evidence(math.nan, 0.0, math.inf, 0, Verdict.UNDECIDED))

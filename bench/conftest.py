@@ -154,7 +154,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.section("ratios to references timed in this session")
     columns = f"{'ratio':>7} {'interval':>16} {'pairs':>5} {'limit':>9} {'baseline':>9} {'seconds':>7} {'slowdown':>8}"
     terminalreporter.line(f"{'':{width}} {columns}  verdict")
-    seconds = config.stash[_CALIBRATION].traces()["calibration_convolution_seconds"].astype(np.float64)
+    seconds = config.stash[_CALIBRATION].read()["convolution_seconds"].astype(np.float64)
     slowdowns = np.median(seconds, axis=1) / seconds.min()
     for line in lines:
         cells = _cells(line, slowdowns[line.moment])
@@ -236,7 +236,7 @@ def comparison(
         return evidence
 
     smoke, start = pytestconfig.getoption("smoke"), request.node.stash[_START]
-    moment = len(calibration.traces().get("calibration_step", ()))
+    moment = len(calibration.read().get("step", ()))
     if not smoke:
         calibration.take(moment)
     return Comparison(

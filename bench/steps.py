@@ -30,12 +30,15 @@ from intelbench.data.stream import TrainingStream
 from intelbench.profiling.environment import choose_execution
 from intelbench.profiling.steps import LapClock
 from intelbench.profiling.variables import process_variables
+from intelbench.profiling.workload import Workload
 from intelbench.records.workspace import Checkpoint, Workspace
+from intelbench.training.backbone import Backbone
 from intelbench.training.budget import TrainingBudget
 from intelbench.training.checkpoint import Checkpoints
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.loop import Step, train
 from intelbench.training.precision import configure
+from intelbench.training.setup import TrainingSetup
 from tests.synthetic import Study, synthetic_run
 
 NUM_CLASSES = 6
@@ -98,7 +101,13 @@ def harness(architecture: Architecture, report: Report) -> None:
     conditions = conditions_here()
     device = configure(conditions, EXECUTION)
     model = architecture.build(REQUEST).to(memory_format=torch.channels_last)
-    evaluator = Evaluator(model, RandomPixels(1), conditions, device)
+    setup = TrainingSetup(
+        workload=Workload(architecture=architecture, request=REQUEST),
+        evaluator=Evaluator(model, RandomPixels(1), conditions, device),
+        backbone=Backbone(model),
+        stream=stream_of(2),
+        validation=split_of(1),
+    )
     before = 0.0
 
     def on_step(step: Step) -> None:
@@ -106,8 +115,7 @@ def harness(architecture: Architecture, report: Report) -> None:
         report(step.seconds - before)
         before = step.seconds
 
-    clock = LapClock(device)
-    train(model, architecture, stream_of(2), split_of(1), evaluator, FOREVER, clock=clock, workers=0, on_step=on_step)
+    train(setup, FOREVER, LapClock(device), on_step)
 
 
 def tutorial(architecture: Architecture, report: Report) -> None:

@@ -13,15 +13,16 @@ from bench.comparison import Comparison, timed
 from bench.steps import CONDITIONS, NUM_CLASSES, REQUEST, RandomPixels, split_of
 from intelbench.architectures.registry import Architecture, find
 from intelbench.architectures.surgery import find_heads, freeze_backbone
-from intelbench.data.dataset import Split
 from intelbench.data.features import FeatureStore
-from intelbench.data.stream import BatchSource, TrainingStream
+from intelbench.data.stream import TrainingStream
 from intelbench.profiling.steps import LapClock
+from intelbench.profiling.workload import Workload
 from intelbench.training.backbone import Backbone
 from intelbench.training.budget import TrainingBudget
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.features import FeatureStream, feature_bank
 from intelbench.training.loop import train
+from intelbench.training.setup import TrainingSetup
 
 ARCHITECTURE = "resnet101"
 
@@ -42,18 +43,20 @@ def harness(
         backbone = Backbone(model, heads, math.inf)
         stream = TrainingStream(split, pixels, conditions, seed=0)
         evaluator = Evaluator(model, pixels, conditions, torch.device("cpu"))
-        batches: BatchSource = stream
+        features: FeatureStream | None = None
         if stream.num_views:
             bank = feature_bank(evaluator, backbone, FeatureStore(None), "bench")
             assert bank is not None
-            batches = FeatureStream(stream, bank, backbone)
+            features = FeatureStream(stream, bank, backbone)
             evaluator = dataclasses.replace(evaluator, head=bank)
-        clock = LapClock(torch.device("cpu"))
-        nothing = Split((), (), ())
-        return train(
-            model, architecture, batches, nothing, evaluator, budget,
-            clock=clock, workers=0, on_step=lambda _: None, backbone=backbone,
-        )  # fmt: skip
+        setup = TrainingSetup(
+            workload=Workload(architecture=architecture, request=REQUEST),
+            evaluator=evaluator,
+            backbone=backbone,
+            stream=stream,
+            features=features,
+        )
+        return train(setup, budget, LapClock(torch.device("cpu")), on_step=lambda _: None)
 
     return epochs
 

@@ -62,7 +62,7 @@ def harness_epoch(folder: ImageFolder, cache: Path) -> Callable[[], None]:
 
     def epoch() -> None:
         for _ in range(stream.steps_per_epoch):
-            normalize(stream.batch(next(steps)).images, CONDITIONS.memory_format)
+            normalize(stream.batch(next(steps)).inputs, CONDITIONS.memory_format)
 
     return epoch
 

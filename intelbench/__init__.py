@@ -1,21 +1,54 @@
 """Honest comparison of image-classification architectures: identical seeds and budgets, and the uncertainty said.
 
-Only what a plug-in needs is public here. Importing this package imports no other module: `python -m intelbench` does so
-before it can leave the working directory out of what is imported from.
+`run`, `load`, `diff` and `profile` are the Python API (docs/API.md); `architecture` and `metric` are for plug-ins.
+Importing this package imports no other module: `python -m intelbench` does so before it can leave the working directory
+out of what is imported from, and a notebook waits for pandas and PyTorch only when it uses them.
 """
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from intelbench.api.results import Results, load
+    from intelbench.api.running import diff, profile, run
     from intelbench.architectures.registry import Architecture, ModelRequest, architecture
+    from intelbench.data.sources import Source, source
+    from intelbench.orchestration.listeners import RunListener, listener
+    from intelbench.profiling.meters import Meter, meter
+    from intelbench.results.plugin_metrics import metric
 
 __version__ = "0.1.0"
-__all__ = ["Architecture", "ModelRequest", "__version__", "architecture"]
+__all__ = [
+    "Architecture", "Meter", "ModelRequest", "Results", "RunListener", "Source", "__version__", "architecture", "diff",
+    "listener", "load", "meter", "metric", "profile", "run", "source",
+]  # fmt: skip
+
+_MODULES = {
+    "Architecture": "intelbench.architectures.registry",
+    "ModelRequest": "intelbench.architectures.registry",
+    "architecture": "intelbench.architectures.registry",
+    "Source": "intelbench.data.sources",
+    "source": "intelbench.data.sources",
+    "Meter": "intelbench.profiling.meters",
+    "meter": "intelbench.profiling.meters",
+    "RunListener": "intelbench.orchestration.listeners",
+    "listener": "intelbench.orchestration.listeners",
+    "Results": "intelbench.api.results",
+    "load": "intelbench.api.results",
+    "diff": "intelbench.api.running",
+    "metric": "intelbench.results.plugin_metrics",
+    "profile": "intelbench.api.running",
+    "run": "intelbench.api.running",
+}
+"""The module that defines each public name."""
 
 
 def __getattr__(name: str) -> object:
-    """Return a public name, from the module that defines it."""
-    if name not in __all__:
+    """Import the module that defines a public name, and return the name."""
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from intelbench.architectures import registry
+    from importlib import import_module
 
-    return getattr(registry, name)
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -23,22 +23,23 @@ from intelbench.config.budget import Budget
 from intelbench.config.conditions import Conditions
 from intelbench.config.fields import Precision, StepKind
 from intelbench.config.recipe import Recipe
-from intelbench.data.dataset import Split
-from intelbench.data.stream import Batch, BatchSource, TrainingStream
+from intelbench.data.stream import Batch, TrainingStream
 from intelbench.profiling.device import Device, Event
 from intelbench.profiling.energy import EnergyCounter, find_counter
 from intelbench.profiling.environment import choose_execution
 from intelbench.profiling.steps import LapClock
+from intelbench.profiling.workload import Workload
 from intelbench.records.types import Execution
+from intelbench.training.backbone import Backbone
 from intelbench.training.budget import TrainingBudget
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.loop import Step, train
 from intelbench.training.precision import configure
+from intelbench.training.setup import TrainingSetup
 
 SPEED = "speed"
 """Name of a figure, as is the next."""
 ENERGY = "energy"
-_NO_IMAGES = Split((), (), ())
 _GRAPH_WARM_STEPS = 3
 """Steps before a CUDA graph is captured, as PyTorch's documentation has it."""
 _MOST_AHEAD = 8
@@ -93,11 +94,15 @@ class Setting:
         pixels, pins = RandomPixels(num_images), self.device.pins_memory
         return TrainingStream(split_of(num_images), pixels, self.conditions, seed=0, pin_memory=pins)
 
+    @property
+    def request(self) -> ModelRequest:
+        """What the architecture is asked for."""
+        return ModelRequest(num_classes=NUM_CLASSES, image_size=self.image_size)
+
     def build(self) -> nn.Module:
         """Return the network in training mode, on the device."""
-        request = ModelRequest(num_classes=NUM_CLASSES, image_size=self.image_size)
         with self.device.torch_device:  # where drawing 100 million weights takes no time
-            return self.architecture.build(request).train()
+            return self.architecture.build(self.request).train()
 
     def device_batch(self) -> tuple[Tensor, Tensor]:
         """Return normalised images and labels that are on the device."""
@@ -182,8 +187,10 @@ class Meter:
 class OneBatch:
     """The same batch at every step, on the device."""
 
+    steps_per_epoch = 1
+
     def __init__(self, batch: Batch, device: torch.device) -> None:
-        self._batch = Batch(batch.images.to(device), batch.labels.to(device), batch.content)
+        self._batch = Batch(batch.inputs.to(device), batch.labels.to(device), batch.content)
 
     def batches(self, workers: int, first_step: int = 0) -> Generator[Batch]:
         """Batches without end."""
@@ -208,20 +215,15 @@ def train_harness(
     """
     device = configure(setting.conditions, setting.execution)
     stream = setting.stream
-    batches: BatchSource = OneBatch(stream.batch(0), device) if on_device else stream
     model = setting.build().to(memory_format=torch.channels_last)
-    evaluator = Evaluator(model, RandomPixels(1), setting.conditions, device)
-    train(
-        model,
-        setting.architecture,
-        batches,
-        _NO_IMAGES,
-        evaluator,
-        budget,
-        clock=LapClock(device),
-        workers=setting.execution.workers,
-        on_step=on_step,
+    workers = setting.execution.workers
+    setup = TrainingSetup(
+        workload=Workload(architecture=setting.architecture, request=setting.request),
+        evaluator=Evaluator(model, RandomPixels(1), setting.conditions, device, workers=workers),
+        backbone=Backbone(model),
+        stream=OneBatch(stream.batch(0), device) if on_device else stream,
     )
+    train(setup, budget, LapClock(device), on_step)
 
 
 def time_harness(setting: Setting, meter: Meter, *, on_device: bool = False) -> str | None:

@@ -113,9 +113,9 @@ def card(device: str, sizes: Sizes) -> Iterator[Row]:
         kernels.take(0)
         watch.look(0)
         yield from _kernels(kernels, precision, peak_flops_per_second(chosen.name or "", precision))
-    readings = {name: values for name, values in watch.traces().items() if name != "gpu_step"}
+    readings = {name: values for name, values in watch.read().items() if name != "step"}
     for position, moment in enumerate(("before the kernels", "after bf16", "after fp32")):
-        figures = (_reading(name.removeprefix("gpu_"), values[position].item()) for name, values in readings.items())
+        figures = (_reading(name, values[position].item()) for name, values in readings.items())
         yield Row(subject=moment, figures=tuple(figures))
 
 
@@ -366,7 +366,7 @@ def _reading(name: str, value: bool | float | str | None, reason: str | None = N
 
 def _kernels(kernels: Calibration, precision: Precision, peak: float | None) -> Iterator[Row]:
     """Turn the times of the reference kernels into ceilings; the copy does not depend on the precision."""
-    traces, work = kernels.traces(), kernels.work
+    traces, work = kernels.read(), kernels.work
     amounts = {"matmul": work.matmul_flops, "convolution": work.convolution_flops}
     for kind, amount in amounts.items():
         speed = amount / _median(traces, kind)
@@ -385,4 +385,4 @@ def _kernels(kernels: Calibration, precision: Precision, peak: float | None) -> 
 
 def _median(traces: Traces, kind: str) -> float:
     """Return the median seconds of a reference kernel."""
-    return float(np.median(traces[f"calibration_{kind}_seconds"].astype(np.float64)))
+    return float(np.median(traces[f"{kind}_seconds"].astype(np.float64)))

@@ -181,7 +181,7 @@ def find(name: str) -> tuple[Architecture, str]:
 
 
 def ambiguity(names: Iterable[str]) -> str:
-    """Say which of these names are also names of torchvision's classifiers; empty if none is."""
+    """Say which of these names are also names of torchvision's classifiers; empty without any."""
     from intelbench.architectures.library import classifiers
 
     providers = ARCHITECTURES.providers()

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from intelbench.cli.output import complain, print_product
-from intelbench.cli.parameters import GroupedCommand, cache_folder, cache_option, option
+from intelbench.cli.parameters import GroupedCommand, cache_folder, cache_option, option, plugin_option
 from intelbench.cli.values import Value, source
 from intelbench.errors import UserError
 
@@ -26,16 +26,20 @@ def data() -> None:
     group="Options",
     help="Suite to run on DIR: its batch size and its fractions for validation and test are checked too.",
 )
+@plugin_option()
 @cache_option()
-def check(source: str, suite: str, cache_dir: Path | None) -> int:
+def check(source: str, suite: str, plugins: tuple[Path, ...], cache_dir: Path | None) -> int:
     """Read every image in DIR, and list classes, splits, copies and unreadable files.
 
     Exits with status 1 if an image cannot be read, and with 2 if `intelbench run` would refuse DIR.
     """
     from intelbench.config.suites import load_suite
     from intelbench.data.inspection import inspect
+    from intelbench.plugins.loading import load_plugin
     from intelbench.reporting.inspection import as_text
 
+    for plugin in plugins:
+        load_plugin(plugin)
     inspection = inspect(source, load_suite(suite).conditions, cache_folder(cache_dir))
     for note in inspection.notes:
         complain(note)

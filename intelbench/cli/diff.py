@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from intelbench.cli.output import complain, print_product
+from intelbench.cli.parameters import metric_plugin_option
 from intelbench.cli.values import FOLDER, Value, gate
 
 _EXIT_FAILED_GATE = 1
@@ -19,6 +20,7 @@ _EXIT_FAILED_GATE = 1
     help="Exit with status 1 if the metric is worse in RUNS_B by more than the margin, beyond the noise, for any "
     "architecture, such as test_accuracy:0.01 or step_seconds:0.05. Can be given more than once.",
 )  # fmt: skip
+@metric_plugin_option()
 @click.option("--format", "form", type=click.Choice(["md", "json"]), default="md", show_default=True)
 def diff(before: Path, after: Path, gates: tuple[Any, ...], form: str) -> int:
     """Show what changed from RUNS_A to RUNS_B, for each architecture, paired by seed.
@@ -28,7 +30,7 @@ def diff(before: Path, after: Path, gates: tuple[Any, ...], form: str) -> int:
     from intelbench.reporting.diff import as_json, as_markdown, failure_line
     from intelbench.results.diff import compare, judge
 
-    comparison = compare(before, after)
+    comparison = compare(before, after, gates)
     verdicts = judge(comparison, gates)
     names = (str(before), str(after))
     print_product(as_markdown(comparison, verdicts, names) if form == "md" else as_json(comparison, verdicts))

@@ -49,8 +49,24 @@ def plugin_option(group: str = "Options") -> Callable[[Callable[..., Any]], Call
     """Declare `--plugin`."""
     return option(
         "--plugin", "plugins", type=FILE, multiple=True, group=group,
-        help="Python file that registers architectures of your own. Can be given more than once.",
+        help="Python file that registers architectures, meters, listeners or data sources of your own. Can be given "
+        "more than once.",
     )  # fmt: skip
+
+
+def metric_plugin_option(group: str = "Options") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare `--plugin` of a command that reads records; the files are loaded before other options are read."""
+    return option(
+        "--plugin", type=FILE, multiple=True, group=group, is_eager=True, expose_value=False, callback=_load_plugins,
+        help="Python file that registers metrics of your own. Can be given more than once.",
+    )  # fmt: skip
+
+
+def _load_plugins(_context: click.Context, _parameter: click.Parameter, paths: tuple[Path, ...]) -> None:
+    from intelbench.plugins.loading import load_plugin
+
+    for path in paths:
+        load_plugin(path)
 
 
 def cache_folder(given: Path | None) -> Path:

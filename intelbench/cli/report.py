@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from intelbench.cli.output import print_product
-from intelbench.cli.parameters import GroupedCommand, cache_folder, cache_option, option
+from intelbench.cli.parameters import GroupedCommand, cache_folder, cache_option, metric_plugin_option, option
 from intelbench.cli.values import FILE, FOLDER, REPORT_FILE
 
 
@@ -40,6 +40,7 @@ from intelbench.cli.values import FILE, FOLDER, REPORT_FILE
     group="Options",
     help="Folder of the images, for an .html report. [default: the folder in the records]",
 )
+@metric_plugin_option()
 @cache_option()
 @click.pass_context
 def report(

@@ -1,5 +1,6 @@
 """`intelbench run`."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ _EXIT_FAILED_RUNS = 1
     "--data",
     type=Value(source),
     group=_DATA,
-    help="Folder of images, or `scenes`, the built-in drawn data set. [default: the suite's]",
+    help="Folder of images; `scenes`, the built-in drawn data set; or NAME:TEXT for the data source NAME of a plug-in. "
+    "[default: the suite's]",
 )
 @option("--skip-unreadable", is_flag=True, group=_DATA, help="Leave out unreadable images, and record their number.")
 @option("--no-cache", is_flag=True, group=_DATA, help="Decode images during the run: slower, the same batches.")
@@ -148,6 +150,7 @@ def run(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, **opt
     if all_ and architectures:
         raise click.UsageError("give architecture names or --all, not both", ctx)
     require_start("run")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops the session as Ctrl-C does
     with starter(process_variables(options["threads"])) as processes:  # imports PyTorch while this process does
         from intelbench.architectures.reference import REFERENCE
         from intelbench.orchestration.session import Request, run_session

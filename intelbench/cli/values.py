@@ -173,13 +173,10 @@ def budget(text: str) -> "Budget":
 
 
 def budget_or_share(text: str) -> "Budget | float":
-    """A budget, or a share of the suite's, from more than 0 to 1: `10 %`."""
-    if not text.rstrip().endswith("%"):
-        return budget(text)
-    match = re.fullmatch(rf"\s*({_NUMBER})\s*%\s*", text)
-    if match is None or not 0 < float(match[1]) <= 100:
-        raise ValueError("not a share of the suite's budget. Expected more than 0 % and at most 100 %. Try '10 %'")
-    return float(match[1]) / 100
+    """As `parse_budget`."""
+    from intelbench.config.budget import parse_budget
+
+    return parse_budget(text)
 
 
 def duration(text: str) -> float:

@@ -83,3 +83,17 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
         except msgspec.ValidationError as error:
             field = next(each for each in msgspec.structs.fields(cls) if each.name == unit)
             raise ValueError(f"not a budget. Expected, in {unit}, {expected(field.type)}") from error
+
+
+def parse_budget(text: str) -> Budget | float:
+    """Read a budget, as `Budget.parse` does, or a share of a suite's budgets from more than 0 to 1: `10 %`.
+
+    Raises:
+        ValueError: `text` is neither.
+    """
+    if not text.rstrip().endswith("%"):
+        return Budget.parse(text)
+    match = re.fullmatch(r"\s*((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*%\s*", text)
+    if match is None or not 0 < float(match[1]) <= 100:
+        raise ValueError("not a share of the suite's budget. Expected more than 0 % and at most 100 %. Try '10 %'")
+    return float(match[1]) / 100

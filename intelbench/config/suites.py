@@ -3,7 +3,7 @@
 import difflib
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import tomli_w
@@ -69,33 +69,19 @@ def encode_suite(suite: Suite) -> str:
     return tomli_w.dumps(_without_none(msgspec.to_builtins(canonical_fields(suite))))
 
 
-def override(
-    suite: Suite,
-    *,
-    architectures: tuple[str, ...] | None = None,
-    seeds: tuple[int, ...] | None = None,
-    data: str | None = None,
-    budget: Budget | float | None = None,
-    image_size: int | None = None,
-    precision: str | None = None,
-    images_per_class: tuple[int | Literal["all"], ...] | None = None,
-) -> Suite:
+def override(suite: Suite, *, budget: Budget | float | None = None, **values: object) -> Suite:
     """Return the suite with the given values instead of its own.
 
-    A `Budget` is the budget of every architecture. A number multiplies the budget of each architecture, and the number
-    of epochs in which a backbone is frozen.
+    Args:
+        suite: The suite.
+        budget: A `Budget` is the budget of every architecture. A number multiplies the budget of each architecture, and
+            the number of epochs in which a backbone is frozen.
+        values: Other keys of `Suite`; `None` keeps the value of the suite.
 
     Raises:
         UserError: a value is not accepted in a suite; the message names its key.
     """
-    given: dict[str, object] = {
-        "architectures": architectures,
-        "seeds": seeds,
-        "data": data,
-        "image_size": image_size,
-        "precision": precision,
-        "images_per_class": images_per_class,
-    }
+    given = dict(values)
     if isinstance(budget, Budget):
         overrides = {name: msgspec.structs.replace(each, budget=None) for name, each in suite.overrides.items()}
         given |= {"budget": budget, "overrides": overrides}

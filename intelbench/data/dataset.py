@@ -1,6 +1,5 @@
 """From what the user calls a data set to what a run trains on: found, checked, split, digested and decoded."""
 
-import os
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -12,14 +11,13 @@ from intelbench.data.decoding import find_unreadable
 from intelbench.data.files import Content
 from intelbench.data.folder import ImageFile, Listing, content_digests, list_images
 from intelbench.data.pixels import DecodedOnTheFly, PixelCache, PixelSource, cache_key, discard_damaged, open_cache
+from intelbench.data.sources import COPIES, locate
 from intelbench.data.split import carve, draw_of_each_class
 from intelbench.errors import UserError, printable
-from intelbench.records.atomic import clear_drafts, discard
+from intelbench.records.atomic import clear_drafts
 from intelbench.records.identity import digest
 from intelbench.records.types import DataFacts
-from intelbench.scenes import source as scenes
 
-SCENES = "scenes"
 _PIXELS = "pixels"
 """Folder of the caches in the cache folder."""
 _SHOWN = 20
@@ -136,20 +134,6 @@ def stored_side(image_size: int) -> int:
     return round(image_size * 256 / 224)
 
 
-def locate(source: str, cache_folder: Path) -> tuple[Path, tuple[str, ...]]:
-    """The folder behind a source, and what had to be made again; `scenes` is drawn into the cache folder if need be."""
-    if source != SCENES:
-        return Path(source), ()
-    root = cache_folder / f"scenes-v{scenes.VERSION}"
-    notes: tuple[str, ...] = ()
-    if os.path.lexists(root) and not scenes.is_intact(root):
-        discard(root)
-        notes = (f"cache {printable(root)}: was changed; drawn again",)
-    if not root.exists():
-        scenes.write(root)
-    return root, notes
-
-
 def prepare(
     source: str, conditions: Conditions, cache_folder: Path, *, use_cache: bool = True, skip_unreadable: bool = False
 ) -> Dataset:
@@ -159,7 +143,7 @@ def prepare(
         UserError: as `list_images`; or files that do not decode, unless they are to be skipped; or too few images.
     """
     side = stored_side(conditions.image_size)
-    for each in (cache_folder, cache_folder / _PIXELS):
+    for each in (cache_folder, cache_folder / _PIXELS, cache_folder / COPIES):
         clear_drafts(each)
     contents = read(source, side, cache_folder, use_cache=use_cache)
     if contents.unreadable and not skip_unreadable:

@@ -21,15 +21,15 @@ from intelbench.errors import UserError, printable
 Pixels = NDArray[np.uint8]
 
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
-"""What the suffixes of a data folder stand for. Pillow would run other programs for some of the rest."""
+"""Formats that are read. Pillow would run other programs for some of the others."""
 _LARGE = 2**23
-"""Images of more pixels are decoded one at a time; the largest take up to 1.4 GB (an animated WebP)."""
+"""Pixels from which on images are decoded one at a time; the largest take up to 1.4 GB (an animated WebP)."""
 _MAX_SCANS = 100
-"""Of a progressive JPEG; encoders write about ten, and each costs a pass over all pixels."""
+"""Scans of a progressive JPEG; encoders write about ten, and each costs a pass over all pixels."""
 _BATCH = 256
-"""Images decoded before they are handed on: bounds the memory of decoding many."""
-_SHOWN = 200
-"""Characters of a decoder's words that are kept."""
+"""Images that are decoded before any of them is yielded; this bounds the memory."""
+_MAX_REASON = 200
+"""Characters of a decoder's message."""
 _OTHER_FORMATS = (
     (b"....ftyp(....){0,12}?avi[fs]", "AVIF"),
     (b"....ftyp(hei[cmsx]|hev[cmsx]|mif1|msf1)", "HEIC"),
@@ -39,7 +39,7 @@ _OTHER_FORMATS = (
     (b"%PDF", "PDF"),
     (b"(\xef\xbb\xbf)?\\s*(<\\?xml[^>]*>\\s*)?<svg", "SVG"),
 )
-"""How images of formats that are not read begin, as regular expressions."""
+"""First bytes of images in formats that are not read, as regular expressions."""
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -49,24 +49,25 @@ _TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes an image of that orientation upright."""
+"""How an image is made upright, by its EXIF orientation."""
 
 _large_images = threading.Lock()
 
 
 class UnreadableImageError(Exception):
-    """Bytes that do not decode; the message says why."""
+    """Bytes that cannot be decoded; the message says why."""
 
 
 def decode(content: bytes, shorter_side: int) -> Pixels:
-    """Decode a file's bytes to height x width x 3 RGB, upright by its EXIF tag, reduced to `shorter_side` if larger.
+    """Decode a file to height x width x 3 RGB, upright by its EXIF tag.
 
-    Aspect ratio is kept and nothing is enlarged. Grey, palette, CMYK and 16-bit images become 8-bit RGB; transparency
-    is dropped, as torchvision's ImageFolder does.
+    An image whose shorter side is larger than `shorter_side` is reduced to it, with the same aspect ratio; no image is
+    enlarged. Grey, palette, CMYK and 16-bit images become 8-bit RGB. Transparency is dropped, as in torchvision's
+    ImageFolder.
 
     Raises:
-        UnreadableImageError: not an image, damaged, unsafe in size, or of a kind with no agreed range of values.
-        MemoryError: a passing lack of memory, which says nothing about the image.
+        UnreadableImageError: the file is not an image, is damaged or too large, or has pixels without a fixed range.
+        MemoryError: memory is short; the image may be fine.
     """
     if not content:
         raise UnreadableImageError("empty file")
@@ -85,18 +86,18 @@ def decode(content: bytes, shorter_side: int) -> Pixels:
         raise UnreadableImageError(_unidentified(content)) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnreadableImageError(f"too large to be decoded safely: {error}") from error
-    except Exception as error:  # whatever a decoder makes of a damaged file
+    except Exception as error:  # decoders raise anything for damaged files
         if "out of memory" in str(error):
             raise MemoryError(str(error)) from error
         reason = printable(error) or type(error).__name__
-        raise UnreadableImageError(f"damaged: {reason[:_SHOWN]}") from error
+        raise UnreadableImageError(f"damaged: {reason[:_MAX_REASON]}") from error
 
 
 def decode_all(contents: Sequence[Content], shorter_side: int) -> Iterator[Pixels | UnreadableImageError]:
-    """Decode many files in threads, in their order.
+    """Decode files in threads, and yield them in order.
 
     Raises:
-        UserError: a file is not as it was when it was listed, or there is not enough memory for one.
+        UserError: a file has changed since it was listed, or there is not enough memory for one.
     """
 
     def attempt(content: Content) -> Pixels | UnreadableImageError:
@@ -108,22 +109,22 @@ def decode_all(contents: Sequence[Content], shorter_side: int) -> Iterator[Pixel
             raise UserError(f"data {printable(content.path)}: not enough memory to decode it") from error
 
     with ThreadPoolExecutor() as pool, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what Pillow says of damaged files beside what it raises, for all threads
+        warnings.simplefilter("ignore")  # Pillow's warnings about damaged files, for all threads
         for start in range(0, len(contents), _BATCH):
             yield from pool.map(attempt, contents[start : start + _BATCH])
 
 
 def find_unreadable(contents: Sequence[Content], shorter_side: int) -> dict[int, str]:
-    """Decode every file, keep nothing, and say by row why some do not decode. Raises as `decode_all`."""
+    """Decode every file, and return by row why some cannot be decoded. Raises as `decode_all`."""
     return {
         row: str(got) for row, got in enumerate(decode_all(contents, shorter_side)) if not isinstance(got, np.ndarray)
     }
 
 
 def _require_safe(image: Image.Image, content: bytes) -> None:
-    """Refuse what a small file can make huge before it is unpacked."""
+    """Refuse an image that would need too much memory or time, before it is decoded."""
     sizes = [image.size]
-    if isinstance(image, TiffImageFile):  # its tiles are unpacked whole, and may be larger than the image
+    if isinstance(image, TiffImageFile):  # tiles are decoded completely, and may be larger than the image
         width, height = (image.tag_v2.get(tag) for tag in (TILEWIDTH, TILELENGTH))
         if isinstance(width, int) and isinstance(height, int):
             sizes.append((width, height))
@@ -135,12 +136,12 @@ def _require_safe(image: Image.Image, content: bytes) -> None:
 
 
 def _turn(size: tuple[int, int]) -> AbstractContextManager[object]:
-    """Wait for the other large images, if this is one: together they could fill the memory."""
+    """Lock out other large images if this is one: together they could fill the memory."""
     return _large_images if size[0] * size[1] > _LARGE else nullcontext()
 
 
 def _unidentified(content: bytes) -> str:
-    """Why no decoder takes these bytes."""
+    """Say why no decoder accepts the bytes."""
     for start, name in _OTHER_FORMATS:
         if re.match(start, content[:1000], re.DOTALL):
             return f"{name}, a format that is not read; convert it to JPEG or PNG"

@@ -1,4 +1,4 @@
-"""What a frozen backbone makes of images, kept on the disk: computed once, for all runs that would compute it."""
+"""Features of images from a frozen backbone, stored on the disk and shared by runs."""
 
 import os
 import pickle
@@ -18,27 +18,27 @@ _UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, LookupError, pickle.
 
 
 class Features(NamedTuple):
-    """Features of some images, in their order."""
+    """Features of images, in their order."""
 
     values: Tensor
-    """Images x features, on the CPU, in the type that the backbone computes in."""
+    """Images x features, on the CPU, in the dtype of the backbone."""
     seconds: float
-    """What it took to compute them, now or earlier."""
+    """Time to compute them, now or in an earlier run."""
     stored: bool
-    """Whether that was earlier."""
+    """Whether they were computed in an earlier run."""
 
 
 class FeatureStore:
-    """A file for each set of features, named by a digest of all that decides them; safe to delete at any time."""
+    """A file for each set of features, named by a digest of what determines them; can be deleted at any time."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
-        """`None` keeps nothing."""
+        """`None` stores nothing."""
 
     def get(self, identity: object, compute: Callable[[], Tensor]) -> Features:
-        """The features of that identity: read, or computed and written whole or not at all.
+        """Return the features of that identity, from their file or computed and stored atomically.
 
-        A file that cannot be read counts as none.
+        A file that cannot be read is replaced.
         """
         if self._folder is None:
             return _computed(compute)
@@ -47,15 +47,15 @@ class FeatureStore:
             content = torch.load(path, weights_only=True)
             return Features(content["values"], content["seconds"], stored=True)
         except _UNREADABLE:
-            found = _computed(compute)
+            features = _computed(compute)
         self._folder.mkdir(parents=True, exist_ok=True)
         scratch = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         try:
-            torch.save({"values": found.values, "seconds": found.seconds}, scratch)
+            torch.save({"values": features.values, "seconds": features.seconds}, scratch)
             scratch.replace(path)
         finally:
             scratch.unlink(missing_ok=True)
-        return found
+        return features
 
 
 def _computed(compute: Callable[[], Tensor]) -> Features:

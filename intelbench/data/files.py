@@ -12,29 +12,29 @@ from intelbench.errors import UserError, printable
 from intelbench.records.files import TO_READ
 
 MAX_BYTES = 2**28
-"""Larger files are not read: as much as the largest image that is decoded takes, uncompressed at 24 bits."""
+"""Largest file that is read: the size of the largest accepted image, uncompressed at 24 bits."""
 _BLOCK = 2**20
 _OF_THE_FILE = frozenset(
     {errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ENXIO}
 )
-"""What the system says of a file that is gone, locked or no file. Anything else may pass, and says nothing of it."""
+"""Errors of a missing, locked or irregular file. Other errors may be temporary."""
 
 
 class UnusableFileError(Exception):
-    """A file that cannot be read as it lies there; the message says why and does not name the file."""
+    """A file that cannot be used; the message says why without naming the file."""
 
 
 class Content(NamedTuple):
-    """A file, and the digest of the bytes that it had when it was looked at."""
+    """A file, and the digest of its bytes when it was listed."""
 
     path: Path
     digest: str
 
     def read(self) -> bytes:
-        """The bytes with that digest.
+        """Return the bytes with that digest.
 
         Raises:
-            UserError: the file has other bytes by now, or cannot be read any more.
+            UserError: the file has changed, or cannot be read any more.
         """
         try:
             content = read_file(self.path)
@@ -50,17 +50,17 @@ class Content(NamedTuple):
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a file.
+    """Return the bytes of a file.
 
     Raises:
-        UnusableFileError: gone, locked, too large or no regular file.
-        UserError: it could not be read just now.
+        UnusableFileError: the file is missing, locked, too large or not a regular file.
+        UserError: it could not be read, which may be temporary.
     """
     return b"".join(_blocks(path))
 
 
 def digest_of(path: Path) -> str:
-    """Digest of the file's bytes: 128 bits, hexadecimal. Raises as `read_file`."""
+    """Return the hexadecimal 128-bit digest of the file's bytes. Raises as `read_file`."""
     return _digest(_blocks(path))
 
 
@@ -73,7 +73,7 @@ def _digest(blocks: Iterable[bytes]) -> str:
 
 def _blocks(path: Path) -> Iterator[bytes]:
     try:
-        # Without waiting, because opening a pipe waits for somebody to write into it.
+        # Opening a pipe would block until a process writes to it.
         descriptor = os.open(path, TO_READ)
         try:
             status = os.fstat(descriptor)
@@ -95,5 +95,5 @@ def _blocks(path: Path) -> Iterator[bytes]:
         if error.errno in _OF_THE_FILE:
             raise UnusableFileError(reason) from error
         raise UserError(
-            f"data {printable(path)}: cannot be read just now ({reason}); run again, or mend or remove the file"
+            f"data {printable(path)}: cannot be read just now ({reason}); run again, or repair or remove the file"
         ) from error

@@ -1,4 +1,4 @@
-"""Where a run gets its pixels from: decoded at each read, or from the cache that lets it skip the decoder."""
+"""The pixels of a run: decoded for each batch, or from a cache of decoded images."""
 
 import hashlib
 import mmap
@@ -23,13 +23,13 @@ from intelbench.records.atomic import discard, draft_of
 _LAYOUT_VERSION = 3
 _INDEX, _PIXELS = "index", "pixels.bin"
 _BLOCK_BYTES = 2**20
-"""Pixels under one digest."""
+"""Bytes of pixels for each digest."""
 _RESIDENT_BYTES = 8 * 2**20
-"""Pixels that may count as this process's memory: small beside any network, and rarely worth a system call."""
+"""Bytes of pixels that may count as memory of this process: little, and enough to make system calls rare."""
 
 
 class DamagedCacheError(UserError):
-    """A cache that is gone, or not what was built."""
+    """A cache that is missing or was changed."""
 
     def __init__(self, folder: Path, what: str) -> None:
         super().__init__(f"cache {printable(folder)}: {what}; the next `intelbench run` builds it again")
@@ -37,19 +37,19 @@ class DamagedCacheError(UserError):
 
 
 class PixelSource(Protocol):
-    """Where a run gets its pixels from."""
+    """The pixels of a run."""
 
     def read(self, row: int) -> Pixels:
-        """The image of that row, height x width x 3, RGB."""
+        """Return the image of that row, height x width x 3, RGB."""
         ...
 
     def release(self) -> None:
-        """Give back what earlier reads hold in memory; called once a batch."""
+        """Free the memory of earlier reads; called once a batch."""
         ...
 
 
 class DecodedOnTheFly:
-    """Decodes at each read: slower, and the same pixels as the cache."""
+    """Decodes images on each read: slower, with the same pixels as the cache."""
 
     def __init__(self, contents: Sequence[Content], shorter_side: int) -> None:
         self._contents = contents
@@ -59,27 +59,27 @@ class DecodedOnTheFly:
         """Decode the image of that row.
 
         Raises:
-            UserError: the file is not as it was when the session began.
+            UserError: the file has changed since the session began.
         """
         return decode(self._contents[row].read(), self._shorter_side).copy()  # Pillow's buffer is read-only
 
     def release(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no memory is kept."""
 
 
 class _Index(Struct, frozen=True):
-    """What lies where in the pixels. Its file begins with the SHA-256 of the rest."""
+    """The index of the pixels. Its file begins with the SHA-256 of the rest."""
 
     shapes: tuple[tuple[int, int], ...]
-    """Height and width of each row; 0 x 0 where the image did not decode. The rows follow each other without a gap."""
+    """Height and width of each row; 0 x 0 if the image cannot be decoded. Rows are stored without gaps."""
     unreadable: dict[int, str]
-    """Why, by row."""
+    """Why images cannot be decoded, by row."""
     digests: tuple[str, ...]
     """SHA-256 of each `_BLOCK_BYTES` of pixels."""
 
     @property
     def num_bytes(self) -> int:
-        """Size of the pixels; an empty file could not be mapped."""
+        """Return the size of the pixels; at least 1, since an empty file cannot be mapped."""
         return max(1, sum(3 * height * width for height, width in self.shapes))
 
 
@@ -87,8 +87,8 @@ class PixelCache:
     """Ragged uint8 images in one memory-mapped file.
 
     Raises:
-        DamagedCacheError: the cache is gone, its index was changed, or the pixels have another size.
-        UserError: it cannot be read.
+        DamagedCacheError: the cache is missing, its index was changed, or the pixels have another size.
+        UserError: the cache cannot be read.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -99,7 +99,7 @@ class PixelCache:
         self._offsets: NDArray[np.int64] = sizes.cumsum() - sizes
         with _opened(folder, _PIXELS) as file:
             _require_size(folder, file, index)
-            # Copy-on-write, because torch wants writable memory; nobody writes.
+            # Copy-on-write, because torch requires writable memory; nothing writes to it.
             self._map = mmap.mmap(file.fileno(), index.num_bytes, access=mmap.ACCESS_COPY)
         self._bytes = np.frombuffer(self._map, dtype=np.uint8)
         self._resident = 0
@@ -108,32 +108,32 @@ class PixelCache:
         return len(self._shapes)
 
     def read(self, row: int) -> Pixels:
-        """A view of the image of that row; not to be written to."""
+        """Return a view of the image of that row; it must not be modified."""
         height, width = self._shapes[row].tolist()
         start, size = int(self._offsets[row]), height * width * 3
         self._resident += size
         return self._bytes[start : start + size].reshape(height, width, 3)
 
     def release(self) -> None:
-        """Unmap what was read, now and then: it stays in the page cache, out of this process's resident memory."""
+        """Unmap pixels from time to time: they stay in the page cache, but not in the memory of this process."""
         if self._resident > _RESIDENT_BYTES and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
             self._resident = 0
 
 
 def cache_key(digests: Sequence[str], shorter_side: int) -> str:
-    """Name of the cache of these contents at this size, as this decoder reads them."""
+    """Return the name of the cache, from contents, size and version of the decoder."""
     parts = (f"layout {_LAYOUT_VERSION}", f"pillow {PIL.__version__}", f"side {shorter_side}", *digests)
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 
 
 def discard_damaged(folder: Path) -> str | None:
-    """Read the whole cache in `folder`, if there is one; if it is not what was built, remove it and say why.
+    """Verify the cache in `folder` if there is one; remove it if it was changed, and return why.
 
-    Processes that have it open keep it.
+    Processes that have it open can still use it.
 
     Raises:
-        UserError: it cannot be read, or not be removed.
+        UserError: the cache cannot be read or removed.
     """
     if not os.path.lexists(folder):
         return None
@@ -150,12 +150,12 @@ def discard_damaged(folder: Path) -> str | None:
 
 
 def open_cache(folder: Path, contents: Sequence[Content], shorter_side: int) -> PixelCache:
-    """The cache in `folder`, built from `contents` (one row each) if it is not there.
+    """Open the cache in `folder`, and build it from `contents` (one row each) if it does not exist.
 
-    It appears whole or not at all; of two processes that build it at once, one wins and both read the winner's.
+    It is created atomically; if two processes build it at once, both use the first one.
 
     Raises:
-        UserError: a file changed meanwhile, or the cache cannot be written or read.
+        UserError: a file changed, or the cache cannot be written or read.
     """
     if not folder.exists():
         with draft_of(folder) as draft:
@@ -175,7 +175,7 @@ def _build(folder: Path, contents: Sequence[Content], shorter_side: int) -> None
                 shapes.append((got.shape[0], got.shape[1]))
                 file.write(got.tobytes())
         if file.tell() == 0:
-            file.write(b"\0")  # an empty file cannot be mapped, and "all unreadable" is for the caller to say
+            file.write(b"\0")  # an empty file cannot be mapped; the caller reports that all images are unreadable
         file.flush()
         digests = _digests(file)
     content = msgspec.json.encode(_Index(tuple(shapes), unreadable, digests))
@@ -184,16 +184,16 @@ def _build(folder: Path, contents: Sequence[Content], shorter_side: int) -> None
 
 @contextmanager
 def _opened(folder: Path, name: str) -> Iterator[BinaryIO]:
-    """A file of the cache; what goes wrong with it in the block is said of the cache."""
+    """Open a file of the cache; errors in the block name the cache."""
     try:
         with (folder / name).open("rb") as file:
             yield file
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        raise DamagedCacheError(folder, f"{name} is gone") from error
+        raise DamagedCacheError(folder, f"{name} is missing") from error
     except OSError as error:
         raise UserError(
-            f"cache {printable(folder)}: {name} cannot be read ({error.strerror}); mend that, or give another folder "
-            "with --cache-dir"
+            f"cache {printable(folder)}: {name} cannot be read ({error.strerror}). Expected a readable folder. "
+            "Try another one with --cache-dir"
         ) from error
 
 
@@ -216,7 +216,7 @@ def _require_size(folder: Path, file: BinaryIO, index: _Index) -> None:
 
 
 def _digests(file: BinaryIO) -> tuple[str, ...]:
-    """Digest of each block. Read and not mapped, so that a failing disk is an error and not the end of the process."""
+    """Return the digest of each block; it is read and not mapped, so that a failing disk raises an error."""
 
     def digest(start: int) -> str:
         return hashlib.sha256(os.pread(file.fileno(), _BLOCK_BYTES, start)).hexdigest()

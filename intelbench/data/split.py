@@ -1,4 +1,4 @@
-"""Set part of the images aside, by what they show and not by chance: the same part in every run."""
+"""Splits and subsets of images, chosen by their content, so that they are equal in every run."""
 
 import hashlib
 from collections import defaultdict
@@ -11,11 +11,11 @@ from intelbench.data.seeds import stream_key
 def carve(
     files: Sequence[ImageFile], digests: Sequence[str], fraction: float, purpose: str
 ) -> tuple[list[int], list[int]]:
-    """Split into the rest and a stratified `fraction`, as positions in `files`.
+    """Split files into the rest and a stratified `fraction`, as positions in `files`.
 
-    Files of equal content are one group and stay on one side, under the smallest of their labels. In each class the
-    groups are taken in the order of a hash of (purpose, content) until the share is reached, so the choice depends on
-    neither seed, names nor the order of the files. Every class keeps at least one image on each side if it has two.
+    Files of equal content stay together, with the smallest of their labels. In each class, groups are taken in the
+    order of a hash of (purpose, content) until the fraction is reached, so the choice does not depend on seed, names or
+    order. A class with two images has at least one on each side.
     """
     groups: dict[str, list[int]] = defaultdict(list)
     for position, digest in enumerate(digests):
@@ -42,7 +42,7 @@ def carve(
 
 
 def stratified_subset(labels: Sequence[int], ids: Sequence[str], count: int) -> list[int]:
-    """Positions of a fixed subset of `count` images with every class in its share, chosen by a hash of the ids."""
+    """Return positions of a fixed stratified subset of `count` images, chosen by a hash of the ids."""
     by_class: dict[int, list[int]] = defaultdict(list)
     for position in sorted(range(len(ids)), key=lambda position: hashlib.blake2b(ids[position].encode()).digest()):
         by_class[labels[position]].append(position)
@@ -55,11 +55,10 @@ def stratified_subset(labels: Sequence[int], ids: Sequence[str], count: int) -> 
 
 
 def draw_of_each_class(labels: Sequence[int], digests: Sequence[str], count: int, seed: int) -> list[int]:
-    """Positions of `count` images of each class, drawn by the seed; of a class that has fewer, of all.
+    """Return positions of `count` images of each class, drawn by the seed; of all images of a smaller class.
 
-    In each class the contents are taken in the order of a hash of (seed, content), so a smaller draw is part of a
-    larger one, and neither names nor order of the images matter. Of copies within a class only the first counts:
-    another one teaches nothing.
+    In each class, images are taken in the order of a hash of (seed, content). So a smaller draw is a subset of a larger
+    one, and names and order do not matter. Of copies within a class only the first one is used.
     """
     first: dict[tuple[int, str], int] = {}
     for position, content in enumerate(zip(labels, digests, strict=True)):

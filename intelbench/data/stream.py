@@ -1,7 +1,7 @@
-"""The batches: the same for every architecture, device, number of workers and after every resumption.
+"""The batches: equal for every architecture, device and number of workers, and after a run was resumed.
 
-The batch of step n is a pure function of (seed, n, images, recipe). Nothing is remembered from batch to batch but the
-chained digest that proves what was consumed.
+The batch of step n is a pure function of (seed, n, images, recipe). The only state is the chained digest that proves
+what was consumed.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count, islice
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -26,52 +26,60 @@ from intelbench.data.transforms import Crop, draws, evaluation_view, random_resi
 
 _CROP = struct.Struct("<4i?")
 _WHOLE = Crop(0, 0, 0, 0, flip=False)
-"""Stands in the digest for an image as evaluation sees it."""
+"""The entry in the digest for an image as evaluation sees it."""
 Prepared = TypeVar("Prepared")
 EVALUATION = "evaluation"
-"""Name of that view."""
+"""Name of the view of an image in evaluation."""
+InputKind = Literal["images", "features"]
+"""Of a batch: uint8 images (N x size x size x 3), or features of a frozen backbone in floating point (N x features)."""
 
 
 @dataclass(frozen=True)
 class Batch:
     """One training batch."""
 
-    images: Tensor
-    """N x size x size x 3, uint8; or what a frozen backbone makes of that, N x features in floating point."""
+    inputs: Tensor
     labels: Tensor
     """N, int64."""
     content: bytes
-    """Sample ids and augmentation parameters, as the digest takes them in."""
-    spared_seconds: float = 0.0
-    """What the batch would have taken longer, had an earlier run not left something for it."""
+    """Sample ids and augmentation parameters, as bytes for the digest."""
+    kind: InputKind = "images"
+    """Of the inputs."""
+    cached_seconds: float = 0.0
+    """Time that the batch saved by using results of an earlier run."""
 
 
 class BatchSource(Protocol):
-    """Where a run gets its training batches from."""
+    """The training batches of a run."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of an epoch."""
+        ...
 
     def batches(self, workers: int, first_step: int = 0) -> Generator[Batch]:
-        """Batches without end from `first_step` on."""
+        """Yield batches from `first_step` on, without end."""
         ...
 
 
 class StreamDigest:
-    """A chain over everything consumed so far: equal chains saw equal batches in equal order."""
+    """A chained digest of all consumed batches: equal digests mean equal batches in equal order."""
 
     def __init__(self) -> None:
         self._chain = b""
         self.kept: dict[int, str] = {}
-        """The chain as it stood after some of the steps, hexadecimal."""
+        """The hexadecimal digest after some of the steps."""
 
     def update(self, batch: Batch) -> None:
-        """Take in the next batch."""
+        """Add a batch."""
         self._chain = hashlib.blake2b(self._chain + batch.content, digest_size=16).digest()
 
     def hexdigest(self) -> str:
-        """The chain as it stands."""
+        """Return the hexadecimal digest of all batches so far."""
         return self._chain.hex()
 
     def keep(self, step: int) -> None:
-        """Note the chain as it stands after this step."""
+        """Keep the digest after this step."""
         self.kept[step] = self.hexdigest()
 
     def state_dict(self) -> dict[str, Any]:
@@ -79,14 +87,14 @@ class StreamDigest:
         return {"chain": self.hexdigest(), "kept": self.kept}
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
-        """Go on from a checkpoint."""
+        """Resume from a checkpoint."""
         self._chain, self.kept = bytes.fromhex(state_dict["chain"]), dict(state_dict["kept"])
 
 
 class TrainingStream:
     """Shuffled, augmented training batches; the last partial batch of an epoch is dropped.
 
-    With `pin_memory` they are in page-locked memory, from which a copy to a CUDA device runs in the background.
+    With `pin_memory` batches are in page-locked memory, so that copies to a CUDA device are asynchronous.
     """
 
     def __init__(
@@ -104,36 +112,36 @@ class TrainingStream:
 
     @property
     def split(self) -> Split:
-        """The images."""
+        """Return the training images."""
         return self._split
 
     @property
     def num_views(self) -> int | None:
-        """How many views of an image there are; `None` where each epoch has its own."""
+        """Return the number of views of an image; `None` if each epoch has a new one."""
         augmentation = self._recipe.augmentation
         return {"fresh": None, "none": 1}[augmentation] if isinstance(augmentation, str) else augmentation
 
     @property
     def view_name(self) -> str:
-        """What decides the views, beside image and number of the view: seed and kind of crop."""
+        """Return what determines the views of an image together with their numbers: seed and kind of crop."""
         recipe = self._recipe
         if recipe.augmentation == "none":
             return EVALUATION
         return f"{self._augment_key.hex()} {recipe.crop_scale} {recipe.crop_ratio} {recipe.flip}"
 
     def positions(self, step: int) -> tuple[int, list[int]]:
-        """The view of that step, counted from 0, and the places of its images in the split."""
+        """Return the number of the view in a step, counted from 0, and the positions of its images in the split."""
         epoch, index = divmod(step, self.steps_per_epoch)
         size = self._recipe.batch_size
         view = epoch if self.num_views is None else epoch % self.num_views
         return view, self._order(epoch)[index * size : (index + 1) * size]
 
     def labels(self, positions: Sequence[int]) -> Tensor:
-        """Labels of the images at these places."""
+        """Return the labels of the images at these positions."""
         return torch.tensor([self._split.labels[position] for position in positions], pin_memory=self._pin_memory)
 
     def views(self, view: int, positions: Sequence[int]) -> tuple[Tensor, list[bytes]]:
-        """That view of these images (N x size x size x 3, uint8), and of each what the digest takes in of it."""
+        """Return a view of images (N x size x size x 3, uint8), and the bytes of each for the digest."""
         shape = (len(positions), self._size, self._size, 3)
         images = torch.empty(shape, dtype=torch.uint8, pin_memory=self._pin_memory)
         contents = []
@@ -150,24 +158,24 @@ class TrainingStream:
         return images, contents
 
     def content(self, view: int, position: int) -> bytes:
-        """What the digest takes in of a view, without making it."""
+        """Return the bytes of a view for the digest, without creating the view."""
         image_id = self._split.ids[position]
         if self._recipe.augmentation == "none":
             return _content(image_id, None)
         return _content(image_id, self._crop(view, image_id, self._pixels.read(self._split.rows[position])))
 
     def batch(self, step: int) -> Batch:
-        """The batch of that step, counted from 0."""
+        """Return the batch of a step, counted from 0."""
         view, positions = self.positions(step)
         images, contents = self.views(view, positions)
         return Batch(images, self.labels(positions), b"".join(contents))
 
     def batches(self, workers: int, first_step: int = 0) -> Generator[Batch]:
-        """Batches without end from `first_step` on, prepared ahead by that many threads (0: none, when asked for)."""
+        """Yield batches from `first_step` on, without end, loaded ahead by `workers` threads (0: on demand)."""
         return prepared_ahead(self.batch, count(first_step), workers)
 
     def _crop(self, view: int, image_id: str, pixels: Pixels) -> Crop | None:
-        """`None` where the image is shown as evaluation sees it."""
+        """Return the crop of an image; `None` for the view of evaluation."""
         if self._recipe.augmentation == "none":
             return None
         return random_resized_crop(
@@ -175,7 +183,7 @@ class TrainingStream:
         )
 
     def _order_of_epoch(self, epoch: int) -> list[int]:
-        """Positions sorted by the hash of (order, epoch, id): a shuffle that no generator's version can change."""
+        """Return positions sorted by the hash of (order, epoch, id): a shuffle that does not depend on a generator."""
         prefix = b"%b/%d/" % (self._order_key, epoch)
         hashes = [hashlib.blake2b(prefix + each.encode(), digest_size=16).digest() for each in self._split.ids]
         return sorted(range(len(hashes)), key=hashes.__getitem__)
@@ -189,10 +197,10 @@ def _content(image_id: str, crop: Crop | None) -> bytes:
 def evaluation_batches(
     split: Split, pixels: PixelSource, size: int, batch_size: int, *, workers: int = 0, pin_memory: bool = False
 ) -> Generator[tuple[Tensor, Tensor]]:
-    """Every image once, in the order of the split: uint8 images (N x size x size x 3) and labels (N).
+    """Yield every image once, in the order of the split: uint8 images (N x size x size x 3) and labels (N).
 
-    They are prepared ahead by that many threads. With `pin_memory` the images are in page-locked memory, from which a
-    copy to a CUDA device runs in the background.
+    Batches are loaded ahead by `workers` threads. With `pin_memory` images are in page-locked memory, so that copies to
+    a CUDA device are asynchronous.
     """
 
     def batch(start: int) -> tuple[Tensor, Tensor]:
@@ -207,7 +215,7 @@ def evaluation_batches(
 
 
 def prepared_ahead(prepare: Callable[[int], Prepared], numbers: Iterable[int], workers: int) -> Generator[Prepared]:
-    """What is made of each number, in their order, ahead of time by that many threads (0: none, when asked for)."""
+    """Yield `prepare(number)` for each number, in order, computed ahead by `workers` threads (0: on demand)."""
     waiting = iter(numbers)
     if workers == 0:
         yield from map(prepare, waiting)

@@ -8,13 +8,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from intelbench.data.dataset import SCENES
 from intelbench.data.decoding import UnreadableImageError, decode
 from intelbench.data.files import UnusableFileError, read_file
 from intelbench.data.layout import find_layout
 from intelbench.data.names import is_hidden, is_image, is_system_folder
+from intelbench.data.sources import place_of
 from intelbench.errors import UserError, printable
-from intelbench.scenes import source as scenes
 
 SIDE = 80
 """Longer side of a thumbnail in pixels."""
@@ -52,13 +51,13 @@ class Pictures:
 
 
 def find_pictures(source: str, class_names: Sequence[str], cache_folder: Path) -> Pictures:
-    """Find a recorded data set where it lies now; `scenes` is read where a run has drawn it.
+    """Find a recorded data set where it is now; what a run has copied into the cache folder is read there.
 
     Raises:
         UserError: as `find_layout`; or the folder has other classes, so it is not the one that the records mean. The
             message goes into a report, so it names the folder without the path to it.
     """
-    root = cache_folder / f"scenes-v{scenes.VERSION}" if source == SCENES else Path(source)
+    root = place_of(source, cache_folder).root
     try:
         layout = find_layout(root)
         if layout.class_names != tuple(class_names):

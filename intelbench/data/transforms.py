@@ -1,7 +1,7 @@
-"""From stored pixels to what the network sees: random resized crop, flip, evaluation crop, normalisation.
+"""From stored pixels to the input of a network: random resized crop, flip, evaluation crop, normalisation.
 
-Random numbers come from a hash and not from a generator: the crop of an image in an epoch is the same whatever was
-drawn before it, on any machine and with any version of PyTorch. The pixel operations are torchvision's own.
+Random numbers come from a hash and not from a generator: the crop of an image in an epoch does not depend on other
+crops, the machine or the version of PyTorch. The pixel operations are torchvision's.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ _DRAWS = struct.Struct(f"<{_NUM_DRAWS}I")
 
 @dataclass(frozen=True)
 class Crop:
-    """What happens to one training image: a box in stored pixels, and whether it is mirrored."""
+    """The augmentation of one training image: a box in stored pixels, and whether it is mirrored."""
 
     top: int
     left: int
@@ -35,16 +35,16 @@ class Crop:
 
 
 def draws(key: bytes, epoch: int, image_id: str) -> list[float]:
-    """Uniform numbers in [0, 1) for one image in one epoch: all that its augmentation may use."""
+    """Return the uniform numbers in [0, 1) that determine the augmentation of an image in an epoch."""
     data = hashlib.shake_128(b"%b/%d/%b" % (key, epoch, image_id.encode())).digest(_DRAWS.size)
     return [value / 2**32 for value in _DRAWS.unpack(data)]
 
 
 def random_resized_crop(uniform: list[float], height: int, width: int, recipe: Recipe) -> Crop:
-    """Inception-style crop (Szegedy et al., 2015), by the same rule as torchvision's `RandomResizedCrop.get_params`.
+    """Return an Inception-style crop (Szegedy et al., 2015), as torchvision's `RandomResizedCrop.get_params`.
 
-    Up to ten boxes of random area and aspect ratio are tried; if none fits, the largest central one of an accepted
-    ratio is taken. `uniform` holds the 23 numbers of `draws`.
+    Up to ten boxes of random area and aspect ratio are tried; if none fits, the largest central box with an accepted
+    aspect ratio is used. `uniform` has the 23 numbers of `draws`.
     """
     flip = recipe.flip and uniform[-1] < 0.5
     low, high = recipe.crop_scale
@@ -64,16 +64,16 @@ def random_resized_crop(uniform: list[float], height: int, width: int, recipe: R
 
 
 def training_view(pixels: Pixels, crop: Crop, out: Tensor) -> Tensor:
-    """Write the cropped, resized and perhaps mirrored image into `out` (size x size x 3, uint8), and return that."""
+    """Write the cropped, resized and perhaps mirrored image into `out` (size x size x 3, uint8), and return `out`."""
     box = pixels[crop.top : crop.top + crop.height, crop.left : crop.left + crop.width]
     _resize(box, out)
     return out.copy_(out.flip(1)) if crop.flip else out
 
 
 def evaluation_view(pixels: Pixels, out: Tensor) -> Tensor:
-    """Write the image as evaluation sees it into `out` (size x size x 3, uint8), and return that; no randomness.
+    """Write the image as evaluation sees it into `out` (size x size x 3, uint8), and return `out`.
 
-    The shorter side is resized to size x 256/224, and the central square is what is seen.
+    The shorter side is resized to size x 256/224, and the central square is cropped.
     """
     size = len(out)
     height, width = pixels.shape[:2]
@@ -88,9 +88,9 @@ def evaluation_view(pixels: Pixels, out: Tensor) -> Tensor:
 def normalize(
     images: Tensor, memory_format: MemoryFormat, normalization: Normalization = IMAGENET_NORMALIZATION
 ) -> Tensor:
-    """From uint8 (N x H x W x 3) to float32 (N x 3 x H x W), shifted and scaled by colour, on the same device.
+    """Convert uint8 (N x H x W x 3) to normalised float32 (N x 3 x H x W), on the same device.
 
-    Works on rows of W*3 values, because broadcasting over the short channel axis is many times slower.
+    It works on rows of W*3 values, because broadcasting over the short channel axis is many times slower.
     """
     num, height, width, _ = images.shape
     scale, shift = _scale_and_shift(normalization, width, images.device)
@@ -101,19 +101,19 @@ def normalize(
 
 @lru_cache(maxsize=16)
 def _scale_and_shift(normalization: Normalization, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return what a row of `width` pixels is multiplied by, and what is then added (width*3 values each).
+    """Return scale and shift of a row of `width` pixels (width*3 values each).
 
-    They are kept, because a copy to a GPU makes the host wait for all that the GPU still has to do.
+    They are cached, because a copy to a GPU makes the host wait for the GPU.
     """
     mean, std = torch.tensor(normalization.mean), torch.tensor(normalization.std)
     return (1 / (255 * std)).repeat(width).to(device), (-mean / std).repeat(width).to(device)
 
 
 def _resize(pixels: Pixels, out: Tensor) -> Tensor:
-    """Resize into `out` (height x width x 3, uint8) and return that: bilinear, antialiased.
+    """Resize into `out` (height x width x 3, uint8), bilinear and antialiased, and return `out`.
 
-    It is the operator behind torchvision's `resize` on tensors, and gives the same bits. That function would return
-    another memory layout, and copying from one to the other takes longer than the resize.
+    It is the operator of torchvision's `resize` on tensors, with the same bits. That function would return another
+    memory layout, and converting it takes longer than the resize.
     """
     image = torch.from_numpy(pixels)
     if image.shape == out.shape:

@@ -14,9 +14,8 @@ from rich.text import Text
 
 from intelbench.errors import printable
 from intelbench.orchestration.job import Progress
-from intelbench.orchestration.plan import PlannedRun
-from intelbench.orchestration.suite import Display
-from intelbench.records.types import RunRecord
+from intelbench.orchestration.listeners import RunListener, listener
+from intelbench.records.types import RunRecord, RunSpec
 
 _LINE_SECONDS = 15.0
 """Between two plain lines of one run."""
@@ -24,17 +23,11 @@ _TELLING_SHARE = 0.01
 """Of a budget, that says something of the rest although no step has been taken since."""
 
 
-@contextmanager
-def display_for(planned: Sequence[PlannedRun]) -> Iterator[Display]:
-    """The display that suits stderr."""
+@listener("display")
+def terminal_display() -> RunListener:
+    """Return the display that suits stderr."""
     console = Console(stderr=True)
-    schedule = Schedule([run.pending for run in planned])
-    names = [run.job.spec.title for run in planned]
-    if not console.is_terminal:
-        yield Lines(console, names, schedule)
-        return
-    with Live(console=console, auto_refresh=False) as live:
-        yield LiveTable(live, names, schedule)
+    return LiveTable(console) if console.is_terminal else Lines(console)
 
 
 @contextmanager
@@ -98,21 +91,25 @@ class Schedule:
         return remaining + mean * max(0, len(self._pending) - 1)
 
 
-class Lines:
+class Lines(RunListener):
     """A line when a run starts and ends, and now and then in between."""
 
-    def __init__(self, console: Console, names: Sequence[str], schedule: Schedule) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._names = names
-        self._schedule = schedule
+        self._names: list[str] = []
+        self._schedule = Schedule([])
         self._last = 0.0
         self._notes: dict[int, str | None] = {}
 
-    def skipped(self, index: int, record: RunRecord) -> None:
+    def session_started(self, runs: Sequence[RunSpec], pending: Sequence[bool]) -> None:
+        """Note the names of the runs."""
+        self._names, self._schedule = [run.title for run in runs], Schedule(pending)
+
+    def run_skipped(self, index: int, record: RunRecord) -> None:
         """Say that it is recorded, and how it ended."""
         self._say(index, f"recorded already{_failed(record)}")
 
-    def update(self, index: int, progress: Progress) -> None:
+    def run_updated(self, index: int, progress: Progress) -> None:
         """Show where it stands."""
         self._schedule.begin(index, progress)
         if progress.note and progress.note != self._notes.get(index):
@@ -134,7 +131,7 @@ class Lines:
             )
             self._say(index, ", ".join(each for each in figures if each))
 
-    def ended(self, index: int, record: RunRecord, seconds: float) -> None:
+    def run_ended(self, index: int, record: RunRecord, seconds: float) -> None:
         """Say how it ended."""
         self._schedule.end(index, seconds)
         self._say(index, f"done in {_clock(seconds)}{_failed(record)}")
@@ -144,21 +141,30 @@ class Lines:
         self._console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
-class LiveTable:
+class LiveTable(RunListener):
     """One row a run, redrawn at every update."""
 
-    def __init__(self, live: Live, names: Sequence[str], schedule: Schedule) -> None:
-        self._live = live
-        self._schedule = schedule
-        self._rows = [[name, "waiting", "", "", "", "", ""] for name in names]
+    def __init__(self, console: Console) -> None:
+        self._live = Live(console=console, auto_refresh=False)
+        self._schedule = Schedule([])
+        self._rows: list[list[str]] = []
         self._left: float | None = None
 
-    def skipped(self, index: int, record: RunRecord) -> None:
+    def session_started(self, runs: Sequence[RunSpec], pending: Sequence[bool]) -> None:
+        """Begin to draw, with a row for each run."""
+        self._rows, self._schedule = [[run.title, "waiting", "", "", "", "", ""] for run in runs], Schedule(pending)
+        self._live.start()
+
+    def session_ended(self) -> None:
+        """Leave the table as it is."""
+        self._live.stop()
+
+    def run_skipped(self, index: int, record: RunRecord) -> None:
         """Say that it is recorded, and how it ended."""
         self._rows[index][1] = f"recorded{_failed(record)}"
         self._draw()
 
-    def update(self, index: int, progress: Progress) -> None:
+    def run_updated(self, index: int, progress: Progress) -> None:
         """Show where it stands."""
         self._schedule.begin(index, progress)
         self._rows[index][1] = f"{progress.phase}: {progress.note}" if progress.note else progress.phase
@@ -173,7 +179,7 @@ class LiveTable:
         self._left = self._schedule.all_left(progress)
         self._draw()
 
-    def ended(self, index: int, record: RunRecord, seconds: float) -> None:
+    def run_ended(self, index: int, record: RunRecord, seconds: float) -> None:
         """Say how it ended."""
         self._schedule.end(index, seconds)
         self._rows[index][1] = f"done in {_clock(seconds)}{_failed(record)}"

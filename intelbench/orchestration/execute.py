@@ -15,7 +15,6 @@ from intelbench.data.seeds import stream_seed
 from intelbench.data.split import stratified_subset
 from intelbench.errors import UserError
 from intelbench.orchestration.job import Job, Progress
-from intelbench.orchestration.network import Trainee, flops_of_run, flops_of_step, set_up
 from intelbench.profiling.complexity import count_parameters
 from intelbench.profiling.device import is_out_of_memory
 from intelbench.profiling.environment import read_environment
@@ -30,6 +29,7 @@ from intelbench.training.checkpoint import Checkpoints
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.loop import Step, Trained, train
 from intelbench.training.precision import compute_dtype, configure
+from intelbench.training.setup import TrainingSetup, build_training_setup, flops_of_step
 
 _GRADIENT_IMAGES = 64
 """Validation images, at most, whose gradients are looked at: a backward pass costs twice as much as a forward pass.
@@ -77,13 +77,19 @@ def _run(job: Job, record: RunRecord, on_progress: Callable[[Progress], None]) -
     on_progress(Progress(phase="building"))
     device = configure(conditions, spec.execution)
     meters = Meters(device, compute_dtype(conditions), started)
-    trainee = set_up(job, record.environment, device, lambda: on_progress(Progress(phase="extracting features")))
-    evaluator, backbone = trainee.evaluator, trainee.backbone
-    flops = job.profile.training_flops_per_image if job.profile else flops_of_step(trainee.workload)
+    setup = build_training_setup(
+        spec,
+        job.dataset,
+        record.environment,
+        device,
+        weights=job.weights,
+        on_extraction=lambda: on_progress(Progress(phase="extracting features")),
+    )
+    flops = job.profile.training_flops_per_image if job.profile else flops_of_step(setup.workload)
     budget = TrainingBudget.of(
         conditions.budget,
         batch_size=conditions.recipe.batch_size,
-        steps_per_epoch=trainee.stream.steps_per_epoch,
+        steps_per_epoch=setup.stream.steps_per_epoch,
         flops_per_image=flops,
     )
     about = Checkpoint(step=0, done=0.0, spec=spec, environment=record.environment)
@@ -91,70 +97,44 @@ def _run(job: Job, record: RunRecord, on_progress: Callable[[Progress], None]) -
     checkpoints.hold(meters=meters)
     updates = _progress_of_steps(conditions.recipe.batch_size)
 
-    def observe(step: Step) -> None:
+    def on_step(step: Step) -> None:
         meters.step(step.number, at_evaluation=step.at_evaluation)
         eager = f"its steps are eager, not of the kind {conditions.step}: {step.fallback}" if step.fallback else None
         on_progress(msgspec.structs.replace(updates(step), note=checkpoints.problem or eager))
 
     meters.start()
     seed_generators(stream_seed(spec.seed, "dropout"))
-    trained = train(
-        evaluator.model,
-        trainee.workload.architecture,
-        trainee.batches,
-        job.dataset.validation,
-        evaluator,
-        budget,
-        clock=LapClock(device),
-        workers=spec.execution.workers,
-        on_step=observe,
-        backbone=backbone,
-        checkpoints=checkpoints,
-    )
+    trained = train(setup, budget, LapClock(device), on_step, checkpoints)
     record = msgspec.structs.replace(record, stream_digests=trained.stream_digests)
     if trained.divergence:
         failure = Failure(cause="diverged", message=f"{trained.divergence}: not finite", step=trained.num_steps)
         return msgspec.structs.replace(record, failure=failure), trained.traces
 
     on_progress(Progress(phase="testing", step=trained.num_steps, done=1.0, seconds=trained.seconds))
-    flops = flops_of_run(trainee, flops, trained.num_steps)
-    measurements, traces = _conclude(job, trained, meters, evaluator, flops)
-    if "anatomy_seconds" not in traces:
-        traces = {**traces, **_breakdown_after(trainee, trained, spec.execution.workers)}
+    flops = setup.flops_per_image(flops, trained.num_steps)
+    measurements, traces = _conclude(job, setup, trained, meters, flops)
+    if "anatomy_seconds" not in traces:  # the clock of the run has not looked at every part of a step
+        traces = {**traces, **dissect(setup, trained.seconds / trained.num_steps)}
     return msgspec.structs.replace(record, measurements=measurements, failure=None), traces
 
 
-def _breakdown_after(trainee: Trainee, trained: Trained, workers: int) -> Traces:
-    """Take further steps for the parts of a step, where the clock of the run has not told them apart."""
-    backbone = trainee.backbone
-    return dissect(
-        trainee.evaluator.model,
-        trainee.workload.architecture,
-        trainee.batches if backbone.always_frozen else trainee.stream,
-        trainee.evaluator,
-        workers=workers,
-        step_seconds=trained.seconds / trained.num_steps,
-        backbone=backbone.as_left(),
-    )
-
-
 def _conclude(
-    job: Job, trained: Trained, meters: Meters, evaluator: Evaluator, flops: float | None
+    job: Job, setup: TrainingSetup, trained: Trained, meters: Meters, flops_per_image: float | None
 ) -> tuple[Measurements, Traces]:
-    """Evaluate what was trained, and put together all that was observed."""
+    """Evaluate the trained network, and put together everything that was observed."""
     found = meters.read()
-    conditions, dataset, model = job.spec.conditions, job.dataset, evaluator.model
+    conditions, dataset, evaluator = job.spec.conditions, job.dataset, setup.evaluator
     traces = {
         **trained.traces,
         **_outcome("train", evaluator, _evaluated_part(dataset.train, conditions.training_evaluation_images)),
         **_outcome("test", evaluator, dataset.test),
         **found.traces,
     }
-    num_parameters, num_trainable = count_parameters(model)
+    num_parameters, num_trainable = count_parameters(evaluator.model)
     measurements = Measurements(
         num_parameters=num_parameters,
         num_trainable_parameters=num_trainable,
-        training_flops_per_image=flops,
+        training_flops_per_image=flops_per_image,
         num_steps=trained.num_steps,
         num_warmup_steps=min(conditions.warmup_steps, trained.num_steps),
         training_seconds=trained.seconds,

@@ -10,13 +10,14 @@ from typing import Literal
 
 import msgspec
 
-from intelbench.architectures.registry import Architecture, ModelRequest, contained_unless_built_in, find, plugins_of
+from intelbench.architectures.registry import Architecture, ModelRequest, contained_unless_built_in, find
 from intelbench.architectures.weights import PUBLISHED, OnDownload, Source, check, obtain
 from intelbench.config.conditions import Conditions, Suite
 from intelbench.config.suites import conditions_of
 from intelbench.data.dataset import Dataset
 from intelbench.errors import UserError
 from intelbench.orchestration.job import Job
+from intelbench.orchestration.plugin_files import plugins_of_run
 from intelbench.profiling.device import device_for
 from intelbench.records.identity import changes, digest, facts_of_run, run_id
 from intelbench.records.npz import MAX_UNPACKED_BYTES
@@ -29,6 +30,20 @@ Rerun = Literal["none", "interrupted", "failed", "all"]
 """Which runs are repeated: those with a checkpoint, from their first step; failed ones; or all that are recorded."""
 _ARITHMETIC = ("precision", "memory_format", "fused_optimizer", "deterministic", "step")
 """Conditions that change the bits of a result, and not what it is a result of."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions:
+    """Options of a plan that do not change what a run is."""
+
+    rerun: Rerun = "none"
+    checkpoint: CheckpointTime | None = None
+    """When runs are saved; `None` leaves that to the run."""
+    on_download: OnDownload = lambda *_: None
+    """Called during the download of weights."""
+
+
+DEFAULTS = PlanOptions()
 
 
 @dataclass(frozen=True)
@@ -64,14 +79,12 @@ def plan(
     environment: Environment,
     *,
     runs: Path,
-    rerun: Rerun = "none",
-    checkpoint: CheckpointTime | None = None,
-    on_download: OnDownload = lambda *_: None,
+    options: PlanOptions = DEFAULTS,
 ) -> list[PlannedRun]:
     """Every run of the suite, seed by seed, so that an interrupted comparison is complete for its first seeds.
 
     A precision of `auto` becomes that of the device. The weights that the recipe asks for are fetched here, before any
-    run; `on_download` sees a download.
+    run.
 
     Raises:
         UserError: an architecture is not known, not installed or needs larger images, a class has too few
@@ -88,7 +101,7 @@ def plan(
         (seed, number): dataset.drawn(None if number == "all" else number, seed)
         for seed, number in product(suite.seeds, suite.images_per_class)
     }
-    sources = {each.name: _weights(each, conditions[each.name], num_classes, on_download) for each in found}
+    sources = {each.name: _weights(each, conditions[each.name], num_classes, options.on_download) for each in found}
     planned = []
     for (seed, number), drawn in images.items():
         for architecture, provider in found.items():
@@ -110,12 +123,12 @@ def plan(
                 run_id=run_id(spec, environment),
                 spec=spec,
                 dataset=drawn,
-                plugins=plugins_of(architecture.name),
+                plugins=plugins_of_run(architecture.name),
                 runs=str(runs.absolute()),
                 weights=str(source.path) if source else None,
-                checkpoint=checkpoint,
+                checkpoint=options.checkpoint,
             )
-            planned.append(PlannedRun(job, _record(runs / job.run_id, rerun), rerun))
+            planned.append(PlannedRun(job, _record(runs / job.run_id, options.rerun), options.rerun))
     return planned
 
 

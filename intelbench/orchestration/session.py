@@ -1,12 +1,11 @@
 """`intelbench run` from request to summary."""
 
-import signal
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Literal, NoReturn
+from typing import Literal
 
 from rich.console import Console
 
@@ -17,8 +16,9 @@ from intelbench.config.conditions import Suite
 from intelbench.config.suites import load_suite, override
 from intelbench.data.dataset import prepare
 from intelbench.errors import UserError, printable
-from intelbench.orchestration.display import display_for, downloads
-from intelbench.orchestration.plan import PlannedRun, Rerun, plan, unresumable
+from intelbench.orchestration.display import downloads
+from intelbench.orchestration.listeners import Listeners
+from intelbench.orchestration.plan import PlannedRun, PlanOptions, Rerun, plan, unresumable
 from intelbench.orchestration.preflight import require_sizes
 from intelbench.orchestration.process import Limits, Starter
 from intelbench.orchestration.suite import run_planned
@@ -62,20 +62,10 @@ def run_session(request: Request, starter: Starter) -> int:
 
     Raises:
         UserError: before anything has run: suite, data, architecture, plug-in or device.
-        KeyboardInterrupt: on Ctrl-C or SIGTERM, after the current run's process has ended.
+        KeyboardInterrupt: on Ctrl-C, after the process of the current run has ended.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
     console = Console(stderr=True, highlight=False)
-    suite = override(
-        load_suite(request.suite),
-        architectures=request.architectures,
-        seeds=request.seeds,
-        data=request.data,
-        budget=request.budget,
-        image_size=request.image_size,
-        precision=request.precision,
-        images_per_class=request.images_per_class,
-    )
+    suite = _suite(request)
     for plugin in request.plugins:
         load_plugin(plugin)
     if suite.architectures != REFERENCE and (note := ambiguity(suite.architectures)):
@@ -92,16 +82,8 @@ def run_session(request: Request, starter: Starter) -> int:
     for note in dataset.notes:
         _say(console, note)
     with downloads(console) as on_download:
-        planned = plan(
-            suite,
-            dataset,
-            execution,
-            environment,
-            runs=request.results / "runs",
-            rerun=request.rerun,
-            checkpoint=request.checkpoint,
-            on_download=on_download,
-        )
+        options = PlanOptions(rerun=request.rerun, checkpoint=request.checkpoint, on_download=on_download)
+        planned = plan(suite, dataset, execution, environment, runs=request.results / "runs", options=options)
     require_sizes(planned, starter, request.limits)
     _clear(planned, environment, restart=request.rerun == "interrupted")
     facts = dataset.facts
@@ -111,9 +93,10 @@ def run_session(request: Request, starter: Starter) -> int:
         f"training, {facts.num_validation} validation and {facts.num_test} test images of "
         f"{len(facts.class_names)} classes" + _other_files(facts) + _limits(suite),
     )
+    listeners = Listeners(partial(_say, console))
     try:
-        with display_for(planned) as display:
-            records = run_planned(planned, environment, display, starter, request.limits)
+        with listeners.session([run.job.spec for run in planned], [run.pending for run in planned]):
+            records = run_planned(planned, environment, listeners, starter, request.limits)
     except KeyboardInterrupt:
         done = sum(run.workspace.target.exists() for run in planned)
         _say(
@@ -123,6 +106,20 @@ def run_session(request: Request, starter: Starter) -> int:
         )
         raise
     return _summarise(console, planned, records, request.results)
+
+
+def _suite(request: Request) -> Suite:
+    """Load the suite, with what the user has asked for instead of its own values."""
+    return override(
+        load_suite(request.suite),
+        architectures=request.architectures,
+        seeds=request.seeds,
+        data=request.data,
+        budget=request.budget,
+        image_size=request.image_size,
+        precision=request.precision,
+        images_per_class=request.images_per_class,
+    )
 
 
 def _other_files(facts: DataFacts) -> str:
@@ -183,8 +180,3 @@ def _summarise(console: Console, planned: Sequence[PlannedRun], records: Sequenc
 
 def _say(console: Console, text: str) -> None:
     console.print(printable(text), markup=False, soft_wrap=True)
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    """End on SIGTERM as on Ctrl-C."""
-    raise KeyboardInterrupt

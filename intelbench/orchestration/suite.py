@@ -5,12 +5,12 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
 
 import msgspec
 
 from intelbench.orchestration.isolate import isolate
 from intelbench.orchestration.job import Job, Progress
+from intelbench.orchestration.listeners import RunListener
 from intelbench.orchestration.plan import PlannedRun
 from intelbench.orchestration.probe import Probe, ProbeError, probe_in_process
 from intelbench.orchestration.process import Limits, Starter
@@ -21,31 +21,15 @@ _WAIT_SECONDS = 1.0
 """Between two looks at runs that other processes have begun, where there is nothing else to do."""
 
 
-class Display(Protocol):
-    """Whoever shows the user how it goes; runs are named by their place in the plan."""
-
-    def skipped(self, index: int, record: RunRecord) -> None:
-        """The run is recorded already."""
-        ...
-
-    def update(self, index: int, progress: Progress) -> None:
-        """The run is alive."""
-        ...
-
-    def ended(self, index: int, record: RunRecord, seconds: float) -> None:
-        """The run has left its record, after so many seconds of wall clock."""
-        ...
-
-
 def run_planned(
-    planned: Sequence[PlannedRun], environment: Environment, display: Display, starter: Starter, limits: Limits
+    planned: Sequence[PlannedRun], environment: Environment, listener: RunListener, starter: Starter, limits: Limits
 ) -> list[RunRecord]:
     """Execute every planned run that has no record, and return the records of all, in their order.
 
     An architecture is profiled before its first run; all its runs record that. A run that another process has begun is
     left to it: its record is waited for when everything else is done, and if none comes, the run is made here.
     """
-    runner = _Runner(environment, display, starter, limits)
+    runner = _Runner(environment, listener, starter, limits)
     records: dict[int, RunRecord] = {}
     waiting = deque(enumerate(planned))
     num_busy = 0
@@ -57,13 +41,13 @@ def run_planned(
             if record is not None:
                 if lock is not None and record.failure is None:
                     run.workspace.discard_checkpoint()  # of an interrupted --rerun all
-                display.skipped(index, record)
+                listener.run_skipped(index, record)
             elif lock is not None:
                 record = runner.run(index, run, lock)
         if record is not None:
             records[index], num_busy = record, 0
             continue
-        display.update(index, Progress(phase="waiting", note="another process is at work on it"))
+        listener.run_updated(index, Progress(phase="waiting", note="another process is at work on it"))
         waiting.append((index, run))
         num_busy += 1
         if num_busy >= len(waiting):
@@ -76,7 +60,7 @@ class _Runner:
     """Carries out one run after the other, and profiles each network before its first."""
 
     environment: Environment
-    display: Display
+    listener: RunListener
     starter: Starter
     limits: Limits
     profiled: dict[tuple[str, str], Job] = field(default_factory=dict)
@@ -85,17 +69,19 @@ class _Runner:
     def run(self, index: int, run: PlannedRun, lock: Lock) -> RunRecord:
         """Carry out the run whose lock is held, from its checkpoint if it has one."""
         job, started = run.job, time.monotonic()
+        self.listener.run_started(index)
         network = job.spec.architecture, job.spec.provider
         if network not in self.profiled:
-            self.display.update(index, Progress(phase="profiling"))
+            self.listener.run_updated(index, Progress(phase="profiling"))
             self.profiled[network] = _with_profile(job, self.starter, self.limits)
         checkpoint = run.workspace.checkpoint()
         note = f"goes on after step {checkpoint.step}" if checkpoint else None
-        self.display.update(index, Progress(phase="starting", note=note))
+        self.listener.run_updated(index, Progress(phase="starting", note=note))
         first = self.profiled[network]
         job = msgspec.structs.replace(job, profile=first.profile, profile_absent=first.profile_absent)
-        record = isolate(job, self.environment, self.starter, self.limits, lock, partial(self.display.update, index))
-        self.display.ended(index, record, time.monotonic() - started)
+        on_progress = partial(self.listener.run_updated, index)
+        record = isolate(job, self.environment, self.starter, self.limits, lock, on_progress)
+        self.listener.run_ended(index, record, time.monotonic() - started)
         return record
 
 

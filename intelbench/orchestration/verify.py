@@ -6,7 +6,7 @@ They are taken in a process of their own, as the run was; it answers with what i
 import os
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from intelbench.architectures.generators import seed_generators
 from intelbench.architectures.registry import find, plugins_of
 from intelbench.architectures.weights import obtain
-from intelbench.data.dataset import SCENES, Dataset, Split, prepare
+from intelbench.data.dataset import Dataset, prepare
 from intelbench.data.layout import find_layout
 from intelbench.data.seeds import stream_seed
+from intelbench.data.sources import place_of
 from intelbench.errors import UserError, printable
 from intelbench.orchestration.job import Job
-from intelbench.orchestration.network import set_up
 from intelbench.orchestration.plugin_files import load_plugins
 from intelbench.orchestration.process import Limits, Process, Starter, take_request
 from intelbench.plugins.loading import load_plugin
@@ -44,8 +44,8 @@ from intelbench.results.verification import Verification
 from intelbench.training.budget import TrainingBudget
 from intelbench.training.loop import train
 from intelbench.training.precision import configure
+from intelbench.training.setup import build_training_setup
 
-_NO_IMAGES = Split((), (), ())
 _COMPARED = ("step_loss", "gradient_norm")
 
 
@@ -193,7 +193,8 @@ def _as_carried_out(job: Job, record: RunRecord) -> Job:
 def _dataset(request: Request, spec: RunSpec) -> Dataset:
     """The images of the run. A folder that cannot hold them is not read, for a record may name any, as `/`."""
     source = request.data or spec.data.source
-    if source != SCENES and find_layout(Path(source)).class_names != spec.data.class_names:
+    place = place_of(source, request.cache_folder)
+    if place.write is None and find_layout(place.root).class_names != spec.data.class_names:
         raise _others(request, source, "its classes are others")
     dataset = prepare(
         source,
@@ -228,20 +229,11 @@ def main() -> None:
     job = replay.job
     load_plugins(job.plugins, job.spec.seed)
     device = configure(job.spec.conditions, job.spec.execution)
-    trainee = set_up(job, read_environment(job.spec.execution), device)
+    environment = read_environment(job.spec.execution)
+    setup = build_training_setup(job.spec, job.dataset, environment, device, weights=job.weights)
     seed_generators(stream_seed(job.spec.seed, "dropout"))
-    trained = train(
-        trainee.evaluator.model,
-        trainee.workload.architecture,
-        trainee.batches,
-        _NO_IMAGES,
-        trainee.evaluator,
-        TrainingBudget(len(replay.rates), None, replay.rates),
-        clock=LapClock(device),
-        workers=job.spec.execution.workers,
-        on_step=lambda _: None,
-        backbone=trainee.backbone,
-    )
+    budget = TrainingBudget(len(replay.rates), None, replay.rates)
+    trained = train(replace(setup, validation=None), budget, LapClock(device), on_step=lambda _: None)
     answer(
         Replayed(
             step_loss=trained.traces["step_loss"].tobytes(),

@@ -106,6 +106,10 @@ class Registry(Generic[Value]):
         points = self.entry_points().items()
         return loaded | {name: provider_of_entry_point(point) for name, point in points if name not in loaded}
 
+    def plugin_files(self) -> list[str]:
+        """Return the plug-in files that have registered values, each once."""
+        return list(dict.fromkeys(str(entry.plugin) for entry in self.entries.values() if entry.plugin))
+
     def entry_points(self) -> dict[str, metadata.EntryPoint]:
         """Return the installed entry points of this kind by name."""
         return {point.name: point for point in metadata.entry_points(group=self.group)}

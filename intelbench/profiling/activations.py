@@ -1,8 +1,8 @@
-"""How a network's rectifiers behave: which units are never active, and what they let through.
+"""Statistics of a network's rectifiers: dead units, share of positive outputs, mean output.
 
-A unit is a channel of one call of ReLU or LeakyReLU; it is dead where it is above 0 for no image and no position of the
-images looked at (Lu et al., Dying ReLU and Initialization, 2020). Few images make more units look dead. For LeakyReLU
-the same rule says "never positive": such a unit still passes a gradient.
+A unit is a channel of one call of ReLU or LeakyReLU. It is dead if it is above 0 for no image and no position (Lu et
+al., Dying ReLU and Initialization, 2020). With fewer images more units appear dead. A dead unit of LeakyReLU still
+passes a gradient.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _RECTIFIERS = {
 
 
 class Activations(NamedTuple):
-    """By site, in the order of their first call; a site is the n-th call of a rectifier within one module's forward."""
+    """Statistics by site, in call order; a site is the n-th call of a rectifier in the forward pass of a module."""
 
     sites: tuple[str, ...]
     """Module and number of the call within it: `layer1.0.relu 3` follows the addition of a residual block."""
@@ -42,9 +42,9 @@ class Activations(NamedTuple):
 
 
 class ActivationProbe(TorchFunctionMode):
-    """Looks at the outputs of ReLU and LeakyReLU, modules and functions alike, while it is entered.
+    """Context manager that observes the outputs of ReLU and LeakyReLU, modules and functions alike.
 
-    Whatever calls `relu` or `leaky_relu` is seen, and only that: ReLU6, SiLU and GELU are other functions.
+    It observes calls of `relu` and `leaky_relu`, but not of other functions such as ReLU6, SiLU and GELU.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -52,13 +52,13 @@ class ActivationProbe(TorchFunctionMode):
         self._model = model
         self._hooks: list[RemovableHandle] = []
         self._owners: list[str] = []
-        """Modules whose forward pass is under way, innermost last."""
+        """Modules whose forward pass is running, innermost last."""
         self._calls: Counter[str] = Counter()
-        """Rectifiers called so far in this forward pass, by owner."""
+        """Number of rectifier calls in this forward pass, by module."""
         self._sites: dict[tuple[str, int], _Site] = {}
 
     def __enter__(self) -> Self:
-        """Follow the forward pass from module to module."""
+        """Register hooks that follow the forward pass from module to module."""
         for name, module in self._model.named_modules():
             self._hooks.append(module.register_forward_pre_hook(partial(self._began, name)))
             self._hooks.append(module.register_forward_hook(self._ended, always_call=True))
@@ -66,7 +66,7 @@ class ActivationProbe(TorchFunctionMode):
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Leave the network as it was."""
+        """Remove the hooks."""
         super().__exit__(*error)  # type: ignore[no-untyped-call] # PyTorch's
         for hook in self._hooks:
             hook.remove()
@@ -74,7 +74,7 @@ class ActivationProbe(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Execute the function, and look at what a rectifier returns."""
+        """Call the function, and observe the result of a rectifier."""
         result = func(*args, **(kwargs or {}))
         if func in _RECTIFIERS:
             owner = self._owners[-1] if self._owners else ""
@@ -83,7 +83,7 @@ class ActivationProbe(TorchFunctionMode):
         return result
 
     def read(self) -> Activations:
-        """What was seen so far."""
+        """Return the statistics of all outputs so far."""
         return Activations(
             sites=tuple(f"{owner or 'network'} {call}" for owner, call in self._sites),
             num_units=np.array([site.num_units for site in self._sites.values()], dtype=np.int64),
@@ -111,10 +111,10 @@ class _Site:
         self._sum = torch.zeros(1)
 
     def add(self, output: Tensor) -> None:
-        """Take in the outputs for a batch; units are the second dimension, or the last of three.
+        """Add the outputs of a batch; units are the second dimension, or the last of three.
 
-        The positions of an image are added up in the type of the output: that rounds once, and a CPU takes a fifth of
-        the time of float32. float16 would overflow.
+        The positions of an image are added in the dtype of the output: that rounds once, and takes a fifth of the time
+        of float32 on a CPU. float16 would overflow.
         """
         output = output.detach()
         units = 2 if output.ndim == 3 else 1

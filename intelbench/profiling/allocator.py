@@ -1,4 +1,4 @@
-"""A model of PyTorch's caching allocator: what a GPU is asked for, given what its tensors ask for. Sizes are bytes.
+"""A model of PyTorch's caching allocator: the memory it reserves for given tensors. Sizes are bytes.
 
 After `c10/cuda/CUDACachingAllocator.cpp` of PyTorch 2.11 with its default settings, for one stream.
 """
@@ -23,34 +23,34 @@ _MEDIUM = 10 << 20
 _MEDIUM_SEGMENT = 20 << 20
 _LARGE_ROUNDING = 2 << 20
 _SEGMENT_DISTANCE = 1 << 50
-"""Between the addresses of two segments, which are made up."""
+"""Distance between the made-up addresses of two segments."""
 
 
 def round_up(size: Size) -> Size:
-    """What a tensor of so many bytes takes, or each of several: a multiple of 512 bytes."""
+    """Return the size of a block for a tensor of `size` bytes, or of several: a multiple of 512 bytes."""
     return -(-size // _ROUNDING) * _ROUNDING
 
 
 @dataclass(eq=False)
 class Block:
-    """A piece of a segment, between the pieces before and after it."""
+    """A part of a segment, linked with the parts before and after it."""
 
     address: int
     size: int
     pool: list[tuple[int, int, Block]] = field(repr=False)
-    """The free blocks it belongs among, in order of size and then address."""
+    """The pool of free blocks, sorted by size and then address."""
     free: bool = False
     before: Block | None = field(default=None, repr=False)
     after: Block | None = field(default=None, repr=False)
 
     @property
     def entry(self) -> tuple[int, int, Block]:
-        """How it stands in its pool."""
+        """Return the entry of the block in its pool."""
         return self.size, self.address, self
 
 
 class CachingAllocator:
-    """Best fit from segments that are never given back."""
+    """A best-fit allocator whose segments are never freed."""
 
     def __init__(self) -> None:
         self.reserved_bytes = 0
@@ -59,7 +59,7 @@ class CachingAllocator:
         self._num_segments = 0
 
     def allocate(self, size: int) -> Block:
-        """A block of that size, which is rounded up already."""
+        """Allocate a block of a size that is rounded up already."""
         pool, keeps_rest = (self._small, _ROUNDING) if size <= _SMALL else (self._large, _SMALL + 1)
         position = bisect_left(pool, (size,))
         block = pool.pop(position)[2] if position < len(pool) else self._reserve(size, pool)
@@ -69,7 +69,7 @@ class CachingAllocator:
         return block
 
     def release(self, block: Block) -> None:
-        """Put a block back among the free ones, as one with its free neighbours."""
+        """Free a block, and merge it with its free neighbours."""
         if block.after and block.after.free:
             block.pool.remove(block.after.entry)
             block = _joined(block, block.after)
@@ -99,7 +99,7 @@ class CachingAllocator:
 
 
 def _joined(first: Block, second: Block) -> Block:
-    """The first block, with the second one's room."""
+    """Merge the second block into the first one."""
     first.size += second.size
     first.after = second.after
     if second.after:

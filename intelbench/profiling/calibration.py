@@ -64,6 +64,15 @@ class Calibration:
             copy_bytes=2.0 * _COPIED_BYTES if self._device.has_events else None,
         )
 
+    def start(self) -> None:
+        """Time the kernels before training."""
+        self.take(0)
+
+    def step(self, number: int, *, at_evaluation: bool) -> None:
+        """Time the kernels at an evaluation point."""
+        if at_evaluation:
+            self.take(number)
+
     @torch.no_grad()
     def take(self, step: int) -> None:
         """Time it after so many training steps."""
@@ -73,17 +82,17 @@ class Calibration:
             self._seconds[name].append(timed(make_kernel()))
 
     def resume_at(self, step: int) -> None:
-        """What was timed so far was timed after so many steps of processes before this one."""
+        """Date the times so far by the step at which a run was resumed."""
         self._steps = [step] * len(self._steps)
 
-    def traces(self) -> Traces:
-        """The arrays of `traces.npz`; none where nothing was timed."""
+    def read(self) -> Traces:
+        """Return the arrays `calibration_*` of `traces.npz` without that word; none where nothing was timed."""
         if not self._steps:
             return {}
         seconds: dict[str, NDArray[np.generic]] = {
-            f"calibration_{name}_seconds": np.array(taken) for name, taken in self._seconds.items()
+            f"{name}_seconds": np.array(taken) for name, taken in self._seconds.items()
         }
-        return {"calibration_step": np.array(self._steps, dtype=np.int64), **seconds}
+        return {"step": np.array(self._steps, dtype=np.int64), **seconds}
 
     def _convolution(self) -> Callable[[], object]:
         (batch, channels, height), _ = self._sizes

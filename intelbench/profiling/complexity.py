@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -56,28 +57,22 @@ def _counter() -> FlopCounterMode:
 
 
 def _convolution_backward_flops(
-    output: Sequence[int],
-    images: Sequence[int],
-    weight: Sequence[int],
-    _bias: object,
-    _stride: object,
-    _padding: object,
-    _dilation: object,
-    transposed: bool,
-    _output_padding: object,
-    _groups: int,
-    wanted: Sequence[bool],
-    **_: object,
+    output: Sequence[int], images: Sequence[int], weight: Sequence[int], *settings: Any, **_: object
 ) -> int:
-    """FLOPs of a convolution's gradients, by the shapes of its output, input and weight.
+    """Return the FLOPs of a convolution's gradients, from the shapes of its output, input and weight.
 
-    Each of the two, the input's and the weight's, takes the multiplications of the forward pass: every weight meets
-    each position of the output once (of the input, where the convolution is transposed). The shape of the weight holds
-    one group's channels, so groups are accounted for; PyTorch's own formula multiplies the weight's gradient by their
-    number.
+    `settings` are the other arguments of `aten::convolution_backward`: bias, stride, padding, dilation, transposed,
+    output padding, groups, and which gradients are computed (of input, weight and bias).
+
+    The gradients of input and weight take the multiplications of the forward pass each: every weight meets each
+    position of the output once (of the input, if the convolution is transposed). The shape of the weight has the
+    channels of one group, so groups are accounted for; PyTorch's own formula multiplies the gradient of the weight by
+    their number.
     """
+    transposed, is_computed = settings[4], settings[7]
     positions = prod((images if transposed else output)[2:])
-    return sum(wanted[:2]) * 2 * images[0] * positions * prod(weight)
+    num_gradients: int = sum(is_computed[:2])
+    return num_gradients * 2 * images[0] * positions * prod(weight)
 
 
 def _images(workload: Workload) -> Tensor:

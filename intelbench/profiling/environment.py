@@ -1,4 +1,4 @@
-"""The machine and the libraries, as found."""
+"""The machine and the libraries."""
 
 import os
 import platform
@@ -30,15 +30,15 @@ _RECORDED_VARIABLES = (
     "PYTORCH_NO_CUDA_MEMORY_CACHING", "PYTORCH_MPS_HIGH_WATERMARK_RATIO", "PYTORCH_MPS_FAST_MATH",
     "PYTORCH_ENABLE_MPS_FALLBACK", "HSA_OVERRIDE_GFX_VERSION", "MIOPEN_FIND_MODE", "MIOPEN_DEBUG_CONV_DIRECT",
 )  # fmt: skip
-"""Environment variables that a record keeps, because they change speed or bits; no others, which may be private."""
+"""Environment variables in a record, since they can change speed or bits. Others may be private and are not read."""
 
 
 def choose_execution(
     device: str, threads: int | None, workers: int | None, cache: bool, precision: Precision = "fp32"
 ) -> Execution:
-    """Turn what the user asked for into what will be done.
+    """Resolve the options of execution.
 
-    With a GPU, PyTorch has one thread of its own by default: more of them are in the way of those that prepare batches.
+    With a GPU, PyTorch has one thread by default: more threads would compete with those that load data.
 
     Raises:
         UserError: PyTorch sees no such device, or the device does not compute in the precision.
@@ -56,7 +56,7 @@ def choose_execution(
 
 
 def read_environment(execution: Execution) -> Environment:
-    """Describe this machine for a run that is executed so."""
+    """Describe this machine for a run with the given execution."""
     cpu = _cpu_name()
     device = device_for(execution)
     versions = device.versions
@@ -82,18 +82,18 @@ def read_environment(execution: Execution) -> Environment:
 
 
 def process_seconds(device: torch.device) -> float:
-    """Return the seconds since this process was started, once the device has done what it was asked for.
+    """Return the seconds since this process was started, after synchronising the device.
 
-    A process that is a copy counts what the original had taken when it first asked.
+    A forked process adds the seconds that its original process had taken when that first called this function.
     """
     device_of(device).synchronize()
-    original, seconds = _first_asked()
+    original, seconds = _first_call()
     return _own_seconds() + (seconds if original != os.getpid() else 0.0)
 
 
 @cache
-def _first_asked() -> tuple[int, float]:
-    """Return who asked first, this process or the one that it is a copy of, and how long that had been there."""
+def _first_call() -> tuple[int, float]:
+    """Return the id and the age of the process that called first: this one, or the one it was forked from."""
     return os.getpid(), _own_seconds()
 
 
@@ -105,12 +105,12 @@ def _own_seconds() -> float:
 
 
 def _loader_threads() -> int:
-    """Threads that prepare batches for a GPU: two processors are left for the loop and the driver."""
+    """Return the number of threads that load data for a GPU; two processors are left for the loop and the driver."""
     return min(8, max(1, num_processors() - 2))
 
 
 def _gpu_facts(device: Device) -> GpuFacts:
-    """Ask PyTorch and NVML about a GPU."""
+    """Read properties and settings of a GPU from PyTorch and NVML."""
     facts = GpuFacts(capability=device.capability, memory_bytes=device.memory_bytes)
     try:
         gpu = Nvml(device.torch_device)

@@ -33,6 +33,15 @@ class GpuWatch:
             with suppress(OSError):  # the environment of the record says why there is no NVML
                 self._gpu = Nvml(device)
 
+    def start(self) -> None:
+        """Take a reading before training."""
+        self.look(0)
+
+    def step(self, number: int, *, at_evaluation: bool) -> None:
+        """Take a reading at an evaluation point."""
+        if at_evaluation:
+            self.look(number)
+
     def look(self, step: int) -> None:
         """Take a reading after `step` training steps, right after work, while the GPU has the clocks of work."""
         if self._gpu is not None:
@@ -43,8 +52,8 @@ class GpuWatch:
         """Date the readings so far by the step at which a run was resumed."""
         self._steps = [step] * len(self._steps)
 
-    def traces(self) -> Traces:
-        """Return the arrays `gpu_*` of `traces.npz`, one value a look; without those that NVML did not always know."""
+    def read(self) -> Traces:
+        """Return the arrays `gpu_*` of `traces.npz` without that word; without those that NVML did not always know."""
         known = {
             name: [reading[name] for reading in self._readings]
             for name in _NAMES
@@ -52,8 +61,8 @@ class GpuWatch:
         }
         if not known:
             return {}
-        arrays = {f"gpu_{name}": np.array(values, dtype=_NAMES[name]) for name, values in known.items()}
-        return {"gpu_step": np.array(self._steps, dtype=np.int64), **arrays}
+        arrays = {name: np.array(values, dtype=_NAMES[name]) for name, values in known.items()}
+        return {"step": np.array(self._steps, dtype=np.int64), **arrays}
 
 
 def _read(gpu: Nvml) -> dict[str, float | None]:

@@ -1,8 +1,9 @@
-"""The estimate that was published as the memory of three networks, so that it can be recognised for what it is.
+"""The estimate that was published as the memory of three networks.
 
-After torchsummary 1.5.1 ("Estimated Total Size"): the outputs of all modules for one image, twice, plus parameters and
-input, in float32. A container's output is counted again over that of its parts, no function's output is counted, and
-nothing is known of what training keeps or drops: it is neither the peak of memory nor proportional to it.
+As in torchsummary 1.5.1 ("Estimated Total Size"): the outputs of all modules for one image, twice, plus parameters and
+input, in float32. The outputs of containers are counted in addition to those of their parts, outputs of functions are
+not counted, and the memory that training keeps or frees is unknown. So it is not the peak memory, nor proportional to
+it.
 """
 
 import math
@@ -20,7 +21,7 @@ _FLOAT32 = 4
 
 
 def legacy_summary(workload: Workload) -> LegacySummary:
-    """Summarise a network in training mode on the meta device: touches neither memory nor random state."""
+    """Summarise a network in training mode on the meta device, without memory or random numbers."""
     outputs = parameters = num_calls = 0
     size = workload.request.image_size
 

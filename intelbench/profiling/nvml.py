@@ -1,4 +1,4 @@
-"""NVML, the library of NVIDIA's driver: the only module that calls it."""
+"""NVML, the library of NVIDIA's driver. Only this module calls it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,10 +9,10 @@ from intelbench.profiling.device import device_of
 
 
 class Nvml:
-    """One GPU as NVML sees it.
+    """One GPU in NVML.
 
     Raises:
-        OSError: the GPU has no NVML, as an AMD one, or the library does not answer; the message says why.
+        OSError: the GPU is not NVIDIA's, or the library fails; the message says why.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -30,12 +30,12 @@ class Nvml:
         """Call a function of NVML with the GPU as its first argument.
 
         Raises:
-            OSError: the GPU or the driver does not know the answer.
+            OSError: the GPU or the driver does not support it.
         """
         return self._call(getattr(self.library, function), self._handle, *arguments)
 
     def ask_or_none(self, function: str, *arguments: object) -> Any:
-        """Call a function of NVML with the GPU as its first argument; `None` where the answer is not known."""
+        """Call a function of NVML with the GPU as its first argument; `None` if it is not supported."""
         try:
             return self.ask(function, *arguments)
         except OSError:

@@ -1,9 +1,9 @@
-"""How much GPU memory a training step takes, predicted without a GPU.
+"""Prediction of the GPU memory of a training step, without a GPU.
 
-Two training steps run on fake tensors, which have a shape and no contents, and every storage that is made or dropped is
-written on a tape. Neither the operations nor their order depend on the batch size, and the bytes of a storage are an
-affine function of it: what two batch sizes show gives any other. Played back, the tape yields the peak of all tensors
-together, and what PyTorch's caching allocator reserves for them.
+Two training steps run on fake tensors, which have a shape but no values, and a tape records every storage that is
+created or freed. Operations and their order do not depend on the batch size, and the size of a storage is an affine
+function of it, so two batch sizes determine all others. Replaying the tape gives the peak of all tensors, and what
+PyTorch's caching allocator reserves for them.
 
 Not covered: workspaces of cuDNN and cuBLAS, the CUDA context, kernels that fuse what is several operations here
 (attention), and compiled graphs.
@@ -34,11 +34,11 @@ from intelbench.profiling.workload import Workload
 from intelbench.records.profiles import PredictedMemory
 
 TRACED = (2, 4)
-"""Batch sizes that are traced where any may be asked for. Batch norm needs two images."""
+"""Batch sizes that are traced to predict any other. Batch norm needs two images."""
 _STEPS = 2
-"""The first has no optimizer state yet; from the second on all are alike."""
+"""The first step has no optimizer state; all later steps are equal."""
 _KINDS = ("parameters", "gradients", "optimizer_state", "activations", "temporaries")
-"""What a storage holds; the names are those of `PredictedMemory`."""
+"""Kinds of storage, with the names of `PredictedMemory`."""
 
 MakeOptimizer = Callable[[nn.Module], Optimizer]
 Autocast = Callable[[], AbstractContextManager[None]]
@@ -49,14 +49,14 @@ class Tape:
     """Every storage of two training steps, as a function of the batch size."""
 
     events: NDArray[np.int64]
-    """In order: `i + 1` where storage i is made, `-(i + 1)` where it is dropped."""
+    """Events in order: `i + 1` if storage i is created, `-(i + 1)` if it is freed."""
     kinds: NDArray[np.int64]
     """Position in `_KINDS`, by storage."""
     fixed_bytes: NDArray[np.int64]
     bytes_per_image: NDArray[np.int64]
 
     def predict(self, batch_size: int) -> PredictedMemory:
-        """Peak, what is reserved for it, and what lives at the moment of the peak."""
+        """Predict the peak, the reserved memory, and the parts at the moment of the peak."""
         changes = self._changes(batch_size)
         moment = int(changes.cumsum().argmax()) + 1
         alive = np.bincount(self.kinds[np.abs(self.events[:moment]) - 1], changes[:moment], len(_KINDS))
@@ -68,11 +68,11 @@ class Tape:
         )
 
     def peak_bytes(self, batch_size: int) -> int:
-        """Most that all tensors together take at one time."""
+        """Return the peak of all tensors."""
         return int(self._changes(batch_size).cumsum().max())
 
     def reserved_bytes(self, batch_size: int) -> int:
-        """What the caching allocator holds after the two steps."""
+        """Return the memory that the caching allocator has reserved after the two steps."""
         allocator = CachingAllocator()
         sizes = self._sizes(batch_size).tolist()
         blocks: dict[int, Block] = {}

@@ -4,5 +4,5 @@ import os
 
 
 def num_processors() -> int:
-    """Those that this process may use, which may be fewer than there are."""
+    """Return the number of processors that this process may use, which can be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -11,18 +11,18 @@ _USUAL_SIZES = (28, 32, 48, 64, 80, 96, 112, 128, 144, 150, 160, 192, 224, 256, 
 """What is tried where the requested size does not fit, in pixels."""
 _BATCH = 2
 """Batch norm needs two images to train on."""
-_SHOWN = 200
-"""Characters of PyTorch's reason that are passed on."""
+_MAX_REASON = 200
+"""Characters of PyTorch's message."""
 
 
 def require_size(workload: Workload) -> None:
-    """Check that the network can be trained on images of the requested size, and name sizes that fit where it cannot.
+    """Check that the network can be trained on images of the requested size; else suggest sizes that fit.
 
-    A network that takes no other size either fails for another reason, or computes with pixel values, which the meta
-    device does not have: it is let through.
+    A network that takes no usual size fails for another reason, or needs pixel values, which the meta device does not
+    have; it passes the check.
 
     Raises:
-        UserError: the network can be built for images of other sizes, or takes those, and not the requested one.
+        UserError: the network accepts images of other sizes, but not of the requested one.
     """
     workload.architecture.require_size(workload.request.image_size)
     problem = _problem(workload)
@@ -45,12 +45,12 @@ def _first_fitting(workload: Workload, sizes: list[int]) -> int | None:
 
 
 def _problem(workload: Workload) -> str | None:
-    """What a forward pass in training mode raises; `None` if it raises nothing."""
+    """Return the error of a forward pass in training mode; `None` if it succeeds."""
     size = workload.request.image_size
     try:
         model = workload.shapes()
         with torch.device("meta"), torch.no_grad():
             workload.loss(model, torch.empty(_BATCH, 3, size, size), torch.zeros(_BATCH, dtype=torch.long))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - networks, PyTorch and torchvision raise what they like
-        return f"{type(error).__name__}: {printable(str(error).partition(chr(10))[0])[:_SHOWN]}"
+        return f"{type(error).__name__}: {printable(str(error).partition(chr(10))[0])[:_MAX_REASON]}"
     return None

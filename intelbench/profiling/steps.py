@@ -94,7 +94,7 @@ class LapClock:
         if event is not None and len(self._laps) > _MOST_UNDER_WAY:
             self._book_finished()
 
-    def charge(self, seconds: float) -> None:
+    def add_seconds(self, seconds: float) -> None:
         """Count seconds that nobody spent, as part of the data wait that is under way."""
         self._budget_seconds += seconds
         self._charged += seconds

@@ -1,4 +1,4 @@
-"""What is profiled: a network, the images it sees, and how much of it trains."""
+"""The subject of a static analysis: a network, its image size, and which part of it is trained."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,22 +21,23 @@ class Workload:
     request: ModelRequest
     head: Head = ORIGINAL_HEAD
     frozen: bool = False
-    """Whether all but the heads is frozen."""
+    """Whether everything but the heads is frozen."""
     seed: int = 0
-    """Of the random numbers that the network is built from."""
+    """Seed of the random numbers with which the network is built."""
 
     def build(self) -> nn.Module:
-        """The network in training mode, on the current default device: the same one each time, and no generator has
-        drawn for it.
+        """Build the network in training mode on the default device.
+
+        The result is the same each time, and the state of all generators is preserved.
         """
         with preserve_generators():
             seed_generators(self.seed)
             return self._as_trained(self.architecture.network(self.request))
 
     def shapes(self) -> nn.Module:
-        """The network in training mode, on the meta device: its shapes without its values, at no cost in memory.
+        """Build the network in training mode on the meta device, without values and memory.
 
-        Its random choices are those of `build`, and no generator has drawn for it.
+        Its random choices are those of `build`, and the state of all generators is preserved.
         """
         with preserve_generators():
             seed_generators(self.seed)
@@ -45,7 +46,7 @@ class Workload:
                 return self._as_trained(model)
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """Forward pass and cross-entropy, the architecture's own way."""
+        """Return the loss of the architecture, with cross-entropy as criterion."""
         output: Any = model(images)
         return self.architecture.loss(output, labels, F.cross_entropy)
 

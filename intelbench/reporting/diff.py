@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from intelbench.reporting import formatting, markdown
+from intelbench.reporting import formatting, markdown, metrics
 from intelbench.reporting.document import Block, Cell, Document, Items, Paragraph, Section, cell, table
 from intelbench.reporting.formatting import code, escape, listed
-from intelbench.results.diff import METRICS, Change, Comparison, Verdict
+from intelbench.results.diff import Change, Comparison, Verdict
+from intelbench.results.metrics import METRICS
 from intelbench.statistics.estimates import Estimate
 
 
@@ -20,9 +21,9 @@ def as_markdown(comparison: Comparison, verdicts: Sequence[Verdict], names: tupl
         table(headers, [_row(change) for change in _by_metric(comparison)], left=2),
         Paragraph(
             "Means over the seeds in common, with their 95 % interval over seeds. **Change**: second minus first in "
-            "points or as a number, or second over first (×, geometric mean), paired by seed, for test accuracy by "
-            "seed and image, with its 95 % interval; not corrected for the number of rows. **p**: two-sided, of no "
-            "change."
+            "points or as a number, or second over first (×, geometric mean), paired by seed, for test accuracy "
+            f"{_and_plugins(comparison)}by seed and image, with its 95 % interval; not corrected for the number of "
+            "rows. **p**: two-sided, of no change."
         ),
         Paragraph(_seeds(comparison)),
         Section("Differing settings", [_differing(comparison, names)]),
@@ -41,8 +42,8 @@ def as_json(comparison: Comparison, verdicts: Sequence[Verdict]) -> str:
             {
                 "architecture": change.architecture,
                 "metric": change.metric,
-                "scale": METRICS[change.metric].scale,
-                "higher_is_better": METRICS[change.metric].higher_is_better,
+                "scale": METRICS.get(change.metric).change,
+                "higher_is_better": METRICS.get(change.metric).better == "higher",
                 "before": _plain(change.before),
                 "after": _plain(change.after),
                 "change": _plain(change.inferred.estimate),
@@ -79,7 +80,8 @@ def failure_line(verdict: Verdict) -> str:
 def _in_short(comparison: Comparison) -> str:
     """What got better or worse, each for itself."""
     clauses = []
-    for metric in METRICS:
+    compared = [name for name in METRICS.entries if any(change.metric == name for change in comparison.changes)]
+    for metric in compared:
         changes = [c for c in comparison.changes if c.metric == metric and c.distinguishable]
         for word, found in (
             ("better", [c for c in changes if c.better]),
@@ -87,10 +89,10 @@ def _in_short(comparison: Comparison) -> str:
         ):
             if found:
                 who = listed(f"{code(change.architecture)} ({_change(change)})" for change in found)
-                clauses.append(f"{METRICS[metric].title} is {word} for {who}.")
+                clauses.append(f"{escape(METRICS.get(metric).heading)} is {word} for {who}.")
     if not any(change.inferred.p_value is not None for change in comparison.changes):
         return "One seed in common gives no estimate of the noise, so no change is tested."
-    unchanged = [METRICS[m].title for m in METRICS if not _distinguishable(comparison, m) and _has(comparison, m)]
+    unchanged = [escape(METRICS.get(name).heading) for name in compared if not _distinguishable(comparison, name)]
     if unchanged:
         clauses.append(f"Nothing beyond the noise: {listed(unchanged)}.")
     return " ".join(clauses)
@@ -104,37 +106,30 @@ def _gates_in_short(verdicts: Sequence[Verdict]) -> str:
 
 
 def _by_metric(comparison: Comparison) -> list[Change]:
-    order = list(METRICS)
+    order = list(METRICS.entries)
     return sorted(comparison.changes, key=lambda change: order.index(change.metric))
 
 
 def _row(change: Change) -> list[Cell | str]:
     reading = ("better" if change.better else "worse") if change.distinguishable else "no"
     return [
-        METRICS[change.metric].title,
+        escape(METRICS.get(change.metric).heading),
         escape(change.architecture),
-        cell(change.before, lambda estimate: _value(change, estimate)),
-        cell(change.after, lambda estimate: _value(change, estimate)),
+        metrics.cell(METRICS.get(change.metric), change.before),
+        metrics.cell(METRICS.get(change.metric), change.after),
         Cell(_change(change), change.inferred.estimate.mean),
         cell(change.inferred.p_value, formatting.p_value),
         reading,
     ]
 
 
-def _value(change: Change, estimate: Estimate) -> str:
-    if METRICS[change.metric].scale == "points":
-        return formatting.percent_interval(estimate)
-    if change.metric == "peak_memory_bytes":
-        return formatting.size_interval(estimate)
-    return formatting.number_interval(estimate)
-
-
 def _change(change: Change) -> str:
-    estimate = change.inferred.estimate
-    scale = METRICS[change.metric].scale
-    if scale == "points":
-        return f"{formatting.points(estimate)} points"
-    return formatting.times_interval(estimate) if scale == "ratio" else formatting.number_interval(estimate)
+    return metrics.change(METRICS.get(change.metric), change.inferred.estimate)
+
+
+def _and_plugins(comparison: Comparison) -> str:
+    has_some = any(METRICS.get(change.metric).of_logits for change in comparison.changes)
+    return "and the metrics of plug-ins " if has_some else ""
 
 
 def _seeds(comparison: Comparison) -> str:
@@ -179,10 +174,6 @@ def _gates(verdicts: Sequence[Verdict]) -> list[Block]:
 
 def _distinguishable(comparison: Comparison, metric: str) -> bool:
     return any(change.metric == metric and change.distinguishable for change in comparison.changes)
-
-
-def _has(comparison: Comparison, metric: str) -> bool:
-    return any(change.metric == metric for change in comparison.changes)
 
 
 def _plain(estimate: Estimate) -> dict[str, float | int | None]:

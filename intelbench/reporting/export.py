@@ -10,6 +10,8 @@ from intelbench.reporting.verdicts import Verdict, claims_about, verdicts
 from intelbench.results import efficiency, gpu_table, tables, usage
 from intelbench.results.claims import Claim
 from intelbench.results.label_efficiency import label_studies
+from intelbench.results.metric import Metric
+from intelbench.results.metrics import METRICS, metrics_in
 from intelbench.results.origins import Contrast, contrasts, matches
 from intelbench.results.study import Study
 from intelbench.results.summaries import CohortSummary
@@ -23,6 +25,9 @@ def as_json(study: Study, *, claims: Sequence[Claim] | None = None) -> str:
     Without `claims` the published ones are checked, on the data that they are about.
     """
     content = {
+        "metrics": [
+            {"name": name, **_facts(entry.value), "provider": entry.provider} for name, entry in METRICS.entries.items()
+        ],
         "cohorts": [_plain(summary, claims) for summary in study.cohorts],
         "label_efficiency": [labelled.plain() for labelled in label_studies(study.cohorts)],
         "origins": _origins(study.cohorts, claims),
@@ -39,6 +44,10 @@ def as_csv(study: Study) -> str:
         frame.insert(0, "cohort", summary.cohort.key)
         frames.append(frame)
     return pd.concat(frames, ignore_index=True).to_csv(index=False, lineterminator="\n")
+
+
+def _facts(metric: Metric) -> dict[str, object]:
+    return {"heading": metric.heading, "unit": metric.unit, "better": metric.better, "definition": metric.definition}
 
 
 def _plain(summary: CohortSummary, claims: Sequence[Claim] | None) -> dict[str, object]:
@@ -58,7 +67,12 @@ def _plain(summary: CohortSummary, claims: Sequence[Claim] | None) -> dict[str, 
         "images_per_class": spec.images_per_class,
         "execution": spec.execution,
         "architectures": tables.rows(tables.main(summary)),
-        "differences": tables.rows(tables.differences(summary)),
+        "differences": [
+            row
+            for metric in metrics_in("main")
+            if metric.per_image
+            for row in tables.rows(tables.differences(summary, metric.name))
+        ],
         "claims": claims_rows(summary, claims),
         "time_to_accuracy": tables.rows(efficiency.time_to_accuracy(summary)),
         "pareto": tables.rows(efficiency.pareto(summary)),

@@ -144,14 +144,6 @@ def milliseconds(seconds: float | None) -> str:
     return ABSENT if seconds is None else significant(1000 * seconds)
 
 
-def milliseconds_interval(estimate: Estimate | None) -> str:
-    """The same of an estimate in seconds, with the interval where there is one."""
-    if estimate is None:
-        return ABSENT
-    low, high = (None if bound is None else 1000 * bound for bound in (estimate.low, estimate.high))
-    return number_interval(Estimate(1000 * estimate.mean, low, high, estimate.n))
-
-
 def count(value: float | None) -> str:
     """A whole number with separators of thousands; a mean of whole numbers with one decimal where it needs it."""
     if value is None:

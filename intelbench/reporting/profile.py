@@ -47,7 +47,12 @@ def as_json(profile: Profile) -> str:
 
 
 def as_csv(profile: Profile) -> str:
-    """A row for each architecture and batch size; for an architecture without predicted memory, one that says why."""
+    """Return `as_frame` as CSV."""
+    return as_frame(profile).to_csv(index=False, lineterminator="\n")
+
+
+def as_frame(profile: Profile) -> pd.DataFrame:
+    """Return a row for each architecture and batch size; without predicted memory, one row that says why."""
     rows: list[dict[str, object]] = [
         {
             "architecture": each.architecture,
@@ -64,7 +69,7 @@ def as_csv(profile: Profile) -> str:
         for memory in each.memory or (None,)
     ]
     rows += [{"architecture": name, "absent": reason} for name, reason in profile.failures.items()]
-    return pd.DataFrame(rows, dtype=object).to_csv(index=False, lineterminator="\n")
+    return pd.DataFrame(rows, dtype=object)
 
 
 def _overview(profile: Profile) -> list[Block]:

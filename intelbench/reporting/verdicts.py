@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from intelbench.records.types import RunRecord
 from intelbench.reporting import narrative
 from intelbench.reporting.formatting import count, fact, listed, percent, plural
-from intelbench.results.claims import METRICS, Claim, differing_conditions, load_claims
-from intelbench.results.runs import RunSummary, value_of_run
+from intelbench.results.claims import Claim, differing_conditions, load_claims
+from intelbench.results.metric import Metric, differences
+from intelbench.results.metrics import METRICS
+from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 from intelbench.statistics import estimates as statistics
 from intelbench.statistics import inference
@@ -23,17 +25,9 @@ from intelbench.statistics.estimates import SIGNIFICANCE, Estimate
 Word = Literal["supported", "reproduced", "contradicted", "inconclusive", "not testable here"]
 PUBLISHED_CLASSES = {"buildings", "forest", "glacier", "mountain", "sea", "street"}
 """Of the data that the published claims are about."""
-_FLOAT32_BYTES = 4
 _MAX_CONDITIONS = 4
 _NO_PAIR = -1
 """Stands for an image that was recognised, where each confused pair of classes has a number."""
-_PROFILE_FIELDS = {
-    "num_parameters_1000_classes": "parameters",
-    "legacy_memory_mebibytes": "published",
-    "training_flops_per_image": "flops",
-    "predicted_peak_bytes": "memory",
-}
-"""Under which name a profile says why a figure is absent."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +88,7 @@ def verdicts(summary: CohortSummary, claims: Sequence[Claim]) -> list[Verdict]:
 
 
 def _judge(summary: CohortSummary, claim: Claim) -> Verdict:
-    metric = METRICS[claim.metric]
+    metric = METRICS.get(claim.metric)
     exact = metric.compared == "exact"
     subject = _architecture(summary, claim.architecture, exact)
     others = _others(summary, claim, subject, exact)
@@ -106,8 +100,8 @@ def _judge(summary: CohortSummary, claim: Claim) -> Verdict:
         raise _UntestableError("the runs did not demonstrably see the same batches, so nothing may be compared")
     if not claim.comparative:
         found = _factor(claim, subject, others[0]) if others else _absolute(claim, subject)
-    elif metric.compared == "accuracy":
-        found = _accuracy(summary, claim, subject, others)
+    elif metric.compared == "images":
+        found = _by_image(summary, claim, subject, others)
     else:
         found = _by_seed(claim, subject, others)
     return _with_disturbances(summary, found, [subject, *others]) if claim.metric == "step_seconds" else found
@@ -158,8 +152,9 @@ def _records(architecture: ArchitectureSummary) -> Iterator[RunRecord]:
 def _exact(claim: Claim, subject: ArchitectureSummary, others: Sequence[ArchitectureSummary]) -> Verdict:
     """Arithmetic, which needs no test."""
     rule = "Arithmetic on the network as it is defined: exact, without a test, and no measurement of a run."
-    own, unit = _counted(claim.metric, subject), "times" if others else METRICS[claim.metric].unit
-    ratios = {other.name: own / _counted(claim.metric, other) for other in others}
+    metric = METRICS.get(claim.metric)
+    own, unit = _counted(metric, subject), "times" if others else metric.unit
+    ratios = {other.name: own / _counted(metric, other) for other in others}
     if not claim.comparative:
         measured = next(iter(ratios.values()), own)
         word: Word = "reproduced" if _meets(claim, measured, measured) == "supported" else "contradicted"
@@ -170,38 +165,27 @@ def _exact(claim: Claim, subject: ArchitectureSummary, others: Sequence[Architec
     return Verdict(claim, word, ratios[against], unit, against, rule=rule)
 
 
-def _counted(metric: str, architecture: ArchitectureSummary) -> float:
+def _counted(metric: Metric, architecture: ArchitectureSummary) -> float:
     profile = architecture.profile
     if profile is None:
         why = next(filter(None, (record.profile_absent for record in _records(architecture))), "they are older than it")
         raise _UntestableError(f"the records of {architecture.name} hold no profile: {why}")
-    found = {
-        "num_parameters": profile.num_parameters,
-        "num_parameters_1000_classes": (
-            profile.published.parameters_bytes // _FLOAT32_BYTES
-            if profile.published
-            else profile.num_parameters_1000_classes
-        ),
-        "legacy_memory_mebibytes": profile.published and profile.published.total_bytes / 2**20,
-        "training_flops_per_image": profile.training_flops_per_image,
-        "predicted_peak_bytes": profile.memory[0].peak_bytes if profile.memory else None,
-    }[metric]
-    if not found:
-        why = profile.absent.get(_PROFILE_FIELDS.get(metric, ""), "no reason was recorded")
+    value = metric.of_profile(profile) if metric.of_profile else None
+    if not value:
+        why = profile.absent.get(metric.profile_field, "no reason was recorded")
         raise _UntestableError(f"the profile of {architecture.name} lacks it: {why}")
-    return float(found)
+    return float(value)
 
 
 def _absolute(claim: Claim, subject: ArchitectureSummary) -> Verdict:
     """An interval over seeds against a published figure."""
-    unit = METRICS[claim.metric].unit
-    values, bounds = _values(claim, subject), (0, 1) if unit == "share" else (-np.inf, np.inf)
-    estimate = statistics.mean_interval(list(values.values()), *bounds)
-    if claim.metric == "test_accuracy":
-        estimate = subject.test_accuracy  # its interval is over the images too
+    metric, values = METRICS.get(claim.metric), _values(claim, subject)
+    estimate = statistics.mean_interval(list(values.values()), *metric.limits)
+    if metric.per_image:
+        estimate = metric.of(subject)  # its interval is over the images too
     if estimate is None:
         raise _UntestableError(_unreached(claim, subject, values) or f"no run of {subject.name} tells it")
-    return _judged(claim, estimate, unit, None)
+    return _judged(claim, estimate, metric.unit, None)
 
 
 def _factor(claim: Claim, subject: ArchitectureSummary, other: ArchitectureSummary) -> Verdict:
@@ -235,12 +219,13 @@ def _meets(claim: Claim, low: float, high: float) -> Word:
     return "contradicted" if high < least or most < low else "inconclusive"
 
 
-def _accuracy(
+def _by_image(
     summary: CohortSummary, claim: Claim, subject: ArchitectureSummary, others: Sequence[ArchitectureSummary]
 ) -> Verdict:
-    """Test accuracy by the pairs behind the report's ranks."""
+    """What is a mean over the test images, by pairs as the report's ranks are."""
+    metric = METRICS.get(claim.metric)
     place = {each.name: index for index, each in enumerate(summary.finished)}
-    pairs = {(pair.first, pair.second): pair for pair in summary.differences}
+    pairs = {(pair.first, pair.second): pair for pair in differences(metric, summary)}
     compared = []
     for other in others:
         first, second = place[subject.name], place[other.name]
@@ -249,14 +234,17 @@ def _accuracy(
             raise _UntestableError("fewer than two seeds were finished by all architectures, and tested on images")
         found = pair.difference if pair.first == first else -pair.difference
         compared.append(_Compared(other.name, found, found.mean, pair.p_holm))
-    rule = _t_test_rule("{1} seeds × {2:,} test images".format(*summary.correct.shape), "the difference")
+    _, num_seeds, num_images = summary.correct.shape
+    is_number = any(run.of_logits[metric.name].ndim == 0 for run in subject.runs if metric.name in run.of_logits)
+    images = "" if is_number else f" × {num_images:,} test images"
+    rule = _t_test_rule(f"{num_seeds} seeds{images}", "the difference")
     rule = f"{rule}, Holm-corrected over {plural(len(pairs), 'pair')} as the ranks are."
-    return _decided(claim, compared, "points", rule)
+    return _decided(claim, compared, metric.change, rule)
 
 
 def _by_seed(claim: Claim, subject: ArchitectureSummary, others: Sequence[ArchitectureSummary]) -> Verdict:
     """What a run gives one value of, paired over the seeds that both have."""
-    metric, own = METRICS[claim.metric], _values(claim, subject)
+    metric, own = METRICS.get(claim.metric), _values(claim, subject)
     aligned = [_aligned(subject, other, own, _values(claim, other)) for other in others]
     if not any(np.isfinite([first, second]).any() for _, first, second in aligned):
         assert claim.accuracy is not None
@@ -267,13 +255,13 @@ def _by_seed(claim: Claim, subject: ArchitectureSummary, others: Sequence[Archit
     rule = _t_test_rule(f"{num_seeds} seeds", "the logarithm of the ratio" if ratio else "the difference")
     if len(compared) > 1:
         rule = f"{rule}, Holm-corrected over {len(compared)} comparisons"
-    unit = "times" if ratio else "points" if metric.unit == "share" else "difference"
+    unit = "times" if ratio else metric.change
     return _decided(claim, compared, unit, f"{rule}.")
 
 
 def _pair(claim: Claim, other: str, first: NDArray[np.float64], second: NDArray[np.float64]) -> _Compared:
     """Two architectures on n seeds. A run that never reached an accuracy counts as later than all that did."""
-    metric, never = METRICS[claim.metric], int(np.isinf([first, second]).sum())
+    metric, never = METRICS.get(claim.metric), int(np.isinf([first, second]).sum())
     if never:
         more, less = (first > second).sum(), (first < second).sum()
         p_value = float(inference.sign_p_values(more, less))
@@ -367,11 +355,10 @@ def _values(claim: Claim, architecture: ArchitectureSummary) -> dict[int, float]
 
 
 def _value(claim: Claim, run: RunSummary) -> float | None:
-    if claim.metric == "steps_to_accuracy":
-        assert claim.accuracy is not None
-        reached = run.evaluation_step[run.evaluation_accuracy >= claim.accuracy]
-        return float(reached[0]) if len(reached) else np.inf
-    return value_of_run(claim.metric, run)
+    metric = METRICS.get(claim.metric)
+    if metric.at_accuracy and claim.accuracy is not None:
+        return metric.at_accuracy(run, claim.accuracy)
+    return metric.value(run)
 
 
 def _unreached(claim: Claim, architecture: ArchitectureSummary, values: Mapping[int, float]) -> str:

@@ -6,7 +6,6 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import resources
 from operator import attrgetter
 from pathlib import Path
@@ -20,59 +19,13 @@ from intelbench.config.decoding import convert, parse_toml, read_text
 from intelbench.config.validation import Fault, dotted, find_fault
 from intelbench.errors import UserError, one_of, printable, shortened
 from intelbench.records.types import DataFacts, Environment, Execution, RunRecord
+from intelbench.results.metrics import METRICS
 
 _BUILT_IN = resources.files("intelbench") / "claims" / "published.toml"
 
 Relation = Literal["equal", "at_least", "at_most", "higher", "lower"]
-Unit = Literal["parameters", "mebibytes", "flops", "bytes", "share", "nats", "number", "seconds", "steps"]
-Comparison = Literal["exact", "accuracy", "ratio", "difference", "confusion"]
 Text = Annotated[str, Meta(min_length=1)]
 
-
-@dataclass(frozen=True)
-class Metric:
-    """Something that a claim can be about."""
-
-    unit: Unit
-    compared: Comparison
-    """How two architectures are: `exact` by arithmetic, `accuracy` by the report's ranking, `ratio` and `difference`
-    paired by seed; `confusion` compares pairs of classes within one architecture."""
-    meaning: str
-
-
-METRICS: Mapping[str, Metric] = {
-    "num_parameters": Metric("parameters", "exact", "of the network as trained"),
-    "num_parameters_1000_classes": Metric(
-        "parameters", "exact", "with 1000 classes; weights and biases at 300 px where a memory figure was published"
-    ),
-    "legacy_memory_mebibytes": Metric(
-        "mebibytes", "exact", 'torchsummary\'s "Estimated Total Size" with 1000 classes at 300 px, batch 1'
-    ),
-    "training_flops_per_image": Metric("flops", "exact", "forward and backward, 1 MAC = 2 FLOPs"),
-    "predicted_peak_bytes": Metric("bytes", "exact", "memory of a training step, by the sizes of its tensors"),
-    "test_accuracy": Metric("share", "accuracy", "of the test images"),
-    "validation_accuracy": Metric("share", "difference", "at the last evaluation point"),
-    "training_accuracy": Metric("share", "difference", "after training, without augmentation"),
-    "test_cross_entropy": Metric("nats", "difference", "mean over the test images"),
-    "expected_calibration_error": Metric("share", "difference", "of the test images, 15 bins"),
-    "loss_variance": Metric("number", "ratio", "of the training loss about a line, last half of the steps"),
-    "spike_score": Metric("share", "difference", "training steps whose loss was a spike"),
-    "accuracy_swing": Metric("share", "difference", "mean change of validation accuracy between evaluation points"),
-    "accuracy_setback": Metric(
-        "share", "difference", "mean fall of validation accuracy between evaluation points, rises as 0"
-    ),
-    "churn": Metric("share", "difference", "validation images predicted otherwise at the next evaluation point"),
-    "churn_unnecessary": Metric("share", "difference", "churn that the change in accuracy does not require"),
-    "forgetting_events": Metric("number", "difference", "right, then wrong at the next evaluation point, by image"),
-    "dead_share": Metric("share", "difference", "units of ReLU or LeakyReLU above 0 for no validation image"),
-    "filters_without_gradient": Metric("share", "difference", "convolution filters with a gradient of exactly 0"),
-    "mean_activation": Metric("number", "difference", "output of ReLU or LeakyReLU on validation images"),
-    "step_seconds": Metric("seconds", "ratio", "median training step after warm-up, without data wait"),
-    "data_wait_seconds": Metric("seconds", "difference", "median wait for a batch on the device, after warm-up"),
-    "peak_memory_bytes": Metric("bytes", "ratio", "of the process on a CPU, of the allocated tensors on a GPU"),
-    "steps_to_accuracy": Metric("steps", "ratio", "to the first evaluation point with that validation accuracy"),
-    "confusion": Metric("share", "confusion", "test images of two classes taken for each other, of all test images"),
-}
 
 _ACTIVATIONS = {"relu": "ReLU", "leaky_relu": "LeakyReLU"}
 
@@ -119,7 +72,7 @@ class Claim(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     known: str = ""
     """What is known about it apart from any run."""
     metric: str
-    """A key of `METRICS`."""
+    """The name of a metric."""
     relation: Relation
     """`equal`, `at_least` and `at_most` refer to `value`; `higher` and `lower` to `others`."""
     architecture: Text
@@ -138,8 +91,9 @@ class Claim(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Required of the runs: dotted keys of `Conditions`, `data`, `execution`, `environment` and `IN_WORDS`."""
 
     def __post_init__(self) -> None:
-        if self.metric not in METRICS:
-            raise ValueError(f"`metric` {shortened(repr(self.metric))} is not known. {one_of(self.metric, METRICS)}")
+        if METRICS.find(self.metric) is None:
+            known = one_of(self.metric, METRICS.providers())
+            raise ValueError(f"`metric` {shortened(repr(self.metric))} is not known. {known}")
         _check_relation(self)
         _check_extras(self)
         for key, value in self.required.items():
@@ -233,7 +187,7 @@ def _getter(key: str) -> Callable[[RunRecord], object]:
 
 
 def _check_relation(claim: Claim) -> None:
-    metric = METRICS[claim.metric]
+    metric = METRICS.get(claim.metric)
     if claim.comparative and (claim.value is not None or claim.tolerance):
         raise ValueError(f"relation `{claim.relation}` takes neither `value` nor `tolerance`; it refers to `others`")
     if not claim.comparative and claim.value is None:
@@ -252,9 +206,10 @@ def _check_relation(claim: Claim) -> None:
 
 
 def _check_extras(claim: Claim) -> None:
-    if (claim.metric == "steps_to_accuracy") != (claim.accuracy is not None):
+    metric = METRICS.get(claim.metric)
+    if (metric.at_accuracy is None) != (claim.accuracy is None):
         raise ValueError("`accuracy` belongs to metric `steps_to_accuracy`, which needs it")
-    if (claim.metric == "confusion") != bool(claim.classes):
+    if (metric.compared == "confusion") != bool(claim.classes):
         raise ValueError("`classes` belongs to metric `confusion`, which needs it")
     if claim.classes and (claim.relation != "higher" or claim.others is not None):
         raise ValueError("metric `confusion` takes relation `higher` and no `others`: it compares pairs of classes")

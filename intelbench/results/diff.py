@@ -3,43 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from intelbench.errors import UserError, one_of, shortened
 from intelbench.records.store import runs_folder
 from intelbench.results import cohorts
-from intelbench.results.runs import RunSummary, value_of_run
+from intelbench.results.metric import Metric
+from intelbench.results.metrics import METRICS, metrics_in
+from intelbench.results.runs import RunSummary
 from intelbench.results.study import read
 from intelbench.results.summaries import CohortSummary, same_images
 from intelbench.statistics import inference
 from intelbench.statistics.estimates import SIGNIFICANCE, Estimate, mean_interval
 from intelbench.statistics.inference import Inferred
-
-Scale = Literal["points", "difference", "ratio"]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """Something of a run that two folders are compared by."""
-
-    title: str
-    scale: Scale
-    """Whether a change is a difference of shares (in points), a difference, or a ratio."""
-    higher_is_better: bool = False
-
-
-METRICS: Mapping[str, Metric] = {
-    "test_accuracy": Metric("Test accuracy", "points", higher_is_better=True),
-    "test_cross_entropy": Metric("Test NLL (nats)", "difference"),
-    "expected_calibration_error": Metric("ECE", "points"),
-    "loss_variance": Metric("Loss variance", "ratio"),
-    "step_seconds": Metric("Step time (s)", "ratio"),
-    "data_wait_seconds": Metric("Data wait a step (s)", "difference"),
-    "peak_memory_bytes": Metric("Peak memory", "ratio"),
-}
-"""By the name that a gate has for it, which is the name that a claim has for it."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +35,14 @@ class Gate:
             ValueError: it is not of this form, or the metric is not known.
         """
         metric, _, margin = text.partition(":")
-        if metric not in METRICS:
-            known = one_of(metric, METRICS)
-            raise ValueError(f"no metric {shortened(repr(metric))}. {known}, with a margin, as in test_accuracy:0.01")
+        entry = METRICS.find(metric)
+        if entry is None or not entry.value.can_gate:
+            known = one_of(metric, [each.name for each in metrics_in("diff")])
+            problem = "no metric" if entry is None else "no direction is worse for metric"
+            raise ValueError(
+                f"{problem} {shortened(repr(metric))}. {known}, or another of docs/CLAIMS.md, with a margin, as in "
+                "test_accuracy:0.01"
+            )
         try:
             value = float(margin)
         except ValueError:
@@ -92,14 +74,15 @@ class Change:
     @property
     def better(self) -> bool:
         """Whether it changed in the better direction, were it distinguishable."""
-        neutral = 1 if METRICS[self.metric].scale == "ratio" else 0
-        return (self.inferred.estimate.mean > neutral) == METRICS[self.metric].higher_is_better
+        metric = METRICS.get(self.metric)
+        neutral = 1 if metric.change == "ratio" else 0
+        return (self.inferred.estimate.mean > neutral) == (metric.better == "higher")
 
     def p_worse(self, margin: float) -> float | None:
         """One-sided p value of "worse by no more than the margin"; `None` below two seeds in common."""
-        metric, change = METRICS[self.metric], self.inferred.location
-        least = float(np.log1p(margin)) if metric.scale == "ratio" else margin
-        return self.inferred.p_above(-change if metric.higher_is_better else change, least)
+        metric, change = METRICS.get(self.metric), self.inferred.location
+        least = float(np.log1p(margin)) if metric.change == "ratio" else margin
+        return self.inferred.p_above(-change if metric.better == "higher" else change, least)
 
 
 @dataclass(frozen=True)
@@ -132,8 +115,13 @@ class Verdict:
         return self.p_holm <= SIGNIFICANCE
 
 
-def compare(before: Path, after: Path) -> Comparison:
-    """Compare the largest group of runs in each folder.
+def gate_metrics() -> list[Metric]:
+    """Return the metrics that a gate can name."""
+    return [entry.value for entry in METRICS.entries.values() if entry.value.can_gate]
+
+
+def compare(before: Path, after: Path, gates: Sequence[Gate] = ()) -> Comparison:
+    """Compare the largest group of runs in each folder by the metrics of the diff and those of the gates.
 
     Raises:
         UserError: a folder has no readable record, or the two have no architecture with a common seed.
@@ -148,10 +136,12 @@ def compare(before: Path, after: Path) -> Comparison:
     runs = [_by_name_and_seed(summary) for summary in (first, second)]
     names = [name for name in runs[0] if name in runs[1]]
     seeds = {name: tuple(sorted(runs[0][name].keys() & runs[1][name].keys())) for name in names}
+    gated = {gate.metric for gate in gates}
+    metrics = [metric for metric in gate_metrics() if "diff" in metric.places or metric.name in gated]
     changes: list[Change] = []
     for name in names:
         pairs = [(runs[0][name][seed], runs[1][name][seed]) for seed in seeds[name]]
-        changes += _changes(name, pairs)
+        changes += _changes(name, pairs, metrics)
         if not pairs:
             left_out.append(f"{name}: no seed in common")
     for place, other in ((0, 1), (1, 0)):
@@ -194,34 +184,35 @@ def _by_name_and_seed(summary: CohortSummary) -> dict[str, dict[int, RunSummary]
     return {architecture.name: {run.seed: run for run in architecture.runs} for architecture in summary.finished}
 
 
-def _changes(name: str, pairs: Sequence[tuple[RunSummary, RunSummary]]) -> list[Change]:
-    """Every metric that all runs of both folders have."""
+def _changes(name: str, pairs: Sequence[tuple[RunSummary, RunSummary]], metrics: Sequence[Metric]) -> list[Change]:
+    """Return the change of each metric that all runs of both folders have."""
     found = []
-    for key in METRICS:
-        values = [(value_of_run(key, before), value_of_run(key, after)) for before, after in pairs]
+    for metric in metrics:
+        values = [(metric.value(before), metric.value(after)) for before, after in pairs]
         known = [(before, after) for before, after in values if before is not None and after is not None]
         if not known or len(known) < len(values):
             continue
         first, second = np.array(known, dtype=np.float64).T
-        inferred = _infer(key, first, second, pairs)
-        before, after = mean_interval(first), mean_interval(second)
+        inferred = _infer(metric, first, second, pairs)
+        before, after = mean_interval(first, *metric.limits), mean_interval(second, *metric.limits)
         if inferred is not None and before is not None and after is not None:
-            found.append(Change(name, key, before, after, inferred))
+            found.append(Change(name, metric.name, before, after, inferred))
     return found
 
 
 def _infer(
-    key: str,
+    metric: Metric,
     first: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
     second: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
     pairs: Sequence[tuple[RunSummary, RunSummary]],
 ) -> Inferred | None:
-    """Paired by seed; test accuracy by image too, and only on the same images."""
-    if key == "test_accuracy":
+    """Pair by seed; what is compared by images also by image, and only on the same images."""
+    if metric.per_image:
         if not same_images([run for pair in pairs for run in pair]):
             return None
-        return inference.infer(np.array([after.correct.astype(np.int8) - before.correct for before, after in pairs]))
-    if METRICS[key].scale == "ratio":
+        tables = [[np.asarray(metric.per_image(run), dtype=np.float64) for run in pair] for pair in pairs]
+        return inference.infer(np.array([later - earlier for earlier, later in tables]))
+    if metric.change == "ratio":
         return inference.infer_ratio(second, first)
     return inference.infer_from_seeds(second - first)
 

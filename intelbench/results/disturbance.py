@@ -211,7 +211,7 @@ def _unexplained_changes(runs: Sequence[RunSummary], steps: Sequence[Estimate | 
     """
     logs = np.array([_log_median(run, step) for run, step in zip(runs, steps, strict=True)])
     spec = [(run.record.spec.architecture, run.record.spec.provider) for run in runs]
-    groups = {each: np.array([other == each for other in spec]) for each in set(spec)}
+    groups = {each: np.array([other == each for other in spec]) for each in dict.fromkeys(spec)}
     counts = np.isfinite(logs) & ~np.array([exceeds(step) for step in steps], dtype=np.bool_)
     sizes = {each: int((of & counts).sum()) for each, of in groups.items()}
     squares = {each: _squares(logs[of & counts]) for each, of in groups.items()}

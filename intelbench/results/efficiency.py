@@ -3,11 +3,10 @@
 Shapes: A architectures, n seeds, P evaluation points, R resamples.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, pairwise
-from operator import attrgetter
 from typing import Literal
 
 import numpy as np
@@ -15,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
+from intelbench.results.metrics import METRICS
 from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 from intelbench.results.tables import Row, estimate_columns, frame
@@ -172,22 +172,16 @@ def costs(summary: CohortSummary) -> Mapping[str, Sequence[float | None]]:
 
     Joules are left out unless all have them: the front would be one of counters.
     """
-    budgets, field = summary.cohort.budgets, summary.memory_field
+    budgets = summary.cohort.budgets
     unit = budgets[0].unit if len(budgets) == 1 else None
-    kinds: dict[str, Callable[[RunSummary], float | None]] = {}
-    if unit == "seconds":
-        kinds["seconds_per_image"] = _seconds_per_image
-    else:
-        kinds["training_seconds"] = attrgetter("measurements.training_seconds")
-    if unit == "flops":
-        kinds["training_flops_per_image"] = attrgetter("measurements.training_flops_per_image")
-    else:
-        kinds["training_flops"] = _training_flops
-    if field is not None:
-        kinds["peak_memory_bytes"] = attrgetter(f"measurements.peak_memory.{field}")
-    kinds["joules"] = _joules
+    names = [
+        "seconds_per_image" if unit == "seconds" else "training_seconds",
+        "training_flops_per_image" if unit == "flops" else "training_flops",
+        *(["peak_memory_bytes"] if summary.memory_field is not None else []),
+        "joules",
+    ]
     runs = _common_runs(summary)
-    found = {name: [_mean([kind(run) for run in each]) for each in runs] for name, kind in kinds.items()}
+    found = {name: [_mean([METRICS.get(name).value(run) for run in each]) for each in runs] for name in names}
     return {name: values for name, values in found.items() if name != "joules" or None not in values}
 
 
@@ -310,22 +304,6 @@ def _target_rows(architecture: ArchitectureSummary, targets: Sequence[float]) ->
             row[f"{unit}_least"] = None if values is None else finite(values.min())
             row[f"{unit}_most"] = None if values is None else finite(values.max())
     return rows
-
-
-def _seconds_per_image(run: RunSummary) -> float | None:
-    """Median of the steps after warm-up, data wait included."""
-    step = run.median_total_seconds
-    return None if step is None else step / run.record.spec.conditions.recipe.batch_size
-
-
-def _training_flops(run: RunSummary) -> float | None:
-    flops = run.measurements.training_flops_per_image
-    num_images = run.measurements.num_steps * run.record.spec.conditions.recipe.batch_size
-    return None if flops is None else flops * num_images
-
-
-def _joules(run: RunSummary) -> float | None:
-    return run.measurements.energy.joules if run.measurements.energy else None
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

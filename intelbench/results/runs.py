@@ -1,7 +1,7 @@
 """One finished run, its arrays reduced to what the report needs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, get_args
 
@@ -42,6 +42,16 @@ class Rectifiers:
     worst_site: str
     """The one with the largest share of dead units."""
     worst_dead_share: float
+
+    @property
+    def first_dead_share(self) -> float:
+        """Share of units that were never above 0 at the first evaluation point."""
+        return self.dead_share[0]
+
+    @property
+    def last_dead_share(self) -> float:
+        """Share of units that were never above 0 at the last evaluation point."""
+        return self.dead_share[-1]
 
 
 @dataclass(frozen=True)
@@ -92,6 +102,8 @@ class RunSummary:
     contention_rates: ContentionRates | None
     gpu: GpuReadings | None = None
     """`None` on a CPU, where NVML told nothing, and in records older than its arrays."""
+    of_logits: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """By metric of a plug-in: a value of each of the N test images, or one number (an array without dimensions)."""
 
     @property
     def measurements(self) -> Measurements:
@@ -173,94 +185,6 @@ class RunSummary:
         return Estimate(self.test_accuracy, *inference.wilson(int(self.correct.sum()), len(self.correct)), 1)
 
     @property
-    def dead_share(self) -> float | None:
-        """Share of the rectifiers' units that were never above 0 at the last evaluation point."""
-        return self.rectifiers.dead_share[-1] if self.rectifiers else None
-
-    @property
-    def first_dead_share(self) -> float | None:
-        """The same at the first."""
-        return self.rectifiers.dead_share[0] if self.rectifiers else None
-
-    @property
-    def positive_share(self) -> float | None:
-        """Share of the rectifiers' outputs above 0 at the last evaluation point."""
-        return self.rectifiers.positive_share if self.rectifiers else None
-
-    @property
-    def mean_activation(self) -> float | None:
-        """Mean output of the rectifiers there."""
-        return self.rectifiers.mean if self.rectifiers else None
-
-    @property
-    def filters_without_gradient(self) -> float | None:
-        """Share of convolution filters whose gradient is exactly 0 after training."""
-        found = self.measurements.filter_gradients
-        return found.num_without_gradient / found.num_filters if found and found.num_filters else None
-
-    @property
-    def expected_calibration_error(self) -> float | None:
-        """How far confidence is from accuracy on the test images."""
-        return self.reliability.expected_calibration_error if self.reliability else None
-
-    @property
-    def expected_calibration_error_if_calibrated(self) -> float | None:
-        """ECE that a perfectly calibrated network with the same confidences would be expected to show."""
-        return self.reliability.expected_calibration_error_if_calibrated if self.reliability else None
-
-    @property
-    def fitted_temperature(self) -> float | None:
-        """The temperature, where its fit converged."""
-        return self.temperature.value if self.temperature else None
-
-    @property
-    def scaling_calibration_change(self) -> float | None:
-        """ECE with scaled logits minus ECE without; `None` unless the fit of the temperature converged."""
-        before, after = self.expected_calibration_error, self.scaled_calibration_error
-        return None if before is None or after is None else after - before
-
-    @property
-    def adaptive_calibration_error(self) -> float | None:
-        """Expected calibration error with bins of equally many images."""
-        return self.reliability.adaptive_error if self.reliability else None
-
-    @property
-    def brier_score(self) -> float | None:
-        """Squared distance of the predicted probabilities from the truth."""
-        return self.reliability.brier_score if self.reliability else None
-
-    @property
-    def spike_score(self) -> float | None:
-        """Share of training steps whose loss was a spike; the next are of `stability` too."""
-        return self.stability.spike_score
-
-    @property
-    def accuracy_swing(self) -> float | None:
-        """Mean absolute change of validation accuracy between evaluation points."""
-        return self.stability.accuracy_swing
-
-    @property
-    def accuracy_setback(self) -> float | None:
-        """Mean fall of validation accuracy between evaluation points, a rise counting as 0."""
-        falls = np.maximum(-np.diff(self.evaluation_accuracy), 0)
-        return float(falls.mean()) if len(falls) else None
-
-    @property
-    def churn(self) -> float | None:
-        """Share of validation images whose prediction changed between evaluation points."""
-        return self.stability.churn.total if self.stability.churn else None
-
-    @property
-    def churn_unnecessary(self) -> float | None:
-        """The part of `churn` that the change in accuracy does not require."""
-        return self.stability.churn.unnecessary if self.stability.churn else None
-
-    @property
-    def forgetting_events(self) -> float | None:
-        """How often a validation image was right and then wrong at the next evaluation point."""
-        return self.stability.forgetting_events
-
-    @property
     def achieved_flops_per_second(self) -> float | None:
         """FLOPs of a training image x images a second, data wait included."""
         batch_size, flops = self.record.spec.conditions.recipe.batch_size, self.measurements.training_flops_per_image
@@ -280,24 +204,9 @@ class RunSummary:
         return achieved / peak if achieved is not None and peak else None
 
     @property
-    def first_step_seconds(self) -> float | None:
-        """From the start of the process to the end of the first training step."""
-        return self.measurements.first_step_seconds
-
-    @property
     def seed(self) -> int:
         """The run's seed."""
         return self.record.spec.seed
-
-
-_FIELDS = {"step_seconds": "median_step_seconds", "data_wait_seconds": "median_data_wait_seconds"}
-"""Fields of `RunSummary` whose metric has another name, because traces.npz has an array of that name."""
-
-
-def value_of_run(metric: str, run: RunSummary) -> float | None:
-    """Return what a run says of a measured metric, by its name in claims and gates."""
-    value: float | None = getattr(run, _FIELDS.get(metric, metric))
-    return value
 
 
 def memory_field(device: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from intelbench.records.npz import Archive, Texts
 from intelbench.records.store import StoredRun, Traces, nothing_recorded, read_with_traces, record_folders
 from intelbench.results import cohorts, summaries
 from intelbench.results import runs as observations
+from intelbench.results.plugin_metrics import plugin_files, register_metrics, with_plugin_values
 from intelbench.results.processes import on_all_processors
 from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import CohortSummary
@@ -40,11 +42,12 @@ class Study:
 
 
 def read(folder: Path) -> Study:
-    """Read the records in `folder`, each once, and reduce them.
+    """Read the records in `folder`, each once, and reduce them; the metrics of entry points are registered first.
 
     Raises:
-        UserError: there is no readable record.
+        UserError: there is no readable record, or a metric of a plug-in fails.
     """
+    register_metrics(())
     readable: list[StoredRun] = []
     observed: dict[str, RunSummary] = {}
     problems: list[str] = []
@@ -73,18 +76,20 @@ def read(folder: Path) -> Study:
 def _each(paths: Sequence[Path]) -> Iterator[_Read | str]:
     """Yield each record, reduced, in order; many are read by a pool of processes."""
     parts = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
+    read = partial(_read, plugins=plugin_files())
     if len(paths) < _MANY:
-        yield from chain.from_iterable(map(_read, parts))
+        yield from chain.from_iterable(map(read, parts))
         return
-    yield from chain.from_iterable(on_all_processors(_read, parts))
+    yield from chain.from_iterable(on_all_processors(read, parts))
 
 
-def _read(paths: Sequence[Path]) -> list[_Read | str]:
+def _read(paths: Sequence[Path], plugins: Sequence[Path]) -> list[_Read | str]:
     """Of each a record and, of a finished run, its arrays reduced; or why it cannot be used.
 
     Several are read, then unpacked, then reduced: a fifth quicker than one after the other, since the processor keeps
     at hand what each kind of work needs.
     """
+    register_metrics(plugins)  # a process of the pool has none where it is no copy of this one
     found: list[_Read | str] = []
     for few in _opened(paths):
         for each in few:
@@ -117,9 +122,10 @@ def _reduced(run: StoredRun, traces: Traces) -> _Read | str:
     if run.record.measurements is None:
         return run, None
     try:
-        return run, observations.observe(run, traces)
+        summary = observations.observe(run, traces)
     except UserError as error:
         return printable(str(error))
+    return run, with_plugin_values(summary, traces)
 
 
 def _sharing(run: RunSummary, known: _Known) -> RunSummary:

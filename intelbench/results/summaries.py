@@ -70,11 +70,6 @@ class ArchitectureSummary:
         inferred = inference.infer(found, 0, 1)
         return inferred.estimate if inferred else None
 
-    def estimate(self, field: str, upper: float = np.inf, lower: float = 0) -> Estimate | None:
-        """Mean and interval over the finished seeds of a field of `RunSummary`, cut to what is possible."""
-        values = [value for run in self.runs if (value := getattr(run, field)) is not None]
-        return statistics.mean_interval(values, lower=lower, upper=upper)
-
     def measured(self, field: str) -> int | float | None:
         """A field of `Measurements` that does not vary between seeds."""
         return getattr(self.runs[0].measurements, field) if self.runs else None

@@ -7,6 +7,10 @@ import msgspec
 import numpy as np
 import pandas as pd
 
+from intelbench.errors import UserError
+from intelbench.results.metric import Metric
+from intelbench.results.metric import differences as metric_differences
+from intelbench.results.metrics import METRICS, metrics_in
 from intelbench.results.summaries import MEMORY_FIELDS, ArchitectureSummary, CohortSummary
 from intelbench.statistics import estimates as statistics
 from intelbench.statistics import inference
@@ -32,6 +36,19 @@ def estimate_columns(name: str, estimate: Estimate | None) -> Row:
     return {name: estimate.mean, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
+def metric_columns(metric: Metric, architecture: ArchitectureSummary) -> Row:
+    """The value of an architecture as three columns, or as one where it has no interval."""
+    estimate = metric.of(architecture)
+    if metric.interval:
+        return estimate_columns(metric.name, estimate)
+    return {metric.name: estimate.mean if estimate else None}
+
+
+def named_columns(architecture: ArchitectureSummary, *names: str) -> Row:
+    """The columns of several metrics."""
+    return {key: value for name in names for key, value in metric_columns(METRICS.get(name), architecture).items()}
+
+
 def estimate_of(row: Mapping[str, Any], name: str) -> Estimate | None:
     """Put an estimate's three columns together again."""
     if row[name] is None:
@@ -45,12 +62,13 @@ def main(summary: CohortSummary) -> pd.DataFrame:
     return frame([_main_row(architecture, summary) for architecture in summary.architectures])
 
 
-def differences(summary: CohortSummary) -> pd.DataFrame:
-    """One row for each pair of ranked architectures: difference of test accuracy on the same seeds and images."""
+def differences(summary: CohortSummary, metric: str = "test_accuracy") -> pd.DataFrame:
+    """One row for each pair of ranked architectures: difference of a metric on the same seeds and images."""
     names = [architecture.name for architecture in summary.finished]
     return frame(
         [
             {
+                "metric": metric,
                 "first": names[pair.first],
                 "second": names[pair.second],
                 **estimate_columns("difference", pair.difference),
@@ -63,7 +81,7 @@ def differences(summary: CohortSummary) -> pd.DataFrame:
                 "second_only": [seed.second_only for seed in pair.discordance],
                 "mcnemar_p_values": [seed.p_value for seed in pair.discordance],
             }
-            for pair in summary.differences
+            for pair in metric_differences(METRICS.get(metric), summary)
         ]
     )
 
@@ -181,13 +199,14 @@ def rectifiers(summary: CohortSummary) -> pd.DataFrame:
                 "num_runs": len(runs),
                 "num_units": runs[0].num_units,
                 "num_gradient_images": max(gradient_images, default=None),
-                **estimate_columns("first_dead_share", architecture.estimate("first_dead_share", upper=1)),
-                **estimate_columns("dead_share", architecture.estimate("dead_share", upper=1)),
-                **estimate_columns(
-                    "filters_without_gradient", architecture.estimate("filters_without_gradient", upper=1)
+                **named_columns(
+                    architecture,
+                    "first_dead_share",
+                    "dead_share",
+                    "filters_without_gradient",
+                    "positive_share",
+                    "mean_activation",
                 ),
-                **estimate_columns("positive_share", architecture.estimate("positive_share", upper=1)),
-                **estimate_columns("mean_activation", architecture.estimate("mean_activation", lower=-np.inf)),
                 "worst_site": worst.worst_site,
                 "worst_dead_share": worst.worst_dead_share,
             }
@@ -197,31 +216,19 @@ def rectifiers(summary: CohortSummary) -> pd.DataFrame:
 
 def reliability(summary: CohortSummary) -> pd.DataFrame:
     """One row for each architecture: how far its confidence on the test images can be believed, mean over seeds."""
-    fields = {
-        "expected_calibration_error": 1,
-        "expected_calibration_error_if_calibrated": 1,
-        "adaptive_calibration_error": 1,
-        "brier_score": 2,
-        "test_cross_entropy": np.inf,
-        "fitted_temperature": np.inf,
-        "scaled_calibration_error": 1,
-        "scaled_cross_entropy": np.inf,
-    }
+    names = (
+        "expected_calibration_error", "expected_calibration_error_if_calibrated", "adaptive_calibration_error",
+        "brier_score", "test_cross_entropy", "fitted_temperature", "scaled_calibration_error", "scaled_cross_entropy",
+        "scaling_calibration_change",
+    )  # fmt: skip
     return frame(
         [
             {
                 "architecture": architecture.name,
                 "num_runs": len(architecture.runs),
                 "num_temperatures": sum(run.temperature is not None for run in architecture.runs),
-                "num_temperatures_converged": sum(run.fitted_temperature is not None for run in architecture.runs),
-                **{
-                    name: value
-                    for field, upper in fields.items()
-                    for name, value in estimate_columns(field, architecture.estimate(field, upper=upper)).items()
-                },
-                **estimate_columns(
-                    "scaling_calibration_change", architecture.estimate("scaling_calibration_change", 1, -1)
-                ),
+                "num_temperatures_converged": len(METRICS.get("fitted_temperature").values(architecture)),
+                **named_columns(architecture, *names),
             }
             for architecture in summary.finished
         ]
@@ -273,26 +280,19 @@ def environment(summary: CohortSummary) -> pd.DataFrame:
 
 def runs(summary: CohortSummary) -> pd.DataFrame:
     """One row for each finished run."""
+    metrics = metrics_in("runs")
     return frame(
         [
-            {
-                "architecture": architecture.name,
-                "seed": run.seed,
-                "run_id": run.record.run_id,
-                "started_at": run.record.started_at,
-                "training_accuracy": run.training_accuracy,
-                "validation_accuracy": run.validation_accuracy,
-                **estimate_columns("test_accuracy", run.single_accuracy),
-                "training_cross_entropy": run.training_cross_entropy,
-                "test_cross_entropy": run.test_cross_entropy,
-                "loss_variance": run.loss_variance,
-                "median_step_seconds": run.median_step_seconds,
-                "median_data_wait_seconds": run.median_data_wait_seconds,
-                "num_steps": run.measurements.num_steps,
-                "training_seconds": run.measurements.training_seconds,
-                "total_seconds": run.measurements.total_seconds,
-                **{f"peak_{name}": getattr(run.measurements.peak_memory, name) for name in MEMORY_FIELDS},
-            }
+            _with_columns(
+                {
+                    "architecture": architecture.name,
+                    "seed": run.seed,
+                    "run_id": run.record.run_id,
+                    "started_at": run.record.started_at,
+                    **estimate_columns("test_accuracy", run.single_accuracy),
+                },
+                {metric.name: metric.value(run) for metric in metrics if metric.name != "test_accuracy"},
+            )
             for architecture in summary.architectures
             for run in architecture.runs
         ]
@@ -315,12 +315,9 @@ def _stability_row(architecture: ArchitectureSummary) -> Row:
         "architecture": architecture.name,
         "num_runs": len(architecture.runs),
         "num_diverged": len(diverged),
-        **estimate_columns("loss_variance", architecture.estimate("loss_variance")),
-        **estimate_columns("spike_score", architecture.estimate("spike_score", upper=1)),
+        **named_columns(architecture, "loss_variance", "spike_score"),
         "run_to_run_deviation": architecture.run_to_run_deviation,
-        **estimate_columns("accuracy_swing", architecture.estimate("accuracy_swing", upper=1)),
-        **estimate_columns("churn", architecture.estimate("churn", upper=1)),
-        **estimate_columns("forgetting_events", architecture.estimate("forgetting_events")),
+        **named_columns(architecture, "accuracy_swing", "churn", "forgetting_events"),
     }
     for part in ("wins", "losses", "neutral", "unnecessary"):
         churn = architecture.churn_between_evaluations
@@ -333,34 +330,35 @@ def _stability_row(architecture: ArchitectureSummary) -> Row:
 
 def _main_row(architecture: ArchitectureSummary, summary: CohortSummary) -> Row:
     records = [*(run.record for run in architecture.runs), *architecture.failures]
-    num_steps = statistics.mean_interval([run.measurements.num_steps for run in architecture.runs], lower=0)
     causes = sorted({record.failure.cause for record in architecture.failures if record.failure is not None})
-    groups = summary.groups
     row: Row = {
         "architecture": architecture.name,
         "provider": records[0].spec.provider,
         "rank": architecture.rank,
-        "group": groups.get(architecture.name),
+        "group": summary.groups.get(architecture.name),
         "num_finished": len(architecture.runs),
         "num_failed": len(architecture.failures),
         "failure_causes": " ".join(causes) or None,
     }
-    row |= estimate_columns("test_accuracy", architecture.test_accuracy)
-    row["majority_baseline"] = architecture.majority_share("test")
-    for field in ("validation_accuracy", "training_accuracy"):
-        row |= estimate_columns(field, architecture.estimate(field, upper=1))
-    for field in ("test_cross_entropy", "training_cross_entropy", "loss_variance"):
-        row |= estimate_columns(field, architecture.estimate(field))
-    for field in ("num_parameters", "num_trainable_parameters", "training_flops_per_image"):
-        row[field] = architecture.measured(field)
-    for field in MEMORY_FIELDS:
-        row[f"peak_{field}"] = architecture.peak_bytes(field)
-    batch_size = records[0].spec.conditions.recipe.batch_size
-    return row | {
-        **estimate_columns("median_step_seconds", architecture.step_estimate),
-        "step_seconds_quartile_1": statistics.quantile(architecture.step_seconds, 0.25),
-        "step_seconds_quartile_3": statistics.quantile(architecture.step_seconds, 0.75),
-        "num_timed_steps": len(architecture.step_seconds),
-        "images_per_second": statistics.images_per_second(batch_size, architecture.total_seconds),
-        "mean_steps": num_steps.mean if num_steps else None,
+    extra: dict[str, Row] = {
+        "test_accuracy": {"majority_baseline": architecture.majority_share("test")},
+        "step_seconds": {
+            "step_seconds_quartile_1": statistics.quantile(architecture.step_seconds, 0.25),
+            "step_seconds_quartile_3": statistics.quantile(architecture.step_seconds, 0.75),
+            "num_timed_steps": len(architecture.step_seconds),
+        },
     }
+    for metric in metrics_in("export"):
+        row = _with_columns(row, metric_columns(metric, architecture) | extra.get(metric.name, {}))
+    return row
+
+
+def _with_columns(row: Row, columns: Row) -> Row:
+    """Add columns to a row.
+
+    Raises:
+        UserError: the row has one of them already, as where a plug-in has a metric `seed`.
+    """
+    if twice := sorted(row.keys() & columns.keys()):
+        raise UserError(f"metric {twice[0]!r}: a table has another column of this name; choose another name")
+    return row | columns

@@ -6,8 +6,9 @@ import pandas as pd
 
 from intelbench.records.profiles import ArchitectureProfile, MeasuredMemory
 from intelbench.results.datasheet import peak_flops_per_second
+from intelbench.results.metrics import METRICS
 from intelbench.results.summaries import MEMORY_FIELDS, ArchitectureSummary, CohortSummary
-from intelbench.results.tables import Row, estimate_columns, frame
+from intelbench.results.tables import Row, estimate_columns, frame, named_columns
 from intelbench.results.timing import BUDGET_PARTS, OTHER_PARTS, Anatomy
 from intelbench.statistics import estimates as statistics
 
@@ -58,7 +59,7 @@ def compute(summary: CohortSummary) -> pd.DataFrame:
     stated = peak_flops_per_second(environment.device_name, spec.conditions.precision)
     found: list[Row] = []
     for architecture in summary.finished:
-        achieved = architecture.estimate("achieved_flops_per_second")
+        achieved = METRICS.get("achieved_flops_per_second").of(architecture)
         found.append(
             {
                 "architecture": architecture.name,
@@ -69,10 +70,10 @@ def compute(summary: CohortSummary) -> pd.DataFrame:
                     (run.peak_flops_per_second or 0.0 for run in architecture.runs), default=0.0
                 )
                 or None,
-                **estimate_columns("utilization", architecture.estimate("utilization")),
+                **named_columns(architecture, "utilization"),
                 "stated_peak_flops_per_second": stated,
                 "stated_utilization": achieved.mean / stated if achieved and stated else None,
-                **estimate_columns("first_step_seconds", architecture.estimate("first_step_seconds")),
+                **named_columns(architecture, "first_step_seconds"),
             }
         )
     return frame(found)

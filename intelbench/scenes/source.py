@@ -7,18 +7,18 @@ them apart is structure and texture at any place and in any light, which a linea
 
 from __future__ import annotations
 
+import io
 import math
 import zlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from hashlib import blake2b, sha256
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from intelbench.records.atomic import draft_of
+from intelbench.records.copies import write_copy
 from intelbench.scenes.cityscape import Camera, Plot, building, paving, person, scattered, terraces, traffic
 from intelbench.scenes.drawing import SIDE, Light, X, Y, colour, mix, noise, paint, photograph, ramp, sketch, sky
 from intelbench.scenes.landscape import (
@@ -49,8 +49,6 @@ from intelbench.scenes.landscape import (
 
 VERSION = 1
 """Bumped whenever a pixel changes; part of the cache folder's name, so that no stale copy is ever read."""
-
-_SUMS_FILE = "SHA256SUMS"
 
 Composer = Callable[[np.random.Generator, Light], NDArray[np.uint8]]
 
@@ -248,40 +246,18 @@ def write(root: Path, *, seed: int = 0, train_per_class: int = 200, test_per_cla
     Raises:
         UserError: it cannot be written there.
     """
-    jobs = [
-        (f"seg_{split}/seg_{split}/{class_name}/{index:05d}.png", class_name, split, index)
+    jobs = {
+        f"seg_{split}/seg_{split}/{class_name}/{index:05d}.png": (class_name, split, index)
         for split, count in (("train", train_per_class), ("test", test_per_class))
         for class_name in CLASSES
         for index in range(count)
-    ]
-    with draft_of(root) as draft, ThreadPoolExecutor(2) as pool:
+    }
 
-        def write_one(job: tuple[str, str, str, int]) -> None:
-            path, class_name, split, index = job
-            picture = Image.fromarray(draw(class_name, seed=seed, split=split, index=index))
-            # Run-length coding is faster than the default strategy, and smaller, on pictures with grain.
-            picture.save(draft / path, compress_level=1, compress_type=zlib.Z_RLE)
+    def picture(path: str) -> bytes:
+        class_name, split, index = jobs[path]
+        image, file = Image.fromarray(draw(class_name, seed=seed, split=split, index=index)), io.BytesIO()
+        # Run-length coding is faster than the default strategy, and smaller, on pictures with grain.
+        image.save(file, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
+        return file.getvalue()
 
-        for folder in {(draft / path).parent for path, *_ in jobs}:
-            folder.mkdir(parents=True)
-        for _ in pool.map(write_one, jobs):
-            pass
-        (draft / _SUMS_FILE).write_text(_sums(draft), encoding="utf-8")
-
-
-def is_intact(root: Path) -> bool:
-    """Whether the pictures in `root` are those that were written, no more and no less."""
-    try:
-        return (root / _SUMS_FILE).read_text(encoding="utf-8", errors="replace") == _sums(root)
-    except OSError:
-        return False
-
-
-def _sums(root: Path) -> str:
-    """A line for each file, as `sha256sum` writes it. The bytes are not those of another version of Pillow or zlib."""
-    files = sorted(path for path in root.rglob("*") if path.is_file() and path.name != _SUMS_FILE)
-    with ThreadPoolExecutor() as pool:
-        digests = pool.map(lambda path: sha256(path.read_bytes()).hexdigest(), files)
-        return "".join(
-            f"{digest}  {path.relative_to(root).as_posix()}\n" for digest, path in zip(digests, files, strict=True)
-        )
+    write_copy(root, jobs, picture, threads=2)

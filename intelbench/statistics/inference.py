@@ -93,7 +93,7 @@ class SeedDiscordance:
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """Test accuracy of one architecture minus that of another, on the same seeds and images."""
+    """Value of one architecture minus that of another, on the same seeds and images: of test accuracy, say."""
 
     first: int
     second: int
@@ -105,14 +105,15 @@ class PairedDifference:
     detectable: float | None
     """Smallest true difference that would be found with 80 % power at the level of Holm's first step."""
     discordance: tuple[SeedDiscordance, ...]
-    """By seed."""
+    """By seed; empty where the value of an image is more than right or wrong."""
+    higher_is_better: bool = True
 
     @property
     def better(self) -> int | None:
         """Which of the two is significantly better, if either is."""
         if self.p_holm is None or self.p_holm > SIGNIFICANCE:
             return None
-        return self.first if self.difference.mean > 0 else self.second
+        return self.first if (self.difference.mean > 0) == self.higher_is_better else self.second
 
 
 @dataclass(frozen=True)
@@ -185,14 +186,22 @@ def wilson(successes: int, total: int) -> tuple[float, float]:
     return centre - half, centre + half
 
 
-def paired_differences(correct: NDArray[np.bool_]) -> list[PairedDifference]:
-    """Compare every pair of A architectures on the same seeds and images (correct: A x n x N)."""
-    num_architectures, num_seeds, num_images = correct.shape
+def paired_differences(
+    values: NDArray[np.bool_] | NDArray[np.float64], limit: float = 1, higher_is_better: bool = True
+) -> list[PairedDifference]:
+    """Compare every pair of A architectures on the same seeds and images (values: A x n x N).
+
+    Args:
+        values: Whether each image is right, or a number for it.
+        limit: Largest possible difference of two values.
+        higher_is_better: Which architecture of a pair is the better one.
+    """
+    num_architectures, num_seeds, num_images = values.shape
     pairs = [(a, b) for a in range(num_architectures) for b in range(a + 1, num_architectures)]
     if not pairs or num_seeds == 0 or num_images == 0:
         return []
-    values = correct.astype(np.int8)
-    inferred = [infer(values[a] - values[b], -1, 1) for a, b in pairs]
+    numbers = values.astype(np.int8) if values.dtype == np.bool_ else values
+    inferred = [infer(numbers[a] - numbers[b], -limit, limit) for a, b in pairs]
     raw = [each.p_value for each in inferred if each is not None and each.p_value is not None]
     corrected: Sequence[float | None] = holm(np.array(raw)).tolist() if raw else [None] * len(pairs)
     return [
@@ -203,7 +212,8 @@ def paired_differences(correct: NDArray[np.bool_]) -> list[PairedDifference]:
             p_value=each.p_value,
             p_holm=p_holm,
             detectable=detectable(each, SIGNIFICANCE / len(pairs)),
-            discordance=discordance(correct[a], correct[b]),
+            discordance=discordance(values[a], values[b]) if values.dtype == np.bool_ else (),
+            higher_is_better=higher_is_better,
         )
         for (a, b), each, p_holm in zip(pairs, inferred, corrected, strict=True)
         if each is not None

@@ -4,64 +4,42 @@ Nothing of the run comes from these steps, and none of its timed steps was looke
 the run itself looks at every part, which takes some microseconds.
 """
 
-from torch import nn
-
-from intelbench.architectures.registry import Architecture
-from intelbench.data.dataset import Split
-from intelbench.data.stream import BatchSource
 from intelbench.profiling.device import device_of
 from intelbench.profiling.steps import LapClock
 from intelbench.records.store import Traces
-from intelbench.training.backbone import Backbone
 from intelbench.training.budget import TrainingBudget
-from intelbench.training.evaluate import Evaluator
 from intelbench.training.journal import MAX_BREAKDOWN_STEPS
 from intelbench.training.loop import Step, train
 from intelbench.training.passes import EAGER_STEPS
+from intelbench.training.setup import TrainingSetup
 
 _MIN_STEPS = 3
 """Fewest that are counted."""
 _SECONDS = 2.0
 """What they may take, within that."""
-_NO_IMAGES = Split((), (), ())
 
 
-def dissect(
-    model: nn.Module,
-    architecture: Architecture,
-    stream: BatchSource,
-    evaluator: Evaluator,
-    *,
-    workers: int,
-    step_seconds: float,
-    backbone: Backbone | None = None,
-) -> Traces:
-    """Train the network on for a few seconds on a GPU, and return the arrays `anatomy_*` of `traces.npz`.
+def dissect(setup: TrainingSetup, step_seconds: float) -> Traces:
+    """Train the network for a few more seconds on a GPU, and return the arrays `anatomy_*` of `traces.npz`.
 
-    `step_seconds` is what a step takes, by the run's own account. The two passes of a step that is replayed from a CUDA
-    graph are one: the forward pass takes no time there, and the backward pass that of both.
+    The two passes of a step that is replayed from a CUDA graph are one: the forward pass takes no time there, and the
+    backward pass that of both.
+
+    Args:
+        setup: As training left it.
+        step_seconds: What a step takes by the run's own account.
     """
     num_steps = int(min(max(_SECONDS / step_seconds, _MIN_STEPS), MAX_BREAKDOWN_STEPS))
-    device = evaluator.device
-    # The first has no optimizer state yet, and those before a capture are eager.
-    num_warmup_steps = EAGER_STEPS if evaluator.conditions.step == "graph" else 1
+    device = setup.evaluator.device
+    # The first step has no optimizer state yet, and the steps before a capture are eager.
+    num_warmup_steps = EAGER_STEPS if setup.evaluator.conditions.step == "graph" else 1
 
     def on_step(_: Step) -> None:
         """Begin the next step with nothing under way, so that the host's seconds are those of asking for its work."""
         device_of(device).synchronize()
 
-    trained = train(
-        model,
-        architecture,
-        stream,
-        _NO_IMAGES,
-        evaluator,
-        TrainingBudget(total_steps=num_warmup_steps + num_steps, total_seconds=None),
-        clock=LapClock(device, every_part=True),
-        workers=workers,
-        on_step=on_step,
-        backbone=backbone,
-    )
+    budget = TrainingBudget(total_steps=num_warmup_steps + num_steps, total_seconds=None)
+    trained = train(setup.after_training(), budget, LapClock(device, every_part=True), on_step)
     names = ("anatomy_seconds", "anatomy_host_seconds")
     counted = {name: trained.traces[name][-num_steps:] for name in names}
     return {"anatomy_parts": trained.traces["anatomy_parts"], **counted}

@@ -1,12 +1,12 @@
 """All of a network but its heads: frozen, or trained with them."""
 
 import math
-from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from intelbench.architectures.surgery import freeze_backbone
 from intelbench.config.recipe import Recipe
+from intelbench.data.stream import InputKind
 
 
 class Backbone:
@@ -64,11 +64,9 @@ class Backbone:
         """Whether it never trains."""
         return self._frozen_steps == math.inf
 
-    def output(self, inputs: Tensor) -> Any:
-        """What the network makes of images, or its only head of features (images x features)."""
-        if inputs.ndim == 2:
-            return self.model.get_submodule(self.heads[0])(inputs)
-        return self.model(inputs)
+    def trained_on(self, kind: InputKind) -> nn.Module:
+        """Return the network, which takes images, or its only head, which takes features."""
+        return self.model if kind == "images" else self.model.get_submodule(self.heads[0])
 
     def frozen_share(self, num_steps: int) -> float:
         """Share of the first so many steps at which the backbone is frozen."""

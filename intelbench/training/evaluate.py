@@ -15,7 +15,7 @@ from intelbench.architectures.generators import preserve_generators
 from intelbench.config.conditions import Conditions
 from intelbench.data.dataset import Split
 from intelbench.data.pixels import PixelSource
-from intelbench.data.stream import evaluation_batches
+from intelbench.data.stream import InputKind, evaluation_batches
 from intelbench.data.transforms import normalize
 from intelbench.errors import UserError
 from intelbench.profiling.activations import ActivationProbe, Activations
@@ -105,10 +105,10 @@ class Evaluator:
         pins = device_of(self.device).pins_memory
         return evaluation_batches(split, self.pixels, size, batch_size, workers=self.workers, pin_memory=pins)
 
-    def inputs(self, images: Tensor) -> Tensor:
-        """What the network is shown of uint8 images (N x size x size x 3), on its device; features as they are."""
-        on_device = images.to(self.device, non_blocking=True)
-        if images.is_floating_point():
+    def inputs(self, batch: Tensor, kind: InputKind = "images") -> Tensor:
+        """Return what the network is shown of a batch, on its device: images normalised, features as they are."""
+        on_device = batch.to(self.device, non_blocking=True)
+        if kind == "features":
             return on_device
         return normalize(on_device, self.conditions.memory_format, self.normalization)
 

@@ -130,6 +130,11 @@ class FeatureStream:
         self._bank = bank
         self._backbone = backbone
 
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of an epoch."""
+        return self._stream.steps_per_epoch
+
     def batches(self, workers: int, first_step: int = 0) -> Generator[Batch]:
         """Batches without end from `first_step` on; images are prepared ahead by that many threads."""
         step = first_step
@@ -144,10 +149,11 @@ class FeatureStream:
                         contents[view, position] = self._stream.content(view, position)
                 values = features[view].values[positions]
                 yield Batch(
-                    images=values.pin_memory() if self._bank.pins_memory else values,
+                    inputs=values.pin_memory() if self._bank.pins_memory else values,
                     labels=self._stream.labels(positions),
                     content=b"".join(contents[view, position] for position in positions),
-                    spared_seconds=0.0 if step else spared,
+                    kind="features",
+                    cached_seconds=0.0 if step else spared,
                 )
                 step += 1
         yield from self._stream.batches(workers, step)

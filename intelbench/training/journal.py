@@ -26,10 +26,10 @@ class Journal:
     Ends with the last finite loss: once something is not finite, `divergence` says what, and nothing more is taken in.
     """
 
-    def __init__(self, device: torch.device, validation: Split) -> None:
+    def __init__(self, device: torch.device, validation: Split | None) -> None:
         self._device = device_of(device)
-        self._validation = validation
-        self._labels = np.array(validation.labels, dtype=np.int16)
+        self._ids = np.array(validation.ids if validation else ())
+        self._labels = np.array(validation.labels if validation else (), dtype=np.int16)
         self._underway: deque[tuple[Tensor, Event]] = deque()
         self._loss: list[float] = []
         self._norm: list[float] = []
@@ -109,7 +109,7 @@ class Journal:
             "evaluation_step": np.array(steps, dtype=np.int64),
             "evaluation_seconds": np.array(seconds, dtype=np.float64),
             "validation_loss": np.array(losses, dtype=np.float64),
-            "validation_ids": np.array(self._validation.ids),
+            "validation_ids": self._ids,
             "validation_labels": self._labels,
             "validation_predictions": np.array(self._predictions, dtype=np.int16).reshape(shape),
             **({} if self._logits is None else {"validation_logits": self._logits}),

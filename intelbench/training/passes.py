@@ -13,16 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from intelbench.architectures.registry import Architecture
-from intelbench.config.conditions import Conditions
+from intelbench.data.stream import InputKind
 from intelbench.errors import printable
 from intelbench.profiling.device import Graph, Stream, device_of, is_out_of_memory
 from intelbench.profiling.steps import PREPARATION, LapClock
 from intelbench.records.profiles import Preparation
-from intelbench.training.backbone import Backbone
-from intelbench.training.evaluate import Evaluator
 from intelbench.training.precision import Autocast, autocast
 from intelbench.training.rehearsal import Attributes, drawn_on_the_host, unchanged
+from intelbench.training.setup import TrainingSetup
 
 EAGER_STEPS = 3
 """Steps before a capture. CUDA's libraries set themselves up in them, and an optimizer its state."""
@@ -104,17 +102,14 @@ class Passes:
     not. Either changes neither the network nor the generators, and the clock books it outside the budget.
     """
 
-    def __init__(
-        self,
-        architecture: Architecture,
-        backbone: Backbone,
-        evaluator: Evaluator,
-        scaler: torch.amp.GradScaler,
-        clock: LapClock,
-    ) -> None:
-        conditions = evaluator.conditions
-        loss, cast = _loss(architecture, backbone, conditions), autocast(conditions, evaluator.device)
-        self._eager = Eager(loss, cast, scaler, lambda: clock.lap("forward"))
+    def __init__(self, setup: TrainingSetup, scaler: torch.amp.GradScaler, clock: LapClock) -> None:
+        evaluator, backbone = setup.evaluator, setup.backbone
+        conditions, cast = evaluator.conditions, autocast(evaluator.conditions, evaluator.device)
+        kinds: tuple[InputKind, ...] = ("images", "features") if setup.features else ("images",)
+        self._eager = {
+            kind: Eager(_loss(setup, backbone.trained_on(kind)), cast, scaler, lambda: clock.lap("forward"))
+            for kind in kinds
+        }
         self._kind = conditions.step
         self._backbone, self._clock, self._device = backbone, clock, device_of(evaluator.device)
         self._stream: Stream | None = None
@@ -128,19 +123,20 @@ class Passes:
         elif self._kind == "graph":
             self._stream = self._device.new_stream()
 
-    def __call__(self, inputs: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, inputs: Tensor, labels: Tensor, kind: InputKind) -> Tensor:
         """Leave the gradients of the batch, and return its loss, which may change with the next call."""
+        eager = self._eager[kind]
         if self._kind == "eager" or self.log.fallback:
-            return self._eager(inputs, labels)
-        batch = (inputs.shape, inputs.dtype, labels.shape, self._backbone.frozen)
+            return eager(inputs, labels)
+        batch = (kind, inputs.shape, inputs.dtype, labels.shape, self._backbone.frozen)
         if batch != self._prepared_for:
             self._prepared_for, self._prepared, self._num_eager = batch, None, 0
         if self._prepared is None and self._stream and self._num_eager < EAGER_STEPS:
             self._num_eager += 1
             with self._device.working_in(self._stream):
-                return self._eager(inputs, labels)
+                return eager(inputs, labels)
         if self._prepared is None:
-            self._prepared = self._prepare(inputs, labels)
+            self._prepared = self._prepare(eager, inputs, labels)
         return self._prepared(inputs, labels)
 
     @property
@@ -153,14 +149,15 @@ class Passes:
         """What preparing the passes took; `None` where eager ones were asked for."""
         return None if self._kind == "eager" else self.log.read()
 
-    def _prepare(self, inputs: Tensor, labels: Tensor) -> Eager | Replayed:
+    def _prepare(self, eager: Eager, inputs: Tensor, labels: Tensor) -> Eager | Replayed:
         """Capture or compile the passes for batches like this one; where that fails, take eager ones from now on."""
         self._device.synchronize()  # the steps before are no part of it
         started = time.perf_counter()
-        prepared: Eager | Replayed = self._eager
+        prepared: Eager | Replayed = eager
         try:
             with unchanged(self._backbone.model, self._device):
-                prepared = self._captured(inputs, labels) if self._stream else self._compiled(inputs, labels)
+                prepare = self._captured if self._stream else self._compiled
+                prepared = prepare(eager, inputs, labels)
             self.log.num_prepared += 1
         except Exception as error:  # code of others, of which a run makes no more than its conditions ask
             if is_out_of_memory(error):
@@ -171,7 +168,7 @@ class Passes:
         self._clock.lap(PREPARATION)
         return prepared
 
-    def _captured(self, inputs: Tensor, labels: Tensor) -> Replayed:
+    def _captured(self, eager: Eager, inputs: Tensor, labels: Tensor) -> Replayed:
         """Capture the passes as a graph.
 
         Raises:
@@ -179,7 +176,7 @@ class Passes:
             Exception: whatever else is in the way, as a value of a tensor that the host waits for.
         """
         assert self._stream
-        model, passes = self._backbone.model, replace(self._eager, after_forward=lambda: None)
+        model, passes = self._backbone.model, replace(eager, after_forward=lambda: None)
         inputs, labels = inputs.clone(), labels.clone()
         attributes, drawn = Attributes(model), drawn_on_the_host()
         graph, loss = self._device.capture(lambda: passes(inputs, labels), self._stream)
@@ -190,22 +187,23 @@ class Passes:
         gradients = tuple((each, each.grad) for each in model.parameters() if each.grad is not None)
         return Replayed(graph, inputs, labels, loss, gradients)
 
-    def _compiled(self, inputs: Tensor, labels: Tensor) -> Eager:
+    def _compiled(self, eager: Eager, inputs: Tensor, labels: Tensor) -> Eager:
         """Compile the passes, which PyTorch does when they are carried out for the first time.
 
         Raises:
             Exception: whatever is in the way, as a compiler that is not there.
         """
-        compiled = replace(self._eager, loss=torch.compile(self._eager.loss, dynamic=False))
+        compiled = replace(eager, loss=torch.compile(eager.loss, dynamic=False))
         replace(compiled, after_forward=lambda: None)(inputs, labels)
         return compiled
 
 
-def _loss(architecture: Architecture, backbone: Backbone, conditions: Conditions) -> Loss:
-    criterion = nn.CrossEntropyLoss(label_smoothing=conditions.recipe.label_smoothing)
+def _loss(setup: TrainingSetup, network: nn.Module) -> Loss:
+    architecture = setup.workload.architecture
+    criterion = nn.CrossEntropyLoss(label_smoothing=setup.evaluator.conditions.recipe.label_smoothing)
 
     def loss(inputs: Tensor, labels: Tensor) -> Tensor:
-        return architecture.loss(backbone.output(inputs), labels, criterion)
+        return architecture.loss(network(inputs), labels, criterion)
 
     return loss
 

@@ -133,6 +133,19 @@ def test_an_interruption_that_is_lost_is_repeated(
     assert Verdict.UNDECIDED is ledger.lines[0].evidence.verdict
 
 
+def test_a_file_that_was_open_at_an_interruption_is_no_failure(ledger: Ledger, tmp_path: Path) -> None:
+    """Python warns of it when the frame is deleted; before an interruption such a warning is an error."""
+
+    def work() -> None:
+        file = (tmp_path / "file").open("wb")
+        while True:
+            file.write(b"")
+
+    with comparison_of(ledger, seconds=0.02).within_allowance():
+        work()
+    assert Verdict.UNDECIDED is ledger.lines[0].evidence.verdict
+
+
 @pytest.mark.parametrize(("name", "promise"), [("unknown", 2.0), (NAME, 3.0)])
 def test_a_limit_is_there_and_as_strict_as_the_promise(ledger: Ledger, name: str, promise: float) -> None:
     """A benchmark without a limit fails, and so does one whose limit is weaker than its promise."""

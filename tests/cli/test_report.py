@@ -92,3 +92,18 @@ def test_a_mistake_is_answered_in_words(intelbench: Command, tmp_path: Path, arg
     assert 2 == done.returncode
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_plugin_adds_a_metric(intelbench: Command, tmp_path: Path) -> None:
+    """It has a column and a definition in the report, is compared pair by pair, judged in a claim, and gated."""
+    plugin = ["--plugin", Path(__file__).parents[1] / "plugins" / "metric.py"]
+    folder(tmp_path / "results"), folder(tmp_path / "new", accuracy=0.4)
+    (tmp_path / "mine.toml").write_text(CLAIM.replace("test_accuracy", "top2_accuracy"))
+    text = intelbench("report", *plugin, "--claims", "mine.toml").stdout
+    assert "Top-2 accuracy (300 images) |" in text
+    assert "- **Balanced error (300 images)**: share of wrong predictions, mean over the classes, mean over" in text
+    assert "Pairs by Top-2 accuracy" in text
+    assert "1 claim: 1 supported" in text
+    failed = intelbench("diff", "results", "new", "--fail-if-worse", "balanced_error:0.1", *plugin)
+    assert 1 == failed.returncode
+    assert "a: balanced_error is worse by more than 0.1" in failed.stderr

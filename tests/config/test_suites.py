@@ -363,7 +363,7 @@ def test_a_budget_is_that_of_every_architecture() -> None:
     assert [Budget(steps=5)] == budgets_of(effective)
     assert conditions_of(suite, "resnet152").recipe == conditions_of(effective, "resnet152").recipe
     with pytest.raises(
-        UserError, match=r"suite published, with what .*: key `overrides\.resnet152`: a budget in FLOPs needs"
+        UserError, match=r"suite published with the options .*: key `overrides\.resnet152`: a budget in FLOPs needs"
     ):
         override(suite, budget=Budget(flops=1e9))
 

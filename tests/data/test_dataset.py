@@ -14,10 +14,11 @@ from PIL import Image
 from intelbench.config.budget import Budget
 from intelbench.config.conditions import Conditions
 from intelbench.config.recipe import Recipe
-from intelbench.data import dataset
-from intelbench.data.dataset import Dataset, Split, locate, prepare, stored_side
+from intelbench.data import sources
+from intelbench.data.dataset import Dataset, Split, prepare, stored_side
 from intelbench.data.inspection import inspect
 from intelbench.data.pixels import DecodedOnTheFly, PixelCache
+from intelbench.data.sources import locate
 from intelbench.data.stream import TrainingStream
 from intelbench.errors import UserError
 from tests.conftest import write_folder, write_image
@@ -176,7 +177,7 @@ def test_with_and_without_cache_the_batches_are_equal(root: Path) -> None:
     for step in range(9):
         one, other = (stream.batch(step) for stream in streams)
         assert one.content == other.content
-        np.testing.assert_array_equal(one.images.numpy(), other.images.numpy())
+        np.testing.assert_array_equal(one.inputs.numpy(), other.inputs.numpy())
         np.testing.assert_array_equal(one.labels.numpy(), other.labels.numpy())
 
 
@@ -371,13 +372,13 @@ def test_stored_side_is_what_evaluation_resizes_to(size: int, side: int) -> None
 def few_scenes(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Draws a small set; collects where."""
     drawn: list[Path] = []
-    write = dataset.scenes.write
+    write = sources.scenes.write
 
     def write_few(root: Path) -> None:
         drawn.append(root)
         write(root, train_per_class=10, test_per_class=2)
 
-    monkeypatch.setattr(dataset.scenes, "write", write_few)
+    monkeypatch.setattr(sources.scenes, "write", write_few)
     return drawn
 
 
@@ -398,7 +399,7 @@ def test_a_damaged_drawn_data_set_is_drawn_again(
     before = prepare("scenes", CONDITIONS, cache)
     damage(cache / "scenes-v1")
     after = prepare("scenes", CONDITIONS, cache)
-    assert (f"cache {cache / 'scenes-v1'}: was changed; drawn again",) == after.notes
+    assert (f"cache {cache / 'scenes-v1'}: was changed; made again",) == after.notes
     assert before == msgspec.structs.replace(after, notes=())
     assert before == prepare("scenes", CONDITIONS, cache)
     assert 2 == len(few_scenes)
@@ -421,7 +422,7 @@ def test_a_cache_that_vanishes_is_named(root: Path) -> None:
     """A run's process that finds none says which, and what will mend it; the next session builds it."""
     loaded = load(root)
     shutil.rmtree(root.parent / "cache")
-    with pytest.raises(UserError, match=rf"cache {loaded.cache}: index is gone; the next `intelbench run` builds it"):
+    with pytest.raises(UserError, match=rf"cache {loaded.cache}: index is missing; the next `intelbench run`"):
         loaded.pixels()
     assert loaded == load(root)
     assert isinstance(loaded.pixels(), PixelCache)
@@ -521,4 +522,4 @@ def test_images_of_every_kind_in_one_folder(tmp_path: Path) -> None:
         Image.open(tmp_path / "x.png").convert(mode).save(root / "train" / "day" / f"{mode}.{suffix}")
     loaded = load(root)
     stream = TrainingStream(loaded.train, loaded.pixels(), CONDITIONS, seed=0)
-    assert (4, 24, 24, 3) == tuple(stream.batch(0).images.shape)
+    assert (4, 24, 24, 3) == tuple(stream.batch(0).inputs.shape)

@@ -340,16 +340,16 @@ def test_no_damage_to_a_cache_escapes(tmp_path_factory: pytest.TempPathFactory, 
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (lambda folder: (folder / "index").unlink(), "index is gone"),
-        (lambda folder: (folder / "pixels.bin").unlink(), "pixels.bin is gone"),
+        (lambda folder: (folder / "index").unlink(), "index is missing"),
+        (lambda folder: (folder / "pixels.bin").unlink(), "pixels.bin is missing"),
         (shutil.rmtree, None),
         (lambda folder: os.truncate(folder / "pixels.bin", 100), "pixels.bin has 100 bytes and had"),
         (lambda folder: os.truncate(folder / "index", 0), "index was changed"),
         (lambda folder: append(folder / "index"), "index was changed"),
         (lambda folder: append(folder / "pixels.bin"), "bytes and had"),
-        (lambda folder: (shutil.rmtree(folder), folder.write_text("a file")), "index is gone"),
-        (lambda folder: (shutil.rmtree(folder), folder.symlink_to("nowhere")), "index is gone"),
-        (lambda folder: ((folder / "index").unlink(), (folder / "index").mkdir()), "index is gone"),
+        (lambda folder: (shutil.rmtree(folder), folder.write_text("a file")), "index is missing"),
+        (lambda folder: (shutil.rmtree(folder), folder.symlink_to("nowhere")), "index is missing"),
+        (lambda folder: ((folder / "index").unlink(), (folder / "index").mkdir()), "index is missing"),
     ],
 )  # fmt: skip
 def test_a_damaged_cache_is_built_again(

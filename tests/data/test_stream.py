@@ -65,7 +65,7 @@ def assert_same(one: list[Batch], other: list[Batch]) -> None:
     assert len(one) == len(other)
     for left, right in zip(one, other, strict=True):
         assert left.content == right.content
-        assert torch.equal(left.images, right.images)
+        assert torch.equal(left.inputs, right.inputs)
         assert torch.equal(left.labels, right.labels)
 
 
@@ -80,8 +80,8 @@ def chain(batches: list[Batch]) -> str:
 def test_a_batch_is_what_a_network_is_fed(loaded: Dataset, pixels: PixelSource) -> None:
     """Images as bytes, channels last, and integer labels that belong to the ids."""
     batch = make_stream(loaded, pixels).batch(0)
-    assert (5, 16, 16, 3) == tuple(batch.images.shape)
-    assert torch.uint8 == batch.images.dtype
+    assert (5, 16, 16, 3) == tuple(batch.inputs.shape)
+    assert torch.uint8 == batch.inputs.dtype
     assert torch.int64 == batch.labels.dtype
     assert [int("night" in image_id) for image_id in order([batch])] == batch.labels.tolist()
 
@@ -207,7 +207,7 @@ def test_digest_changes_if_one_crop_differs(loaded: Dataset, pixels: PixelSource
     batches = take(make_stream(loaded, pixels), 3)
     altered = bytearray(batches[1].content)
     altered[-17] ^= 1
-    batches[1] = Batch(batches[1].images, batches[1].labels, bytes(altered))
+    batches[1] = Batch(batches[1].inputs, batches[1].labels, bytes(altered))
     assert chain(take(make_stream(loaded, pixels), 3)) != chain(batches)
 
 
@@ -220,7 +220,7 @@ def test_copies_of_one_image_have_their_own_crops(loaded: Dataset, pixels: Pixel
     """The id decides, not the content."""
     twins = Split(("a", "b"), (0, 0), (0, 0))
     stream = TrainingStream(twins, pixels, msgspec.structs.replace(CONDITIONS, recipe=Recipe(batch_size=2)), seed=0)
-    images = stream.batch(0).images
+    images = stream.batch(0).inputs
     assert not torch.equal(images[0], images[1])
 
 
@@ -260,7 +260,7 @@ def test_without_augmentation_images_are_as_evaluation_sees_them(loaded: Dataset
         assert order([batch]) == order([usual.batch(step)])
         assert batch.content != usual.batch(step).content
         rows = [loaded.train.rows[loaded.train.ids.index(image_id)] for image_id in order([batch])]
-        assert torch.equal(torch.stack([evaluation_view(pixels.read(row), blank(16)) for row in rows]), batch.images)
+        assert torch.equal(torch.stack([evaluation_view(pixels.read(row), blank(16)) for row in rows]), batch.inputs)
 
 
 def test_stored_views_are_those_of_the_first_epochs_in_turn(loaded: Dataset, pixels: PixelSource) -> None:
@@ -274,7 +274,7 @@ def test_stored_views_are_those_of_the_first_epochs_in_turn(loaded: Dataset, pix
         {
             name: image
             for batch in map(stored.batch, steps)
-            for name, image in zip(order([batch]), batch.images, strict=True)
+            for name, image in zip(order([batch]), batch.inputs, strict=True)
         }
         for steps in (range(7), range(7, 14), range(14, 21))
     ]
@@ -306,7 +306,7 @@ def test_batches_are_in_page_locked_memory_where_a_gpu_copies_from_it(
     """Images and labels, from threads too; so that a copy does not make the host wait."""
     stream = TrainingStream(loaded.train, pixels, CONDITIONS, 0, pin_memory=pin_memory)
     batches = take(stream, 2, workers)
-    assert {pin_memory} == {tensor.is_pinned() for batch in batches for tensor in (batch.images, batch.labels)}
+    assert {pin_memory} == {tensor.is_pinned() for batch in batches for tensor in (batch.inputs, batch.labels)}
     shown = evaluation_batches(loaded.test, pixels, 16, 5, pin_memory=pin_memory)
     assert {pin_memory} == {images.is_pinned() for images, _ in shown}
     assert_same(take(make_stream(loaded, pixels), 2), batches)

@@ -3,16 +3,15 @@
 import io
 import time
 
+import msgspec
 import pytest
 from rich.console import Console
-from rich.live import Live
 
 from intelbench.orchestration.display import Lines, LiveTable, Schedule, downloads
 from intelbench.orchestration.job import Progress
-from intelbench.records.types import RunRecord
+from intelbench.records.types import RunRecord, RunSpec
 from tests.orchestration.conftest import Clock
 
-NAMES = ["resnet101, seed 0", "[bold]tiny, seed 0", "resnet101, seed 1"]
 HALFWAY = Progress(
     phase="training", step=5, done=0.5, seconds=30, images_per_second=12, loss=1.25, validation_accuracy=0.5
 )
@@ -38,6 +37,12 @@ def test_without_a_download_nothing_is_shown(terminal: bool) -> None:
         on_download("weights.pth", 1, 2)
         on_download("weights.pth", 2, 2)
     assert "downloading weights.pth" in shown.getvalue()
+
+
+def specs(record: RunRecord) -> list[RunSpec]:
+    """Three runs, one of which has a name that looks like markup."""
+    named = (("resnet101", 0), ("[bold]tiny", 0), ("resnet101", 1))
+    return [msgspec.structs.replace(record.spec, architecture=name, seed=seed) for name, seed in named]
 
 
 def test_time_left_is_extrapolated_from_what_was_seen(clock: Clock) -> None:
@@ -67,15 +72,16 @@ def test_what_precedes_the_first_step_is_not_extrapolated() -> None:
 def test_lines_say_each_step_of_a_run_and_take_no_markup_from_names(clock: Clock, failed_record: RunRecord) -> None:
     """Plain text for a log: phases, first figures, the end with the cause of a failure; not a line for each update."""
     stream = io.StringIO()
-    lines = Lines(Console(file=stream, width=40), NAMES, Schedule([True, True, True]))
+    lines = Lines(Console(file=stream, width=40))
+    lines.session_started(specs(failed_record), [True, True, True])
     clock.now = 100.0
-    lines.update(1, Progress(phase="profiling"))
-    lines.update(1, Progress(phase="starting"))
-    lines.update(1, Progress(phase="extracting features"))
+    lines.run_updated(1, Progress(phase="profiling"))
+    lines.run_updated(1, Progress(phase="starting"))
+    lines.run_updated(1, Progress(phase="extracting features"))
     for _ in range(5):
-        lines.update(1, HALFWAY)
-    lines.ended(1, failed_record, 61.0)
-    lines.skipped(2, failed_record)
+        lines.run_updated(1, HALFWAY)
+    lines.run_ended(1, failed_record, 61.0)
+    lines.run_skipped(2, failed_record)
     assert [
         "[2/3] [bold]tiny, seed 0: profiling",
         "[2/3] [bold]tiny, seed 0: starting",
@@ -89,13 +95,12 @@ def test_lines_say_each_step_of_a_run_and_take_no_markup_from_names(clock: Clock
 def test_the_live_table_has_a_row_a_run(clock: Clock, failed_record: RunRecord) -> None:
     """What it is doing and its last figures, names as they are, and the time left for all below."""
     console = Console(file=io.StringIO(), width=160, force_terminal=True, color_system=None)
-    with Live(console=console, auto_refresh=False) as live:
-        table = LiveTable(live, NAMES, Schedule([True, True, True]))
-        clock.now = 30.0
-        table.update(1, HALFWAY)
-        table.update(1, Progress(phase="testing", step=10, done=1.0))
-        with console.capture() as captured:
-            console.print(live.renderable)
-    shown = captured.get()
+    table = LiveTable(console)
+    table.session_started(specs(failed_record), [True, True, True])
+    clock.now = 30.0
+    table.run_updated(1, HALFWAY)
+    table.run_updated(1, Progress(phase="testing", step=10, done=1.0))
+    table.session_ended()
+    shown = console.file.getvalue()
     for part in ("[bold]tiny, seed 0", "testing", " 5 ", "1.250", "50.0%", "12.0", "waiting", "time left for all"):
         assert part in shown

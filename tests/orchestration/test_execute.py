@@ -144,7 +144,7 @@ def test_a_full_gpu_is_out_of_memory_however_it_says_so(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(executing, "set_up", fail)
+    monkeypatch.setattr(executing, "build_training_setup", fail)
     record, _ = execute(make_job(CPU), lambda _: None)
     assert record.failure is not None
     assert (cause, f"{type(error).__name__}: {error}") == (record.failure.cause, record.failure.message)

@@ -10,7 +10,7 @@ from intelbench.config.conditions import Override, Suite
 from intelbench.config.suites import load_suite, override
 from intelbench.data.dataset import Dataset, Split, prepare
 from intelbench.errors import UserError
-from intelbench.orchestration.plan import Rerun, plan, unresumable
+from intelbench.orchestration.plan import PlanOptions, Rerun, plan, unresumable
 from intelbench.profiling.device import Device
 from intelbench.profiling.environment import read_environment
 from intelbench.records.identity import run_id
@@ -216,7 +216,7 @@ def test_what_is_made_again(
     finished, traces = synthetic_run("resnet101", 0, Study())
     write_run(tmp_path, msgspec.structs.replace(failed_record, run_id=first.job.run_id), {})
     write_run(tmp_path, msgspec.structs.replace(finished, run_id=second.job.run_id), traces)
-    planned = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path, rerun=rerun)
+    planned = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path, options=PlanOptions(rerun=rerun))
     records = [record for run in planned if (record := run.recorded()) is not None]
     assert standing == ["failed" if record.failure else "finished" for record in records]
 
@@ -233,7 +233,7 @@ def test_a_record_that_cannot_be_read_is_named_or_made_again(suite: Suite, datas
     (first.workspace.target / "record.json").write_text("{}")
     with pytest.raises(UserError, match=r"record\.json: not a readable record .*; --rerun failed repeats the run"):
         plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path)
-    again = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path, rerun="failed")
+    again = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path, options=PlanOptions(rerun="failed"))
     assert [(True, None), (True, None)] == [(run.pending, run.recorded()) for run in again[:2]]
 
 

@@ -216,7 +216,7 @@ def vandal(request):
 @pytest.mark.parametrize(
     ("options", "target", "says"),
     [
-        (["--cache-dir", "cache"], "cache", "index is gone; the next `intelbench run` builds it again"),
+        (["--cache-dir", "cache"], "cache", "index is missing; the next `intelbench run` builds it again"),
         (["--no-cache"], "data/train/day", "cannot be read any more (No such file or directory)"),
     ],
 )

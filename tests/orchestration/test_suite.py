@@ -12,7 +12,8 @@ from intelbench.config.suites import load_suite, override
 from intelbench.data.dataset import Dataset, prepare
 from intelbench.orchestration import suite
 from intelbench.orchestration.job import Job, Progress
-from intelbench.orchestration.plan import PlannedRun, plan
+from intelbench.orchestration.listeners import RunListener
+from intelbench.orchestration.plan import PlannedRun, PlanOptions, plan
 from intelbench.orchestration.probe import Probe, ProbeError
 from intelbench.orchestration.process import FreshPython, Limits, Starter
 from intelbench.orchestration.suite import run_planned
@@ -31,23 +32,23 @@ LIMITS = Limits(seconds=60)
 STARTER = FreshPython({})
 
 
-class Log:
-    """Takes down what it is shown, and what was probed and executed meanwhile."""
+class Log(RunListener):
+    """Takes down what it is told, and what was probed and executed."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, object]] = []
         self.probes: list[Probe] = []
         self.jobs: list[Job] = []
 
-    def skipped(self, index: int, record: RunRecord) -> None:
+    def run_skipped(self, index: int, record: RunRecord) -> None:
         """A run that is recorded."""
         self.events.append(("skipped", index))
 
-    def update(self, index: int, progress: Progress) -> None:
+    def run_updated(self, index: int, progress: Progress) -> None:
         """A run that is alive."""
         self.events.append((progress.phase, index))
 
-    def ended(self, index: int, record: RunRecord, seconds: float) -> None:
+    def run_ended(self, index: int, record: RunRecord, seconds: float) -> None:
         """A run that has ended."""
         self.events.append(("ended", index))
 
@@ -168,7 +169,7 @@ def test_a_record_that_was_made_since_the_runs_were_planned_stands(
     load_plugin(plugin)
     suite = load_suite(str(small_suite))
     dataset = prepare(str(small_folder), suite.conditions, tmp_path / "cache")
-    planned = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path / "runs", rerun="all")
+    planned = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path / "runs", options=PlanOptions(rerun="all"))
     first = planned[0]
     write_run(first.workspace.runs, msgspec.structs.replace(failed_record, run_id=first.job.run_id), {})
     run_planned(planned, ENVIRONMENT, log, STARTER, LIMITS)

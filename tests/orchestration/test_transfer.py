@@ -13,13 +13,13 @@ from intelbench.config.conditions import Suite
 from intelbench.config.recipe import Head
 from intelbench.config.suites import encode_suite, load_suite, override
 from intelbench.data.dataset import prepare
-from intelbench.orchestration.network import build_network, workload_of
 from intelbench.orchestration.plan import plan
 from intelbench.plugins.loading import load_plugin
 from intelbench.profiling.environment import read_environment
 from intelbench.records.store import read_runs
 from intelbench.records.types import Execution
 from intelbench.reporting.report import build
+from intelbench.training.setup import build_network, workload_of
 from tests.conftest import Command
 
 pytestmark = pytest.mark.usefixtures("own_registry")
@@ -91,7 +91,8 @@ def test_the_new_head_is_the_seeds(
         dataset = prepare(str(small_folder), suite.conditions, tmp_path / "cache")
         suite = override(suite, architectures=("tiny",), seeds=(0, 1))
         for run in plan(suite, dataset, CPU, read_environment(CPU), runs=tmp_path):
-            model, names = build_network(workload_of(find("tiny")[0], 2, suite.conditions, run.job.spec.seed), run.job)
+            workload = workload_of(find("tiny")[0], 2, suite.conditions, run.job.spec.seed)
+            model, names = build_network(workload, suite.conditions.recipe, run.job.weights)
             assert (() if choice == "none" else ("6",)) == names
             heads[choice, run.job.spec.seed] = model[-1].weight
             assert (choice != "none") == bool((model[0].weight == 1 / 7).all())

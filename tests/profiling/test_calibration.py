@@ -30,18 +30,18 @@ def test_each_calibration_is_a_row_of_repetitions(dtype: torch.dtype) -> None:
     meter = Calibration(CPU, dtype)
     for step in (0, 3, 6):
         meter.take(step)
-    traces = meter.traces()
-    expected = {f"calibration_{name}_seconds": (3, 5) for name in NAMES} | {"calibration_step": (3,)}
+    traces = meter.read()
+    expected = {f"{name}_seconds": (3, 5) for name in NAMES} | {"step": (3,)}
     assert expected == {name: array.shape for name, array in traces.items()}
-    assert [0, 3, 6] == traces["calibration_step"].tolist()
+    assert [0, 3, 6] == traces["step"].tolist()
     for name in NAMES:
-        assert np.float64 == traces[f"calibration_{name}_seconds"].dtype
-        assert (traces[f"calibration_{name}_seconds"] > 0).all()
+        assert np.float64 == traces[f"{name}_seconds"].dtype
+        assert (traces[f"{name}_seconds"] > 0).all()
 
 
 def test_nothing_timed_leaves_no_arrays() -> None:
     """A run that never started has none of its own."""
-    assert {} == Calibration(CPU, torch.float32).traces()
+    assert {} == Calibration(CPU, torch.float32).read()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -92,7 +92,7 @@ def test_a_gpus_work_is_done_when_it_is_timed(dtype: torch.dtype) -> None:
     """A convolution of 118 GFLOPs or more is not over as soon as it is asked for: no GPU does 10 PFLOP/s."""
     meter = Calibration(torch.device("cuda"), dtype)
     meter.take(0)
-    taken = meter.traces()["calibration_convolution_seconds"]
+    taken = meter.read()["convolution_seconds"]
     assert (meter.work.convolution_flops / taken < 1e16).all()
 
 
@@ -113,9 +113,9 @@ def test_a_gpu_copies_in_place_of_exchanging(dtype: torch.dtype) -> None:
     meter = Calibration(CPU, dtype)
     meter.take(0)
     meter.take(4)
-    traces = meter.traces()
-    expected = {f"calibration_{name}_seconds": (2, 5) for name in ("convolution", "matmul", "copy")}
-    assert expected | {"calibration_step": (2,)} == {name: array.shape for name, array in traces.items()}
+    traces = meter.read()
+    expected = {f"{name}_seconds": (2, 5) for name in ("convolution", "matmul", "copy")}
+    assert expected | {"step": (2,)} == {name: array.shape for name, array in traces.items()}
     assert all((traces[name] > 0).all() for name in expected)
     assert 8192 == meter.work.copy_bytes
     assert 2 * (64 if dtype == torch.float32 else 128) ** 3 == meter.work.matmul_flops
@@ -175,5 +175,5 @@ def test_a_gpus_peak_is_near_its_data_sheet(dtype: torch.dtype) -> None:
     torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = "ieee"
     meter = Calibration(torch.device("cuda"), dtype)
     meter.take(0)
-    seconds = meter.traces()["calibration_matmul_seconds"].min()
+    seconds = meter.read()["matmul_seconds"].min()
     assert 0.5 <= meter.work.matmul_flops / seconds / stated <= 1.05

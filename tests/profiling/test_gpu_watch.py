@@ -39,14 +39,14 @@ def test_each_look_is_a_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     found.look(0)
     found.resume_at(5)
     found.look(10)
-    traces = found.traces()
-    assert [5, 10] == traces["gpu_step"].tolist()
-    assert [1755, 1755] == traces["gpu_sm_clock_megahertz"].tolist()
-    assert [3201, 3201] == traces["gpu_memory_clock_megahertz"].tolist()
-    assert [61, 61] == traces["gpu_temperature_celsius"].tolist()
-    assert [431.5, 431.5] == traces["gpu_power_watts"].tolist()
-    assert [4, 4] == traces["gpu_clock_event_reasons"].tolist()
-    assert np.int64 == traces["gpu_clock_event_reasons"].dtype == traces["gpu_foreign_processes"].dtype
+    traces = found.read()
+    assert [5, 10] == traces["step"].tolist()
+    assert [1755, 1755] == traces["sm_clock_megahertz"].tolist()
+    assert [3201, 3201] == traces["memory_clock_megahertz"].tolist()
+    assert [61, 61] == traces["temperature_celsius"].tolist()
+    assert [431.5, 431.5] == traces["power_watts"].tolist()
+    assert [4, 4] == traces["clock_event_reasons"].tolist()
+    assert np.int64 == traces["clock_event_reasons"].dtype == traces["foreign_processes"].dtype
 
 
 @pytest.mark.parametrize(
@@ -69,8 +69,8 @@ def test_processes_of_others_are_counted(
     listed = [SimpleNamespace(pid=pid) for pid in pids]
     found = watch(monkeypatch, **ANSWERS | {"nvmlDeviceGetComputeRunningProcesses": lambda _: listed})
     found.look(0)
-    traces = found.traces()
-    assert expected == (int(traces["gpu_foreign_processes"][0]) if "gpu_foreign_processes" in traces else None)
+    traces = found.read()
+    assert expected == (int(traces["foreign_processes"][0]) if "foreign_processes" in traces else None)
 
 
 @pytest.mark.usefixtures("fake_cuda")
@@ -79,10 +79,10 @@ def test_what_the_driver_does_not_know_is_absent(monkeypatch: pytest.MonkeyPatch
     known = {"nvmlDeviceGetTemperature": lambda _, sensor: 61}
     found = watch(monkeypatch, **known)
     found.look(0)
-    assert {"gpu_step", "gpu_temperature_celsius"} == set(found.traces())
+    assert {"step", "temperature_celsius"} == set(found.read())
     found = watch(monkeypatch)
     found.look(0)
-    assert {} == found.traces() == watch(monkeypatch, **ANSWERS).traces()
+    assert {} == found.read() == watch(monkeypatch, **ANSWERS).read()
 
 
 @pytest.mark.usefixtures("fake_cuda")
@@ -94,14 +94,14 @@ def test_a_gpu_without_nvml_is_not_watched(monkeypatch: pytest.MonkeyPatch) -> N
 
     found = watch(monkeypatch, nvmlInit=refuse)
     found.look(0)
-    assert {} == found.traces()
+    assert {} == found.read()
 
 
 def test_a_cpu_is_not_watched() -> None:
     """No driver is asked."""
     found = GpuWatch(CPU)
     found.look(0)
-    assert {} == found.traces()
+    assert {} == found.read()
 
 
 @pytest.mark.gpu
@@ -119,9 +119,9 @@ def test_a_real_gpu_is_watched() -> None:
         assert "there\n" == foreign.stdout.readline()
         found.look(1)
         foreign.communicate("\n")
-    traces = found.traces()
-    assert (traces["gpu_sm_clock_megahertz"] > 0).all()
-    assert (traces["gpu_temperature_celsius"] > 0).all()
-    if "gpu_foreign_processes" in traces:
-        before, after = traces["gpu_foreign_processes"]
+    traces = found.read()
+    assert (traces["sm_clock_megahertz"] > 0).all()
+    assert (traces["temperature_celsius"] > 0).all()
+    if "foreign_processes" in traces:
+        before, after = traces["foreign_processes"]
         assert before + 1 == after

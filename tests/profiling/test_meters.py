@@ -1,13 +1,16 @@
 """All meters are started and read together."""
 
+import re
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 
+from intelbench.errors import UserError
 from intelbench.profiling import calibration, energy, meters
-from intelbench.profiling.meters import Meters
+from intelbench.profiling.meters import METERS, Meters, meter
 from tests.fake_cuda import FakeCuda, nvml_module
 
 CPU = torch.device("cpu")
@@ -109,3 +112,84 @@ def test_a_resumed_run_on_a_gpu_has_the_readings_of_all_its_processes(
     assert (4, 5) == readings.traces["calibration_copy_seconds"].shape
     assert 5 == readings.peak_memory.num_alloc_retries
     assert 6000 == readings.peak_memory.cuda_allocated_bytes
+
+
+class Scripted:
+    """A meter whose readings are those of its class."""
+
+    readings = staticmethod(dict)
+
+    def __init__(self, device: torch.device) -> None:
+        self.dated: list[int] = []
+
+    def start(self) -> None:
+        """Look."""
+        self.dated.append(0)
+
+    def step(self, number: int, *, at_evaluation: bool) -> None:
+        """Look."""
+        self.dated.append(number)
+
+    def read(self) -> dict[str, object]:
+        """Return the readings, or the steps at which it has looked."""
+        return type(self).readings() or {"step": np.array(self.dated)}
+
+    def resume_at(self, step: int) -> None:
+        """Date the looks so far."""
+        self.dated = [step] * len(self.dated)
+
+
+@pytest.fixture
+def scripted(own_registry: None, quick: None, monkeypatch: pytest.MonkeyPatch) -> type[Scripted]:
+    """The only meter of a plug-in."""
+    monkeypatch.setattr(METERS, "entries", {})
+    monkeypatch.setattr(Scripted, "readings", staticmethod(dict))
+    return meter("scripted")(Scripted)
+
+
+@pytest.mark.usefixtures("scripted")
+def test_a_resumed_run_has_the_rows_of_a_plugins_meter_of_all_its_processes() -> None:
+    """Those of the start of the second process are dated by the step at which it began."""
+    before, after = Meters(CPU, torch.float32), Meters(CPU, torch.float32)
+    before.start()
+    before.step(4, at_evaluation=False)
+    state = before.state_dict()
+    after.start()
+    after.load_state_dict(state)
+    after.step(7, at_evaluation=True)
+    assert [0, 4, 4, 7] == after.read().traces["scripted_step"].tolist()
+
+
+def fail() -> dict[str, object]:
+    """Whatever the code of others raises."""
+    raise KeyError("nothing there")
+
+
+@pytest.mark.parametrize(
+    ("readings", "said"),
+    [
+        (fail, "meter 'scripted': failed with KeyError: 'nothing there'"),
+        (lambda: {"text": np.array(["a"])}, "the array 'text' of <U1 has shape (1,). Expected numbers"),
+        (lambda: {"scalar": np.array(1.0)}, "the array 'scalar' of float64 has shape (). Expected numbers"),
+        (lambda: {"../up": np.zeros(1)}, "the array '../up' of float64"),
+        (lambda: {"large": np.zeros(2**21 + 1)}, "1 arrays of 16,777,224 bytes. Expected at most 16 of 16,777,216"),
+        (lambda: {f"a{number}": np.zeros(1) for number in range(17)}, "17 arrays of 136 bytes"),
+    ],
+)
+def test_what_a_plugins_meter_does_wrong_is_named(
+    scripted: type[Scripted], monkeypatch: pytest.MonkeyPatch, readings: Callable[[], object], said: str
+) -> None:
+    """With the name of the meter, and of the array."""
+    monkeypatch.setattr(scripted, "readings", staticmethod(readings))
+    found = Meters(CPU, torch.float32)
+    found.start()
+    with pytest.raises(UserError, match=re.escape(said)):
+        found.read()
+
+
+@pytest.mark.usefixtures("own_registry")
+@pytest.mark.parametrize("name", ["gpu", "test_bench", "step"])
+def test_a_meter_is_not_named_like_arrays_of_every_record(name: str) -> None:
+    """Else its arrays could take the place of those."""
+    with pytest.raises(UserError, match="Expected another first word"):
+        meter(name)(Scripted)

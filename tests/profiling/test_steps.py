@@ -177,7 +177,7 @@ def test_seconds_that_were_spared_can_be_charged(tick: Tick) -> None:
     clock.start()
     steps(clock, tick, [("transfer", 1), ("optimizer", 2), (PAUSE, 4)])
     clock.settle()
-    clock.charge(100)
+    clock.add_seconds(100)
     assert 103 == clock.budget_seconds
     steps(clock, tick, [("transfer", 1), ("optimizer", 2), (PAUSE, 4), ("transfer", 8), (PAUSE, 4)])
     assert 1 + 2 + 100 + 1 + 2 + 8 == clock.budget_seconds == clock.settle()

@@ -75,7 +75,7 @@ def test_a_file_in_its_place_is_named(tmp_path: Path) -> None:
     """A cache folder that is a file, above or at the place itself, is one line."""
     (tmp_path / "file").write_text("x")
     for folder in (tmp_path / "file" / "folder", tmp_path / "file" / "deep" / "folder", tmp_path / "file"):
-        said = rf"cache {folder.parent}: cannot be written \(.*\); .* --cache-dir$"
+        said = rf"cache {folder.parent}: cannot be written \(.*\)\. .* --cache-dir$"
         with pytest.raises(UserError, match=said), draft_of(folder):
             pass
     assert ["file"] == names(tmp_path)

@@ -14,8 +14,8 @@ from intelbench.records.store import write_run
 from intelbench.reporting import diff as changes
 from intelbench.reporting.verdicts import verdicts
 from intelbench.results.claims import Claim
-from intelbench.results.diff import METRICS, Comparison, Gate, compare, judge
-from intelbench.results.runs import value_of_run
+from intelbench.results.diff import Comparison, Gate, compare, gate_metrics, judge
+from intelbench.results.metrics import metrics_in
 from intelbench.results.study import read
 from intelbench.statistics.estimates import Estimate
 from tests.synthetic import CONDITIONS, Study, synthetic_run, synthetic_runs
@@ -76,9 +76,9 @@ def test_a_gain_fails_no_gate(make: Make) -> None:
 def test_the_same_folder_never_fails(make: Make) -> None:
     """Nothing changed in any metric, and nothing differs in what is recorded."""
     found = make(GOOD, GOOD)
-    gates = [Gate(metric, 0.0) for metric in METRICS]
+    gates = [Gate(metric.name, 0.0) for metric in metrics_in("diff")]
     verdicts = judge(found, gates)
-    assert 2 * len(METRICS) == len(verdicts)
+    assert 2 * len(gates) == len(verdicts)
     assert not any(verdict.failed for verdict in verdicts)
     assert not any(change.distinguishable for change in found.changes)
     assert {} == found.differing
@@ -104,14 +104,25 @@ def test_gates_and_claims_have_one_name_and_one_value_for_a_metric(tmp_path: Pat
     """Every metric of a gate can be claimed under the same name, and is then measured as the same value."""
     synthetic_runs(tmp_path / "runs", ["a"], range(3))
     summary = read(tmp_path / "runs").cohorts[0]
-    for metric in METRICS:
+    for metric in gate_metrics():
         claimed = Claim(
-            id="x", statement="x", source="x", metric=metric, relation="at_least", value=0.0, architecture="a"
+            id="x", statement="x", source="x", metric=metric.name, relation="at_least", value=0.0, architecture="a"
         )
         measured = verdicts(summary, [claimed])[0].measured
-        values = [value_of_run(metric, run) for run in summary.finished[0].runs]
-        assert isinstance(measured, Estimate)
-        assert measured.mean == pytest.approx(np.mean(values)), metric
+        if values := metric.values(summary.finished[0]):
+            assert isinstance(measured, Estimate), metric.name
+            assert pytest.approx(np.mean(values)) == measured.mean, metric.name
+
+
+def test_any_metric_with_a_direction_is_a_gate(make: Make, tmp_path: Path) -> None:
+    """Also one that the diff does not list: it is listed where a gate names it."""
+    gates = [Gate.parse("validation_accuracy:0.1")]
+    make(GOOD, WORSE)
+    found = compare(tmp_path / "before", tmp_path / "after", gates)
+    assert ["a"] == [verdict.change.architecture for verdict in judge(found, gates) if verdict.failed]
+    assert "| Validation accuracy" in changes.as_markdown(found, [], ("before", "after"))
+    with pytest.raises(ValueError, match="no direction is worse for metric 'mean_activation'"):
+        Gate.parse("mean_activation:0.1")
 
 
 def test_holm_counts_every_gate(make: Make) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from intelbench.errors import UserError
+from intelbench.records.copies import is_intact
 from intelbench.scenes import source as scenes
 
 
@@ -103,10 +104,10 @@ def test_the_loser_of_a_race_discards_its_copy(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The root appears whole or not at all."""
 
-    def full(self: Image.Image, path: Path, **options: object) -> None:
+    def full(self: Path, content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Image.Image, "save", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(UserError, match=rf"cache {tmp_path}: cannot be written \(No space left on device\)"):
         scenes.write(tmp_path / "scenes", train_per_class=2, test_per_class=1)
 
@@ -138,10 +139,10 @@ def test_a_set_that_was_changed_is_not_intact(tmp_path: Path, damage: Callable[[
     """A picture gone, cut, altered, renamed or added; its sums gone or altered."""
     root = tmp_path / "scenes"
     scenes.write(root, train_per_class=1, test_per_class=1)
-    assert scenes.is_intact(root)
+    assert is_intact(root)
     damage(root / "seg_train" / "seg_train" / "sea" / "00000.png")
-    assert not scenes.is_intact(root)
-    assert not scenes.is_intact(tmp_path / "nowhere")
+    assert not is_intact(root)
+    assert not is_intact(tmp_path / "nowhere")
 
 
 def test_a_linear_classifier_is_neither_lost_nor_done() -> None:

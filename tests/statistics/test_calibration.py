@@ -15,6 +15,7 @@ from intelbench.records.store import Traces, write_run
 from intelbench.records.types import RunRecord
 from intelbench.reporting.report import build
 from intelbench.results import tables
+from intelbench.results.metrics import METRICS
 from intelbench.results.study import read
 from intelbench.statistics import calibration as reliability
 from intelbench.statistics.calibration import NUM_BINS, Temperature
@@ -244,7 +245,7 @@ def test_where_scaling_makes_the_calibration_worse_it_is_said(tmp_path: Path) ->
         write_run(tmp_path / "worse", record, {**traces, "test_logits": sure_and_right})
         write_run(tmp_path / "better", record, {**traces, "test_logits": sure_and_right[:, ::-1]})
     (worse,) = read(tmp_path / "worse").cohorts[0].finished
-    assert worse.estimate("scaling_calibration_change", 1, -1).mean > 0
+    assert METRICS.get("scaling_calibration_change").of(worse).mean > 0
     assert "Scaling makes ECE worse for `a` (+" in build(tmp_path / "worse", full=True).text
     assert "Scaling makes ECE worse" not in build(tmp_path / "better", full=True).text
 

@@ -15,10 +15,11 @@ from intelbench.architectures.registry import Architecture, ModelRequest
 from intelbench.config.budget import Budget
 from intelbench.config.conditions import Conditions
 from intelbench.config.recipe import Recipe
-from intelbench.data.dataset import Dataset, Split, prepare
+from intelbench.data.dataset import Dataset, prepare
 from intelbench.data.features import FeatureStore
-from intelbench.data.stream import BatchSource, TrainingStream
+from intelbench.data.stream import TrainingStream
 from intelbench.profiling.steps import LapClock
+from intelbench.profiling.workload import Workload
 from intelbench.records.workspace import Checkpoint, Workspace
 from intelbench.training.backbone import Backbone
 from intelbench.training.budget import TrainingBudget
@@ -26,6 +27,7 @@ from intelbench.training.checkpoint import Checkpoints, CheckpointTime
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.features import FeatureStream, feature_bank
 from intelbench.training.loop import Step, Trained, train
+from intelbench.training.setup import TrainingSetup
 from tests.synthetic import Study, synthetic_run
 
 CONDITIONS = Conditions(
@@ -46,6 +48,7 @@ def tiny_network(request: ModelRequest) -> nn.Module:
 
 
 TINY = Architecture(name="tiny", build=tiny_network, minimum_size=16)
+REQUEST = ModelRequest(num_classes=2, image_size=16)
 
 
 class Run(NamedTuple):
@@ -73,9 +76,9 @@ def loaded(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Data
 def make_evaluator(loaded: Dataset) -> Callable[..., Evaluator]:
     """An evaluator of a network under changed conditions."""
 
-    def make(model: nn.Module, device: str = "cpu", **changes: object) -> Evaluator:
+    def make(model: nn.Module, device: str = "cpu", workers: int = 0, **changes: object) -> Evaluator:
         conditions = msgspec.structs.replace(CONDITIONS, **changes)
-        return Evaluator(model, loaded.pixels(), conditions, torch.device(device))
+        return Evaluator(model, loaded.pixels(), conditions, torch.device(device), workers=workers)
 
     return make
 
@@ -90,7 +93,7 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
         workers: int = 0,
         device: str = "cpu",
         every_part: bool = False,
-        validation: Split | None = None,
+        evaluated: bool = True,
         frozen_steps: float = 0,
         heads: tuple[str, ...] = (),
         store: FeatureStore | None = None,
@@ -99,8 +102,8 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
         **changes: object,
     ) -> Run:
         torch.manual_seed(seed)
-        model = architecture.build(ModelRequest(num_classes=2, image_size=16)).to(device)
-        evaluator = make_evaluator(model, device, **changes)
+        model = architecture.build(REQUEST).to(device)
+        evaluator = make_evaluator(model, device, workers, **changes)
         conditions = evaluator.conditions
         stream = TrainingStream(loaded.train, evaluator.pixels, conditions, seed)
         progress = TrainingBudget.of(
@@ -111,30 +114,26 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
         )
         steps: list[Step] = []
         backbone = Backbone(model, heads, frozen_steps)
-        batches: BatchSource = stream
+        features: FeatureStream | None = None
         if store:
             bank = feature_bank(evaluator, backbone, store, "tiny")
             assert bank is not None
-            batches = FeatureStream(stream, bank, backbone)
+            features = FeatureStream(stream, bank, backbone)
             evaluator = dataclasses.replace(evaluator, head=bank if backbone.always_frozen else None)
 
         def observe(step: Step) -> None:
             steps.append(step)
             on_step(step.number)
 
-        trained = train(
-            model,
-            architecture,
-            batches,
-            loaded.validation if validation is None else validation,
-            evaluator,
-            progress,
-            clock=LapClock(evaluator.device, every_part=every_part),
-            workers=workers,
-            on_step=observe,
+        setup = TrainingSetup(
+            workload=Workload(architecture=architecture, request=REQUEST),
+            evaluator=evaluator,
             backbone=backbone,
-            checkpoints=checkpoints,
+            stream=stream,
+            features=features,
+            validation=loaded.validation if evaluated else None,
         )
+        trained = train(setup, progress, LapClock(evaluator.device, every_part=every_part), observe, checkpoints)
         return Run(trained, model, steps)
 
     return run

@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from intelbench.architectures.registry import ModelRequest
 from intelbench.config.budget import Budget
 from intelbench.data.dataset import Dataset
 from intelbench.data.stream import TrainingStream
 from intelbench.profiling.steps import DATA_WAIT, PARTS, STEP
+from intelbench.profiling.workload import Workload
 from intelbench.records.store import Traces
 from intelbench.training.anatomy import dissect
+from intelbench.training.backbone import Backbone
 from intelbench.training.evaluate import Evaluator
-from tests.training.conftest import TINY, Train, tiny_network
+from intelbench.training.setup import TrainingSetup
+from tests.training.conftest import REQUEST, TINY, Train, tiny_network
 
 Dissected = tuple[Traces, int]
 
@@ -25,11 +27,16 @@ def dissect_tiny(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> C
     """Dissect the tiny network as one whose steps take so long; also returns how many steps were taken for it."""
 
     def run(step_seconds: float, device: str = "cpu", workers: int = 0, **changes: object) -> Dissected:
-        model = tiny_network(ModelRequest(num_classes=2, image_size=16)).to(device)
-        evaluator = make_evaluator(model, device, **changes)
-        stream = TrainingStream(loaded.train, evaluator.pixels, evaluator.conditions, seed=0)
-        traces = dissect(model, TINY, stream, evaluator, workers=workers, step_seconds=step_seconds)
-        return traces, int(model[1].num_batches_tracked)
+        model = tiny_network(REQUEST).to(device)
+        evaluator = make_evaluator(model, device, workers, **changes)
+        setup = TrainingSetup(
+            workload=Workload(architecture=TINY, request=REQUEST),
+            evaluator=evaluator,
+            backbone=Backbone(model),
+            stream=TrainingStream(loaded.train, evaluator.pixels, evaluator.conditions, seed=0),
+            validation=loaded.validation,
+        )
+        return dissect(setup, step_seconds), int(model[1].num_batches_tracked)
 
     return run
 

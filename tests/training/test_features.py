@@ -14,7 +14,7 @@ from torch import nn
 from intelbench.architectures.registry import Architecture, ModelRequest
 from intelbench.config.budget import Budget
 from intelbench.config.recipe import Recipe
-from intelbench.data.dataset import Dataset, Split
+from intelbench.data.dataset import Dataset
 from intelbench.data.features import FeatureStore
 from intelbench.training.backbone import Backbone
 from intelbench.training.evaluate import Evaluator
@@ -85,14 +85,14 @@ def test_features_go_to_a_gpu_from_page_locked_memory(run_training: Train, monke
     pinned: list[bool] = []
     inputs = Evaluator.inputs
 
-    def seen(evaluator: Evaluator, images: torch.Tensor) -> torch.Tensor:
-        pinned.append(images.is_pinned())
-        return inputs(evaluator, images)
+    def seen(evaluator: Evaluator, batch: torch.Tensor, *kind: str) -> torch.Tensor:
+        pinned.append(batch.is_pinned())
+        return inputs(evaluator, batch, *kind)
 
     monkeypatch.setattr(Evaluator, "inputs", seen)
     run_training(
         COUNTING, frozen_steps=math.inf, heads=HEADS, budget=Budget(steps=4), store=FeatureStore(None),
-        recipe=recipe("none"), validation=Split((), (), ()),
+        recipe=recipe("none"), evaluated=False,
     )  # fmt: skip
     assert [True] * 4 == pinned[-4:]
 

@@ -12,7 +12,7 @@ from torch import nn
 from intelbench.architectures.registry import Architecture, ModelRequest
 from intelbench.config.budget import Budget
 from intelbench.config.recipe import Recipe
-from intelbench.data.dataset import Dataset, Split
+from intelbench.data.dataset import Dataset
 from intelbench.data.stream import StreamDigest, TrainingStream
 from tests.fake_cuda import install
 from tests.training.conftest import CONDITIONS, Train, tiny_network
@@ -127,7 +127,7 @@ def test_a_step_tells_whether_an_evaluation_has_ended(run_training: Train) -> No
 
 def test_without_validation_images_nothing_is_evaluated(run_training: Train) -> None:
     """The steps are those of any run, and the arrays of evaluations are empty."""
-    run, usual = run_training(validation=Split((), (), ())), run_training()
+    run, usual = run_training(evaluated=False), run_training()
     assert [] == [step.number for step in run.steps if step.at_evaluation]
     assert {None} == {step.validation_accuracy for step in run.steps}
     assert {1, 2, 4, 6} == set(run.trained.stream_digests)
@@ -314,9 +314,7 @@ def test_a_gpus_step_never_waits_for_the_gpu(run_training: Train, precision: str
         torch.cuda.set_sync_debug_mode("error" if number < 6 else "default")
 
     try:
-        run = run_training(
-            device="cuda", precision=precision, budget=Budget(steps=7), validation=Split((), (), ()), on_step=forbid
-        )
+        run = run_training(device="cuda", precision=precision, budget=Budget(steps=7), evaluated=False, on_step=forbid)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert 7 == run.trained.num_steps

@@ -1,14 +1,15 @@
 """Published claims: a verdict on each, and how it was reached."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import get_args
 
-from intelbench.reporting import formatting
+from intelbench.reporting import formatting, metrics
 from intelbench.reporting.document import Block, Details, Items, Paragraph, cell, table
 from intelbench.reporting.formatting import ABSENT, code, escape
 from intelbench.reporting.verdicts import Verdict, Word, claims_about, verdicts
-from intelbench.results.claims import METRICS, Claim
+from intelbench.results.claims import Claim
+from intelbench.results.metrics import METRICS
 from intelbench.results.summaries import CohortSummary
 from intelbench.statistics.estimates import Estimate
 
@@ -72,7 +73,7 @@ def _untestable(found: Sequence[Verdict]) -> list[Block]:
 
 def _note(found: Verdict) -> str:
     claim = found.claim
-    metric = f"Measure: {code(claim.metric)}, {escape(METRICS[claim.metric].meaning, _LIMIT)}."
+    metric = f"Measure: {code(claim.metric)}, {escape(METRICS.get(claim.metric).definition, _LIMIT)}."
     accuracy = f" The accuracy is {formatting.percent(claim.accuracy, 0)}." if claim.accuracy is not None else ""
     p_value = f" p = {formatting.p_value(found.p_value)}." if found.p_value is not None else ""
     p_value = p_value.replace("= <", "<")
@@ -92,9 +93,9 @@ def published_cell(claim: Claim) -> str:
     if claim.value is None:
         return f"{claim.relation} than {others}"
     sign = {"equal": "", "at_least": "≥ ", "at_most": "≤ "}.get(claim.relation, "")
-    unit = "times" if claim.others else METRICS[claim.metric].unit
-    tolerance = f" ± {_figure(claim.tolerance, unit)}" if claim.tolerance else ""
-    figure = _figure(claim.value, unit) + (f" {others}" if claim.others else "")
+    unit = "times" if claim.others else METRICS.get(claim.metric).unit
+    tolerance = f" ± {metrics.figure(claim.tolerance, unit)}" if claim.tolerance else ""
+    figure = metrics.figure(claim.value, unit) + (f" {others}" if claim.others else "")
     return f"{sign}{figure}{tolerance}"
 
 
@@ -104,36 +105,5 @@ def measured_cell(found: Verdict) -> str:
     if found.measured is None:
         return f"no figure{against}" if against else ABSENT
     if isinstance(found.measured, Estimate):
-        return _interval(found.measured, found.unit) + against
-    return _figure(found.measured, found.unit) + against
-
-
-def _figure(value: float, unit: str) -> str:
-    """A number without an interval, with its unit."""
-    if unit == "share":
-        return formatting.percent(value, 2)
-    if unit == "mebibytes":
-        return f"{formatting.mebibytes(round(value * 2**20))} MB"
-    written: Mapping[str, Callable[[float], str]] = {
-        "parameters": formatting.count,
-        "times": formatting.times,
-        "flops": lambda number: f"{formatting.si(number)}FLOP",
-        "bytes": lambda number: formatting.size(round(number)),
-        "seconds": lambda number: f"{formatting.milliseconds(number)} ms",
-        "steps": lambda number: f"{formatting.count(number)} steps",
-    }
-    return written.get(unit, formatting.significant)(value)
-
-
-def _interval(estimate: Estimate, unit: str) -> str:
-    if unit == "share":
-        return formatting.percent_interval(estimate)
-    if unit == "points":
-        return f"{formatting.points(estimate)} points"
-    if unit == "times":
-        return f"{formatting.number_interval(estimate)} ×"
-    if unit == "bytes":
-        return f"{formatting.giga_interval(estimate)} GB"
-    if unit == "seconds":
-        return f"{formatting.milliseconds_interval(estimate)} ms"
-    return formatting.number_interval(estimate).replace("-", "−")
+        return metrics.interval(found.measured, found.unit) + against
+    return metrics.figure(found.measured, found.unit) + against

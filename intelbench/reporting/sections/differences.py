@@ -1,12 +1,15 @@
 """Differences: every pair of architectures on the same seeds and images."""
 
 from collections.abc import Sequence
+from functools import partial
 
-from intelbench.reporting import formatting
+from intelbench.reporting import formatting, metrics
 from intelbench.reporting.document import Block, Cell, Cells, Details, Paragraph, cell, listing, table
 from intelbench.reporting.formatting import ABSENT, escape
 from intelbench.reporting.rows import Row, rows
 from intelbench.results import tables
+from intelbench.results.metric import Metric
+from intelbench.results.metrics import metrics_in
 from intelbench.results.summaries import CohortSummary
 from intelbench.statistics import inference
 from intelbench.statistics.estimates import SIGNIFICANCE
@@ -31,7 +34,11 @@ def differences(summary: CohortSummary) -> list[Block]:
     blocks: list[Block] = [Paragraph(_OWN_RECIPES)] if own else []
     found = table(headers, [_pair(row) for row in pairs])
     blocks.append(found if len(pairs) <= MAX_OPEN_PAIRS else Details(f"All {len(pairs)} pairs", [found]))
-    return [*blocks, Paragraph(_method(summary)), *_omnibus(summary), _seed_by_seed(summary, pairs)]
+    blocks += [Paragraph(_method(summary)), *_omnibus(summary), _seed_by_seed(summary, pairs)]
+    for metric in metrics_in("main"):
+        if metric.of_logits:
+            blocks += _by_metric(metric, summary)
+    return blocks
 
 
 def _pair(row: Row) -> list[Cell | str]:
@@ -42,6 +49,25 @@ def _pair(row: Row) -> list[Cell | str]:
         cell(row.p_value, formatting.p_value),
         cell(row.p_holm, formatting.p_value),
         cell(row.detectable_difference, formatting.bare_percent),
+        escape(row.better) if row.better else "not significantly different",
+    ]
+
+
+def _by_metric(metric: Metric, summary: CohortSummary) -> list[Block]:
+    """Every pair by the metric of a plug-in, compared as by test accuracy."""
+    name = escape(metric.heading)
+    cells = [_pair_by(metric, row) for row in rows(tables.differences(summary, metric.name))]
+    headers = ["Pair", f"Difference in {name}", "p", "p (Holm)", "Better"]
+    return [Details(f"Pairs by {name}", [table(headers, cells)])] if cells else []
+
+
+def _pair_by(metric: Metric, row: Row) -> list[Cell | str]:
+    difference = row.estimate("difference")
+    return [
+        f"{escape(row.first)} − {escape(row.second)}",
+        ABSENT if difference is None else cell(difference, partial(metrics.change, metric)),
+        cell(row.p_value, formatting.p_value),
+        cell(row.p_holm, formatting.p_value),
         escape(row.better) if row.better else "not significantly different",
     ]
 

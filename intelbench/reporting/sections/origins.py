@@ -10,7 +10,8 @@ from intelbench.reporting.sections.claims import measured_cell
 from intelbench.reporting.sections.differences import MAX_OPEN_PAIRS, MAX_PAIRS
 from intelbench.reporting.verdicts import Verdict, Word, claims_about, verdicts
 from intelbench.results import origins
-from intelbench.results.claims import METRICS, Claim
+from intelbench.results.claims import Claim
+from intelbench.results.metrics import METRICS
 from intelbench.results.origins import Contrast, Match, Origin
 from intelbench.results.summaries import CohortSummary
 from intelbench.statistics.inference import PairedDifference
@@ -132,7 +133,7 @@ def judged(match: Match, claims: Sequence[Claim] | None) -> list[tuple[Verdict, 
     compared = [
         claim
         for claim in claims_about(match.own, claims)
-        if claim.comparative and METRICS[claim.metric].compared not in ("exact", "confusion")
+        if claim.comparative and METRICS.get(claim.metric).compared not in ("exact", "confusion")
     ]
     return list(zip(verdicts(match.own, compared), verdicts(match.identical, compared), strict=True))
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from functools import partial
 
-from intelbench.reporting import formatting, narrative
+from intelbench.errors import UserError
+from intelbench.reporting import formatting, metrics, narrative
 from intelbench.reporting.document import (
     Block,
     Cell,
@@ -21,8 +22,11 @@ from intelbench.reporting.figures import plots
 from intelbench.reporting.formatting import ABSENT, code, escape
 from intelbench.reporting.rows import Row, rows
 from intelbench.results import tables
+from intelbench.results.metric import Metric
+from intelbench.results.metrics import METRICS, metrics_in
 from intelbench.results.runs import SPLITS, Split
-from intelbench.results.summaries import MEMORY_FIELDS, CohortSummary
+from intelbench.results.summaries import CohortSummary
+from intelbench.statistics.estimates import Estimate
 
 
 def results(summary: CohortSummary) -> list[Block]:
@@ -58,7 +62,7 @@ def _runs(summary: CohortSummary) -> list[Block]:
             cell(Row(**vars(row), num_runs=1).estimate("test_accuracy"), formatting.percent_interval),
             cell(row.validation_accuracy, formatting.percent),
             cell(row.loss_variance, formatting.significant),
-            cell(row.median_step_seconds, formatting.milliseconds),
+            cell(row.step_seconds, formatting.milliseconds),
             cell(row.num_steps, formatting.count),
         ]
         for row in rows(tables.runs(summary))
@@ -82,32 +86,29 @@ def _cells(row: Row, ranks: Sequence[object], summary: CohortSummary) -> dict[st
         "Rank": cell(row.rank, lambda rank: ABSENT if rank is None else f"{rank}{tied}"),
         "Group": Cell(row.group or ABSENT),
         "Runs": Cell(f"{runs} of {runs + failed}" if failed else str(runs), runs),
-        **{
-            _accuracy_header(split, summary): cell(row.estimate(f"{split}_accuracy"), formatting.percent_interval)
-            for split in SPLITS
-        },
-        "Loss variance": cell(row.estimate("loss_variance"), formatting.number_interval),
-        "Parameters": cell(row.num_parameters, formatting.si),
     }
-    if any(a.measured("num_parameters") != a.measured("num_trainable_parameters") for a in summary.finished):
-        cells["Trainable"] = cell(row.num_trainable_parameters, formatting.si)
-    for field in MEMORY_FIELDS:
-        cells[_memory_header(field)] = cell(getattr(row, f"peak_{field}"), formatting.size)
-    cells["Step (ms)"] = cell(row.estimate("median_step_seconds"), formatting.milliseconds_interval)
-    cells["Images/s"] = cell(row.images_per_second, formatting.significant)
-    budgets = summary.cohort.budgets
-    if len(budgets) > 1 or budgets[0].unit != "steps":
-        cells["Steps"] = cell(row.mean_steps, formatting.count)
+    for metric in metrics_in("main"):
+        if metric.is_shown(summary):
+            heading = metrics.heading(metric, summary)
+            if heading in (*cells, "Failed"):
+                raise UserError(
+                    f"metric {metric.name!r}: the main table has another column {heading!r}; choose another"
+                )
+            cells[heading] = metrics.cell(metric, _estimate(row, metric))
     cells["Failed"] = Cell(f"{failed}: {causes}" if failed else ABSENT, failed or None)
     return cells
 
 
+def _estimate(row: Row, metric: Metric) -> Estimate | None:
+    """The value of a metric in a row of the main table; `None` where it is absent."""
+    if metric.interval:
+        return row.estimate(metric.name)
+    value = getattr(row, metric.name)
+    return None if value is None else Estimate(value, None, None, row.num_finished)
+
+
 def _accuracy_header(split: Split, summary: CohortSummary) -> str:
-    """`Training accuracy (240 images)`: on how many images of a split it was measured."""
-    sampled = {run.num_training_images for architecture in summary.finished for run in architecture.runs}
-    numbers = {"test": {summary.data.num_test}, "validation": {summary.data.num_validation}, "training": sampled}[split]
-    images = f" ({formatting.listed(map(formatting.count, sorted(numbers)))} images)" if numbers else ""
-    return f"{split.capitalize()} accuracy{images}"
+    return metrics.heading(METRICS.get(f"{split}_accuracy"), summary)
 
 
 def _baseline_cells(summary: CohortSummary) -> list[dict[str, Cell]]:
@@ -124,36 +125,14 @@ def _baseline_cells(summary: CohortSummary) -> list[dict[str, Cell]]:
 
 def _definitions(shown: Sequence[str], summary: CohortSummary) -> list[str]:
     """What each column shown means, and why a kind of memory is missing."""
-    conditions = summary.cohort.spec.conditions
-    batch_sizes = " or ".join(map(str, summary.cohort.batch_sizes))
-    memory = {
-        "process_bytes": "highest resident memory of the process above its value before the model was built, "
-        "evaluations included",
-        "cuda_allocated_bytes": "highest memory held by tensors (`torch.cuda.max_memory_allocated`)",
-        "cuda_reserved_bytes": "tensors and the allocator's cache (`torch.cuda.max_memory_reserved`)",
-        "nvml_process_bytes": "what the driver counts for the process at the end, CUDA context included",
-    }
     meaning = {
         "Rank": "1 + the number of architectures whose test accuracy is significantly better. `=`: shared.",
         "Group": "two architectures share a letter unless they are significantly different (Piepho, 2004).",
         "Runs": "finished runs, one a seed; n of every mean in the row.",
-        _accuracy_header("test", summary): "mean over seeds [95 % interval over seeds and test images]; the test "
-        "images are read once, after training. Validation and training accuracy: after the last step, without "
-        "augmentation, mean [95 % Student interval over seeds alone]; training accuracy on as many of the training "
-        "images as the heading says. **Majority baseline**: the share of the largest class, which is the accuracy of "
-        "answering that class for every image.",
-        "Loss variance": "of the training loss about its least-squares line over the last half of the steps "
-        "(two degrees of freedom for the line), mean over runs [95 % interval].",
-        "Parameters": "all of them" + (", and those trained." if "Trainable" in shown else "; all are trained."),
-        **{_memory_header(field): f"{text}; the largest of the runs." for field, text in memory.items()},
-        "Step (ms)": f"median of forward, backward and optimizer over the steps of all runs, the first "
-        f"{conditions.warmup_steps} of each left out; without data wait [95 % percentile interval, two-level bootstrap "
-        "of runs and their steps].",
-        "Images/s": f"batch size ({batch_sizes}) over the median of step time plus data wait.",
-        "Steps": "optimizer steps within the budget, mean over runs.",
     }
     defined = [f"**{header}**: {text}" for header, text in meaning.items() if header in shown]
-    return [*defined, *_absent_memory(summary)]
+    columns = [metric for metric in metrics_in("main") if metrics.heading(metric, summary) in shown]
+    return [*defined, *metrics.definitions(columns, summary), *_absent_memory(summary)]
 
 
 def _absent_memory(summary: CohortSummary) -> list[str]:
@@ -165,10 +144,6 @@ def _absent_memory(summary: CohortSummary) -> list[str]:
         f"No column for {formatting.listed(names)}: {formatting.listed(map(escape, reasons))}."
         for reasons, names in fields.items()
     ]
-
-
-def _memory_header(field: str) -> str:
-    return f"Peak {formatting.memory_name(field)}"
 
 
 def _accuracy_against_cost(summary: CohortSummary) -> list[Block]:

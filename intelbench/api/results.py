@@ -1,0 +1,229 @@
+"""`Results`: the records of a folder as pandas data frames, plots and reports. docs/API.md describes every column."""
+
+from collections.abc import Callable
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from intelbench.api.frames import typed
+from intelbench.api.plots import Plots
+from intelbench.errors import UserError, one_of
+from intelbench.records.store import runs_folder
+from intelbench.results import tables
+from intelbench.results.metrics import METRICS
+from intelbench.results.runs import RunSummary
+from intelbench.results.study import Study, read
+from intelbench.results.summaries import ArchitectureSummary, CohortSummary
+
+
+def load(folder: str | Path = "results") -> "Results":
+    """Read the records in a results folder.
+
+    Args:
+        folder: A results folder, with runs/ in it, or a folder of records.
+
+    Raises:
+        UserError: there is no readable record.
+    """
+    return Results(Path(folder))
+
+
+class Results:
+    """The records of a folder, read once.
+
+    Runs under different conditions, on different data or on different machines form different cohorts. Frames have a
+    column `cohort`; methods that need runs on the same images use the largest cohort, or the one that `cohort` names.
+
+    Args:
+        folder: A results folder, with runs/ in it, or a folder of records.
+
+    Raises:
+        UserError: there is no readable record.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._study = read(runs_folder(folder))
+
+    @property
+    def study(self) -> Study:
+        """The reduced records, for code that needs more than frames."""
+        return self._study
+
+    @property
+    def cohorts(self) -> tuple[str, ...]:
+        """Keys of the cohorts, the largest first."""
+        return tuple(summary.cohort.key for summary in self._study.cohorts)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why records could not be used, one line each."""
+        return self._study.problems
+
+    @cached_property
+    def plot(self) -> Plots:
+        """Plots with matplotlib."""
+        return Plots(self)
+
+    def table(self) -> pd.DataFrame:
+        """Return one row for each architecture of each cohort, ranked ones first."""
+        return self._frame(tables.main)
+
+    def runs(self) -> pd.DataFrame:
+        """Return one row for each finished run."""
+        return self._frame(tables.runs)
+
+    def failures(self) -> pd.DataFrame:
+        """Return one row for each failed run."""
+        return self._frame(tables.failures)
+
+    def differences(self, metric: str = "test_accuracy") -> pd.DataFrame:
+        """Return one row for each pair of ranked architectures: the difference of their test accuracies.
+
+        Args:
+            metric: Another metric that has a value of each test image, such as one of a plug-in.
+
+        Raises:
+            UserError: no such metric, or it has no value of each test image.
+        """
+        if METRICS.get(metric).per_image is None:
+            raise UserError(f"metric {metric!r}: it has no value of each test image, by which pairs are compared")
+        return self._frame(partial(tables.differences, metric=metric))
+
+    def predictions(self, cohort: str | None = None) -> pd.DataFrame:
+        """Return one row for each test image: its id, its class, and the predicted class of every run.
+
+        Args:
+            cohort: Key of a cohort; `None` for the largest.
+
+        Raises:
+            UserError: no such cohort, or its runs were tested on different images.
+        """
+        summary = self.cohort(cohort)
+        runs = [run for architecture in summary.finished for run in architecture.runs]
+        names = summary.data.class_names
+        if not runs:
+            raise UserError(f"cohort {summary.cohort.key}: no run has finished, so there are no predictions")
+        if any(not np.array_equal(run.test_ids, runs[0].test_ids) for run in runs):
+            raise UserError(f"cohort {summary.cohort.key}: its runs were tested on different images")
+
+        kind = pd.CategoricalDtype(list(names))
+
+        def classes(labels: NDArray[np.integer]) -> "pd.Series[Any]":
+            return pd.Series(np.array(names)[labels], dtype=kind)
+
+        columns = {_column(run): classes(run.test_predictions) for run in runs}
+        return pd.DataFrame({"image": runs[0].test_ids.astype(str), "label": classes(runs[0].test_labels), **columns})
+
+    def trace(self, name: str, cohort: str | None = None) -> pd.DataFrame:
+        """Return an array of `traces.npz` of all finished runs in tidy form: a row for each run and step.
+
+        Args:
+            name: Array with one value for each training step or evaluation point, such as `step_loss`.
+            cohort: Key of a cohort; `None` for the largest.
+
+        Raises:
+            UserError: no such cohort; or a run has no such array, or one with other dimensions.
+        """
+        frames = []
+        for stored in self.cohort(cohort).cohort.runs:
+            if stored.record.measurements is None:
+                continue
+            traces = stored.traces()
+            num_steps = len(traces["step_loss"])
+            steps: dict[int, NDArray[Any]] = {num_steps: np.arange(1, num_steps + 1)}
+            steps = {len(traces["evaluation_step"]): traces["evaluation_step"]} | steps
+            known = sorted(each for each, values in traces.items() if values.ndim == 1 and len(values) in steps)
+            if name not in known:
+                raise UserError(f"{stored.path.name}: no array {name!r} of one value a step. {one_of(name, known)}")
+            spec = stored.record.spec
+            facts = {"architecture": spec.architecture, "seed": spec.seed, "run_id": stored.record.run_id}
+            frames.append(pd.DataFrame({**facts, "step": steps[len(traces[name])], name: traces[name]}))
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+    def confusion(self, architecture: str, cohort: str | None = None) -> pd.DataFrame:
+        """Return the confusion matrix of an architecture: test images by true class (rows) and predicted class.
+
+        Images are counted over all finished runs.
+
+        Args:
+            architecture: Name of an architecture with a finished run.
+            cohort: Key of a cohort; `None` for the largest.
+
+        Raises:
+            UserError: no such architecture or cohort.
+        """
+        summary = self.cohort(cohort)
+        names = pd.Index(summary.data.class_names, name="true")
+        counts = self.architecture(architecture, cohort).confusion
+        return pd.DataFrame(counts, index=names, columns=names.rename("predicted"))
+
+    def to_markdown(self, *, full: bool = False) -> str:
+        """Return the report as Markdown; its links to figures work next to `figures/` of `intelbench report`.
+
+        Args:
+            full: Write every section, not only those that a reader acts on.
+        """
+        from intelbench.reporting.report import write
+
+        return write(self._study, full=full).text
+
+    def to_html(self, path: str | Path, images: str | Path | None = None) -> None:
+        """Write the report as one HTML page.
+
+        Args:
+            path: File to write.
+            images: Folder of the images; `None` for the folder in the records.
+        """
+        from platformdirs import user_cache_path
+
+        from intelbench.reporting.html.page import as_html
+
+        page = as_html(self._study, Path(images) if images else None, user_cache_path("intelbench", appauthor=False))
+        Path(path).write_text(page, encoding="utf-8")
+
+    def cohort(self, key: str | None = None) -> CohortSummary:
+        """Return a cohort by its key; `None` for the largest.
+
+        Raises:
+            UserError: no such cohort.
+        """
+        for summary in self._study.cohorts:
+            if key in (None, summary.cohort.key):
+                return summary
+        raise UserError(f"cohort {key!r} is not known. {one_of(str(key), self.cohorts)}")
+
+    def architecture(self, name: str, cohort: str | None = None) -> ArchitectureSummary:
+        """Return an architecture with a finished run.
+
+        Raises:
+            UserError: no such architecture or cohort.
+        """
+        finished = {each.name: each for each in self.cohort(cohort).finished}
+        if name not in finished:
+            raise UserError(f"architecture {name!r} has no finished run here. {one_of(name, finished)}")
+        return finished[name]
+
+    def __repr__(self) -> str:
+        num_runs = sum(len(summary.cohort.runs) for summary in self._study.cohorts)
+        return f"<Results of {num_runs} runs in {len(self.cohorts)} cohorts, {self.folder}>"
+
+    def _repr_html_(self) -> str:
+        columns = ["architecture", "rank", "num_finished", "test_accuracy", "test_accuracy_low", "test_accuracy_high"]
+        return self.table()[columns].to_html(index=False)
+
+    def _frame(self, rows_of: Callable[[CohortSummary], pd.DataFrame]) -> pd.DataFrame:
+        frames = []
+        for summary in self._study.cohorts:
+            frame = rows_of(summary)
+            frame.insert(0, "cohort", summary.cohort.key)
+            frames.append(frame)
+        return typed(pd.concat(frames, ignore_index=True))
+
+
+def _column(run: RunSummary) -> str:
+    return f"{run.record.spec.architecture}-s{run.seed}"

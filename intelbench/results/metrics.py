@@ -1,0 +1,395 @@
+"""The one list of metrics. Tables, definitions, JSON, CSV, claims, gates and costs read it.
+
+To add one, add a `Metric` to `_BUILT_IN`, in the order in which tables show it.
+"""
+
+from operator import attrgetter
+from typing import Literal
+
+import numpy as np
+
+from intelbench.plugins.registry import Registry
+from intelbench.records.profiles import ArchitectureProfile
+from intelbench.results.metric import Metric, Place, first_run, largest_run
+from intelbench.results.runs import RunSummary
+from intelbench.results.summaries import ArchitectureSummary, CohortSummary
+from intelbench.statistics.estimates import Estimate, images_per_second
+
+_FLOAT32_BYTES = 4
+
+
+def _images_per_second(_: Metric, architecture: ArchitectureSummary) -> Estimate | None:
+    runs = architecture.runs
+    if not runs:
+        return None
+    rate = images_per_second(runs[0].record.spec.conditions.recipe.batch_size, architecture.total_seconds)
+    return None if rate is None else Estimate(rate, None, None, len(runs))
+
+
+def _seconds_per_image(run: RunSummary) -> float | None:
+    seconds = run.median_total_seconds
+    return None if seconds is None else seconds / run.record.spec.conditions.recipe.batch_size
+
+
+def _images_per_second_of_run(run: RunSummary) -> float | None:
+    seconds = _seconds_per_image(run)
+    return 1 / seconds if seconds else None
+
+
+def _training_flops(run: RunSummary) -> float | None:
+    flops = run.measurements.training_flops_per_image
+    num_images = run.measurements.num_steps * run.record.spec.conditions.recipe.batch_size
+    return None if flops is None else flops * num_images
+
+
+def _filters_without_gradient(run: RunSummary) -> float | None:
+    gradients = run.measurements.filter_gradients
+    return gradients.num_without_gradient / gradients.num_filters if gradients and gradients.num_filters else None
+
+
+def _scaling_calibration_change(run: RunSummary) -> float | None:
+    after = run.scaled_calibration_error
+    return None if run.reliability is None or after is None else after - run.reliability.expected_calibration_error
+
+
+def _accuracy_setback(run: RunSummary) -> float | None:
+    falls = np.maximum(-np.diff(run.evaluation_accuracy), 0)
+    return float(falls.mean()) if len(falls) else None
+
+
+def _steps_to_accuracy(run: RunSummary, accuracy: float) -> float:
+    reached = run.evaluation_step[run.evaluation_accuracy >= accuracy]
+    return float(reached[0]) if len(reached) else np.inf
+
+
+def _parameters_1000_classes(profile: ArchitectureProfile) -> float | None:
+    if profile.published:
+        return profile.published.parameters_bytes // _FLOAT32_BYTES
+    return profile.num_parameters_1000_classes
+
+
+def _legacy_memory(profile: ArchitectureProfile) -> float | None:
+    return profile.published.total_bytes / 2**20 if profile.published else None
+
+
+def _predicted_peak(profile: ArchitectureProfile) -> float | None:
+    return profile.memory[0].peak_bytes if profile.memory else None
+
+
+def _has_frozen_parameters(summary: CohortSummary) -> bool:
+    runs = [run.measurements for architecture in summary.finished for run in architecture.runs[:1]]
+    return any(run.num_parameters != run.num_trainable_parameters for run in runs)
+
+
+def _has_other_budget_than_steps(summary: CohortSummary) -> bool:
+    budgets = summary.cohort.budgets
+    return len(budgets) > 1 or budgets[0].unit != "steps"
+
+
+def _peak_memory(field: str, heading: str, meaning: str) -> Metric:
+    """Return the metric of one field of `PeakMemory`; `meaning` is Markdown."""
+    return Metric(
+        name=f"peak_{field}", heading=heading, unit="bytes", better="lower", compared="ratio",
+        definition=meaning.replace("`", ""), note=f"{meaning}; the largest of the runs.",
+        value=attrgetter(f"measurements.peak_memory.{field}"), over_runs=largest_run, interval=False,
+        places=("main", "export", "runs"),
+    )  # fmt: skip
+
+
+def _of_reliability(name: str, field: str, heading: str, definition: str, most: float = 1) -> Metric:
+    """Return the metric of one field of `Reliability`."""
+    return Metric(
+        name=name, heading=heading, unit="share" if most == 1 else "number", better="lower", definition=definition,
+        value=lambda run: getattr(run.reliability, field) if run.reliability else None, bounds=(0, most),
+        places=("diff",) if name == "expected_calibration_error" else (),
+    )  # fmt: skip
+
+
+def _of_rectifiers(
+    name: str, field: str, heading: str, definition: str, better: Literal["lower"] | None = None
+) -> Metric:
+    """Return the metric of one field of `Rectifiers`, as a share of units or outputs."""
+    return Metric(
+        name=name, heading=heading, unit="share", better=better, definition=definition,
+        value=lambda run: getattr(run.rectifiers, field) if run.rectifiers else None,
+    )  # fmt: skip
+
+
+_ACCURACY = (
+    Metric(
+        name="test_accuracy", heading="Test accuracy", unit="share", better="higher", compared="images",
+        definition="of the test images", split="test",
+        note="mean over seeds [95 % interval over seeds and test images]; the test images are read once, after "
+        "training. Validation and training accuracy: after the last step, without augmentation, mean [95 % Student "
+        "interval over seeds alone]; training accuracy on as many of the training images as the heading says. "
+        "**Majority baseline**: the share of the largest class, which is the accuracy of answering that class for "
+        "every image.",
+        value=attrgetter("test_accuracy"), per_image=attrgetter("correct"),
+        over_runs=lambda _, architecture: architecture.test_accuracy, places=("main", "export", "runs", "diff"),
+    ),
+    Metric(
+        name="validation_accuracy", heading="Validation accuracy", unit="share", better="higher",
+        definition="at the last evaluation point", split="validation", value=attrgetter("validation_accuracy"),
+        places=("main", "export", "runs"),
+    ),
+    Metric(
+        name="training_accuracy", heading="Training accuracy", unit="share", better="higher",
+        definition="after training, without augmentation", split="training", value=attrgetter("training_accuracy"),
+        places=("main", "export", "runs"),
+    ),
+    Metric(
+        name="test_cross_entropy", heading="Test NLL (nats)", unit="nats", better="lower",
+        definition="mean over the test images", value=attrgetter("test_cross_entropy"),
+        places=("export", "runs", "diff"),
+    ),
+    Metric(
+        name="training_cross_entropy", heading="Training NLL (nats)", unit="nats", better="lower",
+        definition="mean over training images, after training, without augmentation",
+        value=attrgetter("training_cross_entropy"), places=("export", "runs"),
+    ),
+    _of_reliability(
+        "expected_calibration_error", "expected_calibration_error", "ECE", "of the test images, 15 bins"
+    ),
+    _of_reliability(
+        "expected_calibration_error_if_calibrated", "expected_calibration_error_if_calibrated", "ECE if calibrated",
+        "what a perfectly calibrated network with the same confidences is expected to show on the test images",
+    ),
+    _of_reliability(
+        "adaptive_calibration_error", "adaptive_error", "Adaptive ECE",
+        "of the test images, with bins of equally many images",
+    ),
+    _of_reliability(
+        "brier_score", "brier_score", "Brier score", "squared distance of the probabilities from the truth", most=2
+    ),
+    Metric(
+        name="fitted_temperature", heading="Temperature", unit="number",
+        definition="fitted to the validation images; absent where the fit did not converge",
+        value=lambda run: run.temperature.value if run.temperature else None,
+    ),
+    Metric(
+        name="scaled_calibration_error", heading="ECE, scaled", unit="share", better="lower",
+        definition="of the test images, with the logits divided by the temperature",
+        value=attrgetter("scaled_calibration_error"),
+    ),
+    Metric(
+        name="scaled_cross_entropy", heading="NLL, scaled (nats)", unit="nats", better="lower",
+        definition="mean over the test images, with the logits divided by the temperature",
+        value=attrgetter("scaled_cross_entropy"),
+    ),
+    Metric(
+        name="scaling_calibration_change", heading="Change of ECE by scaling", unit="share", better="lower",
+        definition="expected calibration error with scaled logits minus that without", bounds=(-1, 1),
+        value=_scaling_calibration_change,
+    ),
+)  # fmt: skip
+
+_STABILITY = (
+    Metric(
+        name="loss_variance", heading="Loss variance", unit="number", better="lower", compared="ratio",
+        definition="of the training loss about a line, last half of the steps",
+        note="of the training loss about its least-squares line over the last half of the steps (two degrees of "
+        "freedom for the line), mean over runs [95 % interval].",
+        value=attrgetter("loss_variance"), places=("main", "export", "runs", "diff"),
+    ),
+    Metric(
+        name="spike_score", heading="Spikes", unit="share", better="lower",
+        definition="training steps whose loss was a spike", value=attrgetter("stability.spike_score"),
+    ),
+    Metric(
+        name="accuracy_swing", heading="Swing", unit="share", better="lower",
+        definition="mean change of validation accuracy between evaluation points",
+        value=attrgetter("stability.accuracy_swing"),
+    ),
+    Metric(
+        name="accuracy_setback", heading="Setback", unit="share", better="lower",
+        definition="mean fall of validation accuracy between evaluation points, rises as 0",
+        value=_accuracy_setback,
+    ),
+    Metric(
+        name="churn", heading="Churn", unit="share", better="lower",
+        definition="validation images predicted otherwise at the next evaluation point",
+        value=lambda run: run.stability.churn.total if run.stability.churn else None,
+    ),
+    Metric(
+        name="churn_unnecessary", heading="Unnecessary churn", unit="share", better="lower",
+        definition="churn that the change in accuracy does not require",
+        value=lambda run: run.stability.churn.unnecessary if run.stability.churn else None,
+    ),
+    Metric(
+        name="forgetting_events", heading="Forgetting events an image", unit="number", better="lower",
+        definition="right, then wrong at the next evaluation point, by image",
+        value=attrgetter("stability.forgetting_events"),
+    ),
+    _of_rectifiers(
+        "dead_share", "last_dead_share", "Never positive, last evaluation",
+        "units of ReLU or LeakyReLU above 0 for no validation image", "lower",
+    ),
+    _of_rectifiers(
+        "first_dead_share", "first_dead_share", "Never positive, first evaluation",
+        "units of ReLU or LeakyReLU above 0 for no validation image, at the first evaluation point", "lower",
+    ),
+    _of_rectifiers(
+        "positive_share", "positive_share", "Positive outputs",
+        "outputs of ReLU or LeakyReLU above 0, at the last evaluation point",
+    ),
+    Metric(
+        name="filters_without_gradient", heading="Filters without gradient", unit="share", better="lower",
+        definition="convolution filters with a gradient of exactly 0", value=_filters_without_gradient,
+    ),
+    Metric(
+        name="mean_activation", heading="Mean activation", unit="number",
+        definition="output of ReLU or LeakyReLU on validation images",
+        value=lambda run: run.rectifiers.mean if run.rectifiers else None, bounds=(-np.inf, np.inf),
+    ),
+    Metric(
+        name="confusion", heading="Confusion", unit="share", compared="confusion",
+        definition="test images of two classes predicted as each other, of all test images",
+    ),
+)  # fmt: skip
+
+_NETWORK = (
+    Metric(
+        name="num_parameters", heading="Parameters", unit="parameters", better="lower", compared="exact",
+        definition="of the network as trained", note="all of them{trained}.",
+        value=attrgetter("measurements.num_parameters"), of_profile=attrgetter("num_parameters"),
+        over_runs=first_run, interval=False, places=("main", "export"),
+    ),
+    Metric(
+        name="num_trainable_parameters", heading="Trainable", unit="parameters", better="lower", compared="exact",
+        definition="of the network as trained, those that training changes",
+        value=attrgetter("measurements.num_trainable_parameters"), of_profile=attrgetter("num_trainable_parameters"),
+        over_runs=first_run, interval=False, places=("main", "export"), is_shown=_has_frozen_parameters,
+    ),
+    Metric(
+        name="num_parameters_1000_classes", heading="Parameters with 1000 classes", unit="parameters", better="lower",
+        compared="exact",
+        definition="with 1000 classes; weights and biases at 300 px where a memory figure was published",
+        of_profile=_parameters_1000_classes, profile_field="parameters",
+    ),
+    Metric(
+        name="legacy_memory_mebibytes", heading="Published memory (MB)", unit="mebibytes", better="lower",
+        compared="exact",
+        definition='torchsummary\'s "Estimated Total Size" with 1000 classes at 300 px, batch 1',
+        of_profile=_legacy_memory, profile_field="published",
+    ),
+    Metric(
+        name="training_flops_per_image", heading="GFLOPs an image", unit="flops", better="lower", compared="exact",
+        definition="forward and backward, 1 MAC = 2 FLOPs",
+        note="forward and backward, 1 MAC = 2 FLOPs; the budget fixes those of a run.",
+        value=attrgetter("measurements.training_flops_per_image"), of_profile=attrgetter("training_flops_per_image"),
+        profile_field="flops", over_runs=first_run, interval=False, scale=1e-9, places=("export",),
+    ),
+    Metric(
+        name="predicted_peak_bytes", heading="Predicted peak memory", unit="bytes", better="lower", compared="exact",
+        definition="memory of a training step, by the sizes of its tensors",
+        of_profile=_predicted_peak, profile_field="memory",
+    ),
+)  # fmt: skip
+
+_COST = (
+    _peak_memory(
+        "process_bytes", "Peak process memory",
+        "highest resident memory of the process above its value before the model was built, evaluations included",
+    ),
+    _peak_memory(
+        "cuda_allocated_bytes", "Peak CUDA memory allocated",
+        "highest memory held by tensors (`torch.cuda.max_memory_allocated`)",
+    ),
+    _peak_memory(
+        "cuda_reserved_bytes", "Peak CUDA memory reserved",
+        "tensors and the allocator's cache (`torch.cuda.max_memory_reserved`)",
+    ),
+    _peak_memory(
+        "nvml_process_bytes", "Peak GPU memory of the process (NVML)",
+        "what the driver counts for the process at the end, CUDA context included",
+    ),
+    Metric(
+        name="step_seconds", heading="Step (ms)", unit="seconds", better="lower", compared="ratio",
+        definition="median training step after warm-up, without data wait",
+        note="median of forward, backward and optimizer over the steps of all runs, the first {warmup_steps} of each "
+        "left out; without data wait [95 % percentile interval, two-level bootstrap of runs and their steps].",
+        value=attrgetter("median_step_seconds"), over_runs=lambda _, architecture: architecture.step_estimate,
+        scale=1e3, places=("main", "export", "runs", "diff"),
+    ),
+    Metric(
+        name="data_wait_seconds", heading="Data wait (ms)", unit="seconds", better="lower",
+        definition="median wait for a batch on the device, after warm-up",
+        value=attrgetter("median_data_wait_seconds"), scale=1e3, places=("runs", "diff"),
+    ),
+    Metric(
+        name="images_per_second", heading="Images/s", unit="number", better="higher", compared="ratio",
+        definition="batch size over the median of step time plus data wait",
+        note="batch size ({batch_sizes}) over the median of step time plus data wait.",
+        value=_images_per_second_of_run, over_runs=_images_per_second, interval=False, places=("main", "export"),
+    ),
+    Metric(
+        name="num_steps", heading="Steps", unit="steps", definition="optimizer steps within the budget",
+        note="optimizer steps within the budget, mean over runs.", value=attrgetter("measurements.num_steps"),
+        interval=False, places=("main", "export", "runs"), is_shown=_has_other_budget_than_steps,
+    ),
+    Metric(
+        name="peak_memory_bytes", heading="Peak memory", unit="bytes", better="lower", compared="ratio",
+        definition="of the process on a CPU, of the allocated tensors on a GPU",
+        note="{memory}; the main table has the largest of the runs, this is their mean.",
+        value=attrgetter("peak_memory_bytes"), places=("diff",),
+    ),
+    Metric(
+        name="seconds_per_image", heading="Time an image (ms)", unit="seconds", better="lower", compared="ratio",
+        definition="median step with its data wait, over the batch size",
+        note="median step with its data wait, over the batch size; the budget fixes the seconds of a run, so they "
+        "tell nothing.",
+        value=_seconds_per_image, scale=1e3,
+    ),
+    Metric(
+        name="training_seconds", heading="Training time (s)", unit="seconds", better="lower", compared="ratio",
+        definition="clock of the budget at the end of a run",
+        note="the clock of the budget at the end: training alone, data wait included.",
+        value=attrgetter("measurements.training_seconds"), places=("runs",),
+    ),
+    Metric(
+        name="total_seconds", heading="Total time (s)", unit="seconds", better="lower", compared="ratio",
+        definition="wall clock of a run, evaluations included",
+        value=attrgetter("measurements.total_seconds"), places=("runs",),
+    ),
+    Metric(
+        name="training_flops", heading="Training TFLOPs", unit="flops", better="lower", compared="ratio",
+        definition="forward and backward of all images that a run was trained on, 1 MAC = 2 FLOPs",
+        note="forward and backward of all images that a run was trained on, 1 MAC = 2 FLOPs.",
+        value=_training_flops, scale=1e-12,
+    ),
+    Metric(
+        name="joules", heading="Energy (kJ)", unit="joules", better="lower", compared="ratio",
+        definition="as counted in each run, validation passes included",
+        note="as counted in each run, validation passes included.",
+        value=lambda run: run.measurements.energy.joules if run.measurements.energy else None, scale=1e-3,
+    ),
+    Metric(
+        name="first_step_seconds", heading="First step after (s)", unit="seconds", better="lower", compared="ratio",
+        definition="from the start of the process to the end of the first training step",
+        value=attrgetter("measurements.first_step_seconds"),
+    ),
+    Metric(
+        name="achieved_flops_per_second", heading="Achieved (GFLOP/s)", unit="number", better="higher",
+        compared="ratio", definition="FLOPs of a training image times images a second, data wait included",
+        value=attrgetter("achieved_flops_per_second"), scale=1e-9,
+    ),
+    Metric(
+        name="utilization", heading="MFU", unit="share", better="higher",
+        definition="model FLOPs utilization: achieved over the measured peak",
+        value=attrgetter("utilization"), bounds=(0, np.inf),
+    ),
+    Metric(
+        name="steps_to_accuracy", heading="Steps to the accuracy", unit="steps", better="lower", compared="ratio",
+        definition="to the first evaluation point with that validation accuracy", at_accuracy=_steps_to_accuracy,
+    ),
+)  # fmt: skip
+
+METRICS: Registry[Metric] = Registry(
+    "metric", {metric.name: metric for metric in (*_ACCURACY, *_STABILITY, *_NETWORK, *_COST)}
+)
+"""Every metric by name, in the order of tables."""
+
+
+def metrics_in(place: Place) -> list[Metric]:
+    """Return the metrics of a table, in its order."""
+    return [entry.value for entry in METRICS.entries.values() if place in entry.value.places]

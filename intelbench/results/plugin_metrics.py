@@ -1,0 +1,145 @@
+"""Metrics of plug-ins: a function from the logits and labels of the test images to a value of each, or to a number."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intelbench.errors import UserError, one_of, shortened
+from intelbench.plugins.guard import plugin_errors_as_user_errors
+from intelbench.plugins.loading import load_plugin
+from intelbench.plugins.registry import Entry
+from intelbench.records.store import Traces
+from intelbench.results import arrays
+from intelbench.results.metric import Metric, OfLogits, mean_over_images
+from intelbench.results.metrics import METRICS
+from intelbench.results.runs import RunSummary
+
+_BOUNDS = {"share": (0.0, 1.0), "nats": (0.0, np.inf), "number": (-np.inf, np.inf)}
+"""Smallest and largest value that a function may return, by the unit of its metric."""
+_LONGEST_HEADING = 60
+_LONGEST_DEFINITION = 300
+
+
+def metric(
+    name: str,
+    *,
+    heading: str,
+    definition: str,
+    better: Literal["higher", "lower"],
+    unit: Literal["share", "nats", "number"] = "share",
+) -> Callable[[OfLogits], Metric]:
+    """Register the decorated function as a metric of the test images.
+
+    The function gets logits (N x C, float64) and labels (N, int64), and returns a value of each image (N), whose mean
+    is the metric, or one number.
+
+    Args:
+        name: Its name in claims, gates, JSON and CSV.
+        heading: Heading of its column.
+        definition: What is measured, as a phrase without a full stop.
+        better: Which direction is better.
+        unit: `share` (0 to 1, shown in percent), `nats` (at least 0), or `number`.
+
+    Raises:
+        UserError: an argument is not accepted, or the name is taken.
+    """
+    for argument, text, longest in (
+        ("heading", heading, _LONGEST_HEADING),
+        ("definition", definition, _LONGEST_DEFINITION),
+    ):
+        if not isinstance(text, str) or not 0 < len(text.strip()) <= longest:
+            raise UserError(
+                f"metric {name!r:.100}: `{argument}` is {shortened(repr(text))}. Expected a text of at most {longest} "
+                "characters"
+            )
+    for argument, word, accepted in (("better", better, ("higher", "lower")), ("unit", unit, tuple(_BOUNDS))):
+        if word not in accepted:
+            raise UserError(
+                f"metric {name!r:.100}: `{argument}` is {shortened(repr(word))}. {one_of(str(word), accepted)}"
+            )
+
+    def register(function: OfLogits) -> Metric:
+        if not callable(function):
+            raise UserError(f"metric {name!r:.100}: decorates a {type(function).__name__}. Expected a function")
+        value = Metric(
+            name=name, heading=heading, unit=unit, definition=definition, better=better, compared="images",
+            value=lambda run: _mean(run, name), per_image=lambda run: _by_image(run, name), of_logits=function,
+            over_runs=mean_over_images, bounds=_BOUNDS[unit], split="test", places=("main", "export", "runs", "diff"),
+        )  # fmt: skip
+        return METRICS.add(value, name, function=function)
+
+    return register
+
+
+def register_metrics(plugins: Sequence[Path]) -> None:
+    """Register the metrics of entry points and plug-in files in this process, unless they are registered already.
+
+    Raises:
+        UserError: one of them fails.
+    """
+    for name in METRICS.entry_points():
+        METRICS.find(name)
+    for path in plugins:
+        load_plugin(path)
+
+
+def plugin_files() -> tuple[Path, ...]:
+    """Return the plug-in files that have registered a metric in this process."""
+    return tuple(dict.fromkeys(entry.plugin for entry in METRICS.entries.values() if entry.plugin))
+
+
+def with_plugin_values(run: RunSummary, traces: Traces) -> RunSummary:
+    """Add the values of the metrics of plug-ins; none where the logits are not finite or there is no test image.
+
+    Raises:
+        UserError: the function of a metric fails, or returns something else than finite values in its bounds.
+    """
+    entries = [entry for entry in METRICS.entries.values() if entry.value.of_logits]
+    labels = run.test_labels.astype(np.int64)
+    if not entries or not len(labels):
+        return run
+    num_classes = len(run.record.spec.data.class_names)
+    logits = arrays.logits(traces, "test_logits", len(labels), num_classes)
+    if not np.isfinite(logits).all():
+        return run
+    return replace(run, of_logits={entry.name: _computed(entry, logits, labels) for entry in entries})
+
+
+def _computed(entry: Entry[Metric], logits: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    function, file = entry.value.of_logits, str(entry.plugin or "")
+    whose = f"plug-in {file}: metric {entry.name!r}" if file else f"{entry.provider}: metric {entry.name!r}"
+    assert function is not None
+    if entry.imports:
+        entry.imports.activate()
+    with plugin_errors_as_user_errors(whose, file):
+        found = np.asarray(function(logits.copy(), labels.copy()))
+    if found.dtype.kind not in "fiub" or found.shape not in ((), (len(labels),)):
+        raise UserError(
+            f"{whose}: returned an array of shape {found.shape} of {found.dtype}. Expected a number, or an array of "
+            f"{len(labels)} numbers, one for each test image"
+        )
+    values = found.astype(np.float64)
+    low, high = entry.value.limits
+    wrong = ~((values >= low) & (values <= high) & np.isfinite(values))
+    if wrong.any():
+        example = float(values[wrong].flat[0])
+        raise UserError(
+            f"{whose}: returned {example:g} for {np.count_nonzero(wrong)} of {values.size} values. Expected finite "
+            f"numbers from {low:g} to {high:g}, since its unit is {entry.value.unit}"
+        )
+    return values
+
+
+def _mean(run: RunSummary, name: str) -> float | None:
+    values = run.of_logits.get(name)
+    return None if values is None else float(values.mean())
+
+
+def _by_image(run: RunSummary, name: str) -> NDArray[np.float64] | None:
+    """Return the value of each image; a number is the value of every image, so it varies between seeds only."""
+    values = run.of_logits.get(name)
+    return None if values is None else np.broadcast_to(values, len(run.test_labels))

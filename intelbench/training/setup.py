@@ -1,0 +1,177 @@
+"""Set up a training run: the network that its conditions ask for, its batches, and how it is evaluated."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from intelbench.architectures.generators import seed_generators
+from intelbench.architectures.registry import Architecture, ModelRequest, find
+from intelbench.architectures.surgery import find_heads, replace_heads
+from intelbench.architectures.weights import load_weights
+from intelbench.config.conditions import Conditions
+from intelbench.config.recipe import Recipe
+from intelbench.data.dataset import Dataset, Split
+from intelbench.data.features import FeatureStore
+from intelbench.data.seeds import stream_seed
+from intelbench.data.stream import BatchSource, TrainingStream
+from intelbench.profiling.complexity import training_flops_per_image
+from intelbench.profiling.device import device_of
+from intelbench.profiling.workload import Workload
+from intelbench.records.types import Environment, RunSpec
+from intelbench.training.backbone import Backbone
+from intelbench.training.evaluate import Evaluator
+from intelbench.training.features import FeatureStream, feature_bank
+from intelbench.training.precision import MEMORY_FORMATS
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSetup:
+    """What a run trains, on which batches, and how it is evaluated."""
+
+    workload: Workload
+    evaluator: Evaluator
+    """Holds the network and the device that it is on."""
+    backbone: Backbone
+    stream: BatchSource
+    """Batches of images."""
+    features: BatchSource | None = None
+    """Batches of features while the backbone is frozen, and of images afterwards; `None` if all are of images."""
+    validation: Split | None = None
+    """`None` if the network is not evaluated."""
+
+    @property
+    def batches(self) -> BatchSource:
+        """The batches that the network is trained on."""
+        return self.features or self.stream
+
+    def after_training(self) -> "TrainingSetup":
+        """Return the setup of further steps, which are like the last one and are not evaluated."""
+        features = self.features if self.backbone.always_frozen else None
+        return replace(self, features=features, backbone=self.backbone.as_left(), validation=None)
+
+    def flops_per_image(self, flops_of_workload: float | None, num_steps: int) -> float | None:
+        """Return the FLOPs of an image in the mean step of a run, of which some steps may have been frozen.
+
+        `None` where steps were taken on features: such a step costs next to nothing, and what it cost to compute the
+        features is not part of a step.
+
+        Args:
+            flops_of_workload: The FLOPs of an image in a step as the workload describes it.
+            num_steps: The steps of the run.
+        """
+        if self.features:
+            return None
+        frozen_share = self.backbone.frozen_share(num_steps)
+        if flops_of_workload is None or self.workload.frozen or not frozen_share:
+            return flops_of_workload
+        frozen = flops_of_step(replace(self.workload, frozen=True))
+        return None if frozen is None else frozen_share * frozen + (1 - frozen_share) * flops_of_workload
+
+
+def build_training_setup(
+    spec: RunSpec,
+    dataset: Dataset,
+    environment: Environment,
+    device: torch.device,
+    *,
+    weights: str | None = None,
+    on_extraction: Callable[[], object] = lambda: None,
+) -> TrainingSetup:
+    """Build the untrained network of a run's seed on the device, and everything that it is trained with.
+
+    Args:
+        spec: The run.
+        dataset: The images of the run.
+        environment: The machine and the libraries, on which the bits of features depend.
+        device: Where the network is trained.
+        weights: The file of `spec.weights`.
+        on_extraction: Called whenever features have to be computed.
+    """
+    conditions, num_classes = spec.conditions, len(spec.data.class_names)
+    workload = workload_of(find(spec.architecture)[0], num_classes, conditions, spec.seed)
+    pixels = dataset.pixels()
+    pins = device_of(device).pins_memory
+    stream = TrainingStream(dataset.train, pixels, conditions, spec.seed, pin_memory=pins)
+    model, heads = build_network(workload, conditions.recipe, weights)
+    model = model.to(device).to(memory_format=MEMORY_FORMATS[conditions.memory_format])
+    backbone = Backbone.of(model, heads, conditions.recipe, stream.steps_per_epoch)
+    evaluator = Evaluator(model, pixels, conditions, device, spec.normalization, spec.execution.workers)
+    evaluator.require_logits(dataset.train, num_classes)
+    features: FeatureStream | None = None
+    if conditions.recipe.freeze_backbone != "never":
+        store = FeatureStore(Path(dataset.cache).parents[1] / "features" if dataset.cache else None)
+        bank = feature_bank(evaluator, backbone, store, _identity(spec, environment), on_extraction)
+        if bank and stream.num_views:  # else no view of an image is seen twice
+            features = FeatureStream(stream, bank, backbone)
+        if bank and backbone.always_frozen:
+            evaluator = replace(evaluator, head=bank)
+    return TrainingSetup(
+        workload=workload,
+        evaluator=evaluator,
+        backbone=backbone,
+        stream=stream,
+        features=features,
+        validation=dataset.validation,
+    )
+
+
+def workload_of(architecture: Architecture, num_classes: int, conditions: Conditions, seed: int) -> Workload:
+    """Return what is built and trained under these conditions; it is frozen if the backbone always is."""
+    recipe = conditions.recipe
+    return Workload(
+        architecture=architecture,
+        request=ModelRequest(
+            num_classes=num_classes,
+            image_size=conditions.image_size,
+            zero_init_residual=recipe.zero_init_residual,
+            own_initialization=recipe.own_initialization,
+        ),
+        head=recipe.head,
+        frozen=recipe.freeze_backbone == "always",
+        seed=stream_seed(seed, "init"),
+    )
+
+
+def build_network(
+    workload: Workload, recipe: Recipe, weights: str | None = None
+) -> tuple[torch.nn.Module, tuple[str, ...]]:
+    """Build the network with the weights of the seed's `init` stream, on the CPU so that all devices start alike.
+
+    Weights from a file replace them afterwards, so that new layers start as they would without the file. Also returns
+    the names of the network's heads, if the recipe treats them differently from the backbone.
+    """
+    seed_generators(workload.seed)
+    model = workload.architecture.network(workload.request)
+    if not _tells_heads(recipe):
+        return model, ()
+    heads = find_heads(workload.architecture, workload.request, model)
+    replace_heads(model, heads, workload.head)
+    if weights:
+        load_weights(model, workload.architecture, heads, Path(weights))
+    return model, heads
+
+
+def flops_of_step(workload: Workload) -> float | None:
+    """Return the FLOPs of an image in a training step; `None` where the network cannot be traced."""
+    try:
+        return training_flops_per_image(workload)
+    except Exception:  # noqa: BLE001 - code of others, which may train all the same
+        return None
+
+
+def _identity(spec: RunSpec, environment: Environment) -> tuple[object, ...]:
+    """Return what decides features to the bit, apart from the weights of the backbone and the view."""
+    conditions = spec.conditions
+    return (
+        spec.architecture, spec.provider, spec.data.digest, spec.normalization, conditions.image_size,
+        conditions.precision, conditions.memory_format, conditions.deterministic, conditions.recipe.batch_size,
+        spec.execution.device, spec.execution.threads, environment.fingerprint,
+    )  # fmt: skip
+
+
+def _tells_heads(recipe: Recipe) -> bool:
+    default = Recipe()
+    names = ("weights", "head", "freeze_backbone", "backbone_learning_rate")
+    return any(getattr(recipe, name) != getattr(default, name) for name in names)

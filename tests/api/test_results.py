@@ -1,0 +1,178 @@
+"""Results as data frames and plots, as a notebook uses them."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+import intelbench
+from intelbench.api.results import Results
+from intelbench.errors import UserError
+from tests.conftest import REPOSITORY
+from tests.synthetic import CLASSES, Study, failure, synthetic_runs
+
+NAMES = ["resnet101", "resnet152"]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """Two architectures, three seeds, one failed run, and a run under other conditions."""
+    folder = tmp_path_factory.mktemp("results")
+    study = Study(failures={("resnet152", 2): failure()})
+    synthetic_runs(folder / "runs", NAMES, range(3), study)
+    synthetic_runs(folder / "runs", ["resnet101"], [0], Study(suite="other", num_test=40, data_digest="ab" * 16))
+    return intelbench.load(folder)
+
+
+def test_import_is_quick_and_loads_nothing() -> None:
+    """A notebook waits for pandas and PyTorch only when it uses them."""
+    code = (
+        "import sys, time; start = time.perf_counter(); before = set(sys.modules); import intelbench; "
+        "print(sorted(name for name in set(sys.modules) - before if not name.startswith('intelbench'))); "
+        "assert 'run' in dir(intelbench)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "[]" == done.stdout.strip()
+
+
+def test_loading_needs_no_torch(results: Results) -> None:
+    """As the report."""
+    code = (
+        f"import sys, intelbench; intelbench.load({str(results.folder)!r}).table(); "
+        "print('torch' in sys.modules, 'matplotlib' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "False False" == done.stdout.strip()
+
+
+def test_a_table_has_a_row_for_each_architecture_of_each_cohort(results: Results) -> None:
+    """With real dtypes: numbers can be computed with, and absent values are missing."""
+    table = results.table()
+    first, second = results.cohorts
+    expected = {(first, "resnet101"), (first, "resnet152"), (second, "resnet101")}
+    assert expected == set(table[["cohort", "architecture"]].itertuples(index=False, name=None))
+    assert "Int64" == table["num_parameters"].dtype
+    assert "Float64" == table["test_accuracy"].dtype
+    assert pd.isna(table["test_accuracy_low"].iloc[-1])
+
+
+def test_runs_and_failures(results: Results) -> None:
+    """Every run is in one of the two."""
+    assert (6, 1) == (len(results.runs()), len(results.failures()))
+    assert results.runs()["test_accuracy"].between(0, 1).all()
+
+
+def test_differences_are_paired(results: Results) -> None:
+    """One row for the one pair of the larger cohort."""
+    (row,) = results.differences().itertuples()
+    assert set(NAMES) == {row.first, row.second}
+    assert row.difference_low < row.difference < row.difference_high
+    assert 2 == row.num_seeds
+
+
+def test_predictions_give_back_the_accuracies(results: Results) -> None:
+    """One column for each run, in classes by name."""
+    frame = results.predictions()
+    runs = [f"resnet101-s{seed}" for seed in range(3)] + [f"resnet152-s{seed}" for seed in range(2)]
+    assert {"image", "label", *runs} == set(frame.columns)
+    assert list(CLASSES) == list(frame["label"].cat.categories)
+    runs = results.runs().query("cohort == @results.cohorts[0]")
+    for run in runs.itertuples():
+        assert pytest.approx(run.test_accuracy) == (frame[f"{run.architecture}-s{run.seed}"] == frame["label"]).mean()
+    assert 40 == len(results.predictions(results.cohorts[1]))
+
+
+def test_a_trace_is_tidy(results: Results) -> None:
+    """A row for each run and step; evaluation points have the steps at which they were."""
+    loss = results.trace("step_loss")
+    assert ["architecture", "seed", "run_id", "step", "step_loss"] == list(loss.columns)
+    assert 5 * 60 == len(loss)
+    assert (1, 60) == (loss["step"].min(), loss["step"].max())
+
+
+def test_a_confusion_matrix_counts_the_test_images(results: Results) -> None:
+    """Of all runs of the architecture, by true class."""
+    matrix = results.confusion("resnet101")
+    assert (3 * 300, 6) == (matrix.to_numpy().sum(), len(matrix))
+    assert ("true", "predicted") == (matrix.index.name, matrix.columns.name)
+    accuracy = results.runs().query("cohort == @results.cohorts[0] and architecture == 'resnet101'")["test_accuracy"]
+    assert pytest.approx(accuracy.mean()) == np.trace(matrix.to_numpy()) / matrix.to_numpy().sum()
+
+
+@pytest.mark.parametrize("kind", ["accuracy_cost", "confusion", "curves"])
+def test_plots_draw_into_the_given_axes(results: Results, kind: str) -> None:
+    """And leave the settings of matplotlib alone."""
+    before = dict(mpl.rcParams)
+    axes = Figure().add_subplot()
+    arguments = ("resnet152",) if kind == "confusion" else ()
+    assert axes is getattr(results.plot, kind)(*arguments, ax=axes)
+    assert axes.has_data()
+    assert before == dict(mpl.rcParams)
+
+
+def test_plots_make_axes_of_their_own(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By pyplot, so that a notebook shows them."""
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    assert "resnet101" == results.plot.confusion("resnet101").get_title()
+
+
+def test_reports(results: Results, tmp_path: Path) -> None:
+    """Text, a page, and a short table in a notebook."""
+    assert results.to_markdown().startswith("# ")
+    results.to_html(tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text("utf-8").startswith("<!doctype html>")
+    assert "<td>resnet152</td>" in results._repr_html_()
+    assert "7 runs in 2 cohorts" in repr(results)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (
+            lambda results: results.confusion("resnet15"),
+            "architecture 'resnet15' has no finished run here. Expected one of: ",
+        ),
+        (lambda results: results.trace("loss"), "no array 'loss' of one value a step. Expected one of: "),
+        (lambda results: results.trace("test_logits"), "no array 'test_logits' of one value a step"),
+        (lambda results: results.predictions("nowhere"), "cohort 'nowhere' is not known"),
+        (lambda results: results.plot.accuracy_cost("architecture"), "cost 'architecture' is no column of numbers"),
+        (lambda results: intelbench.load("nowhere"), "nowhere: no such folder. Expected a results folder"),
+        (lambda results: intelbench.run(["resnet101"], budget="a lot"), "budget 'a lot': not a budget. Expected"),
+    ],
+)
+def test_mistakes_are_answered(results: Results, call, said: str) -> None:  # type: ignore[no-untyped-def]
+    """With what is accepted."""
+    with pytest.raises(UserError, match=re.escape(said)):
+        call(results)
+
+
+def test_a_misspelt_option_is_refused() -> None:
+    """As Python does."""
+    with pytest.raises(TypeError, match="unexpected options: budgets"):
+        intelbench.run(["resnet101"], budgets="1 step")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="unexpected options: size"):
+        intelbench.profile(["resnet101"], size=32)  # type: ignore[call-arg]
+
+
+def test_a_diff_has_a_row_for_each_architecture_and_metric(results: Results) -> None:
+    """Nothing has changed between a folder and itself."""
+    frame = intelbench.diff(results.folder, results.folder)
+    assert set(NAMES) == set(frame["architecture"])
+    assert (frame.query("metric == 'test_accuracy'")["change"] == 0).all()
+
+
+def test_every_column_is_documented(results: Results) -> None:
+    """docs/API.md names the columns of every frame."""
+    text = (REPOSITORY / "docs" / "API.md").read_text("utf-8")
+    documented = set(re.findall(r"`([a-z0-9_]+)`", text))
+    frames = [results.table(), results.runs(), results.failures(), results.differences()]
+    frames += [results.trace("step_loss"), intelbench.diff(results.folder, results.folder)]
+    columns = {column for frame in frames for column in frame.columns}
+    intervals = {column for column in columns if re.sub("_(low|high)$", "", column) in documented}
+    assert set() == columns - documented - intervals

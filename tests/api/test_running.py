@@ -1,0 +1,54 @@
+"""Runs from Python, as in a notebook."""
+
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+import intelbench
+from intelbench.api.results import Results
+from intelbench.errors import UserError
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
+
+
+def test_a_run_in_a_thread(tmp_path: Path, plugin: Path, small_suite: Path, small_folder: Path) -> None:
+    """Two networks, compared and plotted; no signal handler is left, and recorded runs are not repeated."""
+    results: list[Results] = []
+    before = [signal.getsignal(number) for number in SIGNALS]
+
+    def work() -> None:
+        results.extend(
+            intelbench.run(
+                ["tiny", "tiny_twin"], suite=str(small_suite), data=small_folder, budget="2 steps", seeds=[0, 1],
+                plugins=[plugin], out=tmp_path / "results", cache_folder=tmp_path / "cache", threads=1,
+            )
+            for _ in range(2)
+        )  # fmt: skip
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    first, second = results
+    assert before == [signal.getsignal(number) for number in SIGNALS]
+    assert ["tiny", "tiny_twin"] == sorted(first.table()["architecture"])
+    assert [2] * 4 == first.runs()["num_steps"].tolist()
+    assert first.runs().equals(second.runs())
+    assert 1 == len(first.differences())
+    assert first.plot.curves().has_data()
+
+
+def test_a_profile_has_a_row_for_each_batch_size() -> None:
+    """With the figures of the command."""
+    frame = intelbench.profile(["resnet18"], batch_sizes=[2, 4], image_size=32, num_classes=10)
+    assert [2, 4] == frame["batch_size"].tolist()
+    assert {11_181_642} == set(frame["num_parameters"])
+    assert frame["peak_bytes"].is_monotonic_increasing
+
+
+def test_an_unknown_architecture_is_refused(tmp_path: Path, small_folder: Path) -> None:
+    """By an exception, with the nearest names, before anything is run."""
+    with pytest.raises(UserError, match="did you mean resnet152"):
+        intelbench.run(["resnet15"], data=small_folder, out=tmp_path, cache_folder=tmp_path / "cache")
+    assert not (tmp_path / "runs").exists()
