@@ -1,5 +1,7 @@
 """Rows of a data frame, whose values are attributes."""
 
+from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 
 import pandas as pd
@@ -11,9 +13,10 @@ from intelbench.statistics.estimates import Estimate
 class Row(SimpleNamespace):
     """A row: `row.seed`; the three columns of an estimate together are `row.estimate("test_accuracy")`."""
 
-    def estimate(self, name: str) -> Estimate | None:
-        """Return the estimate of that name; `None` where it is absent."""
-        return tables.estimate_of(vars(self), name)
+    @property  # which a column of the same name, of the metric of a plug-in, does not hide
+    def estimate(self) -> Callable[[str], Estimate | None]:
+        """Function that returns the estimate of a name; `None` where it is absent."""
+        return partial(tables.estimate_of, vars(self))
 
 
 def rows(frame: pd.DataFrame) -> list[Row]:

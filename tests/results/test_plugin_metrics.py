@@ -165,6 +165,18 @@ def test_a_name_that_a_table_has_already_is_refused(tmp_path: Path) -> None:
         as_json(read(tmp_path))
 
 
+@pytest.mark.parametrize("name", ["estimate", "num_runs", "items"])
+def test_a_name_of_something_else_in_the_code_is_no_obstacle(tmp_path: Path, name: str) -> None:
+    """The metric has its column next to all others."""
+    synthetic_runs(tmp_path, ["a", "b"], range(3), Study(**BETTER))
+    intelbench.metric(name, heading="Mine", definition="mine", better="higher")(lambda *_: 0.5)
+    (line,) = [
+        line for line in build(tmp_path).text.splitlines() if line.startswith("| Architecture  ") and "Rank" in line
+    ]
+    assert "Test accuracy (300 images) |" in line
+    assert "Mine (300 images) |" in line
+
+
 def test_a_package_provides_one_by_an_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In every report, without `--plugin`; the provider is the package with its version."""
     (tmp_path / "site" / "scores-1.2.dist-info").mkdir(parents=True)

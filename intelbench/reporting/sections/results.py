@@ -59,7 +59,7 @@ def _runs(summary: CohortSummary) -> list[Block]:
         [
             escape(row.architecture),
             cell(row.seed, str),
-            cell(Row(**vars(row), num_runs=1).estimate("test_accuracy"), formatting.percent_interval),
+            cell(tables.estimate_of(vars(row) | {"num_runs": 1}, "test_accuracy"), formatting.percent_interval),
             cell(row.validation_accuracy, formatting.percent),
             cell(row.loss_variance, formatting.significant),
             cell(row.step_seconds, formatting.milliseconds),
