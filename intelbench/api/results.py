@@ -162,11 +162,15 @@ class Results:
         counts = self.architecture(architecture, cohort).confusion
         return pd.DataFrame(counts, index=names, columns=names.rename("predicted"))
 
-    def to_markdown(self) -> str:
-        """Return the report as Markdown; its links to figures work next to `figures/` of `intelbench report`."""
+    def to_markdown(self, *, full: bool = False) -> str:
+        """Return the report as Markdown; its links to figures work next to `figures/` of `intelbench report`.
+
+        Args:
+            full: Write every section, not only those that a reader acts on.
+        """
         from intelbench.reporting.report import write
 
-        return write(self._study).text
+        return write(self._study, full=full).text
 
     def to_html(self, path: str | Path, images: str | Path | None = None) -> None:
         """Write the report as one HTML page.
@@ -177,7 +181,7 @@ class Results:
         """
         from platformdirs import user_cache_path
 
-        from intelbench.reporting.page.html import as_html
+        from intelbench.reporting.html.page import as_html
 
         page = as_html(self._study, Path(images) if images else None, user_cache_path("intelbench", appauthor=False))
         Path(path).write_text(page, encoding="utf-8")

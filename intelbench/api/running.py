@@ -165,7 +165,7 @@ def profile(architectures: Sequence[str], **options: Unpack[ProfileOptions]) -> 
     from intelbench.config.conditions import Conditions
     from intelbench.config.recipe import Recipe
     from intelbench.orchestration import profile as profiling
-    from intelbench.reporting.text.profile import as_frame
+    from intelbench.reporting.profile import as_frame
 
     unknown = options.keys() - ProfileOptions.__annotations__
     if unknown:

@@ -27,7 +27,7 @@ def diff(before: Path, after: Path, gates: tuple[Any, ...], form: str) -> int:
 
     RUNS_A and RUNS_B are two results folders: of two versions of a recipe or of a library, or of two machines.
     """
-    from intelbench.reporting.text.diff import as_json, as_markdown, failure_line
+    from intelbench.reporting.diff import as_json, as_markdown, failure_line
     from intelbench.results.diff import compare, judge
 
     comparison = compare(before, after, gates)

@@ -81,7 +81,7 @@ def profile(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, f
     from intelbench.config.conditions import Conditions
     from intelbench.config.recipe import Recipe
     from intelbench.orchestration import profile as profiling
-    from intelbench.reporting.text import profile as reporting
+    from intelbench.reporting import profile as reporting
 
     request = profiling.Request(
         architectures=REFERENCE if all_ else architectures,

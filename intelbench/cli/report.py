@@ -25,7 +25,14 @@ from intelbench.cli.values import FILE, FOLDER, REPORT_FILE
     "claims_file",
     type=FILE,
     group="Options",
-    help="TOML file of claims to check instead of the published ones; see docs/CLAIMS.md.",
+    help="TOML file of claims to check instead of the published ones, which are checked on the data that they are "
+    "about; see docs/CLAIMS.md.",
+)
+@option(
+    "--full",
+    is_flag=True,
+    group="Options",
+    help="Write every section, not only those that a reader acts on. An .html report has all of them, folded.",
 )
 @option(
     "--images",
@@ -42,6 +49,7 @@ def report(
     folder: Path,
     out: Path | None,
     claims_file: Path | None,
+    full: bool,
     images: Path | None,
     cache_dir: Path | None,
 ) -> None:
@@ -59,16 +67,17 @@ def report(
     suffix = out.suffix if out else ".md"
     if images and suffix != ".html":
         raise click.UsageError("--images goes with --out FILE.html", ctx)
-    runs, claims = runs_folder(folder), load_claims(claims_file)
+    runs, claims = runs_folder(folder), load_claims(claims_file) if claims_file else None
     if unfinished := describe_unfinished(runs):
         click.echo(unfinished, err=True)
     _ignore_matplotlib_settings()
-    from intelbench.reporting.report import as_csv, as_json, write
+    from intelbench.reporting.export import as_csv, as_json
+    from intelbench.reporting.report import write
 
     study = read(runs)
 
     if suffix == ".html":
-        from intelbench.reporting.page.html import as_html
+        from intelbench.reporting.html.page import as_html
 
         text = as_html(study, images, cache_folder(cache_dir), claims=claims)
     elif suffix == ".csv":
@@ -76,7 +85,7 @@ def report(
     elif suffix == ".json":
         text = as_json(study, claims=claims)
     else:
-        written = write(study, claims=claims)
+        written = write(study, claims=claims, full=full)
         write_figures((out.parent if out else runs.parent) / "figures", written.figures)
         text = written.text
     if out:

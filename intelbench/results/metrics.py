@@ -243,7 +243,7 @@ _STABILITY = (
     ),
     Metric(
         name="confusion", heading="Confusion", unit="share", compared="confusion",
-        definition="test images of two classes taken for each other, of all test images",
+        definition="test images of two classes predicted as each other, of all test images",
     ),
 )  # fmt: skip
 

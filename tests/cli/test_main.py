@@ -23,7 +23,7 @@ from intelbench.data import dataset
 from intelbench.errors import UserError
 from intelbench.orchestration import forkserver, session
 from intelbench.orchestration import profile as profiling
-from intelbench.reporting.text import profile as profile_text
+from intelbench.reporting import profile as profile_text
 from tests.conftest import Command, write_folder, write_image
 
 SLOW = ("torch", "numpy", "pandas", "matplotlib")
@@ -199,7 +199,7 @@ def test_any_value_of_any_option_is_taken_or_refused(
 ALL_OPTIONS = {
     "run": "--all --suite --seeds --budget --image-size --precision --images-per-class --data --skip-unreadable "
     "--no-cache --cache-dir --device --threads --workers --timeout --memory-limit --out --rerun --checkpoint --plugin",
-    "report": "--out --claims --images --plugin --cache-dir",
+    "report": "--out --claims --full --images --plugin --cache-dir",
     "diff": "--fail-if-worse --plugin --format",
     "verify": "--steps --tolerance --data --plugin --cache-dir",
     "profile": "--all --image-size --classes --plugin --batch-sizes --precision --optimizer --frozen --memory --format",

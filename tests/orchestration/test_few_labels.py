@@ -53,7 +53,7 @@ def test_every_number_of_images_is_run_and_reported(
 
     text = build(tmp_path / "results" / "runs").text
     assert "2 groups that differ in how many images of each class their runs were trained on" in text
-    assert "## How many labels?" in text
+    assert "## Labelled images needed" in text
     assert ", 4 images of each class\n" in text
     assert "8 of 38: 4 of each class, drawn by the seed" in text
     assert "(8 training, 10 validation and 48 test images of 2 classes" in text

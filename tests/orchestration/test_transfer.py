@@ -156,7 +156,7 @@ def test_architectures_under_their_own_recipes_are_compared_with_identical_condi
     assert 0 == intelbench("run", "--suite", small_suite, *arguments).returncode
     text = build(tmp_path / "results" / "runs").text
     assert "2 runs, each architecture under its own recipe" in text
-    assert "## Architecture or recipe?" in text
+    assert "## Architecture or recipe\n" in text
     assert "`recipe.freeze_backbone`" in text
 
 

@@ -1,9 +1,10 @@
-"""Write golden/REPORT.md anew: `python -m tests.reporting.regenerate_golden` in the repository; then read the diff."""
+"""Write golden/REPORT.md again: `python -m tests.reporting.regenerate_golden` in the repository; then read the diff."""
 
 import tempfile
 from pathlib import Path
 
 from intelbench.reporting.report import build
+from intelbench.results.claims import load_claims
 from tests.synthetic import ARCHITECTURES, Study, failure, synthetic_runs
 
 GOLDEN = Path(__file__).parent / "golden" / "REPORT.md"
@@ -15,9 +16,9 @@ STUDY = Study(
 
 
 def golden_report(folder: Path) -> str:
-    """The report on the golden records, written to `folder` first."""
+    """The full report on the golden records, written to `folder` first."""
     synthetic_runs(folder / "runs", ARCHITECTURES, range(5), STUDY)
-    return build(folder / "runs").text
+    return build(folder / "runs", claims=load_claims(), full=True).text
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from intelbench.config.fields import MAX_CLASSES
 from intelbench.errors import UserError
 from intelbench.records.store import MAX_RECORD_BYTES, RECORD_FILE, SUMS_FILE, TRACES_FILE, Traces, write_run
-from intelbench.reporting.page.html import as_html
-from intelbench.reporting.report import as_csv, as_json, build
+from intelbench.reporting.export import as_csv, as_json
+from intelbench.reporting.html.page import as_html
+from intelbench.reporting.report import build
 from intelbench.results import diff as compare
 from intelbench.results.study import read
 from tests.conftest import Command

@@ -15,8 +15,11 @@ import pytest
 
 from intelbench.errors import UserError
 from intelbench.records.store import write_run
-from intelbench.reporting.report import as_csv, as_json, build, write
+from intelbench.reporting.export import as_csv, as_json
+from intelbench.reporting.report import build, write
+from intelbench.reporting.sections import section_kinds
 from intelbench.results import study
+from intelbench.results.claims import load_claims
 from intelbench.results.study import read
 from tests.reporting.regenerate_golden import GOLDEN, golden_report
 from tests.synthetic import CONDITIONS, Study, failure, synthetic_run, synthetic_runs
@@ -25,7 +28,7 @@ LARGER = msgspec.structs.replace(CONDITIONS, image_size=96)
 
 
 def test_golden(tmp_path: Path) -> None:
-    """The report on fixed records is the committed one, byte for byte (regenerate_golden.py writes it anew)."""
+    """The report on fixed records is the committed one, byte for byte (regenerate_golden.py writes it)."""
     assert GOLDEN.read_bytes().decode() == golden_report(tmp_path)
 
 
@@ -50,7 +53,7 @@ def test_order_and_place_of_records_are_irrelevant(tmp_path: Path) -> None:
 def test_links_and_figures_agree(tmp_path: Path) -> None:
     """Every linked figure exists, every figure is linked, each is well-formed SVG."""
     synthetic_runs(tmp_path, ["Net", "net", "n:et"], [0, 1])
-    report = build(tmp_path)
+    report = build(tmp_path, full=True)
     linked = re.findall(r"\]\(figures/([^)]+)\)", report.text)
     assert sorted(report.figures) == sorted(linked)
     assert 8 == len({name.lower() for name in linked})
@@ -62,7 +65,7 @@ def test_cohorts_never_share_a_table(tmp_path: Path) -> None:
     """Two image sizes: two groups with their own tables and figures, and the key in which they differ."""
     synthetic_runs(tmp_path, ["small_a", "small_b"], [0, 1])
     synthetic_runs(tmp_path, ["large_a"], [0, 1], Study(conditions=LARGER))
-    report = build(tmp_path)
+    report = build(tmp_path, full=True)
     assert "2 groups that must not be compared with each other: they differ in `conditions.image_size`" in report.text
     tables = re.split(r"\n\n", report.text)
     assert not any("small_a" in table and "large_a" in table for table in tables)
@@ -166,7 +169,7 @@ def test_no_dead_units_are_said_to_be_none(tmp_path: Path) -> None:
     record, traces = synthetic_run("resnet101", 0, Study())
     traces["activation_dead_share"] = np.zeros_like(traces["activation_dead_share"])
     write_run(tmp_path, record, traces)
-    section = build(tmp_path).text.split("## Dead units and mean activation")[1].split("\n## ")[0]
+    section = build(tmp_path, full=True).text.split("## Dead units and mean activation")[1].split("\n## ")[0]
     (row,) = (line for line in section.splitlines() if line.startswith("| resnet101"))
     assert "none" == row.strip("|").split("|")[-1].strip()
     assert "stem.relu" not in section
@@ -176,7 +179,7 @@ def test_records_without_activations_have_no_such_section(tmp_path: Path) -> Non
     """As those of networks without ReLU, and those older than the arrays."""
     record, traces = synthetic_run("resnet101", 0, Study())
     write_run(tmp_path, record, {name: each for name, each in traces.items() if not name.startswith("activation")})
-    assert "Dead units" not in build(tmp_path).text
+    assert "## Dead units" not in build(tmp_path, full=True).text
 
 
 @pytest.mark.parametrize("name", ["record.json", "traces.npz"])
@@ -210,3 +213,34 @@ def test_files_that_were_not_used_are_counted(tmp_path: Path) -> None:
         assert (sentence is not None) == ("in class folders w" in text)
         assert sentence is None or sentence in text
         assert (number is not None) == ("| Other files in class folders, not used " in text)
+
+
+def test_the_default_report_is_a_part_of_the_full_one(tmp_path: Path) -> None:
+    """Block by block; it names what the full one has in addition, and draws none of those figures."""
+    synthetic_runs(tmp_path, ["a", "b"], [0, 1])
+    default, full = build(tmp_path), build(tmp_path, full=True)
+    *blocks, title, more = default.text.strip().split("\n\n")
+    assert set(blocks) < set(full.text.strip().split("\n\n"))
+    assert "## More" == title
+    left_out = [kind.title for kind in section_kinds(None) if not kind.in_default]
+    assert all(name.lower() in more.lower() for name in left_out)
+    assert not any(f"## {name}\n" in default.text for name in left_out)
+    assert all(f"## {name}\n" in full.text for name in ("Calibration", "Training loss", "Step breakdown"))
+    assert {"cost", "confusion"} == {name.partition("-")[0] for name in default.figures}
+    assert default.figures.items() < full.figures.items()
+
+
+def test_published_claims_are_checked_on_the_data_they_are_about(tmp_path: Path) -> None:
+    """On other classes only claims that a reader chose are; JSON agrees."""
+    synthetic_runs(tmp_path / "published", ["a", "b"], [0, 1])
+    synthetic_runs(tmp_path / "other", ["a", "b"], [0, 1], Study(class_names=("cat", "dog")))
+    assert "## Published claims" in build(tmp_path / "published").text
+    assert "## Published claims" not in build(tmp_path / "other").text
+    assert "## Published claims" in build(tmp_path / "other", claims=load_claims()).text
+    assert [] == json.loads(as_json(read(tmp_path / "other")))["cohorts"][0]["claims"]
+
+
+def test_absent_kinds_of_memory_are_one_line(tmp_path: Path) -> None:
+    """Those that the runs lack for the same reason share it."""
+    synthetic_runs(tmp_path, ["a"], [0])
+    assert 1 == build(tmp_path).text.count("No column for")

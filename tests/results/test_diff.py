@@ -11,8 +11,8 @@ from scipy import stats
 
 from intelbench.errors import UserError
 from intelbench.records.store import write_run
-from intelbench.reporting.text import diff as changes
-from intelbench.reporting.text.verdicts import verdicts
+from intelbench.reporting import diff as changes
+from intelbench.reporting.verdicts import verdicts
 from intelbench.results.claims import Claim
 from intelbench.results.diff import Comparison, Gate, compare, gate_metrics, judge
 from intelbench.results.metrics import metrics_in

@@ -14,14 +14,16 @@ from numpy.typing import NDArray
 
 from intelbench.config.budget import Budget
 from intelbench.records.types import Execution, Measurements
-from intelbench.reporting.text import efficiency as text_efficiency
-from intelbench.reporting.text.efficiency import efficiency_sections
+from intelbench.reporting.sections.accuracy_by_budget import accuracy_by_budget
+from intelbench.reporting.sections.cost import cost
+from intelbench.reporting.sections.time_to_accuracy import time_to_accuracy
 from intelbench.results import efficiency
 from intelbench.results.efficiency import Crossings
 from intelbench.results.runs import RunSummary
 from intelbench.results.study import read
 from intelbench.results.summaries import CohortSummary
 from intelbench.results.tables import rows
+from tests.reporting.rendered import rendered
 from tests.synthetic import CONDITIONS, Study, Summarize, failure, synthetic_runs
 
 Curves = Mapping[str, Sequence[Sequence[float]]]
@@ -38,9 +40,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunSummary:
     return read(folder).cohorts[0].finished[0].runs[0]
 
 
-def written(summary: CohortSummary, figure: str | None) -> str:
+def written(summary: CohortSummary) -> str:
     """The sections on accuracy for what it costs."""
-    return "\n\n".join(block for each in efficiency_sections(summary, figure) for block in each.blocks("##"))
+    sections = (accuracy_by_budget, time_to_accuracy, cost)
+    return "\n\n".join(text for section in sections for text in rendered(section(summary)))
 
 
 def changed(summary: CohortSummary, change: Callable[[str, int, RunSummary], RunSummary]) -> CohortSummary:
@@ -135,7 +138,7 @@ def test_misses_are_infinite(summarize: Summarize) -> None:
     assert [4, 6] == [b["num_reached"], b["num_runs"]]
     assert [20.0, 40.0] == [b["steps"], b["seconds"]]
     assert {0.2, 0.3} == {row["target"] for row in rows(efficiency.time_to_accuracy(summary))}
-    text = written(summary, "f.svg")
+    text = written(summary)
     assert "∞ (3 of 6)" in text
     assert "40.0 (4 of 6)" in text
     assert "no run reached 40 %." in text
@@ -149,7 +152,7 @@ def test_failed_runs_are_misses(summarize: Summarize) -> None:
     assert [(None, 1, 2), (None, 0, 2), (10.0, 2, 2)] == [
         (found[name]["seconds"], found[name]["num_reached"], found[name]["num_runs"]) for name in "abc"
     ]
-    text = written(summary, "f.svg")
+    text = written(summary)
     assert "∞ (0 of 2)" in text
 
 
@@ -236,7 +239,7 @@ def test_only_what_no_resample_could_change_is_100_percent(summarize: Summarize)
     found = [row for row in rows(efficiency.pareto(summary)) if row["cost"] == "training_seconds"]
     certain = {row["architecture"]: (row["front_share"], row["front_certain"]) for row in found}
     assert {"a": (1.0, True), "b": (1.0, False)} == certain
-    table = text_efficiency.pareto(summary)[0]
+    table = rendered(cost(summary))[0]
     cells = [[cell.strip("* ") for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
     assert {"a": "100.0", "b": "> 99.9"} == {cell[0]: cell[3] for cell in cells}
 
@@ -272,7 +275,7 @@ def test_joules_are_a_cost_where_all_have_them(summarize: Summarize) -> None:
     joules = dict(zip([each.name for each in summary.finished], efficiency.costs(summary)["joules"], strict=True))
     assert pytest.approx({"a": 250 * (60 * 0.2 + 3), "b": 250 * (60 * 0.26 + 3)}) == joules
     assert "joules" in {row["cost"] for row in rows(efficiency.pareto(summary))}
-    assert "Energy (kJ)" in written(summary, None)
+    assert "Energy (kJ)" in written(summary)
     assert "joules" not in efficiency.costs(with_measurements(summary, "b", energy=None))
 
 
@@ -283,7 +286,7 @@ def test_unknown_flops_are_absent(summarize: Summarize) -> None:
     assert [None, None, None] == [found["b"][name] for name in ("value", "on_front", "front_share")]
     assert None not in [found[name]["front_share"] for name in "ac"]
     assert [None, 3] == [reached(summary, 0.2)["b"]["flops"], reached(summary, 0.2)["b"]["num_reached"]]
-    text = written(summary, "f.svg")
+    text = written(summary)
     assert "FLOPs are not known of b." in text
     few = with_measurements(summary, "c", training_flops_per_image=None)
     assert "training_flops" not in {row["cost"] for row in rows(efficiency.pareto(few))}
@@ -295,7 +298,7 @@ def test_no_front_where_nothing_may_be_ranked(summarize: Summarize) -> None:
     summary = summarize(["a", "b"], other_batches=[("b", 1)])
     assert [] == rows(efficiency.pareto(summary))
     assert [] == efficiency.crossings(summary)
-    text = written(summary, "f.svg")
+    text = written(summary)
     assert "was not tested: nothing may be ranked here." in text
     assert "is not said where nothing may be ranked" in text
 
@@ -311,7 +314,7 @@ def test_a_known_crossing(summarize: Summarize) -> None:
         assert [20.0, 30.0] == [crossing.before.spent, crossing.after.spent]
         assert pytest.approx([0.1, 0.1]) == [crossing.before.difference.mean, crossing.after.difference.mean]
         assert max(crossing.before.p_holm, crossing.after.p_holm) <= 0.05
-    text = written(summary, "f.svg")
+    text = written(summary)
     assert "**The ranking changes with the budget**" in text
     assert "the mean curves cross at step 25 (800 images)." in text
     assert "the mean curves cross at 25.0 s." in text
@@ -344,7 +347,7 @@ def test_a_crossing_inside_the_noise_is_none(summarize: Summarize) -> None:
         summary = with_curves(summarize(["a", "b"], range(6)), curves)
         found = by_steps(summary)
         assert (1, 1, ()) == (found.num_pairs, found.num_crossed, found.found)
-        assert "**No crossing is beyond the noise.**" in written(summary, "f.svg")
+        assert "**No crossing is beyond the noise.**" in written(summary)
 
 
 def test_few_seeds_without_scatter_are_not_sure(summarize: Summarize) -> None:
@@ -360,8 +363,8 @@ def test_one_seed_has_no_crossing(summarize: Summarize) -> None:
     curves = {"a": [[0.4, 0.4]], "b": [[0.2, 0.8]]}
     summary = with_curves(summarize(["a", "b"], [0]), curves)
     assert [] == efficiency.crossings(summary)
-    text = written(summary, "f.svg")
-    assert "was not tested: one seed cannot tell two curves apart." in text
+    text = written(summary)
+    assert "was not tested: one seed gives no test of a difference." in text
     assert "resamples of test images, there being one seed" in text
 
 
@@ -409,4 +412,4 @@ def test_without_validation_there_are_no_curves(summarize: Summarize) -> None:
     """A single architecture without an evaluation has no such section at all."""
     summary = with_curves(summarize(["a"]), {"a": [[]] * 3})
     assert efficiency.curve(summary.finished[0].runs, "steps") is None
-    assert not written(summary, None)
+    assert not written(summary)

@@ -7,13 +7,14 @@ import pytest
 
 from intelbench.records.store import Traces
 from intelbench.records.types import Execution, RunSpec
-from intelbench.reporting.text.gpu import gpu as gpu_section
+from intelbench.reporting.sections.gpu import gpu as gpu_section
 from intelbench.results import gpu_table
 from intelbench.results.gpu import read_gpu
 from intelbench.results.study import read
 from intelbench.results.summaries import CohortSummary
 from intelbench.results.tables import rows
 from tests import synthetic
+from tests.reporting.rendered import rendered
 from tests.synthetic import Study, synthetic_runs
 
 QUIET = {
@@ -101,7 +102,7 @@ def test_the_report_has_a_section_where_a_gpu_was_watched(tmp_path: Path, monkey
 
     monkeypatch.setattr(synthetic, "_traces", watched)
     summary = summary_of(tmp_path / "watched")
-    answer, table, note = gpu_section(summary)
+    answer, table, note = rendered(gpu_section(summary))
     assert answer.startswith("**1 of 3 runs had a GPU that was not quiet**: a clock slowed down for heat.")
     flagged = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if "heat" in line]
     assert [["resnet101", "1", "1,755", "61.0", "405", "0.0", "–", "0", "a clock slowed down for heat"]] == flagged

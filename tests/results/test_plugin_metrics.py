@@ -12,9 +12,10 @@ import intelbench
 from intelbench.errors import UserError
 from intelbench.plugins.loading import load_plugin
 from intelbench.records.store import write_run
-from intelbench.reporting.report import as_csv, as_json, build
-from intelbench.reporting.text import diff as changes
-from intelbench.reporting.text.verdicts import verdicts
+from intelbench.reporting import diff as changes
+from intelbench.reporting.export import as_csv, as_json
+from intelbench.reporting.report import build
+from intelbench.reporting.verdicts import verdicts
 from intelbench.results import study
 from intelbench.results.claims import Claim
 from intelbench.results.diff import Gate, compare, judge
@@ -162,6 +163,18 @@ def test_a_name_that_a_table_has_already_is_refused(tmp_path: Path) -> None:
     intelbench.metric("rank", heading="My rank", definition="mine", better="higher")(lambda *_: 0.5)
     with pytest.raises(UserError, match=r"^metric 'rank': a table has another column of this name"):
         as_json(read(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["estimate", "num_runs", "items"])
+def test_a_name_of_something_else_in_the_code_is_no_obstacle(tmp_path: Path, name: str) -> None:
+    """The metric has its column next to all others."""
+    synthetic_runs(tmp_path, ["a", "b"], range(3), Study(**BETTER))
+    intelbench.metric(name, heading="Mine", definition="mine", better="higher")(lambda *_: 0.5)
+    (line,) = [
+        line for line in build(tmp_path).text.splitlines() if line.startswith("| Architecture  ") and "Rank" in line
+    ]
+    assert "Test accuracy (300 images) |" in line
+    assert "Mine (300 images) |" in line
 
 
 def test_a_package_provides_one_by_an_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

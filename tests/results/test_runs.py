@@ -71,7 +71,7 @@ def test_a_run_whose_clock_was_disturbed_tells_no_speed(tmp_path: Path, field: s
         assert run.test_accuracy is not None
         other, traces = synthetic_run("b", seed, Study())
         write_run(tmp_path, other, traces)
-    text = build(tmp_path).text
+    text = build(tmp_path, full=True).text
     assert "2 of 4 runs were disturbed** by a machine that slept, or a clock that was set" in text
     assert "are left out of every table of speed" in text
 

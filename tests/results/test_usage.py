@@ -57,9 +57,9 @@ def test_a_known_gpu_has_a_stated_peak(tmp_path: Path) -> None:
     for row in rows(usage.compute(summary)):
         assert 66.9e12 == row["stated_peak_flops_per_second"]
         assert row["achieved_flops_per_second"] / 66.9e12 == pytest.approx(row["stated_utilization"])
-    assert "Data-sheet peak" in section(build(tmp_path / "gpu").text, "Arithmetic: achieved and possible")
+    assert "Data-sheet peak" in section(build(tmp_path / "gpu", full=True).text, "Arithmetic throughput")
     synthetic_runs(tmp_path / "cpu")
-    text = section(build(tmp_path / "cpu").text, "Arithmetic: achieved and possible")
+    text = section(build(tmp_path / "cpu", full=True).text, "Arithmetic throughput")
     assert "Data-sheet peak" not in text
     assert "No data sheet is known for Example CPU" in text
 
@@ -68,7 +68,7 @@ def test_quiet_runs_are_said_to_be_quiet(tmp_path: Path) -> None:
     """And nothing is flagged."""
     summary = summary_of(tmp_path)
     assert not any(found.reasons for found in summary.disturbances)
-    assert "None of 4 runs was disturbed" in build(tmp_path).text
+    assert "None of 4 runs was disturbed" in build(tmp_path, full=True).text
 
 
 def test_disturbed_runs_are_flagged_with_the_reason(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_disturbed_runs_are_flagged_with_the_reason(tmp_path: Path) -> None:
     summary = summary_of(tmp_path, study, ("a", "b", "c", "d"))
     found = {(row["architecture"], row["seed"]): row["disturbed_by"] for row in rows(usage.contention(summary))}
     assert {("a", 1): "others", ("b", 0): "exchange"} == {key: reason for key, reason in found.items() if reason}
-    first = build(tmp_path).text.split("\n\n")[2]
+    first = build(tmp_path, full=True).text.split("\n\n")[2]
     assert "**2 of 8 runs were disturbed** by other processes and slower exchange between threads: " in first
     assert "beyond the noise, the median step was more than 5 % longer in 2." in first
 
@@ -97,10 +97,10 @@ def test_steps_lost_are_those_of_a_budget_in_seconds(tmp_path: Path) -> None:
     disturbed = found["a", 1]
     assert 60 * (1 / (1 - 0.9 * OTHERS_RATE) - 1) == pytest.approx(disturbed["steps_lost"])
     assert 60 * (1 / (1 - 0.6 * OTHERS_RATE) - 1) == pytest.approx(disturbed["steps_lost_low"])
-    assert "more than 5 % more steps within the budget" in build(tmp_path / "seconds").text
+    assert "more than 5 % more steps within the budget" in build(tmp_path / "seconds", full=True).text
     steps = summary_of(tmp_path / "steps", Study(disturbed=[("a", 1)]))
     assert all(row["steps_lost"] is None for row in rows(usage.contention(steps)))
-    assert "Steps lost |" not in build(tmp_path / "steps").text
+    assert "Steps lost |" not in build(tmp_path / "steps", full=True).text
 
 
 def test_what_the_kernel_does_not_tell_is_absent(tmp_path: Path) -> None:
@@ -117,7 +117,9 @@ def test_what_the_kernel_does_not_tell_is_absent(tmp_path: Path) -> None:
     (row,) = rows(usage.contention(summary))
     assert [None, None, None] == [row["others_share"], row["stolen_share"], row["disturbed_by"]]
     (line,) = (
-        line for line in section(build(tmp_path).text, "Was the machine quiet?").splitlines() if line.startswith("| a")
+        line
+        for line in section(build(tmp_path, full=True).text, "Disturbances by other work").splitlines()
+        if line.startswith("| a")
     )
     assert ["–", "–"] == [cell.strip() for cell in line.strip("|").split("|")][2:4]
 
@@ -130,7 +132,7 @@ def test_predicted_stands_beside_measured(tmp_path: Path) -> None:
             kinds = ("parameters", "gradients", "optimizer_state", "activations", "temporaries")
             assert row["predicted_peak_bytes"] == sum(row[f"predicted_{kind}_bytes"] for kind in kinds)
             assert 15 * 2**20 == row[f"probe_{field}"] - row["predicted_peak_bytes"]
-        text = section(build(folder).text, "Memory: predicted and measured")
+        text = section(build(folder, full=True).text, "Predicted and measured memory")
         assert "1.025" in text
 
 
@@ -150,7 +152,7 @@ def test_a_probe_that_failed_says_why(tmp_path: Path) -> None:
     write_run(tmp_path, msgspec.structs.replace(record, profile=profile), traces)
     record, traces = synthetic_run("b", 0, Study())
     write_run(tmp_path, msgspec.structs.replace(record, profile=None, profile_absent="it *hangs*"), traces)
-    text = section(build(tmp_path).text, "Memory: predicted and measured")
+    text = section(build(tmp_path, full=True).text, "Predicted and measured memory")
     assert "- a: does &lt;not&gt; fit" in text
     assert "- No profile: it \\*hangs\\*" in text
 
@@ -161,16 +163,16 @@ def test_energy_is_counted_or_absent_with_a_reason(tmp_path: Path) -> None:
         assert row["joules"] == pytest.approx(250 * row["seconds"])
         assert row["joules_per_image"] == pytest.approx(row["joules"] / (60 * 32))
         assert 70 == row["idle_watts"]
-    assert "| Joules an image" in " ".join(section(build(tmp_path / "gpu").text, "Energy").split())
+    assert "| Joules an image" in " ".join(section(build(tmp_path / "gpu", full=True).text, "Energy").split())
     summary_of(tmp_path / "cpu")
-    text = section(build(tmp_path / "cpu").text, "Energy")
+    text = section(build(tmp_path / "cpu", full=True).text, "Energy")
     assert "Not measured: the kernel shows no RAPL counter. It is never estimated." == text.strip()
 
 
 def test_steps_of_the_run_itself_have_no_overhead(tmp_path: Path) -> None:
     """There is nothing to compare them with, and no column."""
     assert {None} == {row["overhead"] for row in rows(usage.anatomy(summary_of(tmp_path)))}
-    text = section(build(tmp_path).text, "Where the time of a step goes")
+    text = section(build(tmp_path, full=True).text, "Step breakdown")
     assert "the last steps of each run" in text
     assert "overhead (%)" not in text
 
@@ -178,7 +180,7 @@ def test_steps_of_the_run_itself_have_no_overhead(tmp_path: Path) -> None:
 def test_looking_costs_what_the_step_grew_by(tmp_path: Path) -> None:
     """The median instrumented step against the median timed one."""
     summary = summary_of(tmp_path, GPU)
-    assert "Profiling overhead (%)" in section(build(tmp_path).text, "Where the time of a step goes")
+    assert "Profiling overhead (%)" in section(build(tmp_path, full=True).text, "Step breakdown")
     for row, architecture in zip(rows(usage.anatomy(summary)), summary.finished, strict=True):
         timed = np.median(architecture.total_seconds)
         assert row["overhead"] == pytest.approx(row["step_with_data_wait_seconds"] / timed - 1)
@@ -190,7 +192,7 @@ def test_few_steps_have_no_tail(tmp_path: Path) -> None:
     summary_of(tmp_path)
     (line, _) = (
         line
-        for line in section(build(tmp_path).text, "Where the time of a step goes").splitlines()
+        for line in section(build(tmp_path, full=True).text, "Step breakdown").splitlines()
         if line.startswith(("| a ", "| b "))
     )
     assert "–" == [cell.strip() for cell in line.strip("|").split("|")][-2]
@@ -208,7 +210,7 @@ def test_older_records_have_none_of_these_sections(tmp_path: Path) -> None:
         name: each for name, each in traces.items() if not name.startswith(("calibration", "contention", "anatomy"))
     }
     write_run(tmp_path, older, kept)
-    report = build(tmp_path)
-    for title in ("Arithmetic", "Where the time", "Memory: predicted", "Energy", "Was the machine quiet"):
+    report = build(tmp_path, full=True)
+    for title in ("Arithmetic", "Step breakdown", "Predicted and measured memory", "Energy", "Disturbances"):
         assert f"## {title}" not in report.text
     assert not any("anatomy" in name for name in report.figures)

@@ -109,7 +109,7 @@ def test_the_report_has_means_over_seeds_and_a_diagram(tmp_path: Path) -> None:
     for row, architecture in zip(tables.rows(tables.reliability(summary)), summary.finished, strict=True):
         errors = [run.reliability.expected_calibration_error for run in architecture.runs if run.reliability]
         assert pytest.approx(np.mean(errors)) == row["expected_calibration_error"]
-    report = build(tmp_path)
+    report = build(tmp_path, full=True)
     assert "## Calibration" in report.text
     assert 1 == sum(name.startswith("reliability") for name in report.figures)
 
@@ -119,7 +119,7 @@ def test_logits_that_are_not_finite_are_said_to_have_no_calibration(tmp_path: Pa
     record, traces = synthetic_run("a", 0, Study())
     traces = {**traces, "test_logits": np.full_like(traces["test_logits"], np.nan)}
     write_run(tmp_path, record, traces)
-    report = build(tmp_path)
+    report = build(tmp_path, full=True)
     (line,) = (
         each
         for each in report.text.split("## Calibration\n")[1].split("\n## ")[0].splitlines()
@@ -197,8 +197,8 @@ def test_records_without_validation_logits_have_no_temperature(tmp_path: Path) -
         write_run(
             tmp_path / "old", record, {name: array for name, array in traces.items() if name != "validation_logits"}
         )
-    assert "NLL, scaled" in build(tmp_path / "new").text
-    assert "NLL, scaled" not in build(tmp_path / "old").text
+    assert "NLL, scaled" in build(tmp_path / "new", full=True).text
+    assert "NLL, scaled" not in build(tmp_path / "old", full=True).text
     row = tables.rows(tables.reliability(read(tmp_path / "old").cohorts[0]))[0]
     assert (0, None) == (row["num_temperatures"], row["fitted_temperature"])
 
@@ -226,13 +226,13 @@ def test_a_temperature_at_a_bound_is_not_averaged_but_reported(tmp_path: Path) -
     assert (3, 2) == (row["num_temperatures"], row["num_temperatures_converged"])
     assert row["fitted_temperature"] == pytest.approx(np.mean([run.temperature.value for run in runs]))
     assert row["scaled_calibration_error"] == pytest.approx(np.mean([run.scaled_calibration_error for run in runs]))
-    assert "The fit did not converge for `a` (1 of 3 runs)" in build(tmp_path).text
+    assert "The fit did not converge for `a` (1 of 3 runs)" in build(tmp_path, full=True).text
 
 
 def test_where_no_temperature_was_found_the_table_says_so(tmp_path: Path) -> None:
     """Not a number at the bound of the search."""
     write_run(tmp_path, *without_information(*synthetic_run("a", 0, Study())))
-    text = build(tmp_path).text
+    text = build(tmp_path, full=True).text
     assert "not converged" in text.split("## Calibration\n")[1].split("\n## ")[0]
 
 
@@ -246,8 +246,8 @@ def test_where_scaling_makes_the_calibration_worse_it_is_said(tmp_path: Path) ->
         write_run(tmp_path / "better", record, {**traces, "test_logits": sure_and_right[:, ::-1]})
     (worse,) = read(tmp_path / "worse").cohorts[0].finished
     assert METRICS.get("scaling_calibration_change").of(worse).mean > 0
-    assert "Scaling makes ECE worse for `a` (+" in build(tmp_path / "worse").text
-    assert "Scaling makes ECE worse" not in build(tmp_path / "better").text
+    assert "Scaling makes ECE worse for `a` (+" in build(tmp_path / "worse", full=True).text
+    assert "Scaling makes ECE worse" not in build(tmp_path / "better", full=True).text
 
 
 @pytest.mark.parametrize("num_images", [1, 7, 60, 900])

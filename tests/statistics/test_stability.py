@@ -143,7 +143,7 @@ def test_one_run_has_nothing_between_seeds(tmp_path: Path) -> None:
     assert row["run_to_run_deviation"] is None
     assert row["seed_churn_total"] is None
     assert row["churn"] > 0
-    assert "## Stability" in build(tmp_path).text
+    assert "## Stability" in build(tmp_path, full=True).text
 
 
 def test_one_evaluation_point_has_nothing_between_them(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from intelbench.reporting import markdown
+from intelbench.reporting import formatting
 from intelbench.reporting.figures.canvas import WIDTH, look, styled, svg
 from intelbench.reporting.figures.plots import band, legend, legend_height
 from intelbench.results.efficiency import UNITS, Curve, Unit, curve
@@ -20,7 +20,7 @@ _AXES: Mapping[Unit, tuple[str, float]] = {
 }
 """Label, and how much of the unit is one on the axis."""
 _LOG_FACTOR = 10
-"""An axis is logarithmic where the longest curve is so many times as long as the shortest."""
+"""An axis is logarithmic where the longest curve is this many times as long as the shortest."""
 _PANEL = 165
 _ROW = 215
 """Height of a panel in points, without and with its label."""
@@ -63,7 +63,7 @@ def _panel(axes: Axes, unit: Unit, curves: Mapping[int, Curve]) -> None:
     if max(ends) > _LOG_FACTOR * min(ends) and min(each.spent[0] for each in curves.values()) > 0:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: markdown.significant(value, 1)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: formatting.significant(value, 1)))
         axes.xaxis.set_minor_formatter(NullFormatter())  # the usual ones write formulas, which stay text here
     else:
         axes.set_xlim(left=0)

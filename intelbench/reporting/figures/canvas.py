@@ -10,7 +10,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from intelbench.reporting.markdown import printable, shortened
+from intelbench.reporting.formatting import printable, shortened
 
 MAX_NAME = 28
 WIDTH = 720.0
@@ -46,7 +46,7 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 
 @dataclass(frozen=True)
 class Look:
-    """How an architecture is drawn in every figure: told apart by colour and, without colour, by line and marker."""
+    """How an architecture is drawn in every figure: recognised by colour and, without colour, by line and marker."""
 
     color: str
     line: Any
@@ -59,7 +59,7 @@ def look(index: int) -> Look:
 
 
 def label(name: str) -> str:
-    """A name as it can stand in a figure."""
+    """A name as a figure can show it."""
     return shortened(printable(name), MAX_NAME)
 
 

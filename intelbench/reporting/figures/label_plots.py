@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from intelbench.reporting import markdown
+from intelbench.reporting import formatting
 from intelbench.reporting.figures.canvas import WIDTH, look, styled, svg
 from intelbench.reporting.figures.plots import legend, legend_height
 from intelbench.results.label_efficiency import LabelCurve, LabelStudy
@@ -28,7 +28,7 @@ def label_curves(study: LabelStudy) -> bytes:
             axes.axhline(100 * study.target, color="#555555", linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(FixedLocator(study.curves[0].numbers.tolist()))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: markdown.count(round(number))))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: formatting.count(round(number))))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set(xlabel="training images of each class", ylabel="test accuracy (%)")
         axes.set_title("Test accuracy by labelled images", loc="left")

@@ -25,7 +25,7 @@ class Box:
         )
 
     def inside(self, other: "Box") -> bool:
-        """Whether this one lies wholly in the other."""
+        """Whether this one is inside the other."""
         return (
             other.left <= self.left
             and self.right <= other.right
@@ -65,7 +65,7 @@ def place(
 
 
 def _beside(x: float, y: float, width: float, height: float, radius: float, angle: float) -> Box:
-    """The box whose nearest edge or corner lies `radius` from the point, in the given direction."""
+    """The box whose nearest edge or corner is `radius` from the point, in the given direction."""
     dx, dy = math.cos(angle), math.sin(angle)
     centre_x = x + radius * dx + (0 if abs(dx) < 1e-9 else math.copysign(width / 2, dx))
     centre_y = y + radius * dy + (0 if abs(dy) < 1e-9 else math.copysign(height / 2, dy))

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from intelbench.reporting import markdown
+from intelbench.reporting import formatting
 from intelbench.reporting.figures.canvas import WIDTH, Look, label, look, styled, svg
 from intelbench.reporting.figures.labels import Box, place, text_width
 from intelbench.results import usage
@@ -47,7 +47,7 @@ def confusion(architecture: ArchitectureSummary, class_names: Sequence[str]) -> 
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
     title = f"{label(architecture.name)}: test images by class"
     runs, images = len(architecture.runs), int(counts.sum()) // len(architecture.runs)
-    note = f"{markdown.plural(runs, 'run')} × {markdown.plural(images, 'image')}; each row sums to 100 %"
+    note = f"{formatting.plural(runs, 'run')} × {formatting.plural(images, 'image')}; each row sums to 100 %"
     width = max(left + side + 12, text_width(title, 10) + 45, text_width(note, 8) + 20)
     height = below + side + 40
     with styled():
@@ -101,7 +101,7 @@ def cost(summary: CohortSummary) -> bytes:
             axes = figure.add_axes((0.065 + 0.5 * position, (44 + below) / height, 0.42, 220 / height))
             _cost_panel(axes, [a for a in shown if a.name in values], values, numbered)
             timed = field == "step_seconds"
-            x_label = "median step time (ms)" if timed else f"peak {markdown.memory_name(field)} (MiB)"
+            x_label = "median step time (ms)" if timed else f"peak {formatting.memory_name(field)} (MiB)"
             axes.set(xlabel=x_label, ylabel="test accuracy (%)")
         if numbered:
             legend(figure, shown, numbered)
@@ -159,7 +159,7 @@ def anatomy(summary: CohortSummary) -> bytes:
 def _cost_panel(
     axes: Axes, architectures: Sequence[ArchitectureSummary], cost_of: Mapping[str, float], numbered: bool
 ) -> None:
-    """Points with their intervals, each with its name or number beside it."""
+    """Points with their intervals, each with its name or number next to it."""
     places: list[tuple[float, float, float, float]] = []
     for architecture in architectures:
         estimate = architecture.test_accuracy
@@ -253,7 +253,7 @@ def _annotate(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64]
     """Write share and count in each cell that holds an image, in black or white, whichever stands out more."""
     for row, column in np.argwhere(counts).tolist():
         share = float(shares[row, column])
-        text = f"{markdown.percent(share, 0)}\n{markdown.count(counts[row, column])}"
+        text = f"{formatting.percent(share, 0)}\n{formatting.count(counts[row, column])}"
         color = "white" if _luminance(share) < 0.18 else "black"
         axes.text(
             column + 0.5, row + 0.5, text, color=color, fontsize=_SMALL, ha="center", va="center", linespacing=1.25

@@ -9,7 +9,7 @@ import pytest
 
 from intelbench.config.budget import Budget
 from intelbench.reporting.figures import budget_plots
-from intelbench.reporting.figures.names import figure_names
+from intelbench.reporting.sections.accuracy_by_budget import accuracy_by_budget
 from intelbench.results.summaries import CohortSummary
 from tests.results.test_efficiency import with_measurements
 from tests.synthetic import CONDITIONS, Summarize
@@ -60,7 +60,7 @@ def test_nothing_evaluated_is_no_figure(summarize: Summarize) -> None:
     runs = tuple(
         replace(run, evaluation_step=np.empty(0), evaluation_accuracy=np.empty(0)) for run in summary.finished[0].runs
     )
-    assert figure_names(replace(summary, architectures=(replace(summary.finished[0], runs=runs),))).budgets is None
+    assert [] == accuracy_by_budget(replace(summary, architectures=(replace(summary.finished[0], runs=runs),)))
 
 
 @pytest.mark.parametrize("num_steps", [1, 2])

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from intelbench.reporting.document import Figure
 from intelbench.reporting.figures.label_plots import label_curves
-from intelbench.reporting.figures.names import label_figure_name
+from intelbench.reporting.sections.label_efficiency import label_efficiency
 from tests.reporting.figures.test_budget_plots import texts
 from tests.results.test_label_efficiency import studies
 
@@ -25,4 +26,4 @@ def test_numbers_and_names(tmp_path: Path, seeds: list[int]) -> None:
 def test_nothing_in_common_is_no_figure(tmp_path: Path) -> None:
     """No architecture with runs at every number."""
     (study,) = studies(tmp_path, {5: {"a": 0.4}, None: {"b": 0.7}})
-    assert label_figure_name(study) is None
+    assert not any(isinstance(block, Figure) for block in label_efficiency(study))

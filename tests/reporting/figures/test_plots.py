@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from intelbench.config.budget import Budget
+from intelbench.reporting.document import Figure
 from intelbench.reporting.figures import canvas, plots
-from intelbench.reporting.figures.names import figure_names
+from intelbench.reporting.sections.results import results
 from intelbench.results.summaries import ArchitectureSummary
 from tests.synthetic import CONDITIONS, Summarize
 
@@ -103,4 +104,4 @@ def test_very_short_runs_are_drawn(summarize: Summarize, num_steps: int, monkeyp
     assert (num_steps > 3) == ("step_seconds" in summary.cost_panels)
     monkeypatch.setattr(ArchitectureSummary, "peak_bytes", lambda *_: None)
     without = summarize(["a"], [0], conditions=short, num_steps=num_steps)
-    assert (num_steps <= 3) == (figure_names(without).cost is None)
+    assert (num_steps <= 3) == (not any(isinstance(block, Figure) for block in results(without)))

@@ -1,0 +1,171 @@
+"""The report for machines: JSON and CSV in base units."""
+
+from collections.abc import Sequence
+
+import msgspec
+import pandas as pd
+
+from intelbench.reporting.sections import origins, reproduction
+from intelbench.reporting.verdicts import Verdict, claims_about, verdicts
+from intelbench.results import efficiency, gpu_table, tables, usage
+from intelbench.results.claims import Claim
+from intelbench.results.label_efficiency import label_studies
+from intelbench.results.metric import Metric
+from intelbench.results.metrics import METRICS, metrics_in
+from intelbench.results.origins import Contrast, contrasts, matches
+from intelbench.results.study import Study
+from intelbench.results.summaries import CohortSummary
+from intelbench.results.tables import Row, estimate_columns
+from intelbench.statistics.estimates import Estimate
+
+
+def as_json(study: Study, *, claims: Sequence[Claim] | None = None) -> str:
+    """All tables of each cohort, each run, each claim, and what was left out.
+
+    Without `claims` the published ones are checked, on the data that they are about.
+    """
+    content = {
+        "metrics": [
+            {"name": name, **_facts(entry.value), "provider": entry.provider} for name, entry in METRICS.entries.items()
+        ],
+        "cohorts": [_plain(summary, claims) for summary in study.cohorts],
+        "label_efficiency": [labelled.plain() for labelled in label_studies(study.cohorts)],
+        "origins": _origins(study.cohorts, claims),
+        "problems": study.problems,
+    }
+    return msgspec.json.format(msgspec.json.encode(content), indent=1).decode() + "\n"
+
+
+def as_csv(study: Study) -> str:
+    """The main table: a row for each architecture of each cohort, absent values empty."""
+    frames = []
+    for summary in study.cohorts:
+        frame = tables.main(summary)
+        frame.insert(0, "cohort", summary.cohort.key)
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True).to_csv(index=False, lineterminator="\n")
+
+
+def _facts(metric: Metric) -> dict[str, object]:
+    return {"heading": metric.heading, "unit": metric.unit, "better": metric.better, "definition": metric.definition}
+
+
+def _plain(summary: CohortSummary, claims: Sequence[Claim] | None) -> dict[str, object]:
+    """A cohort as plain values."""
+    cohort, spec = summary.cohort, summary.cohort.spec
+    line, suite = reproduction.command(cohort)
+    return {
+        "key": cohort.key,
+        "identical": cohort.fairness.identical,
+        "ranked": summary.ranked,
+        "seeds": cohort.seeds,
+        "seeds_ranked": cohort.common_seeds if summary.ranked else (),
+        "own_recipes": cohort.own_recipes,
+        "conditions": cohort.conditions,
+        "own_settings": tables.rows(tables.own_settings(summary)),
+        "data": spec.data,
+        "images_per_class": spec.images_per_class,
+        "execution": spec.execution,
+        "architectures": tables.rows(tables.main(summary)),
+        "differences": [
+            row
+            for metric in metrics_in("main")
+            if metric.per_image
+            for row in tables.rows(tables.differences(summary, metric.name))
+        ],
+        "claims": claims_rows(summary, claims),
+        "time_to_accuracy": tables.rows(efficiency.time_to_accuracy(summary)),
+        "pareto": tables.rows(efficiency.pareto(summary)),
+        "crossings": tables.rows(efficiency.crossing_table(summary)),
+        "fairness": tables.rows(tables.fairness(summary)),
+        "weights": tables.rows(tables.weights(summary)),
+        "omnibus": tables.rows(tables.omnibus(summary)),
+        "classes": tables.rows(tables.classes(summary)),
+        "reliability": tables.rows(tables.reliability(summary)),
+        "stability": tables.rows(tables.stability(summary)),
+        "rectifiers": tables.rows(tables.rectifiers(summary)),
+        "compute": tables.rows(usage.compute(summary)),
+        "preparation": tables.rows(usage.preparation(summary)),
+        "anatomy": tables.rows(usage.anatomy(summary)),
+        "memory": tables.rows(usage.memory(summary)),
+        "energy": tables.rows(usage.energy(summary)),
+        "contention": tables.rows(usage.contention(summary)),
+        "gpu": tables.rows(gpu_table.gpu(summary)),
+        "confusion_matrices": {a.name: a.confusion.tolist() for a in summary.finished if a.confusion is not None},
+        "runs": [
+            {**row, "confusion_matrix": run.confusion.tolist()}
+            for row, run in zip(
+                tables.rows(tables.runs(summary)), (run for a in summary.architectures for run in a.runs), strict=True
+            )
+        ],
+        "failures": tables.rows(tables.failures(summary)),
+        "environment": tables.rows(tables.environment(summary)),
+        "command": line,
+        "suite": suite,
+    }
+
+
+def claims_rows(summary: CohortSummary, claims: Sequence[Claim] | None) -> list[Row]:
+    """One row for each claim: what was published, what was measured, and the verdict."""
+    return [_claim_row(found) for found in verdicts(summary, claims_about(summary, claims))]
+
+
+def _claim_row(found: Verdict) -> Row:
+    claim, measured = found.claim, found.measured
+    estimate = Estimate(measured, None, None, 1) if isinstance(measured, int | float) else measured
+    return {
+        "id": claim.id,
+        "statement": claim.statement,
+        "source": claim.source,
+        "known": claim.known or None,
+        "metric": claim.metric,
+        "relation": claim.relation,
+        "architecture": claim.architecture,
+        "others": claim.others,
+        "published": claim.value,
+        "tolerance": None if claim.comparative else claim.tolerance,
+        "conditions": claim.required,
+        "verdict": found.verdict,
+        **estimate_columns("measured", estimate),
+        "num_seeds": measured.n if isinstance(measured, Estimate) else None,
+        "unit": found.unit or None,
+        "against": found.against,
+        "p_value": found.p_value,
+        "rule": found.rule or None,
+        "reason": found.reason or None,
+    }
+
+
+def _origins(cohorts: Sequence[CohortSummary], claims: Sequence[Claim] | None) -> list[Row]:
+    """One row for each pair of cohorts with the same architectures under own recipes and identical conditions."""
+    return [
+        {
+            "own_recipes": match.own.cohort.key,
+            "identical": match.identical.cohort.key,
+            "pairs": [_contrast_row(contrast) for contrast in contrasts(match)],
+            "claims": [
+                {
+                    "id": own.claim.id,
+                    "own_recipes": own.verdict,
+                    "identical": identical.verdict,
+                    "conclusion": origins.conclusion(own, identical),
+                }
+                for own, identical in origins.judged(match, claims)
+            ],
+        }
+        for match in matches(cohorts)
+    ]
+
+
+def _contrast_row(contrast: Contrast) -> Row:
+    return {
+        "first": contrast.first,
+        "second": contrast.second,
+        **estimate_columns("own_recipes", contrast.own.difference),
+        "own_recipes_p_holm": contrast.own.p_holm,
+        **estimate_columns("identical", contrast.identical.difference),
+        "identical_p_holm": contrast.identical.p_holm,
+        **estimate_columns("change", contrast.change),
+        "change_p_holm": contrast.p_change,
+        "origin": contrast.origin,
+    }

@@ -1,0 +1,272 @@
+"""Numbers as strings, and text from outside as harmless inline Markdown."""
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import pairwise
+
+from intelbench.statistics.estimates import Estimate
+
+ABSENT = "–"
+_SI = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_BINARY = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+_MEMORY_NAMES = {
+    "process_bytes": "process memory",
+    "cuda_allocated_bytes": "CUDA memory allocated",
+    "cuda_reserved_bytes": "CUDA memory reserved",
+    "nvml_process_bytes": "GPU memory of the process (NVML)",
+    "cublas_workspace_bytes": "workspace of cuBLAS",
+}
+_BIDI_CONTROLS = {chr(code) for code in (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+_NOT_IN_XML = {"\ufffe", "\uffff"}
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """0.4133 -> `41.3 %`; 0.9999 -> `> 99.9 %`, since it is not all of them."""
+    return ABSENT if share is None else f"{_percentage(share, digits)} %"
+
+
+def percent_interval(estimate: Estimate | None, unit: str = " %") -> str:
+    """`41.3 % [38.0, 44.6]`; one run has no interval and says so: `41.3 % (n = 1)`."""
+    if estimate is None:
+        return ABSENT
+    text = f"{_percentage(estimate.mean)}{unit}"
+    if estimate.low is None or estimate.high is None:
+        return f"{text} (n = {estimate.n})"
+    return f"{text} [{_percentage(estimate.low)}, {_percentage(estimate.high)}]"
+
+
+def percent_number(estimate: Estimate | None) -> str:
+    """`41.3 [38.0, 44.6]`, where the heading has the unit."""
+    return percent_interval(estimate, unit="")
+
+
+def points(estimate: Estimate) -> str:
+    """A difference of shares in percentage points: `+3.2 [−0.4, +6.8]`."""
+    text = f"{100 * estimate.mean:+.1f}"
+    if estimate.low is not None and estimate.high is not None:
+        text += f" [{100 * estimate.low:+.1f}, {100 * estimate.high:+.1f}]"
+    return text.replace("-", "−")
+
+
+def number_interval(estimate: Estimate | None) -> str:
+    """Three significant digits, with the interval where there is one."""
+    if estimate is None:
+        return ABSENT
+    text = significant(estimate.mean)
+    if estimate.low is None or estimate.high is None:
+        return text
+    return f"{text} [{significant(estimate.low)}, {significant(estimate.high)}]"
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """This many significant digits, with an exponent for extreme values only: `0.0123`, `1,230`, `1.2e-06`."""
+    if value is None:
+        return ABSENT
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.{digits - 1}e}")
+    magnitude = math.floor(math.log10(abs(rounded)))
+    if magnitude < -4 or magnitude > 9:
+        return f"{value:.{digits - 1}e}"
+    return f"{rounded:,.{max(digits - 1 - magnitude, 0)}f}"
+
+
+def giga(value: float | None) -> str:
+    """2.43e11 -> `243`, where the heading says that thousands of millions are meant."""
+    return ABSENT if value is None else significant(value / 1e9)
+
+
+def giga_interval(estimate: Estimate | None) -> str:
+    """The same, with the interval where there is one."""
+    if estimate is None:
+        return ABSENT
+    low, high = (None if bound is None else bound / 1e9 for bound in (estimate.low, estimate.high))
+    return number_interval(Estimate(estimate.mean / 1e9, low, high, estimate.n))
+
+
+def bare_percent(share: float | None) -> str:
+    """0.4133 -> `41.3`, where the heading has the unit."""
+    return ABSENT if share is None else _percentage(share)
+
+
+def _percentage(share: float, digits: int = 1) -> str:
+    """A share in percent; one that only rounds to none or to all of them is `< 0.1` or `> 99.9`."""
+    text = f"{100 * share:.{digits}f}"
+    least = 10.0**-digits
+    if 0 < share < 1 and float(text) == 0:
+        return f"< {least:.{digits}f}"
+    if 0 < share < 1 and float(text) == 100:
+        return f"> {100 - least:.{digits}f}"
+    return text
+
+
+def signed_percent(share: float | None) -> str:
+    """0.0133 -> `+1.3`, where the heading has the unit."""
+    return ABSENT if share is None else f"{round(100 * share, 1) + 0.0:+.1f}".replace("-", "−")
+
+
+def signed_percent_interval(estimate: Estimate | None) -> str:
+    """`+3.2 [−0.4, +6.8]`, where the heading has the unit."""
+    if estimate is None or estimate.low is None:
+        return signed_percent(estimate.mean if estimate else None)
+    return f"{signed_percent(estimate.mean)} [{signed_percent(estimate.low)}, {signed_percent(estimate.high)}]"
+
+
+def times(factor: float | None) -> str:
+    """1.0423 -> `1.04 ×`."""
+    return ABSENT if factor is None or math.isnan(factor) else f"{factor:.2f} ×"
+
+
+def times_interval(estimate: Estimate | None) -> str:
+    """`1.90 × [1.71, 2.11]`."""
+    if estimate is None:
+        return ABSENT
+    text = times(estimate.mean)
+    return text if estimate.low is None else f"{text} [{estimate.low:.2f}, {estimate.high:.2f}]"
+
+
+def ratio(quotient: float | None) -> str:
+    """Three decimals."""
+    return ABSENT if quotient is None else f"{quotient:.3f}"
+
+
+def mebibytes(num_bytes: int | None) -> str:
+    """Two decimals, as published, where the heading has the unit."""
+    return ABSENT if num_bytes is None else f"{num_bytes / 2**20:.2f}"
+
+
+def milliseconds(seconds: float | None) -> str:
+    """Seconds as a number of milliseconds."""
+    return ABSENT if seconds is None else significant(1000 * seconds)
+
+
+def count(value: float | None) -> str:
+    """A whole number with separators of thousands; a mean of whole numbers with one decimal where it needs it."""
+    if value is None:
+        return ABSENT
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
+
+
+def si(value: float | None) -> str:
+    """42512970 -> `42.5 M`."""
+    return ABSENT if value is None else _scaled(value, _SI)
+
+
+def size(num_bytes: int | None) -> str:
+    """1395864371 -> `1.30 GiB`."""
+    return ABSENT if num_bytes is None else _scaled(num_bytes, _BINARY, "B")
+
+
+def size_interval(estimate: Estimate) -> str:
+    """The same, with the interval where there is one."""
+    text = size(round(estimate.mean))
+    if estimate.low is None or estimate.high is None:
+        return text
+    return f"{text} [{size(round(estimate.low))}, {size(round(estimate.high))}]"
+
+
+def cause(name: str) -> str:
+    """`out_of_memory` -> `out of memory`."""
+    return name.replace("_", " ")
+
+
+def fact(value: object) -> str:
+    """A setting as in a suite file: `true`, `0.0001`, `[0.9, 0.999]`."""
+    if value is None:
+        return ABSENT
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(fact(item) for item in value)}]"
+    return str(value)
+
+
+def memory_name(field: str) -> str:
+    """What a field of `PeakMemory` is called in a heading."""
+    return _MEMORY_NAMES[field]
+
+
+def p_value(value: float | None) -> str:
+    """Three decimals, or `< 0.001`."""
+    if value is None:
+        return ABSENT
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def plural(number: int, noun: str, nouns: str = "") -> str:
+    """`1 run`, `3 runs`."""
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def listed(items: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *head, last = list(items) or [""]
+    return f"{', '.join(head)} and {last}" if head else last
+
+
+def numbers(values: Sequence[int]) -> str:
+    """Seeds or steps in order, runs of three and more shortened: `0, 1, 2` -> `0–2`."""
+    runs: list[list[int]] = []
+    for previous, value in pairwise([None, *sorted(values)]):
+        if runs and previous is not None and value == previous + 1:
+            runs[-1].append(value)
+        elif value is not None:
+            runs.append([value])
+    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)
+
+
+def printable(text: str) -> str:
+    """One line of text without control characters or marks that reorder what is read."""
+    return _without_controls(" ".join(text.split()))
+
+
+def shortened(text: str, length: int) -> str:
+    """At most `length` characters, with an ellipsis for what was cut."""
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
+@lru_cache(maxsize=4096)
+def escape(text: str, limit: int = 300) -> str:
+    """Text from outside (class names, messages, paths) that shows as it is, in a table as elsewhere."""
+    plain = shortened(printable(text), limit)
+    safe = re.sub(r"([\\`*|\[\]~$])", r"\\\1", plain)
+    safe = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", safe)  # inside a word an underscore means nothing
+    safe = re.sub(r"[&<>]", lambda match: _ENTITIES[match[0]], safe)
+    return re.sub(r"^(?:([#+=-])|(\d+)([.)])(?=\s|$))", r"\2\\\1\3", safe)  # no heading, no list
+
+
+def code(text: str) -> str:
+    """Text as a code span, for identifiers."""
+    plain = printable(text)
+    fence = "`" * (1 + max((len(ticks) for ticks in re.findall("`+", plain)), default=0))
+    pad = " " if plain.startswith("`") or plain.endswith("`") else ""
+    return f"{fence}{pad}{plain}{pad}{fence}"
+
+
+def printable_lines(text: str) -> str:
+    """Lines of text without control characters, indented by spaces."""
+    return "\n".join(map(_without_controls, text.rstrip().expandtabs(4).split("\n")))
+
+
+def _without_controls(line: str) -> str:
+    if line.isascii() and line.isprintable():
+        return line
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}"
+        if unicodedata.category(char) in ("Cc", "Cs") or char in _BIDI_CONTROLS or char in _NOT_IN_XML
+        else char
+        for char in line
+    )
+
+
+def _scaled(value: float, units: Sequence[tuple[float, str]], base: str = "") -> str:
+    for factor, unit in units:
+        if abs(value) >= 0.9995 * factor:
+            return f"{significant(value / factor)} {unit}"
+    return f"{value:,.0f} {base}".strip()

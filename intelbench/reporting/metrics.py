@@ -1,0 +1,124 @@
+"""How metrics are written: headings, cells, figures with their units, and what the report says of a column."""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+from intelbench.reporting import document, formatting
+from intelbench.reporting.document import Cell
+from intelbench.reporting.formatting import ABSENT
+from intelbench.results.metric import Metric
+from intelbench.results.metrics import METRICS
+from intelbench.results.runs import Split
+from intelbench.results.summaries import CohortSummary
+from intelbench.statistics.estimates import Estimate
+
+_LONG_SECONDS = 10
+"""From here on a time with its unit is written in seconds, not in milliseconds."""
+
+
+def heading(metric: Metric, summary: CohortSummary) -> str:
+    """Return the heading of a column of the main table: `Training accuracy (240 images)`."""
+    name = formatting.escape(metric.heading)
+    if metric.split is None:
+        return name
+    numbers = _num_images(metric.split, summary)
+    images = f" ({formatting.listed(map(formatting.count, sorted(numbers)))} images)" if numbers else ""
+    return f"{name}{images}"
+
+
+def cell(metric: Metric, estimate: Estimate | None) -> Cell:
+    """Show a value in a column headed `metric.heading`, with its interval where it has one."""
+    return document.cell(estimate, partial(_written, metric))
+
+
+def change(metric: Metric, estimate: Estimate) -> str:
+    """Write a difference or ratio of two values in a column headed `metric.heading`."""
+    if metric.change == "points":
+        return f"{formatting.points(estimate)} points"
+    if metric.change == "ratio":
+        return formatting.times_interval(estimate)
+    return formatting.number_interval(_scaled(estimate, metric.scale))
+
+
+def figure(value: float, unit: str) -> str:
+    """Write a number without an interval, with its unit: that of a metric, or `times`."""
+    if unit == "share":
+        return formatting.percent(value, 2)
+    if unit == "mebibytes":
+        return f"{formatting.mebibytes(round(value * 2**20))} MB"
+    if unit == "seconds" and value < _LONG_SECONDS:
+        return f"{formatting.milliseconds(value)} ms"
+    written: Mapping[str, Callable[[float], str]] = {
+        "parameters": formatting.count,
+        "times": formatting.times,
+        "flops": lambda number: f"{formatting.si(number)}FLOP",
+        "bytes": lambda number: formatting.size(round(number)),
+        "joules": lambda number: f"{formatting.si(number)}J",
+        "seconds": lambda number: f"{formatting.significant(number)} s",
+        "steps": lambda number: f"{formatting.count(number)} steps",
+    }
+    return written.get(unit, formatting.significant)(value)
+
+
+def interval(estimate: Estimate, unit: str) -> str:
+    """Write a number with its interval and its unit: that of a metric, `times`, `points` or `difference`."""
+    if unit == "share":
+        return formatting.percent_interval(estimate)
+    if unit == "points":
+        return f"{formatting.points(estimate)} points"
+    if unit == "times":
+        return f"{formatting.number_interval(estimate)} ×"
+    if unit == "bytes":
+        return formatting.size_interval(estimate)
+    if unit == "seconds":
+        short = estimate.mean < _LONG_SECONDS
+        scaled = _scaled(estimate, 1e3 if short else 1)
+        return f"{formatting.number_interval(scaled)} {'ms' if short else 's'}"
+    return formatting.number_interval(estimate).replace("-", "−")
+
+
+def definitions(metrics: Iterable[Metric], summary: CohortSummary) -> list[str]:
+    """Return what each column means, as items of a list; nothing for columns that explain themselves."""
+    all_trained = not METRICS.get("num_trainable_parameters").is_shown(summary)
+    facts = {
+        "warmup_steps": summary.cohort.spec.conditions.warmup_steps,
+        "batch_sizes": " or ".join(map(str, summary.cohort.batch_sizes)),
+        "memory": formatting.memory_name(summary.memory_field) if summary.memory_field else "",
+        "trained": "; all are trained" if all_trained else ", and those trained",
+    }
+    notes = {metric: _plugin_note(metric) if metric.of_logits else metric.note.format_map(facts) for metric in metrics}
+    return [f"**{heading(metric, summary)}**: {note}" for metric, note in notes.items() if note]
+
+
+def _plugin_note(metric: Metric) -> str:
+    provider = formatting.code(METRICS.entries[metric.name].provider)
+    return (
+        f"{formatting.escape(metric.definition)}, mean over seeds [95 % interval over seeds and test images]; "
+        f"{metric.better} is better. Computed by {provider}."
+    )
+
+
+def _num_images(split: Split, summary: CohortSummary) -> set[int]:
+    """Return on how many images of a split the runs were measured, each number once."""
+    if split == "training":
+        return {run.num_training_images for architecture in summary.finished for run in architecture.runs}
+    return {summary.data.num_test if split == "test" else summary.data.num_validation}
+
+
+def _written(metric: Metric, estimate: Estimate | None) -> str:
+    if estimate is None:
+        return ABSENT
+    if metric.unit == "share":
+        return formatting.percent_interval(estimate)
+    if metric.unit == "bytes":
+        return formatting.size_interval(estimate)
+    if metric.unit == "parameters":
+        return formatting.si(estimate.mean)
+    if metric.unit == "steps":
+        return formatting.count(estimate.mean)
+    return formatting.number_interval(_scaled(estimate, metric.scale))
+
+
+def _scaled(estimate: Estimate, scale: float) -> Estimate:
+    low, high = (None if bound is None else scale * bound for bound in (estimate.low, estimate.high))
+    return Estimate(scale * estimate.mean, low, high, estimate.n)

@@ -1,0 +1,202 @@
+"""What the numbers say, in plain sentences that stay true in every case the records can hold."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from intelbench.records.types import RunRecord
+from intelbench.reporting.formatting import (
+    cause,
+    code,
+    count,
+    escape,
+    listed,
+    numbers,
+    percent,
+    percent_interval,
+    plural,
+)
+from intelbench.results.summaries import ArchitectureSummary, CohortSummary
+
+MAX_NAMES = 8
+
+
+def reading(summary: CohortSummary) -> str:
+    """One paragraph: who was compared, on what, under identical conditions or not, and what failed."""
+    sentences = [
+        _compared(summary),
+        fairness_answer(summary),
+        _not_compared(summary),
+        _failed(summary),
+        _caveats(summary),
+    ]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def fairness_answer(summary: CohortSummary) -> str:
+    """Whether runs had one recipe, whether those of each seed saw the same batches, and how far that was verified."""
+    if summary.cohort.own_recipes:
+        return f"{_own_recipes(summary)} {_batches_answer(summary)}"
+    return _batches_answer(summary)
+
+
+def _own_recipes(summary: CohortSummary) -> str:
+    settings = [code(key) for key in summary.cohort.own_settings]
+    differing = f" (they differ in {_some(settings)})" if settings else ""
+    return (
+        f"**Each architecture was trained under its own recipe**{differing}: a difference between two of them is one "
+        "of architecture and recipe together."
+    )
+
+
+def _batches_answer(summary: CohortSummary) -> str:
+    fairness, own = summary.cohort.fairness, summary.cohort.own_recipes
+    seeds = summary.cohort.seeds
+    if not fairness.identical:
+        return (
+            f"**Conditions were not identical:** the runs of {_seeds(fairness.mismatched_seeds)} "
+            "did not demonstrably see the same batches, so nothing is ranked."
+        )
+    if not fairness.compared:
+        lacking = "two finished runs whose recipes give the same batches" if own else "two finished runs"
+        return f"No seed has {lacking}, so there are no batches to compare between runs."
+    compared = [seed.seed for seed in fairness.seeds if seed.num_finished > 1]
+    scope = "every seed" if set(compared) == set(seeds) else _seeds(sorted(set(compared)))
+    runs = "all finished runs" if summary.cohort.failed else "they"
+    if len(fairness.seeds) > len(seeds):
+        runs = "those whose recipes give the same batches"
+    shared = "one set of images" if own else "one recipe, one budget and one set of images"
+    last = "the last one" if fairness.complete else "the last recorded one that the runs of a seed have in common"
+    return (
+        f"All runs share {shared}, and for {scope} {runs} saw the same batches in "
+        f"the same order with the same crops and flips (verified through step {count(fairness.verified_step)}, {last})."
+    )
+
+
+def ranking_note(summary: CohortSummary) -> str:
+    """Why there is no rank, or on which seeds it rests."""
+    cohort, finished = summary.cohort, summary.finished
+    if len(finished) < 2:
+        return (
+            ""
+            if len(summary.architectures) < 2
+            else f"**Not ranked:** {plural(len(finished), 'architecture')} finished."
+        )
+    if not cohort.fairness.identical:
+        return f"**Not ranked:** the batches of {_seeds(cohort.fairness.mismatched_seeds)} differ or are unverified."
+    uneven = _uneven_seeds(summary)
+    if not summary.ranked:
+        reason = f"no seed was finished by all architectures ({uneven})" if uneven else "no test image was read"
+        return f"**Not ranked:** {reason}."
+    notes = []
+    if uneven:
+        notes.append(
+            f"Ranks use {_seeds(cohort.common_seeds)}, which all have finished ({uneven}); "
+            "the means of each architecture use all seeds that it finished."
+        )
+    if len(cohort.common_seeds) < 2:
+        notes.append("With one seed in common no difference can be tested, so all share rank 1.")
+    return " ".join(notes)
+
+
+def failed_runs(architecture: ArchitectureSummary) -> str:
+    """`out of memory (2 runs)`."""
+    causes = defaultdict(list)
+    for record in architecture.failures:
+        causes[_cause(record)].append(record)
+    return ", ".join(f"{name} ({plural(len(records), 'run')})" for name, records in sorted(causes.items()))
+
+
+def data_name(source: str) -> str:
+    """The data folder by its own name, without the path to it."""
+    return PurePath(source).name or source
+
+
+def _compared(summary: CohortSummary) -> str:
+    cohort, data, spec = summary.cohort, summary.data, summary.cohort.spec
+    names = [code(name) for name in cohort.by_architecture]
+    verb = ("was" if len(names) == 1 else "were") + (" trained" if summary.finished else " tried")
+    images = listed(
+        f"{count(number)} {split}"
+        for number, split in (
+            (spec.num_train, "training"),
+            (data.num_validation, "validation"),
+            (data.num_test, "test"),
+        )
+    )
+    classes = plural(len(data.class_names), "class", "classes")
+    pixels = f"{spec.conditions.image_size} × {spec.conditions.image_size} pixels"
+    threads = f", {plural(spec.execution.threads, 'thread')}" if spec.execution.device == "cpu" else ""
+    machine = f"{escape(cohort.records[0].environment.device_name)} ({spec.execution.device}{threads})"
+    return (
+        f"{plural(len(names), 'architecture')} ({_some(names)}) {verb} on {code(data_name(data.source))} "
+        f"({images} images of {classes}, {pixels}), with {_seeds(cohort.seeds)} and a budget of "
+        f"{' or '.join(map(str, cohort.budgets))} a run, on {machine}."
+    )
+
+
+def _not_compared(summary: CohortSummary) -> str:
+    """Why no difference is reported, where the headline says nothing; of a single architecture, what it reached."""
+    finished = summary.finished
+    if len(finished) == 1 and finished[0].test_accuracy is not None:
+        only, reached = finished[0], finished[0].test_accuracy
+        return (
+            f"{code(only.name)} reached a test accuracy of {percent_interval(reached)} ({plural(reached.n, 'run')}); "
+            f"the majority baseline is {percent(only.majority_share('test'))}."
+        )
+    if not summary.ranked:
+        return ranking_note(summary) if summary.cohort.fairness.identical else ""
+    if len(summary.cohort.common_seeds) < 2:
+        return "With one seed in common no difference in test accuracy can be tested."
+    return ""
+
+
+def _failed(summary: CohortSummary) -> str:
+    cohort = summary.cohort
+    if not cohort.failed:
+        return ""
+    by_name = [f"{code(a.name)}: {failed_runs(a)}" for a in summary.architectures if a.failures]
+    shown = "; ".join(by_name[:MAX_NAMES]) + ("; and others" if len(by_name) > MAX_NAMES else "")
+    return f"{len(cohort.failed)} of {plural(len(cohort.runs), 'run')} failed ({shown})."
+
+
+def _caveats(summary: CohortSummary) -> str:
+    data, caveats = summary.data, []
+    if data.num_train_test_duplicates:
+        number = plural(data.num_train_test_duplicates, "test image has", "test images have")
+        caveats.append(
+            f"{number} a byte-identical copy in training or validation, which flatters every test accuracy; near "
+            "duplicates are not looked for."
+        )
+    if data.num_unreadable:
+        caveats.append(f"{plural(data.num_unreadable, 'unreadable file was', 'unreadable files were')} left out.")
+    if data.num_other_files:
+        files = plural(data.num_other_files, "other file in class folders was", "other files in class folders were")
+        caveats.append(f"{files} not used.")
+    return " ".join(caveats)
+
+
+def _uneven_seeds(summary: CohortSummary) -> str:
+    """Which architectures lack which of the seeds that others have finished."""
+    finished = summary.cohort.finished_seeds
+    every = frozenset.union(*finished.values())
+    lacking = {name: sorted(every - seeds) for name, seeds in finished.items() if every - seeds}
+    clauses = [f"{code(name)} lacks {_seeds(seeds)}" for name, seeds in lacking.items()]
+    return "; ".join(clauses[:MAX_NAMES]) + ("; and others" if len(clauses) > MAX_NAMES else "")
+
+
+def _some(names: Sequence[str]) -> str:
+    """All names, or the first few and how many more."""
+    return listed(names if len(names) <= MAX_NAMES else [*names[:MAX_NAMES], f"{len(names) - MAX_NAMES} more"])
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    """`seed 0`, `seeds 0 and 3`, `5 seeds (0–4)`."""
+    if len(seeds) > 2:
+        return f"{len(seeds):,} seeds ({numbers(seeds)})"
+    return f"{'seed' if len(seeds) == 1 else 'seeds'} {listed(map(str, seeds))}"
+
+
+def _cause(record: RunRecord) -> str:
+    assert record.failure is not None
+    return cause(record.failure.cause)

@@ -1,0 +1,200 @@
+"""The result of `intelbench profile` as Markdown, JSON or CSV."""
+
+import msgspec
+import pandas as pd
+
+from intelbench.records.profiles import ArchitectureProfile, LegacySummary, Profile
+from intelbench.reporting import formatting, markdown
+from intelbench.reporting.document import Block, Cell, Cells, Document, Items, Paragraph, Section, cell, table
+from intelbench.reporting.formatting import ABSENT, escape
+
+_KINDS = {
+    "parameters_bytes": "Parameters",
+    "gradients_bytes": "Gradients",
+    "optimizer_state_bytes": "Optimizer state",
+    "activations_bytes": "Activations",
+    "temporaries_bytes": "Temporaries",
+}
+_UNREMARKABLE = ("measured", "published")
+"""What is usually absent: there is no GPU, and a figure was published for three networks only."""
+_MEASURED = ("cuda_allocated_bytes", "cublas_workspace_bytes", "cuda_reserved_bytes", "nvml_process_bytes")
+
+
+def as_markdown(profile: Profile) -> str:
+    """Tables for people, and what their columns mean."""
+    trained = "the heads alone, the backbone frozen" if profile.frozen else "everything trained"
+    blocks: list[Block] = [
+        Paragraph(
+            f"Training with {profile.optimizer}, {trained}. Memory is predicted for a GPU, from the sizes of the "
+            f"tensors of two training steps (PyTorch {escape(profile.torch)}, torchvision "
+            f"{escape(profile.torchvision)})."
+        ),
+        *_overview(profile),
+    ]
+    if profile.architectures:
+        blocks += [
+            Section("Largest batch that fits", _largest(profile)),
+            Section("Memory by use", _breakdown(profile)),
+            Section("Published figures", _legacy(profile)),
+        ]
+    title = f"Profile at {profile.image_size} px, {profile.num_classes} classes, {profile.precision}"
+    return markdown.render(Document(title, blocks))
+
+
+def as_json(profile: Profile) -> str:
+    """All of it, in base units."""
+    return msgspec.json.format(msgspec.json.encode(profile), indent=1).decode() + "\n"
+
+
+def as_csv(profile: Profile) -> str:
+    """Return `as_frame` as CSV."""
+    return as_frame(profile).to_csv(index=False, lineterminator="\n")
+
+
+def as_frame(profile: Profile) -> pd.DataFrame:
+    """Return a row for each architecture and batch size; without predicted memory, one row that says why."""
+    rows: list[dict[str, object]] = [
+        {
+            "architecture": each.architecture,
+            "num_parameters": each.num_parameters,
+            "num_trainable_parameters": each.num_trainable_parameters,
+            "forward_macs_per_image": each.forward_macs_per_image,
+            "training_flops_per_image": each.training_flops_per_image,
+            "legacy_bytes": each.legacy.total_bytes if each.legacy else None,
+            **(msgspec.structs.asdict(memory) if memory else {}),
+            **{field: _measured(each, memory.batch_size, field) for field in _MEASURED if memory},
+            "absent": None if memory else each.absent.get("memory"),
+        }
+        for each in profile.architectures
+        for memory in each.memory or (None,)
+    ]
+    rows += [{"architecture": name, "absent": reason} for name, reason in profile.failures.items()]
+    return pd.DataFrame(rows, dtype=object)
+
+
+def _overview(profile: Profile) -> list[Block]:
+    batch_sizes = _batch_sizes(profile)
+    headers = ["Architecture", "Parameters", "Trainable", "Forward GMACs", "Training GFLOPs"]
+    headers += [f"Peak, batch {size}" for size in batch_sizes]
+    cells: Cells = [
+        [
+            escape(each.architecture),
+            cell(each.num_parameters, formatting.count),
+            cell(each.num_trainable_parameters, formatting.count),
+            cell(each.forward_macs_per_image, _giga),
+            cell(each.training_flops_per_image, _giga),
+            *(cell(memory.peak_bytes, formatting.size) for memory in each.memory),
+            *([ABSENT] * (len(batch_sizes) - len(each.memory))),
+        ]
+        for each in profile.architectures
+    ]
+    cells += [[escape(name), *([ABSENT] * (len(headers) - 1))] for name in profile.failures]
+    notes = [f"{escape(name)} is not profiled: {escape(reason)}" for name, reason in profile.failures.items()]
+    notes += [
+        f"{escape(each.architecture)}: no {field}: {escape(reason)}"
+        for each in profile.architectures
+        for field, reason in each.absent.items()
+        if field not in _UNREMARKABLE
+    ]
+    notes += [
+        "**Forward GMACs**, **Training GFLOPs**: for one image; 10⁹ multiply-accumulate operations of convolutions "
+        "and matrix products in evaluation, and 10⁹ FLOPs of forward and backward pass as trained here (1 MAC = 2 "
+        "FLOPs). Normalisation, activations, pooling and the optimizer are not counted.",
+        "**Peak**: predicted most that all tensors together take at one time in a training step, to compare with "
+        "`torch.cuda.max_memory_allocated`. Not covered: workspaces of cuDNN and cuBLAS, the CUDA context, kernels "
+        "that fuse several operations (attention), compiled graphs.",
+    ]
+    return [table(headers, cells), Items(notes)]
+
+
+def _largest(profile: Profile) -> list[Block]:
+    memories = list(dict.fromkeys(memory for each in profile.architectures for memory in each.largest_batch))
+    cells: Cells = [
+        [escape(each.architecture), *(cell(each.largest_batch.get(memory), _fitting) for memory in memories)]
+        for each in profile.architectures
+    ]
+    note = (
+        "Most images a step for which the allocator reserves no more than that many gigabytes (10⁹ bytes). A GPU sold "
+        "with that many has some 7 % more, which the CUDA context and the workspaces of cuDNN and cuBLAS need."
+    )
+    return [Paragraph(note), table(["Images a step", *(f"{memory} GB" for memory in memories)], cells)]
+
+
+def _breakdown(profile: Profile) -> list[Block]:
+    headers = ["Architecture", "Batch", *_KINDS.values(), "Peak", "Reserved"]
+    measured = [f"Measured {formatting.memory_name(field)}" for field in _MEASURED] if profile.gpu else []
+    cells: Cells = [
+        [
+            escape(each.architecture),
+            cell(memory.batch_size, str),
+            *(cell(getattr(memory, kind), formatting.size) for kind in _KINDS),
+            cell(memory.peak_bytes, formatting.size),
+            cell(memory.reserved_bytes, formatting.size),
+            *([_measured_cell(each, memory.batch_size, field) for field in _MEASURED] if profile.gpu else []),
+        ]
+        for each in profile.architectures
+        for memory in each.memory
+    ]
+    note = (
+        "What lives at the moment of the peak, and what PyTorch's caching allocator reserves for it, predicted. "
+        "Parameters include buffers; activations are the input and what the forward pass leaves for the backward pass; "
+        "temporaries come and go within one pass. "
+    )
+    note += f"Measured on {escape(profile.gpu)}." if profile.gpu else "CUDA and NVML figures: not measured: no GPU."
+    return [table([*headers, *measured], cells), Paragraph(note)]
+
+
+def _legacy(profile: Profile) -> list[Block]:
+    headers = ["MB (2²⁰ bytes)", "Activations", "Parameters", "Input", "Total"]
+    cells: Cells = [
+        [f"{escape(each.architecture)}, {title}", *_legacy_cells(summary)]
+        for each in profile.architectures
+        for title, summary in (
+            *([("published parity: 1000 classes at 300 px", each.published)] if each.published else []),
+            (f"as trained: {profile.num_classes} classes at {profile.image_size} px", each.legacy),
+        )
+    ]
+    note = (
+        'torchsummary\'s "Estimated Total Size" for one image in float32, which was published as the memory of '
+        "ResNet-152, Wide ResNet-101-2 and Inception-v3 (1343.71, 1481.65 and 333.30 MB). It adds up the outputs of "
+        "all modules, twice: neither the peak of memory nor proportional to it."
+    )
+    return [Paragraph(note), table(headers, cells)]
+
+
+def _legacy_cells(summary: LegacySummary | None) -> list[Cell]:
+    if summary is None:
+        return [Cell(ABSENT)] * 4
+    parts = (summary.activations_bytes, summary.parameters_bytes, summary.input_bytes, summary.total_bytes)
+    return [cell(num_bytes, formatting.mebibytes) for num_bytes in parts]
+
+
+def _measured(each: ArchitectureProfile, batch_size: int, field: str) -> int | None:
+    for measured in each.measured:
+        if measured.batch_size == batch_size and measured.peak:
+            value: int | None = getattr(measured.peak, field)
+            return value
+    return None
+
+
+def _measured_cell(each: ArchitectureProfile, batch_size: int, field: str) -> Cell:
+    value = _measured(each, batch_size, field)
+    if value is not None:
+        return cell(value, formatting.size)
+    for measured in each.measured:
+        if measured.batch_size == batch_size:
+            absent = measured.peak.absent.get(field, ABSENT) if measured.peak else ABSENT
+            return Cell(escape(measured.failure or absent))
+    return Cell(ABSENT)
+
+
+def _batch_sizes(profile: Profile) -> list[int]:
+    return list(dict.fromkeys(memory.batch_size for each in profile.architectures for memory in each.memory))
+
+
+def _giga(value: float | None) -> str:
+    return ABSENT if value is None else f"{value / 1e9:.3f}"
+
+
+def _fitting(num_images: int | None) -> str:
+    return ABSENT if num_images is None else formatting.count(num_images) if num_images else "none"

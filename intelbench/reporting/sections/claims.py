@@ -1,0 +1,109 @@
+"""Published claims: a verdict on each, and how it was reached."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import get_args
+
+from intelbench.reporting import formatting, metrics
+from intelbench.reporting.document import Block, Details, Items, Paragraph, cell, table
+from intelbench.reporting.formatting import ABSENT, code, escape
+from intelbench.reporting.verdicts import Verdict, Word, claims_about, verdicts
+from intelbench.results.claims import Claim
+from intelbench.results.metrics import METRICS
+from intelbench.results.summaries import CohortSummary
+from intelbench.statistics.estimates import Estimate
+
+_REPRODUCED = (
+    "Reproduced means that the published figure follows from the definition of the network by the arithmetic named in "
+    "the notes below; no run measured it. A reproduced memory figure is an estimate that was published, not the memory "
+    'that training needs: that is in the section "Predicted and measured memory".'
+)
+_LIMIT = 1000
+"""Characters of a text of a claim that are shown."""
+_OWN_RECIPES = (
+    "Each architecture was trained under its own recipe: a claim about one is judged under that, and a comparison is "
+    "one of architecture and recipe together."
+)
+
+
+def published_claims(summary: CohortSummary, claims: Sequence[Claim] | None) -> list[Block]:
+    """Verdicts as a table, why some claims are not testable, and how the others were judged; nothing without claims."""
+    found = verdicts(summary, claims_about(summary, claims))
+    if not found:
+        return []
+    cells = [
+        [
+            cell(number, str),
+            escape(each.claim.statement, _LIMIT),
+            published_cell(each.claim),
+            measured_cell(each),
+            each.verdict,
+        ]
+        for number, each in enumerate(found, start=1)
+    ]
+    notes = Items(list(map(_note, found)), numbered=True)
+    return [
+        Paragraph(_counted(found) + (f" {_OWN_RECIPES}" if summary.cohort.own_recipes else "")),
+        table(["", "Claim", "Published", "Measured here", "Verdict"], cells, left=5),
+        *_untestable(found),
+        Details("What is known of each claim, and how it was judged", [notes]),
+    ]
+
+
+def _counted(found: Sequence[Verdict]) -> str:
+    numbers = Counter(each.verdict for each in found)
+    counts = [f"{numbers[word]} {word}" for word in get_args(Word) if numbers[word]]
+    return (
+        f"{formatting.plural(len(found), 'claim')}: {formatting.listed(counts)}. A verdict is about these runs, under "
+        "their conditions. Inconclusive means that these runs cannot tell, not that the claim is false. Every claim is "
+        "a question of its own: nothing is corrected for the number of claims."
+        + (f" {_REPRODUCED}" if numbers["reproduced"] else "")
+    )
+
+
+def _untestable(found: Sequence[Verdict]) -> list[Block]:
+    """Reasons, each with the numbers of the claims it holds for."""
+    reasons = defaultdict(list)
+    for number, each in enumerate(found, start=1):
+        if each.verdict == "not testable here":
+            reasons[each.reason].append(number)
+    lines = [f"{formatting.numbers(numbers)}: {escape(reason, _LIMIT)}." for reason, numbers in reasons.items()]
+    return [Paragraph("Not testable here, and why:"), Items(lines)] if lines else []
+
+
+def _note(found: Verdict) -> str:
+    claim = found.claim
+    metric = f"Measure: {code(claim.metric)}, {escape(METRICS.get(claim.metric).definition, _LIMIT)}."
+    accuracy = f" The accuracy is {formatting.percent(claim.accuracy, 0)}." if claim.accuracy is not None else ""
+    p_value = f" p = {formatting.p_value(found.p_value)}." if found.p_value is not None else ""
+    p_value = p_value.replace("= <", "<")
+    tested = found.verdict != "not testable here"
+    reason = f" {escape(found.reason[:1].upper() + found.reason[1:], _LIMIT)}." if found.reason and tested else ""
+    known = f" {escape(claim.known, _LIMIT)}" if claim.known else ""
+    rule = f" {escape(found.rule, _LIMIT)}" if found.rule else ""
+    return f"{code(claim.id)} ({escape(claim.source)}).{known} {metric}{accuracy}{rule}{p_value}{reason}"
+
+
+def published_cell(claim: Claim) -> str:
+    """The published figure with its tolerance, or who is claimed to be above or below whom."""
+    if claim.classes:
+        pairs = formatting.listed("/".join(map(escape, pair)) for pair in claim.classes)
+        return f"above all other pairs: {pairs}"
+    others = formatting.listed(map(escape, claim.others)) if claim.others else "every other"
+    if claim.value is None:
+        return f"{claim.relation} than {others}"
+    sign = {"equal": "", "at_least": "≥ ", "at_most": "≤ "}.get(claim.relation, "")
+    unit = "times" if claim.others else METRICS.get(claim.metric).unit
+    tolerance = f" ± {metrics.figure(claim.tolerance, unit)}" if claim.tolerance else ""
+    figure = metrics.figure(claim.value, unit) + (f" {others}" if claim.others else "")
+    return f"{sign}{figure}{tolerance}"
+
+
+def measured_cell(found: Verdict) -> str:
+    """What was measured of a claim, with its interval and against whom."""
+    against = f" ({escape(found.against, _LIMIT)})" if found.against else ""
+    if found.measured is None:
+        return f"no figure{against}" if against else ABSENT
+    if isinstance(found.measured, Estimate):
+        return metrics.interval(found.measured, found.unit) + against
+    return metrics.figure(found.measured, found.unit) + against

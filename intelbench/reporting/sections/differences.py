@@ -1,0 +1,142 @@
+"""Differences: every pair of architectures on the same seeds and images."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from intelbench.reporting import formatting, metrics
+from intelbench.reporting.document import Block, Cell, Cells, Details, Paragraph, cell, listing, table
+from intelbench.reporting.formatting import ABSENT, escape
+from intelbench.reporting.rows import Row, rows
+from intelbench.results import tables
+from intelbench.results.metric import Metric
+from intelbench.results.metrics import metrics_in
+from intelbench.results.summaries import CohortSummary
+from intelbench.statistics import inference
+from intelbench.statistics.estimates import SIGNIFICANCE
+
+MAX_PAIRS = 500
+MAX_OPEN_PAIRS = 15
+MAX_SEED_COLUMNS = 50
+_OWN_RECIPES = (
+    "Each architecture was trained under its own recipe: a difference here is one of two architectures **with their "
+    "recipes**. Only runs under one recipe for all show how much of it comes from the architecture."
+)
+
+
+def differences(summary: CohortSummary) -> list[Block]:
+    """Every pair on the same seeds and images; nothing where no two may be compared."""
+    pairs = rows(tables.differences(summary))
+    if not 0 < len(pairs) <= MAX_PAIRS:
+        return []
+    own = summary.cohort.own_recipes
+    subject = f"Difference{' of architecture and recipe' if own else ''} (points)"
+    headers = ["Pair", subject, "p", "p (Holm)", "Detectable (points)", "Better"]
+    blocks: list[Block] = [Paragraph(_OWN_RECIPES)] if own else []
+    found = table(headers, [_pair(row) for row in pairs])
+    blocks.append(found if len(pairs) <= MAX_OPEN_PAIRS else Details(f"All {len(pairs)} pairs", [found]))
+    blocks += [Paragraph(_method(summary)), *_omnibus(summary), _seed_by_seed(summary, pairs)]
+    for metric in metrics_in("main"):
+        if metric.of_logits:
+            blocks += _by_metric(metric, summary)
+    return blocks
+
+
+def _pair(row: Row) -> list[Cell | str]:
+    difference = row.estimate("difference")
+    return [
+        f"{escape(row.first)} − {escape(row.second)}",
+        ABSENT if difference is None else cell(difference, formatting.points),
+        cell(row.p_value, formatting.p_value),
+        cell(row.p_holm, formatting.p_value),
+        cell(row.detectable_difference, formatting.bare_percent),
+        escape(row.better) if row.better else "not significantly different",
+    ]
+
+
+def _by_metric(metric: Metric, summary: CohortSummary) -> list[Block]:
+    """Every pair by the metric of a plug-in, compared as by test accuracy."""
+    name = escape(metric.heading)
+    cells = [_pair_by(metric, row) for row in rows(tables.differences(summary, metric.name))]
+    headers = ["Pair", f"Difference in {name}", "p", "p (Holm)", "Better"]
+    return [Details(f"Pairs by {name}", [table(headers, cells)])] if cells else []
+
+
+def _pair_by(metric: Metric, row: Row) -> list[Cell | str]:
+    difference = row.estimate("difference")
+    return [
+        f"{escape(row.first)} − {escape(row.second)}",
+        ABSENT if difference is None else cell(difference, partial(metrics.change, metric)),
+        cell(row.p_value, formatting.p_value),
+        cell(row.p_holm, formatting.p_value),
+        escape(row.better) if row.better else "not significantly different",
+    ]
+
+
+def _method(summary: CohortSummary) -> str:
+    num_seeds = len(summary.cohort.common_seeds)
+    if num_seeds < 2:
+        return "n = 1: one seed tells nothing of how far another would have come out differently."
+    level = f"{SIGNIFICANCE / len(summary.differences):.2g}" if len(summary.differences) > 1 else f"{SIGNIFICANCE:g}"
+    fewest = next(n for n in range(1, 20) if inference.smallest_sign_p_value(n) <= SIGNIFICANCE)
+    reach = inference.smallest_sign_p_value(num_seeds)
+    sign = (
+        f"A sign test over {num_seeds} seeds cannot reach 5 % (its smallest p is {formatting.p_value(reach)}; it takes "
+        f"{fewest} seeds), so there is no such test here."
+        if num_seeds < fewest
+        else f"A sign test over {num_seeds} seeds could reach p = {formatting.p_value(reach)} at best; it is not used."
+    )
+    return (
+        f"n = {num_seeds} seeds × {summary.correct.shape[2]:,} test images, the same for both of a pair. "
+        "**Difference**: mean, with its 95 % interval over seeds and images (how: docs/STATISTICS.md), not corrected "
+        "for the number of pairs. **p**: two-sided t test of the same. **p (Holm)**: corrected over all pairs (1979); "
+        "two architectures are significantly different at 5 %. **Detectable**: the true difference that this n, with "
+        "the spread seen here, finds in four cases out of five (80 % power, at the level of Holm's first step, "
+        f"{level}). {sign}"
+    )
+
+
+def _omnibus(summary: CohortSummary) -> list[Block]:
+    found = rows(tables.omnibus(summary))
+    if len(summary.finished) < 3 or not found:
+        return []
+    statistics = [row.statistic for row in found]
+    low, high = formatting.significant(min(statistics)), formatting.significant(max(statistics))
+    largest = max(row.p_value for row in found)
+    spread = low if low == high else f"{low} to {high}"
+    text = (
+        f"All at once, Cochran's Q (1950) of the networks of each seed, as they were trained: Q = {spread} with "
+        f"{found[0].degrees_of_freedom} degrees of freedom; largest p of {formatting.plural(len(found), 'seed')} "
+        f"{_equal(largest)}."
+    )
+    return [Paragraph(text)]
+
+
+def _seed_by_seed(summary: CohortSummary, pairs: Sequence[Row]) -> Block:
+    """How many images only one of two got right, and McNemar's test, for the networks of each seed."""
+    number = len(summary.cohort.common_seeds)
+    title = "Discordant images, seed by seed"
+    return listing(title, number, lambda: _discordances(summary, pairs), limit=MAX_SEED_COLUMNS)
+
+
+def _discordances(summary: CohortSummary, pairs: Sequence[Row]) -> list[Block]:
+    cells: Cells = [
+        [
+            f"{escape(row.first)} − {escape(row.second)}",
+            *(
+                Cell(f"{first} : {second} ({formatting.p_value(p)})", first - second)
+                for first, second, p in zip(row.first_only, row.second_only, row.mcnemar_p_values, strict=True)
+            ),
+        ]
+        for row in pairs
+    ]
+    headers = ["Pair", *(f"Seed {seed}" for seed in summary.cohort.common_seeds)]
+    note = (
+        "Images that only the first got right : only the second (p of McNemar's exact test, 1947). It compares two "
+        "networks as they were trained, not two architectures: another seed gives other networks."
+    )
+    return [Paragraph(note), table(headers, cells)]
+
+
+def _equal(p: float) -> str:
+    text = formatting.p_value(p)
+    return text if text.startswith("<") else f"= {text}"

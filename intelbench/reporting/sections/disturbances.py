@@ -1,0 +1,111 @@
+"""Disturbances: what else used the machine in each run, and what that changed."""
+
+from intelbench.reporting import formatting
+from intelbench.reporting.document import Block, Cells, Paragraph, Table, cell, listing, table
+from intelbench.reporting.formatting import escape
+from intelbench.reporting.rows import Row, rows
+from intelbench.results import usage
+from intelbench.results.disturbance import COMPUTE_SLOWDOWN, EXCHANGE_SLOWDOWN, FLAGGED_CHANGE, LOST_SECONDS, exceeds
+from intelbench.results.summaries import CohortSummary
+from intelbench.statistics.estimates import Estimate
+
+_REASONS = {
+    "others": "other processes",
+    "stolen": "the hypervisor",
+    "compute": "slower arithmetic",
+    "exchange": "slower exchange between threads",
+    "clock": "a machine that slept, or a clock that was set",
+}
+
+
+def disturbances(summary: CohortSummary) -> list[Block]:
+    """How many runs were disturbed, and each run; nothing where no record has the accounts."""
+    found = summary.disturbances
+    if not found:
+        return []
+    return [
+        Paragraph(disturbed_answer(summary)),
+        listing("Run by run", len(found), lambda: [_run_by_run(summary)]),
+        Paragraph(_note(summary)),
+    ]
+
+
+def disturbed_answer(summary: CohortSummary) -> str:
+    """Say how many runs were disturbed, by what, and what that means; empty where no record has the accounts."""
+    found = summary.disturbances
+    if not found:
+        return ""
+    disturbed = [each for each in found if each.reasons]
+    watched = formatting.plural(len(found), "run")
+    bound = formatting.percent(FLAGGED_CHANGE, 0)
+    in_seconds = any(each.budget_change for each in found)
+    if not disturbed:
+        subject = f"None of {watched}" if len(found) > 1 else "The run"
+        negated = "was" if len(found) > 1 else "was not"
+        lost = ", or cost it that share of its steps" if in_seconds else ""
+        return (
+            f"{subject} {negated} disturbed: nothing made the median step more than {bound} longer{lost}, beyond "
+            "the noise."
+        )
+    reasons = sorted({reason for each in disturbed for reason in each.reasons}, key=list(_REASONS).index)
+    start = (
+        f"**{len(disturbed)} of {watched} {'was' if len(disturbed) == 1 else 'were'} disturbed** by "
+        f"{formatting.listed(_REASONS[reason] for reason in reasons)}"
+    )
+    slower = sum(bool(each.step_reasons) for each in disturbed)
+    fewer = sum(exceeds(each.budget_change) for each in disturbed)
+    effects = [f"the median step was more than {bound} longer in {slower}"] if slower else []
+    effects += [f"{fewer} would have made more than {bound} more steps within the budget"] if fewer else []
+    return f"{start}: beyond the noise, {formatting.listed(effects)}." if effects else f"{start}."
+
+
+def _run_by_run(summary: CohortSummary) -> Table:
+    found = rows(usage.contention(summary))
+    lost = any(row.steps_lost is not None for row in found)
+    cells: Cells = [
+        [
+            escape(row.architecture),
+            cell(row.seed, str),
+            cell(row.others_share, formatting.bare_percent),
+            cell(row.stolen_share, formatting.bare_percent),
+            cell(row.involuntary_switches_per_second, formatting.significant),
+            cell(row.load_before, formatting.significant),
+            cell(row.compute_slowdown, formatting.times),
+            cell(row.exchange_slowdown, formatting.times),
+            cell(_of_run(row, "step_change"), formatting.signed_percent_interval),
+            cell(_of_run(row, "unexplained_step_change"), formatting.signed_percent_interval),
+            *([cell(_of_run(row, "steps_lost"), formatting.number_interval)] if lost else []),
+            formatting.listed(_REASONS[reason] for reason in row.disturbed_by.split()) if row.disturbed_by else "no",
+        ]
+        for row in found
+    ]
+    headers = ["Architecture", "Seed", "Others (%)", "Hypervisor (%)", "Switches a second", "Load before"]
+    headers += ["Arithmetic", "Exchange", "Step, by others (%)", "Step, unexplained (%)"]
+    return table([*headers, *(["Steps lost"] if lost else []), "Disturbed"], cells)
+
+
+def _of_run(row: Row, name: str) -> Estimate | None:
+    """The estimate of that name for one run."""
+    return Row(**vars(row), num_runs=1).estimate(name)
+
+
+def _note(summary: CohortSummary) -> str:
+    least, expected, most = LOST_SECONDS
+    note = (
+        "**Others**, **Hypervisor**: their share of the processors' time during training. **Switches**: how often the "
+        "run had to give up a processor against its will. **Load before**: over the minute before, the runs before "
+        "included. **Arithmetic**, **Exchange**: the slowest moment of the calibrating convolution or matrix product, "
+        "and of data that one thread reads from another, as a multiple of the quickest in this table's runs. "
+        "**Step, by others**: how much longer other processes and the hypervisor made the median step, from the "
+        "processor time that they took while it ran. A step is taken to lose "
+        f"{expected:g} [{least:g}, {most:g}] s for each second taken. **Step, unexplained**: how much longer the "
+        "median step was than in the other runs of the architecture, apart from that; 95 % interval with the noise "
+        "between runs. **Steps lost**: what the run would have made in addition within a budget in seconds. A run is "
+        f"disturbed where others made the median step more than {formatting.percent(FLAGGED_CHANGE, 0)} longer or cost "
+        "more than that in steps, or where the unexplained difference is as large and a cause was seen: arithmetic "
+        f"above {COMPUTE_SLOWDOWN:g} × or an exchange above {EXCHANGE_SLOWDOWN:g} ×. The interval has to be above "
+        "the bound, not only the estimate."
+    )
+    if any("clock" in found.reasons for found in summary.disturbances):
+        note += " The times of a run whose machine slept, or whose clock was set, are left out of every table of speed."
+    return note

@@ -1,0 +1,36 @@
+"""Groups: why several cohorts are not to be compared, and in what they differ."""
+
+from collections.abc import Sequence
+
+from intelbench.reporting import formatting
+from intelbench.reporting.document import Block, Paragraph, table
+from intelbench.reporting.formatting import code, escape
+from intelbench.results.cohorts import Cohort, differing_keys
+
+
+def groups(cohorts: Sequence[Cohort]) -> list[Block]:
+    """In what the groups differ; nothing where there is one."""
+    if len(cohorts) < 2:
+        return []
+    keys = differing_keys(cohorts)
+    cells = [[code(key), *(escape(formatting.fact(value)) for value in values)] for key, values in keys.items()]
+    headers = ["", *(f"Group {number}" for number in range(1, len(cohorts) + 1))]
+    text = (
+        f"The records fall into {len(cohorts)} groups that must not be compared with each other: they differ in "
+        f"{formatting.listed(code(key) for key in keys)}. Each group has its own tables."
+    )
+    if list(keys) == ["images_per_class"]:
+        text = (
+            f"The records fall into {len(cohorts)} groups that differ in how many images of each class their runs were "
+            'trained on. Each group has its own tables; "Labelled images needed" compares them.'
+        )
+    return [Paragraph(text), table(headers, cells, left=len(headers))]
+
+
+def group_title(number: int, of: int, cohort: Cohort) -> str:
+    """`Group 1 of 2: 20 runs, 10 images of each class`."""
+    runs = formatting.plural(len(cohort.runs), "run")
+    runs += ", each architecture under its own recipe" if cohort.own_recipes else ""
+    few = cohort.spec.images_per_class
+    runs += f", {formatting.plural(few, 'image')} of each class" if few else ""
+    return f"Group {number} of {of}: {runs}"

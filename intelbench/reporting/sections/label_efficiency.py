@@ -1,0 +1,189 @@
+"""Labelled images needed: how many it takes to reach an accuracy."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+from intelbench.reporting import formatting
+from intelbench.reporting.document import Block, Cell, Cells, Details, Figure, Paragraph, Table, cell, table
+from intelbench.reporting.figures import label_plots
+from intelbench.reporting.formatting import ABSENT, code, escape
+from intelbench.results.label_efficiency import (
+    TARGET_STEP,
+    LabelComparison,
+    LabelCurve,
+    LabelStudy,
+    images_of_each_class,
+)
+from intelbench.results.summaries import CohortSummary
+from intelbench.statistics.estimates import Estimate
+
+MAX_NAMES = 8
+MAX_OPEN_PAIRS = 15
+MAX_PAIRS = 500
+
+
+def label_efficiency(study: LabelStudy) -> list[Block]:
+    """Accuracy by number of images, who needs the fewest, and every pair."""
+    blocks: list[Block] = [Paragraph(_answer(study)), _accuracies(study)]
+    if study.curves:
+        name, description = f"labels-{study.key}.svg", "Test accuracy by training images of each class"
+        blocks.append(Figure(name, description, partial(label_plots.label_curves, study)))
+        blocks.append(Paragraph(_caption(study)))
+    return [*blocks, Paragraph(_note(study)), *_pairs(study)]
+
+
+def _answer(study: LabelStudy) -> str:
+    curves, target = study.curves, study.target
+    if not curves:
+        return (
+            "**Not said:** no architecture has finished runs of one seed with every number of images, on demonstrably "
+            "the same batches."
+        )
+    if target is None:
+        return f"**Not said:** no multiple of {TARGET_STEP} % above chance is an accuracy that all architectures reach."
+    to_reach = f"**In short:** to reach a test accuracy of {_percent(target)}"
+    if len(curves) == 1:
+        number = _number(curves[0].needed(target), curves[0])
+        return f"{to_reach}, {code(curves[0].name)} needs {number} images of each class."
+    if curves[0].correct.shape[1] < 2:
+        return f"{to_reach}, one seed does not show which architecture needs fewer images."
+    said: list[str] = []
+    for curve in curves:
+        others = [each.more.name for each in study.comparisons if each.fewer is curve and each.more]
+        if len(others) == len(curves) - 1:
+            number = _number(curve.needed(target), curve)
+            said.insert(0, f"{code(curve.name)} needs the fewest images of each class, {number}")
+        elif others:
+            said.append(f"{code(curve.name)} needs fewer images of each class than {_names(others)}")
+    if not said:
+        who = "the two are not" if len(curves) == 2 else f"no two of the {len(curves)} architectures are"
+        return f"{to_reach}, {who} significantly different in how many images they need."
+    return f"{to_reach}, {'; '.join(said[:MAX_NAMES])}."
+
+
+def _accuracies(study: LabelStudy) -> Table:
+    target = study.target
+    headers = ["Architecture", *map(_heading, study.summaries)]
+    headers += [] if target is None else [f"Images of each class for {_percent(target)}"]
+    curves = {curve.name: curve for curve in study.curves}
+    cells = []
+    for name in study.names:
+        row = [Cell(escape(name)), *(_accuracy(summary, name) for summary in study.summaries)]
+        if target is not None:
+            row.append(_needed(curves[name], target) if name in curves else Cell(ABSENT))
+        cells.append(row)
+    return table(headers, cells)
+
+
+def _needed(curve: LabelCurve, target: float) -> Cell:
+    found = curve.needed(target)
+    return Cell(_number(found, curve), found.mean if found.mean <= curve.points[-1] else math.inf)
+
+
+def _heading(summary: CohortSummary) -> str:
+    """`10`, `all (346)`."""
+    number = formatting.count(round(images_of_each_class(summary)))
+    return number if summary.cohort.spec.images_per_class else f"all ({number})"
+
+
+def _accuracy(summary: CohortSummary, name: str) -> Cell:
+    found = (a.test_accuracy for a in summary.architectures if a.name == name)
+    return cell(next(found, None), formatting.percent_interval)
+
+
+def _number(found: Estimate, curve: LabelCurve) -> str:
+    """`34.2 [28.1, 41.0]`; `≤ 10` and `> 346` at the ends of what was run."""
+    text = _bounded(found.mean, curve)
+    if found.low is None or found.high is None:
+        return text
+    return f"{text} [{_bounded(found.low, curve)}, {_bounded(found.high, curve)}]"
+
+
+def _bounded(number: float, curve: LabelCurve) -> str:
+    fewest, most = curve.points[0], curve.points[-1]
+    if number <= fewest:
+        return f"≤ {formatting.count(round(fewest))}"
+    return f"> {formatting.count(round(most))}" if number > most else formatting.significant(number)
+
+
+def _caption(study: LabelStudy) -> str:
+    seeds = formatting.plural(study.curves[0].correct.shape[1], "seed")
+    caption = f"Lines: mean over {seeds}; bands: 95 % interval over seeds and test images."
+    if study.target is not None:
+        caption += f" Dotted: {_percent(study.target)}."
+    missing = [escape(name) for name in study.names if name not in {curve.name for curve in study.curves}]
+    if missing:
+        caption += f" Not drawn, because finished runs with every number are missing: {formatting.listed(missing)}."
+    return caption
+
+
+def _note(study: LabelStudy) -> str:
+    """What was held equal, and what the numbers mean."""
+    groups = formatting.listed(map(str, sorted(study.groups)))
+    cohort = study.summaries[0].cohort
+    lines = [
+        f"These are groups {groups}, which differ in nothing but the number of training images. In each class they "
+        "are the first ones of an order that the seed gives to the contents: the same for every architecture, and "
+        "fewer are part of more. Another seed draws others, so the intervals hold that too. Validation and test images "
+        "are always all of them.",
+        f"The budget of {' or '.join(map(str, cohort.budgets))} is the same for every number of images, "
+        + (
+            "and an epoch of fewer images has fewer steps: fewer labels also meant less training."
+            if any(budget.unit == "epochs" for budget in cohort.budgets)
+            else "so that each image is seen more often where there are fewer."
+        ),
+    ]
+    if cohort.own_recipes:
+        lines.append("Each architecture has a recipe of its own, so a difference is one of both.")
+    if study.target is not None:
+        lines.append(
+            f"The target is the highest multiple of {TARGET_STEP} % that all reach. **Images of each class**: where "
+            "the mean accuracy first reaches it, on straight lines over the logarithm between the numbers that were "
+            "run [every number at which the target is within the 95 % interval of the accuracy]."
+        )
+    return " ".join(lines)
+
+
+def _pairs(study: LabelStudy) -> list[Block]:
+    """Every pair at every number of images, and which needs fewer for the target."""
+    if not 0 < len(study.comparisons) <= MAX_PAIRS or study.comparisons[0].p_holm is None:
+        return []
+    headers = ["Pair", *map(_heading, study.summaries), "p (Holm)", "Needs fewer"]
+    cells: Cells = [
+        [
+            f"{escape(each.first.name)} − {escape(each.second.name)}",
+            *(_difference(summary, each) for summary in study.summaries),
+            cell(each.p_holm, formatting.p_value),
+            escape(each.fewer.name) if each.fewer else "not significantly different",
+        ]
+        for each in study.comparisons
+    ]
+    pairs = table(headers, cells)
+    note = (
+        "Differences of test accuracy in points, with their 95 % intervals over seeds and images; in bold where the "
+        "two are significantly different (Holm's correction over the pairs of each number). **p (Holm)**: of equal "
+        "needs for the target, over seeds and images, corrected over all pairs (how: docs/STATISTICS.md); at 5 % one "
+        "of them needs fewer."
+    )
+    return [pairs if len(cells) <= MAX_OPEN_PAIRS else Details(f"All {len(cells)} pairs", [pairs]), Paragraph(note)]
+
+
+def _difference(summary: CohortSummary, pair: LabelComparison) -> Cell:
+    """Of that pair in one group, bold where it is beyond the noise."""
+    places = {architecture.name: place for place, architecture in enumerate(summary.finished)}
+    first, second = places[pair.first.name], places[pair.second.name]
+    for each in summary.differences:
+        if {each.first, each.second} == {first, second}:
+            difference = each.difference if each.first == first else -each.difference
+            text = formatting.points(difference)
+            return Cell(f"**{text}**" if each.better is not None else text, difference.mean)
+    return Cell(ABSENT)
+
+
+def _names(names: Sequence[str]) -> str:
+    return f"{len(names)} others" if len(names) > MAX_NAMES else formatting.listed(map(code, names))
+
+
+def _percent(share: float) -> str:
+    return formatting.percent(share, 0)

@@ -1,0 +1,53 @@
+"""Mistakes: the test images that every architecture gets wrong."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from intelbench.reporting import formatting
+from intelbench.reporting.document import Block, Gallery, GalleryImage, Paragraph
+from intelbench.results import mistakes as results
+from intelbench.results.mistakes import SharedMistake
+from intelbench.results.summaries import CohortSummary
+
+MAX_SHOWN = 60
+
+
+def mistakes(summary: CohortSummary) -> list[Block]:
+    """How many images every architecture gets wrong, of which classes, and which; nothing without a finished run."""
+    if not summary.finished:
+        return []
+    found = results.shared(summary)
+    if found is None:
+        return [Paragraph("The runs did not read the same test images, so none can be compared.")]
+    if not found:
+        return [Paragraph("None: every test image is right in at least half of the runs of some architecture.")]
+    images = [_image(mistake, summary.data.class_names) for mistake in found[:MAX_SHOWN]]
+    description = "Images that every architecture gets wrong"
+    return [Paragraph(_answer(found, summary)), Gallery(description, images, summary.data.digest)]
+
+
+def _answer(found: Sequence[SharedMistake], summary: CohortSummary) -> str:
+    numbers, names = Counter(mistake.label for mistake in found), summary.data.class_names
+    by_class = formatting.listed(f"{formatting.escape(names[label])} {n:,}" for label, n in sorted(numbers.items()))
+    share = formatting.percent(len(found) / summary.data.num_test)
+    runs = formatting.plural(sum(len(architecture.runs) for architecture in summary.finished), "run")
+    shown = f" The {MAX_SHOWN} that most runs get wrong are shown." if len(found) > MAX_SHOWN else ""
+    return (
+        f"**{len(found):,} of {formatting.plural(summary.data.num_test, 'test image')} ({share})** are misclassified "
+        f"in more than half of the runs of each architecture; by true class: {by_class}. Said of each image: its true "
+        f"class, as what it was predicted in how many of all {runs}, and the mean confidence of the runs that got it "
+        f"wrong.{shown}"
+    )
+
+
+def _image(mistake: SharedMistake, class_names: Sequence[str]) -> GalleryImage:
+    names = list(map(formatting.printable, class_names))
+    return GalleryImage(
+        image_id=mistake.image_id,
+        name=formatting.printable(mistake.image_id.rpartition("/")[2]),
+        label=names[mistake.label],
+        predicted=", ".join(
+            f"{number}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{names[wrong]}" for wrong, number in mistake.taken_for
+        ),
+        confidence=formatting.percent(mistake.confidence, 0),
+    )

@@ -1,0 +1,169 @@
+"""The first sentences of the report: what a busy reader may act on, and nothing that is inside the noise."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+
+from intelbench.reporting import narrative
+from intelbench.reporting.document import Block, Paragraph
+from intelbench.reporting.formatting import code, listed, percent, percent_interval, times_interval
+from intelbench.reporting.sections.disturbances import disturbed_answer
+from intelbench.results import baseline
+from intelbench.results.summaries import ArchitectureSummary, CohortSummary
+from intelbench.statistics import inference
+from intelbench.statistics.estimates import SIGNIFICANCE, Estimate
+from intelbench.statistics.inference import PairedDifference
+
+MAX_NAMES = 8
+
+
+def opening(summary: CohortSummary) -> list[Block]:
+    """What may be concluded, and one paragraph on who was compared, on what and how."""
+    said = " ".join(filter(None, [narrative.reading(summary), disturbed_answer(summary)]))
+    return [Paragraph(text) for text in (headline(summary), said) if text]
+
+
+def headline(summary: CohortSummary) -> str:
+    """Say who is above whom in test accuracy, who has learnt nothing, and who is faster; empty where nothing is known.
+
+    Architectures are compared on at least two seeds; the majority baseline is compared with every one.
+    """
+    sentences = _learnt_nothing(summary)
+    if len(summary.finished) > 1 and summary.differences and len(summary.cohort.common_seeds) > 1:
+        sentences = [_accuracy(summary), *sentences, *_speed(summary)]
+    if not sentences:
+        return ""
+    terms = "each architecture under its own recipe" if summary.cohort.own_recipes else "at this budget"
+    return " ".join([f"**In short:** on these images, {terms},", *sentences])
+
+
+def relative_speed(first: ArchitectureSummary, second: ArchitectureSummary) -> inference.Inferred | None:
+    """How many times as many images a second the first trains as the second, over the seeds that both have finished."""
+    seconds = [
+        {run.seed: run.median_total_seconds for run in summary.runs if run.median_total_seconds is not None}
+        for summary in (first, second)
+    ]
+    seeds = sorted(seconds[0].keys() & seconds[1].keys())
+    of_first, of_second = (np.array([found[seed] for seed in seeds]) for found in seconds)
+    return inference.infer_ratio(of_second, of_first)
+
+
+def _accuracy(summary: CohortSummary) -> str:
+    names = [architecture.name for architecture in summary.finished]
+    top = [place for place, architecture in enumerate(summary.finished) if architecture.rank == 1]
+    if len(top) == len(names):
+        return _nothing_apart(summary)
+    below_all = [place for place in range(len(names)) if all(_beats(summary, winner, place) for winner in top)]
+    sentences = []
+    if len(top) > 1:
+        sentences.append(f"{_names(names, top)} are not significantly different in test accuracy")
+    if below_all:
+        subject = f"{_each(top)} of them" if len(top) > 1 else code(names[top[0]])
+        verb = "are" if len(top) > 1 else "is"
+        pairs = [pair for pair in summary.differences if _between(pair, top, below_all)]
+        sentences.append(f"{subject} {verb} above {_names(names, below_all)}{_smallest_gap(pairs)}")
+    others = [place for place in range(len(names)) if place not in top and place not in below_all]
+    for place in others[:MAX_NAMES]:
+        winners = [winner for winner in range(len(names)) if _beats(summary, winner, place)]
+        sentences.append(f"{code(names[place])} is below {_names(names, winners)} alone")
+    return "; ".join(sentences) + "."
+
+
+def _nothing_apart(summary: CohortSummary) -> str:
+    reached = [a.test_accuracy.mean for a in summary.finished if a.test_accuracy is not None]
+    detectable = [pair.detectable for pair in summary.differences if pair.detectable is not None]
+    number = len(summary.finished)
+    who = "the two are not" if number == 2 else f"no two of the {number} architectures are"
+    means = f"means: {percent(min(reached))} the lowest, {percent(max(reached))} the highest"
+    sentence = f"{who} significantly different in test accuracy ({means})"
+    if detectable:
+        sentence += f". That does not make them equal: these runs find a true difference of {_points(detectable)}"
+        sentence += " with 80 % power"
+    return sentence + "."
+
+
+def _learnt_nothing(summary: CohortSummary) -> list[str]:
+    """Which architectures are not above the majority baseline, and which answer one class for every image."""
+    sentences = []
+    names = [architecture.name for architecture in summary.finished]
+    low = [names.index(architecture.name) for architecture in baseline.not_above_majority(summary.finished)]
+    if low:
+        share = percent(summary.finished[low[0]].majority_share("test"))
+        verb = "is" if len(low) == 1 else "are"
+        sentences.append(
+            f"{_names(names, low)} {verb} not significantly above the majority baseline: answering the largest class "
+            f"for every image is right for {share} of them."
+        )
+    constant = [(architecture, baseline.single_class_runs(architecture)) for architecture in summary.finished]
+    constant = [(architecture, runs) for architecture, runs in constant if runs]
+    for architecture, runs in constant[:MAX_NAMES]:
+        classes = listed(code(summary.data.class_names[label]) for label in runs)
+        total, number = len(architecture.runs), sum(runs.values())
+        where = "" if number == total else f" in {number} of {total} runs"
+        which = classes if len(runs) == 1 else f"one class ({classes})"
+        sentences.append(f"{code(architecture.name)} predicts {which} for every test image{where}.")
+    if len(constant) > MAX_NAMES:
+        sentences.append(f"So do {len(constant) - MAX_NAMES} more architectures.")
+    return sentences
+
+
+def _speed(summary: CohortSummary) -> list[str]:
+    """The fastest of the best against the slowest of them; of a single best one, the fastest of all against it."""
+    timed = [a for a in summary.finished if len(a.total_seconds)]
+    best = [a for a in timed if a.rank == 1]
+    if len(timed) < 2 or not best:
+        return []
+    pool = best if len(best) > 1 else timed
+    fastest = min(pool, key=_pace)
+    other = max(pool, key=_pace) if len(best) > 1 else best[0]
+    if fastest is other:
+        other = min((a for a in timed if a is not fastest), key=_pace)
+    found = relative_speed(fastest, other)
+    comparisons = len(list(combinations(pool, 2)))
+    if found is None or found.p_value is None or found.p_value * comparisons > SIGNIFICANCE:
+        return ["In training speed none of these differences is significant."] if len(best) > 1 else []
+    return [
+        f"{code(fastest.name)} trains {times_interval(found.estimate)} as many images a second as {code(other.name)}."
+    ]
+
+
+def _pace(architecture: ArchitectureSummary) -> float:
+    return float(np.median(architecture.total_seconds))
+
+
+def _beats(summary: CohortSummary, winner: int, place: int) -> bool:
+    return winner != place and any(
+        pair.better == winner and place in (pair.first, pair.second) for pair in summary.differences
+    )
+
+
+def _between(pair: PairedDifference, some: Sequence[int], others: Sequence[int]) -> bool:
+    return (pair.first in some and pair.second in others) or (pair.second in some and pair.first in others)
+
+
+def _each(places: Sequence[int]) -> str:
+    return "both" if len(places) == 2 else f"all {len(places)}"
+
+
+def _smallest_gap(pairs: Sequence[PairedDifference]) -> str:
+    """` by 8.4 [3.4, 13.5] points`; of several pairs ` (smallest difference: 8.4 [3.4, 13.5] points)`."""
+    gap = min((_positive(pair.difference) for pair in pairs), key=lambda gap: gap.mean)
+    text = f"{percent_interval(gap, unit='')} points"
+    return f" by {text}" if len(pairs) == 1 else f" (smallest difference: {text})"
+
+
+def _positive(difference: Estimate) -> Estimate:
+    return difference if difference.mean > 0 else -difference
+
+
+def _points(shares: Sequence[float]) -> str:
+    """`3.1 points`; of several pairs `4.0 points in every pair (2.1 in the most precise one)`."""
+    low, high = f"{100 * min(shares):.1f}", f"{100 * max(shares):.1f}"
+    return f"{low} points" if low == high else f"{high} points in every pair ({low} in the most precise one)"
+
+
+def _names(names: Sequence[str], places: Sequence[int]) -> str:
+    if len(places) > MAX_NAMES:
+        return f"{len(places)} architectures"
+    return listed(code(names[place]) for place in places)

@@ -1,0 +1,165 @@
+"""Architecture or recipe: which differences come from architectures and which from their recipes."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from intelbench.reporting import formatting
+from intelbench.reporting.document import Block, Cell, Details, Paragraph, cell, table
+from intelbench.reporting.formatting import ABSENT, escape
+from intelbench.reporting.sections.claims import measured_cell
+from intelbench.reporting.sections.differences import MAX_OPEN_PAIRS, MAX_PAIRS
+from intelbench.reporting.verdicts import Verdict, Word, claims_about, verdicts
+from intelbench.results import origins
+from intelbench.results.claims import Claim
+from intelbench.results.metrics import METRICS
+from intelbench.results.origins import Contrast, Match, Origin
+from intelbench.results.summaries import CohortSummary
+from intelbench.statistics.inference import PairedDifference
+
+_ORIGINS: Mapping[Origin, str] = {
+    "architecture": "architecture: it holds under both",
+    "recipe": "recipe: only under own recipes",
+    "hidden by the recipes": "recipe: own recipes hide what identical conditions show",
+    "reversed by the recipes": "recipe: reversed under identical conditions",
+    "not decided": "not decided",
+}
+_NO_WORD: Word = "not testable here"
+_CONCLUSIONS: Mapping[tuple[Word, Word], str] = {
+    ("supported", "supported"): "architecture: it holds under both",
+    ("supported", "contradicted"): "recipe: reversed under identical conditions",
+    ("supported", "inconclusive"): "holds under own recipes; under identical conditions not decided",
+    ("contradicted", "supported"): "recipe: own recipes reverse what identical conditions show",
+    ("contradicted", "contradicted"): "holds under neither",
+    ("contradicted", "inconclusive"): "contradicted under own recipes; under identical conditions not decided",
+    ("inconclusive", "supported"): "holds under identical conditions; under own recipes not decided",
+    ("inconclusive", "contradicted"): "contradicted under identical conditions; under own recipes not decided",
+    ("inconclusive", "inconclusive"): "not decided",
+}
+"""By the verdict under own recipes and the one under identical conditions."""
+
+
+def origin(cohorts: Sequence[CohortSummary], claims: Sequence[Claim] | None) -> list[Block]:
+    """What own recipes and identical conditions say together; nothing where the records do not hold both."""
+    blocks: list[Block] = []
+    for match in origins.matches(cohorts):
+        blocks += [Paragraph(_introduction(match, cohorts)), *_pairs(match), *_claims(match, claims)]
+    return blocks
+
+
+def conclusion(own: Verdict, identical: Verdict) -> str | None:
+    """What two verdicts say together; `None` where one of them could not be reached."""
+    return _CONCLUSIONS.get((own.verdict, identical.verdict))
+
+
+def _introduction(match: Match, cohorts: Sequence[CohortSummary]) -> str:
+    own, identical = (1 + _place(each, cohorts) for each in (match.own, match.identical))
+    names = formatting.listed(map(escape, match.architectures))
+    return (
+        f"Group {own} has {names} **each under its own recipe**, group {identical} has them **under identical "
+        "conditions**, on the same images. No accuracy of the one group is compared with one of the other: "
+        "what is compared is the difference between two architectures within each. A difference that is there under "
+        "both comes from the architecture; one that own recipes make, hide or reverse comes from the recipe, which is "
+        "all of budget, optimizer, head, weights and what trains."
+    )
+
+
+def _place(summary: CohortSummary, cohorts: Sequence[CohortSummary]) -> int:
+    return next(place for place, each in enumerate(cohorts) if each is summary)
+
+
+def _pairs(match: Match) -> list[Block]:
+    """Test accuracy, pair by pair."""
+    found = origins.contrasts(match)
+    if not found:
+        none = "No pair of them may be ranked under both, so their differences in test accuracy are not compared."
+        return [Paragraph(none)]
+    if len(found) > MAX_PAIRS:
+        return []
+    cells = [
+        [
+            f"{escape(each.first)} − {escape(each.second)}",
+            _verdict(each),
+            _difference(each.own),
+            _difference(each.identical),
+            cell(each.change, formatting.points) if each.change else ABSENT,
+            cell(each.p_change, formatting.p_value),
+        ]
+        for each in found
+    ]
+    headers = ["Test accuracy (points)", "It comes from", "Own recipes", "Identical conditions", "Change", "p (Holm)"]
+    pairs = table(headers, cells, left=2)
+    note = (
+        "Differences and intervals are those of each group's own table; **bold** is significant there, Holm-corrected. "
+        "**Change**: what own recipes add to the difference, paired by seed and test image, 95 % interval; **p**: of "
+        "no change, corrected over these pairs. The recipe is named only where the change itself is significant: "
+        "that a difference is found under one of the two and not under the other does not show that they differ."
+    )
+    return [
+        Paragraph(_counted(found)),
+        pairs if len(cells) <= MAX_OPEN_PAIRS else Details(f"All {len(cells)} pairs", [pairs]),
+        Paragraph(note),
+    ]
+
+
+def _counted(found: Sequence[Contrast]) -> str:
+    numbers = Counter(each.origin for each in found)
+    counts = [f"{_ORIGINS[origin]} ({numbers[origin]})" for origin in _ORIGINS if numbers[origin]]
+    return f"**{formatting.plural(len(found), 'pair')} in test accuracy:** {'; '.join(counts)}."
+
+
+def _difference(pair: PairedDifference) -> Cell:
+    text = formatting.points(pair.difference)
+    return Cell(text if pair.better is None else f"**{text}**", pair.difference.mean)
+
+
+def _verdict(contrast: Contrast) -> str:
+    """Where it comes from; where that is not decided, why."""
+    text = _ORIGINS[contrast.origin]
+    if contrast.origin != "not decided":
+        return text
+    significant = [
+        name
+        for name, pair in (("own recipes", contrast.own), ("identical conditions", contrast.identical))
+        if pair.better is not None
+    ]
+    if not significant:
+        return f"{text}: significant under neither"
+    why = "one seed in common" if contrast.p_change is None else "the change is not significant"
+    return f"{text}: significant under {significant[0]} alone, but {why}"
+
+
+def judged(match: Match, claims: Sequence[Claim] | None) -> list[tuple[Verdict, Verdict]]:
+    """Of each claim that compares architectures by what was measured: both verdicts."""
+    compared = [
+        claim
+        for claim in claims_about(match.own, claims)
+        if claim.comparative and METRICS.get(claim.metric).compared not in ("exact", "confusion")
+    ]
+    return list(zip(verdicts(match.own, compared), verdicts(match.identical, compared), strict=True))
+
+
+def _claims(match: Match, claims: Sequence[Claim] | None) -> list[Block]:
+    """Published conclusions under both."""
+    pairs = judged(match, claims)
+    tested = [pair for pair in pairs if _NO_WORD not in (pair[0].verdict, pair[1].verdict)]
+    untested = [formatting.code(pair[0].claim.id) for pair in pairs if pair not in tested]
+    cells = [
+        [
+            escape(own.claim.statement, 1000),
+            _CONCLUSIONS[own.verdict, identical.verdict],
+            *(f"{measured_cell(each)}: {each.verdict}" for each in (own, identical)),
+        ]
+        for own, identical in tested
+    ]
+    blocks: list[Block] = []
+    if cells:
+        headers = ["Published conclusion", "It comes from", "Own recipes", "Identical conditions"]
+        note = (
+            "**Published conclusions that compare architectures**, judged in each group as in its section on published "
+            "claims. Not decided is what these runs cannot tell: an interval reaches to both sides of no difference, "
+            "or after correction for several comparisons a difference is not significant."
+        )
+        blocks += [Paragraph(note), table(headers, cells, left=4)]
+    if untested:
+        blocks.append(Paragraph(f"Not testable under both: {formatting.listed(untested)}."))
+    return blocks

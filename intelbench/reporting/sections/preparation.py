@@ -1,0 +1,52 @@
+"""How training steps were carried out, where the conditions ask for something else than eager ones."""
+
+from collections.abc import Sequence
+from statistics import median
+
+from intelbench.reporting import formatting
+from intelbench.reporting.document import Block, Items, Paragraph
+from intelbench.reporting.formatting import escape
+from intelbench.reporting.rows import Row, rows
+from intelbench.results import usage
+from intelbench.results.summaries import CohortSummary
+
+_AS_ASKED = {"graph": "were replayed from a CUDA graph", "compile": "were compiled by `torch.compile`"}
+_PREPARING = {"graph": "Capturing it", "compile": "Compiling them"}
+
+
+def preparation(summary: CohortSummary) -> list[Block]:
+    """Say in how many runs steps were carried out as asked, how long that was prepared, and why it was not possible."""
+    found = rows(usage.preparation(summary))
+    kind = summary.cohort.spec.conditions.step
+    if not found or kind not in _AS_ASKED:
+        return []
+    as_asked = [row for row in found if row.fallback is None]
+    number = f"{len(as_asked)} of {formatting.plural(len(found), 'run')}" if len(found) > 1 else "the run"
+    answer = f"The forward and the backward pass of a training step {_AS_ASKED[kind]} in {number}."
+    if not as_asked:
+        answer = f"No run has steps of the kind `{kind}` throughout, which its conditions ask for."
+    prepared = [row.preparation_seconds for row in found if row.num_prepared]
+    if prepared:
+        seconds = formatting.significant(median(prepared))
+        answer += f" {_PREPARING[kind]} took {seconds} s a run (median), outside the budget and in no step time."
+    return [Paragraph(answer), *_fallbacks(found)]
+
+
+def _fallbacks(found: Sequence[Row]) -> list[Block]:
+    """Of each architecture the runs with eager steps, and why; nothing where there are none."""
+    seeds: dict[tuple[str, str, bool], list[int]] = {}
+    for row in found:
+        if row.fallback is not None:
+            seeds.setdefault((row.architecture, row.fallback, row.num_prepared > 0), []).append(row.seed)
+    if not seeds:
+        return []
+    lines = [
+        f"{escape(name)}, {'seed' if len(of) == 1 else 'seeds'} {formatting.numbers(of)}: "
+        f"{'from some step on, ' if partly else ''}{escape(reason)}"
+        for (name, reason, partly), of in seeds.items()
+    ]
+    number = formatting.plural(sum(map(len, seeds.values())), "run")
+    return [
+        Paragraph(f"**Steps were eager in {number}**, so their times are those of eager steps:"),
+        Items(lines),
+    ]

@@ -1,0 +1,109 @@
+"""How to reproduce: the command that makes a cohort's runs again."""
+
+import shlex
+from operator import attrgetter
+
+import msgspec
+
+from intelbench.config.budget import Budget
+from intelbench.config.conditions import Override, Suite
+from intelbench.config.suites import built_in_suites, conditions_of, encode_suite, load_suite, override
+from intelbench.errors import UserError
+from intelbench.records.types import RunRecord
+from intelbench.reporting.document import Block, CodeBlock, Details, Paragraph
+from intelbench.reporting.formatting import code
+from intelbench.results.cohorts import Cohort
+from intelbench.results.summaries import CohortSummary
+
+SUITE_FILE = "suite.toml"
+
+
+def reproduce(summary: CohortSummary) -> list[Block]:
+    """What to type to make the same runs again."""
+    line, suite = command(summary.cohort)
+    if suite is None:
+        return [CodeBlock(line, "sh")]
+    note = f"The conditions are those of no built-in suite; save this as {code(SUITE_FILE)}:"
+    return [Details("The suite", [Paragraph(note), CodeBlock(suite, "toml")]), CodeBlock(line, "sh")]
+
+
+def effective_suite(cohort: Cohort) -> Suite:
+    """The cohort's architectures, seeds, data and conditions as one suite.
+
+    Of an architecture that was trained under two recipes of its own, the later one.
+    """
+    conditions = cohort.conditions
+    own = {record.spec.architecture: _own(record) for record in sorted(cohort.records, key=attrgetter("started_at"))}
+    return Suite(
+        name=min(record.spec.suite for record in cohort.records),
+        architectures=tuple(sorted({record.spec.architecture for record in cohort.records})),
+        seeds=cohort.seeds,
+        data=min(record.spec.data.source for record in cohort.records),
+        images_per_class=(cohort.spec.images_per_class or "all",),
+        overrides={name: each for name, each in sorted(own.items()) if each},
+        **{name: getattr(conditions, name) for name in conditions.__struct_fields__},
+    )
+
+
+def command(cohort: Cohort) -> tuple[str, str | None]:
+    """A shell command, and the suite file it needs where no built-in suite has the cohort's conditions."""
+    suite = effective_suite(cohort)
+    execution = cohort.spec.execution
+    options = ["--device", execution.device, "--threads", str(execution.threads), "--workers", str(execution.workers)]
+    options += [] if execution.cache else ["--no-cache"]
+    named = _named(suite)
+    if named is None:
+        return shlex.join(["intelbench", "run", "--suite", SUITE_FILE, *options]), encode_suite(suite)
+    return shlex.join(["intelbench", "run", *suite.architectures, *named, *options]), None
+
+
+def _named(suite: Suite) -> list[str] | None:
+    """The built-in suite of that name and the options that make it this one, or nothing that does."""
+    if suite.name not in built_in_suites():
+        return None
+    base = load_suite(suite.name)
+    own_budgets: list[Budget | None] = [None] if suite.overrides else []
+    for budget in (*own_budgets, Budget.parse(str(suite.budget))):
+        if _becomes(base, suite, budget):
+            given = ["--data", suite.data, "--seeds", ",".join(map(str, suite.seeds))]
+            given += [] if budget is None else ["--budget", str(budget)]
+            given += [] if suite.image_size == base.image_size else ["--image-size", str(suite.image_size)]
+            given += [] if suite.precision == base.precision else ["--precision", suite.precision]
+            few = ",".join(map(str, suite.images_per_class))
+            given += [] if suite.images_per_class == base.images_per_class else ["--images-per-class", few]
+            return ["--suite", suite.name, *given]
+    return None
+
+
+def _becomes(base: Suite, suite: Suite, budget: Budget | None) -> bool:
+    """Whether the one is the other once the command line has overridden what it can."""
+    try:
+        effective = override(
+            base,
+            architectures=suite.architectures,
+            seeds=suite.seeds,
+            data=suite.data,
+            budget=budget,
+            image_size=suite.image_size,
+            precision=suite.precision,
+        )
+    except UserError:  # a name from a record may be none that a suite accepts
+        return False
+    return _same_conditions(suite, effective)
+
+
+def _same_conditions(first: Suite, second: Suite) -> bool:
+    """Whether what they share is the same, and what is each architecture's own."""
+    pairs = [(first.conditions, second.conditions)]
+    pairs += [(conditions_of(first, name), conditions_of(second, name)) for name in first.architectures]
+    return bool(first.overrides) == bool(second.overrides) and all(ours == theirs for ours, theirs in pairs)
+
+
+def _own(record: RunRecord) -> Override | None:
+    """In what a run's recipe and budget are not its suite's; `None` where no architecture of that has its own."""
+    shared, conditions = record.spec.suite_conditions, record.spec.conditions
+    if shared is None:
+        return None
+    values, others = (msgspec.json.decode(msgspec.json.encode(each.recipe)) for each in (conditions, shared))
+    recipe = {name: value for name, value in values.items() if value != others[name]}
+    return Override(budget=None if conditions.budget == shared.budget else conditions.budget, recipe=recipe)

@@ -1,0 +1,163 @@
+"""Results: the main table, what its columns mean, accuracy against cost, and every run."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from intelbench.errors import UserError
+from intelbench.reporting import formatting, metrics, narrative
+from intelbench.reporting.document import (
+    Block,
+    Cell,
+    Cells,
+    Column,
+    Figure,
+    Items,
+    Paragraph,
+    cell,
+    filled,
+    listing,
+    table,
+)
+from intelbench.reporting.figures import plots
+from intelbench.reporting.formatting import ABSENT, code, escape
+from intelbench.reporting.rows import Row, rows
+from intelbench.results import tables
+from intelbench.results.metric import Metric
+from intelbench.results.metrics import METRICS, metrics_in
+from intelbench.results.runs import SPLITS, Split
+from intelbench.results.summaries import CohortSummary
+from intelbench.statistics.estimates import Estimate
+
+
+def results(summary: CohortSummary) -> list[Block]:
+    """The main table, what its columns mean, every run behind it, and test accuracy against cost."""
+    found = rows(tables.main(summary))
+    ranks = [row.rank for row in found]
+    cells = [_cells(row, ranks, summary) for row in found]
+    test_accuracy = _accuracy_header("test", summary)
+    shown = [
+        header for header in cells[0] if any(row[header].text != ABSENT for row in cells) or header == test_accuracy
+    ]
+    columns = [Column(header, is_number=place > 0) for place, header in enumerate(shown)]
+    blocks: list[Block] = [filled(columns, [*cells, *_baseline_cells(summary)])]
+    if note := narrative.ranking_note(summary):
+        blocks.append(Paragraph(note))
+    blocks.append(Items(_definitions(shown, summary)))
+    if summary.finished:
+        blocks.append(every_run(summary))
+    return [*blocks, *_accuracy_against_cost(summary)]
+
+
+def every_run(summary: CohortSummary) -> Block:
+    """Test accuracy of each finished run, with the interval of its images alone."""
+    number = sum(len(architecture.runs) for architecture in summary.architectures)
+    return listing(f"Every run ({number:,})", number, lambda: _runs(summary))
+
+
+def _runs(summary: CohortSummary) -> list[Block]:
+    cells: Cells = [
+        [
+            escape(row.architecture),
+            cell(row.seed, str),
+            cell(tables.estimate_of(vars(row) | {"num_runs": 1}, "test_accuracy"), formatting.percent_interval),
+            cell(row.validation_accuracy, formatting.percent),
+            cell(row.loss_variance, formatting.significant),
+            cell(row.step_seconds, formatting.milliseconds),
+            cell(row.num_steps, formatting.count),
+        ]
+        for row in rows(tables.runs(summary))
+    ]
+    headers = ["Architecture", "Seed", "Test accuracy", "Validation accuracy", "Loss variance", "Step (ms)", "Steps"]
+    share = max((a.majority_share("test") or 0 for a in summary.finished), default=0)
+    note = (
+        "The intervals are Wilson's (1927), 95 %, over the test images: for this network as it was trained. The "
+        f"majority baseline of test accuracy is {formatting.percent(share)}."
+    )
+    return [Paragraph(note), table(headers, cells)]
+
+
+def _cells(row: Row, ranks: Sequence[object], summary: CohortSummary) -> dict[str, Cell]:
+    """The cells of one architecture by heading; columns without any value are left out later."""
+    failed, runs = row.num_failed, row.num_finished
+    causes = formatting.listed(formatting.cause(name) for name in str(row.failure_causes or "").split())
+    tied = "=" if ranks.count(row.rank) > 1 else ""
+    cells = {
+        "Architecture": Cell(escape(row.architecture)),
+        "Rank": cell(row.rank, lambda rank: ABSENT if rank is None else f"{rank}{tied}"),
+        "Group": Cell(row.group or ABSENT),
+        "Runs": Cell(f"{runs} of {runs + failed}" if failed else str(runs), runs),
+    }
+    for metric in metrics_in("main"):
+        if metric.is_shown(summary):
+            heading = metrics.heading(metric, summary)
+            if heading in (*cells, "Failed"):
+                raise UserError(
+                    f"metric {metric.name!r}: the main table has another column {heading!r}; choose another"
+                )
+            cells[heading] = metrics.cell(metric, _estimate(row, metric))
+    cells["Failed"] = Cell(f"{failed}: {causes}" if failed else ABSENT, failed or None)
+    return cells
+
+
+def _estimate(row: Row, metric: Metric) -> Estimate | None:
+    """The value of a metric in a row of the main table; `None` where it is absent."""
+    if metric.interval:
+        return row.estimate(metric.name)
+    value = getattr(row, metric.name)
+    return None if value is None else Estimate(value, None, None, row.num_finished)
+
+
+def _accuracy_header(split: Split, summary: CohortSummary) -> str:
+    return metrics.heading(METRICS.get(f"{split}_accuracy"), summary)
+
+
+def _baseline_cells(summary: CohortSummary) -> list[dict[str, Cell]]:
+    """The majority baseline as a row under the architectures, where some accuracy was measured."""
+    shares = {split: [a.majority_share(split) for a in summary.finished] for split in SPLITS}
+    known = {split: [share for share in found if share is not None] for split, found in shares.items()}
+    cells = {
+        _accuracy_header(split, summary): cell(max(found), formatting.percent)
+        for split, found in known.items()
+        if found
+    }
+    return [{"Architecture": Cell("*majority baseline*"), **cells}] if cells else []
+
+
+def _definitions(shown: Sequence[str], summary: CohortSummary) -> list[str]:
+    """What each column shown means, and why a kind of memory is missing."""
+    meaning = {
+        "Rank": "1 + the number of architectures whose test accuracy is significantly better. `=`: shared.",
+        "Group": "two architectures share a letter unless they are significantly different (Piepho, 2004).",
+        "Runs": "finished runs, one a seed; n of every mean in the row.",
+    }
+    defined = [f"**{header}**: {text}" for header, text in meaning.items() if header in shown]
+    columns = [metric for metric in metrics_in("main") if metrics.heading(metric, summary) in shown]
+    return [*defined, *metrics.definitions(columns, summary), *_absent_memory(summary)]
+
+
+def _absent_memory(summary: CohortSummary) -> list[str]:
+    """Why kinds of memory have no column: one line for all that lack it for the same reasons."""
+    fields: dict[tuple[str, ...], list[str]] = {}
+    for field, reasons in tables.absent_memory(summary).items():
+        fields.setdefault(tuple(reasons), []).append(formatting.memory_name(field))
+    return [
+        f"No column for {formatting.listed(names)}: {formatting.listed(map(escape, reasons))}."
+        for reasons, names in fields.items()
+    ]
+
+
+def _accuracy_against_cost(summary: CohortSummary) -> list[Block]:
+    if not summary.cost_panels:
+        return []
+    untimed = [code(a.name) for a in summary.finished if a.median_step_seconds is None]
+    share = max(found for a in summary.finished if (found := a.majority_share("test")) is not None)
+    caption = (
+        "Test accuracy against what it costs. Bars: 95 % interval over seeds and test images, where there are "
+        "several seeds. The majority "
+        f"baseline is {formatting.percent(share)}."
+    )
+    if untimed:
+        caption += f" No step after warm-up, so no step time: {formatting.listed(untimed)}."
+    name = f"cost-{summary.cohort.key}.svg"
+    figure = Figure(name, "Test accuracy against step time and memory", partial(plots.cost, summary))
+    return [figure, Paragraph(caption)]

@@ -1,1 +1,0 @@
-"""The report in words: its sections as Markdown, laid out from the evidence."""

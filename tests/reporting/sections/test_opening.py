@@ -1,0 +1,78 @@
+"""The first sentences say what the comparisons allow, and not a word more."""
+
+import re
+
+import pytest
+
+from intelbench.reporting.sections.opening import headline, relative_speed
+from tests.synthetic import Summarize, failure
+
+
+def test_one_above_all(summarize: Summarize) -> None:
+    """By the smallest of the differences, with its interval; and who is faster."""
+    summary = summarize(["a", "b", "c"], range(6), accuracies={"a": 0.95, "b": 0.5, "c": 0.5})
+    text = headline(summary)
+    assert text.startswith("**In short:** on these images, at this budget, `a` is above `b` and `c` ")
+    shown = re.search(r"\(smallest difference: ([\d.]+) \[([\d.]+), ([\d.]+)\] points\)", text).groups()
+    found = [pair.difference for pair in summary.differences if summary.finished[pair.first].name == "a"]
+    smallest = min(found, key=lambda difference: difference.mean)
+    assert [f"{100 * value:.1f}" for value in (smallest.mean, smallest.low, smallest.high)] == list(shown)
+
+
+def test_one_above_one_other(summarize: Summarize) -> None:
+    """By its difference with the interval, which is no range of means."""
+    text = headline(summarize(["a", "b"], range(6), accuracies={"a": 0.9, "b": 0.5}))
+    assert re.search(r"`a` is above `b` by [\d.]+ \[[\d.]+, [\d.]+\] points\.", text)
+
+
+def test_two_alike_above_a_third(summarize: Summarize) -> None:
+    """The two are not significantly different, both are above the third, and one of them is faster."""
+    summary = summarize(["a", "b", "c"], range(6), accuracies={"a": 0.8, "b": 0.8, "c": 0.4})
+    text = headline(summary)
+    assert "`a` and `b` are not significantly different in test accuracy; both of them are above `c` (" in text
+    fast, slow = (architecture for architecture in summary.finished if architecture.name in "ab")
+    found = relative_speed(fast, slow)
+    assert f"`a` trains {found.estimate.mean:.2f} × [" in text
+    assert text.endswith("as many images a second as `b`.")
+
+
+def test_nothing_told_apart(summarize: Summarize) -> None:
+    """No winner inside the noise, and what could have been found."""
+    text = headline(summarize(["a", "b", "c"], accuracies={"a": 0.6, "b": 0.6, "c": 0.6}))
+    assert "no two of the 3 architectures are significantly different in test accuracy (means: " in text
+    assert "That does not make them equal: these runs find a true difference of " in text
+    assert "above" not in text
+
+
+def test_of_two_both_are_meant(summarize: Summarize) -> None:
+    """English for a pair."""
+    assert "the two are not significantly different" in headline(summarize(["a", "b"], accuracies={"a": 0.6, "b": 0.6}))
+
+
+@pytest.mark.parametrize(
+    "study",
+    [
+        {"seeds": [0]},
+        {"architectures": ["a"]},
+        {"other_batches": [("b", 1)], "architectures": ["a", "b"]},
+        {"architectures": ["a", "b"], "failures": {("b", seed): failure() for seed in range(3)}},
+    ],
+)
+def test_nothing_to_say(summarize: Summarize, study: dict[str, object]) -> None:
+    """One seed, one architecture, other batches or only one that finished: nothing is compared."""
+    assert "" == headline(summarize(**study))
+
+
+def test_speed_is_paired_over_the_seeds_both_have(summarize: Summarize) -> None:
+    """Twice the step time is half the speed, whatever seed is missing."""
+    summary = summarize(["a", "b"], range(4), missing=[("b", 2)])
+    first, second = sorted(summary.finished, key=lambda architecture: architecture.name)
+    found = relative_speed(first, second)
+    assert 3 == found.estimate.n
+    assert found.estimate.low < second.median_step_seconds / first.median_step_seconds < found.estimate.high
+
+
+def test_thirty_architectures_fit_a_paragraph(summarize: Summarize) -> None:
+    """Long lists become numbers."""
+    names = [f"model_{number:02d}" for number in range(30)]
+    assert len(headline(summarize(names, range(3)))) < 1500
