@@ -3,6 +3,7 @@
 import contextlib
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -48,10 +49,8 @@ def report(
     /,
     folder: Path,
     out: Path | None,
-    claims_file: Path | None,
-    full: bool,
     images: Path | None,
-    cache_dir: Path | None,
+    **options: Any,
 ) -> None:
     """Report on the records in RUNS_DIR.
 
@@ -67,25 +66,25 @@ def report(
     suffix = out.suffix if out else ".md"
     if images and suffix != ".html":
         raise click.UsageError("--images goes with --out FILE.html", ctx)
-    runs, claims = runs_folder(folder), load_claims(claims_file) if claims_file else None
+    runs, claims = runs_folder(folder), load_claims(options["claims_file"]) if options["claims_file"] else None
     if unfinished := describe_unfinished(runs):
         click.echo(unfinished, err=True)
-    _ignore_matplotlib_settings()
+    if suffix in (".md", ".html"):
+        _import_matplotlib()
     from intelbench.reporting.export import as_csv, as_json
     from intelbench.reporting.report import write
 
     study = read(runs)
-
     if suffix == ".html":
         from intelbench.reporting.html.page import as_html
 
-        text = as_html(study, images, cache_folder(cache_dir), claims=claims)
+        text = as_html(study, images, cache_folder(options["cache_dir"]), claims=claims)
     elif suffix == ".csv":
         text = as_csv(study)
     elif suffix == ".json":
         text = as_json(study, claims=claims)
     else:
-        written = write(study, claims=claims, full=full)
+        written = write(study, claims=claims, full=options["full"])
         write_figures((out.parent if out else runs.parent) / "figures", written.figures)
         text = written.text
     if out:
@@ -94,7 +93,7 @@ def report(
         print_product(text)
 
 
-def _ignore_matplotlib_settings() -> None:
+def _import_matplotlib() -> None:
     """Import matplotlib without the user's settings, so that equal records give equal figures."""
     os.environ.pop("MPLBACKEND", None)  # Jupyter sets one that other environments do not have
     os.environ["MATPLOTLIBRC"] = os.devnull
