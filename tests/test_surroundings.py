@@ -115,7 +115,7 @@ def test_importing_the_package_imports_nothing_else() -> None:
 
 def output_of(folder: Path, variables: Mapping[str, str], start: list[str | Path]) -> dict[str, bytes]:
     """What a report on the records of a folder prints and writes."""
-    done = called(folder, [*start, "report", folder / "results"], **variables)
+    done = called(folder, [*start, "report", "--full", folder / "results"], **variables)
     assert (0, b"") == (done.returncode, done.stderr), done.stderr.decode()
     figures = {path.name: path.read_bytes() for path in (folder / "results" / "figures").iterdir()}
     assert len(figures) > 4

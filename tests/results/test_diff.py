@@ -166,7 +166,7 @@ def test_one_seed_gates_nothing(make: Make) -> None:
     with pytest.raises(UserError, match="run at least two seeds"):
         judge(found, [Gate("test_accuracy", 0.0)])
     assert [] == judge(found, [])
-    assert "One seed in common tells nothing" in changes.as_markdown(found, [], ("before", "after"))
+    assert "One seed in common gives no estimate of the noise" in changes.as_markdown(found, [], ("before", "after"))
 
 
 def test_other_images_have_no_accuracy_to_compare(make: Make) -> None:
