@@ -359,6 +359,6 @@ def _with_columns(row: Row, columns: Row) -> Row:
     Raises:
         UserError: the row has one of them already, as where a plug-in has a metric `seed`.
     """
-    if twice := sorted(row.keys() & columns.keys()):
+    if twice := sorted({*row, "cohort"} & columns.keys()):  # CSV and frames begin with the cohort
         raise UserError(f"metric {twice[0]!r}: a table has another column of this name; choose another name")
     return row | columns

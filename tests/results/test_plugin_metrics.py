@@ -157,11 +157,12 @@ def test_arguments_are_checked(arguments: dict[str, object], said: str) -> None:
         intelbench.metric(**facts)(lambda _logits, labels: labels)
 
 
-def test_a_name_that_a_table_has_already_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["rank", "cohort"])
+def test_a_name_that_a_table_has_already_is_refused(tmp_path: Path, name: str) -> None:
     """Rather than that one column hides another."""
     synthetic_runs(tmp_path, ["a"], [0])
-    intelbench.metric("rank", heading="My rank", definition="mine", better="higher")(lambda *_: 0.5)
-    with pytest.raises(UserError, match=r"^metric 'rank': a table has another column of this name"):
+    intelbench.metric(name, heading="My rank", definition="mine", better="higher")(lambda *_: 0.5)
+    with pytest.raises(UserError, match=rf"^metric '{name}': a table has another column of this name"):
         as_json(read(tmp_path))
 
 
