@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from intelbench.api.frames import typed
+from intelbench.api.locations import cache_folder
 from intelbench.api.plots import Plots
 from intelbench.errors import UserError, one_of
 from intelbench.records.store import runs_folder
@@ -179,11 +180,9 @@ class Results:
             path: File to write.
             images: Folder of the images; `None` for the folder in the records.
         """
-        from platformdirs import user_cache_path
-
         from intelbench.reporting.html.page import as_html
 
-        page = as_html(self._study, Path(images) if images else None, user_cache_path("intelbench", appauthor=False))
+        page = as_html(self._study, Path(images) if images else None, cache_folder())
         Path(path).write_text(page, encoding="utf-8")
 
     def cohort(self, key: str | None = None) -> CohortSummary:

@@ -2,49 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
+from typing import Literal, TypedDict, Unpack
 
 import pandas as pd
 
+from intelbench.api.execution import RunOptions, execute
 from intelbench.api.frames import typed
 from intelbench.api.results import Results, load
-from intelbench.config.budget import Budget, parse_budget
-from intelbench.errors import UserError
+from intelbench.config.budget import Budget
 from intelbench.results.diff import compare
-
-if TYPE_CHECKING:
-    from intelbench.orchestration.plan import Rerun
-    from intelbench.training.checkpoint import CheckpointTime
-
-
-class RunOptions(TypedDict, total=False):
-    """Options of `run`; absent ones have the value of the suite, or the default of `intelbench run`."""
-
-    suite: str
-    """Name of a built-in suite, or a TOML file; `quick` by default."""
-    data: str | Path
-    """Folder of images, or `scenes`."""
-    budget: str | Budget
-    """Training budget of every run, such as `60 s`, or a share of the suite's budgets, such as `10 %`."""
-    seeds: Sequence[int]
-    image_size: int
-    """Height and width of the network's input in pixels."""
-    precision: Literal["auto", "fp32", "bf16", "fp16"]
-    images_per_class: Sequence[int | Literal["all"]]
-    device: str
-    """`auto`, `cpu`, `cuda`, `cuda:1` or `mps`."""
-    threads: int
-    workers: int
-    timeout_seconds: float
-    memory_limit_bytes: int
-    checkpoint: "CheckpointTime"
-    """Seconds between checkpoints, `evaluations` or `never`."""
-    rerun: "Rerun"
-    plugins: Sequence[str | Path]
-    """Plug-in files."""
-    use_cache: bool
-    skip_unreadable: bool
-    cache_folder: str | Path
 
 
 def run(
@@ -61,53 +27,11 @@ def run(
         options: See `RunOptions`.
 
     Raises:
+        TypeError: an option is not known.
         UserError: an option, the data or an architecture is not accepted.
     """
-    from platformdirs import user_cache_path
-
-    from intelbench.orchestration.forkserver import starter
-    from intelbench.orchestration.process import Limits, require_start
-    from intelbench.orchestration.session import Request, run_session
-    from intelbench.profiling.variables import process_variables
-
-    unknown = options.keys() - RunOptions.__annotations__
-    if unknown:
-        raise TypeError(f"run() got unexpected options: {', '.join(sorted(unknown))}")
-    require_start("run")
-    cache_folder = options.get("cache_folder")
-    request = Request(
-        suite=options.get("suite", "quick"),
-        architectures=None if architectures is None else tuple(architectures),
-        data=str(options["data"]) if "data" in options else None,
-        seeds=tuple(options["seeds"]) if "seeds" in options else None,
-        budget=_budget(options.get("budget")),
-        image_size=options.get("image_size"),
-        precision=options.get("precision"),
-        images_per_class=tuple(options["images_per_class"]) if "images_per_class" in options else None,
-        device=options.get("device", "auto"),
-        threads=options.get("threads"),
-        workers=options.get("workers"),
-        results=Path(out),
-        plugins=tuple(map(Path, options.get("plugins", ()))),
-        limits=Limits(options.get("timeout_seconds"), options.get("memory_limit_bytes")),
-        rerun=options.get("rerun", "none"),
-        checkpoint=options.get("checkpoint"),
-        cache=options.get("use_cache", True),
-        skip_unreadable=options.get("skip_unreadable", False),
-        cache_folder=Path(cache_folder) if cache_folder else user_cache_path("intelbench", appauthor=False),
-    )
-    with starter(process_variables(request.threads)) as processes:
-        run_session(request, processes)
+    execute(architectures, out, **options)
     return load(out)
-
-
-def _budget(budget: str | Budget | None) -> Budget | float | None:
-    if not isinstance(budget, str):
-        return budget
-    try:
-        return parse_budget(budget)
-    except ValueError as error:
-        raise UserError(f"budget {budget!r}: {error}") from error
 
 
 def diff(before: str | Path, after: str | Path) -> pd.DataFrame:

@@ -67,10 +67,3 @@ def _load_plugins(_context: click.Context, _parameter: click.Parameter, paths: t
 
     for path in paths:
         load_plugin(path)
-
-
-def cache_folder(given: Path | None) -> Path:
-    """Return the folder that was given, or the user's cache folder."""
-    from platformdirs import user_cache_path
-
-    return given or user_cache_path("intelbench", appauthor=False)

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
+from intelbench.api.locations import cache_folder
 from intelbench.cli.output import print_product
-from intelbench.cli.parameters import GroupedCommand, cache_folder, cache_option, metric_plugin_option, option
+from intelbench.cli.parameters import GroupedCommand, cache_option, metric_plugin_option, option
 from intelbench.cli.values import FILE, FOLDER, REPORT_FILE
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from intelbench.cli.parameters import GroupedCommand, cache_folder, cache_option, option, plugin_option
+from intelbench.cli.parameters import GroupedCommand, cache_option, option, plugin_option
 from intelbench.cli.values import (
     FOLDER,
     Value,
@@ -30,7 +30,6 @@ _EXIT_FAILED_RUNS = 1
 @option("--all", "all_", is_flag=True, group=_COMPARISON, help="All five reference architectures.")
 @option(
     "--suite",
-    "suite_name",
     default="quick",
     show_default=True,
     group=_COMPARISON,
@@ -101,12 +100,14 @@ _EXIT_FAILED_RUNS = 1
 )
 @option(
     "--timeout",
+    "timeout_seconds",
     type=Value(duration, "time"),
     group=_MACHINE,
     help="Time after which a run is stopped and recorded as failed, such as '10 min'. [default: none]",
 )
 @option(
     "--memory-limit",
+    "memory_limit_bytes",
     type=Value(byte_count, "size"),
     group=_MACHINE,
     help="Memory at which a run is stopped and recorded as failed, such as 8GB. [default: none]",
@@ -143,37 +144,20 @@ def run(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, **opt
     Each run has its own process and leaves one record; what is recorded already is skipped. Without ARCHITECTURE and
     --all, the architectures of the suite are run. Exits with status 1 if a run failed.
     """
-    from intelbench.orchestration.forkserver import starter
-    from intelbench.orchestration.process import Limits, require_start
-    from intelbench.profiling.variables import process_variables
+    from intelbench.api.execution import execute
 
     if all_ and architectures:
         raise click.UsageError("give architecture names or --all, not both", ctx)
-    require_start("run")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops the session as Ctrl-C does
-    with starter(process_variables(options["threads"])) as processes:  # imports PyTorch while this process does
+    if all_:
         from intelbench.architectures.reference import REFERENCE
-        from intelbench.orchestration.session import Request, run_session
 
-        request = Request(
-            suite=options["suite_name"],
-            architectures=REFERENCE if all_ else architectures or None,
-            data=options["data"],
-            seeds=options["seeds"],
-            budget=options["budget"],
-            image_size=options["image_size"],
-            precision=options["precision"],
-            images_per_class=options["images_per_class"],
-            device=options["device"],
-            threads=options["threads"],
-            workers=options["workers"],
-            results=options["out"],
-            plugins=options["plugins"],
-            limits=Limits(options["timeout"], options["memory_limit"]),
-            checkpoint=options["checkpoint"],
-            rerun=options["rerun"],
-            cache=not options["no_cache"],
-            skip_unreadable=options["skip_unreadable"],
-            cache_folder=cache_folder(options["cache_dir"]),
-        )
-        return _EXIT_FAILED_RUNS if run_session(request, processes) else 0
+        architectures = REFERENCE
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops the session as Ctrl-C does
+    num_failed = execute(
+        architectures or None,
+        options.pop("out"),
+        use_cache=not options.pop("no_cache"),
+        cache_folder=options.pop("cache_dir"),
+        **options,
+    )
+    return _EXIT_FAILED_RUNS if num_failed else 0

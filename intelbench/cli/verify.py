@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
+from intelbench.api.locations import cache_folder
 from intelbench.cli.output import complain, print_product
-from intelbench.cli.parameters import GroupedCommand, cache_folder, cache_option, option, plugin_option
+from intelbench.cli.parameters import GroupedCommand, cache_option, option, plugin_option
 from intelbench.cli.values import FOLDER, Value, number, source, whole_number
 
 _EXIT_NOT_REPRODUCED = 1

@@ -11,6 +11,7 @@ from intelbench.config.validation import expected
 
 BudgetUnit = Literal["steps", "epochs", "images", "seconds", "flops"]
 
+_AMOUNT = r"(?:[0-9]+(?:_[0-9]+)*\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _UNIT_SPELLINGS: dict[str, tuple[BudgetUnit, float]] = {
     "step": ("steps", 1), "steps": ("steps", 1),
     "epoch": ("epochs", 1), "epochs": ("epochs", 1),
@@ -69,8 +70,7 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
         Raises:
             ValueError: `text` is not a number and a known unit, or the number is out of bounds.
         """
-        amount_pattern = r"(?:[0-9]+(?:_[0-9]+)*\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
-        match = re.fullmatch(rf"\s*({amount_pattern})\s*([A-Za-z]+)\s*", text)
+        match = re.fullmatch(rf"\s*({_AMOUNT})\s*([A-Za-z]+)\s*", text)
         if match is None or match[2].lower() not in _UNIT_SPELLINGS:
             raise ValueError(
                 "not a budget. Expected a positive number and a unit. Try '60 s', '5 min', '30 steps', '2 epochs', "
@@ -93,7 +93,7 @@ def parse_budget(text: str) -> Budget | float:
     """
     if not text.rstrip().endswith("%"):
         return Budget.parse(text)
-    match = re.fullmatch(r"\s*((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*%\s*", text)
+    match = re.fullmatch(rf"\s*({_AMOUNT})\s*%\s*", text)
     if match is None or not 0 < float(match[1]) <= 100:
         raise ValueError("not a share of the suite's budget. Expected more than 0 % and at most 100 %. Try '10 %'")
     return float(match[1]) / 100

@@ -303,10 +303,10 @@ def test_a_run_is_not_resumed_under_other_conditions(
     assert "--rerun interrupted" in other.stderr
     assert 0 == intelbench("run", "tiny", *arguments, "--threads", "2").returncode
     assert [left] == workspaces(tmp_path / "results" / "runs")
-    anew = intelbench(
+    restarted = intelbench(
         "run", "raises_late", *arguments, "--threads", "2", "--rerun", "interrupted", "--checkpoint", "never"
     )
-    assert 1 == anew.returncode
+    assert 1 == restarted.returncode
     assert [] == workspaces(tmp_path / "results" / "runs")
 
 

@@ -1,4 +1,4 @@
-"""Work goes on in other processes, what comes of it is waited for, and none is left over."""
+"""A pool of processes returns results in order, and no process outlives its parent."""
 
 import os
 import signal
