@@ -24,7 +24,8 @@ def test_a_run_in_a_thread(tmp_path: Path, plugin: Path, small_suite: Path, smal
         results.extend(
             intelbench.run(
                 ["tiny", "tiny_twin"], suite=str(small_suite), data=small_folder, budget="2 steps", seeds=[0, 1],
-                plugins=[plugin], precision=None, image_size=None, out=tmp_path / "results", cache_folder=tmp_path / "cache", threads=1,
+                plugins=[plugin], precision=None, image_size=None, out=tmp_path / "results",
+                cache_folder=tmp_path / "cache", threads=1,
             )
             for _ in range(2)
         )  # fmt: skip
