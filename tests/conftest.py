@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 import torch
@@ -162,6 +163,16 @@ def write_image(path: Path, *, seed: int = 0, size: tuple[int, int] = (40, 32), 
     noise = np.random.default_rng(seed).integers(-60, 60, size=(size[1], size[0], 3))
     pixels = np.clip(noise + np.array([colour, 128, 255 - colour]), 0, 255).astype(np.uint8)
     Image.fromarray(pixels).save(path)
+
+
+def commands_of(group: click.Group, *words: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield the words and the command of every group and subcommand, the given group included."""
+    yield words, group
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands_of(command, *words, name)
+        else:
+            yield (*words, name), command
 
 
 def blank(size: int) -> torch.Tensor:

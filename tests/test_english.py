@@ -4,12 +4,11 @@ import re
 import subprocess
 from pathlib import Path
 
-import click
 import pytest
 from click.testing import CliRunner
 
 from intelbench.cli.main import cli
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, commands_of
 
 AVOIDED = (
     "mend", "mended", "anew", "beside", "meanwhile", "for want of", "told apart", "held against", "taken for",
@@ -42,17 +41,9 @@ def test_no_avoided_word_is_in_the_code(folder: str) -> None:
     assert not found, "\n".join(found)
 
 
-def commands(group: click.Group, *words: str) -> list[tuple[str, ...]]:
-    """Return the words of every command below the group, and of the group itself."""
-    below = [
-        each
-        for name, command in group.commands.items()
-        for each in (commands(command, *words, name) if isinstance(command, click.Group) else [(*words, name)])
-    ]
-    return [words, *below]
-
-
-@pytest.mark.parametrize("words", commands(cli), ids=lambda words: " ".join(words) or "intelbench")
+@pytest.mark.parametrize(
+    "words", [words for words, _ in commands_of(cli)], ids=lambda words: " ".join(words) or "intelbench"
+)
 def test_no_avoided_word_is_in_a_help_text(words: tuple[str, ...]) -> None:
     """As a user reads them."""
     text = CliRunner().invoke(cli, [*words, "--help"]).output

@@ -99,4 +99,4 @@ def _import_matplotlib() -> None:
     os.environ.pop("MPLBACKEND", None)  # Jupyter sets one that other environments do not have
     os.environ["MATPLOTLIBRC"] = os.devnull
     with contextlib.chdir(Path(__file__).parent):  # a matplotlibrc in the working directory takes precedence
-        import matplotlib  # noqa: F401
+        import matplotlib  # noqa: F401 - which reads its settings when it is imported

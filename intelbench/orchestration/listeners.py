@@ -1,4 +1,4 @@
-"""Listeners: told how a session and its runs proceed. What the terminal shows is one of them.
+"""Listeners of a session and its runs. The terminal display is one of them.
 
 A plug-in file, or a package with an entry point of the group `intelbench.listeners`, adds another:
 
@@ -23,38 +23,38 @@ if TYPE_CHECKING:
 
 
 class RunListener:
-    """Told what happens in a session, in the process of the session; overrides what it wants to know.
+    """Base of listeners: its methods are called in the process of the session; override those that you need.
 
-    A run is named by its index in `runs` of `session_started`.
+    `index` is the position of a run in `runs` of `session_started`.
     """
 
     def session_started(self, runs: Sequence[RunSpec], pending: Sequence[bool]) -> None:
-        """The session begins; `pending` says of each run whether it is to be carried out."""
+        """Called when the session begins; `pending` says for each run whether it will be executed."""
 
     def run_skipped(self, index: int, record: RunRecord) -> None:
-        """A run is recorded already."""
+        """Called for a run that is recorded already."""
 
     def run_started(self, index: int) -> None:
-        """A run begins, from its checkpoint if it has one."""
+        """Called when a run begins, from its checkpoint if it has one."""
 
     def run_updated(self, index: int, progress: Progress) -> None:
-        """A run has come this far, or waits for another process that carries it out."""
+        """Called with the progress of a run, or while another process executes it."""
 
     def run_ended(self, index: int, record: RunRecord, seconds: float) -> None:
-        """A run has left its record, after so many seconds of wall clock."""
+        """Called when a run has left its record, with its seconds of wall clock."""
 
     def session_ended(self) -> None:
-        """The session is over: complete, interrupted or failed."""
+        """Called when the session ends: complete, interrupted or failed."""
 
 
 Factory = TypeVar("Factory", bound=Callable[[], RunListener])
 
 LISTENERS: Registry[Callable[[], RunListener]] = Registry("listener")
-"""What makes the listeners of a session. All of them listen."""
+"""Factories of the listeners of a session. All of them are used."""
 
 
 def listener(name: str) -> Callable[[Factory], Factory]:
-    """Register the decorated class or function, which makes a listener, under `name`."""
+    """Register the decorated class or function, which creates a listener, under `name`."""
 
     def decorate(make: Factory) -> Factory:
         LISTENERS.add(make, name, function=make)
@@ -64,7 +64,7 @@ def listener(name: str) -> Callable[[Factory], Factory]:
 
 
 class Listeners(RunListener):
-    """All registered listeners as one. The first error of each is reported; no error reaches the session."""
+    """All registered listeners as one listener. The first error of each is reported; no error reaches the session."""
 
     def __init__(self, report: Callable[[str], None]) -> None:
         self._report = report
@@ -75,7 +75,7 @@ class Listeners(RunListener):
 
     @contextmanager
     def session(self, runs: Sequence[RunSpec], pending: Sequence[bool]) -> Iterator[None]:
-        """Tell all that the session begins, and after the block that it is over."""
+        """Notify all listeners that the session begins, and after the block that it has ended."""
         self.session_started(runs, pending)
         try:
             yield
@@ -83,27 +83,27 @@ class Listeners(RunListener):
             self.session_ended()
 
     def session_started(self, runs: Sequence[RunSpec], pending: Sequence[bool]) -> None:
-        """Tell all."""
+        """Notify all listeners."""
         self._tell(lambda each: each.session_started(runs, pending))
 
     def run_skipped(self, index: int, record: RunRecord) -> None:
-        """Tell all."""
+        """Notify all listeners."""
         self._tell(lambda each: each.run_skipped(index, record))
 
     def run_started(self, index: int) -> None:
-        """Tell all."""
+        """Notify all listeners."""
         self._tell(lambda each: each.run_started(index))
 
     def run_updated(self, index: int, progress: Progress) -> None:
-        """Tell all."""
+        """Notify all listeners."""
         self._tell(lambda each: each.run_updated(index, progress))
 
     def run_ended(self, index: int, record: RunRecord, seconds: float) -> None:
-        """Tell all."""
+        """Notify all listeners."""
         self._tell(lambda each: each.run_ended(index, record, seconds))
 
     def session_ended(self) -> None:
-        """Tell all."""
+        """Notify all listeners."""
         self._tell(lambda each: each.session_ended())
 
     def _make(self, name: str) -> None:
@@ -114,7 +114,7 @@ class Listeners(RunListener):
             self._guarded(name, partial(call, each))
 
     def _guarded(self, name: str, call: Callable[[], None]) -> None:
-        """Call; report what it raises, unless something of this listener was reported before."""
+        """Call a listener, and report its first error."""
         try:
             entry = LISTENERS.entries.get(name)
             if entry and entry.imports:
@@ -123,5 +123,5 @@ class Listeners(RunListener):
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a listener never fails a run
             if name not in self._failed:
                 self._failed.add(name)
-                said = f"{type(error).__name__}: {error}"
-                self._report(printable(f"listener {name!r}: failed with {said}. The session continues"))
+                reason = f"{type(error).__name__}: {error}"
+                self._report(printable(f"listener {name!r}: failed with {reason}. The session continues"))

@@ -1,7 +1,7 @@
-"""What a report is made of: a tree of sections, paragraphs, tables and figures, which a renderer turns into text.
+"""A report as a tree of sections, paragraphs, tables and figures, which renderers turn into Markdown or HTML.
 
-Prose and the texts of cells may hold inline Markdown (bold, code). Text from outside is made harmless when it is put
-there, by `formatting.escape` or `formatting.code`. The nodes are compared by identity.
+Prose and the texts of cells can have inline Markdown (bold, code). Text from records is escaped when it is put there,
+by `formatting.escape` or `formatting.code`. Nodes are compared by identity.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 from intelbench.statistics.estimates import Estimate
 
 MAX_ROWS = 500
-"""Of a table that a person reads."""
+"""Rows of a table that a person reads."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Items:
 
 @dataclass(frozen=True, eq=False)
 class CodeBlock:
-    """Text to copy as it is."""
+    """Code, shown verbatim."""
 
     text: str
     language: str
@@ -40,7 +40,7 @@ class CodeBlock:
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """A column's heading, and whether its cells are aligned as numbers are."""
+    """The heading of a column, and whether its cells are aligned to the right as numbers."""
 
     title: str
     is_number: bool
@@ -48,7 +48,7 @@ class Column:
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """What a cell shows, and the number by which the page sorts it; `None` for text and for what is absent."""
+    """The text of a cell, and the number by which the page sorts it; `None` for text and for absent values."""
 
     text: str
     value: float | None = None
@@ -71,11 +71,11 @@ class Figure:
     """A figure, which is drawn when a renderer needs it."""
 
     name: str
-    """Of its file."""
+    """Name of its file."""
     description: str
-    """For readers who do not see it: plain text."""
+    """Alternative text, without markup."""
     draw: Callable[[], bytes]
-    """As SVG."""
+    """Returns the figure as SVG."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,11 +88,11 @@ class Matrix(Figure):
 
 @dataclass(frozen=True)
 class GalleryImage:
-    """A test image and what was made of it, as plain text."""
+    """A test image and its predictions, as plain text."""
 
     image_id: str
     name: str
-    """Of its file."""
+    """Name of its file."""
     label: str
     predicted: str
     confidence: str
@@ -105,7 +105,7 @@ class Gallery:
     description: str
     images: Sequence[GalleryImage]
     digest: str
-    """Of the data that the images belong to."""
+    """Digest of the data set of the images."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,14 +155,14 @@ def filled(columns: Sequence[Column], rows: Sequence[Mapping[str, Cell]]) -> Tab
 
 
 def listing(title: str, number: int, blocks: Callable[[], Sequence[Block]], limit: int = MAX_ROWS) -> Block:
-    """Fold away a table of `number` rows; where they are more than a person reads, say where to find them."""
+    """Fold a table of `number` rows; if it has more than `limit` rows, say where to find them instead."""
     if number > limit:
         return Paragraph(f"{title}: {number:,} are too many to read; `intelbench report --out FILE.json` has them all.")
     return Details(title, blocks())
 
 
 def walk(blocks: Iterable[Block]) -> Iterator[Block]:
-    """Return every block of a tree in reading order."""
+    """Yield every block of a tree in reading order."""
     for block in blocks:
         yield block
         if isinstance(block, Details | Section):

@@ -30,13 +30,13 @@ class Report:
 
 
 def build(folder: Path, *, title: str = TITLE, claims: Sequence[Claim] | None = None, full: bool = False) -> Report:
-    """Write the report on the records below `folder`; the same records and claims give the same bytes.
+    """Write the report on the records in `folder`; equal records and claims give equal bytes.
 
     Args:
-        folder: Of the records.
-        title: Of the report.
-        claims: To check; without them the published ones are checked, on the data that they are about.
-        full: Write every section, not only those that a reader acts on.
+        folder: Folder of the records.
+        title: Title of the report.
+        claims: Claims to check; `None` for the published ones, on the data that they are about.
+        full: Whether to write every section, and not only those that a reader acts on.
 
     Raises:
         UserError: there is no readable record.
@@ -45,13 +45,13 @@ def build(folder: Path, *, title: str = TITLE, claims: Sequence[Claim] | None = 
 
 
 def write(study: Study, *, title: str = TITLE, claims: Sequence[Claim] | None = None, full: bool = False) -> Report:
-    """Write the report on records that were read."""
+    """Write the report on a study; the arguments are those of `build`."""
     document = compose(study, title=title, claims=claims, full=full)
     return Report(markdown.render(document), {figure.name: figure.draw() for figure in figures(document)})
 
 
 def compose(study: Study, *, title: str = TITLE, claims: Sequence[Claim] | None = None, full: bool = False) -> Document:
-    """Compose the report on records that were read, for any renderer."""
+    """Compose the report on a study as a tree, for any renderer; the arguments are those of `build`."""
     blocks = [
         *groups([summary.cohort for summary in study.cohorts]),
         *_section("Architecture or recipe", origin(study.cohorts, claims)),
@@ -77,7 +77,7 @@ def _of_cohort(summary: CohortSummary, kinds: Sequence[SectionKind]) -> list[Blo
 
 
 def _section(title: str, blocks: Sequence[Block], *, is_folded: bool = False) -> list[Block]:
-    """A section; nothing where it has nothing to say."""
+    """Return a section, or nothing if it has no blocks."""
     return [Section(title, blocks, is_folded)] if blocks else []
 
 

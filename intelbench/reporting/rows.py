@@ -1,4 +1,4 @@
-"""Rows of a data frame, whose values are attributes."""
+"""Rows of a data frame, with their values as attributes."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +15,7 @@ class Row(SimpleNamespace):
 
     @property  # which a column of the same name, of the metric of a plug-in, does not hide
     def estimate(self) -> Callable[[str], Estimate | None]:
-        """Function that returns the estimate of a name; `None` where it is absent."""
+        """Return a function from the name of an estimate to the estimate; `None` if it is absent."""
         return partial(tables.estimate_of, vars(self))
 
 

@@ -20,8 +20,8 @@ from intelbench.results.runs import RunSummary
 
 _BOUNDS = {"share": (0.0, 1.0), "nats": (0.0, np.inf), "number": (-np.inf, np.inf)}
 """Smallest and largest value that a function may return, by the unit of its metric."""
-_LONGEST_HEADING = 60
-_LONGEST_DEFINITION = 300
+_MAX_HEADING = 60
+_MAX_DEFINITION = 300
 
 
 def metric(
@@ -48,8 +48,8 @@ def metric(
         UserError: an argument is not accepted, or the name is taken.
     """
     for argument, text, longest in (
-        ("heading", heading, _LONGEST_HEADING),
-        ("definition", definition, _LONGEST_DEFINITION),
+        ("heading", heading, _MAX_HEADING),
+        ("definition", definition, _MAX_DEFINITION),
     ):
         if not isinstance(text, str) or not 0 < len(text.strip()) <= longest:
             raise UserError(
@@ -116,13 +116,13 @@ def _computed(entry: Entry[Metric], logits: NDArray[np.float64], labels: NDArray
     if entry.imports:
         entry.imports.activate()
     with plugin_errors_as_user_errors(whose, file):
-        found = np.asarray(function(logits.copy(), labels.copy()))
-    if found.dtype.kind not in "fiub" or found.shape not in ((), (len(labels),)):
+        returned = np.asarray(function(logits.copy(), labels.copy()))
+    if returned.dtype.kind not in "fiub" or returned.shape not in ((), (len(labels),)):
         raise UserError(
-            f"{whose}: returned an array of shape {found.shape} of {found.dtype}. Expected a number, or an array of "
-            f"{len(labels)} numbers, one for each test image"
+            f"{whose}: returned an array of shape {returned.shape} of {returned.dtype}. Expected a number, or an "
+            f"array of {len(labels)} numbers, one for each test image"
         )
-    values = found.astype(np.float64)
+    values = returned.astype(np.float64)
     low, high = entry.value.limits
     wrong = ~((values >= low) & (values <= high) & np.isfinite(values))
     if wrong.any():

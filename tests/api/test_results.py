@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
@@ -146,7 +147,7 @@ def test_reports(results: Results, tmp_path: Path) -> None:
         (lambda results: intelbench.run(["resnet101"], budget="a lot"), "budget 'a lot': not a budget. Expected"),
     ],
 )
-def test_mistakes_are_answered(results: Results, call, said: str) -> None:  # type: ignore[no-untyped-def]
+def test_mistakes_are_answered(results: Results, call: Callable[[Results], object], said: str) -> None:
     """With what is accepted."""
     with pytest.raises(UserError, match=re.escape(said)):
         call(results)

@@ -24,7 +24,7 @@ from intelbench.errors import UserError
 from intelbench.orchestration import forkserver, session
 from intelbench.orchestration import profile as profiling
 from intelbench.reporting import profile as profile_text
-from tests.conftest import Command, write_folder, write_image
+from tests.conftest import Command, commands_of, write_folder, write_image
 
 SLOW = ("torch", "numpy", "pandas", "matplotlib")
 
@@ -210,11 +210,10 @@ ALL_OPTIONS = {
 
 def test_the_options_of_each_command_are_these() -> None:
     """An option is added or removed on purpose, together with its documentation."""
-    commands = {name: command for name, command in cli.commands.items() if not isinstance(command, click.Group)}
-    commands |= {f"data {name}": command for name, command in cli.commands["data"].commands.items()}  # type: ignore[attr-defined]
     found = {
-        name: " ".join(param.opts[0] for param in command.params if isinstance(param, click.Option))
-        for name, command in commands.items()
+        " ".join(words): " ".join(param.opts[0] for param in command.params if isinstance(param, click.Option))
+        for words, command in commands_of(cli)
+        if not isinstance(command, click.Group)
     }
     assert ALL_OPTIONS == found
 
@@ -247,11 +246,9 @@ PYTHONS_WORDS = r"Traceback|Error:|\[Errno|Expected `|invalid literal|could not 
 def typed() -> list[tuple[list[str], str]]:
     """Every command with what it needs, and each of its options and arguments that takes a value."""
     needs = {"diff": ["folder", "folder"], "verify": ["folder"], "profile": ["resnet101"], "check": ["folder"]}
-    commands = [([name], command) for name, command in cli.commands.items() if not isinstance(command, click.Group)]
-    commands.append((["data", "check"], cli.commands["data"].commands["check"]))  # type: ignore[attr-defined]
     found = []
-    for words, command in commands:
-        for param in command.params:
+    for words, command in commands_of(cli):
+        for param in [] if isinstance(command, click.Group) else command.params:
             if isinstance(param, click.Argument):
                 found.append(([*words, *needs.get(words[-1], [])[1:]], "--"))
             elif not param.is_flag and param.opts[0] != "--help":  # type: ignore[attr-defined]
