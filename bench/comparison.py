@@ -60,7 +60,7 @@ class Line(NamedTuple):
     seconds: float
     """Since the set-up of the benchmark began."""
     moment: int
-    """Number of the time at which the calibrating work was timed before the benchmark, counted from 0."""
+    """Index of the timing of the reference kernels before the benchmark, counted from 0."""
     note: str = ""
 
 

@@ -26,8 +26,8 @@ from bench.steps import has_bf16_instructions
 from intelbench.config.budget import Budget
 from intelbench.config.conditions import Conditions
 from intelbench.config.recipe import Recipe
-from intelbench.profiling.calibration import Calibration
 from intelbench.profiling.environment import choose_execution, read_environment
+from intelbench.profiling.reference_kernels import ReferenceKernels
 from intelbench.training.precision import configure
 
 SESSION_SECONDS = 11.7 * 60
@@ -37,7 +37,7 @@ _COLORS = {Verdict.PASS: {"green": True}, Verdict.FAIL: {"red": True}, Verdict.U
 _LEDGER = pytest.StashKey[Ledger]()
 _LOAD = pytest.StashKey[float]()
 _START = pytest.StashKey[float]()
-_CALIBRATION = pytest.StashKey[Calibration]()
+_REFERENCE_KERNELS = pytest.StashKey[ReferenceKernels]()
 _END = pytest.StashKey[float]()
 _ALLOTMENT = pytest.StashKey[Allotment]()
 
@@ -154,7 +154,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.section("ratios to references timed in this session")
     columns = f"{'ratio':>7} {'interval':>16} {'pairs':>5} {'limit':>9} {'baseline':>9} {'seconds':>7} {'slowdown':>8}"
     terminalreporter.line(f"{'':{width}} {columns}  verdict")
-    seconds = config.stash[_CALIBRATION].read()["convolution_seconds"].astype(np.float64)
+    seconds = config.stash[_REFERENCE_KERNELS].read()["convolution_seconds"].astype(np.float64)
     slowdowns = np.median(seconds, axis=1) / seconds.min()
     for line in lines:
         cells = _cells(line, slowdowns[line.moment])
@@ -214,10 +214,10 @@ def cpu() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def calibration(cpu: str, pytestconfig: pytest.Config) -> Calibration:
-    """The calibrating work of a run, timed before each benchmark."""
-    pytestconfig.stash[_CALIBRATION] = Calibration(torch.device("cpu"), torch.float32)
-    return pytestconfig.stash[_CALIBRATION]
+def reference_kernels(cpu: str, pytestconfig: pytest.Config) -> ReferenceKernels:
+    """Return the reference kernels of runs, which are timed before each benchmark."""
+    pytestconfig.stash[_REFERENCE_KERNELS] = ReferenceKernels(torch.device("cpu"), torch.float32)
+    return pytestconfig.stash[_REFERENCE_KERNELS]
 
 
 @pytest.fixture
@@ -226,7 +226,7 @@ def comparison(
     request: pytest.FixtureRequest,
     pytestconfig: pytest.Config,
     cpu: str,
-    calibration: Calibration,
+    reference_kernels: ReferenceKernels,
 ) -> Comparison:
     """The comparison of this benchmark; `--benchmark-json` keeps its ratio, interval, pairs and verdict."""
 
@@ -236,9 +236,9 @@ def comparison(
         return evidence
 
     smoke, start = pytestconfig.getoption("smoke"), request.node.stash[_START]
-    moment = len(calibration.read().get("step", ()))
+    moment = len(reference_kernels.read().get("step", ()))
     if not smoke:
-        calibration.take(moment)
+        reference_kernels.take(moment)
     return Comparison(
         request.node.name,
         pytestconfig.stash[_LEDGER],

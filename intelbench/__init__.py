@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from intelbench.orchestration.listeners import RunListener, listener
     from intelbench.profiling.meters import Meter, meter
     from intelbench.results.plugin_metrics import metric
+    from intelbench.training.optimizer import optimizer
 
 __version__ = "0.1.0"
 __all__ = [
     "Architecture", "Meter", "ModelRequest", "Results", "RunListener", "Source", "__version__", "architecture", "diff",
-    "listener", "load", "meter", "metric", "profile", "run", "source",
+    "listener", "load", "meter", "metric", "optimizer", "profile", "run", "source",
 ]  # fmt: skip
 
 _MODULES = {
@@ -35,6 +36,7 @@ _MODULES = {
     "load": "intelbench.api.results",
     "diff": "intelbench.api.running",
     "metric": "intelbench.results.plugin_metrics",
+    "optimizer": "intelbench.training.optimizer",
     "profile": "intelbench.api.running",
     "run": "intelbench.api.running",
 }

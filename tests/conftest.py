@@ -198,26 +198,27 @@ def small_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_folder(tmp_path_factory.mktemp("data") / "colours", per_class=24)
 
 
+SMALL_SUITE = """
+name = "small"
+architectures = ["tiny", "tiny_twin"]
+seeds = [0]
+image_size = 32
+validation_fraction = 0.2
+evaluation_points = 2
+warmup_steps = 1
+[budget]
+steps = 6
+[recipe]
+learning_rate = 0.01
+batch_size = 8
+"""
+
+
 @pytest.fixture(scope="session")
 def small_suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A suite that trains for six steps on 32 px."""
     path = tmp_path_factory.mktemp("suite") / "small.toml"
-    path.write_text(
-        """
-        name = "small"
-        architectures = ["tiny", "tiny_twin"]
-        seeds = [0]
-        image_size = 32
-        validation_fraction = 0.2
-        evaluation_points = 2
-        warmup_steps = 1
-        [budget]
-        steps = 6
-        [recipe]
-        learning_rate = 0.01
-        batch_size = 8
-        """
-    )
+    path.write_text(SMALL_SUITE)
     return path
 
 

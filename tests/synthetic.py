@@ -15,15 +15,15 @@ from intelbench.config.recipe import Recipe
 from intelbench.records.identity import digest, run_id
 from intelbench.records.profiles import (
     ArchitectureProfile,
-    CalibrationWork,
     Contention,
     Energy,
     FilterGradients,
-    LegacySummary,
     MeasuredMemory,
     PeakMemory,
     PredictedMemory,
     Preparation,
+    ReferenceKernelWork,
+    TorchsummaryEstimate,
 )
 from intelbench.records.store import Traces, write_run
 from intelbench.records.types import (
@@ -57,7 +57,7 @@ class Study:
     num_train: int = 120
     num_validation: int = 60
     num_test: int = 300
-    num_other_files: int | None = None
+    num_other_files: int = 0
     num_steps: int = 60
     conditions: Conditions = CONDITIONS
     execution: Execution = EXECUTION
@@ -100,6 +100,8 @@ class Study:
             num_validation=self.num_validation,
             num_test=self.num_test,
             test_origin="given",
+            num_unreadable=0,
+            num_train_test_duplicates=0,
             num_other_files=self.num_other_files,
         )
 
@@ -128,6 +130,7 @@ def synthetic_run(
         data=study.data,
         conditions=(study.own or {}).get(architecture, study.conditions),
         execution=study.execution,
+        optimizer_provider="torch",
         images_per_class=study.images_per_class,
         suite_conditions=None if study.own is None else study.conditions,
     )
@@ -226,8 +229,9 @@ def _profile(spec: RunSpec, place: int, study: Study) -> ArchitectureProfile:
         num_trainable_parameters=21_797_862 + 9_500_000 * place,
         forward_macs_per_image=0.33e9 + 0.5e9 * place,
         training_flops_per_image=2.0e9 + 3.1e9 * place,
-        legacy=_legacy(40 + place),
-        published=_legacy(900 + 100 * place),
+        torchsummary=_torchsummary(40 + place),
+        published=_torchsummary(900 + 100 * place),
+        num_parameters_1000_classes=None,
         memory=(predicted,),
         largest_batch={},
         measured=(MeasuredMemory(batch_size=batch_size, peak=_peak(615 + 170 * place, study)),),
@@ -235,8 +239,8 @@ def _profile(spec: RunSpec, place: int, study: Study) -> ArchitectureProfile:
     )
 
 
-def _legacy(megabytes: int) -> LegacySummary:
-    return LegacySummary(
+def _torchsummary(megabytes: int) -> TorchsummaryEstimate:
+    return TorchsummaryEstimate(
         activations_bytes=megabytes * 2**20, parameters_bytes=100 * 2**20, input_bytes=1_080_000, num_calls=300
     )
 
@@ -259,7 +263,7 @@ def _measurements(num_steps: int, place: int, spec: RunSpec, study: Study) -> Me
         peak_memory=_peak((900 + 310 * place) if on_gpu else (700 + 180 * place), study),
         filter_gradients=FilterGradients(num_filters=5000, num_without_gradient=100 * place, num_images=60),
         first_step_seconds=5.0 + 0.5 * place + 0.1 * (spec.seed % 4),
-        calibration=CalibrationWork(convolution_flops=1.5e10, matmul_flops=9e9),
+        reference_kernels=ReferenceKernelWork(convolution_flops=1.5e10, matmul_flops=9e9),
         contention=Contention(
             seconds=seconds,
             load_before=0.5,
@@ -320,22 +324,22 @@ def _traces(num_steps: int, spec: RunSpec, place: int, study: Study) -> Traces:
         "test_labels": labels["test"],
         "test_logits": _logits(labels["test"], expected, noise, study),
         **_activations(len(evaluation_step), noise),
-        **_calibrations(evaluation_step, (spec.architecture, spec.seed) in study.far_apart, noise),
+        **_reference_kernels(evaluation_step, (spec.architecture, spec.seed) in study.far_apart, noise),
         **_contention(evaluation_step, elapsed, (spec.architecture, spec.seed) in study.disturbed),
-        **_anatomy(place, study.execution.device == "cuda", noise),
+        **_step_breakdown(place, study.execution.device == "cuda", noise),
     }
 
 
-def _calibrations(steps: NDArray[np.int64], far_apart: bool, noise: "_Noise") -> Traces:
+def _reference_kernels(steps: NDArray[np.int64], far_apart: bool, noise: "_Noise") -> Traces:
     """Before training and at each evaluation point, five times each."""
     moments = len(steps) + 1
     exchange = 0.0005 * (1 + 0.1 * noise(5 * moments).reshape(moments, 5))
     exchange[-1] *= 3.5 if far_apart else 1
     return {
-        "calibration_step": np.array([0, *steps]),
-        "calibration_convolution_seconds": 0.0080 * (1 + 0.05 * noise(5 * moments).reshape(moments, 5)),
-        "calibration_matmul_seconds": 0.0050 * (1 + 0.05 * noise(5 * moments).reshape(moments, 5)),
-        "calibration_exchange_seconds": exchange,
+        "reference_kernel_step": np.array([0, *steps]),
+        "reference_kernel_convolution_seconds": 0.0080 * (1 + 0.05 * noise(5 * moments).reshape(moments, 5)),
+        "reference_kernel_matmul_seconds": 0.0050 * (1 + 0.05 * noise(5 * moments).reshape(moments, 5)),
+        "reference_kernel_exchange_seconds": exchange,
     }
 
 
@@ -350,13 +354,13 @@ def _contention(steps: NDArray[np.int64], elapsed: NDArray[np.float64], disturbe
     }
 
 
-def _anatomy(place: int, on_gpu: bool, noise: "_Noise") -> Traces:
+def _step_breakdown(place: int, on_gpu: bool, noise: "_Noise") -> Traces:
     """Of eight steps: of the run, or on a GPU of others, whose work the host asks for in half its time."""
     parts = np.array([0.002, 0.0005, 0.06 + 0.02 * place, 0.12 + 0.04 * place, 0.004, 0.02, 0.0001])
     seconds = parts * (1 + 0.05 * noise(8 * len(parts)).reshape(8, -1))
     names = np.array(["data_wait", "transfer", "forward", "backward", "norm", "optimizer", "other"])
-    further = {"anatomy_host_seconds": seconds / 2} if on_gpu else {"anatomy_step": np.arange(8)}
-    return {"anatomy_parts": names, "anatomy_seconds": seconds, **further}
+    further = {"step_breakdown_host_seconds": seconds / 2} if on_gpu else {"step_breakdown_step": np.arange(8)}
+    return {"step_breakdown_parts": names, "step_breakdown_seconds": seconds, **further}
 
 
 def _activations(num_evaluations: int, noise: "_Noise") -> Traces:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from intelbench.profiling import calibration
+from intelbench.profiling import reference_kernels
 from tests.fake_cuda import install, nvml_module
 
 _WATTS = 100
@@ -24,6 +24,6 @@ def install_fake() -> None:
         "nvmlDeviceGetMaxClockInfo": lambda *_: 2000,
     }
     patch.setitem(sys.modules, "pynvml", nvml_module(**answers))
-    patch.setattr(calibration, "_GPU_SIZES", _SIZES)
-    patch.setattr(calibration, "_HALF_GPU_SIZES", _SIZES)
-    patch.setattr(calibration, "_COPIED_BYTES", 2**16)
+    patch.setattr(reference_kernels, "_GPU_SIZES", _SIZES)
+    patch.setattr(reference_kernels, "_HALF_GPU_SIZES", _SIZES)
+    patch.setattr(reference_kernels, "_COPIED_BYTES", 2**16)

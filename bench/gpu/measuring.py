@@ -38,12 +38,12 @@ from intelbench.config.recipe import Recipe
 from intelbench.errors import UserError
 from intelbench.orchestration.probe import Probe, measure_steps
 from intelbench.orchestration.process import take_request
-from intelbench.profiling.calibration import Calibration
 from intelbench.profiling.complexity import training_flops_per_image
 from intelbench.profiling.device import Device, find_device
 from intelbench.profiling.environment import choose_execution, read_environment
 from intelbench.profiling.gpu_watch import GpuWatch
 from intelbench.profiling.prediction import record_tape
+from intelbench.profiling.reference_kernels import ReferenceKernels
 from intelbench.profiling.workload import Workload
 from intelbench.records.store import Traces
 from intelbench.records.types import Execution
@@ -109,7 +109,7 @@ def card(device: str, sizes: Sizes) -> Iterator[Row]:
     watch.look(0)
     kinds: tuple[tuple[torch.dtype, Precision], ...] = ((torch.bfloat16, "bf16"), (torch.float32, "fp32"))
     for dtype, precision in kinds:
-        kernels = Calibration(chosen.torch_device, dtype)
+        kernels = ReferenceKernels(chosen.torch_device, dtype)
         kernels.take(0)
         watch.look(0)
         yield from _kernels(kernels, precision, peak_flops_per_second(chosen.name or "", precision))
@@ -364,7 +364,7 @@ def _reading(name: str, value: bool | float | str | None, reason: str | None = N
     return Figure(name=text, value=value, unit=unit, absent=reason if value is None else None)
 
 
-def _kernels(kernels: Calibration, precision: Precision, peak: float | None) -> Iterator[Row]:
+def _kernels(kernels: ReferenceKernels, precision: Precision, peak: float | None) -> Iterator[Row]:
     """Turn the times of the reference kernels into ceilings; the copy does not depend on the precision."""
     traces, work = kernels.read(), kernels.work
     amounts = {"matmul": work.matmul_flops, "convolution": work.convolution_flops}

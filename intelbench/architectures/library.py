@@ -59,9 +59,9 @@ def _options(name: str, request: ModelRequest) -> dict[str, Any]:
         case "resnet":
             return {"zero_init_residual": request.zero_init_residual}
         case "inception" | "googlenet":
-            return {"init_weights": request.own_initialization, "aux_logits": False}
+            return {"init_weights": request.init_weights, "aux_logits": False}
         case "vgg":
-            return {"init_weights": request.own_initialization}
+            return {"init_weights": request.init_weights}
         case "vision_transformer":
             return {"image_size": request.image_size}
         case "maxvit":

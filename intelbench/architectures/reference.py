@@ -87,7 +87,7 @@ def inception_v3(request: ModelRequest) -> nn.Module:
         "inception_v3",
         request,
         aux_logits=request.image_size >= INCEPTION_AUX_MINIMUM_SIZE,
-        init_weights=request.own_initialization,
+        init_weights=request.init_weights,
     )
 
 

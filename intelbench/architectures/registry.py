@@ -35,7 +35,7 @@ class ModelRequest:
     """Height and width of the input, in pixels."""
     zero_init_residual: bool = False
     """Start each residual block as the identity (Goyal et al., 2017)."""
-    own_initialization: bool = True
+    init_weights: bool = True
     """Initialise as the architecture's authors did, instead of by PyTorch's defaults."""
 
 

@@ -49,11 +49,11 @@ _EXIT_FAILED = 1
 )
 @option(
     "--optimizer",
-    type=click.Choice(["adam", "adamw", "sgd"]),
     default="adam",
     show_default=True,
+    metavar="NAME",
     group="Training",
-    help="Optimizer, whose state takes memory.",
+    help="Optimizer, whose state takes memory: a class of torch.optim in lower case, or of a plug-in.",
 )
 @option("--frozen", is_flag=True, group="Training", help="Train only the head, on a frozen backbone.")
 @option(

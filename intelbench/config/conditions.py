@@ -23,7 +23,7 @@ class Conditions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     with instructions for it, else fp32; the record has the resolved value."""
     memory_format: MemoryFormat = "channels_last"
     fused_optimizer: bool = True
-    """Use one kernel for the complete optimizer step: the same update, rounded differently."""
+    """Use one kernel for all parameters, if the optimizer has such a kernel: the same update, rounded differently."""
     deterministic: bool = True
     """Ask PyTorch for deterministic kernels."""
     step: StepKind = "eager"

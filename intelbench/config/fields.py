@@ -19,6 +19,9 @@ Text = Annotated[
     str, Meta(pattern=PRINTABLE, max_length=4096, description="on one line and without control characters")
 ]
 Name = Annotated[Text, Meta(min_length=1)]
+Identifier = Annotated[
+    str, Meta(pattern=r"^[a-z_][a-z0-9_]{0,99}\Z", description="of lower-case letters, digits and '_'")
+]
 Fraction = Annotated[float, Meta(gt=0, lt=1)]
 FileName = Annotated[str, Meta(min_length=1, max_length=255)]
 """No file system has longer names."""

@@ -4,7 +4,11 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from intelbench.config.fields import MAX_BATCH_SIZE, Count, Name
+from intelbench.config.fields import MAX_BATCH_SIZE, Count, Identifier, Name
+
+_FiniteNumber = Annotated[float, Meta(ge=-1e300, le=1e300)]
+ArgumentValue = bool | int | _FiniteNumber | str | tuple[bool | int | _FiniteNumber, ...]
+"""Value of a keyword argument of an optimizer."""
 
 
 class Head(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -35,16 +39,18 @@ ORIGINAL_HEAD = Head()
 class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How a network is trained: everything that could be mistaken for a merit of the architecture."""
 
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    optimizer: Identifier = "adam"
+    """Name of a class of `torch.optim` in lower case (`adam`, `adamw`, `sgd`, `rmsprop`), or of an optimizer that a
+    plug-in registers."""
+    optimizer_arguments: dict[Identifier, ArgumentValue] = {}
+    """Keyword arguments of the optimizer, such as `{ momentum = 0.9 }`, without the learning rate; PyTorch's defaults
+    apply to all others."""
     learning_rate: Annotated[float, Meta(gt=0, le=1e6)] = 1e-4
     """Peak learning rate."""
     schedule: Literal["constant", "cosine"] = "constant"
     """After the warm-up: `cosine` falls to zero at the budget's end (Loshchilov and Hutter, 2017)."""
     warmup_fraction: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     """Share of the budget in which the learning rate rises linearly, from a 25th of its peak."""
-    betas: tuple[float, float] = (0.9, 0.999)
-    """Adam's two decay rates; for `sgd` the first is the momentum."""
-    weight_decay: Annotated[float, Meta(ge=0, le=1e6)] = 0.0
     label_smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     batch_size: Annotated[int, Meta(ge=2, le=MAX_BATCH_SIZE)] = 32
     """Images a step; at least 2, because batch norm needs them."""
@@ -56,8 +62,9 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Mirror every second training image, left to right."""
     zero_init_residual: bool = False
     """Start each residual block as the identity (Goyal et al., 2017), where the architecture offers it."""
-    own_initialization: bool = True
-    """Initialise as the architecture's authors did, where torchvision makes that a choice; else PyTorch's defaults."""
+    init_weights: bool = True
+    """Initialise weights as the authors of the architecture did, where torchvision has this option; else with PyTorch's
+    defaults."""
     weights: Name = "none"
     """What all but the head starts from: `none`, which is the seed's own initialisation; `imagenet`, the published
     weights of each architecture (torchvision's IMAGENET1K_V1), or `imagenet-v2`; or a file with a state dict."""
@@ -76,5 +83,3 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"`{name}` is [smallest, largest]; got [{low}, {high}]")
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"`betas` must lie in [0, 1); got {list(self.betas)}")

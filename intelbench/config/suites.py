@@ -9,7 +9,6 @@ import msgspec
 import tomli_w
 
 from intelbench.config.budget import Budget
-from intelbench.config.canonical import canonical_fields
 from intelbench.config.conditions import Conditions, Suite
 from intelbench.config.decoding import convert, parse_toml, read_text
 from intelbench.errors import UserError, printable, shortened
@@ -66,7 +65,7 @@ def budgets(suite: Suite) -> list[Budget]:
 
 def encode_suite(suite: Suite) -> str:
     """Return the suite as TOML that `load_suite` reads back to an equal value."""
-    return tomli_w.dumps(_without_none(msgspec.to_builtins(canonical_fields(suite))))
+    return tomli_w.dumps(_without_none(msgspec.to_builtins(suite)))
 
 
 def override(suite: Suite, *, budget: Budget | float | None = None, **values: object) -> Suite:

@@ -23,13 +23,13 @@ from intelbench.profiling.steps import LapClock
 from intelbench.records.store import Traces
 from intelbench.records.types import SCHEMA_VERSION, Failure, FailureCause, Measurements, RunRecord
 from intelbench.records.workspace import Checkpoint, Workspace
-from intelbench.training.anatomy import dissect
 from intelbench.training.budget import TrainingBudget
 from intelbench.training.checkpoint import Checkpoints
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.loop import Step, Trained, train
 from intelbench.training.precision import compute_dtype, configure
 from intelbench.training.setup import TrainingSetup, build_training_setup, flops_of_step
+from intelbench.training.step_breakdown import measure_step_breakdown
 
 _GRADIENT_IMAGES = 64
 """Validation images, at most, whose gradients are looked at: a backward pass costs twice as much as a forward pass.
@@ -113,8 +113,8 @@ def _run(job: Job, record: RunRecord, on_progress: Callable[[Progress], None]) -
     on_progress(Progress(phase="testing", step=trained.num_steps, done=1.0, seconds=trained.seconds))
     flops = setup.flops_per_image(flops, trained.num_steps)
     measurements, traces = _conclude(job, setup, trained, meters, flops)
-    if "anatomy_seconds" not in traces:  # the clock of the run has not looked at every part of a step
-        traces = {**traces, **dissect(setup, trained.seconds / trained.num_steps)}
+    if "step_breakdown_seconds" not in traces:  # the clock of the run has not looked at every part of a step
+        traces = {**traces, **measure_step_breakdown(setup, trained.seconds / trained.num_steps)}
     return msgspec.structs.replace(record, measurements=measurements, failure=None), traces
 
 
@@ -142,7 +142,7 @@ def _conclude(
         peak_memory=found.peak_memory,
         filter_gradients=evaluator.filter_gradients(_evaluated_part(dataset.validation, _GRADIENT_IMAGES)),
         first_step_seconds=found.first_step_seconds,
-        calibration=found.calibration,
+        reference_kernels=found.reference_kernels,
         contention=found.contention,
         energy=found.energy,
         preparation=trained.preparation,

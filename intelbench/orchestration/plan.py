@@ -25,6 +25,7 @@ from intelbench.records.store import read_run
 from intelbench.records.types import Environment, Execution, RunRecord, RunSpec
 from intelbench.records.workspace import Workspace, workspaces
 from intelbench.training.checkpoint import CheckpointTime
+from intelbench.training.optimizer import require_optimizer
 
 Rerun = Literal["none", "interrupted", "failed", "all"]
 """Which runs are repeated: those with a checkpoint, from their first step; failed ones; or all that are recorded."""
@@ -87,9 +88,9 @@ def plan(
     run.
 
     Raises:
-        UserError: an architecture is not known, not installed or needs larger images, a class has too few
-            images, there are no such weights, a batch is larger than the training split, or a record would be larger
-            than is read.
+        UserError: an architecture is not known, not installed or needs larger images, an optimizer is not known or does
+            not take its arguments, a class has too few images, there are no such weights, a batch is larger than the
+            training split, or a record would be larger than is read.
     """
     if suite.precision == "auto":
         suite = msgspec.structs.replace(suite, precision=device_for(execution).fastest_precision)
@@ -97,6 +98,7 @@ def plan(
     _require_readable(suite, dataset)
     num_classes = len(dataset.facts.class_names)
     conditions = {each.name: _conditions(each.name, suite, dataset) for each in found}
+    optimizers = {name: require_optimizer(each.recipe) for name, each in conditions.items()}
     images = {
         (seed, number): dataset.drawn(None if number == "all" else number, seed)
         for seed, number in product(suite.seeds, suite.images_per_class)
@@ -114,6 +116,7 @@ def plan(
                 data=dataset.facts,
                 conditions=conditions[architecture.name],
                 execution=execution,
+                optimizer_provider=optimizers[architecture.name],
                 weights=source.facts if source else None,
                 images_per_class=None if number == "all" else number,
                 suite_conditions=suite.conditions if suite.overrides else None,
@@ -123,7 +126,7 @@ def plan(
                 run_id=run_id(spec, environment),
                 spec=spec,
                 dataset=drawn,
-                plugins=plugins_of_run(architecture.name),
+                plugins=plugins_of_run(architecture.name, spec.conditions.recipe.optimizer),
                 runs=str(runs.absolute()),
                 weights=str(source.path) if source else None,
                 checkpoint=options.checkpoint,

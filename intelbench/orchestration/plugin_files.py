@@ -8,15 +8,18 @@ from intelbench.architectures.registry import plugins_of
 from intelbench.data.seeds import stream_seed
 from intelbench.plugins.loading import load_plugin
 from intelbench.profiling.meters import METERS
+from intelbench.training.optimizer import OPTIMIZERS
 
 
-def plugins_of_run(architecture: str) -> tuple[str, ...]:
-    """Return the plug-in files that the process of a run loads: those with meters, then that of the architecture.
+def plugins_of_run(architecture: str, optimizer: str) -> tuple[str, ...]:
+    """Return the plug-in files that the process of a run loads: meters, the optimizer, and the architecture.
 
     The last one can import modules of its folder when its network is built and run.
     """
-    own = plugins_of(architecture)
-    return (*(file for file in METERS.plugin_files() if file not in own), *own)
+    last = plugins_of(architecture)
+    entry = OPTIMIZERS.find(optimizer)
+    first = [*METERS.plugin_files(), *([str(entry.plugin)] if entry and entry.plugin else [])]
+    return (*(file for file in dict.fromkeys(first) if file not in last), *last)
 
 
 def load_plugins(plugins: Sequence[str], seed: int) -> None:

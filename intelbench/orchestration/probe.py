@@ -24,12 +24,12 @@ from intelbench.orchestration.plugin_files import load_plugins
 from intelbench.orchestration.process import Limits, OverrunError, Process, Starter, take_request
 from intelbench.profiling.complexity import count_parameters, forward_macs_per_image, training_flops_per_image
 from intelbench.profiling.device import device_of, is_out_of_memory
-from intelbench.profiling.legacy import legacy_summary
 from intelbench.profiling.memory import MemoryMeter, return_freed_memory
 from intelbench.profiling.prediction import TRACED, record_tape
 from intelbench.profiling.sizes import require_size
+from intelbench.profiling.torchsummary import torchsummary_estimate
 from intelbench.profiling.workload import Workload
-from intelbench.records.profiles import ArchitectureProfile, LegacySummary, MeasuredMemory, PeakMemory
+from intelbench.records.profiles import ArchitectureProfile, MeasuredMemory, PeakMemory, TorchsummaryEstimate
 from intelbench.records.types import Execution
 from intelbench.training.optimizer import make_optimizer
 from intelbench.training.precision import MEMORY_FORMATS, autocast, configure
@@ -118,7 +118,7 @@ def describe(probe: Probe) -> ArchitectureProfile:
         num_trainable_parameters=num_trainable,
         forward_macs_per_image=_or_absent("flops", absent, lambda: forward_macs_per_image(workload)),
         training_flops_per_image=training_flops,
-        legacy=_or_absent("legacy", absent, lambda: legacy_summary(workload)),
+        torchsummary=_or_absent("torchsummary", absent, lambda: torchsummary_estimate(workload)),
         published=_published(replace(stock, request=PUBLISHED), absent),
         num_parameters_1000_classes=_or_absent("parameters", absent, lambda: count_parameters(stock.shapes())[0]),
         memory=tuple(tape.predict(size) for size in probe.batch_sizes) if tape else (),
@@ -178,12 +178,12 @@ def _or_absent(field: str, absent: dict[str, str], find_out: Callable[[], Found]
         return None
 
 
-def _published(stock: Workload, absent: dict[str, str]) -> LegacySummary | None:
+def _published(stock: Workload, absent: dict[str, str]) -> TorchsummaryEstimate | None:
     facts = stock.architecture.published
     if facts is None or facts.memory_mebibytes is None:
         absent["published"] = "no figure of its memory was published"
         return None
-    return _or_absent("published", absent, lambda: legacy_summary(stock))
+    return _or_absent("published", absent, lambda: torchsummary_estimate(stock))
 
 
 def measure_steps(probe: Probe) -> Iterator[MeasuredMemory]:

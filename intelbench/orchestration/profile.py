@@ -18,6 +18,7 @@ from intelbench.profiling.device import find_device
 from intelbench.profiling.environment import choose_execution
 from intelbench.profiling.variables import process_variables
 from intelbench.records.profiles import ArchitectureProfile, Profile
+from intelbench.training.optimizer import require_optimizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +41,11 @@ def profile(request: Request, on_architecture: Callable[[str], None]) -> Profile
     What fails for one costs its row alone.
 
     Raises:
-        UserError: an architecture or a plug-in is not known.
+        UserError: an architecture, an optimizer or a plug-in is not known.
     """
     for plugin in request.plugins:
         load_plugin(plugin)
+    require_optimizer(request.conditions.recipe)
     profiles, failures = [], {}
     for architecture in dict.fromkeys(find(name)[0] for name in request.architectures):
         on_architecture(architecture.name)

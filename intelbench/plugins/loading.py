@@ -45,7 +45,9 @@ def load_plugin(path: Path) -> list[str]:
             if each not in before.get(id(registry), registry.built_in)
         ]
         if not new:
-            raise UserError("registers nothing; decorate a function, for example with @intelbench.architecture(NAME)")
+            raise UserError(
+                "registers nothing; decorate a function or class, for example with @intelbench.architecture(NAME)"
+            )
         provider = provider_of_file(path.name, source, imports.files(name, source))
     except BaseException as error:
         sys.modules.pop(name, None)  # so that a second attempt is one

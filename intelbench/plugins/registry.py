@@ -44,11 +44,11 @@ class Registry(Generic[Value]):
     every: ClassVar[list["Registry[Any]"]] = []
     """All registries; a plug-in file can add to several."""
 
-    def __init__(self, kind: str, built_in: Mapping[str, Value] | None = None) -> None:
+    def __init__(self, kind: str, built_in: Mapping[str, Value] | None = None, *, provider: str = BUILT_IN) -> None:
         self.kind = kind
         self.group = f"intelbench.{kind}s"
         self.built_in: Mapping[str, Entry[Value]] = {
-            name: Entry(name=name, value=value, provider=BUILT_IN, function=Registry)
+            name: Entry(name=name, value=value, provider=provider, function=Registry)
             for name, value in (built_in or {}).items()
         }
         self.entries = dict(self.built_in)

@@ -14,21 +14,21 @@ import torch
 from intelbench.architectures.generators import preserve_generators
 from intelbench.errors import UserError
 from intelbench.plugins.registry import Registry
-from intelbench.profiling.calibration import Calibration
 from intelbench.profiling.contention import ContentionMeter
 from intelbench.profiling.device import device_of
 from intelbench.profiling.energy import EnergyMeter
 from intelbench.profiling.environment import process_seconds
 from intelbench.profiling.gpu_watch import GpuWatch
 from intelbench.profiling.memory import MemoryMeter
-from intelbench.records.profiles import CalibrationWork, Contention, Energy, PeakMemory
+from intelbench.profiling.reference_kernels import ReferenceKernels
+from intelbench.records.profiles import Contention, Energy, PeakMemory, ReferenceKernelWork
 from intelbench.records.store import Traces
 
 Figures = TypeVar("Figures", PeakMemory, Contention, Energy)
 TAKEN = frozenset(
     {
-        "activation", "anatomy", "calibration", "contention", "data", "evaluation", "gpu", "gradient", "learning",
-        "step", "test", "train", "validation",
+        "activation", "contention", "data", "evaluation", "gpu", "gradient", "learning", "reference", "step", "test",
+        "train", "validation",
     }
 )  # fmt: skip
 """First words of the arrays that runs leave without a plug-in."""
@@ -94,11 +94,11 @@ class Readings(NamedTuple):
 
     peak_memory: PeakMemory
     first_step_seconds: float | None
-    calibration: CalibrationWork
+    reference_kernels: ReferenceKernelWork
     contention: Contention
     energy: Energy
     traces: Traces
-    """The arrays `calibration_*`, `contention_*`, `gpu_*`, and those of meters of plug-ins."""
+    """The arrays `reference_kernel_*`, `contention_*`, `gpu_*`, and those of meters of plug-ins."""
 
 
 class Meters:
@@ -115,9 +115,9 @@ class Meters:
         self._device = device
         self._earlier: Readings | None = None
         self._memory = MemoryMeter(device)
-        self._calibration = Calibration(device, dtype)
+        self._reference_kernels = ReferenceKernels(device, dtype)
         self._meters: dict[str, Meter] = {
-            "calibration": self._calibration,
+            "reference_kernel": self._reference_kernels,
             "gpu": GpuWatch(device),  # right after the kernels, while the GPU has the clocks of work
             **{name: _Plugged(name, device) for name in METERS.providers()},
         }
@@ -155,7 +155,7 @@ class Meters:
             energy=self._energy.read(),
             peak_memory=self._memory.read(),
             first_step_seconds=self._first_step_seconds,
-            calibration=self._calibration.work,
+            reference_kernels=self._reference_kernels.work,
             traces={
                 **self._contention.traces(),
                 **{f"{name}_{key}": values for name, own in arrays.items() for key, values in own.items()},
@@ -179,7 +179,7 @@ class Meters:
             each.resume_at(state_dict["step"])
         self._earlier_seconds = state_dict["total_seconds"]
         scalars = msgspec.json.decode(
-            state_dict["scalars"], type=tuple[PeakMemory, float | None, CalibrationWork, Contention, Energy]
+            state_dict["scalars"], type=tuple[PeakMemory, float | None, ReferenceKernelWork, Contention, Energy]
         )
         self._earlier = Readings(*scalars, {name: values.numpy() for name, values in state_dict["traces"].items()})
 
@@ -243,7 +243,7 @@ def _together(one: Readings, other: Readings) -> Readings:
     return Readings(
         peak_memory=_combined(highest, other.peak_memory, add, *counts),
         first_step_seconds=one.first_step_seconds,
-        calibration=one.calibration,
+        reference_kernels=one.reference_kernels,
         contention=_combined(contention, other.contention, add, *spent, load_after=other.contention.load_after),
         energy=_combined(energy, other.energy, add, "joules", "seconds", absent=energy.absent or other.energy.absent),
         traces={

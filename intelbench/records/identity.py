@@ -5,9 +5,8 @@ import re
 from typing import Any
 
 import msgspec
+from msgspec import NODEFAULT, Struct
 
-from intelbench.config.canonical import canonical_fields
-from intelbench.config.conditions import Conditions
 from intelbench.records.types import Environment, Execution, RunRecord, RunSpec
 
 
@@ -21,23 +20,22 @@ def comparison_digest(spec: RunSpec) -> str:
 
     It covers data, number of training images, and conditions; with overrides, the conditions of the suite.
     """
-    few = filter(None, [spec.images_per_class])
-    if spec.suite_conditions:
-        return digest((_encoded(spec.suite_conditions), spec.data.digest, "own recipes", *few))
-    return digest((_encoded(spec.conditions), spec.data.digest, *few))
+    conditions = canonical_fields(spec.suite_conditions or spec.conditions)
+    has_overrides = spec.suite_conditions is not None
+    return digest((conditions, has_overrides, spec.optimizer_provider, spec.data.digest, spec.images_per_class))
 
 
 def machine_digest(record: RunRecord) -> str:
     """Return a digest that is equal for runs whose times and memory can be compared: machine, libraries, execution."""
-    return digest((record.environment.fingerprint, _execution(record.spec)))
+    return digest((record.environment.fingerprint, _execution_fields(record.spec.execution)))
 
 
 def run_id(spec: RunSpec, environment: Environment) -> str:
     """Return the name of the run's folder: a readable part, and a digest of what determines the run."""
     readable = re.sub(r"[^A-Za-z0-9_.-]+", "-", spec.architecture)
     identity = (
-        spec.architecture, spec.provider, spec.seed, comparison_digest(spec), _execution(spec), environment.fingerprint,
-        *filter(None, [spec.weights, spec.suite_conditions and _encoded(spec.conditions)]),
+        spec.architecture, spec.provider, spec.seed, comparison_digest(spec), canonical_fields(spec.conditions),
+        spec.weights, _execution_fields(spec.execution), environment.fingerprint,
     )  # fmt: skip
     few = f"-n{spec.images_per_class}" if spec.images_per_class else ""
     return f"{readable}-s{spec.seed}{few}-{digest(identity)[:10]}"
@@ -45,16 +43,17 @@ def run_id(spec: RunSpec, environment: Environment) -> str:
 
 def facts(spec: RunSpec, environment: Environment) -> dict[str, object]:
     """Return what determines whether two runs can be compared, by dotted key: conditions, data, execution, machine."""
-    found: dict[str, object] = {}
-    _flatten("conditions", msgspec.to_builtins(spec.conditions), found)
-    found["data.source"] = spec.data.source
-    found["data.digest"] = spec.data.digest
-    found["images_per_class"] = spec.images_per_class or "all"
-    _flatten("execution", _comparable(spec.execution), found)
+    values: dict[str, object] = {}
+    _flatten("conditions", msgspec.to_builtins(spec.conditions), values)
+    values["optimizer"] = spec.optimizer_provider
+    values["data.source"] = spec.data.source
+    values["data.digest"] = spec.data.digest
+    values["images_per_class"] = spec.images_per_class or "all"
+    _flatten("execution", _without_index(msgspec.to_builtins(spec.execution)), values)
     for name in environment.__struct_fields__:
         if msgspec.structs.replace(environment, **{name: object()}).fingerprint != environment.fingerprint:
-            found[f"environment.{name}"] = getattr(environment, name)
-    return found
+            values[f"environment.{name}"] = getattr(environment, name)
+    return values
 
 
 def facts_of_run(spec: RunSpec, environment: Environment) -> dict[str, object]:
@@ -72,19 +71,29 @@ def changes(before: dict[str, object], now: dict[str, object]) -> str:
     )
 
 
-def _encoded(conditions: Conditions) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(canonical_fields(conditions)))
+def canonical_fields(value: Struct) -> dict[str, object]:
+    """Return the fields of a struct for a digest, those of the structs in it too, without those with default values.
+
+    So a field that is added later changes no digest of an older record.
+    """
+    return {
+        field.name: canonical_fields(content) if isinstance(content, Struct) else content
+        for field in msgspec.structs.fields(value)
+        if (content := getattr(value, field.name)) != _default(field)
+    }
 
 
-def _execution(spec: RunSpec) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(_comparable(spec.execution)))
+def _default(field: msgspec.structs.FieldInfo) -> object:
+    return field.default if field.default_factory is NODEFAULT else field.default_factory()
 
 
-def _comparable(execution: Execution) -> dict[str, object]:
-    """Return the part of the execution that determines speed and bits, which the index of the GPU is not."""
-    found: dict[str, object] = msgspec.to_builtins(execution)
-    del found["device_index"]
-    return found
+def _execution_fields(execution: Execution) -> dict[str, object]:
+    return _without_index(canonical_fields(execution))
+
+
+def _without_index(fields: dict[str, object]) -> dict[str, object]:
+    """Return the fields of an execution that determine speed and bits, which the index of the GPU does not."""
+    return {name: value for name, value in fields.items() if name != "device_index"}
 
 
 def _flatten(prefix: str, value: object, into: dict[str, object]) -> None:

@@ -29,8 +29,8 @@ class PeakMemory(Struct, frozen=True, kw_only=True):
     absent: dict[str, str]
     """Why a figure is `None`, by field."""
     cublas_workspace_bytes: Number | None = None
-    """On a GPU: workspace of cuBLAS, which is part of both CUDA figures but of no prediction. `None` on a CPU, and in
-    records older than this field and the two below."""
+    """On a GPU: workspace of cuBLAS, which is part of both CUDA figures but of no prediction. `None` on a CPU, as are
+    the two fields below."""
     num_alloc_retries: Number | None = None
     """How often PyTorch's allocator emptied its cache and asked the driver again, which takes time."""
     num_ooms: Number | None = None
@@ -46,7 +46,7 @@ class FilterGradients(Struct, frozen=True, kw_only=True):
     num_images: Number
 
 
-class CalibrationWork(Struct, frozen=True, kw_only=True):
+class ReferenceKernelWork(Struct, frozen=True, kw_only=True):
     """The reference kernels, whose times show how fast the machine is, in the precision of the run."""
 
     convolution_flops: Quantity
@@ -54,8 +54,7 @@ class CalibrationWork(Struct, frozen=True, kw_only=True):
     matmul_flops: Quantity
     """FLOPs of one matrix product."""
     copy_bytes: Quantity | None = None
-    """On a GPU: bytes that one copy within its memory reads and writes. `None` on a CPU, and in records older than this
-    field."""
+    """On a GPU: bytes that one copy within its memory reads and writes. `None` on a CPU."""
 
 
 class Preparation(Struct, frozen=True, kw_only=True):
@@ -86,7 +85,7 @@ class Contention(Struct, frozen=True, kw_only=True):
     """CPU seconds that the hypervisor gave to other machines (steal time); `None` if not reported."""
     suspended_seconds: Quantity | None = None
     """Time for which the machine was suspended; the budget's clock did not run. `None` if the system does not report
-    it, and in records older than this field and the next."""
+    it."""
     clock_shift_seconds: Quantity | None = None
     """Sum of the absolute changes of the system clock."""
 
@@ -124,7 +123,7 @@ class GpuFacts(Struct, frozen=True, kw_only=True):
     """Why NVML gave no figures."""
 
 
-class LegacySummary(Struct, frozen=True, kw_only=True):
+class TorchsummaryEstimate(Struct, frozen=True, kw_only=True):
     """torchsummary's estimate for one image in float32, in bytes."""
 
     activations_bytes: Number
@@ -179,12 +178,12 @@ class ArchitectureProfile(Struct, frozen=True, kw_only=True):
     """Multiply-accumulate operations of convolutions and matrix products, in evaluation mode."""
     training_flops_per_image: Quantity | None
     """FLOPs of their forward and backward pass, without the backward pass of frozen layers; 1 MAC = 2 FLOPs."""
-    legacy: LegacySummary | None
+    torchsummary: TorchsummaryEstimate | None
     """Estimate for the network as it is profiled."""
-    published: LegacySummary | None
+    published: TorchsummaryEstimate | None
     """Estimate for the network with 1000 classes at 300 px, if one was published."""
-    num_parameters_1000_classes: Number | None = None
-    """Parameters of the network with 1000 classes; `None` in records older than this field."""
+    num_parameters_1000_classes: Number | None
+    """Parameters of the network with 1000 classes."""
     memory: tuple[PredictedMemory, ...]
     """By batch size."""
     largest_batch: dict[int, Number]

@@ -61,7 +61,7 @@ class StoredRun:
             raise _unreadable_traces(self.path, error) from error
 
     def unchanged(self) -> bool:
-        """Return whether the files are as written; true for a record without `SHA256SUMS`.
+        """Return whether the files are as written; false if `SHA256SUMS` is missing.
 
         Raises:
             UserError: a file is not a regular file, or too large.
@@ -256,10 +256,10 @@ def _unreadable_traces(path: Path, reason: object) -> UserError:
 
 
 def _as_written(path: Path, content: Mapping[str, bytes | None]) -> bool:
-    """Return whether the files of a record match its sums; true without sums."""
+    """Return whether the files of a record match its sums."""
     sums = content_if_any(path / SUMS_FILE, _MAX_SUMS_BYTES)
     written = _lines({name: each for name, each in content.items() if each is not None})
-    return sums is None or sums == written.encode()
+    return sums == written.encode()
 
 
 def _sums(folder: Path) -> str:

@@ -12,7 +12,6 @@ from intelbench.config.conditions import Conditions
 from intelbench.config.fields import MAX_CLASSES, Count, DeviceKind, FileName
 from intelbench.records.profiles import (
     ArchitectureProfile,
-    CalibrationWork,
     Contention,
     Energy,
     FilterGradients,
@@ -21,6 +20,7 @@ from intelbench.records.profiles import (
     PeakMemory,
     Preparation,
     Quantity,
+    ReferenceKernelWork,
 )
 
 SCHEMA_VERSION = 1
@@ -42,13 +42,12 @@ class DataFacts(Struct, frozen=True, kw_only=True):
     num_test: Number
     test_origin: Literal["given", "carved"]
     """Whether the folder has a test split, or one was split off."""
-    num_unreadable: Number = 0
+    num_unreadable: Number
     """Files that `--skip-unreadable` left out."""
-    num_train_test_duplicates: Number = 0
+    num_train_test_duplicates: Number
     """Test images with the same bytes as an image in train or validation."""
-    num_other_files: Number | None = None
-    """Files in class folders that were not used, because they do not have the name of an image or are not files.
-    `None` in records older than this field."""
+    num_other_files: Number
+    """Files in class folders that were not used, because they do not have the name of an image or are not files."""
 
 
 class Execution(Struct, frozen=True, kw_only=True):
@@ -62,8 +61,8 @@ class Execution(Struct, frozen=True, kw_only=True):
     cache: bool = True
     """Whether pixels come from the cache of decoded images, or are decoded for each batch."""
     device_index: Annotated[int, Meta(ge=0, le=1023)] | None = None
-    """Number of the GPU, such as that of `cuda:1`; `None` for the first one, on a CPU, and in records older than this
-    field. Runs on different GPUs can be compared if the names of the GPUs are equal."""
+    """Number of the GPU, such as that of `cuda:1`; `None` for the first one, and on a CPU. Runs on different GPUs can
+    be compared if the names of the GPUs are equal."""
 
 
 class Normalization(Struct, frozen=True, kw_only=True):
@@ -99,13 +98,14 @@ class RunSpec(Struct, frozen=True, kw_only=True):
     data: DataFacts
     conditions: Conditions
     execution: Execution
+    optimizer_provider: str
+    """Provider of the optimizer: `torch`, or `FILE sha256:...` of a plug-in."""
     weights: Weights | None = None
-    """`None` if the recipe has none, and in records older than this field."""
+    """`None` if the recipe has none."""
     suite_conditions: Conditions | None = None
-    """Conditions of the suite without overrides, if it has overrides; `None` if it has none, and in records older than
-    this field."""
+    """Conditions of the suite without overrides, if it has overrides."""
     images_per_class: Count | None = None
-    """Training images of each class, drawn by the seed; `None` for all, and in records older than this field."""
+    """Training images of each class, drawn by the seed; `None` for all."""
 
     @property
     def title(self) -> str:
@@ -147,9 +147,9 @@ class Environment(Struct, frozen=True, kw_only=True):
     """MIOpen's version under ROCm."""
     driver: str | None = None
     rocm: str | None = None
-    """`None` without an AMD GPU, and in records older than this field and the two below."""
+    """`None` without an AMD GPU."""
     gpu: GpuFacts | None = None
-    variables: dict[str, str] | None = None
+    variables: dict[str, str] = {}
     """Environment variables that can change speed or bits and are set in the process of the run."""
 
     @property
@@ -176,18 +176,17 @@ class Measurements(Struct, frozen=True, kw_only=True):
     total_seconds: Quantity
     """Time from the start of the run to its last evaluation, everything included."""
     peak_memory: PeakMemory
-    filter_gradients: FilterGradients | None = None
-    """Measured after training; `None` if no convolution is trained, and in records older than this field and the
-    next."""
-    first_step_seconds: Quantity | None = None
+    filter_gradients: FilterGradients | None
+    """Measured after training; `None` if no convolution is trained."""
+    first_step_seconds: Quantity | None
     """Time from the start of the process to the end of the first training step: imports, data, building the network
     and the first reference kernels."""
-    calibration: CalibrationWork | None = None
-    """The reference kernels whose times are `calibration_*` in `traces.npz`."""
-    contention: Contention | None = None
-    energy: Energy | None = None
+    reference_kernels: ReferenceKernelWork
+    """The reference kernels whose times are `reference_kernel_*` in `traces.npz`."""
+    contention: Contention
+    energy: Energy
     preparation: Preparation | None = None
-    """`None` for eager steps, and in records older than this field."""
+    """`None` for eager steps."""
     resumed_after: tuple[Number, ...] = ()
     """Training steps after which the run was interrupted and resumed from a checkpoint by another process; other
     measurements then add up all processes."""
@@ -216,8 +215,7 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     stream_digests: dict[int, str]
     """Chained digest of sample ids and augmentation parameters, by number of steps."""
     profile: ArchitectureProfile | None = None
-    """Static analysis of the network under the conditions of the run, made in another process; equal for all seeds.
-    `None` in records older than this field."""
+    """Static analysis of the network under the conditions of the run, made in another process; equal for all seeds."""
     profile_absent: str | None = None
     """Why there is no profile."""
     measurements: Measurements | None = None

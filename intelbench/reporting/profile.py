@@ -3,7 +3,7 @@
 import msgspec
 import pandas as pd
 
-from intelbench.records.profiles import ArchitectureProfile, LegacySummary, Profile
+from intelbench.records.profiles import ArchitectureProfile, Profile, TorchsummaryEstimate
 from intelbench.reporting import formatting, markdown
 from intelbench.reporting.document import Block, Cell, Cells, Document, Items, Paragraph, Section, cell, table
 from intelbench.reporting.formatting import ABSENT, escape
@@ -35,7 +35,7 @@ def as_markdown(profile: Profile) -> str:
         blocks += [
             Section("Largest batch that fits", _largest(profile)),
             Section("Memory by use", _breakdown(profile)),
-            Section("Published figures", _legacy(profile)),
+            Section("Published figures", _torchsummary(profile)),
         ]
     title = f"Profile at {profile.image_size} px, {profile.num_classes} classes, {profile.precision}"
     return markdown.render(Document(title, blocks))
@@ -60,7 +60,7 @@ def as_frame(profile: Profile) -> pd.DataFrame:
             "num_trainable_parameters": each.num_trainable_parameters,
             "forward_macs_per_image": each.forward_macs_per_image,
             "training_flops_per_image": each.training_flops_per_image,
-            "legacy_bytes": each.legacy.total_bytes if each.legacy else None,
+            "torchsummary_bytes": each.torchsummary.total_bytes if each.torchsummary else None,
             **(msgspec.structs.asdict(memory) if memory else {}),
             **{field: _measured(each, memory.batch_size, field) for field in _MEASURED if memory},
             "absent": None if memory else each.absent.get("memory"),
@@ -144,14 +144,14 @@ def _breakdown(profile: Profile) -> list[Block]:
     return [table([*headers, *measured], cells), Paragraph(note)]
 
 
-def _legacy(profile: Profile) -> list[Block]:
+def _torchsummary(profile: Profile) -> list[Block]:
     headers = ["MB (2²⁰ bytes)", "Activations", "Parameters", "Input", "Total"]
     cells: Cells = [
-        [f"{escape(each.architecture)}, {title}", *_legacy_cells(summary)]
+        [f"{escape(each.architecture)}, {title}", *_torchsummary_cells(summary)]
         for each in profile.architectures
         for title, summary in (
             *([("published parity: 1000 classes at 300 px", each.published)] if each.published else []),
-            (f"as trained: {profile.num_classes} classes at {profile.image_size} px", each.legacy),
+            (f"as trained: {profile.num_classes} classes at {profile.image_size} px", each.torchsummary),
         )
     ]
     note = (
@@ -162,7 +162,7 @@ def _legacy(profile: Profile) -> list[Block]:
     return [Paragraph(note), table(headers, cells)]
 
 
-def _legacy_cells(summary: LegacySummary | None) -> list[Cell]:
+def _torchsummary_cells(summary: TorchsummaryEstimate | None) -> list[Cell]:
     if summary is None:
         return [Cell(ABSENT)] * 4
     parts = (summary.activations_bytes, summary.parameters_bytes, summary.input_bytes, summary.total_bytes)

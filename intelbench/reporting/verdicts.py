@@ -168,7 +168,7 @@ def _exact(claim: Claim, subject: ArchitectureSummary, others: Sequence[Architec
 def _counted(metric: Metric, architecture: ArchitectureSummary) -> float:
     profile = architecture.profile
     if profile is None:
-        why = next(filter(None, (record.profile_absent for record in _records(architecture))), "they are older than it")
+        why = next(filter(None, (record.profile_absent for record in _records(architecture))), "no reason was recorded")
         raise _UntestableError(f"the records of {architecture.name} hold no profile: {why}")
     value = metric.of_profile(profile) if metric.of_profile else None
     if not value:

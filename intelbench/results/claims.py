@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from intelbench.config.conditions import Conditions
 from intelbench.config.decoding import convert, parse_toml, read_text
+from intelbench.config.recipe import ArgumentValue
 from intelbench.config.validation import Fault, dotted, find_fault
 from intelbench.errors import UserError, one_of, printable, shortened
 from intelbench.records.types import DataFacts, Environment, Execution, RunRecord
@@ -52,6 +53,8 @@ def _head(record: RunRecord) -> str:
 
 IN_WORDS: Mapping[str, Callable[[RunRecord], str]] = {"weights": _weights, "backbone": _backbone, "head": _head}
 """Conditions that are said of a record in words, as publications say them."""
+_ARGUMENT = "recipe.optimizer_arguments."
+"""Prefix of the conditions on keyword arguments of the optimizer."""
 
 
 class Claim(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -144,12 +147,12 @@ def differing_conditions(claim: Claim, records: Sequence[RunRecord]) -> dict[str
 
     Where architectures have recipes of their own, the others' do not matter.
     """
-    accepted, found = condition_keys(), {}
+    found = {}
     every = claim.comparative and claim.others is None and not claim.classes
     named = (claim.architecture, *(claim.others or ()))
     records = [each for each in records if not every and each.spec.architecture in named] or records
     for key, value in claim.required.items():
-        required = msgspec.convert(value, accepted[key])
+        required = msgspec.convert(value, _condition_type(key))
         for held in map(_getter(key), records):
             if not _meets(key, required, held):
                 found[key] = (required, held)
@@ -182,6 +185,8 @@ def _meets(key: str, required: object, held: object) -> bool:
 
 def _getter(key: str) -> Callable[[RunRecord], object]:
     """What gives a record's value of a condition."""
+    if key.startswith(_ARGUMENT):
+        return lambda record: record.spec.conditions.recipe.optimizer_arguments.get(key.removeprefix(_ARGUMENT))
     groups = {"data": "spec.", "execution": "spec.", "environment": ""}
     return IN_WORDS.get(key) or attrgetter(groups.get(key.partition(".")[0], "spec.conditions.") + key)
 
@@ -218,14 +223,19 @@ def _check_extras(claim: Claim) -> None:
 
 
 def _check_condition(key: str, value: object) -> None:
-    accepted = condition_keys()
-    if key not in accepted:
-        raise ValueError(f"`conditions` has the unknown key `{shortened(key)}`. {one_of(key, accepted)}")
+    accepted = _condition_type(key)
+    if accepted is None:
+        raise ValueError(f"`conditions` has the unknown key `{shortened(key)}`. {one_of(key, condition_keys())}")
     try:
-        msgspec.convert(value, accepted[key])
+        msgspec.convert(value, accepted)
     except msgspec.ValidationError as error:
-        fault = find_fault(value, accepted[key], tuple(key.split(".")))
+        fault = find_fault(value, accepted, tuple(key.split(".")))
         raise ValueError(f"condition `{dotted(fault.place)}`: {fault.fault}") from error
+
+
+def _condition_type(key: str) -> Any:
+    """Return the type of a condition's value; `None` if the key is not known."""
+    return ArgumentValue if key.startswith(_ARGUMENT) else condition_keys().get(key)
 
 
 def _flatten(prefix: str, table: Mapping[str, Any]) -> dict[str, Any]:

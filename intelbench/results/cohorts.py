@@ -8,9 +8,8 @@ from functools import cached_property
 import msgspec
 
 from intelbench.config.budget import Budget
-from intelbench.config.canonical import canonical_fields
 from intelbench.config.conditions import Conditions
-from intelbench.records.identity import comparison_digest, digest, facts, machine_digest
+from intelbench.records.identity import canonical_fields, comparison_digest, digest, facts, machine_digest
 from intelbench.records.store import StoredRun
 from intelbench.records.types import RunRecord, RunSpec
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from intelbench.results.runs import CLOCK_SECONDS, RunSummary
-from intelbench.results.timing import CALIBRATING_WORK, ContentionRates
+from intelbench.results.timing import REFERENCE_KERNELS, ContentionRates
 from intelbench.statistics.estimates import CONFIDENCE, Estimate, quantile
 
 FLAGGED_CHANGE = 0.05
@@ -104,8 +104,8 @@ class Disturbance:
 def disturbances(runs: Sequence[RunSummary]) -> list[Disturbance]:
     """Return one for each run of a cohort whose record has the accounts of the operating system."""
     quickest = {
-        name: min((run.calibration.quickest(name) for run in runs if run.calibration), default=np.nan)
-        for name in CALIBRATING_WORK
+        name: min((run.reference_kernels.quickest(name) for run in runs if run.reference_kernels), default=np.nan)
+        for name in REFERENCE_KERNELS
     }
     watched = [run for run in runs if run.measurements.contention]
     steps = [_step_change(run) for run in watched]
@@ -124,9 +124,9 @@ def _disturbance(
         return cpu_seconds / processors if cpu_seconds is not None and processors else None
 
     def slowdown(*names: str) -> float | None:
-        if run.calibration is None:
+        if run.reference_kernels is None:
             return None
-        return max(run.calibration.slowest(name) / quickest[name] for name in names)
+        return max(run.reference_kernels.slowest(name) / quickest[name] for name in names)
 
     return Disturbance(
         run=run,

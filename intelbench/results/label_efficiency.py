@@ -13,8 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from intelbench.config.canonical import canonical_fields
-from intelbench.records.identity import comparison_digest, digest, machine_digest
+from intelbench.records.identity import canonical_fields, comparison_digest, digest, machine_digest
 from intelbench.results.efficiency import ladder
 from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary, same_images

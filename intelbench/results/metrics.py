@@ -68,7 +68,7 @@ def _parameters_1000_classes(profile: ArchitectureProfile) -> float | None:
     return profile.num_parameters_1000_classes
 
 
-def _legacy_memory(profile: ArchitectureProfile) -> float | None:
+def _torchsummary_memory(profile: ArchitectureProfile) -> float | None:
     return profile.published.total_bytes / 2**20 if profile.published else None
 
 
@@ -267,10 +267,10 @@ _NETWORK = (
         of_profile=_parameters_1000_classes, profile_field="parameters",
     ),
     Metric(
-        name="legacy_memory_mebibytes", heading="Published memory (MB)", unit="mebibytes", better="lower",
+        name="torchsummary_memory_mebibytes", heading="Published memory (MB)", unit="mebibytes", better="lower",
         compared="exact",
         definition='torchsummary\'s "Estimated Total Size" with 1000 classes at 300 px, batch 1',
-        of_profile=_legacy_memory, profile_field="published",
+        of_profile=_torchsummary_memory, profile_field="published",
     ),
     Metric(
         name="training_flops_per_image", heading="GFLOPs an image", unit="flops", better="lower", compared="exact",
@@ -361,7 +361,7 @@ _COST = (
         name="joules", heading="Energy (kJ)", unit="joules", better="lower", compared="ratio",
         definition="as counted in each run, validation passes included",
         note="as counted in each run, validation passes included.",
-        value=lambda run: run.measurements.energy.joules if run.measurements.energy else None, scale=1e-3,
+        value=lambda run: run.measurements.energy.joules, scale=1e-3,
     ),
     Metric(
         name="first_step_seconds", heading="First step after (s)", unit="seconds", better="lower", compared="ratio",

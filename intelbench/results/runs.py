@@ -13,7 +13,7 @@ from intelbench.records.store import TRACES_FILE, StoredRun, Traces
 from intelbench.records.types import DataFacts, Measurements, RunRecord
 from intelbench.results import arrays, timing
 from intelbench.results.gpu import GpuReadings, read_gpu
-from intelbench.results.timing import Anatomy, CalibrationTimes, ContentionRates
+from intelbench.results.timing import ContentionRates, ReferenceKernelTimes, StepBreakdown
 from intelbench.statistics import calibration as reliability
 from intelbench.statistics import estimates as statistics
 from intelbench.statistics import inference, stability
@@ -88,20 +88,20 @@ class RunSummary:
     reliability: Reliability | None
     """On the test images; `None` without any."""
     temperature: Temperature | None
-    """Fitted to the validation images; `None` where the record is older than their logits."""
+    """Fitted to the validation images; `None` without an evaluation."""
     scaled_calibration_error: float | None
     """ECE on the test images, with the logits divided by the temperature; `None` unless the fit converged."""
     scaled_cross_entropy: float | None
     """On the test images, with the logits divided by the temperature; `None` unless the fit converged."""
     stability: Stability
     rectifiers: Rectifiers | None
-    """`None` where the network has none, or the record is older than their arrays."""
-    anatomy: Anatomy | None
-    """`None` where the record is older than its arrays; the next two fields too."""
-    calibration: CalibrationTimes | None
+    """`None` where the network has none."""
+    step_breakdown: StepBreakdown | None
+    """`None` where too few steps were timed."""
+    reference_kernels: ReferenceKernelTimes | None
     contention_rates: ContentionRates | None
     gpu: GpuReadings | None = None
-    """`None` on a CPU, where NVML told nothing, and in records older than its arrays."""
+    """`None` on a CPU, and where NVML gave no readings."""
     of_logits: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     """By metric of a plug-in: a value of each of the N test images, or one number (an array without dimensions)."""
 
@@ -194,8 +194,8 @@ class RunSummary:
     @property
     def peak_flops_per_second(self) -> float | None:
         """What a convolution or a matrix product reached in the same process."""
-        work = self.measurements.calibration
-        return self.calibration.peak_flops_per_second(work) if self.calibration and work else None
+        work = self.measurements.reference_kernels
+        return self.reference_kernels.peak_flops_per_second(work) if self.reference_kernels and work else None
 
     @property
     def utilization(self) -> float | None:
@@ -274,8 +274,8 @@ def _reduce(record: RunRecord, traces: Traces) -> RunSummary:
         scaled_cross_entropy=None if scaled is None else scaled.cross_entropy(test_labels),
         stability=stability.stability(step_loss, validation_labels, validation_predictions),
         rectifiers=_rectifiers(traces),
-        anatomy=timing.read_anatomy(traces),
-        calibration=timing.read_calibration(traces),
+        step_breakdown=timing.read_step_breakdown(traces),
+        reference_kernels=timing.read_reference_kernels(traces),
         contention_rates=timing.read_contention(traces, len(step_loss)),
         gpu=read_gpu(traces),
     )

@@ -1,4 +1,4 @@
-"""What a run's clocks and calibrations say: the parts of a step, the machine's peak, and how steady the machine was."""
+"""Readings of clocks and reference kernels: the parts of a step, and the peak and the steadiness of the machine."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from intelbench.records.profiles import CalibrationWork
+from intelbench.records.profiles import ReferenceKernelWork
 from intelbench.records.store import Traces
 from intelbench.results import arrays
 from intelbench.statistics.estimates import finite
@@ -16,7 +16,7 @@ BUDGET_PARTS = ("data_wait", "transfer", "forward", "backward", "optimizer")
 OTHER_PARTS = ("norm", "other")
 """Parts that it does not pay for: the gradient norm, and the books."""
 PARTS = (*BUDGET_PARTS, *OTHER_PARTS)
-CALIBRATING_WORK = ("convolution", "matmul", "exchange")
+REFERENCE_KERNELS = ("convolution", "matmul", "exchange")
 """Work that is timed on a CPU; on a GPU a copy within its memory takes the place of the exchange between threads."""
 DATA_BOUND = 0.2
 """Share of waiting and transfer above which a step is bound by data."""
@@ -27,7 +27,7 @@ OVERHEAD_BOUND_CPU = 0.2
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class StepBreakdown:
     """Steps of one or several runs whose parts were timed."""
 
     seconds: NDArray[np.float64]
@@ -38,7 +38,7 @@ class Anatomy:
     """Whether they are steps of the run itself, and not taken after it for this alone."""
 
     @classmethod
-    def pooled(cls, several: Sequence["Anatomy"]) -> "Anatomy | None":
+    def pooled(cls, several: Sequence["StepBreakdown"]) -> "StepBreakdown | None":
         """The steps of all of them together."""
         if not several:
             return None
@@ -87,8 +87,8 @@ def _sum(seconds: NDArray[np.float64], parts: Sequence[str]) -> NDArray[np.float
 
 
 @dataclass(frozen=True)
-class CalibrationTimes:
-    """Seconds that the same work took, by its name in `CALIBRATING_WORK`, or `copy`."""
+class ReferenceKernelTimes:
+    """Seconds that the same work took, by its name in `REFERENCE_KERNELS`, or `copy`."""
 
     shortest: Mapping[str, float]
     """Of all repetitions."""
@@ -96,7 +96,7 @@ class CalibrationTimes:
     """Of the repetitions at each of K moments."""
 
     @classmethod
-    def of(cls, seconds: Mapping[str, NDArray[np.float64]]) -> "CalibrationTimes":
+    def of(cls, seconds: Mapping[str, NDArray[np.float64]]) -> "ReferenceKernelTimes":
         """From R repetitions at each moment (K x R)."""
         ordered = {name: np.sort(each, axis=1) for name, each in seconds.items()}
         return cls(
@@ -107,12 +107,12 @@ class CalibrationTimes:
             },
         )
 
-    def peak_flops_per_second(self, work: CalibrationWork) -> float | None:
+    def peak_flops_per_second(self, work: ReferenceKernelWork) -> float | None:
         """The quickest of all, convolutions and matrix products: what arithmetic can reach here."""
         shortest = self.shortest
         return finite(max(work.convolution_flops / shortest["convolution"], work.matmul_flops / shortest["matmul"]))
 
-    def peak_bytes_per_second(self, work: CalibrationWork) -> float | None:
+    def peak_bytes_per_second(self, work: ReferenceKernelWork) -> float | None:
         """The quickest copy within a GPU's memory, read and written bytes; `None` where none was timed."""
         seconds = self.shortest.get("copy")
         return finite(work.copy_bytes / seconds) if work.copy_bytes and seconds else None
@@ -157,28 +157,28 @@ def read_contention(traces: Traces, num_steps: int) -> ContentionRates | None:
     return ContentionRates((others / seconds)[reading], (stolen / seconds)[reading])
 
 
-def read_anatomy(traces: Traces) -> Anatomy | None:
+def read_step_breakdown(traces: Traces) -> StepBreakdown | None:
     """From the arrays of a run; `None` in records that have none, or too few steps."""
-    if "anatomy_seconds" not in traces or not traces["anatomy_seconds"].size:
+    if "step_breakdown_seconds" not in traces or not traces["step_breakdown_seconds"].size:
         return None
-    parts = arrays.texts(traces, "anatomy_parts", None).tolist()
+    parts = arrays.texts(traces, "step_breakdown_parts", None).tolist()
     if sorted(parts) != sorted(PARTS):
-        raise ValueError("anatomy_parts holds other parts than those of a step")
+        raise ValueError("step_breakdown_parts holds other parts than those of a step")
     order = [parts.index(part) for part in PARTS]
-    seconds = arrays.seconds(traces, "anatomy_seconds", None, len(parts))
+    seconds = arrays.seconds(traces, "step_breakdown_seconds", None, len(parts))
     host = None
-    if "anatomy_host_seconds" in traces:
-        host = arrays.seconds(traces, "anatomy_host_seconds", *seconds.shape).T[order]
-    return Anatomy(seconds.T[order], host, "anatomy_step" in traces)
+    if "step_breakdown_host_seconds" in traces:
+        host = arrays.seconds(traces, "step_breakdown_host_seconds", *seconds.shape).T[order]
+    return StepBreakdown(seconds.T[order], host, "step_breakdown_step" in traces)
 
 
-def read_calibration(traces: Traces) -> CalibrationTimes | None:
+def read_reference_kernels(traces: Traces) -> ReferenceKernelTimes | None:
     """From the arrays of a run; `None` in records that have none."""
-    if "calibration_step" not in traces:
+    if "reference_kernel_step" not in traces:
         return None
-    moments = len(arrays.numbers(traces, "calibration_step", None))
-    names = [*CALIBRATING_WORK[:2], "copy" if "calibration_copy_seconds" in traces else "exchange"]
-    found = {name: arrays.durations(traces, f"calibration_{name}_seconds", moments, None) for name in names}
+    moments = len(arrays.numbers(traces, "reference_kernel_step", None))
+    names = [*REFERENCE_KERNELS[:2], "copy" if "reference_kernel_copy_seconds" in traces else "exchange"]
+    found = {name: arrays.durations(traces, f"reference_kernel_{name}_seconds", moments, None) for name in names}
     if not all(each.size for each in found.values()):
-        raise ValueError("calibrating work was not done")
-    return CalibrationTimes.of(found)
+        raise ValueError("the reference kernels were not timed")
+    return ReferenceKernelTimes.of(found)

@@ -9,10 +9,10 @@ from intelbench.results.datasheet import peak_flops_per_second
 from intelbench.results.metrics import METRICS
 from intelbench.results.summaries import MEMORY_FIELDS, ArchitectureSummary, CohortSummary
 from intelbench.results.tables import Row, estimate_columns, frame, named_columns
-from intelbench.results.timing import BUDGET_PARTS, OTHER_PARTS, Anatomy
+from intelbench.results.timing import BUDGET_PARTS, OTHER_PARTS, StepBreakdown
 from intelbench.statistics import estimates as statistics
 
-ANATOMY_COLUMNS: Mapping[str, tuple[str, ...]] = {
+STEP_BREAKDOWN_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "batch_wait": ("data_wait",),
     **{part: (part,) for part in BUDGET_PARTS[1:]},
     "other": OTHER_PARTS,
@@ -97,15 +97,15 @@ def preparation(summary: CohortSummary) -> pd.DataFrame:
     )
 
 
-def anatomy(summary: CohortSummary) -> pd.DataFrame:
+def step_breakdown(summary: CohortSummary) -> pd.DataFrame:
     """One row for each architecture whose steps were looked at: medians and quartiles of each part, over its runs."""
     found: list[Row] = []
     for architecture in summary.finished:
-        steps = Anatomy.pooled([run.anatomy for run in architecture.runs if run.anatomy])
+        steps = StepBreakdown.pooled([run.step_breakdown for run in architecture.runs if run.step_breakdown])
         if steps is None:
             continue
         row: Row = {"architecture": architecture.name, "num_steps": steps.num_steps}
-        columns = {name: steps.total(parts) for name, parts in ANATOMY_COLUMNS.items()} | {
+        columns = {name: steps.total(parts) for name, parts in STEP_BREAKDOWN_COLUMNS.items()} | {
             "step_with_data_wait": steps.budget_seconds
         }
         for name, seconds in columns.items():
@@ -145,20 +145,18 @@ def memory(summary: CohortSummary) -> pd.DataFrame:
             row[f"probe_{field}"] = getattr(probed.peak, field) if probed and probed.peak else None
             row[f"peak_{field}"] = architecture.peak_bytes(field)
         row["probe_failure"] = _probe_failure(probed)
-        row["legacy_bytes"] = profile.legacy.total_bytes if profile.legacy else None
+        row["torchsummary_bytes"] = profile.torchsummary.total_bytes if profile.torchsummary else None
         row["published_bytes"] = profile.published.total_bytes if profile.published else None
         found.append(row)
     return frame(found)
 
 
 def energy(summary: CohortSummary) -> pd.DataFrame:
-    """One row for each finished run that looked for a counter: joules, and what the device took while idle."""
+    """Return one row for each finished run: its joules, and the power of the idle device."""
     found: list[Row] = []
     for architecture in summary.finished:
         for run in architecture.runs:
             spent = run.measurements.energy
-            if spent is None:
-                continue
             num_images = run.measurements.num_steps * run.record.spec.conditions.recipe.batch_size
             has_idled = spent.idle_joules is not None and spent.idle_seconds > 0
             idle = (spent.idle_joules or 0.0) / spent.idle_seconds if has_idled else None

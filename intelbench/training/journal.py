@@ -151,14 +151,14 @@ class Journal:
 
 
 def _breakdown(clock: LapClock, num_steps: int) -> Traces:
-    """The arrays `anatomy_*`: what the parts of the last steps took, without the first step of all."""
+    """The arrays `step_breakdown_*`: what the parts of the last steps took, without the first step of all."""
     steps = slice(max(1, num_steps - MAX_BREAKDOWN_STEPS), num_steps)
     traces: Traces = {
-        "anatomy_step": np.arange(1, num_steps + 1)[steps],
-        "anatomy_parts": np.array(PARTS),
-        "anatomy_seconds": clock.table()[steps],
+        "step_breakdown_step": np.arange(1, num_steps + 1)[steps],
+        "step_breakdown_parts": np.array(PARTS),
+        "step_breakdown_seconds": clock.table()[steps],
     }
-    return {**traces, "anatomy_host_seconds": clock.host_table()[steps]} if clock.has_events else traces
+    return {**traces, "step_breakdown_host_seconds": clock.host_table()[steps]} if clock.has_events else traces
 
 
 def _by_site(points: list[Activations]) -> Traces:

@@ -1,62 +1,135 @@
-"""The optimizer of a recipe, and the gradient norm it is about to act on."""
+"""The optimizer of a recipe, from `torch.optim` or a plug-in, and the norm of its gradients."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter, signature
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim import SGD, Optimizer
 
 from intelbench.architectures.surgery import require_trainable
 from intelbench.config.conditions import Conditions
+from intelbench.config.recipe import Recipe
+from intelbench.errors import UserError, one_of
+from intelbench.plugins.guard import plugin_errors_as_user_errors
+from intelbench.plugins.registry import Registry
 
-_MULTIPLE = "multiple"
-"""Key of a group: its learning rate over the schedule's."""
+OptimizerFactory = Callable[..., Optimizer]
+Factory = TypeVar("Factory", bound=OptimizerFactory)
+
+_NEEDS_CLOSURE = ("lbfgs",)
+"""Optimizers that evaluate the loss several times a step, so that their steps are not those of the others."""
+OPTIMIZERS: Registry[OptimizerFactory] = Registry(
+    "optimizer",
+    {
+        name.lower(): kind
+        for name, kind in vars(torch.optim).items()
+        if isinstance(kind, type) and issubclass(kind, Optimizer) and name.lower() not in ("optimizer", *_NEEDS_CLOSURE)
+    },
+    provider="torch",
+)
+_GIVEN = ("lr", "fused")
+"""Arguments that other keys of the suite determine: `recipe.learning_rate` and `fused_optimizer`."""
+_SCALE = "scale"
+"""Key of a parameter group: its learning rate as a multiple of the schedule's."""
+
+
+def optimizer(name: str) -> Callable[[Factory], Factory]:
+    """Register an optimizer under a name for `recipe.optimizer`.
+
+    The decorated class or function is called as `factory(parameters, lr=..., **recipe.optimizer_arguments)` and returns
+    a `torch.optim.Optimizer`. `parameters` is a list of parameter groups. If it has an argument `fused`, it gets the
+    condition `fused_optimizer`.
+    """
+    return lambda factory: OPTIMIZERS.add(factory, name, function=factory)  # type: ignore[return-value]
+
+
+def require_optimizer(recipe: Recipe) -> str:
+    """Check that the optimizer of a recipe exists and takes its arguments, and return the provider of the optimizer.
+
+    Raises:
+        UserError: the optimizer is not known, an argument is not known, or the optimizer refuses its value.
+    """
+    _make(recipe, [nn.Parameter(torch.zeros(2, 2))], is_fused=False)
+    entry = OPTIMIZERS.find(recipe.optimizer)
+    assert entry is not None
+    return entry.provider
 
 
 def make_optimizer(model: nn.Module, conditions: Conditions, heads: tuple[str, ...] = ()) -> Optimizer:
-    """The recipe's optimizer over every parameter that trains; the backbone has a learning rate of its own, if any.
+    """Make the optimizer of the recipe for all trainable parameters of a model.
 
-    PyTorch's fused kernels know real numbers alone, so a network with complex weights is trained without them.
+    PyTorch's fused kernels take real numbers only, so complex weights are trained without them.
+
+    Args:
+        model: The network.
+        conditions: Conditions with the recipe.
+        heads: Names of the modules that are not part of the backbone, which has its own learning rate.
 
     Raises:
-        UserError: no parameter trains.
+        UserError: no parameter is trainable; or as `require_optimizer`.
     """
-    recipe = conditions.recipe
     require_trainable(model)
-    groups = _groups(model, heads, recipe.backbone_learning_rate)
-    rate, decay = recipe.learning_rate, recipe.weight_decay
-    fused = conditions.fused_optimizer and not any(
-        parameter.is_complex() for group in groups for parameter in group["params"]
-    )
-    match recipe.optimizer:
-        case "adam":
-            return Adam(groups, rate, recipe.betas, weight_decay=decay, fused=fused)
-        case "adamw":
-            return AdamW(groups, rate, recipe.betas, weight_decay=decay, fused=fused)
-        case "sgd":
-            optimizer = SGD(groups, rate, recipe.betas[0], weight_decay=decay, fused=fused)
-            if fused and recipe.betas[0] > 0:
-                optimizer.register_step_pre_hook(_begin_momentum)
-            return optimizer
+    groups = _groups(model, heads, conditions.recipe.backbone_learning_rate)
+    is_complex = any(parameter.is_complex() for group in groups for parameter in group["params"])
+    return _make(conditions.recipe, groups, is_fused=conditions.fused_optimizer and not is_complex)
 
 
 def set_learning_rate(optimizer: Optimizer, value: float) -> None:
-    """Use this learning rate from the next step on, or each group's multiple of it."""
+    """Use a learning rate, times the scale of each parameter group, from the next step on."""
     for group in optimizer.param_groups:
-        group["lr"] = value * group[_MULTIPLE]
+        group["lr"] = value * group[_SCALE]
 
 
 def gradient_norm(parameters: Sequence[nn.Parameter]) -> Tensor:
-    """2-norm over all gradients together, a scalar on their device.
+    """Return the 2-norm of all gradients together, a scalar on their device.
 
-    The parameters are listed by the caller, once: walking through the modules of a network takes 0.4 to 0.7 ms a step.
+    The caller lists the parameters once, because walking through the modules of a network takes 0.4 to 0.7 ms a step.
     """
     return torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
 
 
+def _make(recipe: Recipe, parameters: Sequence[nn.Parameter | dict[str, Any]], *, is_fused: bool) -> Optimizer:
+    name, factory = recipe.optimizer, _factory(recipe.optimizer)
+    accepted = signature(factory).parameters
+    arguments = _arguments(recipe, accepted)
+    fused = {"fused": is_fused} if "fused" in accepted else {}
+    with plugin_errors_as_user_errors(f"recipe.optimizer {name!r} with the arguments {arguments}"):
+        made = factory(parameters, lr=recipe.learning_rate, **arguments, **fused)
+    if not isinstance(made, Optimizer):
+        raise UserError(f"optimizer {name!r} returned a {type(made).__name__}. Expected a torch.optim.Optimizer")
+    if isinstance(made, SGD) and is_fused and arguments.get("momentum"):
+        made.register_step_pre_hook(_begin_momentum)
+    return made
+
+
+def _factory(name: str) -> OptimizerFactory:
+    if name in _NEEDS_CLOSURE:
+        raise UserError(
+            f"recipe.optimizer: {name!r} evaluates the loss several times a step, so its steps are not comparable with "
+            "those of other optimizers. Try another one, such as 'adamw'"
+        )
+    try:
+        return OPTIMIZERS.get(name)
+    except UserError as error:
+        raise UserError(f"recipe.optimizer: {error}") from error
+
+
+def _arguments(recipe: Recipe, accepted: Mapping[str, Parameter]) -> dict[str, Any]:
+    """Return the keyword arguments of the recipe after checking their names against a signature."""
+    names = [name for name in list(accepted)[1:] if name not in _GIVEN]
+    takes_any = any(parameter.kind is Parameter.VAR_KEYWORD for parameter in accepted.values())
+    for name in recipe.optimizer_arguments:
+        if name in _GIVEN or not (takes_any or name in names):
+            elsewhere = {"lr": "`recipe.learning_rate`", "fused": "`fused_optimizer`"}.get(name)
+            advice = f"Use {elsewhere}" if elsewhere else one_of(name, names)
+            raise UserError(f"recipe.optimizer_arguments.{name}: not an argument of {recipe.optimizer!r}. {advice}")
+    return recipe.optimizer_arguments
+
+
 def _begin_momentum(optimizer: Optimizer, _args: object, _kwargs: object) -> None:
-    """Give parameters with a first gradient a momentum of 0, with which they take the step that they would without one.
+    """Give parameters with a first gradient a momentum of 0, which leads to the same step as none.
 
     PyTorch's fused kernel takes a group only if all of its gradients are first ones or none is. Those of a backbone
     that is unfrozen come later than those of the head.
@@ -67,14 +140,14 @@ def _begin_momentum(optimizer: Optimizer, _args: object, _kwargs: object) -> Non
                 optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
-def _groups(model: nn.Module, heads: tuple[str, ...], multiple: float) -> list[dict[str, Any]]:
-    """What trains: in one group if all of it learns at one rate, else the heads and the rest."""
-    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    if multiple == 1:
-        return [{"params": [parameter for _, parameter in named], _MULTIPLE: 1.0}]
-    of_heads = tuple(f"{head}." for head in heads)
+def _groups(model: nn.Module, heads: tuple[str, ...], backbone_scale: float) -> list[dict[str, Any]]:
+    """Return the trainable parameters: one group if all have one learning rate, else the heads and the backbone."""
+    trainable = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    if backbone_scale == 1:
+        return [{"params": [parameter for _, parameter in trainable], _SCALE: 1.0}]
+    prefixes = tuple(f"{head}." for head in heads)
     parts: dict[bool, list[nn.Parameter]] = {True: [], False: []}
-    for name, parameter in named:
-        parts[name.startswith(of_heads)].append(parameter)
-    groups = {1.0: parts[True], multiple: parts[False]}
-    return [{"params": found, _MULTIPLE: each} for each, found in groups.items() if found]
+    for name, parameter in trainable:
+        parts[name.startswith(prefixes)].append(parameter)
+    groups = {1.0: parts[True], backbone_scale: parts[False]}
+    return [{"params": parameters, _SCALE: scale} for scale, parameters in groups.items() if parameters]

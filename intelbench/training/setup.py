@@ -126,7 +126,7 @@ def workload_of(architecture: Architecture, num_classes: int, conditions: Condit
             num_classes=num_classes,
             image_size=conditions.image_size,
             zero_init_residual=recipe.zero_init_residual,
-            own_initialization=recipe.own_initialization,
+            init_weights=recipe.init_weights,
         ),
         head=recipe.head,
         frozen=recipe.freeze_backbone == "always",

@@ -50,7 +50,7 @@ def test_settings_reach_the_families_that_take_them(
     """Initialisation and size are passed on where torchvision's constructor has them."""
     asked: list[dict[str, object]] = []
     monkeypatch.setattr(models, "get_model", lambda _, **given: asked.append(given))
-    request = ModelRequest(num_classes=7, image_size=64, zero_init_residual=True, own_initialization=False)
+    request = ModelRequest(num_classes=7, image_size=64, zero_init_residual=True, init_weights=False)
     find(f"torchvision:{name}")[0].build(request)
     assert [{"num_classes": 7, **options}] == asked
 

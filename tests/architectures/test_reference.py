@@ -122,7 +122,7 @@ def test_zero_init_residual_reaches_torchvision(monkeypatch: pytest.MonkeyPatch,
 def test_own_initialization_reaches_torchvision(monkeypatch: pytest.MonkeyPatch, own: bool) -> None:
     """Inception's slow truncated normal is a choice."""
     asked = spy(monkeypatch)
-    build("inception_v3", own_initialization=own)
+    build("inception_v3", init_weights=own)
     assert [{"num_classes": 6, "aux_logits": False, "init_weights": own}] == asked
 
 

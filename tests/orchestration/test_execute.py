@@ -18,7 +18,7 @@ from intelbench.orchestration.plan import plan
 from intelbench.orchestration.probe import Probe, measure_steps
 from intelbench.orchestration.verify import Request, _as_carried_out, _job
 from intelbench.plugins.loading import load_plugin
-from intelbench.profiling import calibration
+from intelbench.profiling import reference_kernels
 from intelbench.profiling.environment import choose_execution, read_environment
 from intelbench.records.profiles import Preparation
 from intelbench.records.store import StoredRun, read_runs, write_run
@@ -53,9 +53,9 @@ def make_job(small_folder: Path, small_suite: Path, plugin: Path, tmp_path: Path
 def little_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reference kernels that take a moment, and a driver that knows the fake GPU."""
     for name in ("_CPU_SIZES", "_GPU_SIZES", "_HALF_GPU_SIZES"):
-        monkeypatch.setattr(calibration, name, ((2, 16, 8), 64))
-    monkeypatch.setattr(calibration, "_LAUNCHED_SECONDS", 1e-4)
-    monkeypatch.setattr(calibration, "_COPIED_BYTES", 4096)
+        monkeypatch.setattr(reference_kernels, name, ((2, 16, 8), 64))
+    monkeypatch.setattr(reference_kernels, "_LAUNCHED_SECONDS", 1e-4)
+    monkeypatch.setattr(reference_kernels, "_COPIED_BYTES", 4096)
     monkeypatch.setitem(sys.modules, "pynvml", nvml_module())
     monkeypatch.setattr("intelbench.profiling.energy._IDLE_SECONDS", 0.0)
 
@@ -88,7 +88,7 @@ def test_a_run_on_the_fake_gpu_is_that_on_its_processor(
     assert measured.peak_memory.cuda_allocated_bytes == fake.peak
     assert measured.peak_memory.process_bytes is None
     assert "nvml" == measured.energy.source
-    assert "anatomy_host_seconds" in traces
+    assert "step_breakdown_host_seconds" in traces
     assert fake.calls["synchronize"] > 0
 
 

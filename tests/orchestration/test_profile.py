@@ -99,7 +99,7 @@ def test_a_network_that_cannot_be_traced_is_profiled_as_far_as_possible(odd: Pat
     assert found.training_flops_per_image is None
     assert () == found.memory
     assert {} == found.largest_batch
-    assert {"memory", "flops", "legacy"} <= set(found.absent)
+    assert {"memory", "flops", "torchsummary"} <= set(found.absent)
 
 
 def test_a_network_without_a_head_cannot_be_frozen(odd: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_memory_figure_that_was_never_published_is_not_computed() -> None:
     """The network is not built at 300 px, which a vision transformer of patches of 16 px could not be."""
     (found,) = profile_of("torchvision:vit_b_16").architectures
     assert found.published is None
-    assert found.legacy is not None
+    assert found.torchsummary is not None
     assert {"measured", "published"} == set(found.absent) or found.measured
     assert [2, 64] == [memory.batch_size for memory in found.memory]
     assert found.num_parameters_1000_classes == found.num_parameters + 995 * 769

@@ -74,7 +74,7 @@ def test_a_record_holds_what_the_documentation_promises(
     assert measured.training_seconds < measured.total_seconds
     assert measured.peak_memory.cuda_allocated_bytes is None
     assert 0 < measured.first_step_seconds
-    assert measured.calibration.convolution_flops > measured.calibration.matmul_flops > 0
+    assert measured.reference_kernels.convolution_flops > measured.reference_kernels.matmul_flops > 0
     assert measured.contention.seconds > measured.training_seconds
     assert measured.energy.seconds >= measured.contention.seconds
     assert (measured.energy.joules is None) == (measured.energy.absent is not None)
@@ -85,7 +85,7 @@ def test_a_record_holds_what_the_documentation_promises(
     assert (parameters, measured.training_flops_per_image) == (
         record.profile.num_parameters, record.profile.training_flops_per_image
     )  # fmt: skip
-    assert [2, 3, 4, 5, 6] == traces["anatomy_step"].tolist()
+    assert [2, 3, 4, 5, 6] == traces["step_breakdown_step"].tolist()
     readings = traces["contention_step"]
     assert {3, 6} <= set(readings.tolist())
     assert (8, 10) == (measured.filter_gradients.num_filters, measured.filter_gradients.num_images)
@@ -99,13 +99,13 @@ def test_a_record_holds_what_the_documentation_promises(
         "activation_positive_share": (2, 1), "activation_mean": (2, 1),
         "train_ids": (38,), "train_labels": (38,), "train_logits": (38, 2),
         "test_ids": (48,), "test_labels": (48,), "test_logits": (48, 2),
-        "calibration_step": (3,), "calibration_convolution_seconds": (3, 5), "calibration_matmul_seconds": (3, 5),
-        "calibration_exchange_seconds": (3, 5),
+        "reference_kernel_step": (3,), "reference_kernel_convolution_seconds": (3, 5),
+        "reference_kernel_matmul_seconds": (3, 5), "reference_kernel_exchange_seconds": (3, 5),
         **{name: readings.shape for name in traces if name.startswith("contention_")},
-        "anatomy_step": (5,), "anatomy_parts": (7,), "anatomy_seconds": (5, 7),
+        "step_breakdown_step": (5,), "step_breakdown_parts": (7,), "step_breakdown_seconds": (5, 7),
     } == {name: values.shape for name, values in traces.items()}  # fmt: skip
     assert [3, 6] == traces["evaluation_step"].tolist()
-    assert [0, 3, 6] == traces["calibration_step"].tolist()
+    assert [0, 3, 6] == traces["reference_kernel_step"].tolist()
     assert all(name.startswith("test/") for name in traces["test_ids"])
 
 

@@ -137,7 +137,7 @@ def test_architectures_under_their_own_recipes_are_compared_with_identical_condi
     With the same architectures under one recipe, the report says what comes from which.
     """
     own = "[overrides.tiny]\nbudget.steps = 8\n"
-    own += '[overrides.tiny_twin]\nrecipe = { freeze_backbone = "always", betas = [0.9, 0.9] }\n'
+    own += "[overrides.tiny_twin]\nrecipe.freeze_backbone = 'always'\nrecipe.optimizer_arguments.betas = [0.9, 0.9]\n"
     (tmp_path / "own.toml").write_text(small_suite.read_text() + own)
     arguments = ("--data", small_folder, "--plugin", plugin)
     done = intelbench("run", "--suite", "own.toml", *arguments, "--budget", "50 %")
@@ -179,7 +179,7 @@ def test_a_run_on_features_is_a_run(
     assert computed["test_logits"].tobytes() == read["test_logits"].tobytes()
     np.testing.assert_allclose(computed["test_logits"], uncached["test_logits"], atol=1e-4)
     assert {None} == {run.record.measurements.training_flops_per_image for run in runs}
-    assert "anatomy_seconds" in read
+    assert "step_breakdown_seconds" in read
     assert "activation_sites" not in computed
     waits = [traces["data_wait_seconds"] for traces in (computed, read)]
     assert all(wait[0] > 3 * np.median(wait[1:]) for wait in waits)

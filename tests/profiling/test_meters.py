@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from intelbench.errors import UserError
-from intelbench.profiling import calibration, energy, meters
+from intelbench.profiling import energy, meters, reference_kernels
 from intelbench.profiling.meters import METERS, Meters, meter
 from tests.fake_cuda import FakeCuda, nvml_module
 
@@ -18,18 +18,18 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Little calibration work, and a machine without a counter of joules."""
+    """Small reference kernels, and a machine without a counter of joules."""
 
     def find_none(_: torch.device) -> None:
         raise OSError("no counter")
 
-    monkeypatch.setattr(calibration, "_CPU_SIZES", ((2, 16, 8), 64))
+    monkeypatch.setattr(reference_kernels, "_CPU_SIZES", ((2, 16, 8), 64))
     monkeypatch.setattr(energy, "find_counter", find_none)
 
 
 @pytest.mark.usefixtures("quick")
 def test_all_readings_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calibrations before the first step and at evaluation points; the first step is the first alone."""
+    """Reference kernels are timed before the first step and at evaluation points; the first step is the first alone."""
     seconds = iter((2.5, 99.0))
     monkeypatch.setattr(meters, "process_seconds", lambda _: next(seconds))
     meter = Meters(CPU, torch.float32)
@@ -37,12 +37,12 @@ def test_all_readings_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
     meter.step(1, at_evaluation=False)
     meter.step(2, at_evaluation=True)
     found = meter.read()
-    assert [0, 2] == found.traces["calibration_step"].tolist()
+    assert [0, 2] == found.traces["reference_kernel_step"].tolist()
     assert [2] == found.traces["contention_step"].tolist()
     assert all(np.all(array >= 0) for array in found.traces.values())
     assert 2.5 == found.first_step_seconds
     assert found.peak_memory.cuda_allocated_bytes is None
-    assert found.calibration.convolution_flops > 0
+    assert found.reference_kernels.convolution_flops > 0
     assert found.contention.seconds > 0
     assert "no counter" == found.energy.absent
 
@@ -54,7 +54,7 @@ def test_a_run_without_a_step_has_no_first_one() -> None:
     meter.start()
     found = meter.read()
     assert found.first_step_seconds is None
-    assert [0] == found.traces["calibration_step"].tolist()
+    assert [0] == found.traces["reference_kernel_step"].tolist()
 
 
 @pytest.mark.usefixtures("quick")
@@ -73,7 +73,7 @@ def test_the_first_step_is_timed_from_the_start_of_the_process() -> None:
 
 
 @pytest.mark.gpu
-def test_calibration_is_not_in_a_gpus_peak() -> None:
+def test_reference_kernels_are_not_in_a_gpus_peak() -> None:
     """Its tensors are larger than those of a small network."""
     device = torch.device("cuda")
     before = torch.cuda.memory_allocated(device)
@@ -92,7 +92,7 @@ def test_a_resumed_run_on_a_gpu_has_the_readings_of_all_its_processes(
 ) -> None:
     """One row for each look at the GPU; retries of the allocator are added up, and peaks are the highest."""
     for name, value in {"_GPU_SIZES": ((2, 16, 8), 64), "_COPIED_BYTES": 4096, "_LAUNCHED_SECONDS": 1e-4}.items():
-        monkeypatch.setattr(calibration, name, value)
+        monkeypatch.setattr(reference_kernels, name, value)
     monkeypatch.setitem(sys.modules, "pynvml", nvml_module(nvmlDeviceGetTemperature=lambda *_: 61))
     before = Meters(CPU, torch.float32)
     before.start()
@@ -107,9 +107,9 @@ def test_a_resumed_run_on_a_gpu_has_the_readings_of_all_its_processes(
     fake_cuda.counts["num_alloc_retries"] += 3
     after.step(7, at_evaluation=True)
     readings = after.read()
-    assert [0, 4, 4, 7] == readings.traces["gpu_step"].tolist() == readings.traces["calibration_step"].tolist()
+    assert [0, 4, 4, 7] == readings.traces["gpu_step"].tolist() == readings.traces["reference_kernel_step"].tolist()
     assert [61] * 4 == readings.traces["gpu_temperature_celsius"].tolist()
-    assert (4, 5) == readings.traces["calibration_copy_seconds"].shape
+    assert (4, 5) == readings.traces["reference_kernel_copy_seconds"].shape
     assert 5 == readings.peak_memory.num_alloc_retries
     assert 6000 == readings.peak_memory.cuda_allocated_bytes
 

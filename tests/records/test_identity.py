@@ -5,10 +5,9 @@ from pathlib import Path
 import msgspec
 
 from intelbench.config.budget import Budget
-from intelbench.config.canonical import canonical_fields
 from intelbench.config.conditions import Conditions
-from intelbench.config.recipe import Recipe
-from intelbench.records.identity import changes, comparison_digest, facts, run_id
+from intelbench.config.recipe import Head, Recipe
+from intelbench.records.identity import canonical_fields, changes, comparison_digest, facts, run_id
 from intelbench.records.store import read_runs
 from intelbench.records.types import IMAGENET_NORMALIZATION, RunRecord, Weights
 
@@ -66,12 +65,20 @@ def test_few_images_are_another_comparison(synthetic_record: RunRecord) -> None:
     assert "images_per_class was all, is 50" == changes(facts(spec, environment), facts(few[1], environment))
 
 
-def test_what_is_settled_is_what_was_always_said_and_what_is_new() -> None:
-    """In the order of the fields."""
-    conditions = Conditions(budget=Budget(steps=1), recipe=Recipe(weights="imagenet"))
-    first = canonical_fields(Conditions(budget=Budget(steps=1), recipe=Recipe()))
-    assert list(first) == list(canonical_fields(conditions))
-    assert first["recipe"] == {
-        name: value for name, value in canonical_fields(conditions)["recipe"].items() if name != "weights"
-    }
-    assert "weights" == list(canonical_fields(conditions)["recipe"])[-1]
+def test_fields_with_their_default_change_no_digest(synthetic_record: RunRecord) -> None:
+    """So a field that is added later leaves older records their names, in nested structs too."""
+    conditions = Conditions(
+        budget=Budget(steps=1), recipe=Recipe(weights="imagenet", head=Head(kind="mlp", widths=(8,)))
+    )
+    assert {
+        "budget": {"steps": 1},
+        "recipe": {"weights": "imagenet", "head": {"kind": "mlp", "widths": (8,)}},
+    } == canonical_fields(conditions)
+
+
+def test_another_optimizer_of_the_same_name_is_another_comparison(synthetic_record: RunRecord) -> None:
+    """The code of a plug-in determines results."""
+    spec, environment = synthetic_record.spec, synthetic_record.environment
+    edited = msgspec.structs.replace(spec, optimizer_provider="lion.py sha256:123")
+    assert comparison_digest(spec) != comparison_digest(edited)
+    assert "optimizer was torch, is lion.py sha256:123" == changes(facts(spec, environment), facts(edited, environment))

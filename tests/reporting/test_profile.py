@@ -7,11 +7,11 @@ import pandas as pd
 
 from intelbench.records.profiles import (
     ArchitectureProfile,
-    LegacySummary,
     MeasuredMemory,
     PeakMemory,
     PredictedMemory,
     Profile,
+    TorchsummaryEstimate,
 )
 from intelbench.reporting.formatting import ABSENT
 from intelbench.reporting.profile import as_csv, as_json, as_markdown
@@ -27,7 +27,7 @@ PREDICTED = PredictedMemory(
     activations_bytes=4 * GIB,
     temporaries_bytes=5 * GIB,
 )
-LEGACY = LegacySummary(activations_bytes=2**20, parameters_bytes=2**21, input_bytes=2**19, num_calls=7)
+ESTIMATE = TorchsummaryEstimate(activations_bytes=2**20, parameters_bytes=2**21, input_bytes=2**19, num_calls=7)
 FULL = ArchitectureProfile(
     architecture="net",
     provider="intelbench",
@@ -35,8 +35,8 @@ FULL = ArchitectureProfile(
     num_trainable_parameters=12_294,
     forward_macs_per_image=11.514e9,
     training_flops_per_image=69.0e9,
-    legacy=LEGACY,
-    published=LEGACY,
+    torchsummary=ESTIMATE,
+    published=ESTIMATE,
     memory=(PREDICTED,),
     largest_batch={8: 0, 80: 1234},
     measured=(),
@@ -47,7 +47,7 @@ UNTRACEABLE = msgspec.structs.replace(
     architecture="<odd>",
     forward_macs_per_image=None,
     training_flops_per_image=None,
-    legacy=None,
+    torchsummary=None,
     published=None,
     memory=(),
     largest_batch={},
@@ -159,6 +159,8 @@ def test_csv_has_a_row_for_each_batch_size() -> None:
     """In base units."""
     frame = pd.read_csv(io.StringIO(as_csv(profile_of(FULL, UNTRACEABLE))))
     assert [("net", 32, 15 * GIB, 3_670_016)] == list(
-        frame[["architecture", "batch_size", "peak_bytes", "legacy_bytes"]].iloc[:1].itertuples(index=False, name=None)
+        frame[["architecture", "batch_size", "peak_bytes", "torchsummary_bytes"]]
+        .iloc[:1]
+        .itertuples(index=False, name=None)
     )
     assert ("<odd>", "it looks | at its pixels") == tuple(frame.iloc[1][["architecture", "absent"]])

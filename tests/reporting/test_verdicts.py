@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intelbench.records.profiles import LegacySummary
+from intelbench.records.profiles import TorchsummaryEstimate
 from intelbench.reporting.verdicts import Verdict, verdicts
 from intelbench.results.claims import Claim, load_claims
 from intelbench.results.metrics import METRICS
@@ -190,7 +190,7 @@ def test_arithmetic_is_exact(study: CohortSummary) -> None:
     """Parameters with 1000 classes are a quarter of their bytes; memory is torchsummary's total; no test is made."""
 
     def profiled(name: str, run: RunSummary) -> RunSummary:
-        published = LegacySummary(
+        published = TorchsummaryEstimate(
             activations_bytes=1_167_135_040,
             parameters_bytes=240_771_232 * (2 if name == "b" else 1),
             input_bytes=1_080_000,
@@ -206,7 +206,7 @@ def test_arithmetic_is_exact(study: CohortSummary) -> None:
     assert ("reproduced", 60_192_808, None) == (found.verdict, found.measured, found.p_value)
     assert "exact" in found.rule
     assert "contradicted" == verdict(summary, value=60e6, tolerance=0.1e6, **figure).verdict
-    memory = verdict(summary, **(figure | {"metric": "legacy_memory_mebibytes"}), value=1300, tolerance=50)
+    memory = verdict(summary, **(figure | {"metric": "torchsummary_memory_mebibytes"}), value=1300, tolerance=50)
     assert isinstance(memory.measured, float)
     assert ("reproduced", 1343.71) == (memory.verdict, round(memory.measured, 2))
     double = verdict(summary, architecture="b", others=["a"], relation="equal", value=2, metric=figure["metric"])
@@ -280,7 +280,7 @@ def test_what_is_not_testable_says_why(study: CohortSummary, changes: dict[str, 
 
 def test_conditions_that_hold_let_the_claim_be_judged(study: CohortSummary) -> None:
     """A list as a tuple, a whole number as a fraction."""
-    held = {"image_size": 64, "recipe": {"betas": [0.9, 0.999], "weight_decay": 0}, "weights": "random"}
+    held = {"image_size": 64, "recipe": {"optimizer": "adam", "label_smoothing": 0}, "weights": "random"}
     assert verdict(study, conditions=held).verdict != "not testable here"
 
 

@@ -20,7 +20,7 @@ from scipy.signal import lfilter
 from intelbench.records.store import Traces
 from intelbench.results.disturbance import Disturbance, disturbances
 from intelbench.results.runs import RunSummary, _reduce
-from intelbench.results.timing import read_calibration, read_contention
+from intelbench.results.timing import read_contention, read_reference_kernels
 from tests.synthetic import Study, synthetic_run
 
 NUM_STUDIES = 200
@@ -140,7 +140,7 @@ def _run(
         record=record,
         step_seconds=step_seconds,
         total_seconds=step_seconds * 1.01,
-        calibration=read_calibration(_reference_kernels(machine, random)),
+        reference_kernels=read_reference_kernels(_reference_kernels(machine, random)),
         contention_rates=read_contention(traces, len(idle)),
     )
 
@@ -195,10 +195,10 @@ def _reference_kernels(machine: Machine, random: np.random.Generator) -> Traces:
     """Return their times at four moments, of which some are above the bounds that make them a possible cause."""
     slow = 1 + 1.5 * (random.random((3, 4, 1)) < machine.slow_reference) + 0.01 * random.random((3, 4, 5))
     return {
-        "calibration_step": np.arange(4),
-        "calibration_convolution_seconds": 0.008 * slow[0],
-        "calibration_matmul_seconds": 0.005 * slow[1],
-        "calibration_exchange_seconds": 0.0005 * slow[2],
+        "reference_kernel_step": np.arange(4),
+        "reference_kernel_convolution_seconds": 0.008 * slow[0],
+        "reference_kernel_matmul_seconds": 0.005 * slow[1],
+        "reference_kernel_exchange_seconds": 0.0005 * slow[2],
     }
 
 

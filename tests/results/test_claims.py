@@ -39,7 +39,7 @@ CONDITIONS: dict[str, Any] = {
     "image_size": 224,
     "budget.epochs": 40,
     "recipe.learning_rate": 1e-4,
-    "recipe.betas": [0.9, 0.999],
+    "recipe.optimizer_arguments.betas": [0.9, 0.98],
     "data.class_names": ["cat", "dog"],
     "execution.device": "cuda",
 }
@@ -164,8 +164,8 @@ def test_a_file_of_the_users_own_is_read(tmp_path: Path) -> None:
             r"condition `image_size`: 'big' is not accepted. Expected a whole",
         ),
         (
-            VALID + SECOND + "conditions.recipe.optimizer = 'lion'",
-            r"condition `recipe.optimizer`: 'lion' is not accepted",
+            VALID + SECOND + "conditions.recipe.optimizer = 'Lion'",
+            r"condition `recipe.optimizer`: 'Lion' is not accepted",
         ),
         (VALID + SECOND.replace("value", "id"), r"mine\.toml: "),
         (VALID.replace("second", "first") + SECOND, r"key `id`: first given more than once"),

@@ -44,8 +44,10 @@ def test_utilization_is_achieved_over_peak(tmp_path: Path) -> None:
             assert flops is not None
             achieved = flops * 32 / np.median(run.warm_total_seconds)
             assert run.achieved_flops_per_second == pytest.approx(achieved)
-            assert run.calibration is not None
-            peak = max(1.5e10 / run.calibration.shortest["convolution"], 9e9 / run.calibration.shortest["matmul"])
+            assert run.reference_kernels is not None
+            peak = max(
+                1.5e10 / run.reference_kernels.shortest["convolution"], 9e9 / run.reference_kernels.shortest["matmul"]
+            )
             assert run.utilization == pytest.approx(achieved / peak)
     assert all(0 < row["utilization"] < 1 for row in rows(usage.compute(summary)))
     assert all(row["stated_utilization"] is None for row in rows(usage.compute(summary)))
@@ -171,7 +173,7 @@ def test_energy_is_counted_or_absent_with_a_reason(tmp_path: Path) -> None:
 
 def test_steps_of_the_run_itself_have_no_overhead(tmp_path: Path) -> None:
     """There is nothing to compare them with, and no column."""
-    assert {None} == {row["overhead"] for row in rows(usage.anatomy(summary_of(tmp_path)))}
+    assert {None} == {row["overhead"] for row in rows(usage.step_breakdown(summary_of(tmp_path)))}
     text = section(build(tmp_path, full=True).text, "Step breakdown")
     assert "the last steps of each run" in text
     assert "overhead (%)" not in text
@@ -181,7 +183,7 @@ def test_looking_costs_what_the_step_grew_by(tmp_path: Path) -> None:
     """The median instrumented step against the median timed one."""
     summary = summary_of(tmp_path, GPU)
     assert "Profiling overhead (%)" in section(build(tmp_path, full=True).text, "Step breakdown")
-    for row, architecture in zip(rows(usage.anatomy(summary)), summary.finished, strict=True):
+    for row, architecture in zip(rows(usage.step_breakdown(summary)), summary.finished, strict=True):
         timed = np.median(architecture.total_seconds)
         assert row["overhead"] == pytest.approx(row["step_with_data_wait_seconds"] / timed - 1)
         assert 16 == row["num_steps"]
@@ -203,14 +205,16 @@ def test_older_records_have_none_of_these_sections(tmp_path: Path) -> None:
     record, traces = synthetic_run("a", 0, Study())
     assert record.measurements is not None
     measurements = msgspec.structs.replace(
-        record.measurements, first_step_seconds=None, calibration=None, contention=None, energy=None
+        record.measurements, first_step_seconds=None, reference_kernels=None, contention=None, energy=None
     )
     older = msgspec.structs.replace(record, profile=None, measurements=measurements)
     kept = {
-        name: each for name, each in traces.items() if not name.startswith(("calibration", "contention", "anatomy"))
+        name: each
+        for name, each in traces.items()
+        if not name.startswith(("reference_kernel", "contention", "step_breakdown"))
     }
     write_run(tmp_path, older, kept)
     report = build(tmp_path, full=True)
     for title in ("Arithmetic", "Step breakdown", "Predicted and measured memory", "Energy", "Disturbances"):
         assert f"## {title}" not in report.text
-    assert not any("anatomy" in name for name in report.figures)
+    assert not any("step_breakdown" in name for name in report.figures)

@@ -45,7 +45,7 @@ REPORT = [
     Moment("os.rename", r"\.cost.*\.partial"),
     Moment("open", r"traces\.npz"),
 ]
-BY_THE_CLOCK = ("anatomy_", "calibration_", "contention_", "gpu_")
+BY_THE_CLOCK = ("step_breakdown_", "reference_kernel_", "contention_", "gpu_")
 """Traces of meters, which look when it is time: the same run may have looked after other steps."""
 QUICK = (CHILD[4], CHILD[12], PARENT[3], RERUN[0], REPORT[1])
 """One of each kind, for every day."""

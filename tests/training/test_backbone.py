@@ -84,7 +84,8 @@ def changed(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> set
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 def test_a_frozen_backbone_does_not_move(run_training: Train, weight_decay: float) -> None:
     """Not a weight nor a running average, whatever decays and however often it is evaluated; the head learns."""
-    recipe = Recipe(batch_size=8, learning_rate=0.01, weight_decay=weight_decay, optimizer="adamw")
+    decay = {"weight_decay": weight_decay}
+    recipe = Recipe(batch_size=8, learning_rate=0.01, optimizer="adamw", optimizer_arguments=decay)
     after = weights_after(run_training, 6, math.inf, recipe=recipe)
     start = weights_after(run_training, 1, math.inf, recipe=Recipe(batch_size=8, learning_rate=1e-30))
     assert {"6.weight", "6.bias"} == changed(start, after)

@@ -1,15 +1,24 @@
 """The optimizer is the recipe's."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+import intelbench
 from intelbench.config.budget import Budget
 from intelbench.config.conditions import Conditions
 from intelbench.config.recipe import Recipe
 from intelbench.errors import UserError
-from intelbench.training.optimizer import gradient_norm, make_optimizer, set_learning_rate
+from intelbench.training.optimizer import (
+    OPTIMIZERS,
+    gradient_norm,
+    make_optimizer,
+    require_optimizer,
+    set_learning_rate,
+)
 
 
 def conditions(**recipe: object) -> Conditions:
@@ -22,21 +31,19 @@ def conditions(**recipe: object) -> Conditions:
     [
         ("adam", Adam, {"betas": (0.8, 0.95)}),
         ("adamw", AdamW, {"betas": (0.8, 0.95)}),
-        ("sgd", SGD, {"momentum": 0.8, "nesterov": False}),
+        ("sgd", SGD, {"momentum": 0.8, "nesterov": True}),
     ],
 )
 @pytest.mark.parametrize("fused", [True, False])
-def test_settings_reach_the_optimizer(
-    name: str, kind: type[Optimizer], expected: dict[str, object], fused: bool
-) -> None:
-    """Rate, decay, momentum or betas, and the fused kernel."""
-    made = conditions(optimizer=name, learning_rate=0.3, weight_decay=0.01, betas=(0.8, 0.95))
+def test_settings_reach_the_optimizer(name: str, kind: type[Optimizer], expected: dict[str, Any], fused: bool) -> None:
+    """The learning rate, the arguments, and the fused kernel."""
+    recipe = Recipe(optimizer=name, learning_rate=0.3, optimizer_arguments={"weight_decay": 0.02, **expected})
     optimizer = make_optimizer(
-        nn.Linear(2, 2), Conditions(budget=made.budget, recipe=made.recipe, fused_optimizer=fused)
+        nn.Linear(2, 2), Conditions(budget=Budget(steps=1), recipe=recipe, fused_optimizer=fused)
     )
     assert kind is type(optimizer)
     (group,) = optimizer.param_groups
-    expected = {"lr": 0.3, "weight_decay": 0.01, "fused": fused, **expected}
+    expected = {"lr": 0.3, "weight_decay": 0.02, "fused": fused, **expected}
     assert expected == {key: group[key] for key in expected}
 
 
@@ -63,7 +70,8 @@ def unfreezing_steps(name: str, *, fused: bool) -> list[torch.Tensor]:
     """Weights after four steps, of which the first layer takes the last two alone."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2))
-    recipe = Recipe(optimizer=name, learning_rate=0.1)  # type: ignore[arg-type]
+    momentum = {"momentum": 0.9} if name == "sgd" else {}
+    recipe = Recipe(optimizer=name, learning_rate=0.1, optimizer_arguments=momentum)
     optimizer = make_optimizer(model, Conditions(budget=Budget(steps=1), recipe=recipe, fused_optimizer=fused))
     for step in range(4):
         model[0].requires_grad_(step >= 2)
@@ -83,7 +91,8 @@ def test_a_momentum_that_begins_at_0_changes_no_bit() -> None:
     """The first step is that of PyTorch's fused kernel as it comes."""
     models = [nn.Linear(5, 5), nn.Linear(5, 5)]
     models[1].load_state_dict(models[0].state_dict())
-    ours = make_optimizer(models[0], conditions(optimizer="sgd", learning_rate=0.1, weight_decay=0.01))
+    arguments = {"momentum": 0.9, "weight_decay": 0.01}
+    ours = make_optimizer(models[0], conditions(optimizer="sgd", learning_rate=0.1, optimizer_arguments=arguments))
     theirs = SGD(models[1].parameters(), 0.1, 0.9, weight_decay=0.01, fused=True)
     for _ in range(3):
         images = torch.randn(4, 5)
@@ -141,3 +150,61 @@ def test_gradient_norm_is_over_all_gradients() -> None:
     model(torch.ones(4, 2)).sum().backward()
     flat = torch.cat([parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None])
     torch.testing.assert_close(gradient_norm(list(model.parameters())), flat.norm())
+
+
+TRAINING = sorted(OPTIMIZERS.built_in.keys() - {"sparseadam"})
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_every_optimizer_of_pytorch_reduces_a_loss(name: str) -> None:
+    """With its own defaults; the one for sparse gradients is left out, which no image classifier has."""
+    torch.manual_seed(0)
+    model = nn.Linear(4, 3, bias=False)  # Muon takes matrices only
+    optimizer = make_optimizer(model, conditions(optimizer=name, learning_rate=0.05))
+    images, labels = torch.randn(8, 4), torch.arange(8) % 3
+    losses = []
+    for _ in range(20):
+        loss = nn.functional.cross_entropy(model(images), labels)
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ({"optimizer": "lion"}, r"^recipe\.optimizer: optimizer 'lion' is not known\. .*adamw"),
+        ({"optimizer": "lbfgs"}, r"^recipe\.optimizer: 'lbfgs' evaluates the loss several times a step"),
+        (
+            {"optimizer": "sgd", "optimizer_arguments": {"betas": (0.9, 0.9)}},
+            r"^recipe\.optimizer_arguments\.betas: not an argument of 'sgd'\. .*momentum",
+        ),
+        ({"optimizer_arguments": {"lr": 0.1}}, r"\.lr: not an argument of 'adam'\. Use `recipe\.learning_rate`$"),
+        ({"optimizer_arguments": {"fused": True}}, r"\.fused: not an argument of 'adam'\. Use `fused_optimizer`$"),
+        ({"optimizer_arguments": {"params": 1}}, r"\.params: not an argument of 'adam'"),
+        ({"optimizer_arguments": {"betas": (0.5, 1.0)}}, r"Invalid beta parameter at index 1: 1\.0"),
+    ],
+)
+def test_what_an_optimizer_does_not_take_is_refused(recipe: dict[str, Any], message: str) -> None:
+    """Before anything runs, by the key that is at fault, with the ones that are accepted."""
+    with pytest.raises(UserError, match=message):
+        require_optimizer(Recipe(**recipe))
+
+
+def test_an_optimizer_of_a_plugin_is_checked_too(own_registry: None) -> None:
+    """It must return an optimizer; what it raises is an error that names it."""
+
+    @intelbench.optimizer("none")
+    def nothing(parameters: object, lr: float) -> None:
+        return None
+
+    @intelbench.optimizer("broken")
+    def broken(parameters: object, lr: float, **arguments: object) -> None:
+        raise RuntimeError("out of order")
+
+    with pytest.raises(UserError, match=r"optimizer 'none' returned a NoneType\. Expected a torch\.optim\.Optimizer"):
+        require_optimizer(Recipe(optimizer="none"))
+    with pytest.raises(UserError, match=r"optimizer 'broken' with the arguments .*RuntimeError: out of order"):
+        require_optimizer(Recipe(optimizer="broken", optimizer_arguments={"whatever": 1}))

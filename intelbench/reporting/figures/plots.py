@@ -130,9 +130,9 @@ def reliability(summary: CohortSummary) -> bytes:
         return svg(figure)
 
 
-def anatomy(summary: CohortSummary) -> bytes:
+def step_breakdown(summary: CohortSummary) -> bytes:
     """What a step consists of: a bar for each architecture, as long as its median parts."""
-    records = rows(usage.anatomy(summary))
+    records = rows(usage.step_breakdown(summary))
     names = [label(row["architecture"]) for row in records]
     left, height = max(text_width(name, 8) for name in names) + 14, 24.0 * len(records)
     whole = height + 74
@@ -140,7 +140,7 @@ def anatomy(summary: CohortSummary) -> bytes:
         figure = Figure(figsize=(WIDTH / 72, whole / 72))
         axes = figure.add_axes((left / WIDTH, 58 / whole, (WIDTH - left - 16) / WIDTH, height / whole))
         start = np.zeros(len(records))
-        for part, color, hatch in zip(usage.ANATOMY_COLUMNS, _PART_COLORS, _PART_HATCHES, strict=True):
+        for part, color, hatch in zip(usage.STEP_BREAKDOWN_COLUMNS, _PART_COLORS, _PART_HATCHES, strict=True):
             lengths = np.array([1000 * (row[f"{part}_seconds"] or 0.0) for row in records])
             name = PART_NAMES[part].lower()
             axes.barh(

@@ -9,8 +9,8 @@ from intelbench.results.summaries import CohortSummary
 
 
 def arithmetic(summary: CohortSummary) -> list[Block]:
-    """Achieved and possible FLOP/s, and how long the first step was waited for; nothing without a calibration."""
-    if not any(run.calibration for architecture in summary.finished for run in architecture.runs):
+    """Achieved and possible FLOP/s, and how long the first step was waited for; nothing without reference kernels."""
+    if not any(run.reference_kernels for architecture in summary.finished for run in architecture.runs):
         return []
     found = rows(usage.compute(summary))
     stated = any(row.stated_peak_flops_per_second for row in found)
@@ -36,7 +36,7 @@ def arithmetic(summary: CohortSummary) -> list[Block]:
         "second, data wait included. **Measured peak**: the quickest of all repetitions of one convolution and one "
         "matrix product in the same precision and process, before, between and after training. **MFU**: model FLOPs "
         "utilization (Chowdhery et al., PaLM, 2022), achieved over peak. **First step after**: from the start of the "
-        "process, with imports, data, building and the first calibration. Means over the runs, with their 95 % "
+        "process, with imports, data, building and the first reference kernels. Means over the runs, with their 95 % "
         "interval over seeds."
     )
     device = escape(summary.cohort.records[0].environment.device_name)

@@ -94,7 +94,7 @@ def _note(summary: CohortSummary) -> str:
     note = (
         "**Others**, **Hypervisor**: their share of the processors' time during training. **Switches**: how often the "
         "run had to give up a processor against its will. **Load before**: over the minute before, the runs before "
-        "included. **Arithmetic**, **Exchange**: the slowest moment of the calibrating convolution or matrix product, "
+        "included. **Arithmetic**, **Exchange**: the slowest moment of the reference convolution or matrix product, "
         "and of data that one thread reads from another, as a multiple of the quickest in this table's runs. "
         "**Step, by others**: how much longer other processes and the hypervisor made the median step, from the "
         "processor time that they took while it ran. A step is taken to lose "

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from intelbench.config.canonical import canonical_fields
-from intelbench.records.types import DataFacts
+import msgspec
+
 from intelbench.reporting import formatting, narrative
 from intelbench.reporting.document import Block, Cell, Cells, Paragraph, Table, cell, listing, table
 from intelbench.reporting.formatting import ABSENT, code, escape
@@ -54,8 +54,8 @@ def _verdict(row: Row) -> str:
 def _shared_facts(summary: CohortSummary) -> Table:
     """Data, conditions and recipe: the same for every run, by construction of the group."""
     data, conditions = summary.data, summary.cohort.spec.conditions
-    settings = canonical_fields(conditions)
-    recipe = canonical_fields(conditions.recipe)
+    settings = msgspec.structs.asdict(conditions)
+    recipe = msgspec.structs.asdict(conditions.recipe)
     del settings["recipe"], settings["budget"]
     own = summary.cohort.own_settings
     recipe = {name: value for name, value in recipe.items() if not any(_within(key, f"recipe.{name}") for key in own)}
@@ -71,18 +71,12 @@ def _shared_facts(summary: CohortSummary) -> Table:
             formatting.count(data.num_train_test_duplicates),
         ],
         ["Unreadable files left out", formatting.count(data.num_unreadable)],
-        *_other_files(data),
+        ["Other files in class folders, not used", formatting.count(data.num_other_files)],
         *([["Budget of each run", str(conditions.budget)]] if same_budget else []),
         *_settings("Recipe", recipe),
         *_settings("Conditions", settings),
     ]
     return table(["Same for every run", ""], facts, left=2)
-
-
-def _other_files(data: DataFacts) -> list[list[str]]:
-    """A row, where the records say it."""
-    number = data.num_other_files
-    return [] if number is None else [["Other files in class folders, not used", formatting.count(number)]]
 
 
 def _training_images(summary: CohortSummary) -> str:

@@ -24,7 +24,7 @@ def memory(summary: CohortSummary) -> list[Block]:
         _peaks(found, "cuda_allocated_bytes" if on_gpu else "process_bytes"),
         Paragraph(_note(summary, on_gpu)),
         *([Items(reasons)] if reasons else []),
-        *_legacy(found, summary),
+        *_torchsummary(found, summary),
     ]
 
 
@@ -65,13 +65,13 @@ def _note(summary: CohortSummary, on_gpu: bool) -> str:
     )  # fmt: skip
 
 
-def _legacy(found: Sequence[Row], summary: CohortSummary) -> list[Block]:
+def _torchsummary(found: Sequence[Row], summary: CohortSummary) -> list[Block]:
     conditions, num_classes = summary.cohort.spec.conditions, len(summary.data.class_names)
     cells: Cells = [
         [
             escape(row.architecture),
             cell(row.published_bytes, formatting.mebibytes),
-            cell(row.legacy_bytes, formatting.mebibytes),
+            cell(row.torchsummary_bytes, formatting.mebibytes),
             cell(row.predicted_peak_bytes, formatting.mebibytes),
         ]
         for row in found

@@ -18,12 +18,14 @@ _FEWEST_FOR_TAIL = 20
 
 def step_breakdown(summary: CohortSummary) -> list[Block]:
     """Medians of the parts of a step, as a table and a figure; nothing where steps were not looked at in parts."""
-    found = rows(usage.anatomy(summary))
+    found = rows(usage.step_breakdown(summary))
     if not found:
         return []
     are_of_run = all(row.are_of_run for row in found)
     figure = Figure(
-        f"anatomy-{summary.cohort.key}.svg", "Median parts of a training step", partial(plots.anatomy, summary)
+        f"step-breakdown-{summary.cohort.key}.svg",
+        "Median parts of a training step",
+        partial(plots.step_breakdown, summary),
     )
     return [_table(found, are_of_run), figure, Paragraph(_note(summary, are_of_run))]
 

@@ -83,7 +83,7 @@ def test_names_of_others_and_classes_are_no_markup() -> None:
     [
         ({"metric": "num_parameters", "relation": "equal", "value": 60e6, "tolerance": 5e5}, "60,000,000 ± 500,000"),
         ({"metric": "test_accuracy", "relation": "at_least", "value": 0.931}, "≥ 93.10 %"),
-        ({"metric": "legacy_memory_mebibytes", "relation": "equal", "value": 333, "tolerance": 0.5},
+        ({"metric": "torchsummary_memory_mebibytes", "relation": "equal", "value": 333, "tolerance": 0.5},
          "333.00 MB ± 0.50 MB"),
         ({"metric": "step_seconds", "relation": "at_most", "value": 0.25}, "≤ 250 ms"),
         ({"metric": "num_parameters", "relation": "equal", "value": 2, "others": ["b"]}, "2.00 × b"),

@@ -61,7 +61,7 @@ def test_where_every_run_has_eager_steps(summarize: Summarize) -> None:
     assert warning.startswith("**Steps were eager in 1 run**")
 
 
-def test_an_anatomy_of_replayed_steps_says_what_its_parts_are(summarize: Summarize) -> None:
+def test_a_step_breakdown_of_replayed_steps_says_what_its_parts_are(summarize: Summarize) -> None:
     """Both passes are one part there."""
     text = "\n".join(rendered(step_breakdown(summarize(["a"], seeds=[0], conditions=GRAPH))))
     assert "**Forward** is 0 there, and **Backward** is both." in text

@@ -4,16 +4,18 @@ import pytest
 import torch
 
 from intelbench.architectures.registry import ModelRequest, find
-from intelbench.profiling.legacy import legacy_summary
+from intelbench.profiling.torchsummary import torchsummary_estimate
 from intelbench.profiling.workload import Workload
-from intelbench.records.profiles import LegacySummary
+from intelbench.records.profiles import TorchsummaryEstimate
 
 MEBIBYTE = 2**20
 
 
-def published(name: str) -> LegacySummary:
+def published(name: str) -> TorchsummaryEstimate:
     """Of the stock network."""
-    return legacy_summary(Workload(architecture=find(name)[0], request=ModelRequest(num_classes=1000, image_size=300)))
+    return torchsummary_estimate(
+        Workload(architecture=find(name)[0], request=ModelRequest(num_classes=1000, image_size=300))
+    )
 
 
 @pytest.mark.parametrize(

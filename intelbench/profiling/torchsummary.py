@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_iter
 
 from intelbench.profiling.workload import Workload
-from intelbench.records.profiles import LegacySummary
+from intelbench.records.profiles import TorchsummaryEstimate
 
 _BATCH = 2
 """Batch norm needs two images; outputs are counted for one."""
 _FLOAT32 = 4
 
 
-def legacy_summary(workload: Workload) -> LegacySummary:
+def torchsummary_estimate(workload: Workload) -> TorchsummaryEstimate:
     """Summarise a network in training mode on the meta device, without memory or random numbers."""
     outputs = parameters = num_calls = 0
     size = workload.request.image_size
@@ -39,7 +39,7 @@ def legacy_summary(workload: Workload) -> LegacySummary:
             module.register_forward_hook(add)
     with torch.device("meta"), torch.no_grad():
         model(torch.empty(_BATCH, 3, size, size))
-    return LegacySummary(
+    return TorchsummaryEstimate(
         activations_bytes=2 * _FLOAT32 * outputs,
         parameters_bytes=_FLOAT32 * parameters,
         input_bytes=_FLOAT32 * 3 * size**2,

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from intelbench.profiling.device import device_of
-from intelbench.records.profiles import CalibrationWork
+from intelbench.records.profiles import ReferenceKernelWork
 from intelbench.records.store import Traces
 
 _REPEATS = 5
@@ -40,7 +40,7 @@ _AGREEMENT = 0.02
 _MOST_WARMUPS = 20
 
 
-class Calibration:
+class ReferenceKernels:
     """The kernels, and the times they took so far. Each takes its memory when it is timed, and gives it back."""
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
@@ -55,10 +55,10 @@ class Calibration:
         self._seconds: dict[str, list[list[float]]] = {name: [] for name in self._kinds}
 
     @property
-    def work(self) -> CalibrationWork:
+    def work(self) -> ReferenceKernelWork:
         """What is done."""
         (batch, channels, height), rows = self._sizes
-        return CalibrationWork(
+        return ReferenceKernelWork(
             convolution_flops=2.0 * batch * height**2 * channels**2 * 9,
             matmul_flops=2.0 * rows**3,
             copy_bytes=2.0 * _COPIED_BYTES if self._device.has_events else None,
@@ -86,7 +86,7 @@ class Calibration:
         self._steps = [step] * len(self._steps)
 
     def read(self) -> Traces:
-        """Return the arrays `calibration_*` of `traces.npz` without that word; none where nothing was timed."""
+        """Return the arrays `reference_kernel_*` of `traces.npz` without that word; none where nothing was timed."""
         if not self._steps:
             return {}
         seconds: dict[str, NDArray[np.generic]] = {

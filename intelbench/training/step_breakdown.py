@@ -19,8 +19,8 @@ _SECONDS = 2.0
 """What they may take, within that."""
 
 
-def dissect(setup: TrainingSetup, step_seconds: float) -> Traces:
-    """Train the network for a few more seconds on a GPU, and return the arrays `anatomy_*` of `traces.npz`.
+def measure_step_breakdown(setup: TrainingSetup, step_seconds: float) -> Traces:
+    """Train the network for a few more seconds on a GPU, and return the arrays `step_breakdown_*` of `traces.npz`.
 
     The two passes of a step that is replayed from a CUDA graph are one: the forward pass takes no time there, and the
     backward pass that of both.
@@ -40,6 +40,6 @@ def dissect(setup: TrainingSetup, step_seconds: float) -> Traces:
 
     budget = TrainingBudget(total_steps=num_warmup_steps + num_steps, total_seconds=None)
     trained = train(setup.after_training(), budget, LapClock(device, every_part=True), on_step)
-    names = ("anatomy_seconds", "anatomy_host_seconds")
+    names = ("step_breakdown_seconds", "step_breakdown_host_seconds")
     counted = {name: trained.traces[name][-num_steps:] for name in names}
-    return {"anatomy_parts": trained.traces["anatomy_parts"], **counted}
+    return {"step_breakdown_parts": trained.traces["step_breakdown_parts"], **counted}

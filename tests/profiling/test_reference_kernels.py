@@ -8,8 +8,8 @@ import torch
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from intelbench.profiling import calibration
-from intelbench.profiling.calibration import Calibration
+from intelbench.profiling import reference_kernels
+from intelbench.profiling.reference_kernels import ReferenceKernels
 from intelbench.results.datasheet import peak_flops_per_second
 from tests.fake_cuda import FakeCuda
 
@@ -20,14 +20,14 @@ NAMES = ("convolution", "matmul", "exchange")
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Less work than a run's."""
-    monkeypatch.setattr(calibration, "_CPU_SIZES", ((2, 16, 8), 64))
+    monkeypatch.setattr(reference_kernels, "_CPU_SIZES", ((2, 16, 8), 64))
 
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_each_calibration_is_a_row_of_repetitions(dtype: torch.dtype) -> None:
+def test_each_timing_is_a_row_of_repetitions(dtype: torch.dtype) -> None:
     """By kind of work, with the step before which it was done; all took some time."""
-    meter = Calibration(CPU, dtype)
+    meter = ReferenceKernels(CPU, dtype)
     for step in (0, 3, 6):
         meter.take(step)
     traces = meter.read()
@@ -41,7 +41,7 @@ def test_each_calibration_is_a_row_of_repetitions(dtype: torch.dtype) -> None:
 
 def test_nothing_timed_leaves_no_arrays() -> None:
     """A run that never started has none of its own."""
-    assert {} == Calibration(CPU, torch.float32).read()
+    assert {} == ReferenceKernels(CPU, torch.float32).read()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -49,14 +49,14 @@ def test_flops_are_those_that_pytorch_counts(monkeypatch: pytest.MonkeyPatch, dt
     """Of the very convolution and product that are timed; the exchange has none."""
     counted = []
 
-    def counting(_: Calibration, call: Callable[[], object]) -> list[float]:
+    def counting(_: ReferenceKernels, call: Callable[[], object]) -> list[float]:
         with FlopCounterMode(display=False) as counter:
             call()
         counted.append(counter.get_total_flops())
         return [1.0]
 
-    monkeypatch.setattr(Calibration, "_timed", counting)
-    meter = Calibration(CPU, dtype)
+    monkeypatch.setattr(ReferenceKernels, "_timed", counting)
+    meter = ReferenceKernels(CPU, dtype)
     meter.take(0)
     assert [meter.work.convolution_flops, meter.work.matmul_flops, 0] == counted
 
@@ -72,7 +72,7 @@ def test_work_is_done_in_the_precision_of_the_run(monkeypatch: pytest.MonkeyPatc
         return convolve(images, weight, padding=padding)
 
     monkeypatch.setattr(F, "conv2d", watching)
-    Calibration(CPU, torch.bfloat16).take(0)
+    ReferenceKernels(CPU, torch.bfloat16).take(0)
     assert 6 == len(seen)
     assert {torch.bfloat16} == {tensor.dtype for pair in seen for tensor in pair}
     assert all(tensor.is_contiguous(memory_format=torch.channels_last) for pair in seen for tensor in pair)
@@ -82,7 +82,7 @@ def test_work_is_done_in_the_precision_of_the_run(monkeypatch: pytest.MonkeyPatc
 def test_a_runs_random_numbers_are_not_touched() -> None:
     """The dropout of the steps after it is what it would have been."""
     before = torch.get_rng_state()
-    Calibration(CPU, torch.float32).take(0)
+    ReferenceKernels(CPU, torch.float32).take(0)
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -90,7 +90,7 @@ def test_a_runs_random_numbers_are_not_touched() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_a_gpus_work_is_done_when_it_is_timed(dtype: torch.dtype) -> None:
     """A convolution of 118 GFLOPs or more is not over as soon as it is asked for: no GPU does 10 PFLOP/s."""
-    meter = Calibration(torch.device("cuda"), dtype)
+    meter = ReferenceKernels(torch.device("cuda"), dtype)
     meter.take(0)
     taken = meter.read()["convolution_seconds"]
     assert (meter.work.convolution_flops / taken < 1e16).all()
@@ -99,10 +99,10 @@ def test_a_gpus_work_is_done_when_it_is_timed(dtype: torch.dtype) -> None:
 @pytest.fixture
 def small_gpu(fake_cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
     """A GPU that is none, and less work than a run's."""
-    monkeypatch.setattr(calibration, "_GPU_SIZES", ((2, 16, 8), 64))
-    monkeypatch.setattr(calibration, "_HALF_GPU_SIZES", ((2, 16, 8), 128))
-    monkeypatch.setattr(calibration, "_COPIED_BYTES", 4096)
-    monkeypatch.setattr(calibration, "_LAUNCHED_SECONDS", 1e-4)
+    monkeypatch.setattr(reference_kernels, "_GPU_SIZES", ((2, 16, 8), 64))
+    monkeypatch.setattr(reference_kernels, "_HALF_GPU_SIZES", ((2, 16, 8), 128))
+    monkeypatch.setattr(reference_kernels, "_COPIED_BYTES", 4096)
+    monkeypatch.setattr(reference_kernels, "_LAUNCHED_SECONDS", 1e-4)
     return fake_cuda
 
 
@@ -110,7 +110,7 @@ def small_gpu(fake_cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_gpu_copies_in_place_of_exchanging(dtype: torch.dtype) -> None:
     """Convolution, product and copy within its memory; larger work in the precisions of tensor cores."""
-    meter = Calibration(CPU, dtype)
+    meter = ReferenceKernels(CPU, dtype)
     meter.take(0)
     meter.take(4)
     traces = meter.read()
@@ -149,7 +149,7 @@ def test_a_gpu_is_timed_by_events_around_many_launches(fake_cuda: FakeCuda, monk
         return events[-1]
 
     monkeypatch.setattr(fake_cuda, "Event", make_event)
-    taken = Calibration(CPU, torch.float32)._timed_by_events(lambda: calls.append(0))
+    taken = ReferenceKernels(CPU, torch.float32)._timed_by_events(lambda: calls.append(0))
     assert [0.001] * 5 == taken
     launches = [end.num_calls - begin.num_calls for begin, end in zip(events[::2], events[1::2], strict=True)]
     assert [1, 3, 5, 10, 10, 10, 10, 10, 10] == launches
@@ -159,8 +159,8 @@ def test_a_gpu_is_timed_by_events_around_many_launches(fake_cuda: FakeCuda, monk
 def test_a_gpu_that_never_settles_is_timed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a stated number of repetitions."""
     seconds = iter(2.0**-number for number in range(100))
-    monkeypatch.setattr(Calibration, "_launched", lambda *_: next(seconds))
-    taken = Calibration(CPU, torch.float32)._timed_by_events(lambda: None)
+    monkeypatch.setattr(ReferenceKernels, "_launched", lambda *_: next(seconds))
+    taken = ReferenceKernels(CPU, torch.float32)._timed_by_events(lambda: None)
     assert [2.0**-number for number in range(21, 26)] == taken
 
 
@@ -173,7 +173,7 @@ def test_a_gpus_peak_is_near_its_data_sheet(dtype: torch.dtype) -> None:
     if stated is None:
         pytest.skip(f"no data sheet is known for {torch.cuda.get_device_name()}")
     torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = "ieee"
-    meter = Calibration(torch.device("cuda"), dtype)
+    meter = ReferenceKernels(torch.device("cuda"), dtype)
     meter.take(0)
     seconds = meter.read()["matmul_seconds"].min()
     assert 0.5 <= meter.work.matmul_flops / seconds / stated <= 1.05

@@ -13,20 +13,20 @@ from intelbench.data.stream import TrainingStream
 from intelbench.profiling.steps import DATA_WAIT, PARTS, STEP
 from intelbench.profiling.workload import Workload
 from intelbench.records.store import Traces
-from intelbench.training.anatomy import dissect
 from intelbench.training.backbone import Backbone
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.setup import TrainingSetup
+from intelbench.training.step_breakdown import measure_step_breakdown
 from tests.training.conftest import REQUEST, TINY, Train, tiny_network
 
-Dissected = tuple[Traces, int]
+Breakdown = tuple[Traces, int]
 
 
 @pytest.fixture
-def dissect_tiny(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> Callable[..., Dissected]:
-    """Dissect the tiny network as one whose steps take so long; also returns how many steps were taken for it."""
+def breakdown_of_tiny(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> Callable[..., Breakdown]:
+    """Return the step breakdown of the tiny network, given the seconds of a step, and the number of steps it took."""
 
-    def run(step_seconds: float, device: str = "cpu", workers: int = 0, **changes: object) -> Dissected:
+    def run(step_seconds: float, device: str = "cpu", workers: int = 0, **changes: object) -> Breakdown:
         model = tiny_network(REQUEST).to(device)
         evaluator = make_evaluator(model, device, workers, **changes)
         setup = TrainingSetup(
@@ -36,7 +36,7 @@ def dissect_tiny(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> C
             stream=TrainingStream(loaded.train, evaluator.pixels, evaluator.conditions, seed=0),
             validation=loaded.validation,
         )
-        return dissect(setup, step_seconds), int(model[1].num_batches_tracked)
+        return measure_step_breakdown(setup, step_seconds), int(model[1].num_batches_tracked)
 
     return run
 
@@ -45,40 +45,42 @@ def dissect_tiny(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> C
 @pytest.mark.parametrize(
     ("step_seconds", "num_steps"), [(100, 3), (0.6, 3), (0.5, 4), (0.25, 8), (0.05, 30), (1e-6, 30)]
 )
-def test_steps_are_taken_apart(dissect_tiny: Callable[..., Dissected], step_seconds: float, num_steps: int) -> None:
+def test_steps_are_taken_apart(
+    breakdown_of_tiny: Callable[..., Breakdown], step_seconds: float, num_steps: int
+) -> None:
     """For two seconds, but at least 3 and at most 30 steps; the one before them does not count."""
-    traces, taken = dissect_tiny(step_seconds)
+    traces, taken = breakdown_of_tiny(step_seconds)
     assert num_steps + 1 == taken
-    assert {"anatomy_parts", "anatomy_seconds", "anatomy_host_seconds"} == set(traces)
-    assert list(PARTS) == traces["anatomy_parts"].tolist()
-    assert (num_steps, len(PARTS)) == traces["anatomy_seconds"].shape
-    assert (traces["anatomy_seconds"] >= 0).all()
-    assert (traces["anatomy_seconds"].sum(axis=0) > 0).all()
+    assert {"step_breakdown_parts", "step_breakdown_seconds", "step_breakdown_host_seconds"} == set(traces)
+    assert list(PARTS) == traces["step_breakdown_parts"].tolist()
+    assert (num_steps, len(PARTS)) == traces["step_breakdown_seconds"].shape
+    assert (traces["step_breakdown_seconds"] >= 0).all()
+    assert (traces["step_breakdown_seconds"].sum(axis=0) > 0).all()
 
 
 @pytest.mark.usefixtures("fake_cuda")
-def test_batches_prepared_ahead_are_taken_apart_too(dissect_tiny: Callable[..., Dissected]) -> None:
+def test_batches_prepared_ahead_are_taken_apart_too(breakdown_of_tiny: Callable[..., Breakdown]) -> None:
     """No worker is left behind."""
-    traces, _ = dissect_tiny(1.0, workers=2)
-    assert (3, len(PARTS)) == traces["anatomy_seconds"].shape
+    traces, _ = breakdown_of_tiny(1.0, workers=2)
+    assert (3, len(PARTS)) == traces["step_breakdown_seconds"].shape
 
 
 @pytest.mark.parametrize(("num_steps", "kept"), [(1, []), (2, [2]), (40, list(range(11, 41)))])
 def test_on_a_cpu_the_steps_are_the_runs_own(run_training: Train, num_steps: int, kept: list[int]) -> None:
     """The last 30, without the first of all; their parts add up to what the run calls their time."""
     traces = run_training(budget=Budget(steps=num_steps)).trained.traces
-    assert kept == traces["anatomy_step"].tolist()
-    assert (len(kept), len(PARTS)) == traces["anatomy_seconds"].shape
-    assert "anatomy_host_seconds" not in traces
+    assert kept == traces["step_breakdown_step"].tolist()
+    assert (len(kept), len(PARTS)) == traces["step_breakdown_seconds"].shape
+    assert "step_breakdown_host_seconds" not in traces
     for name, parts in (("step_seconds", STEP), ("data_wait_seconds", DATA_WAIT)):
-        of_parts = traces["anatomy_seconds"][:, [PARTS.index(part) for part in parts]].sum(axis=1)
+        of_parts = traces["step_breakdown_seconds"][:, [PARTS.index(part) for part in parts]].sum(axis=1)
         np.testing.assert_allclose(traces[name][num_steps - len(kept) :], of_parts)
 
 
 def test_validation_and_checkpoints_are_no_part_of_a_step(run_training: Train) -> None:
     """However long they take."""
     traces = run_training(on_step=lambda _: time.sleep(0.05)).trained.traces
-    assert np.median(traces["anatomy_seconds"][:, PARTS.index("other")]) < 0.05
+    assert np.median(traces["step_breakdown_seconds"][:, PARTS.index("other")]) < 0.05
 
 
 @pytest.mark.usefixtures("fake_cuda")
@@ -86,7 +88,7 @@ def test_validation_and_checkpoints_are_no_part_of_a_step(run_training: Train) -
 def test_looking_at_every_part_changes_no_bit(run_training: Train, changes: dict[str, object]) -> None:
     """Losses, norms and weights are those of the timed loop, which keeps no parts on a GPU."""
     timed, looked_at = run_training(**changes), run_training(every_part=True, **changes)
-    assert "anatomy_seconds" not in timed.trained.traces
+    assert "step_breakdown_seconds" not in timed.trained.traces
     for name in ("step_loss", "gradient_norm", "learning_rate", "validation_predictions"):
         np.testing.assert_array_equal(timed.trained.traces[name], looked_at.trained.traces[name])
     weights = looked_at.model.state_dict()
@@ -95,28 +97,28 @@ def test_looking_at_every_part_changes_no_bit(run_training: Train, changes: dict
 
 
 @pytest.mark.gpu
-def test_a_gpus_anatomy_has_both_clocks(dissect_tiny: Callable[..., Dissected]) -> None:
+def test_a_gpus_step_breakdown_has_both_clocks(breakdown_of_tiny: Callable[..., Breakdown]) -> None:
     """What the GPU took for a part, and how long the host took to ask for it."""
-    traces, _ = dissect_tiny(0.1, device="cuda")
-    assert {"anatomy_parts", "anatomy_seconds", "anatomy_host_seconds"} == set(traces)
-    assert (20, len(PARTS)) == traces["anatomy_seconds"].shape == traces["anatomy_host_seconds"].shape
-    assert (traces["anatomy_host_seconds"] > 0).all()
+    traces, _ = breakdown_of_tiny(0.1, device="cuda")
+    assert {"step_breakdown_parts", "step_breakdown_seconds", "step_breakdown_host_seconds"} == set(traces)
+    assert (20, len(PARTS)) == traces["step_breakdown_seconds"].shape == traces["step_breakdown_host_seconds"].shape
+    assert (traces["step_breakdown_host_seconds"] > 0).all()
 
 
 @pytest.mark.usefixtures("fake_cuda")
-def test_an_anatomy_on_the_fake_gpu_has_both_clocks(dissect_tiny: Callable[..., Dissected]) -> None:
+def test_a_step_breakdown_on_the_fake_gpu_has_both_clocks(breakdown_of_tiny: Callable[..., Breakdown]) -> None:
     """The host's seconds are an array of their own."""
-    traces, _ = dissect_tiny(1.0)
-    assert {"anatomy_parts", "anatomy_seconds", "anatomy_host_seconds"} == set(traces)
-    assert (3, len(PARTS)) == traces["anatomy_seconds"].shape == traces["anatomy_host_seconds"].shape
+    traces, _ = breakdown_of_tiny(1.0)
+    assert {"step_breakdown_parts", "step_breakdown_seconds", "step_breakdown_host_seconds"} == set(traces)
+    assert (3, len(PARTS)) == traces["step_breakdown_seconds"].shape == traces["step_breakdown_host_seconds"].shape
 
 
 @pytest.mark.usefixtures("fake_cuda")
-def test_an_anatomy_of_replayed_steps_has_both_passes_in_one(dissect_tiny: Callable[..., Dissected]) -> None:
+def test_a_step_breakdown_of_replayed_steps_has_both_passes_in_one(breakdown_of_tiny: Callable[..., Breakdown]) -> None:
     """The eager steps before the capture are not counted."""
-    traces, taken = dissect_tiny(1.0, step="graph")
+    traces, taken = breakdown_of_tiny(1.0, step="graph")
     assert 3 + 3 == taken
-    seconds = dict(zip(traces["anatomy_parts"].tolist(), traces["anatomy_seconds"].T, strict=True))
+    seconds = dict(zip(traces["step_breakdown_parts"].tolist(), traces["step_breakdown_seconds"].T, strict=True))
     assert (3,) == seconds["forward"].shape
     assert not seconds["forward"].any()
     assert all((seconds[part] > 0).all() for part in PARTS if part != "forward")
