@@ -102,30 +102,25 @@ class Disturbance:
 
 
 def disturbances(runs: Sequence[RunSummary]) -> list[Disturbance]:
-    """Return one for each run of a cohort whose record has the accounts of the operating system."""
+    """Return one for each run of a cohort."""
     quickest = {
-        name: min((run.reference_kernels.quickest(name) for run in runs if run.reference_kernels), default=np.nan)
-        for name in REFERENCE_KERNELS
+        name: min((run.reference_kernels.quickest(name) for run in runs), default=np.nan) for name in REFERENCE_KERNELS
     }
-    watched = [run for run in runs if run.measurements.contention]
-    steps = [_step_change(run) for run in watched]
-    unexplained = _unexplained_changes(watched, steps)
-    return [_disturbance(run, quickest, *changes) for run, *changes in zip(watched, steps, unexplained, strict=True)]
+    steps = [_step_change(run) for run in runs]
+    unexplained = _unexplained_changes(runs, steps)
+    return [_disturbance(run, quickest, *changes) for run, *changes in zip(runs, steps, unexplained, strict=True)]
 
 
 def _disturbance(
     run: RunSummary, quickest: Mapping[str, float], step: Estimate | None, unexplained: Estimate | None
 ) -> Disturbance:
     seen = run.measurements.contention
-    assert seen is not None
     processors = run.record.environment.num_cpus * seen.seconds
 
     def share(cpu_seconds: float | None) -> float | None:
         return cpu_seconds / processors if cpu_seconds is not None and processors else None
 
     def slowdown(*names: str) -> float | None:
-        if run.reference_kernels is None:
-            return None
         return max(run.reference_kernels.slowest(name) / quickest[name] for name in names)
 
     return Disturbance(

@@ -13,10 +13,9 @@ def gpu(summary: CohortSummary) -> pd.DataFrame:
     table: list[Row] = []
     for index, run in enumerate(watched):
         assert run.gpu is not None
-        work = run.measurements.reference_kernels
         retries = run.measurements.peak_memory.num_alloc_retries
         reasons = run.gpu.reasons(clocks[:index] + clocks[index + 1 :])
-        peak = run.reference_kernels.peak_bytes_per_second(work) if run.reference_kernels and work else None
+        peak = run.reference_kernels.peak_bytes_per_second(run.measurements.reference_kernels)
         table.append(
             {
                 "architecture": run.record.spec.architecture,

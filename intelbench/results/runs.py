@@ -98,7 +98,7 @@ class RunSummary:
     """`None` where the network has none."""
     step_breakdown: StepBreakdown | None
     """`None` where too few steps were timed."""
-    reference_kernels: ReferenceKernelTimes | None
+    reference_kernels: ReferenceKernelTimes
     contention_rates: ContentionRates | None
     gpu: GpuReadings | None = None
     """`None` on a CPU, and where NVML gave no readings."""
@@ -194,8 +194,7 @@ class RunSummary:
     @property
     def peak_flops_per_second(self) -> float | None:
         """What a convolution or a matrix product reached in the same process."""
-        work = self.measurements.reference_kernels
-        return self.reference_kernels.peak_flops_per_second(work) if self.reference_kernels and work else None
+        return self.reference_kernels.peak_flops_per_second(self.measurements.reference_kernels)
 
     @property
     def utilization(self) -> float | None:

@@ -172,10 +172,8 @@ def read_step_breakdown(traces: Traces) -> StepBreakdown | None:
     return StepBreakdown(seconds.T[order], host, "step_breakdown_step" in traces)
 
 
-def read_reference_kernels(traces: Traces) -> ReferenceKernelTimes | None:
-    """From the arrays of a run; `None` in records that have none."""
-    if "reference_kernel_step" not in traces:
-        return None
+def read_reference_kernels(traces: Traces) -> ReferenceKernelTimes:
+    """Return the times of the reference kernels from the arrays of a run."""
     moments = len(arrays.numbers(traces, "reference_kernel_step", None))
     names = [*REFERENCE_KERNELS[:2], "copy" if "reference_kernel_copy_seconds" in traces else "exchange"]
     found = {name: arrays.durations(traces, f"reference_kernel_{name}_seconds", moments, None) for name in names}

@@ -176,7 +176,7 @@ def test_no_dead_units_are_said_to_be_none(tmp_path: Path) -> None:
 
 
 def test_records_without_activations_have_no_such_section(tmp_path: Path) -> None:
-    """As those of networks without ReLU, and those older than the arrays."""
+    """As those of networks without ReLU."""
     record, traces = synthetic_run("resnet101", 0, Study())
     write_run(tmp_path, record, {name: each for name, each in traces.items() if not name.startswith("activation")})
     assert "## Dead units" not in build(tmp_path, full=True).text
@@ -200,9 +200,8 @@ def _append(file: Path) -> None:
 
 
 def test_files_that_were_not_used_are_counted(tmp_path: Path) -> None:
-    """In the sentences on the data and in a row, where the records say how many; older records say nothing of it."""
+    """In the sentences on the data if there are any, and in a row."""
     for number, sentence in (
-        (None, None),
         (0, None),
         (1, "1 other file in class folders was"),
         (18, "18 other files in"),
@@ -212,7 +211,7 @@ def test_files_that_were_not_used_are_counted(tmp_path: Path) -> None:
         text = write(read(runs)).text
         assert (sentence is not None) == ("in class folders w" in text)
         assert sentence is None or sentence in text
-        assert (number is not None) == ("| Other files in class folders, not used " in text)
+        assert "| Other files in class folders, not used " in text
 
 
 def test_the_default_report_is_a_part_of_the_full_one(tmp_path: Path) -> None:

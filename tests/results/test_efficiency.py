@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from intelbench.config.budget import Budget
+from intelbench.records.profiles import Energy
 from intelbench.records.types import Execution, Measurements
 from intelbench.reporting.sections.accuracy_by_budget import accuracy_by_budget
 from intelbench.reporting.sections.cost import cost
@@ -276,7 +277,8 @@ def test_joules_are_a_cost_where_all_have_them(summarize: Summarize) -> None:
     assert pytest.approx({"a": 250 * (60 * 0.2 + 3), "b": 250 * (60 * 0.26 + 3)}) == joules
     assert "joules" in {row["cost"] for row in rows(efficiency.pareto(summary))}
     assert "Energy (kJ)" in written(summary)
-    assert "joules" not in efficiency.costs(with_measurements(summary, "b", energy=None))
+    unread = Energy(source=None, joules=None, seconds=60, idle_joules=None, idle_seconds=0, absent="no counter")
+    assert "joules" not in efficiency.costs(with_measurements(summary, "b", energy=unread))
 
 
 def test_unknown_flops_are_absent(summarize: Summarize) -> None:

@@ -90,7 +90,6 @@ def test_a_gpu_copies_and_does_not_exchange() -> None:
 def test_older_records_have_neither() -> None:
     """Without the arrays there is nothing to read, and a step breakdown that is too short is none."""
     assert read_step_breakdown({}) is None
-    assert read_reference_kernels({}) is None
     assert (
         read_step_breakdown(
             {"step_breakdown_parts": np.array(PARTS), "step_breakdown_seconds": np.empty((0, len(PARTS)))}

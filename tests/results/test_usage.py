@@ -198,23 +198,3 @@ def test_few_steps_have_no_tail(tmp_path: Path) -> None:
         if line.startswith(("| a ", "| b "))
     )
     assert "–" == [cell.strip() for cell in line.strip("|").split("|")][-2]
-
-
-def test_older_records_have_none_of_these_sections(tmp_path: Path) -> None:
-    """Records from before the profilers give the report that they gave."""
-    record, traces = synthetic_run("a", 0, Study())
-    assert record.measurements is not None
-    measurements = msgspec.structs.replace(
-        record.measurements, first_step_seconds=None, reference_kernels=None, contention=None, energy=None
-    )
-    older = msgspec.structs.replace(record, profile=None, measurements=measurements)
-    kept = {
-        name: each
-        for name, each in traces.items()
-        if not name.startswith(("reference_kernel", "contention", "step_breakdown"))
-    }
-    write_run(tmp_path, older, kept)
-    report = build(tmp_path, full=True)
-    for title in ("Arithmetic", "Step breakdown", "Predicted and measured memory", "Energy", "Disturbances"):
-        assert f"## {title}" not in report.text
-    assert not any("step_breakdown" in name for name in report.figures)

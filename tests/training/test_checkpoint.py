@@ -30,7 +30,7 @@ from tests.training.conftest import ABOUT, Make, Run, Train, assert_same
         {"budget": Budget(epochs=3)},
         {"budget": Budget(images=100)},
         {"budget": Budget(flops=12 * 8 * 1e6)},
-        {"recipe": Recipe(optimizer="sgd", schedule="cosine", warmup_fraction=0.3, batch_size=8)},
+        {"recipe": Recipe(optimizer="sgd", optimizer_arguments={"momentum": 0.9}, schedule="cosine", batch_size=8)},
         {"recipe": Recipe(optimizer="adamw", schedule="cosine", batch_size=8)},
         {"workers": 2},
         {"frozen_steps": 5, "heads": ("6",)},

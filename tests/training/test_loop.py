@@ -88,7 +88,7 @@ def test_the_first_loss_is_that_of_the_untrained_network(run_training: Train) ->
 @pytest.mark.parametrize("fused", [True, False])
 def test_every_optimizer_learns(run_training: Train, optimizer: str, fused: bool) -> None:
     """The two colours are told apart after 40 steps."""
-    recipe = Recipe(optimizer=optimizer, learning_rate=0.05, batch_size=8)  # type: ignore[arg-type]
+    recipe = Recipe(optimizer=optimizer, learning_rate=0.05, batch_size=8)
     run = run_training(budget=Budget(steps=40), recipe=recipe, fused_optimizer=fused)
     losses = run.trained.traces["step_loss"]
     assert losses[-5:].mean() < 0.5 * losses[:5].mean()

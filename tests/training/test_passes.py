@@ -81,6 +81,9 @@ def preparation(run: Run) -> Preparation:
     return run.trained.preparation
 
 
+MOMENTUM = Recipe(optimizer="sgd", optimizer_arguments={"momentum": 0.9}, schedule="cosine", batch_size=8)
+
+
 @pytest.fixture
 def replays(monkeypatch: pytest.MonkeyPatch) -> list[FakeGraph]:
     """The graph of each replay."""
@@ -97,7 +100,7 @@ def replays(monkeypatch: pytest.MonkeyPatch) -> list[FakeGraph]:
         ({"precision": "bf16"}, 1, 3),
         ({"precision": "fp16"}, 1, 3),
         ({"memory_format": "contiguous", "fused_optimizer": False}, 1, 3),
-        ({"recipe": Recipe(optimizer="sgd", schedule="cosine", warmup_fraction=0.3, batch_size=8)}, 1, 3),
+        ({"recipe": MOMENTUM}, 1, 3),
         ({"recipe": Recipe(optimizer="adamw", label_smoothing=0.1, batch_size=8)}, 1, 3),
         ({"workers": 2}, 1, 3),
         ({"frozen_steps": math.inf, "heads": ("6",)}, 1, 3),
