@@ -1,7 +1,7 @@
 """Files that people write: read within bounds and decoded strictly, with errors that say what is accepted."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -91,3 +91,11 @@ def convert(
     except msgspec.ValidationError as error:
         fault = find_fault(content, type_, place)
         raise UserError(f"{origin}: {fault}{more(fault)}") from error
+
+
+def flattened(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of nested tables by dotted key; an empty table has none."""
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        values |= flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return values

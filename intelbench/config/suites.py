@@ -125,8 +125,10 @@ def _checked(origin: str, suite: Suite) -> Suite:
 
 
 def _without_none(value: object) -> dict[str, object]:
-    """Drop keys without a value, since TOML has no null."""
+    """Drop keys without a value, since TOML has no null, and empty tables."""
     assert isinstance(value, dict)
     return {
-        key: _without_none(item) if isinstance(item, dict) else item for key, item in value.items() if item is not None
+        key: _without_none(item) if isinstance(item, dict) else item
+        for key, item in value.items()
+        if item is not None and item != {}
     }

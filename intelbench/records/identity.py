@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import NODEFAULT, Struct
 
+from intelbench.config.decoding import flattened
 from intelbench.records.types import Environment, Execution, RunRecord, RunSpec
 
 
@@ -43,17 +44,20 @@ def run_id(spec: RunSpec, environment: Environment) -> str:
 
 def facts(spec: RunSpec, environment: Environment) -> dict[str, object]:
     """Return what determines whether two runs can be compared, by dotted key: conditions, data, execution, machine."""
-    values: dict[str, object] = {}
-    _flatten("conditions", msgspec.to_builtins(spec.conditions), values)
-    values["optimizer"] = spec.optimizer_provider
-    values["data.source"] = spec.data.source
-    values["data.digest"] = spec.data.digest
-    values["images_per_class"] = spec.images_per_class or "all"
-    _flatten("execution", _without_index(msgspec.to_builtins(spec.execution)), values)
-    for name in environment.__struct_fields__:
-        if msgspec.structs.replace(environment, **{name: object()}).fingerprint != environment.fingerprint:
-            values[f"environment.{name}"] = getattr(environment, name)
-    return values
+    machine = {
+        name: value
+        for name, value in msgspec.structs.asdict(environment).items()
+        if msgspec.structs.replace(environment, **{name: object()}).fingerprint != environment.fingerprint
+    }
+    tables = {
+        "conditions": msgspec.to_builtins(spec.conditions),
+        "optimizer": spec.optimizer_provider,
+        "data": {"source": spec.data.source, "digest": spec.data.digest},
+        "images_per_class": spec.images_per_class or "all",
+        "execution": _without_index(msgspec.to_builtins(spec.execution)),
+        "environment": machine,
+    }
+    return flattened(tables)
 
 
 def facts_of_run(spec: RunSpec, environment: Environment) -> dict[str, object]:
@@ -94,11 +98,3 @@ def _execution_fields(execution: Execution) -> dict[str, object]:
 def _without_index(fields: dict[str, object]) -> dict[str, object]:
     """Return the fields of an execution that determine speed and bits, which the index of the GPU does not."""
     return {name: value for name, value in fields.items() if name != "device_index"}
-
-
-def _flatten(prefix: str, value: object, into: dict[str, object]) -> None:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _flatten(f"{prefix}.{key}", item, into)
-    else:
-        into[prefix] = value

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from intelbench.config.conditions import Conditions
-from intelbench.config.decoding import convert, parse_toml, read_text
+from intelbench.config.decoding import convert, flattened, parse_toml, read_text
 from intelbench.config.recipe import ArgumentValue
 from intelbench.config.validation import Fault, dotted, find_fault
 from intelbench.errors import UserError, one_of, printable, shortened
@@ -110,7 +110,7 @@ class Claim(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     @property
     def required(self) -> dict[str, Any]:
         """The conditions by dotted key, whether they were written so or as nested tables."""
-        return _flatten("", self.conditions)
+        return flattened(self.conditions)
 
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
@@ -236,13 +236,6 @@ def _check_condition(key: str, value: object) -> None:
 def _condition_type(key: str) -> Any:
     """Return the type of a condition's value; `None` if the key is not known."""
     return ArgumentValue if key.startswith(_ARGUMENT) else condition_keys().get(key)
-
-
-def _flatten(prefix: str, table: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in table.items():
-        found |= _flatten(f"{prefix}{key}.", value) if isinstance(value, dict) else {prefix + key: value}
-    return found
 
 
 def _decode(text: str, name: str) -> tuple[Claim, ...]:

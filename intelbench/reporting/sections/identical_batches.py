@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from intelbench.config.decoding import flattened
 from intelbench.reporting import formatting, narrative
 from intelbench.reporting.document import Block, Cell, Cells, Paragraph, Table, cell, listing, table
 from intelbench.reporting.formatting import ABSENT, code, escape
@@ -54,12 +55,10 @@ def _verdict(row: Row) -> str:
 def _shared_facts(summary: CohortSummary) -> Table:
     """Data, conditions and recipe: the same for every run, by construction of the group."""
     data, conditions = summary.data, summary.cohort.spec.conditions
-    settings = msgspec.structs.asdict(conditions)
-    recipe = msgspec.structs.asdict(conditions.recipe)
-    del settings["recipe"], settings["budget"]
     own = summary.cohort.own_settings
-    recipe = {name: value for name, value in recipe.items() if not any(_within(key, f"recipe.{name}") for key in own)}
-    same_budget = not any(_within(key, "budget") for key in own)
+    settings = {key: value for key, value in flattened(msgspec.to_builtins(conditions)).items() if key not in own}
+    recipe = {key.removeprefix("recipe."): settings.pop(key) for key in list(settings) if key.startswith("recipe.")}
+    budgets = [settings.pop(key) for key in list(settings) if key.startswith("budget.")]
     facts = [
         ["Data", f"{code(narrative.data_name(data.source))}, digest {code(data.digest)}"],
         ["Classes", formatting.count(len(data.class_names))],
@@ -72,7 +71,7 @@ def _shared_facts(summary: CohortSummary) -> Table:
         ],
         ["Unreadable files left out", formatting.count(data.num_unreadable)],
         ["Other files in class folders, not used", formatting.count(data.num_other_files)],
-        *([["Budget of each run", str(conditions.budget)]] if same_budget else []),
+        *([["Budget of each run", str(conditions.budget)]] if budgets else []),
         *_settings("Recipe", recipe),
         *_settings("Conditions", settings),
     ]
@@ -88,10 +87,6 @@ def _training_images(summary: CohortSummary) -> str:
         f"{formatting.count(spec.num_train)} of {formatting.count(spec.data.num_train)}: {spec.images_per_class:,} of "
         "each class, drawn by the seed"
     )
-
-
-def _within(key: str, setting: str) -> bool:
-    return key == setting or key.startswith(f"{setting}.")
 
 
 def _settings(title: str, values: Mapping[str, object]) -> list[list[str]]:
