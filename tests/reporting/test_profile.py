@@ -37,6 +37,7 @@ FULL = ArchitectureProfile(
     training_flops_per_image=69.0e9,
     torchsummary=ESTIMATE,
     published=ESTIMATE,
+    num_parameters_1000_classes=60_192_808,
     memory=(PREDICTED,),
     largest_batch={8: 0, 80: 1234},
     measured=(),
