@@ -20,7 +20,7 @@ from intelbench.records.types import DataFacts
 
 _PIXELS = "pixels"
 """Folder of the caches in the cache folder."""
-_SHOWN = 20
+_MAX_LISTED_FILES = 20
 """Files named in an error before the rest is only counted."""
 
 
@@ -287,9 +287,13 @@ def _as_split(files: list[ImageFile], rows: dict[str, int]) -> Split:
 
 
 def _unreadable_message(source: str, unreadable: dict[str, str]) -> str:
-    shown = [f"  {printable(file)}: {printable(reason)}" for file, reason in list(unreadable.items())[:_SHOWN]]
-    if len(unreadable) > _SHOWN:
-        shown.append(f"  and {len(unreadable) - _SHOWN} more; `intelbench data check {printable(source)}` lists all")
+    shown = [
+        f"  {printable(file)}: {printable(reason)}" for file, reason in list(unreadable.items())[:_MAX_LISTED_FILES]
+    ]
+    if len(unreadable) > _MAX_LISTED_FILES:
+        shown.append(
+            f"  and {len(unreadable) - _MAX_LISTED_FILES} more; `intelbench data check {printable(source)}` lists all"
+        )
     return "\n".join(
         [
             f"data {printable(source)}: {len(unreadable)} image{'s' * (len(unreadable) != 1)} cannot be read:",

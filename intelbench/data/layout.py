@@ -32,7 +32,7 @@ NOT_CLASSES = frozenset({"seg_pred"})
 """Folders of unlabelled images in published data sets of one folder a class."""
 _SPLITS = ("train", "validation", "test")
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
-_SHOWN = 5
+_MAX_LISTED_NAMES = 5
 """Names listed in a message before the rest is only counted."""
 
 
@@ -366,7 +366,7 @@ def require_utf8(path: Path) -> None:
 
 def _listed(names: Sequence[str]) -> str:
     """The first few names, quoted as they are written, and how many more there are."""
-    shown = [printable(name) for name in sorted(names)[:_SHOWN]]
-    more = [f"{len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
+    shown = [printable(name) for name in sorted(names)[:_MAX_LISTED_NAMES]]
+    more = [f"{len(names) - _MAX_LISTED_NAMES} more"] if len(names) > _MAX_LISTED_NAMES else []
     *first, last = [*shown, *more]
     return f"{', '.join(first)} and {last}" if first else last

@@ -35,7 +35,7 @@ _GRADIENT_IMAGES = 64
 """Validation images, at most, whose gradients are looked at: a backward pass costs twice as much as a forward pass.
 
 Twice as many found 1 % fewer filters without a gradient in AlexNet, and as many in four other networks."""
-_DETAILS = 4000
+_MAX_TRACEBACK_CHARACTERS = 4000
 """Characters of a traceback that a failure record keeps."""
 
 
@@ -66,7 +66,7 @@ def execute(job: Job, on_progress: Callable[[Progress], None]) -> tuple[RunRecor
             cause=_cause(error),
             message=str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}",
             step=last_step,
-            details=traceback.format_exc()[-_DETAILS:],
+            details=traceback.format_exc()[-_MAX_TRACEBACK_CHARACTERS:],
         )
         return msgspec.structs.replace(record, failure=failure), {}
 

@@ -42,7 +42,7 @@ _FIRST_IMAGES = 2
 """Of the step that gives the optimizer its state on a CPU: batch norm takes no fewer, and the peak is the same.
 
 A GPU takes the whole batch, since what its allocator reserves depends on what it was asked for before."""
-_DETAILS = 300
+_MAX_MESSAGE_CHARACTERS = 300
 """Characters of an error that are passed on."""
 Found = TypeVar("Found")
 
@@ -150,7 +150,7 @@ def probe_in_process(probe: Probe, starter: Starter, limits: Limits) -> Architec
                     measured.append(msgspec.json.decode(answer, type=MeasuredMemory))
         except OverrunError as error:
             reason = str(error)
-    last_words = process.last_words.rpartition("\n")[2][-_DETAILS:]
+    last_words = process.last_words.rpartition("\n")[2][-_MAX_MESSAGE_CHARACTERS:]
     reason = reason or ": ".join(filter(None, (f"its process ended with status {process.returncode}", last_words)))
     if described is None:
         raise ProbeError(f"{probe.architecture} cannot be profiled: {reason}")
@@ -172,7 +172,7 @@ def _or_absent(field: str, absent: dict[str, str], find_out: Callable[[], Found]
     try:
         return find_out()
     except Exception as error:  # noqa: BLE001 - code of others, where tensors have no values
-        said = printable(str(error).partition("\n")[0])[:_DETAILS]
+        said = printable(str(error).partition("\n")[0])[:_MAX_MESSAGE_CHARACTERS]
         is_ours = isinstance(error, UserError)
         absent[field] = said if is_ours else f"the network cannot be traced: {type(error).__name__}: {said}"
         return None

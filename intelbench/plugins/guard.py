@@ -13,7 +13,7 @@ from pathlib import Path
 from intelbench.errors import UserError, printable
 
 _STANDARD_STREAMS = (0, 1, 2)
-_SHOWN = 500
+_MAX_MESSAGE_CHARACTERS = 500
 """Characters of what such code says when it fails."""
 
 
@@ -34,7 +34,9 @@ def plugin_errors_as_user_errors(whose: str, file: str = "") -> Iterator[None]:
     except (UserError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        said = printable(traceback.format_exception_only(error)[-1].strip())[:_SHOWN]  # also of one without a text
+        said = printable(traceback.format_exception_only(error)[-1].strip())[
+            :_MAX_MESSAGE_CHARACTERS
+        ]  # also of one without a text
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
         lines += [error.lineno] if isinstance(error, SyntaxError) and error.filename == file else []
         raise UserError(f"{whose}: failed with {said}{f' (line {lines[-1]})' if lines else ''}") from error

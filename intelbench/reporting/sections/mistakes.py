@@ -9,7 +9,7 @@ from intelbench.results import mistakes as results
 from intelbench.results.mistakes import SharedMistake
 from intelbench.results.summaries import CohortSummary
 
-MAX_SHOWN = 60
+MAX_IMAGES = 60
 
 
 def mistakes(summary: CohortSummary) -> list[Block]:
@@ -21,7 +21,7 @@ def mistakes(summary: CohortSummary) -> list[Block]:
         return [Paragraph("The runs did not read the same test images, so none can be compared.")]
     if not found:
         return [Paragraph("None: every test image is right in at least half of the runs of some architecture.")]
-    images = [_image(mistake, summary.data.class_names) for mistake in found[:MAX_SHOWN]]
+    images = [_image(mistake, summary.data.class_names) for mistake in found[:MAX_IMAGES]]
     description = "Images that every architecture gets wrong"
     return [Paragraph(_answer(found, summary)), Gallery(description, images, summary.data.digest)]
 
@@ -31,7 +31,7 @@ def _answer(found: Sequence[SharedMistake], summary: CohortSummary) -> str:
     by_class = formatting.listed(f"{formatting.escape(names[label])} {n:,}" for label, n in sorted(numbers.items()))
     share = formatting.percent(len(found) / summary.data.num_test)
     runs = formatting.plural(sum(len(architecture.runs) for architecture in summary.finished), "run")
-    shown = f" The {MAX_SHOWN} that most runs get wrong are shown." if len(found) > MAX_SHOWN else ""
+    shown = f" The {MAX_IMAGES} that most runs get wrong are shown." if len(found) > MAX_IMAGES else ""
     return (
         f"**{len(found):,} of {formatting.plural(summary.data.num_test, 'test image')} ({share})** are misclassified "
         f"in more than half of the runs of each architecture; by true class: {by_class}. Said of each image: its true "
