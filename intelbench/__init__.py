@@ -1,6 +1,6 @@
 """Honest comparison of image-classification architectures: identical seeds and budgets, and the uncertainty said.
 
-`run`, `load`, `diff` and `profile` are the Python API (docs/API.md); `architecture` and `metric` are for plug-ins.
+`run`, `load`, `diff` and `profile` are the Python API (docs/API.md); the other functions are decorators for plug-ins.
 Importing this package imports no other module: `python -m intelbench` does so before it can leave the working directory
 out of what is imported from, and a notebook waits for pandas and PyTorch only when it uses them.
 """
@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from intelbench.data.sources import Source, source
     from intelbench.orchestration.listeners import RunListener, listener
     from intelbench.profiling.meters import Meter, meter
+    from intelbench.reporting.plugin_sections import section
     from intelbench.results.plugin_metrics import metric
     from intelbench.training.optimizer import optimizer
 
 __version__ = "0.1.0"
 __all__ = [
     "Architecture", "Meter", "ModelRequest", "Results", "RunListener", "Source", "__version__", "architecture", "diff",
-    "listener", "load", "meter", "metric", "optimizer", "profile", "run", "source",
+    "listener", "load", "meter", "metric", "optimizer", "profile", "run", "section", "source",
 ]  # fmt: skip
 
 _MODULES = {
@@ -39,6 +40,7 @@ _MODULES = {
     "optimizer": "intelbench.training.optimizer",
     "profile": "intelbench.api.running",
     "run": "intelbench.api.running",
+    "section": "intelbench.reporting.plugin_sections",
 }
 """The module that defines each public name."""
 

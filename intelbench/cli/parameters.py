@@ -45,12 +45,13 @@ def cache_option(group: str = "Options") -> Callable[[Callable[..., Any]], Calla
     )  # fmt: skip
 
 
-def plugin_option(group: str = "Options") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Declare `--plugin`."""
+def plugin_option(
+    group: str = "Options", adds: str = "architectures, meters, listeners or data sources"
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare `--plugin` of a command that loads the files itself; `adds` is what it can use of them."""
     return option(
         "--plugin", "plugins", type=FILE, multiple=True, group=group,
-        help="Python file that registers architectures, meters, listeners or data sources of your own. Can be given "
-        "more than once.",
+        help=f"Python file that registers {adds} of your own. Can be given more than once.",
     )  # fmt: skip
 
 

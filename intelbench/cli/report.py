@@ -9,7 +9,7 @@ import click
 
 from intelbench.api.locations import cache_folder
 from intelbench.cli.output import print_product
-from intelbench.cli.parameters import GroupedCommand, cache_option, metric_plugin_option, option
+from intelbench.cli.parameters import GroupedCommand, cache_option, option, plugin_option
 from intelbench.cli.values import FILE, FOLDER, REPORT_FILE
 
 
@@ -42,7 +42,7 @@ from intelbench.cli.values import FILE, FOLDER, REPORT_FILE
     group="Options",
     help="Folder of the images, for an .html report. [default: the folder in the records]",
 )
-@metric_plugin_option()
+@plugin_option(adds="metrics or report sections")
 @cache_option()
 @click.pass_context
 def report(
@@ -59,6 +59,7 @@ def report(
     runs/ in it) or a folder of records. [default: results]
     """
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's, whose threads would be in the way of two processes
+    from intelbench.plugins.loading import load_plugin
     from intelbench.records.store import runs_folder, write_figures
     from intelbench.records.workspace import describe_unfinished
     from intelbench.results.claims import load_claims
@@ -67,11 +68,12 @@ def report(
     suffix = out.suffix if out else ".md"
     if images and suffix != ".html":
         raise click.UsageError("--images goes with --out FILE.html", ctx)
+    _import_matplotlib()  # before a plug-in does
+    for path in options["plugins"]:
+        load_plugin(path)
     runs, claims = runs_folder(folder), load_claims(options["claims_file"]) if options["claims_file"] else None
     if unfinished := describe_unfinished(runs):
         click.echo(unfinished, err=True)
-    if suffix in (".md", ".html"):
-        _import_matplotlib()
     from intelbench.reporting.export import as_csv, as_json
     from intelbench.reporting.report import write
 

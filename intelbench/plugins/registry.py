@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -44,8 +45,16 @@ class Registry(Generic[Value]):
     every: ClassVar[list["Registry[Any]"]] = []
     """All registries; a plug-in file can add to several."""
 
-    def __init__(self, kind: str, built_in: Mapping[str, Value] | None = None, *, provider: str = BUILT_IN) -> None:
+    def __init__(
+        self,
+        kind: str,
+        built_in: Mapping[str, Value] | None = None,
+        *,
+        provider: str = BUILT_IN,
+        allows_spaces: bool = False,
+    ) -> None:
         self.kind = kind
+        self._allows_spaces = allows_spaces
         self.group = f"intelbench.{kind}s"
         self.built_in: Mapping[str, Entry[Value]] = {
             name: Entry(name=name, value=value, provider=provider, function=Registry)
@@ -66,10 +75,12 @@ class Registry(Generic[Value]):
             UserError: a name is taken, or has characters that a name cannot have.
         """
         for name in names:
-            if not isinstance(name, str) or not _NAME.fullmatch(name):
+            written = name.replace(" ", "_") if self._allows_spaces and isinstance(name, str) else name
+            if not isinstance(written, str) or not _NAME.fullmatch(written):
+                spaces = " spaces," if self._allows_spaces else ""
                 raise UserError(
-                    f"{self.kind} {name!r:.100}: a name is 1 to 100 letters, digits, '_', '-', '.' and '+'; choose "
-                    "another"
+                    f"{self.kind} {name!r:.100}: a name is 1 to 100 letters, digits,{spaces} '_', '-', '.' and '+'; "
+                    "choose another"
                 )
             if name in self.entries:
                 raise UserError(
@@ -114,6 +125,16 @@ class Registry(Generic[Value]):
         """Return the installed entry points of this kind by name."""
         return {point.name: point for point in metadata.entry_points(group=self.group)}
 
+    def describe(self, entry: Entry[Value]) -> str:
+        """Return whose code an entry is, as messages about it begin."""
+        return f"{f'plug-in {entry.plugin}' if entry.plugin else entry.provider}: {self.kind} {entry.name!r}"
+
+    def guarded(self, entry: Entry[Value]) -> AbstractContextManager[None]:
+        """Run a block that calls the code of an entry; whatever it raises is a `UserError` that names the entry."""
+        if entry.imports:
+            entry.imports.activate()
+        return plugin_errors_as_user_errors(self.describe(entry), str(entry.plugin or ""))
+
     def _load(self, point: metadata.EntryPoint) -> None:
         provider = provider_of_entry_point(point)
         modules, before = set(sys.modules), set(self.entries)
@@ -123,7 +144,8 @@ class Registry(Generic[Value]):
         for name in self.entries.keys() - before:
             entry = self.entries[name]
             self.entries[name] = replace(entry, provider=provider_of(entry.function, loaded))
-        if point.name not in self.entries or self.entries[point.name].value is not value:
+        registered = self.entries.get(point.name)
+        if registered is None or (value is not registered.value and value is not registered.function):
             raise UserError(
                 f"{provider}: entry point {point.name!r} must lead to the value that was registered with "
                 f"@intelbench.{self.kind}({point.name!r}); it leads to a {type(value).__name__}"

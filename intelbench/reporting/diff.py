@@ -5,7 +5,18 @@ from collections.abc import Sequence
 import msgspec
 
 from intelbench.reporting import formatting, markdown, metrics
-from intelbench.reporting.document import Block, Cell, Document, Items, Paragraph, Section, cell, table
+from intelbench.reporting.document import (
+    Block,
+    Cell,
+    Column,
+    Document,
+    Items,
+    Paragraph,
+    Section,
+    cell,
+    table,
+    table_of,
+)
 from intelbench.reporting.formatting import code, escape, listed
 from intelbench.results.diff import Change, Comparison, Verdict
 from intelbench.results.metrics import METRICS
@@ -15,15 +26,25 @@ from intelbench.statistics.estimates import Estimate
 def as_markdown(comparison: Comparison, verdicts: Sequence[Verdict], names: tuple[str, str]) -> str:
     """What changed, architecture by architecture; `names` are those of the two folders."""
     first, second = map(code, names)
-    headers = ["Metric", "Architecture", first, second, "Change", "p", "Beyond the noise"]
+    order = list(METRICS.entries)
+    columns = [
+        Column[Change]("Metric", lambda change: escape(METRICS.get(change.metric).heading), is_number=False),
+        Column[Change]("Architecture", lambda change: escape(change.architecture), is_number=False),
+        Column[Change](first, lambda change: metrics.cell(METRICS.get(change.metric), change.before)),
+        Column[Change](second, lambda change: metrics.cell(METRICS.get(change.metric), change.after)),
+        Column[Change]("Change", lambda change: Cell(_change(change), change.inferred.estimate.mean)),
+        Column[Change]("p", lambda change: cell(change.inferred.p_value, formatting.p_value)),
+        Column[Change]("Beyond the noise", _reading),
+    ]
+    plugins = any(METRICS.get(change.metric).of_logits for change in comparison.changes)
     blocks: list[Block] = [
         Paragraph(" ".join([_in_short(comparison), _gates_in_short(verdicts)]).strip()),
-        table(headers, [_row(change) for change in _by_metric(comparison)], left=2),
+        table_of(columns, sorted(comparison.changes, key=lambda change: order.index(change.metric))),
         Paragraph(
             "Means over the seeds in common, with their 95 % interval over seeds. **Change**: second minus first in "
             "points or as a number, or second over first (×, geometric mean), paired by seed, for test accuracy "
-            f"{_and_plugins(comparison)}by seed and image, with its 95 % interval; not corrected for the number of "
-            "rows. **p**: two-sided, of no change."
+            f"{'and the metrics of plug-ins ' if plugins else ''}by seed and image, with its 95 % interval; not "
+            "corrected for the number of rows. **p**: two-sided, of no change."
         ),
         Paragraph(_seeds(comparison)),
         Section("Differing settings", [_differing(comparison, names)]),
@@ -79,23 +100,17 @@ def failure_line(verdict: Verdict) -> str:
 
 def _in_short(comparison: Comparison) -> str:
     """What got better or worse, each for itself."""
-    clauses = []
-    compared = [name for name in METRICS.entries if any(change.metric == name for change in comparison.changes)]
-    for metric in compared:
-        changes = [c for c in comparison.changes if c.metric == metric and c.distinguishable]
-        for word, found in (
-            ("better", [c for c in changes if c.better]),
-            ("worse", [c for c in changes if not c.better]),
-        ):
-            if found:
-                who = listed(f"{code(change.architecture)} ({_change(change)})" for change in found)
-                clauses.append(f"{escape(METRICS.get(metric).heading)} is {word} for {who}.")
     if not any(change.inferred.p_value is not None for change in comparison.changes):
         return "One seed in common gives no estimate of the noise, so no change is tested."
-    unchanged = [escape(METRICS.get(name).heading) for name in compared if not _distinguishable(comparison, name)]
-    if unchanged:
-        clauses.append(f"Nothing beyond the noise: {listed(unchanged)}.")
-    return " ".join(clauses)
+    clauses, unchanged = [], []
+    for name, entry in METRICS.entries.items():
+        changes = [change for change in comparison.changes if change.metric == name]
+        heading, distinct = escape(entry.value.heading), [change for change in changes if change.distinguishable]
+        for word in ("better", "worse"):
+            found = [f"{code(each.architecture)} ({_change(each)})" for each in distinct if _reading(each) == word]
+            clauses += [f"{heading} is {word} for {listed(found)}."] if found else []
+        unchanged += [heading] if changes and not distinct else []
+    return " ".join([*clauses, *([f"Nothing beyond the noise: {listed(unchanged)}."] if unchanged else [])])
 
 
 def _gates_in_short(verdicts: Sequence[Verdict]) -> str:
@@ -105,31 +120,12 @@ def _gates_in_short(verdicts: Sequence[Verdict]) -> str:
     return f"{formatting.plural(len(verdicts), 'gate')} passed." if verdicts else ""
 
 
-def _by_metric(comparison: Comparison) -> list[Change]:
-    order = list(METRICS.entries)
-    return sorted(comparison.changes, key=lambda change: order.index(change.metric))
-
-
-def _row(change: Change) -> list[Cell | str]:
-    reading = ("better" if change.better else "worse") if change.distinguishable else "no"
-    return [
-        escape(METRICS.get(change.metric).heading),
-        escape(change.architecture),
-        metrics.cell(METRICS.get(change.metric), change.before),
-        metrics.cell(METRICS.get(change.metric), change.after),
-        Cell(_change(change), change.inferred.estimate.mean),
-        cell(change.inferred.p_value, formatting.p_value),
-        reading,
-    ]
-
-
 def _change(change: Change) -> str:
     return metrics.change(METRICS.get(change.metric), change.inferred.estimate)
 
 
-def _and_plugins(comparison: Comparison) -> str:
-    has_some = any(METRICS.get(change.metric).of_logits for change in comparison.changes)
-    return "and the metrics of plug-ins " if has_some else ""
+def _reading(change: Change) -> str:
+    return ("better" if change.better else "worse") if change.distinguishable else "no"
 
 
 def _seeds(comparison: Comparison) -> str:
@@ -170,10 +166,6 @@ def _gates(verdicts: Sequence[Verdict]) -> list[Block]:
         "Holm-corrected over all gates and architectures. Passing does not prove that nothing got worse."
     )
     return [table(["Gate", "Architecture", "Change", "p (Holm)", ""], cells, left=2), Paragraph(note)]
-
-
-def _distinguishable(comparison: Comparison, metric: str) -> bool:
-    return any(change.metric == metric and change.distinguishable for change in comparison.changes)
 
 
 def _plain(estimate: Estimate) -> dict[str, float | int | None]:

@@ -4,15 +4,23 @@ Prose and the texts of cells can have inline Markdown (bold, code). Text from re
 by `formatting.escape` or `formatting.code`. Nodes are compared by identity.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from operator import itemgetter
+from typing import Any, Generic, TypeAlias, TypeVar
 
+from intelbench.reporting.formatting import points
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 from intelbench.statistics.estimates import Estimate
 
 MAX_ROWS = 500
 """Rows of a table that a person reads."""
+MAX_OPEN_PAIRS = 15
+"""Rows of a table of pairs that is not folded."""
+
+Item = TypeVar("Item")
+"""What a row of a table is about."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,14 +47,6 @@ class CodeBlock:
 
 
 @dataclass(frozen=True, eq=False)
-class Column:
-    """The heading of a column, and whether its cells are aligned to the right as numbers."""
-
-    title: str
-    is_number: bool
-
-
-@dataclass(frozen=True, eq=False)
 class Cell:
     """The text of a cell, and the number by which the page sorts it; `None` for text and for absent values."""
 
@@ -59,10 +59,24 @@ Cells: TypeAlias = list[list[Cell | str]]
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
-    """Columns and rows."""
+class Column(Generic[Item]):
+    """A column of a table; `definitions` says what its values mean."""
 
-    columns: Sequence[Column]
+    title: str
+    """Its heading, with the unit in parentheses."""
+    show: Callable[[Item], Cell | str]
+    """Returns the cell of an item; a string is a cell without a number."""
+    definition: str = ""
+    """What the values mean, without the final full stop; empty for a column that explains itself."""
+    is_number: bool = True
+    """Whether its cells are aligned to the right."""
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Columns and rows. `table_of` and `table` make one."""
+
+    columns: Sequence[Column[Any]]
     rows: Sequence[Sequence[Cell]]
 
 
@@ -71,7 +85,7 @@ class Figure:
     """A figure, which is drawn when a renderer needs it."""
 
     name: str
-    """Name of its file."""
+    """Name of its file; what a section returns lacks `-KEY.svg`, which the report adds."""
     description: str
     """Alternative text, without markup."""
     draw: Callable[[], bytes]
@@ -143,15 +157,31 @@ def cell(value: Estimate | float | None, write: Callable[[Any], str]) -> Cell:
     return Cell(write(value), None if raw is None else float(raw))
 
 
+def difference_cell(difference: Estimate, is_significant: bool) -> Cell:
+    """Show a difference of shares in percentage points, in bold where it is significant."""
+    text = points(difference)
+    return Cell(f"**{text}**" if is_significant else text, difference.mean)
+
+
+def table_of(columns: Sequence[Column[Item]], items: Iterable[Item]) -> Table:
+    """Build a table with a row for each item."""
+    shown = [[column.show(item) for column in columns] for item in items]
+    return Table(columns, [[each if isinstance(each, Cell) else Cell(each) for each in row] for row in shown])
+
+
 def table(headers: Sequence[str], rows: Iterable[Sequence[Cell | str]], left: int = 1) -> Table:
-    """Build a table whose first `left` columns are text, the others numbers; a string is a cell without a number."""
-    columns = [Column(title, is_number=place >= left) for place, title in enumerate(headers)]
-    return Table(columns, [[each if isinstance(each, Cell) else Cell(each) for each in row] for row in rows])
+    """Build a table of cells whose first `left` columns are text, the others numbers."""
+    columns = [
+        Column[Sequence[Cell | str]](title, itemgetter(place), is_number=place >= left)
+        for place, title in enumerate(headers)
+    ]
+    return table_of(columns, rows)
 
 
-def filled(columns: Sequence[Column], rows: Sequence[Mapping[str, Cell]]) -> Table:
-    """Build a table from cells by the title of their column; a row without a cell for a column has an empty one."""
-    return Table(columns, [[row.get(column.title, Cell("")) for column in columns] for row in rows])
+def definitions(columns: Iterable[Column[Any]]) -> str:
+    """Return what the columns mean: their headings in bold, without the unit, each with its definition."""
+    defined = [column for column in columns if column.definition]
+    return " ".join(f"**{re.sub(r' [(][^()]*[)]$', '', column.title)}**: {column.definition}." for column in defined)
 
 
 def listing(title: str, number: int, blocks: Callable[[], Sequence[Block]], limit: int = MAX_ROWS) -> Block:
@@ -159,6 +189,11 @@ def listing(title: str, number: int, blocks: Callable[[], Sequence[Block]], limi
     if number > limit:
         return Paragraph(f"{title}: {number:,} are too many to read; `intelbench report --out FILE.json` has them all.")
     return Details(title, blocks())
+
+
+def pairs_folded(pairs: Table) -> Block:
+    """Fold a table of pairs if it is long."""
+    return pairs if len(pairs.rows) <= MAX_OPEN_PAIRS else Details(f"All {len(pairs.rows)} pairs", [pairs])
 
 
 def walk(blocks: Iterable[Block]) -> Iterator[Block]:

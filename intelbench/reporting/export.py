@@ -10,7 +10,6 @@ from intelbench.reporting.verdicts import Verdict, claims_about, verdicts
 from intelbench.results import efficiency, gpu_table, tables, usage
 from intelbench.results.claims import Claim
 from intelbench.results.label_efficiency import label_studies
-from intelbench.results.metric import Metric
 from intelbench.results.metrics import METRICS, metrics_in
 from intelbench.results.origins import Contrast, contrasts, matches
 from intelbench.results.study import Study
@@ -26,7 +25,12 @@ def as_json(study: Study, *, claims: Sequence[Claim] | None = None) -> str:
     """
     content = {
         "metrics": [
-            {"name": name, **_facts(entry.value), "provider": entry.provider} for name, entry in METRICS.entries.items()
+            {
+                "name": name,
+                **{field: getattr(entry.value, field) for field in ("heading", "unit", "better", "definition")},
+                "provider": entry.provider,
+            }
+            for name, entry in METRICS.entries.items()
         ],
         "cohorts": [_plain(summary, claims) for summary in study.cohorts],
         "label_efficiency": [labelled.plain() for labelled in label_studies(study.cohorts)],
@@ -44,10 +48,6 @@ def as_csv(study: Study) -> str:
         frame.insert(0, "cohort", summary.cohort.key)
         frames.append(frame)
     return pd.concat(frames, ignore_index=True).to_csv(index=False, lineterminator="\n")
-
-
-def _facts(metric: Metric) -> dict[str, object]:
-    return {"heading": metric.heading, "unit": metric.unit, "better": metric.better, "definition": metric.definition}
 
 
 def _plain(summary: CohortSummary, claims: Sequence[Claim] | None) -> dict[str, object]:

@@ -3,7 +3,7 @@
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
@@ -31,35 +31,13 @@ def percent(share: float | None, digits: int = 1) -> str:
 
 def percent_interval(estimate: Estimate | None, unit: str = " %") -> str:
     """`41.3 % [38.0, 44.6]`; one run has no interval and says so: `41.3 % (n = 1)`."""
-    if estimate is None:
-        return ABSENT
-    text = f"{_percentage(estimate.mean)}{unit}"
-    if estimate.low is None or estimate.high is None:
-        return f"{text} (n = {estimate.n})"
-    return f"{text} [{_percentage(estimate.low)}, {_percentage(estimate.high)}]"
+    text = with_interval(_percentage, unit)(estimate)
+    return text if estimate is None or estimate.low is not None else f"{text} (n = {estimate.n})"
 
 
 def percent_number(estimate: Estimate | None) -> str:
     """`41.3 [38.0, 44.6]`, where the heading has the unit."""
     return percent_interval(estimate, unit="")
-
-
-def points(estimate: Estimate) -> str:
-    """A difference of shares in percentage points: `+3.2 [−0.4, +6.8]`."""
-    text = f"{100 * estimate.mean:+.1f}"
-    if estimate.low is not None and estimate.high is not None:
-        text += f" [{100 * estimate.low:+.1f}, {100 * estimate.high:+.1f}]"
-    return text.replace("-", "−")
-
-
-def number_interval(estimate: Estimate | None) -> str:
-    """Three significant digits, with the interval where there is one."""
-    if estimate is None:
-        return ABSENT
-    text = significant(estimate.mean)
-    if estimate.low is None or estimate.high is None:
-        return text
-    return f"{text} [{significant(estimate.low)}, {significant(estimate.high)}]"
 
 
 def significant(value: float | None, digits: int = 3) -> str:
@@ -78,14 +56,6 @@ def significant(value: float | None, digits: int = 3) -> str:
 def giga(value: float | None) -> str:
     """2.43e11 -> `243`, where the heading says that thousands of millions are meant."""
     return ABSENT if value is None else significant(value / 1e9)
-
-
-def giga_interval(estimate: Estimate | None) -> str:
-    """The same, with the interval where there is one."""
-    if estimate is None:
-        return ABSENT
-    low, high = (None if bound is None else bound / 1e9 for bound in (estimate.low, estimate.high))
-    return number_interval(Estimate(estimate.mean / 1e9, low, high, estimate.n))
 
 
 def bare_percent(share: float | None) -> str:
@@ -109,24 +79,9 @@ def signed_percent(share: float | None) -> str:
     return ABSENT if share is None else f"{round(100 * share, 1) + 0.0:+.1f}".replace("-", "−")
 
 
-def signed_percent_interval(estimate: Estimate | None) -> str:
-    """`+3.2 [−0.4, +6.8]`, where the heading has the unit."""
-    if estimate is None or estimate.low is None:
-        return signed_percent(estimate.mean if estimate else None)
-    return f"{signed_percent(estimate.mean)} [{signed_percent(estimate.low)}, {signed_percent(estimate.high)}]"
-
-
 def times(factor: float | None) -> str:
     """1.0423 -> `1.04 ×`."""
     return ABSENT if factor is None or math.isnan(factor) else f"{factor:.2f} ×"
-
-
-def times_interval(estimate: Estimate | None) -> str:
-    """`1.90 × [1.71, 2.11]`."""
-    if estimate is None:
-        return ABSENT
-    text = times(estimate.mean)
-    return text if estimate.low is None else f"{text} [{estimate.low:.2f}, {estimate.high:.2f}]"
 
 
 def ratio(quotient: float | None) -> str:
@@ -161,12 +116,30 @@ def size(num_bytes: int | None) -> str:
     return ABSENT if num_bytes is None else _scaled(num_bytes, _BINARY, "B")
 
 
-def size_interval(estimate: Estimate) -> str:
-    """The same, with the interval where there is one."""
-    text = size(round(estimate.mean))
-    if estimate.low is None or estimate.high is None:
-        return text
-    return f"{text} [{size(round(estimate.low))}, {size(round(estimate.high))}]"
+def with_interval(write: Callable[[float], str], unit: str = "") -> Callable[[Estimate | None], str]:
+    """Return a function that writes a mean with its unit, and its interval without it where there is one."""
+
+    def written(estimate: Estimate | None) -> str:
+        if estimate is None:
+            return ABSENT
+        text = f"{write(estimate.mean)}{unit}"
+        if estimate.low is None or estimate.high is None:
+            return text
+        return f"{text} [{write(estimate.low)}, {write(estimate.high)}]"
+
+    return written
+
+
+number_interval = with_interval(significant)
+"""`0.123 [0.0456, 1.23]`."""
+giga_interval = with_interval(giga)
+"""`243 [241, 245]`, where the heading says that thousands of millions are meant."""
+points = with_interval(signed_percent)
+"""A difference of shares in percentage points: `+3.2 [−0.4, +6.8]`."""
+times_interval = with_interval(lambda factor: f"{factor:.2f}", " ×")
+"""`1.90 × [1.71, 2.11]`."""
+size_interval = with_interval(lambda num_bytes: size(round(num_bytes)))
+"""`1.04 GiB [1.01 GiB, 1.07 GiB]`."""
 
 
 def cause(name: str) -> str:

@@ -12,8 +12,12 @@ def as_text(found: Inspection) -> str:
     lines = [*found.remarks, f"{'class':{width}}  " + "  ".join(f"{split:>10}" for split in found.counts)]
     for name, *counts in zip(names, *((*counts, sum(counts)) for counts in found.counts.values()), strict=True):
         lines.append(f"{name:{width}}  " + "  ".join(f"{count:10}" for count in counts))
+    places = {
+        split: "the folder itself" if folder == "." else f"{printable(folder)}/"
+        for split, folder in found.folders.items()
+    }
     lines += [
-        "folders: " + ", ".join(_place(split, folder) for split, folder in found.folders.items()),
+        f"folders: {', '.join(f'{split} is {places[split]}' for split in found.folders)}",
         *_balance(found),
         f"byte-identical copies within a split: {found.copies}",
     ]
@@ -28,10 +32,6 @@ def as_text(found: Inspection) -> str:
         lines.append(f"{title}: {len(each)}{kinds}")
         lines += [f"  {printable(line)}" for line in each]
     return "".join(f"{line}\n" for line in lines)
-
-
-def _place(split: str, folder: str) -> str:
-    return f"{split} is " + ("the folder itself" if folder == "." else f"{printable(folder)}/")
 
 
 def _balance(found: Inspection) -> list[str]:

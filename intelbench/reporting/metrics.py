@@ -31,13 +31,15 @@ def cell(metric: Metric, estimate: Estimate | None) -> Cell:
     return document.cell(estimate, partial(_written, metric))
 
 
-def change(metric: Metric, estimate: Estimate) -> str:
+def change(metric: Metric, estimate: Estimate | None) -> str:
     """Write a difference or ratio of two values in a column headed `metric.heading`."""
+    if estimate is None:
+        return ABSENT
     if metric.change == "points":
         return f"{formatting.points(estimate)} points"
     if metric.change == "ratio":
         return formatting.times_interval(estimate)
-    return formatting.number_interval(_scaled(estimate, metric.scale))
+    return _scaled(metric.scale)(estimate)
 
 
 def figure(value: float, unit: str) -> str:
@@ -71,9 +73,8 @@ def interval(estimate: Estimate, unit: str) -> str:
     if unit == "bytes":
         return formatting.size_interval(estimate)
     if unit == "seconds":
-        short = estimate.mean < _LONG_SECONDS
-        scaled = _scaled(estimate, 1e3 if short else 1)
-        return f"{formatting.number_interval(scaled)} {'ms' if short else 's'}"
+        is_short = estimate.mean < _LONG_SECONDS
+        return f"{_scaled(1e3 if is_short else 1)(estimate)} {'ms' if is_short else 's'}"
     return formatting.number_interval(estimate).replace("-", "−")
 
 
@@ -116,9 +117,8 @@ def _written(metric: Metric, estimate: Estimate | None) -> str:
         return formatting.si(estimate.mean)
     if metric.unit == "steps":
         return formatting.count(estimate.mean)
-    return formatting.number_interval(_scaled(estimate, metric.scale))
+    return _scaled(metric.scale)(estimate)
 
 
-def _scaled(estimate: Estimate, scale: float) -> Estimate:
-    low, high = (None if bound is None else scale * bound for bound in (estimate.low, estimate.high))
-    return Estimate(scale * estimate.mean, low, high, estimate.n)
+def _scaled(scale: float) -> Callable[[Estimate | None], str]:
+    return formatting.with_interval(lambda value: formatting.significant(scale * value))

@@ -1,10 +1,9 @@
 """What the numbers say, in plain sentences that stay true in every case the records can hold."""
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from intelbench.records.types import RunRecord
 from intelbench.reporting.formatting import (
     cause,
     code,
@@ -101,10 +100,13 @@ def ranking_note(summary: CohortSummary) -> str:
 
 def failed_runs(architecture: ArchitectureSummary) -> str:
     """`out of memory (2 runs)`."""
-    causes = defaultdict(list)
-    for record in architecture.failures:
-        causes[_cause(record)].append(record)
-    return ", ".join(f"{name} ({plural(len(records), 'run')})" for name, records in sorted(causes.items()))
+    causes = Counter(cause(record.failure.cause) for record in architecture.failures if record.failure)
+    return ", ".join(f"{name} ({plural(number, 'run')})" for name, number in sorted(causes.items()))
+
+
+def none_differ(num_architectures: int) -> str:
+    """`the two are not`, `no two of the 5 architectures are`; to be continued with `significantly different`."""
+    return "the two are not" if num_architectures == 2 else f"no two of the {num_architectures} architectures are"
 
 
 def data_name(source: str) -> str:
@@ -195,8 +197,3 @@ def _seeds(seeds: Sequence[int]) -> str:
     if len(seeds) > 2:
         return f"{len(seeds):,} seeds ({numbers(seeds)})"
     return f"{'seed' if len(seeds) == 1 else 'seeds'} {listed(map(str, seeds))}"
-
-
-def _cause(record: RunRecord) -> str:
-    assert record.failure is not None
-    return cause(record.failure.cause)

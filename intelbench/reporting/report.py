@@ -1,13 +1,18 @@
 """Records in, report out: a pure function of the files in a folder."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+from intelbench.errors import UserError
+from intelbench.plugins.registry import Entry
 from intelbench.reporting import markdown
 from intelbench.reporting.document import Block, Document, Items, Paragraph, Section, figures
 from intelbench.reporting.formatting import escape, listed
-from intelbench.reporting.sections import SectionKind, section_kinds
+from intelbench.reporting.plugin_sections import blocks_of, sections
+from intelbench.reporting.sections import CLAIMS, ReportSection
+from intelbench.reporting.sections.claims import published_claims
 from intelbench.reporting.sections.groups import group_title, groups
 from intelbench.reporting.sections.label_efficiency import label_efficiency
 from intelbench.reporting.sections.opening import opening
@@ -58,21 +63,32 @@ def compose(study: Study, *, title: str = TITLE, claims: Sequence[Claim] | None 
     ]
     for labelled in label_studies(study.cohorts):
         blocks += _section("Labelled images needed", label_efficiency(labelled))
-    kinds = [kind for kind in section_kinds(claims) if full or kind.in_default]
+    shown = [_with_claims(entry, claims) for entry in sections() if full or entry.value.in_default]
     number = len(study.cohorts)
     for place, summary in enumerate(study.cohorts, start=1):
-        found = _of_cohort(summary, kinds)
+        found = _of_cohort(summary, shown)
         blocks += found if number == 1 else _section(group_title(place, number, summary.cohort), found)
     if not full:
         blocks.append(_more())
     problems = [Items(list(map(escape, study.problems)))] if study.problems else []
-    return Document(escape(title), [*blocks, *_section("Records left out", problems)])
+    document = Document(escape(title), [*blocks, *_section("Records left out", problems)])
+    names = [figure.name.lower() for figure in figures(document)]
+    for name in {name for name in names if names.count(name) > 1}:
+        raise UserError(f"figure {name!r}: another figure of the report has this name. Choose another in the plug-in")
+    return document
 
 
-def _of_cohort(summary: CohortSummary, kinds: Sequence[SectionKind]) -> list[Block]:
+def _with_claims(entry: Entry[ReportSection], claims: Sequence[Claim] | None) -> Entry[ReportSection]:
+    if entry.name != CLAIMS:
+        return entry
+    return replace(entry, value=replace(entry.value, blocks=partial(published_claims, claims=claims)))
+
+
+def _of_cohort(summary: CohortSummary, shown: Sequence[Entry[ReportSection]]) -> list[Block]:
     blocks = opening(summary)
-    for kind in kinds:
-        blocks += _section(kind.title, kind.blocks(summary), is_folded=not kind.in_default)
+    for entry in shown:
+        title, is_folded = escape(entry.name), not entry.value.in_default
+        blocks += _section(title, blocks_of(entry, summary), is_folded=is_folded)
     return blocks
 
 
@@ -82,5 +98,5 @@ def _section(title: str, blocks: Sequence[Block], *, is_folded: bool = False) ->
 
 
 def _more() -> Block:
-    titles = [kind.title[0].lower() + kind.title[1:] for kind in section_kinds(None) if not kind.in_default]
+    titles = [escape(entry.name[0].lower() + entry.name[1:]) for entry in sections() if not entry.value.in_default]
     return Section("More", [Paragraph(f"`intelbench report --full` adds {listed(titles)}, as far as it was recorded.")])

@@ -3,14 +3,13 @@
 Shapes: n seeds, N test images. `docs/CLAIMS.md` states the rules. A verdict's texts are plain, not yet Markdown.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from intelbench.records.types import RunRecord
 from intelbench.reporting import narrative
 from intelbench.reporting.formatting import count, fact, listed, percent, plural
 from intelbench.results.claims import Claim, differing_conditions, load_claims
@@ -120,7 +119,7 @@ def _require_conditions(summary: CohortSummary, claim: Claim) -> None:
 
 def _architecture(summary: CohortSummary, name: str, exact: bool) -> ArchitectureSummary:
     """The one of that name; arithmetic needs no finished run of it."""
-    found = [each for each in summary.architectures if name in (each.name, next(_records(each)).spec.architecture)]
+    found = [each for each in summary.architectures if name in (each.name, each.records[0].spec.architecture)]
     if not found:
         raise _UntestableError(f"{name} did not run")
     if len(found) > 1:
@@ -144,11 +143,6 @@ def _others(
     return others
 
 
-def _records(architecture: ArchitectureSummary) -> Iterator[RunRecord]:
-    yield from (run.record for run in architecture.runs)
-    yield from architecture.failures
-
-
 def _exact(claim: Claim, subject: ArchitectureSummary, others: Sequence[ArchitectureSummary]) -> Verdict:
     """Arithmetic, which needs no test."""
     rule = "Arithmetic on the network as it is defined: exact, without a test, and no measurement of a run."
@@ -168,7 +162,7 @@ def _exact(claim: Claim, subject: ArchitectureSummary, others: Sequence[Architec
 def _counted(metric: Metric, architecture: ArchitectureSummary) -> float:
     profile = architecture.profile
     if profile is None:
-        why = next(filter(None, (record.profile_absent for record in _records(architecture))), "no reason was recorded")
+        why = next(filter(None, (record.profile_absent for record in architecture.records)), "no reason was recorded")
         raise _UntestableError(f"the records of {architecture.name} hold no profile: {why}")
     value = metric.of_profile(profile) if metric.of_profile else None
     if not value:

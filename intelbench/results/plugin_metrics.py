@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intelbench.errors import UserError, one_of, shortened
-from intelbench.plugins.guard import plugin_errors_as_user_errors
 from intelbench.plugins.loading import load_plugin
 from intelbench.plugins.registry import Entry
 from intelbench.records.store import Traces
@@ -110,12 +109,9 @@ def with_plugin_values(run: RunSummary, traces: Traces) -> RunSummary:
 
 
 def _computed(entry: Entry[Metric], logits: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    function, file = entry.value.of_logits, str(entry.plugin or "")
-    whose = f"plug-in {file}: metric {entry.name!r}" if file else f"{entry.provider}: metric {entry.name!r}"
+    function, whose = entry.value.of_logits, METRICS.describe(entry)
     assert function is not None
-    if entry.imports:
-        entry.imports.activate()
-    with plugin_errors_as_user_errors(whose, file):
+    with METRICS.guarded(entry):
         returned = np.asarray(function(logits.copy(), labels.copy()))
     if returned.dtype.kind not in "fiub" or returned.shape not in ((), (len(labels),)):
         raise UserError(

@@ -103,10 +103,14 @@ class ArchitectureSummary:
         return Estimate(self.median_step_seconds, *interval, len(self.runs))
 
     @property
+    def records(self) -> tuple[RunRecord, ...]:
+        """The records of all runs, failed ones last."""
+        return (*(run.record for run in self.runs), *self.failures)
+
+    @property
     def profile(self) -> ArchitectureProfile | None:
         """What was found out about the network without training it; the same for all its runs."""
-        records = [*(run.record for run in self.runs), *self.failures]
-        return next((record.profile for record in records if record.profile), None)
+        return next((record.profile for record in self.records if record.profile), None)
 
     @property
     def run_to_run_deviation(self) -> float | None:

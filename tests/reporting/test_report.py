@@ -16,8 +16,8 @@ import pytest
 from intelbench.errors import UserError
 from intelbench.records.store import write_run
 from intelbench.reporting.export import as_csv, as_json
+from intelbench.reporting.plugin_sections import sections
 from intelbench.reporting.report import build, write
-from intelbench.reporting.sections import section_kinds
 from intelbench.results import study
 from intelbench.results.claims import load_claims
 from intelbench.results.study import read
@@ -221,7 +221,7 @@ def test_the_default_report_is_a_part_of_the_full_one(tmp_path: Path) -> None:
     *blocks, title, more = default.text.strip().split("\n\n")
     assert set(blocks) < set(full.text.strip().split("\n\n"))
     assert "## More" == title
-    left_out = [kind.title for kind in section_kinds(None) if not kind.in_default]
+    left_out = [entry.name for entry in sections() if not entry.value.in_default]
     assert all(name.lower() in more.lower() for name in left_out)
     assert not any(f"## {name}\n" in default.text for name in left_out)
     assert all(f"## {name}\n" in full.text for name in ("Calibration", "Training loss", "Step breakdown"))

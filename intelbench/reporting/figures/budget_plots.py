@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from intelbench.reporting import formatting
-from intelbench.reporting.figures.canvas import WIDTH, look, styled, svg
+from intelbench.reporting.figures.canvas import as_svg, blank, half, look
 from intelbench.reporting.figures.plots import band, legend, legend_height
 from intelbench.results.efficiency import UNITS, Curve, Unit, curve
 from intelbench.results.summaries import CohortSummary
@@ -26,7 +26,8 @@ _ROW = 215
 """Height of a panel in points, without and with its label."""
 
 
-def budgets(summary: CohortSummary) -> bytes:
+@as_svg
+def budgets(summary: CohortSummary) -> Figure:
     """Mean over the runs, and the range from least to most, by each unit.
 
     An axis that no architecture has is left out, and on an axis that some do not have those are left out.
@@ -34,18 +35,16 @@ def budgets(summary: CohortSummary) -> bytes:
     panels = {unit: found for unit in UNITS if (found := _curves(summary, unit))}
     below = legend_height(summary.finished)
     height = _ROW * ((len(panels) + 1) // 2) + below + 12
-    with styled():
-        figure = Figure(figsize=(WIDTH / 72, height / 72))
-        shared: Axes | None = None
-        for place, (unit, curves) in enumerate(panels.items()):
-            bottom = height - _ROW * (place // 2) - _PANEL - 10
-            area = (0.065 + 0.5 * (place % 2), bottom / height, 0.42, _PANEL / height)
-            axes = figure.add_axes(area, sharey=shared)
-            _panel(axes, unit, curves)
-            axes.set(xlabel=_AXES[unit][0], ylabel="validation accuracy (%)")
-            shared = shared or axes
-        legend(figure, summary.finished)
-        return svg(figure)
+    figure = blank(height)
+    shared: Axes | None = None
+    for place, (unit, curves) in enumerate(panels.items()):
+        bottom = height - _ROW * (place // 2) - _PANEL - 10
+        axes = half(figure, place, bottom, _PANEL, sharey=shared)
+        _panel(axes, unit, curves)
+        axes.set(xlabel=_AXES[unit][0], ylabel="validation accuracy (%)")
+        shared = shared or axes
+    legend(figure, summary.finished)
+    return figure
 
 
 def _curves(summary: CohortSummary, unit: Unit) -> dict[int, Curve]:

@@ -2,16 +2,18 @@
 
 import io
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from intelbench.reporting.formatting import printable, shortened
 
+Arguments = ParamSpec("Arguments")
 MAX_NAME = 28
 WIDTH = 720.0
 """Points; as wide as a page on GitHub."""
@@ -63,20 +65,34 @@ def label(name: str) -> str:
     return shortened(printable(name), MAX_NAME)
 
 
-@contextmanager
-def styled() -> Iterator[None]:
-    """Draw in one style, whatever the user's own settings are, and leave those as they were."""
-    with mpl.rc_context(), warnings.catch_warnings():
-        # Only the layout uses the fonts found here; the glyphs come from the reader's fonts, since text stays text.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        warnings.filterwarnings("ignore", message="Matplotlib currently does not support .* natively")
-        mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)
-        yield
+def blank(height: float, width: float = WIDTH) -> Figure:
+    """Return an empty figure of that size in points."""
+    return Figure(figsize=(width / 72, height / 72))
 
 
-def svg(figure: Figure) -> bytes:
-    """The figure as SVG, without the date or the version of the library that drew it."""
-    file = io.BytesIO()
-    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": "intelbench"})
-    return file.getvalue()
+def half(figure: Figure, place: int, bottom: float, height: float, **settings: Any) -> Axes:
+    """Add axes to the left (0) or right (1) half of a figure, with `bottom` and `height` in points."""
+    whole = 72 * figure.get_figheight()
+    return figure.add_axes((0.065 + 0.5 * (place % 2), bottom / whole, 0.42, height / whole), **settings)
+
+
+def as_svg(draw: Callable[Arguments, Figure]) -> Callable[Arguments, bytes]:
+    """Decorate a function that draws a figure, so that it returns SVG in the style of the report.
+
+    The user's own settings have no influence, and stay as they were. The SVG has neither the date nor the version of
+    the library that drew it.
+    """
+
+    @wraps(draw)
+    def drawn(*args: Arguments.args, **kwargs: Arguments.kwargs) -> bytes:
+        with mpl.rc_context(), warnings.catch_warnings():
+            # Only the layout uses the fonts found here; the glyphs are the reader's fonts, since text stays text.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+            warnings.filterwarnings("ignore", message="Matplotlib currently does not support .* natively")
+            mpl.rcdefaults()
+            mpl.rcParams.update(_STYLE)
+            file = io.BytesIO()
+            draw(*args, **kwargs).savefig(file, format="svg", metadata={"Date": None, "Creator": "intelbench"})
+            return file.getvalue()
+
+    return drawn

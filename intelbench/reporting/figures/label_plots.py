@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from intelbench.reporting import formatting
-from intelbench.reporting.figures.canvas import WIDTH, look, styled, svg
+from intelbench.reporting.figures.canvas import as_svg, blank, look
 from intelbench.reporting.figures.plots import legend, legend_height
 from intelbench.results.label_efficiency import LabelCurve, LabelStudy
 
@@ -14,26 +14,26 @@ _PANEL = 250
 """Height in points."""
 
 
-def label_curves(study: LabelStudy) -> bytes:
+@as_svg
+def label_curves(study: LabelStudy) -> Figure:
     """A line for each architecture with its 95 % interval, and the target."""
     shown = [curve.architecture for curve in study.curves]
     below = legend_height(shown)
     height = _PANEL + below + 66
-    with styled():
-        figure = Figure(figsize=(WIDTH / 72, height / 72))
-        axes = figure.add_axes((0.075, (below + 44) / height, 0.9, _PANEL / height))
-        for curve in study.curves:
-            _line(axes, curve)
-        if study.target is not None:
-            axes.axhline(100 * study.target, color="#555555", linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(FixedLocator(study.curves[0].numbers.tolist()))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: formatting.count(round(number))))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.set(xlabel="training images of each class", ylabel="test accuracy (%)")
-        axes.set_title("Test accuracy by labelled images", loc="left")
-        legend(figure, shown)
-        return svg(figure)
+    figure = blank(height)
+    axes = figure.add_axes((0.075, (below + 44) / height, 0.9, _PANEL / height))
+    for curve in study.curves:
+        _line(axes, curve)
+    if study.target is not None:
+        axes.axhline(100 * study.target, color="#555555", linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator(study.curves[0].numbers.tolist()))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: formatting.count(round(number))))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set(xlabel="training images of each class", ylabel="test accuracy (%)")
+    axes.set_title("Test accuracy by labelled images", loc="left")
+    legend(figure, shown)
+    return figure
 
 
 def _line(axes: Axes, curve: LabelCurve) -> None:

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from intelbench.reporting import formatting
-from intelbench.reporting.figures.canvas import WIDTH, Look, label, look, styled, svg
+from intelbench.reporting.figures.canvas import WIDTH, Look, as_svg, blank, half, label, look
 from intelbench.reporting.figures.labels import Box, place, text_width
 from intelbench.results import usage
 from intelbench.results.runs import RunSummary
@@ -33,7 +33,8 @@ _PART_COLORS = ("#D55E00", "#E69F00", "#56B4E9", "#0072B2", "#009E73", "#999999"
 _PART_HATCHES = ("//", "..", "", "", "\\\\", "")
 
 
-def confusion(architecture: ArchitectureSummary, class_names: Sequence[str]) -> bytes:
+@as_svg
+def confusion(architecture: ArchitectureSummary, class_names: Sequence[str]) -> Figure:
     """Confusion matrix of the test images, summed over the runs; each row is one true class."""
     counts = architecture.confusion
     assert counts is not None
@@ -50,110 +51,102 @@ def confusion(architecture: ArchitectureSummary, class_names: Sequence[str]) -> 
     note = f"{formatting.plural(runs, 'run')} × {formatting.plural(images, 'image')}; each row sums to 100 %"
     width = max(left + side + 12, text_width(title, 10) + 45, text_width(note, 8) + 20)
     height = below + side + 40
-    with styled():
-        figure = Figure(figsize=(width / 72, height / 72))
-        axes = figure.add_axes((left / width, below / height, side / width, side / height))
-        figure.text(10 / width, 1 - 15 / height, title, fontsize=10, weight="bold")
-        figure.text(10 / width, 1 - 29 / height, note, fontsize=8, color="#444444")
-        if len(names) <= MAX_ANNOTATED_CLASSES:
-            axes.pcolormesh(shares, cmap=_SHADES, vmin=0, vmax=1, edgecolors="white", linewidth=0.5)
-            axes.invert_yaxis()
-            _annotate(axes, counts, shares)
-        else:
-            extent = (0, len(names), len(names), 0)
-            axes.imshow(shares, cmap=_SHADES, vmin=0, vmax=1, interpolation="nearest", aspect="auto", extent=extent)
-        _class_axes(axes, names, rotated)
-        return svg(figure)
+    figure = blank(height, width)
+    axes = figure.add_axes((left / width, below / height, side / width, side / height))
+    figure.text(10 / width, 1 - 15 / height, title, fontsize=10, weight="bold")
+    figure.text(10 / width, 1 - 29 / height, note, fontsize=8, color="#444444")
+    if len(names) <= MAX_ANNOTATED_CLASSES:
+        axes.pcolormesh(shares, cmap=_SHADES, vmin=0, vmax=1, edgecolors="white", linewidth=0.5)
+        axes.invert_yaxis()
+        _annotate(axes, counts, shares)
+    else:
+        extent = (0, len(names), len(names), 0)
+        axes.imshow(shares, cmap=_SHADES, vmin=0, vmax=1, interpolation="nearest", aspect="auto", extent=extent)
+    _class_axes(axes, names, rotated)
+    return figure
 
 
-def curves(summary: CohortSummary) -> bytes:
+@as_svg
+def curves(summary: CohortSummary) -> Figure:
     """Training loss by step and by time: mean over the runs, and the range from least to most."""
     window = summary.smoothing_window
     smoothing = f", moving mean of {window} steps" if window > 1 else ""
     below = legend_height(summary.finished)
-    with styled():
-        height = 290 + below
-        figure = Figure(figsize=(WIDTH / 72, height / 72))
-        first: Axes | None = None
-        for place, x_label in enumerate(("training step", "training time (s)")):
-            area = (0.065 + 0.5 * place, (below + 46) / height, 0.42, 220 / height)
-            axes = figure.add_axes(area, sharey=first)
-            for architecture in summary.finished:
-                band(axes, *_loss_curves(architecture.runs, window, by_time=place == 1), look(architecture.index))
-            axes.set(xlabel=x_label, ylabel="loss")
-            axes.set_xlim(left=0)
-            first = first or axes
-        assert first is not None
-        first.set_title(f"Training loss{smoothing}", loc="left")
-        legend(figure, summary.finished)
-        return svg(figure)
+    figure = blank(290 + below)
+    first: Axes | None = None
+    for position, x_label in enumerate(("training step", "training time (s)")):
+        axes = half(figure, position, below + 46, 220, sharey=first)
+        for architecture in summary.finished:
+            band(axes, *_loss_curves(architecture.runs, window, by_time=position == 1), look(architecture.index))
+        axes.set(xlabel=x_label, ylabel="loss")
+        axes.set_xlim(left=0)
+        first = first or axes
+    assert first is not None
+    first.set_title(f"Training loss{smoothing}", loc="left")
+    legend(figure, summary.finished)
+    return figure
 
 
-def cost(summary: CohortSummary) -> bytes:
+@as_svg
+def cost(summary: CohortSummary) -> Figure:
     """Test accuracy against what it costs, a panel for each of the cohort's `cost_panels`."""
     shown = [a for a in summary.finished if any(a.name in values for values in summary.cost_panels.values())]
     numbered = len(shown) > _MAX_NAMED_POINTS
     below = legend_height(shown, numbered) + 4 if numbered else 0
-    with styled():
-        height = 280 + below
-        figure = Figure(figsize=(WIDTH / 72, height / 72))
-        for position, (field, values) in enumerate(summary.cost_panels.items()):
-            axes = figure.add_axes((0.065 + 0.5 * position, (44 + below) / height, 0.42, 220 / height))
-            _cost_panel(axes, [a for a in shown if a.name in values], values, numbered)
-            timed = field == "step_seconds"
-            x_label = "median step time (ms)" if timed else f"peak {formatting.memory_name(field)} (MiB)"
-            axes.set(xlabel=x_label, ylabel="test accuracy (%)")
-        if numbered:
-            legend(figure, shown, numbered)
-        return svg(figure)
+    figure = blank(280 + below)
+    for position, (field, values) in enumerate(summary.cost_panels.items()):
+        axes = half(figure, position, below + 44, 220)
+        _cost_panel(axes, [a for a in shown if a.name in values], values, numbered)
+        timed = field == "step_seconds"
+        x_label = "median step time (ms)" if timed else f"peak {formatting.memory_name(field)} (MiB)"
+        axes.set(xlabel=x_label, ylabel="test accuracy (%)")
+    if numbered:
+        legend(figure, shown, numbered)
+    return figure
 
 
-def reliability(summary: CohortSummary) -> bytes:
+@as_svg
+def reliability(summary: CohortSummary) -> Figure:
     """Accuracy against confidence on the test images, all runs together."""
     shown = [a for a in summary.finished if any(run.reliability for run in a.runs)]
     below = legend_height(shown)
     height = 300 + below
-    with styled():
-        figure = Figure(figsize=(WIDTH / 72, height / 72))
-        side = 230
-        axes = figure.add_axes(((WIDTH - side) / 2 / WIDTH, (below + 46) / height, side / WIDTH, side / height))
-        axes.plot((0, 100), (0, 100), color="#999999", linewidth=0.8, zorder=1)
-        for architecture in shown:
-            drawn = look(architecture.index)
-            confidence, accuracy = pooled_curve([run.reliability for run in architecture.runs if run.reliability])
-            axes.plot(
-                100 * confidence, 100 * accuracy, color=drawn.color, linestyle=drawn.line, marker=drawn.marker, ms=4
-            )
-        axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="confidence (%)", ylabel="accuracy (%)")
-        axes.set_title("Above the line: less sure than right", loc="left")
-        legend(figure, shown)
-        return svg(figure)
+    figure = blank(height)
+    side = 230
+    axes = figure.add_axes(((WIDTH - side) / 2 / WIDTH, (below + 46) / height, side / WIDTH, side / height))
+    axes.plot((0, 100), (0, 100), color="#999999", linewidth=0.8, zorder=1)
+    for architecture in shown:
+        drawn = look(architecture.index)
+        confidence, accuracy = pooled_curve([run.reliability for run in architecture.runs if run.reliability])
+        axes.plot(100 * confidence, 100 * accuracy, color=drawn.color, linestyle=drawn.line, marker=drawn.marker, ms=4)
+    axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="confidence (%)", ylabel="accuracy (%)")
+    axes.set_title("Above the line: less sure than right", loc="left")
+    legend(figure, shown)
+    return figure
 
 
-def step_breakdown(summary: CohortSummary) -> bytes:
+@as_svg
+def step_breakdown(summary: CohortSummary) -> Figure:
     """What a step consists of: a bar for each architecture, as long as its median parts."""
     records = rows(usage.step_breakdown(summary))
     names = [label(row["architecture"]) for row in records]
     left, height = max(text_width(name, 8) for name in names) + 14, 24.0 * len(records)
     whole = height + 74
-    with styled():
-        figure = Figure(figsize=(WIDTH / 72, whole / 72))
-        axes = figure.add_axes((left / WIDTH, 58 / whole, (WIDTH - left - 16) / WIDTH, height / whole))
-        start = np.zeros(len(records))
-        for part, color, hatch in zip(usage.STEP_BREAKDOWN_COLUMNS, _PART_COLORS, _PART_HATCHES, strict=True):
-            lengths = np.array([1000 * (row[f"{part}_seconds"] or 0.0) for row in records])
-            name = PART_NAMES[part].lower()
-            axes.barh(
-                names, lengths, 0.68, start, color=color, hatch=hatch, edgecolor="white", linewidth=0.5, label=name
-            )
-            start += lengths
-        axes.invert_yaxis()
-        axes.grid(visible=False, axis="y")
-        axes.set_xlim(left=0)
-        axes.set(xlabel="milliseconds")
-        axes.set_title("A training step, by median parts", loc="left")
-        figure.legend(loc="lower left", bbox_to_anchor=(0.01, 0.0), ncols=len(PART_NAMES), frameon=False)
-        return svg(figure)
+    figure = blank(whole)
+    axes = figure.add_axes((left / WIDTH, 58 / whole, (WIDTH - left - 16) / WIDTH, height / whole))
+    start = np.zeros(len(records))
+    for part, color, hatch in zip(usage.STEP_BREAKDOWN_COLUMNS, _PART_COLORS, _PART_HATCHES, strict=True):
+        lengths = np.array([1000 * (row[f"{part}_seconds"] or 0.0) for row in records])
+        name = PART_NAMES[part].lower()
+        axes.barh(names, lengths, 0.68, start, color=color, hatch=hatch, edgecolor="white", linewidth=0.5, label=name)
+        start += lengths
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.set_xlim(left=0)
+    axes.set(xlabel="milliseconds")
+    axes.set_title("A training step, by median parts", loc="left")
+    figure.legend(loc="lower left", bbox_to_anchor=(0.01, 0.0), ncols=len(PART_NAMES), frameon=False)
+    return figure
 
 
 def _cost_panel(
@@ -181,7 +174,7 @@ def _cost_panel(
         axes.set_xscale("log")
     else:
         axes.set_xlim(0, 1.15 * widest if widest > 0 else 1)
-    _name_points(axes, [_point_name(architecture, numbered) for architecture in architectures], places)
+    _name_points(axes, [str(each.index + 1) if numbered else label(each.name) for each in architectures], places)
 
 
 def _name_points(axes: Axes, names: Sequence[str], places: Sequence[tuple[float, float, float, float]]) -> None:
@@ -204,10 +197,6 @@ def _name_points(axes: Axes, names: Sequence[str], places: Sequence[tuple[float,
             axes.add_line(Line2D(ends[:, 0], ends[:, 1], color="#999999", linewidth=0.6, zorder=1))
         left, middle = to_data.transform((box.left, (box.bottom + box.top) / 2))
         axes.text(left, middle, name, fontsize=_SMALL, verticalalignment="center")
-
-
-def _point_name(architecture: ArchitectureSummary, numbered: bool) -> str:
-    return str(architecture.index + 1) if numbered else label(architecture.name)
 
 
 def _legend_name(architecture: ArchitectureSummary, numbered: bool) -> str:

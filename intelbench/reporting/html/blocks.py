@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from markdown_it import MarkdownIt
 from markdown_it.common.utils import escapeHtml
@@ -114,7 +115,7 @@ def _table(table: Table, name: str) -> str:
     )
 
 
-def _cell(cell: Cell, column: Column, place: int) -> str:
+def _cell(cell: Cell, column: Column[Any], place: int) -> str:
     """A cell; the first one of a row is its heading, and the interval after an estimate is on a line of its own."""
     tag, scope = ("th", ' scope="row"') if place == 0 and cell.text else ("td", "")
     found = _INTERVAL.fullmatch(cell.text)
@@ -124,7 +125,7 @@ def _cell(cell: Cell, column: Column, place: int) -> str:
     return f"<{tag}{scope}{_class(column)}{_value(cell)}>{content}</{tag}>"
 
 
-def _class(column: Column) -> str:
+def _class(column: Column[Any]) -> str:
     return ' class="number"' if column.is_number else ""
 
 

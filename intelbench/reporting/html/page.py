@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import TypeVar
 
 import jinja2
 
@@ -25,7 +24,6 @@ from intelbench.results.claims import Claim
 from intelbench.results.study import Study
 
 _TEMPLATES = resources.files("intelbench.reporting.html") / "templates"
-_Node = TypeVar("_Node")
 
 
 def as_html(study: Study, images: Path | None, cache_folder: Path, *, claims: Sequence[Claim] | None = None) -> str:
@@ -44,26 +42,21 @@ def page(study: Study, find: Find, *, claims: Sequence[Claim] | None = None) -> 
     """The page of a report, with the pictures that `find` leads to."""
     document = compose(study, claims=claims, full=True)
     nodes = list(walk(document.blocks))
-    matrices = {
-        node: matrix_table(node.architecture, node.summary, str(number))
-        for number, node in enumerate(_of_type(Matrix, nodes))
-    }
-    galleries = _of_type(Gallery, nodes)
+    found = (node for node in nodes if isinstance(node, Matrix))
+    matrices = {node: matrix_table(node.architecture, node.summary, str(n)) for n, node in enumerate(found)}
+    galleries = [node for node in nodes if isinstance(node, Gallery)]
     wanted = [key for node, table in matrices.items() for key in _images_of(node, table)]
     wanted += [(gallery.digest, image.image_id) for gallery in galleries for image in gallery.images]
     album = embed(study.cohorts, wanted, find)
     environment = _environment()
-    gallery_template, matrix_template = (
-        environment.get_template(name) for name in ("gallery.html.j2", "matrix.html.j2")
-    )
     fragments: dict[Figure | Gallery, Fragment] = {
         node: partial(_figure, node, f"f{number}_") for number, node in enumerate(figures(document))
     }
     for node, table in matrices.items():
-        fragments[node] = partial(_matrix, matrix_template, node, table, fragments[node])
+        fragments[node] = partial(_matrix, environment.get_template("matrix.html.j2"), node, table, fragments[node])
     for gallery in galleries:
-        of_data = [key for key in wanted if key[0] == gallery.digest]
-        fragments[gallery] = partial(_gallery, gallery_template, gallery, album, _missing(of_data, album))
+        missing = _missing([key for key in wanted if key[0] == gallery.digest], album)
+        fragments[gallery] = partial(_gallery, environment.get_template("gallery.html.j2"), gallery, album, missing)
     renderer = Renderer(fragments)
     body = renderer.render(document)
     script = _template("report.js")
@@ -76,10 +69,6 @@ def page(study: Study, find: Find, *, claims: Sequence[Claim] | None = None) -> 
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         data=_data(matrices, album),
     )
-
-
-def _of_type(kind: type[_Node], nodes: Sequence[object]) -> list[_Node]:
-    return [node for node in nodes if isinstance(node, kind)]
 
 
 def _environment() -> jinja2.Environment:

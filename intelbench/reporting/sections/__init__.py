@@ -1,9 +1,9 @@
 """The sections of a report, each of which owns its columns, its text and its figure; here is the list of them."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import NamedTuple
+from dataclasses import dataclass
 
+from intelbench.plugins.registry import Registry
 from intelbench.reporting.document import Block
 from intelbench.reporting.sections.accuracy_by_budget import accuracy_by_budget
 from intelbench.reporting.sections.arithmetic import arithmetic
@@ -28,44 +28,47 @@ from intelbench.reporting.sections.stability import stability
 from intelbench.reporting.sections.step_breakdown import step_breakdown
 from intelbench.reporting.sections.time_to_accuracy import time_to_accuracy
 from intelbench.reporting.sections.training_loss import training_loss
-from intelbench.results.claims import Claim
 from intelbench.results.summaries import CohortSummary
 
 
-class SectionKind(NamedTuple):
+@dataclass(frozen=True)
+class ReportSection:
     """A section that the report has for each group of records."""
 
     title: str
-    in_default: bool
-    """Whether a reader acts on it; the others are in the full report, and folded on the page."""
     blocks: Callable[[CohortSummary], Sequence[Block]]
     """Returns what is below the title; nothing where the section has nothing to say."""
+    in_default: bool = True
+    """Whether a reader acts on it; the others are in the full report, and folded on the page."""
+    after: str | None = None
+    """Title of the section that it follows; `None` for the order of registration."""
 
 
-def section_kinds(claims: Sequence[Claim] | None) -> tuple[SectionKind, ...]:
-    """Return the sections in the order of the report; without `claims` the published ones are checked."""
-    return (
-        SectionKind("Results", True, results),
-        SectionKind("Differences", True, differences),
-        SectionKind("Choice by cost", True, cost),
-        SectionKind("Published claims", True, partial(published_claims, claims=claims)),
-        SectionKind("Classes", True, classes),
-        SectionKind("Confusion matrices", True, confusion_matrices),
-        SectionKind("Images that every architecture gets wrong", True, mistakes),
-        SectionKind("Training loss", False, training_loss),
-        SectionKind("Accuracy by budget", False, accuracy_by_budget),
-        SectionKind("Time to accuracy", False, time_to_accuracy),
-        SectionKind("Calibration", False, calibration),
-        SectionKind("Stability", False, stability),
-        SectionKind("Dead units and mean activation", False, rectifiers),
-        SectionKind("Arithmetic throughput", False, arithmetic),
-        SectionKind("Step breakdown", False, step_breakdown),
-        SectionKind("Predicted and measured memory", False, memory),
-        SectionKind("Energy", False, energy),
-        SectionKind("Disturbances by other work", False, disturbances),
-        SectionKind("State of the GPU", False, gpu),
-        SectionKind("Failures", True, failures),
-        SectionKind("Identical batches", True, identical_batches),
-        SectionKind("Environment", True, environment),
-        SectionKind("How to reproduce", True, reproduce),
-    )
+CLAIMS = "Published claims"
+_BUILT_IN = (
+    ReportSection("Results", results),
+    ReportSection("Differences", differences),
+    ReportSection("Choice by cost", cost),
+    ReportSection(CLAIMS, published_claims),
+    ReportSection("Classes", classes),
+    ReportSection("Confusion matrices", confusion_matrices),
+    ReportSection("Images that every architecture gets wrong", mistakes),
+    ReportSection("Training loss", training_loss, in_default=False),
+    ReportSection("Accuracy by budget", accuracy_by_budget, in_default=False),
+    ReportSection("Time to accuracy", time_to_accuracy, in_default=False),
+    ReportSection("Calibration", calibration, in_default=False),
+    ReportSection("Stability", stability, in_default=False),
+    ReportSection("Dead units and mean activation", rectifiers, in_default=False),
+    ReportSection("Arithmetic throughput", arithmetic, in_default=False),
+    ReportSection("Step breakdown", step_breakdown, in_default=False),
+    ReportSection("Predicted and measured memory", memory, in_default=False),
+    ReportSection("Energy", energy, in_default=False),
+    ReportSection("Disturbances by other work", disturbances, in_default=False),
+    ReportSection("State of the GPU", gpu, in_default=False),
+    ReportSection("Failures", failures),
+    ReportSection("Identical batches", identical_batches),
+    ReportSection("Environment", environment),
+    ReportSection("How to reproduce", reproduce),
+)
+"""The built-in sections in the order of the report. To add one, add a line."""
+SECTIONS: Registry[ReportSection] = Registry("section", {each.title: each for each in _BUILT_IN}, allows_spaces=True)

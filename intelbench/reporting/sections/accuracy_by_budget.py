@@ -31,7 +31,7 @@ def accuracy_by_budget(summary: CohortSummary) -> list[Block]:
             "its schedule sooner, and may do better there than these runs did in passing."
         )
     figure = Figure(
-        f"budgets-{summary.cohort.key}.svg",
+        "budgets",
         "Validation accuracy by steps, images, seconds and FLOPs",
         partial(budget_plots.budgets, summary),
     )

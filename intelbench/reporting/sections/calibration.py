@@ -1,16 +1,17 @@
 """Calibration: how far the confidence of a network can be believed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from intelbench.reporting import formatting
-from intelbench.reporting.document import Block, Cell, Cells, Figure, Paragraph, cell, table
+from intelbench.reporting.document import Block, Cell, Column, Figure, Paragraph, cell, definitions, table_of
 from intelbench.reporting.figures import plots
-from intelbench.reporting.formatting import ABSENT, bare_percent, code, escape, number_interval, percent_number
-from intelbench.reporting.rows import Row, rows
+from intelbench.reporting.formatting import ABSENT, bare_percent, code, number_interval, percent_number
+from intelbench.reporting.rows import ARCHITECTURE, Row, estimate, number, rows
 from intelbench.results import tables
 from intelbench.results.summaries import CohortSummary
 from intelbench.statistics.calibration import NUM_BINS, TEMPERATURES
+from intelbench.statistics.estimates import Estimate
 
 
 def calibration(summary: CohortSummary) -> list[Block]:
@@ -18,66 +19,83 @@ def calibration(summary: CohortSummary) -> list[Block]:
     found = rows(tables.reliability(summary))
     if not found:
         return []
-    is_scaled = any(row.num_temperatures for row in found)
-    cells: Cells = [
-        [
-            escape(row.architecture),
-            cell(row.estimate("expected_calibration_error"), percent_number),
-            cell(row.expected_calibration_error_if_calibrated, bare_percent),
-            cell(row.estimate("adaptive_calibration_error"), percent_number),
-            cell(row.estimate("brier_score"), number_interval),
-            cell(row.estimate("test_cross_entropy"), number_interval),
-            *(_scaled(row) if is_scaled else []),
-        ]
-        for row in found
-    ]
-    headers = ["Architecture", "ECE (%)", "ECE if calibrated (%)", "Adaptive ECE (%)", "Brier score", "NLL (nats)"]
-    headers += ["Temperature", "ECE, scaled (%)", "NLL, scaled (nats)"] if is_scaled else []
-    note = _note(summary) + (_scaling_note(summary, found) if is_scaled else "")
-    return [table(headers, cells), *_figure(summary), Paragraph(note)]
-
-
-def _note(summary: CohortSummary) -> str:
-    return (
-        "Of the test images, without scaling of the logits where nothing else is said. **ECE**, expected calibration "
-        "error: mean distance between confidence, the largest softmax probability, and accuracy, over "
-        f"{NUM_BINS} bins of equal width, the last one closed (Naeini et al., 2015; Guo et al., 2017). **ECE if "
-        "calibrated**: what a perfectly calibrated network with the same confidences is expected to show on "
-        f"{summary.data.num_test:,} images by chance alone; an ECE near it is no sign of miscalibration. **Adaptive "
-        "ECE**: with bins of equally many images (Nguyen and O'Connor, 2015). **Brier score**: squared distance of the "
-        "probabilities from the truth, 0 to 2 (Brier, 1950). **NLL**: negative log-likelihood. Means over the runs, "
-        "with their 95 % interval over seeds."
+    note = (
+        "Of the test images, without scaling of the logits where nothing else is said. "
+        f"{definitions(_columns(summary))} Means over the runs, with their 95 % interval over seeds."
     )
+    columns = _columns(summary)
+    if any(row.whole("num_temperatures") for row in found):
+        columns += _scaled_columns(summary)
+        note += f" {definitions(_scaled_columns(summary))} {_scaling(found)}"
+    return [table_of(columns, found), *_figure(summary), Paragraph(note)]
 
 
-def _scaling_note(summary: CohortSummary, found: Sequence[Row]) -> str:
-    return (
-        " **Temperature**: what the logits are divided by for **scaled**, fitted to the "
-        f"{summary.data.num_validation:,} validation images alone (Guo et al., 2017); above 1 the network was too "
-        f"sure of itself. {_scaling(found)}"
-    )
+def _columns(summary: CohortSummary) -> list[Column[Row]]:
+    return [
+        ARCHITECTURE,
+        estimate(
+            "ECE (%)", "expected_calibration_error", percent_number,
+            "expected calibration error, the mean distance between confidence, the largest softmax probability, and "
+            f"accuracy, over {NUM_BINS} bins of equal width, the last one closed (Naeini et al., 2015; Guo et al., "
+            "2017)",
+        ),
+        number(
+            "ECE if calibrated (%)", "expected_calibration_error_if_calibrated", bare_percent,
+            "what a perfectly calibrated network with the same confidences is expected to show on "
+            f"{summary.data.num_test:,} images by chance alone; an ECE near it is no sign of miscalibration",
+        ),
+        estimate(
+            "Adaptive ECE (%)", "adaptive_calibration_error", percent_number,
+            "with bins of equally many images (Nguyen and O'Connor, 2015)",
+        ),
+        estimate(
+            "Brier score", "brier_score", number_interval,
+            "squared distance of the probabilities from the truth, 0 to 2 (Brier, 1950)",
+        ),
+        estimate("NLL (nats)", "test_cross_entropy", number_interval, "negative log-likelihood"),
+    ]  # fmt: skip
+
+
+def _scaled_columns(summary: CohortSummary) -> list[Column[Row]]:
+    """Columns over the runs for which a temperature was found."""
+    return [
+        _scaled(
+            "Temperature", "fitted_temperature", number_interval,
+            f"what the logits are divided by for **scaled**, fitted to the {summary.data.num_validation:,} validation "
+            "images alone (Guo et al., 2017); above 1 the network was too sure of itself",
+        ),
+        _scaled("ECE, scaled (%)", "scaled_calibration_error", percent_number),
+        _scaled("NLL, scaled (nats)", "scaled_cross_entropy", number_interval),
+    ]  # fmt: skip
+
+
+def _scaled(title: str, name: str, write: Callable[[Estimate | None], str], definition: str = "") -> Column[Row]:
+    def show(row: Row) -> Cell:
+        if num_runs := row.whole("num_temperatures_converged"):
+            return cell(row.estimate(name, num_runs), write)
+        is_first = name == "fitted_temperature" and row.whole("num_temperatures")
+        return Cell("not converged" if is_first else ABSENT)
+
+    return Column(title, show, definition)
 
 
 def _figure(summary: CohortSummary) -> list[Block]:
     if not any(run.reliability for architecture in summary.finished for run in architecture.runs):
         return []
-    name = f"reliability-{summary.cohort.key}.svg"
-    return [Figure(name, "Accuracy against confidence", partial(plots.reliability, summary))]
+    return [Figure("reliability", "Accuracy against confidence", partial(plots.reliability, summary))]
 
 
 def _scaling(found: Sequence[Row]) -> str:
     """What scaling did: where no temperature was found, and where it made the calibration worse."""
     coldest, hottest = (f"{bound:g}" for bound in TEMPERATURES)
-    failed = [
-        f"{code(row.architecture)} ({row.num_temperatures - row.num_temperatures_converged} of "
-        f"{formatting.plural(row.num_temperatures, 'run')})"
-        for row in found
-        if row.num_temperatures_converged < row.num_temperatures
-    ]
-    changes = {code(row.architecture): row.estimate("scaling_calibration_change") for row in found}
-    worse = [
-        f"{name} ({formatting.points(change)} points)" for name, change in changes.items() if change and change.mean > 0
-    ]
+    failed, worse = [], []
+    for row in found:
+        name, number = code(row.text("architecture")), row.whole("num_temperatures")
+        if left := number - row.whole("num_temperatures_converged"):
+            failed.append(f"{name} ({left} of {formatting.plural(number, 'run')})")
+        change = row.estimate("scaling_calibration_change")
+        if change and change.mean > 0:
+            worse.append(f"{name} ({formatting.points(change)} points)")
     sentences = []
     if failed:
         sentences.append(
@@ -87,15 +105,3 @@ def _scaling(found: Sequence[Row]) -> str:
     if worse:
         sentences.append(f"Scaling makes ECE worse for {formatting.listed(worse)}.")
     return " ".join(sentences)
-
-
-def _scaled(row: Row) -> list[Cell]:
-    """Of the runs for which a temperature was found."""
-    if not row.num_temperatures_converged:
-        return [Cell("not converged" if row.num_temperatures else ABSENT), Cell(ABSENT), Cell(ABSENT)]
-    of_those = Row(**{**vars(row), "num_runs": row.num_temperatures_converged})
-    return [
-        cell(of_those.estimate("fitted_temperature"), number_interval),
-        cell(of_those.estimate("scaled_calibration_error"), percent_number),
-        cell(of_those.estimate("scaled_cross_entropy"), number_interval),
-    ]

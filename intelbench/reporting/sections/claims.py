@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import get_args
 
 from intelbench.reporting import formatting, metrics
-from intelbench.reporting.document import Block, Details, Items, Paragraph, cell, table
+from intelbench.reporting.document import Block, Column, Details, Items, Paragraph, cell, table_of
 from intelbench.reporting.formatting import ABSENT, code, escape
 from intelbench.reporting.verdicts import Verdict, Word, claims_about, verdicts
 from intelbench.results.claims import Claim
@@ -18,7 +18,7 @@ _REPRODUCED = (
     "the notes below; no run measured it. A reproduced memory figure is an estimate that was published, not the memory "
     'that training needs: that is in the section "Predicted and measured memory".'
 )
-_LIMIT = 1000
+MAX_CHARACTERS = 1000
 """Characters of a text of a claim that are shown."""
 _OWN_RECIPES = (
     "Each architecture was trained under its own recipe: a claim about one is judged under that, and a comparison is "
@@ -26,25 +26,15 @@ _OWN_RECIPES = (
 )
 
 
-def published_claims(summary: CohortSummary, claims: Sequence[Claim] | None) -> list[Block]:
+def published_claims(summary: CohortSummary, claims: Sequence[Claim] | None = None) -> list[Block]:
     """Verdicts as a table, why some claims are not testable, and how the others were judged; nothing without claims."""
     found = verdicts(summary, claims_about(summary, claims))
     if not found:
         return []
-    cells = [
-        [
-            cell(number, str),
-            escape(each.claim.statement, _LIMIT),
-            published_cell(each.claim),
-            measured_cell(each),
-            each.verdict,
-        ]
-        for number, each in enumerate(found, start=1)
-    ]
     notes = Items(list(map(_note, found)), numbered=True)
     return [
         Paragraph(_counted(found) + (f" {_OWN_RECIPES}" if summary.cohort.own_recipes else "")),
-        table(["", "Claim", "Published", "Measured here", "Verdict"], cells, left=5),
+        table_of(_COLUMNS, list(enumerate(found, start=1))),
         *_untestable(found),
         Details("What is known of each claim, and how it was judged", [notes]),
     ]
@@ -67,20 +57,22 @@ def _untestable(found: Sequence[Verdict]) -> list[Block]:
     for number, each in enumerate(found, start=1):
         if each.verdict == "not testable here":
             reasons[each.reason].append(number)
-    lines = [f"{formatting.numbers(numbers)}: {escape(reason, _LIMIT)}." for reason, numbers in reasons.items()]
+    lines = [f"{formatting.numbers(numbers)}: {escape(reason, MAX_CHARACTERS)}." for reason, numbers in reasons.items()]
     return [Paragraph("Not testable here, and why:"), Items(lines)] if lines else []
 
 
 def _note(found: Verdict) -> str:
     claim = found.claim
-    metric = f"Measure: {code(claim.metric)}, {escape(METRICS.get(claim.metric).definition, _LIMIT)}."
+    metric = f"Measure: {code(claim.metric)}, {escape(METRICS.get(claim.metric).definition, MAX_CHARACTERS)}."
     accuracy = f" The accuracy is {formatting.percent(claim.accuracy, 0)}." if claim.accuracy is not None else ""
     p_value = f" p = {formatting.p_value(found.p_value)}." if found.p_value is not None else ""
     p_value = p_value.replace("= <", "<")
     tested = found.verdict != "not testable here"
-    reason = f" {escape(found.reason[:1].upper() + found.reason[1:], _LIMIT)}." if found.reason and tested else ""
-    known = f" {escape(claim.known, _LIMIT)}" if claim.known else ""
-    rule = f" {escape(found.rule, _LIMIT)}" if found.rule else ""
+    reason = (
+        f" {escape(found.reason[:1].upper() + found.reason[1:], MAX_CHARACTERS)}." if found.reason and tested else ""
+    )
+    known = f" {escape(claim.known, MAX_CHARACTERS)}" if claim.known else ""
+    rule = f" {escape(found.rule, MAX_CHARACTERS)}" if found.rule else ""
     return f"{code(claim.id)} ({escape(claim.source)}).{known} {metric}{accuracy}{rule}{p_value}{reason}"
 
 
@@ -101,9 +93,19 @@ def published_cell(claim: Claim) -> str:
 
 def measured_cell(found: Verdict) -> str:
     """What was measured of a claim, with its interval and against whom."""
-    against = f" ({escape(found.against, _LIMIT)})" if found.against else ""
+    against = f" ({escape(found.against, MAX_CHARACTERS)})" if found.against else ""
     if found.measured is None:
         return f"no figure{against}" if against else ABSENT
     if isinstance(found.measured, Estimate):
         return metrics.interval(found.measured, found.unit) + against
     return metrics.figure(found.measured, found.unit) + against
+
+
+_Numbered = tuple[int, Verdict]
+_COLUMNS = (
+    Column[_Numbered]("", lambda each: cell(each[0], str), is_number=False),
+    Column[_Numbered]("Claim", lambda each: escape(each[1].claim.statement, MAX_CHARACTERS), is_number=False),
+    Column[_Numbered]("Published", lambda each: published_cell(each[1].claim), is_number=False),
+    Column[_Numbered]("Measured here", lambda each: measured_cell(each[1]), is_number=False),
+    Column[_Numbered]("Verdict", lambda each: each[1].verdict, is_number=False),
+)

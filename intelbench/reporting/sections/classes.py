@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from intelbench.reporting import formatting
-from intelbench.reporting.document import Block, Cell, Details, Paragraph, Table, cell, table
-from intelbench.reporting.formatting import count, escape
+from intelbench.reporting.document import Block, Details, Paragraph, Table, cell, table
+from intelbench.reporting.formatting import count, escape, percent_number
 from intelbench.reporting.rows import Row, rows
 from intelbench.results import tables
 from intelbench.results.summaries import CohortSummary
@@ -25,30 +24,22 @@ def classes(summary: CohortSummary) -> list[Block]:
     )
     folded: list[Block] = [
         Paragraph(others),
-        _by_class(summary, found, "precision", "Precision (%)"),
-        _by_class(summary, found, "f1", "F1 (%)"),
+        _by_class(found, "precision", "Precision (%)"),
+        _by_class(found, "f1", "F1 (%)"),
     ]
-    return [
-        Paragraph(note),
-        _by_class(summary, found, "recall", "Recall (%)"),
-        Details("Precision and F1 by class", folded),
-    ]
+    return [Paragraph(note), _by_class(found, "recall", "Recall (%)"), Details("Precision and F1 by class", folded)]
 
 
-def _by_class(summary: CohortSummary, found: Sequence[Row], field: str, title: str) -> Table:
+def _by_class(found: Sequence[Row], field: str, title: str) -> Table:
     """One measure for every class and architecture; the longer list makes the rows."""
-    cells = {(row.architecture, _class(row)): cell(row.estimate(field), formatting.percent_number) for row in found}
-    images = {_class(row): row.num_test for row in found}
-    names = [architecture.name for architecture in summary.finished]
+    cells = {(row.text("architecture"), row.text("class")): cell(row.estimate(field), percent_number) for row in found}
+    images = {row.text("class"): row.whole("num_test") for row in found}
+    names = list(dict.fromkeys(row.text("architecture") for row in found))
     if len(names) > len(images):
         headers = [title, *(f"{escape(each)} (n = {count(images[each])})" for each in images)]
-        return table(headers, [[Cell(escape(name)), *(cells[name, each] for each in images)] for name in names])
+        return table(headers, [[escape(name), *(cells[name, each] for each in images)] for name in names])
     headers = [title, "Test images", *map(escape, names)]
     return table(
         headers,
         [[escape(each), cell(images[each], count), *(cells[name, each] for name in names)] for each in images],
     )
-
-
-def _class(row: Row) -> str:
-    return str(getattr(row, "class"))

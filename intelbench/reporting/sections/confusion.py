@@ -17,19 +17,19 @@ MAX_CONFUSIONS = 3
 
 def confusion_matrices(summary: CohortSummary) -> list[Block]:
     """The most confused pairs of each architecture in words, and its matrix."""
-    names = file_names([architecture.name for architecture in summary.finished], summary.cohort.key)
+    names = figure_names([architecture.name for architecture in summary.finished])
     return [block for each in summary.finished for block in _confusion(each, summary, names)]
 
 
-def file_names(architectures: Sequence[str], key: str) -> dict[str, str]:
-    """A file name for each confusion matrix, distinct even where names differ in case or punctuation only."""
+def figure_names(architectures: Sequence[str]) -> dict[str, str]:
+    """Return a name for each confusion matrix, distinct even where names differ in case or punctuation only."""
     taken: set[tuple[str, int]] = set()
     names = {}
     for architecture in sorted(architectures):
         slug = re.sub(r"[^a-z0-9_.-]+", "-", architecture.lower()).strip("-.")[:60]
         number = next(n for n in range(1, len(architectures) + 1) if (slug, n) not in taken)
         taken.add((slug, number))
-        names[architecture] = f"confusion-{slug}{'' if number == 1 else f'-{number}'}-{key}.svg"
+        names[architecture] = f"confusion-{slug}{'' if number == 1 else f'-{number}'}"
     return names
 
 
@@ -48,6 +48,7 @@ def _confusion(architecture: ArchitectureSummary, summary: CohortSummary, names:
 
 
 def _in_words(row: Row) -> str:
-    true, predicted = escape(row.true), escape(row.taken_for)
+    true, predicted = escape(row.text("true")), escape(row.text("taken_for"))
     share = formatting.percent_interval(row.estimate("share"))
-    return f"{true} predicted as {predicted}: {share} of {true} ({count(row.num_images)} of {count(row.num_true)})"
+    images = f"{count(row.whole('num_images'))} of {count(row.whole('num_true'))}"
+    return f"{true} predicted as {predicted}: {share} of {true} ({images})"

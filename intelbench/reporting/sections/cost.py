@@ -1,10 +1,12 @@
 """Choice by cost: who is on the Pareto front of test accuracy and each kind of cost, and how surely."""
 
+from collections.abc import Mapping
+
 from intelbench.reporting import formatting, metrics
-from intelbench.reporting.document import Block, Cell, Items, Paragraph, cell, table
-from intelbench.reporting.formatting import escape
-from intelbench.reporting.rows import Row, rows
+from intelbench.reporting.document import Block, Cell, Column, Items, Paragraph, table_of
+from intelbench.reporting.rows import ARCHITECTURE, Row, estimate, rows
 from intelbench.results import efficiency
+from intelbench.results.metric import Metric
 from intelbench.results.metrics import METRICS
 from intelbench.results.summaries import CohortSummary
 from intelbench.statistics.estimates import Estimate
@@ -18,31 +20,39 @@ def cost(summary: CohortSummary) -> list[Block]:
     found = rows(efficiency.pareto(summary))
     if not found:
         return [Paragraph("Who is on the Pareto front is not said where nothing may be ranked.")]
-    kinds = list(dict.fromkeys(row.cost for row in found))
-    by_name = {(row.architecture, row.cost): row for row in found}
-    headers = ["Architecture", "Test accuracy"]
+    kinds = [METRICS.get(name) for name in dict.fromkeys(row.text("cost") for row in found)]
+    by_kind = {
+        kind: {row.text("architecture"): row for row in found if row.text("cost") == kind.name} for kind in kinds
+    }
+    columns = [ARCHITECTURE, estimate("Test accuracy", "test_accuracy", formatting.percent_interval)]
     for kind in kinds:
-        headers += [METRICS.get(kind).heading, "On the front (%)"]
-    cells = []
-    for architecture in summary.finished:
-        accuracy = by_name[architecture.name, kinds[0]].estimate("test_accuracy")
-        line = [Cell(escape(architecture.name)), cell(accuracy, formatting.percent_interval)]
-        for kind in kinds:
-            row = by_name[architecture.name, kind]
-            mean = None if row.value is None else Estimate(row.value, None, None, row.num_seeds)
-            line += [metrics.cell(METRICS.get(kind), mean), _share(row)]
-        cells.append(line)
-    definitions = metrics.definitions(map(METRICS.get, kinds), summary)
-    return [table(headers, cells), Paragraph(_note(found[0].num_seeds)), Items(definitions)]
+        columns += _columns(kind, by_kind[kind])
+    order = [by_kind[kinds[0]][architecture.name] for architecture in summary.finished]
+    note = Paragraph(_note(found[0].whole("num_seeds")))
+    return [table_of(columns, order), note, Items(metrics.definitions(kinds, summary))]
+
+
+def _columns(kind: Metric, found: Mapping[str, Row]) -> list[Column[Row]]:
+    """A kind of cost, and how often an architecture is on its front; the rows by architecture."""
+
+    def spent(row: Row) -> Cell:
+        own = found[row.text("architecture")]
+        value = own.number("value")
+        return metrics.cell(kind, None if value is None else Estimate(value, None, None, own.whole("num_seeds")))
+
+    return [
+        Column(kind.heading, spent),
+        Column("On the front (%)", lambda row: _share(found[row.text("architecture")])),
+    ]
 
 
 def _share(row: Row) -> Cell:
     """How often it is on the front; never all or none of the resamples where another one could differ."""
-    share = row.front_share
-    if share is not None and not row.front_certain:
+    share = row.number("front_share")
+    if share is not None and not row.flag("front_certain"):
         share = min(max(share, 0.5 / NUM_RESAMPLES), 1 - 0.5 / NUM_RESAMPLES)
     text = formatting.bare_percent(share)
-    return Cell(f"**{text}**" if row.on_front else text, share)
+    return Cell(f"**{text}**" if row.flag("on_front") else text, share)
 
 
 def _note(num_seeds: int) -> str:

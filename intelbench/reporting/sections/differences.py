@@ -4,9 +4,19 @@ from collections.abc import Sequence
 from functools import partial
 
 from intelbench.reporting import formatting, metrics
-from intelbench.reporting.document import Block, Cell, Cells, Details, Paragraph, cell, listing, table
-from intelbench.reporting.formatting import ABSENT, escape
-from intelbench.reporting.rows import Row, rows
+from intelbench.reporting.document import (
+    MAX_ROWS,
+    Block,
+    Cell,
+    Column,
+    Details,
+    Paragraph,
+    listing,
+    pairs_folded,
+    table_of,
+)
+from intelbench.reporting.formatting import escape
+from intelbench.reporting.rows import PAIR, Row, estimate, number, rows
 from intelbench.results import tables
 from intelbench.results.metric import Metric
 from intelbench.results.metrics import metrics_in
@@ -14,62 +24,39 @@ from intelbench.results.summaries import CohortSummary
 from intelbench.statistics import inference
 from intelbench.statistics.estimates import SIGNIFICANCE
 
-MAX_PAIRS = 500
-MAX_OPEN_PAIRS = 15
 MAX_SEED_COLUMNS = 50
 _OWN_RECIPES = (
     "Each architecture was trained under its own recipe: a difference here is one of two architectures **with their "
     "recipes**. Only runs under one recipe for all show how much of it comes from the architecture."
 )
+_TESTED = (number("p", "p_value", formatting.p_value), number("p (Holm)", "p_holm", formatting.p_value))
+_DETECTABLE = number("Detectable (points)", "detectable_difference", formatting.bare_percent)
+_BETTER = Column[Row]("Better", lambda row: escape(row.text_or_none("better") or "not significantly different"))
 
 
 def differences(summary: CohortSummary) -> list[Block]:
     """Every pair on the same seeds and images; nothing where no two may be compared."""
     pairs = rows(tables.differences(summary))
-    if not 0 < len(pairs) <= MAX_PAIRS:
+    if not 0 < len(pairs) <= MAX_ROWS:
         return []
     own = summary.cohort.own_recipes
     subject = f"Difference{' of architecture and recipe' if own else ''} (points)"
-    headers = ["Pair", subject, "p", "p (Holm)", "Detectable (points)", "Better"]
+    columns = [PAIR, estimate(subject, "difference", formatting.points), *_TESTED, _DETECTABLE, _BETTER]
     blocks: list[Block] = [Paragraph(_OWN_RECIPES)] if own else []
-    found = table(headers, [_pair(row) for row in pairs])
-    blocks.append(found if len(pairs) <= MAX_OPEN_PAIRS else Details(f"All {len(pairs)} pairs", [found]))
-    blocks += [Paragraph(_method(summary)), *_omnibus(summary), _seed_by_seed(summary, pairs)]
+    blocks += [pairs_folded(table_of(columns, pairs)), Paragraph(_method(summary))]
+    blocks += [*_omnibus(summary), _seed_by_seed(summary, pairs)]
     for metric in metrics_in("main"):
         if metric.of_logits:
             blocks += _by_metric(metric, summary)
     return blocks
 
 
-def _pair(row: Row) -> list[Cell | str]:
-    difference = row.estimate("difference")
-    return [
-        f"{escape(row.first)} − {escape(row.second)}",
-        ABSENT if difference is None else cell(difference, formatting.points),
-        cell(row.p_value, formatting.p_value),
-        cell(row.p_holm, formatting.p_value),
-        cell(row.detectable_difference, formatting.bare_percent),
-        escape(row.better) if row.better else "not significantly different",
-    ]
-
-
 def _by_metric(metric: Metric, summary: CohortSummary) -> list[Block]:
     """Every pair by the metric of a plug-in, compared as by test accuracy."""
     name = escape(metric.heading)
-    cells = [_pair_by(metric, row) for row in rows(tables.differences(summary, metric.name))]
-    headers = ["Pair", f"Difference in {name}", "p", "p (Holm)", "Better"]
-    return [Details(f"Pairs by {name}", [table(headers, cells)])] if cells else []
-
-
-def _pair_by(metric: Metric, row: Row) -> list[Cell | str]:
-    difference = row.estimate("difference")
-    return [
-        f"{escape(row.first)} − {escape(row.second)}",
-        ABSENT if difference is None else cell(difference, partial(metrics.change, metric)),
-        cell(row.p_value, formatting.p_value),
-        cell(row.p_holm, formatting.p_value),
-        escape(row.better) if row.better else "not significantly different",
-    ]
+    found = rows(tables.differences(summary, metric.name))
+    subject = estimate(f"Difference in {name}", "difference", partial(metrics.change, metric))
+    return [Details(f"Pairs by {name}", [table_of([PAIR, subject, *_TESTED, _BETTER], found)])] if found else []
 
 
 def _method(summary: CohortSummary) -> str:
@@ -99,13 +86,14 @@ def _omnibus(summary: CohortSummary) -> list[Block]:
     found = rows(tables.omnibus(summary))
     if len(summary.finished) < 3 or not found:
         return []
-    statistics = [row.statistic for row in found]
+    statistics = [row.number("statistic") or 0.0 for row in found]
     low, high = formatting.significant(min(statistics)), formatting.significant(max(statistics))
-    largest = max(row.p_value for row in found)
+    largest = max(row.number("p_value") or 0.0 for row in found)
     spread = low if low == high else f"{low} to {high}"
+    freedom = found[0].whole("degrees_of_freedom")
     text = (
         f"All at once, Cochran's Q (1950) of the networks of each seed, as they were trained: Q = {spread} with "
-        f"{found[0].degrees_of_freedom} degrees of freedom; largest p of {formatting.plural(len(found), 'seed')} "
+        f"{freedom} degrees of freedom; largest p of {formatting.plural(len(found), 'seed')} "
         f"{_equal(largest)}."
     )
     return [Paragraph(text)]
@@ -119,22 +107,18 @@ def _seed_by_seed(summary: CohortSummary, pairs: Sequence[Row]) -> Block:
 
 
 def _discordances(summary: CohortSummary, pairs: Sequence[Row]) -> list[Block]:
-    cells: Cells = [
-        [
-            f"{escape(row.first)} − {escape(row.second)}",
-            *(
-                Cell(f"{first} : {second} ({formatting.p_value(p)})", first - second)
-                for first, second, p in zip(row.first_only, row.second_only, row.mcnemar_p_values, strict=True)
-            ),
-        ]
-        for row in pairs
-    ]
-    headers = ["Pair", *(f"Seed {seed}" for seed in summary.cohort.common_seeds)]
     note = (
         "Images that only the first got right : only the second (p of McNemar's exact test, 1947). It compares two "
         "networks as they were trained, not two architectures: another seed gives other networks."
     )
-    return [Paragraph(note), table(headers, cells)]
+    seeds = enumerate(summary.cohort.common_seeds)
+    columns = [Column(f"Seed {seed}", partial(_discordant, place)) for place, seed in seeds]
+    return [Paragraph(note), table_of([PAIR, *columns], pairs)]
+
+
+def _discordant(place: int, row: Row) -> Cell:
+    first, second, p = (row.items(name)[place] for name in ("first_only", "second_only", "mcnemar_p_values"))
+    return Cell(f"{first} : {second} ({formatting.p_value(p)})", first - second)
 
 
 def _equal(p: float) -> str:

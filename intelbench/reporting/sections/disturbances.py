@@ -1,9 +1,11 @@
 """Disturbances: what else used the machine in each run, and what that changed."""
 
+from collections.abc import Callable
+
 from intelbench.reporting import formatting
-from intelbench.reporting.document import Block, Cells, Paragraph, Table, cell, listing, table
-from intelbench.reporting.formatting import escape
-from intelbench.reporting.rows import Row, rows
+from intelbench.reporting.document import Block, Column, Paragraph, Table, cell, listing, table_of
+from intelbench.reporting.formatting import bare_percent, listed, significant
+from intelbench.reporting.rows import ARCHITECTURE, SEED, Row, number, rows
 from intelbench.results import usage
 from intelbench.results.disturbance import COMPUTE_SLOWDOWN, EXCHANGE_SLOWDOWN, FLAGGED_CHANGE, LOST_SECONDS, exceeds
 from intelbench.results.summaries import CohortSummary
@@ -16,6 +18,11 @@ _REASONS = {
     "exchange": "slower exchange between threads",
     "clock": "a machine that slept, or a clock that was set",
 }
+
+
+def _of_run(title: str, name: str, write: Callable[[Estimate | None], str]) -> Column[Row]:
+    """Return a column of estimates about one run."""
+    return Column(title, lambda row: cell(row.estimate(name, num_runs=1), write))
 
 
 def disturbances(summary: CohortSummary) -> list[Block]:
@@ -50,43 +57,36 @@ def disturbed_answer(summary: CohortSummary) -> str:
     reasons = sorted({reason for each in disturbed for reason in each.reasons}, key=list(_REASONS).index)
     start = (
         f"**{len(disturbed)} of {watched} {'was' if len(disturbed) == 1 else 'were'} disturbed** by "
-        f"{formatting.listed(_REASONS[reason] for reason in reasons)}"
+        f"{listed(_REASONS[reason] for reason in reasons)}"
     )
     slower = sum(bool(each.step_reasons) for each in disturbed)
     fewer = sum(exceeds(each.budget_change) for each in disturbed)
     effects = [f"the median step was more than {bound} longer in {slower}"] if slower else []
     effects += [f"{fewer} would have made more than {bound} more steps within the budget"] if fewer else []
-    return f"{start}: beyond the noise, {formatting.listed(effects)}." if effects else f"{start}."
+    return f"{start}: beyond the noise, {listed(effects)}." if effects else f"{start}."
+
+
+_STEPS_LOST = _of_run("Steps lost", "steps_lost", formatting.number_interval)
+_COLUMNS = (
+    ARCHITECTURE,
+    SEED,
+    number("Others (%)", "others_share", bare_percent),
+    number("Hypervisor (%)", "stolen_share", bare_percent),
+    number("Switches a second", "involuntary_switches_per_second", significant),
+    number("Load before", "load_before", significant),
+    number("Arithmetic", "compute_slowdown", formatting.times),
+    number("Exchange", "exchange_slowdown", formatting.times),
+    _of_run("Step, by others (%)", "step_change", formatting.points),
+    _of_run("Step, unexplained (%)", "unexplained_step_change", formatting.points),
+    _STEPS_LOST,
+    Column[Row]("Disturbed", lambda row: listed(_REASONS[word] for word in row.words("disturbed_by")) or "no"),
+)
 
 
 def _run_by_run(summary: CohortSummary) -> Table:
     found = rows(usage.contention(summary))
-    lost = any(row.steps_lost is not None for row in found)
-    cells: Cells = [
-        [
-            escape(row.architecture),
-            cell(row.seed, str),
-            cell(row.others_share, formatting.bare_percent),
-            cell(row.stolen_share, formatting.bare_percent),
-            cell(row.involuntary_switches_per_second, formatting.significant),
-            cell(row.load_before, formatting.significant),
-            cell(row.compute_slowdown, formatting.times),
-            cell(row.exchange_slowdown, formatting.times),
-            cell(_of_run(row, "step_change"), formatting.signed_percent_interval),
-            cell(_of_run(row, "unexplained_step_change"), formatting.signed_percent_interval),
-            *([cell(_of_run(row, "steps_lost"), formatting.number_interval)] if lost else []),
-            formatting.listed(_REASONS[reason] for reason in row.disturbed_by.split()) if row.disturbed_by else "no",
-        ]
-        for row in found
-    ]
-    headers = ["Architecture", "Seed", "Others (%)", "Hypervisor (%)", "Switches a second", "Load before"]
-    headers += ["Arithmetic", "Exchange", "Step, by others (%)", "Step, unexplained (%)"]
-    return table([*headers, *(["Steps lost"] if lost else []), "Disturbed"], cells)
-
-
-def _of_run(row: Row, name: str) -> Estimate | None:
-    """The estimate of that name for one run."""
-    return Row(**vars(row), num_runs=1).estimate(name)
+    lost = any(row.number("steps_lost") is not None for row in found)
+    return table_of([column for column in _COLUMNS if column is not _STEPS_LOST or lost], found)
 
 
 def _note(summary: CohortSummary) -> str:

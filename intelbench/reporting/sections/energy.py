@@ -1,9 +1,8 @@
 """Energy: joules by run, or why there are none."""
 
-from intelbench.reporting import formatting
-from intelbench.reporting.document import Block, Cells, Paragraph, cell, table
-from intelbench.reporting.formatting import escape, significant
-from intelbench.reporting.rows import rows
+from intelbench.reporting.document import Block, Column, Paragraph, cell, table_of
+from intelbench.reporting.formatting import escape, listed, significant
+from intelbench.reporting.rows import ARCHITECTURE, SEED, Row, number, rows, text
 from intelbench.results import usage
 from intelbench.results.summaries import CohortSummary
 
@@ -13,27 +12,30 @@ def energy(summary: CohortSummary) -> list[Block]:
     found = rows(usage.energy(summary))
     if not found:
         return []
-    counted = [row for row in found if row.joules is not None]
-    absent = sorted({row.absent for row in found if row.absent})
-    reason = f"Not measured: {formatting.listed(map(escape, absent))}." if absent else ""
+    counted = [row for row in found if row.number("joules") is not None]
+    absent = sorted({reason for row in found if (reason := row.text_or_none("absent"))})
+    reason = f"Not measured: {listed(map(escape, absent))}." if absent else ""
     if not counted:
         return [Paragraph(f"{reason} It is never estimated.")]
-    cells: Cells = [
-        [
-            escape(row.architecture),
-            cell(row.seed, str),
-            cell(row.joules, significant),
-            cell(row.joules_per_image, significant),
-            cell(row.joules / row.seconds if row.seconds else None, significant),
-            cell(row.idle_watts, significant),
-            escape(row.source),
-        ]
-        for row in counted
-    ]
-    headers = ["Architecture", "Seed", "Joules", "Joules an image", "Watts", "Watts idle", "Counter"]
     note = (
         "Counted from the first training step to the last, validation passes included, and divided by the training "
         "images. Of the whole device (NVML) or all processor packages (RAPL), the use by other processes included; the "
         "idle watts, of the second before, are not subtracted."
     )
-    return [table(headers, cells), Paragraph(note), *([Paragraph(reason)] if reason else [])]
+    return [table_of(_COLUMNS, counted), Paragraph(note), *([Paragraph(reason)] if reason else [])]
+
+
+def _watts(row: Row) -> float | None:
+    joules, seconds = row.number("joules"), row.number("seconds")
+    return joules / seconds if joules is not None and seconds else None
+
+
+_COLUMNS = (
+    ARCHITECTURE,
+    SEED,
+    number("Joules", "joules", significant),
+    number("Joules an image", "joules_per_image", significant),
+    Column[Row]("Watts", lambda row: cell(_watts(row), significant)),
+    number("Watts idle", "idle_watts", significant),
+    text("Counter", "source"),
+)

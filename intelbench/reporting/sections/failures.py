@@ -1,23 +1,21 @@
 """Failures: every run without measurements, and why."""
 
-from intelbench.reporting import formatting
-from intelbench.reporting.document import Block, Cells, cell, table
-from intelbench.reporting.formatting import escape
-from intelbench.reporting.rows import rows
+from intelbench.reporting.document import Block, Column, table_of
+from intelbench.reporting.formatting import cause, count
+from intelbench.reporting.rows import ARCHITECTURE, SEED, Row, number, rows, text
 from intelbench.results import tables
 from intelbench.results.summaries import CohortSummary
+
+_COLUMNS = (
+    ARCHITECTURE,
+    SEED,
+    Column[Row]("Cause", lambda row: cause(row.text("cause")), is_number=False),
+    number("Steps done", "step", count),
+    text("Message", "message"),
+)
 
 
 def failures(summary: CohortSummary) -> list[Block]:
     """A row for each failed run; nothing where all have finished."""
-    cells: Cells = [
-        [
-            escape(row.architecture),
-            cell(row.seed, str),
-            formatting.cause(row.cause),
-            cell(row.step, formatting.count),
-            escape(row.message),
-        ]
-        for row in rows(tables.failures(summary))
-    ]
-    return [table(["Architecture", "Seed", "Cause", "Steps done", "Message"], cells, left=5)] if cells else []
+    found = rows(tables.failures(summary))
+    return [table_of(_COLUMNS, found)] if found else []

@@ -6,34 +6,23 @@ import msgspec
 
 from intelbench.config.decoding import flattened
 from intelbench.reporting import formatting, narrative
-from intelbench.reporting.document import Block, Cell, Cells, Paragraph, Table, cell, listing, table
-from intelbench.reporting.formatting import ABSENT, code, escape
-from intelbench.reporting.rows import Row, rows
+from intelbench.reporting.document import Block, Column, Paragraph, Table, cell, listing, table, table_of
+from intelbench.reporting.formatting import ABSENT, code, count, escape
+from intelbench.reporting.rows import ARCHITECTURE, Row, number, rows
 from intelbench.reporting.sections.preparation import preparation
 from intelbench.results import tables
 from intelbench.results.summaries import CohortSummary
 
 MAX_OPEN_ROWS = 20
-MAX_ROW = 100
+MAX_CHARACTERS = 100
 """Characters of the settings in one row."""
 
 
 def identical_batches(summary: CohortSummary) -> list[Block]:
     """The answer, the facts that all runs share, and how far each seed's batches were verified."""
-    cells: Cells = [
-        [
-            cell(row.seed, formatting.count),
-            cell(row.num_runs, formatting.count),
-            cell(row.verified_step, formatting.count),
-            code(row.digest[:16]) if row.digest else ABSENT,
-            _verdict(row),
-        ]
-        for row in rows(tables.fairness(summary))
-    ]
-    headers = ["Seed", "Runs with digests", "Verified through step", "Stream digest there", "Identical"]
-    found = table(headers, cells)
-    number = len(cells)
-    shown = found if number <= MAX_OPEN_ROWS else listing(f"All {number:,} seeds", number, lambda: [found])
+    found = table_of(_COLUMNS, rows(tables.fairness(summary)))
+    num_seeds = len(found.rows)
+    shown = found if num_seeds <= MAX_OPEN_ROWS else listing(f"All {num_seeds:,} seeds", num_seeds, lambda: [found])
     return [
         Paragraph(narrative.fairness_answer(summary)),
         _shared_facts(summary),
@@ -45,11 +34,25 @@ def identical_batches(summary: CohortSummary) -> list[Block]:
 
 
 def _verdict(row: Row) -> str:
-    if row.mismatch_step is not None:
-        return f"**no**, from step {row.mismatch_step} at the latest"
-    if not row.identical:
+    if (step := row.number("mismatch_step")) is not None:
+        return f"**no**, from step {step} at the latest"
+    if not row.flag("identical"):
         return "**not verified**: no step in common"
-    return "yes" if row.verified_step is not None else "nothing to compare"
+    return "yes" if row.number("verified_step") is not None else "nothing to compare"
+
+
+def _digest(row: Row) -> str:
+    digest = row.text_or_none("digest")
+    return code(digest[:16]) if digest else ABSENT
+
+
+_COLUMNS = (
+    Column[Row]("Seed", lambda row: cell(row.whole("seed"), count), is_number=False),
+    number("Runs with digests", "num_runs", count),
+    number("Verified through step", "verified_step", count),
+    Column("Stream digest there", _digest),
+    Column("Identical", _verdict),
+)
 
 
 def _shared_facts(summary: CohortSummary) -> Table:
@@ -61,16 +64,13 @@ def _shared_facts(summary: CohortSummary) -> Table:
     budgets = [settings.pop(key) for key in list(settings) if key.startswith("budget.")]
     facts = [
         ["Data", f"{code(narrative.data_name(data.source))}, digest {code(data.digest)}"],
-        ["Classes", formatting.count(len(data.class_names))],
+        ["Classes", count(len(data.class_names))],
         ["Training images", _training_images(summary)],
-        ["Validation images", formatting.count(data.num_validation)],
-        ["Test images", f"{formatting.count(data.num_test)} ({data.test_origin} split)"],
-        [
-            "Test images with a byte-identical copy in training or validation",
-            formatting.count(data.num_train_test_duplicates),
-        ],
-        ["Unreadable files left out", formatting.count(data.num_unreadable)],
-        ["Other files in class folders, not used", formatting.count(data.num_other_files)],
+        ["Validation images", count(data.num_validation)],
+        ["Test images", f"{count(data.num_test)} ({data.test_origin} split)"],
+        ["Test images with a byte-identical copy in training or validation", count(data.num_train_test_duplicates)],
+        ["Unreadable files left out", count(data.num_unreadable)],
+        ["Other files in class folders, not used", count(data.num_other_files)],
         *([["Budget of each run", str(conditions.budget)]] if budgets else []),
         *_settings("Recipe", recipe),
         *_settings("Conditions", settings),
@@ -82,9 +82,9 @@ def _training_images(summary: CohortSummary) -> str:
     """How many, and which, where they are not all."""
     spec = summary.cohort.spec
     if spec.images_per_class is None:
-        return formatting.count(spec.num_train)
+        return count(spec.num_train)
     return (
-        f"{formatting.count(spec.num_train)} of {formatting.count(spec.data.num_train)}: {spec.images_per_class:,} of "
+        f"{count(spec.num_train)} of {count(spec.data.num_train)}: {spec.images_per_class:,} of "
         "each class, drawn by the seed"
     )
 
@@ -94,36 +94,35 @@ def _settings(title: str, values: Mapping[str, object]) -> list[list[str]]:
     lines = [""]
     for name, value in values.items():
         setting = code(f"{name} = {formatting.fact(value)}")
-        if len(lines[-1]) + len(setting) > MAX_ROW:
+        if len(lines[-1]) + len(setting) > MAX_CHARACTERS:
             lines.append("")
         lines[-1] += ("  " if lines[-1] else "") + setting
-    return [["" if number else title, line] for number, line in enumerate(lines)]
+    return [["" if place else title, line] for place, line in enumerate(lines)]
 
 
 def _own_settings(summary: CohortSummary) -> list[Block]:
     """In what the recipes of the architectures differ; nothing where they have one."""
     if not summary.cohort.own_recipes:
         return []
-    found = rows(tables.own_settings(summary))
-    if not found:
+    own = summary.cohort.own_settings
+    if not own:
         return [Paragraph("The recipes of these architectures do not differ.")]
-    names = list(found[0].values)
-    cells = [[code(row.setting), *(escape(formatting.fact(row.values[name])) for name in names)] for row in found]
+    names = list(next(iter(own.values())))
+    cells = [[code(key), *(escape(formatting.fact(values[name])) for name in names)] for key, values in own.items()]
     headers = ["Each under its own recipe", *map(escape, names)]
     return [table(headers, cells, left=len(headers))]
 
 
 def _weights(summary: CohortSummary) -> list[Block]:
     """Which file each architecture starts from; nothing where none does."""
-    cells = [
-        [
-            Cell(escape(row.architecture)),
-            Cell(code(row.file)),
-            Cell(code(row.sha256[:16])),
-            Cell(formatting.fact(row.mean)),
-            Cell(formatting.fact(row.std)),
-        ]
-        for row in rows(tables.weights(summary))
-    ]
-    headers = ["Architecture", "Starts from", "SHA-256", "Normalisation: mean", "Deviation"]
-    return [table(headers, cells, left=5)] if cells else []
+    found = rows(tables.weights(summary))
+    return [table_of(_WEIGHTS, found)] if found else []
+
+
+_WEIGHTS = (
+    ARCHITECTURE,
+    Column[Row]("Starts from", lambda row: code(row.text("file")), is_number=False),
+    Column[Row]("SHA-256", lambda row: code(row.text("sha256")[:16]), is_number=False),
+    Column[Row]("Normalisation: mean", lambda row: formatting.fact(row.items("mean")), is_number=False),
+    Column[Row]("Deviation", lambda row: formatting.fact(row.items("std")), is_number=False),
+)

@@ -4,8 +4,20 @@ import math
 from collections.abc import Sequence
 from functools import partial
 
-from intelbench.reporting import formatting
-from intelbench.reporting.document import Block, Cell, Cells, Details, Figure, Paragraph, Table, cell, table
+from intelbench.reporting import formatting, narrative
+from intelbench.reporting.document import (
+    MAX_ROWS,
+    Block,
+    Cell,
+    Column,
+    Figure,
+    Paragraph,
+    Table,
+    cell,
+    difference_cell,
+    pairs_folded,
+    table_of,
+)
 from intelbench.reporting.figures import label_plots
 from intelbench.reporting.formatting import ABSENT, code, escape
 from intelbench.results.label_efficiency import (
@@ -17,10 +29,6 @@ from intelbench.results.label_efficiency import (
 )
 from intelbench.results.summaries import CohortSummary
 from intelbench.statistics.estimates import Estimate
-
-MAX_NAMES = 8
-MAX_OPEN_PAIRS = 15
-MAX_PAIRS = 500
 
 
 def label_efficiency(study: LabelStudy) -> list[Block]:
@@ -57,23 +65,20 @@ def _answer(study: LabelStudy) -> str:
         elif others:
             said.append(f"{code(curve.name)} needs fewer images of each class than {_names(others)}")
     if not said:
-        who = "the two are not" if len(curves) == 2 else f"no two of the {len(curves)} architectures are"
-        return f"{to_reach}, {who} significantly different in how many images they need."
-    return f"{to_reach}, {'; '.join(said[:MAX_NAMES])}."
+        return f"{to_reach}, {narrative.none_differ(len(curves))} significantly different in how many images they need."
+    return f"{to_reach}, {'; '.join(said[: narrative.MAX_NAMES])}."
 
 
 def _accuracies(study: LabelStudy) -> Table:
-    target = study.target
-    headers = ["Architecture", *map(_heading, study.summaries)]
-    headers += [] if target is None else [f"Images of each class for {_percent(target)}"]
-    curves = {curve.name: curve for curve in study.curves}
-    cells = []
-    for name in study.names:
-        row = [Cell(escape(name)), *(_accuracy(summary, name) for summary in study.summaries)]
-        if target is not None:
-            row.append(_needed(curves[name], target) if name in curves else Cell(ABSENT))
-        cells.append(row)
-    return table(headers, cells)
+    columns = [
+        Column[str]("Architecture", escape, is_number=False),
+        *(Column[str](_heading(summary), partial(_accuracy, summary)) for summary in study.summaries),
+    ]
+    if (target := study.target) is not None:
+        curves = {curve.name: curve for curve in study.curves}
+        title = f"Images of each class for {_percent(target)}"
+        columns.append(Column(title, lambda name: _needed(curves[name], target) if name in curves else ABSENT))
+    return table_of(columns, study.names)
 
 
 def _needed(curve: LabelCurve, target: float) -> Cell:
@@ -94,13 +99,10 @@ def _accuracy(summary: CohortSummary, name: str) -> Cell:
 
 def _number(found: Estimate, curve: LabelCurve) -> str:
     """`34.2 [28.1, 41.0]`; `≤ 10` and `> 346` at the ends of what was run."""
-    text = _bounded(found.mean, curve)
-    if found.low is None or found.high is None:
-        return text
-    return f"{text} [{_bounded(found.low, curve)}, {_bounded(found.high, curve)}]"
+    return formatting.with_interval(partial(_bounded, curve))(found)
 
 
-def _bounded(number: float, curve: LabelCurve) -> str:
+def _bounded(curve: LabelCurve, number: float) -> str:
     fewest, most = curve.points[0], curve.points[-1]
     if number <= fewest:
         return f"≤ {formatting.count(round(fewest))}"
@@ -147,42 +149,38 @@ def _note(study: LabelStudy) -> str:
 
 def _pairs(study: LabelStudy) -> list[Block]:
     """Every pair at every number of images, and which needs fewer for the target."""
-    if not 0 < len(study.comparisons) <= MAX_PAIRS or study.comparisons[0].p_holm is None:
+    if not 0 < len(study.comparisons) <= MAX_ROWS or study.comparisons[0].p_holm is None:
         return []
-    headers = ["Pair", *map(_heading, study.summaries), "p (Holm)", "Needs fewer"]
-    cells: Cells = [
-        [
-            f"{escape(each.first.name)} − {escape(each.second.name)}",
-            *(_difference(summary, each) for summary in study.summaries),
-            cell(each.p_holm, formatting.p_value),
-            escape(each.fewer.name) if each.fewer else "not significantly different",
-        ]
-        for each in study.comparisons
+    columns = [
+        Column[LabelComparison](
+            "Pair", lambda pair: f"{escape(pair.first.name)} − {escape(pair.second.name)}", is_number=False
+        ),
+        *(Column[LabelComparison](_heading(each), partial(_difference, each)) for each in study.summaries),
+        Column("p (Holm)", lambda pair: cell(pair.p_holm, formatting.p_value)),
+        Column("Needs fewer", lambda pair: escape(pair.fewer.name if pair.fewer else "not significantly different")),
     ]
-    pairs = table(headers, cells)
     note = (
         "Differences of test accuracy in points, with their 95 % intervals over seeds and images; in bold where the "
         "two are significantly different (Holm's correction over the pairs of each number). **p (Holm)**: of equal "
         "needs for the target, over seeds and images, corrected over all pairs (how: docs/STATISTICS.md); at 5 % one "
         "of them needs fewer."
     )
-    return [pairs if len(cells) <= MAX_OPEN_PAIRS else Details(f"All {len(cells)} pairs", [pairs]), Paragraph(note)]
+    return [pairs_folded(table_of(columns, study.comparisons)), Paragraph(note)]
 
 
 def _difference(summary: CohortSummary, pair: LabelComparison) -> Cell:
     """Of that pair in one group, bold where it is beyond the noise."""
-    places = {architecture.name: place for place, architecture in enumerate(summary.finished)}
-    first, second = places[pair.first.name], places[pair.second.name]
+    names = [architecture.name for architecture in summary.finished]
+    first, second = names.index(pair.first.name), names.index(pair.second.name)
     for each in summary.differences:
         if {each.first, each.second} == {first, second}:
             difference = each.difference if each.first == first else -each.difference
-            text = formatting.points(difference)
-            return Cell(f"**{text}**" if each.better is not None else text, difference.mean)
+            return difference_cell(difference, each.better is not None)
     return Cell(ABSENT)
 
 
 def _names(names: Sequence[str]) -> str:
-    return f"{len(names)} others" if len(names) > MAX_NAMES else formatting.listed(map(code, names))
+    return f"{len(names)} others" if len(names) > narrative.MAX_NAMES else formatting.listed(map(code, names))
 
 
 def _percent(share: float) -> str:

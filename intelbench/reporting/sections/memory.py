@@ -1,15 +1,27 @@
 """Memory: predicted peaks by what fills them, measured ones, and the published kind of figure."""
 
-from collections.abc import Sequence
-
-from intelbench.reporting import formatting
-from intelbench.reporting.document import Block, Cells, Items, Paragraph, Table, cell, table
-from intelbench.reporting.formatting import escape
-from intelbench.reporting.rows import Row, rows
+from intelbench.reporting.document import Block, Column, Items, Paragraph, cell, table_of
+from intelbench.reporting.formatting import escape, mebibytes, memory_name, ratio, size
+from intelbench.reporting.rows import ARCHITECTURE, Row, number, rows
 from intelbench.results import usage
 from intelbench.results.summaries import MEMORY_FIELDS, CohortSummary
 
-_KINDS = ("parameters", "gradients", "optimizer_state", "activations", "temporaries")
+_PREDICTED = (
+    ARCHITECTURE,
+    number("Predicted peak", "predicted_peak_bytes", size),
+    number("Parameters", "predicted_parameters_bytes", size),
+    number("Gradients", "predicted_gradients_bytes", size),
+    number("Optimizer state", "predicted_optimizer_state_bytes", size),
+    number("Activations", "predicted_activations_bytes", size),
+    number("Temporaries", "predicted_temporaries_bytes", size),
+    number("Predicted reserved", "predicted_reserved_bytes", size),
+)
+_TORCHSUMMARY = (
+    Column[Row]("MB (2²⁰ bytes)", ARCHITECTURE.show, is_number=False),
+    number("Published parity", "published_bytes", mebibytes),
+    number("The same as trained", "torchsummary_bytes", mebibytes),
+    number("Predicted peak", "predicted_peak_bytes", mebibytes),
+)
 
 
 def memory(summary: CohortSummary) -> list[Block]:
@@ -18,39 +30,34 @@ def memory(summary: CohortSummary) -> list[Block]:
     found = rows(usage.memory(summary))
     if not found:
         return [Items(reasons)] if reasons else []
-    reasons += [f"{escape(row.architecture)}: {escape(row.probe_failure)}" for row in found if row.probe_failure]
-    on_gpu = summary.cohort.spec.execution.device == "cuda"
+    failures = {row.text("architecture"): row.text_or_none("probe_failure") for row in found}
+    reasons += [f"{escape(name)}: {escape(failure)}" for name, failure in failures.items() if failure]
+    is_on_gpu = summary.cohort.spec.execution.device == "cuda"
+    probed = f"probe_{'cuda_allocated_bytes' if is_on_gpu else 'process_bytes'}"
+    columns = [
+        *_PREDICTED,
+        *(
+            number(f"Measured {memory_name(field)}", f"probe_{field}", size)
+            for field in MEMORY_FIELDS
+            if any(row.number(f"probe_{field}") is not None for row in found)
+        ),
+        Column("Measured / predicted", lambda row: cell(_quotient(row, probed), ratio)),
+    ]
     return [
-        _peaks(found, "cuda_allocated_bytes" if on_gpu else "process_bytes"),
-        Paragraph(_note(summary, on_gpu)),
+        table_of(columns, found),
+        Paragraph(_note(summary, is_on_gpu)),
         *([Items(reasons)] if reasons else []),
-        *_torchsummary(found, summary),
+        table_of(_TORCHSUMMARY, found),
+        Paragraph(_torchsummary_note(summary)),
     ]
 
 
-def _peaks(found: Sequence[Row], against: str) -> Table:
-    measured = [field for field in MEMORY_FIELDS if any(getattr(row, f"probe_{field}") is not None for row in found)]
-    headers = ["Architecture", "Predicted peak", "Parameters", "Gradients", "Optimizer state", "Activations"]
-    headers += ["Temporaries", "Predicted reserved"]
-    headers += [f"Measured {formatting.memory_name(field)}" for field in measured] + ["Measured / predicted"]
-    cells: Cells = []
-    for row in found:
-        probed, predicted = getattr(row, f"probe_{against}"), row.predicted_peak_bytes
-        quotient = None if probed is None or not predicted else probed / predicted
-        cells.append(
-            [
-                escape(row.architecture),
-                cell(predicted, formatting.size),
-                *(cell(getattr(row, f"predicted_{kind}_bytes"), formatting.size) for kind in _KINDS),
-                cell(row.predicted_reserved_bytes, formatting.size),
-                *(cell(getattr(row, f"probe_{field}"), formatting.size) for field in measured),
-                cell(quotient, formatting.ratio),
-            ]
-        )
-    return table(headers, cells)
+def _quotient(row: Row, probed: str) -> float | None:
+    measured, predicted = row.number(probed), row.number("predicted_peak_bytes")
+    return None if measured is None or not predicted else measured / predicted
 
 
-def _note(summary: CohortSummary, on_gpu: bool) -> str:
+def _note(summary: CohortSummary, is_on_gpu: bool) -> str:
     batch_size = " or ".join(map(str, summary.cohort.batch_sizes))
     note = (
         f"For a training step of {batch_size} images. **Predicted**: from the sizes of the tensors of two steps, for a "
@@ -59,28 +66,16 @@ def _note(summary: CohortSummary, on_gpu: bool) -> str:
         "a real step, the optimizer's state included, in a process of its own"
     )
     return note + (
-        ", to compare with the predicted peak." if on_gpu else
+        ", to compare with the predicted peak." if is_on_gpu else
         " that returns at once what it frees; above its memory before the network was built, and with the libraries' "
         "own buffers. The main table has the peak of the run itself, which keeps what it frees for the next step."
     )  # fmt: skip
 
 
-def _torchsummary(found: Sequence[Row], summary: CohortSummary) -> list[Block]:
-    conditions, num_classes = summary.cohort.spec.conditions, len(summary.data.class_names)
-    cells: Cells = [
-        [
-            escape(row.architecture),
-            cell(row.published_bytes, formatting.mebibytes),
-            cell(row.torchsummary_bytes, formatting.mebibytes),
-            cell(row.predicted_peak_bytes, formatting.mebibytes),
-        ]
-        for row in found
-    ]
-    headers = ["MB (2²⁰ bytes)", "Published parity", "The same as trained", "Predicted peak"]
-    note = (
+def _torchsummary_note(summary: CohortSummary) -> str:
+    return (
         "What was published as the memory of ResNet-152, Wide ResNet-101-2 and Inception-v3 (1343.71, 1481.65 and "
         "333.30 MB) is torchsummary's estimate for one image: the outputs of all modules, twice, with 1000 classes at "
-        f"300 px. **The same as trained**: {num_classes:,} classes at {conditions.image_size} px. It is neither the "
-        "peak of memory nor proportional to it."
+        f"300 px. **The same as trained**: {len(summary.data.class_names):,} classes at "
+        f"{summary.cohort.spec.conditions.image_size} px. It is neither the peak of memory nor proportional to it."
     )
-    return [table(headers, cells), Paragraph(note)]

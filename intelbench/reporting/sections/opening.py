@@ -8,14 +8,13 @@ import numpy as np
 from intelbench.reporting import narrative
 from intelbench.reporting.document import Block, Paragraph
 from intelbench.reporting.formatting import code, listed, percent, percent_interval, times_interval
+from intelbench.reporting.narrative import MAX_NAMES
 from intelbench.reporting.sections.disturbances import disturbed_answer
 from intelbench.results import baseline
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 from intelbench.statistics import inference
-from intelbench.statistics.estimates import SIGNIFICANCE, Estimate
+from intelbench.statistics.estimates import SIGNIFICANCE
 from intelbench.statistics.inference import PairedDifference
-
-MAX_NAMES = 8
 
 
 def opening(summary: CohortSummary) -> list[Block]:
@@ -59,9 +58,11 @@ def _accuracy(summary: CohortSummary) -> str:
     if len(top) > 1:
         sentences.append(f"{_names(names, top)} are not significantly different in test accuracy")
     if below_all:
-        subject = f"{_each(top)} of them" if len(top) > 1 else code(names[top[0]])
-        verb = "are" if len(top) > 1 else "is"
-        pairs = [pair for pair in summary.differences if _between(pair, top, below_all)]
+        subject, verb = code(names[top[0]]), "is"
+        if len(top) > 1:
+            subject, verb = f"{'both' if len(top) == 2 else f'all {len(top)}'} of them", "are"
+        gaps = [{winner, place} for winner in top for place in below_all]
+        pairs = [pair for pair in summary.differences if {pair.first, pair.second} in gaps]
         sentences.append(f"{subject} {verb} above {_names(names, below_all)}{_smallest_gap(pairs)}")
     others = [place for place in range(len(names)) if place not in top and place not in below_all]
     for place in others[:MAX_NAMES]:
@@ -73,10 +74,8 @@ def _accuracy(summary: CohortSummary) -> str:
 def _nothing_apart(summary: CohortSummary) -> str:
     reached = [a.test_accuracy.mean for a in summary.finished if a.test_accuracy is not None]
     detectable = [pair.detectable for pair in summary.differences if pair.detectable is not None]
-    number = len(summary.finished)
-    who = "the two are not" if number == 2 else f"no two of the {number} architectures are"
     means = f"means: {percent(min(reached))} the lowest, {percent(max(reached))} the highest"
-    sentence = f"{who} significantly different in test accuracy ({means})"
+    sentence = f"{narrative.none_differ(len(summary.finished))} significantly different in test accuracy ({means})"
     if detectable:
         sentence += f". That does not make them equal: these runs find a true difference of {_points(detectable)}"
         sentence += " with 80 % power"
@@ -138,23 +137,11 @@ def _beats(summary: CohortSummary, winner: int, place: int) -> bool:
     )
 
 
-def _between(pair: PairedDifference, some: Sequence[int], others: Sequence[int]) -> bool:
-    return (pair.first in some and pair.second in others) or (pair.second in some and pair.first in others)
-
-
-def _each(places: Sequence[int]) -> str:
-    return "both" if len(places) == 2 else f"all {len(places)}"
-
-
 def _smallest_gap(pairs: Sequence[PairedDifference]) -> str:
     """` by 8.4 [3.4, 13.5] points`; of several pairs ` (smallest difference: 8.4 [3.4, 13.5] points)`."""
-    gap = min((_positive(pair.difference) for pair in pairs), key=lambda gap: gap.mean)
-    text = f"{percent_interval(gap, unit='')} points"
+    gaps = [pair.difference if pair.difference.mean > 0 else -pair.difference for pair in pairs]
+    text = f"{percent_interval(min(gaps, key=lambda gap: gap.mean), unit='')} points"
     return f" by {text}" if len(pairs) == 1 else f" (smallest difference: {text})"
-
-
-def _positive(difference: Estimate) -> Estimate:
-    return difference if difference.mean > 0 else -difference
 
 
 def _points(shares: Sequence[float]) -> str:

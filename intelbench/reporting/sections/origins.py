@@ -4,17 +4,25 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from intelbench.reporting import formatting
-from intelbench.reporting.document import Block, Cell, Details, Paragraph, cell, table
-from intelbench.reporting.formatting import ABSENT, escape
+from intelbench.reporting.document import (
+    MAX_ROWS,
+    Block,
+    Column,
+    Paragraph,
+    cell,
+    difference_cell,
+    pairs_folded,
+    table,
+    table_of,
+)
+from intelbench.reporting.formatting import escape
 from intelbench.reporting.sections.claims import measured_cell
-from intelbench.reporting.sections.differences import MAX_OPEN_PAIRS, MAX_PAIRS
 from intelbench.reporting.verdicts import Verdict, Word, claims_about, verdicts
 from intelbench.results import origins
 from intelbench.results.claims import Claim
 from intelbench.results.metrics import METRICS
 from intelbench.results.origins import Contrast, Match, Origin
 from intelbench.results.summaries import CohortSummary
-from intelbench.statistics.inference import PairedDifference
 
 _ORIGINS: Mapping[Origin, str] = {
     "architecture": "architecture: it holds under both",
@@ -52,7 +60,8 @@ def conclusion(own: Verdict, identical: Verdict) -> str | None:
 
 
 def _introduction(match: Match, cohorts: Sequence[CohortSummary]) -> str:
-    own, identical = (1 + _place(each, cohorts) for each in (match.own, match.identical))
+    keys = [summary.cohort.key for summary in cohorts]
+    own, identical = (1 + keys.index(each.cohort.key) for each in (match.own, match.identical))
     names = formatting.listed(map(escape, match.architectures))
     return (
         f"Group {own} has {names} **each under its own recipe**, group {identical} has them **under identical "
@@ -63,53 +72,27 @@ def _introduction(match: Match, cohorts: Sequence[CohortSummary]) -> str:
     )
 
 
-def _place(summary: CohortSummary, cohorts: Sequence[CohortSummary]) -> int:
-    return next(place for place, each in enumerate(cohorts) if each is summary)
-
-
 def _pairs(match: Match) -> list[Block]:
     """Test accuracy, pair by pair."""
     found = origins.contrasts(match)
     if not found:
         none = "No pair of them may be ranked under both, so their differences in test accuracy are not compared."
         return [Paragraph(none)]
-    if len(found) > MAX_PAIRS:
+    if len(found) > MAX_ROWS:
         return []
-    cells = [
-        [
-            f"{escape(each.first)} − {escape(each.second)}",
-            _verdict(each),
-            _difference(each.own),
-            _difference(each.identical),
-            cell(each.change, formatting.points) if each.change else ABSENT,
-            cell(each.p_change, formatting.p_value),
-        ]
-        for each in found
-    ]
-    headers = ["Test accuracy (points)", "It comes from", "Own recipes", "Identical conditions", "Change", "p (Holm)"]
-    pairs = table(headers, cells, left=2)
     note = (
         "Differences and intervals are those of each group's own table; **bold** is significant there, Holm-corrected. "
         "**Change**: what own recipes add to the difference, paired by seed and test image, 95 % interval; **p**: of "
         "no change, corrected over these pairs. The recipe is named only where the change itself is significant: "
         "that a difference is found under one of the two and not under the other does not show that they differ."
     )
-    return [
-        Paragraph(_counted(found)),
-        pairs if len(cells) <= MAX_OPEN_PAIRS else Details(f"All {len(cells)} pairs", [pairs]),
-        Paragraph(note),
-    ]
+    return [Paragraph(_counted(found)), pairs_folded(table_of(_COLUMNS, found)), Paragraph(note)]
 
 
 def _counted(found: Sequence[Contrast]) -> str:
     numbers = Counter(each.origin for each in found)
     counts = [f"{_ORIGINS[origin]} ({numbers[origin]})" for origin in _ORIGINS if numbers[origin]]
     return f"**{formatting.plural(len(found), 'pair')} in test accuracy:** {'; '.join(counts)}."
-
-
-def _difference(pair: PairedDifference) -> Cell:
-    text = formatting.points(pair.difference)
-    return Cell(text if pair.better is None else f"**{text}**", pair.difference.mean)
 
 
 def _verdict(contrast: Contrast) -> str:
@@ -126,6 +109,21 @@ def _verdict(contrast: Contrast) -> str:
         return f"{text}: significant under neither"
     why = "one seed in common" if contrast.p_change is None else "the change is not significant"
     return f"{text}: significant under {significant[0]} alone, but {why}"
+
+
+_COLUMNS = (
+    Column[Contrast](
+        "Test accuracy (points)", lambda each: f"{escape(each.first)} − {escape(each.second)}", is_number=False
+    ),
+    Column[Contrast]("It comes from", _verdict, is_number=False),
+    Column[Contrast]("Own recipes", lambda each: difference_cell(each.own.difference, each.own.better is not None)),
+    Column[Contrast](
+        "Identical conditions",
+        lambda each: difference_cell(each.identical.difference, each.identical.better is not None),
+    ),
+    Column[Contrast]("Change", lambda each: cell(each.change, formatting.points)),
+    Column[Contrast]("p (Holm)", lambda each: cell(each.p_change, formatting.p_value)),
+)
 
 
 def judged(match: Match, claims: Sequence[Claim] | None) -> list[tuple[Verdict, Verdict]]:

@@ -20,12 +20,12 @@ def preparation(summary: CohortSummary) -> list[Block]:
     kind = summary.cohort.spec.conditions.step
     if not found or kind not in _AS_ASKED:
         return []
-    as_asked = [row for row in found if row.fallback is None]
+    as_asked = [row for row in found if row.text_or_none("fallback") is None]
     number = f"{len(as_asked)} of {formatting.plural(len(found), 'run')}" if len(found) > 1 else "the run"
     answer = f"The forward and the backward pass of a training step {_AS_ASKED[kind]} in {number}."
     if not as_asked:
         answer = f"No run has steps of the kind `{kind}` throughout, which its conditions ask for."
-    prepared = [row.preparation_seconds for row in found if row.num_prepared]
+    prepared = [row.number("preparation_seconds") or 0.0 for row in found if row.whole("num_prepared")]
     if prepared:
         seconds = formatting.significant(median(prepared))
         answer += f" {_PREPARING[kind]} took {seconds} s a run (median), outside the budget and in no step time."
@@ -36,8 +36,9 @@ def _fallbacks(found: Sequence[Row]) -> list[Block]:
     """Of each architecture the runs with eager steps, and why; nothing where there are none."""
     seeds: dict[tuple[str, str, bool], list[int]] = {}
     for row in found:
-        if row.fallback is not None:
-            seeds.setdefault((row.architecture, row.fallback, row.num_prepared > 0), []).append(row.seed)
+        if reason := row.text_or_none("fallback"):
+            key = (row.text("architecture"), reason, row.whole("num_prepared") > 0)
+            seeds.setdefault(key, []).append(row.whole("seed"))
     if not seeds:
         return []
     lines = [

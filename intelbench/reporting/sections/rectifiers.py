@@ -1,21 +1,10 @@
 """Dead units and mean activation: what the units of ReLU and LeakyReLU did, by one rule for both."""
 
-from intelbench.reporting.document import Block, Cells, Paragraph, cell, table
-from intelbench.reporting.formatting import code, count, escape, number_interval, percent, percent_number
-from intelbench.reporting.rows import rows
+from intelbench.reporting.document import Block, Column, Paragraph, table_of
+from intelbench.reporting.formatting import code, count, number_interval, percent, percent_number
+from intelbench.reporting.rows import ARCHITECTURE, Row, estimate, number, rows
 from intelbench.results import tables
 from intelbench.results.summaries import CohortSummary
-
-HEADERS = (
-    "Architecture",
-    "Units",
-    "Never positive (%), first evaluation",
-    "Never positive (%), last",
-    "Filters without gradient (%)",
-    "Positive outputs (%)",
-    "Mean activation",
-    "Most dead units",
-)
 
 
 def rectifiers(summary: CohortSummary) -> list[Block]:
@@ -23,20 +12,7 @@ def rectifiers(summary: CohortSummary) -> list[Block]:
     found = rows(tables.rectifiers(summary))
     if not found:
         return []
-    cells: Cells = [
-        [
-            escape(row.architecture),
-            cell(row.num_units, count),
-            cell(row.estimate("first_dead_share"), percent_number),
-            cell(row.estimate("dead_share"), percent_number),
-            cell(row.estimate("filters_without_gradient"), percent_number),
-            cell(row.estimate("positive_share"), percent_number),
-            cell(row.estimate("mean_activation"), number_interval),
-            f"{code(row.worst_site)}: {percent(row.worst_dead_share)}" if row.worst_dead_share else "none",
-        ]
-        for row in found
-    ]
-    num_images = max(row.num_gradient_images or 0 for row in found)
+    num_images = max(int(row.number("num_gradient_images") or 0) for row in found)
     note = (
         f"Over the {summary.data.num_validation:,} validation images in evaluation mode; with more images, fewer units "
         "would seem dead. A unit is a channel of one call of ReLU or LeakyReLU; it is never positive if no image and "
@@ -46,4 +22,21 @@ def rectifiers(summary: CohortSummary) -> list[Block]:
         "calls, at the last evaluation. All are means over the runs, with their 95 % interval over seeds; the last "
         "column is the worst call of the worst run."
     )
-    return [Paragraph(note), table(HEADERS, cells)]
+    return [Paragraph(note), table_of(_COLUMNS, found)]
+
+
+def _worst(row: Row) -> str:
+    share = row.number("worst_dead_share")
+    return f"{code(row.text('worst_site'))}: {percent(share)}" if share else "none"
+
+
+_COLUMNS = (
+    ARCHITECTURE,
+    number("Units", "num_units", count),
+    estimate("Never positive (%), first evaluation", "first_dead_share", percent_number),
+    estimate("Never positive (%), last", "dead_share", percent_number),
+    estimate("Filters without gradient (%)", "filters_without_gradient", percent_number),
+    estimate("Positive outputs (%)", "positive_share", percent_number),
+    estimate("Mean activation", "mean_activation", number_interval),
+    Column[Row]("Most dead units", _worst),
+)

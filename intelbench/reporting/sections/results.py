@@ -5,22 +5,10 @@ from functools import partial
 
 from intelbench.errors import UserError
 from intelbench.reporting import formatting, metrics, narrative
-from intelbench.reporting.document import (
-    Block,
-    Cell,
-    Cells,
-    Column,
-    Figure,
-    Items,
-    Paragraph,
-    cell,
-    filled,
-    listing,
-    table,
-)
+from intelbench.reporting.document import Block, Cell, Column, Figure, Items, Paragraph, cell, listing, table, table_of
 from intelbench.reporting.figures import plots
 from intelbench.reporting.formatting import ABSENT, code, escape
-from intelbench.reporting.rows import Row, rows
+from intelbench.reporting.rows import ARCHITECTURE, SEED, Row, number, rows
 from intelbench.results import tables
 from intelbench.results.metric import Metric
 from intelbench.results.metrics import METRICS, metrics_in
@@ -28,18 +16,33 @@ from intelbench.results.runs import SPLITS, Split
 from intelbench.results.summaries import CohortSummary
 from intelbench.statistics.estimates import Estimate
 
+_OF_RUNS = (
+    ARCHITECTURE,
+    SEED,
+    Column[Row]("Test accuracy", lambda row: cell(row.estimate("test_accuracy", 1), formatting.percent_interval)),
+    number("Validation accuracy", "validation_accuracy", formatting.percent),
+    number("Loss variance", "loss_variance", formatting.significant),
+    number("Step (ms)", "step_seconds", formatting.milliseconds),
+    number("Steps", "num_steps", formatting.count),
+)
+_MEANINGS = {
+    "Rank": "1 + the number of architectures whose test accuracy is significantly better. `=`: shared.",
+    "Group": "two architectures share a letter unless they are significantly different (Piepho, 2004).",
+    "Runs": "finished runs, one a seed; n of every mean in the row.",
+}
+
 
 def results(summary: CohortSummary) -> list[Block]:
     """The main table, what its columns mean, every run behind it, and test accuracy against cost."""
     found = rows(tables.main(summary))
-    ranks = [row.rank for row in found]
+    ranks = [row.number("rank") for row in found]
     cells = [_cells(row, ranks, summary) for row in found]
     test_accuracy = _accuracy_header("test", summary)
     shown = [
         header for header in cells[0] if any(row[header].text != ABSENT for row in cells) or header == test_accuracy
     ]
-    columns = [Column(header, is_number=place > 0) for place, header in enumerate(shown)]
-    blocks: list[Block] = [filled(columns, [*cells, *_baseline_cells(summary)])]
+    lines = [*cells, *_baseline_cells(summary)]
+    blocks: list[Block] = [table(shown, [[line.get(header, "") for header in shown] for line in lines])]
     if note := narrative.ranking_note(summary):
         blocks.append(Paragraph(note))
     blocks.append(Items(_definitions(shown, summary)))
@@ -55,36 +58,23 @@ def every_run(summary: CohortSummary) -> Block:
 
 
 def _runs(summary: CohortSummary) -> list[Block]:
-    cells: Cells = [
-        [
-            escape(row.architecture),
-            cell(row.seed, str),
-            cell(tables.estimate_of(vars(row) | {"num_runs": 1}, "test_accuracy"), formatting.percent_interval),
-            cell(row.validation_accuracy, formatting.percent),
-            cell(row.loss_variance, formatting.significant),
-            cell(row.step_seconds, formatting.milliseconds),
-            cell(row.num_steps, formatting.count),
-        ]
-        for row in rows(tables.runs(summary))
-    ]
-    headers = ["Architecture", "Seed", "Test accuracy", "Validation accuracy", "Loss variance", "Step (ms)", "Steps"]
     share = max((a.majority_share("test") or 0 for a in summary.finished), default=0)
     note = (
         "The intervals are Wilson's (1927), 95 %, over the test images: for this network as it was trained. The "
         f"majority baseline of test accuracy is {formatting.percent(share)}."
     )
-    return [Paragraph(note), table(headers, cells)]
+    return [Paragraph(note), table_of(_OF_RUNS, rows(tables.runs(summary)))]
 
 
 def _cells(row: Row, ranks: Sequence[object], summary: CohortSummary) -> dict[str, Cell]:
     """The cells of one architecture by heading; columns without any value are left out later."""
-    failed, runs = row.num_failed, row.num_finished
-    causes = formatting.listed(formatting.cause(name) for name in str(row.failure_causes or "").split())
-    tied = "=" if ranks.count(row.rank) > 1 else ""
+    failed, runs = row.whole("num_failed"), row.whole("num_finished")
+    causes = formatting.listed(map(formatting.cause, row.words("failure_causes")))
+    tied = "=" if ranks.count(row.number("rank")) > 1 else ""
     cells = {
-        "Architecture": Cell(escape(row.architecture)),
-        "Rank": cell(row.rank, lambda rank: ABSENT if rank is None else f"{rank}{tied}"),
-        "Group": Cell(row.group or ABSENT),
+        "Architecture": Cell(escape(row.text("architecture"))),
+        "Rank": cell(row.number("rank"), lambda rank: ABSENT if rank is None else f"{rank}{tied}"),
+        "Group": Cell(row.text_or_none("group") or ABSENT),
         "Runs": Cell(f"{runs} of {runs + failed}" if failed else str(runs), runs),
     }
     for metric in metrics_in("main"):
@@ -103,8 +93,8 @@ def _estimate(row: Row, metric: Metric) -> Estimate | None:
     """The value of a metric in a row of the main table; `None` where it is absent."""
     if metric.interval:
         return row.estimate(metric.name)
-    value = getattr(row, metric.name)
-    return None if value is None else Estimate(value, None, None, row.num_finished)
+    value = row.number(metric.name)
+    return None if value is None else Estimate(value, None, None, row.whole("num_finished"))
 
 
 def _accuracy_header(split: Split, summary: CohortSummary) -> str:
@@ -125,12 +115,7 @@ def _baseline_cells(summary: CohortSummary) -> list[dict[str, Cell]]:
 
 def _definitions(shown: Sequence[str], summary: CohortSummary) -> list[str]:
     """What each column shown means, and why a kind of memory is missing."""
-    meaning = {
-        "Rank": "1 + the number of architectures whose test accuracy is significantly better. `=`: shared.",
-        "Group": "two architectures share a letter unless they are significantly different (Piepho, 2004).",
-        "Runs": "finished runs, one a seed; n of every mean in the row.",
-    }
-    defined = [f"**{header}**: {text}" for header, text in meaning.items() if header in shown]
+    defined = [f"**{header}**: {text}" for header, text in _MEANINGS.items() if header in shown]
     columns = [metric for metric in metrics_in("main") if metrics.heading(metric, summary) in shown]
     return [*defined, *metrics.definitions(columns, summary), *_absent_memory(summary)]
 
@@ -158,6 +143,5 @@ def _accuracy_against_cost(summary: CohortSummary) -> list[Block]:
     )
     if untimed:
         caption += f" No step after warm-up, so no step time: {formatting.listed(untimed)}."
-    name = f"cost-{summary.cohort.key}.svg"
-    figure = Figure(name, "Test accuracy against step time and memory", partial(plots.cost, summary))
+    figure = Figure("cost", "Test accuracy against step time and memory", partial(plots.cost, summary))
     return [figure, Paragraph(caption)]

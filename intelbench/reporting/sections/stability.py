@@ -1,13 +1,30 @@
 """Stability: whether losses jump, accuracy swings, and predictions change without need."""
 
-from collections.abc import Sequence
-
-from intelbench.reporting.document import Block, Cells, Paragraph, Table, cell, table
-from intelbench.reporting.formatting import bare_percent, escape, number_interval, percent_number
-from intelbench.reporting.rows import Row, rows
+from intelbench.reporting.document import Block, Column, Paragraph, definitions, table_of
+from intelbench.reporting.formatting import bare_percent, number_interval, percent_number
+from intelbench.reporting.rows import ARCHITECTURE, Row, estimate, number, rows
 from intelbench.results import tables
 from intelbench.results.summaries import CohortSummary
 from intelbench.statistics.stability import SPIKE_DEVIATIONS, SPIKE_WINDOW
+
+_CHURN = (
+    Column[Row]("Churn (%)", ARCHITECTURE.show, is_number=False),
+    estimate("Between evaluations", "churn", percent_number),
+    number("Wins", "churn_wins", bare_percent),
+    number("Losses", "churn_losses", bare_percent),
+    number("Neutral", "churn_neutral", bare_percent),
+    number("Unnecessary", "churn_unnecessary", bare_percent),
+    number("Between seeds", "seed_churn_total", bare_percent),
+    number("Neutral", "seed_churn_neutral", bare_percent),
+    number("Unnecessary", "seed_churn_unnecessary", bare_percent),
+)
+_CHURN_NOTE = (
+    "**Prediction churn** (Milani Fard et al., 2016): share of the same images whose prediction changed, from one "
+    "evaluation point to the next on validation images, mean over the runs; and between two seeds on test images, "
+    "mean over all pairs. Wins went from wrong to right, losses from right to wrong, neutral ones from wrong to "
+    "wrong; unnecessary is what the change in accuracy does not require: wins and losses that cancel, and the "
+    "neutral ones."
+)
 
 
 def stability(summary: CohortSummary) -> list[Block]:
@@ -15,50 +32,28 @@ def stability(summary: CohortSummary) -> list[Block]:
     found = rows(tables.stability(summary))
     if not found:
         return []
-    cells: Cells = [
-        [
-            escape(row.architecture),
-            cell(row.estimate("loss_variance"), number_interval),
-            cell(row.estimate("spike_score"), percent_number),
-            cell(row.num_diverged, str),
-            cell(row.run_to_run_deviation, bare_percent),
-            cell(row.estimate("accuracy_swing"), percent_number),
-            cell(row.estimate("forgetting_events"), number_interval),
-        ]
-        for row in found
-    ]
-    headers = ["Architecture", "Loss variance", "Spikes (%)", "Diverged", "Run to run (points)", "Swing (points)"]
-    headers += ["Forgetting events an image"]
     points = summary.cohort.spec.conditions.evaluation_points
-    note = (
-        "**Loss variance**: as in the main table. **Spikes**: share of training steps whose loss is more than "
-        f"{SPIKE_DEVIATIONS:g} standard deviations above the mean of the {SPIKE_WINDOW} steps before (after OLMo 2, "
-        "2024, with a shorter window). **Run to run**: standard deviation of test accuracy over seeds. **Swing**: mean "
-        f"absolute change of validation accuracy between the {points} evaluation points. **Forgetting events**: right "
-        "at one evaluation point and wrong at the next (after Toneva et al., 2019, on validation images). Means over "
-        "the runs, with their 95 % interval over seeds."
-    )
-    churn_note = (
-        "**Prediction churn** (Milani Fard et al., 2016): share of the same images whose prediction changed, from one "
-        "evaluation point to the next on validation images, mean over the runs; and between two seeds on test images, "
-        "mean over all pairs. Wins went from wrong to right, losses from right to wrong, neutral ones from wrong to "
-        "wrong; unnecessary is what the change in accuracy does not require: wins and losses that cancel, and the "
-        "neutral ones."
-    )
-    return [table(headers, cells), Paragraph(note), _churn(found), Paragraph(churn_note)]
-
-
-def _churn(found: Sequence[Row]) -> Table:
-    parts = ("total", "wins", "losses", "neutral", "unnecessary")
-    cells: Cells = [
-        [
-            escape(row.architecture),
-            cell(row.estimate("churn"), percent_number),
-            *(cell(getattr(row, f"churn_{part}"), bare_percent) for part in parts[1:]),
-            *(cell(getattr(row, f"seed_churn_{part}"), bare_percent) for part in (parts[0], parts[3], parts[4])),
-        ]
-        for row in found
-    ]
-    headers = ["Churn (%)", "Between evaluations", "Wins", "Losses", "Neutral", "Unnecessary"]
-    headers += ["Between seeds", "Neutral", "Unnecessary"]
-    return table(headers, cells)
+    columns = [
+        ARCHITECTURE,
+        estimate("Loss variance", "loss_variance", number_interval, "as in the main table"),
+        estimate(
+            "Spikes (%)", "spike_score", percent_number,
+            f"share of training steps whose loss is more than {SPIKE_DEVIATIONS:g} standard deviations above the mean "
+            f"of the {SPIKE_WINDOW} steps before (after OLMo 2, 2024, with a shorter window)",
+        ),
+        number("Diverged", "num_diverged", str),
+        number(
+            "Run to run (points)", "run_to_run_deviation", bare_percent,
+            "standard deviation of test accuracy over seeds",
+        ),
+        estimate(
+            "Swing (points)", "accuracy_swing", percent_number,
+            f"mean absolute change of validation accuracy between the {points} evaluation points",
+        ),
+        estimate(
+            "Forgetting events an image", "forgetting_events", number_interval,
+            "right at one evaluation point and wrong at the next (after Toneva et al., 2019, on validation images)",
+        ),
+    ]  # fmt: skip
+    note = f"{definitions(columns)} Means over the runs, with their 95 % interval over seeds."
+    return [table_of(columns, found), Paragraph(note), table_of(_CHURN, found), Paragraph(_CHURN_NOTE)]

@@ -3,16 +3,16 @@
 from functools import partial
 
 from intelbench.reporting import formatting
-from intelbench.reporting.document import Block, Cell, Cells, Figure, Paragraph, Table, cell, table
+from intelbench.reporting.document import Block, Cell, Column, Figure, Paragraph, cell, table_of
 from intelbench.reporting.figures import plots
-from intelbench.reporting.formatting import ABSENT, escape
-from intelbench.reporting.rows import Row, rows
+from intelbench.reporting.formatting import ABSENT, milliseconds
+from intelbench.reporting.rows import ARCHITECTURE, Row, number, rows
 from intelbench.results import usage
 from intelbench.results.summaries import CohortSummary
 from intelbench.results.timing import DATA_BOUND, OVERHEAD_BOUND, OVERHEAD_BOUND_CPU
 from intelbench.results.usage import PART_NAMES
 
-_FEWEST_FOR_TAIL = 20
+_MIN_STEPS_FOR_TAIL = 20
 """With fewer steps the 95th percentile is only the largest one."""
 
 
@@ -21,40 +21,37 @@ def step_breakdown(summary: CohortSummary) -> list[Block]:
     found = rows(usage.step_breakdown(summary))
     if not found:
         return []
-    are_of_run = all(row.are_of_run for row in found)
-    figure = Figure(
-        f"step-breakdown-{summary.cohort.key}.svg",
-        "Median parts of a training step",
-        partial(plots.step_breakdown, summary),
-    )
-    return [_table(found, are_of_run), figure, Paragraph(_note(summary, are_of_run))]
+    are_of_run = all(row.flag("are_of_run") for row in found)
+    columns = [column for column in _COLUMNS if column is not _OVERHEAD or not are_of_run]
+    figure = Figure("step-breakdown", "Median parts of a training step", partial(plots.step_breakdown, summary))
+    return [table_of(columns, found), figure, Paragraph(_note(summary, are_of_run))]
 
 
-def _table(found: list[Row], are_of_run: bool) -> Table:
-    cells: Cells = [
-        [
-            escape(row.architecture),
-            cell(row.num_steps, formatting.count),
-            *(_quartiles(row, part) for part in PART_NAMES),
-            _quartiles(row, "step_with_data_wait"),
-            cell(
-                row.step_with_data_wait_seconds_percentile_95 if row.num_steps >= _FEWEST_FOR_TAIL else None,
-                formatting.milliseconds,
-            ),
-            *([] if are_of_run else [cell(row.overhead, formatting.signed_percent)]),
-            f"{row.bound_by}-bound" if row.bound_by else ABSENT,
-        ]
-        for row in found
-    ]
-    headers = ["Milliseconds", "Steps", *PART_NAMES.values(), "Step with data wait", "95th percentile"]
-    headers += ["Verdict"] if are_of_run else ["Profiling overhead (%)", "Verdict"]
-    return table(headers, cells)
+def _quartiles(name: str, row: Row) -> Cell:
+    median, low, high = (row.number(f"{name}_seconds{end}") for end in ("", "_quartile_1", "_quartile_3"))
+    return Cell(f"{milliseconds(median)} [{milliseconds(low)}, {milliseconds(high)}]", median)
 
 
-def _quartiles(row: Row, name: str) -> Cell:
-    median, low, high = (getattr(row, f"{name}_seconds{end}") for end in ("", "_quartile_1", "_quartile_3"))
-    write = formatting.milliseconds
-    return Cell(f"{write(median)} [{write(low)}, {write(high)}]", median)
+def _tail(row: Row) -> Cell:
+    has_tail = row.whole("num_steps") >= _MIN_STEPS_FOR_TAIL
+    return cell(row.number("step_with_data_wait_seconds_percentile_95") if has_tail else None, milliseconds)
+
+
+def _verdict(row: Row) -> str:
+    bound_by = row.text_or_none("bound_by")
+    return f"{bound_by}-bound" if bound_by else ABSENT
+
+
+_OVERHEAD = number("Profiling overhead (%)", "overhead", formatting.signed_percent)
+_COLUMNS = (
+    Column[Row]("Milliseconds", ARCHITECTURE.show, is_number=False),
+    number("Steps", "num_steps", formatting.count),
+    *(Column[Row](title, partial(_quartiles, part)) for part, title in PART_NAMES.items()),
+    Column[Row]("Step with data wait", partial(_quartiles, "step_with_data_wait")),
+    Column[Row]("95th percentile", _tail),
+    _OVERHEAD,
+    Column[Row]("Verdict", _verdict),
+)
 
 
 def _note(summary: CohortSummary, are_of_run: bool) -> str:
@@ -75,7 +72,7 @@ def _note(summary: CohortSummary, are_of_run: bool) -> str:
         "**Transfer**: to the device, and normalisation; with **batch wait** it makes up the "
         "data wait of a run. **Outside the budget**: what a budget in seconds does not pay for, the gradient norm "
         "and bookkeeping. **Step with data wait**: all but that. **95th percentile**: of it, given from "
-        f"{_FEWEST_FOR_TAIL} steps up. "
+        f"{_MIN_STEPS_FOR_TAIL} steps up. "
     )
     if not are_of_run:
         note += (

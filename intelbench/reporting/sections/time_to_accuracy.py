@@ -1,12 +1,13 @@
 """Time to accuracy: how long until validation accuracy first reached each of some targets fixed beforehand."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
+from functools import partial
 
 from intelbench.reporting import formatting
-from intelbench.reporting.document import Block, Cell, Cells, Details, Paragraph, Table, table
+from intelbench.reporting.document import Block, Cell, Column, Details, Paragraph, cell, table, table_of
 from intelbench.reporting.formatting import ABSENT, escape
-from intelbench.reporting.rows import Row, rows
+from intelbench.reporting.rows import ARCHITECTURE, Row, rows
 from intelbench.reporting.sections.accuracy_by_budget import has_curves
 from intelbench.results import efficiency
 from intelbench.results.efficiency import Unit
@@ -23,8 +24,8 @@ def time_to_accuracy(summary: CohortSummary) -> list[Block]:
     if not found:
         none = f"No run reached {_percent(rungs[0])}." if rungs else "With one class there is nothing to reach."
         return [Paragraph(none)]
-    targets = list(dict.fromkeys(row.target for row in found))
-    cells = {(row.architecture, row.target): row for row in found}
+    targets = list(dict.fromkeys(row.number("target") or 0.0 for row in found))
+    cells = {(row.text("architecture"), row.number("target")): row for row in found}
     names = [architecture.name for architecture in summary.architectures]
     headers = ["Seconds to validation accuracy", *map(_percent, targets)]
     reached = table(headers, [[escape(name), *(_reached(cells[name, target]) for target in targets)] for name in names])
@@ -37,7 +38,9 @@ def time_to_accuracy(summary: CohortSummary) -> list[Block]:
         f"fixed beforehand{missed}. Times are no finer than the {points} of a run: it got there at some moment since "
         "the point before."
     )
-    folded = Details("The same in seconds, steps and FLOPs, from the quickest run to the slowest", [_by_unit(found)])
+    folded = Details(
+        "The same in seconds, steps and FLOPs, from the quickest run to the slowest", [table_of(_BY_UNIT, found)]
+    )
     return [reached, Paragraph(note), folded]
 
 
@@ -46,35 +49,36 @@ def _percent(share: float) -> str:
 
 
 def _reached(row: Row) -> Cell:
-    seconds = NEVER if row.seconds is None else formatting.significant(row.seconds)
-    return Cell(f"{seconds} ({row.num_reached} of {row.num_runs})", math.inf if row.seconds is None else row.seconds)
+    seconds = row.number("seconds")
+    text = f"{NEVER if seconds is None else formatting.significant(seconds)} ({_num_reached(row)})"
+    return Cell(text, math.inf if seconds is None else seconds)
 
 
-def _by_unit(found: Sequence[Row]) -> Table:
-    cells: Cells = [
-        [
-            Cell(_percent(row.target), row.target),
-            escape(row.architecture),
-            Cell(f"{row.num_reached} of {row.num_runs}", row.num_reached),
-            *(_range(row, unit) for unit in efficiency.COMPARED_UNITS),
-        ]
-        for row in found
-    ]
-    return table(["Target", "Architecture", "Reached", "Seconds", "Steps", "TFLOPs"], cells, left=2)
+def _num_reached(row: Row) -> str:
+    return f"{row.whole('num_reached')} of {row.whole('num_runs')}"
 
 
-def _range(row: Row, unit: Unit) -> Cell:
+def _spent(unit: Unit, row: Row) -> Cell:
     """Median [least, most] over the runs."""
-    median, least, most = (_spent(row, unit, end) for end in ("", "_least", "_most"))
+    median, least, most = (_written(row, unit, end) for end in ("", "_least", "_most"))
     text = median if median == ABSENT or least == NEVER else f"{median} [{least}, {most}]"
-    return Cell(text, math.inf if median == NEVER else getattr(row, unit))
+    return Cell(text, math.inf if median == NEVER else row.number(unit))
 
 
-def _spent(row: Row, unit: Unit, end: str) -> str:
+def _written(row: Row, unit: Unit, end: str) -> str:
     """What is missing is infinite, unless the seconds are there."""
-    value = getattr(row, f"{unit}{end}")
+    value = row.number(f"{unit}{end}")
     if value is None:
-        return NEVER if getattr(row, f"seconds{end}") is None else ABSENT
+        return NEVER if row.number(f"seconds{end}") is None else ABSENT
     if unit == "steps":
         return formatting.count(value)
     return formatting.significant(value / 1e12 if unit == "flops" else value)
+
+
+_HEADINGS: Mapping[Unit, str] = {"seconds": "Seconds", "steps": "Steps", "flops": "TFLOPs"}
+_BY_UNIT = (
+    Column[Row]("Target", lambda row: cell(row.number("target"), _percent), is_number=False),
+    ARCHITECTURE,
+    Column[Row]("Reached", lambda row: Cell(_num_reached(row), row.number("num_reached"))),
+    *(Column[Row](_HEADINGS[unit], partial(_spent, unit)) for unit in efficiency.COMPARED_UNITS),
+)

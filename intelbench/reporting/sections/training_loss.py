@@ -14,5 +14,4 @@ def training_loss(summary: CohortSummary) -> list[Block]:
     caption = "Lines: mean over the runs; bands: from the lowest to the highest run. Finished runs only."
     if summary.smoothing_window > 1:
         caption += f" The loss is a moving mean of {summary.smoothing_window} steps."
-    name = f"curves-{summary.cohort.key}.svg"
-    return [Figure(name, "Training loss by step and by time", partial(plots.curves, summary)), Paragraph(caption)]
+    return [Figure("curves", "Training loss by step and by time", partial(plots.curves, summary)), Paragraph(caption)]

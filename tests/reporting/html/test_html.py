@@ -30,8 +30,8 @@ from intelbench.reporting.html.blocks import Renderer, inline
 from intelbench.reporting.html.figures import inline_svg
 from intelbench.reporting.html.page import as_html, page
 from intelbench.reporting.markdown import block_text
+from intelbench.reporting.plugin_sections import sections
 from intelbench.reporting.report import build
-from intelbench.reporting.sections import section_kinds
 from intelbench.reporting.sections.mistakes import mistakes as section
 from intelbench.results import mistakes
 from intelbench.results.study import read
@@ -338,6 +338,6 @@ def test_sections_that_the_default_report_leaves_out_are_folded(tmp_path: Path) 
     """The page has all of them; what a reader acts on is open."""
     text = written(tmp_path)
     folded = re.findall(r'<details class="section"><summary><h2 id="[^"]*">(.*?)</h2>', text)
-    assert [kind.title for kind in section_kinds(None) if not kind.in_default and kind.title in folded] == folded
+    assert [each.name for each in sections() if not each.value.in_default and each.name in folded] == folded
     assert {"Calibration", "Training loss"} <= set(folded)
     assert '\n<h2 id="results">Results</h2>' in text

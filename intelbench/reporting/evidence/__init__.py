@@ -1,1 +1,0 @@
-"""What records say, as numbers: pure functions on arrays, and the frames that are printed from them."""
