@@ -24,7 +24,7 @@ from intelbench.statistics.estimates import Estimate
 
 
 def as_markdown(comparison: Comparison, verdicts: Sequence[Verdict], names: tuple[str, str]) -> str:
-    """What changed, architecture by architecture; `names` are those of the two folders."""
+    """Write what changed, architecture by architecture; `names` are those of the two folders."""
     first, second = map(code, names)
     order = list(METRICS.entries)
     columns = [
@@ -57,7 +57,7 @@ def as_markdown(comparison: Comparison, verdicts: Sequence[Verdict], names: tupl
 
 
 def as_json(comparison: Comparison, verdicts: Sequence[Verdict]) -> str:
-    """The same numbers for machines."""
+    """Write the comparison for machines."""
     content = {
         "changes": [
             {
@@ -91,7 +91,7 @@ def as_json(comparison: Comparison, verdicts: Sequence[Verdict]) -> str:
 
 
 def failure_line(verdict: Verdict) -> str:
-    """What failed, for the terminal."""
+    """Say for the terminal which gate has failed."""
     return (
         f"{verdict.change.architecture}: {verdict.gate.metric} is worse by more than {verdict.gate.margin:g} "
         f"({_change(verdict.change)}; p {formatting.p_value(verdict.p_holm)} after Holm's correction)"
@@ -99,7 +99,7 @@ def failure_line(verdict: Verdict) -> str:
 
 
 def _in_short(comparison: Comparison) -> str:
-    """What got better or worse, each for itself."""
+    """Say which metrics got better or worse, and for which architectures."""
     if not any(change.inferred.p_value is not None for change in comparison.changes):
         return "One seed in common gives no estimate of the noise, so no change is tested."
     clauses, unchanged = [], []

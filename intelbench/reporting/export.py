@@ -19,7 +19,7 @@ from intelbench.statistics.estimates import Estimate
 
 
 def as_json(study: Study, *, claims: Sequence[Claim] | None = None) -> str:
-    """All tables of each cohort, each run, each claim, and what was left out.
+    """Return all tables of each cohort, each run, each claim, and what was left out.
 
     Without `claims` the published ones are checked, on the data that they are about.
     """
@@ -41,7 +41,7 @@ def as_json(study: Study, *, claims: Sequence[Claim] | None = None) -> str:
 
 
 def as_csv(study: Study) -> str:
-    """The main table: a row for each architecture of each cohort, absent values empty."""
+    """Return the main table: a row for each architecture of each cohort, absent values empty."""
     frames = []
     for summary in study.cohorts:
         frame = tables.main(summary)
@@ -51,7 +51,7 @@ def as_csv(study: Study) -> str:
 
 
 def _plain(summary: CohortSummary, claims: Sequence[Claim] | None) -> dict[str, object]:
-    """A cohort as plain values."""
+    """Return a cohort as plain values."""
     cohort, spec = summary.cohort, summary.cohort.spec
     line, suite = reproduction.command(cohort)
     return {
@@ -106,7 +106,7 @@ def _plain(summary: CohortSummary, claims: Sequence[Claim] | None) -> dict[str, 
 
 
 def claims_rows(summary: CohortSummary, claims: Sequence[Claim] | None) -> list[Row]:
-    """One row for each claim: what was published, what was measured, and the verdict."""
+    """Return a row for each claim: what was published, what was measured, and the verdict."""
     return [_claim_row(found) for found in verdicts(summary, claims_about(summary, claims))]
 
 
@@ -137,7 +137,7 @@ def _claim_row(found: Verdict) -> Row:
 
 
 def _origins(cohorts: Sequence[CohortSummary], claims: Sequence[Claim] | None) -> list[Row]:
-    """One row for each pair of cohorts with the same architectures under own recipes and identical conditions."""
+    """Return a row for each pair of cohorts with the same architectures under own recipes and identical conditions."""
     return [
         {
             "own_recipes": match.own.cohort.key,

@@ -25,23 +25,23 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """0.4133 -> `41.3 %`; 0.9999 -> `> 99.9 %`, since it is not all of them."""
+    """Write 0.4133 as `41.3 %`; 0.9999 as `> 99.9 %`, since it is not all of them."""
     return ABSENT if share is None else f"{_percentage(share, digits)} %"
 
 
 def percent_interval(estimate: Estimate | None, unit: str = " %") -> str:
-    """`41.3 % [38.0, 44.6]`; one run has no interval and says so: `41.3 % (n = 1)`."""
+    """Write `41.3 % [38.0, 44.6]`; one run has no interval and says so: `41.3 % (n = 1)`."""
     text = with_interval(_percentage, unit)(estimate)
     return text if estimate is None or estimate.low is not None else f"{text} (n = {estimate.n})"
 
 
 def percent_number(estimate: Estimate | None) -> str:
-    """`41.3 [38.0, 44.6]`, where the heading has the unit."""
+    """Write `41.3 [38.0, 44.6]`, where the heading has the unit."""
     return percent_interval(estimate, unit="")
 
 
 def significant(value: float | None, digits: int = 3) -> str:
-    """This many significant digits, with an exponent for extreme values only: `0.0123`, `1,230`, `1.2e-06`."""
+    """Write significant digits, with an exponent for extreme values only: `0.0123`, `1,230`, `1.2e-06`."""
     if value is None:
         return ABSENT
     if value == 0:
@@ -54,17 +54,17 @@ def significant(value: float | None, digits: int = 3) -> str:
 
 
 def giga(value: float | None) -> str:
-    """2.43e11 -> `243`, where the heading says that thousands of millions are meant."""
+    """Write 2.43e11 as `243`, where the heading says that thousands of millions are meant."""
     return ABSENT if value is None else significant(value / 1e9)
 
 
 def bare_percent(share: float | None) -> str:
-    """0.4133 -> `41.3`, where the heading has the unit."""
+    """Write 0.4133 as `41.3`, where the heading has the unit."""
     return ABSENT if share is None else _percentage(share)
 
 
 def _percentage(share: float, digits: int = 1) -> str:
-    """A share in percent; one that only rounds to none or to all of them is `< 0.1` or `> 99.9`."""
+    """Write a share in percent; one that only rounds to none or to all of them is `< 0.1` or `> 99.9`."""
     text = f"{100 * share:.{digits}f}"
     least = 10.0**-digits
     if 0 < share < 1 and float(text) == 0:
@@ -75,44 +75,44 @@ def _percentage(share: float, digits: int = 1) -> str:
 
 
 def signed_percent(share: float | None) -> str:
-    """0.0133 -> `+1.3`, where the heading has the unit."""
+    """Write 0.0133 as `+1.3`, where the heading has the unit."""
     return ABSENT if share is None else f"{round(100 * share, 1) + 0.0:+.1f}".replace("-", "−")
 
 
 def times(factor: float | None) -> str:
-    """1.0423 -> `1.04 ×`."""
+    """Write 1.0423 as `1.04 ×`."""
     return ABSENT if factor is None or math.isnan(factor) else f"{factor:.2f} ×"
 
 
 def ratio(quotient: float | None) -> str:
-    """Three decimals."""
+    """Write a ratio with three decimals."""
     return ABSENT if quotient is None else f"{quotient:.3f}"
 
 
 def mebibytes(num_bytes: int | None) -> str:
-    """Two decimals, as published, where the heading has the unit."""
+    """Write mebibytes with two decimals, as published, where the heading has the unit."""
     return ABSENT if num_bytes is None else f"{num_bytes / 2**20:.2f}"
 
 
 def milliseconds(seconds: float | None) -> str:
-    """Seconds as a number of milliseconds."""
+    """Write seconds as a number of milliseconds."""
     return ABSENT if seconds is None else significant(1000 * seconds)
 
 
 def count(value: float | None) -> str:
-    """A whole number with separators of thousands; a mean of whole numbers with one decimal where it needs it."""
+    """Write a whole number with separators of thousands; a mean of whole numbers with one decimal where it needs it."""
     if value is None:
         return ABSENT
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
 
 
 def si(value: float | None) -> str:
-    """42512970 -> `42.5 M`."""
+    """Write 42512970 as `42.5 M`."""
     return ABSENT if value is None else _scaled(value, _SI)
 
 
 def size(num_bytes: int | None) -> str:
-    """1395864371 -> `1.30 GiB`."""
+    """Write 1395864371 as `1.30 GiB`."""
     return ABSENT if num_bytes is None else _scaled(num_bytes, _BINARY, "B")
 
 
@@ -143,12 +143,12 @@ size_interval = with_interval(lambda num_bytes: size(round(num_bytes)))
 
 
 def cause(name: str) -> str:
-    """`out_of_memory` -> `out of memory`."""
+    """Write `out_of_memory` as `out of memory`."""
     return name.replace("_", " ")
 
 
 def fact(value: object) -> str:
-    """A setting as in a suite file: `true`, `0.0001`, `[0.9, 0.999]`."""
+    """Write a setting as in a suite file: `true`, `0.0001`, `[0.9, 0.999]`."""
     if value is None:
         return ABSENT
     if isinstance(value, bool):
@@ -161,30 +161,30 @@ def fact(value: object) -> str:
 
 
 def memory_name(field: str) -> str:
-    """What a field of `PeakMemory` is called in a heading."""
+    """Return the name of a field of `PeakMemory` in headings."""
     return _MEMORY_NAMES[field]
 
 
 def p_value(value: float | None) -> str:
-    """Three decimals, or `< 0.001`."""
+    """Write a p value with three decimals, or as `< 0.001`."""
     if value is None:
         return ABSENT
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def plural(number: int, noun: str, nouns: str = "") -> str:
-    """`1 run`, `3 runs`."""
+    """Write `1 run`, `3 runs`."""
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
 
 
 def listed(items: Iterable[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
+    """Write `a`, `a and b`, `a, b and c`."""
     *head, last = list(items) or [""]
     return f"{', '.join(head)} and {last}" if head else last
 
 
 def numbers(values: Sequence[int]) -> str:
-    """Seeds or steps in order, runs of three and more shortened: `0, 1, 2` -> `0–2`."""
+    """Write seeds or steps in order, runs of three and more shortened: `0, 1, 2` as `0–2`."""
     runs: list[list[int]] = []
     for previous, value in pairwise([None, *sorted(values)]):
         if runs and previous is not None and value == previous + 1:
@@ -195,18 +195,18 @@ def numbers(values: Sequence[int]) -> str:
 
 
 def printable(text: str) -> str:
-    """One line of text without control characters or marks that reorder what is read."""
+    """Return one line of text without control characters or marks that reorder what is read."""
     return _without_controls(" ".join(text.split()))
 
 
 def shortened(text: str, length: int) -> str:
-    """At most `length` characters, with an ellipsis for what was cut."""
+    """Return at most `length` characters, with an ellipsis for what was cut."""
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
 
 
 @lru_cache(maxsize=4096)
 def escape(text: str, limit: int = 300) -> str:
-    """Text from outside (class names, messages, paths) that shows as it is, in a table as elsewhere."""
+    """Return text from outside (class names, messages, paths) that shows as it is, in a table as elsewhere."""
     plain = shortened(printable(text), limit)
     safe = re.sub(r"([\\`*|\[\]~$])", r"\\\1", plain)
     safe = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", safe)  # inside a word an underscore means nothing
@@ -215,7 +215,7 @@ def escape(text: str, limit: int = 300) -> str:
 
 
 def code(text: str) -> str:
-    """Text as a code span, for identifiers."""
+    """Return text as a code span, for identifiers."""
     plain = printable(text)
     fence = "`" * (1 + max((len(ticks) for ticks in re.findall("`+", plain)), default=0))
     pad = " " if plain.startswith("`") or plain.endswith("`") else ""
@@ -223,7 +223,7 @@ def code(text: str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """Lines of text without control characters, indented by spaces."""
+    """Return lines of text without control characters, indented by spaces."""
     return "\n".join(map(_without_controls, text.rstrip().expandtabs(4).split("\n")))
 
 

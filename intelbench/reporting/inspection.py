@@ -35,7 +35,7 @@ def as_text(found: Inspection) -> str:
 
 
 def _balance(found: Inspection) -> list[str]:
-    """Which classes have the most and the fewest training images, and what always answering one class would reach."""
+    """Say which classes have the most and the fewest training images, and what the majority baseline is."""
     train, tested = found.counts["train"], found.counts.get("test", found.counts["train"])
     most, fewest = train.index(max(train)), train.index(min(train))
     if train[most] == train[fewest]:

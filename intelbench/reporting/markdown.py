@@ -50,7 +50,7 @@ def block_text(block: Block, level: int = 2) -> str:
 
 
 def _names_of(gallery: Gallery) -> Details:
-    """The images of a gallery by their names, folded away."""
+    """Render the images of a gallery by their names, folded away."""
     cells: Cells = [
         [escape(image.name), escape(image.label), escape(image.predicted), escape(image.confidence)]
         for image in gallery.images
@@ -60,7 +60,7 @@ def _names_of(gallery: Gallery) -> Details:
 
 
 def _table(block: Table) -> str:
-    """An aligned pipe table. Pipes in cells are escaped: a table's row is split before its code spans are read."""
+    """Render an aligned pipe table. Pipes in cells are escaped: a row is split before its code spans are read."""
     rows = [[re.sub(r"(?<!\\)\|", r"\\|", cell.text) for cell in row] for row in block.rows]
     align = ["right" if column.is_number else "left" for column in block.columns]
     headers = [column.title for column in block.columns]
@@ -68,6 +68,6 @@ def _table(block: Table) -> str:
 
 
 def _fenced(text: str, language: str) -> str:
-    """A code block that its content cannot close."""
+    """Render a code block that its content cannot close."""
     fence = "`" * max(3, 1 + max((len(ticks) for ticks in re.findall("`+", text)), default=0))
     return f"{fence}{language}\n{printable_lines(text)}\n{fence}"

@@ -21,7 +21,7 @@ MAX_NAMES = 8
 
 
 def reading(summary: CohortSummary) -> str:
-    """One paragraph: who was compared, on what, under identical conditions or not, and what failed."""
+    """Say who was compared, on what, under identical conditions or not, and what failed."""
     sentences = [
         _compared(summary),
         fairness_answer(summary),
@@ -73,7 +73,7 @@ def _batches_answer(summary: CohortSummary) -> str:
 
 
 def ranking_note(summary: CohortSummary) -> str:
-    """Why there is no rank, or on which seeds it rests."""
+    """Say why there is no rank, or on which seeds it rests."""
     cohort, finished = summary.cohort, summary.finished
     if len(finished) < 2:
         return (
@@ -99,18 +99,18 @@ def ranking_note(summary: CohortSummary) -> str:
 
 
 def failed_runs(architecture: ArchitectureSummary) -> str:
-    """`out of memory (2 runs)`."""
+    """Write `out of memory (2 runs)`."""
     causes = Counter(cause(record.failure.cause) for record in architecture.failures if record.failure)
     return ", ".join(f"{name} ({plural(number, 'run')})" for name, number in sorted(causes.items()))
 
 
 def none_differ(num_architectures: int) -> str:
-    """`the two are not`, `no two of the 5 architectures are`; to be continued with `significantly different`."""
+    """Write `the two are not`, `no two of the 5 architectures are`; to be continued with `significantly different`."""
     return "the two are not" if num_architectures == 2 else f"no two of the {num_architectures} architectures are"
 
 
 def data_name(source: str) -> str:
-    """The data folder by its own name, without the path to it."""
+    """Return the data folder by its own name, without the path to it."""
     return PurePath(source).name or source
 
 
@@ -138,7 +138,7 @@ def _compared(summary: CohortSummary) -> str:
 
 
 def _not_compared(summary: CohortSummary) -> str:
-    """Why no difference is reported, where the headline says nothing; of a single architecture, what it reached."""
+    """Say why no difference is reported, where the headline says nothing; of a single architecture, what it reached."""
     finished = summary.finished
     if len(finished) == 1 and finished[0].test_accuracy is not None:
         only, reached = finished[0], finished[0].test_accuracy
@@ -179,7 +179,7 @@ def _caveats(summary: CohortSummary) -> str:
 
 
 def _uneven_seeds(summary: CohortSummary) -> str:
-    """Which architectures lack which of the seeds that others have finished."""
+    """Say which architectures lack which of the seeds that others have finished."""
     finished = summary.cohort.finished_seeds
     every = frozenset.union(*finished.values())
     lacking = {name: sorted(every - seeds) for name, seeds in finished.items() if every - seeds}
@@ -188,12 +188,12 @@ def _uneven_seeds(summary: CohortSummary) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
-    """All names, or the first few and how many more."""
+    """Return all names, or the first few and how many more."""
     return listed(names if len(names) <= MAX_NAMES else [*names[:MAX_NAMES], f"{len(names) - MAX_NAMES} more"])
 
 
 def _seeds(seeds: Sequence[int]) -> str:
-    """`seed 0`, `seeds 0 and 3`, `5 seeds (0–4)`."""
+    """Write `seed 0`, `seeds 0 and 3`, `5 seeds (0–4)`."""
     if len(seeds) > 2:
         return f"{len(seeds):,} seeds ({numbers(seeds)})"
     return f"{'seed' if len(seeds) == 1 else 'seeds'} {listed(map(str, seeds))}"

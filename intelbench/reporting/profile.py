@@ -21,7 +21,7 @@ _MEASURED = ("cuda_allocated_bytes", "cublas_workspace_bytes", "cuda_reserved_by
 
 
 def as_markdown(profile: Profile) -> str:
-    """Tables for people, and what their columns mean."""
+    """Write tables for people, and what their columns mean."""
     trained = "the heads alone, the backbone frozen" if profile.frozen else "everything trained"
     blocks: list[Block] = [
         Paragraph(
@@ -42,7 +42,7 @@ def as_markdown(profile: Profile) -> str:
 
 
 def as_json(profile: Profile) -> str:
-    """All of it, in base units."""
+    """Write the complete profile in base units."""
     return msgspec.json.format(msgspec.json.encode(profile), indent=1).decode() + "\n"
 
 

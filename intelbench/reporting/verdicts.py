@@ -118,7 +118,7 @@ def _require_conditions(summary: CohortSummary, claim: Claim) -> None:
 
 
 def _architecture(summary: CohortSummary, name: str, exact: bool) -> ArchitectureSummary:
-    """The one of that name; arithmetic needs no finished run of it."""
+    """Return the architecture of that name; arithmetic needs no finished run of it."""
     found = [each for each in summary.architectures if name in (each.name, each.records[0].spec.architecture)]
     if not found:
         raise _UntestableError(f"{name} did not run")
@@ -132,7 +132,7 @@ def _architecture(summary: CohortSummary, name: str, exact: bool) -> Architectur
 def _others(
     summary: CohortSummary, claim: Claim, subject: ArchitectureSummary, exact: bool
 ) -> list[ArchitectureSummary]:
-    """Those that the claim names; every other finished one for a comparison that names none."""
+    """Return the architectures that a claim names, or every other finished one if a comparison names none."""
     if claim.others is not None:
         return [_architecture(summary, name, exact) for name in claim.others]
     if not claim.comparative or claim.classes:
@@ -144,7 +144,7 @@ def _others(
 
 
 def _exact(claim: Claim, subject: ArchitectureSummary, others: Sequence[ArchitectureSummary]) -> Verdict:
-    """Arithmetic, which needs no test."""
+    """Judge a claim by arithmetic, which needs no test."""
     rule = "Arithmetic on the network as it is defined: exact, without a test, and no measurement of a run."
     metric = METRICS.get(claim.metric)
     own, unit = _counted(metric, subject), "times" if others else metric.unit
@@ -172,7 +172,7 @@ def _counted(metric: Metric, architecture: ArchitectureSummary) -> float:
 
 
 def _absolute(claim: Claim, subject: ArchitectureSummary) -> Verdict:
-    """An interval over seeds against a published figure."""
+    """Judge a published figure by an interval over seeds."""
     metric, values = METRICS.get(claim.metric), _values(claim, subject)
     estimate = statistics.mean_interval(list(values.values()), *metric.limits)
     if metric.per_image:
@@ -183,7 +183,7 @@ def _absolute(claim: Claim, subject: ArchitectureSummary) -> Verdict:
 
 
 def _factor(claim: Claim, subject: ArchitectureSummary, other: ArchitectureSummary) -> Verdict:
-    """A ratio's interval, paired by seed, against a published factor."""
+    """Judge a published factor by a ratio's interval, paired by seed."""
     first, second = _values(claim, subject), _values(claim, other)
     reason = _unreached(claim, subject, first) or _unreached(claim, other, second)
     if reason:
@@ -216,7 +216,7 @@ def _meets(claim: Claim, low: float, high: float) -> Word:
 def _by_image(
     summary: CohortSummary, claim: Claim, subject: ArchitectureSummary, others: Sequence[ArchitectureSummary]
 ) -> Verdict:
-    """What is a mean over the test images, by pairs as the report's ranks are."""
+    """Judge a comparison of means over the test images by pairs, as the report's ranks are."""
     metric = METRICS.get(claim.metric)
     place = {each.name: index for index, each in enumerate(summary.finished)}
     pairs = {(pair.first, pair.second): pair for pair in differences(metric, summary)}
@@ -237,7 +237,7 @@ def _by_image(
 
 
 def _by_seed(claim: Claim, subject: ArchitectureSummary, others: Sequence[ArchitectureSummary]) -> Verdict:
-    """What a run gives one value of, paired over the seeds that both have."""
+    """Judge a comparison of values of runs, paired over the seeds that both have."""
     metric, own = METRICS.get(claim.metric), _values(claim, subject)
     aligned = [_aligned(subject, other, own, _values(claim, other)) for other in others]
     if not any(np.isfinite([first, second]).any() for _, first, second in aligned):
@@ -254,7 +254,7 @@ def _by_seed(claim: Claim, subject: ArchitectureSummary, others: Sequence[Archit
 
 
 def _pair(claim: Claim, other: str, first: NDArray[np.float64], second: NDArray[np.float64]) -> _Compared:
-    """Two architectures on n seeds. A run that never reached an accuracy counts as later than all that did."""
+    """Compare two architectures on n seeds. A run that never reached an accuracy is later than all that did."""
     metric, never = METRICS.get(claim.metric), int(np.isinf([first, second]).sum())
     if never:
         more, less = (first > second).sum(), (first < second).sum()
@@ -278,7 +278,7 @@ def _pair(claim: Claim, other: str, first: NDArray[np.float64], second: NDArray[
 
 
 def _confusion(summary: CohortSummary, claim: Claim, subject: ArchitectureSummary) -> Verdict:
-    """Each claimed pair of classes against every other one, on the same seeds and images."""
+    """Judge each claimed pair of classes against every other one, on the same seeds and images."""
     names = summary.data.class_names
     missing = sorted({name for pair in claim.classes for name in pair if name not in names})
     if missing:
@@ -301,7 +301,7 @@ def _confusion(summary: CohortSummary, claim: Claim, subject: ArchitectureSummar
 
 
 def _confused(runs: Sequence[RunSummary], num_classes: int) -> NDArray[np.int64]:
-    """Number of the pair of classes that each image was confused within (n x N): smaller x classes + larger."""
+    """Return the number of the pair of classes that an image was confused within (n x N): lower x classes + higher."""
     labels = runs[0].test_labels.astype(np.int64)
     predicted = np.array([run.test_predictions for run in runs], dtype=np.int64)
     pairs = np.minimum(labels, predicted) * num_classes + np.maximum(labels, predicted)
@@ -313,7 +313,7 @@ def _pair_name(pair: int, names: Sequence[str]) -> str:
 
 
 def _decided(claim: Claim, compared: Sequence[_Compared], unit: str, rule: str) -> Verdict:
-    """Supported where all comparisons are significant as claimed, contradicted where one is the other way round."""
+    """Judge: supported if all comparisons are significant as claimed, contradicted if one is the other way round."""
     sign = 1 if claim.relation == "higher" else -1
     significant = [each for each in compared if each.p_value <= SIGNIFICANCE and each.effect]
     opposed = [each for each in significant if sign * each.effect < 0]
@@ -332,7 +332,7 @@ def _holm(compared: Sequence[_Compared]) -> Sequence[_Compared]:
 def _aligned(
     subject: ArchitectureSummary, other: ArchitectureSummary, first: Mapping[int, float], second: Mapping[int, float]
 ) -> tuple[str, NDArray[np.float64], NDArray[np.float64]]:
-    """The other's name, and the values of both on the n seeds that both have."""
+    """Return the other's name, and the values of both on the n seeds that both have."""
     seeds = sorted(first.keys() & second.keys())
     for architecture, values in ((subject, first), (other, second)):
         if not values:
@@ -343,7 +343,7 @@ def _aligned(
 
 
 def _values(claim: Claim, architecture: ArchitectureSummary) -> dict[int, float]:
-    """The metric by seed, as far as the runs tell it; infinitely many steps where an accuracy was not reached."""
+    """Return the metric by seed, as far as runs have it; infinitely many steps where an accuracy was not reached."""
     found = {run.seed: _value(claim, run) for run in architecture.runs}
     return {seed: value for seed, value in found.items() if value is not None}
 
@@ -356,7 +356,7 @@ def _value(claim: Claim, run: RunSummary) -> float | None:
 
 
 def _unreached(claim: Claim, architecture: ArchitectureSummary, values: Mapping[int, float]) -> str:
-    """How many runs never reached the accuracy, if any."""
+    """Say how many runs never reached the accuracy, if any."""
     never = sum(not np.isfinite(value) for value in values.values())
     if not never or claim.accuracy is None:
         return ""

@@ -28,7 +28,7 @@ _ROW = 215
 
 @as_svg
 def budgets(summary: CohortSummary) -> Figure:
-    """Mean over the runs, and the range from least to most, by each unit.
+    """Draw the mean over the runs, and the range from least to most, by each unit.
 
     An axis that no architecture has is left out, and on an axis that some do not have those are left out.
     """
@@ -48,7 +48,7 @@ def budgets(summary: CohortSummary) -> Figure:
 
 
 def _curves(summary: CohortSummary, unit: Unit) -> dict[int, Curve]:
-    """By the index that fixes the look."""
+    """Return the curves by the index that fixes the look of their architecture."""
     found = {architecture.index: curve(architecture.runs, unit) for architecture in summary.finished}
     return {index: each for index, each in found.items() if each is not None}
 

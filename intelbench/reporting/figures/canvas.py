@@ -56,12 +56,12 @@ class Look:
 
 
 def look(index: int) -> Look:
-    """The look of the architecture at that place; 7, 4 and 10 in step give 140 different ones."""
+    """Return the look of the architecture at that place; 7, 4 and 10 in step give 140 different ones."""
     return Look(_OKABE_ITO[index % len(_OKABE_ITO)], _DASHES[index % len(_DASHES)], _MARKERS[index % len(_MARKERS)])
 
 
 def label(name: str) -> str:
-    """A name as a figure can show it."""
+    """Return a name as a figure can show it."""
     return shortened(printable(name), MAX_NAME)
 
 

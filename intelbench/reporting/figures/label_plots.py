@@ -16,7 +16,7 @@ _PANEL = 250
 
 @as_svg
 def label_curves(study: LabelStudy) -> Figure:
-    """A line for each architecture with its 95 % interval, and the target."""
+    """Draw a line for each architecture with its 95 % interval, and the target."""
     shown = [curve.architecture for curve in study.curves]
     below = legend_height(shown)
     height = _PANEL + below + 66

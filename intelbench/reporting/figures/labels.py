@@ -35,7 +35,7 @@ class Box:
 
 
 def text_width(text: str, size: float) -> float:
-    """About how wide a text is in DejaVu Sans; wide East Asian characters take a full square."""
+    """Return the approximate width of a text in DejaVu Sans; wide East Asian characters take a full square."""
     ems = sum(1.0 if unicodedata.east_asian_width(char) in "WF" else 0.61 for char in text)
     return ems * size
 
@@ -65,7 +65,7 @@ def place(
 
 
 def _beside(x: float, y: float, width: float, height: float, radius: float, angle: float) -> Box:
-    """The box whose nearest edge or corner is `radius` from the point, in the given direction."""
+    """Return the box whose nearest edge or corner is `radius` from the point, in the given direction."""
     dx, dy = math.cos(angle), math.sin(angle)
     centre_x = x + radius * dx + (0 if abs(dx) < 1e-9 else math.copysign(width / 2, dx))
     centre_y = y + radius * dy + (0 if abs(dy) < 1e-9 else math.copysign(height / 2, dy))

@@ -35,7 +35,7 @@ _PART_HATCHES = ("//", "..", "", "", "\\\\", "")
 
 @as_svg
 def confusion(architecture: ArchitectureSummary, class_names: Sequence[str]) -> Figure:
-    """Confusion matrix of the test images, summed over the runs; each row is one true class."""
+    """Draw the confusion matrix of the test images, summed over the runs; each row is one true class."""
     counts = architecture.confusion
     assert counts is not None
     names = [label(name) for name in class_names]
@@ -68,7 +68,7 @@ def confusion(architecture: ArchitectureSummary, class_names: Sequence[str]) -> 
 
 @as_svg
 def curves(summary: CohortSummary) -> Figure:
-    """Training loss by step and by time: mean over the runs, and the range from least to most."""
+    """Draw the training loss by step and by time: mean over the runs, and the range from least to most."""
     window = summary.smoothing_window
     smoothing = f", moving mean of {window} steps" if window > 1 else ""
     below = legend_height(summary.finished)
@@ -89,7 +89,7 @@ def curves(summary: CohortSummary) -> Figure:
 
 @as_svg
 def cost(summary: CohortSummary) -> Figure:
-    """Test accuracy against what it costs, a panel for each of the cohort's `cost_panels`."""
+    """Draw test accuracy against what it costs, a panel for each of the cohort's `cost_panels`."""
     shown = [a for a in summary.finished if any(a.name in values for values in summary.cost_panels.values())]
     numbered = len(shown) > _MAX_NAMED_POINTS
     below = legend_height(shown, numbered) + 4 if numbered else 0
@@ -107,7 +107,7 @@ def cost(summary: CohortSummary) -> Figure:
 
 @as_svg
 def reliability(summary: CohortSummary) -> Figure:
-    """Accuracy against confidence on the test images, all runs together."""
+    """Draw accuracy against confidence on the test images, all runs together."""
     shown = [a for a in summary.finished if any(run.reliability for run in a.runs)]
     below = legend_height(shown)
     height = 300 + below
@@ -127,7 +127,7 @@ def reliability(summary: CohortSummary) -> Figure:
 
 @as_svg
 def step_breakdown(summary: CohortSummary) -> Figure:
-    """What a step consists of: a bar for each architecture, as long as its median parts."""
+    """Draw a bar for each architecture, as long as the median parts of its step."""
     records = rows(usage.step_breakdown(summary))
     names = [label(row["architecture"]) for row in records]
     left, height = max(text_width(name, 8) for name in names) + 14, 24.0 * len(records)
@@ -152,7 +152,7 @@ def step_breakdown(summary: CohortSummary) -> Figure:
 def _cost_panel(
     axes: Axes, architectures: Sequence[ArchitectureSummary], cost_of: Mapping[str, float], numbered: bool
 ) -> None:
-    """Points with their intervals, each with its name or number next to it."""
+    """Draw points with their intervals, each with its name or number next to it."""
     places: list[tuple[float, float, float, float]] = []
     for architecture in architectures:
         estimate = architecture.test_accuracy
@@ -204,18 +204,18 @@ def _legend_name(architecture: ArchitectureSummary, numbered: bool) -> str:
 
 
 def _legend_columns(architectures: Sequence[ArchitectureSummary], numbered: bool) -> int:
-    """As many columns as the longest name leaves room for."""
+    """Return how many columns the longest name leaves room for."""
     widest = max(text_width(_legend_name(architecture, numbered), 8) for architecture in architectures)
     return max(1, min(len(architectures), int(WIDTH // (widest + 50))))
 
 
 def legend_height(architectures: Sequence[ArchitectureSummary], numbered: bool = False) -> int:
-    """Points that the legend takes at the bottom of a figure."""
+    """Return the points that the legend takes at the bottom of a figure."""
     return 13 * math.ceil(len(architectures) / _legend_columns(architectures, numbered))
 
 
 def legend(figure: Figure, architectures: Sequence[ArchitectureSummary], numbered: bool = False) -> None:
-    """Below the panels: marker, and line where the figure draws lines."""
+    """Draw the legend below the panels: markers, and lines where the figure draws lines."""
     handles = []
     for architecture in sorted(architectures, key=lambda architecture: architecture.index):
         drawn, name = look(architecture.index), _legend_name(architecture, numbered)
@@ -226,7 +226,7 @@ def legend(figure: Figure, architectures: Sequence[ArchitectureSummary], numbere
 
 
 def _class_axes(axes: Axes, names: Sequence[str], rotated: bool) -> None:
-    """Names of the classes on both axes, every k-th where there are too many to read."""
+    """Write the names of the classes on both axes, every k-th where there are too many to read."""
     ticks = list(range(0, len(names), math.ceil(len(names) / _MAX_TICK_LABELS)))
     shown = [names[tick] for tick in ticks]
     middles = [tick + 0.5 for tick in ticks]
@@ -250,7 +250,7 @@ def _annotate(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64]
 
 
 def _luminance(share: float) -> float:
-    """Relative luminance of a cell (WCAG 2): at 0.18 black and white text have the same contrast."""
+    """Return the relative luminance of a cell (WCAG 2): at 0.18 black and white text have the same contrast."""
     red, green, blue, _ = colormaps[_SHADES](share)
     linear = [(c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4) for c in (red, green, blue)]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
@@ -259,7 +259,7 @@ def _luminance(share: float) -> float:
 def _loss_curves(
     runs: Sequence[RunSummary], window: int, by_time: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Moving mean of the training loss: x (P) and one row for each run (runs x P)."""
+    """Return the moving mean of the training loss: x (P) and one row for each run (runs x P)."""
     kernel = np.ones(window) / window
     smooth = [np.convolve(run.step_loss, kernel, mode="valid") for run in runs if len(run.step_loss) >= window]
     if not smooth:
@@ -273,7 +273,7 @@ def _loss_curves(
 
 
 def band(axes: Axes, x: NDArray[np.float64], values: NDArray[np.float64], look: Look, marker: str = "") -> None:
-    """Mean over the runs as a line, least to most as a band behind it."""
+    """Draw the mean over the runs as a line, and least to most as a band behind it."""
     if values.size == 0:
         return
     axes.plot(x, values.mean(axis=0), color=look.color, linestyle=look.line, marker=marker, markersize=4, zorder=3)

@@ -84,7 +84,7 @@ class Renderer:
                 return heading + content
 
     def _heading(self, title: str, level: int) -> str:
-        """A heading with an anchor of plain characters, unique in the page."""
+        """Render a heading with an anchor of plain characters, unique in the page."""
         shown = inline(title)
         text = plain(title)
         slug = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "section"
@@ -106,7 +106,7 @@ def plain(prose: str) -> str:
 
 
 def _table(table: Table, name: str) -> str:
-    """A table that scrolls for itself where it is wider than the page."""
+    """Render a table that scrolls for itself where it is wider than the page."""
     head = "".join(f'<th scope="col"{_class(column)}>{inline(column.title)}</th>' for column in table.columns)
     rows = "".join(f"<tr>{''.join(map(_cell, row, table.columns, range(len(row))))}</tr>\n" for row in table.rows)
     return (
@@ -116,7 +116,7 @@ def _table(table: Table, name: str) -> str:
 
 
 def _cell(cell: Cell, column: Column[Any], place: int) -> str:
-    """A cell; the first one of a row is its heading, and the interval after an estimate is on a line of its own."""
+    """Render a cell; the first of a row is its heading, and an interval is on a line of its own."""
     tag, scope = ("th", ' scope="row"') if place == 0 and cell.text else ("td", "")
     found = _INTERVAL.fullmatch(cell.text)
     content = inline(cell.text)
@@ -130,7 +130,7 @@ def _class(column: Column[Any]) -> str:
 
 
 def _value(cell: Cell) -> str:
-    """The number that the page sorts the cell by, as JavaScript reads it."""
+    """Render the number by which the page sorts the cell, as JavaScript reads it."""
     if cell.value is None or math.isnan(cell.value):
         return ""
     return f' data-value="{"Infinity" if cell.value == math.inf else repr(cell.value)}"'

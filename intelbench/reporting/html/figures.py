@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 
 def inline_svg(figure: bytes, prefix: str, description: str) -> str:
-    """A figure as an element of the page: its names begin with `prefix`, so that those of two figures never meet."""
+    """Return a figure as an element of the page; its names begin with `prefix`, so that they are unique in the page."""
     root = ElementTree.fromstring(figure)  # noqa: S314 our own figure
     for parent in list(root.iter()):
         for child in list(parent):

@@ -96,7 +96,7 @@ def matrix_table(architecture: ArchitectureSummary, summary: CohortSummary, key:
 
 
 def _images(found: Sequence[Mistake] | None, runs: int) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """What to say of a cell's images together and of each."""
+    """Return the texts about a cell's images together and about each."""
     if not found:
         return "", ()
     images = formatting.plural(len(found), "image")

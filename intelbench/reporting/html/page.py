@@ -27,7 +27,7 @@ _TEMPLATES = resources.files("intelbench.reporting.html") / "templates"
 
 
 def as_html(study: Study, images: Path | None, cache_folder: Path, *, claims: Sequence[Claim] | None = None) -> str:
-    """The report on records that were read as one page; the same records and images give the same text.
+    """Write the report on a study as one page; the same records and images give the same text.
 
     The images are looked for in `images`, or else in the folder that the records name.
     """
@@ -39,7 +39,7 @@ def as_html(study: Study, images: Path | None, cache_folder: Path, *, claims: Se
 
 
 def page(study: Study, find: Find, *, claims: Sequence[Claim] | None = None) -> str:
-    """The page of a report, with the pictures that `find` leads to."""
+    """Return the page of a report, with the pictures that `find` leads to."""
     document = compose(study, claims=claims, full=True)
     nodes = list(walk(document.blocks))
     found = (node for node in nodes if isinstance(node, Matrix))
@@ -90,7 +90,7 @@ def _images_of(node: Matrix, table: MatrixTable) -> list[Key]:
 
 
 def _missing(wanted: Sequence[Key], album: Album) -> str:
-    """Why some images have no picture, as prose; empty where all have one."""
+    """Say why some images have no picture, as prose; empty where all have one."""
     digests = {digest for digest, _ in wanted}
     if problem := next((album.problems[digest] for digest in digests if digest in album.problems), None):
         return f"**No pictures:** {formatting.escape(problem)}. Give the folder of the images with `--images`."
@@ -109,7 +109,7 @@ def _figure(figure: Figure, prefix: str) -> str:
 
 
 def _matrix(template: jinja2.Template, node: Matrix, table: MatrixTable, figure: Fragment) -> str:
-    """A table in place of the figure, or next to one of too many classes a list of its fullest cells."""
+    """Return a table in place of the figure, or next to one of too many classes a list of its fullest cells."""
     return ("" if table.is_table else figure()) + template.render(matrix=table, description=node.description)
 
 
@@ -120,7 +120,7 @@ def _gallery(template: jinja2.Template, gallery: Gallery, album: Album, missing:
 
 
 def _data(matrices: Mapping[Matrix, MatrixTable], album: Album) -> dict[str, object]:
-    """What the script shows when a cell opens: title, note and images of each; images by number."""
+    """Return what the script shows when a cell opens: title, note and images of each; images by number."""
     cells = {
         cell.key: [cell.title, f"{table.architecture}: {cell.note}",
                    [(album.numbers[node.summary.data.digest, image_id], text) for image_id, text in cell.items]]

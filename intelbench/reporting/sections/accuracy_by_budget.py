@@ -15,7 +15,7 @@ _BY: Mapping[Unit, str] = {"seconds": "seconds", "steps": "steps", "images": "im
 
 
 def accuracy_by_budget(summary: CohortSummary) -> list[Block]:
-    """The curves and their crossings; nothing where no architecture was evaluated during training."""
+    """Return the curves and their crossings; nothing where no architecture was evaluated during training."""
     if not has_curves(summary):
         return []
     unknown = [escape(a.name) for a in summary.finished if a.measured("training_flops_per_image") is None]
@@ -44,7 +44,7 @@ def has_curves(summary: CohortSummary) -> bool:
 
 
 def _crossings(summary: CohortSummary) -> list[Block]:
-    """At which budget the ranking changes, where that is beyond the noise."""
+    """Say at which budget the ranking changes, where that is significant."""
     if len(summary.finished) < 2:
         return []
     compared = efficiency.crossings(summary)
@@ -93,7 +93,7 @@ def _untested(summary: CohortSummary) -> str:
 
 
 def _amount(value: float, unit: Unit, batch_sizes: Sequence[int]) -> str:
-    """`27.3 s`, `step 41 (656 images)`, `12.9 TFLOPs`; a step of several batch sizes is no number of images."""
+    """Write `27.3 s`, `step 41 (656 images)`, `12.9 TFLOPs`; a step of several batch sizes is no number of images."""
     if unit == "seconds":
         return f"{formatting.significant(value)} s"
     if unit == "flops":

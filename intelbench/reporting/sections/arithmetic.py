@@ -41,7 +41,7 @@ _FIRST_STEP = estimate(
 
 
 def arithmetic(summary: CohortSummary) -> list[Block]:
-    """Achieved and possible FLOP/s, and how long the first step was waited for; nothing if no run has finished."""
+    """Return achieved and possible FLOP/s, and the time of the first step; nothing if no run has finished."""
     if not summary.finished:
         return []
     found = rows(usage.compute(summary))

@@ -15,7 +15,7 @@ from intelbench.statistics.estimates import Estimate
 
 
 def calibration(summary: CohortSummary) -> list[Block]:
-    """Errors of calibration, before and after scaling; nothing where no run has finished."""
+    """Show errors of calibration, before and after scaling; nothing where no run has finished."""
     found = rows(tables.reliability(summary))
     if not found:
         return []
@@ -57,7 +57,7 @@ def _columns(summary: CohortSummary) -> list[Column[Row]]:
 
 
 def _scaled_columns(summary: CohortSummary) -> list[Column[Row]]:
-    """Columns over the runs for which a temperature was found."""
+    """Return columns over the runs for which a temperature was found."""
     return [
         _scaled(
             "Temperature", "fitted_temperature", number_interval,
@@ -86,7 +86,7 @@ def _figure(summary: CohortSummary) -> list[Block]:
 
 
 def _scaling(found: Sequence[Row]) -> str:
-    """What scaling did: where no temperature was found, and where it made the calibration worse."""
+    """Say what scaling did: where no temperature was found, and where it made the calibration worse."""
     coldest, hottest = (f"{bound:g}" for bound in TEMPERATURES)
     failed, worse = [], []
     for row in found:

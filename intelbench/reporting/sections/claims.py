@@ -27,7 +27,7 @@ _OWN_RECIPES = (
 
 
 def published_claims(summary: CohortSummary, claims: Sequence[Claim] | None = None) -> list[Block]:
-    """Verdicts as a table, why some claims are not testable, and how the others were judged; nothing without claims."""
+    """Return the verdicts, why some claims are not testable, and how others were judged; nothing without claims."""
     found = verdicts(summary, claims_about(summary, claims))
     if not found:
         return []
@@ -52,7 +52,7 @@ def _counted(found: Sequence[Verdict]) -> str:
 
 
 def _untestable(found: Sequence[Verdict]) -> list[Block]:
-    """Reasons, each with the numbers of the claims it holds for."""
+    """List the reasons, each with the numbers of the claims that it holds for."""
     reasons = defaultdict(list)
     for number, each in enumerate(found, start=1):
         if each.verdict == "not testable here":
@@ -77,7 +77,7 @@ def _note(found: Verdict) -> str:
 
 
 def published_cell(claim: Claim) -> str:
-    """The published figure with its tolerance, or who is claimed to be above or below whom."""
+    """Return the published figure with its tolerance, or who is claimed to be above or below whom."""
     if claim.classes:
         pairs = formatting.listed("/".join(map(escape, pair)) for pair in claim.classes)
         return f"above all other pairs: {pairs}"
@@ -92,7 +92,7 @@ def published_cell(claim: Claim) -> str:
 
 
 def measured_cell(found: Verdict) -> str:
-    """What was measured of a claim, with its interval and against whom."""
+    """Say what was measured of a claim, with its interval and against whom."""
     against = f" ({escape(found.against, MAX_CHARACTERS)})" if found.against else ""
     if found.measured is None:
         return f"no figure{against}" if against else ABSENT

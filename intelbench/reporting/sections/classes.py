@@ -10,7 +10,7 @@ from intelbench.results.summaries import CohortSummary
 
 
 def classes(summary: CohortSummary) -> list[Block]:
-    """Recall, precision and F1 of each class; nothing where no run has finished."""
+    """Show recall, precision and F1 of each class; nothing where no run has finished."""
     found = rows(tables.classes(summary))
     if not found:
         return []
@@ -31,7 +31,7 @@ def classes(summary: CohortSummary) -> list[Block]:
 
 
 def _by_class(found: Sequence[Row], field: str, title: str) -> Table:
-    """One measure for every class and architecture; the longer list makes the rows."""
+    """Show one measure for every class and architecture; the longer list makes the rows."""
     cells = {(row.text("architecture"), row.text("class")): cell(row.estimate(field), percent_number) for row in found}
     images = {row.text("class"): row.whole("num_test") for row in found}
     names = list(dict.fromkeys(row.text("architecture") for row in found))

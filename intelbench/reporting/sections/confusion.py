@@ -16,7 +16,7 @@ MAX_CONFUSIONS = 3
 
 
 def confusion_matrices(summary: CohortSummary) -> list[Block]:
-    """The most confused pairs of each architecture in words, and its matrix."""
+    """Return the most confused pairs of each architecture in words, and its matrix."""
     names = figure_names([architecture.name for architecture in summary.finished])
     return [block for each in summary.finished for block in _confusion(each, summary, names)]
 

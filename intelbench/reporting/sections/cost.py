@@ -14,7 +14,7 @@ from intelbench.statistics.resampling import NUM_RESAMPLES
 
 
 def cost(summary: CohortSummary) -> list[Block]:
-    """Test accuracy, each kind of cost, and how often an architecture is on the front; of one there is none."""
+    """Return test accuracy, each kind of cost, and how often an architecture is on the front; of one there is none."""
     if len(summary.finished) < 2:
         return []
     found = rows(efficiency.pareto(summary))
@@ -33,7 +33,7 @@ def cost(summary: CohortSummary) -> list[Block]:
 
 
 def _columns(kind: Metric, found: Mapping[str, Row]) -> list[Column[Row]]:
-    """A kind of cost, and how often an architecture is on its front; the rows by architecture."""
+    """Return columns of a kind of cost, and of how often an architecture is on its front."""
 
     def spent(row: Row) -> Cell:
         own = found[row.text("architecture")]
@@ -47,7 +47,7 @@ def _columns(kind: Metric, found: Mapping[str, Row]) -> list[Column[Row]]:
 
 
 def _share(row: Row) -> Cell:
-    """How often it is on the front; never all or none of the resamples where another one could differ."""
+    """Show how often an architecture is on the front; never all or none of the resamples where one could differ."""
     share = row.number("front_share")
     if share is not None and not row.flag("front_certain"):
         share = min(max(share, 0.5 / NUM_RESAMPLES), 1 - 0.5 / NUM_RESAMPLES)

@@ -35,7 +35,7 @@ _BETTER = Column[Row]("Better", lambda row: escape(row.text_or_none("better") or
 
 
 def differences(summary: CohortSummary) -> list[Block]:
-    """Every pair on the same seeds and images; nothing where no two may be compared."""
+    """Compare every pair on the same seeds and images; nothing where no two may be compared."""
     pairs = rows(tables.differences(summary))
     if not 0 < len(pairs) <= MAX_ROWS:
         return []
@@ -52,7 +52,7 @@ def differences(summary: CohortSummary) -> list[Block]:
 
 
 def _by_metric(metric: Metric, summary: CohortSummary) -> list[Block]:
-    """Every pair by the metric of a plug-in, compared as by test accuracy."""
+    """Compare every pair by the metric of a plug-in, as by test accuracy."""
     name = escape(metric.heading)
     found = rows(tables.differences(summary, metric.name))
     subject = estimate(f"Difference in {name}", "difference", partial(metrics.change, metric))
@@ -100,7 +100,7 @@ def _omnibus(summary: CohortSummary) -> list[Block]:
 
 
 def _seed_by_seed(summary: CohortSummary, pairs: Sequence[Row]) -> Block:
-    """How many images only one of two got right, and McNemar's test, for the networks of each seed."""
+    """Show how many images only one of two got right, and McNemar's test, for the networks of each seed."""
     number = len(summary.cohort.common_seeds)
     title = "Discordant images, seed by seed"
     return listing(title, number, lambda: _discordances(summary, pairs), limit=MAX_SEED_COLUMNS)

@@ -26,7 +26,7 @@ def _of_run(title: str, name: str, write: Callable[[Estimate | None], str]) -> C
 
 
 def disturbances(summary: CohortSummary) -> list[Block]:
-    """How many runs were disturbed, and each run; nothing where no record has the accounts."""
+    """Return how many runs were disturbed, and each run; nothing where no record has the accounts."""
     found = summary.disturbances
     if not found:
         return []

@@ -8,7 +8,7 @@ from intelbench.results.summaries import CohortSummary
 
 
 def energy(summary: CohortSummary) -> list[Block]:
-    """What a counter of the machine told; nothing where none was looked for."""
+    """Show what a counter of the machine measured; nothing where none was looked for."""
     found = rows(usage.energy(summary))
     if not found:
         return []

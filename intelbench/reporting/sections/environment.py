@@ -9,7 +9,7 @@ from intelbench.results.summaries import CohortSummary
 
 
 def environment(summary: CohortSummary) -> list[Block]:
-    """Facts about the machine, the providers of the architectures, and when the runs were started."""
+    """Return facts about the machine, the providers of the architectures, and when the runs were started."""
     facts = []
     for row in rows(tables.environment(summary)):
         values = [value for value in row.items("values") if value is not None]

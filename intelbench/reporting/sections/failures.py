@@ -16,6 +16,6 @@ _COLUMNS = (
 
 
 def failures(summary: CohortSummary) -> list[Block]:
-    """A row for each failed run; nothing where all have finished."""
+    """Return a row for each failed run; nothing where all have finished."""
     found = rows(tables.failures(summary))
     return [table_of(_COLUMNS, found)] if found else []

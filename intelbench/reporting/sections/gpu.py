@@ -28,7 +28,7 @@ _COLUMNS = (
 
 
 def gpu(summary: CohortSummary) -> list[Block]:
-    """Clock, heat and power of the GPU, run by run, and which runs are flagged; nothing where NVML watched none."""
+    """Return the state of the GPU run by run, and which runs are flagged; nothing where NVML watched none."""
     runs = rows(gpu_table.gpu(summary))
     if not runs:
         return []

@@ -9,7 +9,7 @@ from intelbench.results.cohorts import Cohort, differing_keys
 
 
 def groups(cohorts: Sequence[Cohort]) -> list[Block]:
-    """In what the groups differ; nothing where there is one."""
+    """Show in what the groups differ; nothing where there is one."""
     if len(cohorts) < 2:
         return []
     keys = differing_keys(cohorts)
@@ -28,7 +28,7 @@ def groups(cohorts: Sequence[Cohort]) -> list[Block]:
 
 
 def group_title(number: int, of: int, cohort: Cohort) -> str:
-    """`Group 1 of 2: 20 runs, 10 images of each class`."""
+    """Write `Group 1 of 2: 20 runs, 10 images of each class`."""
     runs = formatting.plural(len(cohort.runs), "run")
     runs += ", each architecture under its own recipe" if cohort.own_recipes else ""
     few = cohort.spec.images_per_class

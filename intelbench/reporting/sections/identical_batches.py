@@ -19,7 +19,7 @@ MAX_CHARACTERS = 100
 
 
 def identical_batches(summary: CohortSummary) -> list[Block]:
-    """The answer, the facts that all runs share, and how far each seed's batches were verified."""
+    """Return the answer, the facts that all runs share, and how far each seed's batches were verified."""
     found = table_of(_COLUMNS, rows(tables.fairness(summary)))
     num_seeds = len(found.rows)
     shown = found if num_seeds <= MAX_OPEN_ROWS else listing(f"All {num_seeds:,} seeds", num_seeds, lambda: [found])
@@ -56,7 +56,7 @@ _COLUMNS = (
 
 
 def _shared_facts(summary: CohortSummary) -> Table:
-    """Data, conditions and recipe: the same for every run, by construction of the group."""
+    """Return data, conditions and recipe: the same for every run, by construction of the group."""
     data, conditions = summary.data, summary.cohort.spec.conditions
     own = summary.cohort.own_settings
     settings = {key: value for key, value in flattened(msgspec.to_builtins(conditions)).items() if key not in own}
@@ -79,7 +79,7 @@ def _shared_facts(summary: CohortSummary) -> Table:
 
 
 def _training_images(summary: CohortSummary) -> str:
-    """How many, and which, where they are not all."""
+    """Say how many training images there are, and which, if they are not all."""
     spec = summary.cohort.spec
     if spec.images_per_class is None:
         return count(spec.num_train)
@@ -90,7 +90,7 @@ def _training_images(summary: CohortSummary) -> str:
 
 
 def _settings(title: str, values: Mapping[str, object]) -> list[list[str]]:
-    """Settings as rows of a table, several to a row."""
+    """Return settings as rows of a table, several to a row."""
     lines = [""]
     for name, value in values.items():
         setting = code(f"{name} = {formatting.fact(value)}")
@@ -101,7 +101,7 @@ def _settings(title: str, values: Mapping[str, object]) -> list[list[str]]:
 
 
 def _own_settings(summary: CohortSummary) -> list[Block]:
-    """In what the recipes of the architectures differ; nothing where they have one."""
+    """Show in what the recipes of the architectures differ; nothing where they have one."""
     if not summary.cohort.own_recipes:
         return []
     own = summary.cohort.own_settings
@@ -114,7 +114,7 @@ def _own_settings(summary: CohortSummary) -> list[Block]:
 
 
 def _weights(summary: CohortSummary) -> list[Block]:
-    """Which file each architecture starts from; nothing where none does."""
+    """Show which file each architecture starts from; nothing where none does."""
     found = rows(tables.weights(summary))
     return [table_of(_WEIGHTS, found)] if found else []
 

@@ -32,7 +32,7 @@ from intelbench.statistics.estimates import Estimate
 
 
 def label_efficiency(study: LabelStudy) -> list[Block]:
-    """Accuracy by number of images, who needs the fewest, and every pair."""
+    """Return accuracy by number of images, who needs the fewest, and every pair."""
     blocks: list[Block] = [Paragraph(_answer(study)), _accuracies(study)]
     if study.curves:
         name, description = f"labels-{study.key}.svg", "Test accuracy by training images of each class"
@@ -87,7 +87,7 @@ def _needed(curve: LabelCurve, target: float) -> Cell:
 
 
 def _heading(summary: CohortSummary) -> str:
-    """`10`, `all (346)`."""
+    """Write `10`, `all (346)`."""
     number = formatting.count(round(images_of_each_class(summary)))
     return number if summary.cohort.spec.images_per_class else f"all ({number})"
 
@@ -98,7 +98,7 @@ def _accuracy(summary: CohortSummary, name: str) -> Cell:
 
 
 def _number(found: Estimate, curve: LabelCurve) -> str:
-    """`34.2 [28.1, 41.0]`; `≤ 10` and `> 346` at the ends of what was run."""
+    """Write `34.2 [28.1, 41.0]`; `≤ 10` and `> 346` at the ends of what was run."""
     return formatting.with_interval(partial(_bounded, curve))(found)
 
 
@@ -121,7 +121,7 @@ def _caption(study: LabelStudy) -> str:
 
 
 def _note(study: LabelStudy) -> str:
-    """What was held equal, and what the numbers mean."""
+    """Say what was held equal, and what the numbers mean."""
     groups = formatting.listed(map(str, sorted(study.groups)))
     cohort = study.summaries[0].cohort
     lines = [
@@ -148,7 +148,7 @@ def _note(study: LabelStudy) -> str:
 
 
 def _pairs(study: LabelStudy) -> list[Block]:
-    """Every pair at every number of images, and which needs fewer for the target."""
+    """Compare every pair at every number of images, and which needs fewer for the target."""
     if not 0 < len(study.comparisons) <= MAX_ROWS or study.comparisons[0].p_holm is None:
         return []
     columns = [
@@ -169,7 +169,7 @@ def _pairs(study: LabelStudy) -> list[Block]:
 
 
 def _difference(summary: CohortSummary, pair: LabelComparison) -> Cell:
-    """Of that pair in one group, bold where it is beyond the noise."""
+    """Show the difference of a pair in one group, bold where it is significant."""
     names = [architecture.name for architecture in summary.finished]
     first, second = names.index(pair.first.name), names.index(pair.second.name)
     for each in summary.differences:

@@ -25,7 +25,7 @@ _TORCHSUMMARY = (
 
 
 def memory(summary: CohortSummary) -> list[Block]:
-    """Predicted and measured peaks; nothing where the records hold no profile, nor a reason for it."""
+    """Return predicted and measured peaks; nothing where the records hold no profile, nor a reason for it."""
     reasons = [f"No profile: {escape(reason)}" for reason in usage.profiles_absent(summary)]
     found = rows(usage.memory(summary))
     if not found:

@@ -13,7 +13,7 @@ MAX_IMAGES = 60
 
 
 def mistakes(summary: CohortSummary) -> list[Block]:
-    """How many images every architecture gets wrong, of which classes, and which; nothing without a finished run."""
+    """Return the images that every architecture gets wrong, and of which classes; nothing without a finished run."""
     if not summary.finished:
         return []
     found = results.shared(summary)

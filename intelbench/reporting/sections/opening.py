@@ -18,7 +18,7 @@ from intelbench.statistics.inference import PairedDifference
 
 
 def opening(summary: CohortSummary) -> list[Block]:
-    """What may be concluded, and one paragraph on who was compared, on what and how."""
+    """Return what may be concluded, and one paragraph on who was compared, on what and how."""
     said = " ".join(filter(None, [narrative.reading(summary), disturbed_answer(summary)]))
     return [Paragraph(text) for text in (headline(summary), said) if text]
 
@@ -38,7 +38,7 @@ def headline(summary: CohortSummary) -> str:
 
 
 def relative_speed(first: ArchitectureSummary, second: ArchitectureSummary) -> inference.Inferred | None:
-    """How many times as many images a second the first trains as the second, over the seeds that both have finished."""
+    """Return the ratio of the images a second of two architectures, over the seeds that both have finished."""
     seconds = [
         {run.seed: run.median_total_seconds for run in summary.runs if run.median_total_seconds is not None}
         for summary in (first, second)
@@ -83,7 +83,7 @@ def _nothing_apart(summary: CohortSummary) -> str:
 
 
 def _learnt_nothing(summary: CohortSummary) -> list[str]:
-    """Which architectures are not above the majority baseline, and which answer one class for every image."""
+    """Say which architectures are not above the majority baseline, and which answer one class for every image."""
     sentences = []
     names = [architecture.name for architecture in summary.finished]
     low = [names.index(architecture.name) for architecture in baseline.not_above_majority(summary.finished)]
@@ -108,7 +108,7 @@ def _learnt_nothing(summary: CohortSummary) -> list[str]:
 
 
 def _speed(summary: CohortSummary) -> list[str]:
-    """The fastest of the best against the slowest of them; of a single best one, the fastest of all against it."""
+    """Compare the fastest of the best with the slowest of them, or the fastest of all with the single best."""
     timed = [a for a in summary.finished if len(a.total_seconds)]
     best = [a for a in timed if a.rank == 1]
     if len(timed) < 2 or not best:
@@ -138,14 +138,14 @@ def _beats(summary: CohortSummary, winner: int, place: int) -> bool:
 
 
 def _smallest_gap(pairs: Sequence[PairedDifference]) -> str:
-    """` by 8.4 [3.4, 13.5] points`; of several pairs ` (smallest difference: 8.4 [3.4, 13.5] points)`."""
+    """Write ` by 8.4 [3.4, 13.5] points`; of several pairs ` (smallest difference: 8.4 [3.4, 13.5] points)`."""
     gaps = [pair.difference if pair.difference.mean > 0 else -pair.difference for pair in pairs]
     text = f"{percent_interval(min(gaps, key=lambda gap: gap.mean), unit='')} points"
     return f" by {text}" if len(pairs) == 1 else f" (smallest difference: {text})"
 
 
 def _points(shares: Sequence[float]) -> str:
-    """`3.1 points`; of several pairs `4.0 points in every pair (2.1 in the most precise one)`."""
+    """Write `3.1 points`; of several pairs `4.0 points in every pair (2.1 in the most precise one)`."""
     low, high = f"{100 * min(shares):.1f}", f"{100 * max(shares):.1f}"
     return f"{low} points" if low == high else f"{high} points in every pair ({low} in the most precise one)"
 

@@ -47,7 +47,7 @@ _CONCLUSIONS: Mapping[tuple[Word, Word], str] = {
 
 
 def origin(cohorts: Sequence[CohortSummary], claims: Sequence[Claim] | None) -> list[Block]:
-    """What own recipes and identical conditions say together; nothing where the records do not hold both."""
+    """Return what own recipes and identical conditions say together; nothing where the records do not hold both."""
     blocks: list[Block] = []
     for match in origins.matches(cohorts):
         blocks += [Paragraph(_introduction(match, cohorts)), *_pairs(match), *_claims(match, claims)]
@@ -55,7 +55,7 @@ def origin(cohorts: Sequence[CohortSummary], claims: Sequence[Claim] | None) -> 
 
 
 def conclusion(own: Verdict, identical: Verdict) -> str | None:
-    """What two verdicts say together; `None` where one of them could not be reached."""
+    """Say what two verdicts say together; `None` where one of them could not be reached."""
     return _CONCLUSIONS.get((own.verdict, identical.verdict))
 
 
@@ -73,7 +73,7 @@ def _introduction(match: Match, cohorts: Sequence[CohortSummary]) -> str:
 
 
 def _pairs(match: Match) -> list[Block]:
-    """Test accuracy, pair by pair."""
+    """Compare test accuracy pair by pair."""
     found = origins.contrasts(match)
     if not found:
         none = "No pair of them may be ranked under both, so their differences in test accuracy are not compared."
@@ -96,7 +96,7 @@ def _counted(found: Sequence[Contrast]) -> str:
 
 
 def _verdict(contrast: Contrast) -> str:
-    """Where it comes from; where that is not decided, why."""
+    """Say where a difference comes from, or why that is not decided."""
     text = _ORIGINS[contrast.origin]
     if contrast.origin != "not decided":
         return text
@@ -127,7 +127,7 @@ _COLUMNS = (
 
 
 def judged(match: Match, claims: Sequence[Claim] | None) -> list[tuple[Verdict, Verdict]]:
-    """Of each claim that compares architectures by what was measured: both verdicts."""
+    """Return both verdicts on each claim that compares architectures by what was measured."""
     compared = [
         claim
         for claim in claims_about(match.own, claims)
@@ -137,7 +137,7 @@ def judged(match: Match, claims: Sequence[Claim] | None) -> list[tuple[Verdict, 
 
 
 def _claims(match: Match, claims: Sequence[Claim] | None) -> list[Block]:
-    """Published conclusions under both."""
+    """Judge published conclusions under own recipes and under identical conditions."""
     pairs = judged(match, claims)
     tested = [pair for pair in pairs if _NO_WORD not in (pair[0].verdict, pair[1].verdict)]
     untested = [formatting.code(pair[0].claim.id) for pair in pairs if pair not in tested]

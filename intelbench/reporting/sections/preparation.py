@@ -33,7 +33,7 @@ def preparation(summary: CohortSummary) -> list[Block]:
 
 
 def _fallbacks(found: Sequence[Row]) -> list[Block]:
-    """Of each architecture the runs with eager steps, and why; nothing where there are none."""
+    """List the runs of each architecture with eager steps, and why; nothing where there are none."""
     seeds: dict[tuple[str, str, bool], list[int]] = {}
     for row in found:
         if reason := row.text_or_none("fallback"):

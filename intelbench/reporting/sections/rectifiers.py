@@ -8,7 +8,7 @@ from intelbench.results.summaries import CohortSummary
 
 
 def rectifiers(summary: CohortSummary) -> list[Block]:
-    """Shares of dead units, and activations; nothing where the networks have no such units."""
+    """Return shares of dead units, and activations; nothing where the networks have no such units."""
     found = rows(tables.rectifiers(summary))
     if not found:
         return []

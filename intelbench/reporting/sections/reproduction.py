@@ -19,7 +19,7 @@ SUITE_FILE = "suite.toml"
 
 
 def reproduce(summary: CohortSummary) -> list[Block]:
-    """What to type to make the same runs again."""
+    """Return what to type to make the same runs again."""
     line, suite = command(summary.cohort)
     if suite is None:
         return [CodeBlock(line, "sh")]
@@ -28,7 +28,7 @@ def reproduce(summary: CohortSummary) -> list[Block]:
 
 
 def effective_suite(cohort: Cohort) -> Suite:
-    """The cohort's architectures, seeds, data and conditions as one suite.
+    """Return the cohort's architectures, seeds, data and conditions as one suite.
 
     Of an architecture that was trained under two recipes of its own, the later one.
     """
@@ -46,7 +46,7 @@ def effective_suite(cohort: Cohort) -> Suite:
 
 
 def command(cohort: Cohort) -> tuple[str, str | None]:
-    """A shell command, and the suite file it needs where no built-in suite has the cohort's conditions."""
+    """Return a shell command, and the suite file it needs where no built-in suite has the cohort's conditions."""
     suite = effective_suite(cohort)
     execution = cohort.spec.execution
     options = ["--device", execution.device, "--threads", str(execution.threads), "--workers", str(execution.workers)]
@@ -58,7 +58,7 @@ def command(cohort: Cohort) -> tuple[str, str | None]:
 
 
 def _named(suite: Suite) -> list[str] | None:
-    """The built-in suite of that name and the options that make it this one, or nothing that does."""
+    """Return the built-in suite of that name and the options that make it this one, or nothing that does."""
     if suite.name not in built_in_suites():
         return None
     base = load_suite(suite.name)
@@ -100,7 +100,7 @@ def _same_conditions(first: Suite, second: Suite) -> bool:
 
 
 def _own(record: RunRecord) -> Override | None:
-    """In what a run's recipe and budget are not its suite's; `None` where no architecture of that has its own."""
+    """Return how a run's conditions differ from its suite's; `None` if no architecture of the suite has its own."""
     shared, conditions = record.spec.suite_conditions, record.spec.conditions
     if shared is None:
         return None

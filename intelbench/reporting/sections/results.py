@@ -33,7 +33,7 @@ _MEANINGS = {
 
 
 def results(summary: CohortSummary) -> list[Block]:
-    """The main table, what its columns mean, every run behind it, and test accuracy against cost."""
+    """Return the main table, what its columns mean, every run behind it, and test accuracy against cost."""
     found = rows(tables.main(summary))
     ranks = [row.number("rank") for row in found]
     cells = [_cells(row, ranks, summary) for row in found]
@@ -52,7 +52,7 @@ def results(summary: CohortSummary) -> list[Block]:
 
 
 def every_run(summary: CohortSummary) -> Block:
-    """Test accuracy of each finished run, with the interval of its images alone."""
+    """Return test accuracy of each finished run, with the interval of its images alone."""
     number = sum(len(architecture.runs) for architecture in summary.architectures)
     return listing(f"Every run ({number:,})", number, lambda: _runs(summary))
 
@@ -67,7 +67,7 @@ def _runs(summary: CohortSummary) -> list[Block]:
 
 
 def _cells(row: Row, ranks: Sequence[object], summary: CohortSummary) -> dict[str, Cell]:
-    """The cells of one architecture by heading; columns without any value are left out later."""
+    """Return the cells of one architecture by heading; columns without any value are left out later."""
     failed, runs = row.whole("num_failed"), row.whole("num_finished")
     causes = formatting.listed(map(formatting.cause, row.words("failure_causes")))
     tied = "=" if ranks.count(row.number("rank")) > 1 else ""
@@ -90,7 +90,7 @@ def _cells(row: Row, ranks: Sequence[object], summary: CohortSummary) -> dict[st
 
 
 def _estimate(row: Row, metric: Metric) -> Estimate | None:
-    """The value of a metric in a row of the main table; `None` where it is absent."""
+    """Return the value of a metric in a row of the main table; `None` where it is absent."""
     if metric.interval:
         return row.estimate(metric.name)
     value = row.number(metric.name)
@@ -102,7 +102,7 @@ def _accuracy_header(split: Split, summary: CohortSummary) -> str:
 
 
 def _baseline_cells(summary: CohortSummary) -> list[dict[str, Cell]]:
-    """The majority baseline as a row under the architectures, where some accuracy was measured."""
+    """Return the majority baseline as a row under the architectures, where some accuracy was measured."""
     shares = {split: [a.majority_share(split) for a in summary.finished] for split in SPLITS}
     known = {split: [share for share in found if share is not None] for split, found in shares.items()}
     cells = {
@@ -114,14 +114,14 @@ def _baseline_cells(summary: CohortSummary) -> list[dict[str, Cell]]:
 
 
 def _definitions(shown: Sequence[str], summary: CohortSummary) -> list[str]:
-    """What each column shown means, and why a kind of memory is missing."""
+    """Say what each column shown means, and why a kind of memory is missing."""
     defined = [f"**{header}**: {text}" for header, text in _MEANINGS.items() if header in shown]
     columns = [metric for metric in metrics_in("main") if metrics.heading(metric, summary) in shown]
     return [*defined, *metrics.definitions(columns, summary), *_absent_memory(summary)]
 
 
 def _absent_memory(summary: CohortSummary) -> list[str]:
-    """Why kinds of memory have no column: one line for all that lack it for the same reasons."""
+    """Say why kinds of memory have no column: one line for all that lack it for the same reasons."""
     fields: dict[tuple[str, ...], list[str]] = {}
     for field, reasons in tables.absent_memory(summary).items():
         fields.setdefault(tuple(reasons), []).append(formatting.memory_name(field))

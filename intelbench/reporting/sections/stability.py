@@ -28,7 +28,7 @@ _CHURN_NOTE = (
 
 
 def stability(summary: CohortSummary) -> list[Block]:
-    """How steadily networks train and predict; nothing where no run has finished."""
+    """Show how steadily networks train and predict; nothing where no run has finished."""
     found = rows(tables.stability(summary))
     if not found:
         return []

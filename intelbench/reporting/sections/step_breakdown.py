@@ -17,7 +17,7 @@ _MIN_STEPS_FOR_TAIL = 20
 
 
 def step_breakdown(summary: CohortSummary) -> list[Block]:
-    """Medians of the parts of a step, as a table and a figure; nothing where steps were not looked at in parts."""
+    """Return medians of the parts of a step as a table and a figure; nothing without a breakdown."""
     found = rows(usage.step_breakdown(summary))
     if not found:
         return []

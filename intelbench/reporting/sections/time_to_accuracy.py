@@ -17,7 +17,7 @@ NEVER = "∞"
 
 
 def time_to_accuracy(summary: CohortSummary) -> list[Block]:
-    """Seconds to each target by architecture; nothing where no architecture was evaluated during training."""
+    """Return seconds to each target by architecture; nothing where no architecture was evaluated during training."""
     if not has_curves(summary):
         return []
     found, rungs = rows(efficiency.time_to_accuracy(summary)), efficiency.ladder(len(summary.data.class_names))
@@ -59,14 +59,14 @@ def _num_reached(row: Row) -> str:
 
 
 def _spent(unit: Unit, row: Row) -> Cell:
-    """Median [least, most] over the runs."""
+    """Show the median [least, most] over the runs."""
     median, least, most = (_written(row, unit, end) for end in ("", "_least", "_most"))
     text = median if median == ABSENT or least == NEVER else f"{median} [{least}, {most}]"
     return Cell(text, math.inf if median == NEVER else row.number(unit))
 
 
 def _written(row: Row, unit: Unit, end: str) -> str:
-    """What is missing is infinite, unless the seconds are there."""
+    """Write what was spent; what is missing is infinite, unless the seconds are there."""
     value = row.number(f"{unit}{end}")
     if value is None:
         return NEVER if row.number(f"seconds{end}") is None else ABSENT

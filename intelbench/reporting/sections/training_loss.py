@@ -8,7 +8,7 @@ from intelbench.results.summaries import CohortSummary
 
 
 def training_loss(summary: CohortSummary) -> list[Block]:
-    """The curves; nothing where no run has finished."""
+    """Return the curves; nothing where no run has finished."""
     if not summary.finished:
         return []
     caption = "Lines: mean over the runs; bands: from the lowest to the highest run. Finished runs only."
