@@ -49,8 +49,8 @@ def plugin_option(group: str = "Options") -> Callable[[Callable[..., Any]], Call
     """Declare `--plugin`."""
     return option(
         "--plugin", "plugins", type=FILE, multiple=True, group=group,
-        help="Python file that registers architectures, meters, listeners or data sources of your own. Can be given "
-        "more than once.",
+        help="Python file that registers architectures, meters, listeners, optimizers, data sources or engines of your "
+        "own. Can be given more than once.",
     )  # fmt: skip
 
 

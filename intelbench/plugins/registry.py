@@ -123,7 +123,8 @@ class Registry(Generic[Value]):
         for name in self.entries.keys() - before:
             entry = self.entries[name]
             self.entries[name] = replace(entry, provider=provider_of(entry.function, loaded))
-        if point.name not in self.entries or self.entries[point.name].value is not value:
+        registered = self.entries.get(point.name)
+        if registered is None or not (registered.value is value or registered.function is value):
             raise UserError(
                 f"{provider}: entry point {point.name!r} must lead to the value that was registered with "
                 f"@intelbench.{self.kind}({point.name!r}); it leads to a {type(value).__name__}"
