@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from intelbench.api.running import diff, profile, run
     from intelbench.architectures.registry import Architecture, ModelRequest, architecture
     from intelbench.data.sources import Source, source
+    from intelbench.orchestration.engines import Engine, engine
     from intelbench.orchestration.listeners import RunListener, listener
     from intelbench.profiling.meters import Meter, meter
     from intelbench.reporting.plugin_sections import section
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "Architecture", "Meter", "ModelRequest", "Results", "RunListener", "Source", "__version__", "architecture", "diff",
-    "listener", "load", "meter", "metric", "optimizer", "profile", "run", "section", "source",
+    "Architecture", "Engine", "Meter", "ModelRequest", "Results", "RunListener", "Source", "__version__",
+    "architecture", "diff", "engine", "listener", "load", "meter", "metric", "optimizer", "profile", "run", "section",
+    "source",
 ]  # fmt: skip
 
 _MODULES = {
@@ -31,6 +33,8 @@ _MODULES = {
     "source": "intelbench.data.sources",
     "Meter": "intelbench.profiling.meters",
     "meter": "intelbench.profiling.meters",
+    "Engine": "intelbench.orchestration.engines",
+    "engine": "intelbench.orchestration.engines",
     "RunListener": "intelbench.orchestration.listeners",
     "listener": "intelbench.orchestration.listeners",
     "Results": "intelbench.api.results",

@@ -17,8 +17,8 @@ AVOIDED = (
 """Words and phrases that read oddly in technical English, or have a plainer equivalent."""
 FOLDERS = (
     "CHANGELOG.md", "CONTRIBUTING.md", "README.md", "docs", "intelbench/architectures", "intelbench/cli",
-    "intelbench/config", "intelbench/plugins", "intelbench/records", "intelbench/reporting", "intelbench/statistics",
-    "intelbench/suites",
+    "intelbench/config", "intelbench/orchestration", "intelbench/plugins", "intelbench/records", "intelbench/reporting",
+    "intelbench/statistics", "intelbench/suites",
 )  # fmt: skip
 PATTERN = re.compile(rf"\b({'|'.join(map(re.escape, AVOIDED))})\b", re.IGNORECASE)
 

@@ -38,6 +38,8 @@ class RunOptions(TypedDict, total=False):
     rerun: "Rerun | None"
     plugins: Sequence[str | Path] | None
     """Plug-in files."""
+    engine: str | None
+    """What executes runs: `local`, or an engine of a plug-in."""
     use_cache: bool | None
     skip_unreadable: bool | None
     cache_folder: str | Path | None
@@ -49,7 +51,7 @@ def execute(architectures: Sequence[str] | None, out: str | Path, **options: Unp
     Raises:
         TypeError: an option is not known.
         UserError: an option, the data or an architecture is not accepted.
-        KeyboardInterrupt: on Ctrl-C, after the process of the current run has ended.
+        KeyboardInterrupt: on Ctrl-C, after the processes of runs have ended.
     """
     from intelbench.orchestration.forkserver import starter
     from intelbench.orchestration.process import Limits, require_start
@@ -77,6 +79,7 @@ def execute(architectures: Sequence[str] | None, out: str | Path, **options: Unp
             workers=options.get("workers"),
             results=Path(out),
             plugins=tuple(map(Path, options.get("plugins") or ())),
+            engine=options.get("engine") or "local",
             limits=Limits(options.get("timeout_seconds"), options.get("memory_limit_bytes")),
             rerun=options.get("rerun") or "none",
             checkpoint=options.get("checkpoint"),

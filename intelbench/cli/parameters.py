@@ -46,7 +46,7 @@ def cache_option(group: str = "Options") -> Callable[[Callable[..., Any]], Calla
 
 
 def plugin_option(
-    group: str = "Options", adds: str = "architectures, meters, listeners or data sources"
+    group: str = "Options", adds: str = "architectures, meters, listeners, optimizers, data sources or engines"
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare `--plugin` of a command that loads the files itself; `adds` is what it can use of them."""
     return option(

@@ -99,6 +99,14 @@ _EXIT_FAILED_RUNS = 1
     help="Threads that load data. [default: 0 on a CPU; with a GPU 8, or the number of processors minus 2]",
 )
 @option(
+    "--engine",
+    metavar="NAME",
+    default="local",
+    show_default=True,
+    group=_MACHINE,
+    help="What executes runs: local, one after the other on this machine; or an engine of a plug-in.",
+)
+@option(
     "--timeout",
     "timeout_seconds",
     type=Value(duration, "time"),

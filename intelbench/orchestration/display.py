@@ -1,8 +1,9 @@
-"""Show a running suite: a live table on a terminal, plain lines elsewhere. Both go to stderr."""
+"""Show the progress of a session on stderr: a live table on a terminal, else plain lines."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.live import Live
@@ -18,9 +19,9 @@ from intelbench.orchestration.listeners import RunListener, listener
 from intelbench.records.types import RunRecord, RunSpec
 
 _LINE_SECONDS = 15.0
-"""Between two plain lines of one run."""
-_TELLING_SHARE = 0.01
-"""Of a budget, that says something of the rest although no step has been taken since."""
+"""Shortest time between two lines of one run."""
+_MIN_SHARE = 0.01
+"""Share of a budget from which the remaining time is extrapolated if only one step has been seen."""
 
 
 @listener("display")
@@ -32,16 +33,16 @@ def terminal_display() -> RunListener:
 
 @contextmanager
 def downloads(console: Console) -> Iterator[Callable[[str, int, int | None], None]]:
-    """Show how far each file has come, by name and bytes; without a download, nothing."""
+    """Show a progress bar for each file that is downloaded."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     bar = DownloadBar(*columns, console=console)
     tasks: dict[str, TaskID] = {}
 
-    def on_download(name: str, there: int, total: int | None) -> None:
+    def on_download(name: str, completed: int, total: int | None) -> None:
         bar.start()
         if name not in tasks:
             tasks[name] = bar.add_task(f"downloading {escape(printable(name))}")
-        bar.update(tasks[name], completed=there, total=total)
+        bar.update(tasks[name], completed=completed, total=total)
 
     try:
         yield on_download
@@ -50,89 +51,106 @@ def downloads(console: Console) -> Iterator[Callable[[str, int, int | None], Non
             bar.stop()
 
 
+@dataclass
+class _Running:
+    """What has been seen of a running run."""
+
+    started: float
+    last: Progress
+    first: Progress | None = None
+    """First training progress: what precedes it does not belong to the steps."""
+
+    @property
+    def left(self) -> float | None:
+        """Return the seconds of training left; `None` before the first steps."""
+        last, first = self.last, self.first
+        if first is not None and last.done > first.done:
+            return (last.seconds - first.seconds) * (1 - last.done) / (last.done - first.done)
+        return last.seconds * (1 - last.done) / last.done if last.done >= _MIN_SHARE else None
+
+
 class Schedule:
-    """How long the current run and all that remain will take, from what has been seen so far."""
+    """Estimates the time left from the progress so far."""
 
     def __init__(self, pending: Sequence[bool]) -> None:
         self._pending = {index for index, value in enumerate(pending) if value}
+        self._running: dict[int, _Running] = {}
         self._durations: list[float] = []
-        self._started = 0.0
-        self._current: int | None = None
-        self._first: Progress | None = None
-        """Of the current run's training: what went before the first step is not of the steps."""
 
-    def begin(self, index: int, progress: Progress) -> None:
-        """A run starts, or goes on."""
-        if self._current != index:
-            self._current, self._started, self._first = index, time.monotonic(), None
-        if self._first is None and progress.phase == "training":
-            self._first = progress
+    def update(self, index: int, progress: Progress) -> None:
+        """Note the progress of a run."""
+        if progress.phase == "waiting":
+            self._running.pop(index, None)
+            return
+        run = self._running.setdefault(index, _Running(time.monotonic(), progress))
+        run.last = progress
+        if progress.phase == "training":
+            run.first = run.first or progress
 
     def end(self, index: int, seconds: float) -> None:
-        """A run has ended."""
+        """Note that a run has ended."""
         self._pending.discard(index)
+        self._running.pop(index, None)
         self._durations.append(seconds)
 
-    def run_left(self, progress: Progress) -> float | None:
-        """Seconds of training left in the current run; unknown before its first steps."""
-        if self._first is not None and progress.done > self._first.done:
-            return (progress.seconds - self._first.seconds) * (1 - progress.done) / (progress.done - self._first.done)
-        return progress.seconds * (1 - progress.done) / progress.done if progress.done >= _TELLING_SHARE else None
+    def run_left(self, index: int) -> float | None:
+        """Return the seconds of training left in a run; `None` if they are not known yet."""
+        return self._running[index].left if index in self._running else None
 
-    def all_left(self, progress: Progress) -> float | None:
-        """Seconds left for everything: runs to come are taken to last as those before them did on average."""
-        elapsed = time.monotonic() - self._started
-        current = self.run_left(progress)
-        if current is None and not self._durations:
+    def all_left(self) -> float | None:
+        """Return the seconds left for all runs, if each takes as long as those before on average."""
+        now, running = time.monotonic(), self._running.values()
+        durations = self._durations or [now - run.started + run.left for run in running if run.left is not None]
+        if not durations:
             return None
-        typical = self._durations or [elapsed + (current or 0.0)]
-        mean = sum(typical) / len(typical)
-        remaining = current if current is not None else max(0.0, mean - elapsed)
-        return remaining + mean * max(0, len(self._pending) - 1)
+        mean = sum(durations) / len(durations)
+        left = sum(max(0.0, mean - now + run.started) if run.left is None else run.left for run in running)
+        return (left + mean * len(self._pending - self._running.keys())) / max(1, len(running))
 
 
 class Lines(RunListener):
-    """A line when a run starts and ends, and now and then in between."""
+    """Writes a line when a run starts and ends, and every 15 seconds in between."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._names: list[str] = []
         self._schedule = Schedule([])
-        self._last = 0.0
+        self._written: dict[int, float] = {}
+        """Time of the last line about training of each run."""
         self._notes: dict[int, str | None] = {}
 
     def session_started(self, runs: Sequence[RunSpec], pending: Sequence[bool]) -> None:
-        """Note the names of the runs."""
+        """Note the titles of the runs."""
         self._names, self._schedule = [run.title for run in runs], Schedule(pending)
 
     def run_skipped(self, index: int, record: RunRecord) -> None:
-        """Say that it is recorded, and how it ended."""
+        """Show that the run is recorded already, and how it ended."""
         self._say(index, f"recorded already{_failed(record)}")
 
     def run_updated(self, index: int, progress: Progress) -> None:
-        """Show where it stands."""
-        self._schedule.begin(index, progress)
+        """Show the progress of the run."""
+        self._schedule.update(index, progress)
         if progress.note and progress.note != self._notes.get(index):
             self._say(index, progress.note)
         self._notes[index] = progress.note
         now = time.monotonic()
         if progress.phase in ("profiling", "starting", "extracting features"):
-            self._last = 0.0
+            self._written.pop(index, None)
             self._say(index, progress.phase)
-        elif progress.phase == "training" and now - self._last >= _LINE_SECONDS:
-            self._last = now
+        elif progress.phase == "training" and now - self._written.get(index, -_LINE_SECONDS) >= _LINE_SECONDS:
+            self._written[index] = now
             figures = (
                 f"step {progress.step}",
                 _number("loss", progress.loss, ".3f"),
                 _number("validation", progress.validation_accuracy, ".1%"),
                 f"{progress.images_per_second:.1f} images/s",
-                _left("left", self._schedule.run_left(progress)),
-                _left("for all", self._schedule.all_left(progress)),
+                f"{_clock(self._schedule.run_left(index))} left".removeprefix(" left"),
+                f"{_clock(self._schedule.all_left())} for all".removeprefix(" for all"),
             )
-            self._say(index, ", ".join(each for each in figures if each))
+            self._say(index, ", ".join(filter(None, figures)))
 
     def run_ended(self, index: int, record: RunRecord, seconds: float) -> None:
-        """Say how it ended."""
+        """Show how the run ended."""
         self._schedule.end(index, seconds)
         self._say(index, f"done in {_clock(seconds)}{_failed(record)}")
 
@@ -142,7 +160,7 @@ class Lines(RunListener):
 
 
 class LiveTable(RunListener):
-    """One row a run, redrawn at every update."""
+    """Shows one row a run, redrawn at every update."""
 
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, auto_refresh=False)
@@ -151,7 +169,7 @@ class LiveTable(RunListener):
         self._left: float | None = None
 
     def session_started(self, runs: Sequence[RunSpec], pending: Sequence[bool]) -> None:
-        """Begin to draw, with a row for each run."""
+        """Start the table, with a row for each run."""
         self._rows, self._schedule = [[run.title, "waiting", "", "", "", "", ""] for run in runs], Schedule(pending)
         self._live.start()
 
@@ -160,13 +178,13 @@ class LiveTable(RunListener):
         self._live.stop()
 
     def run_skipped(self, index: int, record: RunRecord) -> None:
-        """Say that it is recorded, and how it ended."""
+        """Show that the run is recorded already, and how it ended."""
         self._rows[index][1] = f"recorded{_failed(record)}"
         self._draw()
 
     def run_updated(self, index: int, progress: Progress) -> None:
-        """Show where it stands."""
-        self._schedule.begin(index, progress)
+        """Show the progress of the run."""
+        self._schedule.update(index, progress)
         self._rows[index][1] = f"{progress.phase}: {progress.note}" if progress.note else progress.phase
         if progress.phase == "training":
             self._rows[index][2:] = [
@@ -174,13 +192,13 @@ class LiveTable(RunListener):
                 _number("", progress.loss, ".3f"),
                 _number("", progress.validation_accuracy, ".1%"),
                 f"{progress.images_per_second:.1f}",
-                _clock(self._schedule.run_left(progress)),
+                _clock(self._schedule.run_left(index)),
             ]
-        self._left = self._schedule.all_left(progress)
+        self._left = self._schedule.all_left()
         self._draw()
 
     def run_ended(self, index: int, record: RunRecord, seconds: float) -> None:
-        """Say how it ended."""
+        """Show how the run ended."""
         self._schedule.end(index, seconds)
         self._rows[index][1] = f"done in {_clock(seconds)}{_failed(record)}"
         self._rows[index][6] = ""
@@ -203,10 +221,6 @@ def _failed(record: RunRecord) -> str:
 
 def _number(label: str, value: float | None, form: str) -> str:
     return "" if value is None else f"{label} {value:{form}}".strip()
-
-
-def _left(label: str, seconds: float | None) -> str:
-    return "" if seconds is None else f"{_clock(seconds)} {label}"
 
 
 def _clock(seconds: float | None) -> str:

@@ -1,10 +1,9 @@
-"""Execute one run: the one place where data, network, training and profiling meet."""
+"""Execute one run: data, network, training and profiling come together here."""
 
 import time
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -22,7 +21,7 @@ from intelbench.profiling.meters import Meters
 from intelbench.profiling.steps import LapClock
 from intelbench.records.store import Traces
 from intelbench.records.types import SCHEMA_VERSION, Failure, FailureCause, Measurements, RunRecord
-from intelbench.records.workspace import Checkpoint, Workspace
+from intelbench.records.workspace import Checkpoint
 from intelbench.training.budget import TrainingBudget
 from intelbench.training.checkpoint import Checkpoints
 from intelbench.training.evaluate import Evaluator
@@ -32,15 +31,15 @@ from intelbench.training.setup import TrainingSetup, build_training_setup, flops
 from intelbench.training.step_breakdown import measure_step_breakdown
 
 _GRADIENT_IMAGES = 64
-"""Validation images, at most, whose gradients are looked at: a backward pass costs twice as much as a forward pass.
+"""Largest number of validation images whose gradients are computed: a backward pass takes twice a forward pass.
 
-Twice as many found 1 % fewer filters without a gradient in AlexNet, and as many in four other networks."""
+With twice as many, 1 % fewer filters of AlexNet had no gradient; four other networks did not change."""
 _MAX_TRACEBACK_CHARACTERS = 4000
 """Characters of a traceback that a failure record keeps."""
 
 
 def execute(job: Job, on_progress: Callable[[Progress], None]) -> tuple[RunRecord, Traces]:
-    """Carry out the run and return its record and arrays; whatever goes wrong inside is a failure record."""
+    """Execute the run, and return its record and arrays; an error becomes a failure record."""
     record = RunRecord(
         schema_version=SCHEMA_VERSION,
         run_id=job.run_id,
@@ -50,7 +49,7 @@ def execute(job: Job, on_progress: Callable[[Progress], None]) -> tuple[RunRecor
         stream_digests={},
         profile=job.profile,
         profile_absent=job.profile_absent,
-        failure=Failure(cause="error", message="the run has not ended", step=None),
+        failure=Failure(cause="error", message="the run has not finished", step=None),
     )
     last_step: int | None = None
 
@@ -61,7 +60,7 @@ def execute(job: Job, on_progress: Callable[[Progress], None]) -> tuple[RunRecor
 
     try:
         return _run(job, record, follow)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a failure is a result, whatever it is
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - every failure is a result
         failure = Failure(
             cause=_cause(error),
             message=str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}",
@@ -93,13 +92,13 @@ def _run(job: Job, record: RunRecord, on_progress: Callable[[Progress], None]) -
         flops_per_image=flops,
     )
     about = Checkpoint(step=0, done=0.0, spec=spec, environment=record.environment)
-    checkpoints = Checkpoints(Workspace(Path(job.runs), job.run_id), about, job.checkpoint, device)
+    checkpoints = Checkpoints(job.workspace, about, job.checkpoint, device)
     checkpoints.hold(meters=meters)
     updates = _progress_of_steps(conditions.recipe.batch_size)
 
     def on_step(step: Step) -> None:
         meters.step(step.number, at_evaluation=step.at_evaluation)
-        eager = f"its steps are eager, not of the kind {conditions.step}: {step.fallback}" if step.fallback else None
+        eager = f"steps are eager, not {conditions.step}: {step.fallback}" if step.fallback else None
         on_progress(msgspec.structs.replace(updates(step), note=checkpoints.problem or eager))
 
     meters.start()
@@ -113,7 +112,7 @@ def _run(job: Job, record: RunRecord, on_progress: Callable[[Progress], None]) -
     on_progress(Progress(phase="testing", step=trained.num_steps, done=1.0, seconds=trained.seconds))
     flops = setup.flops_per_image(flops, trained.num_steps)
     measurements, traces = _conclude(job, setup, trained, meters, flops)
-    if "step_breakdown_seconds" not in traces:  # the clock of the run has not looked at every part of a step
+    if "step_breakdown_seconds" not in traces:  # the run's clock did not measure the parts of a step
         traces = {**traces, **measure_step_breakdown(setup, trained.seconds / trained.num_steps)}
     return msgspec.structs.replace(record, measurements=measurements, failure=None), traces
 
@@ -121,14 +120,14 @@ def _run(job: Job, record: RunRecord, on_progress: Callable[[Progress], None]) -
 def _conclude(
     job: Job, setup: TrainingSetup, trained: Trained, meters: Meters, flops_per_image: float | None
 ) -> tuple[Measurements, Traces]:
-    """Evaluate the trained network, and put together everything that was observed."""
-    found = meters.read()
+    """Evaluate the trained network, and return all that was observed."""
+    readings = meters.read()
     conditions, dataset, evaluator = job.spec.conditions, job.dataset, setup.evaluator
     traces = {
         **trained.traces,
         **_outcome("train", evaluator, _evaluated_part(dataset.train, conditions.training_evaluation_images)),
         **_outcome("test", evaluator, dataset.test),
-        **found.traces,
+        **readings.traces,
     }
     num_parameters, num_trainable = count_parameters(evaluator.model)
     measurements = Measurements(
@@ -139,12 +138,12 @@ def _conclude(
         num_warmup_steps=min(conditions.warmup_steps, trained.num_steps),
         training_seconds=trained.seconds,
         total_seconds=meters.total_seconds,
-        peak_memory=found.peak_memory,
+        peak_memory=readings.peak_memory,
         filter_gradients=evaluator.filter_gradients(_evaluated_part(dataset.validation, _GRADIENT_IMAGES)),
-        first_step_seconds=found.first_step_seconds,
-        reference_kernels=found.reference_kernels,
-        contention=found.contention,
-        energy=found.energy,
+        first_step_seconds=readings.first_step_seconds,
+        reference_kernels=readings.reference_kernels,
+        contention=readings.contention,
+        energy=readings.energy,
         preparation=trained.preparation,
         resumed_after=trained.resumed_after,
     )
@@ -166,7 +165,7 @@ def _outcome(name: str, evaluator: Evaluator, split: Split) -> dict[str, np.ndar
 
 
 def _progress_of_steps(batch_size: int) -> Callable[[Step], Progress]:
-    """What turns steps into signs of life with a speed."""
+    """Return a function that turns training steps into progress, with the throughput since the last step."""
     before = Step(number=0, done=0.0, seconds=0.0, loss=None, validation_accuracy=None, at_evaluation=False)
 
     def follow(step: Step) -> Progress:

@@ -1,8 +1,7 @@
-"""A process that has imported PyTorch once, and starts the processes of runs as copies of itself.
+"""A server that imports PyTorch once and starts the processes of runs as forks of itself.
 
-Importing PyTorch and torchvision takes some seconds, a copy of a process a hundredth of one. The server computes
-nothing, draws no random number and touches no GPU, so that a copy of it is in the state of a process that has just
-imported them. It makes one copy at a time, and a copy makes no other.
+Importing PyTorch and torchvision takes some seconds, a fork 10 ms. The server computes nothing, draws no random number
+and touches no GPU, so a fork is in the state of a process that has just imported them. It has one fork at a time.
 """
 
 import gc
@@ -18,10 +17,7 @@ from select import select
 from types import TracebackType
 from typing import IO, Self
 
-import msgspec
-from msgspec import Struct
-
-from intelbench.orchestration.process import FreshPython, Program, Started, Starter, carry_out, end_marked
+from intelbench.orchestration.process import FreshPython, Program, Started, Starter, end_marked, execute_and_exit
 
 _MODULES = (
     "torchvision",
@@ -32,36 +28,31 @@ _MODULES = (
     "intelbench.orchestration.probe",
     "intelbench.orchestration.verify",
 )
-"""What its copies have imported."""
+"""Modules that the server imports."""
 _MESSAGE_BYTES = 4096
-_MOST_DESCRIPTORS = 16
-
-
-class _Order(Struct, frozen=True):
-    """What the server is asked for, with descriptors for stdin, stdout and stderr and those to hold open."""
-
-    module: str
+_MAX_DESCRIPTORS = 16
 
 
 class ForkServer:
-    """The server, begun when this is made and ended with its context; it imports while its parent does other things."""
+    """The server: it starts when this is created, imports while its parent works, and ends with the context."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
-        """`variables` are the environment variables of the processes."""
+        """Start the server; `variables` are the environment variables of all processes."""
         self._fresh = FreshPython(variables)
+        self._has_fork = False
         self._channel, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         arguments = (__name__, str(end.fileno()))
         with end, open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a path has no descriptor
             self._program = Program(arguments, variables, nowhere.fileno(), [end.fileno()])
 
     def __enter__(self) -> Self:
-        """It is on its way."""
+        """Return the server, which may still be importing."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End it, and every copy."""
+        """Kill the server and every fork."""
         self._program.kill()
         end_marked(self._program.mark)
         self._channel.close()
@@ -70,99 +61,105 @@ class ForkServer:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Return the process id of the server."""
         return self._program.pid
 
     def start(self, module: str, stderr: int, inherit: Collection[int]) -> Started:
-        """Carry out the module's `main` in a copy of the server; where that has ended, in a Python of its own."""
+        """Execute the module's `main` in a fork; in a new Python if the server has died or has a fork already."""
+        if self._has_fork:
+            return self._fresh.start(module, stderr, inherit)
         (stdin, to_stdin), (from_stdout, stdout) = os.pipe(), os.pipe()
         try:
-            socket.send_fds(self._channel, [msgspec.json.encode(_Order(module))], [stdin, stdout, stderr, *inherit])
+            socket.send_fds(self._channel, [module.encode()], [stdin, stdout, stderr, *inherit])
             pid = int(self._channel.recv(_MESSAGE_BYTES))
-        except (OSError, ValueError):  # at the end of a stream there is no number
+        except (OSError, ValueError):  # the server has died
             os.close(to_stdin)
             os.close(from_stdout)
             return self._fresh.start(module, stderr, inherit)
         finally:
             os.close(stdin)
             os.close(stdout)
-        return _Copy(pid, os.fdopen(to_stdin, "wb"), os.fdopen(from_stdout, "rb"), self._channel, self._program)
+        self._has_fork = True
+        return _Fork(pid, os.fdopen(to_stdin, "wb"), os.fdopen(from_stdout, "rb"), self)
+
+    def look(self, timeout: float | None) -> int | None:
+        """Return the exit status of the fork if it ends within `timeout`."""
+        if not select([self._channel], [], [], timeout)[0]:
+            return None
+        if message := self._channel.recv(_MESSAGE_BYTES):
+            return int(message)
+        end_marked(self._program.mark)  # the server has died, and nobody else can tell how the fork ends
+        return self._program.wait()
+
+    def clear(self) -> None:
+        """Kill what the fork has started. Until then no other process has its process id or group."""
+        end_marked(self._program.mark, spared=self._program.pid)
+        with suppress(OSError):  # the server has died, and forks no more
+            self._channel.send(b"cleared")
+        self._has_fork = False
 
 
-class _Copy:
-    """A copy of the server, at work."""
+class _Fork:
+    """A fork of the server, at work."""
 
-    def __init__(self, pid: int, stdin: IO[bytes], stdout: IO[bytes], channel: socket.socket, server: Program) -> None:
+    def __init__(self, pid: int, stdin: IO[bytes], stdout: IO[bytes], server: ForkServer) -> None:
         self.pid = pid
         self.stdin: IO[bytes] | None = stdin
         self.stdout: IO[bytes] | None = stdout
-        self._channel = channel
+        self.clear = server.clear
         self._server = server
         self._status: int | None = None
 
     def poll(self) -> int | None:
-        """Return its exit status (negative: a signal), or `None` while it runs."""
-        return self._look(0)
+        """Return the exit status (negative: a signal), or `None` while the fork runs."""
+        if self._status is None:
+            self._status = self._server.look(0)
+        return self._status
 
     def wait(self, timeout: float | None = None) -> int:
-        """Return its exit status as soon as it has one, or raise `subprocess.TimeoutExpired`."""
-        status = self._look(timeout)
+        """Return the exit status when the fork has ended, or raise `subprocess.TimeoutExpired`."""
+        if self._status is None:
+            self._status = self._server.look(timeout)
+        status = self._status
         if status is None:
             assert timeout is not None
             raise subprocess.TimeoutExpired(str(self.pid), timeout)
         return status
 
-    def clear(self) -> None:
-        """End every process that it has started. Until then no other process has its process id or group."""
-        end_marked(self._server.mark, spared=self._server.pid)
-        with suppress(OSError):  # the server has ended, and starts no further process
-            self._channel.send(b"cleared")
-
-    def _look(self, timeout: float | None) -> int | None:
-        if self._status is None and select([self._channel], [], [], timeout)[0]:
-            message = self._channel.recv(_MESSAGE_BYTES)
-            self._status = int(message) if message else self._of_an_orphan()
-        return self._status
-
-    def _of_an_orphan(self) -> int:
-        """End it, because nobody will tell how it ends: the server is no more."""
-        end_marked(self._server.mark)
-        return self._server.wait()
-
 
 def starter(variables: Mapping[str, str]) -> AbstractContextManager[Starter]:
-    """Return what starts processes with these environment variables here, as a context.
+    """Return a context of a starter of processes with these environment variables.
 
-    Outside Linux every process is a Python of its own: a copy of a process with frameworks of macOS may not go on.
+    Only Linux has a server: a fork of a process that has loaded frameworks of macOS may crash.
     """
     return ForkServer(variables) if sys.platform == "linux" else nullcontext(FreshPython(variables))
 
 
 def main() -> None:
     """Serve until the parent has ended."""
-    import torch  # the parent's side does without
+    import torch  # the parent's side does not need it
 
     from intelbench.profiling.environment import process_seconds
 
     channel = socket.socket(fileno=int(sys.argv[2]))
-    warnings.filterwarnings("ignore", category=DeprecationWarning)  # a library's threads, which do not survive a copy
-    for module in _MODULES:
-        import_module(module)
-    process_seconds(torch.device("cpu"))  # its copies count the imports as their own
+    warnings.filterwarnings("ignore", category=DeprecationWarning)  # a library has threads, which a fork does not have
+    for name in _MODULES:
+        import_module(name)
+    process_seconds(torch.device("cpu"))  # forks count the imports as their own
     gc.collect()
-    gc.freeze()  # a collection in a copy would write to all that they share
+    gc.freeze()  # a collection in a fork would copy the memory that it shares
     while True:
-        message, descriptors, _, _ = socket.recv_fds(channel, _MESSAGE_BYTES, _MOST_DESCRIPTORS)
+        message, descriptors, _, _ = socket.recv_fds(channel, _MESSAGE_BYTES, _MAX_DESCRIPTORS)
         if not message:
             return
-        order = msgspec.json.decode(message, type=_Order)
+        module = message.decode()
         pid = os.fork()
         if pid == 0:
             _lead(descriptors)
             channel.send(str(os.getpid()).encode())
             channel.close()
-            sys.argv[1:] = [order.module]
-            carry_out(import_module(order.module).main)
+            sys.argv[1:] = [module]
+            execute_and_exit(import_module(module).main)
         for descriptor in descriptors:
             os.close(descriptor)
         ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
@@ -174,8 +171,8 @@ def main() -> None:
 
 
 def _lead(descriptors: list[int]) -> None:
-    """Lead a session of one's own, with the first three descriptors as stdin, stdout and stderr."""
+    """Lead a new session, with the first three descriptors as stdin, stdout and stderr."""
     os.setsid()
-    for number, descriptor in enumerate(descriptors[:3]):
-        os.dup2(descriptor, number)
+    for standard, descriptor in enumerate(descriptors[:3]):
+        os.dup2(descriptor, standard)
         os.close(descriptor)

@@ -1,34 +1,52 @@
-"""What the parent hands to a run's process, and what comes back while it runs: one JSON line each."""
+"""What the parent sends to a run's process, and what the process reports: one JSON line each."""
+
+from pathlib import Path
 
 from msgspec import Struct
 
 from intelbench.data.dataset import Dataset
+from intelbench.orchestration.process import Limits
 from intelbench.records.profiles import ArchitectureProfile
-from intelbench.records.types import RunSpec
+from intelbench.records.types import Environment, RunSpec
+from intelbench.records.workspace import Workspace
 from intelbench.training.checkpoint import CheckpointTime
+
+NOT_STORED = 74
+"""Exit status of a run that has ended but could not write its record (EX_IOERR of sysexits.h)."""
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """One run to be executed in a process of its own."""
+    """All that a process, on any host with the same folders, needs to execute a run."""
 
     run_id: str
     spec: RunSpec
+    environment: Environment
+    """This machine, for the record of a run that cannot write its own."""
     dataset: Dataset
     plugins: tuple[str, ...]
     """Plug-in files to load before the architecture is looked up."""
     runs: str
-    """Folder that the record directory is to appear in."""
+    """Folder in which the record directory appears."""
     weights: str | None = None
     """File of `spec.weights`."""
     checkpoint: CheckpointTime | None = None
-    """When to save; `None` leaves that to the run."""
+    """When to save; `None` for the default of a run."""
     profile: ArchitectureProfile | None = None
-    """For the record, as the next."""
+    """Profile of the network, for the record."""
     profile_absent: str | None = None
+    """Why there is no profile, for the record."""
+    limits: Limits = Limits()
+    replaces: int | None = None
+    """Inode of the record that the run replaces."""
+
+    @property
+    def workspace(self) -> Workspace:
+        """Return where the run is executed."""
+        return Workspace(Path(self.runs), self.run_id)
 
 
 class Progress(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How far a run has come."""
+    """The progress of a run."""
 
     phase: str
     """What the run is doing: `waiting`, `profiling`, `starting`, `building`, `extracting features`, `training`,
@@ -36,12 +54,16 @@ class Progress(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     step: int = 0
     done: float = 0.0
-    """Share of the training budget spent."""
+    """Share of the training budget that is spent."""
     seconds: float = 0.0
-    """The budget's clock."""
+    """Training time that counts towards the budget."""
     images_per_second: float = 0.0
-    """Since the last update."""
+    """Throughput since the last update."""
     loss: float | None = None
     validation_accuracy: float | None = None
     note: str | None = None
-    """What the user should know, said once."""
+    """A message to the user; a display shows it once."""
+
+
+STARTING = Progress(phase="starting")
+WAITING = Progress(phase="waiting", note="another process executes it")

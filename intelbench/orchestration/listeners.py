@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from intelbench.errors import printable
 from intelbench.plugins.registry import Registry
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class RunListener:
     """Base of listeners: its methods are called in the process of the session; override those that you need.
 
-    `index` is the position of a run in `runs` of `session_started`.
+    `index` is the position of a run in `runs` of `session_started`. An engine may execute several runs at once.
     """
 
     def session_started(self, runs: Sequence[RunSpec], pending: Sequence[bool]) -> None:
@@ -38,7 +38,7 @@ class RunListener:
         """Called when a run begins, from its checkpoint if it has one."""
 
     def run_updated(self, index: int, progress: Progress) -> None:
-        """Called with the progress of a run, or while another process executes it."""
+        """Called with the progress of a run; its phase is `waiting` while another process executes the run."""
 
     def run_ended(self, index: int, record: RunRecord, seconds: float) -> None:
         """Called when a run has left its record, with its seconds of wall clock."""
@@ -47,6 +47,7 @@ class RunListener:
         """Called when the session ends: complete, interrupted or failed."""
 
 
+_EVENTS = frozenset(name for name in vars(RunListener) if not name.startswith("_"))
 Factory = TypeVar("Factory", bound=Callable[[], RunListener])
 
 LISTENERS: Registry[Callable[[], RunListener]] = Registry("listener")
@@ -55,12 +56,7 @@ LISTENERS: Registry[Callable[[], RunListener]] = Registry("listener")
 
 def listener(name: str) -> Callable[[Factory], Factory]:
     """Register the decorated class or function, which creates a listener, under `name`."""
-
-    def decorate(make: Factory) -> Factory:
-        LISTENERS.add(make, name, function=make)
-        return make
-
-    return decorate
+    return lambda make: LISTENERS.add(make, name, function=make)  # type: ignore[return-value]
 
 
 class Listeners(RunListener):
@@ -82,36 +78,18 @@ class Listeners(RunListener):
         finally:
             self.session_ended()
 
-    def session_started(self, runs: Sequence[RunSpec], pending: Sequence[bool]) -> None:
-        """Notify all listeners."""
-        self._tell(lambda each: each.session_started(runs, pending))
+    def __getattribute__(self, name: str) -> Any:
+        """Return, for a method of listeners, the function that calls it on every listener."""
+        if name in _EVENTS:
+            return partial(self._notify, name)
+        return super().__getattribute__(name)
 
-    def run_skipped(self, index: int, record: RunRecord) -> None:
-        """Notify all listeners."""
-        self._tell(lambda each: each.run_skipped(index, record))
-
-    def run_started(self, index: int) -> None:
-        """Notify all listeners."""
-        self._tell(lambda each: each.run_started(index))
-
-    def run_updated(self, index: int, progress: Progress) -> None:
-        """Notify all listeners."""
-        self._tell(lambda each: each.run_updated(index, progress))
-
-    def run_ended(self, index: int, record: RunRecord, seconds: float) -> None:
-        """Notify all listeners."""
-        self._tell(lambda each: each.run_ended(index, record, seconds))
-
-    def session_ended(self) -> None:
-        """Notify all listeners."""
-        self._tell(lambda each: each.session_ended())
+    def _notify(self, event: str, *arguments: Any) -> None:
+        for name, listener in self._listeners.items():
+            self._guarded(name, partial(getattr(listener, event), *arguments))
 
     def _make(self, name: str) -> None:
         self._listeners[name] = LISTENERS.get(name)()
-
-    def _tell(self, call: Callable[[RunListener], None]) -> None:
-        for name, each in self._listeners.items():
-            self._guarded(name, partial(call, each))
 
     def _guarded(self, name: str, call: Callable[[], None]) -> None:
         """Call a listener, and report its first error."""

@@ -1,4 +1,4 @@
-"""From a suite to the list of its runs, and which of them are recorded already."""
+"""Make the list of a suite's runs, with the records that exist already."""
 
 import os
 from collections.abc import Sequence
@@ -28,18 +28,18 @@ from intelbench.training.checkpoint import CheckpointTime
 from intelbench.training.optimizer import require_optimizer
 
 Rerun = Literal["none", "interrupted", "failed", "all"]
-"""Which runs are repeated: those with a checkpoint, from their first step; failed ones; or all that are recorded."""
+"""Runs to repeat: those with a checkpoint, from their first step; failed ones; or all that have a record."""
 _ARITHMETIC = ("precision", "memory_format", "fused_optimizer", "deterministic", "step")
-"""Conditions that change the bits of a result, and not what it is a result of."""
+"""Conditions that change the bits of a result, but not the experiment."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanOptions:
-    """Options of a plan that do not change what a run is."""
+    """Options of a plan that do not change the conditions of its runs."""
 
     rerun: Rerun = "none"
     checkpoint: CheckpointTime | None = None
-    """When runs are saved; `None` leaves that to the run."""
+    """When runs are saved; `None` for the default of a run."""
     on_download: OnDownload = lambda *_: None
     """Called during the download of weights."""
 
@@ -52,25 +52,20 @@ class PlannedRun:
     """A run of the suite."""
 
     job: Job
-    found: RunRecord | None
-    """Its record, where there was one when it was planned."""
+    earlier: RunRecord | None
+    """The record that existed when the run was planned."""
     rerun: Rerun
 
     @property
-    def workspace(self) -> Workspace:
-        """Where it is carried out."""
-        return Workspace(Path(self.job.runs), self.job.run_id)
-
-    @property
     def pending(self) -> bool:
-        """Whether it was to be carried out when it was planned."""
-        failed = self.found is not None and self.found.failure is not None
-        return self.found is None or self.rerun == "all" or (self.rerun == "failed" and failed)
+        """Return whether the run was to be executed when it was planned."""
+        failed = self.earlier is not None and self.earlier.failure is not None
+        return self.earlier is None or self.rerun == "all" or (self.rerun == "failed" and failed)
 
     def recorded(self) -> RunRecord | None:
-        """Its record, where there is one that stands; another process may have made it since it was planned."""
-        record = _record(self.workspace.target, self.rerun)
-        return None if self.pending and record == self.found else record
+        """Return the record that makes the run unnecessary; another process may have written it since the plan."""
+        record = _record(self.job.workspace.target, self.rerun)
+        return None if self.pending and record == self.earlier else record
 
 
 def plan(
@@ -82,31 +77,32 @@ def plan(
     runs: Path,
     options: PlanOptions = DEFAULTS,
 ) -> list[PlannedRun]:
-    """Every run of the suite, seed by seed, so that an interrupted comparison is complete for its first seeds.
+    """Return every run of the suite, seed by seed, so that an interrupted comparison is complete for its first seeds.
 
-    A precision of `auto` becomes that of the device. The weights that the recipe asks for are fetched here, before any
-    run.
+    A precision of `auto` becomes that of the device. Weights are downloaded here, before any run.
 
     Raises:
-        UserError: an architecture is not known, not installed or needs larger images, an optimizer is not known or does
-            not take its arguments, a class has too few images, there are no such weights, a batch is larger than the
-            training split, or a record would be larger than is read.
+        UserError: an architecture is not known, not installed or needs larger images; an optimizer is not known or does
+            not take its arguments; a class has too few images; there are no such weights; a batch is larger than the
+            training split; or records would be too large.
     """
     if suite.precision == "auto":
         suite = msgspec.structs.replace(suite, precision=device_for(execution).fastest_precision)
-    found = _architectures(suite)
+    architectures = _architectures(suite)
     _require_readable(suite, dataset)
     num_classes = len(dataset.facts.class_names)
-    conditions = {each.name: _conditions(each.name, suite, dataset) for each in found}
+    conditions = {each.name: _conditions(each.name, suite, dataset) for each in architectures}
     optimizers = {name: require_optimizer(each.recipe) for name, each in conditions.items()}
     images = {
-        (seed, number): dataset.drawn(None if number == "all" else number, seed)
-        for seed, number in product(suite.seeds, suite.images_per_class)
+        (seed, limit): dataset.drawn(limit, seed)
+        for seed, limit in product(suite.seeds, [None if limit == "all" else limit for limit in suite.images_per_class])
     }
-    sources = {each.name: _weights(each, conditions[each.name], num_classes, options.on_download) for each in found}
+    sources = {
+        each.name: _weights(each, conditions[each.name], num_classes, options.on_download) for each in architectures
+    }
     planned = []
-    for (seed, number), drawn in images.items():
-        for architecture, provider in found.items():
+    for (seed, limit), drawn in images.items():
+        for architecture, provider in architectures.items():
             source = sources[architecture.name]
             spec = RunSpec(
                 architecture=architecture.name,
@@ -118,13 +114,14 @@ def plan(
                 execution=execution,
                 optimizer_provider=optimizers[architecture.name],
                 weights=source.facts if source else None,
-                images_per_class=None if number == "all" else number,
+                images_per_class=limit,
                 suite_conditions=suite.conditions if suite.overrides else None,
             )
             _require_a_batch(spec)
             job = Job(
                 run_id=run_id(spec, environment),
                 spec=spec,
+                environment=environment,
                 dataset=drawn,
                 plugins=plugins_of_run(architecture.name, spec.conditions.recipe.optimizer),
                 runs=str(runs.absolute()),
@@ -136,19 +133,19 @@ def plan(
 
 
 def _architectures(suite: Suite) -> dict[Architecture, str]:
-    """Those of the suite, and who provides each; a recipe of its own is found under the name that records have."""
+    """Return the architectures of the suite with their providers; names in `overrides` must not be aliases."""
     for name in suite.overrides:
         if (full := find(name)[0].name) != name:
             raise UserError(f"suite {suite.name}: `overrides.{name}` is another name of {full}; write overrides.{full}")
-    found = dict(find(name) for name in dict.fromkeys(suite.architectures))
-    for architecture in found:
+    architectures = dict(find(name) for name in dict.fromkeys(suite.architectures))
+    for architecture in architectures:
         architecture.require_size(suite.image_size)
         architecture.require_installed()
-    return found
+    return architectures
 
 
 def _conditions(name: str, suite: Suite, dataset: Dataset) -> Conditions:
-    """Under which the architecture of that name runs."""
+    """Return the conditions of the architecture's runs."""
     conditions = conditions_of(suite, name)
     if len(dataset.train) < conditions.recipe.batch_size:
         raise UserError(
@@ -159,23 +156,23 @@ def _conditions(name: str, suite: Suite, dataset: Dataset) -> Conditions:
 
 
 def _require_readable(suite: Suite, dataset: Dataset) -> None:
-    """Raise a `UserError` if what a run says of its images were more than a report reads of it."""
+    """Raise a `UserError` if records would be larger than a report can read."""
     train = min(len(dataset.train), suite.training_evaluation_images or len(dataset.train))
     evaluated = [(train, dataset.train), *((len(split), split) for split in (dataset.validation, dataset.test))]
     num_bytes = 2 * suite.evaluation_points * len(dataset.validation)
-    for number, split in evaluated:  # logits and names
-        num_bytes += number * 4 * (len(dataset.facts.class_names) + max(map(len, split.ids), default=0))
+    for num_images, split in evaluated:  # logits and ids
+        num_bytes += num_images * 4 * (len(dataset.facts.class_names) + max(map(len, split.ids), default=0))
     if num_bytes > MAX_UNPACKED_BYTES:
         raise UserError(
-            f"suite {suite.name}: logits and names of its images would take {num_bytes:,} bytes in each record, and at "
-            f"most {MAX_UNPACKED_BYTES:,} are read; set `training_evaluation_images`, or use fewer images or classes"
+            f"suite {suite.name}: logits and ids of its images would take {num_bytes:,} bytes in each record, and at "
+            f"most {MAX_UNPACKED_BYTES:,} can be read; set `training_evaluation_images`, or use fewer images or classes"
         )
 
 
 def _weights(
     architecture: Architecture, conditions: Conditions, num_classes: int, on_download: OnDownload
 ) -> Source | None:
-    """What the architecture starts from; a file of the user's own is held against the network at once."""
+    """Return the weights that the architecture starts from, after checking that a user's file fits the network."""
     source = obtain(architecture, conditions.recipe.weights, on_download)
     if source and conditions.recipe.weights not in PUBLISHED:
         with contained_unless_built_in(architecture.name):
@@ -184,7 +181,7 @@ def _weights(
 
 
 def _require_a_batch(spec: RunSpec) -> None:
-    """Of few images; that all of them are one was seen to when they were prepared."""
+    """Raise a `UserError` if `images_per_class` leaves less than one batch."""
     batch_size, num_classes = spec.conditions.recipe.batch_size, len(spec.data.class_names)
     if spec.images_per_class and spec.num_train < batch_size:
         raise UserError(
@@ -195,34 +192,34 @@ def _require_a_batch(spec: RunSpec) -> None:
 
 
 def unresumable(planned: Sequence[PlannedRun], environment: Environment) -> dict[Workspace, str]:
-    """Checkpoints of pending runs that were written under conditions that decide the bits and have changed since.
+    """Return the checkpoints of pending runs that cannot be resumed, each with the conditions that have changed.
 
-    With what has changed, in words. Going on from them would give other results than either way of carrying out the
-    whole run.
+    These conditions change the bits of a result. A resumed run would equal neither an uninterrupted run under the old
+    conditions nor one under the new conditions.
     """
-    found = {}
+    changed = {}
     pending = {_bare(run.job.spec): run for run in planned if run.pending}
-    for workspace in workspaces(planned[0].workspace.runs):
+    for workspace in workspaces(planned[0].job.workspace.runs):
         checkpoint = workspace.checkpoint()
         run = pending.get(_bare(checkpoint.spec)) if checkpoint else None
-        if checkpoint is None or run is None or workspace == run.workspace or workspace.locked:
+        if checkpoint is None or run is None or workspace == run.job.workspace or workspace.locked:
             continue
         spec = run.job.spec
-        found[workspace] = f"{spec.title}, after step {checkpoint.step}: " + changes(
+        changed[workspace] = f"{spec.title}, after step {checkpoint.step}: " + changes(
             checkpoint.facts, facts_of_run(spec, environment)
         )
-    return found
+    return changed
 
 
 def _bare(spec: RunSpec) -> str:
-    """The run, however it is carried out."""
+    """Return a digest of the run without the conditions that only change bits."""
     conditions = {key: value for key, value in msgspec.to_builtins(spec.conditions).items() if key not in _ARITHMETIC}
     shared = spec.suite_conditions
     return digest((spec.architecture, spec.seed, spec.data.digest, spec.images_per_class, conditions, shared))
 
 
 def _record(path: Path, rerun: Rerun) -> RunRecord | None:
-    """The record, if there is one; where runs are to be made again, one that is damaged or was changed is none."""
+    """Return the record, if there is one; with `rerun`, a damaged or changed record counts as none."""
     if not os.path.lexists(path):
         return None
     replaces = rerun in ("failed", "all")

@@ -1,4 +1,4 @@
-"""The plug-ins of a run, in its own process."""
+"""Plug-in files that the process of a run loads."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +12,9 @@ from intelbench.training.optimizer import OPTIMIZERS
 
 
 def plugins_of_run(architecture: str, optimizer: str) -> tuple[str, ...]:
-    """Return the plug-in files that the process of a run loads: meters, the optimizer, and the architecture.
+    """Return the plug-in files of a run: those with meters, then those with its optimizer and its architecture.
 
-    The last one can import modules of its folder when its network is built and run.
+    The last file can import modules of its folder when its network is built and run.
     """
     last = plugins_of(architecture)
     entry = OPTIMIZERS.find(optimizer)
@@ -23,7 +23,7 @@ def plugins_of_run(architecture: str, optimizer: str) -> tuple[str, ...]:
 
 
 def load_plugins(plugins: Sequence[str], seed: int) -> None:
-    """Load plug-in files; what they draw as they are loaded comes from the seed's `init` stream."""
+    """Load plug-in files; random numbers that they draw come from the seed's `init` stream."""
     seed_generators(stream_seed(seed, "init"))
     for plugin in plugins:
         load_plugin(Path(plugin))

@@ -1,6 +1,6 @@
-"""Whether the networks of a session take images of its size, asked before anything runs.
+"""The check, before anything runs, that the networks of a session take images of its size.
 
-Each is built in a process of its own, so that one that ends the process is no answer for the others.
+Each network is built in its own process, since it may crash.
 """
 
 from collections.abc import Sequence
@@ -17,15 +17,10 @@ from intelbench.profiling.sizes import require_size
 
 
 def require_sizes(planned: Sequence[PlannedRun], starter: Starter, limits: Limits) -> None:
-    """Check that every network with a run to be carried out can be trained on images of its size.
+    """Check that every plug-in network with a pending run can be trained on images of its size.
 
-    intelbench's own need no look: they take every size from their minimum on. A network that fails for another reason
-    is let through, because its failure is a result.
-
-    Args:
-        planned: The session.
-        starter: Starts the processes in which networks are built.
-        limits: What each of them may take.
+    Built-in networks take every size from their minimum on. A network that fails for another reason passes, because its
+    failure is a result.
 
     Raises:
         UserError: a network takes images of other sizes; the message names the nearest.
@@ -39,11 +34,11 @@ def require_sizes(planned: Sequence[PlannedRun], starter: Starter, limits: Limit
                 for answer in process.answers():
                     raise UserError(msgspec.json.decode(answer, type=str))
             except OverrunError:
-                pass  # the run will say so
+                pass  # the run records it
 
 
 def main() -> None:
-    """Answer if the size does not fit."""
+    """Build the network, and answer with the reason if it does not take the size."""
     probe, answer = take_request(Probe)
     load_plugins(probe.plugins, probe.seed)
     try:

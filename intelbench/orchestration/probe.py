@@ -1,13 +1,12 @@
-"""What can be found out about a network without training it; for real steps, in a process of its own.
+"""Profile a network without training it, and measure the memory of real steps.
 
-`probe_in_process` starts that process. A network that hangs, crashes or fills the memory there takes nothing with it
-but the rest of the answers.
+`probe_in_process` does so in its own process. A network that hangs, crashes or fills the memory there costs only the
+remaining answers.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 from typing import TypeVar
 
 import msgspec
@@ -35,20 +34,20 @@ from intelbench.training.optimizer import make_optimizer
 from intelbench.training.precision import MEMORY_FORMATS, autocast, configure
 
 PUBLISHED = ModelRequest(num_classes=1000, image_size=300)
-"""What the published memory figures describe."""
+"""The input that the published memory figures describe."""
 _GIGABYTE = 10**9
 _CPU = torch.device("cpu")
 _FIRST_IMAGES = 2
-"""Of the step that gives the optimizer its state on a CPU: batch norm takes no fewer, and the peak is the same.
+"""Batch size, on a CPU, of the step that creates the optimizer's state: the least for batch norm; the peak is the same.
 
-A GPU takes the whole batch, since what its allocator reserves depends on what it was asked for before."""
+A GPU takes the complete batch, since its allocator's reserved memory depends on earlier requests."""
 _MAX_MESSAGE_CHARACTERS = 300
-"""Characters of an error that are passed on."""
-Found = TypeVar("Found")
+"""Characters of an error message that are kept."""
+Value = TypeVar("Value")
 
 
 class Probe(Struct, frozen=True, kw_only=True):
-    """What is to be found out."""
+    """A network, its conditions, and the batch sizes and memories to profile it at."""
 
     architecture: str
     plugins: tuple[str, ...]
@@ -58,13 +57,13 @@ class Probe(Struct, frozen=True, kw_only=True):
     frozen: bool
     batch_sizes: tuple[int, ...]
     memories: tuple[int, ...] = ()
-    """Gigabytes of GPU memory to fill."""
+    """Gigabytes of GPU memory for which to find the largest batch size."""
     seed: int = 0
-    """Of the run that is to be like it."""
+    """Seed of the run whose network is profiled."""
 
     @classmethod
     def of(cls, job: Job) -> "Probe":
-        """Ask about the network of a run, under its conditions."""
+        """Return the probe of a run's network under the run's conditions."""
         spec = job.spec
         return cls(
             architecture=spec.architecture,
@@ -79,7 +78,7 @@ class Probe(Struct, frozen=True, kw_only=True):
 
     @property
     def workload(self) -> Workload:
-        """The network under these conditions."""
+        """Return the network under these conditions."""
         request = ModelRequest(num_classes=self.num_classes, image_size=self.conditions.image_size)
         return Workload(
             architecture=find(self.architecture)[0],
@@ -91,15 +90,15 @@ class Probe(Struct, frozen=True, kw_only=True):
 
 
 class ProbeError(UserError):
-    """The process of a probe ended, or was ended, before it had described the network."""
+    """The process of a probe has ended, or was killed, before it had described the network."""
 
 
 def describe(probe: Probe) -> ArchitectureProfile:
-    """Count and predict; nothing is measured.
+    """Count parameters and operations and predict memory, without measuring.
 
     Raises:
         UserError: the network does not take images of this size.
-        Exception: whatever the network raises while it is built.
+        Exception: the network cannot be built.
     """
     conditions, workload = probe.conditions, probe.workload
     absent: dict[str, str] = {}
@@ -129,15 +128,12 @@ def describe(probe: Probe) -> ArchitectureProfile:
 
 
 def probe_in_process(probe: Probe, starter: Starter, limits: Limits) -> ArchitectureProfile:
-    """Describe the network, and measure real training steps, by batch size; one that does not fit says so.
+    """Describe the network and measure real training steps in a new process.
 
-    Args:
-        probe: What is to be found out.
-        starter: Starts the process.
-        limits: What the process may take.
+    A batch size that does not fit, or that a crash has left unmeasured, has the reason in its place.
 
     Raises:
-        ProbeError: the process did not come as far as to describe the network.
+        ProbeError: the process has ended before it had described the network.
     """
     described, measured = None, []
     reason = None
@@ -151,7 +147,7 @@ def probe_in_process(probe: Probe, starter: Starter, limits: Limits) -> Architec
         except OverrunError as error:
             reason = str(error)
     last_words = process.last_words.rpartition("\n")[2][-_MAX_MESSAGE_CHARACTERS:]
-    reason = reason or ": ".join(filter(None, (f"its process ended with status {process.returncode}", last_words)))
+    reason = reason or ": ".join(filter(None, (f"its process exited with status {process.returncode}", last_words)))
     if described is None:
         raise ProbeError(f"{probe.architecture} cannot be profiled: {reason}")
     lost = (MeasuredMemory(batch_size=size, peak=None, failure=reason) for size in probe.batch_sizes[len(measured) :])
@@ -159,19 +155,20 @@ def probe_in_process(probe: Probe, starter: Starter, limits: Limits) -> Architec
 
 
 def main() -> None:
-    """Find out what is asked for."""
+    """Answer with the description, then with the memory at each batch size."""
     probe, answer = take_request(Probe)
     return_freed_memory()
     load_plugins(probe.plugins, probe.seed)
-    for found in chain((describe(probe),), measure_steps(probe)):  # each is out before the next is sought
-        answer(found)
+    answer(describe(probe))
+    for memory in measure_steps(probe):
+        answer(memory)
 
 
-def _or_absent(field: str, absent: dict[str, str], find_out: Callable[[], Found]) -> Found | None:
-    """The answer, or `None` and the reason."""
+def _or_absent(field: str, absent: dict[str, str], compute: Callable[[], Value]) -> Value | None:
+    """Return the computed value, or `None` after noting the reason in `absent`."""
     try:
-        return find_out()
-    except Exception as error:  # noqa: BLE001 - code of others, where tensors have no values
+        return compute()
+    except Exception as error:  # noqa: BLE001 - code of a plug-in, with tensors without values
         said = printable(str(error).partition("\n")[0])[:_MAX_MESSAGE_CHARACTERS]
         is_ours = isinstance(error, UserError)
         absent[field] = said if is_ours else f"the network cannot be traced: {type(error).__name__}: {said}"
@@ -181,18 +178,18 @@ def _or_absent(field: str, absent: dict[str, str], find_out: Callable[[], Found]
 def _published(stock: Workload, absent: dict[str, str]) -> TorchsummaryEstimate | None:
     facts = stock.architecture.published
     if facts is None or facts.memory_mebibytes is None:
-        absent["published"] = "no figure of its memory was published"
+        absent["published"] = "no memory figure was published"
         return None
     return _or_absent("published", absent, lambda: torchsummary_estimate(stock))
 
 
 def measure_steps(probe: Probe) -> Iterator[MeasuredMemory]:
-    """Take real training steps here, and give their peak memory by batch size; one that does not fit says so."""
+    """Take real training steps in this process, and yield the peak memory at each batch size."""
     device = configure(probe.conditions, probe.execution)
     for batch_size in probe.batch_sizes:
         try:
             yield MeasuredMemory(batch_size=batch_size, peak=_peak(probe, batch_size, device))
-        except Exception as error:  # what PyTorch raises for full memory has several types
+        except Exception as error:  # PyTorch has several errors for full memory
             if not is_out_of_memory(error):
                 raise
             yield MeasuredMemory(batch_size=batch_size, peak=None, failure="does not fit")

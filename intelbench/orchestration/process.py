@@ -1,7 +1,7 @@
-"""A process of our own: given one request, listened to, held to its limits, and ended with all that it has started.
+"""A process that executes a module of this package, stays within limits, and ends with all that it has started.
 
-The request goes in on stdin and answers come out on stdout, one JSON line each. Stdin stays open: its end tells the
-process that its parent has died, and then it ends too.
+It reads one request from stdin and writes answers to stdout, one JSON line each. Stdin stays open. When it closes, the
+parent has died, and the process ends too.
 """
 
 import os
@@ -14,8 +14,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
 from typing import IO, NoReturn, Protocol, Self, TypeVar
 
@@ -29,35 +29,35 @@ from intelbench.records.types import FailureCause
 
 _STDERR_KEPT = 4000
 _GRACE_SECONDS = 3.0
-"""Between asking a process group to end and ending it."""
+"""Time between SIGTERM and SIGKILL."""
 _LOOK_SECONDS = 0.1
-"""Between two looks at the memory of a process that has a limit."""
+"""Time between two looks at the memory of a process with a memory limit."""
 _DOZE_SECONDS = 2.0
-"""Between two looks at any process: whether it still is, and how much it prints."""
-_MOST_PRINTED = 2**24
-"""Bytes on stderr at which what lies on the disk is dropped."""
+"""Time between two looks at any process: whether it runs, and how much it prints."""
+_MAX_STDERR_BYTES = 2**24
+"""Size of the file with stderr at which the file is emptied."""
 MARK = "INTELBENCH_PROCESS"
-"""Environment variable by which all that a process starts is found again, whatever session it has moved to."""
+"""Environment variable that marks a process and all that it starts, whatever session they have moved to."""
 Request = TypeVar("Request")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a process may take; `None` is no limit."""
+    """Limits of a process; `None` is no limit."""
 
     seconds: float | None = None
-    """Wall clock, start-up included."""
+    """Wall clock, including start-up."""
     memory_bytes: int | None = None
     """Resident memory of the process."""
 
 
 def can_start() -> bool:
-    """Whether this system has what a `Process` needs: groups of processes, and locks that a child inherits."""
+    """Return whether this system has what a `Process` needs: process groups, and locks that a child inherits."""
     return hasattr(os, "fork") and hasattr(os, "killpg") and HAS_FLOCK
 
 
 def require_start(command: str) -> None:
-    """Raise a `UserError` where this system cannot start a `Process`, which the command needs."""
+    """Raise a `UserError` if this system cannot start a `Process`, which the command needs."""
     if not can_start():
         raise UserError(
             f"intelbench {command}: {platform.system()} lacks the process groups and file locks that a run needs; use "
@@ -66,7 +66,7 @@ def require_start(command: str) -> None:
 
 
 class OverrunError(Exception):
-    """A process has reached one of its limits; the message says which."""
+    """A process has exceeded the limit that the message names."""
 
     def __init__(self, cause: FailureCause, message: str) -> None:
         super().__init__(message)
@@ -74,67 +74,62 @@ class OverrunError(Exception):
 
 
 class Started(Protocol):
-    """A process that leads a session of its own, as `subprocess.Popen` shows one."""
+    """A process that leads its own session, with the interface of `subprocess.Popen`."""
 
     pid: int
     stdin: IO[bytes] | None
     stdout: IO[bytes] | None
 
     def poll(self) -> int | None:
-        """Return its exit status (negative: a signal), or `None` while it runs."""
+        """Return the exit status (negative: a signal), or `None` while the process runs."""
         ...
 
     def wait(self, timeout: float | None = None) -> int:
-        """Return its exit status as soon as it has one.
-
-        Raises:
-            subprocess.TimeoutExpired: it still runs after so many seconds.
-        """
+        """Return the exit status when the process has ended, or raise `subprocess.TimeoutExpired`."""
         ...
 
     def clear(self) -> None:
-        """End every process that it has started, once it has ended itself."""
+        """Kill every process that the process has started, after its own end."""
         ...
 
 
 class Starter(Protocol):
-    """Starts processes that carry out a module's `main`."""
+    """Starts processes that execute a module's `main`."""
 
     def start(self, module: str, stderr: int, inherit: Collection[int]) -> Started:
-        """Carry out the module's `main` in a new process.
-
-        Args:
-            module: Its full name.
-            stderr: Descriptor of the file that takes its stderr.
-            inherit: Further descriptors that it holds open for as long as it lives.
-        """
+        """Execute `main` of a module in a new process, which keeps the descriptors `stderr` and `inherit` open."""
         ...
 
 
+@dataclass(frozen=True)
 class FreshPython:
-    """Starts every process as a Python of its own, with these environment variables."""
+    """Starts a new Python for every process, with the given environment variables."""
 
-    def __init__(self, variables: Mapping[str, str]) -> None:
-        self.variables = variables
+    variables: Mapping[str, str]
 
     def start(self, module: str, stderr: int, inherit: Collection[int]) -> Started:
-        """Carry out the module's `main` in a Python of its own."""
+        """Execute the module's `main` in a new Python."""
         return Program([module], self.variables, stderr, inherit)
 
 
-class Program(subprocess.Popen[bytes]):
-    """`start.py` with these arguments.
+def command_of(module: str, *arguments: str) -> list[str]:
+    """Return the command that executes the module's `main` with arguments.
 
-    Nothing is imported from the working directory, in it or in what it starts with `multiprocessing`, and `intelbench`
-    is this very package.
+    Nothing is imported from the working directory, by the process itself or by its `multiprocessing` children, and
+    `intelbench` is this package.
     """
+    return [sys.executable, "-P", start.__file__, module, *arguments]
+
+
+class Program(subprocess.Popen[bytes]):
+    """A new Python that executes `command_of` its arguments."""
 
     def __init__(
         self, arguments: Collection[str], variables: Mapping[str, str], stderr: int, inherit: Collection[int]
     ) -> None:
         self.mark = secrets.token_hex(8)
         super().__init__(
-            [sys.executable, "-P", str(Path(start.__file__)), *arguments],
+            command_of(*arguments),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
@@ -144,43 +139,40 @@ class Program(subprocess.Popen[bytes]):
         )
 
     def clear(self) -> None:
-        """End every process that it has started, once it has ended itself."""
+        """Kill every process that the process has started, after its own end."""
         end_marked(self.mark)
 
 
 class Process:
-    """A module of this package whose `main` runs in a process of its own; to be used as a context, which ends it.
+    """A process that executes `main` of a module of this package. Use it as a context, which ends the process.
 
-    It leads a group of its own: Ctrl-C reaches its parent alone, which then ends the whole group.
+    It leads its own process group. Ctrl-C reaches the parent alone, which then ends the group.
     """
 
     def __init__(
-        self,
-        module: str,
-        request: msgspec.Struct,
-        starter: Starter,
-        limits: Limits,
-        inherit: Collection[int] = (),
+        self, module: str, request: msgspec.Struct, starter: Starter, limits: Limits, inherit: Collection[int] = ()
     ) -> None:
         self.last_words = ""
-        """The end of what it has written to stderr, once the context has ended."""
+        """The last characters of its stderr, after the context has ended."""
         self._limits = limits
         self._started = time.monotonic()
+        self._unread = b""
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed on exit
         self._process = starter.start(module, self._stderr.fileno(), inherit)
         assert self._process.stdin is not None
-        try:
+        assert self._process.stdout is not None
+        self._selector = DefaultSelector()
+        self._selector.register(self._process.stdout, EVENT_READ)
+        with suppress(BrokenPipeError):  # it died before it read: its exit status and stderr say why
             self._process.stdin.write(msgspec.json.encode(request) + b"\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it died before it read: its exit status and stderr say why
 
     def __enter__(self) -> Self:
-        """The process is running."""
+        """Return the running process."""
         return self
 
     def __exit__(self, *error: object) -> None:
-        """End it, and all that it started: asked first, then forced."""
+        """End the process and all that it has started: SIGTERM first, then SIGKILL."""
         for ending in (signal.SIGTERM, signal.SIGKILL):
             try:
                 os.killpg(self._process.pid, ending)
@@ -193,92 +185,95 @@ class Process:
         self._process.clear()
         self._stderr.seek(max(0, self._stderr.seek(0, os.SEEK_END) - _STDERR_KEPT))
         self.last_words = self._stderr.read().decode(errors="replace").strip("\0 \n")
-        for pipe in (self._process.stdin, self._process.stdout, self._stderr):
-            assert pipe is not None
-            pipe.close()
+        for file in (self._selector, self._process.stdin, self._process.stdout, self._stderr):
+            assert file is not None
+            file.close()
 
     def answers(self) -> Iterator[bytes]:
-        """Its answers, line by line, until it has ended.
+        """Yield the answers of the process, line by line, until it has ended.
 
         Raises:
-            OverrunError: it has reached a limit; it goes on until the context ends.
+            OverrunError: the process has exceeded a limit; it runs until the context ends.
         """
-        assert self._process.stdout is not None
-        unread = b""
-        with DefaultSelector() as selector:
-            selector.register(self._process.stdout, EVENT_READ)
-            while True:
-                has_ended = self._process.poll() is not None  # what it has started may still hold its stdout
-                if not selector.select(0 if has_ended else self._patience()):
-                    if has_ended:
-                        break
-                    continue
-                chunk = os.read(self._process.stdout.fileno(), 65536)
-                if not chunk:
-                    break
-                *lines, unread = (unread + chunk).split(b"\n")
-                yield from lines
-        while True:  # a network may have closed stdout and still be at work
-            try:
-                self._process.wait(self._patience())
-            except subprocess.TimeoutExpired:
-                continue
-            return
+        while (lines := self.read(_DOZE_SECONDS)) is not None:
+            yield from lines
+
+    def read(self, seconds: float = 0) -> list[bytes] | None:
+        """Return the answers that come within `seconds`, or `None` if the process has ended and all are read.
+
+        Raises:
+            OverrunError: the process has exceeded a limit; it runs until the context ends.
+        """
+        has_ended = self._process.poll() is not None  # a process that it has started may still hold its stdout
+        patience = 0 if has_ended else min(seconds, self._patience())
+        if not self._selector.get_map():  # a network may have closed stdout and still be at work
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(patience)
+        elif events := self._selector.select(patience):
+            chunk = os.read(events[0][0].fd, 65536)
+            if not chunk:
+                self._selector.unregister(events[0][0].fileobj)
+            *lines, self._unread = (self._unread + chunk).split(b"\n")
+            return lines
+        return None if has_ended else []
 
     @property
     def returncode(self) -> int:
-        """Its exit status; negative is a signal."""
+        """Return the exit status; negative is a signal."""
         return self._process.wait()
 
     def _patience(self) -> float:
-        """How long to wait before the limits are to be looked at again.
+        """Return the time after which the limits must be checked again.
 
         Raises:
-            OverrunError: one of them has been reached.
+            OverrunError: the process has exceeded one of them.
         """
-        seconds, most = self._limits.seconds, self._limits.memory_bytes
-        left = None if seconds is None else self._started + seconds - time.monotonic()
-        if left is not None and left <= 0:
+        seconds, memory = self._limits.seconds, self._limits.memory_bytes
+        left = _DOZE_SECONDS if seconds is None else self._started + seconds - time.monotonic()
+        if left <= 0:
             raise OverrunError("timeout", f"not finished after {seconds:g} s")
-        if os.fstat(self._stderr.fileno()).st_blocks * 512 > _MOST_PRINTED:
-            self._stderr.truncate(0)  # it goes on where it was, behind a hole that takes no room
-        if most is None:
-            return _DOZE_SECONDS if left is None else min(left, _DOZE_SECONDS)
+        if os.fstat(self._stderr.fileno()).st_blocks * 512 > _MAX_STDERR_BYTES:
+            self._stderr.truncate(0)  # the process writes on at its old position, after a hole that takes no space
+        if memory is None:
+            return min(left, _DOZE_SECONDS)
         try:
-            taken = psutil.Process(self._process.pid).memory_info().rss
+            used = psutil.Process(self._process.pid).memory_info().rss
         except psutil.Error:
-            taken = 0  # it has just ended
-        if taken > most:
+            used = 0  # it has just ended
+        if used > memory:
             raise OverrunError(
-                "out_of_memory", f"its process took {taken / 1e9:.3g} GB, and {most / 1e9:.3g} GB is the memory limit"
+                "out_of_memory", f"its process took {used / 1e9:.3g} GB, and {memory / 1e9:.3g} GB is the memory limit"
             )
-        return _LOOK_SECONDS if left is None else min(left, _LOOK_SECONDS)
+        return min(left, _LOOK_SECONDS)
 
 
 def take_request(kind: type[Request]) -> tuple[Request, Callable[[object], None]]:
-    """In the process itself: its request, and what it answers with. From now on it ends with its parent."""
+    """Read the request of this process; return it and the function that sends an answer.
+
+    From now on this process ends with its parent.
+    """
     request = msgspec.json.decode(sys.stdin.buffer.readline(), type=kind)
     lifeline, nothing, process = os.dup(0), os.open(os.devnull, os.O_RDONLY), os.getpid()
-    os.dup2(nothing, 0)  # a network that reads stdin finds its end
+    os.dup2(nothing, 0)  # a network that reads stdin gets nothing
     os.close(nothing)
     mark = psutil.Process().environ()[MARK]
     threading.Thread(target=_end_with_parent, args=(lifeline, mark), daemon=True).start()
     channel = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # what a plug-in prints is not mistaken for an answer
+    os.dup2(2, 1)  # what a plug-in prints is no answer
 
     def answer(value: object) -> None:
         if os.getpid() != process:
-            os._exit(0)  # a copy that a network has forked, which would do everything twice
+            os._exit(0)  # a fork of a network, which would do everything twice
         try:
             channel.write(msgspec.json.encode(value) + b"\n")
-        except BrokenPipeError:  # nobody listens any more, and that is no failure to be recorded
+        except BrokenPipeError:  # the parent has died, which is not a failure of the run
             _end_group()
 
     return request, answer
 
 
-def carry_out(main: Callable[[], None]) -> NoReturn:
-    """Be the program of a process, to the end: threads that a network has left are not waited for."""
+def execute_and_exit(main: Callable[[], None]) -> NoReturn:
+    """Execute `main` and exit, without waiting for threads that a network has left."""
     try:
         main()
     finally:
@@ -298,15 +293,15 @@ def _end_with_parent(lifeline: int, mark: str) -> None:
 
 
 def end_marked(mark: str, *, spared: int | None = None) -> None:
-    """Kill every process with the mark but this one and the spared one, until there is none left."""
-    found, given_up = True, time.monotonic() + _GRACE_SECONDS
-    while found and time.monotonic() < given_up:
-        found = False
+    """Kill every process with the mark except this one and `spared`, until no such process is left."""
+    deadline, is_complete = time.monotonic() + _GRACE_SECONDS, False
+    while not is_complete and time.monotonic() < deadline:
+        is_complete = True
         for process in psutil.process_iter():
             try:
                 if process.pid not in (os.getpid(), spared) and process.environ().get(MARK) == mark:
                     process.kill()
-                    found = True
+                    is_complete = False
             except psutil.Error:  # another user's, or it has just ended
                 continue
 

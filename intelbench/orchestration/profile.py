@@ -1,4 +1,4 @@
-"""`intelbench profile`: what networks hold, compute and need, without training them."""
+"""`intelbench profile`: parameters, operations and memory of networks, without training."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ from intelbench.training.optimizer import require_optimizer
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the user asked for."""
+    """Options of `intelbench profile`."""
 
     architectures: tuple[str, ...]
     batch_sizes: tuple[int, ...]
     memories: tuple[int, ...]
-    """Gigabytes of GPU memory to fill."""
+    """Gigabytes of GPU memory for which to find the largest batch size."""
     num_classes: int
     conditions: Conditions
     frozen: bool
@@ -36,9 +36,9 @@ class Request:
 
 
 def profile(request: Request, on_architecture: Callable[[str], None]) -> Profile:
-    """Profile each architecture in turn, and call `on_architecture` with its name first.
+    """Profile each architecture, after a call of `on_architecture` with its name.
 
-    What fails for one costs its row alone.
+    Failures are part of the result.
 
     Raises:
         UserError: an architecture, an optimizer or a plug-in is not known.
@@ -70,7 +70,7 @@ def profile(request: Request, on_architecture: Callable[[str], None]) -> Profile
 
 
 def _profile(name: str, request: Request) -> ArchitectureProfile:
-    """In this process, which has PyTorch already, unless there is a GPU to measure on."""
+    """Profile in this process, which has imported PyTorch, unless there is a GPU to measure on."""
     has_gpu = find_device("auto").kind != "cpu"
     probe = Probe(
         architecture=name,
@@ -86,5 +86,5 @@ def _profile(name: str, request: Request) -> ArchitectureProfile:
         return probe_in_process(probe, FreshPython(process_variables(probe.execution.threads)), Limits())
     with contained_unless_built_in(name):
         described = describe(probe)
-    why = "this system cannot measure in a process of its own" if has_gpu else "no GPU"
+    why = "this system cannot start a process for the measurement" if has_gpu else "no GPU"
     return msgspec.structs.replace(described, absent=described.absent | {"measured": why})

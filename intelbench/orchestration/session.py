@@ -17,6 +17,7 @@ from intelbench.config.suites import load_suite, override
 from intelbench.data.dataset import prepare
 from intelbench.errors import UserError, printable
 from intelbench.orchestration.display import downloads
+from intelbench.orchestration.engines import NamedEngine
 from intelbench.orchestration.listeners import Listeners
 from intelbench.orchestration.plan import PlannedRun, PlanOptions, Rerun, plan, unresumable
 from intelbench.orchestration.preflight import require_sizes
@@ -31,14 +32,14 @@ from intelbench.training.checkpoint import CheckpointTime
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the user asked for; `None` leaves the suite's own value."""
+    """Options of a session; `None` leaves the suite's value."""
 
     suite: str
     architectures: tuple[str, ...] | None
     data: str | None
     seeds: tuple[int, ...] | None
     budget: Budget | float | None
-    """Of every run, or a share of what the suite gives each."""
+    """Training budget of every run, or a share of the suite's budgets."""
     image_size: int | None
     precision: str | None
     images_per_class: tuple[int | Literal["all"], ...] | None
@@ -47,6 +48,7 @@ class Request:
     workers: int | None
     results: Path
     plugins: tuple[Path, ...]
+    engine: str
     limits: Limits
     rerun: Rerun
     checkpoint: CheckpointTime | None
@@ -56,18 +58,19 @@ class Request:
 
 
 def run_session(request: Request, starter: Starter) -> int:
-    """Plan, run, and say on stderr what came of it; returns how many runs failed.
-
-    `starter` starts the processes of runs.
+    """Plan and execute runs, summarise them on stderr, and return how many failed; `starter` starts their processes.
 
     Raises:
-        UserError: before anything has run: suite, data, architecture, plug-in or device.
-        KeyboardInterrupt: on Ctrl-C, after the process of the current run has ended.
+        UserError: the suite, the data, an architecture, a plug-in, the engine or the device is not accepted; or the
+            engine fails.
+        KeyboardInterrupt: on Ctrl-C, after the processes of runs have ended.
     """
     console = Console(stderr=True, highlight=False)
-    suite = _suite(request)
+    changed = ("architectures", "seeds", "data", "budget", "image_size", "precision", "images_per_class")
+    suite = override(load_suite(request.suite), **{name: getattr(request, name) for name in changed})
     for plugin in request.plugins:
         load_plugin(plugin)
+    engine = NamedEngine(request.engine)
     if suite.architectures != REFERENCE and (note := ambiguity(suite.architectures)):
         _say(console, note)
     execution = choose_execution(request.device, request.threads, request.workers, request.cache, suite.precision)
@@ -96,69 +99,54 @@ def run_session(request: Request, starter: Starter) -> int:
     listeners = Listeners(partial(_say, console))
     try:
         with listeners.session([run.job.spec for run in planned], [run.pending for run in planned]):
-            records = run_planned(planned, environment, listeners, starter, request.limits)
+            records = run_planned(planned, listeners, engine, starter, request.limits)
     except KeyboardInterrupt:
-        done = sum(run.workspace.target.exists() for run in planned)
+        done = sum(run.job.workspace.target.exists() for run in planned)
         _say(
             console,
             f"interrupted: {done} of {len(planned)} runs are recorded in {request.results / 'runs'}; "
-            "the same command again goes on with the rest, a run with a checkpoint from there",
+            "the same command again executes the others, and resumes from checkpoints",
         )
         raise
     return _summarise(console, planned, records, request.results)
 
 
-def _suite(request: Request) -> Suite:
-    """Load the suite, with what the user has asked for instead of its own values."""
-    return override(
-        load_suite(request.suite),
-        architectures=request.architectures,
-        seeds=request.seeds,
-        data=request.data,
-        budget=request.budget,
-        image_size=request.image_size,
-        precision=request.precision,
-        images_per_class=request.images_per_class,
-    )
-
-
 def _other_files(facts: DataFacts) -> str:
-    """How many files in class folders are not among the images."""
-    if not facts.num_other_files:
-        return ""
-    files = "1 other file" if facts.num_other_files == 1 else f"{facts.num_other_files:,} other files"
-    return f"; {files} in class folders not used (`intelbench data check` lists them)"
+    """Say how many files in class folders are not used."""
+    num_files = facts.num_other_files
+    files = "1 other file" if num_files == 1 else f"{num_files:,} other files"
+    return f"; {files} in class folders not used (`intelbench data check` lists them)" if num_files else ""
 
 
 def _limits(suite: Suite) -> str:
-    """On how many of the training images the runs are trained, where not all are on all of them."""
+    """Say on how many images of each class the runs are trained, if not all are trained on all images."""
     numbers = [f"{number:,}" for number in suite.images_per_class if number != "all"]
     others = ["all"] if "all" in suite.images_per_class else []
     return f"; trained on {', '.join(numbers + others)} of each class" if numbers else ""
 
 
 def _budgets(planned: Sequence[PlannedRun]) -> str:
-    """`60 s`; where architectures have budgets of their own, each amount once: `40 epochs or 30 epochs`."""
+    """Return the budget, or the different budgets of architectures: `40 epochs or 30 epochs`."""
     return " or ".join(dict.fromkeys(str(run.job.spec.conditions.budget) for run in planned))
 
 
 def _clear(planned: Sequence[PlannedRun], environment: Environment, *, restart: bool) -> None:
-    """Remove what killed processes have left, and checkpoints that are not wanted.
+    """Remove what killed processes have left; with `restart` also the checkpoints of pending runs.
 
     Raises:
-        UserError: a run was interrupted under other conditions, and is not to begin anew.
+        UserError: a run was interrupted under other conditions, and `restart` is false.
     """
-    runs = planned[0].workspace.runs
+    runs = planned[0].job.workspace.runs
     changed = unresumable(planned, environment)
     if changed and not restart:
         raise UserError(
-            "these runs were interrupted, and cannot be resumed as they would be carried out now:\n"
-            + "".join(f"  {what}\n" for what in changed.values())
-            + "carry them out as before, or restart them with --rerun interrupted, which drops their checkpoints"
+            "these runs were interrupted, and cannot be resumed under the conditions of this command:\n"
+            + "".join(f"  {difference}\n" for difference in changed.values())
+            + "restore the earlier conditions, or restart the runs with --rerun interrupted, without their checkpoints"
         )
-    unwanted = {*changed, *(run.workspace for run in planned if run.pending)} if restart else set()
+    unwanted = {*changed, *(run.job.workspace for run in planned if run.pending)} if restart else set()
     for workspace in workspaces(runs):
-        with workspace.lock() as lock:  # which clears up by itself
+        with workspace.lock() as lock:  # which removes partial files
             if lock is not None and workspace in unwanted:
                 workspace.discard_checkpoint()
 
@@ -173,8 +161,7 @@ def _summarise(console: Console, planned: Sequence[PlannedRun], records: Sequenc
             assert record.failure is not None
             _say(console, f"  {record.run_id}: {record.failure.cause}: {record.failure.message}")
         _say(console, "their records say why; --rerun failed resumes them")
-    command = f"intelbench report {results} > {results / 'REPORT.md'}"
-    _say(console, f"now: {command}")
+    _say(console, f"now: intelbench report {results} > {results / 'REPORT.md'}")
     return len(failed)
 
 

@@ -1,8 +1,8 @@
-"""The program of every process that this package starts: `python -P start.py MODULE` carries out `MODULE.main`.
+"""The program of every process that this package starts: `python -P start.py MODULE` executes `MODULE.main`.
 
-It is started by its path and makes the package around it known before anything is imported, so that parent and child
-run the same code, whatever the working directory or another installation holds. A process that it starts with
-`multiprocessing` executes this file too, under another name, and so has the same package.
+It is started by its path and imports the package around it first, so that parent and child run the same code, whatever
+is in the working directory or installed elsewhere. Its `multiprocessing` children execute this file too, under another
+name.
 """
 
 import sys
@@ -11,20 +11,14 @@ from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
 from pathlib import Path
 
-
-def make_known(package: str) -> None:
-    """Import the package of that name that this file is part of."""
-    spec = PathFinder.find_spec(package, [str(Path(__file__).resolve().parents[2])])
+if "intelbench" not in sys.modules:
+    spec = PathFinder.find_spec("intelbench", [str(Path(__file__).resolve().parents[2])])
     assert spec is not None
     assert spec.loader is not None
-    sys.modules[package] = module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[package])
-
-
-if "intelbench" not in sys.modules:
-    make_known("intelbench")
+    sys.modules["intelbench"] = module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["intelbench"])
 
 if __name__ == "__main__":
-    from intelbench.orchestration.process import carry_out
+    from intelbench.orchestration.process import execute_and_exit
 
-    carry_out(lambda: import_module(sys.argv[1]).main())
+    execute_and_exit(lambda: import_module(sys.argv[1]).main())

@@ -1,7 +1,4 @@
-"""`intelbench verify`: the first steps of a recorded run once more, held against the record.
-
-They are taken in a process of their own, as the run was; it answers with what it has observed.
-"""
+"""`intelbench verify`: repeat the first steps of a recorded run in a new process, and compare with the record."""
 
 import os
 import shlex
@@ -51,44 +48,47 @@ _COMPARED = ("step_loss", "gradient_norm")
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the user asked for."""
+    """Options of `intelbench verify`."""
 
     record: Path
     steps: int
-    """Most that are taken."""
+    """Largest number of steps to repeat."""
     data: str | None
-    """Where the images lie now; `None` where the record says."""
+    """Where the images are now; `None` for the place in the record."""
     plugins: tuple[Path, ...]
     cache_folder: Path
 
 
 class Replay(Struct, frozen=True, kw_only=True):
-    """What the process is to do."""
+    """The request to the process."""
 
     job: Job
     rates: tuple[float, ...]
-    """Learning rates of the steps to take."""
+    """Learning rate of each step."""
 
 
 class Replayed(Struct, frozen=True, kw_only=True):
-    """What it has observed."""
+    """The answer of the process."""
 
     step_loss: bytes
-    """As float64, for not every gradient norm is finite; so is the next."""
+    """Bytes of float64, since JSON has no infinite numbers; `gradient_norm` too."""
     gradient_norm: bytes
     stream_digests: dict[int, str]
     fallback: str | None = None
-    """Why the steps were eager, where they were to be others."""
+    """Why the steps were eager although the conditions ask for others."""
 
 
 def verify(request: Request, starter: Starter, on_note: Callable[[str], None]) -> Verification:
-    """Repeat the first steps of a run on this machine, and compare; `on_note` is told what was damaged in the cache.
+    """Repeat the first steps of a run on this machine, and compare with the record.
 
-    `starter` starts the process in which they are taken.
+    Args:
+        request: Options of the user.
+        starter: Starts the process that repeats the steps.
+        on_note: Called with what was damaged in the cache.
 
     Raises:
-        UserError: the record cannot be read, was changed or holds no step; the images are not those of the run; the
-            architecture or a plug-in is not there; or the steps cannot be taken.
+        UserError: the record cannot be read, was changed or has no step; the images are not those of the run; the
+            architecture or a plug-in is missing; or the steps cannot be repeated.
     """
     if not os.path.lexists(request.record / RECORD_FILE):
         raise UserError(_no_run(request.record))
@@ -99,19 +99,18 @@ def verify(request: Request, starter: Starter, on_note: Callable[[str], None]) -
     job = _job(request, stored)
     for note in job.dataset.notes:
         on_note(note)
-    replay = Replay(job=_as_carried_out(job, stored.record), rates=tuple(recorded["learning_rate"].tolist()))
+    replay = Replay(job=_as_executed(job, stored.record), rates=tuple(recorded["learning_rate"].tolist()))
     answers: list[bytes] = []
     with Process("intelbench.orchestration.verify", replay, starter, Limits()) as process:
         answers += process.answers()
     if process.returncode or not answers:
         reason = process.last_words.rpartition("\n")[2]
-        raise UserError(f"{request.record}: its steps cannot be taken here: {reason}")
-    found = msgspec.json.decode(answers[-1], type=Replayed)
-    common = sorted(set(found.stream_digests) & set(stored.record.stream_digests))
-    same = [step for step in common if found.stream_digests[step] == stored.record.stream_digests[step]]
-    differences = np.array([_relative(np.frombuffer(getattr(found, name)), recorded[name]) for name in _COMPARED])
+        raise UserError(f"{request.record}: its steps cannot be repeated here: {reason}")
+    replayed = msgspec.json.decode(answers[-1], type=Replayed)
+    common = sorted(set(replayed.stream_digests) & set(stored.record.stream_digests))
+    same = [step for step in common if replayed.stream_digests[step] == stored.record.stream_digests[step]]
+    differences = np.array([_relative(np.frombuffer(getattr(replayed, name)), recorded[name]) for name in _COMPARED])
     differing = np.flatnonzero(differences.any(axis=0))
-    machine = read_environment(job.spec.execution)
     return Verification(
         run_id=stored.record.run_id,
         num_steps=differences.shape[1],
@@ -123,8 +122,8 @@ def verify(request: Request, starter: Starter, on_note: Callable[[str], None]) -
             filter(
                 None,
                 [
-                    changes(facts_of_run(spec, stored.record.environment), facts_of_run(job.spec, machine)),
-                    found.fallback and f"steps were of the kind {spec.conditions.step}, are eager ({found.fallback})",
+                    changes(facts_of_run(spec, stored.record.environment), facts_of_run(job.spec, job.environment)),
+                    replayed.fallback and f"steps were {spec.conditions.step}, are eager ({replayed.fallback})",
                 ],
             )
         ),
@@ -132,7 +131,7 @@ def verify(request: Request, starter: Starter, on_note: Callable[[str], None]) -
 
 
 def _no_run(folder: Path) -> str:
-    """Say that a folder is not that of a run, and which one is where it is a results folder."""
+    """Say that a folder is not the folder of a run, with an example if it is a results folder."""
     problem = "not the folder of a run" if folder.is_dir() else "no such folder"
     runs = record_folders(runs_folder(folder))
     example = shlex.quote(str(runs[0])) if runs else "results/runs/resnet101-s0-..."
@@ -140,24 +139,24 @@ def _no_run(folder: Path) -> str:
 
 
 def _first_steps(request: Request, traces: Traces) -> dict[str, NDArray[np.float64]]:
-    """What the record says of the steps that are to be taken again."""
-    file = request.record / TRACES_FILE
+    """Return the arrays of the record for the steps to repeat."""
+    unusable = f"{request.record / TRACES_FILE}: does not describe the steps"
     try:
-        found = {name: traces[name] for name in (*_COMPARED, "learning_rate")} if "step_loss" in traces else {}
+        steps = {name: traces[name] for name in (*_COMPARED, "learning_rate")} if "step_loss" in traces else {}
     except (KeyError, ValueError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else error
-        raise UserError(f"{file}: does not tell of the steps ({reason}); run it again") from error
-    if not found or not found["step_loss"].size:
-        raise UserError(f"{request.record}: the run failed before its first step ended; there is nothing to compare")
-    if {(each.dtype.kind, each.shape) for each in found.values()} != {("f", (found["step_loss"].size,))}:
-        raise UserError(f"{file}: does not tell of the steps (there is not a number for each); run it again")
-    if not np.isfinite(found["learning_rate"]).all():
-        raise UserError(f"{file}: does not tell of the steps (a learning rate is not finite); run it again")
-    return {name: each[: request.steps].astype(np.float64) for name, each in found.items()}
+        raise UserError(f"{unusable} ({reason}); run it again") from error
+    if not steps or not steps["step_loss"].size:
+        raise UserError(f"{request.record}: the run failed in its first step; there is nothing to compare")
+    if {(values.dtype.kind, values.shape) for values in steps.values()} != {("f", (steps["step_loss"].size,))}:
+        raise UserError(f"{unusable} (there is not a number for each); run it again")
+    if not np.isfinite(steps["learning_rate"]).all():
+        raise UserError(f"{unusable} (a learning rate is not finite); run it again")
+    return {name: values[: request.steps].astype(np.float64) for name, values in steps.items()}
 
 
 def _job(request: Request, stored: StoredRun) -> Job:
-    """The run as it was, but for what this machine does not have."""
+    """Return the job of the run, on the CPU if this machine does not have its device."""
     spec = stored.record.spec
     architecture, provider = find(spec.architecture)
     source = obtain(architecture, spec.conditions.recipe.weights, lambda *_: None)
@@ -174,6 +173,7 @@ def _job(request: Request, stored: StoredRun) -> Job:
     return Job(
         run_id=stored.record.run_id,
         spec=spec,
+        environment=read_environment(execution),
         dataset=dataset,
         plugins=plugins_of(spec.architecture),
         runs=str(request.record.parent.absolute()),
@@ -181,8 +181,8 @@ def _job(request: Request, stored: StoredRun) -> Job:
     )
 
 
-def _as_carried_out(job: Job, record: RunRecord) -> Job:
-    """The run with eager steps, where those of the record are eager though its conditions ask for others."""
+def _as_executed(job: Job, record: RunRecord) -> Job:
+    """Return the job with eager steps, if the recorded steps were eager although the conditions ask for others."""
     preparation = record.measurements.preparation if record.measurements else None
     if preparation is None or preparation.fallback is None or preparation.num_prepared:
         return job
@@ -191,7 +191,7 @@ def _as_carried_out(job: Job, record: RunRecord) -> Job:
 
 
 def _dataset(request: Request, spec: RunSpec) -> Dataset:
-    """The images of the run. A folder that cannot hold them is not read, for a record may name any, as `/`."""
+    """Return the images of the run. A folder with other classes is not read, since a record may name `/`."""
     source = request.data or spec.data.source
     place = place_of(source, request.cache_folder)
     if place.write is None and find_layout(place.root).class_names != spec.data.class_names:
@@ -209,28 +209,27 @@ def _dataset(request: Request, spec: RunSpec) -> Dataset:
 
 
 def _others(request: Request, source: str, why: str) -> UserError:
-    return UserError(f"data {source}: not the images of {request.record}, {why}; --data DIR says where those lie now")
+    return UserError(f"data {source}: not the images of {request.record}, {why}; --data DIR names the folder of those")
 
 
 def _relative(ours: NDArray[np.float64], recorded: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far each number is from the recorded one, as a share of it; infinite where there is none any more."""
-    found = np.full(len(recorded), np.inf)
+    """Return the relative difference of each number; infinite for steps that were not repeated."""
+    differences = np.full(len(recorded), np.inf)
     ours, theirs = ours[: len(recorded)], recorded[: len(ours)]
     with np.errstate(invalid="ignore"):
         share = np.abs(ours - theirs) / np.maximum(np.abs(theirs), np.finfo(np.float64).tiny)
     share[np.isnan(share)] = np.inf
-    found[: len(ours)] = np.where((ours == theirs) | (np.isnan(ours) & np.isnan(theirs)), 0, share)
-    return found
+    differences[: len(ours)] = np.where((ours == theirs) | (np.isnan(ours) & np.isnan(theirs)), 0, share)
+    return differences
 
 
 def main() -> None:
-    """Take the steps."""
+    """Repeat the steps, and answer with what was observed."""
     replay, answer = take_request(Replay)
     job = replay.job
     load_plugins(job.plugins, job.spec.seed)
     device = configure(job.spec.conditions, job.spec.execution)
-    environment = read_environment(job.spec.execution)
-    setup = build_training_setup(job.spec, job.dataset, environment, device, weights=job.weights)
+    setup = build_training_setup(job.spec, job.dataset, job.environment, device, weights=job.weights)
     seed_generators(stream_seed(job.spec.seed, "dropout"))
     budget = TrainingBudget(len(replay.rates), None, replay.rates)
     trained = train(replace(setup, validation=None), budget, LapClock(device), on_step=lambda _: None)

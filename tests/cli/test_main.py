@@ -198,7 +198,8 @@ def test_any_value_of_any_option_is_taken_or_refused(
 
 ALL_OPTIONS = {
     "run": "--all --suite --seeds --budget --image-size --precision --images-per-class --data --skip-unreadable "
-    "--no-cache --cache-dir --device --threads --workers --timeout --memory-limit --out --rerun --checkpoint --plugin",
+    "--no-cache --cache-dir --device --threads --workers --engine --timeout --memory-limit --out --rerun --checkpoint "
+    "--plugin",
     "report": "--out --claims --full --images --plugin --cache-dir",
     "diff": "--fail-if-worse --plugin --format",
     "verify": "--steps --tolerance --data --plugin --cache-dir",

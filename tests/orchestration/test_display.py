@@ -48,25 +48,37 @@ def specs(record: RunRecord) -> list[RunSpec]:
 def test_time_left_is_extrapolated_from_what_was_seen(clock: Clock) -> None:
     """The run: from the share of its budget. All: runs to come last as long as those before them on average."""
     schedule = Schedule([True, False, True])
-    schedule.begin(0, HALFWAY)
-    assert schedule.all_left(Progress(phase="starting")) is None
+    schedule.update(0, Progress(phase="starting"))
+    assert schedule.all_left() is None
+    schedule.update(0, HALFWAY)
     clock.now = 40.0
-    assert 30 == schedule.run_left(HALFWAY)
-    assert 30 + 70 == schedule.all_left(HALFWAY)
+    assert 30 == schedule.run_left(0)
+    assert 30 + 70 == schedule.all_left()
     schedule.end(0, 80.0)
-    schedule.begin(2, Progress(phase="starting"))
+    schedule.update(2, Progress(phase="starting"))
     clock.now = 50.0
-    assert 80 - 10 == schedule.all_left(Progress(phase="starting"))
+    assert 80 - 10 == schedule.all_left()
+
+
+def test_runs_at_once_divide_the_time_left(clock: Clock) -> None:
+    """Each has its own; a run that another process executes takes no time here."""
+    schedule = Schedule([True] * 4)
+    schedule.update(0, HALFWAY)
+    clock.now = 30.0
+    schedule.update(1, HALFWAY)
+    schedule.update(2, Progress(phase="waiting"))
+    assert (30, 30, None) == tuple(map(schedule.run_left, range(3)))
+    assert (30 + 30 + 2 * 45) / 2 == schedule.all_left()
 
 
 def test_what_precedes_the_first_step_is_not_extrapolated() -> None:
     """Features are extracted within the clock of the first step; the next ones tell how long a step is."""
     schedule = Schedule([True])
     first = Progress(phase="training", step=1, done=0.001, seconds=9)
-    schedule.begin(0, first)
-    assert schedule.run_left(first) is None
-    later = Progress(phase="training", step=501, done=0.501, seconds=14)
-    assert schedule.run_left(later) == pytest.approx(499 * 5 / 500)
+    schedule.update(0, first)
+    assert schedule.run_left(0) is None
+    schedule.update(0, Progress(phase="training", step=501, done=0.501, seconds=14))
+    assert schedule.run_left(0) == pytest.approx(499 * 5 / 500)
 
 
 def test_lines_say_each_step_of_a_run_and_take_no_markup_from_names(clock: Clock, failed_record: RunRecord) -> None:

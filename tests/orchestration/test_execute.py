@@ -16,7 +16,7 @@ from intelbench.orchestration.execute import execute
 from intelbench.orchestration.job import Job, Progress
 from intelbench.orchestration.plan import plan
 from intelbench.orchestration.probe import Probe, measure_steps
-from intelbench.orchestration.verify import Request, _as_carried_out, _job
+from intelbench.orchestration.verify import Request, _as_executed, _job
 from intelbench.plugins.loading import load_plugin
 from intelbench.profiling import reference_kernels
 from intelbench.profiling.environment import choose_execution, read_environment
@@ -100,7 +100,7 @@ def test_a_run_records_how_its_steps_were_carried_out(make_job: MakeJob, request
     without, traces = execute(make_job(CPU, step="graph"), updates.append)
     assert finished(eager).measurements.preparation is None
     assert "a CUDA graph needs a CUDA device, and this one is cpu" == without.measurements.preparation.fallback
-    note = "its steps are eager, not of the kind graph: a CUDA graph needs a CUDA device, and this one is cpu"
+    note = "steps are eager, not graph: a CUDA graph needs a CUDA device, and this one is cpu"
     assert {note} == {progress.note for progress in updates if progress.phase == "training"}
     request.getfixturevalue("fake_cuda")
     job = make_job(choose_execution("cuda", 1, 2, cache=True), step="graph")
@@ -124,7 +124,7 @@ def test_steps_are_verified_as_they_were_carried_out(make_job: MakeJob) -> None:
     ):
         measurements = msgspec.structs.replace(record.measurements, preparation=preparation)
         recorded = msgspec.structs.replace(record, measurements=measurements)
-        assert step == _as_carried_out(job, recorded).spec.conditions.step
+        assert step == _as_executed(job, recorded).spec.conditions.step
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_an_interrupt_ends_the_run_and_says_how_to_go_on(
         assert time.monotonic() - asked < 10
     assert ["tiny"] == list(records(tmp_path / "results"))
     assert "interrupted: 1 of 2 runs are recorded" in said_in_all
-    assert "the same command again goes on" in said_in_all
+    assert "the same command again executes the others" in said_in_all
     assert [] == [child for child in children if _alive(child)]
 
 
@@ -133,12 +133,12 @@ def test_a_record_stands_whatever_its_process_does_afterwards(
 
 @contextmanager
 def hanging(
-    before: list[str], tmp_path: Path, data: Path, suite: Path, plugin: Path
+    before: list[str], tmp_path: Path, data: Path, suite: Path, plugin: Path, *options: str | Path
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A command whose last run hangs in its third step, and what it has said until then."""
     command = [
         sys.executable, "-m", "intelbench", "run", *before, "hangs", "--suite", suite, "--data", data,
-        "--plugin", plugin, "--out", tmp_path / "results", "--cache-dir", tmp_path / "cache",
+        "--plugin", plugin, "--out", tmp_path / "results", "--cache-dir", tmp_path / "cache", *options,
     ]  # fmt: skip
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, as do its children
     with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True) as process:

@@ -119,13 +119,13 @@ def test_a_checkpoint_hinders_no_run_on_other_images(suite: Suite, dataset: Data
     suite = override(suite, architectures=("resnet101",), seeds=(0,))
     (five,) = plan(override(suite, images_per_class=(5,)), dataset, CPU, ENVIRONMENT, runs=tmp_path)
     checkpoint = Checkpoint(step=1, done=0.1, spec=five.job.spec, environment=ENVIRONMENT)
-    with five.workspace.lock():
-        five.workspace.save(checkpoint, lambda file: file.write(b""))
+    with five.job.workspace.lock():
+        five.job.workspace.save(checkpoint, lambda file: file.write(b""))
     assert {} == unresumable(plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path), ENVIRONMENT)
     threads = msgspec.structs.replace(CPU, threads=2)
     (other,) = plan(override(suite, images_per_class=(5,)), dataset, threads, ENVIRONMENT, runs=tmp_path)
     said = "resnet101, seed 0, 5 images a class, after step 1: execution.threads was 1, is 2"
-    assert {five.workspace: said} == unresumable([other], ENVIRONMENT)
+    assert {five.job.workspace: said} == unresumable([other], ENVIRONMENT)
 
 
 def test_a_checkpoint_of_an_edited_network_is_refused_with_that_reason(
@@ -139,10 +139,10 @@ def test_a_checkpoint_of_an_edited_network_is_refused_with_that_reason(
     job = msgspec.structs.replace(run.job, spec=spec, run_id=run_id(spec, ENVIRONMENT))
     before = dataclasses.replace(run, job=job)
     checkpoint = Checkpoint(step=1, done=0.1, spec=spec, environment=ENVIRONMENT)
-    with before.workspace.lock():
-        before.workspace.save(checkpoint, lambda file: file.write(b""))
+    with before.job.workspace.lock():
+        before.job.workspace.save(checkpoint, lambda file: file.write(b""))
     said = "resnet101, seed 0, after step 1: architecture was mine.py sha256:0, is intelbench"
-    assert {before.workspace: said} == unresumable([run], ENVIRONMENT)
+    assert {before.job.workspace: said} == unresumable([run], ENVIRONMENT)
 
 
 def own(suite: Suite, **recipes: dict[str, object]) -> Suite:
@@ -227,10 +227,10 @@ def test_a_record_that_cannot_be_read_is_named_or_made_again(suite: Suite, datas
     record, traces = synthetic_run("resnet101", 0, Study())
     for run in (first, second):
         write_run(tmp_path, msgspec.structs.replace(record, run_id=run.job.run_id), traces)
-    with (second.workspace.target / "traces.npz").open("ab") as file:
+    with (second.job.workspace.target / "traces.npz").open("ab") as file:
         file.write(b" ")
     assert [False, False, True, True] == [run.pending for run in plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path)]
-    (first.workspace.target / "record.json").write_text("{}")
+    (first.job.workspace.target / "record.json").write_text("{}")
     with pytest.raises(UserError, match=r"record\.json: not a readable record .*; --rerun failed repeats the run"):
         plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path)
     again = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path, options=PlanOptions(rerun="failed"))
@@ -241,7 +241,7 @@ def test_what_would_leave_more_than_is_read_is_refused(suite: Suite, dataset: Da
     """Before anything is trained: the names of 300,000 images of 600 characters each."""
     ids = tuple(f"{number:0600}" for number in range(1000))
     large = Split(ids * 300, (0,) * 300_000, (0,) * 300_000)
-    refused = pytest.raises(UserError, match=r"would take 7[\d,]+ bytes in each record, and at most 536,870,912 are")
+    refused = pytest.raises(UserError, match=r"would take 7[\d,]+ bytes in each record, and at most 536,870,912 can")
     with refused:
         plan(suite, msgspec.structs.replace(dataset, test=large), CPU, ENVIRONMENT, runs=tmp_path)
     large = msgspec.structs.replace(dataset, train=large)

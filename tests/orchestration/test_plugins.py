@@ -180,7 +180,7 @@ def test_what_leaves_no_record_itself_is_recorded_and_the_others_go_on(
     assert "" == done.stdout
     found = records(tmp_path / "results")
     failure = found["vanishes"].record.failure
-    assert ("error", "the process ended with status 0 while training") == (failure.cause, failure.message)
+    assert ("error", "the process exited with status 0 while training") == (failure.cause, failure.message)
     assert None is found["talks"].record.failure is found["copies_itself"].record.failure
     assert all(stored.unchanged() for stored in found.values())
 

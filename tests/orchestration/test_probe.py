@@ -119,7 +119,7 @@ def test_a_network_that_dies_in_its_first_step_is_described(
     server: ForkServer, doomed: Path, name: str, end: str
 ) -> None:
     """No batch size has a peak; instead stands how the process ended, and the last that it said."""
-    reason = f"its process ended with status {end}"
+    reason = f"its process exited with status {end}"
     found = probe_in_process(probe_of(name, doomed), server, Limits())
     assert (name, 20) == (found.architecture, found.num_parameters)
     assert [2, 4] == [memory.batch_size for memory in found.memory]
@@ -133,7 +133,7 @@ def test_what_was_measured_before_the_end_is_kept(server: ForkServer, doomed: Pa
     first, second = probe_in_process(probe_of("leaves_later", doomed), server, Limits()).measured
     assert first.peak is not None
     assert first.failure is None
-    assert (4, None, "its process ended with status 7: so it ends") == (second.batch_size, second.peak, second.failure)
+    assert (4, None, "its process exited with status 7: so it ends") == (second.batch_size, second.peak, second.failure)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_network_that_dies_while_it_is_built_cannot_be_profiled(
     """The message names it, and what the process said last."""
     with pytest.raises(ProbeError) as caught:
         probe_in_process(probe_of(name, doomed), server, Limits())
-    assert f"{name} cannot be profiled: its process ended with status {end}" == str(caught.value)
+    assert f"{name} cannot be profiled: its process exited with status {end}" == str(caught.value)
 
 
 def test_a_network_that_hangs_is_ended_at_the_time_out(server: ForkServer, doomed: Path) -> None:

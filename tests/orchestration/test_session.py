@@ -320,7 +320,7 @@ def test_a_failed_run_goes_on_from_its_checkpoint(
     assert 1 == failed.returncode
     retried = intelbench("run", "raises_once", *arguments, "--rerun", "failed")
     assert 0 == retried.returncode, retried.stderr
-    assert "goes on after step 3" in retried.stderr
+    assert "resumes after step 3" in retried.stderr
     stored = runs_of(tmp_path / "results")["raises_once", 0]
     assert (3,) == stored.record.measurements.resumed_after
     assert {3, 6} <= set(stored.traces()["contention_step"].tolist())

@@ -1,4 +1,4 @@
-"""Planned runs are executed one by one, each architecture profiled before its first. No processes here."""
+"""Planned runs are executed by an engine, each architecture profiled before its first. No processes here."""
 
 import time
 from collections.abc import Callable
@@ -10,8 +10,11 @@ import pytest
 
 from intelbench.config.suites import load_suite, override
 from intelbench.data.dataset import Dataset, prepare
+from intelbench.errors import UserError
 from intelbench.orchestration import suite
-from intelbench.orchestration.job import Job, Progress
+from intelbench.orchestration.engines import ENGINES, NamedEngine
+from intelbench.orchestration.isolate import Unit
+from intelbench.orchestration.job import WAITING, Job, Progress
 from intelbench.orchestration.listeners import RunListener
 from intelbench.orchestration.plan import PlannedRun, PlanOptions, plan
 from intelbench.orchestration.probe import Probe, ProbeError
@@ -21,8 +24,7 @@ from intelbench.plugins.loading import load_plugin
 from intelbench.profiling.environment import read_environment
 from intelbench.records.profiles import ArchitectureProfile
 from intelbench.records.store import write_run
-from intelbench.records.types import Environment, Execution, RunRecord
-from intelbench.records.workspace import Workspace
+from intelbench.records.types import Execution, RunRecord
 
 pytestmark = pytest.mark.usefixtures("own_registry")
 
@@ -66,23 +68,55 @@ def log(monkeypatch: pytest.MonkeyPatch, failed_record: RunRecord) -> Log:
         assert failed_record.profile is not None
         return msgspec.structs.replace(failed_record.profile, architecture=probe.architecture)
 
-    def isolate(
-        job: Job,
-        environment: Environment,
-        starter: Starter,
-        limits: Limits,
-        lock: int,
-        on_progress: Callable[[Progress], None],
-    ) -> RunRecord:
-        assert (ENVIRONMENT, STARTER, LIMITS) == (environment, starter, limits)
-        assert Workspace(Path(job.runs), job.run_id).locked
-        log.jobs.append(job)
-        on_progress(Progress(phase="training"))
-        return failed_record
-
     monkeypatch.setattr(suite, "probe_in_process", probe_in_process)
-    monkeypatch.setattr(suite, "isolate", isolate)
     return log
+
+
+class Fake:
+    """An engine whose runs diverge at once, or do what `behave` does."""
+
+    def __init__(self, log: Log, record: RunRecord) -> None:
+        self.log, self.record_of_all = log, record
+        self.slots = 1
+        self.behave: Callable[[Unit], None] = self.diverge
+        self.cancelled: list[str] = []
+
+    def start(self, unit: Unit) -> Unit:
+        """Start a run, whose lock is held."""
+        assert (LIMITS, STARTER) == (unit.job.limits, unit.starter)
+        assert unit.job.workspace.locked
+        self.log.jobs.append(unit.job)
+        unit.report(Progress(phase="training"))
+        self.behave(unit)
+        return unit
+
+    def has_ended(self, unit: Unit) -> bool:
+        """Whether as many runs have started as fit."""
+        return len(self.log.jobs) % self.slots == 0
+
+    def cancel(self, unit: Unit) -> None:
+        """Note it; the lock is still held."""
+        assert unit.job.workspace.locked
+        self.cancelled.append(unit.job.run_id)
+
+    def diverge(self, unit: Unit) -> None:
+        """Leave a record."""
+        job = unit.job
+        write_run(Path(job.runs), msgspec.structs.replace(self.record_of_all, run_id=job.run_id), {})
+
+
+@pytest.fixture
+def fake(log: Log, failed_record: RunRecord, monkeypatch: pytest.MonkeyPatch) -> Fake:
+    """The engine `fake`."""
+    fake = Fake(log, failed_record)
+    ENGINES.add(lambda: fake, "fake", function=Fake)
+    monkeypatch.setattr(suite, "_BUSY_SECONDS", 0.0)
+    return fake
+
+
+def execute(planned: list[PlannedRun], log: Log) -> list[RunRecord]:
+    """Execute the runs on the engine `fake`."""
+    return run_planned(planned, log, NamedEngine("fake"), STARTER, LIMITS)
 
 
 @pytest.fixture
@@ -94,9 +128,11 @@ def planned(small_folder: Path, small_suite: Path, plugin: Path, tmp_path: Path)
     return plan(small, dataset, CPU, ENVIRONMENT, runs=tmp_path / "runs")
 
 
-def test_each_architecture_is_profiled_before_its_first_run(log: Log, planned: list[PlannedRun], plugin: Path) -> None:
+def test_each_architecture_is_profiled_before_its_first_run(
+    log: Log, fake: Fake, planned: list[PlannedRun], plugin: Path
+) -> None:
     """Under the conditions of its runs and at their batch size; all its runs are given the same profile, or reason."""
-    assert 4 == len(run_planned(planned, ENVIRONMENT, log, STARTER, LIMITS))
+    assert 4 == len(execute(planned, log))
     assert [
         *(("profiling", 0), ("starting", 0), ("training", 0), ("ended", 0)),
         *(("profiling", 1), ("starting", 1), ("training", 1), ("ended", 1)),
@@ -115,55 +151,55 @@ def test_each_architecture_is_profiled_before_its_first_run(log: Log, planned: l
         (job.profile and job.profile.architecture, job.profile_absent) for job in log.jobs
     ]
     assert [run.job for run in planned] == [
-        msgspec.structs.replace(job, profile=None, profile_absent=None) for job in log.jobs
+        msgspec.structs.replace(job, profile=None, profile_absent=None, limits=Limits()) for job in log.jobs
     ]
 
 
 def test_a_network_whose_runs_are_recorded_is_not_profiled(
-    log: Log, planned: list[PlannedRun], failed_record: RunRecord
+    log: Log, fake: Fake, planned: list[PlannedRun], failed_record: RunRecord
 ) -> None:
     """Nor run."""
     for run in planned:
         if run.job.spec.architecture == "tiny":
-            write_run(run.workspace.runs, msgspec.structs.replace(failed_record, run_id=run.job.run_id), {})
-    assert 4 == len(run_planned(planned, ENVIRONMENT, log, STARTER, LIMITS))
+            write_run(run.job.workspace.runs, msgspec.structs.replace(failed_record, run_id=run.job.run_id), {})
+    assert 4 == len(execute(planned, log))
     assert ["tiny_twin"] == [probe.architecture for probe in log.probes]
     assert 2 == len([event for event, _ in log.events if event == "skipped"])
 
 
 def test_a_run_that_another_process_has_begun_is_left_to_it(
-    log: Log, planned: list[PlannedRun], failed_record: RunRecord, monkeypatch: pytest.MonkeyPatch
+    log: Log, fake: Fake, planned: list[PlannedRun], failed_record: RunRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The others are made first; then its record is waited for, and taken over."""
     theirs = planned[1]
     begun = ExitStack()
-    begun.enter_context(theirs.workspace.lock())
+    begun.enter_context(theirs.job.workspace.lock())
 
     def end(_: float) -> None:
         assert [planned[index].job.spec for index in (0, 2, 3)] == [job.spec for job in log.jobs]
-        write_run(theirs.workspace.runs, msgspec.structs.replace(failed_record, run_id=theirs.job.run_id), {})
+        write_run(theirs.job.workspace.runs, msgspec.structs.replace(failed_record, run_id=theirs.job.run_id), {})
         begun.close()
 
     monkeypatch.setattr(time, "sleep", end)
-    records = run_planned(planned, ENVIRONMENT, log, STARTER, LIMITS)
+    records = execute(planned, log)
     assert theirs.job.run_id == records[1].run_id
     assert 3 == len(log.jobs)
     assert [1] == [index for event, index in log.events if event == "skipped"]
 
 
 def test_a_run_that_another_process_gave_up_is_made(
-    log: Log, planned: list[PlannedRun], monkeypatch: pytest.MonkeyPatch
+    log: Log, fake: Fake, planned: list[PlannedRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The lock is free and there is no record."""
     begun = ExitStack()
-    begun.enter_context(planned[1].workspace.lock())
+    begun.enter_context(planned[1].job.workspace.lock())
     monkeypatch.setattr(time, "sleep", lambda _: begun.close())
-    run_planned(planned, ENVIRONMENT, log, STARTER, LIMITS)
+    execute(planned, log)
     assert [planned[index].job.spec for index in (0, 2, 3, 1)] == [job.spec for job in log.jobs]
 
 
 def test_a_record_that_was_made_since_the_runs_were_planned_stands(
-    log: Log, small_folder: Path, small_suite: Path, plugin: Path, tmp_path: Path, failed_record: RunRecord
+    log: Log, fake: Fake, small_folder: Path, small_suite: Path, plugin: Path, tmp_path: Path, failed_record: RunRecord
 ) -> None:
     """Also where everything is to be made again: it has just been."""
     load_plugin(plugin)
@@ -171,6 +207,61 @@ def test_a_record_that_was_made_since_the_runs_were_planned_stands(
     dataset = prepare(str(small_folder), suite.conditions, tmp_path / "cache")
     planned = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path / "runs", options=PlanOptions(rerun="all"))
     first = planned[0]
-    write_run(first.workspace.runs, msgspec.structs.replace(failed_record, run_id=first.job.run_id), {})
-    run_planned(planned, ENVIRONMENT, log, STARTER, LIMITS)
+    write_run(first.job.workspace.runs, msgspec.structs.replace(failed_record, run_id=first.job.run_id), {})
+    execute(planned, log)
     assert [planned[1].job.spec] == [job.spec for job in log.jobs]
+
+
+def test_an_engine_with_slots_executes_several_runs_at_once(log: Log, fake: Fake, planned: list[PlannedRun]) -> None:
+    """The next ones start when slots are free; records and events are of the right runs."""
+    fake.slots = 2
+    records = execute(planned, log)
+    assert [run.job.run_id for run in planned] == [record.run_id for record in records]
+    assert [("training", 0), ("training", 1), ("ended", 0), ("ended", 1)] == [
+        (event, index) for event, index in log.events if index < 2 and event in ("training", "ended")
+    ]
+    assert not any(run.job.workspace.folder.exists() for run in planned)
+
+
+def test_a_run_without_a_record_has_failed(log: Log, fake: Fake, planned: list[PlannedRun]) -> None:
+    """The failure names the engine; the other runs are executed."""
+    fake.behave = lambda unit: None if unit.job is log.jobs[0] else fake.diverge(unit)
+    records = execute(planned, log)
+    assert [("killed", "engine 'fake' ended the run while training"), *["diverged"] * 3] == [
+        (failure.cause, failure.message) if failure.cause == "killed" else failure.cause
+        for record in records
+        if (failure := record.failure)
+    ]
+
+
+def test_a_run_that_another_process_has_taken_is_tried_again(log: Log, fake: Fake, planned: list[PlannedRun]) -> None:
+    """Its command has found the run locked, and says so."""
+    fake.behave = lambda unit: unit.report(WAITING) if len(log.jobs) == 1 else fake.diverge(unit)
+    assert 4 == len(execute(planned, log))
+    assert [planned[index].job.run_id for index in (0, 1, 2, 3, 0)] == [job.run_id for job in log.jobs]
+
+
+@pytest.mark.parametrize(
+    ("error", "raised", "says"),
+    [
+        (ValueError("full"), UserError, "engine 'fake': failed with ValueError: full"),
+        (SystemExit(3), UserError, "engine 'fake': failed with SystemExit: 3"),
+        (UserError("no such queue"), UserError, "no such queue"),
+        (KeyboardInterrupt(), KeyboardInterrupt, ""),
+    ],
+)
+def test_an_error_of_the_engine_cancels_what_it_has_started(
+    log: Log, fake: Fake, planned: list[PlannedRun], error: BaseException, raised: type[BaseException], says: str
+) -> None:
+    """So does Ctrl-C. The error names the engine, and no lock is held."""
+    fake.slots = 3
+
+    def behave(_: Unit) -> None:
+        if len(log.jobs) == 2:
+            raise error
+
+    fake.behave = behave
+    with pytest.raises(raised, match=f"^{says}$"):
+        execute(planned, log)
+    assert [planned[0].job.run_id] == fake.cancelled
+    assert not any(run.job.workspace.folder.exists() for run in planned)

@@ -93,7 +93,7 @@ def test_what_cannot_be_verified_is_refused(
     write_run(tmp_path / "results" / "runs", stored.record, traces)
     empty = intelbench("verify", folder, "--plugin", plugin)
     assert 2 == empty.returncode
-    assert "failed before its first step ended" in empty.stderr
+    assert "failed in its first step" in empty.stderr
 
 
 def refusal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -126,8 +126,8 @@ def test_a_damaged_record_is_named(tmp_path: Path, kind: str, monkeypatch: pytes
         ("gradient_norm", np.array(1.0), "there is not a number for each"),
         ("step_loss", np.zeros((6, 1)), "there is not a number for each"),
         ("step_loss", np.array(["1"] * 6), "there is not a number for each"),
-        ("step_loss", None, "failed before its first step ended"),
-        ("step_loss", np.zeros(0), "failed before its first step ended"),
+        ("step_loss", None, "failed in its first step"),
+        ("step_loss", np.zeros(0), "failed in its first step"),
     ],
 )
 def test_arrays_that_tell_of_no_steps_are_named(

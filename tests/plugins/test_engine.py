@@ -1,0 +1,84 @@
+"""A plug-in file adds an engine, which executes the runs of a session that names it."""
+
+import signal
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from intelbench.errors import UserError
+from intelbench.orchestration.engines import ENGINES, Local, NamedEngine, engine
+from intelbench.records.store import StoredRun, read_runs
+from tests.conftest import Command
+from tests.orchestration.test_isolate import hanging
+
+PLUGIN = Path(__file__).with_name("engine.py")
+
+
+def runs(folder: Path) -> list[StoredRun]:
+    """Return the records of a results folder, which holds nothing else."""
+    stored, problems = read_runs(folder / "runs")
+    assert [] == problems
+    assert len(stored) == len(list((folder / "runs").iterdir()))
+    return stored
+
+
+def test_a_plugin_adds_an_engine(
+    tmp_path: Path, intelbench: Command, small_folder: Path, small_suite: Path, plugin: Path
+) -> None:
+    """Its runs are at work at once, show their progress, and leave the same records as with `local`; one is killed."""
+    arguments = ("--suite", small_suite, "--data", small_folder, "--plugin", plugin, "--threads", 1)
+    done = intelbench("run", "tiny", "dies", *arguments, "--plugin", PLUGIN, "--engine", "nice", "--out", "nice")
+    assert 1 == done.returncode, done.stderr
+    assert done.stderr.index("[2/2] dies, seed 0: starting") < done.stderr.index("[1/2] tiny, seed 0: done in")
+    assert "[1/2] tiny, seed 0: step " in done.stderr
+    dies, tiny = runs(tmp_path / "nice")
+    assert "killed" == dies.record.failure.cause
+    assert dies.record.failure.message.startswith("the process was killed by SIGKILL while ")
+    assert 0 == intelbench("run", "tiny", *arguments, "--out", "local").returncode
+    (local,) = runs(tmp_path / "local")
+    assert (tiny.record.run_id, tiny.record.stream_digests) == (local.record.run_id, local.record.stream_digests)
+    assert np.array_equal(tiny.traces()["step_loss"], local.traces()["step_loss"])
+
+
+def test_an_interrupt_cancels_what_an_engine_has_started(
+    tmp_path: Path, small_folder: Path, small_suite: Path, plugin: Path
+) -> None:
+    """No process is left, and no record of an interrupted run."""
+    options = ("--plugin", PLUGIN, "--engine", "nice")
+    with hanging([], tmp_path, small_folder, small_suite, plugin, *options) as (process, _):
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert 3 == len(children)  # the server, the command and its process
+        process.send_signal(signal.SIGINT)
+        assert "interrupted: 0 of 1 runs are recorded" in process.stderr.read()
+        assert 130 == process.wait(30)
+    assert [] == [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    assert [] == list((tmp_path / "results" / "runs").iterdir())
+
+
+def test_an_unknown_engine_is_answered_with_the_nearest(intelbench: Command, small_folder: Path) -> None:
+    """Before data are read."""
+    done = intelbench("run", "--engine", "nicer", "--plugin", PLUGIN, "--data", small_folder)
+    assert (2, "") == (done.returncode, done.stdout)
+    assert "intelbench: engine 'nicer' is not known. " in done.stderr
+    assert "nice" in done.stderr.partition("is not known. ")[2]
+
+
+@pytest.mark.usefixtures("own_registry")
+def test_an_engine_that_cannot_be_made_is_named() -> None:
+    """Whatever its factory raises; and one without slots could never start a run."""
+
+    @engine("broken")
+    def broken() -> Local:
+        raise OSError("no scheduler here")
+
+    @engine("full")
+    class Full(Local):
+        slots = 0
+
+    with pytest.raises(UserError, match=r"^engine 'broken': failed with OSError: no scheduler here$"):
+        NamedEngine("broken")
+    with pytest.raises(UserError, match=r"^engine 'full': failed with ValueError: slots is 0. Expected how many runs"):
+        NamedEngine("full")
+    assert {"broken", "full", "local"} <= ENGINES.providers().keys()
