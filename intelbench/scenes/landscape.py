@@ -311,7 +311,7 @@ def conifer(drawing: Drawing, foot: tuple[float, float], height: float, tone: Ar
 
 
 def firs(drawing: Drawing, top: float, count: int, size: float) -> None:
-    """Conifers standing on the ground below the line `top`, far ones first and smaller."""
+    """Draw conifers on the ground below the line `top`, the far and smaller ones first."""
     _, rng, light = drawing
     tone = light.on(mix(colour(0.08, 0.2, 0.1), plant_albedo(rng), rng.uniform(0, 0.5)), 0.5)
     for depth in np.sort(rng.uniform(0, 1, count) ** 1.5):
