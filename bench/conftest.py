@@ -1,16 +1,17 @@
-"""Speed as ratios: each benchmark times the package and a reference in turn, and judges the ratio by a limit.
+"""Judge speed by ratios: each benchmark times the package and a reference alternately, and its ratio has a limit.
 
-Absolute times say nothing on another machine and little on a busy one, so only ratios are compared. Both sides have one
-processor and one thread. On a busy machine the time of threads that wait for each other is that of the scheduler: a
-step of Inception-v3 in float32 took 18 s with two threads (load 5 on two processors), and 2.5 s with one (load 3).
+Absolute times cannot be compared between machines, and hardly on a busy machine. Both sides have one CPU and one
+thread. On a busy machine the time of threads that wait for each other depends on the scheduler: a step of Inception-v3
+in float32 took 18 s with two threads (load 5 on two CPUs), and 2.5 s with one (load 3).
 
-Each benchmark has an allowance, set-up included, and what those before it have left of theirs; then it is interrupted.
+Each benchmark has an allowance, set-up included, and the time that earlier benchmarks left. Then it is interrupted.
 """
 
 import math
 import os
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ from intelbench.profiling.reference_kernels import ReferenceKernels
 from intelbench.training.precision import configure
 
 SESSION_SECONDS = 11.7 * 60
-"""From the start of the process; benchmarks that come later are undecided."""
+"""Time from the start of the process after which benchmarks are undecided."""
 
 _COLORS = {Verdict.PASS: {"green": True}, Verdict.FAIL: {"red": True}, Verdict.UNDECIDED: {"yellow": True}}
 _LEDGER = pytest.StashKey[Ledger]()
@@ -47,36 +48,36 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-baselines",
         action="store_true",
-        help="write the ratios measured now into bench/baselines.json; limits that are there stay",
+        help="write the ratios of this session into bench/baselines.json; existing limits stay",
     )
     parser.addoption(
         "--allowance-scale",
         type=float,
         default=1.0,
         metavar="FACTOR",
-        help="give every benchmark this many times its allowance, where too few pairs leave it undecided",
+        help="multiply the allowance of every benchmark, if too few pairs leave them undecided",
     )
     parser.addoption("--smoke", action="store_true", help="run every benchmark once on little data, and judge nothing")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start the ledger, and show ratios in place of pytest-benchmark's times."""
+    """Create the ledger, and show ratios in place of pytest-benchmark's times."""
     config.option.benchmark_quiet = True
     config.addinivalue_line("markers", "allowance(seconds): least time for a benchmark, set-up included")
-    config.addinivalue_line("markers", "bf16: what it promises holds where the processor has bfloat16 instructions")
+    config.addinivalue_line("markers", "bf16: the promise needs a CPU with bfloat16 instructions")
     config.stash[_LOAD] = psutil.getloadavg()[0]
     config.stash[_LEDGER] = Ledger(update=config.getoption("update_baselines"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with short allowances, so that what is left goes to the long ones; skip what this processor cannot show.
+    """Sort by allowance, so that time left over goes to the long benchmarks; skip those that need another CPU.
 
-    In a smoke test everything runs.
+    In a smoke test all benchmarks run.
     """
     here = Path(__file__).parent
     items.sort(key=lambda item: _allowance(item) if here in item.path.parents else 0.0)
     if not config.getoption("smoke") and not has_bf16_instructions():
-        reason = "the promise holds where the processor has bfloat16 instructions; this one has none"
+        reason = "the promise needs a CPU with bfloat16 instructions; this one has none"
         for item in items:
             if item.get_closest_marker("bf16"):
                 item.add_marker(pytest.mark.skip(reason=reason))
@@ -98,7 +99,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> str:
-    """Say how long the session can take."""
+    """Return a line about how long the session can take."""
     if config.getoption("smoke"):
         return ""
     minutes = config.stash[_ALLOTMENT].seconds / 60
@@ -107,7 +108,7 @@ def pytest_report_collectionfinish(config: pytest.Config) -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Start the allowance before the fixtures are made."""
+    """Start the allowance before the fixtures are created."""
     item.stash[_START] = time.monotonic()
 
 
@@ -115,24 +116,21 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
     """Interrupt a benchmark that has spent its allowance."""
     comparison = pyfuncitem.funcargs.get("comparison")
-    if not isinstance(comparison, Comparison):  # one that judges by something else than a ratio
+    if not isinstance(comparison, Comparison):  # a benchmark without a ratio
         return (yield)
-    called: object = True
+    result: object = True
     try:
-        if comparison.smoke:
-            called = yield
-        else:
-            with comparison.within_allowance():
-                called = yield
+        with nullcontext() if comparison.smoke else comparison.within_allowance():
+            result = yield
     finally:
         if comparison.line:
             evidence = comparison.line.evidence
             pyfuncitem.user_properties.extend((key, str(value)) for key, value in evidence._asdict().items())
-    return called
+    return result
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
-    """Count benchmarks that are undecided apart from those that passed."""
+    """Report undecided benchmarks separately from those that passed."""
     if report.when == "call" and report.passed and ("verdict", str(Verdict.UNDECIDED)) in report.user_properties:
         return "undecided", "u", ("UNDECIDED", _COLORS[Verdict.UNDECIDED])
     return None
@@ -160,18 +158,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         cells = _cells(line, slowdowns[line.moment])
         terminalreporter.line(f"{line.name:{width}} {cells}".rstrip(), **_COLORS[line.evidence.verdict])
     terminalreporter.line(
-        f"Load at the start: {config.stash[_LOAD]:.1f} on {os.cpu_count() or 1} processors. A ratio fails where its "
-        "interval is beyond the limit, and is undecided where the limit is within the interval or pairs are too few. "
-        "More time: --allowance-scale 4. Slowdown: the time of a convolution before the benchmark, over its shortest; "
-        "a note that has no part in the verdict."
+        f"Load at the start: {config.stash[_LOAD]:.1f} on {os.cpu_count() or 1} CPUs. A ratio fails if its interval is "
+        "beyond the limit, and is undecided if the limit is within the interval or there are too few pairs. "
+        "More time: --allowance-scale 4. Slowdown: the time of a convolution before the benchmark, over its shortest "
+        "time; it does not affect the verdict."
     )
 
 
 def _cells(line: Line, slowdown: float) -> str:
     """Return the columns of the table after the name."""
     evidence, limit = line.evidence, "missing"
-    if line.limit:
-        limit = f"{'≥' if line.limit.side == 'at_least' else '≤'} {line.limit.value:.3g}"
+    if line.baseline and line.baseline.limit:
+        side, value = line.baseline.limit
+        limit = f"{'≥' if side == 'at_least' else '≤'} {value:.3g}"
     verdict = str(evidence.verdict)
     if evidence.verdict is Verdict.UNDECIDED:
         verdict += f", {evidence.num_pairs} pairs"
@@ -181,7 +180,7 @@ def _cells(line: Line, slowdown: float) -> str:
         f"{f'[{evidence.low:.3g}, {evidence.high:.3g}]' if has_interval else '–':>16}",
         f"{evidence.num_pairs:5d}",
         f"{limit:>9}",
-        f"{'' if line.measured is None else f'{line.measured:.3g}':>9}",
+        f"{f'{line.baseline.measured:.3g}' if line.baseline else '':>9}",
         f"{line.seconds:7.0f}",
         f"{slowdown:8.1f} ",
         verdict,
@@ -191,7 +190,7 @@ def _cells(line: Line, slowdown: float) -> str:
 
 
 def _allowance(item: pytest.Item) -> float:
-    """Return the seconds that a benchmark may take."""
+    """Return the allowance of a benchmark in seconds."""
     marker = item.get_closest_marker("allowance")
     if marker is None:
         raise pytest.UsageError(f"{item.nodeid} has no allowance. Try `@pytest.mark.allowance(seconds=30)`.")
@@ -201,21 +200,21 @@ def _allowance(item: pytest.Item) -> float:
 
 @pytest.fixture(scope="session")
 def cpu() -> Iterator[str]:
-    """Give this process the settings of a run's process, and one processor; return the name of the processor."""
-    processors = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
-    if processors:
-        os.sched_setaffinity(0, {max(processors)})
+    """Configure this process as that of a run, pin it to one CPU, and yield the name of the CPU."""
+    cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    if cpus:
+        os.sched_setaffinity(0, {max(cpus)})
     execution = choose_execution("cpu", threads=1, workers=0, cache=True)
     configure(Conditions(budget=Budget(steps=1), recipe=Recipe()), execution)
     yield read_environment(execution).cpu
     torch.use_deterministic_algorithms(False)
-    if processors:
-        os.sched_setaffinity(0, processors)
+    if cpus:
+        os.sched_setaffinity(0, cpus)
 
 
 @pytest.fixture(scope="session")
 def reference_kernels(cpu: str, pytestconfig: pytest.Config) -> ReferenceKernels:
-    """Return the reference kernels of runs, which are timed before each benchmark."""
+    """Create the reference kernels of a run, which are timed before each benchmark."""
     pytestconfig.stash[_REFERENCE_KERNELS] = ReferenceKernels(torch.device("cpu"), torch.float32)
     return pytestconfig.stash[_REFERENCE_KERNELS]
 
@@ -228,7 +227,7 @@ def comparison(
     cpu: str,
     reference_kernels: ReferenceKernels,
 ) -> Comparison:
-    """The comparison of this benchmark; `--benchmark-json` keeps its ratio, interval, pairs and verdict."""
+    """Create the comparison of a benchmark; `--benchmark-json` keeps its ratio, interval, pairs and verdict."""
 
     def record(measure: Callable[[], Evidence]) -> Evidence:
         evidence: Evidence = benchmark.pedantic(measure)

@@ -1,12 +1,12 @@
-"""Whether a ratio of times is within its limit: the pairs of times decide, or the verdict is "undecided".
+"""Decide by pairs of times whether a ratio is within its limit, or return the verdict "undecided".
 
-The ratio of a benchmark is the median of the ratios of its pairs. Its interval is the one between order statistics,
-whose error is a sum of binomial probabilities: exact for any noise, as long as the pairs are independent and half of
-them are on either side of the true ratio. A percentile bootstrap of pairs approaches the interval when there are many,
-and is too narrow when there are few: looking twice at 16 pairs with an error of 0.35 % each, it failed falsely in 12 of
-500 simulated sessions with a ratio at the limit, and this interval in 3 of 4,000.
+The ratio of a benchmark is the median of the ratios of its pairs. Its interval is between order statistics, whose error
+is a sum of binomial probabilities: exact for any noise, if the pairs are independent and each is above or below the
+true ratio with equal probability. A percentile bootstrap approaches this interval for many pairs but is too narrow for
+few: at two analyses of 16 pairs with an error of 0.35 % each, it failed falsely in 12 of 500 simulated sessions with a
+ratio at the limit, and this interval in 3 of 4,000.
 
-The pairs are looked at up to five times while they are measured, and each look has its share of the error, so that a
+The pairs are analysed up to five times while they are measured, and each analysis has a share of the error, so that a
 ratio exactly at the limit is judged wrongly in at most 1 % of sessions on either side. `python -m bench.simulation`
 measures the rates under drift, spikes and slow episodes.
 """
@@ -21,16 +21,16 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 ERROR = 0.01
-"""Chance at most that a session judges a ratio wrongly which is exactly at its limit, for either verdict."""
+"""Upper bound of the probability that a session judges a ratio exactly at its limit wrongly, for either verdict."""
 LOOKS = ((1 / 16, 0.001), (1 / 8, 0.001), (1 / 4, 0.001), (1 / 2, 0.001), (1.0, 0.006))
-"""Share of the time after which the pairs are looked at, and the error that this look may make. The last look has the
-most, so that 8 pairs can decide; the first ones, from 10 pairs on, find early what is far from its limit."""
+"""Share of the time after which the pairs are analysed, and the error of the analysis. The last analysis has the
+largest error, so that 8 pairs can decide; the earlier ones need 10 pairs and decide ratios far from their limit."""
 
 Side = Literal["at_least", "at_most"]
 
 
 class Verdict(StrEnum):
-    """What the pairs say of a limit."""
+    """The result of comparing a ratio with its limit."""
 
     PASS = "pass"
     FAIL = "FAIL"
@@ -45,7 +45,7 @@ class Limit(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """A ratio with its interval, and what follows from it."""
+    """A ratio with its interval and its verdict."""
 
     ratio: float
     low: float
@@ -55,7 +55,7 @@ class Evidence(NamedTuple):
 
 
 class AllowanceSpentError(BaseException):
-    """The time of a benchmark is over. Not an `Exception`, so that no code under measurement catches it."""
+    """The time of a benchmark is over. It is no `Exception`, so that the measured code does not catch it."""
 
 
 def median_interval(ratios: Sequence[float], error: float) -> tuple[float, float]:
@@ -75,7 +75,7 @@ def median_interval(ratios: Sequence[float], error: float) -> tuple[float, float
 
 
 def weigh(ratios: Sequence[float], limit: Limit, error: float) -> Evidence:
-    """Judge the pairs: fail where the interval is beyond the limit, pass where it is within, and else undecided."""
+    """Judge the pairs: pass if the interval is within the limit, fail if it is beyond the limit, else undecided."""
     low, high = median_interval(ratios, error)
     ratio = float(np.median(ratios)) if len(ratios) else math.nan
     is_within, is_beyond = low >= limit.value, high < limit.value
@@ -91,11 +91,11 @@ def decide(
     """Measure pairs until they decide or the time is over.
 
     Args:
-        take_pair: measures the pair with this number, counted from 0, and returns its ratio. It may raise
-            `AllowanceSpentError`, after which only the pairs measured before count.
-        limit: what the ratio is judged by.
-        seconds: time for all pairs.
-        clock: seconds that only increase.
+        take_pair: Measures the pair with an index, counted from 0, and returns its ratio. If it raises
+            `AllowanceSpentError`, the earlier pairs decide.
+        limit: The limit of the ratio.
+        seconds: Time for all pairs.
+        clock: Returns the seconds of a monotonic clock.
     """
     ratios: list[float] = []
     start = clock()

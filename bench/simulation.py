@@ -1,4 +1,4 @@
-"""Simulated sessions of a benchmark on a machine that others use: how often the rule in `evidence` is wrong.
+"""Simulate sessions of a benchmark on a shared machine, to find how often the rule in `evidence` is wrong.
 
 `python -m bench.simulation [SESSIONS]` prints the share of each verdict by machine, true ratio and number of pairs.
 """
@@ -14,38 +14,38 @@ from bench.evidence import Evidence, Limit, Verdict, decide
 
 LIMIT = Limit("at_least", 2.0)
 MARGIN = 1.05
-"""A true ratio that is realistic for a benchmark which should pass: this many times its limit."""
+"""True ratio of a typical benchmark that should pass, in multiples of its limit."""
 LOSS = 0.9
-"""A true ratio that is a loss of 10 %: this many times the limit."""
+"""True ratio of a loss of 10 %, in multiples of the limit."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What disturbs the times of a session. All of it changes the speed of both sides while it lasts."""
+    """Disturbances of the times of a session. Each changes the speed of both sides while it lasts."""
 
     jitter: float = 0.04
     """Standard deviation of the logarithm of one time."""
     drift: float = 0.3
-    """The speed changes evenly by up to this share within the session, in either direction."""
+    """The speed changes linearly by up to this share within the session, in either direction."""
     wander: float = 0.01
     """Standard deviation of a random walk of the logarithm of the speed, from one time to the next."""
     spikes: float = 0.1
     """Share of single times that are longer, by an exponential factor of half their length on average."""
     episodes: float = 3.0
-    """Slow episodes in a session, on average. They start at any moment, also within a time, last between half a turn
+    """Mean number of slow episodes in a session. They start at any moment, also within a turn, last between half a turn
     and half the session, and make everything 1.2 to 3 times as long."""
 
 
 QUIET = Machine(jitter=0.015, drift=0.05, wander=0.002, spikes=0.02, episodes=0.5)
 BUSY = Machine()
 CROWDED = Machine(jitter=0.2, drift=1.0, wander=0.03, spikes=0.2, episodes=6.0)
-"""Two processors with 5 to 8 busy processes. There, the logarithms of pairs of `test_cache_build`, `test_help` and
-`test_evidence` had standard deviations of 0.13, 0.27 and 0.43, as estimated from their intervals; here it is 0.35."""
+"""Two CPUs with 5 to 8 busy processes. On such a machine, the logarithms of pairs of `test_cache_build`, `test_help`
+and `test_evidence` had standard deviations of 0.13, 0.27 and 0.43, estimated from their intervals; here it is 0.35."""
 MACHINES = {"quiet": QUIET, "busy": BUSY, "crowded": CROWDED}
 
 
 def pair_ratios(machine: Machine, ratio: float, num_pairs: int, random: np.random.Generator) -> NDArray[np.float64]:
-    """Return reference / harness of pairs in the order of a benchmark: reference first, harness first, in turn."""
+    """Return the ratios reference / harness of pairs, in which the two sides are first alternately."""
     num_times = 2 * num_pairs
     is_reference = np.tile([True, False, False, True], num_pairs // 2 + 1)[:num_times]
     undisturbed = np.where(is_reference, ratio, 1.0)

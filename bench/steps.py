@@ -1,9 +1,9 @@
-"""Training steps at 96 px and batch 32: the harness's own loop, and the loop of a tutorial.
+"""Take training steps at 96 px and batch 32, by the harness's own loop or by the loop of a tutorial.
 
-Each runs in a process of its own, because a run's environment variables must stand before PyTorch starts, and a
-tutorial's loop has none of them. `python -m bench.steps SIDE ARCHITECTURE` takes a step for every line that it reads,
-and answers with its seconds; between its turns it does nothing. The sides alternate step by step: the parameters, the
-optimizer's state and the activations of a step are larger than the caches, so that no step finds much from the last.
+Each side has its own process, because the environment variables of a run must be set before PyTorch starts, and a
+tutorial does not set them. `python -m bench.steps SIDE ARCHITECTURE` takes a step for every line that it reads, and
+prints its seconds. The sides alternate step by step: parameters, optimizer state and activations of a step are larger
+than the caches, so a step does not profit from the step before.
 """
 
 import os
@@ -17,20 +17,21 @@ from typing import Literal
 import msgspec
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bench.comparison import Turn
-from intelbench.architectures.registry import Architecture, ModelRequest, find
+from intelbench.architectures.registry import ModelRequest, find
 from intelbench.config.budget import Budget
 from intelbench.config.conditions import Conditions
 from intelbench.config.recipe import Recipe
 from intelbench.data.dataset import Split
 from intelbench.data.decoding import Pixels
-from intelbench.data.stream import TrainingStream
+from intelbench.data.stream import BatchSource, TrainingStream
 from intelbench.profiling.environment import choose_execution
 from intelbench.profiling.steps import LapClock
 from intelbench.profiling.variables import process_variables
 from intelbench.profiling.workload import Workload
+from intelbench.records.types import Execution
 from intelbench.records.workspace import Checkpoint, Workspace
 from intelbench.training.backbone import Backbone
 from intelbench.training.budget import TrainingBudget
@@ -52,62 +53,93 @@ Report = Callable[[float], None]
 
 
 class RandomPixels:
-    """A pixel source of noise, in the size of the Intel images."""
+    """A pixel source of noise with the size of the Intel images."""
 
     def __init__(self, num_images: int) -> None:
         shape = (num_images, 150, 150, 3)
         self._pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
     def read(self, row: int) -> Pixels:
-        """The image of that row."""
+        """Return the image of a row."""
         pixels: Pixels = self._pixels[row]
         return pixels
 
     def release(self) -> None:
-        """Nothing is held beyond the array itself."""
+        """Do nothing, because no memory is kept."""
 
 
 def has_bf16_instructions() -> bool:
-    """Say whether this processor multiplies bfloat16, rather than emulating it in float32."""
+    """Return whether this CPU has bfloat16 instructions, so that PyTorch does not emulate them in float32."""
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def conditions_here() -> Conditions:
-    """Return the conditions of the benchmarks, in float32 where bfloat16 is emulated and takes ten times as long."""
+    """Return the conditions of the benchmarks, in float32 if bfloat16 is emulated and takes ten times as long."""
     return CONDITIONS if has_bf16_instructions() else msgspec.structs.replace(CONDITIONS, precision="fp32")
 
 
 def checkpoints_of(workspace: Workspace) -> Checkpoints:
-    """Those of a run that was never made."""
+    """Return the checkpoints of an artificial run."""
     record, _ = synthetic_run("resnet152", 0, Study())
     return Checkpoints(workspace, Checkpoint(step=0, done=0.0, spec=record.spec, environment=record.environment), None)
 
 
 def split_of(num_images: int) -> Split:
-    """As many images, of all classes in turn."""
+    """Return a split of `num_images` images, whose classes alternate."""
     rows = tuple(range(num_images))
     return Split(tuple(f"train/{row:05d}.jpg" for row in rows), tuple(row % NUM_CLASSES for row in rows), rows)
 
 
 def stream_of(num_batches: int) -> TrainingStream:
-    """Training batches of noise."""
+    """Return training batches of noise, `num_batches` in an epoch."""
     num_images = num_batches * CONDITIONS.recipe.batch_size
     return TrainingStream(split_of(num_images), RandomPixels(num_images), CONDITIONS, seed=0)
 
 
-def harness(architecture: Architecture, report: Report) -> None:
-    """Train as a run's process does, and report the seconds of each step, data wait included."""
-    conditions = conditions_here()
-    device = configure(conditions, EXECUTION)
-    model = architecture.build(REQUEST).to(memory_format=torch.channels_last)
+def train_harness(
+    workload: Workload,
+    conditions: Conditions,
+    execution: Execution,
+    stream: BatchSource,
+    on_step: Callable[[Step], None],
+    budget: TrainingBudget = FOREVER,
+) -> None:
+    """Train as the process of a run does."""
+    device = configure(conditions, execution)
+    with device:  # a GPU initialises 100 million weights in no time
+        model = workload.architecture.build(workload.request).train().to(memory_format=torch.channels_last)
     setup = TrainingSetup(
-        workload=Workload(architecture=architecture, request=REQUEST),
-        evaluator=Evaluator(model, RandomPixels(1), conditions, device),
+        workload=workload,
+        evaluator=Evaluator(model, RandomPixels(1), conditions, device, workers=execution.workers),
         backbone=Backbone(model),
-        stream=stream_of(2),
-        validation=split_of(1),
+        stream=stream,
     )
+    train(setup, budget, LapClock(device), on_step)
+
+
+def plain_step(workload: Workload, model: nn.Module, images: Tensor, labels: Tensor) -> Callable[[], float]:
+    """Return a training step as in a tutorial: float32, NCHW, Adam with its defaults, waiting for the loss."""
+    optimizer = torch.optim.Adam([parameter for parameter in model.parameters() if parameter.requires_grad])
+
+    def step() -> float:
+        optimizer.zero_grad()
+        loss = workload.loss(model, images, labels)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def random_batch() -> tuple[Tensor, Tensor]:
+    """Return a batch of random images and labels."""
+    size, pixels = CONDITIONS.recipe.batch_size, CONDITIONS.image_size
+    return torch.randn(size, 3, pixels, pixels), torch.randint(NUM_CLASSES, (size,))
+
+
+def harness(workload: Workload, report: Report) -> None:
+    """Train as the process of a run does, and report the seconds of each step, data loading time included."""
     before = 0.0
 
     def on_step(step: Step) -> None:
@@ -115,25 +147,15 @@ def harness(architecture: Architecture, report: Report) -> None:
         report(step.seconds - before)
         before = step.seconds
 
-    train(setup, FOREVER, LapClock(device), on_step)
+    train_harness(workload, conditions_here(), EXECUTION, stream_of(2), on_step)
 
 
-def tutorial(architecture: Architecture, report: Report) -> None:
-    """Train in float32, NCHW, with Adam as it comes, on a batch that is already there."""
-    model = architecture.build(REQUEST)
-    model.train()
-    criterion = nn.CrossEntropyLoss()
-    optimizer = torch.optim.Adam(model.parameters())
-    size = CONDITIONS.recipe.batch_size
-    images = torch.randn(size, 3, CONDITIONS.image_size, CONDITIONS.image_size)
-    labels = torch.randint(NUM_CLASSES, (size,))
+def tutorial(workload: Workload, report: Report) -> None:
+    """Train on one batch in memory as a tutorial does, and report the seconds of each step."""
+    step = plain_step(workload, workload.architecture.build(REQUEST).train(), *random_batch())
     while True:
         start = time.perf_counter()
-        optimizer.zero_grad()
-        loss = criterion(model(images), labels)
-        loss.backward()
-        optimizer.step()
-        loss.item()
+        step()
         report(time.perf_counter() - start)
 
 
@@ -142,7 +164,7 @@ SIDES = {side.__name__: side for side in (harness, tutorial)}
 
 @contextmanager
 def steps_of(side: Literal["harness", "tutorial"], architecture: str) -> Iterator[Turn]:
-    """Start a process of this side; each call of the turn takes a step there and returns its seconds."""
+    """Start a process of a side, and yield a turn that takes a step there and returns its seconds."""
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         [sys.executable, "-m", __name__, side, architecture],
@@ -150,13 +172,13 @@ def steps_of(side: Literal["harness", "tutorial"], architecture: str) -> Iterato
         stdout=subprocess.PIPE,
         env=process_variables(EXECUTION.threads) if side == "harness" else one_thread,
     )
-    asked, answers = process.stdin, process.stdout
-    assert asked
+    requests, answers = process.stdin, process.stdout
+    assert requests
     assert answers
 
     def step() -> float:
-        asked.write(b"\n")
-        asked.flush()
+        requests.write(b"\n")
+        requests.flush()
         return msgspec.json.decode(answers.readline(), type=float)
 
     try:
@@ -174,11 +196,11 @@ def main(side: str, architecture: str) -> None:
         wait_for_turn()
 
     wait_for_turn()
-    SIDES[side](find(architecture)[0], report)
+    SIDES[side](Workload(architecture=find(architecture)[0], request=REQUEST), report)
 
 
 def wait_for_turn() -> None:
-    """Read a line; at the end of the input, exit."""
+    """Read a line of the standard input, and exit at its end."""
     if not sys.stdin.readline():
         sys.exit()
 

@@ -1,4 +1,4 @@
-"""Looking at a network's rectifiers while it is evaluated, against the same pass without."""
+"""Time an evaluation pass with the activation probe against the pass without it."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from intelbench.training.evaluate import Evaluator
 @pytest.mark.allowance(seconds=20)
 @pytest.mark.parametrize("name", ["resnet101", "resnet101_leaky", "inception_v3"])
 def test_activation_probe(comparison: Comparison, name: str) -> None:
-    """An evaluation pass with the probe takes at most 1.4 times one without."""
+    """An evaluation pass with the probe takes at most 1.4 times the time of a pass without it."""
     model = find(name)[0].build(REQUEST).to(memory_format=torch.channels_last)
     images = split_of(CONDITIONS.recipe.batch_size)
     evaluator = Evaluator(model, RandomPixels(len(images)), conditions_here(), torch.device("cpu"))

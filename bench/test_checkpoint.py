@@ -1,4 +1,4 @@
-"""What saving a run costs, against writing as many bytes."""
+"""Time saving a checkpoint against writing a file of its size."""
 
 from itertools import count
 from pathlib import Path
@@ -16,7 +16,7 @@ from intelbench.training.optimizer import make_optimizer
 
 @pytest.mark.allowance(seconds=25)
 def test_checkpoint(comparison: Comparison, tmp_path: Path) -> None:
-    """At most twice as long as a plain file of that size that is synced too."""
+    """Saving takes at most twice as long as writing and syncing a plain file of the same size."""
     model = find("resnet152")[0].build(REQUEST)
     optimizer = make_optimizer(model, CONDITIONS)
     for parameter in model.parameters():

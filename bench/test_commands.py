@@ -1,4 +1,4 @@
-"""What a user waits for at the command line."""
+"""Time the commands that users wait for."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from intelbench.reporting.report import build
 from tests.synthetic import ARCHITECTURES, Study, synthetic_runs
 
 PEAK_BYTES = 10**9
-"""Of a process that reports on records."""
+"""Upper bound of the peak memory of `intelbench report`."""
 
 _COMMAND = """
 import sys
@@ -29,7 +29,7 @@ finally:
 
 
 def report(folder: Path) -> int:
-    """Make a report as the command does; the peak memory of its first process, in bytes."""
+    """Run `intelbench report`, and return the peak memory of its first process in bytes."""
     done = subprocess.run(
         [sys.executable, "-c", _COMMAND, "report", folder], capture_output=True, text=True, check=True
     )
@@ -37,7 +37,7 @@ def report(folder: Path) -> int:
 
 
 def read_files(folders: Sequence[Path]) -> None:
-    """Read records as they are, with numpy, and do nothing with them."""
+    """Read all bytes of records with numpy and msgspec."""
     for folder in folders:
         msgspec.json.decode((folder / RECORD_FILE).read_bytes(), type=RunRecord)
         with np.load(folder / TRACES_FILE) as archive:
@@ -53,11 +53,10 @@ def read_files(folders: Sequence[Path]) -> None:
     ],
 )
 def test_report(comparison: Comparison, tmp_path: Path, seeds: int, at_most: float) -> None:
-    """`intelbench report` on 1,000 records takes no more than twice the time of reading their files, on 10,000 no
-    more than that time, on one processor, and 1 GB.
+    """`intelbench report` takes at most twice the time of reading 1,000 records, and at most that of reading 10,000.
 
-    Every tenth file is read in a pair, and its time counts tenfold. 10,000 records take minutes to write:
-    `pytest bench -m slow`.
+    It needs at most 1 GB. The reference reads every tenth record, and its time counts tenfold. Writing 10,000 records
+    takes minutes, so that case needs `pytest bench -m slow`.
     """
     folders = synthetic_runs(tmp_path / "runs", ARCHITECTURES, range(comparison.size(seeds)))
     peaks = []
@@ -74,8 +73,10 @@ def test_report(comparison: Comparison, tmp_path: Path, seeds: int, at_most: flo
 
 @pytest.mark.allowance(seconds=35)
 def test_evidence(comparison: Comparison, tmp_path: Path) -> None:
-    """A report of 5 architectures, 6 seeds and 3,000 test images, with 10,000 resamples, takes no more than 40 times
-    the time of reading its records, which is 20 s where that takes half a second.
+    """A report with 10,000 resamples takes at most 40 times the time of reading its records.
+
+    The records are those of 5 architectures, 6 seeds and 3,000 test images. If reading takes half a second, the limit
+    is 20 s.
     """
     folders = synthetic_runs(tmp_path, ARCHITECTURES, range(comparison.size(6)), Study(num_test=3000, num_steps=200))
     comparison.cost(timed(lambda: build(tmp_path)), timed(lambda: read_files(folders)), at_most=40)

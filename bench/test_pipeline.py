@@ -1,4 +1,4 @@
-"""From JPEG files to batches, against what torchvision and Pillow do in one process."""
+"""Time the way from JPEG files to batches against torchvision and Pillow in one process."""
 
 import shutil
 from collections.abc import Callable
@@ -30,9 +30,9 @@ NUM_IMAGES = 320
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> ImageFolder:
-    """JPEG files of two classes, with detail at every scale as photographs have.
+    """Write JPEG files of two classes, with detail at every scale as photographs have.
 
-    They have the size of the Intel images in pixels (150 x 150) and in bytes (14 kB on average).
+    They are as large as the Intel images in pixels (150 x 150) and in bytes (14 kB on average).
     """
     folder = tmp_path_factory.mktemp("photographs")
     random = np.random.default_rng(0)
@@ -48,14 +48,14 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> ImageFolder:
 
 
 def contents_of(folder: ImageFolder) -> list[Content]:
-    """All files, in the folder's order."""
+    """Return all files in the order of the folder."""
     return [Content(Path(path), digest_of(Path(path))) for path, _ in folder.samples]
 
 
 def harness_epoch(folder: ImageFolder, cache: Path) -> Callable[[], None]:
-    """An epoch of normalised batches from the decoded cache."""
+    """Return an epoch of normalised batches from the pixel cache."""
     contents = contents_of(folder)
-    split = Split(tuple(each.path.name for each in contents), tuple(folder.targets), tuple(range(len(contents))))
+    split = Split(tuple(file.path.name for file in contents), tuple(folder.targets), tuple(range(len(contents))))
     pixels = open_cache(cache, contents, stored_side(CONDITIONS.image_size))
     stream = TrainingStream(split, pixels, CONDITIONS, seed=0)
     steps = count()
@@ -68,7 +68,7 @@ def harness_epoch(folder: ImageFolder, cache: Path) -> Callable[[], None]:
 
 
 def torchvision_epoch(folder: ImageFolder) -> Callable[[], None]:
-    """An epoch of the loader of torchvision's and PyTorch's tutorials, without worker processes."""
+    """Return an epoch of the loader in torchvision's and PyTorch's tutorials, without worker processes."""
     augmented = ImageFolder(
         folder.root,
         transforms.Compose(
@@ -91,17 +91,17 @@ def torchvision_epoch(folder: ImageFolder) -> Callable[[], None]:
 
 @pytest.mark.allowance(seconds=20)
 def test_input_pipeline(comparison: Comparison, photographs: ImageFolder, tmp_path: Path) -> None:
-    """Batches from the decoded cache come at least 5 times as fast as from ImageFolder and Pillow."""
+    """Batches from the pixel cache are at least 5 times as fast as those from ImageFolder and Pillow."""
     harness = harness_epoch(photographs, tmp_path / "cache")
     comparison.speedup(timed(harness), timed(torchvision_epoch(photographs)), at_least=5)
 
 
 @pytest.mark.allowance(seconds=20)
 def test_cache_build(comparison: Comparison, photographs: ImageFolder, tmp_path: Path) -> None:
-    """Building the decoded cache is at least 0.6 times as fast as a loop that decodes and resizes and keeps nothing.
+    """Building the pixel cache is at least 0.6 times as fast as a loop that only decodes and resizes.
 
-    The build also checks every file by its digest, reads its EXIF tag, writes, and takes the digest of what it wrote.
-    Here its threads share one processor, so that the ratio does not depend on how many others are idle.
+    The build also checks every file by its digest, reads its EXIF tag, writes the pixels and hashes them. Its threads
+    share one CPU here, so that the ratio does not depend on how many CPUs are idle.
     """
     contents, side = contents_of(photographs), stored_side(CONDITIONS.image_size)
 

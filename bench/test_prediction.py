@@ -1,4 +1,4 @@
-"""Predicting the memory of a training step, against PyTorch's own tracker of the same step."""
+"""Time the prediction of the memory of a training step against PyTorch's own tracker."""
 
 from contextlib import nullcontext
 from itertools import cycle
@@ -16,23 +16,23 @@ from intelbench.profiling.prediction import record_tape
 from intelbench.profiling.workload import Workload
 
 BATCH_SIZES = (1, 8, 32, 128)
-"""Those of `intelbench profile`."""
+"""Batch sizes of `intelbench profile`."""
 SIZE = 224
 
 
 def adam(model: nn.Module) -> Adam:
-    """As a run's."""
+    """Return the optimizer of a run."""
     return Adam(model.parameters(), fused=True)
 
 
 def tracked_peak(workload: Workload, batch_size: int) -> int:
-    """Bytes that MemTracker finds in the second of two steps."""
+    """Return the peak in bytes that MemTracker reports for the second of two steps."""
     with torch.device("meta"):
         model = workload.build()
     with FakeTensorMode(allow_non_fake_inputs=True):
         model.to_empty(device="cpu")
         optimizer = adam(model)
-        images, labels = torch.zeros(batch_size, 3, SIZE, SIZE), torch.zeros(batch_size, dtype=torch.long)
+        images, labels = workload.batch(batch_size)
         for _ in range(2):
             tracker = MemTracker()
             tracker.track_external(model, optimizer, images, labels)
@@ -46,10 +46,10 @@ def tracked_peak(workload: Workload, batch_size: int) -> int:
 
 @pytest.mark.allowance(seconds=35)
 def test_prediction(comparison: Comparison) -> None:
-    """The peaks of ResNet-101 at four batch sizes are predicted at least 8 times as fast as MemTracker finds them.
+    """The peaks of ResNet-101 at four batch sizes are predicted at least 8 times as fast as by MemTracker.
 
-    MemTracker takes the batch sizes in turn, one in a pair, which counts as all four: it computes nothing, and its time
-    does not depend on the size.
+    MemTracker takes one batch size in each pair, which stands for all four: it computes nothing, so its time does not
+    depend on the batch size.
     """
     workload = Workload(architecture=find("resnet101")[0], request=ModelRequest(num_classes=6, image_size=SIZE))
     batch_sizes = BATCH_SIZES[: comparison.size(len(BATCH_SIZES))]

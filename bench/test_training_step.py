@@ -1,4 +1,4 @@
-"""Training steps at 96 px and batch 32: the harness's own loop against the loop of a tutorial."""
+"""Time training steps at 96 px and batch 32: the harness's own loop against the loop of a tutorial."""
 
 import time
 from pathlib import Path
@@ -36,13 +36,13 @@ ALLOWANCES = {
     "resnet152": 55,
     "wide_resnet101_2": 90,
 }
-"""Seconds for a benchmark of each architecture; set-up included."""
+"""Seconds for the benchmark of each architecture, set-up included."""
 CALLS = 1000
-"""How often the harness's own code runs in a pair."""
+"""Number of steps for which the harness's own code runs in a pair."""
 
 
 def own_code_seconds() -> float:
-    """Return the seconds of all that the harness does in a step apart from training."""
+    """Return the seconds that the harness spends in a step in addition to training."""
     stream, recipe = stream_of(1), CONDITIONS.recipe
     clock, digest, journal = LapClock(CPU), StreamDigest(), Journal(CPU, split_of(300))
     optimizer = make_optimizer(torch.nn.Linear(1, 1), CONDITIONS)
@@ -79,7 +79,7 @@ def own_code_seconds() -> float:
     "name", [pytest.param(name, marks=pytest.mark.allowance(seconds=ALLOWANCES[name])) for name in REFERENCE]
 )
 def test_training_step(comparison: Comparison, name: str) -> None:
-    """A step of the harness, data wait included, is at least 1.75 times as fast as that of a plain float32 loop."""
+    """A step of the harness, data loading time included, is at least 1.75 times as fast as a plain float32 step."""
     with steps_of("tutorial", name) as tutorial, steps_of("harness", name) as harness:
         comparison.speedup(harness, tutorial, at_least=1.75)
 

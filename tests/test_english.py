@@ -16,9 +16,9 @@ AVOIDED = (
 )  # fmt: skip
 """Words and phrases that read oddly in technical English, or have a plainer equivalent."""
 FOLDERS = (
-    "CHANGELOG.md", "CONTRIBUTING.md", "README.md", "docs", "intelbench/architectures", "intelbench/cli",
-    "intelbench/config", "intelbench/orchestration", "intelbench/plugins", "intelbench/records", "intelbench/reporting",
-    "intelbench/statistics", "intelbench/suites",
+    "CHANGELOG.md", "CONTRIBUTING.md", "README.md", "bench", "docs", "intelbench/architectures", "intelbench/cli",
+    "intelbench/config", "intelbench/data", "intelbench/orchestration", "intelbench/plugins", "intelbench/profiling",
+    "intelbench/records", "intelbench/reporting", "intelbench/scenes", "intelbench/statistics", "intelbench/suites",
 )  # fmt: skip
 PATTERN = re.compile(rf"\b({'|'.join(map(re.escape, AVOIDED))})\b", re.IGNORECASE)
 

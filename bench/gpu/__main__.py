@@ -1,4 +1,4 @@
-"""Everything that a borrowed GPU is asked: `python -m bench.gpu --deadline SECONDS --out DIR`."""
+"""Measure on a borrowed GPU: `python -m bench.gpu --deadline SECONDS --out DIR`."""
 
 import signal
 import sys
@@ -32,19 +32,19 @@ def _device(text: str) -> str:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--device", "device_name", type=Value(_device), default="auto", show_default=True,
-              help="auto, cuda, a GPU by its number as in cuda:1, or fake: small sizes on the CPU, which show that "
+              help="auto, cuda, a GPU by its index such as cuda:1, or fake: small sizes on the CPU, which check that "
               "everything runs and measure nothing.")  # fmt: skip
 @click.option("--deadline", type=click.FloatRange(min=1), required=True, metavar="SECONDS",
               help="When to stop, in seconds after the start.")  # fmt: skip
-@click.option("--out", type=FOLDER, required=True, help="Takes the results; what is there already is skipped.")
+@click.option("--out", type=FOLDER, required=True, help="Folder of the results; stages with results are skipped.")
 @click.option("--data", type=Value(source), help="Folder of images for the reference study. [default: the suite's]")
-@click.option("--retry-failed", is_flag=True, help="Carry out stages again that have failed.")
+@click.option("--retry-failed", is_flag=True, help="Carry out failed stages again.")
 def main(device_name: str, deadline: float, out: Path, data: str | None, retry_failed: bool) -> int:
     """Measure on a GPU, stage by stage in order of value, until the deadline; print one table.
 
-    The result of a stage is written as soon as the stage is over, and a second call carries out the stages that are
-    left. The exit status is 0 where every stage is done and within its limits, 1 where a stage has failed or a
-    limit was not met, 2 for a wrong call, and 3 where stages are left for another call.
+    Results are written after each stage, and a second call carries out the remaining stages. The exit status is 0 if
+    every stage is done and within its limits, 1 if a stage has failed or a limit was not met, 2 for a wrong call, and 3
+    if stages remain for another call.
     """
     sizes = FAKE if device_name == FAKE_DEVICE else FULL
     age = time.time() - psutil.Process().create_time()
@@ -75,7 +75,7 @@ def main(device_name: str, deadline: float, out: Path, data: str | None, retry_f
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    """End on SIGTERM as on Ctrl-C."""
+    """Stop on SIGTERM as on Ctrl-C."""
     raise KeyboardInterrupt
 
 

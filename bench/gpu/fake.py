@@ -1,4 +1,4 @@
-"""The tests' fake GPU in a process of `make gpu`: all stages run on a CPU, and their numbers mean nothing."""
+"""Install the fake GPU of the tests in a process of `make gpu`: stages run on a CPU, and their numbers mean nothing."""
 
 import sys
 import time
@@ -10,11 +10,11 @@ from tests.fake_cuda import install, nvml_module
 
 _WATTS = 100
 _SIZES = ((1, 8, 8), 32)
-"""Of the reference kernels: channels and matrices that a CPU has done with at once."""
+"""Sizes of the reference kernels that take a CPU no time."""
 
 
 def install_fake() -> None:
-    """Let this process have the fake GPU until it ends."""
+    """Install the fake GPU for the rest of this process."""
     patch = pytest.MonkeyPatch()
     install(patch)
     answers = {

@@ -1,7 +1,7 @@
-"""Training loops whose speed is compared: the harness's own, a plain one, and one that is tuned for a GPU.
+"""Define the training loops whose speed is compared: the harness's own, a plain one, and one that is tuned for a GPU.
 
-The harness's loop is `intelbench.training.loop.train` itself. The other two are loops as people write them, on a batch
-that is on the GPU already.
+The harness's loop is `intelbench.training.loop.train` itself. The other loops are written as usual, and train on one
+batch that is on the GPU.
 """
 
 import time
@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from bench.gpu.results import Figure
-from bench.steps import FOREVER, NUM_CLASSES, RandomPixels, split_of
-from intelbench.architectures.registry import Architecture, ModelRequest
+from bench.gpu.results import SPEED, Figure
+from bench.gpu.sizes import Sizes
+from bench.steps import NUM_CLASSES, RandomPixels, plain_step, split_of, train_harness
+from intelbench.architectures.registry import ModelRequest, find
 from intelbench.config.budget import Budget
 from intelbench.config.conditions import Conditions
 from intelbench.config.fields import Precision, StepKind
@@ -27,40 +28,30 @@ from intelbench.data.stream import Batch, TrainingStream
 from intelbench.profiling.device import Device, Event
 from intelbench.profiling.energy import EnergyCounter, find_counter
 from intelbench.profiling.environment import choose_execution
-from intelbench.profiling.steps import LapClock
 from intelbench.profiling.workload import Workload
 from intelbench.records.types import Execution
-from intelbench.training.backbone import Backbone
-from intelbench.training.budget import TrainingBudget
-from intelbench.training.evaluate import Evaluator
-from intelbench.training.loop import Step, train
-from intelbench.training.precision import configure
-from intelbench.training.setup import TrainingSetup
+from intelbench.training.loop import Step
 
-SPEED = "speed"
-"""Name of a figure, as is the next."""
-ENERGY = "energy"
 _GRAPH_WARM_STEPS = 3
-"""Steps before a CUDA graph is captured, as PyTorch's documentation has it."""
-_MOST_AHEAD = 8
-"""Steps that a loop may ask for before the GPU has done the first of them. A CUDA graph is asked for within
-microseconds: without a bound, a loop of two seconds would leave the GPU work for minutes."""
+"""Number of steps before a CUDA graph is captured, as in PyTorch's documentation."""
+_MAX_AHEAD = 8
+"""Number of steps that a loop may start before the GPU has finished the first of them. A CUDA graph is started within
+microseconds: without a bound, a loop of two seconds would give the GPU work for minutes."""
 TakeStep = Callable[[], object]
 
 
 class _EnoughError(Exception):
-    """Ends the harness's loop, which has an endless budget."""
+    """Stops the harness's loop, which has an endless budget."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What is trained, and where."""
+    """The network, the device and the conditions of a measurement."""
 
     device: Device
-    architecture: Architecture
-    image_size: int
+    sizes: Sizes
+    architecture: str
     batch_size: int
-    num_images: int
     precision: Precision = "bf16"
     step: StepKind = "eager"
     """How the harness carries out a step."""
@@ -71,9 +62,9 @@ class Setting:
 
     @cached_property
     def conditions(self) -> Conditions:
-        """Those of a run of the harness."""
+        """Return the conditions for the harness."""
         return Conditions(
-            image_size=self.image_size,
+            image_size=self.sizes.image_size,
             precision=self.precision,
             step=self.step,
             budget=Budget(steps=1),
@@ -82,37 +73,38 @@ class Setting:
 
     @cached_property
     def execution(self) -> Execution:
-        """How the harness carries out a run here."""
+        """Return the execution for the harness."""
         index = self.device.torch_device.index
         name = self.device.kind if index is None else f"{self.device.kind}:{index}"
         return choose_execution(name, self.threads, self.workers, True, self.precision)
 
     @property
     def stream(self) -> TrainingStream:
-        """Training batches of noise, prepared as for a run."""
-        num_images = max(self.num_images, 2 * self.batch_size)
+        """Return training batches of noise, prepared as for a run."""
+        num_images = max(self.sizes.num_images, 2 * self.batch_size)
         pixels, pins = RandomPixels(num_images), self.device.pins_memory
         return TrainingStream(split_of(num_images), pixels, self.conditions, seed=0, pin_memory=pins)
 
-    @property
-    def request(self) -> ModelRequest:
-        """What the architecture is asked for."""
-        return ModelRequest(num_classes=NUM_CLASSES, image_size=self.image_size)
+    @cached_property
+    def workload(self) -> Workload:
+        """Return the network with its image size."""
+        request = ModelRequest(num_classes=NUM_CLASSES, image_size=self.sizes.image_size)
+        return Workload(architecture=find(self.architecture)[0], request=request)
 
     def build(self) -> nn.Module:
-        """Return the network in training mode, on the device."""
-        with self.device.torch_device:  # where drawing 100 million weights takes no time
-            return self.architecture.build(self.request).train()
+        """Return the network in training mode on the device."""
+        with self.device.torch_device:  # a GPU initialises 100 million weights in no time
+            return self.workload.architecture.build(self.workload.request).train()
 
     def device_batch(self) -> tuple[Tensor, Tensor]:
-        """Return normalised images and labels that are on the device."""
-        shape = (self.batch_size, 3, self.image_size, self.image_size)
+        """Return normalised images and labels on the device."""
+        shape = (self.batch_size, 3, self.sizes.image_size, self.sizes.image_size)
         labels = torch.arange(self.batch_size) % NUM_CLASSES
         return torch.randn(shape, device=self.device.torch_device), labels.to(self.device.torch_device)
 
 
 class Meter:
-    """Counts the training steps of some seconds, after steps that do not count."""
+    """Counts training steps for some seconds, after warm-up steps that are not counted."""
 
     def __init__(self, setting: Setting, warm_steps: int, seconds: float) -> None:
         self._device = setting.device
@@ -120,11 +112,11 @@ class Meter:
         self._warm_steps = warm_steps
         self._seconds = seconds
         self._steps = 0
-        self._begun = self._ended = 0.0
+        self._started = self._stopped = 0.0
         self._joules: list[float] = []
-        """The counter at the begin and at the end."""
+        """Values of the energy counter at the start and at the end."""
         self._events: deque[Event] = deque()
-        """Of the last steps."""
+        """Events at the ends of the last steps."""
         self._counter: EnergyCounter | None = None
         self._no_counter: str | None = None
         try:
@@ -133,30 +125,30 @@ class Meter:
             self._no_counter = str(error)
 
     def step(self) -> bool:
-        """Count a step that has been asked for; return whether there were enough, once the device has done them."""
+        """Count a step that was started, and return whether the time is over; then the device has been synchronised."""
         self._steps += 1
-        self._bound()
+        self._wait_if_ahead()
         if self._steps == self._warm_steps:
             self._device.synchronize()
             self._device.reset_peaks()
             self._read_counter()
-            self._begun = time.perf_counter()
-        elif self._steps > self._warm_steps and time.perf_counter() - self._begun >= self._seconds:
+            self._started = time.perf_counter()
+        elif self._steps > self._warm_steps and time.perf_counter() - self._started >= self._seconds:
             self._device.synchronize()
-            self._ended = time.perf_counter()
+            self._stopped = time.perf_counter()
             self._read_counter()
             return True
         return False
 
     def figures(self) -> tuple[Figure, ...]:
-        """Return the speed, the energy and the memory of the steps that count."""
+        """Return the speed, the energy and the memory of the counted steps."""
         num_images = (self._steps - self._warm_steps) * self._batch_size
         allocator = self._device.allocator_figures()
         joules = self._joules[1] - self._joules[0] if len(self._joules) > 1 else None
         return (
-            Figure(name=SPEED, value=num_images / (self._ended - self._begun), unit="images/s"),
+            Figure(name=SPEED, value=num_images / (self._stopped - self._started), unit="images/s"),
             Figure(
-                name=ENERGY,
+                name="energy",
                 value=None if joules is None else joules / num_images,
                 unit="J/image",
                 absent=self._no_counter,
@@ -165,9 +157,9 @@ class Meter:
             Figure(name="peak reserved", value=allocator.reserved_bytes, unit="bytes"),
         )
 
-    def _bound(self) -> None:
-        """Wait until the GPU is not too many steps behind."""
-        if len(self._events) < _MOST_AHEAD:
+    def _wait_if_ahead(self) -> None:
+        """Wait until the GPU is at most `_MAX_AHEAD` steps behind."""
+        if len(self._events) < _MAX_AHEAD:
             event = self._device.event()
             assert event is not None
         else:
@@ -185,7 +177,7 @@ class Meter:
 
 
 class OneBatch:
-    """The same batch at every step, on the device."""
+    """A stream that repeats one batch, which is on the device."""
 
     steps_per_epoch = 1
 
@@ -193,42 +185,22 @@ class OneBatch:
         self._batch = Batch(batch.inputs.to(device), batch.labels.to(device), batch.content)
 
     def batches(self, workers: int, first_step: int = 0) -> Generator[Batch]:
-        """Batches without end."""
+        """Yield the batch without end."""
         while True:
             yield self._batch
 
 
-def train_harness(
-    setting: Setting,
-    on_step: Callable[[Step], None],
-    *,
-    budget: TrainingBudget = FOREVER,
-    on_device: bool = False,
-) -> None:
-    """Train as the process of a run does.
-
-    Args:
-        setting: What is trained, and where.
-        on_step: Called after every step.
-        budget: How long to train.
-        on_device: Whether every step has the same batch, which is on the device, in place of the loader's.
-    """
-    device = configure(setting.conditions, setting.execution)
-    stream = setting.stream
-    model = setting.build().to(memory_format=torch.channels_last)
-    workers = setting.execution.workers
-    setup = TrainingSetup(
-        workload=Workload(architecture=setting.architecture, request=setting.request),
-        evaluator=Evaluator(model, RandomPixels(1), setting.conditions, device, workers=workers),
-        backbone=Backbone(model),
-        stream=OneBatch(stream.batch(0), device) if on_device else stream,
-    )
-    train(setup, budget, LapClock(device), on_step)
-
-
 def time_harness(setting: Setting, meter: Meter, *, on_device: bool = False) -> str | None:
-    """Train as the process of a run does until the meter has enough; return why steps were eager that should not be."""
+    """Train as the process of a run does until the time of the meter is over.
+
+    With `on_device` all steps have one batch on the device, in place of the loader's batches.
+
+    Returns:
+        Why the harness took eager steps in place of those that the setting asks for; `None` if it did not.
+    """
     fallback: str | None = None
+    stream = setting.stream
+    batches = OneBatch(stream.batch(0), setting.device.torch_device) if on_device else stream
 
     def on_step(step: Step) -> None:
         nonlocal fallback
@@ -237,32 +209,20 @@ def time_harness(setting: Setting, meter: Meter, *, on_device: bool = False) -> 
             raise _EnoughError
 
     with suppress(_EnoughError):
-        train_harness(setting, on_step, on_device=on_device)
+        train_harness(setting.workload, setting.conditions, setting.execution, batches, on_step)
     return fallback
 
 
 def plain(setting: Setting) -> TakeStep:
-    """Return a step in float32 and NCHW, with Adam as it comes, that waits for its loss."""
-    model = setting.build()
-    optimizer = Adam(model.parameters())
-    images, labels = setting.device_batch()
-    criterion = nn.CrossEntropyLoss()
-
-    def step() -> float:
-        optimizer.zero_grad()
-        loss = setting.architecture.loss(model(images), labels, criterion)
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    return step
+    """Return a step in float32 and NCHW, with the defaults of Adam, that waits for its loss."""
+    return plain_step(setting.workload, setting.build(), *setting.device_batch())
 
 
 def tuned(setting: Setting, *, compiles: bool = False, capturable: bool = False) -> TakeStep:
-    """Return a step with all that makes a GPU fast: bf16, channels_last, fused Adam, cuDNN's quickest kernels.
+    """Return a step with all that makes a GPU fast: bf16, channels_last, fused Adam, cuDNN's fastest kernels.
 
     Args:
-        setting: What is trained, and where.
+        setting: The network, the device and the conditions.
         compiles: Whether `torch.compile` compiles the network.
         capturable: Whether the optimizer can be part of a CUDA graph.
     """
@@ -274,12 +234,11 @@ def tuned(setting: Setting, *, compiles: bool = False, capturable: bool = False)
     network: Any = torch.compile(model) if compiles else model
     images, labels = setting.device_batch()
     images = images.to(memory_format=torch.channels_last)
-    criterion = nn.CrossEntropyLoss()
 
     def step() -> None:
         optimizer.zero_grad()
         with torch.autocast(images.device.type, dtype=torch.bfloat16):
-            loss = setting.architecture.loss(network(images), labels, criterion)
+            loss = setting.workload.loss(network, images, labels)
         loss.backward()
         optimizer.step()
 

@@ -1,6 +1,7 @@
-"""Measurements, each of which a process of its own carries out: `main` takes a task and answers with rows."""
+"""Carry out one measurement in its own process: `main` reads a task and answers with rows."""
 
 import os
+import sys
 import time
 import traceback
 import warnings
@@ -9,32 +10,20 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import torch
 from msgspec import Struct
 
-from bench.gpu.loops import (
-    SPEED,
-    Meter,
-    Setting,
-    TakeStep,
-    captured,
-    plain,
-    time_harness,
-    train_harness,
-    tuned,
-)
-from bench.gpu.results import Figure, Row, first_line
-from bench.gpu.session import FAKE_DEVICE, Found, Task
+from bench.gpu.loops import Meter, Setting, TakeStep, captured, plain, time_harness, tuned
+from bench.gpu.results import SPEED, Figure, Row, first_line
+from bench.gpu.session import FAKE_DEVICE, Task
 from bench.gpu.sizes import Sizes
-from bench.steps import NUM_CLASSES
+from bench.steps import NUM_CLASSES, train_harness
 from intelbench.architectures.registry import ModelRequest, find
-from intelbench.config.budget import Budget
-from intelbench.config.conditions import Conditions
 from intelbench.config.fields import Precision, StepKind
-from intelbench.config.recipe import Recipe
 from intelbench.errors import UserError
 from intelbench.orchestration.probe import Probe, measure_steps
 from intelbench.orchestration.process import take_request
@@ -46,7 +35,7 @@ from intelbench.profiling.prediction import record_tape
 from intelbench.profiling.reference_kernels import ReferenceKernels
 from intelbench.profiling.workload import Workload
 from intelbench.records.store import Traces
-from intelbench.records.types import Execution
+from intelbench.records.types import Environment, Execution
 from intelbench.results.datasheet import peak_flops_per_second
 from intelbench.training.budget import TrainingBudget
 from intelbench.training.loop import Step
@@ -54,12 +43,12 @@ from intelbench.training.optimizer import make_optimizer
 from intelbench.training.precision import autocast, configure
 
 _CPU = torch.device("cpu")
-_LOOKED_AT = 5
-"""Training steps whose synchronisations are looked for. Those before them make what the others use."""
+_NUM_WATCHED = 5
+"""Number of training steps in which synchronising calls are counted. Earlier steps create what these steps use."""
 _SYNCHRONIZED = "called a synchronizing CUDA operation"
-"""PyTorch's warning."""
-_STACK = 12
-"""Calls of a stack that are kept."""
+"""Text of PyTorch's warning."""
+_MAX_CALLS = 12
+"""Number of calls of a stack that are kept."""
 _OWN_LOOPS: Mapping[str, tuple[Precision, Callable[[Setting], TakeStep]]] = {
     "plain": ("fp32", plain),
     "tuned": ("bf16", tuned),
@@ -71,9 +60,9 @@ _HARNESS: Mapping[str, tuple[bool, StepKind]] = {
     "harness on one device batch": (True, "eager"),
     "harness + CUDA graph": (False, "graph"),
 }
-"""Whether every step has the same batch, and how it is carried out."""
+"""Whether every step has the same batch, and how the harness carries out a step."""
 _REAL_GPU_ONLY = ("tuned + CUDA graph", "tuned + torch.compile")
-"""Loops that the fake device does not have. On a GPU their failure is a reason and not an error."""
+"""Loops that the fake device does not have. On a GPU their failure is no error: it explains why there is no speed."""
 _PEAKS = {
     "allocated": "cuda_allocated_bytes",
     "reserved": "cuda_reserved_bytes",
@@ -82,29 +71,30 @@ _PEAKS = {
 }
 """Fields of `PeakMemory`, by the names of the figures."""
 _UNITS = {"_bytes": "bytes", "_watts": "W", "_megahertz": "MHz", "_celsius": "°C"}
-"""By the ends of the names of fields."""
+"""Units by the ends of the names of fields."""
 
 
-def environment(device: str, sizes: Sizes) -> Iterator[Found]:
-    """Describe the device and its machine."""
-    try:
-        execution = choose_execution(_real_name(device), None, None, True)
-        if execution.device != "cuda":
-            raise UserError(
-                f"--device {device}: PyTorch sees no CUDA device. Expected an NVIDIA GPU with its driver, or an AMD "
-                "GPU under ROCm. Try --device fake, which shows that everything runs and measures nothing"
-            )
-        yield Found(environment=read_environment(execution))
-    except UserError as error:
-        yield Found(problem=str(error))
+def environment(device: str, sizes: Sizes) -> Iterator[Environment]:
+    """Describe the device and its machine.
+
+    Raises:
+        UserError: the device is no CUDA device.
+    """
+    execution = choose_execution(_real_name(device), None, None, True)
+    if execution.device != "cuda":
+        raise UserError(
+            f"--device {device}: PyTorch sees no CUDA device. Expected an NVIDIA GPU with its driver, or an AMD GPU "
+            "under ROCm. Try --device fake, which checks that everything runs and measures nothing"
+        )
+    yield read_environment(execution)
 
 
 def card(device: str, sizes: Sizes) -> Iterator[Row]:
-    """Read the state of the card and time the reference kernels, each against the data sheet."""
-    chosen = _activated(device)
-    execution = choose_execution(_real_name(device), None, None, True)
-    configure(_conditions(sizes, precision="fp32"), execution)
-    yield _facts(execution)
+    """Read the state of the card, and time the reference kernels against the data sheet."""
+    setting = _loader_setting(device, sizes, precision="fp32")
+    chosen = setting.device
+    configure(setting.conditions, setting.execution)
+    yield _facts(setting.execution)
     watch = GpuWatch(chosen.torch_device)
     watch.look(0)
     kinds: tuple[tuple[torch.dtype, Precision], ...] = ((torch.bfloat16, "bf16"), (torch.float32, "fp32"))
@@ -120,26 +110,25 @@ def card(device: str, sizes: Sizes) -> Iterator[Row]:
 
 
 def synchronizations(device: str, sizes: Sizes, precision: Precision) -> Iterator[Row]:
-    """Count the calls in training steps that make the host wait for the GPU, with the stack of each."""
-    chosen, stacks = _activated(device), Counter[str]()
-    first, last = sizes.warm_steps, sizes.warm_steps + _LOOKED_AT
+    """Count the calls in training steps that make the host wait for the GPU, by stack."""
+    setting, stacks = _loader_setting(device, sizes, precision=precision), Counter[str]()
+    first, last = sizes.warm_steps, sizes.warm_steps + _NUM_WATCHED
 
     def note(message: Warning | str, *_: object, **__: object) -> None:
         if _SYNCHRONIZED in str(message):
-            stacks["".join(traceback.format_stack(limit=_STACK)[:-1])] += 1
+            stacks["".join(traceback.format_stack(limit=_MAX_CALLS)[:-1])] += 1
 
     def on_step(step: Step) -> None:
-        chosen.warn_of_synchronizations(on=first <= step.number < last)
+        setting.device.warn_of_synchronizations(on=first <= step.number < last)
 
-    setting = _setting(chosen, sizes, sizes.loader_architecture, precision=precision)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.showwarning = note
-        train_harness(setting, on_step, budget=TrainingBudget(last + 1, None))
-    name = f"synchronising calls in {_LOOKED_AT} steps"
+        budget = TrainingBudget(last + 1, None)
+        train_harness(setting.workload, setting.conditions, setting.execution, setting.stream, on_step, budget)
     yield Row(
         subject=f"{sizes.loader_architecture}, {precision}",
-        figures=(Figure(name=name, value=stacks.total()),),
+        figures=(Figure(name=f"synchronising calls in {_NUM_WATCHED} steps", value=stacks.total()),),
         at_most=0,
         details=tuple(f"{count} times\n{stack}" for stack, count in stacks.most_common()),
     )
@@ -164,7 +153,8 @@ def steps(
         yield Row(subject=subject, figures=(_no_speed("not on the fake device"),))
         return
     on_device, kind = _HARNESS.get(side, (False, "eager"))
-    setting = _setting(_activated(device), sizes, architecture, batch_size=batch_size, step=kind)
+    chosen = _activated(device)
+    setting = Setting(device=chosen, sizes=sizes, architecture=architecture, batch_size=batch_size, step=kind)
     meter = Meter(setting, sizes.warm_steps, sizes.timed_seconds)
     precision: Precision = setting.precision
     first_step: tuple[Figure, ...] = ()
@@ -194,18 +184,18 @@ def steps(
 
 def loader(device: str, sizes: Sizes, threads: int) -> Iterator[Row]:
     """Time the preparation of batches alone, by the number of threads that prepare them."""
-    setting = _setting(_activated(device), sizes, sizes.loader_architecture, threads=threads)
+    setting = _loader_setting(device, sizes, threads=threads)
     configure(setting.conditions, setting.execution)
     for workers in sizes.loader_workers:
         batches = setting.stream.batches(workers)
-        for _ in islice(batches, 4 * workers + 2):  # twice as many as are prepared ahead
+        for _ in islice(batches, 4 * workers + 2):  # twice the number of batches that are prepared ahead
             pass
-        num_batches, started, taken = 0, time.perf_counter(), 0.0
-        while taken < sizes.loader_seconds:
+        num_batches, started, seconds = 0, time.perf_counter(), 0.0
+        while seconds < sizes.loader_seconds:
             next(batches)
-            num_batches, taken = num_batches + 1, time.perf_counter() - started
+            num_batches, seconds = num_batches + 1, time.perf_counter() - started
         batches.close()
-        speed = num_batches * sizes.batch_size / taken
+        speed = num_batches * sizes.batch_size / seconds
         yield Row(
             subject=f"alone, {workers} workers, {threads} threads",
             figures=(Figure(name=SPEED, value=speed, unit="images/s"),),
@@ -214,9 +204,8 @@ def loader(device: str, sizes: Sizes, threads: int) -> Iterator[Row]:
 
 def loader_with_steps(device: str, sizes: Sizes, threads: int) -> Iterator[Row]:
     """Time training steps of the harness by the number of threads that prepare their batches."""
-    chosen = _activated(device)
     for workers in sizes.loader_workers:
-        setting = _setting(chosen, sizes, sizes.loader_architecture, threads=threads, workers=workers)
+        setting = _loader_setting(device, sizes, threads=threads, workers=workers)
         meter = Meter(setting, sizes.warm_steps, sizes.loader_seconds)
         time_harness(setting, meter)
         yield Row(
@@ -226,14 +215,17 @@ def loader_with_steps(device: str, sizes: Sizes, threads: int) -> Iterator[Row]:
 
 def memory(device: str, sizes: Sizes, architecture: str, precision: Precision) -> Iterator[Row]:
     """Predict the memory of a training step, and measure it."""
-    _activated(device)
-    conditions = _conditions(sizes, precision=precision)
+    chosen = _activated(device)
+    setting = Setting(
+        device=chosen, sizes=sizes, architecture=architecture, batch_size=sizes.batch_size, precision=precision
+    )
+    conditions = setting.conditions
     probe = Probe(
         architecture=architecture,
         plugins=(),
         num_classes=NUM_CLASSES,
         conditions=conditions,
-        execution=choose_execution(_real_name(device), None, None, True),
+        execution=setting.execution,
         frozen=False,
         batch_sizes=sizes.memory_batch_sizes,
     )
@@ -257,7 +249,7 @@ def memory(device: str, sizes: Sizes, architecture: str, precision: Precision) -
 
 
 def write_images(device: str, sizes: Sizes, folder: str) -> Iterator[Row]:
-    """Write a small folder of images, and answer nothing."""
+    """Write a small folder of images, and yield nothing."""
     from tests.conftest import write_folder
 
     write_folder(Path(folder), per_class=24)
@@ -277,12 +269,15 @@ def main() -> None:
         from bench.gpu.fake import install_fake
 
         install_fake()
-    for row in MEASUREMENTS[task.function](task.device, task.sizes, **task.arguments):
-        answer(row)
+    try:
+        for row in MEASUREMENTS[task.function](task.device, task.sizes, **task.arguments):
+            answer(row)
+    except UserError as error:
+        sys.exit(str(error))
 
 
 def _real_name(device: str) -> str:
-    """Return the name by which the harness knows the device: the fake one is installed as the first GPU."""
+    """Return the harness's name of the device; the fake device is installed as the first GPU."""
     return "cuda" if device == FAKE_DEVICE else device
 
 
@@ -292,37 +287,19 @@ def _activated(device: str) -> Device:
     return chosen
 
 
-def _conditions(sizes: Sizes, *, precision: Precision) -> Conditions:
-    recipe = Recipe(batch_size=sizes.batch_size)
-    return Conditions(image_size=sizes.image_size, precision=precision, budget=Budget(steps=1), recipe=recipe)
-
-
-def _setting(
-    device: Device,
-    sizes: Sizes,
-    architecture: str,
-    *,
-    batch_size: int | None = None,
-    precision: Precision = "bf16",
-    step: StepKind = "eager",
-    threads: int | None = None,
-    workers: int | None = None,
-) -> Setting:
+def _loader_setting(device: str, sizes: Sizes, **options: Any) -> Setting:
+    """Return the setting of the network that is trained while batches are prepared."""
     return Setting(
-        device=device,
-        architecture=find(architecture)[0],
-        image_size=sizes.image_size,
-        batch_size=batch_size or sizes.batch_size,
-        num_images=sizes.num_images,
-        precision=precision,
-        step=step,
-        threads=threads,
-        workers=workers,
+        device=_activated(device),
+        sizes=sizes,
+        architecture=sizes.loader_architecture,
+        batch_size=sizes.batch_size,
+        **options,
     )
 
 
 def _prepared(prepare: Callable[[Setting], TakeStep], setting: Setting) -> tuple[TakeStep, float]:
-    """Return a step that was taken once, and the seconds of that with all that had to be built and compiled."""
+    """Return a step that was taken once, and the seconds to build, compile and take it."""
     started = time.perf_counter()
     step = prepare(setting)
     step()
@@ -335,7 +312,7 @@ def _no_speed(reason: str) -> Figure:
 
 
 def _mfu(device: Device, precision: Precision, images_per_second: float, flops_per_image: float | None) -> Figure:
-    """Return the model FLOPs utilisation: arithmetic of the network over the data sheet's peak in this precision."""
+    """Return the model FLOPs utilisation: FLOPs of the network over the data sheet's peak in this precision."""
     peak = peak_flops_per_second(device.name or "", precision)
     name = f"MFU ({precision})"
     if peak is None:
@@ -346,17 +323,17 @@ def _mfu(device: Device, precision: Precision, images_per_second: float, flops_p
 
 
 def _facts(execution: Execution) -> Row:
-    """Return what is set on the card."""
+    """Return the properties and settings of the card."""
     facts = read_environment(execution).gpu
     assert facts is not None
-    named = msgspec.structs.asdict(facts)
-    reason = named.pop("absent") or "not known to NVML"
-    figures = (_reading(name, value, reason) for name, value in named.items())
+    values = msgspec.structs.asdict(facts)
+    reason = values.pop("absent") or "not known to NVML"
+    figures = (_reading(name, value, reason) for name, value in values.items())
     return Row(subject="settings", figures=tuple(figures))
 
 
 def _reading(name: str, value: bool | float | str | None, reason: str | None = None) -> Figure:
-    """Return a value whose name ends in its unit, as `power_watts`."""
+    """Return the figure of a value whose name ends in its unit, such as `power_watts`."""
     quantity, unit = next(
         ((name.removesuffix(ending), unit) for ending, unit in _UNITS.items() if name.endswith(ending)), (name, "")
     )
@@ -365,7 +342,7 @@ def _reading(name: str, value: bool | float | str | None, reason: str | None = N
 
 
 def _kernels(kernels: ReferenceKernels, precision: Precision, peak: float | None) -> Iterator[Row]:
-    """Turn the times of the reference kernels into ceilings; the copy does not depend on the precision."""
+    """Yield the speeds of the reference kernels; the copy does not depend on the precision."""
     traces, work = kernels.read(), kernels.work
     amounts = {"matmul": work.matmul_flops, "convolution": work.convolution_flops}
     for kind, amount in amounts.items():

@@ -1,4 +1,4 @@
-"""What `make gpu` has measured so far: `gpu.json`, written after every stage."""
+"""Read and write the results of `make gpu` in `gpu.json`, which is written after every stage."""
 
 from pathlib import Path
 from typing import Literal
@@ -12,11 +12,13 @@ from intelbench.records.types import Environment
 
 FILE = "gpu.json"
 FAKE_NOTE = "The device is fake: its tensors are on the CPU. Its numbers mean nothing and no limit is judged."
+SPEED = "speed"
+"""Name of the figure in images per second."""
 _VERSION = 1
-_MOST_BYTES = 2**24
+_MAX_BYTES = 2**24
 
 Status = Literal["done", "failed", "cut off"]
-"""`cut off` is a stage that was not finished at the deadline, or that needs an earlier stage to be done first."""
+"""`cut off` is a stage that was not finished at the deadline, or that needs an earlier stage."""
 
 
 class Figure(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -25,13 +27,13 @@ class Figure(Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     value: bool | int | float | str | None
     unit: str = ""
-    """A base unit: `bytes`, `FLOP/s`, `bytes/s`; `share` is a number of which 1 is all."""
+    """A base unit, such as `bytes` and `FLOP/s`; `share` is a fraction between 0 and 1."""
     absent: str | None = None
     """Why there is no value."""
 
 
 class Row(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What was measured of one subject of a stage, as a network in one training loop."""
+    """The figures of one subject of a stage, such as a network in one training loop."""
 
     subject: str
     figures: tuple[Figure, ...] = ()
@@ -40,14 +42,14 @@ class Row(Struct, frozen=True, kw_only=True, omit_defaults=True):
     at_most: float | None = None
     """Limit of the first figure."""
     met: bool | None = None
-    """Whether the first figure is within its limit; `None` without one, or where nothing is judged."""
+    """Whether the first figure is within its limit; `None` without a limit or a verdict."""
     failure: str | None = None
     """Why the measurement was not finished."""
     details: tuple[str, ...] = ()
-    """Texts that the table has no room for."""
+    """Texts that are not in the table."""
 
     def value(self, name: str) -> float | None:
-        """Return the number of that name; `None` where there is none."""
+        """Return the value of a figure; `None` if it does not exist or is no number."""
         values = [figure.value for figure in self.figures if figure.name == name]
         return values[0] if values and isinstance(values[0], int | float) else None
 
@@ -61,13 +63,13 @@ class Row(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class StageResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What one stage has left."""
+    """The result of a stage."""
 
     status: Status
     seconds: float
     rows: tuple[Row, ...] = ()
     message: str | None = None
-    """Why it failed or was cut off."""
+    """Why the stage failed or was cut off."""
 
 
 class Results(Struct, frozen=True, kw_only=True):
@@ -75,27 +77,27 @@ class Results(Struct, frozen=True, kw_only=True):
 
     schema_version: int = _VERSION
     fake: bool
-    """Whether the device was the tests' fake GPU, whose numbers mean nothing."""
+    """Whether the device was the fake GPU of the tests, whose numbers mean nothing."""
     note: str | None
     environment: Environment
     """The card, the machine and the libraries."""
     stages: dict[str, StageResult]
-    """By name of the stage."""
+    """Results by name of the stage."""
 
     def with_stage(self, name: str, result: StageResult) -> "Results":
-        """Return the results with those of one stage added or replaced."""
+        """Return these results with the result of a stage added or replaced."""
         return msgspec.structs.replace(self, stages={**self.stages, name: result})
 
 
 def open_results(folder: Path, environment: Environment, *, fake: bool) -> Results:
-    """Return what a folder holds, or results without a stage.
+    """Return the results in a folder, or new results without a stage.
 
     Raises:
         UserError: the folder holds results of another device, or its file cannot be read.
     """
     file = folder / FILE
     empty = Results(fake=fake, note=FAKE_NOTE if fake else None, environment=environment, stages={})
-    content = files.content_if_any(file, _MOST_BYTES)
+    content = files.content_if_any(file, _MAX_BYTES)
     if content is None:
         return empty
     try:
@@ -112,10 +114,10 @@ def open_results(folder: Path, environment: Environment, *, fake: bool) -> Resul
 
 
 def save(folder: Path, results: Results) -> None:
-    """Write the results in the place of the earlier ones."""
+    """Write the results into a folder, in place of earlier ones."""
     files.replace(folder / FILE, msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
 
 
 def first_line(error: BaseException) -> str:
-    """Return the kind of an error and the first line of its message; PyTorch's messages have many."""
+    """Return the class of an error and the first line of its message; PyTorch's messages have many lines."""
     return f"{type(error).__name__}: {error}".partition("\n")[0]

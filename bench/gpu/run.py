@@ -1,4 +1,4 @@
-"""Carries out stages until the deadline."""
+"""Carry out stages until the deadline."""
 
 import sys
 import time
@@ -16,13 +16,13 @@ _FAILED, _LEFT = 1, 3
 def carry_out(
     stages: Sequence[Stage], session: Session, results: Results, *, retry_failed: bool = False
 ) -> Iterator[Results]:
-    """Give the results after each stage that is carried out; a stage that fails does not stop the others.
+    """Carry out stages in order, and yield all results after each stage. A failed stage does not stop the others.
 
     Args:
-        stages: In the order in which they are carried out.
-        session: What they are carried out with.
-        results: Those of earlier calls. Stages that are done are skipped, and so are those that failed.
-        retry_failed: Whether stages that failed are carried out again.
+        stages: The stages in the order in which they are carried out.
+        session: The device, the folders and the deadline.
+        results: Results of earlier calls. Stages that are done or failed are skipped.
+        retry_failed: Whether failed stages are carried out again.
     """
     repeated = ("cut off", "failed") if retry_failed else ("cut off",)
     for stage in stages:
@@ -40,17 +40,16 @@ def carry_out(
 
 
 def exit_status(results: Results, stages: Sequence[Stage]) -> int:
-    """Return 3 where stages are left, else 1 where one failed or a limit was not met, else 0."""
-    found = [results.stages.get(stage.name) for stage in stages]
-    if any(result is None or result.status == "cut off" for result in found):
+    """Return 3 if stages remain, else 1 if a stage has failed or a limit was not met, else 0."""
+    done = [results.stages[stage.name] for stage in stages if stage.name in results.stages]
+    if len(done) < len(stages) or any(result.status == "cut off" for result in done):
         return _LEFT
-    rows = [row for result in found if result for row in result.rows]
-    has_failed = any(result.status == "failed" for result in found if result)
-    return _FAILED if has_failed or any(row.met is False for row in rows) else 0
+    has_missed = any(row.met is False for result in done for row in result.rows)
+    return _FAILED if has_missed or any(result.status == "failed" for result in done) else 0
 
 
 def _result(stage: Stage, session: Session) -> StageResult:
-    """Carry out a stage; what it has measured before it failed or was cut off is kept."""
+    """Carry out a stage, and return its result with all rows until it failed or was cut off."""
     started, rows = time.monotonic(), list[Row]()
     status: Status = "done"
     message = None

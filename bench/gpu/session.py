@@ -1,7 +1,7 @@
-"""One call of `make gpu`: its processes, its deadline and its folders.
+"""Start the processes of `make gpu`, and stop them at the deadline.
 
-This process never touches the GPU. Every measurement has a process of its own, so that one that crashes, hangs or fills
-the memory takes nothing with it, and none finds what another has left in the GPU's memory.
+This process never uses the GPU. Every measurement has its own process, so that a crash, a hang or full memory does not
+affect other measurements, and each starts with the GPU's memory free.
 """
 
 import os
@@ -27,68 +27,61 @@ ROOT = Path(__file__).parents[2]
 FAKE_DEVICE = "fake"
 _MODULE = "bench.gpu.measuring"
 _GRACE_SECONDS = {signal.SIGINT: 6.0, signal.SIGTERM: 2.0, signal.SIGKILL: 1.0}
-"""How long a command may take to end after each of these signals."""
+"""How long a command may take to stop after a signal."""
 _LOG = "log.txt"
 Answer = TypeVar("Answer", bound=Struct)
 Argument = str | float | int | None
 
 
 class Task(Struct, frozen=True, kw_only=True):
-    """What the process of a measurement is to do."""
+    """The task of a measurement's process."""
 
     function: str
-    """Its name in `bench.gpu.measuring`."""
+    """Name of the function in `bench.gpu.measuring`."""
     device: str
     sizes: Sizes
     arguments: dict[str, Argument]
 
 
 class CutOffError(Exception):
-    """The deadline has come, or an earlier stage must be done first; the message says which."""
+    """The deadline is over, or an earlier stage must be done first; the message says which."""
 
 
 class MeasurementError(Exception):
-    """A measurement's process has failed; the message is the last line that it wrote."""
+    """The process of a measurement has failed; the message is the last line that it wrote."""
 
 
 def variables_of(variables: dict[str, str]) -> dict[str, str]:
-    """Return the environment variables of processes that import this checkout."""
+    """Return environment variables with which a process imports this checkout."""
     others = [part for part in variables.get("PYTHONPATH", "").split(os.pathsep) if part]
     return {**variables, "PYTHONPATH": os.pathsep.join([str(ROOT), *others])}
 
 
-class Found(Struct, frozen=True, kw_only=True):
-    """The device and its machine, or why there is none."""
-
-    environment: Environment | None = None
-    problem: str | None = None
-
-
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """What the stages are carried out with."""
+    """The device, the folders and the deadline of one call of `make gpu`."""
 
     device: str
-    """As `--device` names it."""
+    """Name of the device in `--device`."""
     sizes: Sizes
     folder: Path
-    """Takes the results."""
+    """Folder of the results."""
     work: Path
-    """A temporary folder, for the records of the study among others."""
+    """A temporary folder, for example for the records of the study."""
     data: str | None
-    """Folder of images for the study; `None` for the suite's own."""
+    """Data set for the study; `None` for the suite's own."""
     starter: Starter
     deadline: float
-    """Of `time.monotonic`, with the closing seconds taken off."""
+    """Value of `time.monotonic` at the deadline, minus the closing seconds."""
 
     @property
     def is_fake(self) -> bool:
-        """Whether the GPU is the tests' fake one."""
+        """Return whether the device is the fake GPU of the tests."""
         return self.device == FAKE_DEVICE
 
     @property
     def seconds_left(self) -> float:
-        """Until the deadline; negative after it."""
+        """Return the seconds until the deadline, negative after it."""
         return self.deadline - time.monotonic()
 
     def environment(self) -> Environment:
@@ -98,14 +91,13 @@ class Session:
             UserError: there is no such device, or its process failed.
         """
         try:
-            (found,) = self.ask("environment", Found)
+            (environment,) = self.ask("environment", Environment)
         except MeasurementError as error:
-            raise UserError(f"--device {self.device}: {error}") from error
+            name = f"--device {self.device}: "
+            raise UserError(name + str(error).removeprefix(name)) from error
         except CutOffError as error:
             raise UserError(f"--deadline: {error} before the device was found. Try a later deadline") from error
-        if found.environment is None:
-            raise UserError(str(found.problem))
-        return found.environment
+        return environment
 
     def note(self, text: str) -> None:
         """Add a line to the log."""
@@ -113,11 +105,11 @@ class Session:
             file.write(f"{text}\n".encode())
 
     def ask(self, function: str, kind: type[Answer], **arguments: Argument) -> Iterator[Answer]:
-        """Carry out a function of `bench.gpu.measuring` in a process of its own, and give its answers as they come.
+        """Carry out a function of `bench.gpu.measuring` in its own process, and yield its answers as they come.
 
         Raises:
             MeasurementError: the process has failed.
-            CutOffError: the deadline has come.
+            CutOffError: the deadline is over.
         """
         task = Task(function=function, device=self.device, sizes=self.sizes, arguments=arguments)
         try:
@@ -125,17 +117,17 @@ class Session:
                 for answer in process.answers():
                     yield msgspec.json.decode(answer, type=kind)
         except OverrunError as error:
-            raise CutOffError("the deadline has come") from error
+            raise CutOffError("the deadline has passed") from error
         if process.returncode:
             self.note(f"{function} {arguments}\n{process.last_words}")
             last_line = process.last_words.rpartition("\n")[2]
             raise MeasurementError(last_line or f"its process exited with status {process.returncode}")
 
     def measure(self, function: str, **arguments: Argument) -> Iterator[Row]:
-        """Give the rows of a measurement; if its process fails, the last row says so and the stage continues.
+        """Yield the rows of a measurement. If its process fails, the last row says so, and the stage continues.
 
         Raises:
-            CutOffError: the deadline has come.
+            CutOffError: the deadline is over.
         """
         try:
             yield from self.ask(function, Row, **arguments)
@@ -144,14 +136,14 @@ class Session:
             yield Row(subject=subject, failure=str(error))
 
     def command(self, arguments: Sequence[str], **variables: str) -> int:
-        """Run a command, its output in the log, and return its status; at the deadline it is interrupted.
+        """Run a command with its output in the log until the deadline, and return its exit status.
 
         Args:
             arguments: The program and its arguments.
-            variables: Environment variables that it has in addition to those of this process.
+            variables: Additional environment variables.
 
         Raises:
-            CutOffError: the deadline came before the command was finished.
+            CutOffError: the command was not finished at the deadline.
         """
         self.note(f"$ {' '.join(arguments)}")
         with self._log() as log:
@@ -167,12 +159,12 @@ class Session:
             try:
                 return process.wait(max(0.0, self.seconds_left))
             except subprocess.TimeoutExpired as error:
-                raise CutOffError("the deadline has come") from error
+                raise CutOffError("the deadline has passed") from error
             finally:
                 _end(process)
 
     def last_line(self) -> str:
-        """Return the last line of the log, which is what a command said last."""
+        """Return the last line of the log, such as the last message of a command."""
         lines = (self.folder / _LOG).read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return lines[-1] if lines else ""
 
@@ -181,13 +173,13 @@ class Session:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Interrupt a command as Ctrl-C does; if that is not enough, kill its group."""
-    for number, seconds in _GRACE_SECONDS.items():
+    """Interrupt a command as Ctrl-C does; if it does not stop, kill its process group."""
+    for signal_number, seconds in _GRACE_SECONDS.items():
         if process.poll() is not None:
             return
-        if number == signal.SIGINT:
-            process.send_signal(number)
+        if signal_number == signal.SIGINT:
+            process.send_signal(signal_number)
         else:
-            os.killpg(process.pid, number)
+            os.killpg(process.pid, signal_number)
         with suppress(subprocess.TimeoutExpired):
             process.wait(seconds)

@@ -1,4 +1,4 @@
-"""How much every stage of `make gpu` does: on a GPU, and on the tests' fake one."""
+"""Define how much every stage of `make gpu` does on a GPU, and on the fake GPU of the tests."""
 
 from pathlib import Path
 
@@ -11,14 +11,14 @@ SUITE = Path(__file__).parents[1] / "reference-gpu.toml"
 
 
 class Sizes(Struct, frozen=True, kw_only=True):
-    """How much every stage does."""
+    """Sizes of the measurements of every stage."""
 
     architectures: tuple[str, ...]
-    """Of the training steps and of the memory."""
+    """Architectures of the stages `steps` and `memory`."""
     batch_architectures: tuple[str, ...]
-    """Of the batch sizes."""
+    """Architectures of the stage `batches`."""
     loader_architecture: str
-    """Trained while batches are prepared, and while synchronisations are looked for."""
+    """Architecture of the stages `loader` and `synchronizations`."""
     compiled_architectures: tuple[str, ...]
     image_size: int
     """Height and width in pixels."""
@@ -27,23 +27,23 @@ class Sizes(Struct, frozen=True, kw_only=True):
     memory_batch_sizes: tuple[int, ...]
     memory_precisions: tuple[Precision, ...]
     num_images: int
-    """Images of noise that batches are made from; more where a batch needs them."""
+    """Number of noise images, if a batch does not need more."""
     warm_steps: int
-    """Training steps before those that are timed."""
+    """Number of training steps before those that are timed."""
     timed_seconds: float
-    """Of the training steps of one measurement."""
+    """Time of the training steps of one measurement."""
     loader_seconds: float
-    """Of the batches of one measurement."""
+    """Time of the batches of one measurement."""
     loader_workers: tuple[int, ...]
     """Numbers of threads that prepare batches."""
     loader_threads: tuple[int, ...]
-    """Numbers of PyTorch's threads."""
+    """Numbers of threads of PyTorch."""
     tests: tuple[str, ...]
     """Arguments of pytest."""
     study: tuple[str, ...]
     """Arguments of `intelbench run` in addition to the suite, the device and the folders."""
     closing_seconds: float
-    """Before the deadline, for the last files and the table."""
+    """Time before the deadline for the last files and the table."""
 
 
 FULL = Sizes(
@@ -89,4 +89,4 @@ FAKE = Sizes(
     ),
     closing_seconds=4.0,
 )  # fmt: skip
-"""What two processors do within a minute."""
+"""Sizes that take two CPUs at most a minute."""

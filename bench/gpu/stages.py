@@ -1,4 +1,4 @@
-"""The stages of `make gpu`, in order of value. A stage is a function that gives rows; `STAGES` lists them."""
+"""Define the stages of `make gpu` in order of value. A stage is a function that yields rows; `STAGES` lists them."""
 
 import importlib.util
 import sys
@@ -7,10 +7,9 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import NamedTuple
 
 from bench.gpu import study
-from bench.gpu.results import Figure, Row
+from bench.gpu.results import SPEED, Figure, Row
 from bench.gpu.session import Session
 
-_SPEED = "speed"
 _SIDES = (
     "plain", "tuned", "harness", "harness on one device batch", "tuned + CUDA graph", "harness + CUDA graph",
 )  # fmt: skip
@@ -21,28 +20,28 @@ _RATIOS = (
     ("tuned + CUDA graph", "tuned", None),
     ("harness + CUDA graph", "harness", None),
 )
-"""Speeds that are divided, and the least that the ratio may be. The third shows what the loader costs."""
-_STATUSES_OF_TESTS = (0, 1)
-"""Of pytest where tests were run: all passed, or some failed."""
+"""Two loops, and the lower limit of the ratio of their speeds. The third ratio shows what the loader costs."""
+_TESTS_WERE_RUN = (0, 1)
+"""Exit statuses of pytest if all tests passed or some failed."""
 
 
 class Stage(NamedTuple):
-    """One stage."""
+    """A stage of `make gpu`."""
 
     name: str
-    """Its key in `gpu.json`."""
+    """Key in `gpu.json`."""
     title: str
-    """What it is about, in the table."""
+    """Heading in the table."""
     rows: Callable[[Session], Iterator[Row]]
 
 
 def card(session: Session) -> Iterator[Row]:
-    """Say what the card is set to, and how fast it computes and copies."""
+    """Read the settings of the card, and time how fast it computes and copies."""
     yield from session.measure("card")
 
 
 def synchronizations(session: Session) -> Iterator[Row]:
-    """Look for calls in the real loop that make the host wait for the GPU."""
+    """Count calls in the harness's loop that make the host wait for the GPU."""
     for precision in ("fp32", "bf16"):
         yield from session.measure("synchronizations", precision=precision)
 
@@ -54,7 +53,7 @@ def tests(session: Session) -> Iterator[Row]:
     parallel = ("--numprocesses", "4") if importlib.util.find_spec("xdist") and not session.is_fake else ()
     arguments = ("-m", "pytest", *session.sizes.tests, *parallel, "-p", "no:cacheprovider", f"--junitxml={junit}")
     status = session.command([sys.executable, *arguments], OMP_NUM_THREADS="1")
-    if status not in _STATUSES_OF_TESTS or not junit.exists():
+    if status not in _TESTS_WERE_RUN or not junit.exists():
         raise RuntimeError(f"pytest exited with status {status}: {session.last_line()}")
     yield _tests_row(junit.read_text(encoding="utf-8"))
 
@@ -111,18 +110,18 @@ STAGES = (
     Stage("study", "Reference study", study.run),
     Stage("verify", "Verification", verify),
 )
-"""In the order in which they are carried out."""
+"""Stages in the order in which they are carried out."""
 
 
 def ratio(subject: str, above: float | None, below: float | None, at_least: float | None = None) -> Row:
-    """Divide one speed by another."""
+    """Return a row with the ratio of two speeds."""
     value = above / below if above and below else None
     absent = None if value else "one of the two speeds is missing"
     return Row(subject=subject, figures=(Figure(name="ratio", value=value, absent=absent),), at_least=at_least)
 
 
 def _flops(session: Session, architecture: str) -> Generator[Row, None, float | None]:
-    """Give the FLOPs of a training image, and return them."""
+    """Yield a row with the FLOPs of a training image, and return the FLOPs."""
     flops = None
     for row in session.measure("flops", architecture=architecture):
         flops = row.value("training")
@@ -133,19 +132,19 @@ def _flops(session: Session, architecture: str) -> Generator[Row, None, float | 
 def _speeds(
     session: Session, architecture: str, sides: Sequence[str], batch_size: int, flops: float | None
 ) -> Generator[Row, None, dict[str, float | None]]:
-    """Time training steps in each of these loops, and return their speeds."""
+    """Yield a row with the speed of training steps in each loop, and return the speeds."""
     speeds: dict[str, float | None] = dict.fromkeys(sides)
     for side in sides:
         for row in session.measure(
             "steps", architecture=architecture, side=side, batch_size=batch_size, flops_per_image=flops
         ):
-            speeds[side] = row.value(_SPEED)
+            speeds[side] = row.value(SPEED)
             yield row
     return speeds
 
 
 def _tests_row(junit: str) -> Row:
-    """Count what JUnit's XML says, and name the tests that failed."""
+    """Return a row with the numbers of tests in JUnit's XML, and the names of failed tests."""
     cases = list(ElementTree.fromstring(junit).iter("testcase"))
     failed = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
     skipped = [case for case in cases if case.find("skipped") is not None]

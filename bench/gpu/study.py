@@ -1,4 +1,4 @@
-"""The reference study on a GPU: its records, and whether their first steps can be taken again."""
+"""Run the reference study on a GPU, and check that the first steps of its records can be reproduced."""
 
 import io
 import sys
@@ -14,16 +14,17 @@ from intelbench.records.store import StoredRun, read_runs, record_folders
 
 ARCHIVE = "records.tar.xz"
 _FAILED_RUNS = 1
-"""Exit status of `intelbench run` that says that runs have failed, which their records tell too."""
+"""Exit status of `intelbench run` if runs have failed; their records say so too."""
 
 
 def run(session: Session) -> Iterator[Row]:
-    """Run what is missing of the study, and pack its records."""
+    """Run the missing runs of the study, and pack its records."""
     unpack(session)
-    options = [*session.sizes.study, "--suite", str(SUITE), "--out", str(session.work), *_place(session)]
+    device = "cpu" if session.is_fake else session.device
+    options = ["--suite", str(SUITE), "--out", str(session.work), "--device", device, *_data(session)]
     status, cut_off = 0, None
     try:
-        status = session.command([*_command("run"), *options])
+        status = session.command([*_command("run"), *session.sizes.study, *options])
     except CutOffError as error:
         cut_off = error
     finally:
@@ -36,11 +37,11 @@ def run(session: Session) -> Iterator[Row]:
 
 
 def verify(session: Session) -> Iterator[Row]:
-    """Take the first steps of one record of each architecture again."""
+    """Verify one record of each architecture."""
     unpack(session)
     stored = _finished(session)
     if not stored:
-        raise CutOffError("no record of the study is there yet")
+        raise CutOffError("the study has no record yet")
     for architecture, record in stored.items():
         status = session.command([*_command("verify"), str(record.path), *_data(session)])
         yield Row(
@@ -52,7 +53,7 @@ def verify(session: Session) -> Iterator[Row]:
 
 
 def pack(session: Session) -> None:
-    """Write the records into one file, from which the folder `runs/` can be unpacked."""
+    """Pack the records into an archive with the folder `runs/`."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:xz") as archive:
         for folder in record_folders(_runs(session)):
@@ -61,7 +62,7 @@ def pack(session: Session) -> None:
 
 
 def unpack(session: Session) -> None:
-    """Put the records of an earlier call where the study finds them."""
+    """Unpack the records of an earlier call into the folder of the study."""
     archive = session.folder / ARCHIVE
     if archive.exists() and not _runs(session).exists():
         with tarfile.open(archive) as content:
@@ -84,12 +85,12 @@ def _counted(session: Session) -> Iterator[Row]:
 
 
 def _finished(session: Session) -> dict[str, StoredRun]:
-    """Return the first record of each architecture that is not that of a failure."""
-    found: dict[str, StoredRun] = {}
+    """Return the first finished run of each architecture."""
+    finished: dict[str, StoredRun] = {}
     for run in read_runs(_runs(session))[0]:
         if run.record.failure is None:
-            found.setdefault(run.record.spec.architecture, run)
-    return found
+            finished.setdefault(run.record.spec.architecture, run)
+    return finished
 
 
 def _runs(session: Session) -> Path:
@@ -100,20 +101,13 @@ def _command(name: str) -> list[str]:
     return [sys.executable, "-m", "intelbench", name]
 
 
-def _place(session: Session) -> list[str]:
-    device = "cpu" if session.is_fake else session.device
-    return ["--device", device, *_data(session)]
-
-
 def _data(session: Session) -> list[str]:
-    if session.is_fake and session.data is None:
-        return ["--data", str(_small_images(session))]
-    return [] if session.data is None else ["--data", session.data]
-
-
-def _small_images(session: Session) -> Path:
-    """Return a folder of few images, because drawing the built-in scenes takes half a minute."""
+    """Return the option for the data set; the fake device has few images, because drawing scenes takes too long."""
+    if session.data is not None:
+        return ["--data", session.data]
+    if not session.is_fake:
+        return []
     folder = session.work / "images"
     if not folder.exists():
         list(session.ask("write_images", Row, folder=str(folder)))
-    return folder
+    return ["--data", str(folder)]

@@ -1,4 +1,4 @@
-"""The table that `make gpu` prints at its end."""
+"""Render the table that `make gpu` prints."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,12 +9,12 @@ from bench.gpu.stages import Stage
 
 _HEADINGS = ("Stage", "Measured", "Result", "Limit", "State")
 _WIDTHS = (16, 36, 44, 6, 20)
-"""Characters of a line of each column."""
+"""Width of each column in characters."""
 _SCALED = {
     "bytes": (1e9, "GB"), "bytes/s": (1e9, "GB/s"), "FLOP/image": (1e9, "GFLOP/image"), "FLOP/s": (1e12, "TFLOP/s"),
     "share": (0.01, "%"),
 }  # fmt: skip
-"""How base units are shown."""
+"""Factor and name of the unit in the table, by base unit."""
 
 
 def render(results: Results, stages: Sequence[Stage]) -> str:

@@ -1,4 +1,4 @@
-"""The random number generators that a network may use: PyTorch's, Python's `random` and NumPy's global one."""
+"""Seed, save and restore the random number generators of PyTorch, Python's `random` and NumPy's global one."""
 
 import hashlib
 import random
@@ -14,9 +14,9 @@ from intelbench.errors import UserError
 
 
 def seed_generators(seed: int) -> None:
-    """Seed PyTorch's generators with `seed`, and the others with numbers derived from it.
+    """Seed PyTorch's generators with `seed`, and those of Python and NumPy with numbers derived from it.
 
-    With `seed` itself, Python and NumPy would draw the same numbers, since they have the same algorithm.
+    Python and NumPy have the same algorithm, so from one seed they would draw equal numbers.
     """
     torch.manual_seed(seed)
     random.seed(_derived(seed, "random"))
@@ -24,10 +24,10 @@ def seed_generators(seed: int) -> None:
 
 
 class HasGenerator(Protocol):
-    """A device that may have a generator of its own, as `intelbench.profiling.device.Device` does."""
+    """A device that may have a generator, such as `intelbench.profiling.device.Device`."""
 
     def generator_state(self) -> Tensor | None:
-        """Return the state of the device's generator; `None` where it is the CPU's."""
+        """Return the state of the device's generator; `None` on a CPU."""
         ...
 
     def set_generator_state(self, state: Tensor) -> None:
@@ -37,11 +37,7 @@ class HasGenerator(Protocol):
 
 @contextmanager
 def preserve_generators(device: HasGenerator | None = None) -> Iterator[None]:
-    """Run the block, then restore the state of every generator.
-
-    Args:
-        device: The GPU whose generator the block may use, if any.
-    """
+    """Run the block, then restore the state of every generator, including that of `device`."""
     generators = Generators(device)
     before = generators.state_dict()
     try:
@@ -51,13 +47,10 @@ def preserve_generators(device: HasGenerator | None = None) -> Iterator[None]:
 
 
 class Generators:
-    """The states of all generators, with the interface of a module's state.
-
-    Args:
-        device: The GPU of the run, whose generator is included; those of other GPUs are not.
-    """
+    """The states of all generators, with the interface of a module's state."""
 
     def __init__(self, device: HasGenerator | None = None) -> None:
+        """Include the generator of `device`; those of other GPUs are left out."""
         self._device = device
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Architectures of torchvision: its classifiers, and their published weights."""
+"""Build torchvision's classifiers, and find their published weights."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
@@ -10,35 +10,37 @@ from torchvision import models
 from intelbench.architectures.registry import FROM_MINUS_ONE, TORCHVISION, Architecture, ModelRequest
 
 _MINIMUM_SIZES = {"inception_v3": 75, "alexnet": 63}
-"""Smallest input of networks that need more than 32 px."""
+"""Smallest input in pixels of networks that need more than 32 px."""
 _WEIGHTS = {"imagenet": "IMAGENET1K_V1", "imagenet-v2": "IMAGENET1K_V2"}
 _AUXILIARY = {"inception": ("AuxLogits",), "googlenet": ("aux1", "aux2")}
-"""Families whose weights come from TensorFlow. With these weights torchvision's networks convert ImageNet's
-normalisation to theirs, -1 to 1; here images are normalised to -1 to 1 directly."""
+"""Auxiliary heads of families whose weights come from TensorFlow. With these weights torchvision's networks convert
+ImageNet's normalisation to -1 to 1; here images are normalised to -1 to 1 directly."""
 
 
 @cache
 def classifiers() -> Sequence[str]:
-    """Return the names of torchvision's classifiers, without its networks for other tasks."""
+    """Return the names of torchvision's classifiers."""
     return tuple(models.list_models(module=models))
 
 
 @cache
 def torchvision_architecture(name: str) -> Architecture:
     """Return a classifier of torchvision, without auxiliary heads."""
-
-    def build(request: ModelRequest) -> nn.Module:
-        model: nn.Module = models.get_model(name, num_classes=request.num_classes, **_options(name, request))
-        return model
-
     return Architecture(
         name=TORCHVISION + name,
-        build=build,
+        build=partial(build_classifier, name),
         minimum_size=_MINIMUM_SIZES.get(name, 32),
         pretrained=partial(published_weights, name),
         normalization=FROM_MINUS_ONE if _family(name) in _AUXILIARY else None,
         auxiliary=_AUXILIARY.get(_family(name), ()),
     )
+
+
+def build_classifier(name: str, request: ModelRequest, **options: bool) -> nn.Module:
+    """Build a classifier of torchvision; `options` override the arguments that follow from the request."""
+    arguments = {"num_classes": request.num_classes, **_options(name, request), **options}
+    model: nn.Module = models.get_model(name, **arguments)
+    return model
 
 
 def published_weights(name: str) -> Mapping[str, str]:
@@ -54,7 +56,7 @@ def _family(name: str) -> str:
 
 
 def _options(name: str, request: ModelRequest) -> dict[str, Any]:
-    """Return the settings of a request that this family's constructors accept."""
+    """Return the arguments that follow from a request, as far as the constructor has them."""
     match _family(name):
         case "resnet":
             return {"zero_init_residual": request.zero_init_residual}

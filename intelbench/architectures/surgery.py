@@ -1,4 +1,4 @@
-"""Changes to a built network, which return how much they changed."""
+"""Change a built network: materialise lazy layers, find and replace heads, replace modules, freeze the backbone."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def build_shapes(architecture: Architecture, request: ModelRequest) -> nn.Module:
-    """Build the network on the meta device, where tensors have shapes but no values; random numbers are not consumed.
+    """Build the network on the meta device, where tensors have shapes but no values, without drawing random numbers.
 
-    A network that needs values while it is built (RegNet computes its widths with tensors) is built on the CPU, and its
-    values are dropped.
+    A network that needs values while it is built (RegNet computes its widths with tensors) is built on the CPU and then
+    moved to the meta device.
     """
     import torch
 
@@ -34,7 +34,7 @@ def build_shapes(architecture: Architecture, request: ModelRequest) -> nn.Module
         try:
             with preserve_generators(), torch.device("meta"):
                 return architecture.network(request)
-        except Exception:  # noqa: BLE001 - an error with another cause is raised again on the CPU
+        except Exception:  # noqa: BLE001 - an error with another cause recurs on the CPU
             return architecture.network(request).to("meta")
 
 
@@ -85,20 +85,15 @@ def find_heads(architecture: Architecture, request: ModelRequest, model: nn.Modu
 
     The network is built again with one more class to find them. An auxiliary head is a head too.
 
-    Args:
-        architecture: The architecture of the network.
-        request: The request that it was built for.
-        model: The network.
-
     Raises:
         UserError: no module depends on the number of classes, or one that is no linear layer or 1x1 convolution does.
     """
     from torch import nn
 
-    other = build_shapes(architecture, replace(request, num_classes=request.num_classes + 1))
-    shapes = {name: parameter.shape for name, parameter in other.named_parameters()}
-    grown = [name for name, parameter in model.named_parameters() if shapes.get(name) != parameter.shape]
-    heads = tuple(dict.fromkeys(name.rpartition(".")[0] for name in grown))
+    with_one_more = build_shapes(architecture, replace(request, num_classes=request.num_classes + 1))
+    shapes = {name: parameter.shape for name, parameter in with_one_more.named_parameters()}
+    changed = [name for name, parameter in model.named_parameters() if shapes.get(name) != parameter.shape]
+    heads = tuple(dict.fromkeys(name.rpartition(".")[0] for name in changed))
     for name in heads:
         head = model.get_submodule(name)
         if not isinstance(head, nn.Linear) and not (isinstance(head, nn.Conv2d) and head.kernel_size == (1, 1)):
@@ -114,10 +109,10 @@ def find_heads(architecture: Architecture, request: ModelRequest, model: nn.Modu
 
 
 def replace_modules(model: nn.Module, kind: type[Old], make: Callable[[Old], nn.Module]) -> int:
-    """Replace every module of exactly `kind` below `model` by `make(module)` and return how many were replaced.
+    """Replace every module of exactly the class `kind` in `model` by `make(module)`, and return how many were replaced.
 
-    In a network that calls the function instead of the module (Inception calls `F.relu`) nothing is replaced, so the
-    caller must check the count.
+    Callers must check the number: in a network that calls a function in place of the module (Inception calls `F.relu`)
+    nothing is replaced.
     """
     matches = [
         (parent, name, child)
@@ -153,7 +148,7 @@ def replace_heads(model: nn.Module, heads: tuple[str, ...], head: Head) -> None:
 
 
 def freeze_backbone(model: nn.Module, heads: tuple[str, ...]) -> None:
-    """Freeze everything but the heads: no gradients, and evaluation mode.
+    """Freeze all layers but the heads: no gradients, and evaluation mode.
 
     Batch norm then uses its running averages and dropout is off, so the backbone is a fixed function of an image. The
     network itself stays in training mode, in which Inception uses its auxiliary head.

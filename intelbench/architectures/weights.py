@@ -1,4 +1,4 @@
-"""Pretrained weights: find the file that a recipe names, download it, and load it into a network.
+"""Find the pretrained weights that a recipe names, download them, and load them into a network.
 
 Downloads are shared with PyTorch: they are in the `checkpoints` folder of its hub, with PyTorch's names and hashes.
 """
@@ -28,22 +28,22 @@ if TYPE_CHECKING:
 NONE = "none"
 PUBLISHED = ("imagenet", "imagenet-v2")
 _HASH = re.compile(r"-([0-9a-f]{8,})\.")
-"""The beginning of the SHA-256 in the name of a file, as in PyTorch's hub."""
+"""First digits of the SHA-256 in the name of a file, as in PyTorch's hub."""
 _PAUSES = (0.5, 2.0, 8.0)
-"""Seconds before each further attempt."""
+"""Seconds before each retry."""
 _TIMEOUT_SECONDS = 30
 _CHUNK = 2**20
 _PARTIAL_CONTENT = 206
 _RANGE_NOT_SATISFIABLE = 416
 _UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
-"""What PyTorch's reader raises for damaged files, in addition to its own errors."""
+"""Errors that `torch.load` raises for damaged files, in addition to `UnpicklingError`."""
 _MAX_KEYS = 5
-"""Keys that an error names; the others are counted."""
+"""Keys that an error lists; the others are only counted."""
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)")
-"""Names in DenseNet's published files, which are older than a rule against dots in the names of modules."""
+"""Names in DenseNet's published files. They have dots, which names of modules may no longer have."""
 
 OnDownload = Callable[[str, int, int | None], None]
-"""Called during a download with the file's name, the bytes so far, and the total if it is known."""
+"""Function that is called during a download with the file's name, the bytes so far, and the total if it is known."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ def obtain(architecture: Architecture, choice: str, on_download: OnDownload) -> 
     if choice == NONE:
         return None
     if choice in PUBLISHED:
-        place = _published(architecture, choice)
-        path = _downloaded(place, on_download) if "://" in place else Path(place)
+        address = _published(architecture, choice)
+        path = _downloaded(address, on_download) if "://" in address else Path(address)
     else:
         path = Path(choice)
         if not path.is_file():
@@ -108,20 +108,20 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def check(architecture: Architecture, request: ModelRequest, path: Path) -> None:
-    """Check that a file fits a network, which is built on the meta device if possible.
+    """Check that the weights in a file fit a network, which is built on the meta device if possible.
 
     Raises:
-        UserError: as `read_state_dict`, `matching` and `find_heads`.
+        UserError: the file cannot be read or its weights do not fit, or the head of the network is not known.
     """
     model = build_shapes(architecture, request)
     matching(model, read_state_dict(path), architecture, find_heads(architecture, request, model), path.name)
 
 
 def load_weights(model: nn.Module, architecture: Architecture, heads: tuple[str, ...], path: Path) -> None:
-    """Load the weights of a file into a network.
+    """Load the weights in a file into a network.
 
     Raises:
-        UserError: as `read_state_dict` and `matching`.
+        UserError: the file cannot be read, or its weights do not fit.
     """
     model.load_state_dict(matching(model, read_state_dict(path), architecture, heads, path.name), strict=False)
 
@@ -129,13 +129,13 @@ def load_weights(model: nn.Module, architecture: Architecture, heads: tuple[str,
 def matching(
     model: nn.Module, state: dict[str, Tensor], architecture: Architecture, heads: tuple[str, ...], file: str
 ) -> dict[str, Tensor]:
-    """Return the part of a state dict that fits this network.
+    """Return the part of a state dict that fits a network.
 
-    Heads of another shape are left out, so that the network keeps its own, and so are auxiliary heads that the network
-    does not have.
+    Heads of another shape are left out, so that the network keeps its own. Auxiliary heads that the network does not
+    have are left out too.
 
     Raises:
-        UserError: another weight is missing, unexpected or of another shape.
+        UserError: a weight outside the heads is missing, unexpected or of another shape.
     """
     expected = {name: value.shape for name, value in model.state_dict().items()}
     fitting = {name for name, value in state.items() if expected.get(name) == value.shape}
@@ -156,7 +156,7 @@ def matching(
 
 
 def _published(architecture: Architecture, choice: str) -> str:
-    """Return address or file of the published weights of that name."""
+    """Return the address or file of the published weights that `choice` names."""
     architecture.require_installed()
     offered = architecture.pretrained() if architecture.pretrained else {}
     if choice not in offered:
@@ -186,7 +186,7 @@ def _downloaded(url: str, on_download: OnDownload) -> Path:
             error.close()
             reason = error
             if error.code == _RANGE_NOT_SATISFIABLE:
-                partial.unlink()  # as long as the file, or longer: it must be damaged
+                partial.unlink()  # not shorter than the whole file, so it must be damaged
             elif error.code < 500:
                 raise UserError(_by_hand(url, path, error)) from error
         except (OSError, http.client.HTTPException) as error:
@@ -203,19 +203,19 @@ def _downloaded(url: str, on_download: OnDownload) -> Path:
 
 def _continue(url: str, partial: Path, on_download: OnDownload) -> None:
     """Download the missing part of a file, or all of it if the server does not support ranges."""
-    there = partial.stat().st_size if partial.exists() else 0
-    headers = {"User-Agent": "intelbench"} | ({"Range": f"bytes={there}-"} if there else {})
+    size = partial.stat().st_size if partial.exists() else 0
+    headers = {"User-Agent": "intelbench"} | ({"Range": f"bytes={size}-"} if size else {})
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 - addresses come from architectures alone
     with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310 - as above
-        there = there if answer.status == _PARTIAL_CONTENT else 0
-        total = None if answer.length is None else there + answer.length
-        with partial.open("ab" if there else "wb") as file:
+        size = size if answer.status == _PARTIAL_CONTENT else 0
+        total = None if answer.length is None else size + answer.length
+        with partial.open("ab" if size else "wb") as file:
             while chunk := answer.read(_CHUNK):
                 file.write(chunk)
-                there += len(chunk)
-                on_download(partial.stem, there, total)
-    if total is not None and there < total:
-        raise ConnectionError(f"the connection ended after {there:,} of {total:,} bytes")
+                size += len(chunk)
+                on_download(partial.stem, size, total)
+    if total is not None and size < total:
+        raise ConnectionError(f"the connection ended after {size:,} of {total:,} bytes")
 
 
 def _by_hand(url: str, path: Path, reason: Exception | None) -> str:
@@ -223,7 +223,7 @@ def _by_hand(url: str, path: Path, reason: Exception | None) -> str:
 
 
 def _expected(name: str) -> str:
-    """Return the beginning of the SHA-256 in the name of a published file; empty if there is none."""
+    """Return the first digits of the SHA-256 in the name of a published file; empty if the name has none."""
     match = _HASH.search(name)
     return match[1] if match else ""
 

@@ -1,4 +1,4 @@
-"""One decoder for every image: from bytes to upright 8-bit RGB, within bounds of memory and time."""
+"""Decode the bytes of any image file to upright 8-bit RGB, within bounds of memory and time."""
 
 import io
 import re
@@ -6,7 +6,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 
 import numpy as np
 import PIL
@@ -21,15 +21,15 @@ from intelbench.errors import UserError, printable
 Pixels = NDArray[np.uint8]
 
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
-"""Formats that are read. Pillow would run other programs for some of the others."""
+"""Formats that are read. For some of the other formats Pillow would run external programs."""
 _LARGE = 2**23
-"""Pixels from which on images are decoded one at a time; the largest take up to 1.4 GB (an animated WebP)."""
+"""Number of pixels above which images are decoded one at a time; the largest take up to 1.4 GB (an animated WebP)."""
 _MAX_SCANS = 100
-"""Scans of a progressive JPEG; encoders write about ten, and each costs a pass over all pixels."""
+"""Upper bound of the scans of a progressive JPEG. Encoders write about ten, and each costs a pass over all pixels."""
 _BATCH = 256
-"""Images that are decoded before any of them is yielded; this bounds the memory."""
+"""Number of images that are decoded before the first is yielded, which bounds the memory."""
 _MAX_REASON = 200
-"""Characters of a decoder's message."""
+"""Characters of a decoder's message that an error repeats."""
 _OTHER_FORMATS = (
     (b"....ftyp(....){0,12}?avi[fs]", "AVIF"),
     (b"....ftyp(hei[cmsx]|hev[cmsx]|mif1|msf1)", "HEIC"),
@@ -39,7 +39,7 @@ _OTHER_FORMATS = (
     (b"%PDF", "PDF"),
     (b"(\xef\xbb\xbf)?\\s*(<\\?xml[^>]*>\\s*)?<svg", "SVG"),
 )
-"""First bytes of images in formats that are not read, as regular expressions."""
+"""Regular expressions for the first bytes of formats that are not read, and their names."""
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -49,9 +49,10 @@ _TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""How an image is made upright, by its EXIF orientation."""
+"""Operation that makes an image upright, by EXIF orientation."""
 
 _large_images = threading.Lock()
+"""Held while a large image is decoded: several at once could fill the memory."""
 
 
 class UnreadableImageError(Exception):
@@ -59,15 +60,14 @@ class UnreadableImageError(Exception):
 
 
 def decode(content: bytes, shorter_side: int) -> Pixels:
-    """Decode a file to height x width x 3 RGB, upright by its EXIF tag.
+    """Decode the bytes of a file to RGB (height x width x 3, uint8), upright by its EXIF orientation.
 
-    An image whose shorter side is larger than `shorter_side` is reduced to it, with the same aspect ratio; no image is
-    enlarged. Grey, palette, CMYK and 16-bit images become 8-bit RGB. Transparency is dropped, as in torchvision's
-    ImageFolder.
+    An image is reduced until its shorter side has at most `shorter_side` pixels, with the same aspect ratio. Grey,
+    palette, CMYK and 16-bit images become 8-bit RGB. Transparency is dropped, as in torchvision's ImageFolder.
 
     Raises:
         UnreadableImageError: the file is not an image, is damaged or too large, or has pixels without a fixed range.
-        MemoryError: memory is short; the image may be fine.
+        MemoryError: there is not enough memory; the image may be fine.
     """
     if not content:
         raise UnreadableImageError("empty file")
@@ -75,11 +75,14 @@ def decode(content: bytes, shorter_side: int) -> Pixels:
     try:
         with Image.open(io.BytesIO(parts.pixels), formats=_FORMATS) as image:
             _require_safe(image, parts.pixels)
-            stored = image.size
+            full_size = image.size
             image.draft(None, (2 * shorter_side, 2 * shorter_side))  # large JPEGs decode at a fraction of their size
-            with _turn(stored if "progressive" in image.info else image.size):
+            width, height = full_size if "progressive" in image.info else image.size
+            with _large_images if width * height > _LARGE else nullcontext():
                 image.load()
-                return np.asarray(_reduced(_as_rgb(_upright(image, parts.orientation)), shorter_side))
+                method = _TRANSPOSE.get(parts.orientation)
+                upright = image if method is None else image.transpose(method)
+                return np.asarray(_reduced(_as_rgb(upright), shorter_side))
     except (UnreadableImageError, MemoryError):
         raise
     except PIL.UnidentifiedImageError as error:
@@ -94,10 +97,10 @@ def decode(content: bytes, shorter_side: int) -> Pixels:
 
 
 def decode_all(contents: Sequence[Content], shorter_side: int) -> Iterator[Pixels | UnreadableImageError]:
-    """Decode files in threads, and yield them in order.
+    """Decode files in threads, and yield the pixels or the error of each in order.
 
     Raises:
-        UserError: a file has changed since it was listed, or there is not enough memory for one.
+        UserError: a file has changed since it was listed, or there is not enough memory.
     """
 
     def attempt(content: Content) -> Pixels | UnreadableImageError:
@@ -115,14 +118,17 @@ def decode_all(contents: Sequence[Content], shorter_side: int) -> Iterator[Pixel
 
 
 def find_unreadable(contents: Sequence[Content], shorter_side: int) -> dict[int, str]:
-    """Decode every file, and return by row why some cannot be decoded. Raises as `decode_all`."""
-    return {
-        row: str(got) for row, got in enumerate(decode_all(contents, shorter_side)) if not isinstance(got, np.ndarray)
-    }
+    """Decode every file, and return the rows of those that cannot be decoded, with the reason.
+
+    Raises:
+        UserError: a file has changed since it was listed, or there is not enough memory.
+    """
+    results = enumerate(decode_all(contents, shorter_side))
+    return {row: str(result) for row, result in results if isinstance(result, UnreadableImageError)}
 
 
 def _require_safe(image: Image.Image, content: bytes) -> None:
-    """Refuse an image that would need too much memory or time, before it is decoded."""
+    """Raise an error for an image whose decoding would need too much memory or time."""
     sizes = [image.size]
     if isinstance(image, TiffImageFile):  # tiles are decoded completely, and may be larger than the image
         width, height = (image.tag_v2.get(tag) for tag in (TILEWIDTH, TILELENGTH))
@@ -135,22 +141,12 @@ def _require_safe(image: Image.Image, content: bytes) -> None:
         raise UnreadableImageError(f"progressive JPEG of {scans} scans: too many to be decoded safely")
 
 
-def _turn(size: tuple[int, int]) -> AbstractContextManager[object]:
-    """Lock out other large images if this is one: together they could fill the memory."""
-    return _large_images if size[0] * size[1] > _LARGE else nullcontext()
-
-
 def _unidentified(content: bytes) -> str:
-    """Say why no decoder accepts the bytes."""
+    """Return why no decoder accepts the bytes."""
     for start, name in _OTHER_FORMATS:
         if re.match(start, content[:1000], re.DOTALL):
             return f"{name}, a format that is not read; convert it to JPEG or PNG"
     return "not an image"
-
-
-def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    method = _TRANSPOSE.get(orientation)
-    return image if method is None else image.transpose(method)
 
 
 def _reduced(image: Image.Image, shorter_side: int) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Features of images from a frozen backbone, stored on the disk and shared by runs."""
+"""Store features of images from a frozen backbone on disk, so that runs share them."""
 
 import os
 import pickle
@@ -18,25 +18,28 @@ _UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, LookupError, pickle.
 
 
 class Features(NamedTuple):
-    """Features of images, in their order."""
+    """Features of images, in the order of the images."""
 
     values: Tensor
-    """Images x features, on the CPU, in the dtype of the backbone."""
+    """Features (images x features) on the CPU, in the dtype of the backbone."""
     seconds: float
-    """Time to compute them, now or in an earlier run."""
+    """Seconds to compute the features, now or in an earlier run."""
     stored: bool
-    """Whether they were computed in an earlier run."""
+    """Whether the features were computed in an earlier run."""
 
 
 class FeatureStore:
-    """A file for each set of features, named by a digest of what determines them; can be deleted at any time."""
+    """A folder with one file for each set of features; it can be deleted at any time.
+
+    A file is named by a digest of everything that determines its features.
+    """
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         """`None` stores nothing."""
 
     def get(self, identity: object, compute: Callable[[], Tensor]) -> Features:
-        """Return the features of that identity, from their file or computed and stored atomically.
+        """Return the features with this identity, from their file, or computed and then stored atomically.
 
         A file that cannot be read is replaced.
         """

@@ -1,4 +1,4 @@
-"""Read the files of a data folder, which may be pipes, may grow, and may change or vanish at any moment."""
+"""Read files of a data folder, which may be pipes, may grow, and may change or disappear at any moment."""
 
 import errno
 import hashlib
@@ -14,7 +14,8 @@ from intelbench.records.files import TO_READ
 MAX_BYTES = 2**28
 """Largest file that is read: the size of the largest accepted image, uncompressed at 24 bits."""
 _BLOCK = 2**20
-_OF_THE_FILE = frozenset(
+"""Bytes of a read."""
+_PERMANENT = frozenset(
     {errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ENXIO}
 )
 """Errors of a missing, locked or irregular file. Other errors may be temporary."""
@@ -25,16 +26,17 @@ class UnusableFileError(Exception):
 
 
 class Content(NamedTuple):
-    """A file, and the digest of its bytes when it was listed."""
+    """A file whose bytes must not change."""
 
     path: Path
     digest: str
+    """128-bit digest of the bytes, hexadecimal."""
 
     def read(self) -> bytes:
-        """Return the bytes with that digest.
+        """Return the bytes of the file.
 
         Raises:
-            UserError: the file has changed, or cannot be read any more.
+            UserError: the bytes have another digest, or the file cannot be read any more.
         """
         try:
             content = read_file(self.path)
@@ -54,13 +56,18 @@ def read_file(path: Path) -> bytes:
 
     Raises:
         UnusableFileError: the file is missing, locked, too large or not a regular file.
-        UserError: it could not be read, which may be temporary.
+        UserError: the file could not be read for a reason that may be temporary.
     """
     return b"".join(_blocks(path))
 
 
 def digest_of(path: Path) -> str:
-    """Return the hexadecimal 128-bit digest of the file's bytes. Raises as `read_file`."""
+    """Return the hexadecimal 128-bit digest of a file's bytes.
+
+    Raises:
+        UnusableFileError: the file is missing, locked, too large or not a regular file.
+        UserError: the file could not be read for a reason that may be temporary.
+    """
     return _digest(_blocks(path))
 
 
@@ -73,7 +80,6 @@ def _digest(blocks: Iterable[bytes]) -> str:
 
 def _blocks(path: Path) -> Iterator[bytes]:
     try:
-        # Opening a pipe would block until a process writes to it.
         descriptor = os.open(path, TO_READ)
         try:
             status = os.fstat(descriptor)
@@ -92,7 +98,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
             os.close(descriptor)
     except OSError as error:
         reason = error.strerror or str(error)
-        if error.errno in _OF_THE_FILE:
+        if error.errno in _PERMANENT:
             raise UnusableFileError(reason) from error
         raise UserError(
             f"data {printable(path)}: cannot be read just now ({reason}); run again, or repair or remove the file"

@@ -1,8 +1,8 @@
-"""Find the splits and the classes of a data folder, from the names of its folders and from which of them hold images.
+"""Find the splits and the classes of a data folder by the names of its folders and by which of them hold images.
 
-A folder is a split by its name: a word for the split, and perhaps words such as `data`, `set` and `images`. Both splits
-may be one level down. Where nothing is named like a split, each folder is a class, unless the folders look like splits
-or versions of one data set: then it is refused, for a network would learn to recognise the training folder.
+A folder is a split if its name has a word for the split, and perhaps words such as `data`, `set` and `images`. The
+splits may be one level down. If no folder is named like a split, each folder is a class. Folders that look like splits
+or versions of one data set are refused, because a network would learn to recognise the folder and not the class.
 """
 
 import os
@@ -28,27 +28,26 @@ from intelbench.data.names import (
 from intelbench.errors import UserError, printable
 
 LAYOUTS = "train/ and test/ (or val/) with a folder for each class, or one folder for each class"
-NOT_CLASSES = frozenset({"seg_pred"})
-"""Folders of unlabelled images in published data sets of one folder a class."""
+_NOT_CLASSES = frozenset({"seg_pred"})
+"""Folders of unlabelled images in published data sets that have no splits."""
 _SPLITS = ("train", "validation", "test")
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
-_MAX_LISTED_NAMES = 5
-"""Names listed in a message before the rest is only counted."""
+_MAX_LISTED = 5
+"""Names that a message lists; the rest is only counted."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The splits and classes of a data folder. What is in the class folders has not been looked at."""
+    """The splits and classes of a data folder. The class folders have not been opened."""
 
-    root: Path
     class_names: tuple[str, ...]
-    """In Unicode's composed form (NFC), sorted."""
+    """Sorted, in Unicode's composed form (NFC)."""
     folders: Mapping[str, Path]
-    """Folder of each split: `train` always; `test` and `validation` where there are any."""
+    """Folder of each split: `train` always; `test` and `validation` if the data folder has them."""
     class_folders: Mapping[str, tuple[Path, ...]]
-    """By split, the folder of each class, in the order of `class_names`."""
+    """Folder of each class by split, in the order of `class_names`."""
     remarks: tuple[str, ...]
-    """What the user should know of how the folder was understood."""
+    """Messages for the user: how the data folder was understood."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def find_layout(root: Path) -> Layout:
     """Find the splits and classes below `root`.
 
     Raises:
-        UserError: not a folder, not readable, no layout that is known, or class sets that differ between the splits.
+        UserError: `root` is not a readable folder, has no known layout, or its splits have different classes.
     """
     try:
         is_folder = stat.S_ISDIR(root.stat().st_mode)
@@ -71,36 +70,35 @@ def find_layout(root: Path) -> Layout:
         raise refusal(root, "no such folder" if missing else getattr(error, "strerror", str(error))) from error
     if not is_folder:
         raise refusal(root, f"is a file; give the folder that holds {LAYOUTS}")
-    found = _find_splits(root)
-    train = found.folders["train"]
-    by_split = {split: _class_folders(folder) for split, folder in found.folders.items()}
+    splits = _find_splits(root)
+    train = splits.folders["train"]
+    by_split = {split: _class_folders(folder) for split, folder in splits.folders.items()}
     names = tuple(sorted(by_split["train"]))
     _require_classes(train, names, by_split["train"])
-    for split, folder in found.folders.items():
+    for split, folder in splits.folders.items():
         if split != "train":
             _require_same_classes(folder, by_split[split], names, train)
-    remarks = [*found.remarks, *_look_alikes(names)]
-    if found.unused:
-        remarks.append(f"not used: {_listed([each.relative_to(root).as_posix() for each in found.unused])}")
+    remarks = [*splits.remarks, *_look_alikes(names)]
+    if splits.unused:
+        remarks.append(f"not used: {_listed([folder.relative_to(root).as_posix() for folder in splits.unused])}")
     return Layout(
-        root,
         names,
-        found.folders,
+        splits.folders,
         {split: tuple(classes[name] for name in names) for split, classes in by_split.items()},
         tuple(f"data {printable(root)}: {remark}" for remark in remarks),
     )
 
 
 def _find_splits(root: Path) -> _Splits:
-    below = subfolders(root)
+    below = _subfolders(root)
     named = _named_like_splits(root, below)
     others = [folder for folder in below if not any(folder in folders for folders in named.values())]
     if named and not _is_a_class(named, others):
         return _splits_of(root, named, others)
     if holders := [folder for folder in below if _holds_splits(folder)]:
         return _splits_one_level_down(root, holders, [folder for folder in below if folder not in holders])
-    classes = [folder for folder in below if folder.name not in NOT_CLASSES]
-    if split_of(root.absolute().name) != SplitName("train", ()):  # what is in a training folder are classes
+    classes = [folder for folder in below if folder.name not in _NOT_CLASSES]
+    if split_of(root.absolute().name) != SplitName("train", ()):  # the folders in a training folder are classes
         _require_different_contents(root, classes)
     remarks = [
         f"{printable(folder.name)}/ is a class here, because folders next to it hold images themselves"
@@ -119,11 +117,11 @@ def _splits_one_level_down(root: Path, holders: Sequence[Path], others: Sequence
     if len(holders) > 1:
         raise refusal(
             root,
-            f"{_listed([each.name for each in holders])} each hold folders that are named like splits; give one of "
-            "them, or sort the images by split first and by class then, as in train/cats/",
+            f"{_listed([folder.name for folder in holders])} each hold folders that are named like splits; give one "
+            "of them, or sort the images by split first and by class then, as in train/cats/",
         )
     (holder,) = holders
-    if images := [each.name for each in others if _may_be_class(each)]:
+    if images := [folder.name for folder in others if _may_be_class(folder)]:
         raise refusal(
             root,
             f"{printable(holder.name)} holds folders that are named like splits, and {_listed(images)} hold images; "
@@ -134,7 +132,7 @@ def _splits_one_level_down(root: Path, holders: Sequence[Path], others: Sequence
 
 
 def _named_like_splits(root: Path, below: Sequence[Path]) -> dict[str, list[Path]]:
-    """Folders that are named like splits, by split: `train` and `test`, or else `asl_train` and `asl_test`."""
+    """Return the folders named like splits, by split: `train` and `test`, or else `asl_train` and `asl_test`."""
     by_rest: dict[tuple[str, ...], dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
     for folder in below:
         if name := split_of(folder.name):
@@ -142,58 +140,59 @@ def _named_like_splits(root: Path, below: Sequence[Path]) -> dict[str, list[Path
     plain = by_rest.pop((), {})
     if "train" in plain:
         return plain
-    sets = [folders for folders in by_rest.values() if "train" in folders and len(folders) > 1]
+    sets = [by_split for by_split in by_rest.values() if "train" in by_split and len(by_split) > 1]
     if len(sets) > 1:
-        names = [folder.name for folders in sets for several in folders.values() for folder in several]
+        names = [folder.name for by_split in sets for folders in by_split.values() for folder in folders]
         raise refusal(root, f"has the splits of {len(sets)} data sets: {_listed(names)}; accepted: {LAYOUTS}")
     return sets[0] if sets else plain
 
 
 def _is_a_class(named: Mapping[str, list[Path]], others: Sequence[Path]) -> bool:
-    """Whether the only folder that is named like a split is a class: the folders next to it show it.
+    """Return whether the only folder that is named like a split is a class, as the other folders show.
 
-    A folder train/ that holds images itself is one where other folders do too, and one that holds folders where two or
-    more others hold images. A folder test/ or valid/ with images could hold some without labels, so it is a class only
-    where there would be no second one without it.
+    A folder train/ with images in it is a class if another folder has images too. A folder train/ with folders in it is
+    a class if two or more other folders have images. The images in a folder test/ or valid/ may be unlabelled, so it is
+    a class only if there is exactly one other class.
     """
     if len(named) > 1 or any(len(folders) > 1 for folders in named.values()):
         return False
     ((split, (folder,)),) = named.items()
-    num_classes = sum(_may_be_class(each) for each in others)
+    num_classes = sum(map(_may_be_class, others))
     if split != "train":
-        return len(others) == num_classes == 1 and holds_images(folder)
-    if holds_images(folder):
+        return len(others) == num_classes == 1 and _holds_images(folder)
+    if _holds_images(folder):
         return num_classes > 0
-    return num_classes > 1 and {each.name for each in subfolders(folder)}.isdisjoint(each.name for each in others)
+    inner = {subfolder.name for subfolder in _subfolders(folder)}
+    return num_classes > 1 and inner.isdisjoint(other.name for other in others)
 
 
 def _may_be_class(folder: Path) -> bool:
-    return not is_container(folder.name) and not is_unlabelled(folder.name) and holds_images(folder)
+    return not is_container(folder.name) and not is_unlabelled(folder.name) and _holds_images(folder)
 
 
 def _splits_of(root: Path, named: Mapping[str, list[Path]], others: Sequence[Path]) -> _Splits:
-    """The folder of each split. A lone `val/` is what the run is tested on, as many folders mean it."""
+    """Return the folder of each split. A validation folder without a test folder is the test split."""
     for split, folders in named.items():
         if len(folders) > 1:
             names = _listed([folder.name for folder in folders])
             raise refusal(root, f"has {len(folders)} folders for the {split} split: {names}; keep one of them there")
-    found = {split: _unnested(named[split][0]) for split in _SPLITS if split in named}
-    if "train" not in found:
-        there = _listed([folder.name for (folder,) in named.values()])
+    splits = {split: _unnested(named[split][0]) for split in _SPLITS if split in named}
+    if "train" not in splits:
+        present = _listed([folder.name for (folder,) in named.values()])
         hint = "; if that is a class, move it and the other classes into a folder train/" if len(named) == 1 else ""
-        raise refusal(root, f"has {there} but no training folder{hint}; accepted: {LAYOUTS}")
+        raise refusal(root, f"has {present} but no training folder{hint}; accepted: {LAYOUTS}")
     remarks: tuple[str, ...] = ()
-    if "test" not in found and "validation" in found:
-        found["test"] = found.pop("validation")
-        name = found["test"].relative_to(root).as_posix()
+    if "test" not in splits and "validation" in splits:
+        splits["test"] = splits.pop("validation")
+        name = splits["test"].relative_to(root).as_posix()
         remarks = (f"{printable(name)}/ is the test split, because there is no other",)
-    return _Splits(found, others, remarks)
+    return _Splits(splits, others, remarks)
 
 
 def _unnested(folder: Path) -> Path:
-    """The folder with the classes: archives hold a split in a folder of the same name, seg_train/seg_train/."""
+    """Return the folder with the classes: archives hold a split in a folder of the same name, seg_train/seg_train/."""
     split = split_of(folder.name)
-    while len(below := subfolders(folder)) == 1 and not holds_images(folder):
+    while len(below := _subfolders(folder)) == 1 and not _holds_images(folder):
         (inner,) = below
         if not is_container(inner.name) and split_of(inner.name) != split:
             break
@@ -202,52 +201,53 @@ def _unnested(folder: Path) -> Path:
 
 
 def _holds_splits(folder: Path) -> bool:
-    """Whether there is a training folder with class folders, and no image, in a folder."""
-    if holds_images(folder):
+    """Return whether a folder has a training folder with class folders in it, and no image."""
+    if _holds_images(folder):
         return False
-    below = subfolders(folder)
+    below = _subfolders(folder)
     named = _named_like_splits(folder, below)
     if "train" not in named:
         return False
-    others = [each for each in below if each not in named["train"]]
-    return len(named) > 1 or not (holds_images(named["train"][0]) or _is_a_class(named, others))
+    others = [subfolder for subfolder in below if subfolder not in named["train"]]
+    return len(named) > 1 or not (_holds_images(named["train"][0]) or _is_a_class(named, others))
 
 
 def _require_different_contents(root: Path, folders: Sequence[Path]) -> None:
     """Refuse folders that hold no images, but folders of the same names: versions, folds or splits of one data set."""
-    inside = {
-        folder: {each.name for each in subfolders(folder) if not is_container(each.name)}
+    inner_names = {
+        folder: {subfolder.name for subfolder in _subfolders(folder) if not is_container(subfolder.name)}
         for folder in folders
-        if not holds_images(folder)
+        if not _holds_images(folder)
     }
-    times = Counter(name for names in inside.values() for name in names)
-    alike = {folder: sorted(name for name in names if times[name] > 1) for folder, names in inside.items()}
-    shared = sorted(folder for folder, names in alike.items() if len(names) > 1)
-    if len(shared) > 1:
+    counts = Counter(name for names in inner_names.values() for name in names)
+    shared = {folder: sorted(name for name in names if counts[name] > 1) for folder, names in inner_names.items()}
+    alike = sorted(folder for folder, names in shared.items() if len(names) > 1)
+    if len(alike) > 1:
+        first = alike[0]
         raise refusal(
             root,
-            f"{_listed([each.name for each in shared])} hold no images, but folders of the same names "
-            f"({_listed(alike[shared[0]])}). If those are the classes, give one of the folders, as in "
-            f"{printable(shared[0])}, or call them train/ and test/; if {printable(shared[0].name)}/ is a class, move "
-            "it and the others into a folder train/",
+            f"{_listed([folder.name for folder in alike])} hold no images, but folders of the same names "
+            f"({_listed(shared[first])}). If those are the classes, give one of the folders, as in {printable(first)}, "
+            f"or call them train/ and test/; if {printable(first.name)}/ is a class, move it and the others into a "
+            "folder train/",
         )
 
 
 def _class_folders(folder: Path) -> dict[str, Path]:
-    """The folder of each class in a split, by the class's name."""
-    found: dict[str, Path] = {}
-    for each in subfolders(folder):
-        if each.name in NOT_CLASSES:
+    """Return the folder of each class in a split, by class name."""
+    by_name: dict[str, Path] = {}
+    for subfolder in _subfolders(folder):
+        if subfolder.name in _NOT_CLASSES:
             continue
-        require_utf8(each)
-        name = class_name(each.name)
-        if name in found:
-            both = f"{found[name].name!a} and {each.name!a}"
+        require_utf8(subfolder)
+        name = class_name(subfolder.name)
+        if name in by_name:
+            both = f"{by_name[name].name!a} and {subfolder.name!a}"
             raise refusal(
                 folder, f"{both} differ only in how Unicode writes a letter, so they are one class; merge them"
             )
-        found[name] = each
-    return found
+        by_name[name] = subfolder
+    return by_name
 
 
 def _require_classes(train: Path, names: Sequence[str], folders: Mapping[str, Path]) -> None:
@@ -261,8 +261,8 @@ def _require_classes(train: Path, names: Sequence[str], folders: Mapping[str, Pa
     if len(names) > 1:
         return
     what = f"has {len(names)} class folder{'s' * (len(names) != 1)}, at least 2 are needed"
-    inner = subfolders(folders[names[0]]) if names else []
-    if holds_images(train) or (names and is_container(names[0]) and not inner):
+    inner = _subfolders(folders[names[0]]) if names else []
+    if _holds_images(train) or (names and is_container(names[0]) and not inner):
         what += "; its images are in no class folder, and labels in file names or tables are not read"
     elif names:
         what += f"; there is only {names[0]!r}"
@@ -274,11 +274,12 @@ def _require_classes(train: Path, names: Sequence[str], folders: Mapping[str, Pa
 
 
 def _require_same_classes(folder: Path, classes: Mapping[str, Path], names: Sequence[str], train: Path) -> None:
-    way_out = f"or give {printable(train)}, from which a test split is then set aside"
-    if names and not classes.keys() & set(names) and holds_images(folder):
+    alternative = f"or give {printable(train)}, from which a test split is then set aside"
+    if names and not classes.keys() & set(names) and _holds_images(folder):
         raise refusal(
             folder,
-            f"its images are in no class folder, so they have no labels; sort them into {_listed(names)}, {way_out}",
+            "its images are in no class folder, so they have no labels; sort them into "
+            f"{_listed(names)}, {alternative}",
         )
     for missing in sorted(set(names) - classes.keys()):
         alike = [name for name in classes if likeness(name) == likeness(missing)]
@@ -286,18 +287,18 @@ def _require_same_classes(folder: Path, classes: Mapping[str, Path], names: Sequ
         raise refusal(
             folder,
             f"class {missing!r} of {printable(train)} is missing{hint}; every split needs the same classes: "
-            f"add it, {way_out}",
+            f"add it, {alternative}",
         )
     if extra := sorted(classes.keys() - set(names)):
         raise refusal(
             folder,
             f"class {extra[0]!r} is not in {printable(train)}; every split needs the same classes: "
-            f"add it there or remove it here, {way_out}",
+            f"add it there or remove it here, {alternative}",
         )
 
 
 def _look_alikes(names: Sequence[str]) -> list[str]:
-    """A remark for classes whose names a reader could not tell apart."""
+    """Return a remark on each group of classes whose names look alike."""
     groups: dict[str, list[str]] = defaultdict(list)
     for name in names:
         groups[likeness(name)].append(name)
@@ -309,9 +310,13 @@ def _look_alikes(names: Sequence[str]) -> list[str]:
     ]
 
 
-def subfolders(folder: Path) -> list[Path]:
-    """The folders in a folder that people made; a link to one counts, unless it leads in a circle."""
-    found = []
+def _subfolders(folder: Path) -> list[Path]:
+    """Return the folders in a folder, and links to folders, without those that systems create.
+
+    Raises:
+        UserError: a link leads nowhere, or to a folder that contains the link.
+    """
+    folders = []
     for entry in entries(folder):
         if entry.is_symlink():
             try:
@@ -323,17 +328,21 @@ def subfolders(folder: Path) -> list[Path]:
         else:
             is_folder = entry.is_dir()
         if is_folder and not is_system_folder(entry.name):
-            found.append(Path(entry.path))
-    return found
+            folders.append(Path(entry.path))
+    return folders
 
 
-def holds_images(folder: Path) -> bool:
-    """Whether images are in the folder itself."""
-    return any(is_image(entry.name) and may_be_file(entry) for entry in entries(folder))
+def _holds_images(folder: Path) -> bool:
+    """Return whether images are in the folder itself."""
+    return any(map(is_image_file, entries(folder)))
 
 
 def entries(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """The files and folders in a folder, except those that are left out without a word."""
+    """Yield the files and folders in a folder, except hidden ones and files that systems create.
+
+    Raises:
+        UserError: the folder cannot be listed.
+    """
     try:
         with os.scandir(folder) as everything:
             yield from (entry for entry in everything if not is_hidden(entry.name))
@@ -341,8 +350,13 @@ def entries(folder: Path) -> Iterator[os.DirEntry[str]]:
         raise refusal(folder, f"cannot be listed ({error.strerror}); make it readable or remove it") from error
 
 
-def may_be_file(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a file, or a link that leads to one or nowhere: reading that one says why it cannot be read."""
+def is_image_file(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is an image by its suffix, and a file or a link to one.
+
+    A link that leads nowhere counts too, so that the user is told about it when it is read.
+    """
+    if not is_image(entry.name):
+        return False
     if not entry.is_symlink():
         return entry.is_file()
     try:
@@ -352,12 +366,16 @@ def may_be_file(entry: os.DirEntry[str]) -> bool:
 
 
 def refusal(path: Path | str, why: str) -> UserError:
-    """An error that names the folder."""
+    """Return an error that names the file or folder at `path`."""
     return UserError(f"data {printable(path)}: {why}")
 
 
 def require_utf8(path: Path) -> None:
-    """Records are UTF-8, so a name that is not cannot be written down."""
+    """Check that a name can be written into a record, which is UTF-8.
+
+    Raises:
+        UserError: the name is not valid UTF-8.
+    """
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
@@ -365,8 +383,8 @@ def require_utf8(path: Path) -> None:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """The first few names, quoted as they are written, and how many more there are."""
-    shown = [printable(name) for name in sorted(names)[:_MAX_LISTED_NAMES]]
-    more = [f"{len(names) - _MAX_LISTED_NAMES} more"] if len(names) > _MAX_LISTED_NAMES else []
+    """Join the first names for a message, with the number of the others."""
+    shown = [printable(name) for name in sorted(names)[:_MAX_LISTED]]
+    more = [f"{len(names) - _MAX_LISTED} more"] if len(names) > _MAX_LISTED else []
     *first, last = [*shown, *more]
     return f"{', '.join(first)} and {last}" if first else last

@@ -1,8 +1,8 @@
-"""Separate an image file's pixels from its metadata, of which the orientation alone is read.
+"""Separate the pixels of an image file from its metadata, and read the orientation from the metadata.
 
-Cameras and editors write text, thumbnails, colour profiles and hundreds of tags into image files, often not as the
-standards say. Everything but the orientation is cut out before the file is decoded, so no odd tag can decide whether an
-image is read. A file whose structure is damaged is left as it is from there on, for the decoder to judge.
+Cameras and editors write text, thumbnails, colour profiles and hundreds of tags into image files, often in ways that
+break the standards. All metadata is cut out before the file is decoded, so that no odd tag makes an image unreadable.
+Where the structure of a file is damaged, the rest of the file is left to the decoder.
 """
 
 import re
@@ -14,35 +14,35 @@ from typing import NamedTuple
 
 _ORIENTATION, _XMP = 0x0112, 0x02BC
 _TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"II\0*", b"MM*\0")
-"""How EXIF data begins; the last two are mistakes that are made."""
+"""First bytes of EXIF data; the last two are common mistakes."""
 _INTEGERS = {3: "H", 4: "L", 6: "b", 8: "h", 9: "l"}
-"""Formats of `struct` for the integer types of a tag."""
+"""Format of `struct` for each integer type of a tag."""
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _PIXEL_TAGS = frozenset({
     *range(254, 260), 262, 263, 266, *range(273, 275), *range(277, 282), 284, *range(290, 294), 297, 301, 317,
     320, *range(322, 329), 332, 334, 336, *range(338, 342), 347, *range(512, 522), *range(529, 533), 559,
     *range(32995, 32999), 33421, 33422, 34016, 34925, 34926, 50674, 0xBC01,
 }) - {_ORIENTATION}  # fmt: skip
-"""Tags of a TIFF that say how its pixels are stored."""
-_MOST_TEXT = 2**20
-"""Bytes of a compressed text that are unpacked to look for the orientation."""
+"""Tags of a TIFF that describe how its pixels are stored."""
+_MAX_TEXT_BYTES = 2**20
+"""Bytes of a compressed text that are unpacked to search for the orientation."""
 _JPEG_COLOUR_SEGMENTS = {0xE0: 14, 0xEE: 12}
-"""JFIF and Adobe segments, which decide about colours; shorter ones than this are no such segments to any decoder."""
+"""JFIF and Adobe segments, which decide about colours, and the least bytes that decoders require of them."""
 _PNG_PIXEL_CHUNKS = frozenset({b"tRNS", b"acTL", b"fcTL", b"fdAT"})
-"""Chunks beyond the critical ones (whose names begin with a capital) that say something of the pixels."""
+"""Chunks that affect the pixels, in addition to the critical chunks, whose names begin with a capital."""
 
 
 class Parts(NamedTuple):
-    """An image file: its pixels, and which way is up."""
+    """An image file without its metadata, and its orientation."""
 
     pixels: bytes
-    """The file without what does not decide about its pixels."""
+    """The file without the parts that do not affect the pixels."""
     orientation: int = 1
-    """How the camera was held, as the EXIF standard counts: 1 is upright, 2 to 8 are mirrored or turned."""
+    """EXIF orientation: 1 is upright, 2 to 8 are mirrored or turned."""
 
 
 def separate(content: bytes) -> Parts:
-    """Separate a JPEG, PNG, TIFF or WebP file. Of a WebP file and of another format `pixels` is all of the content."""
+    """Separate the bytes of a JPEG, PNG, TIFF or WebP file. For WebP and other formats `pixels` is all of the bytes."""
     if content.startswith(b"\xff\xd8"):
         return _jpeg(content)
     if content.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -55,12 +55,12 @@ def separate(content: bytes) -> Parts:
 
 
 def _orientation(exif: bytes, xmp: bytes) -> int:
-    """The orientation in EXIF data or, where that has no such tag, in XMP data; 1 where neither has one."""
+    """Return the orientation in EXIF data, or else the one in XMP data, or else 1."""
     exif = re.sub(b"^(Exif\0\0){1,2}", b"", exif)
     if exif.startswith(_TIFF_HEADS):
-        with suppress(struct.error, OverflowError):  # cut short, or it points to nowhere
+        with suppress(struct.error, OverflowError):  # cut short, or with an offset beyond the end
             for tag in _tags(exif):
-                if tag.number == _ORIENTATION:
+                if tag.id == _ORIENTATION:
                     return _integer(exif, tag)
     return _orientation_of_xmp(xmp)
 
@@ -71,7 +71,7 @@ def _orientation_of_xmp(xmp: bytes) -> int:
 
 
 def _jpeg(content: bytes) -> Parts:
-    """Without application segments and comments; those of colour stay. The segments before the first scan are read."""
+    """Remove comments and application segments, except those of colour. Segments after the first scan are not read."""
     kept, exif, xmp = [content[:2]], b"", b""
     position = 2
     while (marker := content[position : position + 2]) and marker[0] == 0xFF and len(marker) == 2:
@@ -96,7 +96,7 @@ def _jpeg(content: bytes) -> Parts:
 
 
 def _png(content: bytes) -> Parts:
-    """Without chunks that say nothing of the pixels: text, colour profiles, times, sizes of print, private ones."""
+    """Remove chunks that do not affect the pixels: text, colour profiles, times, print sizes, private chunks."""
     kept, exif, xmp, raw_profile = [content[:8]], b"", b"", b""
     position = 8
     while len(header := content[position : position + 8]) == 8:
@@ -115,14 +115,14 @@ def _png(content: bytes) -> Parts:
             elif keyword == b"Raw profile type exif":
                 raw_profile = _text(name, body)
         position = end
-    if not exif and raw_profile:  # as ImageMagick writes it: three lines of heading, then hexadecimal digits
+    if not exif and raw_profile:  # ImageMagick's format: three lines of heading, then hexadecimal digits
         with suppress(ValueError):
             exif = bytes.fromhex("".join(raw_profile.decode("latin-1").split("\n")[3:]))
     return Parts(b"".join([*kept, content[position:]]), _orientation(exif, xmp))
 
 
 def _webp(content: bytes) -> Parts:
-    """As it is, because its decoder reads no metadata."""
+    """Read the orientation, and leave the file unchanged, because the decoder of WebP reads no metadata."""
     chunks: dict[bytes, bytes] = {}
     position = 12
     while len(header := content[position : position + 8]) == 8:
@@ -134,7 +134,7 @@ def _webp(content: bytes) -> Parts:
 
 
 def _text(chunk: bytes, body: bytes) -> bytes:
-    """The text of a PNG's chunk; as far as it is unpacked, where it is compressed and long."""
+    """Return the text of a PNG chunk; of a compressed text, at most `_MAX_TEXT_BYTES`."""
     rest = body.partition(b"\0")[2]
     compressed = chunk == b"zTXt"
     if chunk == b"iTXt":
@@ -143,22 +143,22 @@ def _text(chunk: bytes, body: bytes) -> bytes:
         rest = rest[1:]
     if compressed:
         with suppress(zlib.error):
-            return zlib.decompressobj().decompress(rest, _MOST_TEXT)
+            return zlib.decompressobj().decompress(rest, _MAX_TEXT_BYTES)
     return rest
 
 
 class _Tag(NamedTuple):
-    number: int
-    kind: int
-    length: int
-    place: int
-    """Where its value begins."""
+    id: int
+    type: int
+    num_values: int
+    offset: int
+    """Position of the value in the file."""
     entry: bytes
-    """How it is written in the directory."""
+    """The entry of the tag in the directory."""
 
 
 class _Form(NamedTuple):
-    """How a TIFF, which EXIF data is too, writes its numbers: formats of `struct`."""
+    """Formats of `struct` for the directory of a TIFF; EXIF data is a TIFF too."""
 
     total: str
     entry: str
@@ -166,7 +166,7 @@ class _Form(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes of an entry."""
+        """Return the bytes of an entry."""
         return struct.calcsize(self.entry)
 
 
@@ -180,33 +180,33 @@ def _form(content: bytes) -> _Form:
 
 
 def _tiff(content: bytes) -> Parts:
-    """Without the tags of its first image that say nothing of the pixels. The later images are not read."""
+    """Remove the tags of the first image that do not affect the pixels. Later images are not read."""
     form = _form(content)
     kept: dict[int, bytes] = {}
-    turned: int | None = None
+    orientation: int | None = None
     xmp = b""
     try:
         start, count = _directory_at(content)
         for tag in _tags(content):
-            if tag.number in _PIXEL_TAGS:
-                kept.setdefault(tag.number, tag.entry)
-            elif tag.number == _ORIENTATION and turned is None:
-                turned = _integer(content, tag)
-            elif tag.number == _XMP:
-                xmp = content[tag.place : tag.place + tag.length]
-    except (struct.error, OverflowError):  # cut short, or it points to nowhere
+            if tag.id in _PIXEL_TAGS:
+                kept.setdefault(tag.id, tag.entry)
+            elif tag.id == _ORIENTATION and orientation is None:
+                orientation = _integer(content, tag)
+            elif tag.id == _XMP:
+                xmp = content[tag.offset : tag.offset + tag.num_values]
+    except (struct.error, OverflowError):  # cut short, or with an offset beyond the end
         return Parts(content)
     end = start + struct.calcsize(form.total) + count * form.size
     pointer = content[end : end + struct.calcsize(form.pointer)]
     directory = struct.pack(form.total, len(kept)) + b"".join(kept.values()) + pointer
     return Parts(
         content[:start] + directory + content[start + len(directory) :],
-        _orientation_of_xmp(xmp) if turned is None else turned,
+        _orientation_of_xmp(xmp) if orientation is None else orientation,
     )
 
 
 def _directory_at(content: bytes) -> tuple[int, int]:
-    """Where the first directory begins, and how many tags it says that it has."""
+    """Return the position of the first directory, and the number of tags that it announces."""
     form = _form(content)
     (start,) = struct.unpack_from(form.pointer, content, struct.calcsize(form.pointer))
     (count,) = struct.unpack_from(form.total, content, start)
@@ -214,21 +214,21 @@ def _directory_at(content: bytes) -> tuple[int, int]:
 
 
 def _tags(content: bytes) -> Iterator[_Tag]:
-    """The tags of the first directory, as many as there are bytes for."""
+    """Yield the tags of the first directory, as far as the file has them."""
     form = _form(content)
     start, count = _directory_at(content)
-    first, inside = start + struct.calcsize(form.total), struct.calcsize(form.pointer)
+    first, num_inline_bytes = start + struct.calcsize(form.total), struct.calcsize(form.pointer)
     for position in range(first, len(content) - form.size + 1, form.size)[:count]:
-        number, kind, length, value = struct.unpack_from(form.entry, content, position)
-        place = position + form.size - inside
-        if length * _TYPE_BYTES.get(kind, 0) > inside:
-            (place,) = struct.unpack(form.pointer, value)
-        yield _Tag(number, kind, length, place, content[position : position + form.size])
+        tag_id, tag_type, num_values, value = struct.unpack_from(form.entry, content, position)
+        offset = position + form.size - num_inline_bytes
+        if num_values * _TYPE_BYTES.get(tag_type, 0) > num_inline_bytes:
+            (offset,) = struct.unpack(form.pointer, value)
+        yield _Tag(tag_id, tag_type, num_values, offset, content[position : position + form.size])
 
 
 def _integer(content: bytes, tag: _Tag) -> int:
-    """The first value of a tag; 1 if it is no integer."""
-    if tag.kind in _INTEGERS and tag.length > 0:
+    """Return the first value of a tag; 1 if the value is no integer."""
+    if tag.type in _INTEGERS and tag.num_values > 0:
         with suppress(struct.error, OverflowError):  # beyond the end
-            return int(struct.unpack_from(_form(content).total[0] + _INTEGERS[tag.kind], content, tag.place)[0])
+            return int(struct.unpack_from(_form(content).total[0] + _INTEGERS[tag.type], content, tag.offset)[0])
     return 1

@@ -1,4 +1,4 @@
-"""Names in a data folder: of images, of splits, and of files that systems create."""
+"""Classify the names in a data folder: images, splits, unlabelled images, and files that systems create."""
 
 import re
 import unicodedata
@@ -10,8 +10,7 @@ IMAGE_SUFFIXES = frozenset({
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm",
     ".pnm", ".avif", ".heic", ".heif", ".jp2", ".j2k", ".jxl",
 })  # fmt: skip
-"""Suffixes of image files. Their content decides whether they can be read: AVIF, HEIC, JPEG 2000 and JPEG XL cannot,
-and the message says so."""
+"""Suffixes of image files, including those of AVIF, HEIC, JPEG 2000 and JPEG XL, which are reported as unreadable."""
 
 _SYSTEM_FOLDERS = frozenset({
     "@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot", "$recycle.bin", "recycler",
@@ -32,7 +31,7 @@ _CONTAINER_WORDS = frozenset({
     "seg", "data", "dataset", "datasets", "set", "sets", "split", "splits", "folder", "files", "image", "images", "img",
     "imgs", "jpg", "jpeg", "png", "photo", "photos", "picture", "pictures",
 })  # fmt: skip
-"""Words for images that do not say which."""
+"""Words for images in general, which name neither a split nor a class."""
 _UNLABELLED_WORDS = frozenset({
     "pred", "predict", "prediction", "predictions", "unlabelled", "unlabeled", "unlabel", "submission", "extra",
 })  # fmt: skip
@@ -42,7 +41,7 @@ _ANNOTATION_WORDS = frozenset({
 
 
 class SplitName(NamedTuple):
-    """The split that the name of a folder means."""
+    """The split in the name of a folder."""
 
     split: str
     """`train`, `validation` or `test`."""
@@ -51,7 +50,7 @@ class SplitName(NamedTuple):
 
 
 def split_of(name: str) -> SplitName | None:
-    """Return the split that a folder name means; `None` if it has no word for a split, or several."""
+    """Return the split in a folder name; `None` if the name has no word for a split, or several."""
     words = _words(name)
     matches = [(word, match) for word in words if (match := _SPLIT_WORD.fullmatch(word))]
     if len(matches) != 1:
@@ -62,41 +61,42 @@ def split_of(name: str) -> SplitName | None:
 
 
 def is_container(name: str) -> bool:
-    """Return whether the name means images without saying which: `images`, `data set`."""
+    """Return whether a folder name has only words for images in general: `images`, `data set`."""
     words = _words(name)
     return bool(words) and _CONTAINER_WORDS.issuperset(words)
 
 
 def is_unlabelled(name: str) -> bool:
-    """Return whether the name means images without labels: `seg_pred`, `images to predict`."""
+    """Return whether a folder name stands for images without labels: `seg_pred`, `images to predict`."""
     return not _UNLABELLED_WORDS.isdisjoint(_words(name))
 
 
 def are_annotations(names: Iterable[str]) -> bool:
-    """Return whether the names are those of a data set for detection or segmentation: `images` and `masks`."""
-    parts = [_words(name) for name in names]
-    marks = [bool(words) and not _ANNOTATION_WORDS.isdisjoint(words) for words in parts]
+    """Return whether folder names are those of a data set for detection or segmentation: `images` and `masks`."""
+    words_of_names = [_words(name) for name in names]
+    are_marked = [bool(words) and not _ANNOTATION_WORDS.isdisjoint(words) for words in words_of_names]
     known = _ANNOTATION_WORDS | _CONTAINER_WORDS
-    return any(marks) and not all(marks) and all(words and known.issuperset(words) for words in parts)
+    has_only_known = all(words and known.issuperset(words) for words in words_of_names)
+    return any(are_marked) and not all(are_marked) and has_only_known
 
 
 def is_hidden(name: str) -> bool:
-    """Return whether a file or folder is left out silently: hidden, or created by a system."""
+    """Return whether the name is that of a hidden file, or of a file that systems create."""
     return name.startswith(".") or name.lower() in _SYSTEM_FILES
 
 
 def is_system_folder(name: str) -> bool:
-    """Return whether systems create folders of this name, which may have copies of images."""
+    """Return whether systems create folders of this name, which may hold copies of images."""
     return name.lower() in _SYSTEM_FOLDERS
 
 
 def is_image(name: str) -> bool:
-    """Return whether a file of this name is an image by its suffix."""
+    """Return whether the name has the suffix of an image."""
     return PurePath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def class_name(folder_name: str) -> str:
-    """Return the class of a folder name in Unicode NFC, since systems encode the same letter differently."""
+    """Return the class of a folder in Unicode's composed form (NFC), because systems encode letters differently."""
     return unicodedata.normalize("NFC", folder_name)
 
 

@@ -1,4 +1,4 @@
-"""The pixels of a run: decoded for each batch, or from a cache of decoded images."""
+"""Read the pixels of a run: decoded for each batch, or from a cache of decoded images."""
 
 import hashlib
 import mmap
@@ -23,13 +23,13 @@ from intelbench.records.atomic import discard, draft_of
 _LAYOUT_VERSION = 3
 _INDEX, _PIXELS = "index", "pixels.bin"
 _BLOCK_BYTES = 2**20
-"""Bytes of pixels for each digest."""
-_RESIDENT_BYTES = 8 * 2**20
-"""Bytes of pixels that may count as memory of this process: little, and enough to make system calls rare."""
+"""Bytes of pixels that one digest covers."""
+_MAX_RESIDENT_BYTES = 8 * 2**20
+"""Bytes of mapped pixels that may count as memory of this process: few, and enough to make system calls rare."""
 
 
 class DamagedCacheError(UserError):
-    """A cache that is missing or was changed."""
+    """A pixel cache that is missing or was changed."""
 
     def __init__(self, folder: Path, what: str) -> None:
         super().__init__(f"cache {printable(folder)}: {what}; the next `intelbench run` builds it again")
@@ -37,26 +37,26 @@ class DamagedCacheError(UserError):
 
 
 class PixelSource(Protocol):
-    """The pixels of a run."""
+    """Decoded images by row."""
 
     def read(self, row: int) -> Pixels:
-        """Return the image of that row, height x width x 3, RGB."""
+        """Return the image of a row: RGB, height x width x 3, uint8."""
         ...
 
     def release(self) -> None:
-        """Free the memory of earlier reads; called once a batch."""
+        """Free the memory of images that were read before; called once a batch."""
         ...
 
 
 class DecodedOnTheFly:
-    """Decodes images on each read: slower, with the same pixels as the cache."""
+    """Pixels that are decoded on each read: slower than the cache, with equal pixels."""
 
     def __init__(self, contents: Sequence[Content], shorter_side: int) -> None:
         self._contents = contents
         self._shorter_side = shorter_side
 
     def read(self, row: int) -> Pixels:
-        """Decode the image of that row.
+        """Decode the image of a row.
 
         Raises:
             UserError: the file has changed since the session began.
@@ -64,27 +64,27 @@ class DecodedOnTheFly:
         return decode(self._contents[row].read(), self._shorter_side).copy()  # Pillow's buffer is read-only
 
     def release(self) -> None:
-        """Do nothing: no memory is kept."""
+        """Do nothing, because no memory is kept."""
 
 
 class _Index(Struct, frozen=True):
-    """The index of the pixels. Its file begins with the SHA-256 of the rest."""
+    """The index of a pixel cache. Its file begins with the SHA-256 of the rest."""
 
     shapes: tuple[tuple[int, int], ...]
-    """Height and width of each row; 0 x 0 if the image cannot be decoded. Rows are stored without gaps."""
+    """Height and width of the image of each row; 0 x 0 if it cannot be decoded. Rows are stored without gaps."""
     unreadable: dict[int, str]
-    """Why images cannot be decoded, by row."""
+    """Why an image cannot be decoded, by row."""
     digests: tuple[str, ...]
     """SHA-256 of each `_BLOCK_BYTES` of pixels."""
 
     @property
     def num_bytes(self) -> int:
-        """Return the size of the pixels; at least 1, since an empty file cannot be mapped."""
+        """Return the size of the file of pixels; at least 1, because an empty file cannot be mapped."""
         return max(1, sum(3 * height * width for height, width in self.shapes))
 
 
 class PixelCache:
-    """Ragged uint8 images in one memory-mapped file.
+    """uint8 images of different sizes in one memory-mapped file.
 
     Raises:
         DamagedCacheError: the cache is missing, its index was changed, or the pixels have another size.
@@ -108,29 +108,29 @@ class PixelCache:
         return len(self._shapes)
 
     def read(self, row: int) -> Pixels:
-        """Return a view of the image of that row; it must not be modified."""
+        """Return a view of the image of a row, which must not be modified."""
         height, width = self._shapes[row].tolist()
         start, size = int(self._offsets[row]), height * width * 3
         self._resident += size
         return self._bytes[start : start + size].reshape(height, width, 3)
 
     def release(self) -> None:
-        """Unmap pixels from time to time: they stay in the page cache, but not in the memory of this process."""
-        if self._resident > _RESIDENT_BYTES and hasattr(mmap, "MADV_DONTNEED"):
+        """Unmap pixels from time to time: they stay in the page cache but leave the memory of this process."""
+        if self._resident > _MAX_RESIDENT_BYTES and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
             self._resident = 0
 
 
 def cache_key(digests: Sequence[str], shorter_side: int) -> str:
-    """Return the name of the cache, from contents, size and version of the decoder."""
+    """Return the name of the cache of these contents, from their digests, the size and the version of the decoder."""
     parts = (f"layout {_LAYOUT_VERSION}", f"pillow {PIL.__version__}", f"side {shorter_side}", *digests)
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 
 
 def discard_damaged(folder: Path) -> str | None:
-    """Verify the cache in `folder` if there is one; remove it if it was changed, and return why.
+    """Verify the cache in `folder`, if it exists. Remove a changed cache, and return what was changed.
 
-    Processes that have it open can still use it.
+    Processes that have the cache open can still use it.
 
     Raises:
         UserError: the cache cannot be read or removed.
@@ -150,12 +150,12 @@ def discard_damaged(folder: Path) -> str | None:
 
 
 def open_cache(folder: Path, contents: Sequence[Content], shorter_side: int) -> PixelCache:
-    """Open the cache in `folder`, and build it from `contents` (one row each) if it does not exist.
+    """Open the cache in `folder`, after building it from `contents` (one row each) if it does not exist.
 
-    It is created atomically; if two processes build it at once, both use the first one.
+    The cache is created atomically. If two processes build it at once, both use the first one.
 
     Raises:
-        UserError: a file changed, or the cache cannot be written or read.
+        UserError: a file has changed, or the cache cannot be written or read.
     """
     if not folder.exists():
         with draft_of(folder) as draft:
@@ -167,13 +167,13 @@ def _build(folder: Path, contents: Sequence[Content], shorter_side: int) -> None
     shapes: list[tuple[int, int]] = []
     unreadable: dict[int, str] = {}
     with (folder / _PIXELS).open("w+b") as file:
-        for row, got in enumerate(decode_all(contents, shorter_side)):
-            if isinstance(got, UnreadableImageError):
-                unreadable[row] = str(got)
+        for row, result in enumerate(decode_all(contents, shorter_side)):
+            if isinstance(result, UnreadableImageError):
+                unreadable[row] = str(result)
                 shapes.append((0, 0))
             else:
-                shapes.append((got.shape[0], got.shape[1]))
-                file.write(got.tobytes())
+                shapes.append((result.shape[0], result.shape[1]))
+                file.write(result.tobytes())
         if file.tell() == 0:
             file.write(b"\0")  # an empty file cannot be mapped; the caller reports that all images are unreadable
         file.flush()
@@ -184,7 +184,7 @@ def _build(folder: Path, contents: Sequence[Content], shorter_side: int) -> None
 
 @contextmanager
 def _opened(folder: Path, name: str) -> Iterator[BinaryIO]:
-    """Open a file of the cache; errors in the block name the cache."""
+    """Open a file of the cache; an OSError in the block becomes a UserError that names the cache."""
     try:
         with (folder / name).open("rb") as file:
             yield file
@@ -216,7 +216,7 @@ def _require_size(folder: Path, file: BinaryIO, index: _Index) -> None:
 
 
 def _digests(file: BinaryIO) -> tuple[str, ...]:
-    """Return the digest of each block; it is read and not mapped, so that a failing disk raises an error."""
+    """Return the digest of each block. The file is read and not mapped, so that a failing disk raises an error."""
 
     def digest(start: int) -> str:
         return hashlib.sha256(os.pread(file.fileno(), _BLOCK_BYTES, start)).hexdigest()

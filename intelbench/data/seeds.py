@@ -1,4 +1,4 @@
-"""Named seed streams: independent streams from one seed, so that using one never changes another."""
+"""Derive independent random streams from one seed, so that drawing from one stream never changes another."""
 
 import hashlib
 from typing import Literal
@@ -7,7 +7,7 @@ StreamName = Literal["init", "order", "augment", "dropout", "labels"]
 
 
 def stream_key(seed: int, name: StreamName) -> bytes:
-    """Return the eight-byte key of the stream `name` of `seed`."""
+    """Return the eight-byte key of the stream `name` that belongs to `seed`."""
     return hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
 
 

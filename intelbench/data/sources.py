@@ -1,7 +1,7 @@
-"""Data sources: what the user may call a data set. A folder of images is one; `scenes` draws another.
+"""Find the data set that the user names: a folder of images, the built-in `scenes`, or the source of a plug-in.
 
-A plug-in adds a source that lists its images and reads them. They are copied once into the cache folder, with a folder
-for each split and class, so that everything else works on folders.
+The images of a plug-in's source are copied once into the cache folder, with a folder for each split and class, so that
+everything else works on folders.
 """
 
 import os
@@ -22,62 +22,62 @@ from intelbench.scenes import source as scenes
 
 SplitOfSource = Literal["train", "validation", "test"]
 COPIES = "sources"
-"""Folder of the copies of plug-ins' sources in the cache folder."""
+"""Folder in the cache folder for the images of plug-ins' sources."""
 _SPLITS = ("train", "validation", "test")
 _FINGERPRINT = re.compile(r"[\w.-]{1,100}")
 
 
 class Source(Protocol):
-    """Labelled images that are not in folders. Made from what the user typed after the name and a colon."""
+    """Labelled images that are not in folders."""
 
     def images(self) -> Iterable[tuple[str, str, SplitOfSource]]:
-        """List the images: id, class and split of each.
+        """Yield the id, class and split of each image.
 
         An id is a relative path with an image's suffix, unique in its class and split.
         """
         ...
 
     def read(self, image_id: str) -> bytes:
-        """Return the bytes of the image file with that id."""
+        """Return the bytes of the image file with this id."""
         ...
 
     def fingerprint(self) -> str:
-        """Return letters and digits that change whenever an image, a class or a split does."""
+        """Return letters and digits that change whenever an image, a class or a split changes."""
         ...
 
 
 @dataclass(frozen=True)
-class Place:
-    """The folder in which the images of a source are, or are to be."""
+class Location:
+    """The folder of a data set."""
 
     root: Path
     write: Callable[[Path], None] | None = None
-    """Puts them there; `None` if they are there."""
+    """Writes the images into the folder; `None` for a folder of the user."""
 
 
 @dataclass(frozen=True)
 class Kind:
     """A kind of source."""
 
-    place: Callable[[str, Path], Place]
-    """Takes what the user typed, without the name of the kind, and the cache folder."""
+    locate: Callable[[str, Path], Location]
+    """Returns the location for the text after `NAME:` and the cache folder."""
     suffixes: tuple[str, ...] = ()
-    """Of files that need no name of the kind, such as `.csv`."""
+    """Suffixes of files that this kind reads without `NAME:`, such as `.csv`."""
 
 
-FOLDER = "folder"
+_FOLDER = "folder"
 SOURCES: Registry[Kind] = Registry(
     "source",
     {
-        FOLDER: Kind(lambda text, _: Place(Path(text))),
-        "scenes": Kind(lambda _, cache_folder: Place(cache_folder / f"scenes-v{scenes.VERSION}", scenes.write)),
+        _FOLDER: Kind(lambda text, _: Location(Path(text))),
+        "scenes": Kind(lambda _, cache_folder: Location(cache_folder / f"scenes-v{scenes.VERSION}", scenes.write)),
     },
 )
 Factory = TypeVar("Factory", bound=Callable[[str], Source])
 
 
 def source(name: str, *, suffixes: tuple[str, ...] = ()) -> Callable[[Factory], Factory]:
-    """Register the decorated class or function, which makes a source of a text, under `name`.
+    """Register the decorated class or function, which makes a source from a text, under `name`.
 
     `--data NAME:TEXT` calls it with the text, and `--data FILE` with the path of a file that ends in one of `suffixes`.
     """
@@ -89,57 +89,57 @@ def source(name: str, *, suffixes: tuple[str, ...] = ()) -> Callable[[Factory], 
     return decorate
 
 
-def place_of(text: str, cache_folder: Path) -> Place:
-    """Return where the images are that the user calls so: NAME, NAME:TEXT, a file or a folder.
+def location_of(text: str, cache_folder: Path) -> Location:
+    """Return the location of the data set that the user names: NAME, NAME:TEXT, a file or a folder.
 
     Raises:
-        UserError: a plug-in's source fails.
+        UserError: the source of a plug-in fails.
     """
     name, colon, rest = text.partition(":")
-    if SOURCES.find(name) and (colon or name != FOLDER):
-        return SOURCES.get(name).place(rest, cache_folder)
+    if SOURCES.find(name) and (colon or name != _FOLDER):
+        return SOURCES.get(name).locate(rest, cache_folder)
     if Path(text).is_file():
         for entry in SOURCES.entries.values():
             if text.lower().endswith(entry.value.suffixes):
-                return entry.value.place(text, cache_folder)
-    return SOURCES.get(FOLDER).place(text, cache_folder)
+                return entry.value.locate(text, cache_folder)
+    return Location(Path(text))
 
 
 def locate(text: str, cache_folder: Path) -> tuple[Path, tuple[str, ...]]:
-    """Return the folder with the images, made if need be, and notes on what was damaged and made again."""
-    place = place_of(text, cache_folder)
-    root = place.root
+    """Return the folder of a data set, written if necessary, and a message for the user if it had been changed."""
+    location = location_of(text, cache_folder)
+    root = location.root
     notes: tuple[str, ...] = ()
-    if place.write is None:
+    if location.write is None:
         return root, notes
     if os.path.lexists(root) and not is_intact(root):
         discard(root)
         notes = (f"cache {printable(root)}: was changed; made again",)
     if not root.exists():
-        place.write(root)
+        location.write(root)
     return root, notes
 
 
-def _copied(name: str, make: Callable[[str], Source], text: str, cache_folder: Path) -> Place:
-    """Return the place of the copy of a plug-in's source."""
-    called = f"data {printable(f'{name}:{text}')}"
-    with plugin_errors_as_user_errors(called):
+def _copied(name: str, make: Callable[[str], Source], text: str, cache_folder: Path) -> Location:
+    """Return the location of the copied images of a plug-in's source."""
+    title = f"data {printable(f'{name}:{text}')}"
+    with plugin_errors_as_user_errors(title):
         made = make(text)
         fingerprint = made.fingerprint()
     if not isinstance(fingerprint, str) or not _FINGERPRINT.fullmatch(fingerprint):
-        raise UserError(f"{called}: the fingerprint is {fingerprint!r:.100}. Expected 1 to 100 letters and digits")
-    return Place(cache_folder / COPIES / f"{name}-{fingerprint}", partial(_copy, called, made))
+        raise UserError(f"{title}: the fingerprint is {fingerprint!r:.100}. Expected 1 to 100 letters and digits")
+    return Location(cache_folder / COPIES / f"{name}-{fingerprint}", partial(_copy, title, made))
 
 
-def _copy(called: str, made: Source, root: Path) -> None:
+def _copy(title: str, made: Source, root: Path) -> None:
     """Write the images of a plug-in's source to SPLIT/CLASS/ID below `root`."""
-    with plugin_errors_as_user_errors(called):
+    with plugin_errors_as_user_errors(title):
         ids: dict[str, str] = {}
         for image_id, label, split in made.images():
             path = f"{split}/{label}/{image_id}"
             if split not in _SPLITS or "/" in label or not _is_plain(path) or path in ids:
                 raise UserError(
-                    f"{called}: {printable(path)} is not usable as SPLIT/CLASS/ID, or is given twice. Expected a split "
+                    f"{title}: {printable(path)} is not usable as SPLIT/CLASS/ID, or is given twice. Expected a split "
                     f"of {', '.join(_SPLITS)}, a class that can be the name of a folder, and the path of an image"
                 )
             ids[path] = image_id
@@ -149,13 +149,13 @@ def _copy(called: str, made: Source, root: Path) -> None:
                 return made.read(ids[path])
             except Exception as error:
                 problem = f"failed with {type(error).__name__}: {error}"
-                raise UserError(f"{called}: {printable(ids[path])} cannot be read: {printable(problem)}") from error
+                raise UserError(f"{title}: {printable(ids[path])} cannot be read: {printable(problem)}") from error
 
         write_copy(root, ids, content)
 
 
 def _is_plain(path: str) -> bool:
-    """Return whether a path leads to an image below the folder that it is relative to, by names that are not hidden."""
+    """Return whether a relative path leads down to an image, without hidden names."""
     parts = path.split("/")
     return (
         is_image(path)

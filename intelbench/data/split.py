@@ -1,61 +1,66 @@
-"""Splits and subsets of images, chosen by their content, so that they are equal in every run."""
+"""Choose splits and subsets of images by a hash of their content, so that every run has the same ones."""
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-from intelbench.data.folder import ImageFile
 from intelbench.data.seeds import stream_key
 
 
-def carve(
-    files: Sequence[ImageFile], digests: Sequence[str], fraction: float, purpose: str
-) -> tuple[list[int], list[int]]:
-    """Split files into the rest and a stratified `fraction`, as positions in `files`.
+class Image(NamedTuple):
+    """A file that decodes."""
 
-    Files of equal content stay together, with the smallest of their labels. In each class, groups are taken in the
+    id: str
+    """Path below the data folder, with forward slashes: the unique name of the image in records."""
+    label: int
+    digest: str
+    """128-bit digest of the file's bytes, hexadecimal."""
+    row: int
+    """Row of the pixels in the pixel source."""
+
+
+def carve(images: Sequence[Image], fraction: float, purpose: str) -> tuple[list[Image], list[Image]]:
+    """Split images into the rest and a stratified `fraction`, both in the given order.
+
+    Images of equal content stay together, with the smallest of their labels. In each class, contents are taken in the
     order of a hash of (purpose, content) until the fraction is reached, so the choice does not depend on seed, names or
-    order. A class with two images has at least one on each side.
+    order. A class with two different images has at least one on each side.
     """
-    groups: dict[str, list[int]] = defaultdict(list)
-    for position, digest in enumerate(digests):
-        groups[digest].append(position)
-    by_class: dict[int, list[list[int]]] = defaultdict(list)
-    for digest in sorted(groups, key=lambda digest: hashlib.blake2b(f"{purpose}/{digest}".encode()).digest()):
-        members = groups[digest]
-        by_class[min(files[position].label for position in members)].append(members)
-    kept: list[int] = []
-    taken: list[int] = []
-    for members_of_class in by_class.values():
-        total = sum(map(len, members_of_class))
+    copies: dict[str, list[Image]] = defaultdict(list)
+    for image in images:
+        copies[image.digest].append(image)
+    by_class: dict[int, list[list[Image]]] = defaultdict(list)
+    for digest in sorted(copies, key=lambda digest: _hash(f"{purpose}/{digest}".encode())):
+        by_class[min(image.label for image in copies[digest])].append(copies[digest])
+    taken: set[str] = set()
+    """Digests."""
+    for groups in by_class.values():
+        total = sum(map(len, groups))
         goal = min(max(1, round(fraction * total)), total - 1)
         num_taken = 0
-        for members in members_of_class:
-            side = taken if num_taken + len(members) <= goal else kept
-            side.extend(members)
-            num_taken += len(members) * (side is taken)
-        if num_taken == 0 and len(members_of_class) > 1:  # all groups are larger than the share: the smallest one
-            smallest = min(members_of_class, key=len)
-            kept = [position for position in kept if position not in smallest]
-            taken.extend(smallest)
-    return sorted(kept), sorted(taken)
+        for group in groups:
+            if num_taken + len(group) <= goal:
+                taken.add(group[0].digest)
+                num_taken += len(group)
+        if num_taken == 0 and len(groups) > 1:  # every group is larger than the goal
+            taken.add(min(groups, key=len)[0].digest)
+    return [image for image in images if image.digest not in taken], [i for i in images if i.digest in taken]
 
 
 def stratified_subset(labels: Sequence[int], ids: Sequence[str], count: int) -> list[int]:
-    """Return positions of a fixed stratified subset of `count` images, chosen by a hash of the ids."""
-    by_class: dict[int, list[int]] = defaultdict(list)
-    for position in sorted(range(len(ids)), key=lambda position: hashlib.blake2b(ids[position].encode()).digest()):
-        by_class[labels[position]].append(position)
+    """Return the positions of a fixed stratified subset of `count` images, chosen by a hash of the ids."""
+    order = sorted(range(len(ids)), key=lambda position: _hash(ids[position].encode()))
     ranked = [
-        ((rank + 0.5) / len(members), label, position)
-        for label, members in by_class.items()
-        for rank, position in enumerate(members)
+        ((rank + 0.5) / len(positions), label, position)
+        for label, positions in _by_label(labels, order).items()
+        for rank, position in enumerate(positions)
     ]
     return sorted(position for _, _, position in sorted(ranked)[:count])
 
 
 def draw_of_each_class(labels: Sequence[int], digests: Sequence[str], count: int, seed: int) -> list[int]:
-    """Return positions of `count` images of each class, drawn by the seed; of all images of a smaller class.
+    """Return the positions of `count` images of each class, drawn by the seed; of a smaller class, of all its images.
 
     In each class, images are taken in the order of a hash of (seed, content). So a smaller draw is a subset of a larger
     one, and names and order do not matter. Of copies within a class only the first one is used.
@@ -64,7 +69,16 @@ def draw_of_each_class(labels: Sequence[int], digests: Sequence[str], count: int
     for position, content in enumerate(zip(labels, digests, strict=True)):
         first.setdefault(content, position)
     prefix = b"%b/" % stream_key(seed, "labels")
-    by_class: dict[int, list[int]] = defaultdict(list)
-    for label, digest in sorted(first, key=lambda content: hashlib.blake2b(prefix + content[1].encode()).digest()):
-        by_class[label].append(first[label, digest])
-    return sorted(position for members in by_class.values() for position in members[:count])
+    order = sorted(first.values(), key=lambda position: _hash(prefix + digests[position].encode()))
+    return sorted(position for positions in _by_label(labels, order).values() for position in positions[:count])
+
+
+def _hash(content: bytes) -> bytes:
+    return hashlib.blake2b(content).digest()
+
+
+def _by_label(labels: Sequence[int], positions: Iterable[int]) -> dict[int, list[int]]:
+    groups: dict[int, list[int]] = defaultdict(list)
+    for position in positions:
+        groups[labels[position]].append(position)
+    return groups

@@ -1,7 +1,7 @@
-"""The batches: equal for every architecture, device and number of workers, and after a run was resumed.
+"""Load batches that are equal for every architecture, device and number of workers, and after a run was resumed.
 
-The batch of step n is a pure function of (seed, n, images, recipe). The only state is the chained digest that proves
-what was consumed.
+The batch of step n is a pure function of (seed, n, images, recipe). The only state is the chained digest of the batches
+that were consumed.
 """
 
 import hashlib
@@ -26,12 +26,12 @@ from intelbench.data.transforms import Crop, draws, evaluation_view, random_resi
 
 _CROP = struct.Struct("<4i?")
 _WHOLE = Crop(0, 0, 0, 0, flip=False)
-"""The entry in the digest for an image as evaluation sees it."""
+"""The crop that the digest has for an image as evaluation sees it."""
 Prepared = TypeVar("Prepared")
 EVALUATION = "evaluation"
 """Name of the view of an image in evaluation."""
 InputKind = Literal["images", "features"]
-"""Of a batch: uint8 images (N x size x size x 3), or features of a frozen backbone in floating point (N x features)."""
+"""Inputs of a batch: uint8 images (N x size x size x 3), or float features of a frozen backbone (N x features)."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ class Batch:
     labels: Tensor
     """N, int64."""
     content: bytes
-    """Sample ids and augmentation parameters, as bytes for the digest."""
+    """Image ids and augmentation parameters, as bytes for the digest."""
     kind: InputKind = "images"
-    """Of the inputs."""
+    """Kind of `inputs`."""
     cached_seconds: float = 0.0
-    """Time that the batch saved by using results of an earlier run."""
+    """Seconds that the batch saved by using results of an earlier run."""
 
 
 class BatchSource(Protocol):
@@ -54,7 +54,7 @@ class BatchSource(Protocol):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches of an epoch."""
+        """Return the number of batches of an epoch."""
         ...
 
     def batches(self, workers: int, first_step: int = 0) -> Generator[Batch]:
@@ -63,15 +63,15 @@ class BatchSource(Protocol):
 
 
 class StreamDigest:
-    """A chained digest of all consumed batches: equal digests mean equal batches in equal order."""
+    """A chained digest of the batches that were consumed: equal digests mean equal batches in equal order."""
 
     def __init__(self) -> None:
         self._chain = b""
         self.kept: dict[int, str] = {}
-        """The hexadecimal digest after some of the steps."""
+        """The hexadecimal digest after steps at which it was kept, by step."""
 
     def update(self, batch: Batch) -> None:
-        """Add a batch."""
+        """Add a batch to the digest."""
         self._chain = hashlib.blake2b(self._chain + batch.content, digest_size=16).digest()
 
     def hexdigest(self) -> str:
@@ -83,11 +83,11 @@ class StreamDigest:
         self.kept[step] = self.hexdigest()
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """Return the state for a checkpoint."""
         return {"chain": self.hexdigest(), "kept": self.kept}
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
-        """Resume from a checkpoint."""
+        """Restore the state from a checkpoint."""
         self._chain, self.kept = bytes.fromhex(state_dict["chain"]), dict(state_dict["kept"])
 
 
@@ -117,20 +117,20 @@ class TrainingStream:
 
     @property
     def num_views(self) -> int | None:
-        """Return the number of views of an image; `None` if each epoch has a new one."""
+        """Return the number of views of an image; `None` if each epoch has a new view."""
         augmentation = self._recipe.augmentation
         return {"fresh": None, "none": 1}[augmentation] if isinstance(augmentation, str) else augmentation
 
     @property
     def view_name(self) -> str:
-        """Return what determines the views of an image together with their numbers: seed and kind of crop."""
+        """Return what determines the pixels of a view together with its number: the seed and the kind of crop."""
         recipe = self._recipe
         if recipe.augmentation == "none":
             return EVALUATION
         return f"{self._augment_key.hex()} {recipe.crop_scale} {recipe.crop_ratio} {recipe.flip}"
 
     def positions(self, step: int) -> tuple[int, list[int]]:
-        """Return the number of the view in a step, counted from 0, and the positions of its images in the split."""
+        """Return the number of a step's view, counted from 0, and the positions of the step's images in the split."""
         epoch, index = divmod(step, self.steps_per_epoch)
         size = self._recipe.batch_size
         view = epoch if self.num_views is None else epoch % self.num_views
@@ -141,7 +141,7 @@ class TrainingStream:
         return torch.tensor([self._split.labels[position] for position in positions], pin_memory=self._pin_memory)
 
     def views(self, view: int, positions: Sequence[int]) -> tuple[Tensor, list[bytes]]:
-        """Return a view of images (N x size x size x 3, uint8), and the bytes of each for the digest."""
+        """Return a view of images (N x size x size x 3, uint8), and the bytes of each image for the digest."""
         shape = (len(positions), self._size, self._size, 3)
         images = torch.empty(shape, dtype=torch.uint8, pin_memory=self._pin_memory)
         contents = []
@@ -171,11 +171,11 @@ class TrainingStream:
         return Batch(images, self.labels(positions), b"".join(contents))
 
     def batches(self, workers: int, first_step: int = 0) -> Generator[Batch]:
-        """Yield batches from `first_step` on, without end, loaded ahead by `workers` threads (0: on demand)."""
+        """Yield batches without end from `first_step` on, loaded ahead by `workers` threads (0: on demand)."""
         return prepared_ahead(self.batch, count(first_step), workers)
 
     def _crop(self, view: int, image_id: str, pixels: Pixels) -> Crop | None:
-        """Return the crop of an image; `None` for the view of evaluation."""
+        """Return the crop of an image in a view; `None` for the view of evaluation."""
         if self._recipe.augmentation == "none":
             return None
         return random_resized_crop(
@@ -183,9 +183,9 @@ class TrainingStream:
         )
 
     def _order_of_epoch(self, epoch: int) -> list[int]:
-        """Return positions sorted by the hash of (order, epoch, id): a shuffle that does not depend on a generator."""
+        """Return all positions sorted by the hash of (order, epoch, id), a shuffle that needs no generator."""
         prefix = b"%b/%d/" % (self._order_key, epoch)
-        hashes = [hashlib.blake2b(prefix + each.encode(), digest_size=16).digest() for each in self._split.ids]
+        hashes = [hashlib.blake2b(prefix + image_id.encode(), digest_size=16).digest() for image_id in self._split.ids]
         return sorted(range(len(hashes)), key=hashes.__getitem__)
 
 
@@ -197,10 +197,10 @@ def _content(image_id: str, crop: Crop | None) -> bytes:
 def evaluation_batches(
     split: Split, pixels: PixelSource, size: int, batch_size: int, *, workers: int = 0, pin_memory: bool = False
 ) -> Generator[tuple[Tensor, Tensor]]:
-    """Yield every image once, in the order of the split: uint8 images (N x size x size x 3) and labels (N).
+    """Yield batches of all images in the order of the split: uint8 images (N x size x size x 3) and labels (N).
 
-    Batches are loaded ahead by `workers` threads. With `pin_memory` images are in page-locked memory, so that copies to
-    a CUDA device are asynchronous.
+    `workers` threads load batches ahead. With `pin_memory` the images are in page-locked memory, so that copies to a
+    CUDA device are asynchronous.
     """
 
     def batch(start: int) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,7 @@
-"""Small copies of a data set's images, for a report: found by the ids in the records, which may come from anyone."""
+"""Make thumbnails of a data set's images for a report.
+
+The images are found by the ids in the records, which are not trusted: records may come from anyone.
+"""
 
 import io
 import os
@@ -12,7 +15,7 @@ from intelbench.data.decoding import UnreadableImageError, decode
 from intelbench.data.files import UnusableFileError, read_file
 from intelbench.data.layout import find_layout
 from intelbench.data.names import is_hidden, is_image, is_system_folder
-from intelbench.data.sources import place_of
+from intelbench.data.sources import location_of
 from intelbench.errors import UserError, printable
 
 SIDE = 80
@@ -22,20 +25,20 @@ _QUALITY = 60
 
 @dataclass(frozen=True)
 class Pictures:
-    """The images of one data folder. It is never listed: by now it may be anything, and of any size."""
+    """The images of one data folder. The folder is not listed, because it may have changed and have any size."""
 
     root: Path
-    """Absolute, without symbolic links."""
+    """Absolute path without symbolic links."""
     classes: tuple[str, ...]
-    """Folder of each class in each split, below `root` and with a slash at its end: how an id begins."""
+    """Folder of each class in each split, below `root` and with a slash at its end: the first part of an id."""
 
     def thumbnail(self, image_id: str) -> bytes | None:
-        """A small WebP of the image; `None` where it is not in the folder or does not decode.
+        """Return a small WebP of the image; `None` if it does not decode or is not an image of a class.
 
-        An id names an image of a class, by neither climbing nor hidden names; nor does a link lead out of the folder.
+        Ids with `..` or hidden names, and links that lead out of the folder, are refused.
         """
-        aside = any(is_hidden(name) or is_system_folder(name) for name in image_id.split("/"))
-        if aside or not image_id.startswith(self.classes) or not is_image(image_id):
+        has_hidden = any(is_hidden(name) or is_system_folder(name) for name in image_id.split("/"))
+        if has_hidden or not image_id.startswith(self.classes) or not is_image(image_id):
             return None
         try:
             path = Path(os.path.realpath(self.root / image_id))
@@ -51,13 +54,13 @@ class Pictures:
 
 
 def find_pictures(source: str, class_names: Sequence[str], cache_folder: Path) -> Pictures:
-    """Find a recorded data set where it is now; what a run has copied into the cache folder is read there.
+    """Find the images of a recorded data set on this machine.
 
     Raises:
-        UserError: as `find_layout`; or the folder has other classes, so it is not the one that the records mean. The
-            message goes into a report, so it names the folder without the path to it.
+        UserError: the folder is missing, has no known layout, or has other classes than the records. The message goes
+            into a report, so it names the folder without the path to it.
     """
-    root = place_of(source, cache_folder).root
+    root = location_of(source, cache_folder).root
     try:
         layout = find_layout(root)
         if layout.class_names != tuple(class_names):

@@ -1,6 +1,6 @@
-"""From stored pixels to the input of a network: random resized crop, flip, evaluation crop, normalisation.
+"""Transform stored pixels to the input of a network: random resized crop, flip, evaluation crop, normalisation.
 
-Random numbers come from a hash and not from a generator: the crop of an image in an epoch does not depend on other
+Random numbers come from a hash and not from a generator, so the crop of an image in an epoch does not depend on other
 crops, the machine or the version of PyTorch. The pixel operations are torchvision's.
 """
 
@@ -25,7 +25,7 @@ _DRAWS = struct.Struct(f"<{_NUM_DRAWS}I")
 
 @dataclass(frozen=True)
 class Crop:
-    """The augmentation of one training image: a box in stored pixels, and whether it is mirrored."""
+    """The augmentation of one training image: a box in stored pixels, and whether the image is mirrored."""
 
     top: int
     left: int
@@ -35,16 +35,22 @@ class Crop:
 
 
 def draws(key: bytes, epoch: int, image_id: str) -> list[float]:
-    """Return the uniform numbers in [0, 1) that determine the augmentation of an image in an epoch."""
+    """Return the 23 uniform numbers in [0, 1) that determine the augmentation of an image in an epoch."""
     data = hashlib.shake_128(b"%b/%d/%b" % (key, epoch, image_id.encode())).digest(_DRAWS.size)
     return [value / 2**32 for value in _DRAWS.unpack(data)]
 
 
 def random_resized_crop(uniform: list[float], height: int, width: int, recipe: Recipe) -> Crop:
-    """Return an Inception-style crop (Szegedy et al., 2015), as torchvision's `RandomResizedCrop.get_params`.
+    """Return an Inception-style crop (Szegedy et al., 2015), as torchvision's `RandomResizedCrop.get_params` does.
 
-    Up to ten boxes of random area and aspect ratio are tried; if none fits, the largest central box with an accepted
-    aspect ratio is used. `uniform` has the 23 numbers of `draws`.
+    Up to ten boxes of random area and aspect ratio are tried. If no box fits, the largest central box with an accepted
+    aspect ratio is used.
+
+    Args:
+        uniform: The numbers that `draws` returns.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        recipe: Ranges of area and aspect ratio, and whether images are mirrored.
     """
     flip = recipe.flip and uniform[-1] < 0.5
     low, high = recipe.crop_scale
@@ -73,7 +79,7 @@ def training_view(pixels: Pixels, crop: Crop, out: Tensor) -> Tensor:
 def evaluation_view(pixels: Pixels, out: Tensor) -> Tensor:
     """Write the image as evaluation sees it into `out` (size x size x 3, uint8), and return `out`.
 
-    The shorter side is resized to size x 256/224, and the central square is cropped.
+    The shorter side is resized to size x 256/224, and the central square is cut out.
     """
     size = len(out)
     height, width = pixels.shape[:2]
@@ -88,9 +94,9 @@ def evaluation_view(pixels: Pixels, out: Tensor) -> Tensor:
 def normalize(
     images: Tensor, memory_format: MemoryFormat, normalization: Normalization = IMAGENET_NORMALIZATION
 ) -> Tensor:
-    """Convert uint8 (N x H x W x 3) to normalised float32 (N x 3 x H x W), on the same device.
+    """Convert uint8 images (N x H x W x 3) to normalised float32 (N x 3 x H x W) on their device.
 
-    It works on rows of W*3 values, because broadcasting over the short channel axis is many times slower.
+    The computation is on rows of W*3 values, because broadcasting over the short channel axis is many times slower.
     """
     num, height, width, _ = images.shape
     scale, shift = _scale_and_shift(normalization, width, images.device)
@@ -103,7 +109,7 @@ def normalize(
 def _scale_and_shift(normalization: Normalization, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return scale and shift of a row of `width` pixels (width*3 values each).
 
-    They are cached, because a copy to a GPU makes the host wait for the GPU.
+    The result is cached, because a copy to a GPU makes the host wait for the GPU.
     """
     mean, std = torch.tensor(normalization.mean), torch.tensor(normalization.std)
     return (1 / (255 * std)).repeat(width).to(device), (-mean / std).repeat(width).to(device)
@@ -112,8 +118,8 @@ def _scale_and_shift(normalization: Normalization, width: int, device: torch.dev
 def _resize(pixels: Pixels, out: Tensor) -> Tensor:
     """Resize into `out` (height x width x 3, uint8), bilinear and antialiased, and return `out`.
 
-    It is the operator of torchvision's `resize` on tensors, with the same bits. That function would return another
-    memory layout, and converting it takes longer than the resize.
+    This is the operator behind torchvision's `resize` on tensors, with equal bits. torchvision returns another memory
+    layout, and converting that takes longer than the resize.
     """
     image = torch.from_numpy(pixels)
     if image.shape == out.shape:

@@ -17,7 +17,7 @@ from intelbench.architectures.weights import obtain
 from intelbench.data.dataset import Dataset, prepare
 from intelbench.data.layout import find_layout
 from intelbench.data.seeds import stream_seed
-from intelbench.data.sources import place_of
+from intelbench.data.sources import location_of
 from intelbench.errors import UserError, printable
 from intelbench.orchestration.job import Job
 from intelbench.orchestration.plugin_files import load_plugins
@@ -193,8 +193,8 @@ def _as_executed(job: Job, record: RunRecord) -> Job:
 def _dataset(request: Request, spec: RunSpec) -> Dataset:
     """Return the images of the run. A folder with other classes is not read, since a record may name `/`."""
     source = request.data or spec.data.source
-    place = place_of(source, request.cache_folder)
-    if place.write is None and find_layout(place.root).class_names != spec.data.class_names:
+    location = location_of(source, request.cache_folder)
+    if location.write is None and find_layout(location.root).class_names != spec.data.class_names:
         raise _others(request, source, "its classes are others")
     dataset = prepare(
         source,

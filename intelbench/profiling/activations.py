@@ -1,8 +1,8 @@
-"""Statistics of a network's rectifiers: dead units, share of positive outputs, mean output.
+"""Measure the rectifiers of a network: dead units, share of positive outputs, mean output.
 
-A unit is a channel of one call of ReLU or LeakyReLU. It is dead if it is above 0 for no image and no position (Lu et
-al., Dying ReLU and Initialization, 2020). With fewer images more units appear dead. A dead unit of LeakyReLU still
-passes a gradient.
+A unit is a channel of one call of ReLU or LeakyReLU. It is dead if its output is not above 0 for any image and position
+(Lu et al., Dying ReLU and Initialization, 2020). With fewer images more units appear dead. A dead unit of LeakyReLU
+still passes a gradient.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _RECTIFIERS = {
 
 
 class Activations(NamedTuple):
-    """Statistics by site, in call order; a site is the n-th call of a rectifier in the forward pass of a module."""
+    """Statistics by site, in call order. A site is the n-th call of a rectifier in the forward pass of a module."""
 
     sites: tuple[str, ...]
-    """Module and number of the call within it: `layer1.0.relu 3` follows the addition of a residual block."""
+    """Module and number of the call in the module: `layer1.0.relu 3` follows the addition of a residual block."""
     num_units: NDArray[np.int64]
     dead_share: NDArray[np.float64]
-    """Share of the site's units that were never above 0."""
+    """Share of units whose output was never above 0."""
     positive_share: NDArray[np.float64]
     """Share of outputs above 0."""
     mean: NDArray[np.float64]
@@ -42,9 +42,9 @@ class Activations(NamedTuple):
 
 
 class ActivationProbe(TorchFunctionMode):
-    """Context manager that observes the outputs of ReLU and LeakyReLU, modules and functions alike.
+    """Observes the outputs of all calls of `relu` and `leaky_relu` in the block, by modules and by functions.
 
-    It observes calls of `relu` and `leaky_relu`, but not of other functions such as ReLU6, SiLU and GELU.
+    Other activation functions, such as ReLU6, SiLU and GELU, are not observed.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -52,7 +52,7 @@ class ActivationProbe(TorchFunctionMode):
         self._model = model
         self._hooks: list[RemovableHandle] = []
         self._owners: list[str] = []
-        """Modules whose forward pass is running, innermost last."""
+        """Names of the modules whose forward pass is running, innermost last."""
         self._calls: Counter[str] = Counter()
         """Number of rectifier calls in this forward pass, by module."""
         self._sites: dict[tuple[str, int], _Site] = {}
@@ -74,7 +74,7 @@ class ActivationProbe(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Call the function, and observe the result of a rectifier."""
+        """Call the function, and observe its result if it is a rectifier."""
         result = func(*args, **(kwargs or {}))
         if func in _RECTIFIERS:
             owner = self._owners[-1] if self._owners else ""
@@ -84,13 +84,10 @@ class ActivationProbe(TorchFunctionMode):
 
     def read(self) -> Activations:
         """Return the statistics of all outputs so far."""
-        return Activations(
-            sites=tuple(f"{owner or 'network'} {call}" for owner, call in self._sites),
-            num_units=np.array([site.num_units for site in self._sites.values()], dtype=np.int64),
-            dead_share=np.array([site.dead_share for site in self._sites.values()]),
-            positive_share=np.array([site.positive_share for site in self._sites.values()]),
-            mean=np.array([site.mean for site in self._sites.values()]),
-        )
+        rows = np.array([site.read() for site in self._sites.values()]).reshape(-1, 4)
+        num_units, dead_share, positive_share, mean = rows.T
+        sites = tuple(f"{owner or 'network'} {call}" for owner, call in self._sites)
+        return Activations(sites, num_units.astype(np.int64), dead_share, positive_share, mean)
 
     def _began(self, name: str, *_: object) -> None:
         if not self._owners:
@@ -102,19 +99,19 @@ class ActivationProbe(TorchFunctionMode):
 
 
 class _Site:
-    """Sums over the images that passed one call, by unit, on their device."""
+    """Sums of the outputs of one call over all images, by unit, on the device of the outputs."""
 
     def __init__(self) -> None:
         self._num_outputs = 0
-        """By unit."""
+        """Number of outputs of each unit."""
         self._num_positive = torch.zeros(1)
         self._sum = torch.zeros(1)
 
     def add(self, output: Tensor) -> None:
-        """Add the outputs of a batch; units are the second dimension, or the last of three.
+        """Add the outputs of a batch. Units are the second dimension, or the last of three dimensions.
 
-        The positions of an image are added in the dtype of the output: that rounds once, and takes a fifth of the time
-        of float32 on a CPU. float16 would overflow.
+        The positions of an image are added in the dtype of the output, which rounds once and takes a fifth of the time
+        of float32 on a CPU. float16 would overflow, so its sums are in float32.
         """
         output = output.detach()
         units = 2 if output.ndim == 3 else 1
@@ -124,29 +121,18 @@ class _Site:
         def by_unit(values: Tensor) -> Tensor:
             return (values.sum(positions, dtype=dtype) if positions else values).float().sum(0)
 
-        # 0 and 1 in the output's own type take a CPU a tenth of the time of booleans.
+        # On a CPU, summing 0 and 1 in the dtype of the output takes a tenth of the time of booleans.
         self._num_positive = by_unit(torch.gt(output, 0, out=torch.empty_like(output))) + self._num_positive.to(
             output.device
         )
         self._sum = by_unit(output) + self._sum.to(output.device)
         self._num_outputs += output.numel() // output.shape[units]
 
-    @property
-    def num_units(self) -> int:
-        """Channels."""
-        return len(self._num_positive)
-
-    @property
-    def dead_share(self) -> float:
-        """Share of units never above 0."""
-        return float((self._num_positive == 0).float().mean())
-
-    @property
-    def positive_share(self) -> float:
-        """Share of outputs above 0."""
-        return float(self._num_positive.mean()) / self._num_outputs
-
-    @property
-    def mean(self) -> float:
-        """Mean output."""
-        return float(self._sum.mean()) / self._num_outputs
+    def read(self) -> tuple[float, float, float, float]:
+        """Return the number of units, the share of dead units, the share of positive outputs, and the mean output."""
+        return (
+            len(self._num_positive),
+            float((self._num_positive == 0).float().mean()),
+            float(self._num_positive.mean()) / self._num_outputs,
+            float(self._sum.mean()) / self._num_outputs,
+        )

@@ -1,6 +1,6 @@
-"""A model of PyTorch's caching allocator: the memory it reserves for given tensors. Sizes are bytes.
+"""Model PyTorch's caching allocator, to compute the memory that it reserves for given tensors. Sizes are in bytes.
 
-After `c10/cuda/CUDACachingAllocator.cpp` of PyTorch 2.11 with its default settings, for one stream.
+The model follows `c10/cuda/CUDACachingAllocator.cpp` of PyTorch 2.11 with its default settings, for one stream.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ _SMALL = 1 << 20
 """Requests up to this size are served from small segments."""
 _SMALL_SEGMENT = 2 << 20
 _MEDIUM = 10 << 20
-"""Requests below this size, and not small, share segments of the next size."""
+"""Requests below this size that are not small share segments of `_MEDIUM_SEGMENT`."""
 _MEDIUM_SEGMENT = 20 << 20
 _LARGE_ROUNDING = 2 << 20
 _SEGMENT_DISTANCE = 1 << 50
-"""Distance between the made-up addresses of two segments."""
+"""Distance between the artificial addresses of two segments."""
 
 
 def round_up(size: Size) -> Size:
-    """Return the size of a block for a tensor of `size` bytes, or of several: a multiple of 512 bytes."""
+    """Return the size of the block for a tensor of `size` bytes (a number or an array): a multiple of 512 bytes."""
     return -(-size // _ROUNDING) * _ROUNDING
 
 
 @dataclass(eq=False)
 class Block:
-    """A part of a segment, linked with the parts before and after it."""
+    """A part of a segment, linked to its neighbours in the segment."""
 
     address: int
     size: int
@@ -59,7 +59,7 @@ class CachingAllocator:
         self._num_segments = 0
 
     def allocate(self, size: int) -> Block:
-        """Allocate a block of a size that is rounded up already."""
+        """Allocate a block of a size that has been rounded up."""
         pool, keeps_rest = (self._small, _ROUNDING) if size <= _SMALL else (self._large, _SMALL + 1)
         position = bisect_left(pool, (size,))
         block = pool.pop(position)[2] if position < len(pool) else self._reserve(size, pool)

@@ -1,53 +1,50 @@
-"""How large a network is and how much a training image costs, counted and not timed."""
+"""Count the parameters of a network, and the operations for an image."""
 
 from collections.abc import Sequence
 from math import prod
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from intelbench.architectures.surgery import require_trainable
-from intelbench.profiling.workload import Workload
-
-_BATCH = 2
-"""Batch norm needs two images to train on."""
+from intelbench.profiling.workload import MIN_BATCH, Workload
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:
-    """Parameters: all, and those that train."""
+    """Return the number of parameters, and the number of trainable parameters."""
     parameters = list(model.parameters())
     return sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)
 
 
 def forward_macs_per_image(workload: Workload) -> float:
-    """Multiply-accumulate operations of a forward pass in evaluation mode, for one image.
+    """Return the multiply-accumulate operations of a forward pass in evaluation mode, for one image.
 
     Raises:
-        Exception: whatever a network raises that asks for pixel values.
+        Exception: the network needs pixel values, which the meta device does not have.
     """
     model = workload.shapes().eval()
     with torch.device("meta"), torch.no_grad(), _counter() as counter:
-        model(_images(workload))
-    return float(counter.get_total_flops()) / 2 / _BATCH
+        model(workload.batch()[0])
+    return float(counter.get_total_flops()) / 2 / MIN_BATCH
 
 
 def training_flops_per_image(workload: Workload) -> float:
-    """FLOPs of forward and backward for one image, as far as the network trains; 1 MAC = 2 FLOPs.
+    """Return the FLOPs of the forward and backward passes for one image, without frozen gradients; 1 MAC = 2 FLOPs.
 
-    Convolutions and matrix products are counted; normalisation, activations, pooling and the optimizer are not. Works
-    on the meta device: touches neither memory nor random state.
+    Convolutions and matrix products are counted; normalisation, activations, pooling and the optimizer are not. The
+    computation is on the meta device, so it takes no memory and no random numbers.
 
     Raises:
-        UserError: no parameter of the network trains.
-        Exception: whatever a network raises that asks for pixel values.
+        UserError: no parameter of the network is trainable.
+        Exception: the network needs pixel values, which the meta device does not have.
     """
     model = workload.shapes()
     require_trainable(model)
     with torch.device("meta"), _counter() as counter:
-        workload.loss(model, _images(workload), torch.zeros(_BATCH, dtype=torch.long)).backward()
-    return float(counter.get_total_flops()) / _BATCH
+        workload.loss(model, *workload.batch()).backward()
+    return float(counter.get_total_flops()) / MIN_BATCH
 
 
 def _counter() -> FlopCounterMode:
@@ -64,16 +61,12 @@ def _convolution_backward_flops(
     `settings` are the other arguments of `aten::convolution_backward`: bias, stride, padding, dilation, transposed,
     output padding, groups, and which gradients are computed (of input, weight and bias).
 
-    The gradients of input and weight take the multiplications of the forward pass each: every weight meets each
-    position of the output once (of the input, if the convolution is transposed). The shape of the weight has the
-    channels of one group, so groups are accounted for; PyTorch's own formula multiplies the gradient of the weight by
-    their number.
+    The gradient of the input and that of the weight each take the multiplications of the forward pass: one for every
+    weight at every position of the output (of the input, if the convolution is transposed). The shape of the weight has
+    the channels of one group, so groups are accounted for. PyTorch's own formula multiplies the gradient of the weight
+    by the number of groups.
     """
     transposed, is_computed = settings[4], settings[7]
     positions = prod((images if transposed else output)[2:])
     num_gradients: int = sum(is_computed[:2])
     return num_gradients * 2 * images[0] * positions * prod(weight)
-
-
-def _images(workload: Workload) -> Tensor:
-    return torch.empty(_BATCH, 3, workload.request.image_size, workload.request.image_size)

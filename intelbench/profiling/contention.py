@@ -1,6 +1,7 @@
-"""Who else used the machine meanwhile: the operating system's own accounts, read twice."""
+"""Measure how much other processes and virtual machines used the machine, by the operating system's counters."""
 
 import time
+from typing import NamedTuple
 
 import numpy as np
 import psutil
@@ -8,86 +9,83 @@ import psutil
 from intelbench.records.profiles import Contention
 from intelbench.records.store import Traces
 
-_LOOK_SECONDS = 0.5
-"""Between two readings; the system counts in hundredths of a second, so that 2 % of a processor can be seen."""
-
+_INTERVAL_SECONDS = 0.5
+"""Least time between two readings. The system counts in hundredths of a second, so 2 % of a CPU can be seen."""
 _BUSY = ("user", "nice", "system", "irq", "softirq")
-"""Processor time that somebody used; Linux counts guests within `user`."""
+"""Fields of CPU time that some process used; Linux counts guests within `user`."""
+
+
+class _Counters(NamedTuple):
+    """Seconds that the operating system has counted; `None` if it does not count them."""
+
+    monotonic: float
+    others: float
+    """CPU time of all other processes since the machine was started."""
+    stolen: float | None
+    suspended: float | None
+    """Time that the machine was suspended, plus a constant."""
+    time_of_day: float
+    """Time of day minus the time that has passed: constant until the clock is set or corrected."""
 
 
 class ContentionMeter:
-    """From its making to `read`."""
+    """Measures from its construction to `read`."""
 
     def __init__(self) -> None:
         self._process = psutil.Process()
-        self._started = time.monotonic()
         self._load = psutil.getloadavg()[0]
         self._switches = self._process.num_ctx_switches().involuntary
-        self._others = self._others_seconds()
-        self._stolen = _stolen_seconds()
-        self._asleep, self._time_of_day = _asleep_seconds(), _time_of_day_seconds()
-        self._looked = (self._started, self._others, self._stolen)
+        self._first = self._last = self._counters()
         self._steps: list[int] = []
         self._seconds: list[tuple[float, float, float]] = []
-        """At each reading: wall clock, others' and stolen processor seconds since the reading before."""
+        """Seconds since the reading before: wall clock, CPU time of others, stolen CPU time."""
 
     def look(self, step: int, *, at_evaluation: bool) -> None:
-        """Read the accounts after so many steps, if half a second has passed or a validation pass has ended."""
-        if not at_evaluation and time.monotonic() - self._looked[0] < _LOOK_SECONDS:
+        """Read the counters after `step` steps, if half a second has passed or a validation pass has ended."""
+        if not at_evaluation and time.monotonic() - self._last.monotonic < _INTERVAL_SECONDS:
             return
-        before, self._looked = self._looked, (time.monotonic(), self._others_seconds(), _stolen_seconds())
-        seconds, others, stolen = map(_increase, before, self._looked)
+        before, self._last = self._last, self._counters()
+        seconds, others, stolen = (_increase(*pair) or 0.0 for pair in zip(before[:3], self._last[:3], strict=True))
         self._steps.append(step)
-        # The processor seconds are differences of sums: what is below a microsecond is rounding.
-        self._seconds.append((seconds or 0.0, round(others or 0.0, 6), round(stolen or 0.0, 6)))
+        self._seconds.append((seconds, round(others, 6), round(stolen, 6)))  # below a microsecond is rounding error
 
     def traces(self) -> Traces:
-        """The arrays `contention_*` of `traces.npz`, with no entry where nothing was read."""
+        """Return the arrays `contention_*` of `traces.npz`, with one entry for each reading."""
         seconds, others, stolen = np.array(self._seconds, dtype=np.float64).reshape(-1, 3).T
         return {
             "contention_step": np.array(self._steps, dtype=np.int64),
             "contention_seconds": seconds,
             "contention_others_cpu_seconds": others,
-            **({} if self._stolen is None else {"contention_stolen_cpu_seconds": stolen}),
+            **({} if self._first.stolen is None else {"contention_stolen_cpu_seconds": stolen}),
         }
 
     def read(self) -> Contention:
-        """What has happened so far."""
+        """Return the figures since the construction."""
+        first, now = self._first, self._counters()
         return Contention(
-            seconds=time.monotonic() - self._started,
+            seconds=now.monotonic - first.monotonic,
             load_before=self._load,
             load_after=psutil.getloadavg()[0],
             involuntary_switches=self._process.num_ctx_switches().involuntary - self._switches,
-            others_cpu_seconds=_increase(self._others, self._others_seconds()),
-            stolen_cpu_seconds=_increase(self._stolen, _stolen_seconds()),
-            suspended_seconds=_increase(self._asleep, _asleep_seconds()),
-            clock_shift_seconds=abs(_time_of_day_seconds() - self._time_of_day),
+            others_cpu_seconds=_increase(first.others, now.others),
+            stolen_cpu_seconds=_increase(first.stolen, now.stolen),
+            suspended_seconds=_increase(first.suspended, now.suspended),
+            clock_shift_seconds=abs(now.time_of_day - first.time_of_day),
         )
 
-    def _others_seconds(self) -> float:
-        """Of all processes but this one, since the machine was started."""
-        times = psutil.cpu_times()
-        own = self._process.cpu_times()
-        return sum(getattr(times, name, 0.0) for name in _BUSY) - own.user - own.system
-
-
-def _stolen_seconds() -> float | None:
-    stolen: float | None = getattr(psutil.cpu_times(), "steal", None)
-    return stolen
-
-
-def _asleep_seconds() -> float | None:
-    """How long the machine has been suspended since it was started, but for a constant."""
-    if not hasattr(time, "CLOCK_BOOTTIME"):
-        return None
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
-
-
-def _time_of_day_seconds() -> float:
-    """The time of day, less what has really passed: constant until somebody sets it, or corrects it bit by bit."""
-    return time.time() - time.monotonic() - (_asleep_seconds() or 0.0)
+    def _counters(self) -> _Counters:
+        monotonic, times, own = time.monotonic(), psutil.cpu_times(), self._process.cpu_times()
+        has_boottime = hasattr(time, "CLOCK_BOOTTIME")
+        suspended = time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic() if has_boottime else None
+        return _Counters(
+            monotonic=monotonic,
+            others=sum(getattr(times, name, 0.0) for name in _BUSY) - own.user - own.system,
+            stolen=getattr(times, "steal", None),
+            suspended=suspended,
+            time_of_day=time.time() - time.monotonic() - (suspended or 0.0),
+        )
 
 
 def _increase(before: float | None, after: float | None) -> float | None:
-    """Of two readings; the system counts in hundredths, and so may be a little behind the process's own account."""
+    """Return the increase of a counter, at least 0: the system's counters may be a little behind the process's own."""
     return None if before is None or after is None else max(0.0, after - before)

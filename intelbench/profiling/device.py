@@ -1,14 +1,14 @@
-"""CPU, CUDA and MPS: the only module that knows in what they differ. Everything else asks a `Device`.
+"""Hide the differences between CPU, CUDA and MPS behind `Device`. No other module calls `torch.cuda` or `torch.mps`.
 
-CUDA is also what PyTorch calls an AMD GPU under ROCm. MPS is the GPU of an Apple computer; it has been tried on none,
-and runs on it are not promised to repeat to the bit.
+PyTorch calls an AMD GPU under ROCm CUDA too. MPS is the GPU of an Apple computer. It is untested, and runs on it may
+not repeat to the bit.
 """
 
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor, cuda, mps
@@ -18,12 +18,14 @@ from intelbench.errors import UserError
 from intelbench.records.types import Execution
 
 _KINDS: dict[str, DeviceKind] = {"cpu": "cpu", "cuda": "cuda", "mps": "mps"}
-"""Kind of a device by its type in PyTorch. The tests' fake GPU keeps its tensors on the CPU and has another entry."""
-_NAMES: dict[str, DeviceKind] = {"cpu": "cpu", "cuda": "cuda", "mps": "mps"}
-"""Kind of a device by what `--device` calls it."""
+"""Kind of a device by its type in PyTorch. The fake GPU of the tests, whose tensors are on the CPU, changes it."""
 Result = TypeVar("Result")
-_FIRST_WITH_BF16 = (8, 0)
-"""Compute capability. Before it PyTorch emulates bf16, which is slower than fp32."""
+Event = cuda.Event
+"""An event of a GPU; `torch.mps.Event` has the same methods."""
+Stream = cuda.Stream
+Graph = cuda.CUDAGraph
+_MIN_BF16_CAPABILITY = (8, 0)
+"""First CUDA compute capability with bf16. On older GPUs PyTorch emulates it, which is slower than fp32."""
 _OUT_OF_MEMORY = (
     "DefaultCPUAllocator",
     "CUDA error: out of memory",
@@ -34,60 +36,24 @@ _OUT_OF_MEMORY = (
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
 )
-"""What PyTorch says in a RuntimeError when memory is full and it does not say so by the error's type."""
-
-
-class Event(Protocol):
-    """A mark in a GPU's queue, as `torch.cuda.Event` and `torch.mps.Event` are."""
-
-    def record(self) -> None:
-        """Put the mark at the end of the queue."""
-        ...
-
-    def query(self) -> bool:
-        """Return whether the GPU has passed the mark."""
-        ...
-
-    def synchronize(self) -> None:
-        """Wait until the GPU has passed the mark."""
-        ...
-
-    def elapsed_time(self, end_event: Any, /) -> float:
-        """Return the milliseconds between this mark and a later one."""
-        ...
-
-
-class Stream(Protocol):
-    """A queue of a GPU, as `torch.cuda.Stream` is."""
-
-    def wait_stream(self, stream: Any, /) -> None:
-        """Let what is asked for from now on begin after everything that the other queue holds now."""
-        ...
-
-
-class Graph(Protocol):
-    """Work that was captured, as a `torch.cuda.CUDAGraph` is."""
-
-    def replay(self) -> None:
-        """Ask the GPU to do all of the work again, on the memory that it had when it was captured."""
-        ...
+"""Texts of a RuntimeError that PyTorch raises in place of an OutOfMemoryError."""
 
 
 class AllocatorFigures(NamedTuple):
-    """What the caching allocator of a GPU tells about itself."""
+    """Counters of the caching allocator of a GPU."""
 
     allocated_bytes: int
-    """Most that tensors have taken since the last reset."""
+    """Peak of all tensors since the last reset."""
     reserved_bytes: int
-    """Most that tensors and the allocator's cache have taken since the last reset."""
+    """Peak of tensors and the allocator's cache since the last reset."""
     num_alloc_retries: int
     """How often the allocator has emptied its cache and asked the driver again, since the process was started."""
     num_ooms: int
-    """How often memory was refused, since the process was started."""
+    """How often the GPU was out of memory, since the process was started."""
 
 
 class Versions(NamedTuple):
-    """The libraries below PyTorch; `None` where the device has none."""
+    """Versions of the libraries below PyTorch; `None` if the device does not use the library."""
 
     cuda: str | None = None
     rocm: str | None = None
@@ -96,84 +62,73 @@ class Versions(NamedTuple):
 
 @dataclass(frozen=True)
 class Device:
-    """One device, and what PyTorch can do with it."""
+    """A device, with the functions of PyTorch that depend on its kind."""
 
     kind: DeviceKind
     torch_device: torch.device
-    """Where its tensors are."""
+    """The device of its tensors."""
 
     def activate(self) -> None:
-        """Make this GPU the one that `cuda` without a number means."""
+        """Make this GPU the current device, which is what `cuda` without a number means."""
         if self.kind == "cuda" and self.torch_device.index is not None:
             cuda.set_device(self.torch_device)
 
     def synchronize(self) -> None:
-        """Wait until the device has done everything it was asked for."""
+        """Wait until the device has finished all work."""
         if self.kind == "cuda":
             cuda.synchronize(self.torch_device)
         elif self.kind == "mps":
             mps.synchronize()
 
     def warn_of_synchronizations(self, *, on: bool) -> None:
-        """Have PyTorch warn of each call that makes the host wait for the GPU, or no longer."""
+        """Turn PyTorch's warning for each call that makes the host wait for the GPU on or off."""
         if self.kind == "cuda":
             cuda.set_sync_debug_mode("warn" if on else "default")
 
     @property
     def has_events(self) -> bool:
-        """Whether the device works through a queue in the background, so that events are needed to time it."""
+        """Whether the device works asynchronously, so that its work is timed by events."""
         return self.kind != "cpu"
 
     def event(self, *, timing: bool = False) -> Event | None:
-        """Return an event that is not recorded yet; `None` on a CPU, which works while the caller waits.
-
-        Args:
-            timing: Whether `elapsed_time` will be asked.
-        """
+        """Return a new event, which has `elapsed_time` only with `timing`; `None` on a CPU, which is synchronous."""
         if self.kind == "cuda":
             return cuda.Event(enable_timing=timing)
-        if self.kind == "mps":
-            event: Event = mps.Event(enable_timing=timing)
-            return event
-        return None
+        return cast("Event", mps.Event(enable_timing=timing)) if self.kind == "mps" else None
 
     @property
     def has_graphs(self) -> bool:
-        """Whether PyTorch can capture work on the device and replay it."""
+        """Whether PyTorch can capture work on the device as a graph."""
         return self.kind == "cuda"
 
     def new_stream(self) -> Stream:
-        """Return a further queue of a device that `has_graphs`."""
-        stream: Stream = cuda.Stream(self.torch_device)
-        return stream
+        """Return a new stream of a device that `has_graphs`."""
+        return cuda.Stream(self.torch_device)
 
     @contextmanager
     def working_in(self, stream: Stream) -> Iterator[None]:
-        """Ask for the work of the block in another queue.
-
-        It begins after everything that was asked for before the block, and is finished before what is asked for after.
-        """
+        """Run the block in a stream, after all earlier work of the current stream and before all its later work."""
         current = cuda.current_stream(self.torch_device)
         stream.wait_stream(current)
-        with cuda.stream(stream):  # type: ignore[arg-type] # made by `new_stream`
+        with cuda.stream(stream):
             yield
-        current.wait_stream(stream)  # type: ignore[arg-type] # as above
+        current.wait_stream(stream)
 
     def capture(self, work: Callable[[], Result], stream: Stream) -> tuple[Graph, Result]:
-        """Call `work` without the GPU doing any of it, and return the graph that does it, and what `work` returned.
+        """Capture the operations of `work` as a CUDA graph, and return the graph and the result of `work`.
 
-        Tensors that `work` makes have no values before the first replay, and others after each.
+        The GPU does nothing during the capture. Tensors that `work` creates get new values at each replay.
 
         Raises:
-            Exception: What `work` raised, or what PyTorch says of work that cannot be captured.
+            Exception: the error of `work`, or PyTorch's error for work that cannot be captured.
         """
         graph = cuda.CUDAGraph()
         results: list[Result] = []
         problems: list[Exception] = []
         try:
-            # Once more outside the capture, which leaves its queue the current one where it fails to end. Other
-            # threads, which prepare batches, may use the driver at the same time.
-            with self.working_in(stream), cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):  # type: ignore[arg-type]
+            # `working_in` restores the current stream, which a capture that fails to end does not. Other threads, which
+            # prepare batches, may use the driver at the same time.
+            with self.working_in(stream), cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
                 try:
                     results.append(work())
                 except Exception as error:  # noqa: BLE001 - raised again after the capture
@@ -186,7 +141,7 @@ class Device:
 
     @property
     def pins_memory(self) -> bool:
-        """Whether copies from page-locked memory run in the background."""
+        """Whether copies from page-locked memory are asynchronous."""
         return self.kind == "cuda"
 
     @property
@@ -195,16 +150,16 @@ class Device:
         if self.kind == "cpu":
             return ("fp32", "bf16")
         lacks_bf16 = self.kind == "mps" or (
-            torch.version.hip is None and cuda.get_device_capability(self.torch_device) < _FIRST_WITH_BF16
+            torch.version.hip is None and cuda.get_device_capability(self.torch_device) < _MIN_BF16_CAPABILITY
         )
         return ("fp32", "fp16") if lacks_bf16 else ("fp32", "bf16", "fp16")
 
     @property
     def fastest_precision(self) -> Precision:
-        """bf16 where the device has instructions for it, else fp32.
+        """Return bf16 if the device has instructions for it, else fp32.
 
-        A CPU without them converts back and forth: a step of ResNet-18 (76 px, 16 images, one thread of an EPYC with
-        AVX2) took 8.2 s in bf16 and 0.76 s in fp32.
+        A CPU without such instructions converts all values: a step of ResNet-18 (76 px, 16 images, one thread of an
+        EPYC with AVX2) took 8.2 s in bf16 and 0.76 s in fp32.
         """
         if self.kind == "cpu" and platform.machine() in ("x86_64", "AMD64"):
             has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
@@ -216,46 +171,46 @@ class Device:
 
     @property
     def name(self) -> str | None:
-        """The GPU's name as its driver gives it; `None` where PyTorch knows none."""
+        """Return the GPU's name from its driver; `None` if PyTorch does not know it."""
         return cuda.get_device_name(self.torch_device) if self.kind == "cuda" else None
 
     @property
     def capability(self) -> str | None:
-        """CUDA's compute capability, as `9.0`; `None` on other devices."""
+        """Return the CUDA compute capability, such as `9.0`; `None` on other devices."""
         if self.kind != "cuda":
             return None
         return ".".join(map(str, cuda.get_device_capability(self.torch_device)))
 
     @property
     def memory_bytes(self) -> int | None:
-        """Memory of the GPU; `None` where it is not the device's own."""
+        """Return the memory of the GPU in bytes; `None` if the device shares the machine's memory."""
         return int(cuda.get_device_properties(self.torch_device).total_memory) if self.kind == "cuda" else None
 
     @property
     def uuid(self) -> str | None:
-        """The GPU's own number, by which NVML finds it; `None` on other devices."""
+        """Return the unique id by which NVML finds the GPU; `None` on other devices."""
         if self.kind != "cuda":
             return None
         return str(getattr(cuda.get_device_properties(self.torch_device), "uuid", ""))  # not on every AMD GPU
 
     @property
     def versions(self) -> Versions:
-        """Versions of CUDA or ROCm, and of cuDNN (MIOpen under ROCm)."""
+        """Return the versions of CUDA or ROCm, and of cuDNN (MIOpen under ROCm)."""
         if self.kind != "cuda":
             return Versions()
         return Versions(torch.version.cuda, torch.version.hip, str(torch.backends.cudnn.version()))
 
     @property
     def has_allocator(self) -> bool:
-        """Whether PyTorch's allocator keeps count of its peaks on this device."""
+        """Whether PyTorch's allocator counts peaks on this device."""
         return self.kind == "cuda"
 
     def reset_peaks(self) -> None:
-        """Start the peaks of `allocator_figures` from what is in use now."""
+        """Reset the peaks of `allocator_figures` to the memory in use now."""
         cuda.reset_peak_memory_stats(self.torch_device)
 
     def allocator_figures(self) -> AllocatorFigures:
-        """Return what the allocator counts, for a device that `has_allocator`; waits for the device."""
+        """Return the counters of the allocator of a device that `has_allocator`, after synchronising the device."""
         self.synchronize()
         counts = cuda.memory_stats(self.torch_device)
         return AllocatorFigures(
@@ -267,29 +222,29 @@ class Device:
 
     @property
     def allocated_bytes(self) -> int:
-        """What tensors take now; 0 where nobody counts it."""
+        """Return the bytes of all tensors; 0 if PyTorch does not count them."""
         return cuda.memory_allocated(self.torch_device) if self.kind == "cuda" else 0
 
     @property
     def reserved_bytes(self) -> int:
-        """What tensors and the allocator's cache take now; 0 where nobody counts it."""
+        """Return the bytes of all tensors and of the allocator's cache; 0 if PyTorch does not count them."""
         return cuda.memory_reserved(self.torch_device) if self.kind == "cuda" else 0
 
     def empty_cache(self) -> None:
-        """Give memory that no tensor uses back to the driver."""
+        """Return memory that no tensor uses to the driver."""
         if self.kind == "cuda":
             cuda.empty_cache()
         elif self.kind == "mps":
             mps.empty_cache()
 
     def generator_state(self) -> Tensor | None:
-        """Return the state of the device's generator of random numbers; `None` where it is the CPU's."""
+        """Return the state of the device's random number generator; `None` on a CPU."""
         if self.kind == "cuda":
             return cuda.get_rng_state(self.torch_device)
         return mps.get_rng_state() if self.kind == "mps" else None
 
     def set_generator_state(self, state: Tensor) -> None:
-        """Let the device's generator draw on from a state that was saved."""
+        """Restore the state of the device's random number generator."""
         if self.kind == "cuda":
             cuda.set_rng_state(state, self.torch_device)
         elif self.kind == "mps":
@@ -297,13 +252,13 @@ class Device:
 
 
 def device_of(torch_device: torch.device) -> Device:
-    """Return what PyTorch can do with the device that tensors are on."""
+    """Return the device with the tensors of a PyTorch device."""
     return Device(_KINDS[torch_device.type], torch_device)
 
 
 def device_for(execution: Execution) -> Device:
     """Return the device that a run is executed on."""
-    return Device(execution.device, _torch_device(execution.device, execution.device_index))
+    return _device(execution.device, execution.device_index)
 
 
 def is_available(kind: DeviceKind) -> bool:
@@ -320,7 +275,7 @@ def is_available(kind: DeviceKind) -> bool:
 def find_device(wanted: str) -> Device:
     """Return the device that `--device` names: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
 
-    `auto` is the first CUDA device, or the CPU. It is never MPS, on which runs do not promise to repeat to the bit.
+    `auto` is the first CUDA device, or else the CPU. It is never MPS, on which runs may not repeat to the bit.
 
     Raises:
         UserError: PyTorch sees no such device.
@@ -342,25 +297,24 @@ def find_device(wanted: str) -> Device:
             "--device mps: PyTorch sees no MPS device. Expected an Apple computer with macOS 14 or newer. "
             "Try --device cpu"
         )
-    return _device(_NAMES[name], int(index) if index else None)
+    kind: DeviceKind = "cuda" if name == "cuda" else "mps" if name == "mps" else "cpu"
+    return _device(kind, int(index) if index else None)
 
 
 def require_precision(device: Device, precision: Precision) -> None:
-    """Check that the device computes in the precision; `auto` is always one that it does.
+    """Check that the device supports the precision; `auto` is always supported.
 
     Raises:
-        UserError: it does not.
+        UserError: the device does not support the precision.
     """
     if precision not in ("auto", *device.precisions):
         known = " or ".join(device.precisions)
         title = device.name or device.kind
-        raise UserError(
-            f"precision {precision}: not one that {title} computes in. Expected {known}. Try --precision fp32"
-        )
+        raise UserError(f"precision {precision}: not supported by {title}. Expected {known}. Try --precision fp32")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that the memory of the machine or of a GPU is full."""
+    """Return whether an error means that the machine or a GPU is out of memory."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(text in str(error) for text in _OUT_OF_MEMORY)
 
 
@@ -369,5 +323,5 @@ def _device(kind: DeviceKind, index: int | None = None) -> Device:
 
 
 def _torch_device(kind: DeviceKind, index: int | None) -> torch.device:
-    """Return where tensors of this kind of device are; the tests' fake GPU has another function here."""
+    """Return the device of the tensors; the fake GPU of the tests replaces this function."""
     return torch.device(kind) if index is None else torch.device(kind, index)

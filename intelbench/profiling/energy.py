@@ -1,8 +1,8 @@
-"""Joules, from a counter that counts them: NVML's of a GPU, or RAPL's of the processor packages. Nothing is estimated.
+"""Measure energy by hardware counters: NVML's of a GPU, or RAPL's of the CPU packages. Nothing is estimated.
 
-RAPL (Running Average Power Limit) is what Linux shows below /sys/class/powercap: microjoules since some moment, for
-each package, back to 0 at a stated range, and since Linux 5.10 for the administrator alone. Virtual machines have
-neither that nor, mostly, NVML's counter.
+RAPL (Running Average Power Limit) counts microjoules of each CPU package, which Linux shows below /sys/class/powercap.
+A counter returns to 0 at a stated range. Since Linux 5.10 only the administrator can read it. Virtual machines have no
+RAPL, and most have no energy counter of NVML.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 
@@ -20,30 +20,13 @@ from intelbench.records.profiles import Energy
 
 _POWERCAP = Path("/sys/class/powercap")
 _IDLE_SECONDS = 1.0
-"""Both counters are updated many times in that."""
-_LOOK_SECONDS = 60.0
-"""Between two looks at a counter while a run goes on: no package does a round of its counter in that."""
-
-
-class EnergyCounter(Protocol):
-    """Something that counts joules."""
-
-    @property
-    def source(self) -> Literal["nvml", "rapl"]:
-        """What it is."""
-        ...
-
-    def joules(self) -> float:
-        """Joules since some moment, which never fall.
-
-        Raises:
-            OSError: the counter cannot be read.
-        """
-        ...
+"""Length of the idle measurement, in which both counters are updated many times."""
+_INTERVAL_SECONDS = 60.0
+"""Time between two readings in a run. No RAPL counter reaches its range in this time."""
 
 
 class NvmlCounter:
-    """A GPU's energy since its driver was loaded (`nvmlDeviceGetTotalEnergyConsumption`), millijoules."""
+    """The energy of a GPU since its driver was loaded (`nvmlDeviceGetTotalEnergyConsumption`)."""
 
     source: Literal["nvml"] = "nvml"
 
@@ -51,17 +34,21 @@ class NvmlCounter:
         self._gpu = Nvml(device)
 
     def joules(self) -> float:
-        """As `EnergyCounter` says."""
+        """Return the joules since the driver was loaded.
+
+        Raises:
+            OSError: the counter cannot be read.
+        """
         return float(self._gpu.ask("nvmlDeviceGetTotalEnergyConsumption")) / 1e3
 
 
 class RaplCounter:
-    """The energy of all processor packages together."""
+    """The energy of all CPU packages together since the construction."""
 
     source: Literal["rapl"] = "rapl"
 
     def __init__(self, folder: Path = _POWERCAP) -> None:
-        # AMD's have that name too. Beside the packages lie parts of them, and on laptops psys, which they are part of.
+        # AMD's zones have this name too. Other zones are parts of a package, or include the packages (psys).
         zones = sorted(folder.glob("intel-rapl:*"))
         self._packages = [zone for zone in zones if (zone / "name").read_text().startswith("package")]
         if not self._packages:
@@ -71,7 +58,11 @@ class RaplCounter:
         self._total = 0
 
     def joules(self) -> float:
-        """As `EnergyCounter` says; to be read at least once in a round of the counters, which takes minutes."""
+        """Return the joules since the construction; call it before a counter reaches its range, which takes minutes.
+
+        Raises:
+            OSError: a counter cannot be read.
+        """
         counters = self._counters()
         for path, counter in counters.items():
             increase = counter - self._last[path]
@@ -83,17 +74,20 @@ class RaplCounter:
         return {path: _microjoules(path / "energy_uj") for path in self._packages}
 
 
+EnergyCounter = NvmlCounter | RaplCounter
+
+
 def find_counter(device: torch.device) -> EnergyCounter:
-    """The counter of the device that a run is on.
+    """Return the energy counter of the device of a run.
 
     Raises:
-        OSError: there is none, or it cannot be read; the message says why.
+        OSError: the device has no counter, or it cannot be read; the message says why.
     """
     return NvmlCounter(device) if device_of(device).kind == "cuda" else RaplCounter()
 
 
 class EnergyMeter:
-    """From its making, which takes a second where there is a counter, to `read`."""
+    """Measures energy from its construction to `read`. The construction measures the idle machine for a second."""
 
     def __init__(self, device: torch.device) -> None:
         self._counter: EnergyCounter | None = None
@@ -103,23 +97,23 @@ class EnergyMeter:
         self._joules = 0.0
         try:
             self._counter = counter = find_counter(device)
-            before, asleep = counter.joules(), time.monotonic()
+            before, started = counter.joules(), time.monotonic()
             time.sleep(_IDLE_SECONDS)
             self._joules = counter.joules()
-            self._idle_joules, self._idle_seconds = self._joules - before, time.monotonic() - asleep
+            self._idle_joules, self._idle_seconds = self._joules - before, time.monotonic() - started
         except OSError as error:
-            self._lose(error)
-        self._started = self._looked = time.monotonic()
+            self._drop_counter(error)
+        self._started = self._last_reading = time.monotonic()
 
     def look(self) -> None:
-        """Read the counter now and then, so that no round of it is missed; to be called at every step."""
+        """Read the counter from time to time, so that it never passes its range unseen; call this at every step."""
         now = time.monotonic()
-        if self._counter and now - self._looked >= _LOOK_SECONDS:
-            self._looked = now
+        if self._counter and now - self._last_reading >= _INTERVAL_SECONDS:
+            self._last_reading = now
             self._joules_since()
 
     def read(self) -> Energy:
-        """What was counted so far."""
+        """Return the energy since the construction."""
         joules = self._joules_since()
         return Energy(
             source=self._counter.source if self._counter else None,
@@ -136,11 +130,11 @@ class EnergyMeter:
         try:
             return self._counter.joules() - self._joules
         except OSError as error:
-            self._lose(error)
+            self._drop_counter(error)
             return None
 
-    def _lose(self, error: OSError) -> None:
-        """Without its counter a run goes on."""
+    def _drop_counter(self, error: OSError) -> None:
+        """Note why the counter cannot be read; the run continues without it."""
         self._counter = None
         self._absent = f"{error.filename}: {error.strerror}" if error.filename else str(error)
 

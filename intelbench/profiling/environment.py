@@ -1,4 +1,4 @@
-"""The machine and the libraries."""
+"""Describe the machine and the libraries, and choose how a run is executed."""
 
 import os
 import platform
@@ -30,18 +30,20 @@ _RECORDED_VARIABLES = (
     "PYTORCH_NO_CUDA_MEMORY_CACHING", "PYTORCH_MPS_HIGH_WATERMARK_RATIO", "PYTORCH_MPS_FAST_MATH",
     "PYTORCH_ENABLE_MPS_FALLBACK", "HSA_OVERRIDE_GFX_VERSION", "MIOPEN_FIND_MODE", "MIOPEN_DEBUG_CONV_DIRECT",
 )  # fmt: skip
-"""Environment variables in a record, since they can change speed or bits. Others may be private and are not read."""
+"""Environment variables that are recorded, because they can change speed or bits. Others are not read: they may be
+private."""
 
 
 def choose_execution(
     device: str, threads: int | None, workers: int | None, cache: bool, precision: Precision = "fp32"
 ) -> Execution:
-    """Resolve the options of execution.
+    """Resolve the options of execution; `None` stands for the default.
 
-    With a GPU, PyTorch has one thread by default: more threads would compete with those that load data.
+    With a GPU, PyTorch has one thread by default, because more threads would compete with those that load data. Up to
+    eight threads load data, and two CPUs are left for the training loop and the driver.
 
     Raises:
-        UserError: PyTorch sees no such device, or the device does not compute in the precision.
+        UserError: PyTorch sees no such device, or the device does not support the precision.
     """
     chosen = find_device(device)
     require_precision(chosen, precision)
@@ -49,14 +51,14 @@ def choose_execution(
     return Execution(
         device=chosen.kind,
         threads=threads or (1 if on_gpu else torch.get_num_threads()),
-        workers=workers if workers is not None else (_loader_threads() if on_gpu else 0),
+        workers=workers if workers is not None else (min(8, max(1, num_processors() - 2)) if on_gpu else 0),
         cache=cache,
         device_index=chosen.torch_device.index,
     )
 
 
 def read_environment(execution: Execution) -> Environment:
-    """Describe this machine for a run with the given execution."""
+    """Describe this machine and its libraries for a run with this execution."""
     cpu = _cpu_name()
     device = device_for(execution)
     versions = device.versions
@@ -84,7 +86,7 @@ def read_environment(execution: Execution) -> Environment:
 def process_seconds(device: torch.device) -> float:
     """Return the seconds since this process was started, after synchronising the device.
 
-    A forked process adds the seconds that its original process had taken when that first called this function.
+    For a forked process, the seconds until the first call in its parent are added.
     """
     device_of(device).synchronize()
     original, seconds = _first_call()
@@ -93,24 +95,19 @@ def process_seconds(device: torch.device) -> float:
 
 @cache
 def _first_call() -> tuple[int, float]:
-    """Return the id and the age of the process that called first: this one, or the one it was forked from."""
+    """Return the id and the age of the process that called first: this process or its parent."""
     return os.getpid(), _own_seconds()
 
 
 def _own_seconds() -> float:
     created = psutil.Process().create_time()
-    if hasattr(time, "CLOCK_BOOTTIME"):  # Linux dates its boot, on which `created` rests, to a whole second
+    if hasattr(time, "CLOCK_BOOTTIME"):  # `created` is relative to the boot time, which Linux rounds to a second
         return time.clock_gettime(time.CLOCK_BOOTTIME) - (created - psutil.boot_time())
     return time.time() - created
 
 
-def _loader_threads() -> int:
-    """Return the number of threads that load data for a GPU; two processors are left for the loop and the driver."""
-    return min(8, max(1, num_processors() - 2))
-
-
 def _gpu_facts(device: Device) -> GpuFacts:
-    """Read properties and settings of a GPU from PyTorch and NVML."""
+    """Return properties and settings of a GPU from PyTorch and NVML."""
     facts = GpuFacts(capability=device.capability, memory_bytes=device.memory_bytes)
     try:
         gpu = Nvml(device.torch_device)
@@ -122,7 +119,7 @@ def _gpu_facts(device: Device) -> GpuFacts:
         facts,
         power_limit_watts=None if milliwatts is None else milliwatts / 1000,
         max_sm_clock_megahertz=gpu.ask_or_none("nvmlDeviceGetMaxClockInfo", gpu.library.NVML_CLOCK_SM),
-        ecc=None if ecc is None else bool(ecc[0]),  # of two: now, and after the next start
+        ecc=None if ecc is None else bool(ecc[0]),  # the current mode; the second is the mode after a reboot
         mig=None if mig is None else bool(mig[0]),
     )
 

@@ -1,4 +1,4 @@
-"""What NVML tells about a GPU at the evaluation points of a run: its clocks, heat and power, and who else uses it."""
+"""Read clocks, temperature, power and other processes of a GPU from NVML at the evaluation points of a run."""
 
 import os
 from contextlib import suppress
@@ -19,11 +19,11 @@ _NAMES = {
     "clock_event_reasons": np.int64,
     "foreign_processes": np.int64,
 }
-"""Readings, and the types of their arrays."""
+"""Names of the readings, and the types of their arrays."""
 
 
 class GpuWatch:
-    """Readings of one GPU. On other devices, and without NVML, there are none."""
+    """Takes readings of one GPU. On other devices, and without NVML, it has none."""
 
     def __init__(self, device: torch.device) -> None:
         self._gpu: Nvml | None = None
@@ -38,22 +38,22 @@ class GpuWatch:
         self.look(0)
 
     def step(self, number: int, *, at_evaluation: bool) -> None:
-        """Take a reading at an evaluation point."""
+        """Take a reading at an evaluation point, after `number` training steps."""
         if at_evaluation:
             self.look(number)
 
     def look(self, step: int) -> None:
-        """Take a reading after `step` training steps, right after work, while the GPU has the clocks of work."""
+        """Take a reading after `step` training steps. Call it right after work, while the clocks are those of work."""
         if self._gpu is not None:
             self._steps.append(step)
             self._readings.append(_read(self._gpu))
 
     def resume_at(self, step: int) -> None:
-        """Date the readings so far by the step at which a run was resumed."""
+        """Set the step of all readings so far to the step at which the run was resumed."""
         self._steps = [step] * len(self._steps)
 
     def read(self) -> Traces:
-        """Return the arrays `gpu_*` of `traces.npz` without that word; without those that NVML did not always know."""
+        """Return the arrays `gpu_*` of `traces.npz` without this prefix, if NVML had the reading every time."""
         known = {
             name: [reading[name] for reading in self._readings]
             for name in _NAMES
@@ -78,9 +78,9 @@ def _read(gpu: Nvml) -> dict[str, float | None]:
 
 
 def _foreign_processes(gpu: Nvml) -> int | None:
-    """Return how many processes compute on the GPU that are not of this run; `None` where NVML shows no process.
+    """Return the number of processes of others that compute on the GPU; `None` if NVML lists no process.
 
-    In a container NVML may list processes under numbers of the host, where one of them is this process.
+    In a container NVML may list processes by the ids of the host; one of them is this process.
     """
     listed = gpu.ask_or_none("nvmlDeviceGetComputeRunningProcesses")
     pids = {process.pid for process in listed or ()}

@@ -1,4 +1,4 @@
-"""Peak memory, measured and never estimated: each counter under its own name, or the reason why it is absent."""
+"""Measure peak memory: each counter under its own name, or the reason why it is absent. Nothing is estimated."""
 
 import ctypes
 import gc
@@ -20,21 +20,22 @@ _RESET_HIGH_WATER_MARK = "5"  # proc(5)
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # of malloc.h
 _DISABLE_HUGE_PAGES = 41  # of sys/prctl.h
 _KEPT_BYTES = 65_536
-_MOST_MAPPED = 65_536
-"""Allocations that glibc maps by themselves as it comes."""
+"""Size up to which glibc may keep freed memory."""
+_MAX_MAPPED = 65_536
+"""Number of allocations that may have a mapping of their own: glibc's default."""
 
 
 def return_freed_memory() -> None:
-    """Have glibc return freed memory to the kernel at once, and use no huge pages.
+    """Make glibc return freed memory to the kernel at once and use no huge pages.
 
-    The memory of this process is then that of its tensors. For a process whose memory is measured and not its time.
-    Does nothing where the C library is another one.
+    The memory of this process is then that of its tensors. Use it in a process whose memory is measured and not its
+    time. With another C library nothing happens.
     """
     if platform.libc_ver()[0] != "glibc":
         return
     libc = ctypes.CDLL(None)
     for option, value in (
-        (_MMAP_MAX, _MOST_MAPPED), (_MMAP_THRESHOLD, _KEPT_BYTES), (_TRIM_THRESHOLD, _KEPT_BYTES),
+        (_MMAP_MAX, _MAX_MAPPED), (_MMAP_THRESHOLD, _KEPT_BYTES), (_TRIM_THRESHOLD, _KEPT_BYTES),
     ):  # fmt: skip
         libc.mallopt(option, value)
     libc.prctl(_DISABLE_HUGE_PAGES, 1, 0, 0, 0)
@@ -42,7 +43,7 @@ def return_freed_memory() -> None:
 
 
 class MemoryMeter:
-    """Peaks from its making to `read`."""
+    """Measures peaks from its construction to `read`."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device_of(device)
@@ -53,12 +54,15 @@ class MemoryMeter:
         self._workspace: int | None = None
         self._before: AllocatorFigures | None = None
         gc.collect()
+        if self._device.has_allocator:
+            self._workspace = _workspace_bytes(self._device)
+            self._before = self._device.allocator_figures()
+            self._device.reset_peaks()
+        else:
+            reason = "no GPU in this run" if self._device.kind == "cpu" else "PyTorch counts no peaks on MPS"
+            self._absent = dict.fromkeys(("cuda_allocated_bytes", "cuda_reserved_bytes", "nvml_process_bytes"), reason)
         if self._device.kind != "cpu":
             self._absent["process_bytes"] = "the run was on a GPU"
-            if self._device.has_allocator:
-                self._workspace = _workspace_bytes(self._device)
-                self._before = self._device.allocator_figures()
-                self._device.reset_peaks()
             return
         try:
             _CLEAR_REFS.write_text(_RESET_HIGH_WATER_MARK)
@@ -69,41 +73,30 @@ class MemoryMeter:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """What a GPU's tensors take inside does not count; a CPU's high-water mark knows no difference."""
+        """Exclude tensors on a GPU that are created in the block; a CPU's high-water mark cannot exclude anything."""
         if not self._device.has_allocator:
             yield
             return
         self._keep_peaks()
         reserved = self._device.reserved_bytes
         yield
-        if self._device.reserved_bytes > reserved:  # else the next step need not ask the driver again
+        if self._device.reserved_bytes > reserved:  # if not, the cache saves the next step a call of the driver
             self._device.empty_cache()
         self._device.reset_peaks()
 
     def read(self) -> PeakMemory:
-        """The peaks so far."""
-        absent = dict(self._absent)
-        process = None if self._baseline is None else max(0, _status_bytes("VmHWM") - self._baseline)
-        if not self._device.has_allocator:
-            reason = "no GPU in this run" if self._device.kind == "cpu" else "PyTorch counts no peaks on MPS"
-            absent |= dict.fromkeys(("cuda_allocated_bytes", "cuda_reserved_bytes", "nvml_process_bytes"), reason)
-            allocated = reserved = nvml = None
-            retries = ooms = None
-        else:
-            now, before = self._keep_peaks(), self._before
-            assert before is not None
-            retries, ooms = now.num_alloc_retries - before.num_alloc_retries, now.num_ooms - before.num_ooms
-            allocated, reserved = self._allocated, self._reserved
-            nvml = _nvml_process_bytes(self._device.torch_device, absent)
+        """Return the peaks so far."""
+        absent, before = dict(self._absent), self._before
+        now = self._keep_peaks() if before else None
         return PeakMemory(
-            process_bytes=process,
-            cuda_allocated_bytes=allocated,
-            cuda_reserved_bytes=reserved,
-            nvml_process_bytes=nvml,
+            process_bytes=None if self._baseline is None else max(0, _status_bytes("VmHWM") - self._baseline),
+            cuda_allocated_bytes=self._allocated if now else None,
+            cuda_reserved_bytes=self._reserved if now else None,
+            nvml_process_bytes=_nvml_process_bytes(self._device.torch_device, absent) if now else None,
             absent=absent,
             cublas_workspace_bytes=self._workspace,
-            num_alloc_retries=retries,
-            num_ooms=ooms,
+            num_alloc_retries=now.num_alloc_retries - before.num_alloc_retries if now and before else None,
+            num_ooms=now.num_ooms - before.num_ooms if now and before else None,
         )
 
     def _keep_peaks(self) -> AllocatorFigures:
@@ -114,7 +107,7 @@ class MemoryMeter:
 
 
 def _workspace_bytes(device: Device) -> int:
-    """Let cuBLAS take its workspace, as its first product does, and return how large it is (usually 8 to 33 MB)."""
+    """Allocate the workspace of cuBLAS by a first product, and return its bytes (usually 8 to 33 MB)."""
     before = device.allocated_bytes
     _multiply(device)
     device.synchronize()
@@ -122,7 +115,7 @@ def _workspace_bytes(device: Device) -> int:
 
 
 def _multiply(device: Device) -> None:
-    """Compute a product and one with a sum, whose libraries have workspaces of their own."""
+    """Compute a matrix product, and a product with a sum, because their libraries have separate workspaces."""
     matrix = torch.zeros(16, 16, device=device.torch_device)
     torch.addmm(matrix[0], matrix, matrix @ matrix)
 
@@ -135,7 +128,7 @@ def _status_bytes(field: str) -> int:
 
 
 def _nvml_process_bytes(device: torch.device, absent: dict[str, str]) -> int | None:
-    """The driver's figure for this process; in a container it may be missing or under another process id."""
+    """Return the driver's figure for this process. In a container it may be missing or under another process id."""
     try:
         processes = Nvml(device).ask("nvmlDeviceGetComputeRunningProcesses")
     except OSError as error:

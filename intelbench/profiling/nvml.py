@@ -1,4 +1,4 @@
-"""NVML, the library of NVIDIA's driver. Only this module calls it."""
+"""Call NVML, the library of NVIDIA's driver. No other module calls it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,10 +9,10 @@ from intelbench.profiling.device import device_of
 
 
 class Nvml:
-    """One GPU in NVML.
+    """A GPU in NVML.
 
     Raises:
-        OSError: the GPU is not NVIDIA's, or the library fails; the message says why.
+        OSError: the GPU is not one of NVIDIA, or the library fails; the message says why.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -24,18 +24,18 @@ class Nvml:
         try:
             self._handle = self._call(pynvml.nvmlDeviceGetHandleByUUID, f"GPU-{uuid}")
         except OSError:
-            self._handle = self._call(pynvml.nvmlDeviceGetHandleByUUID, f"MIG-{uuid}")  # a part of a GPU
+            self._handle = self._call(pynvml.nvmlDeviceGetHandleByUUID, f"MIG-{uuid}")  # an instance of a GPU
 
     def ask(self, function: str, *arguments: object) -> Any:
         """Call a function of NVML with the GPU as its first argument.
 
         Raises:
-            OSError: the GPU or the driver does not support it.
+            OSError: the GPU or the driver does not support the function.
         """
         return self._call(getattr(self.library, function), self._handle, *arguments)
 
     def ask_or_none(self, function: str, *arguments: object) -> Any:
-        """Call a function of NVML with the GPU as its first argument; `None` if it is not supported."""
+        """Call a function of NVML with the GPU as its first argument; return `None` if it is not supported."""
         try:
             return self.ask(function, *arguments)
         except OSError:
@@ -49,7 +49,7 @@ class Nvml:
 
 
 def driver_version() -> str | None:
-    """Return the version of NVIDIA's driver; `None` without one."""
+    """Return the version of NVIDIA's driver; `None` if it is not installed."""
     import pynvml
 
     try:

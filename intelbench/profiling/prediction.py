@@ -1,12 +1,11 @@
-"""Prediction of the GPU memory of a training step, without a GPU.
+"""Predict the GPU memory of a training step without a GPU.
 
 Two training steps run on fake tensors, which have a shape but no values, and a tape records every storage that is
 created or freed. Operations and their order do not depend on the batch size, and the size of a storage is an affine
 function of it, so two batch sizes determine all others. Replaying the tape gives the peak of all tensors, and what
 PyTorch's caching allocator reserves for them.
 
-Not covered: workspaces of cuDNN and cuBLAS, the CUDA context, kernels that fuse what is several operations here
-(attention), and compiled graphs.
+Not covered: workspaces of cuDNN and cuBLAS, the CUDA context, fused kernels (attention) and compiled graphs.
 """
 
 from __future__ import annotations
@@ -34,11 +33,11 @@ from intelbench.profiling.workload import Workload
 from intelbench.records.profiles import PredictedMemory
 
 TRACED = (2, 4)
-"""Batch sizes that are traced to predict any other. Batch norm needs two images."""
+"""Batch sizes that are traced to predict any other."""
 _STEPS = 2
 """The first step has no optimizer state; all later steps are equal."""
 _KINDS = ("parameters", "gradients", "optimizer_state", "activations", "temporaries")
-"""Kinds of storage, with the names of `PredictedMemory`."""
+"""Kinds of storage, named as in `PredictedMemory`."""
 
 MakeOptimizer = Callable[[nn.Module], Optimizer]
 Autocast = Callable[[], AbstractContextManager[None]]
@@ -53,10 +52,11 @@ class Tape:
     kinds: NDArray[np.int64]
     """Position in `_KINDS`, by storage."""
     fixed_bytes: NDArray[np.int64]
+    """Bytes that do not depend on the batch size, by storage."""
     bytes_per_image: NDArray[np.int64]
 
     def predict(self, batch_size: int) -> PredictedMemory:
-        """Predict the peak, the reserved memory, and the parts at the moment of the peak."""
+        """Predict the peak, the reserved memory, and the bytes of each kind at the peak."""
         changes = self._changes(batch_size)
         moment = int(changes.cumsum().argmax()) + 1
         alive = np.bincount(self.kinds[np.abs(self.events[:moment]) - 1], changes[:moment], len(_KINDS))
@@ -68,11 +68,11 @@ class Tape:
         )
 
     def peak_bytes(self, batch_size: int) -> int:
-        """Return the peak of all tensors."""
+        """Return the peak of all tensors in bytes."""
         return int(self._changes(batch_size).cumsum().max())
 
     def reserved_bytes(self, batch_size: int) -> int:
-        """Return the memory that the caching allocator has reserved after the two steps."""
+        """Return the bytes that the caching allocator has reserved after the two steps."""
         allocator = CachingAllocator()
         sizes = self._sizes(batch_size).tolist()
         blocks: dict[int, Block] = {}
@@ -84,14 +84,14 @@ class Tape:
         return allocator.reserved_bytes
 
     def largest_batch(self, memory_bytes: int) -> int:
-        """Most images a step for which no more than `memory_bytes` are reserved; 0 where one is too many."""
+        """Return the largest batch size for which at most `memory_bytes` are reserved; 0 if one image is too many."""
         upper = memory_bytes // int(self.bytes_per_image.max())
-        for required in (self.peak_bytes, self.reserved_bytes):  # the second costs more and is never below the first
+        for required in (self.peak_bytes, self.reserved_bytes):  # the slower function is never below the faster one
             upper = bisect_right(range(1, upper + 1), memory_bytes, key=required)
         return upper
 
     def _changes(self, batch_size: int) -> NDArray[np.int64]:
-        """Bytes that each event adds."""
+        """Return the bytes that each event adds."""
         changes: NDArray[np.int64] = np.sign(self.events) * self._sizes(batch_size)[np.abs(self.events) - 1]
         return changes
 
@@ -108,7 +108,8 @@ def record_tape(
         workload: The network; parameters that do not require gradients are frozen.
         make_optimizer: Returns the optimizer of a network.
         autocast: The context of the forward pass, for the device type `cpu`.
-        batch_sizes: What is traced. Two give a tape of every batch size, one a tape of that alone in half the time.
+        batch_sizes: The batch sizes that are traced. Two give a tape of every batch size; one gives a tape of that
+            batch size only, in half the time.
 
     Raises:
         Exception: the operations depend on the batch size, or the network computes with the values of tensors.
@@ -128,59 +129,59 @@ def record_tape(
 
 
 class Recorder(TorchDispatchMode):
-    """Writes down every storage that an operation makes, and when it is dropped."""
+    """Records every storage that an operation creates, and when it is freed."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # PyTorch's
         self.in_optimizer = False
-        """Whether an operation may ask for the value of a tensor."""
+        """Whether the optimizer's step is running, which may read the value of a tensor."""
         self.events: list[int] = []
         self.sizes: list[int] = []
         self.kinds: list[str] = []
         self._alive: dict[int, tuple[int, weakref.ref[torch.UntypedStorage]]] = {}
-        """Number of the storage and what tells of its end, by its address."""
+        """Index of the storage, and the reference that reports its end, by address."""
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Execute the operation and look at what it returns."""
+        """Execute the operation and record the storages of its results."""
         if self.in_optimizer and func is torch.ops.aten._local_scalar_dense.default:
-            return 1.0  # number of the step, which a fake tensor does not hold
+            return 1.0  # the number of the step, which a fake tensor does not hold
         result = func(*args, **(kwargs or {}))
-        self.see([each for each in tree_iter(result) if isinstance(each, Tensor)])
+        self.see([tensor for tensor in tree_iter(result) if isinstance(tensor, Tensor)])
         return result
 
     def see(self, tensors: Iterable[Tensor], kind: str | None = None) -> None:
-        """Write down the storages not known yet; with `kind`, say what all of them hold."""
+        """Record the storages of tensors that are not recorded yet; `kind` is set for all of them."""
         for tensor in tensors:
             storage = tensor.untyped_storage()
             key = storage._cdata
             if key not in self._alive:
-                number = len(self.sizes)
-                self.events.append(number + 1)
+                index = len(self.sizes)
+                self.events.append(index + 1)
                 self.sizes.append(storage.nbytes())
                 self.kinds.append("temporaries")
-                self._alive[key] = number, weakref.ref(storage, partial(self._dropped, key))
+                self._alive[key] = index, weakref.ref(storage, partial(self._freed, key))
             if kind:
                 self.kinds[self._alive[key][0]] = kind
 
     def keep_as(self, kind: str) -> None:
-        """Say what all those hold that live now and were called temporary so far."""
-        for number, _ in self._alive.values():
-            if self.kinds[number] == "temporaries":
-                self.kinds[number] = kind
+        """Set the kind of all storages that are alive and have been temporaries so far."""
+        for index, _ in self._alive.values():
+            if self.kinds[index] == "temporaries":
+                self.kinds[index] = kind
 
     def close(self) -> None:
-        """Write down no more.
+        """Stop recording.
 
-        Storages dropped one after the other are put in order, because theirs means nothing: autocast's cache of weights
-        is a hash map.
+        Storages that are freed one after the other are sorted, because their order is arbitrary: autocast's cache of
+        weights is a hash map.
         """
         self._alive.clear()
         runs = groupby(self.events, key=lambda event: event < 0)
         self.events = [event for _, run in runs for event in sorted(run, key=abs)]
 
-    def _dropped(self, key: int, _: object) -> None:
+    def _freed(self, key: int, _: object) -> None:
         self.events.append(-1 - self._alive.pop(key)[0])
 
 
@@ -192,10 +193,9 @@ def take_steps(
     autocast: Autocast,
     batch_size: int,
 ) -> None:
-    """Train the workload's network for two steps under the recorder's eyes, on whatever device is the default."""
+    """Train the network for two steps on the default device, and record its storages."""
     optimizer = make_optimizer(model)
-    images = torch.zeros(batch_size, 3, workload.request.image_size, workload.request.image_size)
-    labels = torch.zeros(batch_size, dtype=torch.long)
+    images, labels = workload.batch(batch_size)
     recorder.see((*model.parameters(), *model.buffers()), "parameters")
     recorder.see((images, labels), "activations")
     for _ in range(_STEPS):

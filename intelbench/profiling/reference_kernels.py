@@ -75,7 +75,7 @@ class ReferenceKernels:
 
     @torch.no_grad()
     def take(self, step: int) -> None:
-        """Time it after so many training steps."""
+        """Time the kernels after `step` training steps."""
         self._steps.append(step)
         timed = self._timed_by_events if self._device.has_events else self._timed
         for name, make_kernel in self._kinds.items():
@@ -153,4 +153,4 @@ class ReferenceKernels:
             call()
         end.record()
         end.synchronize()
-        return begin.elapsed_time(end) / 1000 / launches
+        return float(begin.elapsed_time(end)) / 1000 / launches

@@ -1,4 +1,4 @@
-"""Which sizes of images a network can be trained on, found by trying them on the meta device."""
+"""Find the image sizes that a network can be trained on, by trying them on the meta device."""
 
 from dataclasses import replace
 
@@ -8,30 +8,28 @@ from intelbench.errors import UserError, printable
 from intelbench.profiling.workload import Workload
 
 _USUAL_SIZES = (28, 32, 48, 64, 80, 96, 112, 128, 144, 150, 160, 192, 224, 256, 299, 320, 384, 448, 512)
-"""What is tried where the requested size does not fit, in pixels."""
-_BATCH = 2
-"""Batch norm needs two images to train on."""
+"""Sizes to suggest if the network does not accept the requested size, in pixels."""
 _MAX_REASON = 200
-"""Characters of PyTorch's message."""
+"""Characters of PyTorch's message that an error repeats."""
 
 
 def require_size(workload: Workload) -> None:
-    """Check that the network can be trained on images of the requested size; else suggest sizes that fit.
+    """Check that the network can be trained on images of the requested size.
 
-    A network that takes no usual size fails for another reason, or needs pixel values, which the meta device does not
-    have; it passes the check.
+    A network that accepts no usual size passes the check: it fails for another reason, or needs pixel values, which the
+    meta device does not have.
 
     Raises:
-        UserError: the network accepts images of other sizes, but not of the requested one.
+        UserError: the network accepts other sizes but not the requested one; the message suggests sizes.
     """
     workload.architecture.require_size(workload.request.image_size)
     problem = _problem(workload)
     if problem is None:
         return
     size = workload.request.image_size
-    smaller = [each for each in reversed(_USUAL_SIZES) if workload.architecture.minimum_size <= each < size]
-    larger = [each for each in _USUAL_SIZES if each > size]
-    fitting = [str(each) for sizes in (smaller, larger) if (each := _first_fitting(workload, sizes))]
+    smaller = [usual for usual in reversed(_USUAL_SIZES) if workload.architecture.minimum_size <= usual < size]
+    larger = [usual for usual in _USUAL_SIZES if usual > size]
+    fitting = [str(first) for sizes in (smaller, larger) if (first := _first_fitting(workload, sizes))]
     if fitting:
         raise UserError(
             f"architecture {workload.architecture.name!r} does not take images of {size} px ({problem}); "
@@ -40,17 +38,18 @@ def require_size(workload: Workload) -> None:
 
 
 def _first_fitting(workload: Workload, sizes: list[int]) -> int | None:
-    requests = (replace(workload.request, image_size=size) for size in sizes)
-    return next((each.image_size for each in requests if _problem(replace(workload, request=each)) is None), None)
+    for size in sizes:
+        if _problem(replace(workload, request=replace(workload.request, image_size=size))) is None:
+            return size
+    return None
 
 
 def _problem(workload: Workload) -> str | None:
-    """Return the error of a forward pass in training mode; `None` if it succeeds."""
-    size = workload.request.image_size
+    """Return the error of a forward pass in training mode; `None` if there is none."""
     try:
         model = workload.shapes()
         with torch.device("meta"), torch.no_grad():
-            workload.loss(model, torch.empty(_BATCH, 3, size, size), torch.zeros(_BATCH, dtype=torch.long))
+            workload.loss(model, *workload.batch())
     except (Exception, SystemExit) as error:  # noqa: BLE001 - networks, PyTorch and torchvision raise what they like
         return f"{type(error).__name__}: {printable(str(error).partition(chr(10))[0])[:_MAX_REASON]}"
     return None

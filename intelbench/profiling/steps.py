@@ -1,4 +1,4 @@
-"""One clock for a run, which books the time between laps to the parts of a step."""
+"""Time the parts of training steps with one clock."""
 
 import time
 from array import array
@@ -14,162 +14,160 @@ from numpy.typing import NDArray
 from intelbench.profiling.device import Event, device_of
 
 Part = Literal["data_wait", "transfer", "forward", "backward", "norm", "optimizer", "other"]
-"""What a training step consists of, in order: waiting for the batch; its way to the device, and normalisation; the two
-passes; the gradient norm; the update; and all that is done beside."""
+"""Parts of a training step in order: waiting for the batch, transfer to the device and normalisation, the two passes,
+gradient norm, update, everything else."""
 PARTS: tuple[Part, ...] = get_args(Part)
 DATA_WAIT: tuple[Part, ...] = ("data_wait", "transfer")
-"""What a step waits for before it begins."""
+"""Parts that make the data loading time of a step."""
 STEP: tuple[Part, ...] = ("forward", "backward", "optimizer")
-"""What is called its time. A budget in seconds pays for this and the data wait."""
+"""Parts that make the time of a step. A budget in seconds covers these and the data loading time."""
 PAUSE: Literal["pause"] = "pause"
-"""What is done between two steps: validation passes, checkpoints, meters."""
+"""Time between two steps: validation passes, checkpoints, meters."""
 PREPARATION: Literal["preparation"] = "preparation"
-"""What a step does once for many: capturing or compiling its passes. It belongs to no part of the step."""
+"""Time in which passes are captured or compiled for many steps. It belongs to no part of a step."""
 Stretch = Part | Literal["pause", "preparation"]
-"""What the time between two laps can be booked to."""
+"""A part of a step, or time outside the steps."""
 _OUTSIDE: tuple[Stretch, ...] = ("norm", "other", PAUSE, PREPARATION)
-"""A budget in seconds does not pay for them."""
-_NOTICED: tuple[Stretch, ...] = ("transfer", "backward", "norm", "optimizer", PAUSE, PREPARATION)
-"""Where the clock of a run looks on a GPU, as seldom as it can; each of them has the time since the one before."""
-_MOST_UNDER_WAY = 64
-"""Number of laps from which on the clock asks which of them a GPU has passed: those of about ten steps."""
+"""Stretches that a budget in seconds does not cover."""
+_TIMED_ON_GPU: tuple[Stretch, ...] = ("transfer", "backward", "norm", "optimizer", PAUSE, PREPARATION)
+"""Stretches after which the clock records an event on a GPU. Each has the time since the event before it."""
+_MAX_PENDING = 64
+"""Number of laps, about those of ten steps, above which the clock asks which of them a GPU has passed."""
 
 
 class _Lap(NamedTuple):
-    """A moment at which a part of a step ended."""
+    """The end of a stretch."""
 
     part: Stretch
     host_seconds: float
-    """Of `time.perf_counter`."""
+    """Value of `time.perf_counter`."""
     event: Event | None
     charged_seconds: float
-    """Added to the time since the lap before."""
+    """Seconds to add to the time since the lap before."""
 
 
 class LapClock:
-    """Books the time since the last lap to a part of a step.
+    """Measures the seconds that each step spends on each part.
 
-    On a CPU it looks at every part, which takes 2 to 3 microseconds. On a GPU the laps are events in its queue, so
-    that measuring never makes the host wait; the gap between two steps is what the GPU waited for data. They become
-    seconds once the GPU has passed them, and at the latest in `settle`, which synchronises once; an event that has
-    become seconds is used again.
+    On a CPU every part is timed, which takes 2 to 3 microseconds. On a GPU a lap is an event in its stream, so timing
+    never makes the host wait; the gap between two steps is the time that the GPU waited for data. Events are converted
+    to seconds once the GPU has passed them, at the latest in `settle`, which synchronises once. Converted events are
+    used again.
     """
 
     def __init__(self, device: torch.device, *, every_part: bool = False) -> None:
-        """With `every_part` it looks at every part on a GPU too."""
+        """With `every_part` the clock times every part on a GPU too."""
         self._device = device_of(device)
         self.has_events = self._device.has_events
-        """Whether times are those of the device; the host's are kept too."""
+        """Whether times are by the clock of the device; those by the host's clock are kept too."""
         self.has_every_part = every_part or not self.has_events
-        """Whether every part has a time of its own. If not, some have that of the parts before them too."""
-        self._noticed = (*PARTS, PAUSE, PREPARATION) if self.has_every_part else _NOTICED
+        """Whether every part is timed. If not, the time of some parts includes the parts before them."""
+        self._timed = (*PARTS, PAUSE, PREPARATION) if self.has_every_part else _TIMED_ON_GPU
         self._laps: deque[_Lap] = deque()
-        self._spare: list[Event] = []
-        """Events that nobody needs any more."""
-        self._seconds = {part: array("d") for part in self._noticed}
-        """What each step has spent on the part."""
-        self._host_seconds = {part: array("d") for part in self._noticed}
+        self._free_events: list[Event] = []
+        self._seconds = {part: array("d") for part in self._timed}
+        """Seconds of each step, by part."""
+        self._host_seconds = {part: array("d") for part in self._timed}
         self._budget_seconds = 0.0
         self._last_lap = 0.0
         self._charged = 0.0
-        """Seconds that the next lap is to be longer."""
+        """Seconds to add to the next lap."""
 
     def start(self) -> None:
-        """Start the clock, or start it anew without booking what has passed."""
+        """Start or restart the clock; the time since the last lap counts as a pause."""
         self.lap(PAUSE)
 
     def lap(self, part: Stretch) -> None:
-        """A part has ended: book the time since the last lap to it, if the clock looks at this part."""
-        if part not in self._noticed:
+        """Mark the end of a part: the time since the last lap is added to the part, if the clock times it."""
+        if part not in self._timed:
             return
         now = time.perf_counter()
         if part not in _OUTSIDE:
             self._budget_seconds += now - self._last_lap
         self._last_lap = now
         charged, self._charged = self._charged, 0.0
-        event = self._spare.pop() if self._spare else self._device.event(timing=True)
+        event = self._free_events.pop() if self._free_events else self._device.event(timing=True)
         if event is not None:
             event.record()
         self._laps.append(_Lap(part, now, event, charged))
-        if event is not None and len(self._laps) > _MOST_UNDER_WAY:
-            self._book_finished()
+        if len(self._laps) > _MAX_PENDING:
+            while len(self._laps) > 1 and (event := self._laps[1].event) is not None and event.query():
+                self._convert_first()
 
     def add_seconds(self, seconds: float) -> None:
-        """Count seconds that nobody spent, as part of the data wait that is under way."""
+        """Add seconds that have not passed to the current data loading time and to the budget."""
         self._budget_seconds += seconds
         self._charged += seconds
 
     @property
     def budget_seconds(self) -> float:
-        """Seconds inside the budget, without synchronising.
+        """Return the seconds inside the budget, without synchronising.
 
-        On a GPU they are its own as far as laps have become seconds, and the host's after that.
+        On a GPU these are by its clock for laps that are converted to seconds, and by the host's clock after that.
         """
         return self._budget_seconds
 
     def settle(self) -> float:
-        """Turn all laps into seconds and return the sum of those inside the budget; synchronises a GPU."""
+        """Synchronise the device, convert all laps to seconds, and return the seconds inside the budget."""
         self._device.synchronize()
         while len(self._laps) > 1:
-            self._book_first()
-        return sum(sum(spent) for part, spent in self._seconds.items() if part not in _OUTSIDE)
+            self._convert_first()
+        return sum(sum(seconds) for part, seconds in self._seconds.items() if part not in _OUTSIDE)
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint: what is settled, by part, and the budget's clock."""
+        """Return the state for a checkpoint: the settled seconds by part, and the seconds inside the budget."""
         return {
             "budget_seconds": self._budget_seconds,
             **{
-                name: {part: torch.tensor(spent, dtype=torch.float64) for part, spent in columns.items()}
+                name: {part: torch.tensor(seconds, dtype=torch.float64) for part, seconds in columns.items()}
                 for name, columns in (("seconds", self._seconds), ("host_seconds", self._host_seconds))
             },
         }
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state from a checkpoint."""
         self._budget_seconds = state_dict["budget_seconds"]
         self._seconds, self._host_seconds = (
-            {part: array("d", spent.tolist()) for part, spent in state_dict[name].items()}
+            {part: array("d", seconds.tolist()) for part, seconds in state_dict[name].items()}
             for name in ("seconds", "host_seconds")
         )
 
     def seconds(self, *parts: Stretch) -> NDArray[np.float64]:
-        """What each settled step has spent on these parts together (S values); on a GPU by its own clock."""
-        found: NDArray[np.float64] = _table(self._seconds, parts).sum(axis=1)
-        return found
+        """Return the seconds of each settled step in these parts together (S values), on a GPU by its own clock."""
+        sums: NDArray[np.float64] = _table(self._seconds, parts).sum(axis=1)
+        return sums
 
     def table(self) -> NDArray[np.float64]:
-        """The same for every part, in the order of `PARTS` (S x 7)."""
+        """Return the seconds of each settled step by part (S x 7, as in `PARTS`), on a GPU by its own clock."""
         return _table(self._seconds, PARTS)
 
     def host_table(self) -> NDArray[np.float64]:
-        """The same by the host's clock: on a GPU, how long it took to ask for the work (S x 7)."""
+        """Return the seconds of each settled step by part (S x 7, as in `PARTS`), by the host's clock.
+
+        On a GPU this is the time that the host took to start the work.
+        """
         return _table(self._host_seconds, PARTS)
 
-    def _book_finished(self) -> None:
-        """Turn the laps that the GPU has passed into seconds."""
-        while len(self._laps) > 1 and (event := self._laps[1].event) is not None and event.query():
-            self._book_first()
-
-    def _book_first(self) -> None:
-        """Turn the time between the first two laps into seconds."""
+    def _convert_first(self) -> None:
+        """Convert the time between the first two laps to seconds."""
         begin, end = self._laps.popleft(), self._laps[0]
         host_seconds = end.host_seconds - begin.host_seconds
         seconds = host_seconds
         if begin.event is not None and end.event is not None:
             seconds = begin.event.elapsed_time(end.event) / 1000
-            self._spare.append(begin.event)
+            self._free_events.append(begin.event)
         if begin.part == PAUSE and end.part != PAUSE:
             for column in chain(self._seconds.values(), self._host_seconds.values()):
                 column.append(0.0)
         elif not self._seconds[PAUSE]:
             return
         if end.part not in _OUTSIDE:
-            self._budget_seconds += seconds - host_seconds  # the host's were counted in `lap`
+            self._budget_seconds += seconds - host_seconds  # `lap` has added the host's
         self._seconds[end.part][-1] += seconds + end.charged_seconds
         self._host_seconds[end.part][-1] += host_seconds + end.charged_seconds
 
 
 def _table(columns: Mapping[Stretch, Sequence[float]], parts: Sequence[Stretch]) -> NDArray[np.float64]:
-    """Seconds of S steps by part (S x P); 0 for parts that the clock does not look at."""
-    nothing = np.zeros(len(columns[PAUSE]))
-    return np.stack([np.array(columns.get(part, nothing)) for part in parts], axis=1)
+    """Return the seconds of S steps by part (S x P); 0 for parts that are not timed."""
+    zeros = np.zeros(len(columns[PAUSE]))
+    return np.stack([np.array(columns.get(part, zeros)) for part in parts], axis=1)

@@ -1,4 +1,4 @@
-"""The subject of a static analysis: a network, its image size, and which part of it is trained."""
+"""Describe what is profiled: a network, its image size, and which part of it is trained."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,9 @@ from intelbench.architectures.registry import Architecture, ModelRequest
 from intelbench.architectures.surgery import build_shapes, find_heads, freeze_backbone, replace_heads
 from intelbench.config.recipe import ORIGINAL_HEAD, Head
 
+MIN_BATCH = 2
+"""Least number of images that batch norm can be trained on."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
@@ -21,7 +24,7 @@ class Workload:
     request: ModelRequest
     head: Head = ORIGINAL_HEAD
     frozen: bool = False
-    """Whether everything but the heads is frozen."""
+    """Whether all layers but the heads are frozen."""
     seed: int = 0
     """Seed of the random numbers with which the network is built."""
 
@@ -44,6 +47,11 @@ class Workload:
             model = build_shapes(self.architecture, self.request)
             with torch.device("meta"):
                 return self._as_trained(model)
+
+    def batch(self, batch_size: int = MIN_BATCH) -> tuple[Tensor, Tensor]:
+        """Return black images (N x 3 x size x size, float32) and labels (N) on the default device."""
+        size = self.request.image_size
+        return torch.zeros(batch_size, 3, size, size), torch.zeros(batch_size, dtype=torch.long)
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of the architecture, with cross-entropy as criterion."""

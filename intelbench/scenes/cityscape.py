@@ -1,4 +1,4 @@
-"""A street plan with a camera in it: walls by ray casting, paving by inverse perspective, cars and people in front."""
+"""Draw streets: walls by ray casting, paving by inverse perspective, cars and people in front."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from intelbench.scenes.landscape import broadleaf, plant_albedo
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera in a street: metres, with the street's own axes (across, along) turned by `yaw` from the view."""
+    """A camera in a street. Lengths are in metres; `yaw` is the angle between the street's axes and the view."""
 
     horizon: float
     """y of the eye level on the canvas."""
@@ -25,21 +25,24 @@ class Camera:
     yaw: float
     """Angle in radians from the street's axis to the view."""
     across: float
-    """How far right of the street's axis the camera stands, metres."""
+    """Distance of the camera to the right of the street's axis, in metres."""
 
     def turn(self, across: ArrayLike, along: ArrayLike) -> tuple[Array, Array]:
-        """Street coordinates to (right, ahead) of the camera, metres."""
+        """Convert street coordinates to (right, ahead) of the camera, in metres."""
         a, b = np.asarray(across, np.float32) - self.across, np.asarray(along, np.float32)
         cos, sin = np.cos(self.yaw), np.sin(self.yaw)
         return (a * cos - b * sin).astype(np.float32), (a * sin + b * cos).astype(np.float32)
 
     def range(self, across: float, along: float) -> float:
-        """How far away a point of the street is, metres."""
+        """Return the distance of a point of the street in metres."""
         right, ahead = self.turn(across, along)
         return float(np.hypot(right, ahead))
 
     def place(self, across: float, along: float) -> tuple[tuple[float, float], float] | None:
-        """Where a thing's foot stands and how large a metre is there, canvas pixels; None if behind or too near."""
+        """Return the foot of an object on the canvas, and the size of a metre there, both in canvas pixels.
+
+        `None` if the object is behind the camera or too near.
+        """
         right, ahead = (float(value) for value in self.turn(across, along))
         if ahead < 3:
             return None
@@ -47,7 +50,7 @@ class Camera:
         return ((0.5 + right * scale) * SIDE, (self.horizon + self.eye * scale) * SIDE), scale * SIDE
 
     def floor(self) -> tuple[Array, Array, Array]:
-        """Street coordinates (across, along) and the distance ahead of each pixel below the horizon, metres."""
+        """Return street coordinates (across, along) and distance ahead of each pixel below the horizon, in metres."""
         ahead = np.float32(self.focal * self.eye) / (Y[row_of(self.horizon) :] - self.horizon + 0.003)
         right = (X - 0.5) / np.float32(self.focal) * ahead
         cos, sin = np.float32(np.cos(self.yaw)), np.float32(np.sin(self.yaw))
@@ -75,7 +78,7 @@ class Facade(NamedTuple):
 
 
 class Plot(NamedTuple):
-    """A building in the street's plan: its near left corner and its extent, metres."""
+    """The ground plan of a building: its near left corner and its extent, in metres."""
 
     across: float
     along: float
@@ -85,7 +88,7 @@ class Plot(NamedTuple):
 
 
 def _facade(rng: np.random.Generator, storeys: float) -> Facade:
-    """Plaster, brick or stone with a pitched roof for low houses, concrete or glass for tall ones."""
+    """Draw a random facade: plaster, brick or stone with a pitched roof if low, concrete or glass if tall."""
     plaster, brick, stone = colour(0.82, 0.74, 0.58), colour(0.6, 0.34, 0.26), colour(0.72, 0.7, 0.66)
     walls = (plaster, brick, stone, colour(0.86, 0.83, 0.78), colour(0.5, 0.56, 0.6))
     blend = mix(walls[rng.integers(5)], walls[rng.integers(5)], rng.uniform(0, 0.5))
@@ -106,7 +109,7 @@ def _facade(rng: np.random.Generator, storeys: float) -> Facade:
 
 
 def building(scene: Scene, camera: Camera, plot: Plot) -> None:
-    """A building on its plot: the one or two faces the camera sees."""
+    """Paint a building: the one or two walls that the camera sees."""
     rng = scene.rng
     across, along, wide, deep, storeys = plot
     face = _facade(rng, storeys)
@@ -117,9 +120,9 @@ def building(scene: Scene, camera: Camera, plot: Plot) -> None:
 
 
 def _wall(scene: Scene, camera: Camera, ends: Array, height: float, face: Facade) -> None:
-    """Paint the wall between the street points `ends` ((2, 2): across, along) by casting one ray a column.
+    """Paint the wall between the street points `ends` ((2, 2): across, along) by casting a ray for each column.
 
-    A building's corners run anticlockwise in plan, so a wall seen from behind is a hidden one and is skipped.
+    The corners of a building run anticlockwise, so a wall that is seen from behind is hidden and is skipped.
     """
     light = scene.light
     (x0, x1), (z0, z1) = camera.turn(ends[:, 0], ends[:, 1])
@@ -144,9 +147,9 @@ def _wall(scene: Scene, camera: Camera, ends: Array, height: float, face: Facade
 
 
 def _surface(scene: Scene, face: Facade, along: Array, up: Array, size: tuple[float, float], lit: float) -> Array:
-    """The colours (3, H, W) of a facade at `along` (W,) and `up` (H, W) metres from its lower left corner.
+    """Return the colours (3, H, W) of a facade at `along` (W,) and `up` (H, W) metres from its lower left corner.
 
-    `size` is its length and height in metres, `lit` the share of the sun that strikes it.
+    `size` is the length and height in metres, `lit` the share of sunlight on the facade.
     """
     rng, light = scene.rng, scene.light
     length, height = size
@@ -169,7 +172,7 @@ def _surface(scene: Scene, face: Facade, along: Array, up: Array, size: tuple[fl
 def terraces(
     rng: np.random.Generator, half_road: float, storeys: float, reach: float, sides: tuple[int, ...]
 ) -> list[Plot]:
-    """Terraced houses along one or both sides of the street up to `reach` metres ahead."""
+    """Return plots of terraced houses along one or both sides of the street, up to `reach` metres ahead."""
     plots, deep = [], 12.0
     for side in sides:
         front = half_road + rng.uniform(1.5, 4)
@@ -183,7 +186,7 @@ def terraces(
 
 
 def scattered(rng: np.random.Generator, turn: float, towers: bool) -> list[Plot]:
-    """Free-standing buildings in the direction `turn` of the view: a few blocks, or a skyline of towers."""
+    """Return plots of free-standing buildings in the direction `turn`: a few blocks, or a skyline of towers."""
     plots = []
     for _ in range(int(rng.integers(4, 9) if towers else rng.integers(1, 4))):
         ahead, right = rng.uniform(20, 120 if towers else 40), rng.uniform(-0.5, 0.5)
@@ -197,7 +200,7 @@ def scattered(rng: np.random.Generator, turn: float, towers: bool) -> list[Plot]
 
 
 def paving(scene: Scene, camera: Camera, half_road: float) -> None:
-    """Road with markings along the street's axis, pavements beside it."""
+    """Paint the road with markings along the street's axis, and the pavements."""
     canvas, rng, light = scene
     across, along, ahead = camera.floor()
     view = canvas[:, SIDE - ahead.shape[0] :]
@@ -217,23 +220,23 @@ def paving(scene: Scene, camera: Camera, half_road: float) -> None:
 
 
 def traffic(drawing: Drawing, camera: Camera, half_road: float, busy: float) -> None:
-    """Cars on the road; people, lamps and trees on the pavements; far ones first. `busy` is 1 in a usual street."""
+    """Draw cars on the road, and people, lamps and trees on the pavements. `busy` is 1 in a usual street."""
     rng = drawing.rng
     counts = rng.poisson(np.array([3.0, 3.5, 2.0, 3.0 * (rng.random() < 0.4)]) * busy)
     kinds = np.repeat(["car", "person", "lamp", "tree"], counts)
     along = rng.uniform(5, 60, len(kinds)) ** rng.uniform(0.75, 1, len(kinds))
-    on_road, beside = half_road * rng.uniform(0.3, 0.8, len(kinds)), half_road + rng.uniform(0.4, 2, len(kinds))
-    across = np.where(kinds == "car", on_road, beside) * rng.choice([-1, 1], len(kinds))
-    for thing in np.argsort(-camera.turn(across, along)[1]):
-        place = camera.place(float(across[thing]), float(along[thing]))
-        if place is None:
+    on_road, off_road = half_road * rng.uniform(0.3, 0.8, len(kinds)), half_road + rng.uniform(0.4, 2, len(kinds))
+    across = np.where(kinds == "car", on_road, off_road) * rng.choice([-1, 1], len(kinds))
+    for index in np.argsort(-camera.turn(across, along)[1]):  # the farthest object first
+        position = camera.place(float(across[index]), float(along[index]))
+        if position is None:
             continue
-        foot, metre = place
-        if kinds[thing] == "car":
+        foot, metre = position
+        if kinds[index] == "car":
             car(drawing, foot, metre, sideways=abs(camera.yaw) > 0.6)
-        elif kinds[thing] == "person":
+        elif kinds[index] == "person":
             person(drawing, foot, metre)
-        elif kinds[thing] == "lamp":
+        elif kinds[index] == "lamp":
             lamp(drawing, foot, metre)
         else:
             tone = drawing.light.on(plant_albedo(rng), 0.5)
@@ -241,7 +244,7 @@ def traffic(drawing: Drawing, camera: Camera, half_road: float, busy: float) -> 
 
 
 def car(drawing: Drawing, foot: tuple[float, float], metre: float, *, sideways: bool) -> None:
-    """A car whose middle touches the road at `foot` (canvas pixels); `metre` is canvas pixels a metre."""
+    """Draw a car whose middle is on the road at `foot` (canvas pixels); `metre` is the canvas pixels of a metre."""
     pen, rng, light = drawing
     half, tall = (2.1 if sideways else 0.95) * metre, 1.45 * metre
 
@@ -264,7 +267,7 @@ def car(drawing: Drawing, foot: tuple[float, float], metre: float, *, sideways: 
 
 
 def lamp(drawing: Drawing, foot: tuple[float, float], metre: float) -> None:
-    """A street lamp 6 m tall at `foot` (canvas pixels), lit at dusk."""
+    """Draw a street lamp of 6 m at `foot` (canvas pixels), lit at dusk."""
     pen, light, (x, y) = drawing.pen, drawing.light, foot
     pole, top = ink(light.on(colour(0.2, 0.2, 0.22), 0.3)), y - 6 * metre
     glow = ink(mix(light.on(colour(0.7, 0.7, 0.7), 0.5), colour(1, 0.9, 0.6), light.dusk))
@@ -273,7 +276,7 @@ def lamp(drawing: Drawing, foot: tuple[float, float], metre: float) -> None:
 
 
 def person(drawing: Drawing, foot: tuple[float, float], metre: float) -> None:
-    """A standing figure 1.75 m tall at `foot` (canvas pixels)."""
+    """Draw a standing person of 1.75 m at `foot` (canvas pixels)."""
     pen, rng, light = drawing
 
     def at(*outline: tuple[float, float]) -> list[tuple[float, float]]:

@@ -1,9 +1,9 @@
-"""Light, noise, sky and camera: what every drawn scene shares.
+"""Draw what all scenes share: light, noise, sky and the view of the camera.
 
-Everything is painted on a square float32 canvas of shape (3, SIDE, SIDE) with sRGB values in 0..1: channels first,
-since a mask then broadcasts over the colours in long runs of memory, five times as fast as over triples. Positions are
-shares of the canvas (x to the right, y downwards). `photograph` looks at the canvas through a tilted camera, which also
-antialiases it a little, because the canvas is larger than the picture.
+Everything is painted on a square float32 canvas (3, SIDE, SIDE) with sRGB values from 0 to 1. Channels are first,
+because a mask then broadcasts over long runs of memory, five times as fast as over triples. Positions are shares of the
+canvas (x to the right, y downwards). `photograph` views the canvas through a tilted camera, which also antialiases it,
+because the canvas is larger than the picture.
 """
 
 from __future__ import annotations
@@ -31,31 +31,31 @@ Y: Array = X[:, None]
 
 
 def colour(red: float, green: float, blue: float) -> Array:
-    """A colour, shape (3, 1, 1), that broadcasts against a mask (H, W)."""
+    """Return a colour of shape (3, 1, 1), which broadcasts with a mask (H, W)."""
     return np.array([red, green, blue], np.float32)[:, None, None]
 
 
 def mix(a: ArrayLike, b: ArrayLike, share: ArrayLike) -> Array:
-    """`a` where `share` is 0, `b` where it is 1; float32, so that no layer silently doubles the canvas's cost."""
+    """Blend from `a` (`share` 0) to `b` (`share` 1) in float32, because float64 would take twice the time."""
     start = np.asarray(a, np.float32)
     blend: Array = start + np.asarray(share, np.float32) * (np.asarray(b, np.float32) - start)
     return blend
 
 
 def ramp(low: float, high: float, values: ArrayLike) -> Array:
-    """0 below `low`, 1 above `high`, smooth between (descending if low > high)."""
+    """Return 0 below `low`, 1 above `high`, and a smooth transition between; descending if low > high."""
     t = np.clip((np.asarray(values, np.float32) - np.float32(low)) / np.float32(high - low), 0, 1)
     smooth: Array = t * t * (3 - 2 * t)
     return smooth
 
 
 def row_of(y: float) -> int:
-    """The first canvas row whose centre is at or below `y`."""
+    """Return the first canvas row whose centre is at or below `y`."""
     return int(np.clip(np.ceil(y * SIDE - 0.5), 0, SIDE - 1))
 
 
 def paint(canvas: Array, layer: Array, alpha: Array) -> None:
-    """Lay `layer` (broadcast to (3, H, W)) over `canvas` (3, H, W) with opacity `alpha` (H, W)."""
+    """Paint `layer` (broadcast to (3, H, W)) over `canvas` (3, H, W) with opacity `alpha` (H, W)."""
     canvas += alpha * (layer - canvas)
 
 
@@ -86,27 +86,27 @@ class Light:
     sun: Array
     ambient: Array
     azimuth: float
-    """Where the sun stands: -1 left to +1 right."""
+    """Position of the sun, from -1 (left) to 1 (right)."""
     haze: float
-    """How much of a thing at distance 1 (the furthest ridge) vanishes in the colour of the horizon."""
+    """Share of the horizon's colour in an object at distance 1 (the farthest ridge)."""
     dusk: float
-    """Share of the dusk in the mood: windows and lamps are lit by it."""
+    """Share of dusk in the mood, which lights windows and lamps."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Light:
-        """A mixture of two moods, so that times of day form a continuum rather than six styles."""
+        """Draw a random mixture of moods, so that times of day form a continuum and not six styles."""
         weights = rng.dirichlet(_FREQUENCY).astype(np.float32)
         zenith, horizon, sun, ambient = (weights @ _MOODS.reshape(len(weights), -1)).reshape(4, 3, 1, 1)
         side = -1.0 if rng.random() < 0.5 else 1.0
         return cls(zenith, horizon, sun, ambient, side * rng.uniform(0.4, 1), rng.uniform(0.1, 0.8), weights[_DUSK])
 
     def on(self, albedo: ArrayLike, lit: ArrayLike) -> Array:
-        """The colour of a surface of `albedo` (3, H, W) that the sun strikes to the share `lit` (H, W)."""
+        """Return the colour of a surface of `albedo` (3, H, W) with a share `lit` (H, W) of sunlight."""
         shone: Array = np.asarray(albedo, np.float32) * (self.ambient + np.asarray(lit, np.float32) * self.sun)
         return shone
 
     def veil(self, seen: Array, distance: ArrayLike) -> Array:
-        """`seen` (3, H, W) through the air over `distance` (H, W)."""
+        """Return the colours `seen` (3, H, W) through haze over `distance` (H, W)."""
         return mix(seen, self.horizon, np.asarray(distance, np.float32) * self.haze)
 
 
@@ -118,7 +118,7 @@ _TILE = 512
 
 @cache
 def _field(power: float) -> Array:
-    """Tileable noise with spectrum 1/f**power, unit variance, repeated 2x2 so that any crop is a view."""
+    """Return tileable noise with spectrum 1/f**power and unit variance, repeated 2x2 so that any crop is a view."""
     white = np.random.default_rng(20).standard_normal((_TILE, _TILE))
     frequency = np.hypot(np.fft.fftfreq(_TILE)[:, None], np.fft.rfftfreq(_TILE))
     frequency[0, 0] = np.inf
@@ -129,9 +129,9 @@ def _field(power: float) -> Array:
 
 
 def noise(rng: np.random.Generator, power: float, rows: int = SIDE, cols: int = SIDE, flat: int = 1) -> Array:
-    """A random, randomly mirrored crop of fractal noise (rows, cols); `flat` squeezes it vertically.
+    """Return a random crop of fractal noise (rows, cols), mirrored at random; `flat` squeezes it vertically.
 
-    Crops of one precomputed field cost nothing; power 0 is white, 1 is rock or leaves, 1.6 is clouds.
+    The noise is computed once for each power: 0 is white, 1 is like rock or leaves, 1.6 is like clouds.
     """
     y, x = int(rng.integers(2 * _TILE - rows * flat)), int(rng.integers(2 * _TILE - cols))
     crop = _field(power)[y : y + rows * flat : flat, x : x + cols]
@@ -139,9 +139,10 @@ def noise(rng: np.random.Generator, power: float, rows: int = SIDE, cols: int = 
 
 
 def plane(rng: np.random.Generator, power: float, horizon: float, near: float, stretch: float = 1.0) -> Array:
-    """Noise lying on the ground, seen in perspective: shape (rows below the horizon, SIDE).
+    """Return noise on the ground in perspective, of shape (rows below the horizon, SIDE).
 
-    `near` is the texels a canvas pixel spans at the lower edge; `stretch` > 1 draws the noise out sideways (waves).
+    `near` is the number of texels in a canvas pixel at the lower edge; `stretch` > 1 stretches the noise sideways, as
+    for waves.
     """
     below = Y[row_of(horizon) :] - horizon + 0.004
     far = np.float32(1 - horizon) / below
@@ -155,7 +156,7 @@ def plane(rng: np.random.Generator, power: float, horizon: float, near: float, s
 
 
 class Scene(NamedTuple):
-    """A picture in the making."""
+    """An unfinished picture."""
 
     canvas: Array
     """(3, SIDE, SIDE)."""
@@ -164,7 +165,7 @@ class Scene(NamedTuple):
 
 
 class Drawing(NamedTuple):
-    """What the figures in front are drawn with, once the canvas is finished; positions in canvas pixels."""
+    """The pen for the objects in front of the finished canvas; positions are in canvas pixels."""
 
     pen: Pen
     rng: np.random.Generator
@@ -172,7 +173,7 @@ class Drawing(NamedTuple):
 
 
 def sky(rng: np.random.Generator, light: Light, horizon: float) -> Scene:
-    """A new scene: gradient, glow around the sun and, mostly, clouds."""
+    """Start a scene with a gradient, a glow around the sun and, mostly, clouds."""
     height = np.clip(Y / horizon, 0, 1) ** np.float32(rng.uniform(0.6, 1.4))
     canvas = np.repeat(mix(light.zenith, light.horizon, height), SIDE, axis=2)
     glow_x, glow_y = 0.5 + 0.5 * light.azimuth, horizon * rng.uniform(0.2, 0.9)
@@ -192,22 +193,22 @@ def sky(rng: np.random.Generator, light: Light, horizon: float) -> Scene:
 
 
 def ink(shade: Array) -> tuple[int, int, int]:
-    """A colour (3, 1, 1) as Pillow takes it."""
+    """Convert a colour (3, 1, 1) to Pillow's format."""
     red, green, blue = shade.ravel().tolist()
     return int(255 * min(max(red, 0), 1)), int(255 * min(max(green, 0), 1)), int(255 * min(max(blue, 0), 1))
 
 
 def sketch(scene: Scene) -> tuple[Image.Image, Drawing]:
-    """The canvas as an 8-bit image, and what to draw the figures on it with."""
+    """Return the canvas as an 8-bit image, and the pen to draw on it."""
     channels = (np.clip(scene.canvas, 0, 1) * 255).astype(np.uint8)
     image = Image.merge("RGB", [Image.fromarray(channel) for channel in channels])
     return image, Drawing(ImageDraw.Draw(image), scene.rng, scene.light)
 
 
 def photograph(image: Image.Image, rng: np.random.Generator, keystone: float = 0.0) -> NDArray[np.uint8]:
-    """Look at the canvas through a tilted camera and develop the picture, (PICTURE, PICTURE, 3).
+    """Return the view of the canvas through a tilted camera, (PICTURE, PICTURE, 3).
 
-    `keystone` > 0 makes verticals converge upwards (the camera looks up), as a share of the picture's width.
+    `keystone` is the share of the picture's width by which verticals converge upwards, as if the camera looked up.
     """
     tilt, zoom = np.clip(rng.normal(0, 0.025), -0.07, 0.07), rng.uniform(0.9, 1.12)
     across, down = SIDE / 2 + (SIDE - 1.15 * zoom * PICTURE) / 2 * rng.uniform(-1, 1, 2) * (1, 0.5)

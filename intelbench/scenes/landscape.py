@@ -1,4 +1,4 @@
-"""Mountains, ice, water and woods, painted on the canvas of `intelbench.scenes.drawing`."""
+"""Paint mountains, ice, water and woods on the canvas of `intelbench.scenes.drawing`."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from intelbench.scenes.drawing import (
 
 
 def stone_albedo(rng: np.random.Generator) -> Array:
-    """Grey granite, brown, slate or pale limestone."""
+    """Return a random colour of stone: grey granite, brown, slate or pale limestone."""
     tones = (colour(0.46, 0.43, 0.41), colour(0.55, 0.45, 0.36), colour(0.33, 0.34, 0.38), colour(0.6, 0.57, 0.52))
     return mix(tones[rng.integers(4)], tones[rng.integers(4)], rng.uniform(0, 1))
 
 
 def plant_albedo(rng: np.random.Generator) -> Array:
-    """Meadow to autumn to dry grass."""
+    """Return a random colour of plants: meadow, autumn or dry grass."""
     tones = (colour(0.25, 0.42, 0.16), colour(0.16, 0.32, 0.16), colour(0.52, 0.45, 0.2), colour(0.55, 0.34, 0.14))
     return mix(tones[rng.integers(3)], tones[rng.integers(4)], rng.uniform(0, 0.8))
 
@@ -66,7 +66,7 @@ def water(scene: Scene, top: float, deep: Array, waves: float) -> None:
 
 
 def mirror(scene: Scene, top: float, deep: Array) -> None:
-    """Turn what lies below the line `top` into a lake that reflects what stands above it."""
+    """Paint a lake below the line `top` that reflects the canvas above it."""
     canvas, rng, light = scene
     row = row_of(top)
     ripple = plane(rng, 1.0, top, 0.8, 5) * ramp(top, 1, Y[row:])
@@ -76,7 +76,7 @@ def mirror(scene: Scene, top: float, deep: Array) -> None:
 
 
 def lake(scene: Scene, shore: float) -> None:
-    """Still water that mirrors the mountains, or a breeze on it that leaves the sky's colour."""
+    """Paint a lake: still water that mirrors the mountains, or a rough surface with the sky's colour."""
     rng = scene.rng
     deep = mix(colour(0.1, 0.24, 0.32), colour(0.16, 0.38, 0.44), rng.uniform(0, 1))
     if rng.random() < 0.6:
@@ -86,7 +86,7 @@ def lake(scene: Scene, shore: float) -> None:
 
 
 def beach(scene: Scene, horizon: float) -> None:
-    """Sand in the foreground, wet at a line of foam that crosses the picture at any angle."""
+    """Paint sand in the foreground, wet at a line of foam that crosses the picture at any angle."""
     canvas, rng, light = scene
     sand = mix(colour(0.8, 0.7, 0.52), mix(stone_albedo(rng), colour(0.5, 0.45, 0.4), 0.5), rng.uniform(0, 1))
     shore = rng.uniform(horizon + 0.15, 0.9) + (X - 0.5) * rng.uniform(-0.6, 0.6)
@@ -100,7 +100,7 @@ def beach(scene: Scene, horizon: float) -> None:
 
 
 def rocks(drawing: Drawing, horizon: float) -> None:
-    """Rocks in the surf, lit from the side."""
+    """Draw rocks in the surf, lit from the side."""
     pen, rng, light = drawing
     stone = stone_albedo(rng) * 0.7
     for depth in np.sort(rng.uniform(0.2, 1, int(rng.integers(2, 9)))):
@@ -112,7 +112,7 @@ def rocks(drawing: Drawing, horizon: float) -> None:
 
 
 def boat(drawing: Drawing, foot: tuple[float, float], size: float) -> None:
-    """A boat at `foot` (canvas pixels), its hull `size` canvas pixels long, mostly under sail."""
+    """Draw a boat at `foot`, mostly with a sail; its hull is `size` long (both in canvas pixels)."""
     pen, rng, light = drawing
     x, y = foot
 
@@ -134,9 +134,9 @@ def boat(drawing: Drawing, foot: tuple[float, float], size: float) -> None:
 
 
 def crest(rng: np.random.Generator, y: float, height: float, rough: float = 0.5, peaks: float = 2.5) -> Array:
-    """The skyline of a ridge, shape (SIDE,): its y at each column, between about `y - height` and `y`.
+    """Return the skyline of a ridge, shape (SIDE,): its y at each column, between about `y - height` and `y`.
 
-    Octaves of folded noise: folding at zero makes the maxima sharp, as erosion does.
+    It is a sum of octaves of folded noise. Folding at zero makes the maxima sharp, as erosion does.
     """
     line = np.zeros(SIDE, np.float32)
     knots, weight = peaks, 1.0
@@ -151,7 +151,7 @@ def crest(rng: np.random.Generator, y: float, height: float, rough: float = 0.5,
 
 @dataclass(frozen=True)
 class Rock:
-    """What a slope is made of; heights are y on the canvas."""
+    """The surface of a slope; heights are y on the canvas."""
 
     stone: Array
     plants: Array
@@ -160,7 +160,7 @@ class Rock:
     treeline: float
     """Plants grow below it."""
     distance: float
-    """0 near, 1 the furthest ridge: how deep in the haze."""
+    """Distance for the haze, from 0 (near) to 1 (the farthest ridge)."""
 
 
 def mountain(scene: Scene, skyline: Array, rock: Rock) -> None:
@@ -184,7 +184,7 @@ def mountain(scene: Scene, skyline: Array, rock: Rock) -> None:
 
 
 def ridges(scene: Scene, foot: float, snow: float, high: float) -> None:
-    """One to three ridges standing on the line `foot`, the nearest the lowest.
+    """Paint one to three ridges on the line `foot`; the nearest is the lowest.
 
     `snow` is the share of the relief under snow, `high` the height of the highest summit above `foot`.
     """
@@ -200,7 +200,7 @@ def ridges(scene: Scene, foot: float, snow: float, high: float) -> None:
 
 
 def valley(scene: Scene, middle: float, foot: float) -> None:
-    """Two bare flanks that meet at (`middle`, `foot`)."""
+    """Paint two bare slopes that meet at (`middle`, `foot`)."""
     rng = scene.rng
     flanks = np.abs(X - middle) * rng.uniform(0.2, 0.8)
     skyline = foot - flanks + 0.4 * (crest(rng, 0, 0.15, 0.5, 4) * np.clip(4 * flanks, 0, 1))
@@ -209,7 +209,7 @@ def valley(scene: Scene, middle: float, foot: float) -> None:
 
 
 def coast(scene: Scene, horizon: float) -> None:
-    """Land on the horizon that falls to the sea on one side."""
+    """Paint land on the horizon that slopes down to the sea on one side."""
     rng = scene.rng
     side = 1 if rng.random() < 0.5 else -1
     fall = np.clip(0.5 + side * (X - rng.uniform(0.2, 0.8)) * rng.uniform(1, 4), 0, 1)
@@ -220,9 +220,10 @@ def coast(scene: Scene, horizon: float) -> None:
 
 
 def winding(rng: np.random.Generator, source: float, top: float, broad: float) -> tuple[Array, Array]:
-    """A band that winds from (`source`, `top`) to the lower edge and widens on the way, as rivers of water and ice do.
+    """Return the coordinates of a band that winds from (`source`, `top`) to the lower edge and widens, as rivers do.
 
-    Returns how far right of its middle each pixel lies, in half widths, and the share of the way down (SIDE, 1).
+    They are the distance of each pixel to the right of the band's middle, in half widths, and the share of the way down
+    (SIDE, 1).
     """
     way = np.clip((Y - np.float32(top)) / np.float32(1 - top), 0, 1)
     middle = mix(source, rng.uniform(0.15, 0.85), way) + rng.uniform(-0.07, 0.07) * np.sin(5 * way)
@@ -234,13 +235,13 @@ def winding(rng: np.random.Generator, source: float, top: float, broad: float) -
 
 
 def _ice(rng: np.random.Generator) -> Array:
-    """White firn to blue glacier ice, sometimes grey with dust."""
+    """Return a random colour of ice: white firn to blue glacier ice, sometimes grey with dust."""
     clean = mix(colour(0.9, 0.93, 0.96), colour(0.5, 0.74, 0.88), rng.beta(1.5, 1.5))
     return mix(clean, colour(0.5, 0.5, 0.5), max(0.0, rng.uniform(-0.5, 0.5)))
 
 
 def ice_stream(scene: Scene, source: float, top: float, end: float) -> None:
-    """Ice that flows from (`source`, `top`) to the line `end`: arched crevasses, medial moraines, dirty margins."""
+    """Paint ice from (`source`, `top`) to the line `end`, with arched crevasses, medial moraines and dirty margins."""
     canvas, rng, light = scene
     u, way = winding(rng, source, top, rng.uniform(0.15, 0.7))
     rough = noise(rng, 1.3)
@@ -256,7 +257,7 @@ def ice_stream(scene: Scene, source: float, top: float, end: float) -> None:
 
 
 def ice_cliff(scene: Scene, shore: float) -> None:
-    """An ice cliff that calves into water at the line `shore`: vertical fissures under a jagged edge."""
+    """Paint an ice cliff at the line `shore`, with vertical fissures below a jagged edge."""
     canvas, rng, light = scene
     edge = crest(rng, shore - rng.uniform(0.01, 0.08), rng.uniform(0.03, 0.18), 0.7, 3)
     edge = np.maximum(edge, shore - 1.5 * np.clip(X + rng.uniform(-0.5, 0.5), 0, 1) * rng.uniform(0.2, 1))
@@ -269,7 +270,7 @@ def ice_cliff(scene: Scene, shore: float) -> None:
 
 
 def ice_field(scene: Scene, top: float) -> None:
-    """A snow-covered ice field from the line `top` down, torn by long crevasses."""
+    """Paint a snow-covered ice field with long crevasses from the line `top` down."""
     canvas, rng, light = scene
     ground(scene, top, _ice(rng), colour(0.86, 0.9, 0.96), 0.2)
     row = row_of(top)
@@ -280,7 +281,7 @@ def ice_field(scene: Scene, top: float) -> None:
 
 
 def floes(drawing: Drawing, shore: float) -> None:
-    """Ice floes on the lagoon, white above and blue at the waterline."""
+    """Draw ice floes on the lagoon, white above and blue at the waterline."""
     pen, rng, light = drawing
     white, blue = ink(light.on(colour(0.93, 0.96, 0.98), 0.6)), ink(light.on(colour(0.5, 0.72, 0.82), 0.3))
     for depth in np.sort(rng.uniform(0.03, 1, int(rng.integers(0, 16)))):
@@ -295,7 +296,7 @@ def floes(drawing: Drawing, shore: float) -> None:
 
 
 def conifer(drawing: Drawing, foot: tuple[float, float], height: float, tone: Array) -> None:
-    """A fir at `foot` (canvas pixels), `height` canvas pixels tall; `tone` is the finished colour of its lit side."""
+    """Draw a fir at `foot`, `height` tall (both in canvas pixels); `tone` is the finished colour of its lit side."""
     pen, rng, light = drawing
     x, y = foot
     tiers = 3 + int(height > 25) + int(height > 50)
@@ -310,7 +311,7 @@ def conifer(drawing: Drawing, foot: tuple[float, float], height: float, tone: Ar
 
 
 def firs(drawing: Drawing, top: float, count: int, size: float) -> None:
-    """Conifers standing on the ground below the line `top`, far ones first and smaller."""
+    """Draw conifers on the ground below the line `top`, the far and smaller ones first."""
     _, rng, light = drawing
     tone = light.on(mix(colour(0.08, 0.2, 0.1), plant_albedo(rng), rng.uniform(0, 0.5)), 0.5)
     for depth in np.sort(rng.uniform(0, 1, count) ** 1.5):
@@ -320,7 +321,7 @@ def firs(drawing: Drawing, top: float, count: int, size: float) -> None:
 
 
 def broadleaf(drawing: Drawing, foot: tuple[float, float], height: float, tone: Array) -> None:
-    """A round-crowned tree at `foot` (canvas pixels), `height` canvas pixels tall, `tone` its finished colour."""
+    """Draw a broadleaf tree at `foot`, `height` tall (both in canvas pixels); `tone` is its finished colour."""
     pen, rng, _ = drawing
     x, y = foot
     pen.line([(x, y), (x, y - 0.5 * height)], ink(colour(0.25, 0.19, 0.14)), max(1, int(height / 14)))
@@ -332,14 +333,14 @@ def broadleaf(drawing: Drawing, foot: tuple[float, float], height: float, tone: 
 
 
 def ruffled(image: Image.Image, rng: np.random.Generator, top: float) -> Image.Image:
-    """What is drawn below the line `top` with the grain of leaves and needles, which flat fills lack."""
+    """Add the grain of leaves and needles to the image below the line `top`."""
     grain = 1 + np.float32(rng.uniform(0.05, 0.2)) * noise(rng, 0.6) * ramp(top, top + 0.15, Y)
     leafy = np.asarray(image, np.float32) * np.stack([grain] * 3, axis=-1)
     return Image.fromarray(np.clip(leafy, 0, 255).astype(np.uint8))
 
 
 def foliage(scene: Scene, tone: Array, density: Array, far: float) -> None:
-    """Foliage where noise passes `density` (rows, 1): clumps of light and shade at leaf scale."""
+    """Paint foliage where noise passes `density` (rows, 1), in clumps of light and shade."""
     canvas, rng, light = scene
     clumps, fine = noise(rng, 1.0), noise(rng, 0.5)
     lit = np.clip(0.4 + 0.3 * (np.roll(clumps, 3, axis=0) - clumps) + 0.3 * fine, 0, 1.2)
@@ -348,7 +349,7 @@ def foliage(scene: Scene, tone: Array, density: Array, far: float) -> None:
 
 
 def trunks(scene: Scene, floor: float, count: int, bark: Array) -> None:
-    """Trunks standing on the forest floor, far ones first: pale with haze and thin."""
+    """Paint trunks on the forest floor; far trunks come first, and are pale and thin."""
     canvas, rng, light = scene
     for depth in np.sort(rng.uniform(0, 1, count) ** 1.4):
         half = (0.004 + 0.03 * depth**2) * rng.uniform(0.6, 1.4)

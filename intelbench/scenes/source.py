@@ -1,8 +1,8 @@
-"""`scenes`: a drawn stand-in for the Intel set, for newcomers without data and for the `quick` suite.
+"""Draw `scenes`, a substitute for the Intel set, for users without data and for the `quick` suite.
 
-Six composers share one grammar (light, ridges, ground, water, a street with a camera in it), so that classes overlap
-the way photographs do: a glacier is a mountain with ice, a street is a row of buildings seen along the road. What tells
-them apart is structure and texture at any place and in any light, which a linear classifier on pixels cannot read.
+Six functions compose the classes from shared parts (light, ridges, ground, water, streets), so that classes overlap as
+in photographs: a glacier is a mountain with ice, a street is a row of buildings along a road. Classes differ in
+structure and texture at any position and in any light, which a linear classifier of pixels cannot recognise.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ from intelbench.scenes.landscape import (
 )
 
 VERSION = 1
-"""Bumped whenever a pixel changes; part of the cache folder's name, so that no stale copy is ever read."""
+"""Increased whenever a pixel changes. It is part of the cache folder's name, so that no old copy is read."""
 
 Composer = Callable[[np.random.Generator, Light], NDArray[np.uint8]]
 
 
 def _mountain(rng: np.random.Generator, light: Light) -> NDArray[np.uint8]:
-    """Ridges, bare to deep in snow, behind a meadow, a lake, trees, a snow field or a stream."""
+    """Draw ridges with or without snow behind a meadow, a lake, trees, a snow field or a stream."""
     foot = rng.uniform(0.5, 1.0)
     scene = sky(rng, light, foot)
     snow = float(rng.choice([0.0, rng.uniform(0.05, 0.5), rng.uniform(0.5, 1.3)], p=[0.35, 0.35, 0.3]))
@@ -77,7 +77,7 @@ def _mountain(rng: np.random.Generator, light: Light) -> NDArray[np.uint8]:
 
 
 def _glacier(rng: np.random.Generator, light: Light) -> NDArray[np.uint8]:
-    """Snowy ridges with an ice stream down their valley, an ice cliff over a lagoon, or an ice field before them."""
+    """Draw snowy ridges with an ice stream in a valley, an ice cliff over a lagoon, or an ice field in front."""
     foot = rng.uniform(0.35, 0.7)
     scene = sky(rng, light, foot)
     ridges(scene, foot, rng.uniform(0.1, 1.2), rng.uniform(0.2, foot - 0.05))
@@ -104,7 +104,7 @@ def _glacier(rng: np.random.Generator, light: Light) -> NDArray[np.uint8]:
 
 
 def _sea(rng: np.random.Generator, light: Light) -> NDArray[np.uint8]:
-    """The open sea, half the time with a coast on the horizon, half the time from a beach."""
+    """Draw the open sea, half the time with a coast on the horizon, half the time from a beach."""
     horizon = rng.uniform(0.2, 0.68)
     scene = sky(rng, light, horizon)
     if rng.random() < 0.5:
@@ -125,12 +125,12 @@ def _sea(rng: np.random.Generator, light: Light) -> NDArray[np.uint8]:
 
 
 def _forest(rng: np.random.Generator, light: Light) -> NDArray[np.uint8]:
-    """A forest from inside or, less often, from outside."""
+    """Draw a forest from inside or, less often, from outside."""
     return _woods(rng, light) if rng.random() < 0.6 else _treeline(rng, light)
 
 
 def _woods(rng: np.random.Generator, light: Light) -> NDArray[np.uint8]:
-    """Inside a forest: floor, trunks between two layers of foliage, undergrowth."""
+    """Draw the inside of a forest: floor, trunks between two layers of foliage, undergrowth."""
     floor = rng.uniform(0.5, 0.85)
     tone = plant_albedo(rng) * rng.uniform(0.7, 1.2)
     bark = mix(colour(0.3, 0.22, 0.16), colour(0.62, 0.58, 0.53), rng.beta(0.7, 1.2))
@@ -149,7 +149,7 @@ def _woods(rng: np.random.Generator, light: Light) -> NDArray[np.uint8]:
 
 
 def _treeline(rng: np.random.Generator, light: Light) -> NDArray[np.uint8]:
-    """A forest from outside: a slope of trees, sometimes under a mountain, sometimes behind a meadow."""
+    """Draw a forest from outside: a slope of trees, sometimes below a mountain, sometimes behind a meadow."""
     top, meadow = rng.uniform(0.1, 0.55), rng.uniform(0.65, 1.1)
     scene = sky(rng, light, top + 0.1)
     if rng.random() < 0.4:
@@ -174,7 +174,7 @@ def _treeline(rng: np.random.Generator, light: Light) -> NDArray[np.uint8]:
 
 
 def _street(rng: np.random.Generator, light: Light) -> NDArray[np.uint8]:
-    """Along a street, between two rows of houses or, on a third, past one."""
+    """Draw the view along a street between two rows of houses or, in a third of the pictures, next to one."""
     half_road, yaw = rng.uniform(2.5, 6), rng.normal(0, 0.28)
     across = math.copysign(half_road, -yaw) * rng.uniform(-0.3, 0.8)
     camera = Camera(rng.uniform(0.38, 0.68), rng.uniform(1.5, 4.5), rng.uniform(0.6, 1.1), yaw, across)
@@ -184,7 +184,7 @@ def _street(rng: np.random.Generator, light: Light) -> NDArray[np.uint8]:
 
 
 def _buildings(rng: np.random.Generator, light: Light) -> NDArray[np.uint8]:
-    """Buildings for their own sake: a row across the road, free-standing blocks or a skyline, mostly looking up."""
+    """Draw buildings, mostly from below: a row across the road, free-standing blocks or a skyline."""
     half_road, side = rng.uniform(2.5, 6), 1 if rng.random() < 0.5 else -1
     kind = rng.choice(["row", "blocks", "towers"], p=[0.4, 0.3, 0.3])
     horizon, turn = rng.uniform(0.5, 0.9), side * rng.uniform(0.35, 1.4)
@@ -199,7 +199,7 @@ def _buildings(rng: np.random.Generator, light: Light) -> NDArray[np.uint8]:
 def _city(
     rng: np.random.Generator, light: Light, camera: Camera, half_road: float, plots: list[Plot], busy: float
 ) -> NDArray[np.uint8]:
-    """What the camera sees of the buildings, far ones first, and of the street between them."""
+    """Draw the buildings, the farthest first, and the street between them."""
     scene = sky(rng, light, camera.horizon)
     paving(scene, camera, half_road)
     for plot in sorted(plots, key=lambda plot: -camera.range(plot.across + plot.wide / 2, plot.along + plot.deep / 2)):
@@ -225,10 +225,13 @@ CLASSES: tuple[str, ...] = tuple(_COMPOSERS)
 
 
 def draw(class_name: str, *, seed: int, split: str, index: int) -> NDArray[np.uint8]:
-    """Draw one picture: sRGB, shape (150, 150, 3).
+    """Draw one picture in sRGB, of shape (150, 150, 3).
 
-    It depends on its arguments and VERSION alone (its generator is seeded from their hash), so pictures can be drawn in
-    any order and number, and the two splits come from one distribution without sharing a picture.
+    The picture depends only on the arguments and on VERSION, whose hash seeds its generator. So pictures can be drawn
+    in any order and number, and the two splits have one distribution but no common picture.
+
+    Raises:
+        ValueError: the class is not known.
     """
     if class_name not in _COMPOSERS:
         raise ValueError(f"unknown class {class_name!r}; `scenes` draws {', '.join(CLASSES)}")
@@ -238,13 +241,13 @@ def draw(class_name: str, *, seed: int, split: str, index: int) -> NDArray[np.ui
 
 
 def write(root: Path, *, seed: int = 0, train_per_class: int = 200, test_per_class: int = 60) -> None:
-    """Write the set in the layout the Intel set is published in: root/seg_train/seg_train/<class>/<index>.png.
+    """Write the data set in the layout of the Intel set: root/seg_train/seg_train/<class>/<index>.png.
 
-    `root` appears whole or not at all, with the SHA-256 sum of each picture. A writer that finds `root` made by another
-    in the meantime discards its own copy, which is the same.
+    `root` is created atomically, with the SHA-256 sum of each picture. If two processes create it at once, the second
+    one discards its copy, which is equal.
 
     Raises:
-        UserError: it cannot be written there.
+        UserError: the data set cannot be written to `root`.
     """
     jobs = {
         f"seg_{split}/seg_{split}/{class_name}/{index:05d}.png": (class_name, split, index)

@@ -26,7 +26,7 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
     path = tmp_path / "baselines.json"
     path.write_bytes(msgspec.json.encode({NAME: Baseline(2.5, "a processor", at_least=2.0)}))
     monkeypatch.setattr(comparisons, "BASELINES", path)
-    monkeypatch.setattr(comparisons, "pytorch_as_it_comes", nullcontext)
+    monkeypatch.setattr(comparisons, "default_pytorch", nullcontext)
     monkeypatch.setattr(comparisons, "decide", lambda pair, limit, _: decide(pair, limit, 40, count().__next__))
     return Ledger(update=False)
 

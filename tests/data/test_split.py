@@ -1,14 +1,12 @@
 """Carving is stratified, keeps copies together, and depends on contents alone."""
 
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intelbench.data.folder import ImageFile
-from intelbench.data.split import carve, draw_of_each_class, stratified_subset
+from intelbench.data.split import Image, carve, draw_of_each_class, stratified_subset
 
 Listed = list[tuple[int, str]]
 """Label and content of each file."""
@@ -21,9 +19,10 @@ shares = st.floats(0.01, 0.99)
 
 
 def cut(listed: Listed, fraction: float, purpose: str = "validation") -> tuple[list[int], list[int]]:
-    """Carve files of these labels and contents, named by their position."""
-    files = [ImageFile(f"{index}.jpg", Path(f"{index}.jpg"), label) for index, (label, _) in enumerate(listed)]
-    return carve(files, [content for _, content in listed], fraction, purpose)
+    """Carve images of these labels and contents, and return their positions."""
+    images = [Image(f"{position}.jpg", label, content, position) for position, (label, content) in enumerate(listed)]
+    kept, taken = carve(images, fraction, purpose)
+    return [image.row for image in kept], [image.row for image in taken]
 
 
 @given(with_copies, shares)
@@ -98,12 +97,11 @@ def test_the_order_of_the_files_does_not_matter(data: st.DataObject, listed: Lis
 
 def test_names_do_not_matter() -> None:
     """Renamed files fall on the same side: the content decides."""
-    contents = [f"content {index}" for index in range(40)]
     sides = [
-        carve([ImageFile(name.format(i), Path(name.format(i)), i % 2) for i in range(40)], contents, 0.3, "test")
+        carve([Image(name.format(i), i % 2, f"content {i}", i) for i in range(40)], 0.3, "test")
         for name in ("a{}.jpg", "{}-z.png")
     ]
-    assert sides[0] == sides[1]
+    assert [[image.row for image in side] for side in sides[0]] == [[image.row for image in side] for side in sides[1]]
 
 
 def test_purposes_choose_independently() -> None:

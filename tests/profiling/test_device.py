@@ -64,7 +64,7 @@ def test_a_cpu_has_nothing_to_wait_for() -> None:
     assert (0, 0, None) == (found.allocated_bytes, found.reserved_bytes, found.generator_state())
     assert (None, None, None) == found.versions
     assert ("fp32", "bf16") == found.precisions
-    with pytest.raises(UserError, match=r"^precision fp16: not one that cpu computes in\. Expected fp32 or bf16\."):
+    with pytest.raises(UserError, match=r"^precision fp16: not supported by cpu\. Expected fp32 or bf16\."):
         require_precision(found, "fp16")
 
 
@@ -91,7 +91,7 @@ def test_bf16_needs_a_gpu_that_computes_in_it(fake_cuda: FakeCuda) -> None:
     found = device_of(CPU)
     assert ("fp32", "fp16") == found.precisions
     require_precision(found, "fp16")
-    with pytest.raises(UserError, match=rf"precision bf16: not one that {NAME} computes in\. Expected fp32 or fp16\."):
+    with pytest.raises(UserError, match=rf"precision bf16: not supported by {NAME}\. Expected fp32 or fp16\."):
         require_precision(found, "bf16")
 
 
@@ -159,7 +159,7 @@ def test_mps_is_asked_through_its_own_module(monkeypatch: pytest.MonkeyPatch) ->
     assert (True, False, False, None) == (found.has_events, found.pins_memory, found.has_allocator, found.name)
     assert not found.has_graphs
     assert ("fp32", "fp16") == found.precisions
-    with pytest.raises(UserError, match="precision bf16: not one that mps computes in"):
+    with pytest.raises(UserError, match="precision bf16: not supported by mps"):
         require_precision(found, "bf16")
 
 
