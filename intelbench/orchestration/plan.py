@@ -94,7 +94,7 @@ def plan(
     """
     if suite.precision == "auto":
         suite = msgspec.structs.replace(suite, precision=device_for(execution).fastest_precision)
-    found = _architectures(suite)
+    found = architectures_of(suite)
     _require_readable(suite, dataset)
     num_classes = len(dataset.facts.class_names)
     conditions = {each.name: _conditions(each.name, suite, dataset) for each in found}
@@ -135,8 +135,12 @@ def plan(
     return planned
 
 
-def _architectures(suite: Suite) -> dict[Architecture, str]:
-    """Those of the suite, and who provides each; a recipe of its own is found under the name that records have."""
+def architectures_of(suite: Suite) -> dict[Architecture, str]:
+    """Return the architectures of the suite and who provides each; `overrides` has the names that records have.
+
+    Raises:
+        UserError: an architecture is not known, not installed or needs larger images.
+    """
     for name in suite.overrides:
         if (full := find(name)[0].name) != name:
             raise UserError(f"suite {suite.name}: `overrides.{name}` is another name of {full}; write overrides.{full}")

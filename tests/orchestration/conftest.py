@@ -33,7 +33,7 @@ def time_out_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
     def time_out_at(file: Path) -> None:
         def monotonic() -> float:
             has_written = file.exists() and file.stat().st_size > 0
-            return time.monotonic() if has_written else time.monotonic() - 10**6
+            return time.monotonic() + 10**6 if has_written else 0.0
 
         file.unlink(missing_ok=True)
         monkeypatch.setattr(process, "time", SimpleNamespace(monotonic=monotonic))
