@@ -20,7 +20,7 @@ from intelbench.orchestration.plan import PlannedRun, plan
 from intelbench.orchestration.preflight import require_sizes
 from intelbench.orchestration.process import Limits
 from intelbench.plugins.loading import load_plugin
-from intelbench.profiling import calibration
+from intelbench.profiling import reference_kernels
 from intelbench.profiling.environment import read_environment
 from intelbench.records.store import StoredRun, read_runs
 from intelbench.records.types import Execution
@@ -138,7 +138,7 @@ def hostile(tmp_path: Path) -> Path:
 @pytest.fixture
 def job(small_folder: Path, small_suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Job]:
     """The job of an architecture, whose reference kernels take a moment."""
-    monkeypatch.setattr(calibration, "_CPU_SIZES", KERNEL_SIZES)
+    monkeypatch.setattr(reference_kernels, "_CPU_SIZES", KERNEL_SIZES)
 
     def make(name: str) -> Job:
         suite = override(load_suite(str(small_suite)), architectures=(name,))
