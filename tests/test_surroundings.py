@@ -54,7 +54,7 @@ for arguments in json.loads(sys.argv[1]):
     try:
         main()
     except SystemExit as ended:
-        statuses.append(ended.code)
+        statuses.append(ended.code or 0)
 print(statuses, file=sys.stderr)
 """
 """Commands, one after the other, on a system without what Windows lacks; the last line on stderr has their statuses."""
