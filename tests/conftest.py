@@ -2,8 +2,7 @@
 
 import os
 import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +10,19 @@ import click
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image
 
-from intelbench.plugins.registry import Registry
 from intelbench.records.store import read_runs
 from intelbench.records.types import RunRecord
 from intelbench.results.study import read
 from intelbench.results.summaries import CohortSummary
+from tests.command import REPOSITORY, Command, Servers, call, own_registries
 from tests.fake_cuda import FakeCuda, install
 from tests.synthetic import ARCHITECTURES, Study, Summarize, synthetic_runs
 
-REPOSITORY = Path(__file__).parent.parent
+settings.register_profile("tests", deadline=None)  # how long an example takes depends on the load of the machine
+settings.load_profile("tests")
 REAL_IMAGES = REPOSITORY.parent / "shared" / "data" / "intel-sample"
 
 PLUGIN = '''
@@ -30,6 +31,7 @@ PLUGIN = '''
 import os
 import signal
 import time
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -86,6 +88,11 @@ def hoard(output):
         time.sleep(0.005)
 
 
+def hang(output):
+    Path(__file__).with_name("hangs").write_text("now")
+    time.sleep(600)
+
+
 @architecture("crashes_late")
 def crashes_late(request):
     Workspace.discard_checkpoint = lambda _: os.kill(os.getpid(), signal.SIGSEGV)
@@ -94,13 +101,13 @@ def crashes_late(request):
 
 misbehaving("raises", fail)
 misbehaving("raises_late", fail, 5)
-misbehaving("raises_once", lambda output: fail(output) if "RAISES" in os.environ else output, 5)
+misbehaving("raises_once", lambda output: fail(output) if Path(__file__).with_name("raises").exists() else output, 5)
 misbehaving("diverges", lambda output: output * float("nan"))
 misbehaving("exhausts", lambda output: output + torch.empty(10**15).sum())
 misbehaving("dies", lambda output: os.kill(os.getpid(), signal.SIGKILL))
 misbehaving("exits", lambda output: os._exit(7))
 misbehaving("hoards", lambda output: hoard(output))
-misbehaving("hangs", lambda output: time.sleep(600))
+misbehaving("hangs", hang)
 '''
 
 
@@ -121,6 +128,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device; `pytest -m gpu` runs it where there is one"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_fsync() -> Iterator[None]:
+    """Let no test wait for the disk, which takes longer than all else that writes a record. No test cuts the power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture
@@ -146,15 +161,10 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def own_registry() -> Iterator[None]:
     """Copies of the registries, and of the loaded plug-ins, that end with the test."""
-    for each in Registry.every:
-        monkeypatch.setattr(each, "entries", dict(each.entries))
-    before = set(sys.modules)
-    yield
-    for name in set(sys.modules) - before:
-        if name.startswith("intelbench_plugin_"):
-            del sys.modules[name]
+    with own_registries():
+        yield
 
 
 def write_image(path: Path, *, seed: int = 0, size: tuple[int, int] = (40, 32), colour: int = 128) -> None:
@@ -222,26 +232,33 @@ def small_suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-Command = Callable[..., subprocess.CompletedProcess[str]]
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """Servers of runs, which start when they are first asked for."""
+    servers = Servers()
+    yield servers
+    servers.close()
+
+
+@pytest.fixture(scope="session")
+def command_variables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Environment variables of commands: a cache shared by the session, and the width of a terminal."""
+    return {"INTELBENCH_CACHE": str(tmp_path_factory.getbasetemp() / "cache"), "COLUMNS": "120"}
 
 
 @pytest.fixture
-def intelbench(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Command:
-    """Run the command line in a process of its own, in an empty folder, with a cache shared by the session."""
-    cache = tmp_path_factory.getbasetemp() / "cache"
+def intelbench(
+    tmp_path: Path, servers: Servers, command_variables: dict[str, str], capfd: pytest.CaptureFixture[str]
+) -> Command:
+    """Call the command line in an empty folder, without a process of its own; see `tests.command`."""
 
-    def call(*arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "intelbench", *map(str, arguments)],
-            cwd=tmp_path,
-            env={**os.environ, "INTELBENCH_CACHE": str(cache), "COLUMNS": "120", **(env or {})},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+    def command(*arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        capfd.readouterr()
+        starter = None if env else servers.starter  # a server of other variables is of no further use
+        status = call(arguments, tmp_path, {**command_variables, **(env or {})}, starter)
+        return subprocess.CompletedProcess(arguments, status, *capfd.readouterr())
 
-    return call
+    return command
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Nothing around a command reaches its results: working directory, variables of the environment, operating system."""
 
+import json
 import os
 import subprocess
 import sys
@@ -36,7 +37,7 @@ class Spawns(nn.Module):
 architecture("spawns", minimum_size=16)(Spawns)
 '''
 HIDDEN = """
-import os, signal, sys
+import json, os, signal, sys
 import psutil  # which on Linux needs `resource`, and on Windows does not
 for name in ("fcntl", "resource", "termios", "pwd", "grp"):
     sys.modules[name] = None
@@ -47,10 +48,16 @@ for name in ("O_NONBLOCK", "O_NOCTTY", "O_DIRECTORY"):
 for name in ("SIGKILL", "SIGHUP", "SIGALRM"):
     delattr(signal, name)
 from intelbench.cli.main import main
-sys.argv[0] = "intelbench"
-main()
+statuses = []
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["intelbench", *arguments]
+    try:
+        main()
+    except SystemExit as ended:
+        statuses.append(ended.code or 0)
+print(statuses, file=sys.stderr)
 """
-"""A program that is the command on a system without what Windows lacks."""
+"""Commands, one after the other, on a system without what Windows lacks; the last line on stderr has their statuses."""
 
 
 @pytest.fixture
@@ -113,13 +120,23 @@ def test_importing_the_package_imports_nothing_else() -> None:
     assert b"['intelbench']\n" == called(REPOSITORY, ["-c", code]).stdout
 
 
-def output_of(folder: Path, variables: Mapping[str, str], start: list[str | Path]) -> dict[str, bytes]:
-    """What a report on the records of a folder prints and writes."""
-    done = called(folder, [*start, "report", "--full", folder / "results"], **variables)
-    assert (0, b"") == (done.returncode, done.stderr), done.stderr.decode()
+REPORT = ["report", "--full", "results"]
+
+
+def output(folder: Path, done: subprocess.CompletedProcess[bytes], errors: bytes = b"") -> dict[str, bytes]:
+    """What a report on the records of a folder has printed and written."""
+    assert (0, errors) == (done.returncode, done.stderr), done.stderr.decode()
     figures = {path.name: path.read_bytes() for path in (folder / "results" / "figures").iterdir()}
     assert len(figures) > 4
     return {"stdout": done.stdout, **figures}
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The output of a report on two architectures in the environment of the tests."""
+    folder = tmp_path_factory.mktemp("expected")
+    synthetic_runs(folder / "results" / "runs", ["a", "b"], range(3), Study())
+    return output(folder, called(folder, ["-P", "-m", "intelbench", *REPORT]))
 
 
 @pytest.mark.parametrize(
@@ -137,41 +154,38 @@ def output_of(folder: Path, variables: Mapping[str, str], start: list[str | Path
     ],
     ids=lambda variables: next(iter(variables)),
 )
-def test_a_report_is_the_same_bytes_in_every_environment(tmp_path: Path, variables: Mapping[str, str]) -> None:
+def test_a_report_is_the_same_bytes_in_every_environment(
+    tmp_path: Path, variables: Mapping[str, str], expected: dict[str, bytes]
+) -> None:
     """Text and figures, whatever backend, locale, style, hash seed or time zone; with a `matplotlibrc` in the way."""
     synthetic_runs(tmp_path / "results" / "runs", ["a", "b"], range(3), Study())
-    start = ["-P", "-m", "intelbench"]
-    expected = output_of(tmp_path, {}, start)
     style = "font.size: 30\nsvg.hashsalt: other\naxes.formatter.use_locale: True\nfigure.facecolor: red\n"
     (tmp_path / "mine").write_text(style)
     for content in (style.encode(), b"\xff\xfe"):
         (tmp_path / "matplotlibrc").write_bytes(content)
-        assert expected == output_of(tmp_path, variables, start)
+        assert expected == output(tmp_path, called(tmp_path, ["-P", "-m", "intelbench", *REPORT], **variables))
 
 
-def test_what_only_reads_works_without_what_windows_lacks(tmp_path: Path) -> None:
+def test_what_only_reads_works_without_what_windows_lacks(tmp_path: Path, expected: dict[str, bytes]) -> None:
     """No `fcntl`, `fork` or groups of processes: the same report, byte for byte, and every other reading command."""
     synthetic_runs(tmp_path / "results" / "runs", ["a", "b"], range(3), Study())
-    (tmp_path / "program.py").write_text(HIDDEN)
-    start: list[str | Path] = [tmp_path / "program.py"]
-    assert output_of(tmp_path, {}, ["-P", "-m", "intelbench"]) == output_of(tmp_path, {}, start)
-    for arguments in (
+    assert expected == output(tmp_path, called(tmp_path, ["-c", HIDDEN, json.dumps([REPORT])]), b"[0]\n")
+    commands = (
         ["report", "--out", "page.html"],
         ["diff", "results", "results"],
         ["list"],
         ["profile", "resnet101", "--image-size", "32", "--batch-sizes", "2", "--memory", "8GB"],
-    ):
-        done = called(tmp_path, [*start, *arguments])
-        assert 0 == done.returncode, done.stderr.decode()
+    )
+    done = called(tmp_path, ["-c", HIDDEN, json.dumps(commands)])
+    assert b"[0, 0, 0, 0]" == done.stderr.splitlines()[-1], done.stderr.decode()
 
 
 def test_what_needs_processes_says_so_in_one_line(tmp_path: Path) -> None:
     """Before any data is read."""
-    (tmp_path / "program.py").write_text(HIDDEN)
     (tmp_path / "record").mkdir()
-    for arguments in (["run", "--data", "nowhere"], ["verify", "record"]):
-        done = called(tmp_path, [tmp_path / "program.py", *arguments])
-        assert 2 == done.returncode
-        (line,) = done.stderr.decode().splitlines()
+    commands = (["run", "--data", "nowhere"], ["verify", "record"])
+    *lines, statuses = called(tmp_path, ["-c", HIDDEN, json.dumps(commands)]).stderr.decode().splitlines()
+    assert "[2, 2]" == statuses
+    for arguments, line in zip(commands, lines, strict=True):
         assert line.startswith(f"intelbench: intelbench {arguments[0]}: ")
         assert "report, compare, list and profile work here" in line

@@ -88,7 +88,7 @@ def plan(
     """
     if suite.precision == "auto":
         suite = msgspec.structs.replace(suite, precision=device_for(execution).fastest_precision)
-    architectures = _architectures(suite)
+    architectures = architectures_of(suite)
     _require_readable(suite, dataset)
     num_classes = len(dataset.facts.class_names)
     conditions = {each.name: _conditions(each.name, suite, dataset) for each in architectures}
@@ -132,8 +132,12 @@ def plan(
     return planned
 
 
-def _architectures(suite: Suite) -> dict[Architecture, str]:
-    """Return the architectures of the suite with their providers; names in `overrides` must not be aliases."""
+def architectures_of(suite: Suite) -> dict[Architecture, str]:
+    """Return the architectures of the suite and their providers; names in `overrides` must not be aliases.
+
+    Raises:
+        UserError: an architecture is not known, not installed or needs larger images.
+    """
     for name in suite.overrides:
         if (full := find(name)[0].name) != name:
             raise UserError(f"suite {suite.name}: `overrides.{name}` is another name of {full}; write overrides.{full}")

@@ -19,7 +19,7 @@ from intelbench.errors import UserError, printable
 from intelbench.orchestration.display import downloads
 from intelbench.orchestration.engines import NamedEngine
 from intelbench.orchestration.listeners import Listeners
-from intelbench.orchestration.plan import PlannedRun, PlanOptions, Rerun, plan, unresumable
+from intelbench.orchestration.plan import PlannedRun, PlanOptions, Rerun, architectures_of, plan, unresumable
 from intelbench.orchestration.preflight import require_sizes
 from intelbench.orchestration.process import Limits, Starter
 from intelbench.orchestration.suite import run_planned
@@ -73,6 +73,7 @@ def run_session(request: Request, starter: Starter) -> int:
     engine = NamedEngine(request.engine)
     if suite.architectures != REFERENCE and (note := ambiguity(suite.architectures)):
         _say(console, note)
+    architectures_of(suite)  # a mistake in a name is reported before images are read or drawn
     execution = choose_execution(request.device, request.threads, request.workers, request.cache, suite.precision)
     environment = read_environment(execution)
     dataset = prepare(

@@ -24,7 +24,8 @@ from intelbench.errors import UserError
 from intelbench.orchestration import forkserver, session
 from intelbench.orchestration import profile as profiling
 from intelbench.reporting import profile as profile_text
-from tests.conftest import Command, commands_of, write_folder, write_image
+from tests.command import Command
+from tests.conftest import commands_of, write_folder, write_image
 
 SLOW = ("torch", "numpy", "pandas", "matplotlib")
 
@@ -175,7 +176,7 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("command", list(OPTIONS))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_value_of_any_option_is_taken_or_refused(
     command: str, unreachable: list[object], data: st.DataObject

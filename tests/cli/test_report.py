@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Command
+from tests.command import Command
 from tests.synthetic import Study, synthetic_runs
 
 CLAIM = """

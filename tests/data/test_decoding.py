@@ -108,7 +108,7 @@ def test_16_bit_grey_is_scaled_and_not_clipped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 @given(values=st.lists(st.integers(0, 65535), min_size=1, max_size=16))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_16_bit_grey_is_rounded(tmp_path_factory: pytest.TempPathFactory, suffix: str, values: list[int]) -> None:
     """Every 16-bit value becomes the nearest of the 256, in every format that holds such images."""
     path = tmp_path_factory.mktemp("grey") / f"x{suffix}"
@@ -153,7 +153,7 @@ def test_exif_orientation_holds_for_reduced_jpegs(tmp_path: Path) -> None:
     side=st.integers(8, 64),
     suffix=st.sampled_from(["png", "jpg"]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_images_are_reduced_and_never_enlarged(
     tmp_path_factory: pytest.TempPathFactory, width: int, height: int, side: int, suffix: str
 ) -> None:
@@ -282,7 +282,7 @@ OPTIONS: dict[str, list[dict[str, object]]] = {
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow may say more about a damaged file
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_damage_escapes(data: st.DataObject) -> None:
     """Whatever bytes are altered, cut or put in, a file decodes to pixels or is refused in one printable line."""
     suffix = data.draw(st.sampled_from(SUFFIXES))

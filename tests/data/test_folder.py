@@ -289,7 +289,7 @@ KINDS = ["file", "file", "folder", "pipe", "link"]
         max_size=14,
     )
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_tree_is_listed_or_refused(
     tmp_path_factory: pytest.TempPathFactory, entries: list[tuple[list[str], str, list[str]]]
 ) -> None:

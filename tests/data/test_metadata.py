@@ -61,7 +61,7 @@ def test_no_odd_tag_keeps_an_image_from_being_read(kind: str) -> None:
 
 
 @given(kind=st.sampled_from(["JPEG", "PNG", "WEBP"]), exif=st.binary(min_size=1, max_size=60))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_bytes_can_be_exif_data(kind: str, exif: bytes) -> None:
     """Whatever they are, the pixels are those of the file without them, perhaps turned."""
     plain = decode(encoded(kind), 64)
@@ -193,7 +193,7 @@ def test_what_is_no_image_is_left_as_it_is() -> None:
 
 
 @given(kind=st.sampled_from(["JPEG", "PNG", "TIFF", "WEBP"]), data=st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_file_cut_anywhere_is_separated(kind: str, data: st.DataObject) -> None:
     """Nothing is raised, and nothing is invented: at most as many bytes are left as there were."""
     content = encoded(kind, exif=odd_exif())

@@ -295,7 +295,7 @@ def test_an_intact_cache_is_kept(cache: Path) -> None:
 
 @pytest.mark.parametrize("name", ["index", "pixels.bin"])
 @given(place=st.floats(0, 1, exclude_max=True), bits=st.integers(1, 255))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_flipped_byte_anywhere_is_found(
     tmp_path_factory: pytest.TempPathFactory, name: str, place: float, bits: int
 ) -> None:
@@ -318,7 +318,7 @@ def _one_cache(factory: pytest.TempPathFactory) -> Path:
 
 
 @given(st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_no_damage_to_a_cache_escapes(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Whatever its two files hold, opening gives the pixels that were built or says which cache is damaged."""
     folder = _one_cache(tmp_path_factory)

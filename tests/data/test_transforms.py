@@ -152,7 +152,7 @@ def test_areas_and_ratios_fill_their_ranges() -> None:
 
 
 @given(height=st.integers(1, 200), width=st.integers(1, 200), size=st.integers(8, 80), data=st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_training_view_is_torchvisions(height: int, width: int, size: int, data: st.DataObject) -> None:
     """Bit for bit what `resized_crop` and `horizontal_flip` make of a uint8 tensor."""
     box_height, box_width = data.draw(st.integers(1, height)), data.draw(st.integers(1, width))
@@ -196,7 +196,7 @@ def test_training_view_is_pillows_on_real_images(real_images: Path) -> None:
 
 
 @given(height=st.integers(1, 300), width=st.integers(1, 300), size=st.integers(8, 80))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_evaluation_view_is_torchvisions(height: int, width: int, size: int) -> None:
     """Bit for bit `Resize(256/224 of the size)` and `CenterCrop`, for any shape of image."""
     assume(max(height, width) <= 40 * min(height, width))  # else the resized image alone would fill the memory

@@ -1,15 +1,18 @@
-"""A clock to set, a record of a failed run, and a server that starts processes."""
+"""Clocks to set, a record of a failed run, and a server that starts processes."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from intelbench.orchestration import process
 from intelbench.orchestration.forkserver import ForkServer
 from intelbench.profiling.variables import process_variables
 from intelbench.records.store import read_runs
 from intelbench.records.types import RunRecord
-from tests.conftest import REPOSITORY
+from tests.command import Servers
 from tests.synthetic import Study, failure, synthetic_runs
 
 
@@ -24,6 +27,22 @@ class Clock:
 
 
 @pytest.fixture
+def time_out_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Let every time limit of a process be reached as soon as the process has written a file, and not before."""
+
+    def time_out_at(file: Path) -> None:
+        def monotonic() -> float:
+            has_written = file.exists() and file.stat().st_size > 0
+            return time.monotonic() + 10**6 if has_written else 0.0
+
+        file.unlink(missing_ok=True)
+        monkeypatch.setattr(process, "time", SimpleNamespace(monotonic=monotonic))
+        monkeypatch.setattr(process, "_DOZE_SECONDS", 0.05)
+
+    return time_out_at
+
+
+@pytest.fixture
 def failed_record(tmp_path: Path) -> RunRecord:
     """A run that diverged."""
     cause = failure("diverged", "the training loss of step 3: not finite", 2)
@@ -32,7 +51,6 @@ def failed_record(tmp_path: Path) -> RunRecord:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[ForkServer]:
-    """Starts processes with one thread; it finds the modules of these tests too."""
-    with ForkServer({**process_variables(threads=1), "PYTHONPATH": str(REPOSITORY)}) as server:
-        yield server
+def server(servers: Servers) -> ForkServer:
+    """Starts processes with one thread."""
+    return servers.server(process_variables(threads=1))

@@ -9,7 +9,7 @@ import torch
 from intelbench.config.suites import load_suite
 from intelbench.records.store import StoredRun, read_runs
 from intelbench.reporting.report import build
-from tests.conftest import Command
+from tests.command import Command
 from tests.orchestration.test_transfer import with_recipe
 
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pytest
 
 from intelbench.records.store import StoredRun, read_runs
 from intelbench.records.workspace import workspaces
-from tests.conftest import Command
+from tests.command import Command
 
 
 def records(results: Path) -> dict[str, StoredRun]:
@@ -59,9 +59,15 @@ def test_every_way_to_fail_leaves_a_record_that_names_it(
 
 
 def test_a_run_that_hangs_is_ended_at_its_time_out(
-    tmp_path: Path, intelbench: Command, small_folder: Path, small_suite: Path, plugin: Path
+    tmp_path: Path,
+    intelbench: Command,
+    small_folder: Path,
+    small_suite: Path,
+    plugin: Path,
+    time_out_at: Callable[[Path], None],
 ) -> None:
     """The record says `timeout`, how long it was, and what the run was doing."""
+    time_out_at(plugin.with_name("hangs"))
     done = intelbench(
         "run", "hangs", "--suite", small_suite, "--data", small_folder, "--plugin", plugin, "--timeout", "12 s"
     )  # fmt: skip
@@ -82,7 +88,7 @@ def test_an_interrupt_ends_the_run_and_says_how_to_go_on(
         process.send_signal(ending)
         said_in_all = said + process.stderr.read()
         assert 130 == process.wait(30)
-        assert time.monotonic() - asked < 10
+        assert time.monotonic() - asked < 60  # it takes 5, and the network sleeps for 600
     assert ["tiny"] == list(records(tmp_path / "results"))
     assert "interrupted: 1 of 2 runs are recorded" in said_in_all
     assert "the same command again executes the others" in said_in_all
@@ -96,7 +102,7 @@ def test_a_run_does_not_outlive_a_killed_parent(
     with hanging([], tmp_path, small_folder, small_suite, plugin) as (process, _):
         children = _descendants(process.pid)
         process.kill()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     (left,) = workspaces(tmp_path / "results" / "runs")
     while any(map(_alive, children)) or left.locked:  # the lock is held until the last thread of the child has ended
         assert time.monotonic() < deadline

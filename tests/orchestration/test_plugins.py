@@ -20,10 +20,13 @@ from intelbench.orchestration.plan import PlannedRun, plan
 from intelbench.orchestration.preflight import require_sizes
 from intelbench.orchestration.process import Limits
 from intelbench.plugins.loading import load_plugin
+from intelbench.profiling import reference_kernels
 from intelbench.profiling.environment import read_environment
 from intelbench.records.store import StoredRun, read_runs
 from intelbench.records.types import Execution
-from tests.conftest import PLUGIN, Command
+from tests.command import Command
+from tests.conftest import PLUGIN
+from tests.quick_server import KERNEL_SIZES
 
 CPU = Execution(device="cpu", threads=1, workers=0)
 HOSTILE = '''
@@ -133,8 +136,9 @@ def hostile(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def job(small_folder: Path, small_suite: Path, tmp_path: Path) -> Callable[[str], Job]:
-    """The job of an architecture."""
+def job(small_folder: Path, small_suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Job]:
+    """The job of an architecture, whose reference kernels take a moment."""
+    monkeypatch.setattr(reference_kernels, "_CPU_SIZES", KERNEL_SIZES)
 
     def make(name: str) -> Job:
         suite = override(load_suite(str(small_suite)), architectures=(name,))

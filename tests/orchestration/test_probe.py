@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -148,8 +149,11 @@ def test_a_network_that_dies_while_it_is_built_cannot_be_profiled(
     assert f"{name} cannot be profiled: its process exited with status {end}" == str(caught.value)
 
 
-def test_a_network_that_hangs_is_ended_at_the_time_out(server: ForkServer, doomed: Path) -> None:
+def test_a_network_that_hangs_is_ended_at_the_time_out(
+    server: ForkServer, doomed: Path, time_out_at: Callable[[Path], None]
+) -> None:
     """What was found out before is kept, the rest has the reason, and no process is left."""
+    time_out_at(doomed.with_name("pid"))
     found = probe_in_process(probe_of("hangs", doomed), server, Limits(seconds=8))
     assert 20 == found.num_parameters
     assert [(None, "not finished after 8 s")] * 2 == [(each.peak, each.failure) for each in found.measured]
@@ -172,7 +176,7 @@ def test_a_probe_does_not_outlive_a_killed_parent(doomed: Path) -> None:
             assert time.monotonic() < deadline
         parent.kill()
     child = int(pid_file.read_text())
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from intelbench.records.store import StoredRun, read_runs
-from tests.conftest import Command
+from tests.command import Command
 
 DRAWS = '''
 """A network that draws from every generator when it is loaded, built, trained and evaluated."""

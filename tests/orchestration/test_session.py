@@ -1,7 +1,8 @@
-"""`intelbench run` from the command line to the records, on small images. Real processes."""
+"""`intelbench run` from the command line to the records, on small images. Every run has a real process."""
 
-from concurrent.futures import ThreadPoolExecutor
+import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -10,7 +11,8 @@ import torch
 
 from intelbench.records.store import StoredRun, read_runs
 from intelbench.records.workspace import workspaces
-from tests.conftest import Command, write_folder, write_image
+from tests.command import Command, start
+from tests.conftest import write_folder, write_image
 
 
 def runs_of(results: Path) -> dict[tuple[str, int], StoredRun]:
@@ -25,20 +27,38 @@ def arguments(small_folder: Path, small_suite: Path, plugin: Path) -> list[str |
     return ["--suite", small_suite, "--data", small_folder, "--plugin", plugin]
 
 
+class Session(NamedTuple):
+    """A session of two networks and two seeds, whose command had a process of its own."""
+
+    stderr: str
+    results: Path
+
+
+@pytest.fixture(scope="module")
+def session(
+    tmp_path_factory: pytest.TempPathFactory, command_variables: dict[str, str], arguments: list[str | Path]
+) -> Session:
+    """A finished session, which tests read or copy."""
+    folder = tmp_path_factory.mktemp("session")
+    with start(["run", "tiny", "tiny_twin", *arguments, "--seeds", "0,1"], folder, command_variables) as process:
+        _, said = process.communicate(timeout=300)
+    assert 0 == process.returncode, said
+    return Session(said, folder / "results")
+
+
 def test_a_suite_leaves_a_record_a_run_and_the_same_command_skips_them(
-    tmp_path: Path, intelbench: Command, arguments: list[str | Path]
+    tmp_path: Path, intelbench: Command, arguments: list[str | Path], session: Session
 ) -> None:
     """Every run has its record; asked again nothing runs, with --rerun all everything does, to the same bits."""
-    first = intelbench("run", "tiny", "tiny_twin", *arguments, "--seeds", "0,1")
-    assert 0 == first.returncode, first.stderr
+    shutil.copytree(session.results, tmp_path / "results")
     found = runs_of(tmp_path / "results")
     assert {("tiny", 0), ("tiny", 1), ("tiny_twin", 0), ("tiny_twin", 1)} == set(found)
-    assert "4 of 4 runs succeeded" in first.stderr
+    assert "4 of 4 runs succeeded" in session.stderr
     profiles = {key: each.record.profile for key, each in found.items()}
     assert profiles["tiny", 0] is not None
     assert profiles["tiny", 0] == profiles["tiny", 1]
     assert "tiny_twin" == profiles["tiny_twin", 0].architecture
-    assert 2 == first.stderr.count(": profiling")
+    assert 2 == session.stderr.count(": profiling")
 
     second = intelbench("run", "tiny", "tiny_twin", *arguments, "--seeds", "0,1")
     assert 0 == second.returncode
@@ -56,12 +76,9 @@ def test_a_suite_leaves_a_record_a_run_and_the_same_command_skips_them(
     assert logits.tobytes() == again["test_logits"].tobytes()
 
 
-def test_a_record_holds_what_the_documentation_promises(
-    tmp_path: Path, intelbench: Command, arguments: list[str | Path]
-) -> None:
+def test_a_record_holds_what_the_documentation_promises(session: Session) -> None:
     """Arrays by name and shape, digests at powers of two and at evaluation points, measurements that fit each other."""
-    assert 0 == intelbench("run", "tiny", *arguments).returncode
-    stored = runs_of(tmp_path / "results")["tiny", 0]
+    stored = runs_of(session.results)["tiny", 0]
     record, traces = stored.record, stored.traces()
     data = record.spec.data
     assert (38, 10, 48) == (data.num_train, data.num_validation, data.num_test)
@@ -110,28 +127,19 @@ def test_a_record_holds_what_the_documentation_promises(
 
 
 def test_architecture_threads_workers_and_cache_leave_the_stream_as_it_is(
-    tmp_path: Path, intelbench: Command, arguments: list[str | Path]
+    tmp_path: Path, intelbench: Command, arguments: list[str | Path], session: Session
 ) -> None:
     """Equal digests at every step, whatever trains and however the batches are prepared; another seed differs."""
-    ways = (
-        ["tiny", "tiny_twin"],
-        ["tiny", "--workers", "3"],
-        ["tiny", "--threads", "1"],
-        ["tiny", "--no-cache"],
-        ["tiny", "--seeds", "1"],
-    )
-    for number, way in enumerate(ways):
-        done = intelbench("run", *way, *arguments, "--out", f"way-{number}")
+    finished = runs_of(session.results)
+    runs = [finished["tiny", 0], finished["tiny_twin", 0]]
+    for number, way in enumerate((["--workers", "3"], ["--threads", "1"], ["--no-cache"])):
+        done = intelbench("run", "tiny", *way, *arguments, "--out", f"way-{number}")
         assert 0 == done.returncode, done.stderr
-    digests = [
-        msgspec.json.encode(stored.record.stream_digests)
-        for number in range(len(ways))
-        for stored in runs_of(tmp_path / f"way-{number}").values()
-    ]
-    *same, other_seed = digests
-    assert 5 == len(same)
-    assert 1 == len(set(same))
-    assert other_seed not in same
+        runs += runs_of(tmp_path / f"way-{number}").values()
+    digests = [msgspec.json.encode(stored.record.stream_digests) for stored in runs]
+    assert 5 == len(digests)
+    assert 1 == len(set(digests))
+    assert msgspec.json.encode(finished["tiny", 1].record.stream_digests) not in digests
 
 
 def test_a_budget_of_seconds_stops_in_time_and_shares_the_stream_of_a_longer_run(
@@ -196,7 +204,6 @@ def test_a_data_folder_that_changed_between_two_sessions_makes_two_groups(
 VANDAL = '''
 """A network that destroys what it is told to as soon as it is built, which is after the session has read its data."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -207,8 +214,9 @@ from intelbench import architecture
 
 @architecture("vandal", minimum_size=16)
 def vandal(request):
-    if target := os.environ.get("VANDALISE"):
-        shutil.rmtree(Path(target), ignore_errors=True)
+    order = Path(__file__).with_name("destroy")
+    if order.exists():
+        shutil.rmtree(order.read_text(), ignore_errors=True)
     return nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, request.num_classes))
 '''
 
@@ -227,13 +235,15 @@ def test_data_that_vanish_during_a_session_fail_the_run_by_name(
     folder = write_folder(tmp_path / "data", per_class=20)
     (tmp_path / "vandal.py").write_text(VANDAL)
     arguments = ["run", "vandal", "--suite", small_suite, "--data", folder, "--plugin", "vandal.py", *options]
-    first = intelbench(*arguments, env={"VANDALISE": str(tmp_path / target)})
+    (tmp_path / "destroy").write_text(str(tmp_path / target))
+    first = intelbench(*arguments)
     assert 1 == first.returncode, first.stderr
     failure = runs_of(tmp_path / "results")["vandal", 0].record.failure
     assert failure is not None
     assert str(tmp_path / target) in failure.message
     assert says in failure.message
     assert "Traceback" not in first.stderr
+    (tmp_path / "destroy").unlink()
     write_folder(tmp_path / "data", per_class=20)
     second = intelbench(*arguments, "--rerun", "failed")
     assert 0 == second.returncode, second.stderr
@@ -256,11 +266,9 @@ def test_a_damaged_cache_is_built_again_and_said(
     assert losses[0] == losses[1]
 
 
-def test_records_become_a_report_in_three_forms(
-    tmp_path: Path, intelbench: Command, arguments: list[str | Path]
-) -> None:
+def test_records_become_a_report_in_three_forms(tmp_path: Path, intelbench: Command, session: Session) -> None:
     """Markdown whose figures exist, JSON and CSV with the same architectures; the same command, the same bytes."""
-    assert 0 == intelbench("run", "tiny", "tiny_twin", *arguments).returncode
+    shutil.copytree(session.results, tmp_path / "results", ignore=shutil.ignore_patterns("*-s1-*"))
     first, second = intelbench("report"), intelbench("report", "results/runs")
     assert 0 == first.returncode, first.stderr
     assert first.stdout == second.stdout
@@ -275,18 +283,18 @@ def test_records_become_a_report_in_three_forms(
 
 
 def test_two_commands_on_one_folder_share_the_work(
-    tmp_path: Path, intelbench: Command, arguments: list[str | Path]
+    tmp_path: Path, intelbench: Command, command_variables: dict[str, str], arguments: list[str | Path]
 ) -> None:
     """Each run is made once, by one of them; both end well, and both know of all records."""
-    arguments = [*arguments, "--threads", "1", "--seeds", "0,1,2"]
-    with ThreadPoolExecutor() as pool:
-        done = list(pool.map(lambda _: intelbench("run", "tiny", *arguments), range(2)))
-    assert [0, 0] == [each.returncode for each in done], [each.stderr for each in done]
+    arguments = ["run", "tiny", *arguments, "--threads", "1", "--seeds", "0,1,2"]
+    with start(arguments, tmp_path, command_variables) as first:
+        said = first.stderr.readline()  # its first run begins
+        second = intelbench(*arguments)
+        said += first.stderr.read() + second.stderr
+    assert (0, 0) == (first.returncode, second.returncode), said
     assert {("tiny", 0), ("tiny", 1), ("tiny", 2)} == set(runs_of(tmp_path / "results"))
-    assert 3 == sum(each.stderr.count(": done in ") for each in done)
-    assert ["3 of 3 runs succeeded; records in results/runs"] * 2 == [
-        line for each in done for line in each.stderr.splitlines() if "runs succeeded" in line
-    ]
+    assert 3 == said.count(": done in ")
+    assert 2 == said.splitlines().count("3 of 3 runs succeeded; records in results/runs")
 
 
 def test_a_run_is_not_resumed_under_other_conditions(
@@ -312,11 +320,13 @@ def test_a_run_is_not_resumed_under_other_conditions(
 
 @pytest.mark.parametrize("few", [(), ("--images-per-class", "4")])
 def test_a_failed_run_goes_on_from_its_checkpoint(
-    tmp_path: Path, intelbench: Command, arguments: list[str | Path], few: tuple[str, ...]
+    tmp_path: Path, intelbench: Command, arguments: list[str | Path], plugin: Path, few: tuple[str, ...]
 ) -> None:
     """With --rerun failed, once its cause is gone, to the bits of a run that never failed; also one on a few images."""
     arguments = [*arguments, "--checkpoint", "evaluations", *few]
-    failed = intelbench("run", "raises_once", *arguments, env={"RAISES": "1"})
+    plugin.with_name("raises").touch()
+    failed = intelbench("run", "raises_once", *arguments)
+    plugin.with_name("raises").unlink()
     assert 1 == failed.returncode
     retried = intelbench("run", "raises_once", *arguments, "--rerun", "failed")
     assert 0 == retried.returncode, retried.stderr

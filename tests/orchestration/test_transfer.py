@@ -20,7 +20,7 @@ from intelbench.records.store import read_runs
 from intelbench.records.types import Execution
 from intelbench.reporting.report import build
 from intelbench.training.setup import build_network, workload_of
-from tests.conftest import Command
+from tests.command import Command
 
 pytestmark = pytest.mark.usefixtures("own_registry")
 

@@ -11,7 +11,7 @@ from intelbench.errors import UserError
 from intelbench.orchestration import verify as verifying
 from intelbench.orchestration.process import FreshPython
 from intelbench.records.store import read_run, write_run
-from tests.conftest import Command
+from tests.command import Command
 from tests.records.test_hostile_records import HOSTILE, RECORD, TRACES
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from intelbench.orchestration.listeners import LISTENERS, Listeners, RunListener
 from intelbench.records.store import read_runs
-from tests.conftest import Command
+from tests.command import Command
 
 PLUGIN = Path(__file__).with_name("listener.py")
 

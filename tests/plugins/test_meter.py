@@ -7,7 +7,7 @@ import numpy as np
 from intelbench.profiling.meters import TAKEN
 from intelbench.records.npz import Archive
 from intelbench.records.store import TRACES_FILE, read_runs
-from tests.conftest import Command
+from tests.command import Command
 
 PLUGIN = Path(__file__).with_name("meter.py")
 

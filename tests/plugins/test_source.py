@@ -10,7 +10,7 @@ import pytest
 from intelbench.data.sources import SOURCES, locate, source
 from intelbench.errors import UserError
 from intelbench.records.store import read_runs
-from tests.conftest import Command
+from tests.command import Command
 
 PLUGIN = Path(__file__).with_name("source.py")
 Item = tuple[str, str, str]

@@ -213,7 +213,7 @@ def read_in_every_way(folder: Path) -> None:
 
 
 @given(st.sampled_from(FILES[:2]), st.data())
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_flipped_bits_and_truncations(folder: Path, name: str, data: st.DataObject) -> None:
     """At any place of any file."""
     whole = (folder / name).read_bytes()
@@ -246,7 +246,7 @@ def places_of(content: dict[str, Any]) -> list[tuple[Any, Any]]:
 
 
 @given(st.integers(), json_values)
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_changed_values(folder: Path, seed: int, value: object) -> None:
     """Any value of the record by any other."""
     whole = (folder / "record.json").read_bytes()

@@ -22,7 +22,7 @@ from intelbench.reporting.html.page import as_html
 from intelbench.reporting.report import build
 from intelbench.results import diff as compare
 from intelbench.results.study import read
-from tests.conftest import Command
+from tests.command import Command
 from tests.records.test_hostile_records import HOSTILE, json_values, places_of
 from tests.synthetic import Study, failure, synthetic_run, synthetic_runs
 
@@ -181,7 +181,7 @@ def survive(folder: Path) -> None:
     as_json(read(folder))
 
 
-fuzzed = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+fuzzed = settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ def stored(folder: Path) -> list[StoredRun]:
 
 
 @given(st.randoms())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_order_of_records_is_irrelevant(random: object) -> None:
     """Any order of the same records gives the same cohorts, the largest first."""
     small, large = Study(conditions=LARGER), Study()

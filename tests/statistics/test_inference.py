@@ -76,7 +76,7 @@ def test_seeds_that_say_the_same_leave_the_images_alone() -> None:
     assert found.p_value == pytest.approx(stats.ttest_1samp(by_image - 0.5, 0).pvalue, abs=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tables)
 def test_intervals_hold_their_mean_and_stay_possible(table: np.ndarray) -> None:
     """Within 0 and 1, around the mean, with as many seeds as the table has rows."""
@@ -195,7 +195,7 @@ def test_holm_is_that_of_statsmodels(p_values: list[float]) -> None:
     assert pytest.approx(corrected.tolist()) == inference.holm(np.array(p_values)).tolist()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(studies)
 def test_pairs_are_complete_and_holm_never_helps(correct: np.ndarray) -> None:
     """Every pair once, as many discordant counts as seeds, and p values that the correction does not lower."""
@@ -212,7 +212,7 @@ def test_pairs_are_complete_and_holm_never_helps(correct: np.ndarray) -> None:
             assert each.p_value <= each.p_holm <= min(1, len(pairs) * each.p_value + 1e-12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(studies)
 def test_ranks_and_letters_agree_with_the_pairs(correct: np.ndarray) -> None:
     """A rank counts the better ones; two share a letter exactly if nothing tells them apart."""

@@ -4,17 +4,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import Servers
 from tests.torture.saboteur import Laboratory
 
 ARGUMENTS = ("--checkpoint", "0.001 s", "--threads", "1", "--budget", "8 steps")
 
 
 @pytest.fixture
-def laboratory(tmp_path: Path) -> Laboratory:
+def laboratory(tmp_path: Path, servers: Servers, capfd: pytest.CaptureFixture[str]) -> Laboratory:
     """An empty one, whose name has a space and is not ASCII."""
     folder = tmp_path / "laboratory ünder tørture"
     folder.mkdir()
-    return Laboratory(folder)
+    return Laboratory(folder, servers, capfd.readouterr)
 
 
 @pytest.fixture(scope="session")
@@ -24,9 +25,8 @@ def arguments(small_folder: Path, small_suite: Path, plugin: Path) -> list[str |
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, arguments: list[str | Path]) -> Path:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, servers: Servers, arguments: list[str | Path]) -> Path:
     """Its results."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    done = Laboratory(folder).run(arguments)
-    assert 0 == done.returncode, done.stderr
+    assert 0 == Laboratory(folder, servers, lambda: ("", "")).run(arguments).returncode
     return folder / "results"

@@ -7,16 +7,15 @@ every Python process of the command imports first; the package itself knows noth
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import psutil
 
-from tests.conftest import REPOSITORY
+from tests.command import REPOSITORY, Servers, call, start
 
 _HOOK = """
 import os, re, signal, sys
@@ -71,8 +70,17 @@ class Laboratory:
     """A folder in which commands are run and maltreated."""
 
     folder: Path
+    servers: Servers
+    captured: Callable[[], tuple[str, str]]
+    """Gives what was printed to stdout and stderr since its last call."""
 
-    def run(self, arguments: Sequence[str | Path], moment: Moment | None = None) -> subprocess.CompletedProcess[str]:
+    def run(self, arguments: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
+        """Run a command that nobody disturbs, in this process."""
+        self.captured()
+        status = call(arguments, self.folder, self._variables, self.servers.starter)
+        return subprocess.CompletedProcess(arguments, status, *self.captured())
+
+    def sabotage(self, arguments: Sequence[str | Path], moment: Moment) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, natural or not.
 
         Raises:
@@ -84,23 +92,17 @@ class Laboratory:
         return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
     def start(self, arguments: Sequence[str | Path], moment: Moment | None = None) -> subprocess.Popen[str]:
-        """Begin a command."""
+        """Begin a command in a process of its own."""
         hooks = self.folder / "hooks"
-        environment = {
-            **os.environ, _MARK: str(self.folder), "COLUMNS": "120", "OMP_NUM_THREADS": "1",
-            "INTELBENCH_CACHE": str(self.folder / "cache"), "PYTHONPATH": str(REPOSITORY),
-        }  # fmt: skip
+        variables = {**self._variables, _MARK: str(self.folder), "PYTHONPATH": str(REPOSITORY)}
         if moment:
             hooks.mkdir(exist_ok=True)
             (hooks / "sitecustomize.py").write_text(_HOOK)
             self._once.mkdir()
             sabotage = (moment.event, moment.pattern, moment.number, moment.victim, self._once)
-            environment["PYTHONPATH"] = f"{hooks}{os.pathsep}{REPOSITORY}"
-            environment["SABOTAGE"] = "|".join(map(str, sabotage))
-        return subprocess.Popen(
-            [sys.executable, "-m", "intelbench", *map(str, arguments)],
-            cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            variables["PYTHONPATH"] = f"{hooks}{os.pathsep}{REPOSITORY}"
+            variables["SABOTAGE"] = "|".join(map(str, sabotage))
+        return start(arguments, self.folder, variables)
 
     def processes(self) -> list[psutil.Process]:
         """All that commands have left running, a moment after their ends."""
@@ -108,6 +110,10 @@ class Laboratory:
         while (left := [each for each in psutil.process_iter() if self._is_ours(each)]) and time.monotonic() < deadline:
             time.sleep(0.1)
         return left
+
+    @property
+    def _variables(self) -> dict[str, str]:
+        return {"COLUMNS": "120", "OMP_NUM_THREADS": "1", "INTELBENCH_CACHE": str(self.folder / "cache")}
 
     @property
     def _once(self) -> Path:

@@ -25,7 +25,7 @@ def thorough(moments: list[Moment]) -> list[object]:
 @pytest.mark.parametrize("moment", thorough(WRITES))
 def test_a_full_disk(laboratory: Laboratory, arguments: list[str | Path], undisturbed: Path, moment: Moment) -> None:
     """A checkpoint is done without, and the user is told; anything else ends the command in one line."""
-    done = laboratory.run(arguments, moment)
+    done = laboratory.sabotage(arguments, moment)
     assert "No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
     assert ("checkpoint" in moment.pattern or "state" in moment.pattern) == (0 == done.returncode), done.stderr
@@ -46,7 +46,7 @@ def test_a_record_stands_while_there_is_no_room_for_another(
     assert 0 == laboratory.run(arguments).returncode
     (record,) = (laboratory.folder / "results" / "runs").iterdir()
     before = (record / "record.json").read_bytes()
-    assert 2 == laboratory.run([*arguments, "--rerun", "all"], moment).returncode
+    assert 2 == laboratory.sabotage([*arguments, "--rerun", "all"], moment).returncode
     assert before == (record / "record.json").read_bytes()
     assert_sound(laboratory, arguments, undisturbed)
 

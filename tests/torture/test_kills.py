@@ -96,7 +96,7 @@ def test_a_run_that_is_killed(
     laboratory: Laboratory, arguments: list[str | Path], undisturbed: Path, moment: Moment
 ) -> None:
     """While its cache, its checkpoint or its record is written, alone or with its parent."""
-    assert 0 != laboratory.run(arguments, moment).returncode or the_run(laboratory.folder / "results")
+    assert 0 != laboratory.sabotage(arguments, moment).returncode or the_run(laboratory.folder / "results")
     assert_sound(laboratory, arguments, undisturbed)
 
 
@@ -106,7 +106,7 @@ def test_a_record_that_is_being_replaced(
 ) -> None:
     """The older one or the newer one is there after the next command, whole."""
     assert 0 == laboratory.run(arguments).returncode
-    laboratory.run([*arguments, "--rerun", "all"], moment)
+    laboratory.sabotage([*arguments, "--rerun", "all"], moment)
     assert_sound(laboratory, arguments, undisturbed)
 
 
@@ -116,7 +116,7 @@ def test_a_report_that_is_killed(
 ) -> None:
     """The records are as they were, and the next report is whole."""
     assert 0 == laboratory.run(arguments).returncode
-    assert 0 != laboratory.run(["report"], moment).returncode
+    assert 0 != laboratory.sabotage(["report"], moment).returncode
     assert_sound(laboratory, arguments, undisturbed)
 
 

@@ -1,6 +1,7 @@
 """A tiny network, and a run of the training loop on a few pictures."""
 
 import dataclasses
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -137,6 +138,19 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
         return Run(trained, model, steps)
 
     return run
+
+
+@pytest.fixture
+def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Let seconds pass on the clock of steps, without waiting for them."""
+    passed, perf_counter = 0.0, time.perf_counter
+
+    def pass_time(seconds: float) -> None:
+        nonlocal passed
+        passed += seconds
+
+    monkeypatch.setattr(time, "perf_counter", lambda: perf_counter() + passed)
+    return pass_time
 
 
 class PowerCutError(Exception):

@@ -3,7 +3,6 @@
 import math
 import random
 import shutil
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -218,25 +217,27 @@ def test_memory_that_is_full_in_a_preparation_ends_the_run(
         run_training(step=step)
 
 
-def compile_slowly(function: Callable[..., Tensor], dynamic: bool) -> Callable[..., Tensor]:
-    """A stand-in for `torch.compile`: slow when it is called for the first time, and then as fast as before."""
-    assert not dynamic
-    shapes = set()
-
-    def compiled(inputs: Tensor, labels: Tensor) -> Tensor:
-        if inputs.shape not in shapes:
-            time.sleep(0.3)
-        shapes.add(inputs.shape)
-        return function(inputs, labels)
-
-    return compiled
-
-
 @pytest.mark.parametrize("changes", [{}, {"precision": "bf16"}, {"frozen_steps": 5, "heads": ("6",)}], ids=str)
 def test_compiling_changes_nothing_and_takes_no_time_of_a_step(
-    run_training: Train, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+    run_training: Train,
+    monkeypatch: pytest.MonkeyPatch,
+    pass_time: Callable[[float], None],
+    changes: dict[str, Any],
 ) -> None:
     """It is measured apart; names, batch norm and random numbers are as without."""
+
+    def compile_slowly(function: Callable[..., Tensor], dynamic: bool) -> Callable[..., Tensor]:
+        assert not dynamic
+        shapes = set()
+
+        def compiled(inputs: Tensor, labels: Tensor) -> Tensor:
+            if inputs.shape not in shapes:
+                pass_time(1000)
+            shapes.add(inputs.shape)
+            return function(inputs, labels)
+
+        return compiled
+
     changes = {"budget": Budget(steps=STEPS), **changes}
     eager = run_training(**changes)
     monkeypatch.setattr(torch, "compile", compile_slowly)
@@ -244,29 +245,29 @@ def test_compiling_changes_nothing_and_takes_no_time_of_a_step(
     assert_same(eager, compiled)
     num_prepared = 2 if "heads" in changes else 1
     assert (num_prepared, None) == (preparation(compiled).num_prepared, preparation(compiled).fallback)
-    assert preparation(compiled).seconds > 0.3 * num_prepared
+    assert preparation(compiled).seconds > 1000 * num_prepared
     for name in ("step_seconds", "data_wait_seconds", "evaluation_seconds", "step_breakdown_seconds"):
-        assert compiled.trained.traces[name].max() < 0.3
+        assert compiled.trained.traces[name].max() < 1000
 
 
 @pytest.mark.usefixtures("fake_cuda")
 @pytest.mark.parametrize("every_part", [True, False])
 def test_a_capture_takes_no_time_of_a_step(
-    run_training: Train, monkeypatch: pytest.MonkeyPatch, every_part: bool
+    run_training: Train, monkeypatch: pytest.MonkeyPatch, pass_time: Callable[[float], None], every_part: bool
 ) -> None:
     """It is measured apart, whatever the clock looks at."""
     capture = devices.Device.capture
 
     def slowly(*given: Any) -> Any:
-        time.sleep(0.3)
+        pass_time(1000)
         return capture(*given)
 
     monkeypatch.setattr(devices.Device, "capture", slowly)
     run = run_training(step="graph", budget=Budget(steps=STEPS), every_part=every_part)
-    assert preparation(run).seconds > 0.3
+    assert preparation(run).seconds > 1000
     assert STEPS == len(run.trained.traces["step_seconds"])
     for name in ("step_seconds", "data_wait_seconds", "evaluation_seconds", *["step_breakdown_seconds"] * every_part):
-        assert run.trained.traces[name].max() < 0.3
+        assert run.trained.traces[name].max() < 1000
 
 
 def test_a_network_that_is_not_compiled_is_trained_as_if_that_had_not_been_tried(

@@ -1,0 +1,107 @@
+"""The command line as tests call it: in their own process, with processes of runs that start in a moment.
+
+Importing PyTorch takes longer than a small run. A command that is called here finds it imported, and so do the
+processes of its runs, which are copies of servers that all tests of a session share.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from pathlib import Path
+
+import pytest
+
+import intelbench.orchestration.session
+import intelbench.results.metrics  # noqa: F401 - all registries are made before they are copied
+from intelbench.cli.main import main
+from intelbench.orchestration import forkserver
+from intelbench.orchestration.forkserver import ForkServer
+from intelbench.orchestration.process import Starter
+from intelbench.plugins.registry import Registry
+from tests import quick_server
+
+REPOSITORY = Path(__file__).parent.parent
+Command = Callable[..., subprocess.CompletedProcess[str]]
+"""Call with the arguments of the command, and `env=` for further environment variables."""
+_OF_THE_COMMAND = ("COLUMNS", "INTELBENCH_CACHE", "PYTEST_CURRENT_TEST")
+"""Environment variables that no process of a run reads."""
+
+
+def start(arguments: Sequence[str | Path], folder: Path, variables: Mapping[str, str]) -> subprocess.Popen[str]:
+    """Start the command in a process of its own, as users do, in a folder and with further environment variables."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "intelbench", *map(str, arguments)],
+        cwd=folder, env={**os.environ, **variables}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+class Servers:
+    """The servers of a session of tests, by their environment variables; they find the modules of the tests too."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._servers: dict[frozenset[tuple[str, str]], ForkServer] = {}
+
+    def server(self, variables: Mapping[str, str]) -> ForkServer:
+        """Return the server of processes with these variables; start it if there is none."""
+        variables = {name: value for name, value in variables.items() if name not in _OF_THE_COMMAND}
+        key = frozenset(variables.items())
+        if key not in self._servers:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(forkserver, "__name__", quick_server.__name__)
+                server = ForkServer({**variables, "PYTHONPATH": str(REPOSITORY)})
+            self._servers[key] = self._stack.enter_context(server)
+        return self._servers[key]
+
+    def starter(self, variables: Mapping[str, str]) -> AbstractContextManager[Starter]:
+        """Return a server in place of one that ends with the command."""
+        return nullcontext(self.server(variables))
+
+    def close(self) -> None:
+        """End the servers."""
+        self._stack.close()
+
+
+@contextmanager
+def own_registries() -> Iterator[None]:
+    """Use copies of the registries, and of the loaded plug-ins, in the block."""
+    before = set(sys.modules)
+    with pytest.MonkeyPatch.context() as patch:
+        for each in Registry.every:
+            patch.setattr(each, "entries", dict(each.entries))
+        yield
+    for name in set(sys.modules) - before:
+        if name.startswith("intelbench_plugin_"):
+            del sys.modules[name]
+
+
+def call(
+    arguments: Sequence[str | Path], folder: Path, variables: Mapping[str, str], starter: Callable[..., object] | None
+) -> int:
+    """Call the command in a folder, and return its exit status; what it prints is for the caller to capture.
+
+    Args:
+        arguments: Of the command.
+        folder: Its working directory.
+        variables: Environment variables in addition to those of this process.
+        starter: In place of `forkserver.starter`.
+    """
+    before, on_sigterm = dict(os.environ), signal.getsignal(signal.SIGTERM)
+    with pytest.MonkeyPatch.context() as patch, own_registries():
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["intelbench", *map(str, arguments)])
+        os.environ.update(variables)
+        if starter:
+            patch.setattr(forkserver, "starter", starter)
+        try:
+            main()
+        except SystemExit as ended:
+            return int(ended.code or 0)
+        finally:
+            signal.signal(signal.SIGTERM, on_sigterm)
+            os.environ.clear()
+            os.environ.update(before)
+    raise AssertionError("the command has not exited")
