@@ -223,9 +223,9 @@ def test_a_missing_plugin(tmp_path: Path) -> None:
         (REGISTERS.format("'x' * 300)(print"), "a name is 1 to 100 letters, digits"),
         (
             REGISTERS.format("print"),
-            "registers nothing; decorate a function, for example with @intelbench.architecture(NAME)",
+            "registers nothing; decorate a function or class, for example with @intelbench.architecture(NAME)",
         ),
-        ("x = 1", "registers nothing; decorate a function, for example with @intelbench.architecture(NAME)"),
+        ("x = 1", "registers nothing; decorate a function or class, for example with @intelbench.architecture(NAME)"),
         (SMALL.format(name="resnet152"), "architecture 'resnet152' is registered already, by intelbench"),
         (SMALL.format(name="a") + SMALL.format(name="a"), "architecture 'a' is registered already, by bad.py sha256:"),
     ],

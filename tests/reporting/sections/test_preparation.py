@@ -12,11 +12,11 @@ from tests.synthetic import CONDITIONS, Summarize
 GRAPH, COMPILE = (msgspec.structs.replace(CONDITIONS, step=step) for step in ("graph", "compile"))
 
 
-def test_nothing_is_said_of_eager_steps(summarize: Summarize) -> None:
-    """They are what everybody expects, and a condition that is not shown."""
+def test_eager_steps_have_no_preparation(summarize: Summarize) -> None:
+    """They are listed among the conditions only."""
     summary = summarize(["a"])
     assert [] == preparation(summary)
-    assert "`step" not in "".join(rendered(identical_batches(summary)))
+    assert "`step = eager`" in "".join(rendered(identical_batches(summary)))
 
 
 @pytest.mark.parametrize(
