@@ -1,4 +1,4 @@
-"""Write results/reference/ again from its records: `python -m tests.reporting.regenerate_reference`."""
+"""Write the reports of the reference records again: `python -m tests.reporting.regenerate_reference`."""
 
 from pathlib import Path
 
@@ -7,18 +7,25 @@ from intelbench.reporting.html.page import as_html
 from intelbench.reporting.report import build
 from intelbench.results.study import read
 
-REFERENCE = Path(__file__).parents[2] / "results" / "reference"
+RESULTS = Path(__file__).parents[2] / "results"
+REFERENCES = ("reference", "reference-transfer")
 
 
-def page() -> str:
-    """The page of the reference records without pictures: they show images that may not be passed on."""
-    return as_html(read(REFERENCE / "runs"), REFERENCE / "no-pictures", REFERENCE)
+def page(folder: Path) -> str:
+    """Return the page of reference records without pictures: they show images that may not be passed on."""
+    return as_html(read(folder / "runs"), folder / "no-pictures", folder)
+
+
+def main() -> None:
+    """Write report, figures and page of each reference."""
+    for folder in (RESULTS / name for name in REFERENCES):
+        report = build(folder / "runs")
+        for outdated in (folder / "figures").glob("*"):
+            outdated.unlink()
+        write_figures(folder / "figures", report.figures)
+        (folder / "REPORT.md").write_text(report.text, encoding="utf-8", newline="\n")
+        (folder / "report.html").write_text(page(folder), encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":
-    report = build(REFERENCE / "runs")
-    for outdated in (REFERENCE / "figures").iterdir():
-        outdated.unlink()
-    write_figures(REFERENCE / "figures", report.figures)
-    (REFERENCE / "REPORT.md").write_text(report.text, encoding="utf-8", newline="\n")
-    (REFERENCE / "report.html").write_text(page(), encoding="utf-8", newline="\n")
+    main()
