@@ -67,9 +67,9 @@ class Place(click.Path):
             mode = Path(text).stat().st_mode
         except OSError:  # there is none, or what uses it says why it cannot be looked at
             return Path(text)
-        found = "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "pipe or a device"
-        if found != expected:
-            raise UserError(f"{_typed(param, text)}: a {found}. Expected a {expected}")
+        kind = "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "pipe or a device"
+        if kind != expected:
+            raise UserError(f"{_typed(param, text)}: a {kind}. Expected a {expected}")
         return Path(text)
 
 

@@ -52,6 +52,6 @@ def verify(
         request = verification.Request(
             record=record, steps=steps, data=data, plugins=plugins, cache_folder=cache_folder(cache_dir)
         )
-        found = verification.verify(request, processes, complain)
-    print_product(as_text(found))
-    return 0 if found.reproduced(tolerance) else _EXIT_NOT_REPRODUCED
+        outcome = verification.verify(request, processes, complain)
+    print_product(as_text(outcome))
+    return 0 if outcome.reproduced(tolerance) else _EXIT_NOT_REPRODUCED

@@ -93,10 +93,8 @@ def plan(
     num_classes = len(dataset.facts.class_names)
     conditions = {each.name: _conditions(each.name, suite, dataset) for each in architectures}
     optimizers = {name: require_optimizer(each.recipe) for name, each in conditions.items()}
-    images = {
-        (seed, limit): dataset.drawn(limit, seed)
-        for seed, limit in product(suite.seeds, [None if limit == "all" else limit for limit in suite.images_per_class])
-    }
+    limits = [None if limit == "all" else limit for limit in suite.images_per_class]
+    images = {(seed, limit): dataset.drawn(limit, seed) for seed, limit in product(suite.seeds, limits)}
     sources = {
         each.name: _weights(each, conditions[each.name], num_classes, options.on_download) for each in architectures
     }

@@ -91,15 +91,15 @@ def with_named(loaded: Mapping[str, Path], main: str, source: bytes, folder: Pat
     An import inside a function is carried out only when a network is built, which is after its identity is needed. Not
     found are modules outside the folder that are imported only then, and what is imported by a name that is computed.
     """
-    found = dict(loaded)
+    files = dict(loaded)
     unread = [(main, source, False), *((name, *_content(file)) for name, file in loaded.items())]
     while unread:
         for name in _named(*unread.pop()):
             for module, file in _in_folder(name, folder):
-                if module != main and module not in found:
-                    found[module] = file
+                if module != main and module not in files:
+                    files[module] = file
                     unread.append((module, *_content(file)))
-    return found
+    return files
 
 
 def _named(module: str, source: bytes, is_package: bool) -> Iterator[str]:

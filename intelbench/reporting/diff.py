@@ -107,8 +107,8 @@ def _in_short(comparison: Comparison) -> str:
         changes = [change for change in comparison.changes if change.metric == name]
         heading, distinct = escape(entry.value.heading), [change for change in changes if change.distinguishable]
         for word in ("better", "worse"):
-            found = [f"{code(each.architecture)} ({_change(each)})" for each in distinct if _reading(each) == word]
-            clauses += [f"{heading} is {word} for {listed(found)}."] if found else []
+            names = [f"{code(each.architecture)} ({_change(each)})" for each in distinct if _reading(each) == word]
+            clauses += [f"{heading} is {word} for {listed(names)}."] if names else []
         unchanged += [heading] if changes and not distinct else []
     return " ".join([*clauses, *([f"Nothing beyond the noise: {listed(unchanged)}."] if unchanged else [])])
 

@@ -107,11 +107,11 @@ def _plain(summary: CohortSummary, claims: Sequence[Claim] | None) -> dict[str, 
 
 def claims_rows(summary: CohortSummary, claims: Sequence[Claim] | None) -> list[Row]:
     """Return a row for each claim: what was published, what was measured, and the verdict."""
-    return [_claim_row(found) for found in verdicts(summary, claims_about(summary, claims))]
+    return [_claim_row(verdict) for verdict in verdicts(summary, claims_about(summary, claims))]
 
 
-def _claim_row(found: Verdict) -> Row:
-    claim, measured = found.claim, found.measured
+def _claim_row(verdict: Verdict) -> Row:
+    claim, measured = verdict.claim, verdict.measured
     estimate = Estimate(measured, None, None, 1) if isinstance(measured, int | float) else measured
     return {
         "id": claim.id,
@@ -125,14 +125,14 @@ def _claim_row(found: Verdict) -> Row:
         "published": claim.value,
         "tolerance": None if claim.comparative else claim.tolerance,
         "conditions": claim.required,
-        "verdict": found.verdict,
+        "verdict": verdict.verdict,
         **estimate_columns("measured", estimate),
         "num_seeds": measured.n if isinstance(measured, Estimate) else None,
-        "unit": found.unit or None,
-        "against": found.against,
-        "p_value": found.p_value,
-        "rule": found.rule or None,
-        "reason": found.reason or None,
+        "unit": verdict.unit or None,
+        "against": verdict.against,
+        "p_value": verdict.p_value,
+        "rule": verdict.rule or None,
+        "reason": verdict.reason or None,
     }
 
 

@@ -66,8 +66,8 @@ def compose(study: Study, *, title: str = TITLE, claims: Sequence[Claim] | None 
     shown = [_with_claims(entry, claims) for entry in sections() if full or entry.value.in_default]
     number = len(study.cohorts)
     for place, summary in enumerate(study.cohorts, start=1):
-        found = _of_cohort(summary, shown)
-        blocks += found if number == 1 else _section(group_title(place, number, summary.cohort), found)
+        cohort_blocks = _of_cohort(summary, shown)
+        blocks += cohort_blocks if number == 1 else _section(group_title(place, number, summary.cohort), cohort_blocks)
     if not full:
         blocks.append(_more())
     problems = [Items(list(map(escape, study.problems)))] if study.problems else []

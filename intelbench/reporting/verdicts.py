@@ -76,14 +76,14 @@ def claims_about(summary: CohortSummary, chosen: Sequence[Claim] | None) -> Sequ
 
 def verdicts(summary: CohortSummary, claims: Sequence[Claim]) -> list[Verdict]:
     """Judge each claim by the runs of one cohort, in the order of the claims."""
-    found = []
+    judged = []
     for claim in claims:
         try:
             _require_conditions(summary, claim)
-            found.append(_judge(summary, claim))
+            judged.append(_judge(summary, claim))
         except _UntestableError as error:
-            found.append(Verdict(claim, "not testable here", reason=str(error)))
-    return found
+            judged.append(Verdict(claim, "not testable here", reason=str(error)))
+    return judged
 
 
 def _judge(summary: CohortSummary, claim: Claim) -> Verdict:
@@ -98,12 +98,12 @@ def _judge(summary: CohortSummary, claim: Claim) -> Verdict:
     if (claim.comparative or others) and not summary.cohort.fairness.identical:
         raise _UntestableError("the runs did not demonstrably see the same batches, so nothing may be compared")
     if not claim.comparative:
-        found = _factor(claim, subject, others[0]) if others else _absolute(claim, subject)
+        verdict = _factor(claim, subject, others[0]) if others else _absolute(claim, subject)
     elif metric.compared == "images":
-        found = _by_image(summary, claim, subject, others)
+        verdict = _by_image(summary, claim, subject, others)
     else:
-        found = _by_seed(claim, subject, others)
-    return _with_disturbances(summary, found, [subject, *others]) if claim.metric == "step_seconds" else found
+        verdict = _by_seed(claim, subject, others)
+    return _with_disturbances(summary, verdict, [subject, *others]) if claim.metric == "step_seconds" else verdict
 
 
 def _require_conditions(summary: CohortSummary, claim: Claim) -> None:
@@ -119,14 +119,16 @@ def _require_conditions(summary: CohortSummary, claim: Claim) -> None:
 
 def _architecture(summary: CohortSummary, name: str, exact: bool) -> ArchitectureSummary:
     """Return the architecture of that name; arithmetic needs no finished run of it."""
-    found = [each for each in summary.architectures if name in (each.name, each.records[0].spec.architecture)]
-    if not found:
+    matching = [each for each in summary.architectures if name in (each.name, each.records[0].spec.architecture)]
+    if not matching:
         raise _UntestableError(f"{name} did not run")
-    if len(found) > 1:
-        raise _UntestableError(f"several bear the name {name}: {listed(each.name for each in found)}; name one in full")
-    if not found[0].runs and not exact:
-        raise _UntestableError(f"{name} has no finished run: {narrative.failed_runs(found[0])}")
-    return found[0]
+    if len(matching) > 1:
+        raise _UntestableError(
+            f"several bear the name {name}: {listed(each.name for each in matching)}; name one in full"
+        )
+    if not matching[0].runs and not exact:
+        raise _UntestableError(f"{name} has no finished run: {narrative.failed_runs(matching[0])}")
+    return matching[0]
 
 
 def _others(
@@ -226,8 +228,8 @@ def _by_image(
         pair = pairs.get((first, second)) or pairs.get((second, first))
         if pair is None or pair.p_holm is None:
             raise _UntestableError("fewer than two seeds were finished by all architectures, and tested on images")
-        found = pair.difference if pair.first == first else -pair.difference
-        compared.append(_Compared(other.name, found, found.mean, pair.p_holm))
+        difference = pair.difference if pair.first == first else -pair.difference
+        compared.append(_Compared(other.name, difference, difference.mean, pair.p_holm))
     _, num_seeds, num_images = summary.correct.shape
     is_number = any(run.of_logits[metric.name].ndim == 0 for run in subject.runs if metric.name in run.of_logits)
     images = "" if is_number else f" × {num_images:,} test images"
@@ -344,8 +346,8 @@ def _aligned(
 
 def _values(claim: Claim, architecture: ArchitectureSummary) -> dict[int, float]:
     """Return the metric by seed, as far as runs have it; infinitely many steps where an accuracy was not reached."""
-    found = {run.seed: _value(claim, run) for run in architecture.runs}
-    return {seed: value for seed, value in found.items() if value is not None}
+    values = {run.seed: _value(claim, run) for run in architecture.runs}
+    return {seed: value for seed, value in values.items() if value is not None}
 
 
 def _value(claim: Claim, run: RunSummary) -> float | None:
@@ -364,12 +366,12 @@ def _unreached(claim: Claim, architecture: ArchitectureSummary, values: Mapping[
     return f"{runs} did not reach a validation accuracy of {percent(claim.accuracy, 0)}"
 
 
-def _with_disturbances(summary: CohortSummary, found: Verdict, involved: Sequence[ArchitectureSummary]) -> Verdict:
+def _with_disturbances(summary: CohortSummary, verdict: Verdict, involved: Sequence[ArchitectureSummary]) -> Verdict:
     """Say of step times in how many of the runs other work made the median step longer."""
     ids = {run.record.run_id for architecture in involved for run in architecture.runs}
     disturbed = [each for each in summary.disturbances if each.step_reasons and each.run.record.run_id in ids]
     reason = f"{len(disturbed)} of the {len(ids)} runs compared were disturbed by other work"
-    return replace(found, reason=reason) if disturbed else found
+    return replace(verdict, reason=reason) if disturbed else verdict
 
 
 def _t_test_rule(n: str, what: str) -> str:

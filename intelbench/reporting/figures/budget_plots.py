@@ -32,7 +32,7 @@ def budgets(summary: CohortSummary) -> Figure:
 
     An axis that no architecture has is left out, and on an axis that some do not have those are left out.
     """
-    panels = {unit: found for unit in UNITS if (found := _curves(summary, unit))}
+    panels = {unit: drawn for unit in UNITS if (drawn := _curves(summary, unit))}
     below = legend_height(summary.finished)
     height = _ROW * ((len(panels) + 1) // 2) + below + 12
     figure = blank(height)
@@ -49,8 +49,8 @@ def budgets(summary: CohortSummary) -> Figure:
 
 def _curves(summary: CohortSummary, unit: Unit) -> dict[int, Curve]:
     """Return the curves by the index that fixes the look of their architecture."""
-    found = {architecture.index: curve(architecture.runs, unit) for architecture in summary.finished}
-    return {index: each for index, each in found.items() if each is not None}
+    curves = {architecture.index: curve(architecture.runs, unit) for architecture in summary.finished}
+    return {index: each for index, each in curves.items() if each is not None}
 
 
 def _panel(axes: Axes, unit: Unit, curves: Mapping[int, Curve]) -> None:

@@ -45,7 +45,7 @@ def place(
 ) -> list[Box | None]:
     """Find a free box for each label, as near its point as the others allow; `None` where the area is full."""
     taken = list(obstacles)
-    found: list[Box | None] = []
+    boxes: list[Box | None] = []
     for (x, y), label in zip(points, labels, strict=True):
         width, height = text_width(label, size), 1.25 * size
         box = next(
@@ -58,10 +58,10 @@ def place(
             ),
             None,
         )
-        found.append(box)
+        boxes.append(box)
         if box is not None:
             taken.append(box)
-    return found
+    return boxes
 
 
 def _beside(x: float, y: float, width: float, height: float, radius: float, angle: float) -> Box:

@@ -46,10 +46,10 @@ def embed(summaries: Sequence[CohortSummary], wanted: Iterable[Key], find: Find,
     for summary in summaries:
         times_wrong[summary.data.digest].update(mistakes.times_wrong(summary))
     order = sorted(set(wanted), key=lambda key: (-times_wrong[key[0]][key[1]], key))
-    found, problems = _find({summary.data.digest: summary.data for summary in reversed(summaries)}, find)
+    pictures, problems = _find({summary.data.digest: summary.data for summary in reversed(summaries)}, find)
     entries, left = [], budget
     for digest, image_id in order:
-        content = found[digest].thumbnail(image_id) if digest in found and left > 0 else None
+        content = pictures[digest].thumbnail(image_id) if digest in pictures and left > 0 else None
         picture = None if content is None else base64.b64encode(content).decode()
         left -= len(picture or "")
         entries.append(Entry(image_id, picture if left >= 0 else None))
@@ -57,10 +57,10 @@ def embed(summaries: Sequence[CohortSummary], wanted: Iterable[Key], find: Find,
 
 
 def _find(data: Mapping[str, DataFacts], find: Find) -> tuple[dict[str, Pictures], dict[str, str]]:
-    found, problems = {}, {}
+    pictures, problems = {}, {}
     for digest, facts in data.items():
         try:
-            found[digest] = find(facts)
+            pictures[digest] = find(facts)
         except UserError as error:
             problems[digest] = str(error)
-    return found, problems
+    return pictures, problems

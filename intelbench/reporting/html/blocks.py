@@ -118,10 +118,10 @@ def _table(table: Table, name: str) -> str:
 def _cell(cell: Cell, column: Column[Any], place: int) -> str:
     """Render a cell; the first of a row is its heading, and an interval is on a line of its own."""
     tag, scope = ("th", ' scope="row"') if place == 0 and cell.text else ("td", "")
-    found = _INTERVAL.fullmatch(cell.text)
+    interval = _INTERVAL.fullmatch(cell.text)
     content = inline(cell.text)
-    if found and "`" not in cell.text:
-        content = f'{inline(found[1])} <span class="interval">{escapeHtml(found[2])}</span>'
+    if interval and "`" not in cell.text:
+        content = f'{inline(interval[1])} <span class="interval">{escapeHtml(interval[2])}</span>'
     return f"<{tag}{scope}{_class(column)}{_value(cell)}>{content}</{tag}>"
 
 

@@ -79,29 +79,29 @@ def matrix_table(architecture: ArchitectureSummary, summary: CohortSummary, key:
     assert counts is not None
     names = tuple(map(formatting.printable, summary.data.class_names))
     runs = len(architecture.runs)
-    found = mistakes.by_cell(architecture)
+    mistakes_by_cell = mistakes.by_cell(architecture)
 
     def cell(label: int, predicted: int) -> Cell:
         count, total = int(counts[label, predicted]), max(int(counts[label].sum()), 1)
-        images = _images(found.get((label, predicted)), runs)
+        images = _images(mistakes_by_cell.get((label, predicted)), runs)
         return Cell(f"{key}-{label}-{predicted}", names[label], names[predicted], count, count / total, *images)
 
     if len(names) <= MAX_CLASSES:
         rows = tuple(tuple(cell(label, predicted) for predicted in range(len(names))) for label in range(len(names)))
     else:
-        rows = tuple((cell(*place),) for place in found)
+        rows = tuple((cell(*place),) for place in mistakes_by_cell)
     images = formatting.plural(int(counts.sum()) // runs, "test image")
     note = f"{formatting.plural(runs, 'run')} × {images}; each row sums to 100 %"
     return MatrixTable(formatting.printable(architecture.name), note, names, rows)
 
 
-def _images(found: Sequence[Mistake] | None, runs: int) -> tuple[str, tuple[tuple[str, str], ...]]:
+def _images(wrong: Sequence[Mistake] | None, runs: int) -> tuple[str, tuple[tuple[str, str], ...]]:
     """Return the texts about a cell's images together and about each."""
-    if not found:
+    if not wrong:
         return "", ()
-    images = formatting.plural(len(found), "image")
-    shown = f"{MAX_IN_CELL} of {images}" if len(found) > MAX_IN_CELL else images
-    said = tuple((mistake.image_id, _said(mistake, runs)) for mistake in found[:MAX_IN_CELL])
+    images = formatting.plural(len(wrong), "image")
+    shown = f"{MAX_IN_CELL} of {images}" if len(wrong) > MAX_IN_CELL else images
+    said = tuple((mistake.image_id, _said(mistake, runs)) for mistake in wrong[:MAX_IN_CELL])
     return f"{shown}, the most confident first", said
 
 

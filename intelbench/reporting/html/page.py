@@ -42,8 +42,8 @@ def page(study: Study, find: Find, *, claims: Sequence[Claim] | None = None) -> 
     """Return the page of a report, with the pictures that `find` leads to."""
     document = compose(study, claims=claims, full=True)
     nodes = list(walk(document.blocks))
-    found = (node for node in nodes if isinstance(node, Matrix))
-    matrices = {node: matrix_table(node.architecture, node.summary, str(n)) for n, node in enumerate(found)}
+    matrix_nodes = (node for node in nodes if isinstance(node, Matrix))
+    matrices = {node: matrix_table(node.architecture, node.summary, str(n)) for n, node in enumerate(matrix_nodes)}
     galleries = [node for node in nodes if isinstance(node, Gallery)]
     wanted = [key for node, table in matrices.items() for key in _images_of(node, table)]
     wanted += [(gallery.digest, image.image_id) for gallery in galleries for image in gallery.images]

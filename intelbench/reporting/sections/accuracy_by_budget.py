@@ -50,14 +50,14 @@ def _crossings(summary: CohortSummary) -> list[Block]:
     compared = efficiency.crossings(summary)
     if not compared:
         return [Paragraph(f"**Where curves cross** was not tested: {_untested(summary)}.")]
-    found = [_crossing(each, crossing, summary) for each in compared for crossing in each.found]
+    crossings = [_crossing(each, crossing, summary) for each in compared for crossing in each.found]
     note = (
         "Tested at every evaluation point of every pair in the range that both cover, with straight lines between the "
         "points: Student's t, paired by seed, on the same validation images, Holm-corrected over all pairs and points "
         "of a unit, 5 % level; intervals are not corrected. A crossing counts if the lead is distinguishable both "
         "before and after it."
     )
-    return [Paragraph(_answer(compared)), *([Items(found)] if found else []), Paragraph(note)]
+    return [Paragraph(_answer(compared)), *([Items(crossings)] if crossings else []), Paragraph(note)]
 
 
 def _answer(compared: Sequence[Crossings]) -> str:

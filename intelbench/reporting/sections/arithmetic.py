@@ -44,8 +44,8 @@ def arithmetic(summary: CohortSummary) -> list[Block]:
     """Return achieved and possible FLOP/s, and the time of the first step; nothing if no run has finished."""
     if not summary.finished:
         return []
-    found = rows(usage.compute(summary))
-    is_stated = any(row.number("stated_peak_flops_per_second") for row in found)
+    architectures = rows(usage.compute(summary))
+    is_stated = any(row.number("stated_peak_flops_per_second") for row in architectures)
     columns = [*_COLUMNS, *(_STATED if is_stated else ()), _FIRST_STEP]
     note = (
         "FLOPs of forward and backward pass as trained (1 MAC = 2 FLOPs); convolutions and matrix products are "
@@ -54,4 +54,4 @@ def arithmetic(summary: CohortSummary) -> list[Block]:
     )
     device = escape(summary.cohort.records[0].environment.device_name)
     note += "" if is_stated else f" No data sheet is known for {device}, so no peak is stated."
-    return [table_of(columns, found), Paragraph(note)]
+    return [table_of(columns, architectures), Paragraph(note)]

@@ -16,18 +16,18 @@ from intelbench.statistics.estimates import Estimate
 
 def calibration(summary: CohortSummary) -> list[Block]:
     """Show errors of calibration, before and after scaling; nothing where no run has finished."""
-    found = rows(tables.reliability(summary))
-    if not found:
+    architectures = rows(tables.reliability(summary))
+    if not architectures:
         return []
     note = (
         "Of the test images, without scaling of the logits where nothing else is said. "
         f"{definitions(_columns(summary))} Means over the runs, with their 95 % interval over seeds."
     )
     columns = _columns(summary)
-    if any(row.whole("num_temperatures") for row in found):
+    if any(row.whole("num_temperatures") for row in architectures):
         columns += _scaled_columns(summary)
-        note += f" {definitions(_scaled_columns(summary))} {_scaling(found)}"
-    return [table_of(columns, found), *_figure(summary), Paragraph(note)]
+        note += f" {definitions(_scaled_columns(summary))} {_scaling(architectures)}"
+    return [table_of(columns, architectures), *_figure(summary), Paragraph(note)]
 
 
 def _columns(summary: CohortSummary) -> list[Column[Row]]:
@@ -85,11 +85,11 @@ def _figure(summary: CohortSummary) -> list[Block]:
     return [Figure("reliability", "Accuracy against confidence", partial(plots.reliability, summary))]
 
 
-def _scaling(found: Sequence[Row]) -> str:
+def _scaling(architectures: Sequence[Row]) -> str:
     """Say what scaling did: where no temperature was found, and where it made the calibration worse."""
     coldest, hottest = (f"{bound:g}" for bound in TEMPERATURES)
     failed, worse = [], []
-    for row in found:
+    for row in architectures:
         name, number = code(row.text("architecture")), row.whole("num_temperatures")
         if left := number - row.whole("num_temperatures_converged"):
             failed.append(f"{name} ({left} of {formatting.plural(number, 'run')})")

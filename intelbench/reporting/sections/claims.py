@@ -28,51 +28,53 @@ _OWN_RECIPES = (
 
 def published_claims(summary: CohortSummary, claims: Sequence[Claim] | None = None) -> list[Block]:
     """Return the verdicts, why some claims are not testable, and how others were judged; nothing without claims."""
-    found = verdicts(summary, claims_about(summary, claims))
-    if not found:
+    judged = verdicts(summary, claims_about(summary, claims))
+    if not judged:
         return []
-    notes = Items(list(map(_note, found)), numbered=True)
+    notes = Items(list(map(_note, judged)), numbered=True)
     return [
-        Paragraph(_counted(found) + (f" {_OWN_RECIPES}" if summary.cohort.own_recipes else "")),
-        table_of(_COLUMNS, list(enumerate(found, start=1))),
-        *_untestable(found),
+        Paragraph(_counted(judged) + (f" {_OWN_RECIPES}" if summary.cohort.own_recipes else "")),
+        table_of(_COLUMNS, list(enumerate(judged, start=1))),
+        *_untestable(judged),
         Details("What is known of each claim, and how it was judged", [notes]),
     ]
 
 
-def _counted(found: Sequence[Verdict]) -> str:
-    numbers = Counter(each.verdict for each in found)
+def _counted(judged: Sequence[Verdict]) -> str:
+    numbers = Counter(each.verdict for each in judged)
     counts = [f"{numbers[word]} {word}" for word in get_args(Word) if numbers[word]]
     return (
-        f"{formatting.plural(len(found), 'claim')}: {formatting.listed(counts)}. A verdict is about these runs, under "
+        f"{formatting.plural(len(judged), 'claim')}: {formatting.listed(counts)}. A verdict is about these runs, under "
         "their conditions. Inconclusive means that these runs cannot tell, not that the claim is false. Every claim is "
         "a question of its own: nothing is corrected for the number of claims."
         + (f" {_REPRODUCED}" if numbers["reproduced"] else "")
     )
 
 
-def _untestable(found: Sequence[Verdict]) -> list[Block]:
+def _untestable(judged: Sequence[Verdict]) -> list[Block]:
     """List the reasons, each with the numbers of the claims that it holds for."""
     reasons = defaultdict(list)
-    for number, each in enumerate(found, start=1):
+    for number, each in enumerate(judged, start=1):
         if each.verdict == "not testable here":
             reasons[each.reason].append(number)
     lines = [f"{formatting.numbers(numbers)}: {escape(reason, MAX_CHARACTERS)}." for reason, numbers in reasons.items()]
     return [Paragraph("Not testable here, and why:"), Items(lines)] if lines else []
 
 
-def _note(found: Verdict) -> str:
-    claim = found.claim
+def _note(verdict: Verdict) -> str:
+    claim = verdict.claim
     metric = f"Measure: {code(claim.metric)}, {escape(METRICS.get(claim.metric).definition, MAX_CHARACTERS)}."
     accuracy = f" The accuracy is {formatting.percent(claim.accuracy, 0)}." if claim.accuracy is not None else ""
-    p_value = f" p = {formatting.p_value(found.p_value)}." if found.p_value is not None else ""
+    p_value = f" p = {formatting.p_value(verdict.p_value)}." if verdict.p_value is not None else ""
     p_value = p_value.replace("= <", "<")
-    tested = found.verdict != "not testable here"
+    tested = verdict.verdict != "not testable here"
     reason = (
-        f" {escape(found.reason[:1].upper() + found.reason[1:], MAX_CHARACTERS)}." if found.reason and tested else ""
+        f" {escape(verdict.reason[:1].upper() + verdict.reason[1:], MAX_CHARACTERS)}."
+        if verdict.reason and tested
+        else ""
     )
     known = f" {escape(claim.known, MAX_CHARACTERS)}" if claim.known else ""
-    rule = f" {escape(found.rule, MAX_CHARACTERS)}" if found.rule else ""
+    rule = f" {escape(verdict.rule, MAX_CHARACTERS)}" if verdict.rule else ""
     return f"{code(claim.id)} ({escape(claim.source)}).{known} {metric}{accuracy}{rule}{p_value}{reason}"
 
 
@@ -91,14 +93,14 @@ def published_cell(claim: Claim) -> str:
     return f"{sign}{figure}{tolerance}"
 
 
-def measured_cell(found: Verdict) -> str:
+def measured_cell(verdict: Verdict) -> str:
     """Say what was measured of a claim, with its interval and against whom."""
-    against = f" ({escape(found.against, MAX_CHARACTERS)})" if found.against else ""
-    if found.measured is None:
+    against = f" ({escape(verdict.against, MAX_CHARACTERS)})" if verdict.against else ""
+    if verdict.measured is None:
         return f"no figure{against}" if against else ABSENT
-    if isinstance(found.measured, Estimate):
-        return metrics.interval(found.measured, found.unit) + against
-    return metrics.figure(found.measured, found.unit) + against
+    if isinstance(verdict.measured, Estimate):
+        return metrics.interval(verdict.measured, verdict.unit) + against
+    return metrics.figure(verdict.measured, verdict.unit) + against
 
 
 _Numbered = tuple[int, Verdict]

@@ -11,8 +11,8 @@ from intelbench.results.summaries import CohortSummary
 
 def classes(summary: CohortSummary) -> list[Block]:
     """Show recall, precision and F1 of each class; nothing where no run has finished."""
-    found = rows(tables.classes(summary))
-    if not found:
+    scores = rows(tables.classes(summary))
+    if not scores:
         return []
     note = (
         "**Recall**: share of each class's test images that were recognised, mean over the runs with its 95 % interval "
@@ -24,17 +24,17 @@ def classes(summary: CohortSummary) -> list[Block]:
     )
     folded: list[Block] = [
         Paragraph(others),
-        _by_class(found, "precision", "Precision (%)"),
-        _by_class(found, "f1", "F1 (%)"),
+        _by_class(scores, "precision", "Precision (%)"),
+        _by_class(scores, "f1", "F1 (%)"),
     ]
-    return [Paragraph(note), _by_class(found, "recall", "Recall (%)"), Details("Precision and F1 by class", folded)]
+    return [Paragraph(note), _by_class(scores, "recall", "Recall (%)"), Details("Precision and F1 by class", folded)]
 
 
-def _by_class(found: Sequence[Row], field: str, title: str) -> Table:
+def _by_class(scores: Sequence[Row], field: str, title: str) -> Table:
     """Show one measure for every class and architecture; the longer list makes the rows."""
-    cells = {(row.text("architecture"), row.text("class")): cell(row.estimate(field), percent_number) for row in found}
-    images = {row.text("class"): row.whole("num_test") for row in found}
-    names = list(dict.fromkeys(row.text("architecture") for row in found))
+    cells = {(row.text("architecture"), row.text("class")): cell(row.estimate(field), percent_number) for row in scores}
+    images = {row.text("class"): row.whole("num_test") for row in scores}
+    names = list(dict.fromkeys(row.text("architecture") for row in scores))
     if len(names) > len(images):
         headers = [title, *(f"{escape(each)} (n = {count(images[each])})" for each in images)]
         return table(headers, [[escape(name), *(cells[name, each] for each in images)] for name in names])

@@ -35,8 +35,10 @@ def figure_names(architectures: Sequence[str]) -> dict[str, str]:
 
 def _confusion(architecture: ArchitectureSummary, summary: CohortSummary, names: Mapping[str, str]) -> list[Block]:
     class_names = summary.data.class_names
-    found = rows(tables.confusions(architecture, class_names, MAX_CONFUSIONS))
-    said = f"Most confused: {'; '.join(map(_in_words, found))}." if found else "No test image was misclassified."
+    confusions = rows(tables.confusions(architecture, class_names, MAX_CONFUSIONS))
+    said = (
+        f"Most confused: {'; '.join(map(_in_words, confusions))}." if confusions else "No test image was misclassified."
+    )
     matrix = Matrix(
         names[architecture.name],
         f"Confusion matrix of {architecture.name}",

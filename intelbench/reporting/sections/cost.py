@@ -17,32 +17,32 @@ def cost(summary: CohortSummary) -> list[Block]:
     """Return test accuracy, each kind of cost, and how often an architecture is on the front; of one there is none."""
     if len(summary.finished) < 2:
         return []
-    found = rows(efficiency.pareto(summary))
-    if not found:
+    points = rows(efficiency.pareto(summary))
+    if not points:
         return [Paragraph("Who is on the Pareto front is not said where nothing may be ranked.")]
-    kinds = [METRICS.get(name) for name in dict.fromkeys(row.text("cost") for row in found)]
+    kinds = [METRICS.get(name) for name in dict.fromkeys(row.text("cost") for row in points)]
     by_kind = {
-        kind: {row.text("architecture"): row for row in found if row.text("cost") == kind.name} for kind in kinds
+        kind: {row.text("architecture"): row for row in points if row.text("cost") == kind.name} for kind in kinds
     }
     columns = [ARCHITECTURE, estimate("Test accuracy", "test_accuracy", formatting.percent_interval)]
     for kind in kinds:
         columns += _columns(kind, by_kind[kind])
     order = [by_kind[kinds[0]][architecture.name] for architecture in summary.finished]
-    note = Paragraph(_note(found[0].whole("num_seeds")))
+    note = Paragraph(_note(points[0].whole("num_seeds")))
     return [table_of(columns, order), note, Items(metrics.definitions(kinds, summary))]
 
 
-def _columns(kind: Metric, found: Mapping[str, Row]) -> list[Column[Row]]:
+def _columns(kind: Metric, by_architecture: Mapping[str, Row]) -> list[Column[Row]]:
     """Return columns of a kind of cost, and of how often an architecture is on its front."""
 
     def spent(row: Row) -> Cell:
-        own = found[row.text("architecture")]
+        own = by_architecture[row.text("architecture")]
         value = own.number("value")
         return metrics.cell(kind, None if value is None else Estimate(value, None, None, own.whole("num_seeds")))
 
     return [
         Column(kind.heading, spent),
-        Column("On the front (%)", lambda row: _share(found[row.text("architecture")])),
+        Column("On the front (%)", lambda row: _share(by_architecture[row.text("architecture")])),
     ]
 
 

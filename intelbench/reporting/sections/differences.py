@@ -54,9 +54,9 @@ def differences(summary: CohortSummary) -> list[Block]:
 def _by_metric(metric: Metric, summary: CohortSummary) -> list[Block]:
     """Compare every pair by the metric of a plug-in, as by test accuracy."""
     name = escape(metric.heading)
-    found = rows(tables.differences(summary, metric.name))
+    pairs = rows(tables.differences(summary, metric.name))
     subject = estimate(f"Difference in {name}", "difference", partial(metrics.change, metric))
-    return [Details(f"Pairs by {name}", [table_of([PAIR, subject, *_TESTED, _BETTER], found)])] if found else []
+    return [Details(f"Pairs by {name}", [table_of([PAIR, subject, *_TESTED, _BETTER], pairs)])] if pairs else []
 
 
 def _method(summary: CohortSummary) -> str:
@@ -83,17 +83,17 @@ def _method(summary: CohortSummary) -> str:
 
 
 def _omnibus(summary: CohortSummary) -> list[Block]:
-    found = rows(tables.omnibus(summary))
-    if len(summary.finished) < 3 or not found:
+    seeds = rows(tables.omnibus(summary))
+    if len(summary.finished) < 3 or not seeds:
         return []
-    statistics = [row.number("statistic") or 0.0 for row in found]
+    statistics = [row.number("statistic") or 0.0 for row in seeds]
     low, high = formatting.significant(min(statistics)), formatting.significant(max(statistics))
-    largest = max(row.number("p_value") or 0.0 for row in found)
+    largest = max(row.number("p_value") or 0.0 for row in seeds)
     spread = low if low == high else f"{low} to {high}"
-    freedom = found[0].whole("degrees_of_freedom")
+    freedom = seeds[0].whole("degrees_of_freedom")
     text = (
         f"All at once, Cochran's Q (1950) of the networks of each seed, as they were trained: Q = {spread} with "
-        f"{freedom} degrees of freedom; largest p of {formatting.plural(len(found), 'seed')} "
+        f"{freedom} degrees of freedom; largest p of {formatting.plural(len(seeds), 'seed')} "
         f"{_equal(largest)}."
     )
     return [Paragraph(text)]

@@ -27,28 +27,28 @@ def _of_run(title: str, name: str, write: Callable[[Estimate | None], str]) -> C
 
 def disturbances(summary: CohortSummary) -> list[Block]:
     """Return how many runs were disturbed, and each run; nothing where no record has the accounts."""
-    found = summary.disturbances
-    if not found:
+    watched = summary.disturbances
+    if not watched:
         return []
     return [
         Paragraph(disturbed_answer(summary)),
-        listing("Run by run", len(found), lambda: [_run_by_run(summary)]),
+        listing("Run by run", len(watched), lambda: [_run_by_run(summary)]),
         Paragraph(_note(summary)),
     ]
 
 
 def disturbed_answer(summary: CohortSummary) -> str:
     """Say how many runs were disturbed, by what, and what that means; empty where no record has the accounts."""
-    found = summary.disturbances
-    if not found:
+    disturbances = summary.disturbances
+    if not disturbances:
         return ""
-    disturbed = [each for each in found if each.reasons]
-    watched = formatting.plural(len(found), "run")
+    disturbed = [each for each in disturbances if each.reasons]
+    watched = formatting.plural(len(disturbances), "run")
     bound = formatting.percent(FLAGGED_CHANGE, 0)
-    in_seconds = any(each.budget_change for each in found)
+    in_seconds = any(each.budget_change for each in disturbances)
     if not disturbed:
-        subject = f"None of {watched}" if len(found) > 1 else "The run"
-        negated = "was" if len(found) > 1 else "was not"
+        subject = f"None of {watched}" if len(disturbances) > 1 else "The run"
+        negated = "was" if len(disturbances) > 1 else "was not"
         lost = ", or cost it that share of its steps" if in_seconds else ""
         return (
             f"{subject} {negated} disturbed: nothing made the median step more than {bound} longer{lost}, beyond "
@@ -84,9 +84,9 @@ _COLUMNS = (
 
 
 def _run_by_run(summary: CohortSummary) -> Table:
-    found = rows(usage.contention(summary))
-    lost = any(row.number("steps_lost") is not None for row in found)
-    return table_of([column for column in _COLUMNS if column is not _STEPS_LOST or lost], found)
+    runs = rows(usage.contention(summary))
+    lost = any(row.number("steps_lost") is not None for row in runs)
+    return table_of([column for column in _COLUMNS if column is not _STEPS_LOST or lost], runs)
 
 
 def _note(summary: CohortSummary) -> str:
@@ -106,6 +106,6 @@ def _note(summary: CohortSummary) -> str:
         f"above {COMPUTE_SLOWDOWN:g} × or an exchange above {EXCHANGE_SLOWDOWN:g} ×. The interval has to be above "
         "the bound, not only the estimate."
     )
-    if any("clock" in found.reasons for found in summary.disturbances):
+    if any("clock" in each.reasons for each in summary.disturbances):
         note += " The times of a run whose machine slept, or whose clock was set, are left out of every table of speed."
     return note

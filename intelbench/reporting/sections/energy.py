@@ -9,11 +9,11 @@ from intelbench.results.summaries import CohortSummary
 
 def energy(summary: CohortSummary) -> list[Block]:
     """Show what a counter of the machine measured; nothing where none was looked for."""
-    found = rows(usage.energy(summary))
-    if not found:
+    runs = rows(usage.energy(summary))
+    if not runs:
         return []
-    counted = [row for row in found if row.number("joules") is not None]
-    absent = sorted({reason for row in found if (reason := row.text_or_none("absent"))})
+    counted = [row for row in runs if row.number("joules") is not None]
+    absent = sorted({reason for row in runs if (reason := row.text_or_none("absent"))})
     reason = f"Not measured: {listed(map(escape, absent))}." if absent else ""
     if not counted:
         return [Paragraph(f"{reason} It is never estimated.")]

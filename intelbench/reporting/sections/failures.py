@@ -17,5 +17,5 @@ _COLUMNS = (
 
 def failures(summary: CohortSummary) -> list[Block]:
     """Return a row for each failed run; nothing where all have finished."""
-    found = rows(tables.failures(summary))
-    return [table_of(_COLUMNS, found)] if found else []
+    failed = rows(tables.failures(summary))
+    return [table_of(_COLUMNS, failed)] if failed else []

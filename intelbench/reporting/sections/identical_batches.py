@@ -20,9 +20,9 @@ MAX_CHARACTERS = 100
 
 def identical_batches(summary: CohortSummary) -> list[Block]:
     """Return the answer, the facts that all runs share, and how far each seed's batches were verified."""
-    found = table_of(_COLUMNS, rows(tables.fairness(summary)))
-    num_seeds = len(found.rows)
-    shown = found if num_seeds <= MAX_OPEN_ROWS else listing(f"All {num_seeds:,} seeds", num_seeds, lambda: [found])
+    seeds = table_of(_COLUMNS, rows(tables.fairness(summary)))
+    num_seeds = len(seeds.rows)
+    shown = seeds if num_seeds <= MAX_OPEN_ROWS else listing(f"All {num_seeds:,} seeds", num_seeds, lambda: [seeds])
     return [
         Paragraph(narrative.fairness_answer(summary)),
         _shared_facts(summary),
@@ -115,8 +115,8 @@ def _own_settings(summary: CohortSummary) -> list[Block]:
 
 def _weights(summary: CohortSummary) -> list[Block]:
     """Show which file each architecture starts from; nothing where none does."""
-    found = rows(tables.weights(summary))
-    return [table_of(_WEIGHTS, found)] if found else []
+    files = rows(tables.weights(summary))
+    return [table_of(_WEIGHTS, files)] if files else []
 
 
 _WEIGHTS = (

@@ -82,8 +82,8 @@ def _accuracies(study: LabelStudy) -> Table:
 
 
 def _needed(curve: LabelCurve, target: float) -> Cell:
-    found = curve.needed(target)
-    return Cell(_number(found, curve), found.mean if found.mean <= curve.points[-1] else math.inf)
+    estimate = curve.needed(target)
+    return Cell(_number(estimate, curve), estimate.mean if estimate.mean <= curve.points[-1] else math.inf)
 
 
 def _heading(summary: CohortSummary) -> str:
@@ -93,13 +93,13 @@ def _heading(summary: CohortSummary) -> str:
 
 
 def _accuracy(summary: CohortSummary, name: str) -> Cell:
-    found = (a.test_accuracy for a in summary.architectures if a.name == name)
-    return cell(next(found, None), formatting.percent_interval)
+    accuracies = (a.test_accuracy for a in summary.architectures if a.name == name)
+    return cell(next(accuracies, None), formatting.percent_interval)
 
 
-def _number(found: Estimate, curve: LabelCurve) -> str:
+def _number(estimate: Estimate, curve: LabelCurve) -> str:
     """Write `34.2 [28.1, 41.0]`; `≤ 10` and `> 346` at the ends of what was run."""
-    return formatting.with_interval(partial(_bounded, curve))(found)
+    return formatting.with_interval(partial(_bounded, curve))(estimate)
 
 
 def _bounded(curve: LabelCurve, number: float) -> str:

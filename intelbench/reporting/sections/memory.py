@@ -27,10 +27,10 @@ _TORCHSUMMARY = (
 def memory(summary: CohortSummary) -> list[Block]:
     """Return predicted and measured peaks; nothing where the records hold no profile, nor a reason for it."""
     reasons = [f"No profile: {escape(reason)}" for reason in usage.profiles_absent(summary)]
-    found = rows(usage.memory(summary))
-    if not found:
+    architectures = rows(usage.memory(summary))
+    if not architectures:
         return [Items(reasons)] if reasons else []
-    failures = {row.text("architecture"): row.text_or_none("probe_failure") for row in found}
+    failures = {row.text("architecture"): row.text_or_none("probe_failure") for row in architectures}
     reasons += [f"{escape(name)}: {escape(failure)}" for name, failure in failures.items() if failure]
     is_on_gpu = summary.cohort.spec.execution.device == "cuda"
     probed = f"probe_{'cuda_allocated_bytes' if is_on_gpu else 'process_bytes'}"
@@ -39,15 +39,15 @@ def memory(summary: CohortSummary) -> list[Block]:
         *(
             number(f"Measured {memory_name(field)}", f"probe_{field}", size)
             for field in MEMORY_FIELDS
-            if any(row.number(f"probe_{field}") is not None for row in found)
+            if any(row.number(f"probe_{field}") is not None for row in architectures)
         ),
         Column("Measured / predicted", lambda row: cell(_quotient(row, probed), ratio)),
     ]
     return [
-        table_of(columns, found),
+        table_of(columns, architectures),
         Paragraph(_note(summary, is_on_gpu)),
         *([Items(reasons)] if reasons else []),
-        table_of(_TORCHSUMMARY, found),
+        table_of(_TORCHSUMMARY, architectures),
         Paragraph(_torchsummary_note(summary)),
     ]
 

@@ -16,24 +16,24 @@ def mistakes(summary: CohortSummary) -> list[Block]:
     """Return the images that every architecture gets wrong, and of which classes; nothing without a finished run."""
     if not summary.finished:
         return []
-    found = results.shared(summary)
-    if found is None:
+    shared = results.shared(summary)
+    if shared is None:
         return [Paragraph("The runs did not read the same test images, so none can be compared.")]
-    if not found:
+    if not shared:
         return [Paragraph("None: every test image is right in at least half of the runs of some architecture.")]
-    images = [_image(mistake, summary.data.class_names) for mistake in found[:MAX_IMAGES]]
+    images = [_image(mistake, summary.data.class_names) for mistake in shared[:MAX_IMAGES]]
     description = "Images that every architecture gets wrong"
-    return [Paragraph(_answer(found, summary)), Gallery(description, images, summary.data.digest)]
+    return [Paragraph(_answer(shared, summary)), Gallery(description, images, summary.data.digest)]
 
 
-def _answer(found: Sequence[SharedMistake], summary: CohortSummary) -> str:
-    numbers, names = Counter(mistake.label for mistake in found), summary.data.class_names
+def _answer(shared: Sequence[SharedMistake], summary: CohortSummary) -> str:
+    numbers, names = Counter(mistake.label for mistake in shared), summary.data.class_names
     by_class = formatting.listed(f"{formatting.escape(names[label])} {n:,}" for label, n in sorted(numbers.items()))
-    share = formatting.percent(len(found) / summary.data.num_test)
+    share = formatting.percent(len(shared) / summary.data.num_test)
     runs = formatting.plural(sum(len(architecture.runs) for architecture in summary.finished), "run")
-    shown = f" The {MAX_IMAGES} that most runs get wrong are shown." if len(found) > MAX_IMAGES else ""
+    shown = f" The {MAX_IMAGES} that most runs get wrong are shown." if len(shared) > MAX_IMAGES else ""
     return (
-        f"**{len(found):,} of {formatting.plural(summary.data.num_test, 'test image')} ({share})** are misclassified "
+        f"**{len(shared):,} of {formatting.plural(summary.data.num_test, 'test image')} ({share})** are misclassified "
         f"in more than half of the runs of each architecture; by true class: {by_class}. Said of each image: its true "
         f"class, as what it was predicted in how many of all {runs}, and the mean confidence of the runs that got it "
         f"wrong.{shown}"

@@ -44,7 +44,7 @@ def relative_speed(first: ArchitectureSummary, second: ArchitectureSummary) -> i
         for summary in (first, second)
     ]
     seeds = sorted(seconds[0].keys() & seconds[1].keys())
-    of_first, of_second = (np.array([found[seed] for seed in seeds]) for found in seconds)
+    of_first, of_second = (np.array([by_seed[seed] for seed in seeds]) for by_seed in seconds)
     return inference.infer_ratio(of_second, of_first)
 
 
@@ -118,12 +118,12 @@ def _speed(summary: CohortSummary) -> list[str]:
     other = max(pool, key=_pace) if len(best) > 1 else best[0]
     if fastest is other:
         other = min((a for a in timed if a is not fastest), key=_pace)
-    found = relative_speed(fastest, other)
+    speed = relative_speed(fastest, other)
     comparisons = len(list(combinations(pool, 2)))
-    if found is None or found.p_value is None or found.p_value * comparisons > SIGNIFICANCE:
+    if speed is None or speed.p_value is None or speed.p_value * comparisons > SIGNIFICANCE:
         return ["In training speed none of these differences is significant."] if len(best) > 1 else []
     return [
-        f"{code(fastest.name)} trains {times_interval(found.estimate)} as many images a second as {code(other.name)}."
+        f"{code(fastest.name)} trains {times_interval(speed.estimate)} as many images a second as {code(other.name)}."
     ]
 
 

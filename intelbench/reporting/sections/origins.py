@@ -74,11 +74,11 @@ def _introduction(match: Match, cohorts: Sequence[CohortSummary]) -> str:
 
 def _pairs(match: Match) -> list[Block]:
     """Compare test accuracy pair by pair."""
-    found = origins.contrasts(match)
-    if not found:
+    contrasts = origins.contrasts(match)
+    if not contrasts:
         none = "No pair of them may be ranked under both, so their differences in test accuracy are not compared."
         return [Paragraph(none)]
-    if len(found) > MAX_ROWS:
+    if len(contrasts) > MAX_ROWS:
         return []
     note = (
         "Differences and intervals are those of each group's own table; **bold** is significant there, Holm-corrected. "
@@ -86,13 +86,13 @@ def _pairs(match: Match) -> list[Block]:
         "no change, corrected over these pairs. The recipe is named only where the change itself is significant: "
         "that a difference is found under one of the two and not under the other does not show that they differ."
     )
-    return [Paragraph(_counted(found)), pairs_folded(table_of(_COLUMNS, found)), Paragraph(note)]
+    return [Paragraph(_counted(contrasts)), pairs_folded(table_of(_COLUMNS, contrasts)), Paragraph(note)]
 
 
-def _counted(found: Sequence[Contrast]) -> str:
-    numbers = Counter(each.origin for each in found)
+def _counted(contrasts: Sequence[Contrast]) -> str:
+    numbers = Counter(each.origin for each in contrasts)
     counts = [f"{_ORIGINS[origin]} ({numbers[origin]})" for origin in _ORIGINS if numbers[origin]]
-    return f"**{formatting.plural(len(found), 'pair')} in test accuracy:** {'; '.join(counts)}."
+    return f"**{formatting.plural(len(contrasts), 'pair')} in test accuracy:** {'; '.join(counts)}."
 
 
 def _verdict(contrast: Contrast) -> str:

@@ -16,26 +16,26 @@ _PREPARING = {"graph": "Capturing it", "compile": "Compiling them"}
 
 def preparation(summary: CohortSummary) -> list[Block]:
     """Say in how many runs steps were carried out as asked, how long that was prepared, and why it was not possible."""
-    found = rows(usage.preparation(summary))
+    runs = rows(usage.preparation(summary))
     kind = summary.cohort.spec.conditions.step
-    if not found or kind not in _AS_ASKED:
+    if not runs or kind not in _AS_ASKED:
         return []
-    as_asked = [row for row in found if row.text_or_none("fallback") is None]
-    number = f"{len(as_asked)} of {formatting.plural(len(found), 'run')}" if len(found) > 1 else "the run"
+    as_asked = [row for row in runs if row.text_or_none("fallback") is None]
+    number = f"{len(as_asked)} of {formatting.plural(len(runs), 'run')}" if len(runs) > 1 else "the run"
     answer = f"The forward and the backward pass of a training step {_AS_ASKED[kind]} in {number}."
     if not as_asked:
         answer = f"No run has steps of the kind `{kind}` throughout, which its conditions ask for."
-    prepared = [row.number("preparation_seconds") or 0.0 for row in found if row.whole("num_prepared")]
+    prepared = [row.number("preparation_seconds") or 0.0 for row in runs if row.whole("num_prepared")]
     if prepared:
         seconds = formatting.significant(median(prepared))
         answer += f" {_PREPARING[kind]} took {seconds} s a run (median), outside the budget and in no step time."
-    return [Paragraph(answer), *_fallbacks(found)]
+    return [Paragraph(answer), *_fallbacks(runs)]
 
 
-def _fallbacks(found: Sequence[Row]) -> list[Block]:
+def _fallbacks(runs: Sequence[Row]) -> list[Block]:
     """List the runs of each architecture with eager steps, and why; nothing where there are none."""
     seeds: dict[tuple[str, str, bool], list[int]] = {}
-    for row in found:
+    for row in runs:
         if reason := row.text_or_none("fallback"):
             key = (row.text("architecture"), reason, row.whole("num_prepared") > 0)
             seeds.setdefault(key, []).append(row.whole("seed"))

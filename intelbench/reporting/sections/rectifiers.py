@@ -9,10 +9,10 @@ from intelbench.results.summaries import CohortSummary
 
 def rectifiers(summary: CohortSummary) -> list[Block]:
     """Return shares of dead units, and activations; nothing where the networks have no such units."""
-    found = rows(tables.rectifiers(summary))
-    if not found:
+    architectures = rows(tables.rectifiers(summary))
+    if not architectures:
         return []
-    num_images = max(int(row.number("num_gradient_images") or 0) for row in found)
+    num_images = max(int(row.number("num_gradient_images") or 0) for row in architectures)
     note = (
         f"Over the {summary.data.num_validation:,} validation images in evaluation mode; with more images, fewer units "
         "would seem dead. A unit is a channel of one call of ReLU or LeakyReLU; it is never positive if no image and "
@@ -22,7 +22,7 @@ def rectifiers(summary: CohortSummary) -> list[Block]:
         "calls, at the last evaluation. All are means over the runs, with their 95 % interval over seeds; the last "
         "column is the worst call of the worst run."
     )
-    return [Paragraph(note), table_of(_COLUMNS, found)]
+    return [Paragraph(note), table_of(_COLUMNS, architectures)]
 
 
 def _worst(row: Row) -> str:

@@ -34,9 +34,9 @@ _MEANINGS = {
 
 def results(summary: CohortSummary) -> list[Block]:
     """Return the main table, what its columns mean, every run behind it, and test accuracy against cost."""
-    found = rows(tables.main(summary))
-    ranks = [row.number("rank") for row in found]
-    cells = [_cells(row, ranks, summary) for row in found]
+    architectures = rows(tables.main(summary))
+    ranks = [row.number("rank") for row in architectures]
+    cells = [_cells(row, ranks, summary) for row in architectures]
     test_accuracy = _accuracy_header("test", summary)
     shown = [
         header for header in cells[0] if any(row[header].text != ABSENT for row in cells) or header == test_accuracy
@@ -104,11 +104,11 @@ def _accuracy_header(split: Split, summary: CohortSummary) -> str:
 def _baseline_cells(summary: CohortSummary) -> list[dict[str, Cell]]:
     """Return the majority baseline as a row under the architectures, where some accuracy was measured."""
     shares = {split: [a.majority_share(split) for a in summary.finished] for split in SPLITS}
-    known = {split: [share for share in found if share is not None] for split, found in shares.items()}
+    known = {split: [share for share in values if share is not None] for split, values in shares.items()}
     cells = {
-        _accuracy_header(split, summary): cell(max(found), formatting.percent)
-        for split, found in known.items()
-        if found
+        _accuracy_header(split, summary): cell(max(values), formatting.percent)
+        for split, values in known.items()
+        if values
     }
     return [{"Architecture": Cell("*majority baseline*"), **cells}] if cells else []
 
@@ -135,7 +135,7 @@ def _accuracy_against_cost(summary: CohortSummary) -> list[Block]:
     if not summary.cost_panels:
         return []
     untimed = [code(a.name) for a in summary.finished if a.median_step_seconds is None]
-    share = max(found for a in summary.finished if (found := a.majority_share("test")) is not None)
+    share = max(share for a in summary.finished if (share := a.majority_share("test")) is not None)
     caption = (
         "Test accuracy against what it costs. Bars: 95 % interval over seeds and test images, where there are "
         "several seeds. The majority "

@@ -29,8 +29,8 @@ _CHURN_NOTE = (
 
 def stability(summary: CohortSummary) -> list[Block]:
     """Show how steadily networks train and predict; nothing where no run has finished."""
-    found = rows(tables.stability(summary))
-    if not found:
+    architectures = rows(tables.stability(summary))
+    if not architectures:
         return []
     points = summary.cohort.spec.conditions.evaluation_points
     columns = [
@@ -56,4 +56,4 @@ def stability(summary: CohortSummary) -> list[Block]:
         ),
     ]  # fmt: skip
     note = f"{definitions(columns)} Means over the runs, with their 95 % interval over seeds."
-    return [table_of(columns, found), Paragraph(note), table_of(_CHURN, found), Paragraph(_CHURN_NOTE)]
+    return [table_of(columns, architectures), Paragraph(note), table_of(_CHURN, architectures), Paragraph(_CHURN_NOTE)]

@@ -18,13 +18,13 @@ _MIN_STEPS_FOR_TAIL = 20
 
 def step_breakdown(summary: CohortSummary) -> list[Block]:
     """Return medians of the parts of a step as a table and a figure; nothing without a breakdown."""
-    found = rows(usage.step_breakdown(summary))
-    if not found:
+    breakdowns = rows(usage.step_breakdown(summary))
+    if not breakdowns:
         return []
-    are_of_run = all(row.flag("are_of_run") for row in found)
+    are_of_run = all(row.flag("are_of_run") for row in breakdowns)
     columns = [column for column in _COLUMNS if column is not _OVERHEAD or not are_of_run]
     figure = Figure("step-breakdown", "Median parts of a training step", partial(plots.step_breakdown, summary))
-    return [table_of(columns, found), figure, Paragraph(_note(summary, are_of_run))]
+    return [table_of(columns, breakdowns), figure, Paragraph(_note(summary, are_of_run))]
 
 
 def _quartiles(name: str, row: Row) -> Cell:

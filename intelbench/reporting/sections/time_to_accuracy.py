@@ -20,12 +20,12 @@ def time_to_accuracy(summary: CohortSummary) -> list[Block]:
     """Return seconds to each target by architecture; nothing where no architecture was evaluated during training."""
     if not has_curves(summary):
         return []
-    found, rungs = rows(efficiency.time_to_accuracy(summary)), efficiency.ladder(len(summary.data.class_names))
-    if not found:
+    times, rungs = rows(efficiency.time_to_accuracy(summary)), efficiency.ladder(len(summary.data.class_names))
+    if not times:
         none = f"No run reached {_percent(rungs[0])}." if rungs else "With one class there is nothing to reach."
         return [Paragraph(none)]
-    targets = list(dict.fromkeys(row.number("target") or 0.0 for row in found))
-    cells = {(row.text("architecture"), row.number("target")): row for row in found}
+    targets = list(dict.fromkeys(row.number("target") or 0.0 for row in times))
+    cells = {(row.text("architecture"), row.number("target")): row for row in times}
     names = [architecture.name for architecture in summary.architectures]
     headers = ["Seconds to validation accuracy", *map(_percent, targets)]
     reached = table(headers, [[escape(name), *(_reached(cells[name, target]) for target in targets)] for name in names])
@@ -39,7 +39,7 @@ def time_to_accuracy(summary: CohortSummary) -> list[Block]:
         "the point before."
     )
     folded = Details(
-        "The same in seconds, steps and FLOPs, from the quickest run to the slowest", [table_of(_BY_UNIT, found)]
+        "The same in seconds, steps and FLOPs, from the quickest run to the slowest", [table_of(_BY_UNIT, times)]
     )
     return [reached, Paragraph(note), folded]
 
