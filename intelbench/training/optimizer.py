@@ -12,8 +12,7 @@ from intelbench.architectures.surgery import require_trainable
 from intelbench.config.conditions import Conditions
 from intelbench.config.recipe import Recipe
 from intelbench.errors import UserError, one_of
-from intelbench.plugins.guard import plugin_errors_as_user_errors
-from intelbench.plugins.registry import Registry
+from intelbench.plugins.registry import Entry, Registry
 
 OptimizerFactory = Callable[..., Optimizer]
 Factory = TypeVar("Factory", bound=OptimizerFactory)
@@ -52,9 +51,7 @@ def require_optimizer(recipe: Recipe) -> str:
         UserError: the optimizer is not known, an argument is not known, or the optimizer refuses its value.
     """
     _make(recipe, [nn.Parameter(torch.zeros(2, 2))], is_fused=False)
-    entry = OPTIMIZERS.find(recipe.optimizer)
-    assert entry is not None
-    return entry.provider
+    return _entry(recipe.optimizer).provider
 
 
 def make_optimizer(model: nn.Module, conditions: Conditions, heads: tuple[str, ...] = ()) -> Optimizer:
@@ -91,29 +88,29 @@ def gradient_norm(parameters: Sequence[nn.Parameter]) -> Tensor:
 
 
 def _make(recipe: Recipe, parameters: Sequence[nn.Parameter | dict[str, Any]], *, is_fused: bool) -> Optimizer:
-    name, factory = recipe.optimizer, _factory(recipe.optimizer)
-    accepted = signature(factory).parameters
+    entry = _entry(recipe.optimizer)
+    accepted = signature(entry.value).parameters
     arguments = _arguments(recipe, accepted)
     fused = {"fused": is_fused} if "fused" in accepted else {}
-    with plugin_errors_as_user_errors(f"recipe.optimizer {name!r} with the arguments {arguments}"):
-        made = factory(parameters, lr=recipe.learning_rate, **arguments, **fused)
-    if not isinstance(made, Optimizer):
-        raise UserError(f"optimizer {name!r} returned a {type(made).__name__}. Expected a torch.optim.Optimizer")
+    with OPTIMIZERS.guarded(entry):
+        made = entry.value(parameters, lr=recipe.learning_rate, **arguments, **fused)
+        if not isinstance(made, Optimizer):
+            raise TypeError(f"returned a {type(made).__name__}. Expected a torch.optim.Optimizer")
     if isinstance(made, SGD) and is_fused and arguments.get("momentum"):
         made.register_step_pre_hook(_begin_momentum)
     return made
 
 
-def _factory(name: str) -> OptimizerFactory:
+def _entry(name: str) -> Entry[OptimizerFactory]:
     if name in _NEEDS_CLOSURE:
         raise UserError(
             f"recipe.optimizer: {name!r} evaluates the loss several times a step, so its steps are not comparable with "
             "those of other optimizers. Try another one, such as 'adamw'"
         )
-    try:
-        return OPTIMIZERS.get(name)
-    except UserError as error:
-        raise UserError(f"recipe.optimizer: {error}") from error
+    entry = OPTIMIZERS.find(name)
+    if entry is None:
+        raise UserError(f"recipe.optimizer: {name!r} is not known. {one_of(name, OPTIMIZERS.providers())}")
+    return entry
 
 
 def _arguments(recipe: Recipe, accepted: Mapping[str, Parameter]) -> dict[str, Any]:

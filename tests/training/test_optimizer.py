@@ -175,7 +175,7 @@ def test_every_optimizer_of_pytorch_reduces_a_loss(name: str) -> None:
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
-        ({"optimizer": "lion"}, r"^recipe\.optimizer: optimizer 'lion' is not known\. .*adamw"),
+        ({"optimizer": "lion"}, r"^recipe\.optimizer: 'lion' is not known\. .*adamw"),
         ({"optimizer": "lbfgs"}, r"^recipe\.optimizer: 'lbfgs' evaluates the loss several times a step"),
         (
             {"optimizer": "sgd", "optimizer_arguments": {"betas": (0.9, 0.9)}},
@@ -204,7 +204,9 @@ def test_an_optimizer_of_a_plugin_is_checked_too(own_registry: None) -> None:
     def broken(parameters: object, lr: float, **arguments: object) -> None:
         raise RuntimeError("out of order")
 
-    with pytest.raises(UserError, match=r"optimizer 'none' returned a NoneType\. Expected a torch\.optim\.Optimizer"):
+    with pytest.raises(
+        UserError, match=r"optimizer 'none': .* returned a NoneType\. Expected a torch\.optim\.Optimizer"
+    ):
         require_optimizer(Recipe(optimizer="none"))
-    with pytest.raises(UserError, match=r"optimizer 'broken' with the arguments .*RuntimeError: out of order"):
+    with pytest.raises(UserError, match=r"optimizer 'broken': .*RuntimeError: out of order"):
         require_optimizer(Recipe(optimizer="broken", optimizer_arguments={"whatever": 1}))
