@@ -24,7 +24,7 @@ def test_checkpoint(comparison: Comparison, tmp_path: Path) -> None:
     optimizer.step()
     workspace = Workspace(tmp_path, "a")
     checkpoints = checkpoints_of(workspace)
-    checkpoints.hold(model=model, optimizer=optimizer)
+    checkpoints.add(model=model, optimizer=optimizer)
 
     step = count(1)
 

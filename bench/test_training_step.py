@@ -63,7 +63,7 @@ def own_code_seconds() -> float:
         clock.lap("norm")
         clock.lap("optimizer")
         digest.update(batch)
-        journal.write(loss, norm, rate)
+        journal.add_step(loss, norm, rate)
         done = FOREVER.done(step, clock.budget_seconds)
         clock.lap("other")
         meters.step(step, at_evaluation=False)

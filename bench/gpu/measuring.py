@@ -100,7 +100,7 @@ def card(device: str, sizes: Sizes) -> Iterator[Row]:
     kinds: tuple[tuple[torch.dtype, Precision], ...] = ((torch.bfloat16, "bf16"), (torch.float32, "fp32"))
     for dtype, precision in kinds:
         kernels = ReferenceKernels(chosen.torch_device, dtype)
-        kernels.take(0)
+        kernels.measure(0)
         watch.look(0)
         yield from _kernels(kernels, precision, peak_flops_per_second(chosen.name or "", precision))
     readings = {name: values for name, values in watch.read().items() if name != "step"}

@@ -93,7 +93,7 @@ def _run(job: Job, record: RunRecord, on_progress: Callable[[Progress], None]) -
     )
     about = Checkpoint(step=0, done=0.0, spec=spec, environment=record.environment)
     checkpoints = Checkpoints(job.workspace, about, job.checkpoint, device)
-    checkpoints.hold(meters=meters)
+    checkpoints.add(meters=meters)
     updates = _progress_of_steps(conditions.recipe.batch_size)
 
     def on_step(step: Step) -> None:

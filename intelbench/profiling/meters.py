@@ -1,4 +1,4 @@
-"""Everything that is measured next to training, started and read together."""
+"""The meters of a run, which measure during training: memory, energy, contention, reference kernels, plug-ins."""
 
 import re
 import time
@@ -25,72 +25,72 @@ from intelbench.records.profiles import Contention, Energy, PeakMemory, Referenc
 from intelbench.records.store import Traces
 
 Figures = TypeVar("Figures", PeakMemory, Contention, Energy)
-TAKEN = frozenset(
+RESERVED = frozenset(
     {
         "activation", "contention", "data", "evaluation", "gpu", "gradient", "learning", "reference", "step", "test",
         "train", "validation",
     }
 )  # fmt: skip
-"""First words of the arrays that runs leave without a plug-in."""
+"""First words of the arrays in every record, which a plug-in cannot use."""
 _ARRAY = re.compile("[a-z][a-z0-9_]{0,99}")
 _TYPES = frozenset({"b1", "f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1"})
-"""Types of arrays, without their byte order, which both a checkpoint and a record can hold."""
+"""Types of arrays, without byte order, that checkpoints and records can hold."""
 _MAX_ARRAYS = 16
-"""A record may hold 256."""
+"""Arrays of a meter; a record may have 256."""
 _MAX_BYTES = 2**24
-"""A record may hold 2^29, most of which are for logits."""
+"""Size of the arrays of a meter; a record may have 2^29 bytes, most of them for logits."""
 
 
 class Meter(Protocol):
-    """Measures something next to training. Its readings become arrays of `traces.npz`, named after the meter.
+    """Measures something during training. Its readings become arrays of `traces.npz`, named after the meter.
 
-    It is made before the network is built. What it allocates on a GPU at the start and at evaluation points does not
-    count as memory of the run.
+    It is created before the network is built. GPU memory that it allocates at the start and at evaluation points does
+    not count as memory of the run.
     """
 
     def start(self) -> None:
-        """Begin, right before training."""
+        """Start measuring, right before training."""
         ...
 
     def step(self, number: int, *, at_evaluation: bool) -> None:
-        """Note that a training step has ended, and maybe a validation pass after it; the budget's clock stands."""
+        """Measure after a training step, and after its validation pass if there is one, outside the budget."""
         ...
 
     def read(self) -> Traces:
-        """Return the readings so far: numbers, in each array one row a look. A resumed run appends its rows."""
+        """Return the readings so far: arrays of numbers with a row for each reading; a resumed run appends rows."""
         ...
 
     def resume_at(self, step: int) -> None:
-        """Date the readings so far by the step at which a run was resumed."""
+        """Set the step of all readings so far to the step at which the run was resumed."""
         ...
 
 
 Factory = TypeVar("Factory", bound=Callable[[torch.device], Meter])
 METERS: Registry[Callable[[torch.device], Meter]] = Registry("meter")
-"""Meters of plug-ins, made for the device of a run. All of them measure."""
+"""Meters of plug-ins. Every run uses all of them."""
 
 
 def meter(name: str) -> Callable[[Factory], Factory]:
-    """Register the decorated class or function, which makes a meter for a device, under `name`.
+    """Register the decorated class or function, which creates a meter for a device, under `name`.
 
     Raises:
-        UserError: the name begins with the first word of an array that runs leave, or is registered already.
+        UserError: the name begins with a reserved word, or is registered already.
     """
 
-    def decorate(make: Factory) -> Factory:
-        if name.partition("_")[0] in TAKEN:
+    def decorate(factory: Factory) -> Factory:
+        if name.partition("_")[0] in RESERVED:
             raise UserError(
                 f"meter {name!r}: arrays of every record begin with {name.partition('_')[0]!r}. Expected another first "
                 "word"
             )
-        METERS.add(make, name, function=make)
-        return make
+        METERS.add(factory, name, function=factory)
+        return factory
 
     return decorate
 
 
 class Readings(NamedTuple):
-    """What the meters have found; the fields are described where records hold them."""
+    """The readings of all meters; `Measurements` describes the fields."""
 
     peak_memory: PeakMemory
     first_step_seconds: float | None
@@ -102,55 +102,55 @@ class Readings(NamedTuple):
 
 
 class Meters:
-    """Measure memory from the making on; the rest from `start`, which is to be called right before training.
+    """All meters of a run. Memory is measured from the creation on; everything else from `start`, before training.
 
-    A resumed run adds what the processes before it had read at their last checkpoint.
+    The readings of a resumed run include those of earlier processes up to their last checkpoint.
     """
 
     def __init__(self, device: torch.device, dtype: torch.dtype, started: float | None = None) -> None:
         self._started = time.perf_counter() if started is None else started
         self._earlier_seconds = 0.0
-        self._number = 0
-        """Steps that have ended."""
+        self._step = 0
+        """Number of finished steps."""
         self._device = device
         self._earlier: Readings | None = None
         self._memory = MemoryMeter(device)
         self._reference_kernels = ReferenceKernels(device, dtype)
         self._meters: dict[str, Meter] = {
             "reference_kernel": self._reference_kernels,
-            "gpu": GpuWatch(device),  # right after the kernels, while the GPU has the clocks of work
-            **{name: _Plugged(name, device) for name in METERS.providers()},
+            "gpu": GpuWatch(device),  # right after the kernels, while the clocks of the GPU are high
+            **{name: _PluginMeter(name, device) for name in METERS.providers()},
         }
         self._first_step_seconds: float | None = None
 
     def start(self) -> None:
-        """Begin."""
+        """Start all meters, right before training."""
         with self._memory.paused():
-            for each in self._meters.values():
-                each.start()
+            for meter in self._meters.values():
+                meter.start()
         self._energy = EnergyMeter(self._device)
         self._contention = ContentionMeter()
 
     def step(self, number: int, *, at_evaluation: bool) -> None:
-        """A training step has ended, and maybe a validation pass after it; the budget's clock does not run."""
+        """Measure after a training step, and after its validation pass if there is one, outside the budget."""
         if self._first_step_seconds is None:
             self._first_step_seconds = process_seconds(self._device)
-        self._number = number
+        self._step = number
         self._energy.look()
         self._contention.look(number, at_evaluation=at_evaluation)
         with self._memory.paused() if at_evaluation else nullcontext():
-            for each in self._meters.values():
-                each.step(number, at_evaluation=at_evaluation)
+            for meter in self._meters.values():
+                meter.step(number, at_evaluation=at_evaluation)
 
     @property
     def total_seconds(self) -> float:
-        """Since `started` (of `time.perf_counter`), with those of the processes before this one."""
+        """Return the seconds since `started` (of `time.perf_counter`), and those of earlier processes of the run."""
         return self._earlier_seconds + time.perf_counter() - self._started
 
     def read(self) -> Readings:
-        """What was measured so far."""
-        arrays = {name: each.read() for name, each in self._meters.items()}
-        found = Readings(
+        """Return the readings so far."""
+        arrays = {name: meter.read() for name, meter in self._meters.items()}
+        readings = Readings(
             contention=self._contention.read(),
             energy=self._energy.read(),
             peak_memory=self._memory.read(),
@@ -158,25 +158,25 @@ class Meters:
             reference_kernels=self._reference_kernels.work,
             traces={
                 **self._contention.traces(),
-                **{f"{name}_{key}": values for name, own in arrays.items() for key, values in own.items()},
+                **{f"{name}_{key}": values for name, traces in arrays.items() for key, values in traces.items()},
             },
         )
-        return _together(self._earlier, found) if self._earlier else found
+        return _merged(self._earlier, readings) if self._earlier else readings
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """Return the readings for a checkpoint."""
         *scalars, traces = self.read()
         return {
-            "step": self._number,
+            "step": self._step,
             "total_seconds": self.total_seconds,
             "scalars": msgspec.json.encode(scalars).decode(),
             "traces": {name: torch.from_numpy(values) for name, values in traces.items()},
         }
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
-        """Go on from a checkpoint."""
-        for each in self._meters.values():
-            each.resume_at(state_dict["step"])
+        """Restore the readings of earlier processes from a checkpoint."""
+        for meter in self._meters.values():
+            meter.resume_at(state_dict["step"])
         self._earlier_seconds = state_dict["total_seconds"]
         scalars = msgspec.json.decode(
             state_dict["scalars"], type=tuple[PeakMemory, float | None, ReferenceKernelWork, Contention, Energy]
@@ -184,46 +184,46 @@ class Meters:
         self._earlier = Readings(*scalars, {name: values.numpy() for name, values in state_dict["traces"].items()})
 
 
-class _Plugged:
-    """A meter of a plug-in: its errors name it, its random numbers are not the run's, and its arrays are bounded."""
+class _PluginMeter:
+    """A meter of a plug-in, with checked arrays; its errors have its name, and it does not change random numbers."""
 
     def __init__(self, name: str, device: torch.device) -> None:
         self._name = name
         self._device = device_of(device)
-        with self._contained():
+        with self._guarded():
             self._meter = METERS.get(name)(device)
 
     def start(self) -> None:
-        with self._contained():
+        with self._guarded():
             self._meter.start()
 
     def step(self, number: int, *, at_evaluation: bool) -> None:
-        with self._contained():
+        with self._guarded():
             self._meter.step(number, at_evaluation=at_evaluation)
 
     def read(self) -> Traces:
-        with self._contained():
-            found = {name: np.array(values) for name, values in self._meter.read().items()}
-        size = sum(values.nbytes for values in found.values())
-        if len(found) > _MAX_ARRAYS or size > _MAX_BYTES:
+        with self._guarded():
+            arrays = {name: np.array(values) for name, values in self._meter.read().items()}
+        size = sum(values.nbytes for values in arrays.values())
+        if len(arrays) > _MAX_ARRAYS or size > _MAX_BYTES:
             raise UserError(
-                f"meter {self._name!r}: {len(found)} arrays of {size:,} bytes. Expected at most {_MAX_ARRAYS} of "
+                f"meter {self._name!r}: {len(arrays)} arrays of {size:,} bytes. Expected at most {_MAX_ARRAYS} of "
                 f"{_MAX_BYTES:,}"
             )
-        for name, values in found.items():
+        for name, values in arrays.items():
             if not _ARRAY.fullmatch(name) or values.ndim == 0 or values.dtype.str[1:] not in _TYPES:
                 raise UserError(
                     f"meter {self._name!r}: the array {name!r:.100} of {values.dtype} has shape {values.shape}. "
                     "Expected numbers, one row a look, and a name of letters, digits and '_'"
                 )
-        return found
+        return arrays
 
     def resume_at(self, step: int) -> None:
-        with self._contained():
+        with self._guarded():
             self._meter.resume_at(step)
 
     @contextmanager
-    def _contained(self) -> Iterator[None]:
+    def _guarded(self) -> Iterator[None]:
         try:
             with preserve_generators(self._device):
                 yield
@@ -233,32 +233,32 @@ class _Plugged:
             raise UserError(f"meter {self._name!r}: failed with {type(error).__name__}: {error}") from error
 
 
-def _together(one: Readings, other: Readings) -> Readings:
-    """What two processes of one run have read, one after the other."""
-    memory, contention, energy = one.peak_memory, one.contention, one.energy
+def _merged(earlier: Readings, later: Readings) -> Readings:
+    """Return the readings of two consecutive processes of a run as one."""
+    memory, contention, energy = earlier.peak_memory, earlier.contention, earlier.energy
     counts = ("num_alloc_retries", "num_ooms")
     peaks = (name for name in PeakMemory.__struct_fields__ if name not in ("absent", *counts))
-    highest = _combined(memory, other.peak_memory, max, *peaks, absent=memory.absent | other.peak_memory.absent)
-    spent = (name for name in Contention.__struct_fields__ if not name.startswith("load_"))
+    highest = _combined(memory, later.peak_memory, max, *peaks, absent=memory.absent | later.peak_memory.absent)
+    sums = (name for name in Contention.__struct_fields__ if not name.startswith("load_"))
     return Readings(
-        peak_memory=_combined(highest, other.peak_memory, add, *counts),
-        first_step_seconds=one.first_step_seconds,
-        reference_kernels=one.reference_kernels,
-        contention=_combined(contention, other.contention, add, *spent, load_after=other.contention.load_after),
-        energy=_combined(energy, other.energy, add, "joules", "seconds", absent=energy.absent or other.energy.absent),
+        peak_memory=_combined(highest, later.peak_memory, add, *counts),
+        first_step_seconds=earlier.first_step_seconds,
+        reference_kernels=earlier.reference_kernels,
+        contention=_combined(contention, later.contention, add, *sums, load_after=later.contention.load_after),
+        energy=_combined(energy, later.energy, add, "joules", "seconds", absent=energy.absent or later.energy.absent),
         traces={
-            name: np.concatenate([values, other.traces[name]])
-            for name, values in one.traces.items()
-            if name in other.traces
+            name: np.concatenate([values, later.traces[name]])
+            for name, values in earlier.traces.items()
+            if name in later.traces
         },
     )
 
 
 def _combined(
-    one: Figures, other: Figures, combine: Callable[[Any, Any], Any], *names: str, **changes: object
+    earlier: Figures, later: Figures, combine: Callable[[Any, Any], Any], *names: str, **changes: object
 ) -> Figures:
-    """Combine these fields of the two, `None` where either has none; the rest is the one's, or changed."""
-    pairs = {name: (getattr(one, name), getattr(other, name)) for name in names}
+    """Return the earlier figures with changes, and with these fields combined; `None` if either figure is `None`."""
+    pairs = {name: (getattr(earlier, name), getattr(later, name)) for name in names}
     return msgspec.structs.replace(
-        one, **{name: None if None in pair else combine(*pair) for name, pair in pairs.items()}, **changes
+        earlier, **{name: None if None in pair else combine(*pair) for name, pair in pairs.items()}, **changes
     )

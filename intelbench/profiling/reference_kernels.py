@@ -1,10 +1,10 @@
-"""Reference kernels: how fast this machine is, whatever is trained on it. They are timed again and again.
+"""Reference kernels: fixed operations, timed before training and at each evaluation, that show how fast the machine is.
 
-A convolution and a matrix product give the peak that a network's arithmetic is compared with, and show whether the
-machine has slowed down. On a GPU a copy within its memory gives the peak of what it can move. On a CPU the exchange
-shows how far apart the processors are: each thread reads what another has written. On a virtual machine that changes
-from moment to moment: it changed by a factor of 3.3 within seconds while the convolution did not change at all, and
-training steps of Inception-v3 then took 1.3 times their time.
+A convolution and a matrix product give the peak FLOP rate that networks are compared with, and show whether the machine
+has slowed down. On a GPU a copy within its memory gives the peak memory bandwidth. On a CPU the exchange, in which each
+thread reads what another thread has written, gives the speed of communication between cores. On a virtual machine that
+speed varies: it changed by a factor of 3.3 within seconds while the time of the convolution did not change, and
+training steps of Inception-v3 took 1.3 times as long.
 """
 
 import math
@@ -22,26 +22,26 @@ from intelbench.records.profiles import ReferenceKernelWork
 from intelbench.records.store import Traces
 
 _REPEATS = 5
-_EXCHANGED = 70_000
-"""Numbers: too many for one thread, and few enough for the caches."""
-_EXCHANGES = 20
+_EXCHANGE_SIZE = 70_000
+"""Numbers in the exchange: enough that PyTorch uses all threads, and few enough for the caches."""
+_NUM_EXCHANGES = 20
 _CPU_SIZES = ((16, 256, 14), 1024)
-"""Batch, channels and height of the convolution's input, 3 x 3; rows of the square matrices. Some milliseconds each."""
+"""Batch, channels and height of the input of a 3 x 3 convolution; rows of a square matrix. Each takes milliseconds."""
 _GPU_SIZES = ((32, 256, 56), 4096)
-"""Sizes in float32, which fill a GPU: over 10^11 FLOPs each."""
+"""Sizes in float32, large enough to use all of a GPU: over 10^11 FLOPs each."""
 _HALF_GPU_SIZES = ((128, 256, 56), 8192)
 """Sizes in bfloat16 and float16, in which tensor cores are over ten times as fast."""
 _COPIED_BYTES = 2**28
-"""Several times the largest cache of a GPU."""
+"""Size of the copied tensor, several times the largest cache of a GPU."""
 _LAUNCHED_SECONDS = 0.010
-"""Time of the launches between two events: far more than the 5 microseconds that a launch takes the host."""
-_AGREEMENT = 0.02
-"""Difference between two repetitions below which a GPU has reached its clock."""
-_MOST_WARMUPS = 20
+"""Time between two events: much longer than the 5 microseconds that the host needs for a launch."""
+_MAX_DIFFERENCE = 0.02
+"""Relative difference between two repetitions up to which the clock of the GPU counts as stable."""
+_MAX_WARMUPS = 20
 
 
 class ReferenceKernels:
-    """The kernels, and the times they took so far. Each takes its memory when it is timed, and gives it back."""
+    """Times the reference kernels. Each allocates its memory when it is timed, and frees it afterwards."""
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
         self._device = device_of(device)
@@ -51,12 +51,12 @@ class ReferenceKernels:
         self._steps: list[int] = []
         last = {"copy": self._copy} if self._device.has_events else {"exchange": self._exchange}
         self._kinds = {"convolution": self._convolution, "matmul": self._product, **last}
-        """What makes a kernel's tensors, by its name, and returns the call that is timed."""
+        """Functions that create the tensors of a kernel and return the call that is timed, by kernel."""
         self._seconds: dict[str, list[list[float]]] = {name: [] for name in self._kinds}
 
     @property
     def work(self) -> ReferenceKernelWork:
-        """What is done."""
+        """Return the FLOPs and bytes of the kernels."""
         (batch, channels, height), rows = self._sizes
         return ReferenceKernelWork(
             convolution_flops=2.0 * batch * height**2 * channels**2 * 9,
@@ -66,15 +66,15 @@ class ReferenceKernels:
 
     def start(self) -> None:
         """Time the kernels before training."""
-        self.take(0)
+        self.measure(0)
 
     def step(self, number: int, *, at_evaluation: bool) -> None:
         """Time the kernels at an evaluation point."""
         if at_evaluation:
-            self.take(number)
+            self.measure(number)
 
     @torch.no_grad()
-    def take(self, step: int) -> None:
+    def measure(self, step: int) -> None:
         """Time the kernels after `step` training steps."""
         self._steps.append(step)
         timed = self._timed_by_events if self._device.has_events else self._timed
@@ -82,15 +82,15 @@ class ReferenceKernels:
             self._seconds[name].append(timed(make_kernel()))
 
     def resume_at(self, step: int) -> None:
-        """Date the times so far by the step at which a run was resumed."""
+        """Set the step of all times so far to the step at which the run was resumed."""
         self._steps = [step] * len(self._steps)
 
     def read(self) -> Traces:
-        """Return the arrays `reference_kernel_*` of `traces.npz` without that word; none where nothing was timed."""
+        """Return the arrays `reference_kernel_*` of `traces.npz`, without this prefix; none if nothing was timed."""
         if not self._steps:
             return {}
         seconds: dict[str, NDArray[np.generic]] = {
-            f"{name}_seconds": np.array(taken) for name, taken in self._seconds.items()
+            f"{name}_seconds": np.array(times) for name, times in self._seconds.items()
         }
         return {"step": np.array(self._steps, dtype=np.int64), **seconds}
 
@@ -110,16 +110,16 @@ class ReferenceKernels:
         return lambda: target.copy_(source)
 
     def _exchange(self) -> Callable[[], object]:
-        numbers = torch.ones(_EXCHANGED)
-        return lambda: [numbers.copy_(numbers.flip(0)) for _ in range(_EXCHANGES)]
+        numbers = torch.ones(_EXCHANGE_SIZE)
+        return lambda: [numbers.copy_(numbers.flip(0)) for _ in range(_NUM_EXCHANGES)]
 
     def _tensor(self, *shape: int) -> Tensor:
-        # A generator of its own: the run's random numbers are not touched. A GPU's, because a CPU takes 0.3 s for them.
+        # An own generator, so that random numbers of the run do not change; on the GPU, because a CPU takes 0.3 s.
         generator = torch.Generator(self._device.torch_device).manual_seed(0)
         return torch.randn(shape, generator=generator, device=self._device.torch_device).to(self._dtype)
 
     def _timed(self, call: Callable[[], object]) -> list[float]:
-        """Seconds of each repetition on a CPU, after one that is not counted."""
+        """Return the seconds of each repetition on a CPU, after a warm-up."""
         call()
         seconds = []
         for _ in range(_REPEATS):
@@ -129,22 +129,22 @@ class ReferenceKernels:
         return seconds
 
     def _timed_by_events(self, call: Callable[[], object]) -> list[float]:
-        """Return the seconds of one call on a GPU, by its own clock: in each repetition the mean of many launches.
+        """Return the seconds of a call on a GPU by its own clock: for each repetition, the mean of many launches.
 
-        Repetitions are counted once two of them agree, because a GPU takes a while to reach its clock.
+        Repetitions before two of them agree are warm-ups, because a GPU takes some time to raise its clock.
         """
-        before = self._launched(call, 1)
+        before = self._mean_seconds(call, 1)
         launches = max(1, math.ceil(_LAUNCHED_SECONDS / max(before, 1e-6)))
-        for _ in range(_MOST_WARMUPS):
-            seconds = self._launched(call, launches)
+        for _ in range(_MAX_WARMUPS):
+            seconds = self._mean_seconds(call, launches)
             launches = max(1, math.ceil(_LAUNCHED_SECONDS / max(seconds, 1e-6)))
-            if abs(seconds - before) <= _AGREEMENT * before:
+            if abs(seconds - before) <= _MAX_DIFFERENCE * before:
                 break
             before = seconds
-        return [self._launched(call, launches) for _ in range(_REPEATS)]
+        return [self._mean_seconds(call, launches) for _ in range(_REPEATS)]
 
-    def _launched(self, call: Callable[[], object], launches: int) -> float:
-        """Return the mean seconds of a launch, of a number of launches between two events."""
+    def _mean_seconds(self, call: Callable[[], object], launches: int) -> float:
+        """Return the mean seconds of a call, by the events before and after this number of launches."""
         begin, end = self._device.event(timing=True), self._device.event(timing=True)
         assert begin is not None
         assert end is not None

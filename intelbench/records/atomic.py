@@ -22,7 +22,7 @@ _PREFIX = ".intelbench-"
 def draft_of(folder: Path) -> Iterator[Path]:
     """Yield an empty folder that is renamed to `folder` when the block ends, and is removed if the block fails.
 
-    If two processes create one folder, the first wins, and the draft of the other, which is equal, is removed.
+    If two processes create the same folder, the first wins, and the equal draft of the second is removed.
 
     Raises:
         UserError: the folder cannot be written, for example because the disk is full.
@@ -42,7 +42,7 @@ def discard(folder: Path) -> None:
     """Remove a file or folder at once; processes that have its files open or mapped can still use them.
 
     Raises:
-        UserError: it cannot be removed.
+        UserError: the file or folder cannot be removed.
     """
     with _scratch(folder.parent) as scratch, suppress(FileNotFoundError):
         folder.rename(scratch / folder.name)

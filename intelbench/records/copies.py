@@ -1,4 +1,4 @@
-"""Folders of files that are made once, with a sum of each file, and that appear whole or not at all."""
+"""Copies of files in a folder that is created atomically, with the SHA-256 sum of each file."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,12 +11,12 @@ _SUMS_FILE = "SHA256SUMS"
 
 
 def write_copy(root: Path, paths: Iterable[str], content: Callable[[str], bytes], threads: int = 1) -> None:
-    """Write the content of each path below `root`, and the SHA-256 sum of each file.
+    """Write the content of each path in the folder `root`, and the SHA-256 sum of each file.
 
-    A writer that finds `root` made by another one discards its own copy, which is the same.
+    If another process has created `root` in the meantime, the new copy, which is equal, is discarded.
 
     Raises:
-        UserError: it cannot be written there.
+        UserError: the folder cannot be written.
     """
     with draft_of(root) as draft, ThreadPoolExecutor(threads) as pool:
 
@@ -31,7 +31,7 @@ def write_copy(root: Path, paths: Iterable[str], content: Callable[[str], bytes]
 
 
 def is_intact(root: Path) -> bool:
-    """Return whether the files in `root` are those that were written, no more and no less."""
+    """Return whether the files in `root` match its sums, with no file added or missing."""
     try:
         return (root / _SUMS_FILE).read_text(encoding="utf-8", errors="replace") == _sums(root)
     except OSError:

@@ -67,7 +67,7 @@ def facts_of_run(spec: RunSpec, environment: Environment) -> dict[str, object]:
 
 
 def changes(before: dict[str, object], now: dict[str, object]) -> str:
-    """Say which values differ between two dictionaries of facts; empty if none does."""
+    """Describe the values that differ between two dictionaries of facts; empty if they are equal."""
     return ", ".join(
         f"{key} was {before.get(key)}, is {now.get(key)}"
         for key in dict.fromkeys([*before, *now])
@@ -76,9 +76,9 @@ def changes(before: dict[str, object], now: dict[str, object]) -> str:
 
 
 def canonical_fields(value: Struct) -> dict[str, object]:
-    """Return the fields of a struct for a digest, those of the structs in it too, without those with default values.
+    """Return the fields of a struct and of the structs in it for a digest, without fields that have default values.
 
-    So a field that is added later changes no digest of an older record.
+    A field that is added later therefore does not change the digests of older records.
     """
     return {
         field.name: canonical_fields(content) if isinstance(content, Struct) else content
@@ -96,5 +96,5 @@ def _execution_fields(execution: Execution) -> dict[str, object]:
 
 
 def _without_index(fields: dict[str, object]) -> dict[str, object]:
-    """Return the fields of an execution that determine speed and bits, which the index of the GPU does not."""
+    """Return the fields of an execution that determine speed and bits, so without the index of the GPU."""
     return {name: value for name, value in fields.items() if name != "device_index"}

@@ -1,4 +1,4 @@
-"""File locks that end with their process: the kernel's `flock`, or `filelock` on Windows."""
+"""File locks that are released when their process exits: the kernel's `flock`, or `filelock` on Windows."""
 
 import importlib
 import importlib.util
@@ -46,7 +46,7 @@ def _flock(path: Path, *, wait: bool, shared: bool) -> Lock | None:
         raise
 
     def release() -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing it would leave the lock to a child that has inherited it
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing alone would leave the lock to a child that has inherited it
         os.close(descriptor)
 
     return Lock(release, (descriptor,))

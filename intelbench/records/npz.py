@@ -38,12 +38,12 @@ class _Member(NamedTuple):
     checksum: int
     packed_size: int
     unpacked_size: int
-    place: int
-    """Offset of its local header."""
+    offset: int
+    """Position of the local header."""
 
 
 Texts = MutableMapping[tuple[object, ...], NDArray[np.generic]]
-"""Arrays of text by their compressed bytes; the image ids of most runs are equal."""
+"""Arrays of text by their compressed bytes; most runs have equal image ids."""
 
 
 class Archive(Mapping[str, NDArray[np.generic]]):
@@ -55,19 +55,19 @@ class Archive(Mapping[str, NDArray[np.generic]]):
     def __init__(self, content: bytes, texts: Texts | None = None) -> None:
         self._content = content
         self._members = _directory(content)
-        self._found: dict[str, NDArray[np.generic]] = {}
+        self._arrays: dict[str, NDArray[np.generic]] = {}
         self._texts = {} if texts is None else texts
 
     def __getitem__(self, name: str) -> NDArray[np.generic]:
         """Decompress an array; it is read-only."""
-        if name not in self._found:
+        if name not in self._arrays:
             try:
-                self._found[name] = self._read(self._members[name])
+                self._arrays[name] = self._read(self._members[name])
             except ValueError as error:
                 raise ValueError(f"the array {name!r} is damaged: {error}") from error
             except (TypeError, struct.error, zlib.error) as error:
                 raise ValueError(f"the array {name!r} is damaged: it cannot be unpacked") from error
-        return self._found[name]
+        return self._arrays[name]
 
     @property
     def size(self) -> int:
@@ -85,10 +85,10 @@ class Archive(Mapping[str, NDArray[np.generic]]):
         key = (packed, *member[:-1])  # everything but the offset
         if key in self._texts:
             return self._texts[key]
-        found = _array(_unpacked(packed, member))
-        if found.dtype.kind == "U":
-            self._texts[key] = found
-        return found
+        array = _array(_unpacked(packed, member))
+        if array.dtype.kind == "U":
+            self._texts[key] = array
+        return array
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._members)
@@ -99,31 +99,31 @@ class Archive(Mapping[str, NDArray[np.generic]]):
 
 def _directory(content: bytes) -> dict[str, _Member]:
     """Read the directory at the end of the file."""
-    found: dict[str, _Member] = {}
+    members: dict[str, _Member] = {}
     try:
-        signature, _, number, size, place = _END.unpack_from(content, len(content) - _END.size)
-        if signature != b"PK\5\6" or number > MAX_ARRAYS or place + size + _END.size != len(content):
+        signature, _, num_members, size, offset = _END.unpack_from(content, len(content) - _END.size)
+        if signature != b"PK\5\6" or num_members > MAX_ARRAYS or offset + size + _END.size != len(content):
             raise ValueError("it does not end as a .npz file of a run does")
-        for _ in range(number):
-            signature, *member, name_size, extra_size, comment_size, local = _ENTRY.unpack_from(content, place)
-            start = place + _ENTRY.size
+        for _ in range(num_members):
+            signature, *member, name_size, extra_size, comment_size, local = _ENTRY.unpack_from(content, offset)
+            start = offset + _ENTRY.size
             name = content[start : start + name_size].decode().removesuffix(".npy")
-            if signature != b"PK\1\2" or name in found:
+            if signature != b"PK\1\2" or name in members:
                 raise ValueError("its directory is damaged")
-            found[name] = _Member._make((*member, local))
-            place = start + name_size + extra_size + comment_size
+            members[name] = _Member._make((*member, local))
+            offset = start + name_size + extra_size + comment_size
     except (struct.error, UnicodeDecodeError) as error:
         raise ValueError("its directory is damaged") from error
-    unpacked = sum(member.unpacked_size for member in found.values())
+    unpacked = sum(member.unpacked_size for member in members.values())
     if unpacked > MAX_UNPACKED_BYTES:
         raise ValueError(f"its arrays take {unpacked:,} bytes unpacked; at most {MAX_UNPACKED_BYTES:,} are read")
-    return found
+    return members
 
 
 def _packed(content: bytes, member: _Member) -> bytes:
     """Return the compressed bytes of a member."""
-    name_size, extra_size = _LOCAL_LENGTHS.unpack_from(content, member.place)
-    start = member.place + _LOCAL_LENGTHS.size + name_size + extra_size
+    name_size, extra_size = _LOCAL_LENGTHS.unpack_from(content, member.offset)
+    start = member.offset + _LOCAL_LENGTHS.size + name_size + extra_size
     return content[start : start + member.packed_size]
 
 
@@ -155,11 +155,11 @@ def _array(content: bytes) -> NDArray[np.generic]:
 @lru_cache(maxsize=4096)
 def _layout(header: bytes) -> tuple[np.dtype[np.generic], Literal["C", "F"], tuple[int, ...]]:
     """Parse type, order and shape from a header; all runs have the same few headers."""
-    found = _HEADER.fullmatch(header)
-    if found is None:
+    match = _HEADER.fullmatch(header)
+    if match is None:
         raise ValueError("it is not a plain array of numbers or texts")
-    dtype = np.dtype(found[1].decode())
-    shape = tuple(int(size) for size in found[3].split(b",") if size.strip())
+    dtype = np.dtype(match[1].decode())
+    shape = tuple(int(size) for size in match[3].split(b",") if size.strip())
     if math.prod(max(size, 1) for size in shape) * dtype.itemsize > MAX_UNPACKED_BYTES:
         raise ValueError("its shape is too large")
-    return dtype, "F" if found[2] == b"True" else "C", shape
+    return dtype, "F" if match[2] == b"True" else "C", shape

@@ -34,7 +34,7 @@ class PeakMemory(Struct, frozen=True, kw_only=True):
     num_alloc_retries: Number | None = None
     """How often PyTorch's allocator emptied its cache and asked the driver again, which takes time."""
     num_ooms: Number | None = None
-    """How often memory was refused."""
+    """How often the driver refused memory."""
 
 
 class FilterGradients(Struct, frozen=True, kw_only=True):
@@ -136,7 +136,7 @@ class TorchsummaryEstimate(Struct, frozen=True, kw_only=True):
 
     @property
     def total_bytes(self) -> int:
-        """What torchsummary prints as "Estimated Total Size"."""
+        """Return what torchsummary prints as "Estimated Total Size", in bytes."""
         return self.activations_bytes + self.parameters_bytes + self.input_bytes
 
 

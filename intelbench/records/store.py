@@ -71,7 +71,7 @@ class StoredRun:
 
 
 class _Versioned(msgspec.Struct):
-    """The one field that every schema version has."""
+    """The field that every schema version has."""
 
     schema_version: int
 
@@ -98,8 +98,9 @@ def write_run(runs: Path, record: RunRecord, traces: Traces) -> Path:
         if traces:
             with synced(scratch / TRACES_FILE) as file:
                 np.savez_compressed(file, allow_pickle=False, **traces)
+        sums = _lines({path.name: path.read_bytes() for path in sorted(scratch.iterdir())})
         with synced(scratch / SUMS_FILE) as file:
-            file.write(_sums(scratch).encode())
+            file.write(sums.encode())
         if target.exists():
             target.rename(workspace.superseded)
         move(scratch, target)
@@ -113,7 +114,7 @@ def write_run(runs: Path, record: RunRecord, traces: Traces) -> Path:
 
 
 def write_figures(folder: Path, figures: Mapping[str, bytes]) -> None:
-    """Write a report's figures by their names."""
+    """Write the figures of a report to files of these names."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in figures.items():
         replace(folder / name, content)
@@ -136,8 +137,8 @@ def read_with_traces(path: Path, texts: Texts | None = None) -> tuple[StoredRun,
     `texts` share equal arrays of text.
 
     Raises:
-        UserError: as `read_run`; or the directory has another name than the run, a file was changed after it was
-            written, or the arrays are missing.
+        UserError: for the reasons of `read_run`, or because the directory does not have the name of the run, a file
+            was changed after it was written, or the arrays are missing.
     """
     file = path / RECORD_FILE
     content = content_of(file, MAX_RECORD_BYTES)
@@ -178,14 +179,14 @@ def _command(arguments: str, folder: Path) -> str:
 
 def read_runs(runs: Path) -> tuple[list[StoredRun], list[str]]:
     """Read every record in `runs`, sorted by name, and list the problems of those that cannot be read."""
-    found = []
+    stored_runs = []
     problems = []
     for path in record_folders(runs):
         try:
-            found.append(read_run(path))
+            stored_runs.append(read_run(path))
         except UserError as error:
             problems.append(str(error))
-    return found, problems
+    return stored_runs, problems
 
 
 def _may_be_record(path: Path) -> bool:
@@ -194,7 +195,7 @@ def _may_be_record(path: Path) -> bool:
             return any(entry.name in (RECORD_FILE, TRACES_FILE, SUMS_FILE) for entry in entries)
     except NotADirectoryError:
         return False
-    except OSError:  # no permission, or a link that leads nowhere or in circles; reading it says so
+    except OSError:  # no permission, or a broken or circular link; reading the record reports it
         return True
 
 
@@ -202,17 +203,17 @@ def _decoded(file: Path, content: bytes) -> RunRecord:
     try:
         record = msgspec.json.decode(content, type=RunRecord)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        reason = _otherwise_versioned(content) or json_fault(content, RunRecord)
+        reason = _version_problem(content) or json_fault(content, RunRecord)
         raise UserError(f"{file}: not a readable record ({reason})") from error
     if record.schema_version != SCHEMA_VERSION:
-        raise UserError(f"{file}: not a readable record ({_otherwise_versioned(content)})")
+        raise UserError(f"{file}: not a readable record ({_version_problem(content)})")
     if not _measurable(msgspec.to_builtins(record).values()):
         raise UserError(f"{file}: not a readable record (it holds a number that cannot have been measured)")
     return record
 
 
-def _otherwise_versioned(content: bytes) -> str | None:
-    """Say that a record has another schema version, and what to do; `None` if it has not."""
+def _version_problem(content: bytes) -> str | None:
+    """Describe the schema version of a record and what to do; `None` if this version can be read."""
     try:
         version = msgspec.json.decode(content, type=_Versioned).schema_version
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -258,16 +259,10 @@ def _unreadable_traces(path: Path, reason: object) -> UserError:
 def _as_written(path: Path, content: Mapping[str, bytes | None]) -> bool:
     """Return whether the files of a record match its sums."""
     sums = content_if_any(path / SUMS_FILE, _MAX_SUMS_BYTES)
-    written = _lines({name: each for name, each in content.items() if each is not None})
+    written = _lines({name: data for name, data in content.items() if data is not None})
     return sums == written.encode()
-
-
-def _sums(folder: Path) -> str:
-    """Return the sums of the files in a folder."""
-    files = [folder / name for name in (RECORD_FILE, TRACES_FILE) if (folder / name).exists()]
-    return _lines({file.name: file.read_bytes() for file in files})
 
 
 def _lines(content: Mapping[str, bytes]) -> str:
     """Return a line for each file in the format of `sha256sum`."""
-    return "".join(f"{hashlib.sha256(each).hexdigest()}  {name}\n" for name, each in content.items())
+    return "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in content.items())

@@ -135,9 +135,9 @@ class Workspace:
             if last is None or last.state != state.name:
                 state.unlink(missing_ok=True)
             raise
-        for other in self.folder.glob(_STATES):
-            if other != state:
-                other.unlink()
+        for file in self.folder.glob(_STATES):
+            if file != state:
+                file.unlink()
 
     def discard_checkpoint(self) -> None:
         """Remove the checkpoint, so that the run starts from its first step."""

@@ -1,6 +1,6 @@
 """Calibration, whether confidence agrees with accuracy: pure functions on logits.
 
-Shapes: N images, C classes. Confidence is the largest softmax probability. What cannot be computed is `None`.
+Shapes: N images, C classes. Confidence is the largest softmax probability. A value that cannot be computed is `None`.
 """
 
 import math
@@ -14,46 +14,47 @@ from scipy.special import gammaln, xlog1py, xlogy
 from intelbench.statistics.estimates import Softmax
 
 NUM_BINS = 15
-"""As in Guo et al. (2017)."""
+"""Number of bins of confidence, as in Guo et al. (2017)."""
 TEMPERATURES = (0.05, 20.0)
 """Bounds of the search for a temperature."""
 
 
 @dataclass(frozen=True)
 class Temperature:
-    """Result of fitting a temperature."""
+    """The result of fitting a temperature."""
 
     value: float | None
-    """`None` where the likelihood still rises at a bound of the search, so that no temperature was found."""
+    """`None` if the likelihood has its maximum at a bound of the search, so the fit did not converge."""
     bound: float | None = None
-    """The bound of the search at which the likelihood still rises, where the fit did not converge."""
+    """The bound of the search with the largest likelihood, if the fit did not converge."""
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """Of the predictions of one run, or of several together."""
+    """Confidence and accuracy of the predictions of a run, by bin of confidence."""
 
     num_images: NDArray[np.int64]
-    """By bin of confidence (`NUM_BINS` values), as the next two."""
+    """Number of images in each bin (`NUM_BINS` values)."""
     confidence: NDArray[np.float64]
-    """Sum over the images."""
+    """Sum of the confidences of the images in each bin."""
     right: NDArray[np.int64]
+    """Number of right predictions in each bin."""
     adaptive_error: float
     brier_score: float
 
     @property
     def expected_calibration_error(self) -> float:
-        """Mean over images of |accuracy - confidence| of their bin (ECE; Naeini et al., 2015)."""
+        """Return the mean over images of |accuracy - confidence| of their bin (ECE; Naeini et al., 2015)."""
         return float(np.abs(self.right - self.confidence).sum() / self.num_images.sum())
 
     @property
     def expected_calibration_error_if_calibrated(self) -> float:
-        """Expected ECE of a perfectly calibrated network with the same number of images and confidences.
+        """Return the expected ECE of a perfectly calibrated network with the same number of images and confidences.
 
-        It is above 0 because the accuracy of a bin of n images is random even where it is as confident as it is right
-        (Bröcker and Smith, 2007). The images that are right in a bin are then binomial with the bin's mean confidence
-        p, and their mean distance from n p is 2 (1 - p)^(n - v) p^(v + 1) (v + 1) C(n, v + 1), v = floor(n p)
-        (De Moivre, 1730).
+        It is above 0 because the accuracy of a bin of n images is random, even if its expected value is the confidence
+        (Bröcker and Smith, 2007). The number of right predictions in a bin is then binomial with the mean confidence p
+        of the bin, and its mean absolute deviation from n p is 2 (1 - p)^(n - v) p^(v + 1) (v + 1) C(n, v + 1) with
+        v = floor(n p) (De Moivre, 1730).
         """
         n = self.num_images.astype(np.float64)
         p = np.divide(self.confidence, n, out=np.zeros(len(n)), where=n > 0).clip(0, 1)
@@ -63,7 +64,7 @@ class Reliability:
 
 
 def reliability(labels: NDArray[np.integer], softmax: Softmax) -> Reliability | None:
-    """Compare confidence with accuracy, N images each; `None` without images or with logits not finite."""
+    """Compare confidence with accuracy over N images; `None` without images or with logits that are not finite."""
     if len(labels) == 0 or not softmax.finite:
         return None
     confidence, right = softmax.confidence, softmax.right(labels)
@@ -78,7 +79,7 @@ def reliability(labels: NDArray[np.integer], softmax: Softmax) -> Reliability | 
 
 
 def calibration_error(labels: NDArray[np.integer], softmax: Softmax) -> float | None:
-    """Return the expected calibration error (ECE; Naeini et al., 2015) of N images."""
+    """Return the expected calibration error (ECE; Naeini et al., 2015); `None` without images or finite logits."""
     if len(labels) == 0 or not softmax.finite:
         return None
     bins = bin_of(softmax.confidence)
@@ -89,7 +90,7 @@ def calibration_error(labels: NDArray[np.integer], softmax: Softmax) -> float | 
 
 
 def bin_of(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Which of `NUM_BINS` bins of equal width each confidence is in; the last one includes 1."""
+    """Return the index of the bin of each confidence. Bins have equal width, and the last one includes 1."""
     return np.minimum((confidence * NUM_BINS).astype(np.int64), NUM_BINS - 1)
 
 
@@ -98,28 +99,25 @@ def adaptive_calibration_error(confidence: NDArray[np.float64], right: NDArray[n
     order = np.argsort(confidence, kind="stable")
     num_bins = min(NUM_BINS, len(order))
     size, larger = divmod(len(order), num_bins)
-    starts = [place * size + min(place, larger) for place in range(num_bins)]  # the first ones hold one more
+    starts = [index * size + min(index, larger) for index in range(num_bins)]  # the first bins have one image more
     gaps = np.add.reduceat(right[order] - confidence[order], starts)
     return float(np.abs(gaps).sum()) / len(order)
 
 
 def brier_score(labels: NDArray[np.integer], probabilities: NDArray[np.float64]) -> float:
-    """Mean over images of the squared distance to the true class's one-hot vector, 0 to 2 (Brier, 1950).
-
-    The probabilities are C x N.
-    """
+    """Return the mean squared distance between probabilities (C x N) and one-hot labels, 0 to 2 (Brier, 1950)."""
     distances = probabilities.copy()
     distances[labels, np.arange(len(labels))] -= 1
     return float(np.vdot(distances, distances)) / len(labels)
 
 
 def fitted_temperature(labels: NDArray[np.integer], logits: NDArray[np.floating]) -> Temperature | None:
-    """Temperature T in `TEMPERATURES` that makes softmax(logits / T) most likely (Guo et al., 2017).
+    """Return the temperature T that maximizes the likelihood of softmax(logits / T) (Guo et al., 2017).
 
-    `None` without images or with logits not finite.
+    Returns `None` without images or with logits that are not finite. The search is limited to `TEMPERATURES`.
 
-    The likelihood is concave in 1 / T, so its derivative, the mean of z_label - sum_c p_c z_c, is 0 at one place. It is
-    found by Newton's method, and by halving where that does not come nearer.
+    The log-likelihood is concave in 1 / T, so its derivative, the mean of z_label - sum_c p_c z_c, has one zero. The
+    search uses Newton's method, and bisection where a Newton step leaves the interval or is not half as long.
     """
     if len(labels) == 0 or not np.isfinite(logits).all():
         return None
@@ -129,7 +127,7 @@ def fitted_temperature(labels: NDArray[np.integer], logits: NDArray[np.floating]
     of_labels = float(total(from_largest[labels, np.arange(len(labels))]))
 
     def slopes(sharpness: float) -> tuple[float, float]:
-        """First and second derivative by 1 / T, summed over the images."""
+        """Return the first and the second derivative with respect to 1 / T, summed over the images."""
         weights = np.exp(sharpness * from_largest)
         weighted, totals = weights * from_largest, total(weights)
         means = total(weighted) / totals
@@ -146,16 +144,16 @@ def fitted_temperature(labels: NDArray[np.integer], logits: NDArray[np.floating]
         slope, change = slopes(sharpness)
         low, high = (sharpness, high) if slope > 0 else (low, sharpness)
         newton = -slope / change if change < 0 else np.inf
-        nearer = low < sharpness + newton < high and abs(newton) < abs(step) / 2
-        step = newton if nearer else math.sqrt(low * high) - sharpness
+        converges = low < sharpness + newton < high and abs(newton) < abs(step) / 2
+        step = newton if converges else math.sqrt(low * high) - sharpness
         sharpness += step
     return Temperature(1 / sharpness)
 
 
 def pooled_curve(runs: Sequence[Reliability]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean confidence and accuracy of each bin that holds images, over several runs together."""
-    num_images = np.sum([each.num_images for each in runs], axis=0)
-    held = num_images > 0
-    confidence = np.sum([each.confidence for each in runs], axis=0)[held] / num_images[held]
-    accuracy = np.sum([each.right for each in runs], axis=0)[held] / num_images[held]
+    """Return the mean confidence and the accuracy of each bin with images, over all images of the runs."""
+    num_images = np.sum([run.num_images for run in runs], axis=0)
+    filled = num_images > 0
+    confidence = np.sum([run.confidence for run in runs], axis=0)[filled] / num_images[filled]
+    accuracy = np.sum([run.right for run in runs], axis=0)[filled] / num_images[filled]
     return confidence, accuracy

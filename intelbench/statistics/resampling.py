@@ -1,8 +1,8 @@
-"""The two-level bootstrap, for what has no closed form: seeds and test images are drawn again, with replacement.
+"""The two-level bootstrap, for statistics without a closed form: seeds and test images are drawn with replacement.
 
-Seeds and images are drawn apart, because every seed is tested on the same images: Owen's (2007) pigeonhole bootstrap.
-One seed fewer is drawn than there are, so that the variance over the seeds is not too small (Rao and Wu, 1988). All
-architectures get the same draws, so that what they have in common cancels. The same arguments give the same draws.
+Seeds and images are drawn separately, because all seeds are tested on the same images: Owen's pigeonhole bootstrap
+(2007). Of n seeds, n - 1 are drawn, so that the variance over the seeds is not too small (Rao and Wu, 1988). All
+architectures get the same draws, so that their common variation cancels. Equal arguments give equal draws.
 """
 
 from collections.abc import Iterator
@@ -11,39 +11,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 NUM_RESAMPLES = 10_000
-_STREAM = 20040
+_SEED = 20040
 _CHUNK = 500
-"""Resamples that are held in memory at one time."""
+"""Resamples that are in memory at one time."""
 _MIN_RESAMPLES = 200
 _MAX_DRAWS = 2_000_000
-"""Of steps."""
+"""Steps that are drawn for all resamples of a median."""
 _DRAWS_AT_ONCE = 30_000
-"""As many as a processor's cache holds."""
+"""Steps that are drawn at one time; they fit the cache of a CPU."""
 
 
 def resampled_means(values: NDArray[np.generic], num_resamples: int = NUM_RESAMPLES) -> NDArray[np.float64]:
-    """Means of tables of one value for each seed and image (A x n x N) in each resample: A x resamples.
+    """Return the mean of the table of each architecture (A x n x N) in each resample: A x resamples.
 
-    The values are whole numbers, as 0 and 1 for wrong and right: then every sum is exact, on any machine. With a single
-    seed the images alone are drawn.
+    The values must be integers, such as 0 for wrong and 1 for right, so that sums are exact on any machine. With a
+    single seed, only images are drawn.
     """
     _, num_seeds, num_images = values.shape
     drawn_seeds = max(num_seeds - 1, 1)
-    tables = values.astype(np.float32)  # whose products are whole numbers too, none above the number of images
-    found = [
+    tables = values.astype(np.float32)  # exact: the products are integers up to the number of images
+    parts = [
         np.einsum("bs,abs->ab", seeds, images.astype(np.float32) @ tables.transpose(0, 2, 1))
         for seeds, images in _weights(num_seeds, drawn_seeds, num_images, num_resamples)
     ]
-    means: NDArray[np.float64] = np.concatenate(found, axis=1) / (drawn_seeds * num_images)
+    means: NDArray[np.float64] = np.concatenate(parts, axis=1) / (drawn_seeds * num_images)
     return means
 
 
 def resampled_median(runs: list[NDArray[np.float64]]) -> tuple[float, float] | None:
-    """95 % percentile interval of the median of the steps of all runs: runs are drawn again, and steps within each.
+    """Return the 95 % percentile interval of the median step of all runs; `None` without steps.
 
-    One run fewer is drawn than there are, and from each as many steps as the runs have on average. `NUM_RESAMPLES`
-    resamples, or fewer, but at least 200, where all their draws would be more than `_MAX_DRAWS`; where those of 200
-    would be, fewer steps too, which can only make it longer. `None` without steps.
+    Each resample draws runs, one less than there are, and from each run the mean number of steps of a run. It takes
+    `NUM_RESAMPLES` resamples, or as few as 200 to limit all draws to `_MAX_DRAWS`. If 200 resamples still need more
+    draws, each draws fewer steps, which can only make the interval longer.
     """
     runs = [run for run in runs if len(run)]
     if not runs:
@@ -54,22 +54,23 @@ def resampled_median(runs: list[NDArray[np.float64]]) -> tuple[float, float] | N
     size = max(min(round(float(lengths.mean())), _MAX_DRAWS // (_MIN_RESAMPLES * drawn_runs)), 1)
     num_resamples = int(np.clip(_MAX_DRAWS // (size * drawn_runs), _MIN_RESAMPLES, NUM_RESAMPLES))
     at_once = max(_DRAWS_AT_ONCE // (size * drawn_runs), 1)
-    random = np.random.default_rng(_STREAM)
-    every = random.integers(len(runs), size=(num_resamples, drawn_runs, 1))
+    random = np.random.default_rng(_SEED)
+    drawn_run = random.integers(len(runs), size=(num_resamples, drawn_runs, 1))
     medians = []
     for start in range(0, num_resamples, at_once):
-        chosen = every[start : start + at_once]
-        place = random.random((*chosen.shape[:2], size), dtype=np.float32) * lengths[chosen]
-        drawn = steps[starts[chosen] + place.astype(np.int32)]
+        chosen = drawn_run[start : start + at_once]
+        position = random.random((*chosen.shape[:2], size), dtype=np.float32) * lengths[chosen]
+        drawn = steps[starts[chosen] + position.astype(np.int32)]
         medians.append(_medians(drawn.reshape(len(chosen), -1)))
     low, high = np.quantile(np.concatenate(medians), (0.025, 0.975)).tolist()
     return low, high
 
 
 def _medians(table: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of each row, as `np.median` gives them, in a fifth of its time: numpy seeks one place much faster than two.
+    """Return the median of each row, and reorder the rows.
 
-    The table is put in another order.
+    `np.median` gives the same result in five times the time, because numpy partitions much faster at one index than at
+    two.
     """
     middle = table.shape[1] // 2
     table.partition(middle, axis=1)
@@ -82,14 +83,14 @@ def _medians(table: NDArray[np.float64]) -> NDArray[np.float64]:
 def _weights(
     num_seeds: int, drawn_seeds: int, num_images: int, num_resamples: int
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """How often each seed (resamples x n) and each image (resamples x N) is drawn, some resamples at a time."""
-    random = np.random.default_rng(_STREAM)
+    """Yield how often each seed (resamples x n) and each image (resamples x N) is drawn, for chunks of resamples."""
+    random = np.random.default_rng(_SEED)
     for start in range(0, num_resamples, _CHUNK):
         size = min(_CHUNK, num_resamples - start)
         yield _counts(random, size, num_seeds, drawn_seeds), _counts(random, size, num_images, num_images)
 
 
-def _counts(random: np.random.Generator, num_resamples: int, of: int, drawn: int) -> NDArray[np.float64]:
-    places = random.integers(of, size=(num_resamples, drawn)) + of * np.arange(num_resamples)[:, None]
-    counts = np.bincount(places.ravel(), minlength=num_resamples * of)
-    return counts.reshape(num_resamples, of).astype(np.float64)
+def _counts(random: np.random.Generator, num_resamples: int, size: int, num_draws: int) -> NDArray[np.float64]:
+    cells = random.integers(size, size=(num_resamples, num_draws)) + size * np.arange(num_resamples)[:, None]
+    counts = np.bincount(cells.ravel(), minlength=num_resamples * size)
+    return counts.reshape(num_resamples, size).astype(np.float64)

@@ -1,4 +1,4 @@
-"""All of a network but its heads: frozen, or trained with them."""
+"""The backbone of a network, which is everything but its heads: frozen, or trained with them."""
 
 import math
 
@@ -10,27 +10,26 @@ from intelbench.data.stream import InputKind
 
 
 class Backbone:
-    """Knows at which steps a network's backbone is frozen, and makes the network so.
+    """Freezes the backbone of a network at the steps at which the recipe says so.
 
-    Whether it is frozen depends on the number of the step alone, so that a run that was interrupted goes on as it would
-    have.
+    The step alone decides whether the backbone is frozen, so a resumed run continues as if it had not been interrupted.
     """
 
     def __init__(self, model: nn.Module, heads: tuple[str, ...] = (), frozen_steps: float = 0) -> None:
         self.heads = heads
-        """Names of the modules that train always."""
+        """Names of the modules that are trained in every step."""
         self.model = model
-        """The network itself."""
+        """The network."""
         self._frozen_steps = frozen_steps
         self._trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._frozen = False
         self.model.train()
-        if self.always_frozen:  # an optimizer need not know of what never trains
-            self.begin(0)
+        if self.always_frozen:  # so that the optimizer does not get parameters that are never trained
+            self.set_step(0)
 
     @classmethod
     def of(cls, model: nn.Module, heads: tuple[str, ...], recipe: Recipe, steps_per_epoch: int) -> "Backbone":
-        """The backbone of a run: frozen for as many steps as the recipe says."""
+        """Return the backbone of a network that is trained with this recipe."""
         match recipe.freeze_backbone:
             case "never":
                 return cls(model, heads)
@@ -39,7 +38,7 @@ class Backbone:
             case epochs:
                 return cls(model, heads, round(epochs * steps_per_epoch))
 
-    def begin(self, step: int) -> None:
+    def set_step(self, step: int) -> None:
         """Freeze or unfreeze the backbone for this step, counted from 0."""
         frozen = self.frozen_at(step)
         if frozen and not self._frozen:
@@ -51,27 +50,27 @@ class Backbone:
         self._frozen = frozen
 
     def frozen_at(self, step: int) -> bool:
-        """Whether it is frozen at this step, counted from 0."""
+        """Return whether the backbone is frozen at this step, counted from 0."""
         return step < self._frozen_steps
 
     @property
     def frozen(self) -> bool:
-        """Whether it is frozen now."""
+        """Return whether the backbone is frozen now."""
         return self._frozen
 
     @property
     def always_frozen(self) -> bool:
-        """Whether it never trains."""
+        """Return whether the backbone is frozen in all steps."""
         return self._frozen_steps == math.inf
 
-    def trained_on(self, kind: InputKind) -> nn.Module:
-        """Return the network, which takes images, or its only head, which takes features."""
+    def network_for(self, kind: InputKind) -> nn.Module:
+        """Return the module that takes this kind of input: the network for images, its only head for features."""
         return self.model if kind == "images" else self.model.get_submodule(self.heads[0])
 
     def frozen_share(self, num_steps: int) -> float:
-        """Share of the first so many steps at which the backbone is frozen."""
+        """Return the share of a run's steps at which the backbone is frozen."""
         return min(1.0, self._frozen_steps / num_steps)
 
-    def as_left(self) -> "Backbone":
-        """The backbone for further steps after the last one: frozen for all of them, or for none."""
+    def after_training(self) -> "Backbone":
+        """Return the backbone for more steps after the last one: frozen in all of them if it is frozen now."""
         return Backbone(self.model, self.heads, math.inf if self._frozen else 0)

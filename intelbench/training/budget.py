@@ -1,4 +1,4 @@
-"""How far a run is through its budget, as one number from 0 to 1, and what follows from it."""
+"""The budget of a run: its number of steps or seconds, the share that is spent, and the learning rate at that share."""
 
 import math
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ from intelbench.config.recipe import Recipe
 from intelbench.errors import UserError
 
 _WARMUP_START = 1 / 25
-"""Share of the peak learning rate at which a warm-up begins, as in Smith and Topin (2018)."""
+"""Learning rate at the start of a warm-up, as a share of the peak (Smith and Topin, 2018)."""
 
 
 @dataclass(frozen=True)
 class TrainingBudget:
-    """The budget of one run in terms of that run."""
+    """The budget of one run, in steps or in seconds."""
 
     total_steps: int | None
     """`None` for a budget of seconds."""
     total_seconds: float | None
     rates: tuple[float, ...] = ()
-    """Learning rates of a run that is replayed, one a step, in place of the recipe's schedule."""
+    """Learning rate of each step of a run that is replayed; they replace the schedule of the recipe."""
 
     @classmethod
     def of(
@@ -28,7 +28,7 @@ class TrainingBudget:
         """Translate a budget into steps, or keep it in seconds.
 
         Raises:
-            UserError: a budget in FLOPs buys no single step, or the network's FLOPs cannot be counted.
+            UserError: a budget in FLOPs is too small for one step, or the FLOPs of the network cannot be counted.
         """
         if budget.unit == "seconds":
             return cls(None, budget.amount)
@@ -49,22 +49,22 @@ class TrainingBudget:
         return cls(steps, None)
 
     def done(self, steps: int, seconds: float) -> float:
-        """Share of the budget spent after so many steps and seconds; 1 ends the run."""
+        """Return the share of the budget that these steps and seconds have spent; 1 ends the run."""
         if self.total_steps is not None:
             return min(1.0, steps / self.total_steps)
         assert self.total_seconds is not None
         return min(1.0, seconds / self.total_seconds)
 
     def learning_rate(self, recipe: Recipe, step: int, done: float) -> float:
-        """Of a step, counted from 1, that begins at this share of the budget."""
+        """Return the learning rate of a step, counted from 1, that begins when `done` of the budget is spent."""
         return self.rates[step - 1] if self.rates else learning_rate(recipe, done)
 
 
 def learning_rate(recipe: Recipe, done: float) -> float:
-    """Learning rate of a step that begins at this share of the budget."""
+    """Return the learning rate of a step that begins when `done` of the budget is spent."""
     if done < recipe.warmup_fraction:
         return recipe.learning_rate * (_WARMUP_START + (1 - _WARMUP_START) * done / recipe.warmup_fraction)
     if recipe.schedule == "constant":
         return recipe.learning_rate
-    falling = (done - recipe.warmup_fraction) / (1 - recipe.warmup_fraction)
-    return recipe.learning_rate * (1 + math.cos(math.pi * falling)) / 2
+    decay_progress = (done - recipe.warmup_fraction) / (1 - recipe.warmup_fraction)
+    return recipe.learning_rate * (1 + math.cos(math.pi * decay_progress)) / 2

@@ -1,7 +1,7 @@
-"""All that a run carries from step to step, saved now and then, so that a run that was killed goes on to the same bits.
+"""Checkpoints of a run: a run that was killed is resumed from the last one, and ends with the same bits.
 
-The batches need nothing saved: they are functions of (seed, step). What else there is says so by the two methods that
-PyTorch gives to modules and optimizers.
+A checkpoint holds everything that changes from step to step, by the methods `state_dict` and `load_state_dict` that
+PyTorch's modules and optimizers have too. Batches are not saved, because the seed and the step determine them.
 """
 
 import time
@@ -18,29 +18,29 @@ from intelbench.records.identity import changes
 from intelbench.records.workspace import Checkpoint, Workspace
 
 CheckpointTime = float | Literal["evaluations", "never"]
-"""After so many seconds; at every evaluation point; or not at all."""
+"""When to save a checkpoint: after this number of seconds, at each evaluation point, or never."""
 
-SECONDS_BETWEEN = 300.0
-"""Between two checkpoints, where the user has not said how often."""
+_DEFAULT_SECONDS = 300.0
+"""Time between two checkpoints if the user has not set it."""
 _CPU = torch.device("cpu")
-_SHARE = 0.02
-"""Of the time between them, at most, that one may take; where it takes more, they come more seldom."""
+_MAX_SHARE = 0.02
+"""Largest share of the default time between two checkpoints that saving may take; slower saving makes them rarer."""
 
 
 class Stateful(Protocol):
-    """As modules and optimizers are: a state holds tensors, numbers, strings, and lists and dictionaries of those."""
+    """A part of a run with a state of tensors, numbers, strings, and lists and dictionaries of them."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What is to be saved."""
+        """Return the state for a checkpoint."""
         ...
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> object:
-        """Go on from what was saved."""
+        """Restore the state from a checkpoint."""
         ...
 
 
 class Checkpoints:
-    """The checkpoints of one run: when one is due, what is in it, and the one to go on from."""
+    """Saves the checkpoints of one run, and resumes the run from the last one."""
 
     def __init__(
         self, workspace: Workspace, about: Checkpoint, when: CheckpointTime | None, device: torch.device = _CPU
@@ -49,66 +49,66 @@ class Checkpoints:
         self._about = about
         self._when = when
         self._parts: dict[str, Stateful] = {"random": Generators(device_of(device))}
-        self._ended = time.monotonic()
-        self._seconds = 0.0
-        """That the last one took."""
+        self._last_saved = time.monotonic()
+        self._save_seconds = 0.0
+        """Time that saving the last checkpoint took."""
         self.problem: str | None = None
-        """Why the last one could not be read or written, in words for the user."""
+        """Why the last checkpoint could not be read or written, as a message for the user."""
 
-    def hold(self, **parts: Stateful) -> None:
-        """Save these too, and give them back what was saved."""
+    def add(self, **parts: Stateful) -> None:
+        """Make these parts of the run a part of its checkpoints, by name."""
         self._parts |= parts
 
     def resume(self) -> int:
-        """Go on from the last checkpoint: returns the steps completed in it, or 0 where there is none to go on from.
+        """Restore the last checkpoint, and return its number of completed steps; 0 without a usable checkpoint.
 
         Raises:
-            UserError: it is that of a run under other conditions.
+            UserError: the checkpoint is of a run under other conditions.
         """
-        found = self._workspace.checkpoint()
-        if found is None:
+        checkpoint = self._workspace.checkpoint()
+        if checkpoint is None:
             return 0
-        if changed := changes(found.facts, self._about.facts):
+        if changed := changes(checkpoint.facts, self._about.facts):
             raise UserError(
                 f"checkpoint {self._workspace.folder}: {changed}; --rerun interrupted drops it and restarts the run"
             )
-        file = self._workspace.folder / found.state
+        file = self._workspace.folder / checkpoint.state
         try:
-            with zipfile.ZipFile(file) as archive:  # PyTorch itself does not look at the sums
-                damaged = archive.testzip()
+            with zipfile.ZipFile(file) as archive:  # PyTorch does not verify the checksums
+                damage = archive.testzip()
         except (OSError, zipfile.BadZipFile) as error:
-            damaged = str(error)
-        if damaged:
+            damage = str(error)
+        if damage:
             self._workspace.discard_checkpoint()
-            self.problem = f"its checkpoint after step {found.step} is damaged ({damaged}); it begins anew"
+            self.problem = f"its checkpoint after step {checkpoint.step} is damaged ({damage}); it restarts"
             return 0
         state = torch.load(file, map_location="cpu", weights_only=True)
         for name, part in self._parts.items():
             part.load_state_dict(state[name])
-        return found.step
+        return checkpoint.step
 
     def due(self, *, at_evaluation: bool) -> bool:
-        """Whether to save after this step."""
+        """Return whether to save a checkpoint after this step."""
         match self._when:
             case "never":
                 return False
             case "evaluations":
                 return at_evaluation
             case None:
-                wait = max(SECONDS_BETWEEN, self._seconds / _SHARE)
+                wait = max(_DEFAULT_SECONDS, self._save_seconds / _MAX_SHARE)
             case seconds:
                 wait = seconds
-        return time.monotonic() - self._ended >= wait
+        return time.monotonic() - self._last_saved >= wait
 
     def save(self, step: int, done: float) -> None:
-        """Save everything. Where that fails the run goes on, and `problem` says why: the last one still stands."""
+        """Save a checkpoint. If that fails, the run continues, `problem` says why, and the last checkpoint stays."""
         started = time.monotonic()
         state = {name: part.state_dict() for name, part in self._parts.items()}
         about = msgspec.structs.replace(self._about, step=step, done=done)
         try:
             self._workspace.save(about, lambda file: torch.save(state, file))
             self.problem = None
-        except (OSError, RuntimeError) as error:  # PyTorch's writer says RuntimeError for a full disk
+        except (OSError, RuntimeError) as error:  # PyTorch raises RuntimeError for a full disk
             self.problem = f"no checkpoint after step {step}: {error}"
-        self._ended = time.monotonic()
-        self._seconds = self._ended - started
+        self._last_saved = time.monotonic()
+        self._save_seconds = self._last_saved - started

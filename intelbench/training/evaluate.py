@@ -1,4 +1,4 @@
-"""Evaluation: every image once, in evaluation mode, without augmentation, outside the clock."""
+"""Evaluation: every image of a split once, in evaluation mode, without augmentation, outside the budget."""
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -28,20 +28,20 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 class HeadEvaluator(Protocol):
-    """Whoever knows the features of a split's images."""
+    """Computes logits from the stored features of images, without the backbone."""
 
     def prepare(self, split: Split) -> None:
-        """Have the features of the split at hand."""
+        """Compute or read the features of the split, so that `logits` does not have to."""
         ...
 
     def logits(self, split: Split) -> Tensor:
-        """Logits of every image, in the order of the split: images x classes."""
+        """Return the logits of every image, in the order of the split: images x classes."""
         ...
 
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Evaluates one network under the conditions of its run."""
+    """Evaluates a network under the conditions of its run. Every module keeps its mode."""
 
     model: nn.Module
     pixels: PixelSource
@@ -49,22 +49,22 @@ class Evaluator:
     device: torch.device
     normalization: Normalization = IMAGENET_NORMALIZATION
     workers: int = 0
-    """Threads that prepare images ahead."""
+    """Threads that load data."""
     head: HeadEvaluator | None = None
-    """Of a network whose backbone is always frozen: what takes the logits from features."""
+    """Computes the logits from features if the backbone is always frozen."""
 
     @torch.no_grad()
     def require_logits(self, split: Split, num_classes: int) -> None:
-        """Show the network two images of the split. Leaves every module in its mode.
+        """Check with two images of the split that the network returns one logit for each class.
 
         Raises:
-            UserError: what comes back is not one logit a class; with too many, training would go through. Or the
-                network cannot take images in the memory format of the conditions.
+            UserError: the network returns something else, which training may not notice, or does not take images in the
+                memory format of the conditions.
         """
         images, _ = next(evaluation_batches(split, self.pixels, self.conditions.image_size, batch_size=2))
         inputs = self.inputs(images)
         try:
-            found = self._output(inputs)
+            output = self._output(inputs)
         except RuntimeError as error:
             if is_out_of_memory(error) or not self._works_contiguous(inputs):
                 raise
@@ -73,47 +73,47 @@ class Evaluator:
                 f"({str(error).partition(chr(10))[0]}); write x.flatten(1) or x.reshape(...) in place of x.view(...), "
                 'or set `memory_format = "contiguous"` in the suite, for all architectures alike'
             ) from error
-        is_tensor = isinstance(found, Tensor)
-        what = f"{tuple(found.shape)} on {found.device.type}" if is_tensor else f"a {type(found).__name__}"
-        wanted = f"({len(images)}, {num_classes}) on {self.device.type}"
-        if what != wanted:
+        is_tensor = isinstance(output, Tensor)
+        returned = f"{tuple(output.shape)} on {output.device.type}" if is_tensor else f"a {type(output).__name__}"
+        expected = f"({len(images)}, {num_classes}) on {self.device.type}"
+        if returned != expected:
             hint = "give its last layer `request.num_classes` outputs"
-            if not is_tensor or found.ndim != 2:
+            if not is_tensor or output.ndim != 2:
                 hint = "flatten its output" if is_tensor else "return that tensor alone"
             raise UserError(
-                f"the network returns {what} for {len(images)} images of {num_classes} classes; it must return logits, "
-                f"{wanted}; {hint}"
+                f"the network returns {returned} for {len(images)} images of {num_classes} classes; it must return "
+                f"logits, {expected}; {hint}"
             )
 
     @torch.no_grad()
     def logits(self, split: Split) -> NDArray[np.float32]:
-        """Logits of every image of the split, in its order: images x classes. Leaves every module in its mode."""
+        """Return the logits of every image, in the order of the split: images x classes."""
         if self.head:
             return self.head.logits(split).numpy()
         cast = autocast(self.conditions, self.device)
-        found = []
+        logits = []
         with evaluation_mode(self.model, self.device):
             for images, _ in self.batches(split):
                 inputs = self.inputs(images)
                 with cast():
-                    found.append(self.model(inputs).float().cpu())
-        return torch.cat(found).numpy()
+                    logits.append(self.model(inputs).float().cpu())
+        return torch.cat(logits).numpy()
 
     def batches(self, split: Split) -> Generator[tuple[Tensor, Tensor]]:
-        """Every image of the split once, as evaluation sees it: uint8 images (N x size x size x 3) and labels (N)."""
+        """Yield the batches of an evaluation of the split: uint8 images (N x size x size x 3) and labels (N)."""
         size, batch_size = self.conditions.image_size, self.conditions.recipe.batch_size
         pins = device_of(self.device).pins_memory
         return evaluation_batches(split, self.pixels, size, batch_size, workers=self.workers, pin_memory=pins)
 
     def inputs(self, batch: Tensor, kind: InputKind = "images") -> Tensor:
-        """Return what the network is shown of a batch, on its device: images normalised, features as they are."""
+        """Return a batch as an input of the network, on its device: normalized images, or features as they are."""
         on_device = batch.to(self.device, non_blocking=True)
         if kind == "features":
             return on_device
         return normalize(on_device, self.conditions.memory_format, self.normalization)
 
     def logits_and_activations(self, split: Split) -> tuple[NDArray[np.float32], Activations]:
-        """The same, and what the network's rectifiers did meanwhile; with features, those of the head."""
+        """Return the logits of the split, and the activations of the network, or of its head if it has features."""
         if self.head:
             self.head.prepare(split)
         with ActivationProbe(self.model) as probe:
@@ -123,8 +123,8 @@ class Evaluator:
     def filter_gradients(self, split: Split) -> FilterGradients | None:
         """Count the convolution filters whose gradient is exactly 0 for every batch of the split, in evaluation mode.
 
-        A filter that feeds dead units alone learns nothing any more. Leaves every module in its mode, without
-        gradients; `None` where no convolution trains.
+        Such a filter feeds dead units only, and learns nothing any more. The network has no gradients afterwards.
+        Returns `None` if no convolution is trained.
         """
         filters = [m.weight for m in self.model.modules() if isinstance(m, _CONVOLUTIONS) and m.weight.requires_grad]
         if not filters:
@@ -142,7 +142,7 @@ class Evaluator:
                         learns.logical_or_(weight.grad.flatten(1).ne(0).any(1))
                 self.model.zero_grad()
                 if all(learns.all() for learns in learning):
-                    break  # no further batch can make a filter that learns one that does not
+                    break  # more batches cannot change the counts
         return FilterGradients(
             num_filters=sum(map(len, learning)),
             num_without_gradient=int((~torch.cat(learning)).sum()),
@@ -154,7 +154,7 @@ class Evaluator:
             return self.model(inputs)
 
     def _works_contiguous(self, inputs: Tensor) -> bool:
-        """Whether another memory format is all that the network needs; its weights are left in row-major order."""
+        """Return whether the network takes contiguous images only; its weights are contiguous afterwards."""
         if self.conditions.memory_format == "contiguous":
             return False
         self.model.to(memory_format=torch.contiguous_format)
@@ -167,9 +167,9 @@ class Evaluator:
 
 @contextmanager
 def evaluation_mode(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Put the whole network into evaluation mode, and afterwards each module back into its own.
+    """Put the network into evaluation mode for the block, and restore the mode of each module afterwards.
 
-    Training draws the same random numbers as if the network had drawn none on the device in the block.
+    Random numbers that the network draws in the block do not change those of training.
     """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
@@ -182,7 +182,7 @@ def evaluation_mode(model: nn.Module, device: torch.device) -> Iterator[None]:
 
 
 def mean_cross_entropy(logits: NDArray[np.float32], labels: NDArray[np.integer]) -> float:
-    """Mean negative log-likelihood of the labels (natural logarithm), without label smoothing."""
+    """Return the mean cross-entropy of the logits in nats, without label smoothing."""
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     log_likelihood = shifted[np.arange(len(labels)), labels] - np.log(np.exp(shifted).sum(axis=1))
     return float(-log_likelihood.mean())

@@ -1,7 +1,7 @@
-"""Training a head on features: what a frozen backbone makes of an image is computed once, and every epoch runs on that.
+"""Train a head on features: the outputs of a frozen backbone, which are computed once and used in every epoch.
 
-Holds because a frozen backbone is a fixed function of an image (`freeze_backbone`). The batches are those of the stream
-without features: the same images in the same views, in the same order, with the same digest.
+This gives the same training because a frozen backbone is a fixed function of an image (`freeze_backbone`). The batches
+have the same images, views, order and digest as those of a stream of images.
 """
 
 import hashlib
@@ -24,30 +24,25 @@ from intelbench.training.precision import autocast
 
 @dataclass(frozen=True)
 class FeatureBank:
-    """Features of one network's backbone, as long as it is frozen."""
+    """Features of the images of a run while the backbone is frozen."""
 
     evaluator: Evaluator
     head: str
-    """The only head: what goes into it are the features."""
+    """Name of the only head, whose inputs are the features."""
     store: FeatureStore
     identity: object
-    """All that decides the features of an image, beside the backbone's weights and the view."""
-    extracting: Callable[[], object]
-    """Called when features have to be computed, which may take a while."""
-    _views: dict[object, Features] = field(default_factory=dict)
-    """What this process has read or computed already."""
-
-    @property
-    def pins_memory(self) -> bool:
-        """Whether features are copied to the device from page-locked memory, in the background."""
-        return device_of(self.evaluator.device).pins_memory
+    """Everything that determines the features of an image, except for the weights of the backbone and the view."""
+    on_extraction: Callable[[], object]
+    """Called before features are computed, which may take minutes."""
+    _features: dict[object, Features] = field(default_factory=dict)
+    """Features that this process has read or computed, by split or view."""
 
     def prepare(self, split: Split) -> None:
-        """Have the features of the split at hand."""
+        """Compute or read the features of the split, so that `logits` does not have to."""
         self.of_split(split)
 
     def logits(self, split: Split) -> Tensor:
-        """Logits of every image of the split, as the head is now: images x classes."""
+        """Return the logits of every image with the present head, in the order of the split: images x classes."""
         head, cast = self.evaluator.model.get_submodule(self.head), autocast(self._conditions, self.evaluator.device)
         values = self.of_split(split).values
         with torch.no_grad(), evaluation_mode(head, self.evaluator.device), cast():
@@ -55,16 +50,17 @@ class FeatureBank:
             return torch.cat([head(part.to(self.evaluator.device)).float().cpu() for part in parts])
 
     def of_split(self, split: Split) -> Features:
-        """Features of the images as evaluation sees them; of a part of a split that is known, from there."""
-        for key, known in self._views.items():
+        """Return the features of the images in their evaluation view, which may be a part of those of another split."""
+        for key, features in self._features.items():
             if isinstance(key, Split) and set(split.ids) <= set(key.ids):
-                places = {image_id: place for place, image_id in enumerate(key.ids)}
-                return known._replace(values=known.values[[places[image_id] for image_id in split.ids]], stored=False)
+                row_of = {image_id: row for row, image_id in enumerate(key.ids)}
+                values = features.values[[row_of[image_id] for image_id in split.ids]]
+                return features._replace(values=values, stored=False)
         images = (batch for batch, _ in self.evaluator.batches(split))
-        return self._remember(split, (EVALUATION, split.ids), images)
+        return self._load(split, (EVALUATION, split.ids), images)
 
     def of_stream(self, stream: TrainingStream) -> list[Features]:
-        """Features of all images of a stream by view: in one list a view of the whole split after the other."""
+        """Return the features of all images of a stream, by view."""
         if stream.view_name == EVALUATION:
             return [self.of_split(stream.split)]
         return [self._of_view(stream, view) for view in range(stream.num_views or 0)]
@@ -76,42 +72,42 @@ class FeatureBank:
             return stream.views(view, range(start, min(start + size, num_images)))[0]
 
         images = prepared_ahead(batch, range(0, num_images, size), self.evaluator.workers)
-        return self._remember((stream.view_name, view), (stream.view_name, view, stream.split.ids), images)
+        return self._load((stream.view_name, view), (stream.view_name, view, stream.split.ids), images)
 
-    def _remember(self, key: object, view: object, images: Iterable[Tensor]) -> Features:
-        if key in self._views:
-            return self._views[key]._replace(stored=False)
+    def _load(self, key: object, view: object, images: Iterable[Tensor]) -> Features:
+        """Return the features of the images from this process or from the store, or compute them."""
+        if key in self._features:
+            return self._features[key]._replace(stored=False)
         identity = (self.identity, self._backbone_digest, view)
-        found = self.store.get(identity, lambda: self._extract(images))
-        self._views[key] = found
-        return found
+        self._features[key] = self.store.get(identity, lambda: self._extract(images))
+        return self._features[key]
 
     @torch.no_grad()
     def _extract(self, images: Iterable[Tensor]) -> Tensor:
-        """What goes into the head for every image."""
-        self.extracting()
+        """Return the input of the head for every image."""
+        self.on_extraction()
         model, cast = self.evaluator.model, autocast(self._conditions, self.evaluator.device)
-        found: list[Tensor] = []
-        hook = model.get_submodule(self.head).register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].cpu()))
+        parts: list[Tensor] = []
+        hook = model.get_submodule(self.head).register_forward_pre_hook(lambda _, inputs: parts.append(inputs[0].cpu()))
         try:
             with evaluation_mode(model, self.evaluator.device):
                 for batch in images:
-                    shown = self.evaluator.inputs(batch)
+                    inputs = self.evaluator.inputs(batch)
                     with cast():
-                        model(shown)
+                        model(inputs)
         finally:
             hook.remove()
-        return torch.cat(found)
+        return torch.cat(parts)
 
     @cached_property
     def _backbone_digest(self) -> str:
-        """Of every weight and running average outside the head."""
-        found = hashlib.blake2b(digest_size=16)
+        """Return a digest of every weight and running average outside the head."""
+        digest = hashlib.blake2b(digest_size=16)
         for name, value in self.evaluator.model.state_dict().items():
             if not name.startswith(f"{self.head}."):
-                found.update(name.encode())
-                found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-        return found.hexdigest()
+                digest.update(name.encode())
+                digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()
 
     @property
     def _conditions(self) -> Conditions:
@@ -119,10 +115,10 @@ class FeatureBank:
 
 
 class FeatureStream:
-    """The batches of a stream, with features in place of images at the steps at which the backbone is frozen.
+    """The batches of a stream, with features instead of images at the steps at which the backbone is frozen.
 
-    They are computed when the first such batch is asked for, so that the clock of the run counts it. Where an earlier
-    run has left them, the first batch of the run says what that has spared, so that the clock counts it all the same.
+    Features are computed for the first batch, so the clock of the run counts that time. If an earlier run has stored
+    them, the first batch has the seconds that computing them took, which the clock adds.
     """
 
     def __init__(self, stream: TrainingStream, bank: FeatureBank, backbone: Backbone) -> None:
@@ -132,15 +128,16 @@ class FeatureStream:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches of an epoch."""
+        """Return the number of batches of an epoch."""
         return self._stream.steps_per_epoch
 
     def batches(self, workers: int, first_step: int = 0) -> Generator[Batch]:
-        """Batches without end from `first_step` on; images are prepared ahead by that many threads."""
+        """Yield batches from `first_step` on without end; `workers` threads load the images."""
         step = first_step
         if self._backbone.frozen_at(step):
             features = self._bank.of_stream(self._stream)
-            spared = sum(each.seconds for each in features if each.stored)
+            cached_seconds = sum(view.seconds for view in features if view.stored)
+            pins = device_of(self._bank.evaluator.device).pins_memory
             contents: dict[tuple[int, int], bytes] = {}
             while self._backbone.frozen_at(step):
                 view, positions = self._stream.positions(step)
@@ -149,11 +146,11 @@ class FeatureStream:
                         contents[view, position] = self._stream.content(view, position)
                 values = features[view].values[positions]
                 yield Batch(
-                    inputs=values.pin_memory() if self._bank.pins_memory else values,
+                    inputs=values.pin_memory() if pins else values,
                     labels=self._stream.labels(positions),
                     content=b"".join(contents[view, position] for position in positions),
                     kind="features",
-                    cached_seconds=0.0 if step else spared,
+                    cached_seconds=0.0 if step else cached_seconds,
                 )
                 step += 1
         yield from self._stream.batches(workers, step)
@@ -164,18 +161,18 @@ def feature_bank(
     backbone: Backbone,
     store: FeatureStore,
     identity: object,
-    extracting: Callable[[], object] = lambda: None,
+    on_extraction: Callable[[], object] = lambda: None,
 ) -> FeatureBank | None:
-    """A bank for a network that does nothing with an image after its only head; else `None`.
+    """Return the feature bank of a network whose output is that of its only head; `None` for any other network.
 
-    What the head gives is then the output, and what goes into it is a vector for each image.
+    The input of the head must be a vector for each image.
     """
     if len(backbone.heads) != 1:
         return None
-    seen: list[tuple[Tensor, Tensor]] = []
+    calls: list[tuple[Tensor, Tensor]] = []
     model, size = evaluator.model, evaluator.conditions.image_size
     hook = model.get_submodule(backbone.heads[0]).register_forward_hook(
-        lambda _, inputs, output: seen.append((inputs[0], output))
+        lambda _, inputs, output: calls.append((inputs[0], output))
     )
     blank = evaluator.inputs(torch.zeros(2, size, size, 3, dtype=torch.uint8))
     try:
@@ -184,6 +181,6 @@ def feature_bank(
             output = model(blank)
     finally:
         hook.remove()
-    if len(seen) != 1 or seen[0][1] is not output or seen[0][0].ndim != 2:
+    if len(calls) != 1 or calls[0][1] is not output or calls[0][0].ndim != 2:
         return None
-    return FeatureBank(evaluator, backbone.heads[0], store, identity, extracting)
+    return FeatureBank(evaluator, backbone.heads[0], store, identity, on_extraction)

@@ -1,4 +1,4 @@
-"""What a run observes step by step, brought from the device without making it wait."""
+"""The losses, predictions and times of a run, copied from the device without making it wait."""
 
 import math
 from collections import deque
@@ -17,20 +17,22 @@ from intelbench.records.store import Traces
 from intelbench.training.evaluate import mean_cross_entropy
 
 MAX_BREAKDOWN_STEPS = 30
-"""Steps of a run, at most, whose parts are kept; the report puts those of all seeds together."""
+"""Last steps of a run whose parts are kept; the report combines the steps of all seeds."""
 
 
 class Journal:
-    """Losses, gradient norms and learning rates of every step; predictions of every evaluation point.
+    """Records the loss, gradient norm and learning rate of each step, and the predictions of each evaluation point.
 
-    Ends with the last finite loss: once something is not finite, `divergence` says what, and nothing more is taken in.
+    The first loss that is not finite, or the first such logits, set `divergence`, which describes them. No later loss
+    is recorded.
     """
 
     def __init__(self, device: torch.device, validation: Split | None) -> None:
         self._device = device_of(device)
         self._ids = np.array(validation.ids if validation else ())
         self._labels = np.array(validation.labels if validation else (), dtype=np.int16)
-        self._underway: deque[tuple[Tensor, Event]] = deque()
+        self._pending: deque[tuple[Tensor, Event]] = deque()
+        """Numbers that are being copied from the device."""
         self._loss: list[float] = []
         self._norm: list[float] = []
         self._rate: list[float] = []
@@ -40,33 +42,33 @@ class Journal:
         self._activations: list[Activations] = []
         self.divergence: str | None = None
         self.resumed_after: tuple[int, ...] = ()
-        """Steps after which another process has gone on from a checkpoint."""
+        """Steps after which another process resumed the run from a checkpoint."""
 
-    def write(self, loss: Tensor, norm: Tensor, rate: float) -> None:
-        """Take in a step. From a GPU the numbers travel in the background and are booked when they have arrived."""
+    def add_step(self, loss: Tensor, norm: Tensor, rate: float) -> None:
+        """Record a step. The numbers of a GPU are copied in the background, and recorded when they have arrived."""
         self._rate.append(rate)
         pair = torch.stack((loss.detach().float(), norm.detach().float()))
         event = self._device.event()
         if event is None:
-            self._book(pair)
+            self._append(pair)
             return
         pins = self._device.pins_memory
         arrived = torch.empty(2, pin_memory=pins)
         arrived.copy_(pair, non_blocking=pins)
         event.record()
-        self._underway.append((arrived, event))
-        while self._underway and self._underway[0][1].query():
-            self._book(self._underway.popleft()[0])
+        self._pending.append((arrived, event))
+        while self._pending and self._pending[0][1].query():
+            self._append(self._pending.popleft()[0])
 
     def settle(self) -> None:
-        """Book everything that is still underway."""
-        while self._underway:
-            arrived, event = self._underway.popleft()
+        """Wait for all pending numbers, and record them."""
+        while self._pending:
+            arrived, event = self._pending.popleft()
             event.synchronize()
-            self._book(arrived)
+            self._append(arrived)
 
-    def evaluated(self, step: int, seconds: float, logits: NDArray[np.float32], activations: Activations) -> None:
-        """Take in an evaluation point; validation logits that are not finite are a divergence like such a loss."""
+    def add_evaluation(self, step: int, seconds: float, logits: NDArray[np.float32], activations: Activations) -> None:
+        """Record an evaluation point; logits that are not finite are a divergence instead."""
         if not np.isfinite(logits).all():
             self.divergence = self.divergence or f"the validation logits after step {step}"
             return
@@ -77,26 +79,26 @@ class Journal:
 
     @property
     def num_steps(self) -> int:
-        """Steps with a finite loss."""
+        """Return the number of recorded steps, all with a finite loss."""
         return len(self._loss)
 
     @property
     def num_evaluations(self) -> int:
-        """Evaluation points so far."""
+        """Return the number of recorded evaluation points."""
         return len(self._points)
 
     @property
     def latest_loss(self) -> float | None:
-        """Last training loss that is known."""
+        """Return the last recorded training loss."""
         return self._loss[-1] if self._loss else None
 
     @property
     def latest_accuracy(self) -> float | None:
-        """Validation accuracy at the last evaluation point."""
+        """Return the validation accuracy at the last evaluation point."""
         return float((self._predictions[-1] == self._labels).mean()) if self._predictions else None
 
     def traces(self, clock: LapClock) -> Traces:
-        """The arrays of `traces.npz` that training yields; `clock` must be settled."""
+        """Return the arrays of `traces.npz` that training makes; settle `clock` first."""
         num = self.num_steps
         steps, seconds, losses = zip(*self._points, strict=True) if self._points else ((), (), ())
         shape = len(self._predictions), len(self._labels)
@@ -118,30 +120,30 @@ class Journal:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint; everything is to be settled, and nothing has diverged."""
+        """Return the journal for a checkpoint; settle it first, and save none after a divergence."""
         return {
             "loss": torch.tensor(self._loss, dtype=torch.float64),
             "norm": torch.tensor(self._norm, dtype=torch.float64),
             "rate": torch.tensor(self._rate, dtype=torch.float64),
             "points": self._points,
-            "predictions": [torch.from_numpy(each) for each in self._predictions],
+            "predictions": list(map(torch.from_numpy, self._predictions)),
             "logits": None if self._logits is None else torch.from_numpy(self._logits),
             "activations": [[each.sites, *map(torch.from_numpy, each[1:])] for each in self._activations],
             "resumed_after": self.resumed_after,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
-        """Go on from a checkpoint, and note that."""
+        """Restore the journal from a checkpoint, and record after which step the run was resumed."""
         self._loss, self._norm, self._rate = (state_dict[name].tolist() for name in ("loss", "norm", "rate"))
         self._points = state_dict["points"]
-        self._predictions = [each.numpy() for each in state_dict["predictions"]]
+        self._predictions = [predictions.numpy() for predictions in state_dict["predictions"]]
         self._logits = None if state_dict["logits"] is None else state_dict["logits"].numpy()
         self._activations = [
-            Activations(sites, *(a.numpy() for a in arrays)) for sites, *arrays in state_dict["activations"]
+            Activations(sites, *(array.numpy() for array in arrays)) for sites, *arrays in state_dict["activations"]
         ]
         self.resumed_after = (*state_dict["resumed_after"], self.num_steps)
 
-    def _book(self, pair: Tensor) -> None:
+    def _append(self, pair: Tensor) -> None:
         loss, norm = pair.tolist()
         if self.divergence is None and not math.isfinite(loss):
             self.divergence = f"the training loss of step {self.num_steps + 1}"
@@ -151,7 +153,7 @@ class Journal:
 
 
 def _breakdown(clock: LapClock, num_steps: int) -> Traces:
-    """The arrays `step_breakdown_*`: what the parts of the last steps took, without the first step of all."""
+    """Return the arrays `step_breakdown_*`: times of the parts of the last steps, without the first step of the run."""
     steps = slice(max(1, num_steps - MAX_BREAKDOWN_STEPS), num_steps)
     traces: Traces = {
         "step_breakdown_step": np.arange(1, num_steps + 1)[steps],
@@ -162,7 +164,7 @@ def _breakdown(clock: LapClock, num_steps: int) -> Traces:
 
 
 def _by_site(points: list[Activations]) -> Traces:
-    """Evaluation points x sites; nothing where there was no evaluation, or no rectifier."""
+    """Return the arrays `activation_*`, evaluation points x sites; none without an evaluation or a rectifier."""
     if not points or not points[0].sites:
         return {}
     return {

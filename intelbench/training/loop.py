@@ -19,42 +19,42 @@ from intelbench.training.passes import Passes
 from intelbench.training.setup import TrainingSetup
 
 _ROUNDING = 1e-9
-"""29 / 100 x 100 is less than 29."""
+"""Tolerance of a share of the budget, because 29 / 100 x 100 is less than 29."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What `on_step` is told about a finished step."""
+    """A finished step, for the callback `on_step`."""
 
     number: int
     """Counted from 1."""
     done: float
     """Share of the budget spent."""
     seconds: float
-    """The budget's clock."""
+    """Seconds of the budget's clock."""
     loss: float | None
-    """Latest training loss that is known; a GPU's arrives a step or so late."""
+    """Last training loss that has arrived from the device; on a GPU it is about one step old."""
     validation_accuracy: float | None
     at_evaluation: bool
-    """Whether a validation pass has just ended."""
+    """Whether the network was evaluated after this step."""
     fallback: str | None = None
-    """Why steps are eager, where the conditions ask for others."""
+    """Why steps are eager although the conditions ask for other ones."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What training leaves in addition to the network itself."""
+    """The result of training, apart from the network."""
 
     traces: Traces
     stream_digests: dict[int, str]
     num_steps: int
     seconds: float
     divergence: str | None
-    """What was not finite, where that ended the run."""
+    """What was not finite, if that stopped the run."""
     resumed_after: tuple[int, ...]
-    """Steps after which the run was interrupted, and resumed in another process."""
+    """Steps after which another process resumed the run."""
     preparation: Preparation | None
-    """What it took to capture or compile the passes; `None` where the conditions ask for eager steps."""
+    """Capturing or compiling the passes; `None` if the conditions ask for eager steps."""
 
 
 def train(
@@ -64,20 +64,21 @@ def train(
     on_step: Callable[[Step], None],
     checkpoints: Checkpoints | None = None,
 ) -> Trained:
-    """Train until the budget is spent or the loss is no longer finite; resume from a checkpoint if there is one.
+    """Train until the budget is spent or a loss is not finite; resume from a checkpoint if there is one.
 
-    The clock decides which parts of a step it looks at. What `on_step` does is outside the budget, and so is saving.
+    Time for `on_step` and for saving checkpoints is outside the budget. The clock decides which parts of a step it
+    measures.
     """
     evaluator, parameters = setup.evaluator, list(setup.evaluator.model.parameters())
     conditions, device = evaluator.conditions, evaluator.device
-    first, (optimizer, scaler, passes, digest, journal) = _begin(setup, clock, checkpoints)
+    first, (optimizer, scaler, passes, digest, journal) = _start(setup, clock, checkpoints)
     done = budget.done(first, clock.budget_seconds)
     batches = setup.batches.batches(evaluator.workers, first)
     clock.start()
     for step, batch in enumerate(batches, start=first + 1):
         clock.add_seconds(batch.cached_seconds)
         clock.lap("data_wait")
-        setup.backbone.begin(step - 1)
+        setup.backbone.set_step(step - 1)
         inputs = evaluator.inputs(batch.inputs, batch.kind)
         labels = batch.labels.to(device, non_blocking=True)
         clock.lap("transfer")
@@ -95,14 +96,14 @@ def train(
         clock.lap("optimizer")
 
         digest.update(batch)
-        journal.write(loss, norm, rate)
+        journal.add_step(loss, norm, rate)
         done = budget.done(step, clock.budget_seconds)
         clock.lap("other")
         evaluated = _evaluate_if_due(setup, step, done, clock, journal)
         if evaluated or step & (step - 1) == 0:
             digest.keep(step)
         latest = journal.latest_loss, journal.latest_accuracy
-        on_step(Step(step, done, clock.budget_seconds, *latest, evaluated, passes.fallback))
+        on_step(Step(step, done, clock.budget_seconds, *latest, evaluated, passes.log.fallback))
         if checkpoints and done < 1 and checkpoints.due(at_evaluation=evaluated):
             _settle(clock, journal)
             if journal.divergence is None:
@@ -119,8 +120,8 @@ def train(
     )  # fmt: skip
 
 
-class _Parts(NamedTuple):
-    """What a run carries from step to step, apart from the network."""
+class _State(NamedTuple):
+    """What changes from step to step, apart from the network."""
 
     optimizer: Optimizer
     scaler: torch.amp.GradScaler
@@ -129,11 +130,11 @@ class _Parts(NamedTuple):
     journal: Journal
 
 
-def _begin(setup: TrainingSetup, clock: LapClock, checkpoints: Checkpoints | None) -> tuple[int, _Parts]:
-    """Return the number of steps that were completed before, and the parts as they were after them."""
+def _start(setup: TrainingSetup, clock: LapClock, checkpoints: Checkpoints | None) -> tuple[int, _State]:
+    """Return the number of steps that a checkpoint has completed, and the state after them."""
     model, conditions, device = setup.evaluator.model, setup.evaluator.conditions, setup.evaluator.device
     scaler = torch.amp.GradScaler(device.type, enabled=conditions.precision == "fp16")
-    parts = _Parts(
+    state = _State(
         optimizer=make_optimizer(model, conditions, setup.backbone.heads),
         scaler=scaler,
         passes=Passes(setup, scaler, clock),
@@ -141,25 +142,25 @@ def _begin(setup: TrainingSetup, clock: LapClock, checkpoints: Checkpoints | Non
         journal=Journal(device, setup.validation),
     )
     if checkpoints is None:
-        return 0, parts
-    checkpoints.hold(model=model, optimizer=parts.optimizer, scaler=scaler, digest=parts.digest, journal=parts.journal)
-    checkpoints.hold(clock=clock, preparation=parts.passes.log)
-    return checkpoints.resume(), parts
+        return 0, state
+    checkpoints.add(model=model, optimizer=state.optimizer, scaler=scaler, digest=state.digest, journal=state.journal)
+    checkpoints.add(clock=clock, preparation=state.passes.log)
+    return checkpoints.resume(), state
 
 
 def _evaluate_if_due(setup: TrainingSetup, step: int, done: float, clock: LapClock, journal: Journal) -> bool:
-    """Evaluate the network if the run has reached its next evaluation point, and return whether it has."""
+    """Evaluate the network if the run has reached its next evaluation point; return whether it has."""
     points = done * setup.evaluator.conditions.evaluation_points
     if setup.validation is None or points < journal.num_evaluations + 1 - _ROUNDING:
         return False
     seconds = _settle(clock, journal)
     if journal.divergence is None:
-        journal.evaluated(step, seconds, *setup.evaluator.logits_and_activations(setup.validation))
+        journal.add_evaluation(step, seconds, *setup.evaluator.logits_and_activations(setup.validation))
     return True
 
 
 def _settle(clock: LapClock, journal: Journal) -> float:
-    """Wait for everything that is under way on the device; return the seconds inside the budget."""
+    """Wait for the device, and return the seconds of the budget's clock."""
     seconds = clock.settle()
     journal.settle()
     return seconds

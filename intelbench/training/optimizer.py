@@ -18,7 +18,7 @@ OptimizerFactory = Callable[..., Optimizer]
 Factory = TypeVar("Factory", bound=OptimizerFactory)
 
 _NEEDS_CLOSURE = ("lbfgs",)
-"""Optimizers that evaluate the loss several times a step, so that their steps are not those of the others."""
+"""Optimizers that evaluate the loss several times a step, so their steps are not comparable with those of others."""
 OPTIMIZERS: Registry[OptimizerFactory] = Registry(
     "optimizer",
     {
@@ -28,10 +28,10 @@ OPTIMIZERS: Registry[OptimizerFactory] = Registry(
     },
     provider="torch",
 )
-_GIVEN = ("lr", "fused")
+_RESERVED = ("lr", "fused")
 """Arguments that other keys of the suite determine: `recipe.learning_rate` and `fused_optimizer`."""
 _SCALE = "scale"
-"""Key of a parameter group: its learning rate as a multiple of the schedule's."""
+"""Key of a parameter group: its learning rate divided by that of the schedule."""
 
 
 def optimizer(name: str) -> Callable[[Factory], Factory]:
@@ -65,7 +65,7 @@ def make_optimizer(model: nn.Module, conditions: Conditions, heads: tuple[str, .
         heads: Names of the modules that are not part of the backbone, which has its own learning rate.
 
     Raises:
-        UserError: no parameter is trainable; or as `require_optimizer`.
+        UserError: no parameter is trainable, or for the reasons of `require_optimizer`.
     """
     require_trainable(model)
     groups = _groups(model, heads, conditions.recipe.backbone_learning_rate)
@@ -115,10 +115,10 @@ def _entry(name: str) -> Entry[OptimizerFactory]:
 
 def _arguments(recipe: Recipe, accepted: Mapping[str, Parameter]) -> dict[str, Any]:
     """Return the keyword arguments of the recipe after checking their names against a signature."""
-    names = [name for name in list(accepted)[1:] if name not in _GIVEN]
+    names = [name for name in list(accepted)[1:] if name not in _RESERVED]
     takes_any = any(parameter.kind is Parameter.VAR_KEYWORD for parameter in accepted.values())
     for name in recipe.optimizer_arguments:
-        if name in _GIVEN or not (takes_any or name in names):
+        if name in _RESERVED or not (takes_any or name in names):
             elsewhere = {"lr": "`recipe.learning_rate`", "fused": "`fused_optimizer`"}.get(name)
             advice = f"Use {elsewhere}" if elsewhere else one_of(name, names)
             raise UserError(f"recipe.optimizer_arguments.{name}: not an argument of {recipe.optimizer!r}. {advice}")
@@ -126,10 +126,10 @@ def _arguments(recipe: Recipe, accepted: Mapping[str, Parameter]) -> dict[str, A
 
 
 def _begin_momentum(optimizer: Optimizer, _args: object, _kwargs: object) -> None:
-    """Give parameters with a first gradient a momentum of 0, which leads to the same step as none.
+    """Set the momentum of parameters with a first gradient to 0, which gives the same step as no momentum.
 
-    PyTorch's fused kernel takes a group only if all of its gradients are first ones or none is. Those of a backbone
-    that is unfrozen come later than those of the head.
+    PyTorch's fused kernel needs a group in which all parameters have a momentum or all have none. The parameters of an
+    unfrozen backbone get their first gradients later than those of the head.
     """
     for group in optimizer.param_groups:
         for parameter in group["params"]:

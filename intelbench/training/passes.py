@@ -1,8 +1,8 @@
 """The forward and the backward pass of a training step: eager, replayed from a CUDA graph, or compiled.
 
-Each leaves the gradients of a batch and returns its loss. The gradient norm and the optimizer are the loop's, and eager
-in every run: PyTorch's fused Adam reads a learning rate that is a tensor, as a graph needs it, in float32 and not in
-float64, which gives other bits.
+All of them set the gradients of a batch and return its loss. The loop computes the gradient norm and the optimizer's
+step, which are eager in every run: a graph would need the learning rate as a tensor, which PyTorch's fused Adam reads
+in float32 instead of float64, with other bits as a result.
 """
 
 import time
@@ -19,47 +19,46 @@ from intelbench.profiling.device import Graph, Stream, device_of, is_out_of_memo
 from intelbench.profiling.steps import PREPARATION, LapClock
 from intelbench.records.profiles import Preparation
 from intelbench.training.precision import Autocast, autocast
-from intelbench.training.rehearsal import Attributes, drawn_on_the_host, unchanged
+from intelbench.training.rehearsal import Attributes, host_generator_states, restored
 from intelbench.training.setup import TrainingSetup
 
 EAGER_STEPS = 3
-"""Steps before a capture. CUDA's libraries set themselves up in them, and an optimizer its state."""
-_MOST_CHARACTERS = 300
-"""Of an error that are kept as a reason."""
+"""Steps before a capture, in which CUDA's libraries are initialized and the optimizer creates its state."""
+_MAX_REASON_CHARACTERS = 300
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""From a batch of inputs and labels to the loss that is minimised."""
+"""Computes the loss of a batch from its inputs and labels."""
 
 
 class UncapturableError(Exception):
-    """A network whose replayed passes would do something else than its eager ones."""
+    """The passes of a network differ when they are replayed."""
 
 
 class PreparationLog:
-    """What preparing the passes of a run took, and why it was not possible; saved with a checkpoint."""
+    """Captures and compilations of a run, their time, and why one failed; saved in checkpoints."""
 
     def __init__(self) -> None:
         self.num_prepared = 0
         self.seconds = 0.0
         self.fallback: str | None = None
-        """Why all later steps are eager."""
+        """Why all later steps are eager although the conditions ask for other ones."""
 
     def read(self) -> Preparation:
-        """Return the log as it is recorded."""
+        """Return the log as a field of a record."""
         return Preparation(num_prepared=self.num_prepared, seconds=self.seconds, fallback=self.fallback)
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """Return the log for a checkpoint."""
         return dict(vars(self))
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
-        """Resume from a checkpoint. A run whose passes could not be prepared stays eager."""
+        """Restore the log from a checkpoint. A run that has a reason for eager steps keeps it."""
         vars(self).update(state_dict)
 
 
 @dataclass(frozen=True)
 class Eager:
-    """Passes that PyTorch carries out operation by operation, as the network asks for them."""
+    """Passes that PyTorch executes operation by operation, or whose loss is compiled."""
 
     loss: Loss
     cast: Autocast
@@ -67,7 +66,7 @@ class Eager:
     after_forward: Callable[[], object]
 
     def __call__(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """Leave the gradients of the batch, and return its loss."""
+        """Set the gradients of the batch, and return its loss."""
         with self.cast():
             loss = self.loss(inputs, labels)
         self.after_forward()
@@ -77,7 +76,7 @@ class Eager:
 
 @dataclass(frozen=True)
 class Replayed:
-    """Passes that were captured as a CUDA graph, which reads and writes the memory that it was captured with."""
+    """Passes that were captured as a CUDA graph, which always reads and writes the same memory."""
 
     graph: Graph
     inputs: Tensor
@@ -86,20 +85,20 @@ class Replayed:
     gradients: tuple[tuple[nn.Parameter, Tensor], ...]
 
     def __call__(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """Leave the gradients of the batch, and return its loss, until the next call."""
+        """Set the gradients of the batch, and return its loss; the next call overwrites both."""
         self.inputs.copy_(inputs)
         self.labels.copy_(labels)
         self.graph.replay()
-        for parameter, gradient in self.gradients:  # the loop drops them after each step
+        for parameter, gradient in self.gradients:  # the loop sets them to None after each step
             parameter.grad = gradient
         return self.loss
 
 
 class Passes:
-    """The passes of a run, as its conditions ask for them; eager ones where those are not possible.
+    """The passes of a run: of the kind that its conditions ask for, or eager if that kind is not possible.
 
-    A graph is captured, and a network is compiled, for the batches of one shape and for a backbone that is frozen or
-    not. Either changes neither the network nor the generators, and the clock books it outside the budget.
+    A graph or a compiled network is for batches of one shape, and for a backbone that is frozen or not. Capturing and
+    compiling changes neither the network nor the random numbers, and its time is outside the budget.
     """
 
     def __init__(self, setup: TrainingSetup, scaler: torch.amp.GradScaler, clock: LapClock) -> None:
@@ -107,7 +106,7 @@ class Passes:
         conditions, cast = evaluator.conditions, autocast(evaluator.conditions, evaluator.device)
         kinds: tuple[InputKind, ...] = ("images", "features") if setup.features else ("images",)
         self._eager = {
-            kind: Eager(_loss(setup, backbone.trained_on(kind)), cast, scaler, lambda: clock.lap("forward"))
+            kind: Eager(_loss(setup, backbone.network_for(kind)), cast, scaler, lambda: clock.lap("forward"))
             for kind in kinds
         }
         self._kind = conditions.step
@@ -116,7 +115,7 @@ class Passes:
         self._prepared_for: object = None
         self._prepared: Eager | Replayed | None = None
         self._num_eager = 0
-        """Steps since the kind of batch has changed."""
+        """Eager steps since the shape of the batches or the backbone changed."""
         self.log = PreparationLog()
         if self._kind == "graph" and not self._device.has_graphs:
             self.log.fallback = f"a CUDA graph needs a CUDA device, and this one is {self._device.kind}"
@@ -124,7 +123,7 @@ class Passes:
             self._stream = self._device.new_stream()
 
     def __call__(self, inputs: Tensor, labels: Tensor, kind: InputKind) -> Tensor:
-        """Leave the gradients of the batch, and return its loss, which may change with the next call."""
+        """Set the gradients of the batch, and return its loss, which the next call may overwrite."""
         eager = self._eager[kind]
         if self._kind == "eager" or self.log.fallback:
             return eager(inputs, labels)
@@ -140,26 +139,21 @@ class Passes:
         return self._prepared(inputs, labels)
 
     @property
-    def fallback(self) -> str | None:
-        """Why steps are eager, where the conditions ask for others."""
-        return self.log.fallback
-
-    @property
     def preparation(self) -> Preparation | None:
-        """What preparing the passes took; `None` where eager ones were asked for."""
+        """Return the captures or compilations of the run; `None` if its conditions ask for eager steps."""
         return None if self._kind == "eager" else self.log.read()
 
     def _prepare(self, eager: Eager, inputs: Tensor, labels: Tensor) -> Eager | Replayed:
-        """Capture or compile the passes for batches like this one; where that fails, take eager ones from now on."""
-        self._device.synchronize()  # the steps before are no part of it
+        """Capture or compile the passes for batches of this shape; if that fails, all later steps are eager."""
+        self._device.synchronize()  # so that the time of earlier steps is not counted
         started = time.perf_counter()
         prepared: Eager | Replayed = eager
         try:
-            with unchanged(self._backbone.model, self._device):
+            with restored(self._backbone.model, self._device):
                 prepare = self._captured if self._stream else self._compiled
                 prepared = prepare(eager, inputs, labels)
             self.log.num_prepared += 1
-        except Exception as error:  # code of others, of which a run makes no more than its conditions ask
+        except Exception as error:  # a plug-in or a compiler may raise anything
             if is_out_of_memory(error):
                 raise
             self.log.fallback = _reason(error)
@@ -172,26 +166,26 @@ class Passes:
         """Capture the passes as a graph.
 
         Raises:
-            UncapturableError: the forward pass does on the host what a graph would not do again.
-            Exception: whatever else is in the way, as a value of a tensor that the host waits for.
+            UncapturableError: the forward pass does something on the host that a graph would not repeat.
+            Exception: the passes cannot be captured for another reason: the host waits for a value, for example.
         """
         assert self._stream
         model, passes = self._backbone.model, replace(eager, after_forward=lambda: None)
         inputs, labels = inputs.clone(), labels.clone()
-        attributes, drawn = Attributes(model), drawn_on_the_host()
+        attributes, generators = Attributes(model), host_generator_states()
         graph, loss = self._device.capture(lambda: passes(inputs, labels), self._stream)
-        if drawn != drawn_on_the_host():
+        if generators != host_generator_states():
             raise UncapturableError("the forward pass draws random numbers on the host, which a graph would draw once")
         if changed := attributes.changed():
             raise UncapturableError(f"the forward pass sets {changed[0]} of the network, which a graph would set once")
-        gradients = tuple((each, each.grad) for each in model.parameters() if each.grad is not None)
+        gradients = tuple((weight, weight.grad) for weight in model.parameters() if weight.grad is not None)
         return Replayed(graph, inputs, labels, loss, gradients)
 
     def _compiled(self, eager: Eager, inputs: Tensor, labels: Tensor) -> Eager:
-        """Compile the passes, which PyTorch does when they are carried out for the first time.
+        """Compile the passes, which PyTorch does when they are executed for the first time.
 
         Raises:
-            Exception: whatever is in the way, as a compiler that is not there.
+            Exception: the passes cannot be compiled: there is no compiler, for example.
         """
         compiled = replace(eager, loss=torch.compile(eager.loss, dynamic=False))
         replace(compiled, after_forward=lambda: None)(inputs, labels)
@@ -209,8 +203,8 @@ def _loss(setup: TrainingSetup, network: nn.Module) -> Loss:
 
 
 def _reason(error: Exception) -> str:
-    """An error on one line, for the record."""
+    """Return the error as one line for the record."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
-    said = " ".join(lines[: 2 if lines[0].endswith(":") else 1])  # "backend='inductor' raised:", and then what
-    named = said if isinstance(error, UncapturableError) else f"{type(error).__name__}: {said}"
-    return printable(named)[:_MOST_CHARACTERS]
+    message = " ".join(lines[: 2 if lines[0].endswith(":") else 1])  # "backend='inductor' raised:", then the reason
+    reason = message if isinstance(error, UncapturableError) else f"{type(error).__name__}: {message}"
+    return printable(reason)[:_MAX_REASON_CHARACTERS]

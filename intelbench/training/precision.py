@@ -1,4 +1,4 @@
-"""What decides the bits and the speed of arithmetic, set once at the start of a run's process."""
+"""Threads, determinism and precision of arithmetic, set once at the start of the process of a run."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -18,15 +18,15 @@ Autocast = Callable[[], AbstractContextManager[None]]
 def configure(conditions: Conditions, execution: Execution) -> torch.device:
     """Apply threads, determinism and float32 arithmetic to this process, and return the device."""
     torch.set_num_threads(execution.threads)
-    # fp32 means float32: no TF32 behind its name. The old flag first, because it changes the new ones, and once they
-    # disagree with it PyTorch raises where code of others reads it, as compiled convolutions do.
+    # fp32 means float32, never TF32. The old flag is set first because it changes the new ones; if they disagreed with
+    # it, PyTorch would raise when a plug-in or a compiled convolution reads it.
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.fp32_precision = "ieee"  # type: ignore[attr-defined] # an attribute of the module's class
     torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined] # its own default is tf32
-    torch.backends.cudnn.benchmark = not conditions.deterministic  # the quickest kernel of a moment may be another one
-    # warn_only, because an architecture without a deterministic kernel is still to be compared.
+    torch.backends.cudnn.benchmark = not conditions.deterministic  # the fastest kernel may differ between runs
+    # warn_only, because architectures without a deterministic kernel are compared too.
     torch.use_deterministic_algorithms(conditions.deterministic, warn_only=True)
-    # A debugging aid that writes every new tensor twice.
+    # This debugging aid writes every new tensor twice.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # as above
     device = device_for(execution)
     device.activate()
@@ -34,12 +34,12 @@ def configure(conditions: Conditions, execution: Execution) -> torch.device:
 
 
 def compute_dtype(conditions: Conditions) -> torch.dtype:
-    """Type in which convolutions and matrix products are computed."""
+    """Return the type in which convolutions and matrix products are computed."""
     return _AUTOCAST.get(conditions.precision, torch.float32)
 
 
 def autocast(conditions: Conditions, device: torch.device) -> Autocast:
-    """A context that runs matrix products and convolutions in the suite's precision."""
+    """Return a context manager that computes matrix products and convolutions in the precision of the suite."""
     dtype = _AUTOCAST.get(conditions.precision)
 
     def context() -> AbstractContextManager[None]:

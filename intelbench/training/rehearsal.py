@@ -1,4 +1,4 @@
-"""Passes that are carried out without a step: the network and the generators are afterwards as before."""
+"""Run forward and backward passes, then restore the network and the random number generators."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,15 +9,14 @@ from intelbench.architectures.generators import Generators, preserve_generators
 from intelbench.profiling.device import Device
 
 _ABSENT = object()
-"""In place of an attribute that a module does not have."""
+"""Stands for an attribute that a module does not have."""
 
 
 @contextmanager
-def unchanged(model: nn.Module, device: Device) -> Iterator[None]:
-    """Run the block, which may carry out passes, then let the network and the generators be as before it.
+def restored(model: nn.Module, device: Device) -> Iterator[None]:
+    """Run the block, then restore the buffers and attributes of the network, and the random number generators.
 
-    Buffers get their values back, and modules the attributes that they had; what is in a list of theirs may have
-    changed. The network has no gradients afterwards.
+    The content of a list that is an attribute is not restored. The network has no gradients afterwards.
     """
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     attributes = Attributes(model)
@@ -32,38 +31,38 @@ def unchanged(model: nn.Module, device: Device) -> Iterator[None]:
 
 
 class Attributes:
-    """What the modules of a network hold: buffers, and whatever else is an attribute of theirs."""
+    """The attributes and buffers of all modules of a network at one moment."""
 
     def __init__(self, model: nn.Module) -> None:
         self._before = [
-            (module_name, place, dict(place))
+            (module_name, attributes, dict(attributes))
             for module_name, module in model.named_modules()
-            for place in (vars(module), module._buffers)
+            for attributes in (vars(module), module._buffers)
         ]
 
     def changed(self) -> list[str]:
-        """Return the dotted names of the attributes that were set since, deleted ones included."""
+        """Return the dotted names of the attributes that were set or deleted since that moment."""
         return [
             f"{module_name}.{name}".lstrip(".")
-            for module_name, place, before in self._before
-            for name in dict.fromkeys([*before, *place])
-            if not _is_same(before.get(name, _ABSENT), place.get(name, _ABSENT))
+            for module_name, attributes, before in self._before
+            for name in dict.fromkeys([*before, *attributes])
+            if not _is_same(before.get(name, _ABSENT), attributes.get(name, _ABSENT))
         ]
 
     def restore(self) -> None:
-        """Give every module its attributes back."""
+        """Restore the attributes of every module."""
         if self.changed():
-            for _, place, before in self._before:
-                place.clear()
-                place.update(before)
+            for _, attributes, before in self._before:
+                attributes.clear()
+                attributes.update(before)
 
 
-def drawn_on_the_host() -> tuple[object, ...]:
-    """Return the states of the generators that are not a GPU's."""
+def host_generator_states() -> tuple[object, ...]:
+    """Return the states of the random number generators of the host: PyTorch's, Python's and numpy's."""
     state = Generators().state_dict()
     return state["cpu"].tolist(), state["random"], state["numpy"]
 
 
 def _is_same(before: object, now: object) -> bool:
-    """Whether an attribute is the same object, or an equal number or text."""
+    """Return whether an attribute is the same object, or an equal number or text."""
     return before is now or (isinstance(before, int | float | str) and type(before) is type(now) and before == now)

@@ -1,4 +1,4 @@
-"""Set up a training run: the network that its conditions ask for, its batches, and how it is evaluated."""
+"""Set up a training run: build its network, its batches and its evaluation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -28,38 +28,37 @@ from intelbench.training.precision import MEMORY_FORMATS
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSetup:
-    """What a run trains, on which batches, and how it is evaluated."""
+    """The network of a run, the batches that it is trained on, and its evaluation."""
 
     workload: Workload
     evaluator: Evaluator
-    """Holds the network and the device that it is on."""
+    """Has the network and its device."""
     backbone: Backbone
     stream: BatchSource
     """Batches of images."""
     features: BatchSource | None = None
-    """Batches of features while the backbone is frozen, and of images afterwards; `None` if all are of images."""
+    """Batches of features while the backbone is frozen, and of images afterwards; `None` to train on images only."""
     validation: Split | None = None
     """`None` if the network is not evaluated."""
 
     @property
     def batches(self) -> BatchSource:
-        """The batches that the network is trained on."""
+        """Return the batches that the network is trained on."""
         return self.features or self.stream
 
     def after_training(self) -> "TrainingSetup":
-        """Return the setup of further steps, which are like the last one and are not evaluated."""
+        """Return the setup for more steps like the last one of the run, without evaluation."""
         features = self.features if self.backbone.always_frozen else None
-        return replace(self, features=features, backbone=self.backbone.as_left(), validation=None)
+        return replace(self, features=features, backbone=self.backbone.after_training(), validation=None)
 
     def flops_per_image(self, flops_of_workload: float | None, num_steps: int) -> float | None:
-        """Return the FLOPs of an image in the mean step of a run, of which some steps may have been frozen.
+        """Return the FLOPs of an image in a step, averaged over the steps with and without a frozen backbone.
 
-        `None` where steps were taken on features: such a step costs next to nothing, and what it cost to compute the
-        features is not part of a step.
+        Returns `None` if the network was trained on features: computing them is not part of a step.
 
         Args:
-            flops_of_workload: The FLOPs of an image in a step as the workload describes it.
-            num_steps: The steps of the run.
+            flops_of_workload: FLOPs of an image in a step of the workload.
+            num_steps: Number of steps of the run.
         """
         if self.features:
             return None
@@ -79,15 +78,15 @@ def build_training_setup(
     weights: str | None = None,
     on_extraction: Callable[[], object] = lambda: None,
 ) -> TrainingSetup:
-    """Build the untrained network of a run's seed on the device, and everything that it is trained with.
+    """Build the network of a run with the initial weights of its seed, and everything for training it.
 
     Args:
         spec: The run.
         dataset: The images of the run.
-        environment: The machine and the libraries, on which the bits of features depend.
-        device: Where the network is trained.
+        environment: The machine and the libraries, which determine the bits of features.
+        device: The device on which the network is trained.
         weights: The file of `spec.weights`.
-        on_extraction: Called whenever features have to be computed.
+        on_extraction: Called before features are computed.
     """
     conditions, num_classes = spec.conditions, len(spec.data.class_names)
     workload = workload_of(find(spec.architecture)[0], num_classes, conditions, spec.seed)
@@ -103,7 +102,7 @@ def build_training_setup(
     if conditions.recipe.freeze_backbone != "never":
         store = FeatureStore(Path(dataset.cache).parents[1] / "features" if dataset.cache else None)
         bank = feature_bank(evaluator, backbone, store, _identity(spec, environment), on_extraction)
-        if bank and stream.num_views:  # else no view of an image is seen twice
+        if bank and stream.num_views:  # otherwise every epoch has new views, so features would be used once
             features = FeatureStream(stream, bank, backbone)
         if bank and backbone.always_frozen:
             evaluator = replace(evaluator, head=bank)
@@ -118,7 +117,7 @@ def build_training_setup(
 
 
 def workload_of(architecture: Architecture, num_classes: int, conditions: Conditions, seed: int) -> Workload:
-    """Return what is built and trained under these conditions; it is frozen if the backbone always is."""
+    """Return the workload of an architecture under these conditions, frozen if the backbone is always frozen."""
     recipe = conditions.recipe
     return Workload(
         architecture=architecture,
@@ -137,14 +136,14 @@ def workload_of(architecture: Architecture, num_classes: int, conditions: Condit
 def build_network(
     workload: Workload, recipe: Recipe, weights: str | None = None
 ) -> tuple[torch.nn.Module, tuple[str, ...]]:
-    """Build the network with the weights of the seed's `init` stream, on the CPU so that all devices start alike.
+    """Build the network and initialize it from the seed, on the CPU so that all devices start with equal weights.
 
-    Weights from a file replace them afterwards, so that new layers start as they would without the file. Also returns
-    the names of the network's heads, if the recipe treats them differently from the backbone.
+    Weights from a file replace the initial ones afterwards, so new layers have the same initial weights with and
+    without the file. Also returns the names of the heads if the recipe treats them differently from the backbone.
     """
     seed_generators(workload.seed)
     model = workload.architecture.network(workload.request)
-    if not _tells_heads(recipe):
+    if not _treats_heads_differently(recipe):
         return model, ()
     heads = find_heads(workload.architecture, workload.request, model)
     replace_heads(model, heads, workload.head)
@@ -154,15 +153,15 @@ def build_network(
 
 
 def flops_of_step(workload: Workload) -> float | None:
-    """Return the FLOPs of an image in a training step; `None` where the network cannot be traced."""
+    """Return the FLOPs of an image in a training step; `None` if the network cannot be traced."""
     try:
         return training_flops_per_image(workload)
-    except Exception:  # noqa: BLE001 - code of others, which may train all the same
+    except Exception:  # noqa: BLE001 - a plug-in may raise anything when it is traced, and still be trained
         return None
 
 
 def _identity(spec: RunSpec, environment: Environment) -> tuple[object, ...]:
-    """Return what decides features to the bit, apart from the weights of the backbone and the view."""
+    """Return what determines the bits of features, apart from the weights of the backbone and the view."""
     conditions = spec.conditions
     return (
         spec.architecture, spec.provider, spec.data.digest, spec.normalization, conditions.image_size,
@@ -171,7 +170,7 @@ def _identity(spec: RunSpec, environment: Environment) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _tells_heads(recipe: Recipe) -> bool:
+def _treats_heads_differently(recipe: Recipe) -> bool:
     default = Recipe()
     names = ("weights", "head", "freeze_backbone", "backbone_learning_rate")
     return any(getattr(recipe, name) != getattr(default, name) for name in names)

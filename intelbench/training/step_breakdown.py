@@ -1,7 +1,7 @@
-"""What a step on a GPU consists of: the same loop once more, after the run, under a clock that looks at every part.
+"""The step breakdown on a GPU: the time of each part of a step, measured in more steps after the run.
 
-Nothing of the run comes from these steps, and none of its timed steps was looked at like this. On a CPU the clock of
-the run itself looks at every part, which takes some microseconds.
+Measuring the parts slows a GPU's step down, so the steps of the run are timed without it. On a CPU it takes some
+microseconds, so the clock of the run measures the parts of its own steps.
 """
 
 from intelbench.profiling.device import device_of
@@ -14,32 +14,32 @@ from intelbench.training.passes import EAGER_STEPS
 from intelbench.training.setup import TrainingSetup
 
 _MIN_STEPS = 3
-"""Fewest that are counted."""
+"""Least number of measured steps."""
 _SECONDS = 2.0
-"""What they may take, within that."""
+"""Time for all measured steps, if `_MIN_STEPS` and `MAX_BREAKDOWN_STEPS` allow it."""
 
 
 def measure_step_breakdown(setup: TrainingSetup, step_seconds: float) -> Traces:
-    """Train the network for a few more seconds on a GPU, and return the arrays `step_breakdown_*` of `traces.npz`.
+    """Train the network for some more steps on a GPU, and return the arrays `step_breakdown_*` of `traces.npz`.
 
-    The two passes of a step that is replayed from a CUDA graph are one: the forward pass takes no time there, and the
-    backward pass that of both.
+    A step that is replayed from a CUDA graph has no time for the forward pass; the time of its backward pass is that of
+    both passes.
 
     Args:
-        setup: As training left it.
-        step_seconds: What a step takes by the run's own account.
+        setup: The setup of the run after training.
+        step_seconds: Mean time of a step of the run.
     """
     num_steps = int(min(max(_SECONDS / step_seconds, _MIN_STEPS), MAX_BREAKDOWN_STEPS))
     device = setup.evaluator.device
-    # The first step has no optimizer state yet, and the steps before a capture are eager.
+    # The first step creates the state of the optimizer, and the steps before a capture are eager.
     num_warmup_steps = EAGER_STEPS if setup.evaluator.conditions.step == "graph" else 1
 
     def on_step(_: Step) -> None:
-        """Begin the next step with nothing under way, so that the host's seconds are those of asking for its work."""
+        """Wait for the GPU, so that the host's seconds of the next step are the time for launching its kernels."""
         device_of(device).synchronize()
 
     budget = TrainingBudget(total_steps=num_warmup_steps + num_steps, total_seconds=None)
     trained = train(setup.after_training(), budget, LapClock(device, every_part=True), on_step)
     names = ("step_breakdown_seconds", "step_breakdown_host_seconds")
-    counted = {name: trained.traces[name][-num_steps:] for name in names}
-    return {"step_breakdown_parts": trained.traces["step_breakdown_parts"], **counted}
+    measured = {name: trained.traces[name][-num_steps:] for name in names}
+    return {"step_breakdown_parts": trained.traces["step_breakdown_parts"], **measured}

@@ -344,13 +344,13 @@ def test_synchronising_calls_of_the_loop_are_found(monkeypatch: pytest.MonkeyPat
     """Each with its stack, in five steps of the harness's own loop."""
     (quiet,) = measuring.synchronizations("cuda", FAKE, "fp32")
     assert (0, 0) == (quiet.value(quiet.figures[0].name), quiet.at_most)
-    write = Journal.write
+    add_step = Journal.add_step
 
     def waits(journal: Journal, *values: object) -> None:
         device_of(torch.device("cpu")).synchronize()
-        write(journal, *values)  # type: ignore[arg-type]
+        add_step(journal, *values)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Journal, "write", waits)
+    monkeypatch.setattr(Journal, "add_step", waits)
     (row,) = measuring.synchronizations("cuda", FAKE, "fp32")
     assert 5 == row.value(row.figures[0].name)
     (stack,) = row.details

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from intelbench.profiling.meters import TAKEN
+from intelbench.profiling.meters import RESERVED
 from intelbench.records.npz import Archive
 from intelbench.records.store import TRACES_FILE, read_runs
 from tests.command import Command
@@ -30,6 +30,6 @@ def test_a_plugin_adds_a_meter(
     assert {"processor_step", "processor_busy_seconds"} == set(measured) - set(without)
     assert [0, 3, 6] == measured["processor_step"].tolist()
     assert (np.diff(measured["processor_busy_seconds"]) > 0).all()
-    assert {name.partition("_")[0] for name in without} <= TAKEN
+    assert {name.partition("_")[0] for name in without} <= RESERVED
     for name in ("step_loss", "gradient_norm", "test_logits"):
         assert without[name].tobytes() == measured[name].tobytes()

@@ -35,7 +35,7 @@ def test_a_recipe_says_for_how_many_epochs(freeze: str | float, expected: list[b
     model = network()
     backbone = Backbone.of(model, ("3",), Recipe(freeze_backbone=freeze), steps_per_epoch=2)  # type: ignore[arg-type]
     for step, frozen in enumerate(expected):
-        backbone.begin(step)
+        backbone.set_step(step)
         assert frozen == (not model[1].training)
         assert frozen == (not model[1].weight.requires_grad)
         assert model[3].training
@@ -48,10 +48,10 @@ def test_a_recipe_says_for_how_many_epochs(freeze: str | float, expected: list[b
 def test_a_run_that_goes_on_later_is_as_if_it_had_never_stopped(step: int) -> None:
     """Begun at any step, a backbone is as one that has passed all steps before."""
     fresh, passed = network(), network()
-    Backbone(fresh, ("3",), 2).begin(step)
+    Backbone(fresh, ("3",), 2).set_step(step)
     backbone = Backbone(passed, ("3",), 2)
     for each in range(step + 1):
-        backbone.begin(each)
+        backbone.set_step(each)
     assert state(passed) == state(fresh)
 
 
@@ -63,10 +63,10 @@ def test_further_steps_are_as_the_last(frozen_steps: float, num_steps: int, stay
     model = network()
     backbone = Backbone(model, ("3",), frozen_steps)
     for step in range(num_steps):
-        backbone.begin(step)
-    after = backbone.as_left()
+        backbone.set_step(step)
+    after = backbone.after_training()
     for step in (0, 1000):
-        after.begin(step)
+        after.set_step(step)
         assert stays == (not model[1].weight.requires_grad)
 
 

@@ -18,7 +18,7 @@ LOGITS = np.array([[2, 1], [2, 1], [0, 3]], dtype=np.float32)
 
 def write(journal: Journal, loss: float, norm: float = 1.0, rate: float = 0.1) -> None:
     """Take in a step."""
-    journal.write(torch.tensor(float(loss), requires_grad=True), torch.tensor(float(norm)), rate)
+    journal.add_step(torch.tensor(float(loss), requires_grad=True), torch.tensor(float(norm)), rate)
 
 
 def clock_of(num_steps: int) -> LapClock:
@@ -62,7 +62,7 @@ def test_a_network_without_rectifiers_has_no_sites() -> None:
     journal = Journal(CPU, VALIDATION)
     write(journal, 1)
     nothing = np.empty(0)
-    journal.evaluated(1, 0.5, LOGITS, Activations((), nothing, nothing, nothing, nothing))
+    journal.add_evaluation(1, 0.5, LOGITS, Activations((), nothing, nothing, nothing, nothing))
     assert not [name for name in journal.traces(clock_of(1)) if name.startswith("activation")]
 
 
@@ -71,8 +71,8 @@ def test_steps_and_evaluations_become_arrays() -> None:
     journal = Journal(CPU, VALIDATION)
     for step in range(4):
         write(journal, 4 - step, 10 + step, 0.1 * step)
-    journal.evaluated(2, 0.5, LOGITS, activations(0.5))
-    journal.evaluated(4, 1.5, -LOGITS, activations(0.25))
+    journal.add_evaluation(2, 0.5, LOGITS, activations(0.5))
+    journal.add_evaluation(4, 1.5, -LOGITS, activations(0.25))
     traces = journal.traces(clock_of(4))
     assert [4, 3, 2, 1] == traces["step_loss"].tolist()
     assert [10, 11, 12, 13] == traces["gradient_norm"].tolist()
@@ -116,7 +116,7 @@ def test_logits_that_are_not_finite_are_a_divergence(wrong: float) -> None:
     logits = LOGITS.copy()
     logits[1, 1] = wrong
     with np.errstate(all="ignore"):
-        journal.evaluated(1, 0.5, logits, activations(0.5))
+        journal.add_evaluation(1, 0.5, logits, activations(0.5))
     assert journal.divergence
     assert np.isfinite(journal.traces(clock_of(1))["validation_loss"]).all()
 
@@ -134,7 +134,7 @@ def test_a_gpus_numbers_arrive_in_order() -> None:
     """None is lost on the way."""
     journal = Journal(torch.device("cuda"), VALIDATION)
     for step in range(50):
-        journal.write(torch.tensor(float(step), device="cuda"), torch.tensor(1.0, device="cuda"), 0.1)
+        journal.add_step(torch.tensor(float(step), device="cuda"), torch.tensor(1.0, device="cuda"), 0.1)
     journal.settle()
     assert list(range(50)) == journal.traces(clock_of(50))["step_loss"].tolist()
 
