@@ -115,13 +115,13 @@ class RunSpec(Struct, frozen=True, kw_only=True):
 
     @property
     def num_train(self) -> int:
-        """Number of training images of the run."""
+        """Return the number of training images of the run."""
         few = self.images_per_class
         return self.data.num_train if few is None else few * len(self.data.class_names)
 
     @property
     def normalization(self) -> Normalization:
-        """Normalization of the input images."""
+        """Return the normalization of the input images."""
         return self.weights.normalization if self.weights else IMAGENET_NORMALIZATION
 
 

@@ -1,4 +1,4 @@
-"""A folder appears whole or not at all, and what a killed process leaves is removed by the next; no live one's is."""
+"""A folder appears complete or not at all; drafts of killed processes are removed, those of live ones are not."""
 
 import errno
 import fcntl
@@ -28,7 +28,7 @@ with draft_of(Path(sys.argv[1])) as draft:
 
 
 def maker(folder: Path) -> subprocess.Popen[str]:
-    """A process in the midst of making a folder; a line on its stdin lets it go on."""
+    """Start a process that is creating a folder; a line on its stdin lets it continue."""
     process = subprocess.Popen(
         [sys.executable, "-c", MAKER, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -38,12 +38,12 @@ def maker(folder: Path) -> subprocess.Popen[str]:
 
 
 def names(folder: Path) -> list[str]:
-    """What lies in a folder."""
+    """Return the names of the entries of a folder."""
     return sorted(path.name for path in folder.iterdir())
 
 
 def test_a_folder_appears_when_it_is_done(tmp_path: Path) -> None:
-    """Not before, with what was written, and nothing beside it."""
+    """It appears at the end with the written files, and no other entry is in its parent."""
     folder = tmp_path / "new" / "folder"
     with draft_of(folder) as draft:
         (draft / "x").write_text("x")
@@ -54,7 +54,7 @@ def test_a_folder_appears_when_it_is_done(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_a_draft_that_fails_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
-    """The error is passed on as it is."""
+    """The error is passed on unchanged."""
     with pytest.raises(error), draft_of(tmp_path / "folder") as draft:
         (draft / "x").write_text("x")
         raise error
@@ -62,7 +62,7 @@ def test_a_draft_that_fails_leaves_nothing(tmp_path: Path, error: type[BaseExcep
 
 
 def test_the_first_of_two_wins(tmp_path: Path) -> None:
-    """The second's draft is removed, and the first's folder is not touched."""
+    """The draft of the second is removed, and the folder of the first is not changed."""
     with draft_of(tmp_path / "folder") as second:
         (second / "x").write_text("second")
         with draft_of(tmp_path / "folder") as first:
@@ -72,7 +72,7 @@ def test_the_first_of_two_wins(tmp_path: Path) -> None:
 
 
 def test_a_file_in_its_place_is_named(tmp_path: Path) -> None:
-    """A cache folder that is a file, above or at the place itself, is one line."""
+    """A cache folder or a parent of it that is a file gives an error of one line."""
     (tmp_path / "file").write_text("x")
     for folder in (tmp_path / "file" / "folder", tmp_path / "file" / "deep" / "folder", tmp_path / "file"):
         said = rf"cache {folder.parent}: cannot be written \(.*\)\. .* --cache-dir$"
@@ -83,7 +83,7 @@ def test_a_file_in_its_place_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO])
 def test_a_disk_that_takes_nothing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """When the draft is made or in the midst of it: the folder, the system's reason, the way out, and no leftovers."""
+    """The error names the folder, the reason of the system, and what to do; no partial folder is left."""
     expected = (
         f"cache {tmp_path / 'b c'}: cannot be written ({os.strerror(number)}). Expected a writable folder. Try another "
         "one with --cache-dir"
@@ -104,7 +104,7 @@ def test_a_disk_that_takes_nothing_is_named(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_discarding_is_at_once_and_whole(tmp_path: Path) -> None:
-    """Folder, file or link: gone with all that is in it. What a link leads to stays; a second time is no error."""
+    """A folder, file or link is removed, but not the target of the link; a second removal is no error."""
     (tmp_path / "kept").mkdir()
     (tmp_path / "folder" / "deep").mkdir(parents=True)
     (tmp_path / "file").write_text("x")
@@ -115,7 +115,7 @@ def test_discarding_is_at_once_and_whole(tmp_path: Path) -> None:
 
 
 def test_a_killed_maker_s_draft_is_cleared(tmp_path: Path) -> None:
-    """SIGKILL leaves a draft and no folder; the next process removes it and takes nothing else for one."""
+    """SIGKILL leaves a draft and no folder; the next process removes the draft and nothing else."""
     (tmp_path / ".hidden").mkdir()
     (tmp_path / ".intelbench-file").write_text("no folder")
     (tmp_path / ".intelbench-link").symlink_to(tmp_path / ".hidden")
@@ -129,7 +129,7 @@ def test_a_killed_maker_s_draft_is_cleared(tmp_path: Path) -> None:
 
 
 def test_a_live_maker_s_draft_stays(tmp_path: Path) -> None:
-    """Whatever clears meanwhile, also in the same process, its folder appears."""
+    """The folder appears even if other processes, or the same one, remove drafts at the same time."""
     process = maker(tmp_path / "folder")
     with draft_of(tmp_path / "other") as draft:
         clear_drafts(tmp_path)
@@ -142,7 +142,7 @@ def test_a_live_maker_s_draft_stays(tmp_path: Path) -> None:
 
 
 def test_a_draft_is_locked_before_anybody_sees_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One who clears at the moment between making and locking waits for it."""
+    """A process that removes drafts between the creation and the locking of one waits for it."""
     cleared = threading.Thread(target=clear_drafts, args=(tmp_path,))
     real = drafts.hold
 
@@ -161,7 +161,7 @@ def test_a_draft_is_locked_before_anybody_sees_it(tmp_path: Path, monkeypatch: p
 
 
 def test_without_locks_nothing_is_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some network disks have none: folders are made all the same, and what may be alive stays."""
+    """Some network disks have no locks: folders are created all the same, and drafts that may be alive stay."""
 
     def failing(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")

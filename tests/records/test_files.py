@@ -1,4 +1,4 @@
-"""Files are there whole or not at all."""
+"""Files are replaced atomically."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from intelbench.records.files import remove, replace
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
-    """And nothing is left beside it."""
+    """No partial file is left."""
     path = tmp_path / "a"
     for content in (b"old and longer", b"new"):
         replace(path, content)
@@ -18,7 +18,7 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_replaced_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the disk full the old content is there, and nothing beside it."""
+    """On a full disk the old content stays, and no partial file is left."""
     path = tmp_path / "a"
     replace(path, b"old")
 
@@ -33,7 +33,7 @@ def test_what_cannot_be_replaced_stands(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
-    """Neither through one in the place of the file nor through one in that of what is moved there."""
+    """The target of a link is not changed if the link has the name of the file or of its partial file."""
     (tmp_path / "precious").write_bytes(b"precious")
     for name in ("a", ".a.partial"):
         (tmp_path / name).symlink_to("precious")
@@ -42,7 +42,7 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
 
 
 def test_a_link_is_removed_and_not_what_it_leads_to(tmp_path: Path) -> None:
-    """A folder goes with all that is in it; what is gone already is no error."""
+    """A folder is removed with its content; a missing path is no error."""
     (tmp_path / "folder" / "inner").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "folder")
     remove(tmp_path / "link")

@@ -1,4 +1,4 @@
-"""Records that are damaged, or made to do harm: one clear line with the file's name, and the rest is read."""
+"""Damaged and malicious records give one clear line with the name of the file, and the other records are read."""
 
 import os
 import random
@@ -34,7 +34,7 @@ Damage = Callable[[Path], object]
 
 
 def replaced(name: str, content: bytes) -> Damage:
-    """Another content of a file, without sums that would tell."""
+    """Return a function that replaces the content of a file and removes the sums, which would reveal it."""
 
     def damage(folder: Path) -> None:
         (folder / "SHA256SUMS").unlink()
@@ -44,7 +44,7 @@ def replaced(name: str, content: bytes) -> Damage:
 
 
 def edited(change: Callable[[dict[str, Any]], object]) -> Damage:
-    """Values of `record.json`, without sums that would tell."""
+    """Return a function that changes values of `record.json` and removes the sums, which would reveal it."""
 
     def damage(folder: Path) -> None:
         content = msgspec.json.decode((folder / "record.json").read_bytes())
@@ -55,7 +55,7 @@ def edited(change: Callable[[dict[str, Any]], object]) -> Damage:
 
 
 def instead(name: str, make: Callable[[Path], object]) -> Damage:
-    """Something else in the place of a file."""
+    """Return a function that replaces a file by something else."""
 
     def damage(folder: Path) -> None:
         (folder / name).unlink()
@@ -65,13 +65,13 @@ def instead(name: str, make: Callable[[Path], object]) -> Damage:
 
 
 def sparse(path: Path, size: int) -> None:
-    """A file of that size that takes no room."""
+    """Create a file of this size that takes no space on the disk."""
     with path.open("wb") as file:
         file.truncate(size)
 
 
 def deep(depth: int) -> bytes:
-    """JSON in brackets, behind a field that is not known."""
+    """Return nested JSON in an unknown field."""
     return b'{"schema_version": 1, "more": ' + b"[" * depth + b"]" * depth + b"}"
 
 
@@ -141,7 +141,7 @@ HOSTILE: dict[str, tuple[str, Damage]] = {
 
 
 def problem_of(folder: Path) -> str:
-    """Why a record cannot be reported on."""
+    """Return why a record cannot be reported on."""
     with pytest.raises(UserError) as raised:
         dict(read_with_traces(folder)[1])
     return str(raised.value)
@@ -149,7 +149,7 @@ def problem_of(folder: Path) -> str:
 
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_each_is_named_in_one_line(tmp_path: Path, kind: str) -> None:
-    """With what is wrong, without control characters; the good one beside it is read."""
+    """The line says what is wrong, without control characters; the valid record in the same folder is read."""
     said, damage = HOSTILE[kind]
     bad, good = (write_run(tmp_path, record, TRACES) for record in (RECORD, GOOD))
     damage(bad)
@@ -162,7 +162,7 @@ def test_each_is_named_in_one_line(tmp_path: Path, kind: str) -> None:
 
 
 def test_links_that_lead_nowhere_are_named(tmp_path: Path) -> None:
-    """In circles, or to what is gone; one that leads to a record is followed."""
+    """Circular and broken links are named; a link to a record is followed."""
     good = write_run(tmp_path / "elsewhere", GOOD, TRACES)
     runs = tmp_path / "runs"
     runs.mkdir()
@@ -175,14 +175,14 @@ def test_links_that_lead_nowhere_are_named(tmp_path: Path) -> None:
 
 
 def test_names_that_are_no_text_are_read_over(tmp_path: Path) -> None:
-    """A folder whose name is not UTF-8 holds a record of another name."""
+    """A folder whose name is not UTF-8 has a record of another name."""
     write_run(tmp_path, RECORD, TRACES).rename(tmp_path / os.fsdecode(b"r\xe9sultat"))
     (folder,) = record_folders(tmp_path)
     assert "holds another run" in problem_of(folder)
 
 
 def test_what_is_no_record_is_ignored(tmp_path: Path) -> None:
-    """Files, hidden folders, and folders without any file of a record."""
+    """Files, hidden folders, and folders without a file of a record are ignored."""
     (tmp_path / "notes.txt").touch()
     (tmp_path / "figures").mkdir()
     (tmp_path / ".run.partial").mkdir()
@@ -194,14 +194,14 @@ def test_what_is_no_record_is_ignored(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A record whose files are changed by each example, and have no sums that would tell."""
+    """Return a record whose files each example changes, without sums, which would reveal it."""
     path = write_run(tmp_path_factory.mktemp("fuzzed"), RECORD, TRACES)
     (path / "SHA256SUMS").unlink()
     return path
 
 
 def read_in_every_way(folder: Path) -> None:
-    """Nothing but `UserError` may come out of it."""
+    """Read a record by every function; only `UserError` may be raised."""
     for read in (read_run, lambda path: dict(read_with_traces(path)[1]), lambda path: StoredRun(path, RECORD).traces(),
                  lambda path: StoredRun(path, RECORD).unchanged()):  # fmt: skip
         try:
@@ -215,7 +215,7 @@ def read_in_every_way(folder: Path) -> None:
 @given(st.sampled_from(FILES[:2]), st.data())
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_flipped_bits_and_truncations(folder: Path, name: str, data: st.DataObject) -> None:
-    """At any place of any file."""
+    """They are at any position of any file."""
     whole = (folder / name).read_bytes()
     damaged = bytearray(whole[: data.draw(st.integers(0, len(whole)) | st.just(len(whole)))])
     for place in data.draw(st.lists(st.integers(0, 8 * len(whole) - 1), max_size=4)):
@@ -236,7 +236,7 @@ json_values = st.recursive(
 
 
 def places_of(content: dict[str, Any]) -> list[tuple[Any, Any]]:
-    """Where in a record a value stands, however deep: what holds it, and its key or number there."""
+    """Return the container and the key or index of each value of a record, at any depth."""
     places: list[tuple[Any, Any]] = [(content, key) for key in content]
     for holder, key in places:  # grows as it goes
         inner = holder[key]
@@ -248,7 +248,7 @@ def places_of(content: dict[str, Any]) -> list[tuple[Any, Any]]:
 @given(st.integers(), json_values)
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_changed_values(folder: Path, seed: int, value: object) -> None:
-    """Any value of the record by any other."""
+    """Any value of the record is replaced by any other value."""
     whole = (folder / "record.json").read_bytes()
     content = msgspec.json.decode(whole)
     holder, key = random.Random(seed).choice(places_of(content))
@@ -261,7 +261,7 @@ def test_changed_values(folder: Path, seed: int, value: object) -> None:
 
 
 def test_a_bomb_takes_no_room(tmp_path: Path) -> None:
-    """It is refused by the size that it claims; one that hides its size is not unpacked beyond what it claims."""
+    """It is refused by its declared size; one with a false size is not unpacked beyond its declared size."""
     path = write_run(tmp_path, RECORD, {**TRACES, "step_loss": np.zeros(2**20)})
     content = bytearray((path / "traces.npz").read_bytes())
     place = content.index(b"step_loss.npy", content.index(b"PK\1\2")) - 46

@@ -1,4 +1,4 @@
-"""Digests and names stay what they were when fields are added."""
+"""Digests and names do not change when fields are added."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "runs"
 
 
 def test_committed_records_keep_their_names() -> None:
-    """Which are digests of all that decides a result; their groups keep the keys that figures are named by."""
+    """The name is a digest of everything that determines the result; figures are named by the keys of groups."""
     records = [stored.record for stored in read_runs(REFERENCE)[0]]
     assert 30 == len(records)
     assert [record.run_id for record in records] == [run_id(record.spec, record.environment) for record in records]
@@ -23,7 +23,7 @@ def test_committed_records_keep_their_names() -> None:
 
 
 def test_a_later_field_counts_where_it_says_something(synthetic_record: RunRecord) -> None:
-    """Another recipe is another comparison and another run."""
+    """A changed recipe is another comparison and another run."""
     spec = synthetic_record.spec
     recipe = msgspec.structs.replace(spec.conditions.recipe, weights="imagenet")
     changed = msgspec.structs.replace(spec, conditions=msgspec.structs.replace(spec.conditions, recipe=recipe))
@@ -31,7 +31,7 @@ def test_a_later_field_counts_where_it_says_something(synthetic_record: RunRecor
 
 
 def test_recipes_of_their_own_are_one_comparison_and_other_runs(synthetic_record: RunRecord) -> None:
-    """Architectures of one suite stand in one table under different recipes; not with runs that share one recipe."""
+    """Architectures of one suite share a table under different recipes, but not with runs of one common recipe."""
     spec, environment = synthetic_record.spec, synthetic_record.environment
     shared = spec.conditions
     recipe = msgspec.structs.replace(shared.recipe, learning_rate=0.5)
@@ -45,7 +45,7 @@ def test_recipes_of_their_own_are_one_comparison_and_other_runs(synthetic_record
 
 
 def test_a_run_is_named_by_its_weights_too(synthetic_record: RunRecord) -> None:
-    """Two files of one name are two runs that may be compared."""
+    """Two weight files with the same name give two runs, which can be compared."""
     spec, environment = synthetic_record.spec, synthetic_record.environment
     names = set()
     for digest in ("0" * 64, "1" * 64):
@@ -57,7 +57,7 @@ def test_a_run_is_named_by_its_weights_too(synthetic_record: RunRecord) -> None:
 
 
 def test_few_images_are_another_comparison(synthetic_record: RunRecord) -> None:
-    """And another run, whose name says how many."""
+    """It is also another run, whose name has the number of images."""
     spec, environment = synthetic_record.spec, synthetic_record.environment
     few = [msgspec.structs.replace(spec, images_per_class=number) for number in (10, 50)]
     assert 3 == len({comparison_digest(each) for each in (spec, *few)})
@@ -66,7 +66,7 @@ def test_few_images_are_another_comparison(synthetic_record: RunRecord) -> None:
 
 
 def test_fields_with_their_default_change_no_digest(synthetic_record: RunRecord) -> None:
-    """So a field that is added later leaves older records their names, in nested structs too."""
+    """A field that is added later, also in a nested struct, therefore keeps the names of older records."""
     conditions = Conditions(
         budget=Budget(steps=1), recipe=Recipe(weights="imagenet", head=Head(kind="mlp", widths=(8,)))
     )

@@ -1,4 +1,4 @@
-"""One process alone holds a lock, and it is free when that process has died; by the kernel, and by `filelock`."""
+"""One process at a time has a lock, which is released when the process exits, with `flock` and with `filelock`."""
 
 import subprocess
 import sys
@@ -22,14 +22,14 @@ sys.stdin.read()
 
 @pytest.fixture(params=[True, False], ids=["flock", "filelock"])
 def has_flock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Whether Python has `fcntl`."""
+    """Return whether Python has `fcntl`."""
     monkeypatch.setattr(locks, "HAS_FLOCK", request.param)
     return bool(request.param)
 
 
 @pytest.fixture(params=["file", "folder"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """What is locked."""
+    """Return the path that is locked: a file or a folder."""
     path = tmp_path / str(request.param)
     path.mkdir() if request.param == "folder" else path.touch()
     return path
@@ -37,7 +37,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 @pytest.mark.usefixtures("has_flock")
 def test_one_alone_holds_a_lock(place: Path) -> None:
-    """Until it is released; shared or not makes no difference to another process that wants it."""
+    """A second process gets neither an exclusive nor a shared lock until the first releases it."""
     lock = hold(place)
     assert lock is not None
     assert hold(place) is None
@@ -49,7 +49,7 @@ def test_one_alone_holds_a_lock(place: Path) -> None:
 
 
 def test_the_lock_of_a_killed_process_is_free(has_flock: bool, place: Path) -> None:
-    """However it died."""
+    """SIGKILL releases the lock."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, place, str(has_flock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:
@@ -65,7 +65,7 @@ def test_the_lock_of_a_killed_process_is_free(has_flock: bool, place: Path) -> N
 
 @pytest.mark.usefixtures("has_flock")
 def test_what_is_not_there_is_not_made(tmp_path: Path) -> None:
-    """An error, and no file."""
+    """A missing path is an error, and no file is created."""
     with pytest.raises(FileNotFoundError):
         hold(tmp_path / "nothing")
     assert [] == list(tmp_path.iterdir())

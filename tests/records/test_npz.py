@@ -1,4 +1,4 @@
-"""What numpy writes is read as numpy reads it; what it would never write is refused before it takes any room."""
+"""Arrays that numpy wrote are read as numpy reads them; other content is refused before it takes memory."""
 
 import io
 import struct
@@ -19,14 +19,14 @@ names = st.text("abcdefghijklmnopqrstuvwxyz_äß", min_size=1, max_size=12)
 
 
 def saved(*, compressed: bool = True, **content: np.ndarray) -> bytes:
-    """As a run leaves them."""
+    """Return the bytes of an archive as a run writes it."""
     file = io.BytesIO()
     (np.savez_compressed if compressed else np.savez)(file, **content)
     return file.getvalue()
 
 
 def zipped(member: bytes, *, name: str = "a.npy", method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    """An archive of one file."""
+    """Return an archive of one file."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", method) as archive:
         archive.writestr(name, member)
@@ -34,7 +34,7 @@ def zipped(member: bytes, *, name: str = "a.npy", method: int = zipfile.ZIP_DEFL
 
 
 def npy(shape: str, descr: str = "'<f8'", data: bytes = b"") -> bytes:
-    """An array file that claims to be of that shape."""
+    """Return an array file that declares this shape."""
     header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}".encode()
     header += b" " * (-(10 + len(header) + 1) % 64) + b"\n"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + data
@@ -42,7 +42,7 @@ def npy(shape: str, descr: str = "'<f8'", data: bytes = b"") -> bytes:
 
 @given(st.dictionaries(names, plain, max_size=4), st.booleans())
 def test_what_numpy_writes_is_read_bit_for_bit(content: dict[str, np.ndarray], compressed: bool) -> None:
-    """Any plain arrays, packed or not, in their order and with their names."""
+    """Any plain arrays, compressed or not, keep their order and their names."""
     found = Archive(saved(compressed=compressed, **content))
     assert list(content) == list(found)
     for name, expected in content.items():
@@ -51,7 +51,7 @@ def test_what_numpy_writes_is_read_bit_for_bit(content: dict[str, np.ndarray], c
 
 
 def test_arrays_in_fortran_order_keep_their_shape() -> None:
-    """Columns first in the file, the same values."""
+    """The file has the columns first, and the values are equal."""
     values = np.asfortranarray(np.arange(6.0).reshape(2, 3))
     assert values.tolist() == Archive(saved(a=values))["a"].tolist()
 
@@ -86,20 +86,20 @@ def test_arrays_in_fortran_order_keep_their_shape() -> None:
 )
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
 def test_what_is_no_plain_array_is_refused(member: bytes, method: int) -> None:
-    """Absurd shapes, objects, structures, code, too much or too little data."""
+    """Absurd shapes, objects, structures, code, and too much or too little data are refused."""
     with pytest.raises(ValueError, match="the array 'a' is damaged"):
         Archive(zipped(member, method=method))["a"]
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", npy("(1,)", data=bytes(8)), npy("(0, 2)\r\r, ", "'8U5'"), bytes(22)])
 def test_what_is_no_archive_is_refused(content: bytes) -> None:
-    """An empty file, a bare array, zeros."""
+    """An empty file, a bare array and zeros are refused."""
     with pytest.raises(ValueError, match=r"its directory is damaged|does not end as a \.npz file"):
         Archive(content)
 
 
 def test_archives_share_their_texts() -> None:
-    """Equal ids are one array; a damaged copy of them is refused all the same."""
+    """Equal ids are one array; a damaged copy of them is still refused."""
     content, texts = saved(ids=np.array(["a", "b"]), a=np.zeros(3)), {}
     first, second = Archive(content, texts), Archive(content, texts)
     assert first["ids"] is second["ids"]
@@ -112,7 +112,7 @@ def test_archives_share_their_texts() -> None:
 
 
 def test_unpacking_all_leaves_damage_to_be_found() -> None:
-    """By whoever asks for the damaged array, who is told; the others are there."""
+    """Reading the damaged array raises; the other arrays are available."""
     content = bytearray(saved(a=np.ones(3), b=np.zeros(3)))
     content[content.rindex(b"PK\1\2") + 16] ^= 1
     archive = Archive(bytes(content))
@@ -123,7 +123,7 @@ def test_unpacking_all_leaves_damage_to_be_found() -> None:
 
 
 def test_a_bomb_is_not_unpacked() -> None:
-    """One that says how large it is, and one that does not: neither takes more room than it declares."""
+    """Neither an archive that declares its size nor one that hides it takes more memory than it declares."""
     claimed = bytearray(saved(a=np.zeros(1000)))
     struct.pack_into("<L", claimed, claimed.rindex(b"PK\1\2") + 24, MAX_UNPACKED_BYTES + 1)
     with pytest.raises(ValueError, match="at most 536,870,912 are read"):
@@ -134,14 +134,14 @@ def test_a_bomb_is_not_unpacked() -> None:
 
 
 def test_too_many_arrays_are_refused() -> None:
-    """Before any is looked at."""
+    """They are refused before any of them is read."""
     number = MAX_ARRAYS + 1
     with pytest.raises(ValueError, match="does not end as"):
         Archive(saved(compressed=False, **{f"a{place}": np.zeros(0) for place in range(number)}))
 
 
 def test_other_kinds_of_packing_are_refused() -> None:
-    """That numpy does not use; so are two arrays of one name."""
+    """A compression that numpy does not use is refused, and so are two arrays with the same name."""
     with pytest.raises(ValueError, match="packed in a way"):
         Archive(zipped(npy("()", data=bytes(8)), method=zipfile.ZIP_BZIP2))["a"]
     file = io.BytesIO()
@@ -156,7 +156,7 @@ CONTENT = saved(step_loss=np.linspace(2, 1, 20), test_ids=np.array(["sea/ä.jpg"
 
 
 def unpack_all(content: bytes) -> dict[str, np.ndarray] | None:
-    """The arrays, or `None` where they are refused."""
+    """Return the arrays, or `None` if they are refused."""
     try:
         return dict(Archive(content))
     except ValueError:
@@ -164,7 +164,7 @@ def unpack_all(content: bytes) -> dict[str, np.ndarray] | None:
 
 
 def test_every_truncation_is_seen() -> None:
-    """Cut at any byte there is nothing to read."""
+    """A file that is cut at any byte is refused."""
     assert unpack_all(CONTENT) is not None
     assert {None} == {unpack_all(CONTENT[:length]) for length in range(len(CONTENT))}
 
@@ -172,7 +172,7 @@ def test_every_truncation_is_seen() -> None:
 @given(st.integers(0, 8 * len(CONTENT) - 1))
 @settings(max_examples=400)
 def test_a_flipped_bit_is_seen_or_changes_nothing(place: int) -> None:
-    """Wherever it lies: what is read is what was written, under whatever name, or refused."""
+    """At any position, the arrays are as written, under any name, or refused."""
     flipped = bytearray(CONTENT)
     flipped[place // 8] ^= 1 << place % 8
     found = unpack_all(bytes(flipped))
@@ -184,7 +184,7 @@ def test_a_flipped_bit_is_seen_or_changes_nothing(place: int) -> None:
 @given(st.binary(max_size=300))
 @settings(max_examples=300)
 def test_any_header_is_read_or_refused(header: bytes) -> None:
-    """Behind a sound signature and checksum; nothing else is ever raised."""
+    """A header with a correct signature and checksum raises nothing but `ValueError`."""
     member = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(80)
     unpack_all(zipped(member))
 
@@ -192,7 +192,7 @@ def test_any_header_is_read_or_refused(header: bytes) -> None:
 @given(st.lists(st.tuples(st.integers(0, len(CONTENT) - 1), st.binary(max_size=8)), max_size=6))
 @settings(max_examples=400)
 def test_any_damage_is_read_or_refused(damage: list[tuple[int, bytes]]) -> None:
-    """Several bytes overwritten anywhere, the directory included."""
+    """Several bytes anywhere are overwritten, also in the directory."""
     content = bytearray(CONTENT)
     for place, piece in damage:
         content[place : place + len(piece)] = piece
@@ -200,7 +200,7 @@ def test_any_damage_is_read_or_refused(damage: list[tuple[int, bytes]]) -> None:
 
 
 def test_nothing_is_unpacked_until_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A report reads some arrays of many."""
+    """A report reads only some of the arrays."""
     unpacked = []
     monkeypatch.setattr(npz, "_unpacked", lambda _, member: unpacked.append(member) or npy("()", data=bytes(8)))
     archive = Archive(CONTENT)

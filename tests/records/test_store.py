@@ -1,4 +1,4 @@
-"""Records appear whole or not at all, and are read strictly."""
+"""Records appear complete or not at all, and are read strictly."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ def test_what_is_written_is_read_back(tmp_path: Path, synthetic_record: RunRecor
 
 
 def test_a_run_that_is_repeated_replaces_its_record(tmp_path: Path, synthetic_record: RunRecord) -> None:
-    """The second record stands alone in the place of the first."""
+    """Only the second record is left."""
     write_run(tmp_path, synthetic_record, TRACES)
     later = msgspec.structs.replace(synthetic_record, started_at="2030-01-01T00:00:00+00:00")
     path = write_run(tmp_path, later, {})
@@ -39,7 +39,7 @@ def test_a_run_that_is_repeated_replaces_its_record(tmp_path: Path, synthetic_re
 def test_a_write_that_fails_leaves_nothing(
     tmp_path: Path, synthetic_record: RunRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full disk at the last file leaves no record, no half of one, and the earlier record as it was."""
+    """A full disk leaves no partial record, and the earlier record is unchanged."""
     runs = tmp_path / "runs"
     write_run(runs, synthetic_record, TRACES)
 
@@ -67,7 +67,7 @@ def test_a_write_that_fails_leaves_nothing(
 def test_a_damaged_record_is_named_and_the_rest_is_read(
     tmp_path: Path, synthetic_record: RunRecord, content: str, said: str
 ) -> None:
-    """One clear line with the file; the other records are not touched by it."""
+    """The problem is one line with the file; other records are read."""
     write_run(tmp_path, synthetic_record, TRACES)
     broken = tmp_path / "broken"
     broken.mkdir()
@@ -80,7 +80,7 @@ def test_a_damaged_record_is_named_and_the_rest_is_read(
 
 
 def test_missing_or_damaged_traces_are_named(tmp_path: Path, synthetic_record: RunRecord) -> None:
-    """A finished run without its arrays, or with half of them, says which file and what to do."""
+    """If the arrays of a finished run are missing or truncated, the error has the file and what to do."""
     path = write_run(tmp_path, synthetic_record, TRACES)
     file = path / "traces.npz"
     file.write_bytes(file.read_bytes()[:40])
@@ -92,7 +92,7 @@ def test_missing_or_damaged_traces_are_named(tmp_path: Path, synthetic_record: R
 
 
 def test_sums_are_those_of_sha256sum(tmp_path: Path, synthetic_record: RunRecord) -> None:
-    """The system's own tool finds both files unchanged."""
+    """`sha256sum -c` finds both files unchanged."""
     path = write_run(tmp_path, synthetic_record, TRACES)
     checked = subprocess.check_output(["sha256sum", "--strict", "-c", "SHA256SUMS"], cwd=path, text=True)
     assert "record.json: OK\ntraces.npz: OK\n" == checked
@@ -100,7 +100,7 @@ def test_sums_are_those_of_sha256sum(tmp_path: Path, synthetic_record: RunRecord
 
 @pytest.mark.parametrize("name", ["record.json", "traces.npz", "SHA256SUMS"])
 def test_a_change_is_seen(tmp_path: Path, synthetic_record: RunRecord, name: str) -> None:
-    """A blank at the end of any file, or arrays that are gone."""
+    """A blank at the end of any file is found."""
     path = write_run(tmp_path, synthetic_record, TRACES)
     assert read_run(path).unchanged()
     with (path / name).open("ab") as file:
@@ -116,7 +116,7 @@ def test_records_without_sums_are_taken_as_they_are(tmp_path: Path, synthetic_re
 
 
 def test_pickled_arrays_are_not_loaded(tmp_path: Path, synthetic_record: RunRecord) -> None:
-    """A file that could run code when read is refused."""
+    """A file that could execute code when it is read is refused."""
     path = write_run(tmp_path, synthetic_record, TRACES)
     np.savez(path / "traces.npz", step_loss=np.array([print], dtype=object))
     with pytest.raises(UserError, match="cannot be read"):
@@ -126,14 +126,14 @@ def test_pickled_arrays_are_not_loaded(tmp_path: Path, synthetic_record: RunReco
 def test_a_results_folder_and_a_folder_of_records_are_both_accepted(
     tmp_path: Path, synthetic_record: RunRecord
 ) -> None:
-    """`report results` and `report results/runs` mean the same."""
+    """`report results` and `report results/runs` read the same records."""
     write_run(tmp_path / "runs", synthetic_record, TRACES)
     assert tmp_path / "runs" == runs_folder(tmp_path)
     assert tmp_path / "runs" == runs_folder(tmp_path / "runs")
 
 
 def test_where_nothing_is_recorded_it_is_said_what_to_run(tmp_path: Path, synthetic_record: RunRecord) -> None:
-    """Of a missing and an empty folder, of one run's folder, and of a folder around a results folder."""
+    """The folder is missing, empty, that of one run, or the parent of a results folder."""
     results = tmp_path / "my results"
     run = f"Try `intelbench run --all --out '{results}'`"
     assert f"{results}: no such folder. Expected a results folder. {run}" == nothing_recorded(results / "runs")
@@ -147,7 +147,7 @@ def test_where_nothing_is_recorded_it_is_said_what_to_run(tmp_path: Path, synthe
 
 
 def test_a_record_of_version_1_is_still_read() -> None:
-    """The committed sample decodes to the values that were written."""
+    """The committed sample has the values that were written."""
     stored = read_run(VERSION_1)
     assert "tiny" == stored.record.spec.architecture
     assert 6 == stored.record.measurements.num_steps

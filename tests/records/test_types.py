@@ -1,4 +1,4 @@
-"""Budgets, recipes and records refuse what makes no sense."""
+"""Budgets, recipes and records refuse invalid values."""
 
 import pickle
 import re
@@ -37,7 +37,7 @@ budgets = st.one_of(
     ],
 )
 def test_budget_is_read_as_people_write_it(text: str, expected: Budget) -> None:
-    """A number and a unit, in the spellings people use."""
+    """A budget is a number and a unit, in common spellings."""
     assert expected == Budget.parse(text)
 
 
@@ -60,14 +60,14 @@ def test_what_is_no_budget_is_refused(text: str) -> None:
     ],
 )
 def test_an_amount_out_of_bounds_is_refused_with_the_bounds(text: str, expected: str) -> None:
-    """In the unit of the budget."""
+    """The bounds have the unit of the budget."""
     with pytest.raises(ValueError, match=rf"^not a budget\. Expected, {re.escape(expected)}$"):
         Budget.parse(text)
 
 
 @given(budgets)
 def test_every_budget_that_is_accepted_can_be_typed(budget: Budget) -> None:
-    """Its text, typed again, is the same budget."""
+    """The text of a budget, read again, gives an equal budget."""
     assert budget == Budget.parse(str(budget))
 
 
@@ -77,7 +77,7 @@ def test_every_budget_that_is_accepted_can_be_typed(budget: Budget) -> None:
 @example("1e300 h")
 @example("9" * 5000 + " steps")
 def test_any_text_is_a_budget_or_a_value_error(text: str) -> None:
-    """And what is a budget can be typed again."""
+    """No other exception is raised, and the text of the budget can be read again."""
     try:
         budget = Budget.parse(text)
     except ValueError:
@@ -87,20 +87,20 @@ def test_any_text_is_a_budget_or_a_value_error(text: str) -> None:
 
 @pytest.mark.parametrize("fields", [{}, {"steps": 3, "epochs": 2}, {"seconds": 1, "flops": 1}])
 def test_a_budget_is_exactly_one_thing(fields: dict[str, float]) -> None:
-    """None and two are refused, and the message names what is accepted and what was given."""
+    """No unit and two units are refused; the message has the accepted and the given units."""
     with pytest.raises(msgspec.ValidationError, match=r"exactly one of steps, epochs, images, seconds, flops; got"):
         msgspec.convert(fields, Budget)
 
 
 @pytest.mark.parametrize("fields", [{"crop_scale": (0.5, 0.1)}, {"crop_ratio": (2.0, 1.0)}, {"batch_size": 1}])
 def test_a_recipe_that_cannot_be_carried_out_is_refused(fields: dict[str, object]) -> None:
-    """Ranges are ordered, decay rates are below one, and batch norm has two images to look at."""
+    """Ranges must be ordered, and batch norm needs two images."""
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(fields, Recipe)
 
 
 def test_a_record_holds_measurements_or_a_failure(synthetic_record: RunRecord) -> None:
-    """Neither and both are refused."""
+    """A record with neither or both is refused."""
     failure = Failure(cause="error", message="no", step=None)
     with pytest.raises(ValueError, match="either `measurements` or `failure`"):
         msgspec.structs.replace(synthetic_record, failure=failure)
@@ -109,5 +109,5 @@ def test_a_record_holds_measurements_or_a_failure(synthetic_record: RunRecord) -
 
 
 def test_a_record_travels_between_processes(synthetic_record: RunRecord) -> None:
-    """Whole, whatever is in it."""
+    """A pickled record is equal to the original."""
     assert synthetic_record == pickle.loads(pickle.dumps(synthetic_record))

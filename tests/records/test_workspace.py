@@ -1,4 +1,4 @@
-"""A run under way is locked for as long as anybody is at work on it, and what it leaves can be gone on from."""
+"""An unfinished run is locked while a process executes it, and can be resumed from what the process leaves."""
 
 import fcntl
 import os
@@ -27,29 +27,29 @@ with Workspace(Path(sys.argv[1]), "a").lock() as lock:
 
 
 def checkpoint(step: int) -> Checkpoint:
-    """After so many steps."""
+    """Return a checkpoint after this number of steps."""
     return Checkpoint(step=step, done=0.5, spec=RECORD.spec, environment=RECORD.environment)
 
 
 def write(file: BinaryIO) -> None:
-    """Some state."""
+    """Write some state."""
     file.write(b"state")
 
 
 def fail(file: BinaryIO) -> None:
-    """Half of it."""
+    """Write half of the state, then fail."""
     file.write(b"sta")
     raise OSError(28, "No space left on device")
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    """Of a run that has not begun."""
+    """Return the workspace of a run that has not started."""
     return Workspace(tmp_path / "runs", "a")
 
 
 def test_one_alone_holds_the_lock_and_nothing_is_left(workspace: Workspace) -> None:
-    """Within one process as between two; afterwards the folder is gone."""
+    """This holds within a process and between two; afterwards the folder is removed."""
     with workspace.lock() as first:
         assert first is not None
         assert workspace.locked
@@ -60,7 +60,7 @@ def test_one_alone_holds_the_lock_and_nothing_is_left(workspace: Workspace) -> N
 
 
 def test_the_lock_of_a_killed_process_is_free(workspace: Workspace) -> None:
-    """However it ended; as long as it lives nobody else has it."""
+    """SIGKILL releases the lock; while the process lives no other process gets it."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, workspace.runs], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:
@@ -76,7 +76,7 @@ def test_the_lock_of_a_killed_process_is_free(workspace: Workspace) -> None:
 
 
 def test_a_child_that_has_the_descriptor_keeps_the_run_locked(workspace: Workspace) -> None:
-    """Its parent may be killed; released by the parent it is free, whoever still has the descriptor."""
+    """The child keeps the lock if its parent is killed, but not if its parent releases it."""
     with workspace.lock() as lock:
         assert lock is not None
         (descriptor,) = lock.inheritable
@@ -91,7 +91,7 @@ def test_a_child_that_has_the_descriptor_keeps_the_run_locked(workspace: Workspa
 def test_a_lock_that_was_removed_while_it_was_opened_is_none(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its last holder removed the folder in between: the lock is taken on the file that others would lock."""
+    """If another process removes the folder between opening and locking, the lock is taken on the new file."""
     flock = fcntl.flock
     removed = []
 
@@ -108,7 +108,7 @@ def test_a_lock_that_was_removed_while_it_was_opened_is_none(
 
 
 def test_a_checkpoint_takes_the_place_of_the_last(workspace: Workspace) -> None:
-    """And stays when the lock is released; without one the folder goes."""
+    """It stays when the lock is released; without a checkpoint the folder is removed."""
     assert workspace.checkpoint() is None
     with workspace.lock():
         workspace.save(checkpoint(3), write)
@@ -122,7 +122,7 @@ def test_a_checkpoint_takes_the_place_of_the_last(workspace: Workspace) -> None:
 
 
 def test_a_checkpoint_that_finds_no_room_leaves_the_last_one(workspace: Workspace) -> None:
-    """Whole, and nothing beside it."""
+    """On a full disk the last checkpoint is complete, and no partial file is left."""
     with workspace.lock():
         workspace.save(checkpoint(3), write)
         with pytest.raises(OSError, match="No space left"):
@@ -133,7 +133,7 @@ def test_a_checkpoint_that_finds_no_room_leaves_the_last_one(workspace: Workspac
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"\xff", b"{}", b'{"schema_version": 99}'])
 def test_a_checkpoint_that_cannot_be_read_is_none(workspace: Workspace, damage: bytes) -> None:
-    """Empty, half, no text, of another version; nor is one without its state."""
+    """It is empty, truncated, not text, of another version, or has no state file."""
     with workspace.lock():
         workspace.save(checkpoint(3), write)
         (workspace.folder / "checkpoint.json").write_bytes(damage)
@@ -144,7 +144,7 @@ def test_a_checkpoint_that_cannot_be_read_is_none(workspace: Workspace, damage: 
 
 
 def test_what_a_killed_process_has_left_is_mended(workspace: Workspace) -> None:
-    """An older record is back in its place, what is only half there is gone, and the checkpoint stands."""
+    """The older record is restored, partial files are removed, and the checkpoint stays."""
     record = msgspec.structs.replace(RECORD, run_id="a")
     write_run(workspace.runs, record, TRACES)
     with workspace.lock():
@@ -162,7 +162,7 @@ def test_what_a_killed_process_has_left_is_mended(workspace: Workspace) -> None:
 
 
 def test_hidden_folders_of_others_are_left_alone(tmp_path: Path) -> None:
-    """Only those that hold nothing but what is ours count."""
+    """Only folders with nothing but files of a workspace are workspaces."""
     for name in (".git", ".mine", ".a"):
         (tmp_path / name).mkdir()
     (tmp_path / ".git" / "HEAD").touch()
@@ -175,7 +175,7 @@ def test_hidden_folders_of_others_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_what_is_under_way_is_told(tmp_path: Path) -> None:
-    """Runs that are locked, and others with a checkpoint; nothing where there are none."""
+    """The message counts locked runs and runs with a checkpoint, and is empty if there are none."""
     assert "" == describe_unfinished(tmp_path)
     left = Workspace(tmp_path, "a")
     with left.lock():
@@ -190,7 +190,7 @@ def test_what_is_under_way_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["lock", "checkpoint.json"])
 def test_a_file_that_is_none_is_not_waited_for(workspace: Workspace, name: str) -> None:
-    """A pipe that nobody writes to, or a device that never ends, in the folder of a run under way."""
+    """A pipe without a writer, or an endless device, in the folder of an unfinished run does not block."""
     workspace.folder.mkdir(parents=True)
     os.mkfifo(workspace.folder / name)
     assert "" == describe_unfinished(workspace.runs)
@@ -202,7 +202,7 @@ def test_a_file_that_is_none_is_not_waited_for(workspace: Workspace, name: str) 
 def test_a_folder_that_cannot_be_listed_is_somebody_elses(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is left alone, and nothing fails for it."""
+    """It is skipped without an error."""
 
     def locked(path: Path) -> NoReturn:
         raise PermissionError(13, "Permission denied", str(path))
@@ -214,7 +214,7 @@ def test_a_folder_that_cannot_be_listed_is_somebody_elses(
 
 
 def test_a_link_in_the_place_of_the_folder_is_refused(workspace: Workspace, tmp_path: Path) -> None:
-    """What it leads to is not cleared away."""
+    """The target of the link is not removed."""
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "precious").touch()
     workspace.runs.mkdir()

@@ -1,4 +1,4 @@
-"""A tiny network, and a run of the training loop on a few pictures."""
+"""A tiny network, and a function that trains it on a few images."""
 
 import dataclasses
 import time
@@ -41,7 +41,7 @@ CONDITIONS = Conditions(
 
 
 def tiny_network(request: ModelRequest) -> nn.Module:
-    """Convolution, batch norm and dropout: all that behaves differently in training and in evaluation."""
+    """Return a network with convolution, batch norm and dropout, which differ between training and evaluation."""
     return nn.Sequential(
         nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
         nn.Dropout(0.1), nn.Linear(8, request.num_classes),
@@ -53,7 +53,7 @@ REQUEST = ModelRequest(num_classes=2, image_size=16)
 
 
 class Run(NamedTuple):
-    """What training left."""
+    """The result of training, the network, and its steps."""
 
     trained: Trained
     model: nn.Module
@@ -69,13 +69,13 @@ ABOUT = Checkpoint(step=0, done=0.0, spec=RECORD.spec, environment=RECORD.enviro
 
 @pytest.fixture(scope="session")
 def loaded(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """38 images to train on, 10 to validate."""
+    """Return a data set with 38 training images and 10 validation images."""
     return prepare(str(small_folder), CONDITIONS, tmp_path_factory.mktemp("training-cache"))
 
 
 @pytest.fixture
 def make_evaluator(loaded: Dataset) -> Callable[..., Evaluator]:
-    """An evaluator of a network under changed conditions."""
+    """Return a function that makes the evaluator of a network under changed conditions."""
 
     def make(model: nn.Module, device: str = "cpu", workers: int = 0, **changes: object) -> Evaluator:
         conditions = msgspec.structs.replace(CONDITIONS, **changes)
@@ -86,7 +86,7 @@ def make_evaluator(loaded: Dataset) -> Callable[..., Evaluator]:
 
 @pytest.fixture
 def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> Train:
-    """Train the tiny network, or another, under changed conditions."""
+    """Return a function that trains the tiny network, or another one, under changed conditions."""
 
     def run(
         architecture: Architecture = TINY,
@@ -142,7 +142,7 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
 
 @pytest.fixture
 def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Let seconds pass on the clock of steps, without waiting for them."""
+    """Return a function that advances the clock of steps by some seconds without waiting."""
     passed, perf_counter = 0.0, time.perf_counter
 
     def pass_time(seconds: float) -> None:
@@ -154,12 +154,12 @@ def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 
 class PowerCutError(Exception):
-    """The process ends here."""
+    """Simulates that the process is killed."""
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    """The folder of a run that is under way."""
+    """Return the folder of an unfinished run."""
     workspace = Workspace(tmp_path, "a")
     workspace.folder.mkdir()
     return workspace
@@ -167,7 +167,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def make(workspace: Workspace) -> Make:
-    """Makes the checkpoints of one process of the run."""
+    """Return a function that makes the checkpoints of one process of the run."""
 
     def make(when: CheckpointTime | None = 0.0) -> Checkpoints:
         return Checkpoints(workspace, ABOUT, when, torch.device("cpu"))
@@ -177,7 +177,7 @@ def make(workspace: Workspace) -> Make:
 
 @pytest.fixture
 def interrupted(run_training: Train, make: Make) -> Callable[..., Run]:
-    """Train, with the power cut right after each of some steps."""
+    """Return a function that trains with an interruption right after each of the given steps."""
 
     def run(*cuts: int, when: CheckpointTime = 0.0, **conditions: object) -> Run:
         for cut in cuts:
@@ -195,7 +195,7 @@ def interrupted(run_training: Train, make: Make) -> Callable[..., Run]:
 
 
 def assert_same(one: Run, other: Run) -> None:
-    """All that was observed but the seconds, and the weights."""
+    """Assert that two runs have equal weights and equal observations, except for times."""
     assert one.trained.stream_digests == other.trained.stream_digests
     assert set(one.trained.traces) == set(other.trained.traces)
     for name, array in one.trained.traces.items():

@@ -1,4 +1,4 @@
-"""The backbone is frozen at the steps that the recipe says, whatever came before."""
+"""The backbone is frozen at the steps that the recipe says, with and without an interruption."""
 
 import math
 
@@ -15,14 +15,14 @@ HEADS = ("6",)
 
 
 def network() -> nn.Module:
-    """A convolution that a plug-in has frozen for good, batch norm, and a head."""
+    """Return a network of a convolution that a plug-in has frozen, batch norm, and a head."""
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
     model[0].requires_grad_(False)
     return model
 
 
 def state(model: nn.Module) -> tuple[list[bool], list[bool]]:
-    """Which modules are in training mode, and which parameters have gradients."""
+    """Return which modules are in training mode, and which parameters have gradients."""
     return [module.training for module in model.modules()], [p.requires_grad for p in model.parameters()]
 
 
@@ -31,7 +31,7 @@ def state(model: nn.Module) -> tuple[list[bool], list[bool]]:
     [("never", [False] * 4), ("always", [True] * 4), (1, [True, True, False, False]), (0.5, [True] + [False] * 3)],
 )
 def test_a_recipe_says_for_how_many_epochs(freeze: str | float, expected: list[bool]) -> None:
-    """An epoch has two steps here; what is frozen has neither gradients nor training mode."""
+    """With two steps an epoch, a frozen backbone has neither gradients nor training mode."""
     model = network()
     backbone = Backbone.of(model, ("3",), Recipe(freeze_backbone=freeze), steps_per_epoch=2)  # type: ignore[arg-type]
     for step, frozen in enumerate(expected):
@@ -46,7 +46,7 @@ def test_a_recipe_says_for_how_many_epochs(freeze: str | float, expected: list[b
 
 @pytest.mark.parametrize("step", [0, 1, 2, 3])
 def test_a_run_that_goes_on_later_is_as_if_it_had_never_stopped(step: int) -> None:
-    """Begun at any step, a backbone is as one that has passed all steps before."""
+    """A backbone that starts at any step is like one that has passed all earlier steps."""
     fresh, passed = network(), network()
     Backbone(fresh, ("3",), 2).set_step(step)
     backbone = Backbone(passed, ("3",), 2)
@@ -59,7 +59,7 @@ def test_a_run_that_goes_on_later_is_as_if_it_had_never_stopped(step: int) -> No
     ("frozen_steps", "num_steps", "stays"), [(0, 3, False), (math.inf, 3, True), (2, 2, True), (2, 3, False)]
 )
 def test_further_steps_are_as_the_last(frozen_steps: float, num_steps: int, stays: bool) -> None:
-    """They are looked at after the run."""
+    """The steps of the step breakdown, after the run, are frozen if the last step of the run was."""
     model = network()
     backbone = Backbone(model, ("3",), frozen_steps)
     for step in range(num_steps):
@@ -71,19 +71,19 @@ def test_further_steps_are_as_the_last(frozen_steps: float, num_steps: int, stay
 
 
 def weights_after(run_training: Train, steps: int, frozen_steps: float, **changes: object) -> dict[str, torch.Tensor]:
-    """What six layers and a head are after some steps."""
+    """Return the state of the tiny network after some steps."""
     run = run_training(budget=Budget(steps=steps), frozen_steps=frozen_steps, heads=HEADS, **changes)
     return run.model.state_dict()
 
 
 def changed(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> set[str]:
-    """Names of what differs."""
+    """Return the names of the values that differ."""
     return {name for name, value in one.items() if not torch.equal(value, other[name])}
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 def test_a_frozen_backbone_does_not_move(run_training: Train, weight_decay: float) -> None:
-    """Not a weight nor a running average, whatever decays and however often it is evaluated; the head learns."""
+    """Weight decay and evaluations change no weight and no running average of it; the head learns."""
     decay = {"weight_decay": weight_decay}
     recipe = Recipe(batch_size=8, learning_rate=0.01, optimizer="adamw", optimizer_arguments=decay)
     after = weights_after(run_training, 6, math.inf, recipe=recipe)
@@ -92,14 +92,14 @@ def test_a_frozen_backbone_does_not_move(run_training: Train, weight_decay: floa
 
 
 def test_after_its_epochs_everything_trains(run_training: Train) -> None:
-    """At the very step: two frozen steps leave the backbone, the third moves all of it."""
+    """After two frozen steps the backbone is unchanged, and the third step changes all of it."""
     start, two, three = (weights_after(run_training, steps, 2) for steps in (1, 2, 3))
     assert {"6.weight", "6.bias"} == changed(start, two)
     assert set(two) == changed(two, three)
 
 
 def test_evaluation_leaves_a_frozen_backbone_frozen(run_training: Train) -> None:
-    """However often the network is evaluated, its losses are the same bits."""
+    """The losses have the same bits however often the network is evaluated."""
     rarely, often = (
         run_training(frozen_steps=4, heads=HEADS, evaluation_points=points).trained.traces["step_loss"]
         for points in (1, 6)
@@ -108,7 +108,7 @@ def test_evaluation_leaves_a_frozen_backbone_frozen(run_training: Train) -> None
 
 
 def test_a_frozen_head_learns_the_colours(run_training: Train) -> None:
-    """From random features: the loss falls."""
+    """The loss of a head that is trained on random features falls."""
     recipe = Recipe(batch_size=8, learning_rate=0.05)
     run = run_training(budget=Budget(steps=60), frozen_steps=math.inf, heads=HEADS, recipe=recipe)
     losses = run.trained.traces["step_loss"]

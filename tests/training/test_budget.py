@@ -1,4 +1,4 @@
-"""A budget becomes steps or seconds, and the share of it that is spent decides the learning rate."""
+"""A budget becomes steps or seconds, and the share that is spent determines the learning rate."""
 
 import itertools
 
@@ -13,7 +13,7 @@ from intelbench.training.budget import TrainingBudget, learning_rate
 
 
 def progress(budget: Budget, flops_per_image: float | None = 1e9) -> TrainingBudget:
-    """Of a run with batches of 8 and 10 steps an epoch."""
+    """Return the budget of a run with batches of 8 and 10 steps an epoch."""
     return TrainingBudget.of(budget, batch_size=8, steps_per_epoch=10, flops_per_image=flops_per_image)
 
 
@@ -32,37 +32,37 @@ def progress(budget: Budget, flops_per_image: float | None = 1e9) -> TrainingBud
     ],
 )
 def test_budgets_in_steps(budget: Budget, steps: int) -> None:
-    """Images are rounded up to a whole batch, FLOPs down, and a part of an epoch is at least a step."""
+    """Images are rounded up to a complete batch, FLOPs are rounded down, and part of an epoch is at least one step."""
     assert TrainingBudget(steps, None) == progress(budget)
 
 
 def test_a_budget_in_seconds_stays_one() -> None:
-    """It needs no FLOPs and has no number of steps."""
+    """A budget in seconds needs no FLOPs and has no number of steps."""
     assert TrainingBudget(None, 60) == progress(Budget(seconds=60), None)
 
 
 def test_too_few_flops_are_refused() -> None:
-    """The message gives the budget, the batch and what an image costs."""
+    """The message gives the budget, the batch size and the FLOPs of an image."""
     with pytest.raises(UserError) as caught:
         progress(Budget(flops=7.9e9))
     assert "the budget of 7900000000 flops buys no step of 8 images at 1e+09 FLOPs an image" == str(caught.value)
 
 
 def test_flops_need_a_network_that_can_be_counted() -> None:
-    """The way out is another unit."""
+    """The message suggests another unit."""
     with pytest.raises(UserError, match="use another unit"):
         progress(Budget(flops=1e15), None)
 
 
 @pytest.mark.parametrize("budget", [Budget(steps=1), Budget(epochs=1), Budget(images=1)])
 def test_other_budgets_need_no_flops(budget: Budget) -> None:
-    """A network that cannot be counted can be trained."""
+    """A network whose FLOPs cannot be counted can be trained with any other budget."""
     assert progress(budget, None).total_steps
 
 
 @given(st.integers(1, 10**6), st.lists(st.integers(0, 2 * 10**6), min_size=2).map(sorted))
 def test_done_rises_with_steps(total: int, steps: list[int]) -> None:
-    """Between 0 and 1, never falling, 1 from the last step on and not before; seconds have no part."""
+    """The share is from 0 to 1, never falls, and reaches 1 at the last step; seconds do not change it."""
     done = [TrainingBudget(total, None).done(step, 1e9) for step in steps]
     assert sorted(done) == done
     assert all(0 <= share <= 1 for share in done)
@@ -71,7 +71,7 @@ def test_done_rises_with_steps(total: int, steps: list[int]) -> None:
 
 @given(st.floats(1e-3, 1e6), st.lists(st.floats(0, 1e7), min_size=2).map(sorted))
 def test_done_rises_with_seconds(total: float, seconds: list[float]) -> None:
-    """Between 0 and 1, never falling, 1 at the end; steps have no part."""
+    """The share is from 0 to 1, never falls, and reaches 1 at the end; steps do not change it."""
     done = [TrainingBudget(None, total).done(10**9, each) for each in seconds]
     assert sorted(done) == done
     assert all(0 <= share <= 1 for share in done)
@@ -79,13 +79,13 @@ def test_done_rises_with_seconds(total: float, seconds: list[float]) -> None:
 
 
 def test_a_constant_rate() -> None:
-    """Without a warm-up it is the peak throughout."""
+    """Without a warm-up, all steps have the peak learning rate."""
     assert [0.5, 0.5, 0.5] == [learning_rate(Recipe(learning_rate=0.5), done) for done in (0, 0.3, 1)]
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_a_warm_up_rises_linearly_from_a_25th(schedule: str) -> None:
-    """To the peak at its end."""
+    """A warm-up ends at the peak learning rate."""
     recipe = Recipe(learning_rate=1, warmup_fraction=0.2, schedule=schedule)  # type: ignore[arg-type]
     rates = [learning_rate(recipe, done) for done in (0, 0.05, 0.1, 0.2)]
     assert pytest.approx([0.04, 0.28, 0.52, 1]) == rates
@@ -93,7 +93,7 @@ def test_a_warm_up_rises_linearly_from_a_25th(schedule: str) -> None:
 
 @pytest.mark.parametrize("warmup", [0, 0.2])
 def test_a_cosine_falls_to_zero(warmup: float) -> None:
-    """The peak at first, half of it in the middle of what follows the warm-up, nothing at the end."""
+    """The learning rate is the peak after the warm-up, half of it in the middle, and 0 at the end."""
     recipe = Recipe(learning_rate=2, schedule="cosine", warmup_fraction=warmup)
     rates = [learning_rate(recipe, warmup + (1 - warmup) * share) for share in (0, 0.5, 1)]
     assert pytest.approx([2, 1, 0]) == rates
@@ -101,14 +101,14 @@ def test_a_cosine_falls_to_zero(warmup: float) -> None:
 
 @given(st.floats(0, 1), st.floats(0, 0.99), st.sampled_from(["constant", "cosine"]))
 def test_the_rate_stays_between_zero_and_its_peak(done: float, warmup: float, schedule: str) -> None:
-    """Wherever the run is."""
+    """This holds at every share of the budget."""
     recipe = Recipe(learning_rate=3, warmup_fraction=warmup, schedule=schedule)  # type: ignore[arg-type]
     assert 0 <= learning_rate(recipe, done) <= 3 + 1e-12
 
 
 @given(st.floats(0, 0.99), st.lists(st.floats(0, 1), min_size=2).map(sorted))
 def test_a_cosine_never_rises_after_the_warm_up(warmup: float, shares: list[float]) -> None:
-    """Nor does a warm-up ever fall."""
+    """A warm-up never falls either."""
     recipe = Recipe(learning_rate=1, schedule="cosine", warmup_fraction=warmup)
     falling = [learning_rate(recipe, done) for done in shares if done >= warmup]
     rising = [learning_rate(recipe, done) for done in shares if done < warmup]

@@ -1,4 +1,4 @@
-"""A run that is interrupted and resumed is the run that was not, bit for bit."""
+"""A run that is interrupted and resumed has the bits of an uninterrupted run."""
 
 import math
 import time
@@ -44,7 +44,7 @@ from tests.training.conftest import ABOUT, Make, Run, Train, assert_same
 def test_an_interrupted_run_gives_the_same_bits(
     run_training: Train, interrupted: Callable[..., Run], conditions: dict[str, object]
 ) -> None:
-    """Cut once, twice, and right after an evaluation, within every kind of budget that is not in seconds."""
+    """The run is interrupted three times, once right after an evaluation, with every budget but seconds."""
     conditions = {"budget": Budget(steps=12), **conditions}
     whole = run_training(**conditions)
     assert () == whole.trained.resumed_after
@@ -62,7 +62,7 @@ def test_an_interrupted_run_on_features_gives_the_same_bits(
     frozen_steps: float,
     augmentation: Literal["none", 2],
 ) -> None:
-    """Cut while the backbone is frozen and after; what was charged for is not charged for again."""
+    """The run is interrupted with a frozen and an unfrozen backbone; features are charged once."""
     conditions = {
         "budget": Budget(steps=12), "frozen_steps": frozen_steps, "heads": ("6",),
         "store": FeatureStore(tmp_path / "features"), "recipe": Recipe(batch_size=8, augmentation=augmentation),
@@ -77,7 +77,7 @@ def test_an_interrupted_run_on_features_gives_the_same_bits(
 def test_an_interrupted_run_repeats_what_came_after_its_checkpoint(
     run_training: Train, interrupted: Callable[..., Run], when: CheckpointTime, resumed_after: tuple[int, ...]
 ) -> None:
-    """With checkpoints at evaluation points a cut after step 11 goes on after step 6; without one, at the beginning."""
+    """A run that stops after step 11 resumes after the evaluation at step 6, or at step 0 without a checkpoint."""
     again = interrupted(11, when=when, budget=Budget(steps=12))
     assert resumed_after == again.trained.resumed_after
     assert_same(run_training(budget=Budget(steps=12)), again)
@@ -86,7 +86,7 @@ def test_an_interrupted_run_repeats_what_came_after_its_checkpoint(
 def test_the_clock_of_a_budget_in_seconds_goes_on(
     interrupted: Callable[..., Run], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was spent up to the checkpoint counts, what came after it does not; and no step is lost or told twice."""
+    """Seconds up to the checkpoint count, later ones do not; no step is lost or reported twice."""
     ticks = count()
     monkeypatch.setattr(time, "perf_counter", lambda: next(ticks) * 0.001)
     run = interrupted(3, 5, budget=Budget(seconds=0.2))
@@ -103,13 +103,13 @@ def test_the_clock_of_a_budget_in_seconds_goes_on(
 
 
 def test_checkpoints_change_no_bit(run_training: Train, make: Make) -> None:
-    """A run that saves after every step is the run that saves never."""
+    """A run that saves after every step has the bits of a run that never saves."""
     assert_same(run_training(), run_training(checkpoints=make(0.0)))
 
 
 @pytest.mark.parametrize("position", [0.2, 0.5, 0.8])
 def test_a_damaged_checkpoint_is_seen(run_training: Train, make: Make, workspace: Workspace, position: float) -> None:
-    """One flipped bit of the state, or an end that is missing: the run begins anew, to the same bits, and says so."""
+    """After one flipped bit or a missing end, the run restarts, gives the same bits, and reports the damage."""
     whole = run_training(checkpoints=make(0.0))
     (state,) = workspace.folder.glob("state-*.pt")
     content = bytearray(state.read_bytes())
@@ -129,7 +129,7 @@ def test_a_damaged_checkpoint_is_seen(run_training: Train, make: Make, workspace
 
 
 def test_a_checkpoint_of_other_conditions_is_refused(run_training: Train, make: Make, workspace: Workspace) -> None:
-    """By what has changed, with what to do; it stays."""
+    """The message names what has changed and what to do; the checkpoint stays."""
     run_training(checkpoints=make(0.0))
     execution = msgspec.structs.replace(ABOUT.spec.execution, threads=97)
     about = msgspec.structs.replace(ABOUT, spec=msgspec.structs.replace(ABOUT.spec, execution=execution))
@@ -142,7 +142,7 @@ def test_a_checkpoint_of_other_conditions_is_refused(run_training: Train, make: 
 def test_a_full_disk_does_not_end_the_run(
     run_training: Train, make: Make, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It goes on without a new checkpoint, and the user is told."""
+    """The run continues without a new checkpoint, and the user is told."""
 
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -156,7 +156,7 @@ def test_a_full_disk_does_not_end_the_run(
 
 
 def test_a_checkpoint_holds_no_code(run_training: Train, make: Make, workspace: Workspace) -> None:
-    """It is read as tensors and plain values alone, so one from somebody else cannot execute anything."""
+    """Only tensors and plain values are read, so a checkpoint of somebody else cannot execute code."""
     run_training(checkpoints=make(0.0))
     (state,) = workspace.folder.glob("state-*.pt")
     torch.save({"random": Evil()}, state)
@@ -171,12 +171,12 @@ class Evil:
     executed = False
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-        """What pickle calls."""
+        """Return the call that pickle executes."""
         return setattr, (Evil, "executed", True)
 
 
 def test_saving_takes_a_small_share_of_the_time(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every five minutes, or every fifty times what the last one took; the other choices are as they say."""
+    """Checkpoints are five minutes apart, or fifty times the time for saving; the user may set another time."""
     now = 0.0
     monkeypatch.setattr(checkpointing.time, "monotonic", lambda: now)
     checkpoints = make(None)
@@ -205,7 +205,7 @@ def test_saving_takes_a_small_share_of_the_time(make: Make, monkeypatch: pytest.
 def test_an_interrupted_run_on_a_gpu_gives_the_same_bits(
     run_training: Train, interrupted: Callable[..., Run], precision: str
 ) -> None:
-    """The generators of the device and the scaler of fp16 go on too."""
+    """The generators of the device and the scaler of fp16 are restored too."""
     conditions = {"precision": precision, "device": "cuda", "budget": Budget(steps=12)}
     assert_same(run_training(**conditions), interrupted(2, 7, **conditions))
 
@@ -213,13 +213,13 @@ def test_an_interrupted_run_on_a_gpu_gives_the_same_bits(
 def test_an_interrupted_run_on_the_fake_gpu_gives_the_same_bits(
     run_training: Train, interrupted: Callable[..., Run], fake_cuda: FakeCuda
 ) -> None:
-    """The generator of its GPU, and of no other, is saved and restored."""
+    """The generator of the GPU of the run is saved and restored, and no other one."""
     assert_same(run_training(), interrupted(2, 5))
     assert fake_cuda.calls["set_rng_state"] >= 2
 
 
 def test_a_checkpoint_holds_the_generator_of_the_runs_device(make: Make, workspace: Workspace) -> None:
-    """A CPU's run has no other, however many GPUs the machine has."""
+    """A run on the CPU saves no generator of a GPU, however many GPUs the machine has."""
     make().save(1, 0.5)
     found = workspace.checkpoint()
     assert found is not None

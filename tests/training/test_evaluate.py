@@ -1,4 +1,4 @@
-"""Evaluation looks at every image once and leaves no trace."""
+"""Evaluation reads every image once and changes nothing."""
 
 import dataclasses
 import threading
@@ -27,7 +27,7 @@ MakeEvaluator = Callable[..., Evaluator]
 
 @pytest.fixture
 def model() -> nn.Module:
-    """The tiny network in training mode."""
+    """Return the tiny network in training mode."""
     torch.manual_seed(0)
     return tiny_network(ModelRequest(num_classes=2, image_size=16)).train()
 
@@ -35,7 +35,7 @@ def model() -> nn.Module:
 def test_logits_stand_in_the_order_of_the_split(
     loaded: Dataset, make_evaluator: MakeEvaluator, model: nn.Module
 ) -> None:
-    """Row i is what the network says in evaluation mode about image i, the last partial batch included."""
+    """Row i has the logits of image i in evaluation mode, in the last partial batch too."""
     evaluator = make_evaluator(model, recipe=Recipe(batch_size=7))
     logits = evaluator.logits(loaded.validation)
     assert (10, 2) == logits.shape
@@ -49,7 +49,7 @@ def test_logits_stand_in_the_order_of_the_split(
 def test_evaluation_leaves_the_network_as_it_was(
     loaded: Dataset, make_evaluator: MakeEvaluator, model: nn.Module
 ) -> None:
-    """Batch norm's buffers, weights, gradients and the random state are untouched, and it is in training mode again."""
+    """Buffers, weights, gradients and the random state are unchanged, and the network is in training mode again."""
     before = {name: value.clone() for name, value in model.state_dict().items()}
     state = torch.get_rng_state()
     make_evaluator(model).logits(loaded.validation)
@@ -62,7 +62,7 @@ def test_evaluation_leaves_the_network_as_it_was(
 def test_what_is_no_logit_a_class_is_refused_before_training(
     loaded: Dataset, make_evaluator: MakeEvaluator, model: nn.Module
 ) -> None:
-    """Too many logits, maps, a tuple, another device: the message says what came and what was to come."""
+    """Too many logits, maps, a tuple, another device: the message has what was returned and what was expected."""
     make_evaluator(model).require_logits(loaded.train, 2)
     wanted = r"for 2 images of 2 classes; it must return logits, \(2, 2\) on cpu"
     for network, what in (
@@ -79,7 +79,7 @@ def test_what_is_no_logit_a_class_is_refused_before_training(
 def test_a_network_that_does_not_take_the_memory_format_names_the_way_out(
     loaded: Dataset, make_evaluator: MakeEvaluator
 ) -> None:
-    """`x.view(len(x), -1)` wants row-major order; in that it is let through. Another failure is passed on as it is."""
+    """`x.view(len(x), -1)` needs contiguous images, and is accepted with them. Another error is passed on unchanged."""
 
     def network(read: Callable[[torch.Tensor], object]) -> nn.Module:
         return nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(2), Reading(read), nn.Linear(8, 2))
@@ -104,12 +104,12 @@ class Reading(nn.Module):
         self.read = read
 
     def forward(self, output: torch.Tensor) -> object:
-        """What the function makes of it."""
+        """Return what the function makes of the input."""
         return self.read(output)
 
 
 def test_evaluation_is_not_random(loaded: Dataset, make_evaluator: MakeEvaluator, model: nn.Module) -> None:
-    """Dropout is off: twice the same logits, whatever the global seed."""
+    """Dropout is off, so the logits are equal with every global seed."""
     torch.manual_seed(1)
     first = make_evaluator(model).logits(loaded.validation)
     torch.manual_seed(2)
@@ -119,7 +119,7 @@ def test_evaluation_is_not_random(loaded: Dataset, make_evaluator: MakeEvaluator
 def test_logits_of_reduced_precision_are_float32(
     loaded: Dataset, make_evaluator: MakeEvaluator, model: nn.Module
 ) -> None:
-    """bf16 changes their last digits and not their type."""
+    """bf16 changes the last digits of logits but not their type."""
     reduced = make_evaluator(model, precision="bf16").logits(loaded.validation)
     full = make_evaluator(model).logits(loaded.validation)
     assert np.float32 == reduced.dtype
@@ -132,7 +132,7 @@ finite_logits = arrays(np.float32, (5, 3), elements=st.floats(-1e4, 1e4, width=3
 
 @given(finite_logits, arrays(np.int16, 5, elements=st.integers(0, 2)))
 def test_mean_cross_entropy_is_torchs(logits: np.ndarray, labels: np.ndarray) -> None:
-    """In double precision, also for logits whose exponentials overflow."""
+    """It is computed in double precision, and also for logits whose exponentials overflow."""
     expected = F.cross_entropy(torch.from_numpy(logits).double(), torch.from_numpy(labels).long()).item()
     assert expected == pytest.approx(mean_cross_entropy(logits, labels), rel=1e-9, abs=1e-9)
 
@@ -141,7 +141,7 @@ def test_mean_cross_entropy_is_torchs(logits: np.ndarray, labels: np.ndarray) ->
 def test_filters_behind_dead_units_have_no_gradient(
     loaded: Dataset, make_evaluator: MakeEvaluator, rectifier: nn.Module, expected: int
 ) -> None:
-    """Three planted ones with ReLU, and none with LeakyReLU, though its units are as far below 0."""
+    """Three filters of dead units have no gradient with ReLU; with LeakyReLU all filters have one."""
     model = nn.Sequential(
         nn.Conv2d(3, 8, 3), rectifier, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2)
     )  # fmt: skip
@@ -158,7 +158,7 @@ def test_filters_behind_dead_units_have_no_gradient(
 def test_images_are_looked_at_until_every_filter_has_a_gradient(
     loaded: Dataset, make_evaluator: MakeEvaluator, bias: float, all_batches: bool
 ) -> None:
-    """What the others would show cannot change the count; with one dead filter all of them are needed."""
+    """More images cannot change the count then; with one dead filter all images are needed."""
     model = nn.Sequential(
         nn.Conv2d(3, 8, 3), nn.LeakyReLU() if bias == 0 else nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
         nn.Linear(8, 2),
@@ -180,7 +180,7 @@ def test_images_are_looked_at_until_every_filter_has_a_gradient(
 
 
 def test_a_network_without_convolutions_has_no_filters(loaded: Dataset, make_evaluator: MakeEvaluator) -> None:
-    """Absent, and not 0."""
+    """The result is `None` and not 0."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 2))
     assert make_evaluator(model).filter_gradients(loaded.validation) is None
 
@@ -189,7 +189,7 @@ def test_a_network_without_convolutions_has_no_filters(loaded: Dataset, make_eva
 def test_images_prepared_ahead_are_the_same(
     loaded: Dataset, make_evaluator: MakeEvaluator, model: nn.Module, workers: int
 ) -> None:
-    """In the same order, the last partial batch too; no thread is left, also where not all are asked for."""
+    """Order and last partial batch are equal, and no worker thread is left, even if the iteration stops early."""
     evaluator = make_evaluator(model, recipe=Recipe(batch_size=3))
     ahead = dataclasses.replace(evaluator, workers=workers)
     num_threads = threading.active_count()
@@ -207,7 +207,7 @@ def test_images_prepared_ahead_are_the_same(
 def test_evaluation_on_a_gpu_is_from_page_locked_memory(
     loaded: Dataset, make_evaluator: MakeEvaluator, model: nn.Module, request: pytest.FixtureRequest
 ) -> None:
-    """Where the device copies from it in the background, and nowhere else."""
+    """Images are in page-locked memory only if the device copies from it in the background."""
     evaluator = make_evaluator(model)
     assert not any(images.is_pinned() for images, _ in evaluator.batches(loaded.validation))
     expected = evaluator.logits(loaded.validation)

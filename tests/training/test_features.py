@@ -1,4 +1,4 @@
-"""Training on features is training on images, as far as rounding lets it be, and costs the backbone once."""
+"""Training on features equals training on images up to rounding, and runs the backbone once for each view."""
 
 import itertools
 import math
@@ -27,7 +27,7 @@ TOLERANCE = {"fp32": 1e-5, "bf16": 2e-2}
 
 
 class Counting(nn.Sequential):
-    """The tiny network, which counts the images it has seen whole."""
+    """The tiny network, which counts the images of its complete forward passes."""
 
     num_images = 0
 
@@ -38,7 +38,7 @@ class Counting(nn.Sequential):
 
 
 def counting(request: ModelRequest) -> nn.Module:
-    """A network that begins to count."""
+    """Return a network with a count of 0."""
     Counting.num_images = 0
     return Counting(*tiny_network(request))
 
@@ -47,7 +47,7 @@ COUNTING = Architecture(name="tiny", build=counting)
 
 
 def recipe(augmentation: str | int) -> Recipe:
-    """With these views."""
+    """Return a recipe with this augmentation."""
     return Recipe(batch_size=8, learning_rate=0.05, augmentation=augmentation)  # type: ignore[arg-type]
 
 
@@ -57,9 +57,9 @@ def recipe(augmentation: str | int) -> Recipe:
 def test_features_give_what_images_give(
     run_training: Train, tmp_path: Path, precision: str, augmentation: str | int, frozen_steps: float
 ) -> None:
-    """Losses, validation logits and the trained head within a stated tolerance; the very same batches.
+    """Losses, validation logits and the trained head are equal within a tolerance, and batches are identical.
 
-    Over three epochs of four steps, of which all or two are frozen.
+    The runs have three epochs of four steps, with a backbone that is frozen in all steps or in eight.
     """
     with_images, with_features = (
         run_training(
@@ -81,7 +81,7 @@ def test_features_give_what_images_give(
 
 @pytest.mark.usefixtures("fake_cuda")
 def test_features_go_to_a_gpu_from_page_locked_memory(run_training: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As images do, so that the host does not wait for their copy."""
+    """Features are copied as images are, so that the host does not wait for the copy."""
     pinned: list[bool] = []
     inputs = Evaluator.inputs
 
@@ -101,7 +101,7 @@ def test_features_go_to_a_gpu_from_page_locked_memory(run_training: Train, monke
 def test_an_image_passes_the_backbone_once_a_view(
     run_training: Train, loaded: Dataset, tmp_path: Path, augmentation: str | int, num_views: int
 ) -> None:
-    """Also one that is evaluated, however often that is; in a second run none does, to the same bits."""
+    """This includes images that are evaluated several times; a second run passes none, and has the same bits."""
 
     def run() -> tuple[Run, int]:
         done = run_training(
@@ -121,7 +121,7 @@ def test_an_image_passes_the_backbone_once_a_view(
 def test_the_clock_counts_the_extraction_whenever_it_was(
     run_training: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that finds features pays for them as the one did that computed them: data wait of its first step."""
+    """A run that reads features is charged the time that computing them took, in the data wait of its first step."""
     ticks = itertools.count()
     monkeypatch.setattr(time, "perf_counter", lambda: next(ticks) * 0.5)
     waits = []
@@ -138,7 +138,7 @@ def test_the_clock_counts_the_extraction_whenever_it_was(
 
 
 def test_another_backbone_or_view_has_other_features(run_training: Train, tmp_path: Path) -> None:
-    """Each makes files of its own; the views of another number of views are the same as far as there are so many."""
+    """Each backbone and each view has its own files; two views are the first two of three views."""
 
     def files(**changes: object) -> int:
         before = len(list(tmp_path.iterdir()))
@@ -153,12 +153,12 @@ def test_another_backbone_or_view_has_other_features(run_training: Train, tmp_pa
 
 
 def headed(build: Callable[[], nn.Module], heads: tuple[str, ...]) -> tuple[nn.Module, tuple[str, ...]]:
-    """A network and its heads."""
+    """Return a network and its heads."""
     return build(), heads
 
 
 class Scaled(nn.Sequential):
-    """Does something after its head."""
+    """A network that changes the output of its head."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Twice the head's output."""
@@ -177,6 +177,6 @@ class Scaled(nn.Sequential):
 def test_features_are_taken_where_the_head_is_the_end(
     make_evaluator: Callable[..., Evaluator], network: nn.Module, heads: tuple[str, ...], usable: bool
 ) -> None:
-    """Not of a network that goes on after its head, nor of a convolution, nor of two heads."""
+    """A network with layers after its head, with a convolution as head, or with two heads has no features."""
     bank = feature_bank(make_evaluator(network), Backbone(network, heads, math.inf), FeatureStore(None), "x")
     assert usable == (bank is not None)

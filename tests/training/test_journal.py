@@ -1,4 +1,4 @@
-"""The journal keeps what was observed, and stops at the last finite loss."""
+"""The journal records losses and predictions up to the last finite loss."""
 
 import math
 
@@ -17,12 +17,12 @@ LOGITS = np.array([[2, 1], [2, 1], [0, 3]], dtype=np.float32)
 
 
 def write(journal: Journal, loss: float, norm: float = 1.0, rate: float = 0.1) -> None:
-    """Take in a step."""
+    """Record a step."""
     journal.add_step(torch.tensor(float(loss), requires_grad=True), torch.tensor(float(norm)), rate)
 
 
 def clock_of(num_steps: int) -> LapClock:
-    """A clock that has counted so many steps."""
+    """Return a clock that has counted this number of steps."""
     clock = LapClock(CPU)
     clock.start()
     for _ in range(num_steps):
@@ -34,7 +34,7 @@ def clock_of(num_steps: int) -> LapClock:
 
 
 def test_an_empty_journal() -> None:
-    """Nothing is known, and every array is there with its shape."""
+    """There is no loss and no accuracy, and every array has its shape."""
     journal = Journal(CPU, VALIDATION)
     traces = journal.traces(clock_of(0))
     assert (0, 0, None, None) == (
@@ -51,14 +51,14 @@ def test_an_empty_journal() -> None:
 
 
 def activations(dead_share: float) -> Activations:
-    """Of two sites, the second without dead units."""
+    """Return the activations of two sites, the second one without dead units."""
     return Activations(
         ("relu 1", "head 1"), np.array([8, 4]), np.array([dead_share, 0]), np.array([0.5, 1]), np.array([0.1, 0.2])
     )
 
 
 def test_a_network_without_rectifiers_has_no_sites() -> None:
-    """The arrays are absent, and nothing else is."""
+    """Only the arrays of activations are absent."""
     journal = Journal(CPU, VALIDATION)
     write(journal, 1)
     nothing = np.empty(0)
@@ -67,7 +67,7 @@ def test_a_network_without_rectifiers_has_no_sites() -> None:
 
 
 def test_steps_and_evaluations_become_arrays() -> None:
-    """One value a step, one row an evaluation point."""
+    """Arrays have one value for each step, or one row for each evaluation point."""
     journal = Journal(CPU, VALIDATION)
     for step in range(4):
         write(journal, 4 - step, 10 + step, 0.1 * step)
@@ -94,7 +94,7 @@ def test_steps_and_evaluations_become_arrays() -> None:
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
 def test_a_loss_that_is_not_finite_ends_the_intake(loss: float) -> None:
-    """The traces end with the step before it, whatever comes after."""
+    """The traces end with the step before it, whatever comes later."""
     journal = Journal(CPU, VALIDATION)
     write(journal, 2)
     write(journal, 1)
@@ -110,7 +110,7 @@ def test_a_loss_that_is_not_finite_ends_the_intake(loss: float) -> None:
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf])
 def test_logits_that_are_not_finite_are_a_divergence(wrong: float) -> None:
-    """Weights that the last step ruined show in evaluation first: no NaN is stored, and the run has diverged."""
+    """Weights that the last step ruined show in an evaluation first: no NaN is stored, and the run has diverged."""
     journal = Journal(CPU, VALIDATION)
     write(journal, 1)
     logits = LOGITS.copy()
@@ -122,7 +122,7 @@ def test_logits_that_are_not_finite_are_a_divergence(wrong: float) -> None:
 
 
 def test_settling_a_processors_journal_is_nothing() -> None:
-    """Its numbers are there at once."""
+    """On a CPU, numbers are recorded at once."""
     journal = Journal(CPU, VALIDATION)
     write(journal, 1)
     journal.settle()
@@ -131,7 +131,7 @@ def test_settling_a_processors_journal_is_nothing() -> None:
 
 @pytest.mark.gpu
 def test_a_gpus_numbers_arrive_in_order() -> None:
-    """None is lost on the way."""
+    """All numbers of a GPU are recorded."""
     journal = Journal(torch.device("cuda"), VALIDATION)
     for step in range(50):
         journal.add_step(torch.tensor(float(step), device="cuda"), torch.tensor(1.0, device="cuda"), 0.1)
@@ -141,7 +141,7 @@ def test_a_gpus_numbers_arrive_in_order() -> None:
 
 @pytest.mark.usefixtures("fake_cuda")
 def test_a_gpus_numbers_arrive_late_and_in_order() -> None:
-    """Booked when their event is over, and all of them once the journal is settled."""
+    """A number is recorded when its event has finished, and all numbers after `settle`."""
     journal = Journal(CPU, VALIDATION)
     known = []
     for step in range(5):

@@ -1,4 +1,4 @@
-"""The training loop spends its budget, sees the same batches, gives the same bits, and evaluates without a trace."""
+"""The training loop spends its budget, uses equal batches, gives equal bits, and is not changed by evaluation."""
 
 import itertools
 import math
@@ -21,7 +21,7 @@ PER_STEP = ("step_loss", "step_seconds", "data_wait_seconds", "gradient_norm", "
 
 
 class Spoiled(nn.Module):
-    """The tiny network, whose output is spoiled from a training step on."""
+    """The tiny network, whose output is multiplied by a factor from a training step on."""
 
     def __init__(self, request: ModelRequest, step: int, factor: float) -> None:
         super().__init__()
@@ -29,19 +29,19 @@ class Spoiled(nn.Module):
         self.calls, self.step, self.factor = 0, step, factor
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits, or worse."""
+        """Return the logits, multiplied by the factor from the given training step on."""
         self.calls += self.training
         return self.inner(images) * (self.factor if self.calls >= self.step and self.training else 1)
 
 
 def spoiled(step: int, factor: float = math.nan) -> Architecture:
-    """An architecture whose loss is not finite from that step on."""
+    """Return an architecture whose loss is not finite from this step on."""
     return Architecture(name="spoiled", build=lambda request: Spoiled(request, step, factor))
 
 
 @pytest.mark.parametrize("changes", [{}, {"precision": "bf16"}, {"memory_format": "contiguous"}])
 def test_two_runs_are_equal_bit_for_bit(run_training: Train, changes: dict[str, object]) -> None:
-    """Losses, norms, predictions, digests and the trained weights."""
+    """Losses, norms, predictions, digests and trained weights are equal."""
     one, other = (run_training(budget=Budget(steps=12), **changes) for _ in range(2))
     assert one.trained.stream_digests == other.trained.stream_digests
     for name, array in one.trained.traces.items():
@@ -53,21 +53,21 @@ def test_two_runs_are_equal_bit_for_bit(run_training: Train, changes: dict[str, 
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_workers_change_no_bit(run_training: Train, workers: int) -> None:
-    """Preparing batches ahead is a matter of speed."""
+    """Workers change the speed only."""
     one, other = run_training(), run_training(workers=workers)
     assert one.trained.stream_digests == other.trained.stream_digests
     np.testing.assert_array_equal(one.trained.traces["step_loss"], other.trained.traces["step_loss"])
 
 
 def test_another_seed_is_another_run(run_training: Train) -> None:
-    """Other weights, other batches."""
+    """Weights and batches differ."""
     one, other = run_training(seed=1), run_training(seed=2)
     assert one.trained.stream_digests != other.trained.stream_digests
     assert (one.trained.traces["step_loss"] != other.trained.traces["step_loss"]).all()
 
 
 def test_traces_have_one_value_a_step(run_training: Train, loaded: Dataset) -> None:
-    """And one row an evaluation; the clock's total is the sum of its accounts."""
+    """Evaluations have one row each; the seconds of the run are the sum of the step times and data waits."""
     trained = run_training().trained
     assert 6 == trained.num_steps
     assert trained.divergence is None
@@ -80,14 +80,14 @@ def test_traces_have_one_value_a_step(run_training: Train, loaded: Dataset) -> N
 
 
 def test_the_first_loss_is_that_of_the_untrained_network(run_training: Train) -> None:
-    """It is noted before the step is taken: near ln 2 for two classes."""
+    """The loss before the first step is near ln 2 for two classes."""
     assert math.log(2) == pytest.approx(run_training().trained.traces["step_loss"][0], abs=0.3)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 @pytest.mark.parametrize("fused", [True, False])
 def test_every_optimizer_learns(run_training: Train, optimizer: str, fused: bool) -> None:
-    """The two colours are told apart after 40 steps."""
+    """After 40 steps the network can distinguish the two colours."""
     recipe = Recipe(optimizer=optimizer, learning_rate=0.05, batch_size=8)
     run = run_training(budget=Budget(steps=40), recipe=recipe, fused_optimizer=fused)
     losses = run.trained.traces["step_loss"]
@@ -111,14 +111,14 @@ def test_every_optimizer_learns(run_training: Train, optimizer: str, fused: bool
     ],
 )
 def test_evaluation_points_are_evenly_spaced(run_training: Train, steps: int, points: int, expected: list[int]) -> None:
-    """Each at the first step that reaches its share, the last at the end; 29/100 x 100 counts as 29."""
+    """An evaluation is at the first step that reaches its share of the budget; 29/100 x 100 counts as 29."""
     run = run_training(budget=Budget(steps=steps), evaluation_points=points)
     assert expected == run.trained.traces["evaluation_step"].tolist()
     assert sorted(run.trained.traces["evaluation_seconds"]) == run.trained.traces["evaluation_seconds"].tolist()
 
 
 def test_a_step_tells_whether_an_evaluation_has_ended(run_training: Train) -> None:
-    """At evaluation points alone, when its accuracy is known."""
+    """The flag is set at evaluation points only, and the accuracy is then known."""
     steps = run_training(budget=Budget(steps=7), evaluation_points=2).steps
     assert [1, 2, 3, 4, 5, 6, 7] == [step.number for step in steps]
     assert [4, 7] == [step.number for step in steps if step.at_evaluation]
@@ -126,7 +126,7 @@ def test_a_step_tells_whether_an_evaluation_has_ended(run_training: Train) -> No
 
 
 def test_without_validation_images_nothing_is_evaluated(run_training: Train) -> None:
-    """The steps are those of any run, and the arrays of evaluations are empty."""
+    """The steps are unchanged, and the arrays of evaluations are empty."""
     run, usual = run_training(evaluated=False), run_training()
     assert [] == [step.number for step in run.steps if step.at_evaluation]
     assert {None} == {step.validation_accuracy for step in run.steps}
@@ -141,7 +141,7 @@ def test_without_validation_images_nothing_is_evaluated(run_training: Train) -> 
 
 
 def test_evaluation_leaves_training_unchanged(run_training: Train) -> None:
-    """However often the network is evaluated, its losses and weights are the same bits."""
+    """Losses and weights have the same bits however often the network is evaluated."""
     rarely, often = run_training(evaluation_points=1), run_training(evaluation_points=6)
     np.testing.assert_array_equal(rarely.trained.traces["step_loss"], often.trained.traces["step_loss"])
     weights = often.model.state_dict()
@@ -158,7 +158,7 @@ def test_evaluation_leaves_training_unchanged(run_training: Train) -> None:
 def test_digests_are_kept_at_powers_of_two_and_evaluations(
     run_training: Train, loaded: Dataset, steps: int, points: int, expected: set[int]
 ) -> None:
-    """And at the end; each is the chain over all batches up to there."""
+    """A digest is also kept at the end; each one is the chain over all batches up to its step."""
     found = run_training(budget=Budget(steps=steps), evaluation_points=points).trained.stream_digests
     assert expected == set(found)
     stream, chain = TrainingStream(loaded.train, loaded.pixels(), CONDITIONS, seed=0), StreamDigest()
@@ -168,14 +168,14 @@ def test_digests_are_kept_at_powers_of_two_and_evaluations(
 
 
 def test_rates_follow_the_schedule(run_training: Train) -> None:
-    """The trace holds the rate that each step was taken with."""
+    """The trace has the learning rate of each step."""
     recipe = Recipe(batch_size=8, learning_rate=1e-3, schedule="cosine", warmup_fraction=0.5)
     rates = run_training(budget=Budget(steps=4), recipe=recipe).trained.traces["learning_rate"]
     assert pytest.approx([4e-5, 5.2e-4, 1e-3, 5e-4]) == rates.tolist()
 
 
 def test_a_budget_in_seconds_ends(run_training: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the clock's own account: evaluation and logging, which also take time here, are not in it."""
+    """The clock of the budget excludes evaluation and logging, which also take time here."""
     ticks = itertools.count()
     monkeypatch.setattr(time, "perf_counter", lambda: next(ticks) * 0.5)
     # Five laps of half a second are in the budget at each step: the batch, its transfer, forward, backward, update.
@@ -187,7 +187,7 @@ def test_a_budget_in_seconds_ends(run_training: Train, monkeypatch: pytest.Monke
 
 
 def test_watchers_see_every_step(run_training: Train) -> None:
-    """Numbers from 1, the share that is done, a clock that never falls, and what is known of loss and accuracy."""
+    """Steps are numbered from 1 and have the share spent, a clock that never falls, and the known loss and accuracy."""
     run = run_training()
     assert [1, 2, 3, 4, 5, 6] == [step.number for step in run.steps]
     assert pytest.approx([1 / 6, 1 / 3, 1 / 2, 2 / 3, 5 / 6, 1]) == [step.done for step in run.steps]
@@ -200,7 +200,7 @@ def test_watchers_see_every_step(run_training: Train) -> None:
 @pytest.mark.parametrize("factor", [math.nan, math.inf])
 @pytest.mark.parametrize(("step", "num_evaluations"), [(1, 0), (3, 0), (5, 1)])
 def test_divergence_ends_a_run(run_training: Train, factor: float, step: int, num_evaluations: int) -> None:
-    """It stops where the loss is not finite, says so, and its traces hold the finite steps before."""
+    """The run stops at the first loss that is not finite and reports it; its traces have the steps before it."""
     run = run_training(spoiled(step, factor))
     assert run.trained.divergence
     assert step - 1 == run.trained.num_steps
@@ -212,7 +212,7 @@ def test_divergence_ends_a_run(run_training: Train, factor: float, step: int, nu
 
 @pytest.mark.parametrize(("steps", "points"), [(1, 1), (4, 4)])
 def test_weights_ruined_by_a_step_are_a_divergence(run_training: Train, steps: int, points: int) -> None:
-    """A finite loss and an update to weights that are not: evaluation shows it, also after the last step."""
+    """The evaluation finds weights that are not finite after a finite loss, also after the last step."""
     recipe = Recipe(batch_size=8, optimizer="sgd", learning_rate=3e38)
     with np.errstate(all="ignore"):
         run = run_training(budget=Budget(steps=steps), evaluation_points=points, recipe=recipe)
@@ -221,7 +221,7 @@ def test_weights_ruined_by_a_step_are_a_divergence(run_training: Train, steps: i
 
 
 def test_an_error_in_the_network_passes(run_training: Train) -> None:
-    """It is not the loop's to handle, and no worker is left behind."""
+    """The loop does not catch errors of a network, and leaves no worker."""
 
     def fail(*_: object) -> torch.Tensor:
         raise ValueError("enough")
@@ -231,7 +231,7 @@ def test_an_error_in_the_network_passes(run_training: Train) -> None:
 
 
 def test_frozen_parameters_stay(run_training: Train) -> None:
-    """A plug-in may freeze a part; the rest trains."""
+    """A plug-in may freeze a part of the network; the rest is trained."""
 
     def build(request: ModelRequest) -> nn.Module:
         model = tiny_network(request)
@@ -246,7 +246,7 @@ def test_frozen_parameters_stay(run_training: Train) -> None:
 
 
 def test_label_smoothing_raises_the_loss_of_sure_networks(run_training: Train) -> None:
-    """The recipe's smoothing reaches the criterion: other losses from the second step on."""
+    """The smoothing of the recipe reaches the criterion: losses differ from the second step on."""
     plain = run_training().trained.traces["step_loss"]
     smooth = run_training(recipe=Recipe(batch_size=8, learning_rate=0.01, label_smoothing=0.5)).trained.traces[
         "step_loss"
@@ -257,7 +257,7 @@ def test_label_smoothing_raises_the_loss_of_sure_networks(run_training: Train) -
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_a_gpu_trains_in_every_precision(run_training: Train, precision: str) -> None:
-    """The same batches as on a processor, one value a step, and the colours are learnt."""
+    """A GPU gets the batches of a CPU, arrays have one value for each step, and the network learns the colours."""
     recipe = Recipe(batch_size=8, learning_rate=0.05)
     run = run_training(device="cuda", precision=precision, budget=Budget(steps=40), recipe=recipe, workers=2)
     on_cpu = run_training(budget=Budget(steps=40), recipe=recipe)
@@ -274,7 +274,7 @@ def test_a_gpu_trains_in_every_precision(run_training: Train, precision: str) ->
 
 @pytest.mark.gpu
 def test_divergence_ends_a_gpus_run(run_training: Train) -> None:
-    """The news arrives a step or so late; the traces still end before the loss that is not finite."""
+    """The loss arrives about one step late; the traces still end before the loss that is not finite."""
     run = run_training(spoiled(3), device="cuda")
     assert run.trained.divergence
     assert 2 == run.trained.num_steps
@@ -285,7 +285,7 @@ def test_divergence_ends_a_gpus_run(run_training: Train) -> None:
 def test_the_fake_gpu_trains_to_the_bits_of_its_processor(
     run_training: Train, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every branch that a GPU takes does the same work in the same order."""
+    """The code for GPUs does the same work in the same order."""
     on_cpu = run_training(precision=precision, workers=2)
     install(monkeypatch)
     on_gpu = run_training(precision=precision, workers=2)
@@ -298,7 +298,7 @@ def test_the_fake_gpu_trains_to_the_bits_of_its_processor(
 
 @pytest.mark.usefixtures("fake_cuda")
 def test_divergence_ends_a_run_on_the_fake_gpu(run_training: Train) -> None:
-    """One step late; the traces end before the loss that is not finite."""
+    """The run stops one step late; the traces end before the loss that is not finite."""
     run = run_training(spoiled(3))
     assert run.trained.divergence
     assert 2 == run.trained.num_steps
@@ -308,7 +308,7 @@ def test_divergence_ends_a_run_on_the_fake_gpu(run_training: Train) -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_gpus_step_never_waits_for_the_gpu(run_training: Train, precision: str) -> None:
-    """PyTorch raises where a step synchronises, from the second step on: the first makes what the others use."""
+    """PyTorch raises if a step synchronises; the first step may, because it creates the state of later ones."""
 
     def forbid(number: int) -> None:
         torch.cuda.set_sync_debug_mode("error" if number < 6 else "default")

@@ -1,4 +1,4 @@
-"""The optimizer is the recipe's."""
+"""The optimizer of a run is the one in its recipe."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ from intelbench.training.optimizer import (
 
 
 def conditions(**recipe: object) -> Conditions:
-    """Conditions with this recipe."""
+    """Return conditions with this recipe."""
     return Conditions(budget=Budget(steps=1), recipe=Recipe(**recipe))  # type: ignore[arg-type]
 
 
@@ -36,7 +36,7 @@ def conditions(**recipe: object) -> Conditions:
 )
 @pytest.mark.parametrize("fused", [True, False])
 def test_settings_reach_the_optimizer(name: str, kind: type[Optimizer], expected: dict[str, Any], fused: bool) -> None:
-    """The learning rate, the arguments, and the fused kernel."""
+    """The optimizer has the learning rate, the arguments, and the fused kernel."""
     recipe = Recipe(optimizer=name, learning_rate=0.3, optimizer_arguments={"weight_decay": 0.02, **expected})
     optimizer = make_optimizer(
         nn.Linear(2, 2), Conditions(budget=Budget(steps=1), recipe=recipe, fused_optimizer=fused)
@@ -48,7 +48,7 @@ def test_settings_reach_the_optimizer(name: str, kind: type[Optimizer], expected
 
 
 def test_frozen_parameters_are_left_out() -> None:
-    """Weight decay must not move what does not train."""
+    """Weight decay must not change frozen parameters."""
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     model[0].requires_grad_(False)
     (group,) = make_optimizer(model, conditions()).param_groups
@@ -57,7 +57,7 @@ def test_frozen_parameters_are_left_out() -> None:
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
 def test_complex_weights_are_trained_without_the_fused_kernel(name: str) -> None:
-    """It knows real numbers alone; both parts learn."""
+    """The fused kernel takes real numbers only; the real and the imaginary part learn."""
     weight = nn.Parameter(torch.tensor([1 + 2j]))
     optimizer = make_optimizer(nn.ParameterList([weight]), conditions(optimizer=name, learning_rate=0.1))
     (weight.abs() ** 2).sum().backward()
@@ -67,7 +67,7 @@ def test_complex_weights_are_trained_without_the_fused_kernel(name: str) -> None
 
 
 def unfreezing_steps(name: str, *, fused: bool) -> list[torch.Tensor]:
-    """Weights after four steps, of which the first layer takes the last two alone."""
+    """Return the weights after four steps; the first layer is trained in the last two only."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2))
     momentum = {"momentum": 0.9} if name == "sgd" else {}
@@ -83,12 +83,12 @@ def unfreezing_steps(name: str, *, fused: bool) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
 def test_a_layer_may_begin_to_learn_later(name: str) -> None:
-    """As a backbone that is unfrozen does: with the fused kernel as without."""
+    """An unfrozen backbone does so, and gets equal weights with and without the fused kernel."""
     torch.testing.assert_close(unfreezing_steps(name, fused=True), unfreezing_steps(name, fused=False))
 
 
 def test_a_momentum_that_begins_at_0_changes_no_bit() -> None:
-    """The first step is that of PyTorch's fused kernel as it comes."""
+    """The steps equal those of PyTorch's fused kernel without the hook."""
     models = [nn.Linear(5, 5), nn.Linear(5, 5)]
     models[1].load_state_dict(models[0].state_dict())
     arguments = {"momentum": 0.9, "weight_decay": 0.01}
@@ -105,14 +105,14 @@ def test_a_momentum_that_begins_at_0_changes_no_bit() -> None:
 
 @pytest.mark.parametrize("model", [nn.Linear(2, 2).requires_grad_(False), nn.Flatten()])
 def test_a_network_without_anything_to_train_is_refused(model: nn.Module) -> None:
-    """In words that say what it needs."""
+    """The message says what the network needs."""
     with pytest.raises(UserError, match=r"no parameter that trains.*`requires_grad=True`"):
         make_optimizer(model, conditions())
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
 def test_the_backbone_learns_at_a_rate_of_its_own(name: str) -> None:
-    """A multiple of the head's, at whatever rate the schedule sets; at 0 neither moves."""
+    """Its learning rate is a multiple of that of the head at every step."""
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     optimizer = make_optimizer(model, conditions(optimizer=name, learning_rate=1, backbone_learning_rate=0.1), ("1",))
     for rate in (0.5, 0.25):
@@ -124,7 +124,7 @@ def test_the_backbone_learns_at_a_rate_of_its_own(name: str) -> None:
 
 
 def test_one_rate_is_one_group() -> None:
-    """In the order of the network, as if there were no heads."""
+    """The parameters have the order of the network, as if there were no heads."""
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     (group,) = make_optimizer(model, conditions(), ("0",)).param_groups
     assert [id(parameter) for parameter in model.parameters()] == [id(parameter) for parameter in group["params"]]
@@ -132,7 +132,7 @@ def test_one_rate_is_one_group() -> None:
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
 def test_the_learning_rate_is_the_one_that_was_set(name: str) -> None:
-    """At 0 nothing moves, at the next rate it does."""
+    """At a learning rate of 0 nothing changes; at the next rate the weights do."""
     model = nn.Linear(2, 2)
     optimizer = make_optimizer(model, conditions(optimizer=name, learning_rate=1))
     before = model.weight.detach().clone()
@@ -144,7 +144,7 @@ def test_the_learning_rate_is_the_one_that_was_set(name: str) -> None:
 
 
 def test_gradient_norm_is_over_all_gradients() -> None:
-    """The root of the sum of all squares; parameters without a gradient add nothing."""
+    """It is the root of the sum of all squares; parameters without a gradient add nothing."""
     model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
     model[1].requires_grad_(False)
     model(torch.ones(4, 2)).sum().backward()
@@ -157,7 +157,7 @@ TRAINING = sorted(OPTIMIZERS.built_in.keys() - {"sparseadam"})
 
 @pytest.mark.parametrize("name", TRAINING)
 def test_every_optimizer_of_pytorch_reduces_a_loss(name: str) -> None:
-    """With its own defaults; the one for sparse gradients is left out, which no image classifier has."""
+    """It does with its own defaults. SparseAdam is left out because no image classifier has sparse gradients."""
     torch.manual_seed(0)
     model = nn.Linear(4, 3, bias=False)  # Muon takes matrices only
     optimizer = make_optimizer(model, conditions(optimizer=name, learning_rate=0.05))
@@ -188,13 +188,13 @@ def test_every_optimizer_of_pytorch_reduces_a_loss(name: str) -> None:
     ],
 )
 def test_what_an_optimizer_does_not_take_is_refused(recipe: dict[str, Any], message: str) -> None:
-    """Before anything runs, by the key that is at fault, with the ones that are accepted."""
+    """The message, before any run, names the key and the accepted arguments."""
     with pytest.raises(UserError, match=message):
         require_optimizer(Recipe(**recipe))
 
 
 def test_an_optimizer_of_a_plugin_is_checked_too(own_registry: None) -> None:
-    """It must return an optimizer; what it raises is an error that names it."""
+    """It must return an optimizer; the message for an exception has the name of the optimizer."""
 
     @intelbench.optimizer("none")
     def nothing(parameters: object, lr: float) -> None:

@@ -1,4 +1,4 @@
-"""Passes that are replayed or compiled do what eager ones do, or are replaced by them with a reason."""
+"""Replayed and compiled passes give the results of eager ones, or are replaced by eager ones with a reason."""
 
 import math
 import random
@@ -27,7 +27,7 @@ STEPS = 12
 
 
 class Wrapped(nn.Module):
-    """The tiny network, which does something more in each training step."""
+    """The tiny network with one more action in each training step."""
 
     def __init__(self, request: ModelRequest, act: Callable[["Wrapped", Tensor], object]) -> None:
         super().__init__()
@@ -37,45 +37,45 @@ class Wrapped(nn.Module):
         self.act = act
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits."""
+        """Return the logits."""
         if self.training:
             self.act(self, images)
         return self.inner(images) * (1 + 0.01 * self.seen)
 
 
 def wrapped(act: Callable[[Wrapped, Tensor], object]) -> Architecture:
-    """An architecture that does something more in each training step."""
+    """Return an architecture with one more action in each training step."""
     return Architecture(name="wrapped", build=lambda request: Wrapped(request, act), minimum_size=16)
 
 
 def read_a_value(network: Wrapped, images: Tensor) -> None:
-    """Wait for the device."""
+    """Wait for a value from the device."""
     network.seen.add_(images.mean().item())
 
 
 def draw(network: Wrapped, images: Tensor) -> None:
-    """Draw on the host."""
+    """Draw a random number on the host."""
     network.seen.add_(random.random())
 
 
 def count(network: Wrapped, images: Tensor) -> None:
-    """Count on the host."""
+    """Count the calls on the host."""
     network.calls += 1
     network.seen.add_(network.calls)
 
 
 def replace_a_buffer(network: Wrapped, images: Tensor) -> None:
-    """Keep a new tensor."""
+    """Replace a buffer by a new tensor."""
     network.seen = network.seen + images.mean()
 
 
 def add_in_place(network: Wrapped, images: Tensor) -> None:
-    """Count on the device."""
+    """Change a buffer in place on the device."""
     network.seen.add_(images.mean())
 
 
 def preparation(run: Run) -> Preparation:
-    """What was prepared."""
+    """Return the preparation of a run."""
     assert run.trained.preparation is not None
     return run.trained.preparation
 
@@ -85,7 +85,7 @@ MOMENTUM = Recipe(optimizer="sgd", optimizer_arguments={"momentum": 0.9}, schedu
 
 @pytest.fixture
 def replays(monkeypatch: pytest.MonkeyPatch) -> list[FakeGraph]:
-    """The graph of each replay."""
+    """Return a list that gets the graph of each replay."""
     replayed: list[FakeGraph] = []
     replay = FakeGraph.replay
     monkeypatch.setattr(FakeGraph, "replay", lambda graph: (replayed.append(graph), replay(graph)))
@@ -120,7 +120,7 @@ def test_a_graph_gives_the_bits_of_eager_steps(
     num_prepared: int,
     num_eager: int,
 ) -> None:
-    """Batch norm, dropout, and a backbone that is unfrozen included; nothing of it is left after training."""
+    """This includes batch norm, dropout and a backbone that is unfrozen; no graph is left after training."""
     changes = {"budget": Budget(steps=STEPS), **changes}
     eager, graph = run_training(**changes), run_training(step="graph", **changes)
     assert_same(eager, graph)
@@ -136,7 +136,7 @@ def test_a_graph_gives_the_bits_of_eager_steps(
 def test_a_graph_is_captured_again_where_images_take_the_place_of_features(
     run_training: Train, fake_cuda: FakeCuda, tmp_path: Path, frozen_steps: float, num_prepared: int
 ) -> None:
-    """The steps with a frozen backbone train the head on features."""
+    """Steps with a frozen backbone train the head on features, later steps use images."""
     changes = {
         "budget": Budget(steps=STEPS), "frozen_steps": frozen_steps, "heads": ("6",),
         "store": FeatureStore(tmp_path / "features"), "recipe": Recipe(batch_size=8, augmentation="none"),
@@ -158,7 +158,7 @@ def test_a_graph_is_captured_again_where_images_take_the_place_of_features(
 def test_a_network_that_cannot_be_captured_is_trained_as_if_that_had_not_been_tried(
     run_training: Train, fake_cuda: FakeCuda, act: Callable[[Wrapped, Tensor], object], reason: str
 ) -> None:
-    """To the bit of eager steps, buffers, attributes and generators included."""
+    """The run has the bits of eager steps, including buffers, attributes and generators."""
 
     def train(**changes: object) -> Run:
         random.seed(1)
@@ -173,7 +173,7 @@ def test_a_network_that_cannot_be_captured_is_trained_as_if_that_had_not_been_tr
 
 
 def test_a_device_without_graphs_takes_eager_steps(run_training: Train) -> None:
-    """And says why."""
+    """The record has the reason."""
     graph = run_training(step="graph")
     assert_same(run_training(), graph)
     reason = "a CUDA graph needs a CUDA device, and this one is cpu"
@@ -183,7 +183,7 @@ def test_a_device_without_graphs_takes_eager_steps(run_training: Train) -> None:
 def test_an_interrupted_run_with_a_graph_gives_the_same_bits(
     run_training: Train, interrupted: Callable[..., Run], fake_cuda: FakeCuda
 ) -> None:
-    """Each process captures its own, and their preparations are added up."""
+    """Each process captures its own graph, and the preparations of all processes are added."""
     changes = {"budget": Budget(steps=STEPS), "step": "graph"}
     whole, again = run_training(**changes), interrupted(6, 7, **changes)
     assert_same(whole, again)
@@ -194,7 +194,7 @@ def test_an_interrupted_run_with_a_graph_gives_the_same_bits(
 
 
 def test_a_resumed_run_stays_eager_where_it_was() -> None:
-    """Its steps are of one kind, whatever the next process could prepare."""
+    """All steps of a run are eager if the first process could not prepare its passes."""
     log, resumed = PreparationLog(), PreparationLog()
     log.seconds, log.fallback = 1.5, "no compiler"
     resumed.load_state_dict(log.state_dict())
@@ -206,7 +206,7 @@ def test_a_resumed_run_stays_eager_where_it_was() -> None:
 def test_memory_that_is_full_in_a_preparation_ends_the_run(
     run_training: Train, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """It is a result, and no reason to take other steps."""
+    """Out of memory is a failure of the run, not a reason for eager steps."""
 
     def fail(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory.")
@@ -224,7 +224,7 @@ def test_compiling_changes_nothing_and_takes_no_time_of_a_step(
     pass_time: Callable[[float], None],
     changes: dict[str, Any],
 ) -> None:
-    """It is measured apart; names, batch norm and random numbers are as without."""
+    """The time is recorded separately; names, batch norm and random numbers are those of eager steps."""
 
     def compile_slowly(function: Callable[..., Tensor], dynamic: bool) -> Callable[..., Tensor]:
         assert not dynamic
@@ -255,7 +255,7 @@ def test_compiling_changes_nothing_and_takes_no_time_of_a_step(
 def test_a_capture_takes_no_time_of_a_step(
     run_training: Train, monkeypatch: pytest.MonkeyPatch, pass_time: Callable[[float], None], every_part: bool
 ) -> None:
-    """It is measured apart, whatever the clock looks at."""
+    """The time is recorded separately, whether or not the clock measures the parts of a step."""
     capture = devices.Device.capture
 
     def slowly(*given: Any) -> Any:
@@ -273,7 +273,7 @@ def test_a_capture_takes_no_time_of_a_step(
 def test_a_network_that_is_not_compiled_is_trained_as_if_that_had_not_been_tried(
     run_training: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To the bit of eager steps; the reason is one line."""
+    """The run has the bits of eager steps, and the reason is one line."""
 
     def compile_halfway(function: Callable[..., Tensor], dynamic: bool) -> Callable[..., Tensor]:
         def compiled(*batch: Tensor) -> Tensor:
@@ -292,7 +292,7 @@ def test_a_network_that_is_not_compiled_is_trained_as_if_that_had_not_been_tried
 
 
 def without_dropout(request: ModelRequest) -> nn.Module:
-    """A network whose losses are not a matter of random numbers."""
+    """Return a network whose losses do not depend on random numbers."""
     return nn.Sequential(
         nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
         nn.Linear(8, request.num_classes),
@@ -306,9 +306,9 @@ SURE = Architecture(name="sure", build=without_dropout, minimum_size=16)
 def test_a_compilation_is_used_from_the_first_step_to_the_last(
     run_training: Train, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
 ) -> None:
-    """Evaluation, which hooks the modules, and an optimizer's step let PyTorch compile nothing again.
+    """PyTorch does not compile again because of the hooks of an evaluation, or a step of the optimizer.
 
-    The passes are traced by PyTorch's own compiler, without code being generated.
+    PyTorch's compiler traces the passes, but generates no code.
     """
     graphs: list[int] = []
 
@@ -329,9 +329,9 @@ def test_a_compilation_is_used_from_the_first_step_to_the_last(
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
 def test_a_compiled_network_learns_as_an_eager_one(run_training: Train) -> None:
-    """By PyTorch's own compiler: the same losses but for rounding, under the same names.
+    """With PyTorch's compiler, losses are equal up to rounding, and the names of weights are equal.
 
-    Without vector instructions and compiled headers, whose trials take a compiler most of the time.
+    Vector instructions and compiled headers are off, because testing for them takes most of the time.
     """
     head = Architecture(name="head", build=lambda request: nn.Sequential(nn.Flatten(), nn.Linear(768, 2)))
     from torch._inductor import config as inductor  # takes two seconds
@@ -349,7 +349,7 @@ def test_a_compiled_network_learns_as_an_eager_one(run_training: Train) -> None:
 def test_a_graph_on_a_gpu_gives_the_bits_of_eager_steps(
     run_training: Train, precision: str, changes: dict[str, Any]
 ) -> None:
-    """Batch norm and dropout included."""
+    """This includes batch norm and dropout."""
     changes = {"device": "cuda", "precision": precision, "budget": Budget(steps=20), "workers": 2, **changes}
     eager, graph = run_training(**changes), run_training(step="graph", **changes)
     assert (2 if "heads" in changes else 1, None) == (preparation(graph).num_prepared, preparation(graph).fallback)
@@ -361,7 +361,7 @@ def test_a_graph_on_a_gpu_gives_the_bits_of_eager_steps(
 def test_a_failed_capture_on_a_gpu_leaves_no_trace(
     run_training: Train, act: Callable[[Wrapped, Tensor], object]
 ) -> None:
-    """Training continues to the bits of eager steps, dropout included."""
+    """Training continues with the bits of eager steps, including dropout."""
 
     def train(step: str) -> Run:
         random.seed(1)
@@ -376,7 +376,7 @@ def test_a_failed_capture_on_a_gpu_leaves_no_trace(
 def test_an_interrupted_run_with_a_graph_on_a_gpu_gives_the_same_bits(
     run_training: Train, interrupted: Callable[..., Run]
 ) -> None:
-    """Each process captures its own."""
+    """Each process captures its own graph."""
     changes = {"device": "cuda", "budget": Budget(steps=STEPS), "step": "graph"}
     assert_same(run_training(**changes), interrupted(6, 7, **changes))
 
@@ -384,7 +384,7 @@ def test_an_interrupted_run_with_a_graph_on_a_gpu_gives_the_same_bits(
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_compiled_network_on_a_gpu_learns_as_an_eager_one(run_training: Train, precision: str) -> None:
-    """The same losses but for rounding."""
+    """The losses are equal up to rounding."""
     changes = {"device": "cuda", "precision": precision, "budget": Budget(steps=STEPS)}
     eager, compiled = (run_training(SURE, step=step, **changes) for step in ("eager", "compile"))
     assert preparation(compiled).fallback is None

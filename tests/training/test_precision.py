@@ -1,4 +1,4 @@
-"""Precision, threads and determinism are set once and are what the suite says."""
+"""Precision, threads and determinism are set once, as the suite says."""
 
 from collections.abc import Iterator
 
@@ -16,13 +16,13 @@ CPU = torch.device("cpu")
 
 
 def conditions(**changes: object) -> Conditions:
-    """Conditions with these changes."""
+    """Return conditions with these changes."""
     return Conditions(budget=Budget(steps=1), recipe=Recipe(), **changes)  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def restored() -> Iterator[None]:
-    """Put the process's settings back."""
+    """Restore the settings of the process after the test."""
     threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
     deterministic, precision = torch.are_deterministic_algorithms_enabled(), torch.backends.fp32_precision
     yield
@@ -35,7 +35,7 @@ def restored() -> Iterator[None]:
 @pytest.mark.usefixtures("restored")
 @pytest.mark.parametrize("deterministic", [True, False])
 def test_settings_are_applied(deterministic: bool) -> None:
-    """Threads, determinism as a wish and not as a demand, no TF32; cuDNN looks for quicker kernels if not."""
+    """Determinism gives warnings instead of errors, TF32 is off, and cuDNN benchmarks kernels unless deterministic."""
     device = configure(conditions(deterministic=deterministic), Execution(device="cpu", threads=2, workers=0))
     assert CPU == device
     assert 2 == torch.get_num_threads()
@@ -51,7 +51,7 @@ def test_settings_are_applied(deterministic: bool) -> None:
     ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)]
 )
 def test_autocast_computes_in_the_precision(precision: str, dtype: torch.dtype) -> None:
-    """Matrix products inside the context, each time it is opened, and not outside."""
+    """Matrix products have the precision inside the context, each time it is entered, and not outside."""
     assert dtype == compute_dtype(conditions(precision=precision))
     cast = autocast(conditions(precision=precision), CPU)
     matrix = torch.ones(2, 2)
@@ -62,7 +62,7 @@ def test_autocast_computes_in_the_precision(precision: str, dtype: torch.dtype) 
 
 
 def test_a_run_is_on_its_own_gpu(monkeypatch: pytest.MonkeyPatch, restored: None) -> None:
-    """The GPU of its number is the one that PyTorch uses from then on."""
+    """PyTorch's current GPU is the one with the index of the run."""
     fake = install(monkeypatch, tensors_on_cpu=False)
     execution = Execution(device="cuda", threads=1, workers=0, device_index=1)
     assert torch.device("cuda:1") == configure(conditions(), execution)

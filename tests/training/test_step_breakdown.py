@@ -1,4 +1,4 @@
-"""The parts of a step: those of the run itself on a CPU, and of a few more steps of the same loop on a GPU."""
+"""The parts of a step: measured in the steps of the run on a CPU, and in some more steps on a GPU."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ Breakdown = tuple[Traces, int]
 
 @pytest.fixture
 def breakdown_of_tiny(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> Callable[..., Breakdown]:
-    """Return the step breakdown of the tiny network, given the seconds of a step, and the number of steps it took."""
+    """Return a function that measures the step breakdown of the tiny network, and counts its steps."""
 
     def run(step_seconds: float, device: str = "cpu", workers: int = 0, **changes: object) -> Breakdown:
         model = tiny_network(REQUEST).to(device)
@@ -47,7 +47,7 @@ def breakdown_of_tiny(loaded: Dataset, make_evaluator: Callable[..., Evaluator])
 def test_steps_are_taken_apart(
     breakdown_of_tiny: Callable[..., Breakdown], step_seconds: float, num_steps: int
 ) -> None:
-    """For two seconds, but at least 3 and at most 30 steps; the one before them does not count."""
+    """The measurement takes two seconds, but 3 to 30 steps; the step before them does not count."""
     traces, taken = breakdown_of_tiny(step_seconds)
     assert num_steps + 1 == taken
     assert {"step_breakdown_parts", "step_breakdown_seconds", "step_breakdown_host_seconds"} == set(traces)
@@ -59,14 +59,14 @@ def test_steps_are_taken_apart(
 
 @pytest.mark.usefixtures("fake_cuda")
 def test_batches_prepared_ahead_are_taken_apart_too(breakdown_of_tiny: Callable[..., Breakdown]) -> None:
-    """No worker is left behind."""
+    """The step breakdown works with workers, too."""
     traces, _ = breakdown_of_tiny(1.0, workers=2)
     assert (3, len(PARTS)) == traces["step_breakdown_seconds"].shape
 
 
 @pytest.mark.parametrize(("num_steps", "kept"), [(1, []), (2, [2]), (40, list(range(11, 41)))])
 def test_on_a_cpu_the_steps_are_the_runs_own(run_training: Train, num_steps: int, kept: list[int]) -> None:
-    """The last 30, without the first of all; their parts add up to what the run calls their time."""
+    """The breakdown has the last 30 steps, but never the first; the parts add up to the times of the steps."""
     traces = run_training(budget=Budget(steps=num_steps)).trained.traces
     assert kept == traces["step_breakdown_step"].tolist()
     assert (len(kept), len(PARTS)) == traces["step_breakdown_seconds"].shape
@@ -79,7 +79,7 @@ def test_on_a_cpu_the_steps_are_the_runs_own(run_training: Train, num_steps: int
 def test_validation_and_checkpoints_are_no_part_of_a_step(
     run_training: Train, pass_time: Callable[[float], None]
 ) -> None:
-    """However long they take."""
+    """Their time is in no part of a step."""
     traces = run_training(on_step=lambda _: pass_time(1000)).trained.traces
     assert traces["step_breakdown_seconds"].max() < 1000
 
@@ -87,7 +87,7 @@ def test_validation_and_checkpoints_are_no_part_of_a_step(
 @pytest.mark.usefixtures("fake_cuda")
 @pytest.mark.parametrize("changes", [{}, {"precision": "bf16"}])
 def test_looking_at_every_part_changes_no_bit(run_training: Train, changes: dict[str, object]) -> None:
-    """Losses, norms and weights are those of the timed loop, which keeps no parts on a GPU."""
+    """Losses, norms and weights are those of the timed run, which has no step breakdown on a GPU."""
     timed, looked_at = run_training(**changes), run_training(every_part=True, **changes)
     assert "step_breakdown_seconds" not in timed.trained.traces
     for name in ("step_loss", "gradient_norm", "learning_rate", "validation_predictions"):
@@ -99,7 +99,7 @@ def test_looking_at_every_part_changes_no_bit(run_training: Train, changes: dict
 
 @pytest.mark.gpu
 def test_a_gpus_step_breakdown_has_both_clocks(breakdown_of_tiny: Callable[..., Breakdown]) -> None:
-    """What the GPU took for a part, and how long the host took to ask for it."""
+    """The breakdown has the time of each part on the GPU, and the time in which the host launched it."""
     traces, _ = breakdown_of_tiny(0.1, device="cuda")
     assert {"step_breakdown_parts", "step_breakdown_seconds", "step_breakdown_host_seconds"} == set(traces)
     assert (20, len(PARTS)) == traces["step_breakdown_seconds"].shape == traces["step_breakdown_host_seconds"].shape
@@ -108,7 +108,7 @@ def test_a_gpus_step_breakdown_has_both_clocks(breakdown_of_tiny: Callable[..., 
 
 @pytest.mark.usefixtures("fake_cuda")
 def test_a_step_breakdown_on_the_fake_gpu_has_both_clocks(breakdown_of_tiny: Callable[..., Breakdown]) -> None:
-    """The host's seconds are an array of their own."""
+    """The seconds of the host are an array of their own."""
     traces, _ = breakdown_of_tiny(1.0)
     assert {"step_breakdown_parts", "step_breakdown_seconds", "step_breakdown_host_seconds"} == set(traces)
     assert (3, len(PARTS)) == traces["step_breakdown_seconds"].shape == traces["step_breakdown_host_seconds"].shape
@@ -116,7 +116,7 @@ def test_a_step_breakdown_on_the_fake_gpu_has_both_clocks(breakdown_of_tiny: Cal
 
 @pytest.mark.usefixtures("fake_cuda")
 def test_a_step_breakdown_of_replayed_steps_has_both_passes_in_one(breakdown_of_tiny: Callable[..., Breakdown]) -> None:
-    """The eager steps before the capture are not counted."""
+    """The eager steps before the capture are not counted, and the forward pass has no time."""
     traces, taken = breakdown_of_tiny(1.0, step="graph")
     assert 3 + 3 == taken
     seconds = dict(zip(traces["step_breakdown_parts"].tolist(), traces["step_breakdown_seconds"].T, strict=True))
