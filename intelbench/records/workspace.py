@@ -135,9 +135,9 @@ class Workspace:
             if last is None or last.state != state.name:
                 state.unlink(missing_ok=True)
             raise
-        for file in self.folder.glob(_STATES):
-            if file != state:
-                file.unlink()
+        for older in self.folder.glob(_STATES):
+            if older != state:
+                older.unlink()
 
     def discard_checkpoint(self) -> None:
         """Remove the checkpoint, so that the run starts from its first step."""
