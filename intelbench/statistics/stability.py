@@ -63,18 +63,6 @@ def stability(
     )
 
 
-def churn(labels: NDArray[np.integer], before: NDArray[np.integer], after: NDArray[np.integer]) -> Churn | None:
-    """Return the churn between two sets of N predictions; `None` without images."""
-    if len(labels) == 0:
-        return None
-    right_before, right_after, changed = before == labels, after == labels, before != after
-    wins, losses, neutral = (
-        float(np.mean(share))
-        for share in (~right_before & right_after, right_before & ~right_after, ~right_before & ~right_after & changed)
-    )
-    return Churn(wins, losses, neutral, unnecessary=2 * min(wins, losses) + neutral)
-
-
 def mean_churn(churns: Sequence[Churn | None]) -> Churn | None:
     """Return the mean of the churns that are not `None`; `None` if there are none."""
     known = [churn for churn in churns if churn is not None]

@@ -22,7 +22,8 @@ class Backbone:
         """The network."""
         self._frozen_steps = frozen_steps
         self._trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self._frozen = False
+        self.frozen = False
+        """Whether the backbone is frozen now."""
         self.model.train()
         if self.always_frozen:  # so that the optimizer does not get parameters that are never trained
             self.set_step(0)
@@ -41,22 +42,17 @@ class Backbone:
     def set_step(self, step: int) -> None:
         """Freeze or unfreeze the backbone for this step, counted from 0."""
         frozen = self.frozen_at(step)
-        if frozen and not self._frozen:
+        if frozen and not self.frozen:
             freeze_backbone(self.model, self.heads)
-        elif self._frozen and not frozen:
+        elif self.frozen and not frozen:
             self.model.train()
             for parameter in self._trained:
                 parameter.requires_grad_(True)
-        self._frozen = frozen
+        self.frozen = frozen
 
     def frozen_at(self, step: int) -> bool:
         """Return whether the backbone is frozen at this step, counted from 0."""
         return step < self._frozen_steps
-
-    @property
-    def frozen(self) -> bool:
-        """Return whether the backbone is frozen now."""
-        return self._frozen
 
     @property
     def always_frozen(self) -> bool:
@@ -73,4 +69,4 @@ class Backbone:
 
     def after_training(self) -> "Backbone":
         """Return the backbone for more steps after the last one: frozen in all of them if it is frozen now."""
-        return Backbone(self.model, self.heads, math.inf if self._frozen else 0)
+        return Backbone(self.model, self.heads, math.inf if self.frozen else 0)
