@@ -66,8 +66,7 @@ def train(
 ) -> Trained:
     """Train until the budget is spent or a loss is not finite; resume from a checkpoint if there is one.
 
-    Time for `on_step` and for saving checkpoints is outside the budget. The clock decides which parts of a step it
-    measures.
+    Time for `on_step` and for checkpoints is outside the budget. The clock decides which parts of a step it measures.
     """
     evaluator, parameters = setup.evaluator, list(setup.evaluator.model.parameters())
     conditions, device = evaluator.conditions, evaluator.device
