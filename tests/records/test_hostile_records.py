@@ -24,7 +24,7 @@ from intelbench.records.store import (
     record_folders,
     write_run,
 )
-from tests.synthetic import Study, synthetic_run
+from tests.synthetic import Study, synthetic_run, write_sums
 
 RECORD, TRACES = synthetic_run("resnet101", 0, Study(num_train=4, num_validation=4, num_test=4, num_steps=6))
 GOOD, _ = synthetic_run("resnet152", 0, Study(num_train=4, num_validation=4, num_test=4, num_steps=6))
@@ -34,17 +34,17 @@ Damage = Callable[[Path], object]
 
 
 def replaced(name: str, content: bytes) -> Damage:
-    """Return a function that replaces the content of a file and removes the sums, which would reveal it."""
+    """Return a function that replaces the content of a file, and the sums, which would reveal it."""
 
     def damage(folder: Path) -> None:
-        (folder / "SHA256SUMS").unlink()
         (folder / name).write_bytes(content)
+        write_sums(folder)
 
     return damage
 
 
 def edited(change: Callable[[dict[str, Any]], object]) -> Damage:
-    """Return a function that changes values of `record.json` and removes the sums, which would reveal it."""
+    """Return a function that changes values of `record.json`, and the sums, which would reveal it."""
 
     def damage(folder: Path) -> None:
         content = msgspec.json.decode((folder / "record.json").read_bytes())
@@ -126,15 +126,16 @@ HOSTILE: dict[str, tuple[str, Damage]] = {
     "of another": ("holds another run", edited(lambda r: r.update(run_id=GOOD.run_id))),
     "both": ("not a readable record", edited(lambda r: r.update(failure={"cause": "error", "message": "", "step": 0}))),
     "no arrays": ("changed after it was written", lambda folder: (folder / "traces.npz").unlink()),
-    "no arrays, no sums": (
+    "no arrays, in the sums too": (
         "traces.npz: cannot be read (it is missing",
-        lambda folder: [(folder / name).unlink() for name in ("traces.npz", "SHA256SUMS")],
+        lambda folder: [(folder / "traces.npz").unlink(), write_sums(folder)],
     ),
     "empty arrays": ("traces.npz: cannot be read", replaced("traces.npz", b"")),
     "arrays of a pipe": ("traces.npz: not a plain file", instead("traces.npz", os.mkfifo)),
     "too many bytes": ("traces.npz: ", instead("traces.npz", lambda path: sparse(path, MAX_UNPACKED_BYTES + 1))),
     "sums of a pipe": ("SHA256SUMS: not a plain file", instead("SHA256SUMS", os.mkfifo)),
     "large sums": ("SHA256SUMS: ", instead("SHA256SUMS", lambda path: sparse(path, 10**9))),
+    "no sums": ("changed after it was written", lambda folder: (folder / "SHA256SUMS").unlink()),
     "other sums": ("changed after it was written", lambda folder: (folder / "SHA256SUMS").write_bytes(b"\xff")),
     "one byte": ("changed after", lambda folder: os.truncate(folder / "traces.npz", 5000)),
 }
@@ -194,14 +195,13 @@ def test_what_is_no_record_is_ignored(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a record whose files each example changes, without sums, which would reveal it."""
-    path = write_run(tmp_path_factory.mktemp("fuzzed"), RECORD, TRACES)
-    (path / "SHA256SUMS").unlink()
-    return path
+    """Return a record whose files each example changes."""
+    return write_run(tmp_path_factory.mktemp("fuzzed"), RECORD, TRACES)
 
 
 def read_in_every_way(folder: Path) -> None:
-    """Read a record by every function; only `UserError` may be raised."""
+    """Read a record by every function, with sums that do not reveal changes; only `UserError` may be raised."""
+    write_sums(folder)
     for read in (read_run, lambda path: dict(read_with_traces(path)[1]), lambda path: StoredRun(path, RECORD).traces(),
                  lambda path: StoredRun(path, RECORD).unchanged()):  # fmt: skip
         try:
@@ -270,4 +270,3 @@ def test_a_bomb_takes_no_room(tmp_path: Path) -> None:
         replaced("traces.npz", bytes(content))(path)
         with pytest.raises((UserError, ValueError), match=said):
             dict(read_with_traces(path)[1])
-        (path / "SHA256SUMS").touch()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from intelbench.config.fields import MAX_CLASSES
 from intelbench.errors import UserError
-from intelbench.records.store import MAX_RECORD_BYTES, RECORD_FILE, SUMS_FILE, TRACES_FILE, Traces, write_run
+from intelbench.records.store import MAX_RECORD_BYTES, RECORD_FILE, TRACES_FILE, Traces, write_run
 from intelbench.reporting.export import as_csv, as_json
 from intelbench.reporting.html.page import as_html
 from intelbench.reporting.report import build
@@ -24,7 +24,7 @@ from intelbench.results import diff as compare
 from intelbench.results.study import read
 from tests.command import Command
 from tests.records.test_hostile_records import HOSTILE, json_values, places_of
-from tests.synthetic import Study, failure, synthetic_run, synthetic_runs
+from tests.synthetic import Study, failure, synthetic_run, synthetic_runs, write_sums
 
 SMALL = Study(num_train=12, num_validation=12, num_test=12, num_steps=30)
 ARRAYS = tuple(synthetic_run("a", 0, SMALL)[1])
@@ -186,10 +186,8 @@ fuzzed = settings(max_examples=8, suppress_health_check=[HealthCheck.function_sc
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Of two architectures, the last one without sums, so that changes of it are not seen by them."""
-    found = synthetic_runs(tmp_path_factory.mktemp("records"), ["a", "b"], [0], SMALL)
-    (found[-1] / SUMS_FILE).unlink()
-    return found
+    """Of two architectures."""
+    return synthetic_runs(tmp_path_factory.mktemp("records"), ["a", "b"], [0], SMALL)
 
 
 @given(st.integers(), json_values)
@@ -203,6 +201,7 @@ def test_any_value_of_a_record_may_be_another(records: list[Path], seed: int, va
     holder[key] = value
     try:
         file.write_bytes(msgspec.json.encode(content))
+        write_sums(file.parent)
         survive(file.parents[1])
     finally:
         file.write_bytes(whole)
@@ -223,6 +222,7 @@ def test_any_number_of_a_record_may_be_extreme(records: list[Path], seed: int, v
         holder[key] = type(holder[key])(value)
     try:
         file.write_bytes(msgspec.json.encode(content))
+        write_sums(file.parent)
         survive(file.parents[1])
     finally:
         file.write_bytes(whole)
@@ -277,6 +277,7 @@ def test_any_array_may_be_another(records: list[Path], changes: list[tuple[str, 
     try:
         with file.open("wb") as stream:
             np.savez_compressed(stream, **traces)
+        write_sums(file.parent)
         survive(file.parents[1])
     finally:
         file.write_bytes(whole)
@@ -294,6 +295,7 @@ def test_any_byte_may_be_another(records: list[Path], data: st.DataObject) -> No
             damaged[place // 8] ^= 1 << place % 8
     try:
         file.write_bytes(damaged)
+        write_sums(file.parent)
         survive(file.parents[1])
     finally:
         file.write_bytes(whole)
