@@ -18,8 +18,8 @@ AVOIDED = (
 FOLDERS = (
     "CHANGELOG.md", "CONTRIBUTING.md", "README.md", "bench", "docs", "intelbench/architectures", "intelbench/cli",
     "intelbench/config", "intelbench/data", "intelbench/orchestration", "intelbench/plugins", "intelbench/profiling",
-    "intelbench/records", "intelbench/reporting", "intelbench/scenes", "intelbench/statistics", "intelbench/suites",
-    "intelbench/training",
+    "intelbench/records", "intelbench/reporting", "intelbench/results", "intelbench/scenes", "intelbench/statistics",
+    "intelbench/suites", "intelbench/training",
 )  # fmt: skip
 PATTERN = re.compile(rf"\b({'|'.join(map(re.escape, AVOIDED))})\b", re.IGNORECASE)
 

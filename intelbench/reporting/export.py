@@ -7,7 +7,7 @@ import pandas as pd
 
 from intelbench.reporting.sections import origins, reproduction
 from intelbench.reporting.verdicts import Verdict, claims_about, verdicts
-from intelbench.results import efficiency, gpu_table, tables, usage
+from intelbench.results import efficiency, tables, usage
 from intelbench.results.claims import Claim
 from intelbench.results.label_efficiency import label_studies
 from intelbench.results.metrics import METRICS, metrics_in
@@ -90,7 +90,7 @@ def _plain(summary: CohortSummary, claims: Sequence[Claim] | None) -> dict[str, 
         "memory": tables.rows(usage.memory(summary)),
         "energy": tables.rows(usage.energy(summary)),
         "contention": tables.rows(usage.contention(summary)),
-        "gpu": tables.rows(gpu_table.gpu(summary)),
+        "gpu": tables.rows(usage.gpu(summary)),
         "confusion_matrices": {a.name: a.confusion.tolist() for a in summary.finished if a.confusion is not None},
         "runs": [
             {**row, "confusion_matrix": run.confusion.tolist()}

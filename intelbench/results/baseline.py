@@ -4,10 +4,10 @@ Shapes: A architectures, n seeds, N test images. The baseline is compared like a
 same test images.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from intelbench.results.summaries import ArchitectureSummary
 from intelbench.statistics import inference
@@ -27,26 +27,24 @@ def not_above_majority(architectures: Sequence[ArchitectureSummary]) -> list[Arc
 
 
 def p_above_majority(architecture: ArchitectureSummary) -> float:
-    """One-sided p value of a test accuracy that is no higher than that of the majority baseline.
+    """Return the one-sided p value of a test accuracy that is no higher than that of the majority baseline.
 
-    Over seeds and images, as two architectures are compared; with one seed McNemar's exact test (1947) of this network
-    as it was trained.
+    The test is over seeds and images, as between two architectures; with one seed it is McNemar's exact test (1947) of
+    this trained network.
     """
     labels = architecture.runs[0].test_labels
-    right, baseline = np.array([run.correct for run in architecture.runs]), labels == np.bincount(labels).argmax()
-    inferred = inference.infer(right.astype(np.int8) - baseline)
+    correct, baseline = np.array([run.correct for run in architecture.runs]), labels == np.bincount(labels).argmax()
+    inferred = inference.infer(correct.astype(np.int8) - baseline)
     assert inferred is not None
     p_value = inferred.p_above(inferred.location, 0.0)
     if p_value is not None:
         return p_value
-    (first_only, second_only) = (np.count_nonzero(each, axis=1) for each in (right & ~baseline, ~right & baseline))
-    return float(inference.sign_p_values(second_only, first_only)[0]) / 2 if first_only > second_only else 1.0
+    own_only = np.count_nonzero(correct & ~baseline, axis=1)
+    baseline_only = np.count_nonzero(~correct & baseline, axis=1)
+    return float(inference.sign_p_values(baseline_only, own_only)[0]) / 2 if own_only > baseline_only else 1.0
 
 
 def single_class_runs(architecture: ArchitectureSummary) -> dict[int, int]:
-    """Return how many runs predict one class for every test image, by that class; of at least two test images."""
-    predicted: list[NDArray[np.int16]] = [np.unique(run.test_predictions) for run in architecture.runs]
-    only = [int(classes[0]) for classes in predicted if len(classes) == 1]
-    if len(architecture.runs[0].test_labels if architecture.runs else ()) < 2:
-        return {}
-    return {label: only.count(label) for label in sorted(set(only))}
+    """Return the number of runs that predict one class for all test images, at least two, by that class."""
+    predicted = [np.unique(run.test_predictions) for run in architecture.runs if len(run.test_labels) > 1]
+    return dict(sorted(Counter(int(classes[0]) for classes in predicted if len(classes) == 1).items()))

@@ -1,6 +1,6 @@
-"""Published claims: TOML files decoded strictly into what can be checked against records.
+"""Published claims: TOML files, decoded strictly, that can be checked against records.
 
-`docs/CLAIMS.md` documents the schema for whoever writes such a file, and how verdicts are reached.
+`docs/CLAIMS.md` documents the schema, and how verdicts are reached.
 """
 
 import math
@@ -27,13 +27,12 @@ _BUILT_IN = resources.files("intelbench") / "claims" / "published.toml"
 Relation = Literal["equal", "at_least", "at_most", "higher", "lower"]
 Text = Annotated[str, Meta(min_length=1)]
 
-
 _ACTIVATIONS = {"relu": "ReLU", "leaky_relu": "LeakyReLU"}
 
 
 def _weights(record: RunRecord) -> str:
-    chosen = record.spec.conditions.recipe.weights
-    return "random" if chosen == "none" else chosen
+    weights = record.spec.conditions.recipe.weights
+    return "random" if weights == "none" else weights
 
 
 def _backbone(record: RunRecord) -> str:
@@ -52,13 +51,13 @@ def _head(record: RunRecord) -> str:
 
 
 IN_WORDS: Mapping[str, Callable[[RunRecord], str]] = {"weights": _weights, "backbone": _backbone, "head": _head}
-"""Conditions that are said of a record in words, as publications say them."""
+"""Functions that return a condition of a record in words, as publications write it."""
 _ARGUMENT = "recipe.optimizer_arguments."
 """Prefix of the conditions on keyword arguments of the optimizer."""
 
 
 class Claim(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One statement that somebody published, and what would have to be measured for it to hold."""
+    """A published statement, and the measurement that would support it."""
 
     id: Annotated[
         str,
@@ -71,45 +70,44 @@ class Claim(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Unique in its file."""
     statement: Text
     source: Text
-    """Where it was published."""
+    """Publication of the statement."""
     known: str = ""
-    """What is known about it apart from any run."""
+    """Known facts about the statement that no run measures."""
     metric: str
-    """The name of a metric."""
+    """Name of a metric."""
     relation: Relation
     """`equal`, `at_least` and `at_most` refer to `value`; `higher` and `lower` to `others`."""
     architecture: Text
     others: Annotated[tuple[Text, ...], Meta(min_length=1)] | None = None
-    """With `higher` and `lower`: those that must all be surpassed, every other one where absent. With the other
+    """With `higher` and `lower`: architectures that must all be surpassed; absent for all others. With the other
     relations: the one architecture of whose figure `value` is a multiple."""
     value: float | None = None
-    """In the unit of the metric, shares as fractions; a factor where `others` is given."""
+    """Value in the unit of the metric, shares as fractions; a factor where `others` is given."""
     tolerance: Annotated[float, Meta(ge=0)] = 0.0
-    """How far from `value` still counts, in its unit."""
+    """Largest accepted distance from `value`, in its unit."""
     accuracy: Annotated[float, Meta(gt=0, lt=1)] | None = None
-    """Validation accuracy that `steps_to_accuracy` waits for."""
+    """Validation accuracy of `steps_to_accuracy`."""
     classes: tuple[tuple[Text, Text], ...] = ()
-    """Pairs of classes for `confusion`, in either order: each is claimed to be confused more often than any other."""
+    """Pairs of classes for `confusion`, in either order: each pair is confused more often than any other pair."""
     conditions: dict[str, Any] = {}
-    """Required of the runs: dotted keys of `Conditions`, `data`, `execution`, `environment` and `IN_WORDS`."""
+    """Required conditions of the runs: keys of `Conditions`, `data`, `execution`, `environment` and `IN_WORDS`."""
 
     def __post_init__(self) -> None:
         if METRICS.find(self.metric) is None:
             known = one_of(self.metric, METRICS.providers())
             raise ValueError(f"`metric` {shortened(repr(self.metric))} is not known. {known}")
-        _check_relation(self)
-        _check_extras(self)
+        _check_fields(self)
         for key, value in self.required.items():
             _check_condition(key, value)
 
     @property
     def comparative(self) -> bool:
-        """Whether it compares architectures, or pairs of classes, by which is higher."""
+        """Whether the claim says that an architecture, or a pair of classes, is higher or lower than others."""
         return self.relation in ("higher", "lower")
 
     @property
     def required(self) -> dict[str, Any]:
-        """The conditions by dotted key, whether they were written so or as nested tables."""
+        """Conditions by dotted key, whether they were written with dotted keys or as nested tables."""
         return flattened(self.conditions)
 
 
@@ -118,7 +116,7 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load_claims(path: Path | None = None) -> tuple[Claim, ...]:
-    """Read the built-in published claims, or those of a TOML file of the user's own.
+    """Return the built-in published claims, or the claims in a TOML file of the user.
 
     Raises:
         UserError: as `read_text`, `parse_toml` and `convert`, or the file holds an id twice.
@@ -129,69 +127,60 @@ def load_claims(path: Path | None = None) -> tuple[Claim, ...]:
 
 
 def condition_keys() -> dict[str, Any]:
-    """Every key that `conditions` accepts, with the type of its value."""
-    groups: dict[str, type[Struct]] = {
-        "": Conditions,
-        "data.": DataFacts,
-        "execution.": Execution,
-        "environment.": Environment,
-    }
-    found: dict[str, Any] = dict.fromkeys(IN_WORDS, str)
-    for prefix, group in groups.items():
-        found |= _types(prefix, group)
-    return found
+    """Return every key that `conditions` accepts, with the type of its value."""
+    types: dict[str, Any] = dict.fromkeys(IN_WORDS, str)
+    types |= _types("", Conditions) | _types("data.", DataFacts)
+    return types | _types("execution.", Execution) | _types("environment.", Environment)
 
 
 def differing_conditions(claim: Claim, records: Sequence[RunRecord]) -> dict[str, tuple[object, object]]:
-    """Conditions of a claim that some record does not meet: dotted key -> value required, value of that record.
+    """Return the conditions of a claim that a record does not meet: dotted key -> value required, value of the record.
 
-    Where architectures have recipes of their own, the others' do not matter.
+    Only the records of the architectures that the claim is about have to meet them.
     """
-    found = {}
-    every = claim.comparative and claim.others is None and not claim.classes
+    differing = {}
+    about_all = claim.comparative and claim.others is None and not claim.classes
     named = (claim.architecture, *(claim.others or ()))
-    records = [each for each in records if not every and each.spec.architecture in named] or records
+    records = [record for record in records if not about_all and record.spec.architecture in named] or records
     for key, value in claim.required.items():
         required = msgspec.convert(value, _condition_type(key))
-        for held in map(_getter(key), records):
-            if not _meets(key, required, held):
-                found[key] = (required, held)
-                break
-    return found
+        if unmet := [actual for actual in map(_getter(key), records) if not _meets(key, required, actual)]:
+            differing[key] = (required, unmet[0])
+    return differing
 
 
 def _types(prefix: str, group: type[Struct]) -> dict[str, Any]:
-    """The fields of a struct and of those in it, by dotted key."""
-    found: dict[str, Any] = {}
+    """Return the types of the fields of a struct and of the structs in it, by dotted key."""
+    types: dict[str, Any] = {}
     for field in msgspec.structs.fields(group):
         if isinstance(field.type, type) and issubclass(field.type, Struct):
-            found |= _types(f"{prefix}{field.name}.", field.type)
+            types |= _types(f"{prefix}{field.name}.", field.type)
         else:
-            found[prefix + field.name] = field.type
-    return found
+            types[prefix + field.name] = field.type
+    return types
 
 
-def _meets(key: str, required: object, held: object) -> bool:
-    """Whether a record holds what is required.
+def _meets(key: str, required: object, actual: object) -> bool:
+    """Return whether the value of a record is the required one.
 
     A head may be described in part: the width of the features before it is the architecture's, and not every
     publication names the activation.
     """
-    if key != "head" or required == held:
-        return required == held
-    parts = str(held).split(", ")
-    return all(any(part == each or part.endswith(f"-{each}") for each in parts) for part in str(required).split(", "))
+    if key != "head" or required == actual:
+        return required == actual
+    parts = str(actual).split(", ")
+    return all(any(word == part or word.endswith(f"-{part}") for part in parts) for word in str(required).split(", "))
 
 
 def _getter(key: str) -> Callable[[RunRecord], object]:
-    """What gives a record's value of a condition."""
+    """Return the function that returns a record's value of a condition."""
     if key.startswith(_ARGUMENT):
         return lambda record: record.spec.conditions.recipe.optimizer_arguments.get(key.removeprefix(_ARGUMENT))
     groups = {"data": "spec.", "execution": "spec.", "environment": ""}
     return IN_WORDS.get(key) or attrgetter(groups.get(key.partition(".")[0], "spec.conditions.") + key)
 
 
-def _check_relation(claim: Claim) -> None:
+def _check_fields(claim: Claim) -> None:
     metric = METRICS.get(claim.metric)
     if claim.comparative and (claim.value is not None or claim.tolerance):
         raise ValueError(f"relation `{claim.relation}` takes neither `value` nor `tolerance`; it refers to `others`")
@@ -208,10 +197,6 @@ def _check_relation(claim: Claim) -> None:
         raise ValueError(
             f"`value` of `{claim.metric}` is a fraction from 0 to 1; got {claim.value:g}; is it in percent?"
         )
-
-
-def _check_extras(claim: Claim) -> None:
-    metric = METRICS.get(claim.metric)
     if (metric.at_accuracy is None) != (claim.accuracy is None):
         raise ValueError("`accuracy` belongs to metric `steps_to_accuracy`, which needs it")
     if (metric.compared == "confusion") != bool(claim.classes):
@@ -242,14 +227,14 @@ def _decode(text: str, name: str) -> tuple[Claim, ...]:
     origin = f"claims {name}"
     content = parse_toml(origin, text)
     claims = convert(origin, content, _File, more=lambda fault: _which(fault, content)).claim
-    twice = sorted(name for name, number in Counter(claim.id for claim in claims).items() if number > 1)
+    twice = sorted(name for name, count in Counter(claim.id for claim in claims).items() if count > 1)
     if twice:
         raise UserError(f"{origin}: key `id`: {', '.join(twice)} given more than once; every id is unique")
     return claims
 
 
 def _which(fault: Fault, content: dict[str, Any]) -> str:
-    """The id of the claim that is at fault, since people do not count claims from 0."""
+    """Return the id of the claim that is at fault, since people do not count claims from 0."""
     match fault.place:
         case ("claim", int(position), *_) if isinstance(content["claim"][position], dict):
             name = content["claim"][position].get("id")

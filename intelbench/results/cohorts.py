@@ -1,4 +1,4 @@
-"""Which records may stand in one table, and whether their runs saw the same batches."""
+"""Cohorts of records that may be compared, and whether their runs saw the same batches."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -14,12 +14,12 @@ from intelbench.records.store import StoredRun
 from intelbench.records.types import RunRecord, RunSpec
 
 _BATCHES = ("batch_size", "crop_scale", "crop_ratio", "flip", "augmentation")
-"""What of a recipe decides which batches a run sees."""
+"""Fields of a recipe that decide which batches a run sees."""
 
 
 @dataclass(frozen=True)
 class SeedFairness:
-    """Whether the runs of one seed saw the same batches, as far as their stream digests tell."""
+    """Whether the runs of one seed saw the same batches, by their stream digests."""
 
     seed: int
     num_runs: int
@@ -29,7 +29,7 @@ class SeedFairness:
     """Last step that all finished runs have in common and up to which no two runs differ; `None` for a single run. A
     digest covers all steps before it."""
     digest: str | None
-    """The digest at `verified_step`; where a single run finished, its last one."""
+    """Digest at `verified_step`; the last digest where a single run finished."""
     mismatch_step: int | None
     """First step at which two runs differ."""
     complete: bool
@@ -37,7 +37,7 @@ class SeedFairness:
 
     @property
     def identical(self) -> bool:
-        """No two runs differ, and where several finished they have a step in common."""
+        """Whether no two runs differ, and finished runs have a step in common."""
         return self.mismatch_step is None and (self.verified_step is not None or self.num_finished < 2)
 
 
@@ -49,7 +49,7 @@ class Fairness:
 
     @property
     def identical(self) -> bool:
-        """True for every seed."""
+        """Whether it is so for every seed."""
         return all(seed.identical for seed in self.seeds)
 
     @property
@@ -59,7 +59,7 @@ class Fairness:
 
     @property
     def verified_step(self) -> int | None:
-        """The step up to which the batches of every seed with several finished runs were verified."""
+        """Step up to which the batches of every seed with several finished runs were verified."""
         steps = [seed.verified_step for seed in self.seeds if seed.num_finished > 1]
         known = [step for step in steps if step is not None]
         return min(known) if known and len(known) == len(steps) else None
@@ -79,22 +79,22 @@ class Fairness:
 class Cohort:
     """Runs whose accuracies, times and memory may be compared: same conditions, images, machine and libraries.
 
-    Or each architecture under the recipe of its own that one suite has for it; then it is said wherever they are.
+    Where a suite has a recipe for each architecture, the recipes may differ; reports say so.
     """
 
     key: str
     """Short digest of what the runs have in common; part of the figures' names."""
     runs: tuple[StoredRun, ...]
-    """Ordered by architecture, provider and seed, whatever the order of the files."""
+    """Sorted by architecture, provider and seed."""
 
     @property
     def spec(self) -> RunSpec:
-        """A run's spec, for what all runs of the cohort have in common."""
+        """Spec of a run, for what all runs of the cohort have in common."""
         return self.runs[0].record.spec
 
     @property
     def conditions(self) -> Conditions:
-        """What the suite says for all; of every run, where architectures have no recipes of their own."""
+        """Conditions of the suite, which are those of every run unless architectures have their own recipes."""
         return self.spec.suite_conditions or self.spec.conditions
 
     @property
@@ -104,37 +104,29 @@ class Cohort:
 
     @cached_property
     def own_settings(self) -> Mapping[str, Mapping[str, object]]:
-        """Dotted keys of the conditions -> value by architecture, for the keys in which architectures differ."""
-        described = {
-            name: facts(records[0].spec, records[0].environment) for name, records in self.by_architecture.items()
-        }
-        keys = dict.fromkeys(key for each in described.values() for key in each if key.startswith("conditions."))
-        values = {key: {name: each.get(key) for name, each in described.items()} for key in keys}
+        """Dotted key of the conditions -> value by architecture, for the keys in which architectures differ."""
+        first = {name: records[0] for name, records in self.by_architecture.items()}
+        differing = _differing([facts(record.spec, record.environment) for record in first.values()])
         return {
-            key.removeprefix("conditions."): each
-            for key, each in values.items()
-            if any(value != next(iter(each.values())) for value in each.values())
+            key.removeprefix("conditions."): dict(zip(first, values, strict=True))
+            for key, values in differing.items()
+            if key.startswith("conditions.")
         }
 
     @cached_property
     def budgets(self) -> tuple[Budget, ...]:
-        """Of the runs, each amount once."""
+        """Budgets of the runs, each amount once."""
         return tuple(dict.fromkeys(record.spec.conditions.budget for record in self.records))
 
     @cached_property
     def batch_sizes(self) -> tuple[int, ...]:
-        """Of the runs, each size once."""
+        """Batch sizes of the runs, each size once."""
         return tuple(sorted({record.spec.conditions.recipe.batch_size for record in self.records}))
 
     @cached_property
     def records(self) -> list[RunRecord]:
-        """All records."""
+        """Records of all runs."""
         return [run.record for run in self.runs]
-
-    @cached_property
-    def finished(self) -> list[RunRecord]:
-        """Records with measurements."""
-        return [record for record in self.records if record.measurements is not None]
 
     @cached_property
     def failed(self) -> list[RunRecord]:
@@ -143,25 +135,25 @@ class Cohort:
 
     @cached_property
     def seeds(self) -> tuple[int, ...]:
-        """Every seed that was tried."""
+        """Seeds of all runs, failed ones included."""
         return tuple(sorted({record.spec.seed for record in self.records}))
 
     @cached_property
     def by_architecture(self) -> Mapping[str, list[RunRecord]]:
         """Records by the name shown for their architecture.
 
-        Two providers of one name are two architectures, and so are two recipes, where the suite's own was changed.
+        Two providers of one name are two architectures, and so are two recipes that a suite has for one architecture.
         """
         providers, recipes = defaultdict(set), defaultdict(set)
         for record in self.records:
             providers[record.spec.architecture].add(record.spec.provider)
             recipes[record.spec.architecture].add(_recipe(record))
-        found = defaultdict(list)
+        by_name = defaultdict(list)
         for record in self.records:
             name, provider = record.spec.architecture, record.spec.provider
             shown = name if len(providers[name]) == 1 else f"{name} ({provider})"
-            found[shown if len(recipes[name]) == 1 else f"{shown} (recipe {_recipe(record)})"].append(record)
-        return dict(found)
+            by_name[shown if len(recipes[name]) == 1 else f"{shown} (recipe {_recipe(record)})"].append(record)
+        return dict(by_name)
 
     @cached_property
     def finished_seeds(self) -> Mapping[str, frozenset[int]]:
@@ -174,42 +166,42 @@ class Cohort:
 
     @cached_property
     def common_seeds(self) -> tuple[int, ...]:
-        """Seeds that every architecture with a finished run has finished: the ones a ranking may use."""
+        """Seeds that every architecture with a finished run has finished; ranks use no other seeds."""
         return tuple(sorted(frozenset.intersection(*self.finished_seeds.values()))) if self.finished_seeds else ()
 
     @cached_property
     def fairness(self) -> Fairness:
-        """Compare the stream digests of each seed's runs, as far as their recipes are to give the same batches."""
-        to_agree = defaultdict(list)
+        """Whether runs of one seed saw the same batches, of those whose recipes ask for the same batches."""
+        comparable = defaultdict(list)
         for record in self.records:
             recipe = record.spec.conditions.recipe
-            to_agree[record.spec.seed, digest([getattr(recipe, name) for name in _BATCHES])].append(record)
-        return Fairness(tuple(_seed_fairness(seed, records) for (seed, _), records in sorted(to_agree.items())))
+            comparable[record.spec.seed, digest([getattr(recipe, name) for name in _BATCHES])].append(record)
+        return Fairness(tuple(_seed_fairness(seed, records) for (seed, _), records in sorted(comparable.items())))
 
 
 def group(runs: Sequence[StoredRun]) -> list[Cohort]:
-    """Sort runs into cohorts, the largest first, of equally large ones that with the most training images.
+    """Return the cohorts of runs, the largest first; equally large ones by their number of training images.
 
     Equal records give equal cohorts in equal order.
     """
     members = defaultdict(list)
     for run in runs:
         members[comparison_digest(run.record.spec), machine_digest(run.record)].append(run)
-    cohorts = [Cohort(digest(key)[:8], tuple(sorted(found, key=_place))) for key, found in members.items()]
+    cohorts = [Cohort(digest(key)[:8], tuple(sorted(of_key, key=_sort_key))) for key, of_key in members.items()]
     return sorted(cohorts, key=lambda cohort: (-len(cohort.runs), -cohort.spec.num_train, cohort.key))
 
 
 def agreeing(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], list[str]]:
-    """Keep the runs that say of the images of one digest what most say, and name the others.
+    """Return the runs that agree with most about the images of their data digest, and a message for each other run.
 
     The digest covers classes and splits, so a record that disagrees was changed.
     """
-    facts: dict[str, Counter[object]] = defaultdict(Counter)
+    counts: dict[str, Counter[object]] = defaultdict(Counter)
     for run in runs:
-        facts[run.record.spec.data.digest][_facts_of_images(run)] += 1
+        counts[run.record.spec.data.digest][_facts_of_images(run)] += 1
     kept, problems = [], []
     for run in runs:
-        (usual, _), *_ = facts[run.record.spec.data.digest].most_common(1)
+        (usual, _), *_ = counts[run.record.spec.data.digest].most_common(1)
         if _facts_of_images(run) == usual:
             kept.append(run)
         else:
@@ -218,18 +210,22 @@ def agreeing(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], list[str]]:
 
 
 def differing_keys(cohorts: Sequence[Cohort]) -> dict[str, list[object]]:
-    """What sets cohorts apart: dotted key of the record -> its value in each cohort, for the keys that differ."""
-    described = [_described(cohort) for cohort in cohorts]
-    keys = list(dict.fromkeys(key for fact in described for key in fact))
-    found = {key: [fact.get(key) for fact in described] for key in keys}
-    differing = {key: values for key, values in found.items() if any(value != values[0] for value in values)}
+    """Return the dotted keys of records that differ between cohorts, each with its value in every cohort."""
+    differing = _differing([_described(cohort) for cohort in cohorts])
     if "data.digest" not in differing:  # the same images under another path are the same data
         differing.pop("data.source", None)
     return differing
 
 
+def _differing(described: Sequence[Mapping[str, object]]) -> dict[str, list[object]]:
+    """Return the keys whose values are not equal in all mappings, each with its values."""
+    keys = dict.fromkeys(key for mapping in described for key in mapping)
+    values = {key: [mapping.get(key) for mapping in described] for key in keys}
+    return {key: of_key for key, of_key in values.items() if any(value != of_key[0] for value in of_key)}
+
+
 def _described(cohort: Cohort) -> dict[str, object]:
-    """What all runs of a cohort have in common, and whether recipes are part of it."""
+    """Return what all runs of a cohort have in common, and whether recipes are part of it."""
     spec = msgspec.structs.replace(cohort.spec, conditions=cohort.conditions)
     recipes = {name: _recipe(records[0]) for name, records in cohort.by_architecture.items()}
     own = f"each its own ({digest(recipes)[:8]})" if cohort.own_recipes else "one for all"
@@ -237,7 +233,7 @@ def _described(cohort: Cohort) -> dict[str, object]:
 
 
 def _recipe(record: RunRecord) -> str:
-    """Short digest of the conditions, where they are the architecture's own."""
+    """Return a short digest of the conditions if the architecture has its own; empty if not."""
     return digest(canonical_fields(record.spec.conditions))[:8] if record.spec.suite_conditions else ""
 
 
@@ -246,7 +242,7 @@ def _facts_of_images(run: StoredRun) -> tuple[object, ...]:
     return (data.class_names, data.num_train, data.num_validation, data.num_test)
 
 
-def _place(run: StoredRun) -> tuple[object, ...]:
+def _sort_key(run: StoredRun) -> tuple[object, ...]:
     spec = run.record.spec
     return (spec.architecture, spec.provider, spec.seed, run.record.run_id)
 

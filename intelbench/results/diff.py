@@ -1,10 +1,11 @@
-"""Two results folders, architecture by architecture: two versions of a recipe, of a library, or two machines."""
+"""The diff of two results folders by architecture: two versions of a recipe, of a library, or two machines."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from intelbench.errors import UserError, one_of, shortened
 from intelbench.records.store import runs_folder
@@ -21,26 +22,26 @@ from intelbench.statistics.inference import Inferred
 
 @dataclass(frozen=True)
 class Gate:
-    """What must not get worse, and by how much more than nothing it may."""
+    """A metric that must not get worse by more than a margin."""
 
     metric: str
     margin: float
-    """A share of test images or a difference, in the metric's unit; for a ratio 0.05 is five per cent."""
+    """Difference in the metric's unit; for a ratio 0.05 is five per cent."""
 
     @classmethod
     def parse(cls, text: str) -> "Gate":
-        """Read `METRIC:MARGIN`, as `test_accuracy:0.01` or `step_seconds:0.05`.
+        """Return the gate that is written `METRIC:MARGIN`, as `test_accuracy:0.01` or `step_seconds:0.05`.
 
         Raises:
-            ValueError: it is not of this form, or the metric is not known.
+            ValueError: the text is not of this form, or the metric is not known.
         """
-        metric, _, margin = text.partition(":")
-        entry = METRICS.find(metric)
+        name, _, margin = text.partition(":")
+        entry = METRICS.find(name)
         if entry is None or not entry.value.can_gate:
-            known = one_of(metric, [each.name for each in metrics_in("diff")])
+            known = one_of(name, [metric.name for metric in metrics_in("diff")])
             problem = "no metric" if entry is None else "no direction is worse for metric"
             raise ValueError(
-                f"{problem} {shortened(repr(metric))}. {known}, or another of docs/CLAIMS.md, with a margin, as in "
+                f"{problem} {shortened(repr(name))}. {known}, or another of docs/CLAIMS.md, with a margin, as in "
                 "test_accuracy:0.01"
             )
         try:
@@ -50,9 +51,9 @@ class Gate:
         if not 0 <= value < float("inf"):
             raise ValueError(
                 f"the margin {shortened(repr(margin))} is not accepted. Expected a number of at least 0. "
-                f"Try {metric}:0.01"
+                f"Try {name}:0.01"
             )
-        return cls(metric, value)
+        return cls(name, value)
 
 
 @dataclass(frozen=True)
@@ -64,40 +65,40 @@ class Change:
     before: Estimate
     after: Estimate
     inferred: Inferred
-    """Of after minus before, or after over before, on the seeds in common."""
+    """After minus before, or after over before, on the seeds in common."""
 
     @property
     def distinguishable(self) -> bool:
-        """Whether it changed beyond the noise, taken for itself."""
+        """Whether the metric changed beyond the noise, without a correction for other changes."""
         return self.inferred.p_value is not None and self.inferred.p_value <= SIGNIFICANCE
 
     @property
     def better(self) -> bool:
-        """Whether it changed in the better direction, were it distinguishable."""
+        """Whether the metric changed in the better direction, distinguishable or not."""
         metric = METRICS.get(self.metric)
         neutral = 1 if metric.change == "ratio" else 0
         return (self.inferred.estimate.mean > neutral) == (metric.better == "higher")
 
     def p_worse(self, margin: float) -> float | None:
-        """One-sided p value of "worse by no more than the margin"; `None` below two seeds in common."""
+        """Return the one-sided p value of "worse by at most the margin"; `None` below two seeds in common."""
         metric, change = METRICS.get(self.metric), self.inferred.location
-        least = float(np.log1p(margin)) if metric.change == "ratio" else margin
-        return self.inferred.p_above(-change if metric.better == "higher" else change, least)
+        max_change = float(np.log1p(margin)) if metric.change == "ratio" else margin
+        return self.inferred.p_above(-change if metric.better == "higher" else change, max_change)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything two folders say of each other."""
+    """The differences between two results folders."""
 
     before: CohortSummary
     after: CohortSummary
     seeds: Mapping[str, tuple[int, ...]]
-    """That both folders have finished, by architecture."""
+    """Seeds that both folders have finished, by architecture."""
     changes: tuple[Change, ...]
     differing: Mapping[str, list[object]]
-    """Key of the record -> its value before and after, where they differ."""
+    """Key of the record -> its values before and after, where they differ."""
     left_out: tuple[str, ...]
-    """What could not be compared, and why."""
+    """Runs that could not be compared, and why."""
 
 
 @dataclass(frozen=True)
@@ -107,11 +108,11 @@ class Verdict:
     change: Change
     gate: Gate
     p_holm: float
-    """That it is worse by no more than the margin; after Holm's correction over all gates and architectures."""
+    """P value of "worse by at most the margin", after Holm's correction over all gates and architectures."""
 
     @property
     def failed(self) -> bool:
-        """Whether it is worse by more than the margin, beyond the noise."""
+        """Whether the metric is worse by more than the margin, beyond the noise."""
         return self.p_holm <= SIGNIFICANCE
 
 
@@ -121,31 +122,28 @@ def gate_metrics() -> list[Metric]:
 
 
 def compare(before: Path, after: Path, gates: Sequence[Gate] = ()) -> Comparison:
-    """Compare the largest group of runs in each folder by the metrics of the diff and those of the gates.
+    """Return the diff of the largest group of runs in each folder, by the metrics of the diff and those of the gates.
 
     Raises:
         UserError: a folder has no readable record, or the two have no architecture with a common seed.
     """
-    studies = [read(runs_folder(folder)) for folder in (before, after)]
-    first, second = (study.cohorts[0] for study in studies)
+    studies = [(folder, read(runs_folder(folder))) for folder in (before, after)]
     left_out = [
         f"{folder}: {len(study.cohorts) - 1} other groups of runs, under other conditions"
-        for folder, study in zip((before, after), studies, strict=True)
+        for folder, study in studies
         if len(study.cohorts) > 1
     ]
-    runs = [_by_name_and_seed(summary) for summary in (first, second)]
-    names = [name for name in runs[0] if name in runs[1]]
-    seeds = {name: tuple(sorted(runs[0][name].keys() & runs[1][name].keys())) for name in names}
+    first, second = (study.cohorts[0] for _, study in studies)
+    earlier, later = _by_name_and_seed(first), _by_name_and_seed(second)
+    seeds = {name: tuple(sorted(earlier[name].keys() & later[name].keys())) for name in earlier if name in later}
     gated = {gate.metric for gate in gates}
-    metrics = [metric for metric in gate_metrics() if "diff" in metric.places or metric.name in gated]
+    metrics = [metric for metric in gate_metrics() if "diff" in metric.tables or metric.name in gated]
     changes: list[Change] = []
-    for name in names:
-        pairs = [(runs[0][name][seed], runs[1][name][seed]) for seed in seeds[name]]
-        changes += _changes(name, pairs, metrics)
-        if not pairs:
-            left_out.append(f"{name}: no seed in common")
-    for place, other in ((0, 1), (1, 0)):
-        left_out += [f"{name}: only in {(before, after)[place]}" for name in runs[place] if name not in runs[other]]
+    for name, in_common in seeds.items():
+        changes += _changes(name, [(earlier[name][seed], later[name][seed]) for seed in in_common], metrics)
+    left_out += [f"{name}: no seed in common" for name, in_common in seeds.items() if not in_common]
+    left_out += [f"{name}: only in {before}" for name in earlier if name not in later]
+    left_out += [f"{name}: only in {after}" for name in later if name not in earlier]
     if not changes:
         raise UserError(
             f"{before} and {after}: nothing to compare, no architecture has a finished run of the same seed in both; "
@@ -156,10 +154,10 @@ def compare(before: Path, after: Path, gates: Sequence[Gate] = ()) -> Comparison
 
 
 def judge(comparison: Comparison, gates: Sequence[Gate]) -> list[Verdict]:
-    """Apply every gate to every architecture.
+    """Return the verdict of every gate on every architecture.
 
     Raises:
-        UserError: a gate cannot be applied, so that passing it would mean nothing.
+        UserError: a gate cannot be applied.
     """
     judged = []
     for gate in gates:
@@ -186,7 +184,7 @@ def _by_name_and_seed(summary: CohortSummary) -> dict[str, dict[int, RunSummary]
 
 def _changes(name: str, pairs: Sequence[tuple[RunSummary, RunSummary]], metrics: Sequence[Metric]) -> list[Change]:
     """Return the change of each metric that all runs of both folders have."""
-    found = []
+    changes = []
     for metric in metrics:
         values = [(metric.value(before), metric.value(after)) for before, after in pairs]
         known = [(before, after) for before, after in values if before is not None and after is not None]
@@ -196,17 +194,17 @@ def _changes(name: str, pairs: Sequence[tuple[RunSummary, RunSummary]], metrics:
         inferred = _infer(metric, first, second, pairs)
         before, after = mean_interval(first, *metric.limits), mean_interval(second, *metric.limits)
         if inferred is not None and before is not None and after is not None:
-            found.append(Change(name, metric.name, before, after, inferred))
-    return found
+            changes.append(Change(name, metric.name, before, after, inferred))
+    return changes
 
 
 def _infer(
     metric: Metric,
-    first: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-    second: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+    first: NDArray[np.float64],
+    second: NDArray[np.float64],
     pairs: Sequence[tuple[RunSummary, RunSummary]],
 ) -> Inferred | None:
-    """Pair by seed; what is compared by images also by image, and only on the same images."""
+    """Return the change of a metric, paired by seed, and by test image where the metric has a value of each image."""
     if metric.per_image:
         if not same_images([run for pair in pairs for run in pair]):
             return None

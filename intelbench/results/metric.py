@@ -1,4 +1,4 @@
-"""What a metric is: a value of a run, with everything that tables, claims and gates say about it."""
+"""A metric: a value of a run, with everything that tables, claims and gates say about it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from intelbench.statistics.inference import PairedDifference
 Unit = Literal["parameters", "mebibytes", "flops", "bytes", "joules", "share", "nats", "number", "seconds", "steps"]
 Comparison = Literal["exact", "images", "ratio", "difference", "confusion"]
 Change = Literal["points", "difference", "ratio"]
-Place = Literal["main", "export", "runs", "diff"]
+Table = Literal["main", "export", "runs", "diff"]
 OfLogits = Callable[[NDArray[np.float64], NDArray[np.int64]], "NDArray[np.generic] | float"]
 OverRuns = Callable[["Metric", ArchitectureSummary], Estimate | None]
 
@@ -29,11 +29,10 @@ def mean_over_runs(metric: "Metric", architecture: ArchitectureSummary) -> Estim
 
 def mean_over_images(metric: "Metric", architecture: ArchitectureSummary) -> Estimate | None:
     """Return the mean over the finished seeds and the test images with its interval over both."""
-    tables = [metric.per_image(run) for run in architecture.runs] if metric.per_image else []
-    known = [table for table in tables if table is not None]
-    if not architecture.same_images or len(known) < len(tables):
+    by_run = [metric.per_image(run) for run in architecture.runs] if metric.per_image else []
+    if not architecture.same_images or any(values is None for values in by_run):
         return None
-    inferred = inference.infer(np.array(known), *metric.limits)
+    inferred = inference.infer(np.array(by_run, dtype=np.float64), *metric.limits)
     return inferred.estimate if inferred else None
 
 
@@ -54,47 +53,47 @@ class Metric:
     """A value of a run, and everything that tables, claims and gates say about it."""
 
     name: str
-    """Its name in claims, gates, JSON and CSV."""
+    """Name in claims, gates, JSON and CSV."""
     heading: str
-    """Heading of a column, with the unit of the numbers in it unless they have one themselves."""
+    """Heading of a column, with the unit of its numbers unless they are written with a unit."""
     unit: Unit
-    """Unit of the values: of claims, gates, JSON and CSV."""
+    """Unit of the values in claims, gates, JSON and CSV."""
     definition: str
-    """What is measured, as a phrase."""
+    """Definition, as a phrase."""
     better: Literal["higher", "lower"] | None = None
-    """`None` where neither is; such a metric is no gate."""
+    """The better direction; `None` where neither is, and the metric is no gate."""
     compared: Comparison = "difference"
-    """How two architectures, or two folders, are compared: `exact` by arithmetic; `images` paired by seed and test
+    """Comparison of two architectures, or of two folders: `exact` by arithmetic; `images` paired by seed and test
     image; `ratio` and `difference` paired by seed. `confusion` compares pairs of classes within one architecture."""
     value: Callable[[RunSummary], float | None] = lambda _: None
     """Value of a run."""
     per_image: Callable[[RunSummary], NDArray[np.generic] | None] | None = None
-    """Values of the N test images of a run, whose mean is the value of the run."""
+    """Values of the N test images of a run; their mean is the value of the run."""
     of_logits: OfLogits | None = None
     """Function of a plug-in that computes the value from logits (N x C) and labels (N) of the test images."""
     at_accuracy: Callable[[RunSummary, float], float] | None = None
     """Value of a run for the validation accuracy that a claim names; infinite where the run did not reach it."""
     of_profile: Callable[[ArchitectureProfile], float | None] | None = None
-    """Value of a network as it is defined, which needs no finished run."""
+    """Value of a network from its static analysis, which needs no finished run."""
     profile_field: str = ""
     """Key under which a profile says why that value is absent."""
     over_runs: OverRuns = mean_over_runs
-    """How the runs of an architecture are summed up."""
+    """Function that aggregates the runs of an architecture."""
     interval: bool = True
-    """Whether the summed up value has an interval, and JSON and CSV columns for its ends."""
+    """Whether the aggregated value has an interval, and JSON and CSV columns for its ends."""
     bounds: tuple[float, float] | None = None
     """Smallest and largest possible value; `None` for those of the unit."""
     scale: float = 1.0
     """Number in a column headed `heading` for a value of 1."""
-    places: tuple[Place, ...] = ()
+    tables: tuple[Table, ...] = ()
     """Tables that have it: the main table of the report, its rows in JSON and CSV (`export`), the rows of runs in JSON,
     and `intelbench diff`."""
     is_shown: Callable[[CohortSummary], bool] = lambda _: True
     """Whether the main table of a cohort needs the column."""
     split: Split | None = None
-    """The images over which it is a mean, where the heading of the main table says how many they are."""
+    """Split over which the value is a mean, where the heading of the main table says the number of images."""
     note: str = ""
-    """What the report says below a table about the column; with `{warmup_steps}`, `{batch_sizes}`, `{memory}` and
+    """Note about the column below a table; with `{warmup_steps}`, `{batch_sizes}`, `{memory}` and
     `{trained}` for what differs between cohorts."""
 
     @property
@@ -104,19 +103,19 @@ class Metric:
 
     @property
     def change(self) -> Change:
-        """Whether two values are compared by the difference of two shares, by another difference, or by their ratio."""
+        """Whether a change is a difference of two shares (`points`), another difference, or a ratio."""
         if self.compared == "ratio":
             return "ratio"
         return "points" if self.unit == "share" else "difference"
 
     @property
     def can_gate(self) -> bool:
-        """Whether `intelbench diff` can compare it and say which of two values is worse."""
+        """Whether `intelbench diff` can compare the metric and tell which of two values is worse."""
         measured = self.compared in ("images", "ratio", "difference") and self.at_accuracy is None
         return measured and self.better is not None
 
     def values(self, architecture: ArchitectureSummary) -> list[float]:
-        """Return the values of the finished runs, without those that do not have it."""
+        """Return the values of the finished runs that have the metric."""
         return [value for run in architecture.runs if (value := self.value(run)) is not None]
 
     def of(self, architecture: ArchitectureSummary) -> Estimate | None:
@@ -125,17 +124,15 @@ class Metric:
 
 
 def differences(metric: Metric, summary: CohortSummary) -> Sequence[PairedDifference]:
-    """Compare every pair of architectures by a metric that has a value of each test image.
+    """Return the differences of every pair of architectures by a metric that has a value of each test image.
 
-    Paired by seed and image, on the seeds that all have finished, as the ranks are. Empty where nothing may be ranked,
+    They are paired by seed and image, on the seeds that all have finished. There are none where nothing may be ranked,
     or where a run does not have the metric.
     """
     if metric.of_logits is None:
         return summary.differences if metric.per_image else ()
-    seeds = set(summary.cohort.common_seeds)
-    runs = [[run for run in architecture.runs if run.seed in seeds] for architecture in summary.finished]
-    tables = [[metric.per_image(run) if metric.per_image else None for run in each] for each in runs]
-    if not summary.correct.size or any(table is None for each in tables for table in each):
+    tables = [[metric.per_image(run) if metric.per_image else None for run in runs] for runs in summary.common_runs]
+    if not summary.correct.size or any(values is None for of_architecture in tables for values in of_architecture):
         return ()
     low, high = metric.limits
     return inference.paired_differences(

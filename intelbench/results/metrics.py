@@ -1,21 +1,28 @@
 """The one list of metrics. Tables, definitions, JSON, CSV, claims, gates and costs read it.
 
-To add one, add a `Metric` to `_BUILT_IN`, in the order in which tables show it.
+To add a metric, add a `Metric` to one of the tuples below, in the order in which tables show it.
 """
 
+from collections.abc import Callable
 from operator import attrgetter
-from typing import Literal
+from typing import Any
 
 import numpy as np
 
 from intelbench.plugins.registry import Registry
 from intelbench.records.profiles import ArchitectureProfile
-from intelbench.results.metric import Metric, Place, first_run, largest_run
+from intelbench.results.metric import Metric, Table, first_run, largest_run
 from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 from intelbench.statistics.estimates import Estimate, images_per_second
 
 _FLOAT32_BYTES = 4
+
+
+def _of_part(part: str, field: str) -> Callable[[RunSummary], Any]:
+    """Return a function that reads a field of a part of a run; `None` where the run does not have the part."""
+    part_of = attrgetter(part)
+    return lambda run: None if part_of(run) is None else getattr(part_of(run), field)
 
 
 def _images_per_second(_: Metric, architecture: ArchitectureSummary) -> Estimate | None:
@@ -68,14 +75,6 @@ def _parameters_1000_classes(profile: ArchitectureProfile) -> float | None:
     return profile.num_parameters_1000_classes
 
 
-def _torchsummary_memory(profile: ArchitectureProfile) -> float | None:
-    return profile.published.total_bytes / 2**20 if profile.published else None
-
-
-def _predicted_peak(profile: ArchitectureProfile) -> float | None:
-    return profile.memory[0].peak_bytes if profile.memory else None
-
-
 def _has_frozen_parameters(summary: CohortSummary) -> bool:
     runs = [run.measurements for architecture in summary.finished for run in architecture.runs[:1]]
     return any(run.num_parameters != run.num_trainable_parameters for run in runs)
@@ -92,26 +91,7 @@ def _peak_memory(field: str, heading: str, meaning: str) -> Metric:
         name=f"peak_{field}", heading=heading, unit="bytes", better="lower", compared="ratio",
         definition=meaning.replace("`", ""), note=f"{meaning}; the largest of the runs.",
         value=attrgetter(f"measurements.peak_memory.{field}"), over_runs=largest_run, interval=False,
-        places=("main", "export", "runs"),
-    )  # fmt: skip
-
-
-def _of_reliability(name: str, field: str, heading: str, definition: str, most: float = 1) -> Metric:
-    """Return the metric of one field of `Reliability`."""
-    return Metric(
-        name=name, heading=heading, unit="share" if most == 1 else "number", better="lower", definition=definition,
-        value=lambda run: getattr(run.reliability, field) if run.reliability else None, bounds=(0, most),
-        places=("diff",) if name == "expected_calibration_error" else (),
-    )  # fmt: skip
-
-
-def _of_rectifiers(
-    name: str, field: str, heading: str, definition: str, better: Literal["lower"] | None = None
-) -> Metric:
-    """Return the metric of one field of `Rectifiers`, as a share of units or outputs."""
-    return Metric(
-        name=name, heading=heading, unit="share", better=better, definition=definition,
-        value=lambda run: getattr(run.rectifiers, field) if run.rectifiers else None,
+        tables=("main", "export", "runs"),
     )  # fmt: skip
 
 
@@ -125,46 +105,53 @@ _ACCURACY = (
         "**Majority baseline**: the share of the largest class, which is the accuracy of answering that class for "
         "every image.",
         value=attrgetter("test_accuracy"), per_image=attrgetter("correct"),
-        over_runs=lambda _, architecture: architecture.test_accuracy, places=("main", "export", "runs", "diff"),
+        over_runs=lambda _, architecture: architecture.test_accuracy, tables=("main", "export", "runs", "diff"),
     ),
     Metric(
         name="validation_accuracy", heading="Validation accuracy", unit="share", better="higher",
         definition="at the last evaluation point", split="validation", value=attrgetter("validation_accuracy"),
-        places=("main", "export", "runs"),
+        tables=("main", "export", "runs"),
     ),
     Metric(
         name="training_accuracy", heading="Training accuracy", unit="share", better="higher",
         definition="after training, without augmentation", split="training", value=attrgetter("training_accuracy"),
-        places=("main", "export", "runs"),
+        tables=("main", "export", "runs"),
     ),
     Metric(
         name="test_cross_entropy", heading="Test NLL (nats)", unit="nats", better="lower",
         definition="mean over the test images", value=attrgetter("test_cross_entropy"),
-        places=("export", "runs", "diff"),
+        tables=("export", "runs", "diff"),
     ),
     Metric(
         name="training_cross_entropy", heading="Training NLL (nats)", unit="nats", better="lower",
         definition="mean over training images, after training, without augmentation",
-        value=attrgetter("training_cross_entropy"), places=("export", "runs"),
+        value=attrgetter("training_cross_entropy"), tables=("export", "runs"),
     ),
-    _of_reliability(
-        "expected_calibration_error", "expected_calibration_error", "ECE", "of the test images, 15 bins"
+    Metric(
+        name="expected_calibration_error", heading="ECE", unit="share", better="lower",
+        definition="of the test images, 15 bins", value=_of_part("reliability", "expected_calibration_error"),
+        tables=("diff",),
     ),
-    _of_reliability(
-        "expected_calibration_error_if_calibrated", "expected_calibration_error_if_calibrated", "ECE if calibrated",
-        "what a perfectly calibrated network with the same confidences is expected to show on the test images",
+    Metric(
+        name="expected_calibration_error_if_calibrated", heading="ECE if calibrated", unit="share", better="lower",
+        definition="what a perfectly calibrated network with the same confidences is expected to show on the test "
+        "images",
+        value=_of_part("reliability", "expected_calibration_error_if_calibrated"),
     ),
-    _of_reliability(
-        "adaptive_calibration_error", "adaptive_error", "Adaptive ECE",
-        "of the test images, with bins of equally many images",
+    Metric(
+        name="adaptive_calibration_error", heading="Adaptive ECE", unit="share", better="lower",
+        definition="of the test images, with bins of equally many images",
+        value=_of_part("reliability", "adaptive_error"),
     ),
-    _of_reliability(
-        "brier_score", "brier_score", "Brier score", "squared distance of the probabilities from the truth", most=2
+    Metric(
+        name="brier_score", heading="Brier score", unit="number", better="lower",
+        definition="squared distance of the probabilities from the truth", bounds=(0, 2),
+        value=_of_part("reliability", "brier_score"),
     ),
     Metric(
         name="fitted_temperature", heading="Temperature", unit="number",
         definition="fitted to the validation images; absent where the fit did not converge",
-        value=lambda run: run.temperature.value if run.temperature else None,
+        value=_of_part("temperature", "value"),
     ),
     Metric(
         name="scaled_calibration_error", heading="ECE, scaled", unit="share", better="lower",
@@ -189,7 +176,7 @@ _STABILITY = (
         definition="of the training loss about a line, last half of the steps",
         note="of the training loss about its least-squares line over the last half of the steps (two degrees of "
         "freedom for the line), mean over runs [95 % interval].",
-        value=attrgetter("loss_variance"), places=("main", "export", "runs", "diff"),
+        value=attrgetter("loss_variance"), tables=("main", "export", "runs", "diff"),
     ),
     Metric(
         name="spike_score", heading="Spikes", unit="share", better="lower",
@@ -208,29 +195,32 @@ _STABILITY = (
     Metric(
         name="churn", heading="Churn", unit="share", better="lower",
         definition="validation images predicted otherwise at the next evaluation point",
-        value=lambda run: run.stability.churn.total if run.stability.churn else None,
+        value=_of_part("stability.churn", "total"),
     ),
     Metric(
         name="churn_unnecessary", heading="Unnecessary churn", unit="share", better="lower",
         definition="churn that the change in accuracy does not require",
-        value=lambda run: run.stability.churn.unnecessary if run.stability.churn else None,
+        value=_of_part("stability.churn", "unnecessary"),
     ),
     Metric(
         name="forgetting_events", heading="Forgetting events an image", unit="number", better="lower",
         definition="right, then wrong at the next evaluation point, by image",
         value=attrgetter("stability.forgetting_events"),
     ),
-    _of_rectifiers(
-        "dead_share", "last_dead_share", "Never positive, last evaluation",
-        "units of ReLU or LeakyReLU above 0 for no validation image", "lower",
+    Metric(
+        name="dead_share", heading="Never positive, last evaluation", unit="share", better="lower",
+        definition="units of ReLU or LeakyReLU above 0 for no validation image",
+        value=_of_part("rectifiers", "last_dead_share"),
     ),
-    _of_rectifiers(
-        "first_dead_share", "first_dead_share", "Never positive, first evaluation",
-        "units of ReLU or LeakyReLU above 0 for no validation image, at the first evaluation point", "lower",
+    Metric(
+        name="first_dead_share", heading="Never positive, first evaluation", unit="share", better="lower",
+        definition="units of ReLU or LeakyReLU above 0 for no validation image, at the first evaluation point",
+        value=_of_part("rectifiers", "first_dead_share"),
     ),
-    _of_rectifiers(
-        "positive_share", "positive_share", "Positive outputs",
-        "outputs of ReLU or LeakyReLU above 0, at the last evaluation point",
+    Metric(
+        name="positive_share", heading="Positive outputs", unit="share",
+        definition="outputs of ReLU or LeakyReLU above 0, at the last evaluation point",
+        value=_of_part("rectifiers", "positive_share"),
     ),
     Metric(
         name="filters_without_gradient", heading="Filters without gradient", unit="share", better="lower",
@@ -239,7 +229,7 @@ _STABILITY = (
     Metric(
         name="mean_activation", heading="Mean activation", unit="number",
         definition="output of ReLU or LeakyReLU on validation images",
-        value=lambda run: run.rectifiers.mean if run.rectifiers else None, bounds=(-np.inf, np.inf),
+        value=_of_part("rectifiers", "mean"), bounds=(-np.inf, np.inf),
     ),
     Metric(
         name="confusion", heading="Confusion", unit="share", compared="confusion",
@@ -252,13 +242,13 @@ _NETWORK = (
         name="num_parameters", heading="Parameters", unit="parameters", better="lower", compared="exact",
         definition="of the network as trained", note="all of them{trained}.",
         value=attrgetter("measurements.num_parameters"), of_profile=attrgetter("num_parameters"),
-        over_runs=first_run, interval=False, places=("main", "export"),
+        over_runs=first_run, interval=False, tables=("main", "export"),
     ),
     Metric(
         name="num_trainable_parameters", heading="Trainable", unit="parameters", better="lower", compared="exact",
         definition="of the network as trained, those that training changes",
         value=attrgetter("measurements.num_trainable_parameters"), of_profile=attrgetter("num_trainable_parameters"),
-        over_runs=first_run, interval=False, places=("main", "export"), is_shown=_has_frozen_parameters,
+        over_runs=first_run, interval=False, tables=("main", "export"), is_shown=_has_frozen_parameters,
     ),
     Metric(
         name="num_parameters_1000_classes", heading="Parameters with 1000 classes", unit="parameters", better="lower",
@@ -270,19 +260,20 @@ _NETWORK = (
         name="torchsummary_memory_mebibytes", heading="Published memory (MB)", unit="mebibytes", better="lower",
         compared="exact",
         definition='torchsummary\'s "Estimated Total Size" with 1000 classes at 300 px, batch 1',
-        of_profile=_torchsummary_memory, profile_field="published",
+        of_profile=lambda profile: profile.published.total_bytes / 2**20 if profile.published else None,
+        profile_field="published",
     ),
     Metric(
         name="training_flops_per_image", heading="GFLOPs an image", unit="flops", better="lower", compared="exact",
         definition="forward and backward, 1 MAC = 2 FLOPs",
         note="forward and backward, 1 MAC = 2 FLOPs; the budget fixes those of a run.",
         value=attrgetter("measurements.training_flops_per_image"), of_profile=attrgetter("training_flops_per_image"),
-        profile_field="flops", over_runs=first_run, interval=False, scale=1e-9, places=("export",),
+        profile_field="flops", over_runs=first_run, interval=False, scale=1e-9, tables=("export",),
     ),
     Metric(
         name="predicted_peak_bytes", heading="Predicted peak memory", unit="bytes", better="lower", compared="exact",
         definition="memory of a training step, by the sizes of its tensors",
-        of_profile=_predicted_peak, profile_field="memory",
+        of_profile=lambda profile: profile.memory[0].peak_bytes if profile.memory else None, profile_field="memory",
     ),
 )  # fmt: skip
 
@@ -309,29 +300,29 @@ _COST = (
         note="median of forward, backward and optimizer over the steps of all runs, the first {warmup_steps} of each "
         "left out; without data wait [95 % percentile interval, two-level bootstrap of runs and their steps].",
         value=attrgetter("median_step_seconds"), over_runs=lambda _, architecture: architecture.step_estimate,
-        scale=1e3, places=("main", "export", "runs", "diff"),
+        scale=1e3, tables=("main", "export", "runs", "diff"),
     ),
     Metric(
         name="data_wait_seconds", heading="Data wait (ms)", unit="seconds", better="lower",
         definition="median wait for a batch on the device, after warm-up",
-        value=attrgetter("median_data_wait_seconds"), scale=1e3, places=("runs", "diff"),
+        value=attrgetter("median_data_wait_seconds"), scale=1e3, tables=("runs", "diff"),
     ),
     Metric(
         name="images_per_second", heading="Images/s", unit="number", better="higher", compared="ratio",
         definition="batch size over the median of step time plus data wait",
         note="batch size ({batch_sizes}) over the median of step time plus data wait.",
-        value=_images_per_second_of_run, over_runs=_images_per_second, interval=False, places=("main", "export"),
+        value=_images_per_second_of_run, over_runs=_images_per_second, interval=False, tables=("main", "export"),
     ),
     Metric(
         name="num_steps", heading="Steps", unit="steps", definition="optimizer steps within the budget",
         note="optimizer steps within the budget, mean over runs.", value=attrgetter("measurements.num_steps"),
-        interval=False, places=("main", "export", "runs"), is_shown=_has_other_budget_than_steps,
+        interval=False, tables=("main", "export", "runs"), is_shown=_has_other_budget_than_steps,
     ),
     Metric(
         name="peak_memory_bytes", heading="Peak memory", unit="bytes", better="lower", compared="ratio",
         definition="of the process on a CPU, of the allocated tensors on a GPU",
         note="{memory}; the main table has the largest of the runs, this is their mean.",
-        value=attrgetter("peak_memory_bytes"), places=("diff",),
+        value=attrgetter("peak_memory_bytes"), tables=("diff",),
     ),
     Metric(
         name="seconds_per_image", heading="Time an image (ms)", unit="seconds", better="lower", compared="ratio",
@@ -344,12 +335,12 @@ _COST = (
         name="training_seconds", heading="Training time (s)", unit="seconds", better="lower", compared="ratio",
         definition="clock of the budget at the end of a run",
         note="the clock of the budget at the end: training alone, data wait included.",
-        value=attrgetter("measurements.training_seconds"), places=("runs",),
+        value=attrgetter("measurements.training_seconds"), tables=("runs",),
     ),
     Metric(
         name="total_seconds", heading="Total time (s)", unit="seconds", better="lower", compared="ratio",
         definition="wall clock of a run, evaluations included",
-        value=attrgetter("measurements.total_seconds"), places=("runs",),
+        value=attrgetter("measurements.total_seconds"), tables=("runs",),
     ),
     Metric(
         name="training_flops", heading="Training TFLOPs", unit="flops", better="lower", compared="ratio",
@@ -390,6 +381,6 @@ METRICS: Registry[Metric] = Registry(
 """Every metric by name, in the order of tables."""
 
 
-def metrics_in(place: Place) -> list[Metric]:
+def metrics_in(table: Table) -> list[Metric]:
     """Return the metrics of a table, in its order."""
-    return [entry.value for entry in METRICS.entries.values() if place in entry.value.places]
+    return [entry.value for entry in METRICS.entries.values() if table in entry.value.tables]

@@ -1,4 +1,4 @@
-"""Which test images were misclassified, as what, how often and how surely: by cell of a matrix, and by all."""
+"""Misclassified test images: predicted class, frequency and confidence, by cell of a confusion matrix or shared."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ Cell = tuple[int, int]
 
 @dataclass(frozen=True)
 class Mistake:
-    """A test image that runs of one architecture took for the same wrong class."""
+    """A test image with the same wrong predicted class in runs of one architecture."""
 
     image_id: str
     num_runs: int
-    """Runs that did."""
+    """Number of those runs."""
     confidence: float | None
-    """Mean over them; `None` where it is not finite."""
+    """Mean confidence of those runs; `None` where it is not finite."""
 
 
 @dataclass(frozen=True)
@@ -31,57 +31,54 @@ class SharedMistake:
 
     image_id: str
     label: int
-    taken_for: tuple[tuple[int, int], ...]
+    predicted: tuple[tuple[int, int], ...]
     """Wrong class and number of runs, of all architectures together; the most frequent first."""
     num_runs: int
-    """Runs that got it wrong."""
+    """Number of runs that got it wrong."""
     confidence: float | None
-    """Mean over them; `None` where it is not finite."""
+    """Mean confidence of those runs; `None` where it is not finite."""
 
 
 def by_cell(architecture: ArchitectureSummary) -> dict[Cell, list[Mistake]]:
-    """The misclassified images of each cell of the confusion matrix, the most confident first."""
-    found: dict[Cell, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    """Return the misclassified images of each cell of the confusion matrix, the most confident first."""
+    confidences: dict[Cell, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for run in architecture.runs:
-        wrong = np.flatnonzero(~run.correct)
         columns = (run.test_labels, run.test_predictions, run.test_ids, run.test_confidence)
-        for label, taken_for, image_id, confidence in zip(*(each[wrong].tolist() for each in columns), strict=True):
-            found[label, taken_for][image_id].append(confidence)
+        for label, predicted, image_id, confidence in zip(*(c[~run.correct].tolist() for c in columns), strict=True):
+            confidences[label, predicted][image_id].append(confidence)
     return {
         cell: sorted(
-            (Mistake(image_id, len(each), _mean(each)) for image_id, each in images.items()),
+            (Mistake(image_id, len(of_image), _mean(of_image)) for image_id, of_image in images.items()),
             key=lambda mistake: (-(mistake.confidence or 0), mistake.image_id),
         )
-        for cell, images in sorted(found.items())
+        for cell, images in sorted(confidences.items())
     }
 
 
 def shared(summary: CohortSummary) -> list[SharedMistake] | None:
-    """The images that every architecture gets wrong, the most often wrong first; `None` where test images differ."""
-    runs = [run for architecture in summary.finished for run in architecture.runs]
-    if not runs or not same_images(runs):
+    """Return the images that every architecture gets wrong, the most frequent first; `None` if test images differ."""
+    if not summary.runs or not same_images(summary.runs):
         return None
-    shares = [np.mean([~run.correct for run in a.runs], axis=0) for a in summary.finished]
-    places = np.flatnonzero((np.array(shares) > 0.5).all(axis=0)).tolist()
-    found = [_shared_mistake(place, runs) for place in places]
-    return sorted(found, key=lambda mistake: (-mistake.num_runs, -(mistake.confidence or 0), mistake.image_id))
+    shares = [np.mean([~run.correct for run in architecture.runs], axis=0) for architecture in summary.finished]
+    indices = np.flatnonzero((np.array(shares) > 0.5).all(axis=0)).tolist()
+    mistakes = [_shared_mistake(index, summary.runs) for index in indices]
+    return sorted(mistakes, key=lambda mistake: (-mistake.num_runs, -(mistake.confidence or 0), mistake.image_id))
 
 
 def times_wrong(summary: CohortSummary) -> Counter[str]:
-    """In how many runs each test image was misclassified."""
-    runs = (run for architecture in summary.finished for run in architecture.runs)
-    return Counter(image_id for run in runs for image_id in run.test_ids[~run.correct].tolist())
+    """Return the number of runs in which each test image was misclassified."""
+    return Counter(image_id for run in summary.runs for image_id in run.test_ids[~run.correct].tolist())
 
 
-def _shared_mistake(place: int, runs: Sequence[RunSummary]) -> SharedMistake:
-    wrong = [run for run in runs if not run.correct[place]]
-    taken_for = Counter(int(run.test_predictions[place]) for run in wrong)
+def _shared_mistake(index: int, runs: Sequence[RunSummary]) -> SharedMistake:
+    wrong = [run for run in runs if not run.correct[index]]
+    counts = Counter(int(run.test_predictions[index]) for run in wrong)
     return SharedMistake(
-        image_id=str(runs[0].test_ids[place]),
-        label=int(runs[0].test_labels[place]),
-        taken_for=tuple(sorted(taken_for.items(), key=lambda pair: (-pair[1], pair[0]))),
+        image_id=str(runs[0].test_ids[index]),
+        label=int(runs[0].test_labels[index]),
+        predicted=tuple(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))),
         num_runs=len(wrong),
-        confidence=_mean([float(run.test_confidence[place]) for run in wrong]),
+        confidence=_mean([float(run.test_confidence[index]) for run in wrong]),
     )
 
 

@@ -1,4 +1,4 @@
-"""Metrics of plug-ins: a function from the logits and labels of the test images to a value of each, or to a number."""
+"""Metrics of plug-ins: functions of the logits and labels of the test images."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,8 +19,7 @@ from intelbench.results.runs import RunSummary
 
 _BOUNDS = {"share": (0.0, 1.0), "nats": (0.0, np.inf), "number": (-np.inf, np.inf)}
 """Smallest and largest value that a function may return, by the unit of its metric."""
-_MAX_HEADING = 60
-_MAX_DEFINITION = 300
+_MAX_CHARACTERS = {"heading": 60, "definition": 300}
 
 
 def metric(
@@ -46,14 +45,11 @@ def metric(
     Raises:
         UserError: an argument is not accepted, or the name is taken.
     """
-    for argument, text, longest in (
-        ("heading", heading, _MAX_HEADING),
-        ("definition", definition, _MAX_DEFINITION),
-    ):
-        if not isinstance(text, str) or not 0 < len(text.strip()) <= longest:
+    for argument, text in (("heading", heading), ("definition", definition)):
+        if not isinstance(text, str) or not 0 < len(text.strip()) <= _MAX_CHARACTERS[argument]:
             raise UserError(
-                f"metric {name!r:.100}: `{argument}` is {shortened(repr(text))}. Expected a text of at most {longest} "
-                "characters"
+                f"metric {name!r:.100}: `{argument}` is {shortened(repr(text))}. Expected a text of at most "
+                f"{_MAX_CHARACTERS[argument]} characters"
             )
     for argument, word, accepted in (("better", better, ("higher", "lower")), ("unit", unit, tuple(_BOUNDS))):
         if word not in accepted:
@@ -66,8 +62,9 @@ def metric(
             raise UserError(f"metric {name!r:.100}: decorates a {type(function).__name__}. Expected a function")
         value = Metric(
             name=name, heading=heading, unit=unit, definition=definition, better=better, compared="images",
-            value=lambda run: _mean(run, name), per_image=lambda run: _by_image(run, name), of_logits=function,
-            over_runs=mean_over_images, bounds=_BOUNDS[unit], split="test", places=("main", "export", "runs", "diff"),
+            value=lambda run: float(run.of_logits[name].mean()) if name in run.of_logits else None,
+            per_image=lambda run: _by_image(run, name), of_logits=function,
+            over_runs=mean_over_images, bounds=_BOUNDS[unit], split="test", tables=("main", "export", "runs", "diff"),
         )  # fmt: skip
         return METRICS.add(value, name, function=function)
 
@@ -75,7 +72,7 @@ def metric(
 
 
 def register_metrics(plugins: Sequence[Path]) -> None:
-    """Register the metrics of entry points and plug-in files in this process, unless they are registered already.
+    """Register the metrics of entry points and plug-in files, unless this process has registered them already.
 
     Raises:
         UserError: one of them fails.
@@ -92,7 +89,7 @@ def plugin_files() -> tuple[Path, ...]:
 
 
 def with_plugin_values(run: RunSummary, traces: Traces) -> RunSummary:
-    """Add the values of the metrics of plug-ins; none where the logits are not finite or there is no test image.
+    """Return a run with the values of the metrics of plug-ins; none without test images or finite logits.
 
     Raises:
         UserError: the function of a metric fails, or returns something else than finite values in its bounds.
@@ -128,11 +125,6 @@ def _computed(entry: Entry[Metric], logits: NDArray[np.float64], labels: NDArray
             f"numbers from {low:g} to {high:g}, since its unit is {entry.value.unit}"
         )
     return values
-
-
-def _mean(run: RunSummary, name: str) -> float | None:
-    values = run.of_logits.get(name)
-    return None if values is None else float(values.mean())
 
 
 def _by_image(run: RunSummary, name: str) -> NDArray[np.float64] | None:

@@ -1,4 +1,4 @@
-"""A pool of processes; none of them outlives this process, however it ends."""
+"""A pool of processes that exit with this process, even if it is killed."""
 
 import multiprocessing
 import os
@@ -14,7 +14,7 @@ from intelbench.errors import UserError
 from intelbench.profiling.processors import num_processors
 
 _MAX_PROCESSES = 8
-"""Each takes memory, and this process cannot use the results of more."""
+"""More processes take more memory, and this process cannot use their results."""
 
 S = TypeVar("S")
 T = TypeVar("T")

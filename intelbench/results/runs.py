@@ -1,4 +1,4 @@
-"""One finished run, its arrays reduced to what the report needs."""
+"""A finished run, with its arrays reduced to what the report needs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,8 +22,7 @@ from intelbench.statistics.estimates import Estimate, Softmax
 from intelbench.statistics.stability import Stability
 
 CLOCK_SECONDS = 1.0
-"""Of sleep, or of a clock that is set, from which on a run tells no speed; correcting a clock bit by bit is less."""
-
+"""Seconds of sleep, or of a clock that is set, from which on a run has no usable step times."""
 
 Split = Literal["test", "validation", "training"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -31,32 +30,25 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 @dataclass(frozen=True)
 class Rectifiers:
-    """What a run's ReLU or LeakyReLU calls did, over the validation images."""
+    """Activity of the ReLU or LeakyReLU calls of a run, over the validation images."""
 
     num_units: int
-    dead_share: tuple[float, ...]
-    """Of all units, by evaluation point."""
+    first_dead_share: float
+    """Share of units that were never above 0 at the first evaluation point."""
+    last_dead_share: float
+    """Share of units that were never above 0 at the last evaluation point."""
     positive_share: float
-    """At the last evaluation point, mean over sites; likewise below."""
+    """Share of outputs above 0 at the last evaluation point, mean over sites."""
     mean: float
+    """Mean output at the last evaluation point, mean over sites."""
     worst_site: str
-    """The one with the largest share of dead units."""
+    """The site with the largest share of dead units."""
     worst_dead_share: float
-
-    @property
-    def first_dead_share(self) -> float:
-        """Share of units that were never above 0 at the first evaluation point."""
-        return self.dead_share[0]
-
-    @property
-    def last_dead_share(self) -> float:
-        """Share of units that were never above 0 at the last evaluation point."""
-        return self.dead_share[-1]
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One finished run, its traces reduced to what the report needs."""
+    """A finished run, with its traces reduced to what the report needs."""
 
     record: RunRecord
     training_accuracy: float | None
@@ -64,35 +56,36 @@ class RunSummary:
     """At the last evaluation point."""
     test_accuracy: float | None
     majority_shares: Mapping[Split, float | None]
-    """Share of the largest class among the labelled images of each split: the accuracy of always answering it."""
+    """Share of the largest class among the labelled images of each split."""
     num_training_images: int
-    """On which training accuracy was measured, after training."""
+    """Number of training images for `training_accuracy`, which is measured after training."""
     training_cross_entropy: float | None
     test_cross_entropy: float | None
     loss_variance: float | None
     test_ids: NDArray[np.str_]
-    """Of N images, as the next three."""
+    """Ids of the N test images."""
     test_labels: NDArray[np.int16]
     test_predictions: NDArray[np.int16]
     test_confidence: NDArray[np.float64]
-    """Largest softmax probability."""
+    """Largest softmax probability of each test image."""
     step_loss: NDArray[np.float64]
-    """Of S steps, as the next two."""
+    """Loss of S steps."""
     step_seconds: NDArray[np.float64]
+    """Seconds of S steps without data wait."""
     total_seconds: NDArray[np.float64]
-    """With data wait."""
+    """Seconds of S steps with data wait."""
     evaluation_step: NDArray[np.float64]
     evaluation_seconds: NDArray[np.float64]
     evaluation_accuracy: NDArray[np.float64]
-    """On validation, at each evaluation point."""
+    """Validation accuracy at each evaluation point."""
     reliability: Reliability | None
-    """On the test images; `None` without any."""
+    """Calibration on the test images; `None` without test images."""
     temperature: Temperature | None
     """Fitted to the validation images; `None` without an evaluation."""
     scaled_calibration_error: float | None
     """ECE on the test images, with the logits divided by the temperature; `None` unless the fit converged."""
     scaled_cross_entropy: float | None
-    """On the test images, with the logits divided by the temperature; `None` unless the fit converged."""
+    """NLL on the test images, with the logits divided by the temperature; `None` unless the fit converged."""
     stability: Stability
     rectifiers: Rectifiers | None
     """`None` where the network has none."""
@@ -107,32 +100,32 @@ class RunSummary:
 
     @property
     def measurements(self) -> Measurements:
-        """What was measured, as it was of every finished run."""
+        """Measurements of the record, which every finished run has."""
         assert self.record.measurements is not None
         return self.record.measurements
 
     @cached_property
     def correct(self) -> NDArray[np.bool_]:
         """Whether each of the N test images was recognised."""
-        found: NDArray[np.bool_] = self.test_predictions == self.test_labels
-        return found
+        correct: NDArray[np.bool_] = self.test_predictions == self.test_labels
+        return correct
 
     @property
     def confusion(self) -> NDArray[np.int64]:
-        """Test images, C x C: true class by predicted class."""
+        """Number of test images, C x C: true class by predicted class."""
         num_classes = len(self.record.spec.data.class_names)
         return statistics.confusion_matrix(self.test_labels, self.test_predictions, num_classes)
 
     @property
     def elapsed_seconds(self) -> NDArray[np.float64]:
-        """Training seconds after each step, data wait included."""
+        """Seconds of training after each step, data wait included."""
         return np.cumsum(self.total_seconds)
 
     @cached_property
     def warm(self) -> NDArray[np.bool_]:
-        """Which steps tell a speed: none of a warm-up, which comes again after a run was resumed.
+        """Which steps have usable times: those after a warm-up, which a resumed run has again.
 
-        And none at all where the machine slept or its clock was set.
+        There are none where the machine slept or its clock was set.
         """
         measured = self.measurements
         counts = np.full(len(self.step_seconds), self.clock_seconds <= CLOCK_SECONDS)
@@ -142,33 +135,33 @@ class RunSummary:
 
     @property
     def clock_seconds(self) -> float:
-        """How long the machine slept meanwhile, or how far its clock was set; 0 in records that do not tell."""
-        seen = self.measurements.contention
-        return max(seen.suspended_seconds or 0.0, seen.clock_shift_seconds or 0.0) if seen else 0.0
+        """Seconds for which the machine slept, or by which its clock was set; 0 where they are not known."""
+        contention = self.measurements.contention
+        return max(contention.suspended_seconds or 0.0, contention.clock_shift_seconds or 0.0)
 
     @property
     def warm_step_seconds(self) -> NDArray[np.float64]:
-        """Of the steps that tell a speed."""
+        """Seconds of the steps in `warm`, without data wait."""
         return self.step_seconds[self.warm]
 
     @property
     def warm_total_seconds(self) -> NDArray[np.float64]:
-        """The same steps with their data wait."""
+        """Seconds of the steps in `warm`, with data wait."""
         return self.total_seconds[self.warm]
 
     @cached_property
     def median_step_seconds(self) -> float | None:
-        """After warm-up, as the next."""
+        """Median of `warm_step_seconds`."""
         return statistics.quantile(self.warm_step_seconds, 0.5)
 
     @cached_property
     def median_total_seconds(self) -> float | None:
-        """With data wait."""
+        """Median of `warm_total_seconds`."""
         return statistics.quantile(self.warm_total_seconds, 0.5)
 
     @cached_property
     def median_data_wait_seconds(self) -> float | None:
-        """Data wait of the steps that tell a speed: waiting for the batch, moving it to the device, normalising it."""
+        """Median data wait of the steps in `warm`: waiting for the batch, moving it to the device, normalising it."""
         return statistics.quantile(self.warm_total_seconds - self.warm_step_seconds, 0.5)
 
     @property
@@ -179,21 +172,21 @@ class RunSummary:
 
     @property
     def single_accuracy(self) -> Estimate | None:
-        """Test accuracy of this network as trained, with the interval over test images."""
+        """Test accuracy of this trained network, with the interval over test images."""
         if self.test_accuracy is None:
             return None
         return Estimate(self.test_accuracy, *inference.wilson(int(self.correct.sum()), len(self.correct)), 1)
 
     @property
     def achieved_flops_per_second(self) -> float | None:
-        """FLOPs of a training image x images a second, data wait included."""
+        """FLOPs of a training image times images a second, data wait included."""
         batch_size, flops = self.record.spec.conditions.recipe.batch_size, self.measurements.training_flops_per_image
         seconds = self.median_total_seconds
         return batch_size / seconds * flops if seconds and flops is not None else None
 
     @property
     def peak_flops_per_second(self) -> float | None:
-        """What a convolution or a matrix product reached in the same process."""
+        """FLOP/s of the quickest convolution or matrix product in the process of the run."""
         return self.reference_kernels.peak_flops_per_second(self.measurements.reference_kernels)
 
     @property
@@ -204,17 +197,17 @@ class RunSummary:
 
     @property
     def seed(self) -> int:
-        """The run's seed."""
+        """Seed of the run."""
         return self.record.spec.seed
 
 
 def memory_field(device: str) -> str:
-    """Field of `PeakMemory` that represents a device: the process on a CPU, allocated tensors on a GPU."""
+    """Return the field of `PeakMemory` that represents a device: the process on a CPU, allocated tensors on a GPU."""
     return "process_bytes" if device == "cpu" else "cuda_allocated_bytes"
 
 
 def observe(run: StoredRun, traces: Traces) -> RunSummary:
-    """Reduce a finished run's arrays.
+    """Return a finished run with its arrays reduced.
 
     Raises:
         UserError: the arrays are damaged, or do not hold what docs/RECORDS.md promises.
@@ -222,8 +215,10 @@ def observe(run: StoredRun, traces: Traces) -> RunSummary:
     try:
         return _reduce(run.record, traces)
     except (KeyError, ValueError) as error:
-        file, reason = run.path / TRACES_FILE, f"{error} is missing" if isinstance(error, KeyError) else error
-        raise UserError(f"{file}: not the arrays of a finished run ({reason}); run it again") from error
+        reason = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise UserError(
+            f"{run.path / TRACES_FILE}: not the arrays of a finished run ({reason}); run it again"
+        ) from error
 
 
 def _reduce(record: RunRecord, traces: Traces) -> RunSummary:
@@ -235,7 +230,10 @@ def _reduce(record: RunRecord, traces: Traces) -> RunSummary:
     train_labels, train_logits = _classified(traces, "train", None, num_classes)
     test_labels, test_logits = _classified(traces, "test", data.num_test, num_classes)
     softmax, test_predictions = Softmax.of(test_logits), statistics.predictions(test_logits)
-    temperature = _temperature(traces, data)
+    temperature = None
+    if "validation_logits" in traces:
+        validated = _classified(traces, "validation", data.num_validation, num_classes)
+        temperature = reliability.fitted_temperature(*validated)
     fitted = temperature.value if temperature else None
     scaled = None if fitted is None else Softmax.of(test_logits / fitted)
     evaluation_step = arrays.rising("evaluation_step", arrays.numbers(traces, "evaluation_step", None))
@@ -280,15 +278,8 @@ def _reduce(record: RunRecord, traces: Traces) -> RunSummary:
     )
 
 
-def _temperature(traces: Traces, data: DataFacts) -> Temperature | None:
-    if "validation_logits" not in traces:
-        return None
-    classified = _classified(traces, "validation", data.num_validation, len(data.class_names))
-    return reliability.fitted_temperature(*classified)
-
-
 def _validated(traces: Traces, data: DataFacts, num_points: int) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-    """Labels of V validation images and the predictions at E evaluation points (E x V)."""
+    """Return the labels of V validation images and the predictions at E evaluation points (E x V)."""
     num_classes = len(data.class_names)
     labels = arrays.classes(traces, "validation_labels", num_classes, data.num_validation)
     if not traces["validation_predictions"].size:
@@ -305,9 +296,11 @@ def _rectifiers(traces: Traces) -> Rectifiers | None:
     if not dead.size or units.min() < 1:
         raise ValueError("activation_units holds sites without units, or nothing was seen of them")
     worst = int(dead[-1].argmax())
+    by_point = dead @ units / units.sum()
     return Rectifiers(
         num_units=int(units.sum()),
-        dead_share=tuple((dead @ units / units.sum()).tolist()),
+        first_dead_share=float(by_point[0]),
+        last_dead_share=float(by_point[-1]),
         positive_share=float(arrays.shares(traces, "activation_positive_share", *dead.shape)[-1].mean()),
         mean=float(arrays.numbers(traces, "activation_mean", *dead.shape)[-1].mean()),
         worst_site=str(sites[worst]),
@@ -318,6 +311,6 @@ def _rectifiers(traces: Traces) -> Rectifiers | None:
 def _classified(
     traces: Traces, split: str, num_images: int | None, num_classes: int
 ) -> tuple[NDArray[np.int16], NDArray[np.float64]]:
-    """Labels (N) and logits (N x C) of a split."""
+    """Return the labels (N) and logits (N x C) of a split."""
     labels = arrays.classes(traces, f"{split}_labels", num_classes, num_images)
     return labels, arrays.logits(traces, f"{split}_logits", len(labels), num_classes)

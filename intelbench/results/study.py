@@ -1,4 +1,4 @@
-"""All records of a folder, read once and reduced."""
+"""The records of a folder, read once and reduced."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,29 +20,30 @@ from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import CohortSummary
 
 _MANY = 200
-"""Records that several processes read more quickly than one."""
+"""Records that several processes read more quickly than a single process."""
 _CHUNK = 50
 """Records that a process is given at a time."""
-_HELD_BYTES = 16 * 2**20
-"""Of packed or unpacked arrays, after which no further record is read before those are reduced."""
+_MAX_OPEN_BYTES = 16 * 2**20
+"""Size of the arrays of open records, compressed or not, above which they are reduced before further ones are read."""
 
 _Opened = tuple[StoredRun, Traces] | str
-_Read = tuple[StoredRun, RunSummary | None]
-_Known = dict[tuple[str, bytes], NDArray[Any]]
+_Reduced = tuple[StoredRun, RunSummary | None] | str
+"""A record and, of a finished run, its arrays reduced; or why the record cannot be used."""
+_Arrays = dict[tuple[str, bytes], NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Study:
-    """Everything that the records of a folder say."""
+    """The cohorts of the records in a folder."""
 
     cohorts: tuple[CohortSummary, ...]
-    """Largest first."""
+    """Cohorts, the largest first."""
     problems: tuple[str, ...]
     """Records that could not be used, with paths below the folder."""
 
 
 def read(folder: Path) -> Study:
-    """Read the records in `folder`, each once, and reduce them; the metrics of entry points are registered first.
+    """Return the study of the records in `folder`, each read once; the metrics of entry points are registered first.
 
     Raises:
         UserError: there is no readable record, or a metric of a plug-in fails.
@@ -51,15 +52,15 @@ def read(folder: Path) -> Study:
     readable: list[StoredRun] = []
     observed: dict[str, RunSummary] = {}
     problems: list[str] = []
-    known: _Known = {}
-    for found in _each(record_folders(folder)):
-        if isinstance(found, str):
-            problems.append(found)
+    arrays: _Arrays = {}
+    for reduced in _reduce(record_folders(folder)):
+        if isinstance(reduced, str):
+            problems.append(reduced)
             continue
-        run, summary = found
+        run, summary = reduced
         readable.append(run)
         if summary is not None:
-            observed[run.record.run_id] = _sharing(summary, known)
+            observed[run.record.run_id] = _with_shared_arrays(summary, arrays)
     readable, contradicting = cohorts.agreeing(readable)
     problems += contradicting
     if not readable:
@@ -73,52 +74,50 @@ def read(folder: Path) -> Study:
     return Study(tuple(grouped), tuple(sorted(problem.replace(f"{folder}/", "") for problem in problems)))
 
 
-def _each(paths: Sequence[Path]) -> Iterator[_Read | str]:
-    """Yield each record, reduced, in order; many are read by a pool of processes."""
+def _reduce(paths: Sequence[Path]) -> Iterator[_Reduced]:
+    """Yield the reduced record of each path, in order; many are read by a pool of processes."""
     parts = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
-    read = partial(_read, plugins=plugin_files())
-    if len(paths) < _MANY:
-        yield from chain.from_iterable(map(read, parts))
-        return
-    yield from chain.from_iterable(on_all_processors(read, parts))
+    reduce_part = partial(_reduce_part, plugins=plugin_files())
+    reduced = map(reduce_part, parts) if len(paths) < _MANY else on_all_processors(reduce_part, parts)
+    yield from chain.from_iterable(reduced)
 
 
-def _read(paths: Sequence[Path], plugins: Sequence[Path]) -> list[_Read | str]:
-    """Of each a record and, of a finished run, its arrays reduced; or why it cannot be used.
+def _reduce_part(paths: Sequence[Path], plugins: Sequence[Path]) -> list[_Reduced]:
+    """Return the reduced record of each path.
 
-    Several are read, then unpacked, then reduced: a fifth quicker than one after the other, since the processor keeps
-    at hand what each kind of work needs.
+    Records are read, then unpacked, then reduced in groups. That is a fifth quicker than one record after the other,
+    since the CPU caches hold the code of one kind of work.
     """
     register_metrics(plugins)  # a process of the pool has none where it is no copy of this one
-    found: list[_Read | str] = []
-    for few in _opened(paths):
-        for each in few:
-            if not isinstance(each, str) and isinstance(each[1], Archive):
-                each[1].unpack()
-        found += [each if isinstance(each, str) else _reduced(*each) for each in few]
-        few.clear()  # before the next are read
-    return found
+    reduced: list[_Reduced] = []
+    for records in _opened(paths):
+        for record in records:
+            if not isinstance(record, str) and isinstance(record[1], Archive):
+                record[1].unpack()
+        reduced += [record if isinstance(record, str) else _reduced(*record) for record in records]
+        records.clear()  # before the next are read
+    return reduced
 
 
 def _opened(paths: Sequence[Path]) -> Iterator[list[_Opened]]:
-    """What is in each record, its arrays still packed, or why it cannot be used; as many as take little memory."""
+    """Yield groups of records with packed arrays, or why a record cannot be used; a group takes little memory."""
     texts: Texts = {}
-    held: list[_Opened] = []
+    group: list[_Opened] = []
     size = 0
     for path in paths:
         try:
             run, traces = read_with_traces(path, texts)
-            held.append((run, traces))
+            group.append((run, traces))
             size += traces.size if isinstance(traces, Archive) else 0
         except UserError as error:
-            held.append(printable(str(error)))
-        if size > _HELD_BYTES:
-            yield held
-            held, size = [], 0
-    yield held
+            group.append(printable(str(error)))
+        if size > _MAX_OPEN_BYTES:
+            yield group
+            group, size = [], 0
+    yield group
 
 
-def _reduced(run: StoredRun, traces: Traces) -> _Read | str:
+def _reduced(run: StoredRun, traces: Traces) -> _Reduced:
     if run.record.measurements is None:
         return run, None
     try:
@@ -128,10 +127,10 @@ def _reduced(run: StoredRun, traces: Traces) -> _Read | str:
     return run, with_plugin_values(summary, traces)
 
 
-def _sharing(run: RunSummary, known: _Known) -> RunSummary:
-    """The run with the arrays of another where they are equal: all runs are tested on the same few sets of images."""
+def _with_shared_arrays(run: RunSummary, arrays: _Arrays) -> RunSummary:
+    """Return a run that shares equal ids and labels with other runs: most runs are tested on the same images."""
 
     def shared(array: NDArray[Any]) -> NDArray[Any]:
-        return known.setdefault((array.dtype.str, array.tobytes()), array)
+        return arrays.setdefault((array.dtype.str, array.tobytes()), array)
 
     return replace(run, test_ids=shared(run.test_ids), test_labels=shared(run.test_labels))

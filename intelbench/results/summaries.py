@@ -1,4 +1,4 @@
-"""What the report says of runs before it is laid out: put together by architecture and by cohort."""
+"""Runs by architecture and by cohort: the statistics that reports show."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,16 +28,16 @@ class ArchitectureSummary:
 
     name: str
     index: int
-    """Place among the cohort's architectures by name: fixes colour, line and marker."""
+    """Index among the cohort's architectures by name: fixes colour, line and marker."""
     runs: tuple[RunSummary, ...]
-    """Finished ones, by seed."""
+    """Finished runs, by seed."""
     failures: tuple[RunRecord, ...]
     rank: int | None = None
 
     @cached_property
     def test_accuracy(self) -> Estimate | None:
-        """Over the finished seeds and the test images."""
-        return self.share(np.array([run.correct for run in self.runs])) if self.same_images else None
+        """Mean over the finished seeds and the test images."""
+        return self._share(np.array([run.correct for run in self.runs])) if self.same_images else None
 
     @cached_property
     def same_images(self) -> bool:
@@ -45,58 +45,58 @@ class ArchitectureSummary:
         return bool(self.runs) and len(self.runs[0].test_ids) > 0 and same_images(self.runs)
 
     def majority_share(self, split: Split) -> float | None:
-        """Share of the largest class of a split: the accuracy of answering that class for every image."""
+        """Return the share of the largest class of a split: the accuracy of answering that class for every image."""
         return max((share for run in self.runs if (share := run.majority_shares[split]) is not None), default=None)
 
     def recall(self, label: int) -> Estimate | None:
-        """Share of the test images of a class that were recognised."""
-        return self.taken_for(label, label)
+        """Return the share of the test images of a class that were recognised."""
+        return self.share_predicted(label, label)
 
-    def taken_for(self, true: int, predicted: int) -> Estimate | None:
-        """Share of the test images of a class that were taken for another; `None` for a class without images."""
+    def share_predicted(self, true: int, predicted: int) -> Estimate | None:
+        """Return the share of the test images of a class with a predicted class; `None` for a class without images."""
         if not self.same_images:
             return None
         of_class = self.runs[0].test_labels == true
-        return self.share(self._test_predictions[:, of_class] == predicted)
+        return self._share(self._test_predictions[:, of_class] == predicted)
 
     @cached_property
     def _test_predictions(self) -> NDArray[np.int16]:
-        """Of runs that were tested on the same images, n x N."""
+        """Predicted classes of runs that were tested on the same images, n x N."""
         return np.array([run.test_predictions for run in self.runs])
 
     @staticmethod
-    def share(found: NDArray[np.bool_]) -> Estimate | None:
-        """Mean of what was found for each run and image (n x N), with its interval over seeds and images."""
-        inferred = inference.infer(found, 0, 1)
+    def _share(counts: NDArray[np.bool_]) -> Estimate | None:
+        """Return the share of runs and images that count (n x N), with its interval over seeds and images."""
+        inferred = inference.infer(counts, 0, 1)
         return inferred.estimate if inferred else None
 
     def measured(self, field: str) -> int | float | None:
-        """A field of `Measurements` that does not vary between seeds."""
+        """Return a field of `Measurements` that does not vary between seeds."""
         return getattr(self.runs[0].measurements, field) if self.runs else None
 
     def peak_bytes(self, field: str) -> int | None:
-        """The largest of the runs' peaks of one kind of memory."""
+        """Return the largest of the runs' peaks of one kind of memory."""
         peaks = [getattr(run.measurements.peak_memory, field) for run in self.runs]
         return max((peak for peak in peaks if peak is not None), default=None)
 
     @cached_property
     def step_seconds(self) -> NDArray[np.float64]:
-        """Steps after warm-up, all runs together."""
+        """Seconds of the steps after warm-up, all runs together, without data wait."""
         return np.concatenate([run.warm_step_seconds for run in self.runs]) if self.runs else np.empty(0)
 
     @cached_property
     def total_seconds(self) -> NDArray[np.float64]:
-        """The same steps with their data wait."""
+        """Seconds of the steps after warm-up, all runs together, with data wait."""
         return np.concatenate([run.warm_total_seconds for run in self.runs]) if self.runs else np.empty(0)
 
     @cached_property
     def median_step_seconds(self) -> float | None:
-        """After warm-up, over all runs."""
+        """Median of `step_seconds`."""
         return statistics.quantile(self.step_seconds, 0.5)
 
     @cached_property
     def step_estimate(self) -> Estimate | None:
-        """The same with its interval over runs and steps."""
+        """Median of `step_seconds` with its interval over runs and steps."""
         interval = resampling.resampled_median([run.warm_step_seconds for run in self.runs])
         if self.median_step_seconds is None or interval is None:
             return None
@@ -109,23 +109,23 @@ class ArchitectureSummary:
 
     @property
     def profile(self) -> ArchitectureProfile | None:
-        """What was found out about the network without training it; the same for all its runs."""
+        """Static analysis of the network, which is the same for all its runs."""
         return next((record.profile for record in self.records if record.profile), None)
 
     @property
     def run_to_run_deviation(self) -> float | None:
         """Standard deviation of test accuracy over the finished seeds (n - 1)."""
-        found = [run.test_accuracy for run in self.runs if run.test_accuracy is not None]
-        return float(np.std(found, ddof=1)) if len(found) > 1 else None
+        accuracies = [run.test_accuracy for run in self.runs if run.test_accuracy is not None]
+        return float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None
 
     @cached_property
     def churn_between_evaluations(self) -> Churn | None:
-        """Mean over the runs."""
+        """Churn between evaluation points, mean over the runs."""
         return stability.mean_churn([run.stability.churn for run in self.runs])
 
     @cached_property
     def churn_between_seeds(self) -> Churn | None:
-        """Of test predictions, over all pairs of runs; `None` for one, or where they saw different test images."""
+        """Churn of test predictions over all pairs of runs; `None` for one run, or on different test images."""
         if len(self.runs) < 2 or not self.same_images:
             return None
         return stability.churn_between_seeds(self.runs[0].test_labels, self._test_predictions)
@@ -133,11 +133,8 @@ class ArchitectureSummary:
     @cached_property
     def confusion(self) -> NDArray[np.int64] | None:
         """Test images summed over the runs, C x C."""
-        if not self.runs:
-            return None
-        labels, predicted = ([getattr(run, name) for run in self.runs] for name in ("test_labels", "test_predictions"))
-        num_classes = len(self.runs[0].record.spec.data.class_names)
-        return statistics.confusion_matrix(np.concatenate(labels), np.concatenate(predicted), num_classes)
+        total: NDArray[np.int64] | None = np.sum([run.confusion for run in self.runs], axis=0) if self.runs else None
+        return total
 
 
 @dataclass(frozen=True)
@@ -148,9 +145,10 @@ class CohortSummary:
     architectures: tuple[ArchitectureSummary, ...]
     """By rank, then name; those without a finished run last."""
     differences: tuple[PairedDifference, ...]
-    """Between the architectures at those places of `architectures`; empty where nothing may be ranked, as the next."""
+    """Differences between the architectures at two indices of `architectures`; empty where nothing may be ranked."""
     correct: NDArray[np.bool_]
-    """Whether each of A finished architectures, on each of n common seeds, recognised each of N test images."""
+    """Whether each of A finished architectures, on each of n common seeds, recognised each of N test images; empty
+    where nothing may be ranked."""
 
     @property
     def data(self) -> DataFacts:
@@ -163,9 +161,20 @@ class CohortSummary:
         return tuple(architecture for architecture in self.architectures if architecture.runs)
 
     @cached_property
+    def runs(self) -> Sequence[RunSummary]:
+        """Finished runs, by architecture and seed."""
+        return [run for architecture in self.finished for run in architecture.runs]
+
+    @cached_property
+    def common_runs(self) -> Sequence[Sequence[RunSummary]]:
+        """Runs of each finished architecture on the seeds that all have finished."""
+        seeds = set(self.cohort.common_seeds)
+        return [[run for run in architecture.runs if run.seed in seeds] for architecture in self.finished]
+
+    @cached_property
     def disturbances(self) -> Sequence[Disturbance]:
-        """Of each finished run that watched out for some."""
-        return disturbance.disturbances([run for architecture in self.finished for run in architecture.runs])
+        """Effects of other work on each finished run."""
+        return disturbance.disturbances(self.runs)
 
     @cached_property
     def ranked(self) -> bool:
@@ -174,7 +183,7 @@ class CohortSummary:
 
     @cached_property
     def groups(self) -> Mapping[str, str]:
-        """Letters of each ranked architecture: two share one unless they can be told apart."""
+        """Letters of each ranked architecture: two share a letter unless they are distinguishable."""
         if not self.ranked:
             return {}
         names = [architecture.name for architecture in self.finished]
@@ -182,37 +191,37 @@ class CohortSummary:
 
     @cached_property
     def memory_field(self) -> str | None:
-        """The kind of memory that stands for the cohort's device: the process on a CPU, allocated tensors on a GPU."""
+        """The kind of memory that represents the cohort's device; `None` where no run has it."""
         field = memory_field(self.cohort.spec.execution.device)
         return field if any(a.peak_bytes(field) is not None for a in self.finished) else None
 
     @cached_property
     def cost_panels(self) -> Mapping[str, Mapping[str, float]]:
-        """What architectures with a test accuracy cost: milliseconds a step, mebibytes at the peak of `memory_field`.
+        """Costs of architectures with a test accuracy, by field and architecture.
 
-        By field, then by architecture; a field that none has is left out.
+        They are milliseconds a step, and mebibytes at the peak of `memory_field`. A field without values is left out.
         """
         tested = [architecture for architecture in self.finished if architecture.test_accuracy is not None]
-        found = {"step_seconds": {a.name: 1000 * a.median_step_seconds for a in tested if a.median_step_seconds}}
+        panels = {"step_seconds": {a.name: 1000 * a.median_step_seconds for a in tested if a.median_step_seconds}}
         if self.memory_field is not None:
             peaks = {a.name: a.peak_bytes(self.memory_field) for a in tested}
-            found[self.memory_field] = {name: peak / 2**20 for name, peak in peaks.items() if peak is not None}
-        return {field: values for field, values in found.items() if values}
+            panels[self.memory_field] = {name: peak / 2**20 for name, peak in peaks.items() if peak is not None}
+        return {field: values for field, values in panels.items() if values}
 
     @cached_property
     def smoothing_window(self) -> int:
         """Steps in the moving mean of the loss: a twentieth of the shortest run."""
-        return max(1, min((len(run.step_loss) for a in self.finished for run in a.runs), default=1) // 20)
+        return max(1, min((len(run.step_loss) for run in self.runs), default=1) // 20)
 
 
 def same_images(runs: Sequence[RunSummary]) -> bool:
-    """Whether all were tested on the same images in the same order."""
+    """Return whether all runs were tested on the same images in the same order."""
     ids = runs[0].test_ids
     return all(run.test_ids is ids or np.array_equal(run.test_ids, ids) for run in runs[1:])
 
 
 def summarize(cohort: Cohort, observations: Mapping[str, RunSummary]) -> CohortSummary:
-    """Put a cohort's runs together by architecture, and rank what may be ranked."""
+    """Return a cohort's runs by architecture, ranked where that is allowed."""
     summaries = [
         ArchitectureSummary(
             name=name,
@@ -228,21 +237,21 @@ def summarize(cohort: Cohort, observations: Mapping[str, RunSummary]) -> CohortS
     if differences:
         ranks = inference.ranks(len(finished), differences)
         finished = [replace(summary, rank=rank) for summary, rank in zip(finished, ranks, strict=True)]
-    order = sorted(range(len(finished)), key=lambda place: (finished[place].rank or 0, finished[place].index))
-    place = {old: new for new, old in enumerate(order)}
+    order = sorted(range(len(finished)), key=lambda old: (finished[old].rank or 0, finished[old].index))
+    new_index = {old: new for new, old in enumerate(order)}
     return CohortSummary(
         cohort,
         (*(finished[old] for old in order), *(summary for summary in summaries if not summary.runs)),
-        tuple(replace(pair, first=place[pair.first], second=place[pair.second]) for pair in differences),
+        tuple(replace(pair, first=new_index[pair.first], second=new_index[pair.second]) for pair in differences),
         correct[order] if correct.size else correct,
     )
 
 
 def _correct(cohort: Cohort, finished: Sequence[ArchitectureSummary]) -> NDArray[np.bool_]:
-    """On the seeds that all have finished; nothing where batches or test images differed."""
+    """Return `CohortSummary.correct`: nothing where batches or test images differ."""
     seeds = set(cohort.common_seeds)
     runs = [[run for run in summary.runs if run.seed in seeds] for summary in finished]
-    every = [run for row in runs for run in row]
-    if not cohort.fairness.identical or not every or not same_images(every):
+    flat = [run for of_architecture in runs for run in of_architecture]
+    if not cohort.fairness.identical or not flat or not same_images(flat):
         return np.zeros((0, 0, 0), dtype=np.bool_)
-    return np.array([[run.correct for run in row] for row in runs])
+    return np.array([[run.correct for run in of_architecture] for of_architecture in runs])

@@ -1,4 +1,4 @@
-"""Readings of clocks and reference kernels: the parts of a step, and the peak and the steadiness of the machine."""
+"""Readings of clocks and reference kernels: the parts of a step, and the peak speed of the machine."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from intelbench.statistics.estimates import finite
 BUDGET_PARTS = ("data_wait", "transfer", "forward", "backward", "optimizer")
 """Parts of a step that a budget in seconds pays for."""
 OTHER_PARTS = ("norm", "other")
-"""Parts that it does not pay for: the gradient norm, and the books."""
+"""Parts that a budget in seconds does not pay for: the gradient norm, and the bookkeeping."""
 PARTS = (*BUDGET_PARTS, *OTHER_PARTS)
 REFERENCE_KERNELS = ("convolution", "matmul", "exchange")
 """Work that is timed on a CPU; on a GPU a copy within its memory takes the place of the exchange between threads."""
 DATA_BOUND = 0.2
-"""Share of waiting and transfer above which a step is bound by data."""
+"""Share of data wait and transfer above which a step is bound by data."""
 OVERHEAD_BOUND = 0.9
-"""On a GPU: share of its time that the host takes to ask for the work, from which on the GPU waits for the host."""
+"""On a GPU: share of its time that the host takes to launch the work, from which on the GPU waits for the host."""
 OVERHEAD_BOUND_CPU = 0.2
-"""On a CPU: share of what is outside the budget above which that is the larger worry."""
+"""On a CPU: share of the parts outside the budget above which a step is bound by overhead."""
 
 
 @dataclass(frozen=True)
@@ -31,43 +31,44 @@ class StepBreakdown:
     """Steps of one or several runs whose parts were timed."""
 
     seconds: NDArray[np.float64]
-    """Of S steps by part, in the order of `PARTS` (7 x S)."""
+    """Seconds of S steps by part, in the order of `PARTS` (7 x S)."""
     host_seconds: NDArray[np.float64] | None
-    """On a GPU: how long the host took to ask for it."""
+    """On a GPU: seconds that the host took to launch each part (7 x S)."""
     are_of_run: bool = True
-    """Whether they are steps of the run itself, and not taken after it for this alone."""
+    """Whether they are steps of the run itself, and not further steps after it."""
 
     @classmethod
-    def pooled(cls, several: Sequence["StepBreakdown"]) -> "StepBreakdown | None":
-        """The steps of all of them together."""
-        if not several:
+    def pooled(cls, breakdowns: Sequence["StepBreakdown"]) -> "StepBreakdown | None":
+        """Return the steps of all breakdowns together; `None` without any."""
+        if not breakdowns:
             return None
-        host = [each.host_seconds for each in several if each.host_seconds is not None]
-        seconds = np.concatenate([each.seconds for each in several], axis=1)
-        return cls(seconds, np.concatenate(host, axis=1) if host else None, all(each.are_of_run for each in several))
+        host = [steps.host_seconds for steps in breakdowns if steps.host_seconds is not None]
+        seconds = np.concatenate([steps.seconds for steps in breakdowns], axis=1)
+        are_of_run = all(steps.are_of_run for steps in breakdowns)
+        return cls(seconds, np.concatenate(host, axis=1) if host else None, are_of_run)
 
     @property
     def num_steps(self) -> int:
-        """Steps that were looked at."""
+        """Number of steps."""
         return len(self.seconds[0])
 
     @property
     def budget_seconds(self) -> NDArray[np.float64]:
-        """What each step costs a budget in seconds: the step with its data wait."""
+        """Seconds that each step costs a budget: the step with its data wait."""
         return self.total(BUDGET_PARTS)
 
     def total(self, parts: Sequence[str]) -> NDArray[np.float64]:
-        """Of some parts together, by step."""
+        """Return the seconds of some parts together, by step."""
         return _sum(self.seconds, parts)
 
     def share(self, *parts: str) -> float | None:
-        """Share of all time that went to these parts."""
+        """Return the share of all time that some parts took."""
         everything = self.total(PARTS).sum()
         return finite(self.total(parts).sum() / everything) if everything > 0 else None
 
     @property
     def verdict(self) -> str | None:
-        """What a step is bound by: `data`, `overhead` or `compute`."""
+        """Bottleneck of a step: `data`, `overhead` or `compute`."""
         data, outside = self.share("data_wait", "transfer"), self.share(*OTHER_PARTS)
         if data is None or outside is None:
             return None
@@ -76,14 +77,21 @@ class StepBreakdown:
         if self.host_seconds is None:
             return "overhead" if outside > OVERHEAD_BOUND_CPU else "compute"
         work = ("forward", "backward", "optimizer")
-        asking = _sum(self.host_seconds, work).sum()
-        return "overhead" if asking >= OVERHEAD_BOUND * self.total(work).sum() else "compute"
+        launching = _sum(self.host_seconds, work).sum()
+        return "overhead" if launching >= OVERHEAD_BOUND * self.total(work).sum() else "compute"
 
 
 def _sum(seconds: NDArray[np.float64], parts: Sequence[str]) -> NDArray[np.float64]:
-    """Over some of the parts (S values)."""
-    found: NDArray[np.float64] = seconds[[PARTS.index(part) for part in parts]].sum(axis=0)
-    return found
+    """Return the sum over some of the parts (7 x S -> S)."""
+    total: NDArray[np.float64] = seconds[[PARTS.index(part) for part in parts]].sum(axis=0)
+    return total
+
+
+def _medians(seconds: NDArray[np.float64]) -> list[float]:
+    """Return the median of each row (K x R); `np.median` takes several times as long."""
+    ordered, num_repetitions = np.sort(seconds, axis=1), seconds.shape[1]
+    medians: list[float] = ((ordered[:, (num_repetitions - 1) // 2] + ordered[:, num_repetitions // 2]) / 2).tolist()
+    return medians
 
 
 @dataclass(frozen=True)
@@ -91,64 +99,54 @@ class ReferenceKernelTimes:
     """Seconds that the same work took, by its name in `REFERENCE_KERNELS`, or `copy`."""
 
     shortest: Mapping[str, float]
-    """Of all repetitions."""
+    """Minimum of all repetitions."""
     medians: Mapping[str, Sequence[float]]
-    """Of the repetitions at each of K moments."""
+    """Median of the repetitions at each of K moments."""
 
     @classmethod
     def of(cls, seconds: Mapping[str, NDArray[np.float64]]) -> "ReferenceKernelTimes":
-        """From R repetitions at each moment (K x R)."""
-        ordered = {name: np.sort(each, axis=1) for name, each in seconds.items()}
-        return cls(
-            {name: float(each[:, 0].min()) for name, each in ordered.items()},
-            {
-                name: ((each[:, (each.shape[1] - 1) // 2] + each[:, each.shape[1] // 2]) / 2).tolist()
-                for name, each in ordered.items()
-            },
-        )
+        """Return the times of R repetitions at each moment (K x R)."""
+        shortest = {name: float(of_kernel.min()) for name, of_kernel in seconds.items()}
+        return cls(shortest, {name: _medians(of_kernel) for name, of_kernel in seconds.items()})
 
     def peak_flops_per_second(self, work: ReferenceKernelWork) -> float | None:
-        """The quickest of all, convolutions and matrix products: what arithmetic can reach here."""
+        """Return the FLOP/s of the quickest convolution or matrix product."""
         shortest = self.shortest
         return finite(max(work.convolution_flops / shortest["convolution"], work.matmul_flops / shortest["matmul"]))
 
     def peak_bytes_per_second(self, work: ReferenceKernelWork) -> float | None:
-        """The quickest copy within a GPU's memory, read and written bytes; `None` where none was timed."""
+        """Return the bytes per second, read and written, of the quickest copy in GPU memory; `None` without a copy."""
         seconds = self.shortest.get("copy")
         return finite(work.copy_bytes / seconds) if work.copy_bytes and seconds else None
 
     def quickest(self, name: str) -> float:
-        """Seconds that the work took at the quickest moment, by its median repetition; NaN if there is none."""
+        """Return the seconds of a kernel at the quickest moment, by its median repetition; NaN without a moment."""
         return min(self.medians.get(name, (np.nan,)))
 
     def slowest(self, name: str) -> float:
-        """Seconds that the work took at the slowest moment, by its median repetition; NaN if there is none."""
+        """Return the seconds of a kernel at the slowest moment, by its median repetition; NaN without a moment."""
         return max(self.medians.get(name, (np.nan,)))
-
-    def slowdowns(self, name: str, quickest: float) -> list[float]:
-        """How many times `quickest` the work took at each moment (K values), by the median of its repetitions."""
-        return [median / quickest for median in self.medians[name]]
 
 
 @dataclass(frozen=True)
 class ContentionRates:
-    """Processor seconds that others took per second of wall clock, for each of S steps."""
+    """CPU seconds taken from a run per second of wall clock, for each of S steps."""
 
     others: NDArray[np.float64]
-    """Other processes."""
+    """Taken by other processes."""
     stolen: NDArray[np.float64]
-    """The hypervisor; 0 where the kernel does not tell."""
+    """Taken by the hypervisor; 0 where the kernel does not report them."""
 
 
 def read_contention(traces: Traces, num_steps: int) -> ContentionRates | None:
-    """Return the rates at each step; `None` where the accounts were never read.
+    """Return the rates at each step; `None` without a reading.
 
-    A step has the rate of the first reading after it, and steps after the last reading have that of the last.
+    A step has the rate of the first reading after it; steps after the last reading have the rate of the last one.
     """
     if "contention_step" not in traces or not traces["contention_step"].size:
         return None
     steps = arrays.rising("contention_step", arrays.numbers(traces, "contention_step", None))
-    seconds = np.maximum(arrays.seconds(traces, "contention_seconds", len(steps)), arrays.SHORTEST_SECONDS)
+    seconds = np.maximum(arrays.seconds(traces, "contention_seconds", len(steps)), arrays.MIN_SECONDS)
     reading = np.minimum(np.searchsorted(steps, np.arange(1, num_steps + 1)), len(steps) - 1)
     others, stolen = (
         arrays.seconds(traces, name, len(steps)) if name in traces else np.zeros(len(steps))
@@ -158,7 +156,7 @@ def read_contention(traces: Traces, num_steps: int) -> ContentionRates | None:
 
 
 def read_step_breakdown(traces: Traces) -> StepBreakdown | None:
-    """From the arrays of a run; `None` in records that have none, or too few steps."""
+    """Return the step breakdown from the arrays of a run; `None` where too few steps were timed."""
     if "step_breakdown_seconds" not in traces or not traces["step_breakdown_seconds"].size:
         return None
     parts = arrays.texts(traces, "step_breakdown_parts", None).tolist()
@@ -174,9 +172,9 @@ def read_step_breakdown(traces: Traces) -> StepBreakdown | None:
 
 def read_reference_kernels(traces: Traces) -> ReferenceKernelTimes:
     """Return the times of the reference kernels from the arrays of a run."""
-    moments = len(arrays.numbers(traces, "reference_kernel_step", None))
+    num_moments = len(arrays.numbers(traces, "reference_kernel_step", None))
     names = [*REFERENCE_KERNELS[:2], "copy" if "reference_kernel_copy_seconds" in traces else "exchange"]
-    found = {name: arrays.durations(traces, f"reference_kernel_{name}_seconds", moments, None) for name in names}
-    if not all(each.size for each in found.values()):
+    seconds = {name: arrays.durations(traces, f"reference_kernel_{name}_seconds", num_moments, None) for name in names}
+    if not all(of_kernel.size for of_kernel in seconds.values()):
         raise ValueError("the reference kernels were not timed")
-    return ReferenceKernelTimes.of(found)
+    return ReferenceKernelTimes.of(seconds)

@@ -327,7 +327,7 @@ def test_a_network_without_rectifiers_has_no_dead_units(study: CohortSummary) ->
 
     def alive(name: str, run: RunSummary) -> RunSummary:
         assert run.rectifiers is not None
-        return replace(run, rectifiers=replace(run.rectifiers, dead_share=(0.0, 0.0)))
+        return replace(run, rectifiers=replace(run.rectifiers, last_dead_share=0.0))
 
     found = verdict(changed(study, alive), **changes)
     assert ("inconclusive", "0 in every run of both") == (found.verdict, found.reason)

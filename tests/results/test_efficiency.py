@@ -310,7 +310,7 @@ def test_a_known_crossing(summarize: Summarize) -> None:
     curves = {"a": scattered([0.4, 0.45, 0.45, 0.45]), "b": alternating([0.2, 0.35, 0.55, 0.7])}
     for names in (["a", "b"], ["b", "a"]):
         summary = with_curves(summarize(names, range(6)), curves)
-        (crossing,) = by_steps(summary).found
+        (crossing,) = by_steps(summary).distinguishable
         assert ["a", "b"] == [crossing.first, crossing.second]
         assert pytest.approx(25) == crossing.spent
         assert [20.0, 30.0] == [crossing.before.spent, crossing.after.spent]
@@ -329,8 +329,10 @@ def test_steps_and_seconds_have_crossings_of_their_own(summarize: Summarize) -> 
         "b": alternating([0.35, 0.60, 0.80, 0.80, 0.80, 0.80, 0.80, 0.80, 0.80]),
     }
     summary = with_curves(summarize(["a", "b"], range(6)), curves, {"b": 3.0})
-    assert () == by_steps(summary).found
-    (crossing,) = (each for along in efficiency.crossings(summary) if along.unit == "seconds" for each in along.found)
+    assert () == by_steps(summary).distinguishable
+    (crossing,) = (
+        each for along in efficiency.crossings(summary) if along.unit == "seconds" for each in along.distinguishable
+    )
     assert ["a", "b"] == [crossing.first, crossing.second]
     assert 40 < crossing.spent < 50
     (row,) = (row for row in rows(efficiency.crossing_table(summary)) if row["unit"] == "seconds")
@@ -348,7 +350,7 @@ def test_a_crossing_inside_the_noise_is_none(summarize: Summarize) -> None:
     for curves in (noise, one_side):
         summary = with_curves(summarize(["a", "b"], range(6)), curves)
         found = by_steps(summary)
-        assert (1, 1, ()) == (found.num_pairs, found.num_crossed, found.found)
+        assert (1, 1, ()) == (found.num_pairs, found.num_crossed, found.distinguishable)
         assert "**No crossing is beyond the noise.**" in written(summary)
 
 
@@ -357,7 +359,7 @@ def test_few_seeds_without_scatter_are_not_sure(summarize: Summarize) -> None:
     image = 1 / 60
     curves = {"a": [[0.5, 0.5]] * 2, "b": [[0.5 - image, 0.5 + image]] * 2}
     summary = with_curves(summarize(["a", "b"], (0, 1)), curves)
-    assert (1, ()) == (by_steps(summary).num_crossed, by_steps(summary).found)
+    assert (1, ()) == (by_steps(summary).num_crossed, by_steps(summary).distinguishable)
 
 
 def test_one_seed_has_no_crossing(summarize: Summarize) -> None:
@@ -384,7 +386,7 @@ def test_who_is_always_ahead_crosses_nobody(tied: CohortSummary, leads: list[lis
     above = [[value + lead for value, lead in zip(base, row, strict=True)] for row in leads]
     for curves in ({"a": [base] * 4, "b": above}, {"a": [base] * 4, "b": [base] * 4}):
         found = by_steps(with_curves(tied, curves))
-        assert (1, 0, ()) == (found.num_pairs, found.num_crossed, found.found)
+        assert (1, 0, ()) == (found.num_pairs, found.num_crossed, found.distinguishable)
 
 
 @pytest.fixture(scope="module")
@@ -406,7 +408,7 @@ def test_chance_makes_no_crossings(summarize: Summarize) -> None:
     for _ in range(40):
         curves = {name: (mean + 0.03 * noise.standard_normal((6, 10))).tolist() for name, mean in means.items()}
         found.append(by_steps(with_curves(summary, curves)))
-    assert 0 == sum(bool(each.found) for each in found)
+    assert 0 == sum(bool(each.distinguishable) for each in found)
     assert 0 < min(each.num_crossed for each in found)
 
 

@@ -135,9 +135,9 @@ def step_breakdown(summary: CohortSummary) -> Figure:
     figure = blank(whole)
     axes = figure.add_axes((left / WIDTH, 58 / whole, (WIDTH - left - 16) / WIDTH, height / whole))
     start = np.zeros(len(records))
-    for part, color, hatch in zip(usage.STEP_BREAKDOWN_COLUMNS, _PART_COLORS, _PART_HATCHES, strict=True):
+    for (part, heading), color, hatch in zip(PART_NAMES.items(), _PART_COLORS, _PART_HATCHES, strict=True):
         lengths = np.array([1000 * (row[f"{part}_seconds"] or 0.0) for row in records])
-        name = PART_NAMES[part].lower()
+        name = heading.lower()
         axes.barh(names, lengths, 0.68, start, color=color, hatch=hatch, edgecolor="white", linewidth=0.5, label=name)
         start += lengths
     axes.invert_yaxis()

@@ -50,7 +50,7 @@ def _crossings(summary: CohortSummary) -> list[Block]:
     compared = efficiency.crossings(summary)
     if not compared:
         return [Paragraph(f"**Where curves cross** was not tested: {_untested(summary)}.")]
-    crossings = [_crossing(each, crossing, summary) for each in compared for crossing in each.found]
+    crossings = [_crossing(each, crossing, summary) for each in compared for crossing in each.distinguishable]
     note = (
         "Tested at every evaluation point of every pair in the range that both cover, with straight lines between the "
         "points: Student's t, paired by seed, on the same validation images, Holm-corrected over all pairs and points "
@@ -63,7 +63,7 @@ def _crossings(summary: CohortSummary) -> list[Block]:
 def _answer(compared: Sequence[Crossings]) -> str:
     pairs = {each.unit: formatting.plural(each.num_pairs, "pair") for each in compared}
     crossed = [f"{each.num_crossed} of {pairs[each.unit]} by {_BY[each.unit]}" for each in compared]
-    if any(each.found for each in compared):
+    if any(each.distinguishable for each in compared):
         return f"**The ranking changes with the budget** (mean curves cross for {formatting.listed(crossed)}):"
     return (
         f"**No crossing is beyond the noise.** Mean curves cross for {formatting.listed(crossed)}, but nowhere is one "

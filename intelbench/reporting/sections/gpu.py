@@ -4,7 +4,7 @@ from intelbench.reporting import formatting
 from intelbench.reporting.document import Block, Column, Paragraph, listing, table_of
 from intelbench.reporting.formatting import bare_percent, giga, listed, significant
 from intelbench.reporting.rows import ARCHITECTURE, SEED, Row, number, rows
-from intelbench.results import gpu_table
+from intelbench.results import usage
 from intelbench.results.gpu import CLOCK_SHARE
 from intelbench.results.summaries import CohortSummary
 
@@ -29,7 +29,7 @@ _COLUMNS = (
 
 def gpu(summary: CohortSummary) -> list[Block]:
     """Return the state of the GPU run by run, and which runs are flagged; nothing where NVML watched none."""
-    runs = rows(gpu_table.gpu(summary))
+    runs = rows(usage.gpu(summary))
     if not runs:
         return []
     flagged = [words for row in runs if (words := row.words("flagged_for"))]

@@ -47,7 +47,7 @@ def _image(mistake: SharedMistake, class_names: Sequence[str]) -> GalleryImage:
         name=formatting.printable(mistake.image_id.rpartition("/")[2]),
         label=names[mistake.label],
         predicted=", ".join(
-            f"{number}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{names[wrong]}" for wrong, number in mistake.taken_for
+            f"{number}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{names[wrong]}" for wrong, number in mistake.predicted
         ),
         confidence=formatting.percent(mistake.confidence, 0),
     )

@@ -249,7 +249,7 @@ def test_images_that_every_architecture_gets_wrong(summarize: Summarize) -> None
     found = mistakes.shared(summary)
     assert found
     assert expected == {mistake.image_id: mistake.num_runs for mistake in found}
-    assert all(sum(number for _, number in each.taken_for) == each.num_runs for each in found)
+    assert all(sum(number for _, number in each.predicted) == each.num_runs for each in found)
     answer, gallery = section(summary)
     assert block_text(answer).startswith(f"**{len(found)} of 300 test images")
     assert isinstance(gallery, Gallery)
