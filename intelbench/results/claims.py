@@ -102,12 +102,12 @@ class Claim(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def comparative(self) -> bool:
-        """Whether the claim says that an architecture, or a pair of classes, is higher or lower than others."""
+        """Return whether the claim says that an architecture, or a pair of classes, is higher or lower than others."""
         return self.relation in ("higher", "lower")
 
     @property
     def required(self) -> dict[str, Any]:
-        """Conditions by dotted key, whether they were written with dotted keys or as nested tables."""
+        """Return the conditions by dotted key, whether they were written with dotted keys or as nested tables."""
         return flattened(self.conditions)
 
 

@@ -37,7 +37,7 @@ class SeedFairness:
 
     @property
     def identical(self) -> bool:
-        """Whether no two runs differ, and finished runs have a step in common."""
+        """Return whether no two runs differ, and finished runs have a step in common."""
         return self.mismatch_step is None and (self.verified_step is not None or self.num_finished < 2)
 
 
@@ -49,29 +49,29 @@ class Fairness:
 
     @property
     def identical(self) -> bool:
-        """Whether it is so for every seed."""
+        """Return whether the runs of every seed saw the same batches."""
         return all(seed.identical for seed in self.seeds)
 
     @property
     def compared(self) -> bool:
-        """Whether any seed had two finished runs to compare."""
+        """Return whether any seed had two finished runs to compare."""
         return any(seed.num_finished > 1 for seed in self.seeds)
 
     @property
     def verified_step(self) -> int | None:
-        """Step up to which the batches of every seed with several finished runs were verified."""
+        """Return the step up to which the batches of every seed with several finished runs were verified."""
         steps = [seed.verified_step for seed in self.seeds if seed.num_finished > 1]
         known = [step for step in steps if step is not None]
         return min(known) if known and len(known) == len(steps) else None
 
     @property
     def complete(self) -> bool:
-        """Whether the runs of each seed ended at the same step and were verified up to it."""
+        """Return whether the runs of each seed ended at the same step and were verified up to it."""
         return all(seed.complete for seed in self.seeds if seed.num_finished > 1)
 
     @property
     def mismatched_seeds(self) -> tuple[int, ...]:
-        """Seeds whose runs differ, or that share no verified step."""
+        """Return the seeds whose runs differ, or that share no verified step."""
         return tuple(seed.seed for seed in self.seeds if not seed.identical)
 
 
@@ -89,22 +89,22 @@ class Cohort:
 
     @property
     def spec(self) -> RunSpec:
-        """Spec of a run, for what all runs of the cohort have in common."""
+        """Return the spec of a run, for what all runs of the cohort have in common."""
         return self.runs[0].record.spec
 
     @property
     def conditions(self) -> Conditions:
-        """Conditions of the suite, which are those of every run unless architectures have their own recipes."""
+        """Return the conditions of the suite; they are those of every run unless architectures have own recipes."""
         return self.spec.suite_conditions or self.spec.conditions
 
     @property
     def own_recipes(self) -> bool:
-        """Whether each architecture has its own recipe, so that they differ in more than architecture."""
+        """Return whether each architecture has its own recipe, so that they differ in more than architecture."""
         return self.spec.suite_conditions is not None
 
     @cached_property
     def own_settings(self) -> Mapping[str, Mapping[str, object]]:
-        """Dotted key of the conditions -> value by architecture, for the keys in which architectures differ."""
+        """Return the keys of the conditions in which architectures differ, each with its value by architecture."""
         first = {name: records[0] for name, records in self.by_architecture.items()}
         differing = _differing([facts(record.spec, record.environment) for record in first.values()])
         return {
@@ -115,32 +115,32 @@ class Cohort:
 
     @cached_property
     def budgets(self) -> tuple[Budget, ...]:
-        """Budgets of the runs, each amount once."""
+        """Return the budgets of the runs, each amount once."""
         return tuple(dict.fromkeys(record.spec.conditions.budget for record in self.records))
 
     @cached_property
     def batch_sizes(self) -> tuple[int, ...]:
-        """Batch sizes of the runs, each size once."""
+        """Return the batch sizes of the runs, each size once."""
         return tuple(sorted({record.spec.conditions.recipe.batch_size for record in self.records}))
 
     @cached_property
     def records(self) -> list[RunRecord]:
-        """Records of all runs."""
+        """Return the records of all runs."""
         return [run.record for run in self.runs]
 
     @cached_property
     def failed(self) -> list[RunRecord]:
-        """Records with a failure."""
+        """Return the records with a failure."""
         return [record for record in self.records if record.failure is not None]
 
     @cached_property
     def seeds(self) -> tuple[int, ...]:
-        """Seeds of all runs, failed ones included."""
+        """Return the seeds of all runs, failed ones included."""
         return tuple(sorted({record.spec.seed for record in self.records}))
 
     @cached_property
     def by_architecture(self) -> Mapping[str, list[RunRecord]]:
-        """Records by the name shown for their architecture.
+        """Return the records by the name shown for their architecture.
 
         Two providers of one name are two architectures, and so are two recipes that a suite has for one architecture.
         """
@@ -157,7 +157,7 @@ class Cohort:
 
     @cached_property
     def finished_seeds(self) -> Mapping[str, frozenset[int]]:
-        """Seeds that each architecture finished; architectures that finished none are left out."""
+        """Return the seeds that each architecture finished; architectures that finished none are left out."""
         seeds = {
             name: frozenset(record.spec.seed for record in records if record.measurements is not None)
             for name, records in self.by_architecture.items()
@@ -166,12 +166,12 @@ class Cohort:
 
     @cached_property
     def common_seeds(self) -> tuple[int, ...]:
-        """Seeds that every architecture with a finished run has finished; ranks use no other seeds."""
+        """Return the seeds that every architecture with a finished run has finished; ranks use no other seeds."""
         return tuple(sorted(frozenset.intersection(*self.finished_seeds.values()))) if self.finished_seeds else ()
 
     @cached_property
     def fairness(self) -> Fairness:
-        """Whether runs of one seed saw the same batches, of those whose recipes ask for the same batches."""
+        """Return whether runs of one seed saw the same batches, of those whose recipes ask for the same batches."""
         comparable = defaultdict(list)
         for record in self.records:
             recipe = record.spec.conditions.recipe

@@ -69,12 +69,12 @@ class Change:
 
     @property
     def distinguishable(self) -> bool:
-        """Whether the metric changed beyond the noise, without a correction for other changes."""
+        """Return whether the metric changed beyond the noise, without a correction for other changes."""
         return self.inferred.p_value is not None and self.inferred.p_value <= SIGNIFICANCE
 
     @property
     def better(self) -> bool:
-        """Whether the metric changed in the better direction, distinguishable or not."""
+        """Return whether the metric changed in the better direction, distinguishable or not."""
         metric = METRICS.get(self.metric)
         neutral = 1 if metric.change == "ratio" else 0
         return (self.inferred.estimate.mean > neutral) == (metric.better == "higher")
@@ -112,7 +112,7 @@ class Verdict:
 
     @property
     def failed(self) -> bool:
-        """Whether the metric is worse by more than the margin, beyond the noise."""
+        """Return whether the metric is worse by more than the margin, beyond the noise."""
         return self.p_holm <= SIGNIFICANCE
 
 

@@ -64,21 +64,21 @@ class Disturbance:
 
     @property
     def step_reasons(self) -> list[str]:
-        """Causes of a median step that is longer by more than `FLAGGED_CHANGE`, beyond the noise."""
+        """Return the causes of a median step that is longer by more than `FLAGGED_CHANGE`, beyond the noise."""
         known = self._cpu_users if exceeds(self.step_change) else []
         possible = self._possible_causes if exceeds(self.unexplained_change) else []
         return list(dict.fromkeys([*known, *possible]))
 
     @property
     def reasons(self) -> list[str]:
-        """Reasons to flag the run: `others`, `stolen`, `compute`, `exchange`, `clock`; empty where there are none."""
+        """Return the reasons to flag the run: `others`, `stolen`, `compute`, `exchange`, `clock`."""
         of_budget = self._cpu_users if exceeds(self.budget_change) else []
         reasons = {*of_budget, *self.step_reasons, *(["clock"] if self.clock_seconds > CLOCK_SECONDS else [])}
         return [name for name in ("others", "stolen", "compute", "exchange", "clock") if name in reasons]
 
     @property
     def steps_lost(self) -> Estimate | None:
-        """Steps that the run would have made in addition within its budget in seconds."""
+        """Return the steps that the run would have made in addition within its budget in seconds."""
         change, num_steps = self.budget_change, self.run.measurements.num_steps
         if change is None or change.low is None or change.high is None:
             return None
@@ -91,7 +91,7 @@ class Disturbance:
 
     @property
     def _possible_causes(self) -> list[str]:
-        """Possible causes of longer steps that `step_change` does not cover."""
+        """Return the possible causes of longer steps that `step_change` does not cover."""
         bounds = {
             "others": (self.others_share if self.step_change is None else None, OTHERS_SHARE),
             "stolen": (self.stolen_share if self.step_change is None else None, OTHERS_SHARE),

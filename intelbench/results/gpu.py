@@ -32,7 +32,7 @@ class GpuReadings:
 
     @property
     def median_sm_clock_megahertz(self) -> float | None:
-        """Median clock of the multiprocessors."""
+        """Return the median clock of the multiprocessors."""
         return _reduced(np.median, self.sm_clock_megahertz)
 
     def summary(self) -> dict[str, float | int | None]:

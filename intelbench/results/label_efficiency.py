@@ -42,12 +42,12 @@ class LabelCurve:
 
     @property
     def name(self) -> str:
-        """Name of the architecture."""
+        """Return the name of the architecture."""
         return self.architecture.name
 
     @cached_property
     def points(self) -> Values:
-        """Numbers of images (P), from the smallest to the largest; `numbers` are among them."""
+        """Return the numbers of images (P), from the smallest to the largest; `numbers` are among them."""
         steps = np.linspace(0, len(self.numbers) - 1, _POINTS * (len(self.numbers) - 1) + 1)
         return np.exp(np.interp(steps, np.arange(len(self.numbers)), np.log(self.numbers)))
 
@@ -61,19 +61,19 @@ class LabelCurve:
 
     @cached_property
     def inferred(self) -> list[Inferred]:
-        """Accuracy at each point, over seeds and test images."""
+        """Return the accuracy at each point, over seeds and test images."""
         return [inferred for num_images in self.points if (inferred := infer(self.at(num_images), 0, 1)) is not None]
 
     @cached_property
     def accuracy(self) -> Values:
-        """Mean accuracy at each point."""
+        """Return the mean accuracy at each point."""
         means = self.correct.mean(axis=(1, 2))
         accuracy: Values = np.interp(np.log(self.points), np.log(self.numbers), means)
         return accuracy
 
     @property
     def band(self) -> tuple[Values, Values] | None:
-        """Ends of the 95 % interval at each point; `None` for one seed."""
+        """Return the ends of the 95 % interval of the accuracy at each point; `None` for one seed."""
         low, high = ([getattr(inferred.estimate, end) for inferred in self.inferred] for end in ("low", "high"))
         return None if None in low else (np.array(low), np.array(high))
 
@@ -121,12 +121,12 @@ class LabelComparison:
 
     @property
     def fewer(self) -> LabelCurve | None:
-        """The architecture that needs fewer images, if that is beyond the noise."""
+        """Return the architecture that needs fewer images, if that is beyond the noise."""
         return self.ahead if self.p_holm is not None and self.p_holm <= SIGNIFICANCE else None
 
     @property
     def more(self) -> LabelCurve | None:
-        """The architecture that needs more images, if that is beyond the noise."""
+        """Return the architecture that needs more images, if that is beyond the noise."""
         return next(curve for curve in (self.first, self.second) if curve is not self.fewer) if self.fewer else None
 
 
@@ -141,17 +141,17 @@ class LabelStudy:
 
     @cached_property
     def key(self) -> str:
-        """Short digest that is part of the figure's name."""
+        """Return the short digest in the name of the figure."""
         return digest([summary.cohort.key for summary in self.summaries])[:8]
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Names of the architectures in any of the groups."""
+        """Return the names of the architectures in any of the groups."""
         return tuple(sorted({a.name for summary in self.summaries for a in summary.architectures}))
 
     @cached_property
     def curves(self) -> tuple[LabelCurve, ...]:
-        """Curves of the architectures with finished runs in all groups, over the seeds that all have finished.
+        """Return the curves of architectures with finished runs in all groups, over the seeds that all have finished.
 
         There are none where batches or test images differ, or without such a seed.
         """
@@ -170,14 +170,14 @@ class LabelStudy:
 
     @cached_property
     def target(self) -> float | None:
-        """Highest accuracy that all architectures reach, of those that were chosen without the results."""
+        """Return the highest accuracy of `ladder` that all architectures reach; `None` without one."""
         rungs = ladder(len(self.summaries[0].data.class_names), TARGET_STEP)
         reached = [rung for rung in rungs if all(np.isfinite(c.first(c.accuracy, rung)) for c in self.curves)]
         return reached[-1] if reached and self.curves else None
 
     @cached_property
     def comparisons(self) -> tuple[LabelComparison, ...]:
-        """Comparisons of every pair of architectures."""
+        """Return the comparisons of every pair of architectures."""
         if self.target is None:
             return ()
         pairs = list(combinations(self.curves, 2))

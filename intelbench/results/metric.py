@@ -98,19 +98,19 @@ class Metric:
 
     @property
     def limits(self) -> tuple[float, float]:
-        """Smallest and largest possible value."""
+        """Return the smallest and the largest possible value."""
         return self.bounds or ((0, 1) if self.unit == "share" else (0, np.inf))
 
     @property
     def change(self) -> Change:
-        """Whether a change is a difference of two shares (`points`), another difference, or a ratio."""
+        """Return whether a change is a difference of two shares (`points`), another difference, or a ratio."""
         if self.compared == "ratio":
             return "ratio"
         return "points" if self.unit == "share" else "difference"
 
     @property
     def can_gate(self) -> bool:
-        """Whether `intelbench diff` can compare the metric and tell which of two values is worse."""
+        """Return whether `intelbench diff` can compare the metric and tell which of two values is worse."""
         measured = self.compared in ("images", "ratio", "difference") and self.at_accuracy is None
         return measured and self.better is not None
 

@@ -45,7 +45,7 @@ class Contrast:
 
     @property
     def origin(self) -> Origin:
-        """Origin of the difference, as far as the runs show it."""
+        """Return the origin of the difference, as far as the runs show it."""
         own, identical = _sign(self.own), _sign(self.identical)
         if own and identical:
             return "architecture" if own == identical else "reversed by the recipes"
@@ -56,7 +56,7 @@ class Contrast:
 
     @property
     def changed(self) -> bool:
-        """Whether the recipes change the difference beyond the noise."""
+        """Return whether the recipes change the difference beyond the noise."""
         return self.p_change is not None and self.p_change <= SIGNIFICANCE
 
 

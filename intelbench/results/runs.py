@@ -100,30 +100,30 @@ class RunSummary:
 
     @property
     def measurements(self) -> Measurements:
-        """Measurements of the record, which every finished run has."""
+        """Return the measurements of the record, which every finished run has."""
         assert self.record.measurements is not None
         return self.record.measurements
 
     @cached_property
     def correct(self) -> NDArray[np.bool_]:
-        """Whether each of the N test images was recognised."""
+        """Return whether each of the N test images was recognised."""
         correct: NDArray[np.bool_] = self.test_predictions == self.test_labels
         return correct
 
     @property
     def confusion(self) -> NDArray[np.int64]:
-        """Number of test images, C x C: true class by predicted class."""
+        """Return the number of test images, C x C: true class by predicted class."""
         num_classes = len(self.record.spec.data.class_names)
         return statistics.confusion_matrix(self.test_labels, self.test_predictions, num_classes)
 
     @property
     def elapsed_seconds(self) -> NDArray[np.float64]:
-        """Seconds of training after each step, data wait included."""
+        """Return the seconds of training after each step, data wait included."""
         return np.cumsum(self.total_seconds)
 
     @cached_property
     def warm(self) -> NDArray[np.bool_]:
-        """Which steps have usable times: those after a warm-up, which a resumed run has again.
+        """Return which steps have usable times: those after a warm-up, which a resumed run has again.
 
         There are none where the machine slept or its clock was set.
         """
@@ -135,69 +135,69 @@ class RunSummary:
 
     @property
     def clock_seconds(self) -> float:
-        """Seconds for which the machine slept, or by which its clock was set; 0 where they are not known."""
+        """Return the seconds for which the machine slept, or by which its clock was set; 0 where they are not known."""
         contention = self.measurements.contention
         return max(contention.suspended_seconds or 0.0, contention.clock_shift_seconds or 0.0)
 
     @property
     def warm_step_seconds(self) -> NDArray[np.float64]:
-        """Seconds of the steps in `warm`, without data wait."""
+        """Return the seconds of the steps in `warm`, without data wait."""
         return self.step_seconds[self.warm]
 
     @property
     def warm_total_seconds(self) -> NDArray[np.float64]:
-        """Seconds of the steps in `warm`, with data wait."""
+        """Return the seconds of the steps in `warm`, with data wait."""
         return self.total_seconds[self.warm]
 
     @cached_property
     def median_step_seconds(self) -> float | None:
-        """Median of `warm_step_seconds`."""
+        """Return the median of `warm_step_seconds`."""
         return statistics.quantile(self.warm_step_seconds, 0.5)
 
     @cached_property
     def median_total_seconds(self) -> float | None:
-        """Median of `warm_total_seconds`."""
+        """Return the median of `warm_total_seconds`."""
         return statistics.quantile(self.warm_total_seconds, 0.5)
 
     @cached_property
     def median_data_wait_seconds(self) -> float | None:
-        """Median data wait of the steps in `warm`: waiting for the batch, moving it to the device, normalising it."""
+        """Return the median data wait of the steps in `warm`, with the transfer to the device and the normalization."""
         return statistics.quantile(self.warm_total_seconds - self.warm_step_seconds, 0.5)
 
     @property
     def peak_memory_bytes(self) -> int | None:
-        """Peak of the kind of memory that represents the run's device."""
+        """Return the peak of the kind of memory that represents the run's device."""
         peak: int | None = getattr(self.measurements.peak_memory, memory_field(self.record.spec.execution.device))
         return peak
 
     @property
     def single_accuracy(self) -> Estimate | None:
-        """Test accuracy of this trained network, with the interval over test images."""
+        """Return the test accuracy of this trained network, with the interval over test images."""
         if self.test_accuracy is None:
             return None
         return Estimate(self.test_accuracy, *inference.wilson(int(self.correct.sum()), len(self.correct)), 1)
 
     @property
     def achieved_flops_per_second(self) -> float | None:
-        """FLOPs of a training image times images a second, data wait included."""
+        """Return the FLOPs of a training image times images a second, data wait included."""
         batch_size, flops = self.record.spec.conditions.recipe.batch_size, self.measurements.training_flops_per_image
         seconds = self.median_total_seconds
         return batch_size / seconds * flops if seconds and flops is not None else None
 
     @property
     def peak_flops_per_second(self) -> float | None:
-        """FLOP/s of the quickest convolution or matrix product in the process of the run."""
+        """Return the FLOP/s of the quickest convolution or matrix product in the process of the run."""
         return self.reference_kernels.peak_flops_per_second(self.measurements.reference_kernels)
 
     @property
     def utilization(self) -> float | None:
-        """Model FLOPs utilization (Chowdhery et al., 2022): achieved over peak, the peak measured."""
+        """Return the model FLOPs utilization (Chowdhery et al., 2022): achieved over peak, the peak measured."""
         achieved, peak = self.achieved_flops_per_second, self.peak_flops_per_second
         return achieved / peak if achieved is not None and peak else None
 
     @property
     def seed(self) -> int:
-        """Seed of the run."""
+        """Return the seed of the run."""
         return self.record.spec.seed
 
 

@@ -36,12 +36,12 @@ class ArchitectureSummary:
 
     @cached_property
     def test_accuracy(self) -> Estimate | None:
-        """Mean over the finished seeds and the test images."""
+        """Return the mean accuracy over the finished seeds and the test images."""
         return self._share(np.array([run.correct for run in self.runs])) if self.same_images else None
 
     @cached_property
     def same_images(self) -> bool:
-        """Whether its runs, at least one, were tested on the same images, at least one."""
+        """Return whether its runs, at least one, were tested on the same images, at least one."""
         return bool(self.runs) and len(self.runs[0].test_ids) > 0 and same_images(self.runs)
 
     def majority_share(self, split: Split) -> float | None:
@@ -61,7 +61,7 @@ class ArchitectureSummary:
 
     @cached_property
     def _test_predictions(self) -> NDArray[np.int16]:
-        """Predicted classes of runs that were tested on the same images, n x N."""
+        """Return the predicted classes of runs that were tested on the same images, n x N."""
         return np.array([run.test_predictions for run in self.runs])
 
     @staticmethod
@@ -81,22 +81,22 @@ class ArchitectureSummary:
 
     @cached_property
     def step_seconds(self) -> NDArray[np.float64]:
-        """Seconds of the steps after warm-up, all runs together, without data wait."""
+        """Return the seconds of the steps after warm-up, all runs together, without data wait."""
         return np.concatenate([run.warm_step_seconds for run in self.runs]) if self.runs else np.empty(0)
 
     @cached_property
     def total_seconds(self) -> NDArray[np.float64]:
-        """Seconds of the steps after warm-up, all runs together, with data wait."""
+        """Return the seconds of the steps after warm-up, all runs together, with data wait."""
         return np.concatenate([run.warm_total_seconds for run in self.runs]) if self.runs else np.empty(0)
 
     @cached_property
     def median_step_seconds(self) -> float | None:
-        """Median of `step_seconds`."""
+        """Return the median of `step_seconds`."""
         return statistics.quantile(self.step_seconds, 0.5)
 
     @cached_property
     def step_estimate(self) -> Estimate | None:
-        """Median of `step_seconds` with its interval over runs and steps."""
+        """Return the median of `step_seconds` with its interval over runs and steps."""
         interval = resampling.resampled_median([run.warm_step_seconds for run in self.runs])
         if self.median_step_seconds is None or interval is None:
             return None
@@ -104,35 +104,35 @@ class ArchitectureSummary:
 
     @property
     def records(self) -> tuple[RunRecord, ...]:
-        """The records of all runs, failed ones last."""
+        """Return the records of all runs, failed ones last."""
         return (*(run.record for run in self.runs), *self.failures)
 
     @property
     def profile(self) -> ArchitectureProfile | None:
-        """Static analysis of the network, which is the same for all its runs."""
+        """Return the static analysis of the network, which is the same for all its runs."""
         return next((record.profile for record in self.records if record.profile), None)
 
     @property
     def run_to_run_deviation(self) -> float | None:
-        """Standard deviation of test accuracy over the finished seeds (n - 1)."""
+        """Return the standard deviation of test accuracy over the finished seeds (n - 1)."""
         accuracies = [run.test_accuracy for run in self.runs if run.test_accuracy is not None]
         return float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None
 
     @cached_property
     def churn_between_evaluations(self) -> Churn | None:
-        """Churn between evaluation points, mean over the runs."""
+        """Return the churn between evaluation points, mean over the runs."""
         return stability.mean_churn([run.stability.churn for run in self.runs])
 
     @cached_property
     def churn_between_seeds(self) -> Churn | None:
-        """Churn of test predictions over all pairs of runs; `None` for one run, or on different test images."""
+        """Return the mean churn of test predictions between two runs; `None` for one run or different test images."""
         if len(self.runs) < 2 or not self.same_images:
             return None
         return stability.churn_between_seeds(self.runs[0].test_labels, self._test_predictions)
 
     @cached_property
     def confusion(self) -> NDArray[np.int64] | None:
-        """Test images summed over the runs, C x C."""
+        """Return the test images summed over the runs, C x C."""
         total: NDArray[np.int64] | None = np.sum([run.confusion for run in self.runs], axis=0) if self.runs else None
         return total
 
@@ -152,38 +152,38 @@ class CohortSummary:
 
     @property
     def data(self) -> DataFacts:
-        """The images of every run."""
+        """Return the images of every run."""
         return self.cohort.spec.data
 
     @cached_property
     def finished(self) -> tuple[ArchitectureSummary, ...]:
-        """Architectures with a finished run."""
+        """Return the architectures with a finished run."""
         return tuple(architecture for architecture in self.architectures if architecture.runs)
 
     @cached_property
     def runs(self) -> Sequence[RunSummary]:
-        """Finished runs, by architecture and seed."""
+        """Return the finished runs, by architecture and seed."""
         return [run for architecture in self.finished for run in architecture.runs]
 
     @cached_property
     def common_runs(self) -> Sequence[Sequence[RunSummary]]:
-        """Runs of each finished architecture on the seeds that all have finished."""
+        """Return the runs of each finished architecture on the seeds that all have finished."""
         seeds = set(self.cohort.common_seeds)
         return [[run for run in architecture.runs if run.seed in seeds] for architecture in self.finished]
 
     @cached_property
     def disturbances(self) -> Sequence[Disturbance]:
-        """Effects of other work on each finished run."""
+        """Return the effects of other work on each finished run."""
         return disturbance.disturbances(self.runs)
 
     @cached_property
     def ranked(self) -> bool:
-        """Whether ranks were given."""
+        """Return whether ranks were given."""
         return any(architecture.rank is not None for architecture in self.architectures)
 
     @cached_property
     def groups(self) -> Mapping[str, str]:
-        """Letters of each ranked architecture: two share a letter unless they are distinguishable."""
+        """Return the letters of each ranked architecture: two share a letter unless they are distinguishable."""
         if not self.ranked:
             return {}
         names = [architecture.name for architecture in self.finished]
@@ -191,13 +191,13 @@ class CohortSummary:
 
     @cached_property
     def memory_field(self) -> str | None:
-        """The kind of memory that represents the cohort's device; `None` where no run has it."""
+        """Return the kind of memory that represents the cohort's device; `None` where no run has it."""
         field = memory_field(self.cohort.spec.execution.device)
         return field if any(a.peak_bytes(field) is not None for a in self.finished) else None
 
     @cached_property
     def cost_panels(self) -> Mapping[str, Mapping[str, float]]:
-        """Costs of architectures with a test accuracy, by field and architecture.
+        """Return the costs of architectures with a test accuracy, by field and architecture.
 
         They are milliseconds a step, and mebibytes at the peak of `memory_field`. A field without values is left out.
         """
@@ -210,7 +210,7 @@ class CohortSummary:
 
     @cached_property
     def smoothing_window(self) -> int:
-        """Steps in the moving mean of the loss: a twentieth of the shortest run."""
+        """Return the steps in the moving mean of the loss: a twentieth of the shortest run."""
         return max(1, min((len(run.step_loss) for run in self.runs), default=1) // 20)
 
 

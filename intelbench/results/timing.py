@@ -49,12 +49,12 @@ class StepBreakdown:
 
     @property
     def num_steps(self) -> int:
-        """Number of steps."""
+        """Return the number of steps."""
         return len(self.seconds[0])
 
     @property
     def budget_seconds(self) -> NDArray[np.float64]:
-        """Seconds that each step costs a budget: the step with its data wait."""
+        """Return the seconds that each step costs a budget: the step with its data wait."""
         return self.total(BUDGET_PARTS)
 
     def total(self, parts: Sequence[str]) -> NDArray[np.float64]:
@@ -68,7 +68,7 @@ class StepBreakdown:
 
     @property
     def verdict(self) -> str | None:
-        """Bottleneck of a step: `data`, `overhead` or `compute`."""
+        """Return the bottleneck of a step: `data`, `overhead` or `compute`."""
         data, outside = self.share("data_wait", "transfer"), self.share(*OTHER_PARTS)
         if data is None or outside is None:
             return None
