@@ -105,7 +105,7 @@ class Results:
             UserError: no such cohort, or its runs were tested on different images.
         """
         summary = self.cohort(cohort)
-        runs = [run for architecture in summary.finished for run in architecture.runs]
+        runs = summary.runs
         names = summary.data.class_names
         if not runs:
             raise UserError(f"cohort {summary.cohort.key}: no run has finished, so there are no predictions")

@@ -94,9 +94,7 @@ def _plain(summary: CohortSummary, claims: Sequence[Claim] | None) -> dict[str, 
         "confusion_matrices": {a.name: a.confusion.tolist() for a in summary.finished if a.confusion is not None},
         "runs": [
             {**row, "confusion_matrix": run.confusion.tolist()}
-            for row, run in zip(
-                tables.rows(tables.runs(summary)), (run for a in summary.architectures for run in a.runs), strict=True
-            )
+            for row, run in zip(tables.rows(tables.runs(summary)), summary.runs, strict=True)
         ],
         "failures": tables.rows(tables.failures(summary)),
         "environment": tables.rows(tables.environment(summary)),

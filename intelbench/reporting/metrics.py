@@ -102,7 +102,7 @@ def _plugin_note(metric: Metric) -> str:
 def _num_images(split: Split, summary: CohortSummary) -> set[int]:
     """Return on how many images of a split the runs were measured, each number once."""
     if split == "training":
-        return {run.num_training_images for architecture in summary.finished for run in architecture.runs}
+        return {run.num_training_images for run in summary.runs}
     return {summary.data.num_test if split == "test" else summary.data.num_validation}
 
 

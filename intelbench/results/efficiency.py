@@ -242,20 +242,18 @@ def crossing_table(summary: CohortSummary) -> Iterator[Row]:
     """Return one row for each crossing."""
     for compared in crossings(summary):
         for crossing in compared.distinguishable:
-            yield {
+            row: Row = {
                 "unit": compared.unit,
                 "ahead_before": crossing.first,
                 "ahead_after": crossing.second,
                 "spent": crossing.spent,
                 "num_seeds": crossing.before.difference.n,
-                **_lead_columns("before", crossing.before),
-                **_lead_columns("after", crossing.after),
             }
-
-
-def _lead_columns(name: str, lead: Lead) -> Row:
-    columns = estimate_columns(f"{name}_difference", lead.difference)
-    return {f"{name}_spent": lead.spent, **columns, f"{name}_p_holm": lead.p_holm}
+            for name, lead in (("before", crossing.before), ("after", crossing.after)):
+                row[f"{name}_spent"] = lead.spent
+                row |= estimate_columns(f"{name}_difference", lead.difference)
+                row[f"{name}_p_holm"] = lead.p_holm
+            yield row
 
 
 def _target_rows(architecture: ArchitectureSummary, targets: Sequence[float]) -> list[Row]:

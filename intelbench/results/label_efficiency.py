@@ -193,7 +193,17 @@ class LabelStudy:
         """Return accuracies, target, needs and comparisons as plain values."""
         return {
             "cohorts": [summary.cohort.key for summary in self.summaries],
-            "accuracies": [row for summary in self.summaries for row in _accuracies(summary)],
+            "accuracies": [
+                {
+                    "architecture": architecture.name,
+                    "images_per_class": images_of_each_class(summary),
+                    "num_runs": len(architecture.runs),
+                    **estimate_columns("test_accuracy", architecture.test_accuracy),
+                    "group": summary.groups.get(architecture.name),
+                }
+                for summary in self.summaries
+                for architecture in summary.finished
+            ],
             "target": self.target,
             "needed": [] if self.target is None else [_needed(curve, self.target) for curve in self.curves],
             "comparisons": [
@@ -256,27 +266,11 @@ def compare_labels(first: LabelCurve, second: LabelCurve, target: float) -> tupl
 
 
 def _p_value(tables: Sequence[Values]) -> float | None:
-    """Return the p value of "not all tables (n x N) have a mean above 0", the largest of theirs; `None` for one seed.
-
-    It is two-sided.
-    """
+    """Return the two-sided p value that not all tables (n x N) have a mean above 0, their largest; `None` for one seed."""
     inferred = [mean for table in tables if (mean := infer(table)) is not None]
     p_values = [mean.p_above(mean.location, 0.0, sides=2) for mean in inferred]
     known = [p_value for p_value in p_values if p_value is not None]
     return min(1.0, max(known)) if known else None
-
-
-def _accuracies(summary: CohortSummary) -> list[Row]:
-    return [
-        {
-            "architecture": architecture.name,
-            "images_per_class": images_of_each_class(summary),
-            "num_runs": len(architecture.runs),
-            **estimate_columns("test_accuracy", architecture.test_accuracy),
-            "group": summary.groups.get(architecture.name),
-        }
-        for architecture in summary.finished
-    ]
 
 
 def _needed(curve: LabelCurve, target: float) -> Row:

@@ -80,7 +80,7 @@ def _scaled(title: str, name: str, write: Callable[[Estimate | None], str], defi
 
 
 def _figure(summary: CohortSummary) -> list[Block]:
-    if not any(run.reliability for architecture in summary.finished for run in architecture.runs):
+    if not any(run.reliability for run in summary.runs):
         return []
     return [Figure("reliability", "Accuracy against confidence", partial(plots.reliability, summary))]
 
