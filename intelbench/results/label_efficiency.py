@@ -266,7 +266,7 @@ def compare_labels(first: LabelCurve, second: LabelCurve, target: float) -> tupl
 
 
 def _p_value(tables: Sequence[Values]) -> float | None:
-    """Return the two-sided p value that not all tables (n x N) have a mean above 0, their largest; `None` for one seed."""
+    """Return the two-sided p value that not all tables (n x N) have a mean above 0; `None` for one seed."""
     inferred = [mean for table in tables if (mean := infer(table)) is not None]
     p_values = [mean.p_above(mean.location, 0.0, sides=2) for mean in inferred]
     known = [p_value for p_value in p_values if p_value is not None]
