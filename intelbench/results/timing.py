@@ -1,7 +1,7 @@
 """Readings of clocks and reference kernels: the parts of a step, and the peak speed of the machine."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +59,8 @@ class StepBreakdown:
 
     def total(self, parts: Sequence[str]) -> NDArray[np.float64]:
         """Return the seconds of some parts together, by step."""
-        return _sum(self.seconds, parts)
+        total: NDArray[np.float64] = self.seconds[[PARTS.index(part) for part in parts]].sum(axis=0)
+        return total
 
     def share(self, *parts: str) -> float | None:
         """Return the share of all time that some parts took."""
@@ -77,14 +78,8 @@ class StepBreakdown:
         if self.host_seconds is None:
             return "overhead" if outside > OVERHEAD_BOUND_CPU else "compute"
         work = ("forward", "backward", "optimizer")
-        launching = _sum(self.host_seconds, work).sum()
+        launching = replace(self, seconds=self.host_seconds).total(work).sum()
         return "overhead" if launching >= OVERHEAD_BOUND * self.total(work).sum() else "compute"
-
-
-def _sum(seconds: NDArray[np.float64], parts: Sequence[str]) -> NDArray[np.float64]:
-    """Return the sum over some of the parts (7 x S -> S)."""
-    total: NDArray[np.float64] = seconds[[PARTS.index(part) for part in parts]].sum(axis=0)
-    return total
 
 
 def _medians(seconds: NDArray[np.float64]) -> list[float]:
