@@ -178,7 +178,7 @@ def confusions(architecture: ArchitectureSummary, class_names: Sequence[str], li
     for pair in pairs:
         yield {
             "true": class_names[pair.true],
-            "taken_for": class_names[pair.predicted],
+            "predicted": class_names[pair.predicted],
             "num_images": pair.count,
             "num_true": pair.total,
             "num_runs": len(architecture.runs),
