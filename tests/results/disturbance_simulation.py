@@ -28,7 +28,7 @@ ARCHITECTURES = {"inception_v3": 0.15, "resnet101": 0.42, "resnet101_leaky": 0.4
 """Seconds of a step."""
 SEEDS = (0, 1, 2)
 SECONDS_LOST = (0.63, 0.89, 0.91, 0.98)
-"""By a step, for each processor second that others took: in six runs of results/reference."""
+"""By a step, for each processor second that others took: in six runs of a reference study of 2026-11-24."""
 NUM_CPUS = 2
 COST = 1.1
 """What a competing process multiplies the median step by."""
@@ -53,7 +53,7 @@ class Machine:
 
 QUIET = Machine("quiet", 0.01, 0.02, 0.5, 0.0, 0.02)
 VIRTUAL = Machine("virtual", 0.06, 0.08, 0.7, 0.15, 0.3)
-"""As in results/reference, where medians of the runs of one architecture differ by 5 to 13 %."""
+"""As in that study, where medians of the runs of one architecture differ by 5 to 13 %."""
 
 
 @dataclass(frozen=True)
