@@ -6,7 +6,7 @@ import click
 
 from intelbench.cli.output import complain, print_product
 from intelbench.cli.parameters import GroupedCommand, option, plugin_option
-from intelbench.cli.values import Value, whole_gigabytes, whole_number, whole_numbers
+from intelbench.cli.values import Value, optimizer, whole_gigabytes, whole_number, whole_numbers
 
 _EXIT_FAILED = 1
 
@@ -49,9 +49,9 @@ _EXIT_FAILED = 1
 )
 @option(
     "--optimizer",
+    type=Value(optimizer, "name"),
     default="adam",
     show_default=True,
-    metavar="NAME",
     group="Training",
     help="Optimizer, whose state takes memory: a class of torch.optim in lower case, or of a plug-in.",
 )

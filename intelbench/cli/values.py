@@ -234,6 +234,19 @@ def device(text: str) -> str:
     return text
 
 
+def optimizer(text: str) -> str:
+    """An optimizer by its name, as in a suite."""
+    import msgspec
+
+    from intelbench.config.fields import Identifier
+    from intelbench.config.validation import expected
+
+    try:
+        return msgspec.convert(text, Identifier)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"not a name. Expected {expected(Identifier)}. Try adamw") from error
+
+
 def gate(text: str) -> "Gate":
     """As `Gate.parse`."""
     from intelbench.results.diff import Gate

@@ -65,7 +65,11 @@ def budgets(suite: Suite) -> list[Budget]:
 
 def encode_suite(suite: Suite) -> str:
     """Return the suite as TOML that `load_suite` reads back to an equal value."""
-    return tomli_w.dumps(_without_none(msgspec.to_builtins(suite)))
+    tables = msgspec.to_builtins(suite)
+    for table, key in ((tables, "overrides"), (tables["recipe"], "optimizer_arguments")):
+        if not table[key]:
+            del table[key]
+    return tomli_w.dumps(_without_none(tables))
 
 
 def override(suite: Suite, *, budget: Budget | float | None = None, **values: object) -> Suite:
@@ -125,10 +129,8 @@ def _checked(origin: str, suite: Suite) -> Suite:
 
 
 def _without_none(value: object) -> dict[str, object]:
-    """Drop keys without a value, since TOML has no null, and empty tables."""
+    """Drop keys without a value, since TOML has no null."""
     assert isinstance(value, dict)
     return {
-        key: _without_none(item) if isinstance(item, dict) else item
-        for key, item in value.items()
-        if item is not None and item != {}
+        key: _without_none(item) if isinstance(item, dict) else item for key, item in value.items() if item is not None
     }

@@ -202,14 +202,19 @@ class Process:
         """Return the answers that come within `seconds`, or `None` if the process has ended and all are read.
 
         Raises:
-            OverrunError: the process has exceeded a limit; it runs until the context ends.
+            OverrunError: the process has exceeded a limit and all its answers are read; it runs until the context ends.
         """
         has_ended = self._process.poll() is not None  # a process that it has started may still hold its stdout
-        patience = 0 if has_ended else min(seconds, self._patience())
-        if not self._selector.get_map():  # a network may have closed stdout and still be at work
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(patience)
-        elif events := self._selector.select(patience):
+        is_open = bool(self._selector.get_map())  # a network may have closed stdout and still be at work
+        events = self._selector.select(0) if is_open else []
+        if not events and not has_ended:
+            patience = min(seconds, self._patience())
+            if is_open:
+                events = self._selector.select(patience)
+            else:
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(patience)
+        if events:
             chunk = os.read(events[0][0].fd, 65536)
             if not chunk:
                 self._selector.unregister(events[0][0].fileobj)

@@ -131,7 +131,10 @@ def test_quick_is_the_quick_one_and_paper_the_published_one() -> None:
             {"recipe": "optimizer = 'AdamW'"},
             r"key `recipe.optimizer`: 'AdamW' is not accepted. Expected text.* of lower-case letters, digits and '_'$",
         ),
-        ({"recipe": "lr = 1"}, r"key `recipe.lr`: not known. Expected one of: optimizer, learning_rate"),
+        (
+            {"recipe": "lr = 1"},
+            r"key `recipe.lr`: not known. Expected one of: optimizer, optimizer_arguments, learning",
+        ),
         (
             {"recipe": "batch_size = 1"},
             r"key `recipe.batch_size`: 1 is not accepted. Expected a whole number from 2 to 65,536$",
@@ -206,7 +209,7 @@ def test_quick_is_the_quick_one_and_paper_the_published_one() -> None:
         ),
         (
             {"recipe": "[overrides.a.recipe]\nlr = 1"},
-            r"key `overrides\.a\.recipe\.lr`: not known. Expected one of: optimizer, learning",
+            r"key `overrides\.a\.recipe\.lr`: not known. Expected one of: optimizer, optimizer_arguments, learning",
         ),
         (
             {"recipe": "[overrides.a]\nrecipe.optimizer = 'AdamW'"},

@@ -172,10 +172,10 @@ def test_global_random_state_has_no_part(loaded: Dataset, pixels: PixelSource) -
     torch.manual_seed(2)
     np.random.seed(2)  # noqa: NPY002 - the global state is what the test is about
     state = torch.get_rng_state()
-    numpy_state = np.random.get_state(torchsummary=False)  # noqa: NPY002
+    numpy_state = np.random.get_state(legacy=False)  # noqa: NPY002
     assert_same(expected, take(make_stream(loaded, pixels), 3))
     assert torch.equal(state, torch.get_rng_state())
-    assert str(numpy_state) == str(np.random.get_state(torchsummary=False))  # noqa: NPY002
+    assert str(numpy_state) == str(np.random.get_state(legacy=False))  # noqa: NPY002
 
 
 def test_conditions_of_the_network_have_no_part(loaded: Dataset, pixels: PixelSource) -> None:
