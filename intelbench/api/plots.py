@@ -22,7 +22,7 @@ class Plots:
     def accuracy_cost(
         self, cost: str = "step_seconds", *, ax: "Axes | None" = None, cohort: str | None = None
     ) -> "Axes":
-        """Plot test accuracy with its 95 % interval against a cost.
+        """Plot test accuracy with its 95 % interval against a cost, for each architecture whose cost is known.
 
         Args:
             cost: A column of `Results.table` with numbers, such as `step_seconds` or `num_parameters`.
@@ -30,7 +30,7 @@ class Plots:
             cohort: Key of a cohort; `None` for the largest.
 
         Raises:
-            UserError: the table has no such column of numbers.
+            UserError: the table has no such column of numbers, or no value in it.
         """
         from intelbench.reporting.figures.canvas import look
 
@@ -38,7 +38,12 @@ class Plots:
         if cost not in table or not pd.api.types.is_numeric_dtype(table[cost]):
             raise UserError(f"cost {cost!r} is no column of numbers in the table")
         columns = ["architecture", cost, "test_accuracy", "test_accuracy_low", "test_accuracy_high"]
-        shown = table.loc[(table["cohort"] == summary.cohort.key) & table["test_accuracy"].notna(), columns]
+        shown = table.loc[table["cohort"] == summary.cohort.key, columns].dropna(subset=[cost, "test_accuracy"])
+        if shown.empty:
+            raise UserError(
+                f"cost {cost!r}: no architecture has a value, as after runs that are shorter than the warm-up of the "
+                "step time. Try 'num_parameters'"
+            )
         looks = {architecture.name: look(architecture.index) for architecture in summary.finished}
         for name, x, *accuracies in shown.itertuples(index=False):
             mean, low, high = (100 * (accuracies[0] if pd.isna(value) else value) for value in accuracies)

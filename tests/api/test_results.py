@@ -117,6 +117,18 @@ def test_plots_draw_into_the_given_axes(results: Results, kind: str) -> None:
     assert before == dict(mpl.rcParams)
 
 
+def test_a_plot_leaves_out_what_has_no_value(tmp_path: Path) -> None:
+    """Two steps, all of them warm-up, have no step time; the message says what can be plotted."""
+    synthetic_runs(tmp_path / "runs", ["a", "b"], [0, 1], Study(num_steps=2))
+    results = intelbench.load(tmp_path)
+    axes = Figure().add_subplot()
+    with pytest.raises(UserError, match=r"cost 'step_seconds': no architecture has a value.* Try 'num_parameters'"):
+        results.plot.accuracy_cost(ax=axes)
+    results.plot.accuracy_cost("num_parameters", ax=axes)
+    results.plot.curves(ax=axes)
+    assert axes.has_data()
+
+
 def test_plots_make_axes_of_their_own(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
     """By pyplot, so that a notebook shows them."""
     monkeypatch.setenv("MPLBACKEND", "agg")
