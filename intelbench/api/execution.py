@@ -59,6 +59,8 @@ def execute(architectures: Sequence[str] | None, out: str | Path, **options: Unp
 
     if unknown := options.keys() - RunOptions.__annotations__:
         raise TypeError(f"run() got unexpected options: {', '.join(sorted(unknown))}")
+    if isinstance(architectures, str):
+        raise UserError(f"architectures: a text. Expected a list of names. Try [{architectures!r:.100}]")
     budget = _budget(options.get("budget"))
     require_start("run")
     with starter(process_variables(options.get("threads"))) as processes:  # imports PyTorch while this process does
@@ -91,6 +93,10 @@ def execute(architectures: Sequence[str] | None, out: str | Path, **options: Unp
 
 
 def _budget(budget: "str | float | Budget | None") -> "Budget | float | None":
+    if isinstance(budget, int):
+        raise UserError(
+            f"budget {budget}: has no unit. Expected a text, or a share of the suite's. Try '{budget} steps'"
+        )
     if not isinstance(budget, str):
         return budget
     from intelbench.config.budget import parse_budget

@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 
 from intelbench.config.fields import MAX_BATCH_SIZE, Count, Identifier, Name
 
-_FiniteNumber = Annotated[float, Meta(ge=-1e300, le=1e300)]
+_FiniteNumber = Annotated[float, Meta(ge=-1e9, le=1e9)]
 ArgumentValue = bool | int | _FiniteNumber | str | tuple[bool | int | _FiniteNumber, ...]
 """Value of a keyword argument of an optimizer."""
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from intelbench.architectures.generators import seed_generators
-from intelbench.architectures.registry import find, plugins_of
+from intelbench.architectures.registry import find
 from intelbench.architectures.weights import obtain
 from intelbench.data.dataset import Dataset, prepare
 from intelbench.data.layout import find_layout
@@ -20,7 +20,7 @@ from intelbench.data.seeds import stream_seed
 from intelbench.data.sources import location_of
 from intelbench.errors import UserError, printable
 from intelbench.orchestration.job import Job
-from intelbench.orchestration.plugin_files import load_plugins
+from intelbench.orchestration.plugin_files import load_plugins, plugins_of_run
 from intelbench.orchestration.process import Limits, Process, Starter, take_request
 from intelbench.plugins.loading import load_plugin
 from intelbench.profiling.device import is_available
@@ -175,7 +175,7 @@ def _job(request: Request, stored: StoredRun) -> Job:
         spec=spec,
         environment=read_environment(execution),
         dataset=dataset,
-        plugins=plugins_of(spec.architecture),
+        plugins=plugins_of_run(spec.architecture, spec.conditions.recipe.optimizer),
         runs=str(request.record.parent.absolute()),
         weights=str(source.path) if source else None,
     )

@@ -17,14 +17,18 @@ from intelbench.plugins.registry import Entry, Registry
 OptimizerFactory = Callable[..., Optimizer]
 Factory = TypeVar("Factory", bound=OptimizerFactory)
 
-_NEEDS_CLOSURE = ("lbfgs",)
-"""Optimizers that evaluate the loss several times a step, so their steps are not comparable with those of others."""
+_UNSUITABLE = {
+    "lbfgs": "it evaluates the loss several times a step",
+    "muon": "it trains matrices only, and networks have other parameters too",
+    "sparseadam": "it takes sparse gradients, which no image classifier has",
+}
+"""Optimizers of PyTorch that cannot train the networks, and why."""
 OPTIMIZERS: Registry[OptimizerFactory] = Registry(
     "optimizer",
     {
         name.lower(): kind
         for name, kind in vars(torch.optim).items()
-        if isinstance(kind, type) and issubclass(kind, Optimizer) and name.lower() not in ("optimizer", *_NEEDS_CLOSURE)
+        if isinstance(kind, type) and issubclass(kind, Optimizer) and name.lower() not in ("optimizer", *_UNSUITABLE)
     },
     provider="torch",
 )
@@ -102,11 +106,8 @@ def _make(recipe: Recipe, parameters: Sequence[nn.Parameter | dict[str, Any]], *
 
 
 def _entry(name: str) -> Entry[OptimizerFactory]:
-    if name in _NEEDS_CLOSURE:
-        raise UserError(
-            f"recipe.optimizer: {name!r} evaluates the loss several times a step, so its steps are not comparable with "
-            "those of other optimizers. Try another one, such as 'adamw'"
-        )
+    if name in _UNSUITABLE:
+        raise UserError(f"recipe.optimizer: {name!r} is not accepted: {_UNSUITABLE[name]}. Try 'adamw'")
     entry = OPTIMIZERS.find(name)
     if entry is None:
         raise UserError(f"recipe.optimizer: {name!r} is not known. {one_of(name, OPTIMIZERS.providers())}")

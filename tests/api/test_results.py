@@ -157,6 +157,8 @@ def test_reports(results: Results, tmp_path: Path) -> None:
         (lambda results: results.plot.accuracy_cost("architecture"), "cost 'architecture' is no column of numbers"),
         (lambda results: intelbench.load("nowhere"), "nowhere: no such folder. Expected a results folder"),
         (lambda results: intelbench.run(["resnet101"], budget="a lot"), "budget 'a lot': not a budget. Expected"),
+        (lambda results: intelbench.run(["resnet101"], budget=3), "budget 3: has no unit."),
+        (lambda results: intelbench.run("resnet101"), "architectures: a text. Expected a list of names"),
     ],
 )
 def test_mistakes_are_answered(results: Results, call: Callable[[Results], object], said: str) -> None:

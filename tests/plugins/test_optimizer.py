@@ -23,6 +23,8 @@ def test_a_plugin_adds_an_optimizer(
         assert stored.record.failure is None
         assert stored.record.spec.optimizer_provider.startswith("optimizer.py sha256:")
         losses.append(stored.traces()["step_loss"])
+        done = intelbench("verify", stored.path, "--plugin", plugin, "--plugin", PLUGIN)
+        assert 0 == done.returncode, done.stderr
     assert losses[0][0] == losses[1][0]
     assert losses[0][2] != losses[1][2]
 
