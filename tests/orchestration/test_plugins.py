@@ -2,6 +2,7 @@
 
 import io
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -169,8 +170,9 @@ def test_no_process_outlives_its_run_and_none_is_waited_for(
     assert "killed" == found["dies_and_leaves"].record.failure.cause
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     assert len(pids) >= 3
-    alive = [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
-    assert [] == alive
+    deadline = time.monotonic() + 60  # a killed process ends when the system gets round to it
+    while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids):
+        assert time.monotonic() < deadline
 
 
 def test_what_leaves_no_record_itself_is_recorded_and_the_others_go_on(
