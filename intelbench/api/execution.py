@@ -61,6 +61,9 @@ def execute(architectures: Sequence[str] | None, out: str | Path, **options: Unp
         raise TypeError(f"run() got unexpected options: {', '.join(sorted(unknown))}")
     if isinstance(architectures, str):
         raise UserError(f"architectures: a text. Expected a list of names. Try [{architectures!r:.100}]")
+    for name in ("seeds", "images_per_class"):
+        if isinstance(given := options.get(name), int | str):
+            raise UserError(f"{name} {given!r:.100}: not a list. Try {name}=[{given!r:.100}]")
     budget = _budget(options.get("budget"))
     require_start("run")
     with starter(process_variables(options.get("threads"))) as processes:  # imports PyTorch while this process does

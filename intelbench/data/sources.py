@@ -14,7 +14,7 @@ from typing import Literal, Protocol, TypeVar
 
 from intelbench.data.names import is_hidden, is_image, is_system_folder
 from intelbench.errors import UserError, printable
-from intelbench.plugins.guard import plugin_errors_as_user_errors
+from intelbench.plugins.guard import plugin_errors_as_user_errors, require_methods
 from intelbench.plugins.registry import Registry
 from intelbench.records.atomic import discard
 from intelbench.records.copies import is_intact, write_copy
@@ -125,6 +125,7 @@ def _copied(name: str, make: Callable[[str], Source], text: str, cache_folder: P
     title = f"data {printable(f'{name}:{text}')}"
     with plugin_errors_as_user_errors(title):
         made = make(text)
+        require_methods(made, Source)
         fingerprint = made.fingerprint()
     if not isinstance(fingerprint, str) or not _FINGERPRINT.fullmatch(fingerprint):
         raise UserError(f"{title}: the fingerprint is {fingerprint!r:.100}. Expected 1 to 100 letters and digits")

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from intelbench.errors import UserError, printable
+from intelbench.plugins.guard import require_methods
 from intelbench.plugins.providers import BUILT_IN
 from intelbench.plugins.registry import Registry
 
@@ -58,7 +59,7 @@ ENGINES: Registry[Callable[[], Engine]] = Registry("engine", {"local": Local})
 
 def engine(name: str) -> Callable[[Factory], Factory]:
     """Register the decorated class or function, which creates an engine, under `name`."""
-    return lambda make: ENGINES.add(make, name, function=make)  # type: ignore[return-value]
+    return ENGINES.decorator(name)
 
 
 class NamedEngine:
@@ -69,6 +70,7 @@ class NamedEngine:
         self.name = name
         with self._errors():
             self._engine = make()
+            require_methods(self._engine, Engine)
             self.slots = self._engine.slots
             if not isinstance(self.slots, int) or self.slots < 1:
                 raise ValueError(f"slots is {self.slots!r}. Expected how many runs it executes at once, 1 or more")

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from intelbench.errors import printable
+from intelbench.plugins.guard import require_methods
 from intelbench.plugins.registry import Registry
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ LISTENERS: Registry[Callable[[], RunListener]] = Registry("listener")
 
 def listener(name: str) -> Callable[[Factory], Factory]:
     """Register the decorated class or function, which creates a listener, under `name`."""
-    return lambda make: LISTENERS.add(make, name, function=make)  # type: ignore[return-value]
+    return LISTENERS.decorator(name)
 
 
 class Listeners(RunListener):
@@ -89,7 +90,9 @@ class Listeners(RunListener):
             self._guarded(name, partial(getattr(listener, event), *arguments))
 
     def _make(self, name: str) -> None:
-        self._listeners[name] = LISTENERS.get(name)()
+        made = LISTENERS.get(name)()
+        require_methods(made, RunListener)
+        self._listeners[name] = made
 
     def _guarded(self, name: str, call: Callable[[], None]) -> None:
         """Call a listener, and report its first error."""

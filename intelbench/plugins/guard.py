@@ -71,6 +71,17 @@ def preserve_process_state() -> Iterator[None]:
         os.environ.update(variables)
 
 
+def require_methods(made: object, kind: type) -> None:
+    """Check that what a plug-in has made has all public methods of a protocol or class.
+
+    Raises:
+        TypeError: a method is missing; the message has the names of all that are.
+    """
+    names = [name for name, member in vars(kind).items() if not name.startswith("_") and callable(member)]
+    if missing := [name for name in names if not callable(getattr(made, name, None))]:
+        raise TypeError(f"{type(made).__name__} has no {', '.join(missing)}. Expected the methods {', '.join(names)}")
+
+
 def _is_open(descriptor: int) -> bool:
     try:
         os.fstat(descriptor)

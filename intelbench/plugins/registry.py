@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from intelbench.errors import UserError, one_of, shortened
 from intelbench.plugins.guard import plugin_errors_as_user_errors
@@ -18,6 +18,7 @@ _NAME = re.compile(r"\w[\w.+-]{0,99}")
 """A name is typed in a shell and is part of file names; it has no prefix such as `torchvision:`."""
 
 Value = TypeVar("Value")
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +90,15 @@ class Registry(Generic[Value]):
         entry = Entry(name=names[0], value=value, provider=provider_of(function), function=function)
         self.entries |= dict.fromkeys(names, entry)
         return value
+
+    def decorator(self, name: str) -> Callable[[Decorated], Decorated]:
+        """Return a decorator that registers a function or class, which is the value itself, under a name."""
+
+        def register(decorated: Decorated) -> Decorated:
+            self.add(cast("Value", decorated), name, function=decorated)
+            return decorated
+
+        return register
 
     def find(self, name: str) -> Entry[Value] | None:
         """Return the entry of that name, or `None` if there is none; load the entry point of that name.

@@ -13,6 +13,7 @@ import torch
 
 from intelbench.architectures.generators import preserve_generators
 from intelbench.errors import UserError
+from intelbench.plugins.guard import require_methods
 from intelbench.plugins.registry import Registry
 from intelbench.profiling.contention import ContentionMeter
 from intelbench.profiling.device import device_of
@@ -76,17 +77,9 @@ def meter(name: str) -> Callable[[Factory], Factory]:
     Raises:
         UserError: the name begins with a reserved word, or is registered already.
     """
-
-    def decorate(factory: Factory) -> Factory:
-        if name.partition("_")[0] in RESERVED:
-            raise UserError(
-                f"meter {name!r}: arrays of every record begin with {name.partition('_')[0]!r}. Expected another first "
-                "word"
-            )
-        METERS.add(factory, name, function=factory)
-        return factory
-
-    return decorate
+    if (word := name.partition("_")[0]) in RESERVED:
+        raise UserError(f"meter {name!r}: arrays of every record begin with {word!r}. Expected another first word")
+    return METERS.decorator(name)
 
 
 class Readings(NamedTuple):
@@ -192,6 +185,7 @@ class _PluginMeter:
         self._device = device_of(device)
         with self._guarded():
             self._meter = METERS.get(name)(device)
+            require_methods(self._meter, Meter)
 
     def start(self) -> None:
         with self._guarded():

@@ -110,5 +110,7 @@ def _named(block: Block, key: str, draw: Callable[[Figure], Callable[[], bytes]]
 def _drawn(figure: Figure, entry: Entry[ReportSection]) -> bytes:
     with SECTIONS.guarded(entry):
         svg = figure.draw()
+        if not isinstance(svg, bytes):
+            raise TypeError(f"figure {figure.name!r} is drawn as {type(svg).__name__}. Expected bytes of SVG")
         ElementTree.fromstring(svg)  # noqa: S314 - to see that it is XML
         return svg

@@ -45,7 +45,7 @@ def optimizer(name: str) -> Callable[[Factory], Factory]:
     a `torch.optim.Optimizer`. `parameters` is a list of parameter groups. If it has an argument `fused`, it gets the
     condition `fused_optimizer`.
     """
-    return lambda factory: OPTIMIZERS.add(factory, name, function=factory)  # type: ignore[return-value]
+    return OPTIMIZERS.decorator(name)
 
 
 def require_optimizer(recipe: Recipe) -> str:
@@ -54,7 +54,7 @@ def require_optimizer(recipe: Recipe) -> str:
     Raises:
         UserError: the optimizer is not known, an argument is not known, or the optimizer refuses its value.
     """
-    _make(recipe, [nn.Parameter(torch.zeros(2, 2))], is_fused=False)
+    _make(recipe, [{"params": [nn.Parameter(torch.zeros(2, 2))], _SCALE: 1.0}], is_fused=False)
     return _entry(recipe.optimizer).provider
 
 
@@ -91,18 +91,29 @@ def gradient_norm(parameters: Sequence[nn.Parameter]) -> Tensor:
     return torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
 
 
-def _make(recipe: Recipe, parameters: Sequence[nn.Parameter | dict[str, Any]], *, is_fused: bool) -> Optimizer:
+def _make(recipe: Recipe, groups: list[dict[str, Any]], *, is_fused: bool) -> Optimizer:
     entry = _entry(recipe.optimizer)
     accepted = signature(entry.value).parameters
     arguments = _arguments(recipe, accepted)
     fused = {"fused": is_fused} if "fused" in accepted else {}
-    with OPTIMIZERS.guarded(entry):
-        made = entry.value(parameters, lr=recipe.learning_rate, **arguments, **fused)
-        if not isinstance(made, Optimizer):
-            raise TypeError(f"returned a {type(made).__name__}. Expected a torch.optim.Optimizer")
+    try:
+        with OPTIMIZERS.guarded(entry):
+            made = entry.value(groups, lr=recipe.learning_rate, **arguments, **fused)
+            if not isinstance(made, Optimizer):
+                raise TypeError(f"returned a {type(made).__name__}. Expected a torch.optim.Optimizer")
+            if _contents(made.param_groups) != _contents(groups):
+                raise ValueError("does not train the parameter groups that it was given")
+    except UserError as error:
+        raise UserError(
+            f"{error} (with `recipe.optimizer_arguments` {arguments})" if arguments else str(error)
+        ) from error
     if isinstance(made, SGD) and is_fused and arguments.get("momentum"):
         made.register_step_pre_hook(_begin_momentum)
     return made
+
+
+def _contents(groups: list[dict[str, Any]]) -> list[tuple[float | None, list[int]]]:
+    return [(group.get(_SCALE), list(map(id, group["params"]))) for group in groups]
 
 
 def _entry(name: str) -> Entry[OptimizerFactory]:

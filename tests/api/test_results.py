@@ -158,6 +158,7 @@ def test_reports(results: Results, tmp_path: Path) -> None:
         (lambda results: intelbench.load("nowhere"), "nowhere: no such folder. Expected a results folder"),
         (lambda results: intelbench.run(["resnet101"], budget="a lot"), "budget 'a lot': not a budget. Expected"),
         (lambda results: intelbench.run(["resnet101"], budget=3), "budget 3: has no unit."),
+        (lambda results: intelbench.run(["resnet101"], seeds=0), "seeds 0: not a list. Try seeds=[0]"),
         (lambda results: intelbench.run("resnet101"), "architectures: a text. Expected a list of names"),
     ],
 )

@@ -77,6 +77,15 @@ def test_an_engine_that_cannot_be_made_is_named() -> None:
     class Full(Local):
         slots = 0
 
+    @engine("endless")
+    class Endless:
+        slots = 1
+
+        def start(self, unit: object) -> None:
+            return None
+
+    with pytest.raises(UserError, match=r"^engine 'endless': .*Endless has no has_ended, cancel. Expected the methods"):
+        NamedEngine("endless")
     with pytest.raises(UserError, match=r"^engine 'broken': failed with OSError: no scheduler here$"):
         NamedEngine("broken")
     with pytest.raises(UserError, match=r"^engine 'full': failed with ValueError: slots is 0. Expected how many runs"):

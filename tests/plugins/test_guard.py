@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from intelbench.orchestration.listeners import RunListener
+from intelbench.plugins.guard import require_methods
+from intelbench.profiling.meters import Meter
+
 FRAME = """
 import os, subprocess, sys, threading, time
 from intelbench.plugins.guard import preserve_process_state
@@ -51,6 +55,20 @@ def test_streams_folder_and_variables_are_put_back(
     )
     assert ["before", *printed, "after True None"] == done.stdout.splitlines()
     assert [*said, "said"] == done.stderr.splitlines()
+
+
+def test_what_a_plugin_makes_has_all_methods() -> None:
+    """The message names those that are missing, and all that are expected."""
+
+    class Deaf:
+        def start(self) -> None:
+            return None
+
+    require_methods(RunListener(), RunListener)
+    with pytest.raises(
+        TypeError, match=r"^Deaf has no step, read, resume_at. Expected the methods start, step, read, "
+    ):
+        require_methods(Deaf(), Meter)
 
 
 def test_a_process_without_standard_streams_is_left_without_them(tmp_path: Path) -> None:

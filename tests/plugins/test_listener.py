@@ -44,10 +44,13 @@ def test_a_listener_that_cannot_be_made_is_reported() -> None:
 
     LISTENERS.entries = {}
     LISTENERS.add(leave, "leaves", function=leave)
+    LISTENERS.add(object, "deaf", function=object)
     LISTENERS.add(Told, "told", function=Told)
     reports: list[str] = []
     listeners = Listeners(reports.append)
     with pytest.raises(KeyboardInterrupt), listeners.session([], []):
         raise KeyboardInterrupt
     assert ["started", "ended"] == told
-    assert ["listener 'leaves': failed with SystemExit: 3. The session continues"] == reports
+    first, second = reports
+    assert "listener 'leaves': failed with SystemExit: 3. The session continues" == first
+    assert second.startswith("listener 'deaf': failed with TypeError: object has no session_started, run_skipped, ")

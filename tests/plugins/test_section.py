@@ -101,6 +101,10 @@ def test_a_mistaken_registration_is_one_line(tmp_path: Path, arguments: str, say
         ("return [Paragraph(3)]", "failed with TypeError"),
         ("return [Details('x', [Figure('../x', 'x', bytes)])]", r"failed with ValueError: figure '\.\./x': a name is"),
         ("return [Figure('x', 'x', lambda: 1 / 0)]", "failed with ZeroDivisionError: division by zero"),
+        (
+            "return [Figure('x', 'x', lambda: '<svg/>')]",
+            "failed with TypeError: figure 'x' is drawn as str. Expected bytes of SVG",
+        ),
         ("return [Figure('x', 'x', bytes)]", "failed with xml.etree.ElementTree.ParseError: no element found"),
     ],
 )

@@ -109,7 +109,7 @@ def test_a_change_is_seen(tmp_path: Path, synthetic_record: RunRecord, name: str
 
 
 def test_a_record_without_its_sums_counts_as_changed(tmp_path: Path, synthetic_record: RunRecord) -> None:
-    """Whoever deletes them may have changed the rest."""
+    """The rest may have been changed by the person who deleted them."""
     path = write_run(tmp_path, synthetic_record, TRACES)
     (path / "SHA256SUMS").unlink()
     assert not read_run(path).unchanged()

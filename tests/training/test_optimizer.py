@@ -182,6 +182,10 @@ def test_every_optimizer_of_pytorch_reduces_a_loss(name: str) -> None:
         ({"optimizer_arguments": {"lr": 0.1}}, r"\.lr: not an argument of 'adam'\. Use `recipe\.learning_rate`$"),
         ({"optimizer_arguments": {"fused": True}}, r"\.fused: not an argument of 'adam'\. Use `fused_optimizer`$"),
         ({"optimizer_arguments": {"params": 1}}, r"\.params: not an argument of 'adam'"),
+        (
+            {"optimizer": "sgd", "optimizer_arguments": {"momentum": "high"}},
+            r"optimizer 'sgd': .*\(with `recipe\.optimizer_arguments` \{'momentum': 'high'\}\)$",
+        ),
         ({"optimizer_arguments": {"betas": (0.5, 1.0)}}, r"Invalid beta parameter at index 1: 1\.0"),
     ],
 )
@@ -202,6 +206,12 @@ def test_an_optimizer_of_a_plugin_is_checked_too(own_registry: None) -> None:
     def broken(parameters: object, lr: float, **arguments: object) -> None:
         raise RuntimeError("out of order")
 
+    @intelbench.optimizer("elsewhere")
+    def elsewhere(parameters: object, lr: float) -> Optimizer:
+        return SGD([nn.Parameter(torch.zeros(2))], lr)
+
+    with pytest.raises(UserError, match=r"optimizer 'elsewhere': .* does not train the parameter groups"):
+        require_optimizer(Recipe(optimizer="elsewhere"))
     with pytest.raises(
         UserError, match=r"optimizer 'none': .* returned a NoneType\. Expected a torch\.optim\.Optimizer"
     ):
