@@ -131,25 +131,31 @@ def infer(values: NDArray[np.generic], lower: float = -np.inf, upper: float = np
     A single seed has no interval. Returns `None` for an empty table.
     """
     table = np.asarray(values, dtype=np.float64)
-    num_seeds, num_images = table.shape
     if table.size == 0:
         return None
-    mean = float(table.mean())
-    if num_seeds == 1:
+    mean, spreads = float(table.mean()), _spreads(table)
+    if not spreads:
         return Inferred(Estimate(mean, None, None, 1), ())
-    by_seed, by_image = table.mean(axis=1), table.mean(axis=0)
-    seeds = float(by_seed.var(ddof=1)) / num_seeds
-    images = float(by_image.var(ddof=1)) / num_images if num_images > 1 else 0.0
-    residuals = table - by_seed[:, None] - by_image + mean
-    cell_freedom = (num_seeds - 1) * (num_images - 1)
-    cells = float((residuals * residuals).sum()) / cell_freedom / table.size if cell_freedom else 0.0
-    variance = max(seeds - cells, 0.0) + max(images - cells, 0.0) + cells
-    freedom = max(num_images - 1, 1)
-    if seeds * np.sqrt(freedom) > variance * np.sqrt(num_seeds - 1):
-        freedom = (num_seeds - 1) * (variance / seeds) ** 2
-    return _with_interval(
-        mean, num_seeds, (Spread(np.sqrt(seeds), num_seeds - 1), Spread(np.sqrt(variance), freedom)), lower, upper
-    )
+    return _with_interval(mean, len(table), spreads, lower, upper)
+
+
+def infer_ratio_of_means(first: NDArray[np.generic], second: NDArray[np.generic]) -> InferredRatio | None:
+    """Return the mean of one table (n x N) over the mean of another, with its 95 % interval over seeds and images.
+
+    The tables are on the same seeds and images. By the delta method (Woodruff, 1971) the logarithm of the ratio varies
+    as the mean of the table a_ij / mean(a) - b_ij / mean(b) does, whose variance `infer` estimates. The spreads are
+    those of the logarithm. A single seed has no interval. Returns `None` for empty tables, or unless both means are
+    positive.
+    """
+    above, below = (np.asarray(values, dtype=np.float64) for values in (first, second))
+    if above.size == 0 or not (above.mean() > 0 and below.mean() > 0):
+        return None
+    ratio = float(above.mean() / below.mean())
+    spreads = _spreads(above / above.mean() - below / below.mean())
+    if not spreads:
+        return InferredRatio(Estimate(ratio, None, None, 1), ())
+    logs = _with_interval(math.log(ratio), len(above), spreads, -np.inf, np.inf).estimate
+    return InferredRatio(_exponential(logs), spreads)
 
 
 def infer_from_seeds(values: NDArray[np.generic]) -> Inferred | None:
@@ -174,9 +180,7 @@ def infer_ratio(first: NDArray[np.floating], second: NDArray[np.floating]) -> In
     inferred = infer_from_seeds(np.log(first) - np.log(second))
     if inferred is None:
         return None
-    logs = inferred.estimate
-    low, high = (None if bound is None else float(np.exp(bound)) for bound in (logs.low, logs.high))
-    return InferredRatio(Estimate(float(np.exp(logs.mean)), low, high, logs.n), inferred.spreads)
+    return InferredRatio(_exponential(inferred.estimate), inferred.spreads)
 
 
 def wilson(successes: int, total: int) -> tuple[float, float]:
@@ -306,6 +310,33 @@ def letters(num_architectures: int, differences: Sequence[PairedDifference]) -> 
 
 def _letter(index: int) -> str:
     return ascii_lowercase[index] if index < len(ascii_lowercase) else f"({index + 1})"
+
+
+def _spreads(table: NDArray[np.float64]) -> tuple[Spread, ...]:
+    """Return the spreads of the mean of a table (n x N): over the seeds alone, and over seeds and images.
+
+    A single seed has none.
+    """
+    num_seeds, num_images = table.shape
+    if num_seeds == 1:
+        return ()
+    mean, by_seed, by_image = float(table.mean()), table.mean(axis=1), table.mean(axis=0)
+    seeds = float(by_seed.var(ddof=1)) / num_seeds
+    images = float(by_image.var(ddof=1)) / num_images if num_images > 1 else 0.0
+    residuals = table - by_seed[:, None] - by_image + mean
+    cell_freedom = (num_seeds - 1) * (num_images - 1)
+    cells = float((residuals * residuals).sum()) / cell_freedom / table.size if cell_freedom else 0.0
+    variance = max(seeds - cells, 0.0) + max(images - cells, 0.0) + cells
+    freedom = max(num_images - 1, 1)
+    if seeds * np.sqrt(freedom) > variance * np.sqrt(num_seeds - 1):
+        freedom = (num_seeds - 1) * (variance / seeds) ** 2
+    return Spread(np.sqrt(seeds), num_seeds - 1), Spread(np.sqrt(variance), freedom)
+
+
+def _exponential(logs: Estimate) -> Estimate:
+    """Return the ratio whose logarithm is estimated."""
+    low, high = (None if bound is None else float(np.exp(bound)) for bound in (logs.low, logs.high))
+    return Estimate(float(np.exp(logs.mean)), low, high, logs.n)
 
 
 def _with_interval(mean: float, num_seeds: int, spreads: tuple[Spread, ...], lower: float, upper: float) -> Inferred:

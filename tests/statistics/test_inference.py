@@ -107,6 +107,31 @@ def test_over_seeds_it_is_students_t() -> None:
     assert inference.infer_from_seeds(np.array([np.nan, 1.0])) is None
 
 
+def test_a_ratio_of_means_varies_as_its_linear_part_does() -> None:
+    """By the delta method: where images agree as Student's over the seeds, where seeds agree as over the images."""
+    random = np.random.default_rng(3)
+    first, second = 2 + 0.1 * random.standard_normal(8), 1 + 0.1 * random.standard_normal(8)
+    linear = first / first.mean() - second / second.mean()
+    for axis, leg in ((1, 0), (0, 1)):
+        above, below = (np.repeat(np.expand_dims(values, axis), 8, axis=axis) for values in (first, second))
+        found = inference.infer_ratio_of_means(above, below)
+        assert found.estimate.mean == pytest.approx(first.mean() / second.mean())
+        spread = found.spreads[leg]
+        assert (spread.error, spread.freedom) == pytest.approx((linear.std(ddof=1) / np.sqrt(8), 7))
+        half = stats.t.ppf(0.975, 7) * spread.error
+        assert np.log([found.estimate.low, found.estimate.high]) == pytest.approx(found.location + half * np.r_[-1, 1])
+    swapped = inference.infer_ratio_of_means(below, above)
+    assert (1 / found.estimate.high, found.p_value) == pytest.approx((swapped.estimate.low, swapped.p_value))
+
+
+def test_a_ratio_of_means_is_absent_where_it_has_none() -> None:
+    """Of an empty table, and where a mean is 0; one seed has a ratio without an interval."""
+    right, wrong = np.ones((3, 4), dtype=np.bool_), np.zeros((3, 4), dtype=np.bool_)
+    assert inference.infer_ratio_of_means(right, wrong) is inference.infer_ratio_of_means(wrong, right) is None
+    assert inference.infer_ratio_of_means(np.zeros((3, 0)), np.zeros((3, 0))) is None
+    assert Estimate(1.0, None, None, 1) == inference.infer_ratio_of_means(right[:1], right[:1]).estimate
+
+
 def test_ratios_are_geometric() -> None:
     """Twice as much for every seed is exactly twice; the inverse ratio has the inverse interval."""
     first, second = np.array([2.0, 4.0, 6.6]), np.array([1.0, 2.0, 3.0])
