@@ -86,13 +86,13 @@ class Results:
         """Return one row for each pair of ranked architectures: the difference of their test accuracies.
 
         Args:
-            metric: Another metric that has a value of each test image, such as one of a plug-in.
+            metric: Another metric that is a mean over images, such as `test_cross_entropy` or one of a plug-in.
 
         Raises:
-            UserError: no such metric, or it has no value of each test image.
+            UserError: no such metric, or it has no value of each image.
         """
         if METRICS.get(metric).per_image is None:
-            raise UserError(f"metric {metric!r}: it has no value of each test image, by which pairs are compared")
+            raise UserError(f"metric {metric!r}: it has no value of each image, by which pairs are compared")
         return self._frame(partial(tables.differences, metric=metric))
 
     def predictions(self, cohort: str | None = None) -> pd.DataFrame:

@@ -36,15 +36,14 @@ def as_markdown(comparison: Comparison, verdicts: Sequence[Verdict], names: tupl
         Column[Change]("p", lambda change: cell(change.inferred.p_value, formatting.p_value)),
         Column[Change]("Beyond the noise", _reading),
     ]
-    plugins = any(METRICS.get(change.metric).of_logits for change in comparison.changes)
     blocks: list[Block] = [
         Paragraph(" ".join([_in_short(comparison), _gates_in_short(verdicts)]).strip()),
         table_of(columns, sorted(comparison.changes, key=lambda change: order.index(change.metric))),
         Paragraph(
-            "Means over the seeds in common, with their 95 % interval over seeds. **Change**: second minus first in "
-            "points or as a number, or second over first (×, geometric mean), paired by seed, for test accuracy "
-            f"{'and the metrics of plug-ins ' if plugins else ''}by seed and image, with its 95 % interval; not "
-            "corrected for the number of rows. **p**: two-sided, of no change."
+            "Means over the seeds in common. **Change**: second minus first in points or as a number, or second over "
+            "first (×, geometric mean), paired by seed. Intervals are 95 %, over seeds, and over images too for means "
+            "over images, which are paired by image; not corrected for the number of rows. **p**: two-sided, of no "
+            "change."
         ),
         Paragraph(_seeds(comparison)),
         Section("Differing settings", [_differing(comparison, names)]),

@@ -70,7 +70,7 @@ def _plain(summary: CohortSummary, claims: Sequence[Claim] | None) -> dict[str, 
         "differences": [
             row
             for metric in metrics_in("main")
-            if metric.per_image
+            if metric.per_image and metric.split == "test"
             for row in tables.rows(tables.differences(summary, metric.name))
         ],
         "claims": claims_rows(summary, claims),

@@ -17,13 +17,14 @@ _LONG_SECONDS = 10
 
 
 def heading(metric: Metric, summary: CohortSummary) -> str:
-    """Return the heading of a column of the main table: `Training accuracy (240 images)`."""
+    """Return the heading of a column of the main table: `Training accuracy (120 of 2,160 images)`."""
     name = formatting.escape(metric.heading)
-    if metric.split is None:
+    numbers = _num_images(metric.split, summary) if metric.per_image else set()
+    if not numbers:
         return name
-    numbers = _num_images(metric.split, summary)
-    images = f" ({formatting.listed(map(formatting.count, sorted(numbers)))} images)" if numbers else ""
-    return f"{name}{images}"
+    num_train = summary.cohort.spec.num_train
+    sampled = f" of {formatting.count(num_train)}" if metric.split == "training" and numbers != {num_train} else ""
+    return f"{name} ({formatting.listed(map(formatting.count, sorted(numbers)))}{sampled} images)"
 
 
 def cell(metric: Metric, estimate: Estimate | None) -> Cell:
@@ -100,9 +101,9 @@ def _plugin_note(metric: Metric) -> str:
 
 
 def _num_images(split: Split, summary: CohortSummary) -> set[int]:
-    """Return on how many images of a split the runs were measured, each number once."""
+    """Return on how many images of a split the runs were evaluated, each number once."""
     if split == "training":
-        return {run.num_training_images for run in summary.runs}
+        return {len(run.images.training_ids) for run in summary.runs}
     return {summary.data.num_test if split == "test" else summary.data.num_validation}
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from intelbench.errors import UserError, one_of, shortened
 from intelbench.records.store import runs_folder
@@ -16,7 +15,7 @@ from intelbench.results.runs import RunSummary
 from intelbench.results.study import read
 from intelbench.results.summaries import CohortSummary, same_images
 from intelbench.statistics import inference
-from intelbench.statistics.estimates import SIGNIFICANCE, Estimate, mean_interval
+from intelbench.statistics.estimates import SIGNIFICANCE, Estimate
 from intelbench.statistics.inference import Inferred
 
 
@@ -186,30 +185,25 @@ def _changes(name: str, pairs: Sequence[tuple[RunSummary, RunSummary]], metrics:
     """Return the change of each metric that all runs of both folders have."""
     changes = []
     for metric in metrics:
-        values = [(metric.value(before), metric.value(after)) for before, after in pairs]
-        known = [(before, after) for before, after in values if before is not None and after is not None]
-        if not known or len(known) < len(values):
+        if not pairs or any(metric.value(run) is None for pair in pairs for run in pair):
             continue
-        first, second = np.array(known, dtype=np.float64).T
-        inferred = _infer(metric, first, second, pairs)
-        before, after = mean_interval(first, *metric.limits), mean_interval(second, *metric.limits)
+        inferred = _infer(metric, pairs)
+        before, after = (metric.mean(runs) for runs in zip(*pairs, strict=True))
         if inferred is not None and before is not None and after is not None:
             changes.append(Change(name, metric.name, before, after, inferred))
     return changes
 
 
-def _infer(
-    metric: Metric,
-    first: NDArray[np.float64],
-    second: NDArray[np.float64],
-    pairs: Sequence[tuple[RunSummary, RunSummary]],
-) -> Inferred | None:
-    """Return the change of a metric, paired by seed, and by test image where the metric has a value of each image."""
+def _infer(metric: Metric, pairs: Sequence[tuple[RunSummary, RunSummary]]) -> Inferred | None:
+    """Return the change of a metric, paired by seed, and by image where the metric has a value of each image."""
     if metric.per_image:
-        if not same_images([run for pair in pairs for run in pair]):
+        if not same_images(pairs[0], metric.split):
             return None
-        tables = [[np.asarray(metric.per_image(run), dtype=np.float64) for run in pair] for pair in pairs]
-        return inference.infer(np.array([later - earlier for earlier, later in tables]))
+        before, after = (metric.table(runs) for runs in zip(*pairs, strict=True))
+        if before is None or after is None:
+            return None
+        return inference.infer(after.astype(np.float64) - before)
+    first, second = np.array([[metric.value(run) for run in pair] for pair in pairs], dtype=np.float64).T
     if metric.change == "ratio":
         return inference.infer_ratio(second, first)
     return inference.infer_from_seeds(second - first)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
+from intelbench.results import reaching
 from intelbench.results.metrics import METRICS
 from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
@@ -44,6 +45,18 @@ class Curve:
     def at(self, points: Values) -> Values:
         """Return the accuracy of each run at K points, on straight lines between evaluation points (runs x K)."""
         return np.array([np.interp(points, used, accuracy) for used, accuracy in self.by_run])
+
+    def bend(self, points: Values) -> Values:
+        """Return how far the accuracy of each run at K points may be from its straight line (runs x K).
+
+        It is that of a parabola that levels off at the next evaluation point, and 0 at an evaluation point.
+        """
+        bends = []
+        for used, accuracy in self.by_run:
+            place = np.interp(points, used, np.arange(len(used)))
+            share, steps = place % 1, np.append(np.abs(np.diff(accuracy)), 0.0)
+            bends.append(share * (1 - share) * steps[place.astype(np.int64)])
+        return np.array(bends)
 
 
 @dataclass(frozen=True)
@@ -91,6 +104,8 @@ class _Pair:
     spent: Values
     differences: Values
     """Validation accuracy of the first minus that of the second, n x P."""
+    bend: Values
+    """How far the differences may be from the truth, which is not known between evaluation points, n x P."""
 
     @property
     def mean(self) -> Values:
@@ -127,12 +142,9 @@ def ladder(num_classes: int, step: int = 10) -> list[float]:
 
 
 def spent_until(run: RunSummary, unit: Unit, targets: Sequence[float]) -> Values | None:
-    """Return the budget that a run had spent when it first reached each accuracy; infinite where it did not."""
+    """Return the budget that a run had spent when it first reached each accuracy, as `reaching.spent_until` does."""
     used = spent(run, unit)
-    if used is None:
-        return None
-    reached = np.maximum.accumulate(run.evaluation_accuracy).searchsorted(targets)
-    return np.append(used, np.inf)[reached]
+    return None if used is None else reaching.spent_until(used, run.evaluation_accuracy, targets)
 
 
 @as_frame
@@ -140,7 +152,8 @@ def time_to_accuracy(summary: CohortSummary) -> Iterator[Row]:
     """Return one row for each accuracy that some run reached and each architecture, failed ones included.
 
     Median, minimum and maximum are over all runs. A run that missed the accuracy, or failed, counts as infinite; an
-    infinite value is `None`, as the median is unless more than half of the runs reached the accuracy.
+    infinite value is `None`, as the median is unless more than half of the runs reached the accuracy. For the
+    `num_at_first_point` runs that had it at their first evaluation point, what they had spent there is an upper bound.
     """
     targets = ladder(len(summary.data.class_names))
     for rows in zip(*(_target_rows(architecture, targets) for architecture in summary.architectures), strict=True):
@@ -151,14 +164,15 @@ def time_to_accuracy(summary: CohortSummary) -> Iterator[Row]:
 def costs(summary: CohortSummary) -> Mapping[str, Sequence[float | None]]:
     """Return the costs of each finished architecture by name of the metric: means over the common seeds.
 
-    A cost that the budget fixes is per image. Joules are left out unless all architectures have them: the front would
-    be one of counters.
+    A cost that the budget fixes is per image, as are FLOPs under a budget in seconds: of two networks that compute the
+    same, the slower one does fewer of them, and is not cheaper. Joules are left out unless all architectures have them:
+    the front would be one of counters.
     """
     budgets = summary.cohort.budgets
     unit = budgets[0].unit if len(budgets) == 1 else None
     names = [
         "seconds_per_image" if unit == "seconds" else "training_seconds",
-        "training_flops_per_image" if unit == "flops" else "training_flops",
+        "training_flops_per_image" if unit in ("flops", "seconds") else "training_flops",
         *(["peak_memory_bytes"] if summary.memory_field is not None else []),
         "joules",
     ]
@@ -220,7 +234,8 @@ def crossings(summary: CohortSummary) -> list[Crossings]:
     """Return the crossings of validation accuracy by each unit; none where nothing may be ranked.
 
     Student's t test, paired by seed, at every evaluation point of every pair, Holm-corrected over all of them: without
-    the correction the chance of a false crossing grows with the pairs and the points.
+    the correction the chance of a false crossing grows with the pairs and the points. A lead at a point at which one of
+    the two was not evaluated counts only as far as it exceeds the bend of the curves.
     """
     if not summary.correct.size or summary.correct.shape[1] < 2:
         return []
@@ -229,7 +244,7 @@ def crossings(summary: CohortSummary) -> list[Crossings]:
         pairs = list(_pairs(summary, unit))
         if not pairs:
             continue
-        p_values = [_p_values(pair.differences, 1 / summary.data.num_validation) for pair in pairs]
+        p_values = [_p_values(pair, 1 / summary.data.num_validation) for pair in pairs]
         by_pair = np.split(holm(np.concatenate(p_values)), np.cumsum([len(values) for values in p_values])[:-1])
         changes = [change for pair, p_holm in zip(pairs, by_pair, strict=True) for change in _changes(pair, p_holm)]
         num_crossed = sum(bool(pair.mean.min() < 0 < pair.mean.max()) for pair in pairs)
@@ -259,6 +274,7 @@ def crossing_table(summary: CohortSummary) -> Iterator[Row]:
 def _target_rows(architecture: ArchitectureSummary, targets: Sequence[float]) -> list[Row]:
     """Return the row of an architecture for each target."""
     highest = np.array([run.evaluation_accuracy.max(initial=0.0) for run in architecture.runs])
+    first = np.array([run.evaluation_accuracy[:1].max(initial=0.0) for run in architecture.runs])
     failed = [np.full(len(targets), np.inf)] * len(architecture.failures)
     rows: list[Row] = [
         {
@@ -266,6 +282,7 @@ def _target_rows(architecture: ArchitectureSummary, targets: Sequence[float]) ->
             "architecture": architecture.name,
             "num_runs": len(architecture.runs) + len(architecture.failures),
             "num_reached": int(np.count_nonzero(highest >= target)),
+            "num_at_first_point": int(np.count_nonzero(first >= target)),
         }
         for target in targets
     ]
@@ -295,7 +312,8 @@ def _pairs(summary: CohortSummary, unit: Unit) -> Iterator[_Pair]:
             continue
         points = _common_points(ours, theirs)
         if len(points) > 1:
-            yield _Pair(first, second, points, ours.at(points) - theirs.at(points))
+            bend = ours.bend(points) + theirs.bend(points)
+            yield _Pair(first, second, points, ours.at(points) - theirs.at(points), bend)
 
 
 def _common_points(ours: Curve, theirs: Curve) -> Values:
@@ -309,14 +327,14 @@ def _common_points(ours: Curve, theirs: Curve) -> Values:
     return np.array(kept)
 
 
-def _p_values(differences: Values, resolution: float) -> Values:
-    """Return two-sided p values of Student's t, paired by seed (n x P -> P).
+def _p_values(pair: _Pair, resolution: float) -> Values:
+    """Return two-sided p values of Student's t, paired by seed, of a lead that exceeds the bend at P points.
 
     The standard deviation counts as at least the accuracy of one image: less, between few seeds, is rounding.
     """
-    num_seeds = len(differences)
-    error = np.maximum(differences.std(axis=0, ddof=1), resolution) / np.sqrt(num_seeds)
-    p_values: Values = 2 * stdtr(num_seeds - 1, -np.abs(differences.mean(axis=0)) / error)
+    leads = np.sign(pair.mean) * pair.differences - pair.bend
+    error = np.maximum(leads.std(axis=0, ddof=1), resolution) / np.sqrt(len(leads))
+    p_values: Values = 2 * stdtr(len(leads) - 1, -leads.mean(axis=0).clip(min=0) / error)
     return p_values
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from intelbench.records.profiles import ArchitectureProfile
 from intelbench.results.runs import RunSummary, Split
-from intelbench.results.summaries import ArchitectureSummary, CohortSummary
+from intelbench.results.summaries import ArchitectureSummary, CohortSummary, same_images
 from intelbench.statistics import inference
 from intelbench.statistics.estimates import Estimate, mean_interval
 from intelbench.statistics.inference import PairedDifference
@@ -22,18 +22,12 @@ OfLogits = Callable[[NDArray[np.float64], NDArray[np.int64]], "NDArray[np.generi
 OverRuns = Callable[["Metric", ArchitectureSummary], Estimate | None]
 
 
-def mean_over_runs(metric: "Metric", architecture: ArchitectureSummary) -> Estimate | None:
-    """Return the mean over the finished seeds with its Student interval."""
-    return mean_interval(metric.values(architecture), *metric.limits)
+def mean(metric: "Metric", architecture: ArchitectureSummary) -> Estimate | None:
+    """Return the mean over the finished runs that have the metric.
 
-
-def mean_over_images(metric: "Metric", architecture: ArchitectureSummary) -> Estimate | None:
-    """Return the mean over the finished seeds and the test images with its interval over both."""
-    by_run = [metric.per_image(run) for run in architecture.runs] if metric.per_image else []
-    if not architecture.same_images or any(values is None for values in by_run):
-        return None
-    inferred = inference.infer(np.array(by_run, dtype=np.float64), *metric.limits)
-    return inferred.estimate if inferred else None
+    Its interval is over the seeds and the images where the metric has a value of each image, else over the seeds.
+    """
+    return metric.mean([run for run in architecture.runs if metric.value(run) is not None])
 
 
 def first_run(metric: "Metric", architecture: ArchitectureSummary) -> Estimate | None:
@@ -63,12 +57,12 @@ class Metric:
     better: Literal["higher", "lower"] | None = None
     """The better direction; `None` where neither is, and the metric is no gate."""
     compared: Comparison = "difference"
-    """Comparison of two architectures, or of two folders: `exact` by arithmetic; `images` paired by seed and test
-    image; `ratio` and `difference` paired by seed. `confusion` compares pairs of classes within one architecture."""
+    """Comparison of two architectures, or of two folders: `exact` by arithmetic; `images` paired by seed and image;
+    `ratio` and `difference` paired by seed. `confusion` compares pairs of classes within one architecture."""
     value: Callable[[RunSummary], float | None] = lambda _: None
     """Value of a run."""
     per_image: Callable[[RunSummary], NDArray[np.generic] | None] | None = None
-    """Values of the N test images of a run; their mean is the value of the run."""
+    """Values of the images of `split`, in a run; their mean is the value of the run."""
     of_logits: OfLogits | None = None
     """Function of a plug-in that computes the value from logits (N x C) and labels (N) of the test images."""
     at_accuracy: Callable[[RunSummary, float], float] | None = None
@@ -77,7 +71,7 @@ class Metric:
     """Value of a network from its static analysis, which needs no finished run."""
     profile_field: str = ""
     """Key under which a profile says why that value is absent."""
-    over_runs: OverRuns = mean_over_runs
+    over_runs: OverRuns = mean
     """Function that aggregates the runs of an architecture."""
     interval: bool = True
     """Whether the aggregated value has an interval, and JSON and CSV columns for its ends."""
@@ -90,8 +84,8 @@ class Metric:
     and `intelbench diff`."""
     is_shown: Callable[[CohortSummary], bool] = lambda _: True
     """Whether the main table of a cohort needs the column."""
-    split: Split | None = None
-    """Split over which the value is a mean, where the heading of the main table says the number of images."""
+    split: Split = "test"
+    """Images that `per_image` is about; the heading of a column of the main table says their number."""
     note: str = ""
     """Note about the column below a table; with `{warmup_steps}`, `{batch_sizes}`, `{memory}` and
     `{trained}` for what differs between cohorts."""
@@ -118,23 +112,45 @@ class Metric:
         """Return the values of the finished runs that have the metric."""
         return [value for run in architecture.runs if (value := self.value(run)) is not None]
 
+    def table(self, runs: Sequence[RunSummary]) -> NDArray[np.generic] | None:
+        """Return the values of the images of n runs (n x N).
+
+        `None` without runs or images, where runs have different images, and where one lacks the metric.
+        """
+        values = [self.per_image(run) for run in runs] if self.per_image else []
+        known = [of_run for of_run in values if of_run is not None and of_run.size]
+        if not known or len(known) < len(runs) or not same_images(runs, self.split):
+            return None
+        return np.array(known)
+
+    def mean(self, runs: Sequence[RunSummary]) -> Estimate | None:
+        """Return the mean over runs that have the metric, with its interval over their seeds, and over images."""
+        if self.per_image is None:
+            return mean_interval([value for run in runs if (value := self.value(run)) is not None], *self.limits)
+        table = self.table(runs)
+        inferred = None if table is None else inference.infer(table, *self.limits)
+        return inferred.estimate if inferred else None
+
     def of(self, architecture: ArchitectureSummary) -> Estimate | None:
         """Return the value of an architecture over its finished runs."""
         return self.over_runs(self, architecture)
 
 
 def differences(metric: Metric, summary: CohortSummary) -> Sequence[PairedDifference]:
-    """Return the differences of every pair of architectures by a metric that has a value of each test image.
+    """Return the differences of every pair of architectures by a metric that has a value of each image.
 
     They are paired by seed and image, on the seeds that all have finished. There are none where nothing may be ranked,
     or where a run does not have the metric.
     """
-    if metric.of_logits is None:
-        return summary.differences if metric.per_image else ()
-    tables = [[metric.per_image(run) if metric.per_image else None for run in runs] for runs in summary.common_runs]
-    if not summary.correct.size or any(values is None for of_architecture in tables for values in of_architecture):
+    if metric.name == "test_accuracy":
+        return summary.differences
+    tables = [metric.table(runs) for runs in summary.common_runs] if summary.correct.size else []
+    known = [table for table in tables if table is not None]
+    if (
+        not known
+        or len(known) < len(tables)
+        or not same_images([runs[0] for runs in summary.common_runs], metric.split)
+    ):
         return ()
     low, high = metric.limits
-    return inference.paired_differences(
-        np.array(tables, dtype=np.float64), limit=high - low, higher_is_better=metric.better == "higher"
-    )
+    return inference.paired_differences(np.array(known), high - low, higher_is_better=metric.better == "higher")

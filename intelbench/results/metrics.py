@@ -12,9 +12,11 @@ import numpy as np
 from intelbench.plugins.registry import Registry
 from intelbench.records.profiles import ArchitectureProfile
 from intelbench.results.metric import Metric, Table, first_run, largest_run
+from intelbench.results.reaching import steps_to_accuracy
 from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 from intelbench.statistics.estimates import Estimate, images_per_second
+from intelbench.statistics.stability import VARIANCE_WINDOW
 
 _FLOAT32_BYTES = 4
 
@@ -64,11 +66,6 @@ def _accuracy_setback(run: RunSummary) -> float | None:
     return float(falls.mean()) if len(falls) else None
 
 
-def _steps_to_accuracy(run: RunSummary, accuracy: float) -> float:
-    reached = run.evaluation_step[run.evaluation_accuracy >= accuracy]
-    return float(reached[0]) if len(reached) else np.inf
-
-
 def _parameters_1000_classes(profile: ArchitectureProfile) -> float | None:
     if profile.published:
         return profile.published.parameters_bytes // _FLOAT32_BYTES
@@ -98,55 +95,58 @@ def _peak_memory(field: str, heading: str, meaning: str) -> Metric:
 _ACCURACY = (
     Metric(
         name="test_accuracy", heading="Test accuracy", unit="share", better="higher", compared="images",
-        definition="of the test images", split="test",
+        definition="of the test images",
         note="mean over seeds [95 % interval over seeds and test images]; the test images are read once, after "
-        "training. Validation and training accuracy: after the last step, without augmentation, mean [95 % Student "
-        "interval over seeds alone]; training accuracy on as many of the training images as the heading says. "
-        "**Majority baseline**: the share of the largest class, which is the accuracy of answering that class for "
-        "every image.",
+        "training. Validation and training accuracy: after the last step, without augmentation, with an interval over "
+        "seeds and these images; training accuracy on as many of the training images as the heading says, the same "
+        "for all runs. **Majority baseline**: the share of the largest class, which is the accuracy of answering that "
+        "class for every image.",
         value=attrgetter("test_accuracy"), per_image=attrgetter("correct"),
         over_runs=lambda _, architecture: architecture.test_accuracy, tables=("main", "export", "runs", "diff"),
     ),
     Metric(
-        name="validation_accuracy", heading="Validation accuracy", unit="share", better="higher",
+        name="validation_accuracy", heading="Validation accuracy", unit="share", better="higher", compared="images",
         definition="at the last evaluation point", split="validation", value=attrgetter("validation_accuracy"),
+        per_image=attrgetter("images.last_right"), tables=("main", "export", "runs"),
+    ),
+    Metric(
+        name="training_accuracy", heading="Training accuracy", unit="share", better="higher", compared="images",
+        definition="on a sample of the training images, the same for all runs, after training, without augmentation",
+        split="training", value=attrgetter("training_accuracy"), per_image=attrgetter("images.training_right"),
         tables=("main", "export", "runs"),
     ),
     Metric(
-        name="training_accuracy", heading="Training accuracy", unit="share", better="higher",
-        definition="after training, without augmentation", split="training", value=attrgetter("training_accuracy"),
-        tables=("main", "export", "runs"),
-    ),
-    Metric(
-        name="test_cross_entropy", heading="Test NLL (nats)", unit="nats", better="lower",
+        name="test_cross_entropy", heading="Test NLL (nats)", unit="nats", better="lower", compared="images",
         definition="mean over the test images", value=attrgetter("test_cross_entropy"),
-        tables=("export", "runs", "diff"),
+        per_image=attrgetter("images.test_losses"), tables=("export", "runs", "diff"),
     ),
     Metric(
-        name="training_cross_entropy", heading="Training NLL (nats)", unit="nats", better="lower",
-        definition="mean over training images, after training, without augmentation",
-        value=attrgetter("training_cross_entropy"), tables=("export", "runs"),
+        name="training_cross_entropy", heading="Training NLL (nats)", unit="nats", better="lower", compared="images",
+        definition="on a sample of the training images, the same for all runs, after training, without augmentation",
+        split="training", value=attrgetter("training_cross_entropy"), per_image=attrgetter("images.training_losses"),
+        tables=("export", "runs"),
     ),
     Metric(
-        name="expected_calibration_error", heading="ECE", unit="share", better="lower",
+        name="expected_calibration_error", heading="ECE", unit="share", better="lower", compared="images",
         definition="of the test images, 15 bins", value=_of_part("reliability", "expected_calibration_error"),
-        tables=("diff",),
+        per_image=lambda run: run.images.calibration_gaps(run.correct), tables=("diff",),
     ),
     Metric(
-        name="expected_calibration_error_if_calibrated", heading="ECE if calibrated", unit="share", better="lower",
+        name="expected_calibration_error_if_calibrated", heading="ECE if calibrated", unit="share", interval=False,
         definition="what a perfectly calibrated network with the same confidences is expected to show on the test "
         "images",
         value=_of_part("reliability", "expected_calibration_error_if_calibrated"),
     ),
     Metric(
-        name="adaptive_calibration_error", heading="Adaptive ECE", unit="share", better="lower",
+        name="adaptive_calibration_error", heading="Adaptive ECE", unit="share", better="lower", compared="images",
         definition="of the test images, with bins of equally many images",
         value=_of_part("reliability", "adaptive_error"),
+        per_image=lambda run: run.images.adaptive_gaps(run.correct),
     ),
     Metric(
-        name="brier_score", heading="Brier score", unit="number", better="lower",
+        name="brier_score", heading="Brier score", unit="number", better="lower", compared="images",
         definition="squared distance of the probabilities from the truth", bounds=(0, 2),
-        value=_of_part("reliability", "brier_score"),
+        value=_of_part("reliability", "brier_score"), per_image=attrgetter("images.squared_distances"),
     ),
     Metric(
         name="fitted_temperature", heading="Temperature", unit="number",
@@ -154,58 +154,61 @@ _ACCURACY = (
         value=_of_part("temperature", "value"),
     ),
     Metric(
-        name="scaled_calibration_error", heading="ECE, scaled", unit="share", better="lower",
+        name="scaled_calibration_error", heading="ECE, scaled", unit="share", better="lower", compared="images",
         definition="of the test images, with the logits divided by the temperature",
-        value=attrgetter("scaled_calibration_error"),
+        value=attrgetter("scaled_calibration_error"), per_image=lambda run: run.images.scaled_gaps(run.correct),
     ),
     Metric(
-        name="scaled_cross_entropy", heading="NLL, scaled (nats)", unit="nats", better="lower",
+        name="scaled_cross_entropy", heading="NLL, scaled (nats)", unit="nats", better="lower", compared="images",
         definition="mean over the test images, with the logits divided by the temperature",
-        value=attrgetter("scaled_cross_entropy"),
+        value=attrgetter("scaled_cross_entropy"), per_image=attrgetter("images.scaled_losses"),
     ),
     Metric(
         name="scaling_calibration_change", heading="Change of ECE by scaling", unit="share", better="lower",
-        definition="expected calibration error with scaled logits minus that without", bounds=(-1, 1),
-        value=_scaling_calibration_change,
+        compared="images", definition="expected calibration error with scaled logits minus that without",
+        bounds=(-1, 1), value=_scaling_calibration_change,
+        per_image=lambda run: run.images.scaling_change(run.correct),
     ),
 )  # fmt: skip
 
 _STABILITY = (
     Metric(
-        name="loss_variance", heading="Loss variance", unit="number", better="lower", compared="ratio",
-        definition="of the training loss about a line, last half of the steps",
-        note="of the training loss about its least-squares line over the last half of the steps (two degrees of "
-        "freedom for the line), mean over runs [95 % interval].",
-        value=attrgetter("loss_variance"), tables=("main", "export", "runs", "diff"),
+        name="relative_loss_variance", heading="Relative loss variance", unit="number", better="lower",
+        compared="ratio",
+        definition=f"of the logarithm of the training loss about a line, last {VARIANCE_WINDOW} steps",
+        note=f"of the logarithm of the training loss about its least-squares line over the last {VARIANCE_WINDOW} "
+        "steps of each run, so that neither the level of the loss nor the number of steps counts; mean over runs "
+        "[95 % interval over seeds].",
+        value=attrgetter("relative_loss_variance"), tables=("main", "export", "runs", "diff"),
     ),
     Metric(
         name="spike_score", heading="Spikes", unit="share", better="lower",
         definition="training steps whose loss was a spike", value=attrgetter("stability.spike_score"),
     ),
     Metric(
-        name="accuracy_swing", heading="Swing", unit="share", better="lower",
-        definition="mean change of validation accuracy between evaluation points",
-        value=attrgetter("stability.accuracy_swing"),
+        name="accuracy_swing", heading="Swing", unit="share", better="lower", compared="images",
+        definition="mean change of validation accuracy between evaluation points", split="validation",
+        value=attrgetter("stability.accuracy_swing"), per_image=attrgetter("images.swing"),
     ),
     Metric(
-        name="accuracy_setback", heading="Setback", unit="share", better="lower",
-        definition="mean fall of validation accuracy between evaluation points, rises as 0",
-        value=_accuracy_setback,
+        name="accuracy_setback", heading="Setback", unit="share", better="lower", compared="images",
+        definition="mean fall of validation accuracy between evaluation points, rises as 0", split="validation",
+        value=_accuracy_setback, per_image=attrgetter("images.setback"),
     ),
     Metric(
-        name="churn", heading="Churn", unit="share", better="lower",
-        definition="validation images predicted otherwise at the next evaluation point",
-        value=_of_part("stability.churn", "total"),
+        name="churn", heading="Churn", unit="share", better="lower", compared="images",
+        definition="validation images predicted otherwise at the next evaluation point", split="validation",
+        value=_of_part("stability.churn", "total"), per_image=attrgetter("images.churn"),
     ),
     Metric(
-        name="churn_unnecessary", heading="Unnecessary churn", unit="share", better="lower",
-        definition="churn that the change in accuracy does not require",
-        value=_of_part("stability.churn", "unnecessary"),
+        name="churn_unnecessary", heading="Unnecessary churn", unit="share", better="lower", compared="images",
+        definition="churn that the change in accuracy does not require", split="validation",
+        value=_of_part("stability.churn", "unnecessary"), per_image=attrgetter("images.unnecessary_churn"),
     ),
     Metric(
         name="forgetting_events", heading="Forgetting events an image", unit="number", better="lower",
-        definition="right, then wrong at the next evaluation point, by image",
-        value=attrgetter("stability.forgetting_events"),
+        compared="images", definition="right, then wrong at the next evaluation point, by image", split="validation",
+        value=attrgetter("stability.forgetting_events"), per_image=attrgetter("images.forgetting_events"),
     ),
     Metric(
         name="dead_share", heading="Never positive, last evaluation", unit="share", better="lower",
@@ -266,7 +269,8 @@ _NETWORK = (
     Metric(
         name="training_flops_per_image", heading="GFLOPs an image", unit="flops", better="lower", compared="exact",
         definition="forward and backward, 1 MAC = 2 FLOPs",
-        note="forward and backward, 1 MAC = 2 FLOPs; the budget fixes those of a run.",
+        note="forward and backward, 1 MAC = 2 FLOPs; not those of a run, of which the budget decides how many there "
+        "are.",
         value=attrgetter("measurements.training_flops_per_image"), of_profile=attrgetter("training_flops_per_image"),
         profile_field="flops", over_runs=first_run, interval=False, scale=1e-9, tables=("export",),
     ),
@@ -371,7 +375,8 @@ _COST = (
     ),
     Metric(
         name="steps_to_accuracy", heading="Steps to the accuracy", unit="steps", better="lower", compared="ratio",
-        definition="to the first evaluation point with that validation accuracy", at_accuracy=_steps_to_accuracy,
+        definition="to that validation accuracy, on straight lines between evaluation points",
+        at_accuracy=steps_to_accuracy,
     ),
 )  # fmt: skip
 

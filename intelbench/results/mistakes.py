@@ -43,7 +43,7 @@ def by_cell(architecture: ArchitectureSummary) -> dict[Cell, list[Mistake]]:
     """Return the misclassified images of each cell of the confusion matrix, the most confident first."""
     confidences: dict[Cell, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for run in architecture.runs:
-        columns = (run.test_labels, run.test_predictions, run.test_ids, run.test_confidence)
+        columns = (run.test_labels, run.test_predictions, run.test_ids, run.images.confidence)
         for label, predicted, image_id, confidence in zip(*(c[~run.correct].tolist() for c in columns), strict=True):
             confidences[label, predicted][image_id].append(confidence)
     return {
@@ -78,7 +78,7 @@ def _shared_mistake(index: int, runs: Sequence[RunSummary]) -> SharedMistake:
         label=int(runs[0].test_labels[index]),
         predicted=tuple(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))),
         num_runs=len(wrong),
-        confidence=_mean([float(run.test_confidence[index]) for run in wrong]),
+        confidence=_mean([float(run.images.confidence[index]) for run in wrong]),
     )
 
 

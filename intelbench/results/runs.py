@@ -13,6 +13,7 @@ from intelbench.records.store import TRACES_FILE, StoredRun, Traces
 from intelbench.records.types import DataFacts, Measurements, RunRecord
 from intelbench.results import arrays, timing
 from intelbench.results.gpu import GpuReadings, read_gpu
+from intelbench.results.images import ImageValues, single
 from intelbench.results.timing import ContentionRates, ReferenceKernelTimes, StepBreakdown
 from intelbench.statistics import calibration as reliability
 from intelbench.statistics import estimates as statistics
@@ -57,17 +58,14 @@ class RunSummary:
     test_accuracy: float | None
     majority_shares: Mapping[Split, float | None]
     """Share of the largest class among the labelled images of each split."""
-    num_training_images: int
-    """Number of training images for `training_accuracy`, which is measured after training."""
     training_cross_entropy: float | None
     test_cross_entropy: float | None
-    loss_variance: float | None
+    relative_loss_variance: float | None
     test_ids: NDArray[np.str_]
     """Ids of the N test images."""
     test_labels: NDArray[np.int16]
     test_predictions: NDArray[np.int16]
-    test_confidence: NDArray[np.float64]
-    """Largest softmax probability of each test image."""
+    images: ImageValues
     step_loss: NDArray[np.float64]
     """Loss of S steps."""
     step_seconds: NDArray[np.float64]
@@ -104,7 +102,12 @@ class RunSummary:
         assert self.record.measurements is not None
         return self.record.measurements
 
-    @cached_property
+    def ids(self, split: Split) -> NDArray[np.str_]:
+        """Return the ids of the images of a split on which the run was evaluated."""
+        images = self.images
+        return {"test": self.test_ids, "validation": images.validation_ids, "training": images.training_ids}[split]
+
+    @property
     def correct(self) -> NDArray[np.bool_]:
         """Return whether each of the N test images was recognised."""
         correct: NDArray[np.bool_] = self.test_predictions == self.test_labels
@@ -227,15 +230,14 @@ def _reduce(record: RunRecord, traces: Traces) -> RunSummary:
     num_classes = len(data.class_names)
     step_loss = arrays.numbers(traces, "step_loss", record.measurements.num_steps)
     step_seconds = arrays.durations(traces, "step_seconds", len(step_loss))
-    train_labels, train_logits = _classified(traces, "train", None, num_classes)
-    test_labels, test_logits = _classified(traces, "test", data.num_test, num_classes)
-    softmax, test_predictions = Softmax.of(test_logits), statistics.predictions(test_logits)
+    training = _Classified.of(traces, "train", None, num_classes)
+    test = _Classified.of(traces, "test", data.num_test, num_classes)
     temperature = None
     if "validation_logits" in traces:
-        validated = _classified(traces, "validation", data.num_validation, num_classes)
-        temperature = reliability.fitted_temperature(*validated)
+        validation = _Classified.of(traces, "validation", data.num_validation, num_classes)
+        temperature = reliability.fitted_temperature(validation.labels, validation.logits)
     fitted = temperature.value if temperature else None
-    scaled = None if fitted is None else Softmax.of(test_logits / fitted)
+    scaled = None if fitted is None else test.scaled(fitted)
     evaluation_step = arrays.rising("evaluation_step", arrays.numbers(traces, "evaluation_step", None))
     evaluation_seconds = arrays.seconds(traces, "evaluation_seconds", len(evaluation_step))
     validation_labels, validation_predictions = _validated(traces, data, len(evaluation_step))
@@ -243,38 +245,61 @@ def _reduce(record: RunRecord, traces: Traces) -> RunSummary:
     evaluation_accuracy = evaluated.mean(axis=1) if evaluated.size else np.empty(0)
     return RunSummary(
         record=record,
-        training_accuracy=statistics.accuracy(train_labels, statistics.predictions(train_logits)),
+        training_accuracy=statistics.mean(training.right),
         validation_accuracy=float(evaluation_accuracy[-1]) if len(evaluation_accuracy) else None,
-        test_accuracy=statistics.accuracy(test_labels, test_predictions),
+        test_accuracy=statistics.mean(test.right),
         majority_shares={
-            "training": statistics.majority_share(train_labels),
+            "training": statistics.majority_share(training.labels),
             "validation": statistics.majority_share(validation_labels),
-            "test": statistics.majority_share(test_labels),
+            "test": statistics.majority_share(test.labels),
         },
-        num_training_images=len(train_labels),
-        training_cross_entropy=statistics.cross_entropy(train_labels, train_logits),
-        test_cross_entropy=softmax.cross_entropy(test_labels),
-        loss_variance=statistics.residual_variance(step_loss),
-        test_ids=arrays.texts(traces, "test_ids", len(test_labels)),
-        test_labels=test_labels,
-        test_predictions=test_predictions.astype(np.int16),
-        test_confidence=softmax.confidence,
+        training_cross_entropy=statistics.mean(training.losses),
+        test_cross_entropy=statistics.mean(test.losses),
+        relative_loss_variance=stability.relative_variance(step_loss),
+        test_ids=arrays.texts(traces, "test_ids", len(test.labels)),
+        test_labels=test.labels,
+        test_predictions=test.predictions.astype(np.int16),
+        images=_image_values(traces, training, test, scaled, (validation_labels, validation_predictions)),
         step_loss=step_loss,
         step_seconds=step_seconds,
         total_seconds=step_seconds + arrays.seconds(traces, "data_wait_seconds", len(step_loss)),
         evaluation_step=evaluation_step[: len(evaluation_accuracy)],
         evaluation_seconds=arrays.rising("evaluation_seconds", evaluation_seconds)[: len(evaluation_accuracy)],
         evaluation_accuracy=evaluation_accuracy,
-        reliability=reliability.reliability(test_labels, softmax),
+        reliability=reliability.reliability(test.labels, test.softmax),
         temperature=temperature,
-        scaled_calibration_error=None if scaled is None else reliability.calibration_error(test_labels, scaled),
-        scaled_cross_entropy=None if scaled is None else scaled.cross_entropy(test_labels),
+        scaled_calibration_error=reliability.calibration_error(scaled.labels, scaled.softmax) if scaled else None,
+        scaled_cross_entropy=statistics.mean(scaled.losses) if scaled else None,
         stability=stability.stability(step_loss, validation_labels, validation_predictions),
         rectifiers=_rectifiers(traces),
         step_breakdown=timing.read_step_breakdown(traces),
         reference_kernels=timing.read_reference_kernels(traces),
         contention_rates=timing.read_contention(traces, len(step_loss)),
         gpu=read_gpu(traces),
+    )
+
+
+def _image_values(
+    traces: Traces,
+    training: "_Classified",
+    test: "_Classified",
+    scaled: "_Classified | None",
+    validated: tuple[NDArray[np.int16], NDArray[np.int16]],
+) -> ImageValues:
+    """Return the values of single images; `validated` are the labels and predictions that `_validated` returns."""
+    labels, predictions = validated
+    return ImageValues(
+        training_ids=arrays.texts(traces, "train_ids", len(training.labels)),
+        training_right=training.right,
+        training_losses=single(training.losses),
+        validation_ids=arrays.texts(traces, "validation_ids", len(labels)),
+        validation_right=np.packbits(predictions == labels, axis=1),
+        validation_changed=np.packbits(predictions[1:] != predictions[:-1], axis=1),
+        confidence=test.softmax.confidence.astype(np.float32),
+        test_losses=single(test.losses),
+        squared_distances=single(reliability.squared_distances(test.labels, test.softmax.probabilities)),
+        scaled_losses=None if scaled is None else single(scaled.losses),
+        scaled_confidence=None if scaled is None else single(scaled.softmax.confidence),
     )
 
 
@@ -308,9 +333,34 @@ def _rectifiers(traces: Traces) -> Rectifiers | None:
     )
 
 
-def _classified(
-    traces: Traces, split: str, num_images: int | None, num_classes: int
-) -> tuple[NDArray[np.int16], NDArray[np.float64]]:
-    """Return the labels (N) and logits (N x C) of a split."""
-    labels = arrays.classes(traces, f"{split}_labels", num_classes, num_images)
-    return labels, arrays.logits(traces, f"{split}_logits", len(labels), num_classes)
+@dataclass(frozen=True)
+class _Classified:
+    """The labels (N) and logits (N x C) of a split."""
+
+    labels: NDArray[np.int16]
+    logits: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, traces: Traces, split: str, num_images: int | None, num_classes: int) -> "_Classified":
+        labels = arrays.classes(traces, f"{split}_labels", num_classes, num_images)
+        return cls(labels, arrays.logits(traces, f"{split}_logits", len(labels), num_classes))
+
+    def scaled(self, temperature: float) -> "_Classified":
+        return _Classified(self.labels, self.logits / temperature)
+
+    @cached_property
+    def predictions(self) -> NDArray[np.int64]:
+        return statistics.predictions(self.logits)
+
+    @cached_property
+    def right(self) -> NDArray[np.bool_]:
+        right: NDArray[np.bool_] = self.predictions == self.labels
+        return right
+
+    @cached_property
+    def softmax(self) -> Softmax:
+        return Softmax.of(self.logits)
+
+    @cached_property
+    def losses(self) -> NDArray[np.float64]:
+        return self.softmax.losses(self.labels)

@@ -128,9 +128,15 @@ def _reduced(run: StoredRun, traces: Traces) -> _Reduced:
 
 
 def _with_shared_arrays(run: RunSummary, arrays: _Arrays) -> RunSummary:
-    """Return a run that shares equal ids and labels with other runs: most runs are tested on the same images."""
+    """Return a run that shares equal ids and labels with other runs: most runs are evaluated on the same images."""
 
     def shared(array: NDArray[Any]) -> NDArray[Any]:
         return arrays.setdefault((array.dtype.str, array.tobytes()), array)
 
-    return replace(run, test_ids=shared(run.test_ids), test_labels=shared(run.test_labels))
+    ids = {f"{split}_ids": shared(run.ids(split)) for split in ("training", "validation")}
+    return replace(
+        run,
+        test_ids=shared(run.test_ids),
+        test_labels=shared(run.test_labels),
+        images=replace(run.images, **ids),
+    )

@@ -113,10 +113,9 @@ class ArchitectureSummary:
         return next((record.profile for record in self.records if record.profile), None)
 
     @property
-    def run_to_run_deviation(self) -> float | None:
+    def run_to_run_deviation(self) -> Estimate | None:
         """Return the standard deviation of test accuracy over the finished seeds (n - 1)."""
-        accuracies = [run.test_accuracy for run in self.runs if run.test_accuracy is not None]
-        return float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None
+        return statistics.deviation_interval([r.test_accuracy for r in self.runs if r.test_accuracy is not None])
 
     @cached_property
     def churn_between_evaluations(self) -> Churn | None:
@@ -214,10 +213,10 @@ class CohortSummary:
         return max(1, min((len(run.step_loss) for run in self.runs), default=1) // 20)
 
 
-def same_images(runs: Sequence[RunSummary]) -> bool:
-    """Return whether all runs were tested on the same images in the same order."""
-    ids = runs[0].test_ids
-    return all(run.test_ids is ids or np.array_equal(run.test_ids, ids) for run in runs[1:])
+def same_images(runs: Sequence[RunSummary], split: Split = "test") -> bool:
+    """Return whether all runs were evaluated on the same images of a split in the same order."""
+    first, *others = (run.ids(split) for run in runs)
+    return all(ids is first or np.array_equal(ids, first) for ids in others)
 
 
 def summarize(cohort: Cohort, observations: Mapping[str, RunSummary]) -> CohortSummary:

@@ -73,8 +73,8 @@ def reliability(labels: NDArray[np.integer], softmax: Softmax) -> Reliability | 
         num_images=np.bincount(bins, minlength=NUM_BINS),
         confidence=np.bincount(bins, confidence, NUM_BINS).astype(np.float64),
         right=np.bincount(bins[right], minlength=NUM_BINS),
-        adaptive_error=adaptive_calibration_error(confidence, right),
-        brier_score=brier_score(labels, softmax.probabilities),
+        adaptive_error=float(adaptive_gaps(confidence, right).mean()),
+        brier_score=float(squared_distances(labels, softmax.probabilities).mean()),
     )
 
 
@@ -82,33 +82,49 @@ def calibration_error(labels: NDArray[np.integer], softmax: Softmax) -> float | 
     """Return the expected calibration error (ECE; Naeini et al., 2015); `None` without images or finite logits."""
     if len(labels) == 0 or not softmax.finite:
         return None
-    bins = bin_of(softmax.confidence)
-    gaps = np.bincount(bins[softmax.right(labels)], minlength=NUM_BINS) - np.bincount(
-        bins, softmax.confidence, NUM_BINS
-    )
-    return float(np.abs(gaps).sum() / len(labels))
+    return float(gaps(softmax.confidence, softmax.right(labels)).mean())
 
 
-def bin_of(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
+def gaps(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the share of each of N images in the expected calibration error, which is the mean of the shares.
+
+    It is right - confidence, with the sign of the sum of that over the bin of the image. So the error is a mean over
+    images, up to the chance that another sample would turn the sign of a bin.
+    """
+    return _signed(bin_of(confidence), confidence, right)
+
+
+def bin_of(confidence: NDArray[np.floating]) -> NDArray[np.int64]:
     """Return the index of the bin of each confidence. Bins have equal width, and the last one includes 1."""
     return np.minimum((confidence * NUM_BINS).astype(np.int64), NUM_BINS - 1)
 
 
-def adaptive_calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
-    """Return the calibration error with bins of equal size, sorted by confidence (Nguyen and O'Connor, 2015)."""
-    order = np.argsort(confidence, kind="stable")
-    num_bins = min(NUM_BINS, len(order))
-    size, larger = divmod(len(order), num_bins)
-    starts = [index * size + min(index, larger) for index in range(num_bins)]  # the first bins have one image more
-    gaps = np.add.reduceat(right[order] - confidence[order], starts)
-    return float(np.abs(gaps).sum()) / len(order)
+def adaptive_gaps(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the share of each of N images in the adaptive calibration error, as `gaps` does for the expected one.
+
+    Its bins have equally many images, sorted by confidence (Nguyen and O'Connor, 2015); the first ones have one more
+    where N is no multiple of their number.
+    """
+    size, larger = divmod(len(confidence), NUM_BINS)
+    bins = np.empty(len(confidence), dtype=np.int64)
+    bins[np.argsort(confidence, kind="stable")] = np.repeat(
+        np.arange(NUM_BINS), [size + (index < larger) for index in range(NUM_BINS)]
+    )
+    return _signed(bins, confidence, right)
 
 
-def brier_score(labels: NDArray[np.integer], probabilities: NDArray[np.float64]) -> float:
-    """Return the mean squared distance between probabilities (C x N) and one-hot labels, 0 to 2 (Brier, 1950)."""
+def _signed(bins: NDArray[np.int64], confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return right - confidence of each image, with the sign of its sum over the bin of the image."""
+    excess = right - confidence.astype(np.float64)
+    return excess * np.sign(np.bincount(bins, excess, NUM_BINS))[bins]
+
+
+def squared_distances(labels: NDArray[np.integer], probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the squared distance of the probabilities (C x N) from the label of each image, 0 to 2 (Brier, 1950)."""
     distances = probabilities.copy()
     distances[labels, np.arange(len(labels))] -= 1
-    return float(np.vdot(distances, distances)) / len(labels)
+    squares: NDArray[np.float64] = np.einsum("cn,cn->n", distances, distances)
+    return squares
 
 
 def fitted_temperature(labels: NDArray[np.integer], logits: NDArray[np.floating]) -> Temperature | None:

@@ -323,9 +323,11 @@ def _spreads(table: NDArray[np.float64]) -> tuple[Spread, ...]:
     mean, by_seed, by_image = float(table.mean()), table.mean(axis=1), table.mean(axis=0)
     seeds = float(by_seed.var(ddof=1)) / num_seeds
     images = float(by_image.var(ddof=1)) / num_images if num_images > 1 else 0.0
-    residuals = table - by_seed[:, None] - by_image + mean
+    residuals = table - by_seed[:, None]  # in place from here: a table may take a twentieth of a gigabyte
+    residuals -= by_image
+    residuals += mean
     cell_freedom = (num_seeds - 1) * (num_images - 1)
-    cells = float((residuals * residuals).sum()) / cell_freedom / table.size if cell_freedom else 0.0
+    cells = float(np.vdot(residuals, residuals)) / cell_freedom / table.size if cell_freedom else 0.0
     variance = max(seeds - cells, 0.0) + max(images - cells, 0.0) + cells
     freedom = max(num_images - 1, 1)
     if seeds * np.sqrt(freedom) > variance * np.sqrt(num_seeds - 1):

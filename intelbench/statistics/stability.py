@@ -13,6 +13,8 @@ SPIKE_DEVIATIONS = 7.0
 """A loss is a spike if it is more than this number of standard deviations above the mean of the previous steps."""
 SPIKE_WINDOW = 20
 """Number of previous steps for mean and deviation."""
+VARIANCE_WINDOW = 20
+"""Number of last steps for `relative_variance`."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,21 @@ def forgetting_events(labels: NDArray[np.integer], predictions: NDArray[np.integ
         return None
     right = predictions == labels
     return int(np.count_nonzero(right[:-1] & ~right[1:])) / len(labels)
+
+
+def relative_variance(loss: NDArray[np.floating]) -> float | None:
+    """Return the variance of the logarithm of the loss around a straight line, over the last `VARIANCE_WINDOW` steps.
+
+    It is near the squared coefficient of variation, so it depends neither on the level of the loss nor on how long a
+    run is. The least-squares line removes the progress and uses two degrees of freedom. Returns `None` for fewer steps
+    than the window, and for a loss that is not positive.
+    """
+    last = np.asarray(loss[-VARIANCE_WINDOW:], dtype=np.float64)
+    if len(last) < VARIANCE_WINDOW or not (last > 0).all():
+        return None
+    logs, step = np.log(last), np.arange(VARIANCE_WINDOW) - (VARIANCE_WINDOW - 1) / 2
+    residuals = logs - logs.mean() - step * (step @ logs) / (step @ step)
+    return float(residuals @ residuals / (VARIANCE_WINDOW - 2))
 
 
 def spike_score(loss: NDArray[np.floating]) -> float | None:

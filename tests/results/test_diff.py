@@ -129,7 +129,9 @@ def test_holm_counts_every_gate(make: Make) -> None:
     """The p value of a gate is never below that of the gate alone."""
     found = make(GOOD, WORSE)
     (alone,) = [v for v in judge(found, [Gate("test_accuracy", 0.1)]) if v.change.architecture == "a"]
-    together = judge(found, [Gate("test_accuracy", 0.1), Gate("loss_variance", 0.1), Gate("step_seconds", 0.0)])
+    together = judge(
+        found, [Gate("test_accuracy", 0.1), Gate("relative_loss_variance", 0.1), Gate("step_seconds", 0.0)]
+    )
     (same,) = [v for v in together if (v.change.architecture, v.gate.metric) == ("a", "test_accuracy")]
     assert alone.p_holm <= same.p_holm
 
@@ -150,9 +152,14 @@ def test_times_are_compared_as_ratios(tmp_path: Path) -> None:
 def test_p_of_a_gate_is_a_one_sided_t_test(make: Make) -> None:
     """Of the logarithms against that of the margin, for a ratio."""
     found = make(GOOD, {"num_steps": 50})
-    change = change_of(found, "a", "loss_variance")
+    change = change_of(found, "a", "relative_loss_variance")
     values = [
-        [run.loss_variance for architecture in side.finished if architecture.name == "a" for run in architecture.runs]
+        [
+            run.relative_loss_variance
+            for architecture in side.finished
+            if architecture.name == "a"
+            for run in architecture.runs
+        ]
         for side in (found.before, found.after)
     ]
     expected = stats.ttest_1samp(np.log(values[1]) - np.log(values[0]), np.log(1.05), alternative="greater").pvalue

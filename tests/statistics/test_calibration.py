@@ -19,7 +19,7 @@ from intelbench.results.metrics import METRICS
 from intelbench.results.study import read
 from intelbench.statistics import calibration as reliability
 from intelbench.statistics.calibration import NUM_BINS, Temperature
-from intelbench.statistics.estimates import Softmax, cross_entropy
+from intelbench.statistics.estimates import Softmax
 from tests.synthetic import Study, synthetic_run, synthetic_runs
 
 shapes = st.tuples(st.integers(1, 40), st.just(4))
@@ -91,9 +91,26 @@ def test_a_constant_added_to_logits_changes_nothing(logits: NDArray[np.float64])
 def test_adaptive_bins_hold_equally_many() -> None:
     """As many bins as images, where these are few: the error of each by itself."""
     confidence, right = np.array([0.9, 0.8, 0.7]), np.array([True, False, True])
-    assert pytest.approx((0.1 + 0.8 + 0.3) / 3) == reliability.adaptive_calibration_error(confidence, right)
+    assert pytest.approx([0.1, 0.8, 0.3]) == reliability.adaptive_gaps(confidence, right).tolist()
     many = np.linspace(0.5, 1, 10 * NUM_BINS)
-    assert pytest.approx(0.25, abs=0.01) == reliability.adaptive_calibration_error(many, np.ones(len(many), dtype=bool))
+    assert pytest.approx(0.25, abs=0.01) == reliability.adaptive_gaps(many, np.ones(len(many), dtype=bool)).mean()
+
+
+@given(st.lists(st.tuples(st.floats(0.2, 1), st.booleans()), min_size=1, max_size=60))
+def test_a_calibration_error_is_a_mean_over_images(answers: list[tuple[float, bool]]) -> None:
+    """The distances of the bins, weighted by their images, and each image has the sign of its bin."""
+    confidence, right = np.array([c for c, _ in answers]), np.array([r for _, r in answers])
+    order = np.argsort(confidence, kind="stable")
+    adaptive = np.empty(len(order), dtype=np.int64)
+    for number, of_bin in enumerate(np.array_split(order, NUM_BINS)):
+        adaptive[of_bin] = number
+    for bins, gaps in (
+        (reliability.bin_of(confidence), reliability.gaps(confidence, right)),
+        (adaptive, reliability.adaptive_gaps(confidence, right)),
+    ):
+        distances = [abs((right - confidence)[bins == number].sum()) for number in range(NUM_BINS)]
+        assert gaps.mean() == pytest.approx(sum(distances) / len(order), abs=1e-12)
+        assert np.abs(gaps) == pytest.approx(np.abs(right - confidence) * (np.array(distances)[bins] > 0))
 
 
 def test_nothing_is_made_of_nothing() -> None:
@@ -148,7 +165,9 @@ def test_no_other_temperature_is_more_likely() -> None:
     logits = 3 * random.standard_normal((200, 6))
     labels = (logits / 2 + random.gumbel(size=logits.shape)).argmax(axis=1)
     found = minimize_scalar(
-        lambda temperature: cross_entropy(labels, logits / temperature), bounds=(0.1, 10), options={"xatol": 1e-10}
+        lambda temperature: Softmax.of(logits / temperature).losses(labels).mean(),
+        bounds=(0.1, 10),
+        options={"xatol": 1e-10},
     )
     fitted = reliability.fitted_temperature(labels, logits)
     assert fitted is not None
@@ -247,7 +266,25 @@ def test_where_scaling_makes_the_calibration_worse_it_is_said(tmp_path: Path) ->
     (worse,) = read(tmp_path / "worse").cohorts[0].finished
     assert METRICS.get("scaling_calibration_change").of(worse).mean > 0
     assert "Scaling makes ECE worse for `a` (+" in build(tmp_path / "worse", full=True).text
-    assert "Scaling makes ECE worse" not in build(tmp_path / "better", full=True).text
+    better = build(tmp_path / "better", full=True).text
+    assert "Scaling makes ECE worse" not in better
+    assert "ECE is higher after scaling" not in better
+
+
+def test_an_ece_that_chance_explains_is_said_to_be_none(tmp_path: Path) -> None:
+    """Logits that are as often right as they are sure, and ten times these."""
+    random = np.random.default_rng(0)
+    for seed in range(3):
+        for name, factor in (("a", 1.0), ("b", 10.0)):
+            record, traces = synthetic_run(name, seed, Study())
+            logits = random.standard_normal((len(traces["test_labels"]), 6))
+            labels = (logits + random.gumbel(size=logits.shape)).argmax(axis=1)
+            logits[np.arange(len(labels)), [labels, traces["test_labels"]]] = logits[
+                np.arange(len(labels)), [traces["test_labels"], labels]
+            ]  # the labels stay, and the logits change places
+            write_run(tmp_path, record, {**traces, "test_logits": factor * logits})
+    text = build(tmp_path, full=True).text
+    assert "ECE is not beyond that of a calibrated network for `a`." in text
 
 
 @pytest.mark.parametrize("num_images", [1, 7, 60, 900])

@@ -16,7 +16,7 @@ from intelbench.reporting.report import build
 from intelbench.results import tables
 from intelbench.results.study import read
 from intelbench.statistics import stability
-from intelbench.statistics.stability import SPIKE_WINDOW, Churn
+from intelbench.statistics.stability import SPIKE_WINDOW, VARIANCE_WINDOW, Churn
 from tests.synthetic import CONDITIONS, Study, failure, synthetic_run, synthetic_runs
 
 classes = st.integers(0, 3)
@@ -129,6 +129,44 @@ def test_a_flat_or_falling_loss_has_no_spike() -> None:
     assert 0.0 == stability.spike_score(np.array([1.0] * 30 + [0.0] * 30))
 
 
+losses = st.lists(st.floats(0.1, 100), min_size=VARIANCE_WINDOW, max_size=3 * VARIANCE_WINDOW)
+
+
+@given(losses, st.floats(-0.1, 0.1), st.floats(0.1, 10))
+def test_relative_variance_ignores_level_and_progress(values: list[float], slope: float, level: float) -> None:
+    """A loss that is a multiple, or falls or rises by the same share at each step, varies as much."""
+    loss = np.array(values)
+    moved = level * loss * np.exp(slope * np.arange(len(loss)))
+    assert stability.relative_variance(loss) == pytest.approx(stability.relative_variance(moved), rel=1e-6, abs=1e-9)
+
+
+@given(losses)
+def test_relative_variance_agrees_with_a_fitted_line(values: list[float]) -> None:
+    """It equals the residual sum of squares of NumPy's fit to the logarithms, divided by m - 2."""
+    logs, step = np.log(values[-VARIANCE_WINDOW:]), np.arange(VARIANCE_WINDOW)
+    line = np.polynomial.Polynomial.fit(step, logs, 1)
+    expected = float(np.sum((logs - line(step)) ** 2) / (VARIANCE_WINDOW - 2))
+    assert pytest.approx(expected, abs=1e-9) == stability.relative_variance(np.array(values))
+
+
+def test_relative_variance_needs_its_window() -> None:
+    """A shorter run has none, so that all are over equally many steps; nor has a loss of 0, which has no logarithm."""
+    loss = np.linspace(2, 1, VARIANCE_WINDOW)
+    assert stability.relative_variance(loss) is not None
+    assert stability.relative_variance(loss[1:]) is None
+    assert stability.relative_variance(np.append(loss, 0.0)) is None
+
+
+def test_longer_runs_vary_no_less() -> None:
+    """On average: the same noise at the end of runs of 20, 60 and 400 steps, at losses of 3 and 0.03."""
+    random = np.random.default_rng(0)
+    found = [
+        np.mean([stability.relative_variance(level * np.exp(0.2 * random.standard_normal(n))) for _ in range(400)])
+        for n, level in ((20, 3.0), (60, 0.03), (400, 3.0))
+    ]
+    assert found == pytest.approx([0.04] * 3, rel=0.06)
+
+
 def test_the_table_counts_divergences_and_runs(tmp_path: Path) -> None:
     """A diverged run is no finished one, and stands in its own column."""
     synthetic_runs(tmp_path, ["a", "b"], [0, 1, 2], Study(failures={("b", 1): failure("diverged", "no", 7)}))
@@ -137,7 +175,9 @@ def test_the_table_counts_divergences_and_runs(tmp_path: Path) -> None:
     assert [3, 0] == [found["a"]["num_runs"], found["a"]["num_diverged"]]
     assert [2, 1] == [found["b"]["num_runs"], found["b"]["num_diverged"]]
     by_seed = [run.test_accuracy for architecture in summary.finished[:1] for run in architecture.runs]
-    assert np.std(by_seed, ddof=1) == pytest.approx(found[summary.finished[0].name]["run_to_run_deviation"])
+    row = found[summary.finished[0].name]
+    assert np.std(by_seed, ddof=1) == pytest.approx(row["run_to_run_deviation"])
+    assert row["run_to_run_deviation_low"] < row["run_to_run_deviation"] < row["run_to_run_deviation_high"]
 
 
 def test_one_run_has_nothing_between_seeds(tmp_path: Path) -> None:

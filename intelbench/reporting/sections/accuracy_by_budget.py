@@ -53,8 +53,9 @@ def _crossings(summary: CohortSummary) -> list[Block]:
     crossings = [_crossing(each, crossing, summary) for each in compared for crossing in each.distinguishable]
     note = (
         "Tested at every evaluation point of every pair in the range that both cover, with straight lines between the "
-        "points: Student's t, paired by seed, on the same validation images, Holm-corrected over all pairs and points "
-        "of a unit, 5 % level; intervals are not corrected. A crossing counts if the lead is distinguishable both "
+        "points: Student's t, paired by seed, for these validation images, Holm-corrected over all pairs and points "
+        "of a unit, 5 % level; intervals are not corrected. At a point at which one of the two was not evaluated, a "
+        "lead has to exceed what the bend of its curve could be. A crossing counts if the lead is distinguishable both "
         "before and after it."
     )
     return [Paragraph(_answer(compared)), *([Items(crossings)] if crossings else []), Paragraph(note)]

@@ -21,7 +21,8 @@ def calibration(summary: CohortSummary) -> list[Block]:
         return []
     note = (
         "Of the test images, without scaling of the logits where nothing else is said. "
-        f"{definitions(_columns(summary))} Means over the runs, with their 95 % interval over seeds."
+        f"{definitions(_columns(summary))} Means over the runs, with their 95 % interval over seeds and test images; "
+        f"how: docs/STATISTICS.md. {_near_calibrated(architectures)}"
     )
     columns = _columns(summary)
     if any(row.whole("num_temperatures") for row in architectures):
@@ -62,7 +63,7 @@ def _scaled_columns(summary: CohortSummary) -> list[Column[Row]]:
         _scaled(
             "Temperature", "fitted_temperature", number_interval,
             f"what the logits are divided by for **scaled**, fitted to the {summary.data.num_validation:,} validation "
-            "images alone (Guo et al., 2017); above 1 the network was too sure of itself",
+            "images alone (Guo et al., 2017), with an interval over seeds; above 1 the network was too sure of itself",
         ),
         _scaled("ECE, scaled (%)", "scaled_calibration_error", percent_number),
         _scaled("NLL, scaled (nats)", "scaled_cross_entropy", number_interval),
@@ -85,17 +86,31 @@ def _figure(summary: CohortSummary) -> list[Block]:
     return [Figure("reliability", "Accuracy against confidence", partial(plots.reliability, summary))]
 
 
+def _near_calibrated(architectures: Sequence[Row]) -> str:
+    """Say whose calibration error is not beyond what chance alone would show."""
+    near = []
+    for row in architectures:
+        error, chance = (
+            row.estimate("expected_calibration_error"),
+            row.number("expected_calibration_error_if_calibrated"),
+        )
+        if error and error.low is not None and chance is not None and error.low <= chance:
+            near.append(code(row.text("architecture")))
+    return f"ECE is not beyond that of a calibrated network for {formatting.listed(near)}." if near else ""
+
+
 def _scaling(architectures: Sequence[Row]) -> str:
     """Say what scaling did: where no temperature was found, and where it made the calibration worse."""
     coldest, hottest = (f"{bound:g}" for bound in TEMPERATURES)
-    failed, worse = [], []
+    failed, worse, higher = [], [], []
     for row in architectures:
         name, number = code(row.text("architecture")), row.whole("num_temperatures")
         if left := number - row.whole("num_temperatures_converged"):
             failed.append(f"{name} ({left} of {formatting.plural(number, 'run')})")
         change = row.estimate("scaling_calibration_change")
         if change and change.mean > 0:
-            worse.append(f"{name} ({formatting.points(change)} points)")
+            is_beyond_noise = change.low is not None and change.low > 0
+            (worse if is_beyond_noise else higher).append(f"{name} ({formatting.points(change)} points)")
     sentences = []
     if failed:
         sentences.append(
@@ -104,4 +119,6 @@ def _scaling(architectures: Sequence[Row]) -> str:
         )
     if worse:
         sentences.append(f"Scaling makes ECE worse for {formatting.listed(worse)}.")
+    if higher:
+        sentences.append(f"ECE is higher after scaling, within the noise, for {formatting.listed(higher)}.")
     return " ".join(sentences)

@@ -21,7 +21,7 @@ _OF_RUNS = (
     SEED,
     Column[Row]("Test accuracy", lambda row: cell(row.estimate("test_accuracy", 1), formatting.percent_interval)),
     number("Validation accuracy", "validation_accuracy", formatting.percent),
-    number("Loss variance", "loss_variance", formatting.significant),
+    number("Relative loss variance", "relative_loss_variance", formatting.significant),
     number("Step (ms)", "step_seconds", formatting.milliseconds),
     number("Steps", "num_steps", formatting.count),
 )

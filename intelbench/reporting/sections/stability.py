@@ -35,16 +35,16 @@ def stability(summary: CohortSummary) -> list[Block]:
     points = summary.cohort.spec.conditions.evaluation_points
     columns = [
         ARCHITECTURE,
-        estimate("Loss variance", "loss_variance", number_interval, "as in the main table"),
+        estimate("Relative loss variance", "relative_loss_variance", number_interval, "as in the main table"),
         estimate(
             "Spikes (%)", "spike_score", percent_number,
             f"share of training steps whose loss is more than {SPIKE_DEVIATIONS:g} standard deviations above the mean "
             f"of the {SPIKE_WINDOW} steps before (after OLMo 2, 2024, with a shorter window)",
         ),
         number("Diverged", "num_diverged", str),
-        number(
-            "Run to run (points)", "run_to_run_deviation", bare_percent,
-            "standard deviation of test accuracy over seeds",
+        estimate(
+            "Run to run (points)", "run_to_run_deviation", percent_number,
+            "standard deviation of test accuracy over seeds, with its chi-square interval",
         ),
         estimate(
             "Swing (points)", "accuracy_swing", percent_number,
@@ -55,5 +55,8 @@ def stability(summary: CohortSummary) -> list[Block]:
             "right at one evaluation point and wrong at the next (after Toneva et al., 2019, on validation images)",
         ),
     ]  # fmt: skip
-    note = f"{definitions(columns)} Means over the runs, with their 95 % interval over seeds."
+    note = (
+        f"{definitions(columns)} Means over the runs, with their 95 % interval over seeds, and over the validation "
+        "images for swing, churn and forgetting events."
+    )
     return [table_of(columns, architectures), Paragraph(note), table_of(_CHURN, architectures), Paragraph(_CHURN_NOTE)]

@@ -32,11 +32,11 @@ def time_to_accuracy(summary: CohortSummary) -> list[Block]:
     missed = next((f"; no run reached {_percent(rung)}" for rung in rungs if rung not in targets), "")
     points = formatting.plural(summary.cohort.spec.conditions.evaluation_points, "evaluation point")
     note = (
-        "Training time until validation accuracy first reached it at an evaluation point: median over all runs, and "
-        f"how many of them reached it. A run that did not, or failed, counts as infinite ({NEVER}), so the median is "
-        "finite only if more than half of the runs got there. The targets are all multiples of 10 % above chance, "
-        f"fixed beforehand{missed}. Times are no finer than the {points} of a run: it got there at some moment since "
-        "the point before."
+        f"Training time until validation accuracy first reached it, on straight lines between the {points} of a run: "
+        "median over all runs, and how many of them reached it. A run that did not, or failed, counts as infinite "
+        f"({NEVER}), so the median is finite only if more than half of the runs got there. ≤: it was reached before "
+        "the first evaluation point, where nothing is known of the curve. The targets are all multiples of 10 % above "
+        f"chance, fixed beforehand{missed}. How far the truth bends between two points is not known."
     )
     folded = Details(
         "The same in seconds, steps and FLOPs, from the quickest run to the slowest", [table_of(_BY_UNIT, times)]
@@ -50,8 +50,16 @@ def _percent(share: float) -> str:
 
 def _reached(row: Row) -> Cell:
     seconds = row.number("seconds")
-    text = f"{NEVER if seconds is None else formatting.significant(seconds)} ({_num_reached(row)})"
+    written = NEVER if seconds is None else f"{_bound(row, '')}{formatting.significant(seconds)}"
+    text = f"{written} ({_num_reached(row)})"
     return Cell(text, math.inf if seconds is None else seconds)
+
+
+def _bound(row: Row, end: str) -> str:
+    """Return the sign of an upper bound, where the run or runs of a value reached it before the first point."""
+    runs, at_first = row.whole("num_runs"), row.whole("num_at_first_point")
+    is_bound = {"": 2 * at_first >= runs, "_least": at_first > 0, "_most": at_first == runs}[end]
+    return "≤ " if is_bound else ""
 
 
 def _num_reached(row: Row) -> str:
@@ -71,8 +79,8 @@ def _written(row: Row, unit: Unit, end: str) -> str:
     if value is None:
         return NEVER if row.number(f"seconds{end}") is None else ABSENT
     if unit == "steps":
-        return formatting.count(value)
-    return formatting.significant(value / 1e12 if unit == "flops" else value)
+        return _bound(row, end) + formatting.count(round(value))
+    return _bound(row, end) + formatting.significant(value / 1e12 if unit == "flops" else value)
 
 
 _HEADINGS: Mapping[Unit, str] = {"seconds": "Seconds", "steps": "Steps", "flops": "TFLOPs"}

@@ -22,7 +22,7 @@ EVIL = "a | b <script>alert(1)</script> `c` [d](http://e) **f**\n# g"
 
 def claim(**changes: Any) -> Claim:
     """One that can be judged, with changes."""
-    fields: dict[str, Any] = {"id": "c", "statement": "It is so.", "source": "r", "metric": "loss_variance"}
+    fields: dict[str, Any] = {"id": "c", "statement": "It is so.", "source": "r", "metric": "relative_loss_variance"}
     fields |= {"relation": "higher", "architecture": "resnet152"}
     return msgspec.convert(fields | changes, Claim)
 
