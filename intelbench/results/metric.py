@@ -13,6 +13,7 @@ from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 from intelbench.statistics import inference
 from intelbench.statistics.estimates import Estimate, mean_interval
 from intelbench.statistics.inference import PairedDifference
+from intelbench.statistics.seed_table import SeedTable
 
 Unit = Literal["parameters", "mebibytes", "flops", "bytes", "joules", "share", "nats", "number", "seconds", "steps"]
 Comparison = Literal["exact", "images", "ratio", "difference", "confusion"]
@@ -126,15 +127,21 @@ class Metric:
 def differences(metric: Metric, summary: CohortSummary) -> Sequence[PairedDifference]:
     """Return the differences of every pair of architectures by a metric that has a value of each test image.
 
-    They are paired by seed and image, on the seeds that all have finished. There are none where nothing may be ranked,
-    or where a run does not have the metric.
+    They are paired by seed and image, on the seeds that both have finished; a run without the metric counts as not
+    finished. There are none where nothing may be ranked.
     """
     if metric.of_logits is None:
         return summary.differences if metric.per_image else ()
-    tables = [[metric.per_image(run) if metric.per_image else None for run in runs] for runs in summary.common_runs]
-    if not summary.correct.size or any(values is None for of_architecture in tables for values in of_architecture):
+    if summary.correct is None or metric.per_image is None:
+        return ()
+    by_seed = [{run.seed: metric.per_image(run) for run in architecture.runs} for architecture in summary.finished]
+    known = [
+        {seed: np.asarray(values, dtype=np.float64) for seed, values in of_architecture.items() if values is not None}
+        for of_architecture in by_seed
+    ]
+    if not any(known):
         return ()
     low, high = metric.limits
     return inference.paired_differences(
-        np.array(tables, dtype=np.float64), limit=high - low, higher_is_better=metric.better == "higher"
+        SeedTable.of_runs(known), limit=high - low, higher_is_better=metric.better == "higher"
     )
