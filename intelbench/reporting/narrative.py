@@ -85,7 +85,7 @@ def ranking_note(summary: CohortSummary) -> str:
     uneven = _uneven_seeds(summary)
     if not summary.ranked:
         if summary.correct is None:
-            return "**Not ranked:** no test image was read, or not the same by all runs."
+            return "**Not ranked:** no test image was read, or the runs read different ones."
         seeds = f" ({uneven})" if uneven else ""
         return f"**Not ranked:** no two architectures have two finished seeds in common, which a test takes{seeds}."
     notes = [not_compared(summary)]

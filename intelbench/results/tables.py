@@ -119,8 +119,11 @@ def differences(summary: CohortSummary, metric: str = "test_accuracy") -> Iterat
 @as_frame
 def omnibus(summary: CohortSummary) -> Iterator[Row]:
     """Return one row for each seed that several architectures have finished: Cochran's Q over these."""
-    for seed in summary.correct.seeds if summary.correct else ():
-        correct = summary.correct.of_seed(seed)
+    table = summary.correct
+    if table is None:
+        return
+    for seed in table.seeds:
+        correct = table.of_seed(seed)
         if test := inference.omnibus(correct):
             yield {
                 "seed": seed,

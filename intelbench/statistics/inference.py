@@ -217,7 +217,7 @@ def wilson(successes: int, total: int) -> tuple[float, float]:
     share, squared = successes / total, _NORMAL**2
     centre = (share + squared / (2 * total)) / (1 + squared / total)
     half = _NORMAL / (1 + squared / total) * math.sqrt(share * (1 - share) / total + squared / (4 * total**2))
-    return centre - half, centre + half
+    return centre - half if successes else 0.0, centre + half if successes < total else 1.0
 
 
 def paired_differences(table: SeedTable, limit: float = 1, higher_is_better: bool = True) -> list[PairedDifference]:
