@@ -57,9 +57,8 @@ def _plain(summary: CohortSummary, claims: Sequence[Claim] | None) -> dict[str, 
     return {
         "key": cohort.key,
         "identical": cohort.fairness.identical,
-        "ranked": summary.ranked,
+        "ranked": bool(summary.ranked),
         "seeds": cohort.seeds,
-        "seeds_ranked": cohort.common_seeds if summary.ranked else (),
         "own_recipes": cohort.own_recipes,
         "conditions": cohort.conditions,
         "own_settings": tables.rows(tables.own_settings(summary)),
@@ -165,5 +164,6 @@ def _contrast_row(contrast: Contrast) -> Row:
         "identical_p_holm": contrast.identical.p_holm,
         **estimate_columns("change", contrast.change),
         "change_p_holm": contrast.p_change,
+        **estimate_columns("recipe_share", contrast.recipe_share),
         "origin": contrast.origin,
     }

@@ -21,12 +21,11 @@ MAX_NAMES = 8
 
 
 def reading(summary: CohortSummary) -> str:
-    """Say who was compared, on what, under identical conditions or not, and what failed."""
+    """Say who was compared, on what, and under identical conditions or not."""
     sentences = [
         _compared(summary),
         fairness_answer(summary),
         _not_compared(summary),
-        _failed(summary),
         _caveats(summary),
     ]
     return " ".join(sentence for sentence in sentences if sentence)
@@ -41,7 +40,7 @@ def fairness_answer(summary: CohortSummary) -> str:
 
 def _own_recipes(summary: CohortSummary) -> str:
     settings = [code(key) for key in summary.cohort.own_settings]
-    differing = f" (they differ in {_some(settings)})" if settings else ""
+    differing = f" (they differ in {first_few(settings)})" if settings else ""
     return (
         f"**Each architecture was trained under its own recipe**{differing}: a difference between two of them is one "
         "of architecture and recipe together."
@@ -73,7 +72,7 @@ def _batches_answer(summary: CohortSummary) -> str:
 
 
 def ranking_note(summary: CohortSummary) -> str:
-    """Say why there is no rank, or on which seeds it rests."""
+    """Say why there is no rank, or who has none, and on which seeds the others rest."""
     cohort, finished = summary.cohort, summary.finished
     if len(finished) < 2:
         return (
@@ -85,17 +84,51 @@ def ranking_note(summary: CohortSummary) -> str:
         return f"**Not ranked:** the batches of {_seeds(cohort.fairness.mismatched_seeds)} differ or are unverified."
     uneven = _uneven_seeds(summary)
     if not summary.ranked:
-        reason = f"no seed was finished by all architectures ({uneven})" if uneven else "no test image was read"
-        return f"**Not ranked:** {reason}."
-    notes = []
+        if summary.correct is None:
+            return "**Not ranked:** no test image was read, or the runs read different ones."
+        seeds = f" ({uneven})" if uneven else ""
+        return f"**Not ranked:** no two architectures have two finished seeds in common, which a test takes{seeds}."
+    notes = [not_compared(summary)]
     if uneven:
         notes.append(
-            f"Ranks use {_seeds(cohort.common_seeds)}, which all have finished ({uneven}); "
-            "the means of each architecture use all seeds that it finished."
+            f"Each pair is compared on the seeds that both have finished ({uneven}); the means of each architecture "
+            "use all seeds that it finished."
         )
-    if len(cohort.common_seeds) < 2:
-        notes.append("With one seed in common no difference can be tested, so all share rank 1.")
-    return " ".join(notes)
+    return " ".join(filter(None, notes))
+
+
+def not_compared(summary: CohortSummary) -> str:
+    """Say which architectures were compared with no other one, though others were, and which pairs were not."""
+    unranked = [code(each.name) for each in finished_unranked(summary)] if summary.ranked else []
+    pairs = [f"{code(first)} with {code(second)}" for first, second in summary.untested]
+    sentences = []
+    if unranked:
+        verb = "is" if len(unranked) == 1 else "are"
+        sentences.append(
+            f"{first_few(unranked)} {verb} not compared: no two finished seeds in common with another one."
+        )
+    if pairs:
+        sentences.append(f"Not compared, without two finished seeds in common: {first_few(pairs)}.")
+    return " ".join(sentences)
+
+
+def finished_unranked(summary: CohortSummary) -> Sequence[ArchitectureSummary]:
+    """Return the architectures with a finished run and without a rank."""
+    return summary.finished[len(summary.ranked) :]
+
+
+def failures(summary: CohortSummary) -> list[str]:
+    """Say how many runs of each architecture failed and why, and what its accuracy is that of."""
+    sentences = []
+    failed = [architecture for architecture in summary.architectures if architecture.failures]
+    for architecture in failed[:MAX_NAMES]:
+        number, total = len(architecture.failures), len(architecture.records)
+        rest = f"; its accuracy is that of the {total - number} that finished" if architecture.runs else ""
+        name, causes = code(architecture.name), failed_runs(architecture)
+        sentences.append(f"{name} failed in {number} of {plural(total, 'run')}, by cause: {causes}{rest}.")
+    if len(failed) > MAX_NAMES:
+        sentences.append(f"So did runs of {len(failed) - MAX_NAMES} more architectures.")
+    return sentences
 
 
 def failed_runs(architecture: ArchitectureSummary) -> str:
@@ -131,7 +164,7 @@ def _compared(summary: CohortSummary) -> str:
     threads = f", {plural(spec.execution.threads, 'thread')}" if spec.execution.device == "cpu" else ""
     machine = f"{escape(cohort.records[0].environment.device_name)} ({spec.execution.device}{threads})"
     return (
-        f"{plural(len(names), 'architecture')} ({_some(names)}) {verb} on {code(data_name(data.source))} "
+        f"{plural(len(names), 'architecture')} ({first_few(names)}) {verb} on {code(data_name(data.source))} "
         f"({images} images of {classes}, {pixels}), with {_seeds(cohort.seeds)} and a budget of "
         f"{' or '.join(map(str, cohort.budgets))} a run, on {machine}."
     )
@@ -148,18 +181,7 @@ def _not_compared(summary: CohortSummary) -> str:
         )
     if not summary.ranked:
         return ranking_note(summary) if summary.cohort.fairness.identical else ""
-    if len(summary.cohort.common_seeds) < 2:
-        return "With one seed in common no difference in test accuracy can be tested."
     return ""
-
-
-def _failed(summary: CohortSummary) -> str:
-    cohort = summary.cohort
-    if not cohort.failed:
-        return ""
-    by_name = [f"{code(a.name)}: {failed_runs(a)}" for a in summary.architectures if a.failures]
-    shown = "; ".join(by_name[:MAX_NAMES]) + ("; and others" if len(by_name) > MAX_NAMES else "")
-    return f"{len(cohort.failed)} of {plural(len(cohort.runs), 'run')} failed ({shown})."
 
 
 def _caveats(summary: CohortSummary) -> str:
@@ -180,14 +202,14 @@ def _caveats(summary: CohortSummary) -> str:
 
 def _uneven_seeds(summary: CohortSummary) -> str:
     """Say which architectures lack which of the seeds that others have finished."""
-    finished = summary.cohort.finished_seeds
-    every = frozenset.union(*finished.values())
-    lacking = {name: sorted(every - seeds) for name, seeds in finished.items() if every - seeds}
+    every = frozenset[int]().union(*(architecture.seeds for architecture in summary.finished))
+    finished = sorted(summary.finished, key=lambda architecture: architecture.index)
+    lacking = {each.name: sorted(every - each.seeds) for each in finished if every - each.seeds}
     clauses = [f"{code(name)} lacks {_seeds(seeds)}" for name, seeds in lacking.items()]
     return "; ".join(clauses[:MAX_NAMES]) + ("; and others" if len(clauses) > MAX_NAMES else "")
 
 
-def _some(names: Sequence[str]) -> str:
+def first_few(names: Sequence[str]) -> str:
     """Return all names, or the first few and how many more."""
     return listed(names if len(names) <= MAX_NAMES else [*names[:MAX_NAMES], f"{len(names) - MAX_NAMES} more"])
 

@@ -227,14 +227,15 @@ def _by_image(
         first, second = place[subject.name], place[other.name]
         pair = pairs.get((first, second)) or pairs.get((second, first))
         if pair is None or pair.p_holm is None:
-            raise _UntestableError("fewer than two seeds were finished by all architectures, and tested on images")
+            raise _UntestableError("fewer than two seeds were finished by both architectures, and tested on images")
         difference = pair.difference if pair.first == first else -pair.difference
         compared.append(_Compared(other.name, difference, difference.mean, pair.p_holm))
-    _, num_seeds, num_images = summary.correct.shape
+    num_images, num_tested = len(subject.runs[0].test_ids), sum(pair.p_holm is not None for pair in pairs.values())
+    num_seeds = listed(dict.fromkeys(str(each.estimate.n) for each in compared if each.estimate))
     is_number = any(run.of_logits[metric.name].ndim == 0 for run in subject.runs if metric.name in run.of_logits)
     images = "" if is_number else f" × {num_images:,} test images"
     rule = _t_test_rule(f"{num_seeds} seeds{images}", "the difference")
-    rule = f"{rule}, Holm-corrected over {plural(len(pairs), 'pair')} as the ranks are."
+    rule = f"{rule}, Holm-corrected over {plural(num_tested, 'pair')} as the ranks are."
     return _decided(claim, compared, metric.change, rule)
 
 

@@ -156,20 +156,6 @@ class Cohort:
         return dict(by_name)
 
     @cached_property
-    def finished_seeds(self) -> Mapping[str, frozenset[int]]:
-        """Return the seeds that each architecture finished; architectures that finished none are left out."""
-        seeds = {
-            name: frozenset(record.spec.seed for record in records if record.measurements is not None)
-            for name, records in self.by_architecture.items()
-        }
-        return {name: finished for name, finished in seeds.items() if finished}
-
-    @cached_property
-    def common_seeds(self) -> tuple[int, ...]:
-        """Return the seeds that every architecture with a finished run has finished; ranks use no other seeds."""
-        return tuple(sorted(frozenset.intersection(*self.finished_seeds.values()))) if self.finished_seeds else ()
-
-    @cached_property
     def fairness(self) -> Fairness:
         """Return whether runs of one seed saw the same batches, of those whose recipes ask for the same batches."""
         comparable = defaultdict(list)

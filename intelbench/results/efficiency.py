@@ -162,7 +162,7 @@ def time_to_accuracy(summary: CohortSummary) -> Iterator[Row]:
 
 
 def costs(summary: CohortSummary) -> Mapping[str, Sequence[float | None]]:
-    """Return the costs of each finished architecture by name of the metric: means over the common seeds.
+    """Return the costs of each finished architecture by name of the metric: means over its finished seeds.
 
     A cost that the budget fixes is per image, as are FLOPs under a budget in seconds: of two networks that compute the
     same, the slower one does fewer of them, and is not cheaper. Joules are left out unless all architectures have them:
@@ -177,7 +177,7 @@ def costs(summary: CohortSummary) -> Mapping[str, Sequence[float | None]]:
         "joules",
     ]
     metrics = [METRICS.get(name) for name in names]
-    means = {m.name: [_mean([m.value(run) for run in runs]) for runs in summary.common_runs] for m in metrics}
+    means = {m.name: [_mean([m.value(run) for run in a.runs]) for a in summary.finished] for m in metrics}
     return {name: values for name, values in means.items() if name != "joules" or None not in values}
 
 
@@ -196,36 +196,50 @@ def on_front(cost: Values, accuracy: Values) -> NDArray[np.bool_]:
     return ~np.array(dominated, dtype=np.bool_).reshape(accuracy.shape)
 
 
+def front_shares(cost: Values, resampled: Values) -> list[float | None]:
+    """Return the share of resamples in which each of A architectures is on the front of cost (A) and accuracy (A x R).
+
+    Accuracy is NaN where none of an architecture's seeds was drawn. A resample counts for an architecture if it has an
+    accuracy and so has every one that costs no more, which could push it off the front; `None` without such resamples.
+    """
+    front, drawn = on_front(cost, resampled), np.isfinite(resampled)
+    counted = [drawn[cost <= own_cost].all(axis=0) for own_cost in cost]
+    return [float(own[of].mean()) if of.any() else None for own, of in zip(front, counted, strict=True)]
+
+
 @as_frame
 def pareto(summary: CohortSummary) -> Iterator[Row]:
     """Return one row for each kind of cost and finished architecture: cost, test accuracy, whether it is on the front.
 
-    `front_share` is the share of the bootstrap's resamples of seeds and test images with it on the front, and
-    `front_certain` whether it is there in every resample that could be drawn, because it costs least. There is no row
-    where nothing may be ranked, nor for a cost that fewer than two architectures have.
+    `front_share` is that of `front_shares`, and `front_certain` says whether it is there in every resample that could
+    be drawn, because it costs least. There is no row where nothing may be ranked, nor for a cost that fewer than two
+    architectures have.
     """
-    if not summary.correct.size:
+    correct = summary.correct
+    if correct is None:
         return
-    accuracy, resampled = summary.correct.mean(axis=(1, 2))[:, None], resampled_means(summary.correct)
-    inferred = [infer(table, 0, 1) for table in summary.correct]
+    estimates = [
+        inferred.estimate for place in range(len(summary.finished)) if (inferred := infer(correct.of(place), 0, 1))
+    ]
+    accuracy, resampled = np.array([[estimate.mean] for estimate in estimates]), resampled_means(correct)
     for name, values in costs(summary).items():
         known = [index for index, value in enumerate(values) if value is not None]
         if len(known) < 2:
             continue
         cost = np.array([values[index] for index in known], dtype=np.float64)
-        columns: dict[str, NDArray[np.generic]] = {
-            "on_front": on_front(cost, accuracy[known])[:, 0],
-            "front_share": on_front(cost, resampled[known]).mean(axis=1),
-            "front_certain": (cost[:, None] > cost).sum(axis=0) == len(cost) - 1,
+        columns: dict[str, list[object]] = {
+            "on_front": on_front(cost, accuracy[known])[:, 0].tolist(),
+            "front_share": [*front_shares(cost, resampled[known])],
+            "front_certain": ((cost[:, None] > cost).sum(axis=0) == len(cost) - 1).tolist(),
         }
-        front = {column: dict(zip(known, of_known.tolist(), strict=True)) for column, of_known in columns.items()}
-        for index, (architecture, accurate) in enumerate(zip(summary.finished, inferred, strict=True)):
+        front = {column: dict(zip(known, of_known, strict=True)) for column, of_known in columns.items()}
+        for index, (architecture, accurate) in enumerate(zip(summary.finished, estimates, strict=True)):
             yield {
                 "cost": name,
                 "architecture": architecture.name,
                 "value": values[index],
-                **estimate_columns("test_accuracy", accurate.estimate if accurate else None),
-                "num_seeds": summary.correct.shape[1],
+                **estimate_columns("test_accuracy", accurate),
+                "num_seeds": accurate.n,
                 **{column: by_index.get(index) for column, by_index in front.items()},
             }
 
@@ -233,11 +247,12 @@ def pareto(summary: CohortSummary) -> Iterator[Row]:
 def crossings(summary: CohortSummary) -> list[Crossings]:
     """Return the crossings of validation accuracy by each unit; none where nothing may be ranked.
 
-    Student's t test, paired by seed, at every evaluation point of every pair, Holm-corrected over all of them: without
-    the correction the chance of a false crossing grows with the pairs and the points. A lead at a point at which one of
-    the two was not evaluated counts only as far as it exceeds the bend of the curves.
+    Student's t test, paired by the seeds that both have finished, at every evaluation point of every pair,
+    Holm-corrected over all of them: without the correction the chance of a false crossing grows with the pairs and the
+    points. A lead at a point at which one of the two was not evaluated counts only as far as it exceeds the bend of the
+    curves.
     """
-    if not summary.correct.size or summary.correct.shape[1] < 2:
+    if summary.correct is None:
         return []
     compared: list[Crossings] = []
     for unit in COMPARED_UNITS:
@@ -304,16 +319,16 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _pairs(summary: CohortSummary, unit: Unit) -> Iterator[_Pair]:
-    """Yield the pairs of architectures whose runs on the common seeds all cover a range of the unit."""
-    names = [architecture.name for architecture in summary.finished]
-    curves = [curve(runs, unit) for runs in summary.common_runs]
-    for (first, ours), (second, theirs) in combinations(zip(names, curves, strict=True), 2):
-        if ours is None or theirs is None:
+    """Yield the pairs of architectures whose runs on two or more seeds in common all cover a range of the unit."""
+    for first, second in combinations(summary.finished, 2):
+        seeds = first.seeds & second.seeds
+        ours, theirs = (curve([run for run in a.runs if run.seed in seeds], unit) for a in (first, second))
+        if len(seeds) < 2 or ours is None or theirs is None:
             continue
         points = _common_points(ours, theirs)
         if len(points) > 1:
             bend = ours.bend(points) + theirs.bend(points)
-            yield _Pair(first, second, points, ours.at(points) - theirs.at(points), bend)
+            yield _Pair(first.name, second.name, points, ours.at(points) - theirs.at(points), bend)
 
 
 def _common_points(ours: Curve, theirs: Curve) -> Values:

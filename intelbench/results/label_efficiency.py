@@ -5,7 +5,7 @@ Shapes: K numbers of images, n seeds, N test images, P points of a curve.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 
@@ -19,7 +19,7 @@ from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary, same_images
 from intelbench.results.tables import Row, estimate_columns
 from intelbench.statistics.estimates import SIGNIFICANCE, Estimate, finite
-from intelbench.statistics.inference import Inferred, holm, infer
+from intelbench.statistics.inference import Inferred, holm_known, infer
 
 Values = NDArray[np.float64]
 
@@ -37,6 +37,8 @@ class LabelCurve:
     """Runs with the most images."""
     numbers: Values
     """Images of each class in the runs (K), rising."""
+    seeds: tuple[int, ...]
+    """Seeds that the architecture has finished with every number of images."""
     correct: NDArray[np.bool_]
     """Whether each test image was recognised, K x n x N."""
 
@@ -44,6 +46,11 @@ class LabelCurve:
     def name(self) -> str:
         """Return the name of the architecture."""
         return self.architecture.name
+
+    def on(self, seeds: Sequence[int]) -> "LabelCurve":
+        """Return the curve over some of its seeds."""
+        rows = [self.seeds.index(seed) for seed in seeds]
+        return replace(self, seeds=tuple(seeds), correct=self.correct[:, rows])
 
     @cached_property
     def points(self) -> Values:
@@ -84,7 +91,7 @@ class LabelCurve:
         is within the interval of the accuracy (a test inverted; Neyman, 1937).
         """
         low, high = (self.first(end, target) for end in reversed(self.band)) if self.band else (None, None)
-        return Estimate(self.first(self.accuracy, target), low, high, self.correct.shape[1])
+        return Estimate(self.first(self.accuracy, target), low, high, len(self.seeds))
 
     def excess(self, num_images: float, target: float) -> Values:
         """Return the difference of accuracy at a number of images and the target (n x N), in logarithms of images.
@@ -117,7 +124,7 @@ class LabelComparison:
     ahead: LabelCurve
     """The architecture that reaches the target with fewer images, beyond the noise or not."""
     p_holm: float | None
-    """P value of equal needs, corrected over all pairs; `None` for one seed."""
+    """P value of equal needs, corrected over the pairs; `None` for less than two seeds in common."""
 
     @property
     def fewer(self) -> LabelCurve | None:
@@ -151,21 +158,23 @@ class LabelStudy:
 
     @cached_property
     def curves(self) -> tuple[LabelCurve, ...]:
-        """Return the curves of architectures with finished runs in all groups, over the seeds that all have finished.
+        """Return the curves of architectures with finished runs of a seed in all groups, over all such seeds.
 
-        There are none where batches or test images differ, or without such a seed.
+        There are none where batches or test images differ.
         """
-        seeds = frozenset.intersection(*(frozenset(summary.cohort.common_seeds) for summary in self.summaries))
-        if not seeds or not all(summary.correct.size for summary in self.summaries):
+        if any(summary.correct is None for summary in self.summaries):
             return ()
         numbers = np.array([images_of_each_class(summary) for summary in self.summaries])
         curves = []
         for name in self.names:
             members = [a for summary in self.summaries for a in summary.finished if a.name == name]
+            if len(members) < len(self.summaries):
+                continue
+            seeds = tuple(sorted(frozenset.intersection(*(architecture.seeds for architecture in members))))
             runs = [[run for run in architecture.runs if run.seed in seeds] for architecture in members]
-            if len(members) == len(self.summaries) and _are_comparable([run for of_group in runs for run in of_group]):
+            if seeds and _are_comparable([run for of_group in runs for run in of_group]):
                 correct = np.array([[run.correct for run in of_group] for of_group in runs])
-                curves.append(LabelCurve(members[-1], numbers, correct))
+                curves.append(LabelCurve(members[-1], numbers, seeds, correct))
         return tuple(curves)
 
     @cached_property
@@ -182,8 +191,7 @@ class LabelStudy:
             return ()
         pairs = list(combinations(self.curves, 2))
         compared = [compare_labels(first, second, self.target) for first, second in pairs]
-        p_values = [p_value for _, p_value in compared if p_value is not None]
-        corrected: Sequence[float | None] = holm(np.array(p_values)).tolist() if p_values else [None] * len(pairs)
+        corrected = holm_known([p_value for _, p_value in compared])
         return tuple(
             LabelComparison(first, second, ahead, p_holm)
             for (first, second), (ahead, _), p_holm in zip(pairs, compared, corrected, strict=True)
@@ -250,19 +258,25 @@ def _are_comparable(runs: Sequence[RunSummary]) -> bool:
 
 
 def compare_labels(first: LabelCurve, second: LabelCurve, target: float) -> tuple[LabelCurve, float | None]:
-    """Return which of two curves is ahead, and the p value of equal needs; `None` for one seed.
+    """Return which of two curves is ahead, and the p value of equal needs; `None` for less than two seeds in common.
 
     Where both needs are between the numbers that were run: if the needs were equal, both curves would have an excess of
     0 at one number, so the difference of the two excesses is tested, at the need of either curve, and the larger p
     counts. Else at the number at which their mean reaches the target, or an end: one curve has to be above the target
     there and the other below, each beyond the noise (an intersection-union test; Berger, 1982).
     """
-    needed = [curve.first(curve.accuracy, target) for curve in (first, second)]
-    ahead, behind = (first, second) if needed[0] < needed[1] else (second, first)
-    if all(first.points[0] < need < np.inf for need in needed):
-        return ahead, _p_value([ahead.excess(need, target) - behind.excess(need, target) for need in needed])
-    num_images = min(first.first((first.accuracy + second.accuracy) / 2, target), float(first.points[-1]))
-    return ahead, _p_value([ahead.at(num_images) - target, target - behind.at(num_images)])
+    seeds = [seed for seed in first.seeds if seed in second.seeds]
+    ours, theirs = (first.on(seeds), second.on(seeds)) if len(seeds) > 1 else (first, second)
+    needed = [curve.first(curve.accuracy, target) for curve in (ours, theirs)]
+    leads = needed[0] < needed[1]
+    ahead = first if leads else second
+    if len(seeds) < 2:
+        return ahead, None
+    less, more = (ours, theirs) if leads else (theirs, ours)
+    if all(ours.points[0] < need < np.inf for need in needed):
+        return ahead, _p_value([less.excess(need, target) - more.excess(need, target) for need in needed])
+    num_images = min(ours.first((ours.accuracy + theirs.accuracy) / 2, target), float(ours.points[-1]))
+    return ahead, _p_value([less.at(num_images) - target, target - more.at(num_images)])
 
 
 def _p_value(tables: Sequence[Values]) -> float | None:

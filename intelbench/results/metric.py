@@ -13,6 +13,7 @@ from intelbench.results.summaries import ArchitectureSummary, CohortSummary, sam
 from intelbench.statistics import inference
 from intelbench.statistics.estimates import Estimate, mean_interval
 from intelbench.statistics.inference import PairedDifference
+from intelbench.statistics.seed_table import SeedTable
 
 Unit = Literal["parameters", "mebibytes", "flops", "bytes", "joules", "share", "nats", "number", "seconds", "steps"]
 Comparison = Literal["exact", "images", "ratio", "difference", "confusion"]
@@ -139,18 +140,20 @@ class Metric:
 def differences(metric: Metric, summary: CohortSummary) -> Sequence[PairedDifference]:
     """Return the differences of every pair of architectures by a metric that has a value of each image.
 
-    They are paired by seed and image, on the seeds that all have finished. There are none where nothing may be ranked,
-    or where a run does not have the metric.
+    They are paired by seed and image, on the seeds that both have finished; a run without the metric counts as not
+    finished. There are none where nothing may be ranked.
     """
     if metric.name == "test_accuracy":
         return summary.differences
-    tables = [metric.table(runs) for runs in summary.common_runs] if summary.correct.size else []
-    known = [table for table in tables if table is not None]
-    if (
-        not known
-        or len(known) < len(tables)
-        or not same_images([runs[0] for runs in summary.common_runs], metric.split)
-    ):
+    runs = [run for run in summary.runs if metric.per_image and metric.per_image(run) is not None]
+    if summary.correct is None or metric.per_image is None or not runs or not same_images(runs, metric.split):
         return ()
+    by_seed = [{run.seed: metric.per_image(run) for run in architecture.runs} for architecture in summary.finished]
+    known = [
+        {seed: np.asarray(values, dtype=np.float64) for seed, values in of_architecture.items() if values is not None}
+        for of_architecture in by_seed
+    ]
     low, high = metric.limits
-    return inference.paired_differences(np.array(known), high - low, higher_is_better=metric.better == "higher")
+    return inference.paired_differences(
+        SeedTable.of_runs(known), limit=high - low, higher_is_better=metric.better == "higher"
+    )

@@ -1,7 +1,8 @@
 """The origin of a difference: two architectures under recipes of their own, and under one recipe for both.
 
 A difference that is distinguishable under one condition and not under the other does not show that the condition
-matters (Gelman and Stern, 2006): how much the recipes change it is a number of its own, with an interval of its own.
+matters (Gelman and Stern, 2006), and one that is distinguishable under both may come from the recipes all the same: how
+much the recipes change it is a number of its own, with an interval of its own.
 """
 
 from collections.abc import Sequence
@@ -15,9 +16,17 @@ from numpy.typing import NDArray
 from intelbench.results.summaries import CohortSummary, same_images
 from intelbench.statistics import inference
 from intelbench.statistics.estimates import SIGNIFICANCE, Estimate
-from intelbench.statistics.inference import Inferred, PairedDifference
+from intelbench.statistics.inference import PairedDifference
 
-Origin = Literal["architecture", "recipe", "hidden by the recipes", "reversed by the recipes", "not decided"]
+Origin = Literal[
+    "architecture",
+    "architecture and recipe",
+    "reduced by the recipes",
+    "recipe",
+    "hidden by the recipes",
+    "reversed by the recipes",
+    "not decided",
+]
 
 
 @dataclass(frozen=True)
@@ -42,14 +51,19 @@ class Contrast:
     """`own` minus `identical`, paired by seed and image; `None` without a seed in common, or on different images."""
     p_change: float | None
     """Two-sided p value of no change, Holm-corrected over the pairs; `None` below two seeds in common."""
+    recipe_share: Estimate | None
+    """`change` over `own` on the seeds in common; the rest is the architecture's, under one recipe for both. `None`
+    unless `own` is distinguishable."""
 
     @property
     def origin(self) -> Origin:
-        """Return the origin of the difference, as far as the runs show it."""
+        """Return the origin of the difference, as far as the runs show it; the change decides first."""
         own, identical = _sign(self.own), _sign(self.identical)
-        if own and identical:
-            return "architecture" if own == identical else "reversed by the recipes"
         change = self.change.mean if self.change and self.changed else 0.0
+        if own * identical < 0:
+            return "reversed by the recipes"
+        if own and identical:
+            return "architecture and recipe" if change > 0 else "reduced by the recipes" if change else "architecture"
         if own > 0 and change > 0:
             return "recipe"
         return "hidden by the recipes" if change * identical < 0 else "not decided"
@@ -76,7 +90,6 @@ def matches(cohorts: Sequence[CohortSummary]) -> list[Match]:
 def contrasts(match: Match) -> list[Contrast]:
     """Return every pair that may be compared under both, the largest difference under own recipes first."""
     pairs: list[Contrast] = []
-    p_values: list[float] = []
     for names in combinations(match.architectures, 2):
         own, identical = _difference(match.own, *names), _difference(match.identical, *names)
         if own is None or identical is None:
@@ -84,12 +97,9 @@ def contrasts(match: Match) -> list[Contrast]:
         first, second = names
         if own.difference.mean < 0:
             first, second, own, identical = second, first, _reversed(own), _reversed(identical)
-        change = _change(match, first, second)
-        p_value = change.p_value if change else None
-        pairs.append(Contrast(first, second, own, identical, change.estimate if change else None, p_value))
-        p_values += [] if p_value is None else [p_value]
-    corrected = iter(inference.holm(np.array(p_values)).tolist() if p_values else [])
-    pairs = [pair if pair.p_change is None else replace(pair, p_change=next(corrected)) for pair in pairs]
+        pairs.append(_contrast(match, first, second, own, identical))
+    corrected = inference.holm_known([pair.p_change for pair in pairs])
+    pairs = [replace(pair, p_change=p_change) for pair, p_change in zip(pairs, corrected, strict=True)]
     return sorted(pairs, key=lambda pair: (-pair.own.difference.mean, pair.first, pair.second))
 
 
@@ -130,22 +140,24 @@ def _reversed(pair: PairedDifference) -> PairedDifference:
     return replace(pair, first=pair.second, second=pair.first, difference=negated)
 
 
-def _change(match: Match, first: str, second: str) -> Inferred | None:
-    """Return what own recipes add to first minus second, on the seeds and test images in common (n x N)."""
-    summaries = (match.own, match.identical)
-    seeds = sorted(set(match.own.cohort.common_seeds) & set(match.identical.cohort.common_seeds))
-    if not seeds or not same_images([summary.runs[0] for summary in summaries]):
-        return None
-    own, identical = (_differences(summary, first, second, seeds) for summary in summaries)
-    return inference.infer(own - identical, -2, 2)
+def _contrast(match: Match, first: str, second: str, own: PairedDifference, identical: PairedDifference) -> Contrast:
+    """Return what own recipes add to first minus second, on the seeds and test images in common."""
+    seeds = [seed for seed in own.seeds if seed in identical.seeds]
+    if not seeds or not same_images([summary.runs[0] for summary in (match.own, match.identical)]):
+        return Contrast(first, second, own, identical, None, None, None)
+    total = _differences(match.own, first, second, seeds)
+    added = total - _differences(match.identical, first, second, seeds)
+    change = inference.infer(added, -2, 2)
+    assert change is not None
+    share = inference.infer_share(added, total) if own.better is not None else None
+    return Contrast(first, second, own, identical, change.estimate, change.p_value, share)
 
 
 def _differences(summary: CohortSummary, first: str, second: str, seeds: Sequence[int]) -> NDArray[np.int8]:
     """Return 1 where only the first is right, -1 where only the second is, else 0 (n x N)."""
-    a, b = _indices(summary, first, second)
-    rows = [summary.cohort.common_seeds.index(seed) for seed in seeds]
-    values = summary.correct[:, rows].astype(np.int8)
-    difference: NDArray[np.int8] = values[a] - values[b]
+    assert summary.correct is not None
+    a, b = (summary.correct.of(index, seeds).astype(np.int8) for index in _indices(summary, first, second))
+    difference: NDArray[np.int8] = a - b
     return difference
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from intelbench.statistics import estimates as statistics
 from intelbench.statistics import inference, resampling, stability
 from intelbench.statistics.estimates import Estimate
 from intelbench.statistics.inference import PairedDifference
+from intelbench.statistics.seed_table import SeedTable
 from intelbench.statistics.stability import Churn
 
 MEMORY_FIELDS = ("process_bytes", "cuda_allocated_bytes", "cuda_reserved_bytes", "nvml_process_bytes")
@@ -33,6 +35,12 @@ class ArchitectureSummary:
     """Finished runs, by seed."""
     failures: tuple[RunRecord, ...]
     rank: int | None = None
+    """1 + the number of significantly better architectures; `None` where no difference to another was tested."""
+
+    @cached_property
+    def seeds(self) -> frozenset[int]:
+        """Return the seeds that it has finished."""
+        return frozenset(run.seed for run in self.runs)
 
     @cached_property
     def test_accuracy(self) -> Estimate | None:
@@ -108,6 +116,12 @@ class ArchitectureSummary:
         return (*(run.record for run in self.runs), *self.failures)
 
     @property
+    def success_rate(self) -> Estimate:
+        """Return the share of all its runs that finished, whatever made the others fail, with Wilson's interval."""
+        num_finished, num_runs = len(self.runs), len(self.records)
+        return Estimate(num_finished / num_runs, *inference.wilson(num_finished, num_runs), num_runs)
+
+    @property
     def profile(self) -> ArchitectureProfile | None:
         """Return the static analysis of the network, which is the same for all its runs."""
         return next((record.profile for record in self.records if record.profile), None)
@@ -142,12 +156,12 @@ class CohortSummary:
 
     cohort: Cohort
     architectures: tuple[ArchitectureSummary, ...]
-    """By rank, then name; those without a finished run last."""
+    """By rank, then name; then those without a rank, and those without a finished run."""
     differences: tuple[PairedDifference, ...]
-    """Differences between the architectures at two indices of `architectures`; empty where nothing may be ranked."""
-    correct: NDArray[np.bool_]
-    """Whether each of A finished architectures, on each of n common seeds, recognised each of N test images; empty
-    where nothing may be ranked."""
+    """Differences between the architectures at two indices of `architectures`, on the seeds that both have finished;
+    empty where nothing may be ranked."""
+    correct: SeedTable | None
+    """Whether each of the finished architectures recognised each test image; `None` where nothing may be ranked."""
 
     @property
     def data(self) -> DataFacts:
@@ -165,28 +179,27 @@ class CohortSummary:
         return [run for architecture in self.finished for run in architecture.runs]
 
     @cached_property
-    def common_runs(self) -> Sequence[Sequence[RunSummary]]:
-        """Return the runs of each finished architecture on the seeds that all have finished."""
-        seeds = set(self.cohort.common_seeds)
-        return [[run for run in architecture.runs if run.seed in seeds] for architecture in self.finished]
-
-    @cached_property
     def disturbances(self) -> Sequence[Disturbance]:
         """Return the effects of other work on each finished run."""
         return disturbance.disturbances(self.runs)
 
     @cached_property
-    def ranked(self) -> bool:
-        """Return whether ranks were given."""
-        return any(architecture.rank is not None for architecture in self.architectures)
+    def ranked(self) -> Sequence[ArchitectureSummary]:
+        """Return the architectures with a rank: the first of `architectures`."""
+        return [architecture for architecture in self.architectures if architecture.rank is not None]
+
+    @cached_property
+    def untested(self) -> Sequence[tuple[str, str]]:
+        """Return the pairs of ranked architectures that have fewer than two finished seeds in common."""
+        pairs = combinations(self.ranked, 2)
+        return [(first.name, second.name) for first, second in pairs if len(first.seeds & second.seeds) < 2]
 
     @cached_property
     def groups(self) -> Mapping[str, str]:
         """Return the letters of each ranked architecture: two share a letter unless they are distinguishable."""
-        if not self.ranked:
-            return {}
-        names = [architecture.name for architecture in self.finished]
-        return dict(zip(names, inference.letters(len(names), self.differences), strict=True))
+        names = [architecture.name for architecture in self.ranked]
+        pairs = [pair for pair in self.differences if max(pair.first, pair.second) < len(names)]
+        return dict(zip(names, inference.letters(len(names), pairs), strict=True))
 
     @cached_property
     def memory_field(self) -> str | None:
@@ -232,25 +245,22 @@ def summarize(cohort: Cohort, observations: Mapping[str, RunSummary]) -> CohortS
     ]
     finished = [summary for summary in summaries if summary.runs]
     correct = _correct(cohort, finished)
-    differences = inference.paired_differences(correct)
-    if differences:
-        ranks = inference.ranks(len(finished), differences)
-        finished = [replace(summary, rank=rank) for summary, rank in zip(finished, ranks, strict=True)]
-    order = sorted(range(len(finished)), key=lambda old: (finished[old].rank or 0, finished[old].index))
+    differences = inference.paired_differences(correct) if correct else []
+    ranks = inference.ranks(len(finished), differences)
+    finished = [replace(summary, rank=rank) for summary, rank in zip(finished, ranks, strict=True)]
+    order = sorted(range(len(finished)), key=lambda old: (ranks[old] or len(ranks) + 1, finished[old].index))
     new_index = {old: new for new, old in enumerate(order)}
     return CohortSummary(
         cohort,
         (*(finished[old] for old in order), *(summary for summary in summaries if not summary.runs)),
         tuple(replace(pair, first=new_index[pair.first], second=new_index[pair.second]) for pair in differences),
-        correct[order] if correct.size else correct,
+        correct.reordered(order) if correct else None,
     )
 
 
-def _correct(cohort: Cohort, finished: Sequence[ArchitectureSummary]) -> NDArray[np.bool_]:
-    """Return `CohortSummary.correct`: nothing where batches or test images differ."""
-    seeds = set(cohort.common_seeds)
-    runs = [[run for run in summary.runs if run.seed in seeds] for summary in finished]
-    flat = [run for of_architecture in runs for run in of_architecture]
-    if not cohort.fairness.identical or not flat or not same_images(flat):
-        return np.zeros((0, 0, 0), dtype=np.bool_)
-    return np.array([[run.correct for run in of_architecture] for of_architecture in runs])
+def _correct(cohort: Cohort, finished: Sequence[ArchitectureSummary]) -> SeedTable | None:
+    """Return `CohortSummary.correct`: `None` where batches or test images differ."""
+    runs = [run for summary in finished for run in summary.runs]
+    if not cohort.fairness.identical or not runs or not len(runs[0].test_ids) or not same_images(runs):
+        return None
+    return SeedTable.of_runs([{run.seed: run.correct for run in summary.runs} for summary in finished])

@@ -80,6 +80,7 @@ def main(summary: CohortSummary) -> Iterator[Row]:
             "num_finished": len(architecture.runs),
             "num_failed": len(architecture.failures),
             "failure_causes": " ".join(causes) or None,
+            **estimate_columns("success_rate", architecture.success_rate),
         }
         further: dict[str, Row] = {
             "test_accuracy": {"majority_baseline": architecture.majority_share("test")},
@@ -96,7 +97,7 @@ def main(summary: CohortSummary) -> Iterator[Row]:
 
 @as_frame
 def differences(summary: CohortSummary, metric: str = "test_accuracy") -> Iterator[Row]:
-    """Return one row for each pair of ranked architectures: difference of a metric on the same seeds and images."""
+    """Return one row for each pair of architectures: difference of a metric on the same seeds and images."""
     names = [architecture.name for architecture in summary.finished]
     for pair in metric_differences(METRICS.get(metric), summary):
         yield {
@@ -105,6 +106,7 @@ def differences(summary: CohortSummary, metric: str = "test_accuracy") -> Iterat
             "second": names[pair.second],
             **estimate_columns("difference", pair.difference),
             "num_seeds": pair.difference.n,
+            "seeds": list(pair.seeds),
             **attributes(pair, "p_value", "p_holm"),
             "detectable_difference": pair.detectable,
             "better": None if pair.better is None else names[pair.better],
@@ -116,11 +118,16 @@ def differences(summary: CohortSummary, metric: str = "test_accuracy") -> Iterat
 
 @as_frame
 def omnibus(summary: CohortSummary) -> Iterator[Row]:
-    """Return one row for each common seed: Cochran's Q over all ranked architectures."""
-    for seed, correct in zip(summary.cohort.common_seeds, summary.correct.swapaxes(0, 1), strict=False):
+    """Return one row for each seed that several architectures have finished: Cochran's Q over these."""
+    table = summary.correct
+    if table is None:
+        return
+    for seed in table.seeds:
+        correct = table.of_seed(seed)
         if test := inference.omnibus(correct):
             yield {
                 "seed": seed,
+                "num_architectures": len(correct),
                 "statistic": test.statistic,
                 "degrees_of_freedom": test.freedom,
                 "p_value": test.p_value,

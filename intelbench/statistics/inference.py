@@ -2,9 +2,9 @@
 
 Shapes: A architectures, n seeds, N images. All architectures are trained with the same seeds and tested on the same
 images, so the values of an architecture form a table of seeds x images, and two architectures are compared by the
-differences of their tables. A mean over such a table varies for three reasons: the choice of seeds, the choice of
-images, and chance in each cell. Its variance is estimated without bias by the analysis of variance of the two-way table
-(Cornfield and Tukey, 1956; Owen, 2007, section 3):
+differences of their tables, on the seeds that both have finished. A mean over such a table varies for three reasons:
+the choice of seeds, the choice of images, and chance in each cell. Its variance is estimated without bias by the
+analysis of variance of the two-way table (Cornfield and Tukey, 1956; Owen, 2007, section 3):
 
     V = max(V_seeds - V_cells, 0) + max(V_images - V_cells, 0) + V_cells
 
@@ -17,8 +17,10 @@ simulation, and why no percentile bootstrap of seeds and images is used.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
 from string import ascii_lowercase
 
 import numpy as np
@@ -26,11 +28,15 @@ from numpy.typing import NDArray
 from scipy.special import bdtr, chdtrc, nctdtr, ndtri, stdtr, stdtrit
 
 from intelbench.statistics.estimates import CONFIDENCE, SIGNIFICANCE, Estimate
+from intelbench.statistics.seed_table import SeedTable
 
 POWER = 0.8
 _UPPER = (1 + CONFIDENCE) / 2
 _NORMAL = float(ndtri(_UPPER))
 """Quantile of the standard normal distribution at `_UPPER`."""
+_FAR = 1000.0
+"""Times the total: a share that may be as large is not known."""
+_BISECTIONS = 20
 
 
 @dataclass(frozen=True)
@@ -97,11 +103,13 @@ class PairedDifference:
 
     first: int
     second: int
+    seeds: tuple[int, ...]
+    """Seeds that both have finished, at least one."""
     difference: Estimate
     p_value: float | None
     """Two-sided p value; `None` for less than two seeds, as are `p_holm` and `detectable`."""
     p_holm: float | None
-    """P value after Holm's step-down correction (1979) over all pairs."""
+    """P value after Holm's step-down correction (1979) over the pairs with two seeds."""
     detectable: float | None
     """Smallest true difference that the test detects with 80 % power at the level of Holm's first step."""
     discordance: tuple[SeedDiscordance, ...]
@@ -183,46 +191,80 @@ def infer_ratio(first: NDArray[np.floating], second: NDArray[np.floating]) -> In
     return InferredRatio(_exponential(inferred.estimate), inferred.spreads)
 
 
+def infer_share(part: NDArray[np.generic], total: NDArray[np.generic]) -> Estimate | None:
+    """Return the mean of one table over that of another (n x N each) with its 95 % interval; `None` of a total of 0.
+
+    The interval is Fieller's (1954): every share r at which the mean of part - r total does not differ significantly
+    from 0. There is none where the total itself does not, because then every share is possible, nor for one seed.
+    """
+    whole = infer(total)
+    if whole is None or not whole.location:
+        return None
+    share = float(part.mean()) / whole.location
+
+    def is_possible(candidate: float) -> bool:
+        inferred = infer(part - candidate * total)
+        return inferred is not None and inferred.p_value is not None and inferred.p_value > SIGNIFICANCE
+
+    if whole.p_value is None or whole.p_value > SIGNIFICANCE:
+        return Estimate(share, None, None, whole.estimate.n)
+    ends = [_last_possible(share, sign, is_possible) for sign in (-1, 1)]
+    return Estimate(share, *ends, whole.estimate.n)
+
+
 def wilson(successes: int, total: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share of `total` images of one run, over the images alone (Wilson, 1927)."""
+    """Return the 95 % interval of a share of `total` images of one run, or of runs that finished (Wilson, 1927).
+
+    It covers about 95 % on average from few trials on, where that of Clopper and Pearson covers 97 to 99 % (Brown, Cai
+    and DasGupta, 2001).
+    """
     share, squared = successes / total, _NORMAL**2
     centre = (share + squared / (2 * total)) / (1 + squared / total)
     half = _NORMAL / (1 + squared / total) * math.sqrt(share * (1 - share) / total + squared / (4 * total**2))
-    return centre - half, centre + half
+    return centre - half if successes else 0.0, centre + half if successes < total else 1.0
 
 
-def paired_differences(
-    values: NDArray[np.bool_] | NDArray[np.float64], limit: float = 1, higher_is_better: bool = True
-) -> list[PairedDifference]:
-    """Compare every pair of A architectures on the same seeds and images (values: A x n x N).
+def paired_differences(table: SeedTable, limit: float = 1, higher_is_better: bool = True) -> list[PairedDifference]:
+    """Compare every pair of architectures on the test images and on the seeds that both have finished.
+
+    A pair without a seed in common is left out; one with a single seed in common has no p value and is not part of
+    Holm's correction. So the p values of a pair, before the correction, do not depend on other architectures.
 
     Args:
-        values: Whether each image is right, or another value of each image.
+        table: Whether each image is right, or another value of each image.
         limit: Largest possible difference of two values.
         higher_is_better: Whether the architecture with the higher value is the better one.
     """
-    num_architectures, num_seeds, num_images = values.shape
-    pairs = [(a, b) for a in range(num_architectures) for b in range(a + 1, num_architectures)]
-    if not pairs or num_seeds == 0 or num_images == 0:
-        return []
-    numbers = values.astype(np.int8) if values.dtype == np.bool_ else values
-    inferred = [infer(numbers[a] - numbers[b], -limit, limit) for a, b in pairs]
-    raw = [mean.p_value for mean in inferred if mean is not None and mean.p_value is not None]
-    corrected: Sequence[float | None] = holm(np.array(raw)).tolist() if raw else [None] * len(pairs)
-    return [
-        PairedDifference(
-            first=a,
-            second=b,
-            difference=mean.estimate,
-            p_value=mean.p_value,
-            p_holm=p_holm,
-            detectable=detectable(mean, SIGNIFICANCE / len(pairs)),
-            discordance=discordance(values[a], values[b]) if values.dtype == np.bool_ else (),
-            higher_is_better=higher_is_better,
-        )
-        for (a, b), mean, p_holm in zip(pairs, inferred, corrected, strict=True)
-        if mean is not None
-    ]
+    pairs = [(*pair, table.common(*pair)) for pair in combinations(range(len(table.finished)), 2)]
+    num_tested = sum(len(seeds) > 1 for *_, seeds in pairs)
+    differences = []
+    for first, second, seeds in pairs:
+        values = [table.of(architecture, seeds) for architecture in (first, second)]
+        are_right = values[0].dtype == np.bool_
+        numbers = [each.astype(np.int8) for each in values] if are_right else values
+        if inferred := infer(numbers[0] - numbers[1], -limit, limit):
+            differences.append(
+                PairedDifference(
+                    first=first,
+                    second=second,
+                    seeds=seeds,
+                    difference=inferred.estimate,
+                    p_value=inferred.p_value,
+                    p_holm=None,
+                    detectable=detectable(inferred, SIGNIFICANCE / max(num_tested, 1)),
+                    discordance=discordance(*values) if are_right else (),
+                    higher_is_better=higher_is_better,
+                )
+            )
+    corrected = holm_known([pair.p_value for pair in differences])
+    return [replace(pair, p_holm=p_holm) for pair, p_holm in zip(differences, corrected, strict=True)]
+
+
+def holm_known(p_values: Sequence[float | None]) -> list[float | None]:
+    """Return p values after Holm's correction over those that are known; the others stay `None`."""
+    known = [p_value for p_value in p_values if p_value is not None]
+    corrected = iter(holm(np.array(known)).tolist() if known else [])
+    return [None if p_value is None else next(corrected) for p_value in p_values]
 
 
 def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -272,13 +314,16 @@ def smallest_sign_p_value(num_seeds: int) -> float:
     return min(1.0, 2.0 ** (1 - num_seeds))
 
 
-def ranks(num_architectures: int, differences: Sequence[PairedDifference]) -> list[int]:
-    """Return 1 + the number of significantly better architectures, for each architecture."""
-    by_architecture = [1] * num_architectures
-    for pair in differences:
-        if pair.better is not None:
-            by_architecture[pair.second if pair.better == pair.first else pair.first] += 1
-    return by_architecture
+def ranks(num_architectures: int, differences: Sequence[PairedDifference]) -> list[int | None]:
+    """Return 1 + the number of significantly better architectures, for each architecture.
+
+    An architecture that was tested against no other one has no rank.
+    """
+    tested = {index for pair in differences if pair.p_value is not None for index in (pair.first, pair.second)}
+    num_better = Counter(
+        pair.second if pair.better == pair.first else pair.first for pair in differences if pair.better is not None
+    )
+    return [1 + num_better[index] if index in tested else None for index in range(num_architectures)]
 
 
 def letters(num_architectures: int, differences: Sequence[PairedDifference]) -> list[str]:
@@ -344,6 +389,22 @@ def _exponential(logs: Estimate) -> Estimate:
 def _with_interval(mean: float, num_seeds: int, spreads: tuple[Spread, ...], lower: float, upper: float) -> Inferred:
     half = max(float(stdtrit(spread.freedom, _UPPER)) * float(spread.error) for spread in spreads)
     return Inferred(Estimate(mean, max(mean - half, lower), min(mean + half, upper), num_seeds), spreads)
+
+
+def _last_possible(start: float, sign: int, is_possible: Callable[[float], bool]) -> float | None:
+    """Return the possible value that is farthest from `start` in one direction; `None` where it is too far to matter.
+
+    Values are possible up to some distance. It is bisected.
+    """
+    near, far = 0.0, 1.0
+    while is_possible(start + sign * far):
+        near, far = far, 2 * far
+        if far > _FAR:
+            return None
+    for _ in range(_BISECTIONS):
+        middle = (near + far) / 2
+        near, far = (middle, far) if is_possible(start + sign * middle) else (near, middle)
+    return start + sign * near
 
 
 def _tail(excess: float, spread: Spread) -> float:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from intelbench.statistics.seed_table import SeedTable
+
 NUM_RESAMPLES = 10_000
 _SEED = 20040
 _CHUNK = 500
@@ -21,21 +23,21 @@ _DRAWS_AT_ONCE = 30_000
 """Steps that are drawn at one time; they fit the cache of a CPU."""
 
 
-def resampled_means(values: NDArray[np.generic], num_resamples: int = NUM_RESAMPLES) -> NDArray[np.float64]:
-    """Return the mean of the table of each architecture (A x n x N) in each resample: A x resamples.
+def resampled_means(table: SeedTable, num_resamples: int = NUM_RESAMPLES) -> NDArray[np.float64]:
+    """Return the mean of each architecture in each resample, over those of the drawn seeds that it has finished.
 
-    The values must be integers, such as 0 for wrong and 1 for right, so that sums are exact on any machine. With a
-    single seed, only images are drawn.
+    The result is A x resamples; NaN where an architecture has finished none of the drawn seeds. The values must be
+    integers, such as 0 for wrong and 1 for right, so that sums are exact on any machine. With a single seed, only
+    images are drawn.
     """
-    _, num_seeds, num_images = values.shape
-    drawn_seeds = max(num_seeds - 1, 1)
-    tables = values.astype(np.float32)  # exact: the products are integers up to the number of images
-    parts = [
-        np.einsum("bs,abs->ab", seeds, images.astype(np.float32) @ tables.transpose(0, 2, 1))
-        for seeds, images in _weights(num_seeds, drawn_seeds, num_images, num_resamples)
-    ]
-    means: NDArray[np.float64] = np.concatenate(parts, axis=1) / (drawn_seeds * num_images)
-    return means
+    _, num_seeds, num_images = table.padded.shape
+    transposed = table.padded.transpose(0, 2, 1).astype(np.float32)  # exact: products are integers up to N
+    parts = []
+    for seeds, images in _weights(num_seeds, max(num_seeds - 1, 1), num_images, num_resamples):
+        sums = np.einsum("bs,as,abs->ab", seeds, table.finished, images.astype(np.float32) @ transposed)
+        num_values = num_images * (table.finished @ seeds.T)
+        parts.append(np.divide(sums, num_values, out=np.full(sums.shape, np.nan), where=num_values > 0))
+    return np.concatenate(parts, axis=1)
 
 
 def resampled_median(runs: list[NDArray[np.float64]]) -> tuple[float, float] | None:

@@ -158,11 +158,3 @@ def test_an_early_failure_shortens_nothing(summarize: Summarize) -> None:
     fairness = summarize(failures={("resnet101", 1): failure(step=0)}).cohort.fairness
     assert fairness.identical
     assert 60 == fairness.verified_step
-
-
-def test_common_seeds(summarize: Summarize) -> None:
-    """Seeds that every architecture with a finished run has; one that finished none does not count."""
-    failures = {("resnet101", seed): failure() for seed in range(3)}
-    cohort = summarize(missing=[("resnet152", 1)], failures=failures).cohort
-    assert (0, 2) == cohort.common_seeds
-    assert "resnet101" not in cohort.finished_seeds

@@ -25,6 +25,7 @@ from intelbench.results.study import read
 from intelbench.results.summaries import CohortSummary
 from intelbench.results.tables import rows
 from tests.reporting.rendered import rendered
+from tests.statistics.null_simulation import complete
 from tests.synthetic import CONDITIONS, Study, Summarize, failure, synthetic_runs
 
 Curves = Mapping[str, Sequence[Sequence[float]]]
@@ -235,7 +236,7 @@ def with_correct(summary: CohortSummary, shares: Mapping[str, float]) -> CohortS
     """Each architecture recognises that share of 100 images, the same for every seed."""
     image = np.arange(100) % 10 * 10 + np.arange(100) // 10
     known: NDArray[np.bool_] = np.array([[image < 100 * shares[a.name]] * 3 for a in summary.finished])
-    return replace(summary, correct=known)
+    return replace(summary, correct=complete(known))
 
 
 def test_shares_of_a_front(summarize: Summarize) -> None:
@@ -260,11 +261,37 @@ def test_only_what_no_resample_could_change_is_100_percent(summarize: Summarize)
     assert {"a": "100.0", "b": "> 99.9"} == {cell[0]: cell[3] for cell in cells}
 
 
-def test_costs_are_means_over_the_common_seeds(summarize: Summarize) -> None:
-    """A seed that one architecture lacks counts for none."""
+def test_costs_are_means_over_the_finished_seeds(summarize: Summarize) -> None:
+    """A seed that one architecture lacks counts for the others."""
     summary = summarize(["a", "b"], (0, 1, 2), missing=[("b", 2)])
     slow = changed(summary, lambda _, place, run: remeasured(run, training_seconds=10.0 + place))
-    assert [10.5, 10.5] == efficiency.costs(slow)["training_seconds"]
+    expected = {"a": 11.0, "b": 10.5}
+    assert [expected[a.name] for a in slow.finished] == efficiency.costs(slow)["training_seconds"]
+
+
+def test_one_finished_seed_pushes_nobody_onto_the_front(summarize: Summarize) -> None:
+    """Cheap and far better in its only seed: where that seed is not drawn, a resample says nothing of the others."""
+    failures = {("a", 1): failure(), ("a", 2): failure()}
+    summary = summarize(["a", "b", "c"], accuracies={"a": 0.95, "b": 0.3, "c": 0.3}, failures=failures)
+    found = [row for row in rows(efficiency.pareto(summary)) if row["cost"] == "training_seconds"]
+    by_name = {row["architecture"]: (row["num_seeds"], row["front_share"]) for row in found}
+    assert {"a": (1, 1.0), "b": (3, 0.0), "c": (3, 0.0)} == by_name
+    assert "Means over the seeds that each has finished (1 to 3)." in written(summary)
+
+
+def test_a_front_without_a_resample_is_unknown() -> None:
+    """Where the seeds of one that costs less were never drawn together with its own."""
+    accuracy = np.array([[0.5, np.nan], [np.nan, 0.4]])
+    assert [1.0, None] == efficiency.front_shares(np.array([1.0, 2.0]), accuracy)
+
+
+def test_a_missing_seed_leaves_the_crossings_of_others(summarize: Summarize) -> None:
+    """A third architecture with one finished seed adds no pair."""
+    curves = {"a": scattered([0.4, 0.45, 0.45, 0.45]), "b": alternating([0.2, 0.35, 0.55, 0.7])}
+    alone = by_steps(with_curves(summarize(["a", "b"], range(6)), curves))
+    failures = {("c", seed): failure() for seed in range(1, 6)}
+    summary = summarize(["a", "b", "c"], range(6), failures=failures)
+    assert alone == by_steps(with_curves(summary, {**curves, "c": [[0.9, 0.1, 0.9, 0.1]]}))
 
 
 @pytest.mark.parametrize(
@@ -399,7 +426,7 @@ def test_one_seed_has_no_crossing(summarize: Summarize) -> None:
     summary = with_curves(summarize(["a", "b"], [0]), curves)
     assert [] == efficiency.crossings(summary)
     text = written(summary)
-    assert "was not tested: one seed gives no test of a difference." in text
+    assert "was not tested: no two architectures have two finished seeds in common, which a test takes." in text
     assert "resamples of test images, there being one seed" in text
 
 

@@ -26,7 +26,8 @@ def curve(accuracies: Sequence[float], numbers: Sequence[float] = (10, 100, 1000
     """Of a thousand images the share is right that the accuracy says; which ones differs a little between seeds."""
     images = (np.arange(1000) * 617 + 13 * np.arange(seeds)[:, None]) % 1000
     correct = np.array([images < 1000 * accuracy for accuracy in accuracies])
-    return LabelCurve(SimpleNamespace(name="a", index=0), np.array(numbers, dtype=np.float64), correct)
+    places = tuple(range(seeds))
+    return LabelCurve(SimpleNamespace(name="a", index=0), np.array(numbers, dtype=np.float64), places, correct)
 
 
 def studies(
@@ -156,13 +157,28 @@ def test_a_target_out_of_reach_is_none(tmp_path: Path) -> None:
 
 
 def test_an_architecture_without_runs_at_some_number_has_no_curve(tmp_path: Path) -> None:
-    """It keeps its place in the table; seeds that not all have finished everywhere are left out."""
+    """It keeps its place in the table; an architecture's seeds are those that it has finished with every number."""
     failures = {("b", seed): failure() for seed in range(4)} | {("a", 3): failure()}
     synthetic_runs(tmp_path, ["a", "b", "c"], range(4), Study(images_per_class=5, failures=failures))
     synthetic_runs(tmp_path, ["a", "b", "c"], range(4), Study())
     (found,) = label_studies(read(tmp_path).cohorts)
     assert ("a", "b", "c") == found.names
-    assert [("a", 3), ("c", 3)] == [(each.name, each.correct.shape[1]) for each in found.curves]
+    assert [("a", (0, 1, 2)), ("c", (0, 1, 2, 3))] == [(each.name, each.seeds) for each in found.curves]
+
+
+def test_a_pair_is_compared_on_the_seeds_both_curves_have(tmp_path: Path) -> None:
+    """One seed of a third architecture leaves the others as they are, and is compared with neither."""
+    accuracies = {5: {"a": 0.6, "b": 0.3}, None: {"a": 0.9, "b": 0.72}}
+    (alone,) = studies(tmp_path / "two", accuracies)
+    failures = {("c", seed): failure() for seed in range(1, 4)}
+    (found,) = studies(tmp_path / "three", {n: {**of, "c": of["b"]} for n, of in accuracies.items()}, failures=failures)
+    assert alone.target == found.target
+    p_values = {(each.first.name, each.second.name): each.p_holm for each in found.comparisons}
+    assert {("a", "b"): alone.comparisons[0].p_holm, ("a", "c"): None, ("b", "c"): None} == p_values
+    long, short = curve([0.3, 0.5, 0.7], seeds=5), curve([0.5, 0.7, 0.8], seeds=3)
+    ahead, p_value = compare_labels(long, short, 0.6)
+    assert short is ahead
+    assert p_value == compare_labels(long.on([0, 1, 2]), short, 0.6)[1]
 
 
 def test_other_batches_leave_no_curve(tmp_path: Path) -> None:

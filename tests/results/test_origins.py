@@ -16,6 +16,7 @@ from tests.synthetic import CONDITIONS, Study, synthetic_runs
 OWN = msgspec.structs.replace(CONDITIONS, budget=Budget(epochs=2))
 AHEAD, BEHIND = {"a": 0.9, "b": 0.6}, {"a": 0.6, "b": 0.9}
 LEVEL = {"a": 0.75, "b": 0.75}
+CLOSER = {"a": 0.72, "b": 0.6}
 SEEDS = range(5)
 
 Write = Callable[..., Match]
@@ -44,6 +45,8 @@ def contrast(match: Match) -> Contrast:
     ("own", "identical", "origin"),
     [
         (AHEAD, AHEAD, "architecture"),
+        (AHEAD, CLOSER, "architecture and recipe"),
+        (CLOSER, AHEAD, "reduced by the recipes"),
         (AHEAD, LEVEL, "recipe"),
         (LEVEL, AHEAD, "hidden by the recipes"),
         (AHEAD, BEHIND, "reversed by the recipes"),
@@ -78,13 +81,27 @@ def test_the_change_is_the_difference_of_the_differences(match: Write) -> None:
     assert found.change.low < found.change.mean < found.change.high
 
 
+def test_the_share_of_the_recipe_is_that_of_the_difference(match: Write) -> None:
+    """Three fifths of thirty points, in an interval; none where nothing is told apart under own recipes."""
+    found = contrast(match(AHEAD, CLOSER))
+    share = found.recipe_share
+    assert pytest.approx(found.change.mean / found.own.difference.mean) == share.mean
+    assert share.low < 0.6 < share.high
+    assert 0 < share.low < share.high < 1
+
+
+def test_no_difference_has_no_share(match: Write) -> None:
+    """A share of what is not distinguishable from 0 would be any number."""
+    assert contrast(match(LEVEL, AHEAD)).recipe_share is None
+
+
 def test_only_the_seeds_in_common_are_paired(tmp_path: Path) -> None:
     """The change over two of three seeds is that of these two; without any there is none, and nothing is decided."""
     synthetic_runs(tmp_path, ["a", "b"], [0, 1, 2], Study(own={"b": OWN}, accuracies=AHEAD))
     synthetic_runs(tmp_path, ["a", "b"], [1, 2, 3], Study(accuracies=LEVEL))
     (found,) = origins.matches(read(tmp_path).cohorts)
     values = [
-        np.subtract(*summary.correct[:, summary.cohort.common_seeds.index(1) :][:, :2].astype(int)).mean()
+        np.subtract(*(summary.correct.of(place, [1, 2]).astype(int) for place in (0, 1))).mean()
         for summary in (found.own, found.identical)
     ]
     assert 2 == contrast(found).change.n

@@ -21,12 +21,34 @@ def test_a_mismatch_refuses_to_rank(summarize: Summarize) -> None:
     assert () == summary.differences
 
 
-def test_ranks_use_the_seeds_in_common(summarize: Summarize) -> None:
-    """A missing seed shortens every pair; means keep all finished seeds."""
+def test_pairs_use_the_seeds_that_both_have(summarize: Summarize) -> None:
+    """A missing seed shortens the pair; means keep all finished seeds."""
     summary = summarize(["a", "b"], range(4), missing=[("b", 2)])
     assert [3] == [pair.difference.n for pair in summary.differences]
     means = {architecture.name: architecture.test_accuracy.n for architecture in summary.architectures}
     assert {"a": 4, "b": 3} == means
+
+
+def test_one_finished_seed_hides_nothing_of_the_others(summarize: Summarize) -> None:
+    """The others have the differences and ranks that they have alone; it has no rank and no letter, and comes last."""
+    accuracies = {"a": 0.95, "b": 0.5, "c": 0.5, "d": 0.99}
+    failures = {("d", seed): failure() for seed in range(1, 6)}
+    alone = summarize(["a", "b", "c"], range(6), accuracies=accuracies)
+    summary = summarize(["a", "b", "c", "d"], range(6), accuracies=accuracies, failures=failures)
+    assert {"a": 1, "b": 2, "c": 2, "d": None} == ranks(summary)
+    assert ["a", "b", "c", "d"] == [architecture.name for architecture in summary.architectures]
+    assert alone.differences == tuple(pair for pair in summary.differences if max(pair.first, pair.second) < 3)
+    assert [1, 1, 1] == [pair.difference.n for pair in summary.differences if 3 in (pair.first, pair.second)]
+    assert {"a", "b", "c"} == set(summary.groups)
+    assert (["a", "b", "c"], []) == ([each.name for each in summary.ranked], summary.untested)
+
+
+def test_a_pair_without_two_seeds_in_common_is_untested(summarize: Summarize) -> None:
+    """Both are ranked by the pairs that they have with a third."""
+    missing = [("a", 0), ("a", 1), ("b", 2), ("b", 3)]
+    summary = summarize(["a", "b", "c"], range(4), accuracies={"a": 0.5, "b": 0.5, "c": 0.95}, missing=missing)
+    assert {"a": 2, "b": 2, "c": 1} == ranks(summary)
+    assert [("a", "b")] == summary.untested
 
 
 def test_no_seed_in_common_is_not_ranked(summarize: Summarize) -> None:

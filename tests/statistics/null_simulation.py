@@ -17,6 +17,7 @@ from scipy.stats import norm
 
 from intelbench.results.label_efficiency import LabelCurve, compare_labels
 from intelbench.statistics import inference
+from intelbench.statistics.seed_table import SeedTable
 
 NUM_STUDIES = 4000
 NUMBERS = (10.0, 50.0, 200.0, 400.0)
@@ -146,7 +147,12 @@ def _labelled_study(scenario: Scenario, skills: NDArray[np.float64], random: np.
 
 
 def _curve(correct: NDArray[np.bool_]) -> LabelCurve:
-    return LabelCurve(SimpleNamespace(name="", index=0), np.array(NUMBERS), correct)
+    return LabelCurve(SimpleNamespace(name="", index=0), np.array(NUMBERS), tuple(range(correct.shape[1])), correct)
+
+
+def complete(values: NDArray[np.generic]) -> SeedTable:
+    """A table (A x n x N) without a missing run."""
+    return SeedTable(tuple(range(values.shape[1])), values, np.ones(values.shape[:2], dtype=np.bool_))
 
 
 def family_errors(scenario: Scenario, num_studies: int = NUM_STUDIES) -> float:
@@ -154,7 +160,7 @@ def family_errors(scenario: Scenario, num_studies: int = NUM_STUDIES) -> float:
     random = np.random.default_rng([scenario.num_seeds, int(1000 * scenario.seed)])
     wrong = 0
     for _ in range(num_studies):
-        pairs = inference.paired_differences(scenario.study(random, 5))
+        pairs = inference.paired_differences(complete(scenario.study(random, 5)))
         wrong += any(pair.better is not None for pair in pairs)
     return wrong / num_studies
 

@@ -1,6 +1,6 @@
 """Intervals and tests are those of the textbooks, and say no more than the data."""
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,9 @@ from statsmodels.stats.multitest import multipletests
 from intelbench.statistics import inference
 from intelbench.statistics.estimates import Estimate
 from intelbench.statistics.inference import PairedDifference
+from intelbench.statistics.seed_table import SeedTable
 from tests.statistics import null_simulation
+from tests.statistics.null_simulation import complete
 
 tables = arrays(np.bool_, st.tuples(st.integers(2, 5), st.integers(2, 12)))
 studies = arrays(np.bool_, st.tuples(st.integers(2, 6), st.integers(1, 6), st.integers(1, 40)))
@@ -38,7 +40,7 @@ def pair(first: int, second: int, better: int | None) -> PairedDifference:
     """One that is significant in favour of `better`, or not."""
     mean = 0.1 if better == first else -0.1
     return PairedDifference(
-        first, second, Estimate(mean, None, None, 6), 0.01, 1.0 if better is None else 0.01, 0.1, ()
+        first, second, tuple(range(6)), Estimate(mean, None, None, 6), 0.01, 1.0 if better is None else 0.01, 0.1, ()
     )
 
 
@@ -142,6 +144,30 @@ def test_ratios_are_geometric() -> None:
     assert inference.infer_ratio(np.array([1.0, 0.0]), second[:2]) is None
 
 
+def test_a_share_has_fiellers_interval() -> None:
+    """Where all images of a seed agree: the roots of Fieller's quadratic equation (1954), for either sign."""
+    part, total = np.array([0.6, 0.9, 0.7, 1.1, 0.5]), np.array([0.9, 1.2, 1.1, 1.2, 0.8])
+    squared = stats.t.isf(0.025, 4) ** 2 / 5
+    (of_part, of_both), (_, of_total) = np.cov(part, total)
+    squares = [total.mean() ** 2 - squared * of_total, part.mean() ** 2 - squared * of_part]
+    roots = np.roots([squares[0], -2 * (part.mean() * total.mean() - squared * of_both), squares[1]])
+    for sign in (1, -1):
+        tables = (np.repeat(sign * values[:, None], 50, axis=1) for values in (part, total))
+        found = inference.infer_share(*tables)
+        assert found.mean == pytest.approx(part.mean() / total.mean())
+        assert (found.low, found.high) == pytest.approx(sorted(roots), abs=1e-5)
+
+
+def test_a_share_of_what_may_be_nothing_has_no_interval() -> None:
+    """Every share is possible then; of one seed none is told, and of exactly nothing there is no share."""
+    total = random_table(4, 30)
+    total -= total.mean() - 0.01
+    assert (None, None, 4) == (lambda e: (e.low, e.high, e.n))(inference.infer_share(total / 2, total))
+    one = np.array([[1, 0, 1]])
+    assert Estimate(0.5, None, None, 1) == inference.infer_share(one / 2, one)
+    assert inference.infer_share(one, 0 * one) is None
+
+
 def test_wilson_agrees_with_scipy() -> None:
     """Brown, Cai and DasGupta (2001): defined and sensible at 0 and at all of them too."""
     for successes, total in ((0, 10), (7, 20), (450, 900), (900, 900)):
@@ -224,7 +250,7 @@ def test_holm_is_that_of_statsmodels(p_values: list[float]) -> None:
 @given(studies)
 def test_pairs_are_complete_and_holm_never_helps(correct: np.ndarray) -> None:
     """Every pair once, as many discordant counts as seeds, and p values that the correction does not lower."""
-    pairs = inference.paired_differences(correct)
+    pairs = inference.paired_differences(complete(correct))
     num_architectures, num_seeds, _ = correct.shape
     assert num_architectures * (num_architectures - 1) // 2 == len(pairs)
     for each in pairs:
@@ -241,13 +267,69 @@ def test_pairs_are_complete_and_holm_never_helps(correct: np.ndarray) -> None:
 @given(studies)
 def test_ranks_and_letters_agree_with_the_pairs(correct: np.ndarray) -> None:
     """A rank counts the better ones; two share a letter exactly if nothing tells them apart."""
-    pairs = inference.paired_differences(correct)
+    pairs = inference.paired_differences(complete(correct))
     ranks, letters = inference.ranks(len(correct), pairs), inference.letters(len(correct), pairs)
+    if correct.shape[1] == 1:
+        assert {None} == set(ranks)
+        return
     assert 1 == min(ranks)
     for place, rank in enumerate(ranks):
         assert rank == 1 + len({each.better for each in pairs if place in (each.first, each.second)} - {None, place})
     for each in pairs:
         assert (each.better is None) == bool(set(letters[each.first]) & set(letters[each.second]))
+
+
+@settings(max_examples=40)
+@given(studies, st.integers(0, 5))
+def test_one_more_architecture_changes_no_p_value(correct: np.ndarray, seed: int) -> None:
+    """With a single finished seed it adds pairs without a p value: neither p nor Holm's p of the others changes."""
+    num_architectures, num_seeds, num_images = correct.shape
+    more = np.concatenate([correct, np.zeros((1, num_seeds, num_images), dtype=bool)])
+    finished = np.ones(more.shape[:2], dtype=bool)
+    finished[-1] = np.arange(num_seeds) == seed % num_seeds
+    before = inference.paired_differences(complete(correct))
+    after = inference.paired_differences(SeedTable(tuple(range(num_seeds)), more, finished))
+    assert before == [pair for pair in after if pair.second < num_architectures]
+    assert {(1, None)} == {(p.difference.n, p.p_value) for p in after if p.second == num_architectures}
+    assert inference.ranks(num_architectures + 1, after)[-1] is None
+
+
+@settings(max_examples=60)
+@given(studies, st.data())
+def test_a_pair_is_compared_on_the_seeds_both_have_finished(correct: np.ndarray, data: st.DataObject) -> None:
+    """As if no other seed and no other architecture were there; what is in the cells of missing runs has no effect."""
+    finished = data.draw(arrays(np.bool_, correct.shape[:2]))
+    seeds = tuple(range(10, 10 + correct.shape[1]))
+    pairs = {(p.first, p.second): p for p in inference.paired_differences(SeedTable(seeds, correct, finished))}
+    other = inference.paired_differences(SeedTable(seeds, correct ^ ~finished[:, :, None], finished))
+    assert [*pairs.values()] == other
+    for first, second in combinations(range(len(correct)), 2):
+        rows = np.flatnonzero(finished[first] & finished[second])
+        if not len(rows):
+            assert (first, second) not in pairs
+            continue
+        (alone,) = inference.paired_differences(complete(correct[[first, second]][:, rows]))
+        found = pairs[first, second]
+        assert found.seeds == tuple(seeds[row] for row in rows)
+        assert (found.difference, found.p_value, found.discordance) == (
+            alone.difference,
+            alone.p_value,
+            alone.discordance,
+        )
+    tested = [pair for pair in pairs.values() if pair.p_value is not None]
+    expected = inference.holm(np.array([pair.p_value for pair in tested])).tolist() if tested else []
+    assert expected == [pair.p_holm for pair in tested]
+
+
+def test_what_has_not_finished_cannot_be_read() -> None:
+    """Neither a missing run nor a seed that nobody has."""
+    table = SeedTable.of_runs([{3: np.array([True]), 5: np.array([False])}, {5: np.array([True])}])
+    assert ((3, 5), (5,)) == (table.seeds, table.common(0, 1))
+    assert ([[True], [False]], [[True]]) == (table.of(0).tolist(), table.of(1).tolist())
+    assert [[True]] == table.of_seed(3).tolist()
+    for seed in (3, 4):
+        with pytest.raises(ValueError):
+            table.of(1, [seed])
 
 
 def test_letters_of_a_chain() -> None:
@@ -262,7 +344,7 @@ def test_a_clear_difference_is_found_and_more_seeds_find_smaller_ones() -> None:
     scenario = null_simulation.Scenario("", 1.0, 0.3, 0.05, 12)
     correct = scenario.study(np.random.default_rng(1))
     correct[1, :, :90] = False
-    found = [inference.paired_differences(correct[:, :seeds])[0] for seeds in (2, 4, 12)]
+    found = [inference.paired_differences(complete(correct[:, :seeds]))[0] for seeds in (2, 4, 12)]
     assert 0 == found[-1].better
     assert all(more.detectable < fewer.detectable for fewer, more in pairwise(found))
 

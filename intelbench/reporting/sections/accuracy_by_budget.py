@@ -86,10 +86,10 @@ def _crossing(compared: Crossings, crossing: Crossing, summary: CohortSummary) -
 
 
 def _untested(summary: CohortSummary) -> str:
-    if not summary.correct.size:
+    if summary.correct is None:
         return "nothing may be ranked here"
-    if summary.correct.shape[1] < 2:
-        return "one seed gives no test of a difference"
+    if not summary.ranked:
+        return "no two architectures have two finished seeds in common, which a test takes"
     return "no two architectures have a stretch of their curves in common"
 
 

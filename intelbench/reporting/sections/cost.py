@@ -1,6 +1,6 @@
 """Choice by cost: who is on the Pareto front of test accuracy and each kind of cost, and how surely."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from intelbench.reporting import formatting, metrics
 from intelbench.reporting.document import Block, Cell, Column, Items, Paragraph, table_of
@@ -28,7 +28,7 @@ def cost(summary: CohortSummary) -> list[Block]:
     for kind in kinds:
         columns += _columns(kind, by_kind[kind])
     order = [by_kind[kinds[0]][architecture.name] for architecture in summary.finished]
-    note = Paragraph(_note(points[0].whole("num_seeds")))
+    note = Paragraph(_note([row.whole("num_seeds") for row in order]))
     return [table_of(columns, order), note, Items(metrics.definitions(kinds, summary))]
 
 
@@ -55,10 +55,14 @@ def _share(row: Row) -> Cell:
     return Cell(f"**{text}**" if row.flag("on_front") else text, share)
 
 
-def _note(num_seeds: int) -> str:
-    drawn = "seeds and test images" if num_seeds > 1 else "test images, there being one seed"
+def _note(num_seeds: Sequence[int]) -> str:
+    drawn = "seeds and test images" if max(num_seeds) > 1 else "test images, there being one seed"
+    seeds = formatting.plural(max(num_seeds), "seed")
+    if min(num_seeds) < max(num_seeds):
+        seeds = f"the seeds that each has finished ({min(num_seeds)} to {max(num_seeds)})"
+        drawn += ", those in which it and those that cost no more have a seed"
     return (
-        f"Means over {formatting.plural(num_seeds, 'seed')} that all have finished. An architecture is on the Pareto "
+        f"Means over {seeds}. An architecture is on the Pareto "
         "front if no other one costs no more and is no less accurate, and better in one of the two. **On the front**: "
         f"in how many of {NUM_RESAMPLES:,} bootstrap resamples of {drawn}; in bold, those on the front of the means "
         "themselves; 100.0 only where an architecture costs least, so that no resample could change it. Costs are "

@@ -15,7 +15,7 @@ from intelbench.reporting.document import (
     pairs_folded,
     table_of,
 )
-from intelbench.reporting.formatting import escape
+from intelbench.reporting.formatting import ABSENT, escape
 from intelbench.reporting.rows import PAIR, Row, estimate, number, rows
 from intelbench.results import tables
 from intelbench.results.metric import Metric
@@ -31,7 +31,14 @@ _OWN_RECIPES = (
 )
 _TESTED = (number("p", "p_value", formatting.p_value), number("p (Holm)", "p_holm", formatting.p_value))
 _DETECTABLE = number("Detectable (points)", "detectable_difference", formatting.bare_percent)
-_BETTER = Column[Row]("Better", lambda row: escape(row.text_or_none("better") or "not significantly different"))
+
+
+def _better(row: Row) -> str:
+    untested = row.number("p_value") is None
+    return escape(row.text_or_none("better") or ("not tested" if untested else "not significantly different"))
+
+
+_BETTER = Column[Row]("Better", _better)
 
 
 def differences(summary: CohortSummary) -> list[Block]:
@@ -42,9 +49,11 @@ def differences(summary: CohortSummary) -> list[Block]:
     own = summary.cohort.own_recipes
     subject = f"Difference{' of architecture and recipe' if own else ''} (points)"
     columns = [PAIR, estimate(subject, "difference", formatting.points), *_TESTED, _DETECTABLE, _BETTER]
+    if len({row.whole("num_seeds") for row in pairs}) > 1:
+        columns.insert(1, number("Seeds", "num_seeds", formatting.count))
     blocks: list[Block] = [Paragraph(_OWN_RECIPES)] if own else []
-    blocks += [pairs_folded(table_of(columns, pairs)), Paragraph(_method(summary))]
-    blocks += [*_omnibus(summary), _seed_by_seed(summary, pairs)]
+    blocks += [pairs_folded(table_of(columns, pairs)), Paragraph(_method(summary, pairs))]
+    blocks += [*_omnibus(summary), _seed_by_seed(pairs)]
     for metric in metrics_in("main"):
         if metric.of_logits:
             blocks += _by_metric(metric, summary)
@@ -59,11 +68,15 @@ def _by_metric(metric: Metric, summary: CohortSummary) -> list[Block]:
     return [Details(f"Pairs by {name}", [table_of([PAIR, subject, *_TESTED, _BETTER], pairs)])] if pairs else []
 
 
-def _method(summary: CohortSummary) -> str:
-    num_seeds = len(summary.cohort.common_seeds)
+def _method(summary: CohortSummary, pairs: Sequence[Row]) -> str:
+    fewest_seeds, num_seeds = (of(row.whole("num_seeds") for row in pairs) for of in (min, max))
     if num_seeds < 2:
         return "n = 1: one seed tells nothing of how far another would have come out differently."
-    level = f"{SIGNIFICANCE / len(summary.differences):.2g}" if len(summary.differences) > 1 else f"{SIGNIFICANCE:g}"
+    num_tested = sum(row.number("p_value") is not None for row in pairs)
+    level = f"{SIGNIFICANCE / num_tested:.2g}" if num_tested > 1 else f"{SIGNIFICANCE:g}"
+    n = f"{num_seeds} seeds" if fewest_seeds == num_seeds else f"{fewest_seeds} to {num_seeds} seeds"
+    untested = " A pair with one seed in common is not tested, and not part of the correction."
+    num_images = len(summary.runs[0].test_ids)
     fewest = next(n for n in range(1, 20) if inference.smallest_sign_p_value(n) <= SIGNIFICANCE)
     reach = inference.smallest_sign_p_value(num_seeds)
     sign = (
@@ -73,7 +86,7 @@ def _method(summary: CohortSummary) -> str:
         else f"A sign test over {num_seeds} seeds could reach p = {formatting.p_value(reach)} at best; it is not used."
     )
     return (
-        f"n = {num_seeds} seeds × {summary.correct.shape[2]:,} test images, the same for both of a pair. "
+        f"n = {n} × {num_images:,} test images, the same for both of a pair.{untested if fewest_seeds < 2 else ''} "
         "**Difference**: mean, with its 95 % interval over seeds and images (how: docs/STATISTICS.md), not corrected "
         "for the number of pairs. **p**: two-sided t test of the same. **p (Holm)**: corrected over all pairs (1979); "
         "two architectures are significantly different at 5 %. **Detectable**: the true difference that this n, with "
@@ -83,14 +96,15 @@ def _method(summary: CohortSummary) -> str:
 
 
 def _omnibus(summary: CohortSummary) -> list[Block]:
-    seeds = rows(tables.omnibus(summary))
-    if len(summary.finished) < 3 or not seeds:
+    seeds = [row for row in rows(tables.omnibus(summary)) if row.whole("num_architectures") > 2]
+    if not seeds:
         return []
     statistics = [row.number("statistic") or 0.0 for row in seeds]
     low, high = formatting.significant(min(statistics)), formatting.significant(max(statistics))
     largest = max(row.number("p_value") or 0.0 for row in seeds)
     spread = low if low == high else f"{low} to {high}"
-    freedom = seeds[0].whole("degrees_of_freedom")
+    freedoms = [row.whole("degrees_of_freedom") for row in seeds]
+    freedom = " to ".join(map(str, dict.fromkeys((min(freedoms), max(freedoms)))))
     text = (
         f"All at once, Cochran's Q (1950) of the networks of each seed, as they were trained: Q = {spread} with "
         f"{freedom} degrees of freedom; largest p of {formatting.plural(len(seeds), 'seed')} "
@@ -99,24 +113,26 @@ def _omnibus(summary: CohortSummary) -> list[Block]:
     return [Paragraph(text)]
 
 
-def _seed_by_seed(summary: CohortSummary, pairs: Sequence[Row]) -> Block:
+def _seed_by_seed(pairs: Sequence[Row]) -> Block:
     """Show how many images only one of two got right, and McNemar's test, for the networks of each seed."""
-    number = len(summary.cohort.common_seeds)
+    seeds = sorted({seed for row in pairs for seed in row.items("seeds")})
     title = "Discordant images, seed by seed"
-    return listing(title, number, lambda: _discordances(summary, pairs), limit=MAX_SEED_COLUMNS)
+    return listing(title, len(seeds), lambda: _discordances(seeds, pairs), limit=MAX_SEED_COLUMNS)
 
 
-def _discordances(summary: CohortSummary, pairs: Sequence[Row]) -> list[Block]:
+def _discordances(seeds: Sequence[int], pairs: Sequence[Row]) -> list[Block]:
     note = (
         "Images that only the first got right : only the second (p of McNemar's exact test, 1947). It compares two "
         "networks as they were trained, not two architectures: another seed gives other networks."
     )
-    seeds = enumerate(summary.cohort.common_seeds)
-    columns = [Column(f"Seed {seed}", partial(_discordant, place)) for place, seed in seeds]
+    columns = [Column(f"Seed {seed}", partial(_discordant, seed)) for seed in seeds]
     return [Paragraph(note), table_of([PAIR, *columns], pairs)]
 
 
-def _discordant(place: int, row: Row) -> Cell:
+def _discordant(seed: int, row: Row) -> Cell:
+    if seed not in row.items("seeds"):
+        return Cell(ABSENT)
+    place = row.items("seeds").index(seed)
     first, second, p = (row.items(name)[place] for name in ("first_only", "second_only", "mcnemar_p_values"))
     return Cell(f"{first} : {second} ({formatting.p_value(p)})", first - second)
 

@@ -54,19 +54,21 @@ def _answer(study: LabelStudy) -> str:
     if len(curves) == 1:
         number = _number(curves[0].needed(target), curves[0])
         return f"{to_reach}, {code(curves[0].name)} needs {number} images of each class."
-    if curves[0].correct.shape[1] < 2:
+    if all(pair.p_holm is None for pair in study.comparisons):
         return f"{to_reach}, one seed does not show which architecture needs fewer images."
+    untested = [f"{code(p.first.name)} with {code(p.second.name)}" for p in study.comparisons if p.p_holm is None]
+    rest = f" Not compared, without two finished seeds in common: {narrative.first_few(untested)}." if untested else ""
     said: list[str] = []
     for curve in curves:
-        others = [each.more.name for each in study.comparisons if each.fewer is curve and each.more]
+        others = [code(each.more.name) for each in study.comparisons if each.fewer is curve and each.more]
         if len(others) == len(curves) - 1:
             number = _number(curve.needed(target), curve)
             said.insert(0, f"{code(curve.name)} needs the fewest images of each class, {number}")
         elif others:
             said.append(f"{code(curve.name)} needs fewer images of each class than {_names(others)}")
     if not said:
-        return f"{to_reach}, {narrative.none_differ(len(curves))} significantly different in how many images they need."
-    return f"{to_reach}, {'; '.join(said[: narrative.MAX_NAMES])}."
+        said = [f"{narrative.none_differ(len(curves))} significantly different in how many images they need"]
+    return f"{to_reach}, {'; '.join(said[: narrative.MAX_NAMES])}.{rest}"
 
 
 def _accuracies(study: LabelStudy) -> Table:
@@ -110,7 +112,10 @@ def _bounded(curve: LabelCurve, number: float) -> str:
 
 
 def _caption(study: LabelStudy) -> str:
-    seeds = formatting.plural(study.curves[0].correct.shape[1], "seed")
+    numbers = sorted({len(curve.seeds) for curve in study.curves})
+    seeds = formatting.plural(numbers[0], "seed")
+    if len(numbers) > 1:
+        seeds = f"the {numbers[0]} to {numbers[-1]} seeds that each has finished with every number"
     caption = f"Lines: mean over {seeds}; bands: 95 % interval over seeds and test images."
     if study.target is not None:
         caption += f" Dotted: {_percent(study.target)}."
@@ -149,7 +154,7 @@ def _note(study: LabelStudy) -> str:
 
 def _pairs(study: LabelStudy) -> list[Block]:
     """Compare every pair at every number of images, and which needs fewer for the target."""
-    if not 0 < len(study.comparisons) <= MAX_ROWS or study.comparisons[0].p_holm is None:
+    if len(study.comparisons) > MAX_ROWS or all(pair.p_holm is None for pair in study.comparisons):
         return []
     columns = [
         Column[LabelComparison](
@@ -157,7 +162,7 @@ def _pairs(study: LabelStudy) -> list[Block]:
         ),
         *(Column[LabelComparison](_heading(each), partial(_difference, each)) for each in study.summaries),
         Column("p (Holm)", lambda pair: cell(pair.p_holm, formatting.p_value)),
-        Column("Needs fewer", lambda pair: escape(pair.fewer.name if pair.fewer else "not significantly different")),
+        Column("Needs fewer", _fewer),
     ]
     note = (
         "Differences of test accuracy in points, with their 95 % intervals over seeds and images; in bold where the "
@@ -166,6 +171,12 @@ def _pairs(study: LabelStudy) -> list[Block]:
         "of them needs fewer."
     )
     return [pairs_folded(table_of(columns, study.comparisons)), Paragraph(note)]
+
+
+def _fewer(pair: LabelComparison) -> str:
+    if pair.fewer:
+        return escape(pair.fewer.name)
+    return "not tested" if pair.p_holm is None else "not significantly different"
 
 
 def _difference(summary: CohortSummary, pair: LabelComparison) -> Cell:
@@ -180,7 +191,7 @@ def _difference(summary: CohortSummary, pair: LabelComparison) -> Cell:
 
 
 def _names(names: Sequence[str]) -> str:
-    return f"{len(names)} others" if len(names) > narrative.MAX_NAMES else formatting.listed(map(code, names))
+    return f"{len(names)} others" if len(names) > narrative.MAX_NAMES else formatting.listed(names)
 
 
 def _percent(share: float) -> str:

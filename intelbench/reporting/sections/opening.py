@@ -24,13 +24,14 @@ def opening(summary: CohortSummary) -> list[Block]:
 
 
 def headline(summary: CohortSummary) -> str:
-    """Say who is above whom in test accuracy, who has learnt nothing, and who is faster; empty where nothing is known.
+    """Say who is above whom in test accuracy, who failed or learnt nothing, and who is faster; empty without any.
 
     Architectures are compared on at least two seeds; the majority baseline is compared with every one.
     """
-    sentences = _learnt_nothing(summary)
-    if len(summary.finished) > 1 and summary.differences and len(summary.cohort.common_seeds) > 1:
-        sentences = [_accuracy(summary), *sentences, *_speed(summary)]
+    sentences = [*narrative.failures(summary), *_learnt_nothing(summary)]
+    if summary.ranked:
+        compared = " ".join(filter(None, [_accuracy(summary), narrative.not_compared(summary)]))
+        sentences = [compared, *sentences, *_speed(summary)]
     if not sentences:
         return ""
     terms = "each architecture under its own recipe" if summary.cohort.own_recipes else "at this budget"
@@ -49,8 +50,8 @@ def relative_speed(first: ArchitectureSummary, second: ArchitectureSummary) -> i
 
 
 def _accuracy(summary: CohortSummary) -> str:
-    names = [architecture.name for architecture in summary.finished]
-    top = [place for place, architecture in enumerate(summary.finished) if architecture.rank == 1]
+    names = [architecture.name for architecture in summary.ranked]
+    top = [place for place, architecture in enumerate(summary.ranked) if architecture.rank == 1]
     if len(top) == len(names):
         return _nothing_apart(summary)
     below_all = [place for place in range(len(names)) if all(_beats(summary, winner, place) for winner in top)]
@@ -63,7 +64,7 @@ def _accuracy(summary: CohortSummary) -> str:
             subject, verb = f"{'both' if len(top) == 2 else f'all {len(top)}'} of them", "are"
         gaps = [{winner, place} for winner in top for place in below_all]
         pairs = [pair for pair in summary.differences if {pair.first, pair.second} in gaps]
-        sentences.append(f"{subject} {verb} above {_names(names, below_all)}{_smallest_gap(pairs)}")
+        sentences.append(f"{subject} {verb} above {_names(names, below_all)}{_smallest_gap(pairs, names)}")
     others = [place for place in range(len(names)) if place not in top and place not in below_all]
     for place in others[:MAX_NAMES]:
         winners = [winner for winner in range(len(names)) if _beats(summary, winner, place)]
@@ -72,10 +73,13 @@ def _accuracy(summary: CohortSummary) -> str:
 
 
 def _nothing_apart(summary: CohortSummary) -> str:
-    reached = [a.test_accuracy.mean for a in summary.finished if a.test_accuracy is not None]
+    reached = [a.test_accuracy.mean for a in summary.ranked if a.test_accuracy is not None]
     detectable = [pair.detectable for pair in summary.differences if pair.detectable is not None]
     means = f"means: {percent(min(reached))} the lowest, {percent(max(reached))} the highest"
-    sentence = f"{narrative.none_differ(len(summary.finished))} significantly different in test accuracy ({means})"
+    subject = narrative.none_differ(len(summary.ranked))
+    if narrative.finished_unranked(summary):
+        subject = f"of {listed(code(a.name) for a in summary.ranked[:MAX_NAMES])}, {subject}"
+    sentence = f"{subject} significantly different in test accuracy ({means})"
     if detectable:
         sentence += f". That does not make them equal: these runs find a true difference of {_points(detectable)}"
         sentence += " with 80 % power"
@@ -109,7 +113,7 @@ def _learnt_nothing(summary: CohortSummary) -> list[str]:
 
 def _speed(summary: CohortSummary) -> list[str]:
     """Compare the fastest of the best with the slowest of them, or the fastest of all with the single best."""
-    timed = [a for a in summary.finished if len(a.total_seconds)]
+    timed = [a for a in summary.ranked if len(a.total_seconds)]
     best = [a for a in timed if a.rank == 1]
     if len(timed) < 2 or not best:
         return []
@@ -137,11 +141,13 @@ def _beats(summary: CohortSummary, winner: int, place: int) -> bool:
     )
 
 
-def _smallest_gap(pairs: Sequence[PairedDifference]) -> str:
-    """Write ` by 8.4 [3.4, 13.5] points`; of several pairs ` (smallest difference: 8.4 [3.4, 13.5] points)`."""
-    gaps = [pair.difference if pair.difference.mean > 0 else -pair.difference for pair in pairs]
-    text = f"{percent_interval(min(gaps, key=lambda gap: gap.mean), unit='')} points"
-    return f" by {text}" if len(pairs) == 1 else f" (smallest difference: {text})"
+def _smallest_gap(pairs: Sequence[PairedDifference], names: Sequence[str]) -> str:
+    """Write ` by 8.4 [3.4, 13.5] points`; of several pairs ` (smallest difference: `a` over `c` by 8.4 ... points)`."""
+    smallest = min(pairs, key=lambda pair: abs(pair.difference.mean))
+    gap = smallest.difference if smallest.difference.mean > 0 else -smallest.difference
+    text = f"by {percent_interval(gap, unit='')} points"
+    over = [names[place] for place in (smallest.first, smallest.second)][:: 1 if gap is smallest.difference else -1]
+    return f" {text}" if len(pairs) == 1 else f" (smallest difference: {' over '.join(map(code, over))} {text})"
 
 
 def _points(shares: Sequence[float]) -> str:

@@ -25,7 +25,9 @@ from intelbench.results.origins import Contrast, Match, Origin
 from intelbench.results.summaries import CohortSummary
 
 _ORIGINS: Mapping[Origin, str] = {
-    "architecture": "architecture: it holds under both",
+    "architecture": "architecture: it holds under both, without a significant change",
+    "architecture and recipe": "architecture and recipe: it holds under both, and own recipes add to it",
+    "reduced by the recipes": "architecture: own recipes reduce it",
     "recipe": "recipe: only under own recipes",
     "hidden by the recipes": "recipe: own recipes hide what identical conditions show",
     "reversed by the recipes": "recipe: reversed under identical conditions",
@@ -33,7 +35,7 @@ _ORIGINS: Mapping[Origin, str] = {
 }
 _NO_WORD: Word = "not testable here"
 _CONCLUSIONS: Mapping[tuple[Word, Word], str] = {
-    ("supported", "supported"): "architecture: it holds under both",
+    ("supported", "supported"): "holds under both",
     ("supported", "contradicted"): "recipe: reversed under identical conditions",
     ("supported", "inconclusive"): "holds under own recipes; under identical conditions not decided",
     ("contradicted", "supported"): "recipe: own recipes reverse what identical conditions show",
@@ -66,9 +68,9 @@ def _introduction(match: Match, cohorts: Sequence[CohortSummary]) -> str:
     return (
         f"Group {own} has {names} **each under its own recipe**, group {identical} has them **under identical "
         "conditions**, on the same images. No accuracy of the one group is compared with one of the other: "
-        "what is compared is the difference between two architectures within each. A difference that is there under "
-        "both comes from the architecture; one that own recipes make, hide or reverse comes from the recipe, which is "
-        "all of budget, optimizer, head, weights and what trains."
+        "what is compared is the difference between two architectures within each. The part of a difference that is "
+        "there under identical conditions comes from the architecture; what own recipes add, hide or reverse comes "
+        "from the recipe, which is all of budget, optimizer, head, weights and what trains."
     )
 
 
@@ -84,7 +86,11 @@ def _pairs(match: Match) -> list[Block]:
         "Differences and intervals are those of each group's own table; **bold** is significant there, Holm-corrected. "
         "**Change**: what own recipes add to the difference, paired by seed and test image, 95 % interval; **p**: of "
         "no change, corrected over these pairs. The recipe is named only where the change itself is significant: "
-        "that a difference is found under one of the two and not under the other does not show that they differ."
+        "that a difference is found under one of the two and not under the other does not show that they differ, nor "
+        "does one that is found under both come from the architecture alone. **Share of the recipe**: the change over "
+        "the difference under own recipes, on the same seeds and images, with Fieller's 95 % interval (1954); the rest "
+        "up to 100 % is the architecture's, under one recipe. It is above 100 % where identical conditions reverse "
+        "the difference, and below 0 where own recipes reduce it."
     )
     return [Paragraph(_counted(contrasts)), pairs_folded(table_of(_COLUMNS, contrasts)), Paragraph(note)]
 
@@ -111,6 +117,8 @@ def _verdict(contrast: Contrast) -> str:
     return f"{text}: significant under {significant[0]} alone, but {why}"
 
 
+_share = formatting.with_interval(lambda share: formatting.count(round(100 * share)).replace("-", "−"))
+"""`88 [79, 98]`, where the heading has the unit."""
 _COLUMNS = (
     Column[Contrast](
         "Test accuracy (points)", lambda each: f"{escape(each.first)} − {escape(each.second)}", is_number=False
@@ -123,6 +131,7 @@ _COLUMNS = (
     ),
     Column[Contrast]("Change", lambda each: cell(each.change, formatting.points)),
     Column[Contrast]("p (Holm)", lambda each: cell(each.p_change, formatting.p_value)),
+    Column[Contrast]("Share of the recipe (%)", lambda each: cell(each.recipe_share, _share)),
 )
 
 
@@ -151,7 +160,7 @@ def _claims(match: Match, claims: Sequence[Claim] | None) -> list[Block]:
     ]
     blocks: list[Block] = []
     if cells:
-        headers = ["Published conclusion", "It comes from", "Own recipes", "Identical conditions"]
+        headers = ["Published conclusion", "Together", "Own recipes", "Identical conditions"]
         note = (
             "**Published conclusions that compare architectures**, judged in each group as in its section on published "
             "claims. Not decided is what these runs cannot tell: an interval reaches to both sides of no difference, "

@@ -26,9 +26,12 @@ _OF_RUNS = (
     number("Steps", "num_steps", formatting.count),
 )
 _MEANINGS = {
-    "Rank": "1 + the number of architectures whose test accuracy is significantly better. `=`: shared.",
+    "Rank": "1 + the number of architectures whose test accuracy is significantly better. `=`: shared. `†`: some of "
+    "its runs failed, and the rank is that of the others, as is each mean in the row.",
     "Group": "two architectures share a letter unless they are significantly different (Piepho, 2004).",
     "Runs": "finished runs, one a seed; n of every mean in the row.",
+    "Finished (%)": "share of all runs that finished, whatever made the others fail, with Wilson's 95 % interval "
+    "(1927) for runs that fail independently of each other.",
 }
 
 
@@ -73,18 +76,23 @@ def _cells(row: Row, ranks: Sequence[object], summary: CohortSummary) -> dict[st
     tied = "=" if ranks.count(row.number("rank")) > 1 else ""
     cells = {
         "Architecture": Cell(escape(row.text("architecture"))),
-        "Rank": cell(row.number("rank"), lambda rank: ABSENT if rank is None else f"{rank}{tied}"),
+        "Rank": cell(
+            row.number("rank"), lambda rank: ABSENT if rank is None else f"{rank}{tied}{'†' if failed else ''}"
+        ),
         "Group": Cell(row.text_or_none("group") or ABSENT),
         "Runs": Cell(f"{runs} of {runs + failed}" if failed else str(runs), runs),
     }
     for metric in metrics_in("main"):
         if metric.is_shown(summary):
             heading = metrics.heading(metric, summary)
-            if heading in (*cells, "Failed"):
+            if heading in (*cells, "Finished (%)", "Failed"):
                 raise UserError(
                     f"metric {metric.name!r}: the main table has another column {heading!r}; choose another"
                 )
             cells[heading] = metrics.cell(metric, _estimate(row, metric))
+    if summary.cohort.failed:
+        rate = row.estimate("success_rate", runs + failed)
+        cells["Finished (%)"] = cell(rate, formatting.with_interval(formatting.bare_percent))
     cells["Failed"] = Cell(f"{failed}: {causes}" if failed else ABSENT, failed or None)
     return cells
 

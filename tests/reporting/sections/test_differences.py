@@ -43,7 +43,7 @@ def test_discordant_counts_are_those_of_the_answers(summarize: Summarize) -> Non
     summary = summarize(["a", "b"], range(3))
     (row,) = tables.rows(tables.differences(summary))
     names = [architecture.name for architecture in summary.finished]
-    first, second = (summary.correct[names.index(row[side])] for side in ("first", "second"))
+    first, second = (summary.correct.of(names.index(row[side])) for side in ("first", "second"))
     assert [(only & ~other).sum() for only, other in zip(first, second, strict=True)] == row["first_only"]
     assert [(other & ~only).sum() for only, other in zip(first, second, strict=True)] == row["second_only"]
 

@@ -20,6 +20,7 @@ OWN = msgspec.structs.replace(CONDITIONS, budget=Budget(epochs=2))
 NAMES = ["resnet152", "wide_resnet101_2", "inception_v3", "resnet101_leaky"]
 PUBLISHED = {"resnet152": 0.9, "wide_resnet101_2": 0.7, "inception_v3": 0.5, "resnet101_leaky": 0.7}
 LEVEL = {**PUBLISHED, "resnet152": 0.7}
+CLOSER = {**PUBLISHED, "resnet152": 0.8, "wide_resnet101_2": 0.7}
 REVERSED = {**PUBLISHED, "resnet152": 0.3}
 
 
@@ -41,7 +42,9 @@ def write(folder: Path, own: dict[str, float], identical: dict[str, float] | Non
 @pytest.mark.parametrize(
     ("own", "identical", "pair", "conclusion"),
     [
-        (PUBLISHED, PUBLISHED, "architecture: it holds under both", "architecture: it holds under both"),
+        (PUBLISHED, PUBLISHED, "architecture: it holds under both", "holds under both"),
+        (PUBLISHED, CLOSER, "architecture and recipe: it holds under both, and own recipes add", "holds under both"),
+        (CLOSER, PUBLISHED, "architecture: own recipes reduce it", "holds under both"),
         (PUBLISHED, LEVEL, "recipe: only under own recipes", "holds under own recipes; under identical conditions not"),
         (LEVEL, PUBLISHED, "recipe: own recipes hide", "holds under identical conditions; under own recipes not"),
         (PUBLISHED, REVERSED, "recipe: reversed under", "recipe: reversed under identical conditions"),
