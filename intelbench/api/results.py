@@ -19,18 +19,20 @@ from intelbench.results.metrics import METRICS
 from intelbench.results.runs import RunSummary
 from intelbench.results.study import Study, read
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
+from intelbench.statistics.comparisons import MARGIN
 
 
-def load(folder: str | Path = "results") -> "Results":
+def load(folder: str | Path = "results", margin: float = MARGIN) -> "Results":
     """Read the records in a results folder.
 
     Args:
         folder: A results folder, with runs/ in it, or a folder of records.
+        margin: Largest difference of test accuracy that counts as equivalent, as a fraction.
 
     Raises:
         UserError: there is no readable record.
     """
-    return Results(Path(folder))
+    return Results(Path(folder), margin)
 
 
 class Results:
@@ -41,14 +43,15 @@ class Results:
 
     Args:
         folder: A results folder, with runs/ in it, or a folder of records.
+        margin: Largest difference of test accuracy that counts as equivalent, as a fraction.
 
     Raises:
         UserError: there is no readable record.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, margin: float = MARGIN) -> None:
         self.folder = folder
-        self._study = read(runs_folder(folder))
+        self._study = read(runs_folder(folder), margin)
 
     @property
     def study(self) -> Study:

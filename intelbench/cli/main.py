@@ -11,6 +11,7 @@ from intelbench.cli.data import data
 from intelbench.cli.diff import diff
 from intelbench.cli.listing import list_
 from intelbench.cli.output import complain
+from intelbench.cli.plan import plan
 from intelbench.cli.profile import profile
 from intelbench.cli.report import report
 from intelbench.cli.run import run
@@ -70,7 +71,7 @@ def cli() -> None:
     """
 
 
-for command in (run, report, diff, verify, profile, list_, data):
+for command in (run, report, plan, diff, verify, profile, list_, data):
     cli.add_command(command)
 
 

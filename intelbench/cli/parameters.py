@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from intelbench.cli.values import FILE, FOLDER
+from intelbench.cli.values import FILE, FOLDER, Value, percentage_points
 
 
 class GroupedOption(click.Option):
@@ -42,6 +42,15 @@ def cache_option(group: str = "Options") -> Callable[[Callable[..., Any]], Calla
     return option(
         "--cache-dir", type=FOLDER, envvar="INTELBENCH_CACHE", group=group,
         help="Folder of decoded images. [default: the user's cache folder; env: INTELBENCH_CACHE]",
+    )  # fmt: skip
+
+
+def margin_option(group: str = "Options") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare `--margin` of a command that reports on records; its value is a fraction."""
+    return option(
+        "--margin", type=Value(percentage_points, "points"), default=1.0, show_default=True, group=group,
+        help="Largest difference in test accuracy, in percentage points, that counts as equivalent.",
+        callback=lambda _context, _parameter, points: points / 100,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import click
 
 from intelbench.api.locations import cache_folder
 from intelbench.cli.output import print_product
-from intelbench.cli.parameters import GroupedCommand, cache_option, option, plugin_option
+from intelbench.cli.parameters import GroupedCommand, cache_option, margin_option, option, plugin_option
 from intelbench.cli.values import FILE, FOLDER, REPORT_FILE
 
 
@@ -42,6 +42,7 @@ from intelbench.cli.values import FILE, FOLDER, REPORT_FILE
     group="Options",
     help="Folder of the images, for an .html report. [default: the folder in the records]",
 )
+@margin_option()
 @plugin_option(adds="metrics or report sections")
 @cache_option()
 @click.pass_context
@@ -77,7 +78,7 @@ def report(
     from intelbench.reporting.export import as_csv, as_json
     from intelbench.reporting.report import write
 
-    study = read(runs)
+    study = read(runs, options["margin"])
     if suffix == ".html":
         from intelbench.reporting.html.page import as_html
 

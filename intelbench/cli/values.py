@@ -103,6 +103,14 @@ def source(text: str) -> str:
     return text
 
 
+def percentage_points(text: str) -> float:
+    """A difference of two shares in percentage points, more than 0 and less than 100."""
+    value = number(text)
+    if not 0 < value < 100:
+        raise ValueError("not accepted. Expected percentage points, more than 0 and less than 100, such as 1")
+    return value
+
+
 def whole_number(least: int, most: int) -> Callable[[str], int]:
     """A whole number within bounds."""
 

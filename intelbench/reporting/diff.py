@@ -1,6 +1,8 @@
 """The comparison of two results folders as Markdown and as JSON."""
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import get_args
 
 import msgspec
 
@@ -18,7 +20,7 @@ from intelbench.reporting.document import (
     table_of,
 )
 from intelbench.reporting.formatting import code, escape, listed
-from intelbench.results.diff import Change, Comparison, Verdict
+from intelbench.results.diff import Change, Comparison, Outcome, Verdict
 from intelbench.results.metrics import METRICS
 from intelbench.statistics.estimates import Estimate
 
@@ -78,7 +80,8 @@ def as_json(comparison: Comparison, verdicts: Sequence[Verdict]) -> str:
                 "metric": verdict.gate.metric,
                 "margin": verdict.gate.margin,
                 "p_holm": verdict.p_holm,
-                "failed": verdict.failed,
+                "worse_by_at_most": verdict.change.worst,
+                "outcome": verdict.outcome,
             }
             for verdict in verdicts
         ],
@@ -89,12 +92,18 @@ def as_json(comparison: Comparison, verdicts: Sequence[Verdict]) -> str:
     return msgspec.json.format(msgspec.json.encode(content), indent=1).decode() + "\n"
 
 
-def failure_line(verdict: Verdict) -> str:
-    """Say for the terminal which gate has failed."""
-    return (
-        f"{verdict.change.architecture}: {verdict.gate.metric} is worse by more than {verdict.gate.margin:g} "
-        f"({_change(verdict.change)}; p {formatting.p_value(verdict.p_holm)} after Holm's correction)"
-    )
+def complaint(verdict: Verdict) -> str:
+    """Say for the terminal why a gate has not passed, and what helps where it is undecided."""
+    change, gate = verdict.change, verdict.gate
+    if verdict.outcome == "failed":
+        p_value = formatting.p_value(verdict.p_holm)
+        reason = f"is worse by more than {gate.margin:g} ({_change(change)}; p {p_value} after Holm's correction)"
+    else:
+        reason = (
+            f"may be worse by up to {_bound(change)}, so {change.before.n} seeds do not show that it is worse by at "
+            f"most {gate.margin:g} ({_change(change)}). Run more seeds in both folders, or accept a larger margin"
+        )
+    return f"{change.architecture}: {gate.metric} {reason}"
 
 
 def _in_short(comparison: Comparison) -> str:
@@ -113,10 +122,13 @@ def _in_short(comparison: Comparison) -> str:
 
 
 def _gates_in_short(verdicts: Sequence[Verdict]) -> str:
-    failed = [verdict for verdict in verdicts if verdict.failed]
-    if failed:
-        return f"**{len(failed)} of {formatting.plural(len(verdicts), 'gate')} failed.**"
-    return f"{formatting.plural(len(verdicts), 'gate')} passed." if verdicts else ""
+    if not verdicts:
+        return ""
+    outcomes = Counter(verdict.outcome for verdict in verdicts)
+    if outcomes["passed"] == len(verdicts):
+        return f"{formatting.plural(len(verdicts), 'gate')} passed."
+    counts = [f"{outcomes[word]} {word}" for word in get_args(Outcome) if outcomes[word]]
+    return f"**Of {formatting.plural(len(verdicts), 'gate')}: {listed(counts)}.**"
 
 
 def _change(change: Change) -> str:
@@ -150,21 +162,36 @@ def _differing(comparison: Comparison, names: tuple[str, str]) -> Block:
 
 
 def _gates(verdicts: Sequence[Verdict]) -> list[Block]:
-    cells = [
+    cells: list[list[Cell | str]] = [
         [
             code(f"{verdict.gate.metric}:{verdict.gate.margin:g}"),
             escape(verdict.change.architecture),
             _change(verdict.change),
-            formatting.p_value(verdict.p_holm),
-            "**failed**" if verdict.failed else "passed",
+            Cell(_bound(verdict.change), verdict.change.worst),
+            cell(verdict.p_holm, formatting.p_value),
+            verdict.outcome if verdict.outcome == "passed" else f"**{verdict.outcome}**",
         ]
         for verdict in verdicts
     ]
     note = (
-        "A gate fails where the metric is worse by more than the margin, beyond the noise: one-sided t test at 5 %, "
-        "Holm-corrected over all gates and architectures. Passing does not prove that nothing got worse."
+        "**Worse by at most**: one-sided 95 % bound; a gate passes where it lies within the margin (a test of "
+        "non-inferiority at 5 %). A gate fails where the metric is worse by more than the margin: one-sided t test at "
+        "5 %, Holm-corrected over all gates and architectures. Else these runs cannot decide."
     )
-    return [table(["Gate", "Architecture", "Change", "p (Holm)", ""], cells, left=2), Paragraph(note)]
+    return [
+        table(["Gate", "Architecture", "Change", "Worse by at most", "p (Holm)", ""], cells, left=2),
+        Paragraph(note),
+    ]
+
+
+def _bound(change: Change) -> str:
+    """Write by how much a metric is worse at most: `1.2 points`, `3.4 %` of a ratio, or a number."""
+    metric, worst = METRICS.get(change.metric), change.worst
+    if worst is None:
+        return formatting.ABSENT
+    if metric.change == "points":
+        return f"{formatting.signed_percent(worst)} points"
+    return f"{formatting.signed_percent(worst)} %" if metric.change == "ratio" else formatting.significant(worst)
 
 
 def _plain(estimate: Estimate) -> dict[str, float | int | None]:

@@ -12,6 +12,7 @@ from intelbench.results.claims import Claim
 from intelbench.results.label_efficiency import label_studies
 from intelbench.results.metrics import METRICS, metrics_in
 from intelbench.results.origins import Contrast, contrasts, matches
+from intelbench.results.planner import plan_table
 from intelbench.results.study import Study
 from intelbench.results.summaries import CohortSummary
 from intelbench.results.tables import Row, estimate_columns
@@ -59,6 +60,8 @@ def _plain(summary: CohortSummary, claims: Sequence[Claim] | None) -> dict[str, 
         "identical": cohort.fairness.identical,
         "ranked": bool(summary.ranked),
         "seeds": cohort.seeds,
+        "margin": summary.margin,
+        "significance": summary.significance,
         "own_recipes": cohort.own_recipes,
         "conditions": cohort.conditions,
         "own_settings": tables.rows(tables.own_settings(summary)),
@@ -72,6 +75,7 @@ def _plain(summary: CohortSummary, claims: Sequence[Claim] | None) -> dict[str, 
             if metric.per_image and metric.split == "test"
             for row in tables.rows(tables.differences(summary, metric.name))
         ],
+        "planner": tables.rows(plan_table(summary)),
         "claims": claims_rows(summary, claims),
         "time_to_accuracy": tables.rows(efficiency.time_to_accuracy(summary)),
         "pareto": tables.rows(efficiency.pareto(summary)),

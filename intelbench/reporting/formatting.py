@@ -177,6 +177,11 @@ def plural(number: int, noun: str, nouns: str = "") -> str:
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
 
 
+def plural_number(value: float, noun: str) -> str:
+    """Write `1 point`, `0.5 points`."""
+    return f"{value:g} {noun if value == 1 else noun + 's'}"
+
+
 def listed(items: Iterable[str]) -> str:
     """Write `a`, `a and b`, `a, b and c`."""
     *head, last = list(items) or [""]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from intelbench.errors import UserError
 from intelbench.plugins.registry import Entry
-from intelbench.reporting import markdown
+from intelbench.reporting import markdown, narrative
 from intelbench.reporting.document import Block, Document, Items, Paragraph, Section, figures
 from intelbench.reporting.formatting import escape, listed
 from intelbench.reporting.plugin_sections import blocks_of, sections
@@ -17,6 +17,7 @@ from intelbench.reporting.sections.groups import group_title, groups
 from intelbench.reporting.sections.label_efficiency import label_efficiency
 from intelbench.reporting.sections.opening import opening
 from intelbench.reporting.sections.origins import origin
+from intelbench.reporting.sections.planner import planner
 from intelbench.results.claims import Claim
 from intelbench.results.label_efficiency import label_studies
 from intelbench.results.study import Study, read
@@ -53,6 +54,16 @@ def write(study: Study, *, title: str = TITLE, claims: Sequence[Claim] | None = 
     """Write the report on a study; the arguments are those of `build`."""
     document = compose(study, title=title, claims=claims, full=full)
     return Report(markdown.render(document), {figure.name: figure.draw() for figure in figures(document)})
+
+
+def write_plan(study: Study) -> str:
+    """Write what would decide the open pairs of each group of records, as Markdown."""
+    blocks: list[Block] = []
+    for place, summary in enumerate(study.cohorts, start=1):
+        planned = planner(summary) or [Paragraph(narrative.ranking_note(summary) or "There is no pair to compare.")]
+        number = len(study.cohorts)
+        blocks += planned if number == 1 else _section(group_title(place, number, summary.cohort), planned)
+    return markdown.render(Document("Seeds that would decide open pairs", blocks))
 
 
 def compose(study: Study, *, title: str = TITLE, claims: Sequence[Claim] | None = None, full: bool = False) -> Document:

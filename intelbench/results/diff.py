@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from intelbench.results.summaries import CohortSummary, same_images
 from intelbench.statistics import inference
 from intelbench.statistics.estimates import SIGNIFICANCE, Estimate
 from intelbench.statistics.inference import Inferred
+
+Outcome = Literal["passed", "failed", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -80,9 +83,22 @@ class Change:
 
     def p_worse(self, margin: float) -> float | None:
         """Return the one-sided p value of "worse by at most the margin"; `None` below two seeds in common."""
-        metric, change = METRICS.get(self.metric), self.inferred.location
-        max_change = float(np.log1p(margin)) if metric.change == "ratio" else margin
-        return self.inferred.p_above(-change if metric.better == "higher" else change, max_change)
+        max_change = float(np.log1p(margin)) if METRICS.get(self.metric).change == "ratio" else margin
+        return self.inferred.p_above(self._loss, max_change)
+
+    @property
+    def worst(self) -> float | None:
+        """Return by how much the metric is worse at most, as a one-sided 95 % bound; `None` below two seeds in common.
+
+        A negative bound means that the metric is better by at least that much.
+        """
+        bound = self.inferred.bound_above(self._loss)
+        return float(np.expm1(bound)) if bound is not None and METRICS.get(self.metric).change == "ratio" else bound
+
+    @property
+    def _loss(self) -> float:
+        """Return by how much the metric is worse: a difference, or the logarithm of a ratio."""
+        return self.inferred.location * (-1 if METRICS.get(self.metric).better == "higher" else 1)
 
 
 @dataclass(frozen=True)
@@ -110,9 +126,15 @@ class Verdict:
     """P value of "worse by at most the margin", after Holm's correction over all gates and architectures."""
 
     @property
-    def failed(self) -> bool:
-        """Return whether the metric is worse by more than the margin, beyond the noise."""
-        return self.p_holm <= SIGNIFICANCE
+    def outcome(self) -> Outcome:
+        """Return what the runs show: worse by more than the margin, not worse by more than the margin, or neither.
+
+        A gate passes by a test of non-inferiority at 5 %: the bound of the change lies within the margin.
+        """
+        if self.p_holm <= SIGNIFICANCE:
+            return "failed"
+        worst = self.change.worst
+        return "passed" if worst is not None and worst <= self.gate.margin else "undecided"
 
 
 def gate_metrics() -> list[Metric]:
@@ -162,12 +184,12 @@ def judge(comparison: Comparison, gates: Sequence[Gate]) -> list[Verdict]:
     for gate in gates:
         changes = [change for change in comparison.changes if change.metric == gate.metric]
         if not changes:
-            raise UserError(f"--fail-if-worse {gate.metric}: neither folder can be compared by it; {_why(comparison)}")
+            raise UserError(f"--gate {gate.metric}: neither folder can be compared by it; {_why(comparison)}")
         for change in changes:
             p_value = change.p_worse(gate.margin)
             if p_value is None:
                 raise UserError(
-                    f"--fail-if-worse {gate.metric}: {change.architecture} has one seed in common, and one seed tells "
+                    f"--gate {gate.metric}: {change.architecture} has one seed in common, and one seed tells "
                     "nothing of the noise; run at least two seeds in both folders"
                 )
             judged.append((change, gate, p_value))

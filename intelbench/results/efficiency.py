@@ -18,8 +18,8 @@ from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 from intelbench.results.tables import Row, as_frame, estimate_columns
 from intelbench.statistics.estimates import SIGNIFICANCE, Estimate, finite
-from intelbench.statistics.inference import holm, infer, infer_from_seeds
-from intelbench.statistics.resampling import resampled_means
+from intelbench.statistics.inference import holm, infer_from_seeds
+from intelbench.statistics.posterior import draw_cost, draw_means
 
 Unit = Literal["steps", "images", "seconds", "flops"]
 Values = NDArray[np.float64]
@@ -161,8 +161,8 @@ def time_to_accuracy(summary: CohortSummary) -> Iterator[Row]:
             yield from rows
 
 
-def costs(summary: CohortSummary) -> Mapping[str, Sequence[float | None]]:
-    """Return the costs of each finished architecture by name of the metric: means over its finished seeds.
+def costs(summary: CohortSummary) -> Mapping[str, Sequence[Values | None]]:
+    """Return the costs of the finished runs of each architecture (n) by name of the metric.
 
     A cost that the budget fixes is per image, as are FLOPs under a budget in seconds: of two networks that compute the
     same, the slower one does fewer of them, and is not cheaper. Joules are left out unless all architectures have them:
@@ -177,70 +177,60 @@ def costs(summary: CohortSummary) -> Mapping[str, Sequence[float | None]]:
         "joules",
     ]
     metrics = [METRICS.get(name) for name in names]
-    means = {m.name: [_mean([m.value(run) for run in a.runs]) for a in summary.finished] for m in metrics}
-    return {name: values for name, values in means.items() if name != "joules" or None not in values}
+    by_name: dict[str, Sequence[Values | None]] = {
+        metric.name: [_known([metric.value(run) for run in each.runs]) for each in summary.finished]
+        for metric in metrics
+    }
+    return {name: of_all for name, of_all in by_name.items() if name != "joules" or all(v is not None for v in of_all)}
 
 
 def on_front(cost: Values, accuracy: Values) -> NDArray[np.bool_]:
-    """Return which of A architectures are on the Pareto front of cost (A) and accuracy (A x R), in each of R cases.
+    """Return which of A architectures are on the Pareto front of cost and accuracy (A x R each), in each of R cases.
 
     An architecture is not on the front where another costs no more, is no less accurate, and is better in one of them.
     """
     dominated = [
-        (
-            ((cost < own_cost)[:, None] & (accuracy >= own_accuracy))
-            | ((cost <= own_cost)[:, None] & (accuracy > own_accuracy))
-        ).any(axis=0)
+        (((cost < own_cost) & (accuracy >= own_accuracy)) | ((cost <= own_cost) & (accuracy > own_accuracy))).any(
+            axis=0
+        )
         for own_cost, own_accuracy in zip(cost, accuracy, strict=True)
     ]
     return ~np.array(dominated, dtype=np.bool_).reshape(accuracy.shape)
-
-
-def front_shares(cost: Values, resampled: Values) -> list[float | None]:
-    """Return the share of resamples in which each of A architectures is on the front of cost (A) and accuracy (A x R).
-
-    Accuracy is NaN where none of an architecture's seeds was drawn. A resample counts for an architecture if it has an
-    accuracy and so has every one that costs no more, which could push it off the front; `None` without such resamples.
-    """
-    front, drawn = on_front(cost, resampled), np.isfinite(resampled)
-    counted = [drawn[cost <= own_cost].all(axis=0) for own_cost in cost]
-    return [float(own[of].mean()) if of.any() else None for own, of in zip(front, counted, strict=True)]
 
 
 @as_frame
 def pareto(summary: CohortSummary) -> Iterator[Row]:
     """Return one row for each kind of cost and finished architecture: cost, test accuracy, whether it is on the front.
 
-    `front_share` is that of `front_shares`, and `front_certain` says whether it is there in every resample that could
-    be drawn, because it costs least. There is no row where nothing may be ranked, nor for a cost that fewer than two
-    architectures have.
+    `front_share` is the probability that it is on the front, over draws of accuracy and cost from their posterior, and
+    `front_certain` whether it is there in every draw, because it costs least. There is no row where nothing may be
+    ranked, nor for a cost that fewer than two architectures have.
     """
-    correct = summary.correct
-    if correct is None:
+    if summary.correct is None:
         return
-    estimates = [
-        inferred.estimate for place in range(len(summary.finished)) if (inferred := infer(correct.of(place), 0, 1))
-    ]
-    accuracy, resampled = np.array([[estimate.mean] for estimate in estimates]), resampled_means(correct)
-    for name, values in costs(summary).items():
-        known = [index for index, value in enumerate(values) if value is not None]
+    draws = draw_means(summary.correct)
+    accuracy = np.array([[summary.correct.of(place).mean()] for place in range(len(draws))])
+    for name, by_run in costs(summary).items():
+        known = {place: of_runs for place, of_runs in enumerate(by_run) if of_runs is not None}
         if len(known) < 2:
             continue
-        cost = np.array([values[index] for index in known], dtype=np.float64)
+        places = list(known)
+        cost = np.array([[of_runs.mean()] for of_runs in known.values()])
+        drawn = np.array([draw_cost(of_runs) for of_runs in known.values()])
         columns: dict[str, list[object]] = {
-            "on_front": on_front(cost, accuracy[known])[:, 0].tolist(),
-            "front_share": [*front_shares(cost, resampled[known])],
-            "front_certain": ((cost[:, None] > cost).sum(axis=0) == len(cost) - 1).tolist(),
+            "on_front": on_front(cost, accuracy[places])[:, 0].tolist(),
+            "front_share": on_front(drawn, draws[places]).mean(axis=1).tolist(),
+            "front_certain": [bool((np.delete(drawn, place, 0) > own).all()) for place, own in enumerate(drawn)],
         }
-        front = {column: dict(zip(known, of_known, strict=True)) for column, of_known in columns.items()}
-        for index, (architecture, accurate) in enumerate(zip(summary.finished, estimates, strict=True)):
+        front = {column: dict(zip(places, of_known, strict=True)) for column, of_known in columns.items()}
+        for place, architecture in enumerate(summary.finished):
             yield {
                 "cost": name,
                 "architecture": architecture.name,
-                "value": values[index],
-                **estimate_columns("test_accuracy", accurate),
-                "num_seeds": accurate.n,
-                **{column: by_index.get(index) for column, by_index in front.items()},
+                "value": float(known[place].mean()) if place in known else None,
+                **estimate_columns("test_accuracy", architecture.test_accuracy),
+                "num_seeds": len(architecture.runs),
+                **{column: by_place.get(place) for column, by_place in front.items()},
             }
 
 
@@ -312,10 +302,10 @@ def _target_rows(architecture: ArchitectureSummary, targets: Sequence[float]) ->
     return rows
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    """Return the mean of values; `None` if one of them is."""
+def _known(values: Sequence[float | None]) -> Values | None:
+    """Return values as an array; `None` if one of them is."""
     known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known and len(known) == len(values) else None
+    return np.array(known) if known and len(known) == len(values) else None
 
 
 def _pairs(summary: CohortSummary, unit: Unit) -> Iterator[_Pair]:

@@ -97,7 +97,9 @@ class ImageValues:
 
     def _gains(self) -> NDArray[np.int8]:
         """Return 1 where an image was recognised only at the later of two evaluation points, -1 for the earlier."""
-        return np.diff(self._unpacked(self.validation_right).astype(np.int8), axis=0)
+        right = self._unpacked(self.validation_right).astype(np.int8)
+        gains: NDArray[np.int8] = right[1:] - right[:-1]
+        return gains
 
     def _unpacked(self, bits: NDArray[np.uint8]) -> NDArray[np.bool_]:
         return np.unpackbits(bits, axis=1, count=len(self.validation_ids)).astype(np.bool_)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +11,8 @@ from intelbench.records.profiles import ArchitectureProfile
 from intelbench.results.runs import RunSummary, Split
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary, same_images
 from intelbench.statistics import inference
+from intelbench.statistics.comparisons import PairedDifference, Scale, paired_differences
 from intelbench.statistics.estimates import Estimate, mean_interval
-from intelbench.statistics.inference import PairedDifference
 from intelbench.statistics.seed_table import SeedTable
 
 Unit = Literal["parameters", "mebibytes", "flops", "bytes", "joules", "share", "nats", "number", "seconds", "steps"]
@@ -113,7 +113,7 @@ class Metric:
         """Return the values of the finished runs that have the metric."""
         return [value for run in architecture.runs if (value := self.value(run)) is not None]
 
-    def table(self, runs: Sequence[RunSummary]) -> NDArray[np.generic] | None:
+    def table(self, runs: Sequence[RunSummary]) -> NDArray[Any] | None:
         """Return the values of the images of n runs (n x N).
 
         `None` without runs or images, where runs have different images, and where one lacks the metric.
@@ -154,6 +154,7 @@ def differences(metric: Metric, summary: CohortSummary) -> Sequence[PairedDiffer
         for of_architecture in by_seed
     ]
     low, high = metric.limits
-    return inference.paired_differences(
-        SeedTable.of_runs(known), limit=high - low, higher_is_better=metric.better == "higher"
+    margin = summary.margin if metric.unit == "share" else 0.0
+    return paired_differences(
+        SeedTable.of_runs(known), Scale(high - low, metric.better == "higher", margin, summary.significance)
     )

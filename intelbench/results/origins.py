@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from intelbench.results.summaries import CohortSummary, same_images
 from intelbench.statistics import inference
+from intelbench.statistics.comparisons import PairedDifference
 from intelbench.statistics.estimates import SIGNIFICANCE, Estimate
-from intelbench.statistics.inference import PairedDifference
 
 Origin = Literal[
     "architecture",
@@ -135,9 +135,8 @@ def _difference(summary: CohortSummary, first: str, second: str) -> PairedDiffer
 
 def _reversed(pair: PairedDifference) -> PairedDifference:
     """Return a difference as second minus first."""
-    mean, low, high = pair.difference.mean, pair.difference.low, pair.difference.high
-    negated = Estimate(-mean, None if high is None else -high, None if low is None else -low, pair.difference.n)
-    return replace(pair, first=pair.second, second=pair.first, difference=negated)
+    inferred = replace(pair.inferred, estimate=-pair.difference)
+    return replace(pair, first=pair.second, second=pair.first, inferred=inferred)
 
 
 def _contrast(match: Match, first: str, second: str, own: PairedDifference, identical: PairedDifference) -> Contrast:
@@ -149,7 +148,7 @@ def _contrast(match: Match, first: str, second: str, own: PairedDifference, iden
     added = total - _differences(match.identical, first, second, seeds)
     change = inference.infer(added, -2, 2)
     assert change is not None
-    share = inference.infer_share(added, total) if own.better is not None else None
+    share = inference.infer_part(added, total) if own.better is not None else None
     return Contrast(first, second, own, identical, change.estimate, change.p_value, share)
 
 

@@ -17,9 +17,10 @@ from intelbench.results.images import ImageValues, single
 from intelbench.results.timing import ContentionRates, ReferenceKernelTimes, StepBreakdown
 from intelbench.statistics import calibration as reliability
 from intelbench.statistics import estimates as statistics
-from intelbench.statistics import inference, stability
+from intelbench.statistics import stability
 from intelbench.statistics.calibration import Reliability, Temperature
 from intelbench.statistics.estimates import Estimate, Softmax
+from intelbench.statistics.shares import wilson
 from intelbench.statistics.stability import Stability
 
 CLOCK_SECONDS = 1.0
@@ -178,7 +179,7 @@ class RunSummary:
         """Return the test accuracy of this trained network, with the interval over test images."""
         if self.test_accuracy is None:
             return None
-        return Estimate(self.test_accuracy, *inference.wilson(int(self.correct.sum()), len(self.correct)), 1)
+        return Estimate(self.test_accuracy, *wilson(self.test_accuracy, len(self.correct)), 1)
 
     @property
     def achieved_flops_per_second(self) -> float | None:

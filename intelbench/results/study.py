@@ -18,6 +18,7 @@ from intelbench.results.plugin_metrics import plugin_files, register_metrics, wi
 from intelbench.results.processes import on_all_processors
 from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import CohortSummary
+from intelbench.statistics.comparisons import MARGIN
 
 _MANY = 200
 """Records that several processes read more quickly than a single process."""
@@ -42,8 +43,10 @@ class Study:
     """Records that could not be used, with paths below the folder."""
 
 
-def read(folder: Path) -> Study:
+def read(folder: Path, margin: float = MARGIN) -> Study:
     """Return the study of the records in `folder`, each read once; the metrics of entry points are registered first.
+
+    Differences of test accuracy up to `margin` count as equivalent.
 
     Raises:
         UserError: there is no readable record, or a metric of a plug-in fails.
@@ -70,7 +73,7 @@ def read(folder: Path) -> Study:
             f"{printable(str(folder))}: none of the {len(problems)} there can be read: {problems[0]}. Try the command "
             "that made them, with --rerun failed"
         )
-    grouped = [summaries.summarize(cohort, observed) for cohort in cohorts.group(readable)]
+    grouped = [summaries.summarize(cohort, observed, margin) for cohort in cohorts.group(readable)]
     return Study(tuple(grouped), tuple(sorted(problem.replace(f"{folder}/", "") for problem in problems)))
 
 

@@ -14,10 +14,11 @@ from intelbench.results import disturbance
 from intelbench.results.cohorts import Cohort
 from intelbench.results.disturbance import Disturbance
 from intelbench.results.runs import RunSummary, Split, memory_field
+from intelbench.statistics import comparisons, resampling, shares, stability
 from intelbench.statistics import estimates as statistics
-from intelbench.statistics import inference, resampling, stability
-from intelbench.statistics.estimates import Estimate
-from intelbench.statistics.inference import PairedDifference
+from intelbench.statistics.comparisons import MARGIN, PairedDifference, Scale
+from intelbench.statistics.estimates import SIGNIFICANCE, Estimate
+from intelbench.statistics.inference import SeedVariance
 from intelbench.statistics.seed_table import SeedTable
 from intelbench.statistics.stability import Churn
 
@@ -45,7 +46,7 @@ class ArchitectureSummary:
     @cached_property
     def test_accuracy(self) -> Estimate | None:
         """Return the mean accuracy over the finished seeds and the test images."""
-        return self._share(np.array([run.correct for run in self.runs])) if self.same_images else None
+        return shares.infer_share(np.array([run.correct for run in self.runs])) if self.same_images else None
 
     @cached_property
     def same_images(self) -> bool:
@@ -56,27 +57,28 @@ class ArchitectureSummary:
         """Return the share of the largest class of a split: the accuracy of answering that class for every image."""
         return max((share for run in self.runs if (share := run.majority_shares[split]) is not None), default=None)
 
-    def recall(self, label: int) -> Estimate | None:
-        """Return the share of the test images of a class that were recognised."""
-        return self.share_predicted(label, label)
+    def share_predicted(self, true: int, predicted: int, prior: SeedVariance) -> Estimate | None:
+        """Return the share of the test images of a class with a predicted class; `None` for a class without images.
 
-    def share_predicted(self, true: int, predicted: int) -> Estimate | None:
-        """Return the share of the test images of a class with a predicted class; `None` for a class without images."""
+        `prior` is the dispersion of such shares over the architectures and classes of the cohort.
+        """
         if not self.same_images:
             return None
         of_class = self.runs[0].test_labels == true
-        return self._share(self._test_predictions[:, of_class] == predicted)
+        return shares.infer_share(self._test_predictions[:, of_class] == predicted, prior)
 
     @cached_property
     def _test_predictions(self) -> NDArray[np.int16]:
         """Return the predicted classes of runs that were tested on the same images, n x N."""
         return np.array([run.test_predictions for run in self.runs])
 
-    @staticmethod
-    def _share(counts: NDArray[np.bool_]) -> Estimate | None:
-        """Return the share of runs and images that count (n x N), with its interval over seeds and images."""
-        inferred = inference.infer(counts, 0, 1)
-        return inferred.estimate if inferred else None
+    @cached_property
+    def class_shares(self) -> NDArray[np.float64]:
+        """Return the shares of the images of each class with each predicted class (n x C x C); NaN without images."""
+        counts = np.array([run.confusion for run in self.runs], dtype=np.float64)
+        with np.errstate(invalid="ignore"):
+            by_class: NDArray[np.float64] = counts / counts.sum(axis=2, keepdims=True)
+        return by_class
 
     def measured(self, field: str) -> int | float | None:
         """Return a field of `Measurements` that does not vary between seeds."""
@@ -119,7 +121,7 @@ class ArchitectureSummary:
     def success_rate(self) -> Estimate:
         """Return the share of all its runs that finished, whatever made the others fail, with Wilson's interval."""
         num_finished, num_runs = len(self.runs), len(self.records)
-        return Estimate(num_finished / num_runs, *inference.wilson(num_finished, num_runs), num_runs)
+        return Estimate(num_finished / num_runs, *shares.wilson(num_finished / num_runs, num_runs), num_runs)
 
     @property
     def profile(self) -> ArchitectureProfile | None:
@@ -162,6 +164,10 @@ class CohortSummary:
     empty where nothing may be ranked."""
     correct: SeedTable | None
     """Whether each of the finished architectures recognised each test image; `None` where nothing may be ranked."""
+    margin: float = MARGIN
+    """Largest difference of test accuracy that counts as equivalent."""
+    significance: float = SIGNIFICANCE
+    """Level at which two architectures differ or are equivalent."""
 
     @property
     def data(self) -> DataFacts:
@@ -177,6 +183,21 @@ class CohortSummary:
     def runs(self) -> Sequence[RunSummary]:
         """Return the finished runs, by architecture and seed."""
         return [run for architecture in self.finished for run in architecture.runs]
+
+    @cached_property
+    def recall_dispersion(self) -> SeedVariance:
+        """Return how much the recall of a class varies between seeds, over all architectures and classes."""
+        return self._dispersion(on_diagonal=True)
+
+    @cached_property
+    def confusion_dispersion(self) -> SeedVariance:
+        """Return how much the share of a confused pair varies between seeds, over all architectures and pairs."""
+        return self._dispersion(on_diagonal=False)
+
+    def _dispersion(self, *, on_diagonal: bool) -> SeedVariance:
+        chosen = np.eye(len(self.data.class_names), dtype=np.bool_) == on_diagonal
+        varying = [each.class_shares[:, chosen].T for each in self.finished if len(each.runs) > 1]
+        return shares.dispersion_prior([share for of_all in varying for share in of_all if np.nansum(share) > 0])
 
     @cached_property
     def disturbances(self) -> Sequence[Disturbance]:
@@ -199,7 +220,7 @@ class CohortSummary:
         """Return the letters of each ranked architecture: two share a letter unless they are distinguishable."""
         names = [architecture.name for architecture in self.ranked]
         pairs = [pair for pair in self.differences if max(pair.first, pair.second) < len(names)]
-        return dict(zip(names, inference.letters(len(names), pairs), strict=True))
+        return dict(zip(names, comparisons.letters(len(names), pairs), strict=True))
 
     @cached_property
     def memory_field(self) -> str | None:
@@ -232,7 +253,7 @@ def same_images(runs: Sequence[RunSummary], split: Split = "test") -> bool:
     return all(ids is first or np.array_equal(ids, first) for ids in others)
 
 
-def summarize(cohort: Cohort, observations: Mapping[str, RunSummary]) -> CohortSummary:
+def summarize(cohort: Cohort, observations: Mapping[str, RunSummary], margin: float = MARGIN) -> CohortSummary:
     """Return a cohort's runs by architecture, ranked where that is allowed."""
     summaries = [
         ArchitectureSummary(
@@ -245,8 +266,8 @@ def summarize(cohort: Cohort, observations: Mapping[str, RunSummary]) -> CohortS
     ]
     finished = [summary for summary in summaries if summary.runs]
     correct = _correct(cohort, finished)
-    differences = inference.paired_differences(correct) if correct else []
-    ranks = inference.ranks(len(finished), differences)
+    differences = comparisons.paired_differences(correct, Scale(margin=margin)) if correct else []
+    ranks = comparisons.ranks(len(finished), differences)
     finished = [replace(summary, rank=rank) for summary, rank in zip(finished, ranks, strict=True)]
     order = sorted(range(len(finished)), key=lambda old: (ranks[old] or len(ranks) + 1, finished[old].index))
     new_index = {old: new for new, old in enumerate(order)}
@@ -255,6 +276,7 @@ def summarize(cohort: Cohort, observations: Mapping[str, RunSummary]) -> CohortS
         (*(finished[old] for old in order), *(summary for summary in summaries if not summary.runs)),
         tuple(replace(pair, first=new_index[pair.first], second=new_index[pair.second]) for pair in differences),
         correct.reordered(order) if correct else None,
+        margin,
     )
 
 

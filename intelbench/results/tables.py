@@ -1,6 +1,6 @@
 """Cohorts as data frames of raw numbers: base units, in the names of the columns; what is absent is `None`."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
 from typing import Any, ParamSpec
 
@@ -12,8 +12,8 @@ from intelbench.errors import UserError
 from intelbench.results.metric import differences as metric_differences
 from intelbench.results.metrics import METRICS, metrics_in
 from intelbench.results.summaries import MEMORY_FIELDS, ArchitectureSummary, CohortSummary
+from intelbench.statistics import comparisons
 from intelbench.statistics import estimates as statistics
-from intelbench.statistics import inference
 from intelbench.statistics.estimates import Estimate
 
 Row = dict[str, object]
@@ -107,8 +107,7 @@ def differences(summary: CohortSummary, metric: str = "test_accuracy") -> Iterat
             **estimate_columns("difference", pair.difference),
             "num_seeds": pair.difference.n,
             "seeds": list(pair.seeds),
-            **attributes(pair, "p_value", "p_holm"),
-            "detectable_difference": pair.detectable,
+            **attributes(pair, "p_value", "p_holm", "p_equivalent", "answer"),
             "better": None if pair.better is None else names[pair.better],
             "first_only": [seed.first_only for seed in pair.discordance],
             "second_only": [seed.second_only for seed in pair.discordance],
@@ -124,7 +123,7 @@ def omnibus(summary: CohortSummary) -> Iterator[Row]:
         return
     for seed in table.seeds:
         correct = table.of_seed(seed)
-        if test := inference.omnibus(correct):
+        if test := comparisons.omnibus(correct):
             yield {
                 "seed": seed,
                 "num_architectures": len(correct),
@@ -172,15 +171,16 @@ def classes(summary: CohortSummary) -> Iterator[Row]:
                 "class": name,
                 "num_test": num_images[index],
                 "num_runs": len(architecture.runs),
-                **estimate_columns("recall", architecture.recall(index)),
+                **estimate_columns("recall", architecture.share_predicted(index, index, summary.recall_dispersion)),
                 **estimate_columns("precision", statistics.mean_interval(precisions[index], 0, 1)),
                 **estimate_columns("f1", statistics.mean_interval(scores[index], 0, 1)),
             }
 
 
 @as_frame
-def confusions(architecture: ArchitectureSummary, class_names: Sequence[str], limit: int) -> Iterator[Row]:
+def confusions(architecture: ArchitectureSummary, summary: CohortSummary, limit: int) -> Iterator[Row]:
     """Return one row for each of the most frequent confusions of an architecture, over its runs."""
+    class_names, prior = summary.data.class_names, summary.confusion_dispersion
     pairs = [] if architecture.confusion is None else statistics.confused_pairs(architecture.confusion, limit)
     for pair in pairs:
         yield {
@@ -189,7 +189,7 @@ def confusions(architecture: ArchitectureSummary, class_names: Sequence[str], li
             "num_images": pair.count,
             "num_true": pair.total,
             "num_runs": len(architecture.runs),
-            **estimate_columns("share", architecture.share_predicted(pair.true, pair.predicted)),
+            **estimate_columns("share", architecture.share_predicted(pair.true, pair.predicted, prior)),
         }
 
 

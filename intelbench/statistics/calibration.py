@@ -115,7 +115,7 @@ def adaptive_gaps(confidence: NDArray[np.floating], right: NDArray[np.bool_]) ->
 
 def _signed(bins: NDArray[np.int64], confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return right - confidence of each image, with the sign of its sum over the bin of the image."""
-    excess = right - confidence.astype(np.float64)
+    excess: NDArray[np.float64] = right - confidence.astype(np.float64)
     return excess * np.sign(np.bincount(bins, excess, NUM_BINS))[bins]
 
 

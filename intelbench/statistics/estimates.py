@@ -90,7 +90,8 @@ class Softmax:
     def losses(self, labels: NDArray[np.integer]) -> NDArray[np.float64]:
         """Return -log softmax(logits)[label] of N images, in nats."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.log(self.totals) - self.shifted[labels, np.arange(len(labels))]
+            losses: NDArray[np.float64] = np.log(self.totals) - self.shifted[labels, np.arange(len(labels))]
+        return losses
 
 
 def mean_interval(values: ArrayLike, lower: float = -np.inf, upper: float = np.inf) -> Estimate | None:

@@ -1,8 +1,8 @@
-"""Intervals and paired comparisons: pure functions on arrays.
+"""Means over seeds and images with their intervals and tests: pure functions on arrays.
 
-Shapes: A architectures, n seeds, N images. All architectures are trained with the same seeds and tested on the same
-images, so the values of an architecture form a table of seeds x images, and two architectures are compared by the
-differences of their tables, on the seeds that both have finished. A mean over such a table varies for three reasons:
+Shapes: n seeds, N images. All architectures are trained with the same seeds and tested on the same images, so the
+values of an architecture form a table of seeds x images, and two architectures are compared by the difference of their
+tables (`comparisons`). A mean over such a table varies for three reasons:
 the choice of seeds, the choice of images, and chance in each cell. Its variance is estimated without bias by the
 analysis of variance of the two-way table (Cornfield and Tukey, 1956; Owen, 2007, section 3):
 
@@ -17,26 +17,29 @@ simulation, and why no percentile bootstrap of seeds and images is used.
 """
 
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
-from string import ascii_lowercase
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr, chdtrc, nctdtr, ndtri, stdtr, stdtrit
+from scipy.special import bdtr, stdtr, stdtrit
 
 from intelbench.statistics.estimates import CONFIDENCE, SIGNIFICANCE, Estimate
-from intelbench.statistics.seed_table import SeedTable
 
-POWER = 0.8
 _UPPER = (1 + CONFIDENCE) / 2
-_NORMAL = float(ndtri(_UPPER))
-"""Quantile of the standard normal distribution at `_UPPER`."""
 _FAR = 1000.0
 """Times the total: a share that may be as large is not known."""
 _BISECTIONS = 20
+
+
+@dataclass(frozen=True)
+class SeedVariance:
+    """The variance between seeds of a mean over images."""
+
+    value: float
+    freedom: float
+    """Degrees of freedom of the estimate."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Spread:
     """Standard error."""
     freedom: float
     """Degrees of freedom of Student's distribution."""
+    images: float = 0.0
+    """Part of the variance that further seeds do not reduce, because it comes from the choice of images."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +61,24 @@ class Inferred:
     estimate: Estimate
     spreads: tuple[Spread, ...]
     """A conclusion must hold with each of them; empty for one seed."""
+    unpooled: Spread | None = None
+    """A conclusion must hold with it too, whatever the number of other comparisons; see `moderation`."""
+
+    @property
+    def parts(self) -> "tuple[Inferred, Inferred | None]":
+        """Return the mean with its spreads but the unpooled one, and with that one alone."""
+        pooled = replace(self, unpooled=None)
+        return pooled, None if self.unpooled is None else replace(pooled, spreads=(self.unpooled,))
 
     @property
     def error(self) -> float | None:
         """Return the largest standard error."""
-        return max((spread.error for spread in self.spreads), default=None)
+        return max((spread.error for spread in self.all_spreads), default=None)
+
+    @property
+    def all_spreads(self) -> tuple[Spread, ...]:
+        """Return the spreads, with the unpooled one."""
+        return (*self.spreads, *([] if self.unpooled is None else [self.unpooled]))
 
     @property
     def p_value(self) -> float | None:
@@ -74,7 +92,20 @@ class Inferred:
 
     def p_above(self, value: float, margin: float, sides: int = 1) -> float | None:
         """Return the p value of the hypothesis that the true mean is at most `margin`, if `value` was observed."""
-        return max((sides * _tail(value - margin, spread) for spread in self.spreads), default=None)
+        return max((sides * _tail(value - margin, spread) for spread in self.all_spreads), default=None)
+
+    def p_equivalent(self, margin: float) -> float | None:
+        """Return the p value of the hypothesis that the true mean is at least `margin` from 0, on either side.
+
+        It is the larger one of two one-sided tests (TOST; Schuirmann, 1987).
+        """
+        p_values = [self.p_above(sign * self.location, -margin) for sign in (-1, 1)]
+        return max((p for p in p_values if p is not None), default=None)
+
+    def bound_above(self, value: float) -> float | None:
+        """Return the one-sided 95 % bound above the true mean, if `value` was observed; `None` for one seed."""
+        quantiles = ((spread, float(stdtrit(spread.freedom, CONFIDENCE))) for spread in self.all_spreads)
+        return max((value + quantile * spread.error for spread, quantile in quantiles), default=None)
 
 
 @dataclass(frozen=True)
@@ -87,64 +118,30 @@ class InferredRatio(Inferred):
         return float(np.log(self.estimate.mean))
 
 
-@dataclass(frozen=True)
-class SeedDiscordance:
-    """Images of one seed that only one of two architectures got right."""
-
-    first_only: int
-    second_only: int
-    p_value: float
-    """Two-sided p value of the exact McNemar test (1947) that the counts of these two trained networks are equal."""
-
-
-@dataclass(frozen=True)
-class PairedDifference:
-    """Difference of a value, such as test accuracy, between two architectures on the same seeds and images."""
-
-    first: int
-    second: int
-    seeds: tuple[int, ...]
-    """Seeds that both have finished, at least one."""
-    difference: Estimate
-    p_value: float | None
-    """Two-sided p value; `None` for less than two seeds, as are `p_holm` and `detectable`."""
-    p_holm: float | None
-    """P value after Holm's step-down correction (1979) over the pairs with two seeds."""
-    detectable: float | None
-    """Smallest true difference that the test detects with 80 % power at the level of Holm's first step."""
-    discordance: tuple[SeedDiscordance, ...]
-    """By seed; empty unless the value of an image is right or wrong."""
-    higher_is_better: bool = True
-
-    @property
-    def better(self) -> int | None:
-        """Return the architecture that is significantly better, or `None`."""
-        if self.p_holm is None or self.p_holm > SIGNIFICANCE:
-            return None
-        return self.first if (self.difference.mean > 0) == self.higher_is_better else self.second
-
-
-@dataclass(frozen=True)
-class Omnibus:
-    """Cochran's Q test (1950) that all architectures of one seed are right on equally many of the same images."""
-
-    statistic: float
-    freedom: int
-    p_value: float
-
-
-def infer(values: NDArray[np.generic], lower: float = -np.inf, upper: float = np.inf) -> Inferred | None:
+def infer(
+    values: NDArray[np.generic],
+    lower: float = -np.inf,
+    upper: float = np.inf,
+    between_seeds: SeedVariance | None = None,
+    unpooled: Spread | None = None,
+) -> Inferred | None:
     """Return the mean of a table (n x N) with its 95 % interval over seeds and images, cut to [lower, upper].
 
     A single seed has no interval. Returns `None` for an empty table.
+
+    Args:
+        values: Values of n seeds and N images.
+        lower: Smallest possible mean.
+        upper: Largest possible mean.
+        between_seeds: Variance of the mean of a seed; `None` for the one of this table.
+        unpooled: A further spread that the interval and the p value must hold with.
     """
     table = np.asarray(values, dtype=np.float64)
     if table.size == 0:
         return None
-    mean, spreads = float(table.mean()), _spreads(table)
-    if not spreads:
-        return Inferred(Estimate(mean, None, None, 1), ())
-    return _with_interval(mean, len(table), spreads, lower, upper)
+    estimate = Estimate(float(table.mean()), None, None, len(table))
+    spreads = _spreads(table, between_seeds)
+    return _with_interval(Inferred(estimate, spreads, unpooled if spreads else None), lower, upper)
 
 
 def infer_ratio_of_means(first: NDArray[np.generic], second: NDArray[np.generic]) -> InferredRatio | None:
@@ -160,10 +157,8 @@ def infer_ratio_of_means(first: NDArray[np.generic], second: NDArray[np.generic]
         return None
     ratio = float(above.mean() / below.mean())
     spreads = _spreads(above / above.mean() - below / below.mean())
-    if not spreads:
-        return InferredRatio(Estimate(ratio, None, None, 1), ())
-    logs = _with_interval(math.log(ratio), len(above), spreads, -np.inf, np.inf).estimate
-    return InferredRatio(_exponential(logs), spreads)
+    logs = _with_interval(Inferred(Estimate(math.log(ratio), None, None, len(above)), spreads)).estimate
+    return InferredRatio(replace(_exponential(logs), mean=ratio), spreads)
 
 
 def infer_from_seeds(values: NDArray[np.generic]) -> Inferred | None:
@@ -171,11 +166,11 @@ def infer_from_seeds(values: NDArray[np.generic]) -> Inferred | None:
     array = np.asarray(values, dtype=np.float64)
     if array.size == 0 or not np.isfinite(array).all():
         return None
-    mean = float(array.mean())
+    estimate = Estimate(float(array.mean()), None, None, array.size)
     if array.size == 1:
-        return Inferred(Estimate(mean, None, None, 1), ())
+        return Inferred(estimate, ())
     spread = Spread(float(np.sqrt(array.var(ddof=1) / array.size)), array.size - 1)
-    return _with_interval(mean, array.size, (spread,), -np.inf, np.inf)
+    return _with_interval(Inferred(estimate, (spread,)))
 
 
 def infer_ratio(first: NDArray[np.floating], second: NDArray[np.floating]) -> InferredRatio | None:
@@ -191,7 +186,7 @@ def infer_ratio(first: NDArray[np.floating], second: NDArray[np.floating]) -> In
     return InferredRatio(_exponential(inferred.estimate), inferred.spreads)
 
 
-def infer_share(part: NDArray[np.generic], total: NDArray[np.generic]) -> Estimate | None:
+def infer_part(part: NDArray[Any], total: NDArray[Any]) -> Estimate | None:
     """Return the mean of one table over that of another (n x N each) with its 95 % interval; `None` of a total of 0.
 
     The interval is Fieller's (1954): every share r at which the mean of part - r total does not differ significantly
@@ -208,56 +203,8 @@ def infer_share(part: NDArray[np.generic], total: NDArray[np.generic]) -> Estima
 
     if whole.p_value is None or whole.p_value > SIGNIFICANCE:
         return Estimate(share, None, None, whole.estimate.n)
-    ends = [_last_possible(share, sign, is_possible) for sign in (-1, 1)]
-    return Estimate(share, *ends, whole.estimate.n)
-
-
-def wilson(successes: int, total: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share of `total` images of one run, or of runs that finished (Wilson, 1927).
-
-    It covers about 95 % on average from few trials on, where that of Clopper and Pearson covers 97 to 99 % (Brown, Cai
-    and DasGupta, 2001).
-    """
-    share, squared = successes / total, _NORMAL**2
-    centre = (share + squared / (2 * total)) / (1 + squared / total)
-    half = _NORMAL / (1 + squared / total) * math.sqrt(share * (1 - share) / total + squared / (4 * total**2))
-    return centre - half if successes else 0.0, centre + half if successes < total else 1.0
-
-
-def paired_differences(table: SeedTable, limit: float = 1, higher_is_better: bool = True) -> list[PairedDifference]:
-    """Compare every pair of architectures on the test images and on the seeds that both have finished.
-
-    A pair without a seed in common is left out; one with a single seed in common has no p value and is not part of
-    Holm's correction. So the p values of a pair, before the correction, do not depend on other architectures.
-
-    Args:
-        table: Whether each image is right, or another value of each image.
-        limit: Largest possible difference of two values.
-        higher_is_better: Whether the architecture with the higher value is the better one.
-    """
-    pairs = [(*pair, table.common(*pair)) for pair in combinations(range(len(table.finished)), 2)]
-    num_tested = sum(len(seeds) > 1 for *_, seeds in pairs)
-    differences = []
-    for first, second, seeds in pairs:
-        values = [table.of(architecture, seeds) for architecture in (first, second)]
-        are_right = values[0].dtype == np.bool_
-        numbers = [each.astype(np.int8) for each in values] if are_right else values
-        if inferred := infer(numbers[0] - numbers[1], -limit, limit):
-            differences.append(
-                PairedDifference(
-                    first=first,
-                    second=second,
-                    seeds=seeds,
-                    difference=inferred.estimate,
-                    p_value=inferred.p_value,
-                    p_holm=None,
-                    detectable=detectable(inferred, SIGNIFICANCE / max(num_tested, 1)),
-                    discordance=discordance(*values) if are_right else (),
-                    higher_is_better=higher_is_better,
-                )
-            )
-    corrected = holm_known([pair.p_value for pair in differences])
-    return [replace(pair, p_holm=p_holm) for pair, p_holm in zip(differences, corrected, strict=True)]
+    low, high = (_last_possible(share, sign, is_possible) for sign in (-1, 1))
+    return Estimate(share, low, high, whole.estimate.n)
 
 
 def holm_known(p_values: Sequence[float | None]) -> list[float | None]:
@@ -275,34 +222,6 @@ def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.minimum(corrected, 1)
 
 
-def discordance(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> tuple[SeedDiscordance, ...]:
-    """Count the images that only one of two networks got right, and test whether the counts differ (n x N each)."""
-    first_only, second_only = np.count_nonzero(first & ~second, axis=1), np.count_nonzero(second & ~first, axis=1)
-    p_values = sign_p_values(first_only, second_only)
-    by_seed = zip(first_only.tolist(), second_only.tolist(), p_values.tolist(), strict=True)
-    return tuple(SeedDiscordance(*counts) for counts in by_seed)
-
-
-def omnibus(correct: NDArray[np.bool_]) -> Omnibus | None:
-    """Compare all architectures of one seed (correct: A x N); `None` if all are right on the same images."""
-    informative = correct.any(axis=0) & ~correct.all(axis=0)
-    if not informative.any():
-        return None
-    num_architectures, by_image = len(correct), correct.sum(axis=0)
-    by_architecture = correct.sum(axis=1)
-    spread = num_architectures * (by_architecture**2).sum() - by_architecture.sum() ** 2
-    statistic = (num_architectures - 1) * spread / (num_architectures * by_image.sum() - (by_image**2).sum())
-    return Omnibus(float(statistic), num_architectures - 1, float(chdtrc(num_architectures - 1, statistic)))
-
-
-def detectable(inferred: Inferred, significance: float = SIGNIFICANCE) -> float | None:
-    """Return the true difference that a two-sided t test at this level detects with 80 % power, given the spreads.
-
-    It is computed from the noncentral t distribution, without the probability of a significant wrong sign.
-    """
-    return max((_detectable(spread, significance) for spread in inferred.spreads), default=None)
-
-
 def sign_p_values(plus: NDArray[np.integer], minus: NDArray[np.integer]) -> NDArray[np.float64]:
     """Return exact two-sided p values of n sign tests, from the counts of both signs (n each)."""
     p_values: NDArray[np.float64] = np.minimum(2 * bdtr(np.minimum(plus, minus), plus + minus, 0.5), 1.0)
@@ -314,50 +233,7 @@ def smallest_sign_p_value(num_seeds: int) -> float:
     return min(1.0, 2.0 ** (1 - num_seeds))
 
 
-def ranks(num_architectures: int, differences: Sequence[PairedDifference]) -> list[int | None]:
-    """Return 1 + the number of significantly better architectures, for each architecture.
-
-    An architecture that was tested against no other one has no rank.
-    """
-    tested = {index for pair in differences if pair.p_value is not None for index in (pair.first, pair.second)}
-    num_better = Counter(
-        pair.second if pair.better == pair.first else pair.first for pair in differences if pair.better is not None
-    )
-    return [1 + num_better[index] if index in tested else None for index in range(num_architectures)]
-
-
-def letters(num_architectures: int, differences: Sequence[PairedDifference]) -> list[str]:
-    """Return a compact letter display: two architectures share a letter unless they differ significantly.
-
-    This is the insert-and-absorb algorithm of Piepho (2004). Letters follow the order of the architectures.
-    """
-    groups = [frozenset(range(num_architectures))]
-    for pair in differences:
-        if pair.better is None:
-            continue
-        split = [
-            part
-            for group in groups
-            for part in (
-                (group - {pair.first}, group - {pair.second}) if {pair.first, pair.second} <= group else (group,)
-            )
-        ]
-        groups = [
-            group
-            for index, group in enumerate(split)
-            if not any(group < other or (group == other and index > at) for at, other in enumerate(split))
-        ]
-    groups.sort(key=sorted)
-    return [
-        "".join(_letter(index) for index, group in enumerate(groups) if a in group) for a in range(num_architectures)
-    ]
-
-
-def _letter(index: int) -> str:
-    return ascii_lowercase[index] if index < len(ascii_lowercase) else f"({index + 1})"
-
-
-def _spreads(table: NDArray[np.float64]) -> tuple[Spread, ...]:
+def _spreads(table: NDArray[np.float64], between_seeds: SeedVariance | None = None) -> tuple[Spread, ...]:
     """Return the spreads of the mean of a table (n x N): over the seeds alone, and over seeds and images.
 
     A single seed has none.
@@ -366,18 +242,20 @@ def _spreads(table: NDArray[np.float64]) -> tuple[Spread, ...]:
     if num_seeds == 1:
         return ()
     mean, by_seed, by_image = float(table.mean()), table.mean(axis=1), table.mean(axis=0)
-    seeds = float(by_seed.var(ddof=1)) / num_seeds
+    between = between_seeds or SeedVariance(float(by_seed.var(ddof=1)), num_seeds - 1)
+    seeds = between.value / num_seeds
     images = float(by_image.var(ddof=1)) / num_images if num_images > 1 else 0.0
     residuals = table - by_seed[:, None]  # in place from here: a table may take a twentieth of a gigabyte
     residuals -= by_image
     residuals += mean
     cell_freedom = (num_seeds - 1) * (num_images - 1)
     cells = float(np.vdot(residuals, residuals)) / cell_freedom / table.size if cell_freedom else 0.0
-    variance = max(seeds - cells, 0.0) + max(images - cells, 0.0) + cells
-    freedom = max(num_images - 1, 1)
-    if seeds * np.sqrt(freedom) > variance * np.sqrt(num_seeds - 1):
-        freedom = (num_seeds - 1) * (variance / seeds) ** 2
-    return Spread(np.sqrt(seeds), num_seeds - 1), Spread(np.sqrt(variance), freedom)
+    of_images = max(images - cells, 0.0)
+    variance = max(seeds - cells, 0.0) + of_images + cells
+    freedom = float(max(num_images - 1, 1))
+    if seeds * np.sqrt(freedom) > variance * np.sqrt(between.freedom):
+        freedom = between.freedom * (variance / seeds) ** 2
+    return Spread(math.sqrt(seeds), between.freedom), Spread(math.sqrt(variance), freedom, of_images)
 
 
 def _exponential(logs: Estimate) -> Estimate:
@@ -386,9 +264,13 @@ def _exponential(logs: Estimate) -> Estimate:
     return Estimate(float(np.exp(logs.mean)), low, high, logs.n)
 
 
-def _with_interval(mean: float, num_seeds: int, spreads: tuple[Spread, ...], lower: float, upper: float) -> Inferred:
-    half = max(float(stdtrit(spread.freedom, _UPPER)) * float(spread.error) for spread in spreads)
-    return Inferred(Estimate(mean, max(mean - half, lower), min(mean + half, upper), num_seeds), spreads)
+def _with_interval(inferred: Inferred, lower: float = -np.inf, upper: float = np.inf) -> Inferred:
+    """Return a mean with the longest of the intervals by its spreads; without one if it has no spread."""
+    if not inferred.spreads:
+        return inferred
+    mean, num_seeds = inferred.estimate.mean, inferred.estimate.n
+    half = max(float(stdtrit(spread.freedom, _UPPER)) * float(spread.error) for spread in inferred.all_spreads)
+    return replace(inferred, estimate=Estimate(mean, max(mean - half, lower), min(mean + half, upper), num_seeds))
 
 
 def _last_possible(start: float, sign: int, is_possible: Callable[[float], bool]) -> float | None:
@@ -412,11 +294,3 @@ def _tail(excess: float, spread: Spread) -> float:
     if not spread.error:
         return 0.0 if excess > 0 else 0.5 if excess == 0 else 1.0
     return float(stdtr(spread.freedom, -excess / spread.error))
-
-
-def _detectable(spread: Spread, significance: float) -> float:
-    from scipy.optimize import brentq  # imported here because the import takes a tenth of a second
-
-    freedom, critical = spread.freedom, stdtrit(spread.freedom, 1 - significance / 2)
-    shift = brentq(lambda shift: nctdtr(freedom, shift, critical) - (1 - POWER), 0, 2 * critical + 10, xtol=1e-12)
-    return float(shift * spread.error)

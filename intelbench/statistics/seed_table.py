@@ -5,6 +5,7 @@ Shapes: A architectures, n seeds, N test images.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,11 @@ class SeedTable:
     """Values (A x n x N); False or 0 for a run that has not finished, which says nothing of the architecture."""
     finished: NDArray[np.bool_]
     """Whether the run of an architecture and a seed has finished (A x n)."""
+
+    @classmethod
+    def complete(cls, values: NDArray[Any]) -> "SeedTable":
+        """Return the table of values (A x n x N) of which no run is missing."""
+        return cls(tuple(range(values.shape[1])), values, np.ones(values.shape[:2], dtype=np.bool_))
 
     @classmethod
     def of_runs(cls, architectures: Sequence[Mapping[int, NDArray[Any]]]) -> "SeedTable":
@@ -53,6 +59,17 @@ class SeedTable:
             raise ValueError(f"architecture {architecture} has not finished all of the seeds {seeds}")
         values: NDArray[Any] = self.padded[architecture, rows]
         return values
+
+    def of_pair(self, first: int, second: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the values of two architectures on the seeds that both have finished."""
+        seeds = self.common(first, second)
+        return self.of(first, seeds), self.of(second, seeds)
+
+    @cached_property
+    def means(self) -> NDArray[np.float64]:
+        """Return the mean over the images of each run (A x n); 0 for a run that has not finished."""
+        means: NDArray[np.float64] = self.padded.mean(axis=2, dtype=np.float64)
+        return means
 
     def of_seed(self, seed: int) -> NDArray[Any]:
         """Return the values of the architectures that have finished a seed."""

@@ -202,7 +202,7 @@ ALL_OPTIONS = {
     "--no-cache --cache-dir --device --threads --workers --engine --timeout --memory-limit --out --rerun --checkpoint "
     "--plugin",
     "report": "--out --claims --full --images --plugin --cache-dir",
-    "diff": "--fail-if-worse --plugin --format",
+    "diff": "--gate --plugin --format",
     "verify": "--steps --tolerance --data --plugin --cache-dir",
     "profile": "--all --image-size --classes --plugin --batch-sizes --precision --optimizer --frozen --memory --format",
     "list": "",

@@ -62,11 +62,17 @@ def test_a_gate_decides_the_exit_status(intelbench: Command, tmp_path: Path) -> 
     plain = intelbench("diff", "old", "new")
     assert (0, "") == (plain.returncode, plain.stderr)
     assert "Test accuracy is worse for `a`" in plain.stdout
-    assert 0 == intelbench("diff", "old", "new", "--fail-if-worse", "test_accuracy:0.9").returncode
-    failed = intelbench("diff", "old", "new", "--fail-if-worse", "test_accuracy:0.1", "--format", "json")
+    assert 0 == intelbench("diff", "old", "new", "--gate", "test_accuracy:0.9").returncode
+    failed = intelbench("diff", "old", "new", "--gate", "test_accuracy:0.1", "--format", "json")
     assert 1 == failed.returncode
     assert "a: test_accuracy is worse by more than 0.1" in failed.stderr
-    assert [True, False] == [gate["failed"] for gate in json.loads(failed.stdout)["gates"]]
+    assert ["failed", "passed"] == [gate["outcome"] for gate in json.loads(failed.stdout)["gates"]]
+    undecided = intelbench("diff", "old", "old", "--gate", "test_accuracy:0.3", "--gate", "relative_loss_variance:0")
+    assert 0 == undecided.returncode  # nothing changed, not by one bit
+    folder(tmp_path / "noisy", accuracy=0.79)
+    undecided = intelbench("diff", "old", "noisy", "--gate", "test_accuracy:0.011")
+    assert 1 == undecided.returncode
+    assert "Run more seeds in both folders, or accept a larger margin" in undecided.stderr
 
 
 @pytest.mark.parametrize(
@@ -78,10 +84,10 @@ def test_a_gate_decides_the_exit_status(intelbench: Command, tmp_path: Path) -> 
         (["diff", "results"], "Missing argument"),
         (["diff", "results", "nowhere"], "nowhere"),
         (
-            ["diff", "results", "results", "--fail-if-worse", "speed:1"],
+            ["diff", "results", "results", "--gate", "speed:1"],
             "no metric 'speed'. Expected one of: test_accuracy",
         ),
-        (["diff", "results", "single", "--fail-if-worse", "step_seconds:0"], "run at least two seeds"),
+        (["diff", "results", "single", "--gate", "step_seconds:0"], "run at least two seeds"),
     ],
 )
 def test_a_mistake_is_answered_in_words(intelbench: Command, tmp_path: Path, arguments: list[str], said: str) -> None:
@@ -104,6 +110,6 @@ def test_a_plugin_adds_a_metric(intelbench: Command, tmp_path: Path) -> None:
     assert "- **Balanced error (300 images)**: share of wrong predictions, mean over the classes, mean over" in text
     assert "Pairs by Top-2 accuracy" in text
     assert "1 claim: 1 supported" in text
-    failed = intelbench("diff", "results", "new", "--fail-if-worse", "balanced_error:0.1", *plugin)
+    failed = intelbench("diff", "results", "new", "--gate", "balanced_error:0.1", *plugin)
     assert 1 == failed.returncode
     assert "a: balanced_error is worse by more than 0.1" in failed.stderr

@@ -24,8 +24,8 @@ from intelbench.results.runs import RunSummary
 from intelbench.results.study import read
 from intelbench.results.summaries import CohortSummary
 from intelbench.results.tables import rows
+from intelbench.statistics.seed_table import SeedTable
 from tests.reporting.rendered import rendered
-from tests.statistics.null_simulation import complete
 from tests.synthetic import CONDITIONS, Study, Summarize, failure, synthetic_runs
 
 Curves = Mapping[str, Sequence[Sequence[float]]]
@@ -202,17 +202,17 @@ def test_nothing_infinite_leaves_the_tables(summarize: Summarize) -> None:
 
 def test_a_front_by_hand() -> None:
     """Dearer and worse is dominated, so is dearer and as good, or as dear and worse; equals are both on the front."""
-    cost = np.array([1.0, 2.0, 2.0, 3.0, 3.0, 4.0])
+    cost = np.array([[1.0], [2.0], [2.0], [3.0], [3.0], [4.0]])
     accuracy = np.array([[0.5], [0.6], [0.6], [0.6], [0.7], [0.4]])
     assert [True, True, True, False, True, False] == efficiency.on_front(cost, accuracy)[:, 0].tolist()
-    assert [False, True] == efficiency.on_front(np.array([2.0, 2.0]), np.array([[0.1], [0.2]]))[:, 0].tolist()
+    assert [False, True] == efficiency.on_front(np.array([[2.0], [2.0]]), np.array([[0.1], [0.2]]))[:, 0].tolist()
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=8))
 def test_a_front_is_what_nothing_beats(points: list[tuple[int, int]]) -> None:
     """By the definition, pair by pair; never empty; the cheapest of the most accurate is on it."""
     cost, accuracy = np.array(points, dtype=np.float64).T
-    found = efficiency.on_front(cost, accuracy[:, None])[:, 0].tolist()
+    found = efficiency.on_front(cost[:, None], accuracy[:, None])[:, 0].tolist()
     beaten = [
         any(c <= cost_ and a >= accuracy_ and (c, a) != (cost_, accuracy_) for c, a in points)
         for cost_, accuracy_ in points
@@ -223,12 +223,11 @@ def test_a_front_is_what_nothing_beats(points: list[tuple[int, int]]) -> None:
 
 
 @given(st.integers(1, 5), st.integers(1, 6), st.integers(0, 2**32))
-def test_each_resample_has_its_own_front(num_architectures: int, num_resamples: int, seed: int) -> None:
+def test_each_draw_has_its_own_front(num_architectures: int, num_resamples: int, seed: int) -> None:
     """All at once as one by one."""
     numbers = np.random.default_rng(seed)
-    cost = numbers.integers(0, 3, num_architectures).astype(np.float64)
-    accuracy = numbers.integers(0, 3, (num_architectures, num_resamples)).astype(np.float64)
-    single = [efficiency.on_front(cost, accuracy[:, [place]])[:, 0] for place in range(num_resamples)]
+    cost, accuracy = numbers.integers(0, 3, (2, num_architectures, num_resamples)).astype(np.float64)
+    single = [efficiency.on_front(cost[:, [place]], accuracy[:, [place]])[:, 0] for place in range(num_resamples)]
     assert np.array_equal(np.array(single).T, efficiency.on_front(cost, accuracy))
 
 
@@ -236,21 +235,21 @@ def with_correct(summary: CohortSummary, shares: Mapping[str, float]) -> CohortS
     """Each architecture recognises that share of 100 images, the same for every seed."""
     image = np.arange(100) % 10 * 10 + np.arange(100) // 10
     known: NDArray[np.bool_] = np.array([[image < 100 * shares[a.name]] * 3 for a in summary.finished])
-    return replace(summary, correct=complete(known))
+    return replace(summary, correct=SeedTable.complete(known))
 
 
 def test_shares_of_a_front(summarize: Summarize) -> None:
-    """The cheapest is always on it, one that is dearer and never better never, one that is hardly better often."""
+    """The cheapest is always on it; of two that are dearer, the better one is on it more often."""
     summary = with_correct(summarize(["a", "b", "c"]), {"a": 0.5, "b": 0.5, "c": 0.52})
     found = [row for row in rows(efficiency.pareto(summary)) if row["cost"] == "training_seconds"]
     by_name = {row["architecture"]: row for row in found}
     assert [True, False, True] == [by_name[name]["on_front"] for name in "abc"]
-    assert [1.0, 0.0] == [by_name[name]["front_share"] for name in "ab"]
-    assert 0.8 < by_name["c"]["front_share"] < 0.95  # 1 less the chance that neither of two images is drawn
+    assert 1.0 == by_name["a"]["front_share"]
+    assert by_name["b"]["front_share"] < by_name["c"]["front_share"] < 1
     assert [pytest.approx(60 * (0.2 + 0.06 * place)) for place in range(3)] == [by_name[n]["value"] for n in "abc"]
 
 
-def test_only_what_no_resample_could_change_is_100_percent(summarize: Summarize) -> None:
+def test_only_what_no_draw_could_change_is_100_percent(summarize: Summarize) -> None:
     """The cheapest is on every front there could be; one that was on all that were drawn is not certain."""
     summary = with_correct(summarize(["a", "b"]), {"a": 0.3, "b": 0.9})
     found = [row for row in rows(efficiency.pareto(summary)) if row["cost"] == "training_seconds"]
@@ -261,28 +260,24 @@ def test_only_what_no_resample_could_change_is_100_percent(summarize: Summarize)
     assert {"a": "100.0", "b": "> 99.9"} == {cell[0]: cell[3] for cell in cells}
 
 
-def test_costs_are_means_over_the_finished_seeds(summarize: Summarize) -> None:
+def test_costs_are_those_of_all_finished_runs(summarize: Summarize) -> None:
     """A seed that one architecture lacks counts for the others."""
     summary = summarize(["a", "b"], (0, 1, 2), missing=[("b", 2)])
     slow = changed(summary, lambda _, place, run: remeasured(run, training_seconds=10.0 + place))
-    expected = {"a": 11.0, "b": 10.5}
-    assert [expected[a.name] for a in slow.finished] == efficiency.costs(slow)["training_seconds"]
+    expected = {"a": [10.0, 11.0, 12.0], "b": [10.0, 11.0]}
+    by_architecture = [of_runs.tolist() for of_runs in efficiency.costs(slow)["training_seconds"]]
+    assert [expected[a.name] for a in slow.finished] == by_architecture
 
 
-def test_one_finished_seed_pushes_nobody_onto_the_front(summarize: Summarize) -> None:
-    """Cheap and far better in its only seed: where that seed is not drawn, a resample says nothing of the others."""
+def test_an_architecture_with_one_seed_is_as_uncertain_as_the_others(summarize: Summarize) -> None:
+    """Cheap and far better in its only seed: its seeds are taken to vary as those of the others do."""
     failures = {("a", 1): failure(), ("a", 2): failure()}
     summary = summarize(["a", "b", "c"], accuracies={"a": 0.95, "b": 0.3, "c": 0.3}, failures=failures)
     found = [row for row in rows(efficiency.pareto(summary)) if row["cost"] == "training_seconds"]
-    by_name = {row["architecture"]: (row["num_seeds"], row["front_share"]) for row in found}
-    assert {"a": (1, 1.0), "b": (3, 0.0), "c": (3, 0.0)} == by_name
-    assert "Means over the seeds that each has finished (1 to 3)." in written(summary)
-
-
-def test_a_front_without_a_resample_is_unknown() -> None:
-    """Where the seeds of one that costs less were never drawn together with its own."""
-    accuracy = np.array([[0.5, np.nan], [np.nan, 0.4]])
-    assert [1.0, None] == efficiency.front_shares(np.array([1.0, 2.0]), accuracy)
+    by_name = {row["architecture"]: row for row in found}
+    assert {"a": 1, "b": 3, "c": 3} == {name: row["num_seeds"] for name, row in by_name.items()}
+    assert 1.0 == by_name["a"]["front_share"]
+    assert max(by_name[name]["front_share"] for name in "bc") < 0.05
 
 
 def test_a_missing_seed_leaves_the_crossings_of_others(summarize: Summarize) -> None:
@@ -309,7 +304,7 @@ def test_what_the_budget_fixes_is_per_image(summarize: Summarize, budget: Budget
     if budget.unit == "seconds":
         run = summary.finished[0].runs
         medians = [float(np.median(each.warm_total_seconds)) / 32 for each in run]
-        assert pytest.approx(np.mean(medians)) == efficiency.costs(summary)["seconds_per_image"][0]
+        assert pytest.approx(medians) == efficiency.costs(summary)["seconds_per_image"][0]
 
 
 def test_joules_are_a_cost_where_all_have_them(summarize: Summarize) -> None:
@@ -427,7 +422,6 @@ def test_one_seed_has_no_crossing(summarize: Summarize) -> None:
     assert [] == efficiency.crossings(summary)
     text = written(summary)
     assert "was not tested: no two architectures have two finished seeds in common, which a test takes." in text
-    assert "resamples of test images, there being one seed" in text
 
 
 def test_curves_without_a_range_in_common_are_no_pair(summarize: Summarize) -> None:

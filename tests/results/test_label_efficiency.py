@@ -15,7 +15,7 @@ from intelbench.config.recipe import Recipe
 from intelbench.results.label_efficiency import LabelCurve, LabelStudy, compare_labels, label_studies
 from intelbench.results.origins import matches
 from intelbench.results.study import read
-from tests.statistics import null_simulation
+from tests.results import label_simulation
 from tests.synthetic import CONDITIONS, EXECUTION, Study, failure, synthetic_runs
 
 Accuracies = Mapping[int | None, Mapping[str, float]]
@@ -209,10 +209,10 @@ def test_recipes_are_told_from_architectures_on_as_many_images_alone(tmp_path: P
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scenario", null_simulation.SCENARIOS, ids=lambda scenario: scenario.name)
-@pytest.mark.parametrize("slopes", null_simulation.LABEL_SLOPES)
-def test_equal_needs_are_seldom_told_apart(scenario: null_simulation.Scenario, slopes: tuple[float, float]) -> None:
+@pytest.mark.parametrize("scenario", label_simulation.SCENARIOS, ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("slopes", label_simulation.LABEL_SLOPES)
+def test_equal_needs_are_seldom_told_apart(scenario: label_simulation.Scenario, slopes: tuple[float, float]) -> None:
     """Two architectures that reach the target with equally many images, equally steeply or not: at most 6 %."""
-    found = null_simulation.simulate_labels(scenario, slopes, 2000)
+    found = label_simulation.simulate_labels(scenario, slopes, 2000)
     assert found.false_positives <= 0.06
     assert 0.92 <= found.covered

@@ -92,8 +92,8 @@ def test_it_is_a_gate(tmp_path: Path) -> None:
     synthetic_runs(tmp_path / "new" / "runs", ["a"], range(4), Study(accuracies={"a": 0.5}))
     gates = [Gate.parse("top2_accuracy:0.01"), Gate.parse("balanced_error:0.01")]
     worse, better = (compare(tmp_path / one, tmp_path / two) for one, two in (("old", "new"), ("new", "old")))
-    assert [True, True] == [verdict.failed for verdict in judge(worse, gates)]
-    assert [False, False] == [verdict.failed for verdict in judge(better, gates)]
+    assert ["failed", "failed"] == [verdict.outcome for verdict in judge(worse, gates)]
+    assert ["passed", "passed"] == [verdict.outcome for verdict in judge(better, gates)]
     assert "Balanced error is worse for `a` (+" in changes.as_markdown(worse, [], ("old", "new"))
 
 

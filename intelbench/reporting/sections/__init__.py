@@ -21,6 +21,7 @@ from intelbench.reporting.sections.gpu import gpu
 from intelbench.reporting.sections.identical_batches import identical_batches
 from intelbench.reporting.sections.memory import memory
 from intelbench.reporting.sections.mistakes import mistakes
+from intelbench.reporting.sections.planner import planner
 from intelbench.reporting.sections.rectifiers import rectifiers
 from intelbench.reporting.sections.reproduction import reproduce
 from intelbench.reporting.sections.results import results
@@ -48,6 +49,7 @@ CLAIMS = "Published claims"
 _BUILT_IN = (
     ReportSection("Results", results),
     ReportSection("Differences", differences),
+    ReportSection("Planner", planner),
     ReportSection("Choice by cost", cost),
     ReportSection(CLAIMS, published_claims),
     ReportSection("Classes", classes),

@@ -102,7 +102,9 @@ def _near_calibrated(architectures: Sequence[Row]) -> str:
 def _scaling(architectures: Sequence[Row]) -> str:
     """Say what scaling did: where no temperature was found, and where it made the calibration worse."""
     coldest, hottest = (f"{bound:g}" for bound in TEMPERATURES)
-    failed, worse, higher = [], [], []
+    failed: list[str] = []
+    worse: list[str] = []
+    higher: list[str] = []
     for row in architectures:
         name, number = code(row.text("architecture")), row.whole("num_temperatures")
         if left := number - row.whole("num_temperatures_converged"):

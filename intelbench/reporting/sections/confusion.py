@@ -35,7 +35,7 @@ def figure_names(architectures: Sequence[str]) -> dict[str, str]:
 
 def _confusion(architecture: ArchitectureSummary, summary: CohortSummary, names: Mapping[str, str]) -> list[Block]:
     class_names = summary.data.class_names
-    confusions = rows(tables.confusions(architecture, class_names, MAX_CONFUSIONS))
+    confusions = rows(tables.confusions(architecture, summary, MAX_CONFUSIONS))
     said = (
         f"Most confused: {'; '.join(map(_in_words, confusions))}." if confusions else "No test image was misclassified."
     )

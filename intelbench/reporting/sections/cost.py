@@ -1,6 +1,6 @@
 """Choice by cost: who is on the Pareto front of test accuracy and each kind of cost, and how surely."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from intelbench.reporting import formatting, metrics
 from intelbench.reporting.document import Block, Cell, Column, Items, Paragraph, table_of
@@ -10,7 +10,7 @@ from intelbench.results.metric import Metric
 from intelbench.results.metrics import METRICS
 from intelbench.results.summaries import CohortSummary
 from intelbench.statistics.estimates import Estimate
-from intelbench.statistics.resampling import NUM_RESAMPLES
+from intelbench.statistics.posterior import NUM_DRAWS
 
 
 def cost(summary: CohortSummary) -> list[Block]:
@@ -28,7 +28,7 @@ def cost(summary: CohortSummary) -> list[Block]:
     for kind in kinds:
         columns += _columns(kind, by_kind[kind])
     order = [by_kind[kinds[0]][architecture.name] for architecture in summary.finished]
-    note = Paragraph(_note([row.whole("num_seeds") for row in order]))
+    note = Paragraph(_note())
     return [table_of(columns, order), note, Items(metrics.definitions(kinds, summary))]
 
 
@@ -47,24 +47,18 @@ def _columns(kind: Metric, by_architecture: Mapping[str, Row]) -> list[Column[Ro
 
 
 def _share(row: Row) -> Cell:
-    """Show how often an architecture is on the front; never all or none of the resamples where one could differ."""
+    """Show how often an architecture is on the front; never all or none of the draws where one could differ."""
     share = row.number("front_share")
     if share is not None and not row.flag("front_certain"):
-        share = min(max(share, 0.5 / NUM_RESAMPLES), 1 - 0.5 / NUM_RESAMPLES)
+        share = min(max(share, 0.5 / NUM_DRAWS), 1 - 0.5 / NUM_DRAWS)
     text = formatting.bare_percent(share)
     return Cell(f"**{text}**" if row.flag("on_front") else text, share)
 
 
-def _note(num_seeds: Sequence[int]) -> str:
-    drawn = "seeds and test images" if max(num_seeds) > 1 else "test images, there being one seed"
-    seeds = formatting.plural(max(num_seeds), "seed")
-    if min(num_seeds) < max(num_seeds):
-        seeds = f"the seeds that each has finished ({min(num_seeds)} to {max(num_seeds)})"
-        drawn += ", those in which it and those that cost no more have a seed"
+def _note() -> str:
     return (
-        f"Means over {seeds}. An architecture is on the Pareto "
-        "front if no other one costs no more and is no less accurate, and better in one of the two. **On the front**: "
-        f"in how many of {NUM_RESAMPLES:,} bootstrap resamples of {drawn}; in bold, those on the front of the means "
-        "themselves; 100.0 only where an architecture costs least, so that no resample could change it. Costs are "
-        "taken as they are: where two are nearly the same, which is the lower may be chance."
+        "An architecture is on the Pareto front if no other one costs no more and is no less accurate, and better in "
+        f"one of the two. **On the front**: probability, over {NUM_DRAWS:,} draws of the true accuracies and costs "
+        "from their posterior (other seeds, other test images; docs/STATISTICS.md); in bold, those on the front of the "
+        "means themselves; 100.0 only where an architecture costs least in every draw."
     )

@@ -21,8 +21,6 @@ from intelbench.results import tables
 from intelbench.results.metric import Metric
 from intelbench.results.metrics import metrics_in
 from intelbench.results.summaries import CohortSummary
-from intelbench.statistics import inference
-from intelbench.statistics.estimates import SIGNIFICANCE
 
 MAX_SEED_COLUMNS = 50
 _OWN_RECIPES = (
@@ -30,15 +28,18 @@ _OWN_RECIPES = (
     "recipes**. Only runs under one recipe for all show how much of it comes from the architecture."
 )
 _TESTED = (number("p", "p_value", formatting.p_value), number("p (Holm)", "p_holm", formatting.p_value))
-_DETECTABLE = number("Detectable (points)", "detectable_difference", formatting.bare_percent)
 
 
-def _better(row: Row) -> str:
-    untested = row.number("p_value") is None
-    return escape(row.text_or_none("better") or ("not tested" if untested else "not significantly different"))
+def _answer(row: Row) -> str:
+    better = row.text_or_none("better")
+    if row.text_or_none("answer") is None:
+        return "not tested"
+    if row.text("answer") == "equivalent":
+        return "equivalent" + (f"; {escape(better)} is better by less than the margin" if better else "")
+    return f"{escape(better)} is better" if better else "undecided"
 
 
-_BETTER = Column[Row]("Better", _better)
+_ANSWER = Column[Row]("Answer", _answer, is_number=False)
 
 
 def differences(summary: CohortSummary) -> list[Block]:
@@ -48,7 +49,7 @@ def differences(summary: CohortSummary) -> list[Block]:
         return []
     own = summary.cohort.own_recipes
     subject = f"Difference{' of architecture and recipe' if own else ''} (points)"
-    columns = [PAIR, estimate(subject, "difference", formatting.points), *_TESTED, _DETECTABLE, _BETTER]
+    columns = [PAIR, estimate(subject, "difference", formatting.points), *_TESTED, _ANSWER]
     if len({row.whole("num_seeds") for row in pairs}) > 1:
         columns.insert(1, number("Seeds", "num_seeds", formatting.count))
     blocks: list[Block] = [Paragraph(_OWN_RECIPES)] if own else []
@@ -65,33 +66,24 @@ def _by_metric(metric: Metric, summary: CohortSummary) -> list[Block]:
     name = escape(metric.heading)
     pairs = rows(tables.differences(summary, metric.name))
     subject = estimate(f"Difference in {name}", "difference", partial(metrics.change, metric))
-    return [Details(f"Pairs by {name}", [table_of([PAIR, subject, *_TESTED, _BETTER], pairs)])] if pairs else []
+    return [Details(f"Pairs by {name}", [table_of([PAIR, subject, *_TESTED, _ANSWER], pairs)])] if pairs else []
 
 
 def _method(summary: CohortSummary, pairs: Sequence[Row]) -> str:
     fewest_seeds, num_seeds = (of(row.whole("num_seeds") for row in pairs) for of in (min, max))
     if num_seeds < 2:
         return "n = 1: one seed tells nothing of how far another would have come out differently."
-    num_tested = sum(row.number("p_value") is not None for row in pairs)
-    level = f"{SIGNIFICANCE / num_tested:.2g}" if num_tested > 1 else f"{SIGNIFICANCE:g}"
     n = f"{num_seeds} seeds" if fewest_seeds == num_seeds else f"{fewest_seeds} to {num_seeds} seeds"
     untested = " A pair with one seed in common is not tested, and not part of the correction."
-    num_images = len(summary.runs[0].test_ids)
-    fewest = next(n for n in range(1, 20) if inference.smallest_sign_p_value(n) <= SIGNIFICANCE)
-    reach = inference.smallest_sign_p_value(num_seeds)
-    sign = (
-        f"A sign test over {num_seeds} seeds cannot reach 5 % (its smallest p is {formatting.p_value(reach)}; it takes "
-        f"{fewest} seeds), so there is no such test here."
-        if num_seeds < fewest
-        else f"A sign test over {num_seeds} seeds could reach p = {formatting.p_value(reach)} at best; it is not used."
-    )
     return (
-        f"n = {n} × {num_images:,} test images, the same for both of a pair.{untested if fewest_seeds < 2 else ''} "
-        "**Difference**: mean, with its 95 % interval over seeds and images (how: docs/STATISTICS.md), not corrected "
-        "for the number of pairs. **p**: two-sided t test of the same. **p (Holm)**: corrected over all pairs (1979); "
-        "two architectures are significantly different at 5 %. **Detectable**: the true difference that this n, with "
-        "the spread seen here, finds in four cases out of five (80 % power, at the level of Holm's first step, "
-        f"{level}). {sign}"
+        f"n = {n} × {len(summary.runs[0].test_ids):,} test images, the same for both of a pair."
+        f"{untested if fewest_seeds < 2 else ''} "
+        "**Difference**: mean, with its 95 % interval over seeds and images, not corrected for the number of pairs; "
+        "the variance between seeds is moderated by that of all architectures (docs/STATISTICS.md). **p**: two-sided t "
+        "test of the same. **p (Holm)**: corrected over all pairs (1979). **Answer**: better at "
+        f"{100 * summary.significance:.2g} %; equivalent if the difference is shown to be smaller than the margin of "
+        f"{formatting.plural_number(100 * summary.margin, 'point')} (two one-sided tests, Holm-corrected); else "
+        "undecided."
     )
 
 

@@ -7,14 +7,28 @@ import numpy as np
 
 from intelbench.reporting import narrative
 from intelbench.reporting.document import Block, Paragraph
-from intelbench.reporting.formatting import code, listed, percent, percent_interval, times_interval
+from intelbench.reporting.formatting import (
+    code,
+    listed,
+    percent,
+    percent_interval,
+    plural,
+    plural_number,
+    times_interval,
+)
 from intelbench.reporting.narrative import MAX_NAMES
 from intelbench.reporting.sections.disturbances import disturbed_answer
-from intelbench.results import baseline
+from intelbench.results import baseline, choice
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 from intelbench.statistics import inference
+from intelbench.statistics.comparisons import PairedDifference
 from intelbench.statistics.estimates import SIGNIFICANCE
-from intelbench.statistics.inference import PairedDifference
+
+_COST_NAMES = {
+    "step_seconds": "step time",
+    "num_parameters": "parameters",
+    "predicted_peak_bytes": "predicted memory",
+}
 
 
 def opening(summary: CohortSummary) -> list[Block]:
@@ -31,7 +45,7 @@ def headline(summary: CohortSummary) -> str:
     sentences = [*narrative.failures(summary), *_learnt_nothing(summary)]
     if summary.ranked:
         compared = " ".join(filter(None, [_accuracy(summary), narrative.not_compared(summary)]))
-        sentences = [compared, *sentences, *_speed(summary)]
+        sentences = [compared, *_within_margin(summary), *sentences, *_speed(summary)]
     if not sentences:
         return ""
     terms = "each architecture under its own recipe" if summary.cohort.own_recipes else "at this budget"
@@ -74,16 +88,35 @@ def _accuracy(summary: CohortSummary) -> str:
 
 def _nothing_apart(summary: CohortSummary) -> str:
     reached = [a.test_accuracy.mean for a in summary.ranked if a.test_accuracy is not None]
-    detectable = [pair.detectable for pair in summary.differences if pair.detectable is not None]
     means = f"means: {percent(min(reached))} the lowest, {percent(max(reached))} the highest"
     subject = narrative.none_differ(len(summary.ranked))
     if narrative.finished_unranked(summary):
         subject = f"of {listed(code(a.name) for a in summary.ranked[:MAX_NAMES])}, {subject}"
     sentence = f"{subject} significantly different in test accuracy ({means})"
-    if detectable:
-        sentence += f". That does not make them equal: these runs find a true difference of {_points(detectable)}"
-        sentence += " with 80 % power"
-    return sentence + "."
+    tested = [pair for pair in summary.differences if pair.p_holm is not None]
+    equivalent = sum(pair.is_equivalent for pair in tested)
+    if equivalent == len(tested):
+        return f"{sentence}, and all are equivalent within {_margin(summary)}."
+    shown = f"{equivalent} of {plural(len(tested), 'pair')} are" if equivalent else "no pair is"
+    return f"{sentence}. That does not make them equal: {shown} shown to be equivalent within {_margin(summary)}."
+
+
+def _within_margin(summary: CohortSummary) -> list[str]:
+    """Say which architectures are worse than no other one by the margin, and which of them is the cheapest."""
+    good = choice.not_inferior(summary)
+    if not good:
+        return [f"For no architecture is it shown that it is within {_margin(summary)} of the best."]
+    names = listed(code(a.name) for a in good) if len(good) <= MAX_NAMES else f"{len(good)} architectures"
+    text = f"{names} {'is' if len(good) == 1 else 'are'} shown to be within {_margin(summary)} of the best"
+    by_architecture: dict[str, list[str]] = {}
+    for metric, architecture in choice.cheapest(good).items():
+        by_architecture.setdefault(architecture.name, []).append(_COST_NAMES[metric.name])
+    cheapest = [f"{code(name)} by {listed(kinds)}" for name, kinds in by_architecture.items()]
+    return [f"{text}; the cheapest of them is {listed(cheapest)}." if cheapest else f"{text}."]
+
+
+def _margin(summary: CohortSummary) -> str:
+    return plural_number(100 * summary.margin, "point")
 
 
 def _learnt_nothing(summary: CohortSummary) -> list[str]:
@@ -148,12 +181,6 @@ def _smallest_gap(pairs: Sequence[PairedDifference], names: Sequence[str]) -> st
     text = f"by {percent_interval(gap, unit='')} points"
     over = [names[place] for place in (smallest.first, smallest.second)][:: 1 if gap is smallest.difference else -1]
     return f" {text}" if len(pairs) == 1 else f" (smallest difference: {' over '.join(map(code, over))} {text})"
-
-
-def _points(shares: Sequence[float]) -> str:
-    """Write `3.1 points`; of several pairs `4.0 points in every pair (2.1 in the most precise one)`."""
-    low, high = f"{100 * min(shares):.1f}", f"{100 * max(shares):.1f}"
-    return f"{low} points" if low == high else f"{high} points in every pair ({low} in the most precise one)"
 
 
 def _names(names: Sequence[str], places: Sequence[int]) -> str:

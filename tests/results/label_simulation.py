@@ -1,9 +1,9 @@
-"""Whether the report's intervals and verdicts are as sure as they say: simulated architectures of known accuracy.
+"""Whether the report is as sure as it says of how many labels an architecture needs: simulated learning curves.
 
 Each image has a difficulty, which may be another for each architecture; each seed shifts an architecture's skill; the
 rest is chance. An image is right where skill minus difficulty plus chance is positive (a probit model), so that the
-true mean difference of two architectures of equal skill is 0. `python -m tests.statistics.null_simulation` prints the
-table of docs/STATISTICS.md.
+true mean difference of two architectures of equal skill is 0. `python -m tests.results.label_simulation` prints the
+figures of docs/STATISTICS.md.
 """
 
 from collections.abc import Callable
@@ -17,9 +17,8 @@ from scipy.stats import norm
 
 from intelbench.results.label_efficiency import LabelCurve, compare_labels
 from intelbench.statistics import inference
-from intelbench.statistics.seed_table import SeedTable
 
-NUM_STUDIES = 4000
+NUM_STUDIES = 2000
 NUMBERS = (10.0, 50.0, 200.0, 400.0)
 """Images of each class."""
 TRUE_NUMBER = 80.0
@@ -48,15 +47,6 @@ class Scenario:
         """True accuracy, over all seeds and images there could be."""
         return float(norm.cdf(self.skill / np.sqrt(1 + self.difficulty**2 + self.affinity**2 + self.seed**2)))
 
-    def study(self, random: np.random.Generator, architectures: int = 2) -> NDArray[np.bool_]:
-        """Which images each of some equal architectures gets right: A x n x N."""
-        shape = architectures, self.num_seeds, self.num_images
-        difficulty = self.difficulty * random.standard_normal((1, 1, self.num_images))
-        affinity = self.affinity * random.standard_normal((architectures, 1, self.num_images))
-        seed = self.seed * random.standard_normal((architectures, self.num_seeds, 1))
-        found: NDArray[np.bool_] = self.skill + seed - difficulty - affinity + random.standard_normal(shape) > 0
-        return found
-
 
 SCENARIOS = [
     Scenario(f"{name}, {num_seeds} seeds", difficulty, affinity, seed, num_seeds)
@@ -68,30 +58,6 @@ SCENARIOS = [
     )
     for num_seeds in (2, 3, 6, 10)
 ]
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Shares of the studies."""
-
-    difference_covered: float
-    """The interval of the difference held 0: else a pair alone would be told apart, a false positive."""
-    accuracy_covered: float
-    """The interval of an accuracy held the true one."""
-
-
-def simulate(scenario: Scenario, num_studies: int = NUM_STUDIES) -> Calibration:
-    """Make studies of two equal architectures, and judge each as the report does."""
-    random = np.random.default_rng([scenario.num_seeds, int(1000 * scenario.seed)])
-    covered = accurate = 0
-    for _ in range(num_studies):
-        first, second = scenario.study(random).astype(np.int8)
-        difference, accuracy = inference.infer(first - second), inference.infer(first)
-        assert difference is not None
-        assert accuracy is not None
-        covered += _holds(difference.estimate, 0)
-        accurate += _holds(accuracy.estimate, scenario.accuracy)
-    return Calibration(covered / num_studies, accurate / num_studies)
 
 
 @dataclass(frozen=True)
@@ -150,65 +116,16 @@ def _curve(correct: NDArray[np.bool_]) -> LabelCurve:
     return LabelCurve(SimpleNamespace(name="", index=0), np.array(NUMBERS), tuple(range(correct.shape[1])), correct)
 
 
-def complete(values: NDArray[np.generic]) -> SeedTable:
-    """A table (A x n x N) without a missing run."""
-    return SeedTable(tuple(range(values.shape[1])), values, np.ones(values.shape[:2], dtype=np.bool_))
-
-
-def family_errors(scenario: Scenario, num_studies: int = NUM_STUDIES) -> float:
-    """Share of studies in which any two of five equal architectures are told apart."""
-    random = np.random.default_rng([scenario.num_seeds, int(1000 * scenario.seed)])
-    wrong = 0
-    for _ in range(num_studies):
-        pairs = inference.paired_differences(complete(scenario.study(random, 5)))
-        wrong += any(pair.better is not None for pair in pairs)
-    return wrong / num_studies
-
-
-def percentile_coverage(scenario: Scenario, num_studies: int = 400) -> float:
-    """The same share for the difference's percentile interval of a two-level bootstrap, which is not used."""
-    random = np.random.default_rng([scenario.num_seeds, int(1000 * scenario.seed)])
-    covered = 0
-    for _ in range(num_studies):
-        first, second = scenario.study(random).astype(np.int8)
-        means = _all_seeds_resampled(first - second, random)
-        low, high = np.quantile(means, (0.025, 0.975))
-        covered += low <= 0 <= high
-    return covered / num_studies
-
-
-def _all_seeds_resampled(
-    values: NDArray[np.int8], random: np.random.Generator, num_resamples: int = 600
-) -> NDArray[np.float64]:
-    """Means of the table (n x N) with as many seeds drawn as there are, and images apart from them."""
-    means = np.empty(num_resamples)
-    for place in range(num_resamples):
-        seeds, images = (random.integers(size, size=size) for size in values.shape)
-        means[place] = values[seeds][:, images].mean()
-    return means
-
-
 def _holds(estimate: inference.Estimate, value: float) -> bool:
     return estimate.low is not None and estimate.high is not None and estimate.low <= value <= estimate.high
 
 
 def main(write: Callable[[str], object] = print) -> None:
-    """Print the table."""
-    write("| Scenario | Difference covered | False positives | Accuracy covered | Percentile bootstrap covers |")
-    write("|:--|--:|--:|--:|--:|")
-    for scenario in SCENARIOS:
-        found, bootstrap = simulate(scenario), percentile_coverage(scenario)
-        cells = [found.difference_covered, 1 - found.difference_covered, found.accuracy_covered, bootstrap]
-        write(f"| {scenario.name} | {' | '.join(f'{100 * cell:.1f} %' for cell in cells)} |")
-    write("")
-    for scenario in SCENARIOS[-4:]:
-        errors = family_errors(scenario, 1000)
-        write(f"Five architectures, {scenario.name}: {100 * errors:.1f} % with a false positive")
-    write("")
+    """Print the errors and the coverage of each scenario."""
     for scenario in SCENARIOS:
         for slopes in LABEL_SLOPES:
             labels = simulate_labels(scenario, slopes, 2000)
-            write(f"Labels, {scenario.name}, slopes {slopes}: {100 * labels.false_positives:.1f} % false positives, "
+            write(f"{scenario.name}, slopes {slopes}: {100 * labels.false_positives:.1f} % false positives, "
                   f"{100 * labels.covered:.1f} % covered")  # fmt: skip
 
 

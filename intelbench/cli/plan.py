@@ -1,0 +1,25 @@
+"""`intelbench plan`."""
+
+from pathlib import Path
+
+import click
+
+from intelbench.cli.output import print_product
+from intelbench.cli.parameters import GroupedCommand, margin_option
+from intelbench.cli.values import FOLDER
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("folder", type=FOLDER, default=Path("results"), metavar="[RUNS_DIR]")
+@margin_option()
+def plan(folder: Path, margin: float) -> None:
+    """Say how many more seeds would decide the open pairs in RUNS_DIR, and how long they take on this machine.
+
+    A pair of architectures is decided if one is significantly better or both are equivalent within the margin.
+    [default: results]
+    """
+    from intelbench.records.store import runs_folder
+    from intelbench.reporting.report import write_plan
+    from intelbench.results.study import read
+
+    print_product(write_plan(read(runs_folder(folder), margin)))

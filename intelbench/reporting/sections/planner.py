@@ -1,0 +1,63 @@
+"""Planner: how many more seeds would decide the open pairs."""
+
+from intelbench.reporting import formatting
+from intelbench.reporting.document import MAX_ROWS, Block, Cell, Column, Paragraph, pairs_folded, table_of
+from intelbench.reporting.formatting import ABSENT, code, listed
+from intelbench.reporting.rows import PAIR, Row, estimate, number, rows
+from intelbench.results.planner import Plan, plan, plan_table
+from intelbench.results.summaries import CohortSummary
+from intelbench.statistics.planning import ASSURANCE, MAX_SEEDS
+
+
+def planner(summary: CohortSummary) -> list[Block]:
+    """Return what would decide the open pairs; nothing where no pair could be compared."""
+    planned = plan(summary)
+    if not planned.num_pairs:
+        return []
+    if not planned.open_pairs:
+        pairs_decided = formatting.plural(planned.num_pairs, "pair")
+        return [Paragraph(f"Nothing is open: {pairs_decided} decided.")]
+    pairs = rows(plan_table(summary))[:MAX_ROWS]
+    note = (
+        "**More seeds**: with so many, the pair is significantly different or equivalent within the margin with "
+        f"{formatting.percent(ASSURANCE, 0)} assurance, if the true difference is the one seen here (averaged over the "
+        "posterior of the variance; O'Hagan et al., 2005). **Time**: the seeds of both architectures, one run after the "
+        "other, at the mean time of their runs here."
+    )
+    return [Paragraph(_answer(planned)), pairs_folded(table_of(_COLUMNS, pairs)), Paragraph(note)]
+
+
+def _answer(planned: Plan) -> str:
+    number, total = len(planned.open_pairs), planned.num_pairs
+    verb = "is" if number == 1 else "are"
+    text = f"{number} of {formatting.plural(total, 'pair')} {verb} undecided."
+    if planned.more_seeds:
+        seeds = listed(f"{more} of {code(name)}" for name, more in planned.more_seeds.items())
+        text += (
+            f" More seeds decide those that seeds can decide: {seeds}, {formatting.significant(planned.seconds / 60)} "
+        )
+        text += "minutes on this machine."
+    if any(pair.needs_images for pair in planned.open_pairs):
+        text += " Where no number of seeds decides a pair, it takes more test images."
+    return text
+
+
+def _more_seeds(row: Row) -> Cell:
+    more = row.values["more_seeds"]
+    if more is not None:
+        return Cell(str(more), more)
+    return Cell("more test images" if row.flag("needs_images") else f"> {MAX_SEEDS - row.whole('num_seeds')}", None)
+
+
+def _minutes(row: Row) -> Cell:
+    seconds = row.number("seconds")
+    return Cell(ABSENT if seconds is None else formatting.significant(seconds / 60), seconds)
+
+
+_COLUMNS = (
+    PAIR,
+    estimate("Difference (points)", "difference", formatting.points),
+    number("Seeds so far", "num_seeds", str),
+    Column[Row]("More seeds", _more_seeds),
+    Column[Row]("Time for both (min)", _minutes),
+)
