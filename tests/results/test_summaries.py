@@ -45,8 +45,8 @@ def test_one_finished_seed_hides_nothing_of_the_others(summarize: Summarize) -> 
 
 def test_a_pair_without_two_seeds_in_common_is_untested(summarize: Summarize) -> None:
     """Both are ranked by the pairs that they have with a third."""
-    missing = [("a", 0), ("a", 1), ("b", 2), ("b", 3)]
-    summary = summarize(["a", "b", "c"], range(4), accuracies={"a": 0.5, "b": 0.5, "c": 0.95}, missing=missing)
+    missing = [*(("a", seed) for seed in range(3)), *(("b", seed) for seed in range(3, 6))]
+    summary = summarize(["a", "b", "c"], range(6), accuracies={"a": 0.3, "b": 0.3, "c": 0.95}, missing=missing)
     assert {"a": 2, "b": 2, "c": 1} == ranks(summary)
     assert [("a", "b")] == summary.untested
 
