@@ -47,6 +47,8 @@ class Spread:
     """Standard error."""
     freedom: float
     """Degrees of freedom of Student's distribution."""
+    images: float = 0.0
+    """Variance, a part of `error` squared, that comes from the choice of images alone."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,13 @@ class Inferred:
     def p_above(self, value: float, margin: float, sides: int = 1) -> float | None:
         """Return the p value of the hypothesis that the true mean is at most `margin`, if `value` was observed."""
         return max((sides * _tail(value - margin, spread) for spread in self.spreads), default=None)
+
+    def p_within(self, margin: float) -> float | None:
+        """Return the p value of the hypothesis that the true value is at least `margin` away from 0.
+
+        It is the larger one of two one-sided tests (Schuirmann, 1987).
+        """
+        return self.p_above(-abs(self.location), -margin)
 
 
 @dataclass(frozen=True)
@@ -373,11 +382,12 @@ def _spreads(table: NDArray[np.float64]) -> tuple[Spread, ...]:
     residuals += mean
     cell_freedom = (num_seeds - 1) * (num_images - 1)
     cells = float(np.vdot(residuals, residuals)) / cell_freedom / table.size if cell_freedom else 0.0
-    variance = max(seeds - cells, 0.0) + max(images - cells, 0.0) + cells
+    of_images = max(images - cells, 0.0)
+    variance = max(seeds - cells, 0.0) + of_images + cells
     freedom = max(num_images - 1, 1)
     if seeds * np.sqrt(freedom) > variance * np.sqrt(num_seeds - 1):
         freedom = (num_seeds - 1) * (variance / seeds) ** 2
-    return Spread(np.sqrt(seeds), num_seeds - 1), Spread(np.sqrt(variance), freedom)
+    return Spread(np.sqrt(seeds), num_seeds - 1), Spread(np.sqrt(variance), freedom, of_images)
 
 
 def _exponential(logs: Estimate) -> Estimate:

@@ -16,7 +16,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from intelbench.results.label_efficiency import LabelCurve, compare_labels
-from intelbench.statistics import inference
+from intelbench.statistics import inference, prediction
 from intelbench.statistics.seed_table import SeedTable
 
 NUM_STUDIES = 4000
@@ -165,6 +165,42 @@ def family_errors(scenario: Scenario, num_studies: int = NUM_STUDIES) -> float:
     return wrong / num_studies
 
 
+@dataclass(frozen=True)
+class FigureCalibration:
+    """Shares of the studies in which a true figure of a single run is contradicted."""
+
+    on_other_images: float
+    """By the prediction interval; the published run was tested on images of its own."""
+    on_same_images: float
+    """By the prediction interval; the published run was tested on the images of the study."""
+    by_the_mean: float
+    """By the interval of the mean, which is not used; on images of its own."""
+
+
+PUBLISHED = [
+    Scenario(f"{name}, {num_seeds} seeds", 1.0, 0.5, seed, num_seeds, num_images=300)
+    for name, seed in (("seeds alike", 0.0), ("seeds differ", 0.15), ("seeds differ widely", 0.4))
+    for num_seeds in (2, 3, 5, 10)
+]
+
+
+def simulate_figures(scenario: Scenario, num_studies: int = 1000) -> FigureCalibration:
+    """Make studies of one architecture and true single-run figures of it, and compare them as claims are."""
+    random = np.random.default_rng([scenario.num_seeds, int(1000 * scenario.seed)])
+    other = same = mean = 0
+    for _ in range(num_studies):
+        *table, on_same = replace(scenario, num_seeds=scenario.num_seeds + 1).study(random, 1)[0]
+        on_others = replace(scenario, num_seeds=1).study(random, 1).mean()
+        inferred = inference.infer(np.array(table))
+        assert inferred is not None
+        predicted = prediction.predict(inferred, runs=1)
+        assert predicted is not None
+        other += not _holds(predicted, on_others)
+        same += not _holds(predicted, on_same.mean())
+        mean += not _holds(inferred.estimate, on_others)
+    return FigureCalibration(other / num_studies, same / num_studies, mean / num_studies)
+
+
 def percentile_coverage(scenario: Scenario, num_studies: int = 400) -> float:
     """The same share for the difference's percentile interval of a two-level bootstrap, which is not used."""
     random = np.random.default_rng([scenario.num_seeds, int(1000 * scenario.seed)])
@@ -204,6 +240,13 @@ def main(write: Callable[[str], object] = print) -> None:
     for scenario in SCENARIOS[-4:]:
         errors = family_errors(scenario, 1000)
         write(f"Five architectures, {scenario.name}: {100 * errors:.1f} % with a false positive")
+    write("")
+    write("| Scenario | Contradicted, other images | Contradicted, same images | By the interval of the mean |")
+    write("|:--|--:|--:|--:|")
+    for scenario in PUBLISHED:
+        figures = simulate_figures(scenario)
+        shares = figures.on_other_images, figures.on_same_images, figures.by_the_mean
+        write(f"| {scenario.name} | {' | '.join(f'{100 * share:.1f} %' for share in shares)} |")
     write("")
     for scenario in SCENARIOS:
         for slopes in LABEL_SLOPES:
