@@ -112,7 +112,8 @@ def claims_rows(summary: CohortSummary, claims: Sequence[Claim] | None) -> list[
 
 
 def _claim_row(verdict: Verdict) -> Row:
-    claim, measured = verdict.claim, verdict.measured
+    claim, measured, predicted = verdict.claim, verdict.measured, verdict.predicted
+    exact = METRICS.get(claim.metric).compared == "exact"
     estimate = Estimate(measured, None, None, 1) if isinstance(measured, int | float) else measured
     return {
         "id": claim.id,
@@ -125,9 +126,13 @@ def _claim_row(verdict: Verdict) -> Row:
         "others": claim.others,
         "published": claim.value,
         "tolerance": None if claim.comparative else claim.tolerance,
+        "published_runs": None if claim.comparative or exact else claim.runs,
+        "margin": claim.largest_equivalent if claim.comparative else None,
         "conditions": claim.required,
         "verdict": verdict.verdict,
         **estimate_columns("measured", estimate),
+        "predicted_low": predicted.low if predicted else None,
+        "predicted_high": predicted.high if predicted else None,
         "num_seeds": measured.n if isinstance(measured, Estimate) else None,
         "unit": verdict.unit or None,
         "against": verdict.against,

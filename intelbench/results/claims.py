@@ -20,11 +20,12 @@ from intelbench.config.recipe import ArgumentValue
 from intelbench.config.validation import Fault, dotted, find_fault
 from intelbench.errors import UserError, one_of, printable, shortened
 from intelbench.records.types import DataFacts, Environment, Execution, RunRecord
+from intelbench.results.metric import Metric
 from intelbench.results.metrics import METRICS
 
 _BUILT_IN = resources.files("intelbench") / "claims" / "published.toml"
 
-Relation = Literal["equal", "at_least", "at_most", "higher", "lower"]
+Relation = Literal["equal", "at_least", "at_most", "higher", "lower", "equivalent"]
 Text = Annotated[str, Meta(min_length=1)]
 
 _ACTIVATIONS = {"relu": "ReLU", "leaky_relu": "LeakyReLU"}
@@ -76,15 +77,20 @@ class Claim(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     metric: str
     """Name of a metric."""
     relation: Relation
-    """`equal`, `at_least` and `at_most` refer to `value`; `higher` and `lower` to `others`."""
+    """`equal`, `at_least` and `at_most` refer to `value`; `higher`, `lower` and `equivalent` to `others`."""
     architecture: Text
     others: Annotated[tuple[Text, ...], Meta(min_length=1)] | None = None
-    """With `higher` and `lower`: architectures that must all be surpassed; absent for all others. With the other
-    relations: the one architecture of whose figure `value` is a multiple."""
+    """With `higher`, `lower` and `equivalent`: architectures for which it must hold; absent for every other one. With
+    the rest: the one architecture of whose figure `value` is a multiple."""
     value: float | None = None
     """Value in the unit of the metric, shares as fractions; a factor where `others` is given."""
     tolerance: Annotated[float, Meta(ge=0)] = 0.0
     """Largest accepted distance from `value`, in its unit."""
+    runs: Annotated[int, Meta(ge=1)] = 1
+    """Number of training runs that `value` is the mean of."""
+    margin: Annotated[float, Meta(ge=0)] | None = None
+    """With `higher`, `lower` and `equivalent`: largest difference that does not matter, in the unit of the metric; of
+    metrics that are compared by ratio a fraction; absent for that of `largest_equivalent`."""
     accuracy: Annotated[float, Meta(gt=0, lt=1)] | None = None
     """Validation accuracy of `steps_to_accuracy`."""
     classes: tuple[tuple[Text, Text], ...] = ()
@@ -102,8 +108,13 @@ class Claim(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def comparative(self) -> bool:
-        """Return whether the claim says that an architecture, or a pair of classes, is higher or lower than others."""
-        return self.relation in ("higher", "lower")
+        """Return whether the claim compares an architecture, or a pair of classes, with others."""
+        return self.relation in ("higher", "lower", "equivalent")
+
+    @property
+    def largest_equivalent(self) -> float:
+        """Return the largest difference that does not matter: `margin`, or what is usual for the metric."""
+        return _usual_margin(METRICS.get(self.metric)) if self.margin is None else self.margin
 
     @property
     def required(self) -> dict[str, Any]:
@@ -180,18 +191,29 @@ def _getter(key: str) -> Callable[[RunRecord], object]:
     return IN_WORDS.get(key) or attrgetter(groups.get(key.partition(".")[0], "spec.conditions.") + key)
 
 
+def _usual_margin(metric: Metric) -> float:
+    """Return 2 % for arithmetic and ratios, a point for shares, and else 0; confusions are shares of few images."""
+    if metric.compared in ("exact", "ratio"):
+        return 0.02
+    return 0.01 if metric.change == "points" and metric.compared != "confusion" else 0.0
+
+
 def _check_fields(claim: Claim) -> None:
     metric = METRICS.get(claim.metric)
-    if claim.comparative and (claim.value is not None or claim.tolerance):
-        raise ValueError(f"relation `{claim.relation}` takes neither `value` nor `tolerance`; it refers to `others`")
-    if not claim.comparative and claim.value is None:
+    if not all(map(math.isfinite, (claim.tolerance, claim.value or 0, claim.margin or 0))):
+        raise ValueError("`value`, `tolerance` and `margin` are finite numbers")
+    if claim.comparative:
+        _check_comparison(claim)
+    elif claim.value is None:
         raise ValueError(f"relation `{claim.relation}` needs a `value`")
+    elif claim.margin is not None:
+        raise ValueError(f"relation `{claim.relation}` takes a `tolerance` and no `margin`")
     if not claim.comparative and claim.others is not None and len(claim.others) != 1:
         raise ValueError(f"with relation `{claim.relation}`, `others` is one architecture; got {len(claim.others)}")
     if claim.architecture in (claim.others or ()):
         raise ValueError(f"`others` holds {claim.architecture!r}, which is `architecture` itself")
-    if not math.isfinite(claim.tolerance) or not math.isfinite(claim.value or 0):
-        raise ValueError("`value` and `tolerance` are finite numbers")
+    if claim.runs > 1 and metric.compared == "exact":
+        raise ValueError(f"`runs` is for what runs measure; `{claim.metric}` is arithmetic")
     is_share = metric.unit == "share" and claim.others is None and claim.value is not None
     if is_share and not 0 <= (claim.value or 0) <= 1:
         raise ValueError(
@@ -205,6 +227,18 @@ def _check_fields(claim: Claim) -> None:
         raise ValueError("metric `confusion` takes relation `higher` and no `others`: it compares pairs of classes")
     if len({frozenset(pair) for pair in claim.classes if pair[0] != pair[1]}) != len(claim.classes):
         raise ValueError("`classes` holds pairs of different classes, each once, in either order")
+
+
+def _check_comparison(claim: Claim) -> None:
+    if claim.value is not None or claim.tolerance or claim.runs > 1:
+        raise ValueError(
+            f"relation `{claim.relation}` takes neither `value`, `tolerance` nor `runs`; it refers to `others`"
+        )
+    is_fraction = METRICS.get(claim.metric).change != "difference" or METRICS.get(claim.metric).compared == "exact"
+    if is_fraction and claim.largest_equivalent >= 1:
+        raise ValueError(f"`margin` of `{claim.metric}` is a fraction below 1; got {claim.margin:g}; is it in percent?")
+    if claim.relation == "equivalent" and not claim.largest_equivalent:
+        raise ValueError(f"relation `equivalent` needs a `margin` above 0 for `{claim.metric}`")
 
 
 def _check_condition(key: str, value: object) -> None:

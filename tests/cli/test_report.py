@@ -1,6 +1,7 @@
 """`report` and `diff` on the command line, on made-up records."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,25 @@ def test_claims_of_ones_own_replace_the_published(intelbench: Command, tmp_path:
     assert "" == intelbench("report", "--claims", "mine.toml", "--out", "report.json").stdout
     content = json.loads((tmp_path / "report.json").read_text("utf-8"))
     assert [("a-best", "supported")] == [(each["id"], each["verdict"]) for each in content["cohorts"][0]["claims"]]
+
+
+def test_a_claim_can_get_each_verdict(intelbench: Command, tmp_path: Path) -> None:
+    """In a table of a claim of each, with the rule of those that were judged and the reason of the one that was not."""
+    folder(tmp_path / "results")
+    text = intelbench("report", "--claims", Path(__file__).with_name("one_of_each.toml")).stdout
+    words = ["supported", "contradicted", "equivalent", "reproduced", "undecided", "not testable"]
+    assert f"6 claims: 1 {', 1 '.join(words[:-1])} and 1 {words[-1]}." in text
+    section = text.partition("## Published claims")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if re.match(r"\| [1-6] ", line)]
+    assert words == [line.rstrip(" |").rpartition("| ")[2] for line in rows]
+    notes = [line for line in section.splitlines() if re.match(r"[1-6]\. ", line)]
+    tested = "Paired over 4 seeds × 300 test images: two-sided t test of the difference at the 5 % level. Equivalent "
+    assert tested + "where two one-sided ones find it within 1 point. p " in notes[0]
+    assert tested + "where two one-sided ones find it within 2 points. p " in notes[1]
+    assert "exact, without a test, and no measurement of a run. A difference of at most 60 % is equiv" in notes[2]
+    assert "exact, without a test, and no measurement of a run." in notes[3]
+    assert "regarded as that of 3 training runs, tested on as many other test images: contradicted where" in notes[4]
+    assert "- 6: c did not run." in section
 
 
 def test_the_page_is_written_where_one_says(intelbench: Command, tmp_path: Path) -> None:

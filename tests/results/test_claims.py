@@ -150,7 +150,20 @@ def test_a_file_of_the_users_own_is_read(tmp_path: Path) -> None:
         (VALID + SECOND.replace("0.9", "nan"), r"finite numbers.*\(claim 'second'\)"),
         (VALID + SECOND + "tolerance = -1", r"key `claim\[1\].tolerance`: -1 is not .* a number of at least 0 \("),
         (VALID + SECOND.replace("value = 0.9", ""), r"relation `at_least` needs a `value`"),
-        (VALID.replace('"lower"', '"lower"\nvalue = 1') + SECOND, r"takes neither `value` .*\(claim 'first'\)"),
+        (VALID.replace('"lower"', '"lower"\nvalue = 1') + SECOND, r"takes neither `value`, .*\(claim 'first'\)"),
+        (
+            VALID + SECOND + "runs = 0",
+            r"key `claim\[1\].runs`: 0 is not accepted. Expected a whole number of at least 1",
+        ),
+        (VALID + SECOND + "margin = 0.1", r"`at_least` takes a `tolerance` and no `margin` \(claim 'second'\)"),
+        (VALID + SECOND.replace("test_accuracy", "num_parameters") + "runs = 2", r"`runs` is for what runs measure"),
+        (VALID.replace('"lower"', '"lower"\nruns = 2') + SECOND, r"takes neither .* nor `runs`.*\(claim 'first'\)"),
+        (VALID.replace('"lower"', '"lower"\nmargin = inf') + SECOND, r"finite numbers.*\(claim 'first'\)"),
+        (VALID.replace('"lower"', '"lower"\nmargin = 2') + SECOND, r"`margin` of `churn` is a fraction below 1; got 2"),
+        (
+            VALID.replace('"churn"\nrelation = "lower"', '"brier_score"\nrelation = "equivalent"') + SECOND,
+            r"`equivalent` needs a `margin` above 0 for `brier_score`",
+        ),
         (VALID + SECOND + "others = ['b', 'c']", r"`others` is one architecture; got 2"),
         (VALID + SECOND + "others = ['mine']", r"holds 'mine', which is `architecture` itself"),
         (VALID + SECOND + "accuracy = 0.5", r"`accuracy` belongs to metric `steps_to_accuracy`"),
@@ -207,6 +220,16 @@ def test_keys_that_belong_together_are_asked_for(changes: dict[str, Any]) -> Non
     """Pairs of different classes, each once, for confusions; an accuracy to wait for; others that are not none."""
     with pytest.raises(msgspec.ValidationError):
         claim(**changes)
+
+
+@pytest.mark.parametrize(
+    ("metric", "margin"),
+    [("churn", 0.01), ("test_accuracy", 0.01), ("step_seconds", 0.02), ("num_parameters", 0.02), ("brier_score", 0.0)],
+)
+def test_the_usual_margin_is_that_of_the_kind_of_comparison(metric: str, margin: float) -> None:
+    """A point, 2 %, or none; a claim can name another."""
+    assert margin == claim(metric=metric).largest_equivalent
+    assert 0.125 == claim(metric=metric, margin=0.125).largest_equivalent
 
 
 @given(st.dictionaries(st.sampled_from(sorted(CONDITIONS)), st.booleans()))

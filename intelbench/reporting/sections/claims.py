@@ -7,16 +7,20 @@ from typing import get_args
 from intelbench.reporting import formatting, metrics
 from intelbench.reporting.document import Block, Column, Details, Items, Paragraph, cell, table_of
 from intelbench.reporting.formatting import ABSENT, code, escape
-from intelbench.reporting.verdicts import Verdict, Word, claims_about, verdicts
+from intelbench.reporting.verdicts import Verdict, claims_about, verdicts
 from intelbench.results.claims import Claim
 from intelbench.results.metrics import METRICS
 from intelbench.results.summaries import CohortSummary
+from intelbench.results.verdicts import Word
 from intelbench.statistics.estimates import Estimate
 
 _REPRODUCED = (
     "Reproduced means that the published figure follows from the definition of the network by the arithmetic named in "
     "the notes below; no run measured it. A reproduced memory figure is an estimate that was published, not the memory "
     'that training needs: that is in the section "Predicted and measured memory".'
+)
+_EQUIVALENT = (
+    "Equivalent means that the difference is smaller than the margin named in the notes below, whatever its direction."
 )
 MAX_CHARACTERS = 1000
 """Characters of a text of a claim that are shown."""
@@ -45,8 +49,9 @@ def _counted(judged: Sequence[Verdict]) -> str:
     counts = [f"{numbers[word]} {word}" for word in get_args(Word) if numbers[word]]
     return (
         f"{formatting.plural(len(judged), 'claim')}: {formatting.listed(counts)}. A verdict is about these runs, under "
-        "their conditions. Inconclusive means that these runs cannot tell, not that the claim is false. Every claim is "
+        "their conditions. Undecided means that these runs cannot tell, not that the claim is false. Every claim is "
         "a question of its own: nothing is corrected for the number of claims."
+        + (f" {_EQUIVALENT}" if numbers["equivalent"] else "")
         + (f" {_REPRODUCED}" if numbers["reproduced"] else "")
     )
 
@@ -55,10 +60,10 @@ def _untestable(judged: Sequence[Verdict]) -> list[Block]:
     """List the reasons, each with the numbers of the claims that it holds for."""
     reasons = defaultdict(list)
     for number, each in enumerate(judged, start=1):
-        if each.verdict == "not testable here":
+        if each.verdict == "not testable":
             reasons[each.reason].append(number)
     lines = [f"{formatting.numbers(numbers)}: {escape(reason, MAX_CHARACTERS)}." for reason, numbers in reasons.items()]
-    return [Paragraph("Not testable here, and why:"), Items(lines)] if lines else []
+    return [Paragraph("Not testable, and why:"), Items(lines)] if lines else []
 
 
 def _note(verdict: Verdict) -> str:
@@ -67,7 +72,7 @@ def _note(verdict: Verdict) -> str:
     accuracy = f" The accuracy is {formatting.percent(claim.accuracy, 0)}." if claim.accuracy is not None else ""
     p_value = f" p = {formatting.p_value(verdict.p_value)}." if verdict.p_value is not None else ""
     p_value = p_value.replace("= <", "<")
-    tested = verdict.verdict != "not testable here"
+    tested = verdict.verdict != "not testable"
     reason = (
         f" {escape(verdict.reason[:1].upper() + verdict.reason[1:], MAX_CHARACTERS)}."
         if verdict.reason and tested
@@ -85,7 +90,7 @@ def published_cell(claim: Claim) -> str:
         return f"above all other pairs: {pairs}"
     others = formatting.listed(map(escape, claim.others)) if claim.others else "every other"
     if claim.value is None:
-        return f"{claim.relation} than {others}"
+        return f"{claim.relation} {'to' if claim.relation == 'equivalent' else 'than'} {others}"
     sign = {"equal": "", "at_least": "≥ ", "at_most": "≤ "}.get(claim.relation, "")
     unit = "times" if claim.others else METRICS.get(claim.metric).unit
     tolerance = f" ± {metrics.figure(claim.tolerance, unit)}" if claim.tolerance else ""

@@ -17,12 +17,13 @@ from intelbench.reporting.document import (
 )
 from intelbench.reporting.formatting import escape
 from intelbench.reporting.sections.claims import measured_cell
-from intelbench.reporting.verdicts import Verdict, Word, claims_about, verdicts
+from intelbench.reporting.verdicts import Verdict, claims_about, verdicts
 from intelbench.results import origins
 from intelbench.results.claims import Claim
 from intelbench.results.metrics import METRICS
 from intelbench.results.origins import Contrast, Match, Origin
 from intelbench.results.summaries import CohortSummary
+from intelbench.results.verdicts import Word
 
 _ORIGINS: Mapping[Origin, str] = {
     "architecture": "architecture: it holds under both, without a significant change",
@@ -33,17 +34,24 @@ _ORIGINS: Mapping[Origin, str] = {
     "reversed by the recipes": "recipe: reversed under identical conditions",
     "not decided": "not decided",
 }
-_NO_WORD: Word = "not testable here"
+_NO_WORD: Word = "not testable"
 _CONCLUSIONS: Mapping[tuple[Word, Word], str] = {
     ("supported", "supported"): "holds under both",
     ("supported", "contradicted"): "recipe: reversed under identical conditions",
-    ("supported", "inconclusive"): "holds under own recipes; under identical conditions not decided",
+    ("supported", "undecided"): "holds under own recipes; under identical conditions not decided",
     ("contradicted", "supported"): "recipe: own recipes reverse what identical conditions show",
     ("contradicted", "contradicted"): "holds under neither",
-    ("contradicted", "inconclusive"): "contradicted under own recipes; under identical conditions not decided",
-    ("inconclusive", "supported"): "holds under identical conditions; under own recipes not decided",
-    ("inconclusive", "contradicted"): "contradicted under identical conditions; under own recipes not decided",
-    ("inconclusive", "inconclusive"): "not decided",
+    ("contradicted", "undecided"): "contradicted under own recipes; under identical conditions not decided",
+    ("undecided", "supported"): "holds under identical conditions; under own recipes not decided",
+    ("undecided", "contradicted"): "contradicted under identical conditions; under own recipes not decided",
+    ("undecided", "undecided"): "not decided",
+    ("equivalent", "equivalent"): "equivalent under both",
+    ("equivalent", "supported"): "holds under identical conditions; equivalent under own recipes",
+    ("equivalent", "contradicted"): "contradicted under identical conditions; equivalent under own recipes",
+    ("equivalent", "undecided"): "equivalent under own recipes; under identical conditions not decided",
+    ("supported", "equivalent"): "holds under own recipes; equivalent under identical conditions",
+    ("contradicted", "equivalent"): "contradicted under own recipes; equivalent under identical conditions",
+    ("undecided", "equivalent"): "equivalent under identical conditions; under own recipes not decided",
 }
 """By the verdict under own recipes and the one under identical conditions."""
 

@@ -93,6 +93,7 @@ def test_names_of_others_and_classes_are_no_markup() -> None:
         ({"metric": "mean_activation", "relation": "equal", "value": 0, "tolerance": 0.1}, "0 ± 0.100"),
         ({}, "higher than every other"),
         ({"relation": "lower", "others": ["b", "d"]}, "lower than b and d"),
+        ({"relation": "equivalent", "others": ["b"]}, "equivalent to b"),
     ],
 )  # fmt: skip
 def test_what_was_published_has_its_unit(changes: dict[str, Any], text: str) -> None:
@@ -123,7 +124,7 @@ def test_what_was_measured_has_its_unit_and_interval(measured: Estimate | float,
 
 def test_nothing_measured_is_a_dash() -> None:
     """A comparison without a number says so."""
-    assert "–" == measured_cell(Verdict(claim(), "not testable here"))
+    assert "–" == measured_cell(Verdict(claim(), "not testable"))
     assert "no figure (b)" == measured_cell(Verdict(claim(), "supported", None, "times", "b"))
 
 
@@ -140,3 +141,7 @@ def test_rows_are_in_base_units(summary: CohortSummary) -> None:
     assert (None, None, 3, "points") == (best["published"], best["tolerance"], best["num_seeds"], best["unit"])
     assert best["measured_low"] < best["measured"] < best["measured_high"]
     assert None is rows["resnet152-accuracy"]["rule"]
+    assert (None, 0.01, None) == (best["published_runs"], best["margin"], best["predicted_low"])
+    mean = rows["leaky-mean-near-zero"]
+    assert (1, None) == (mean["published_runs"], mean["margin"])
+    assert mean["predicted_low"] < mean["measured_low"] < mean["measured_high"] < mean["predicted_high"]

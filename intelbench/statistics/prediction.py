@@ -1,0 +1,38 @@
+"""Prediction intervals: where the mean of further training runs is expected, as a publication reports it.
+
+A confidence interval is about the mean of infinitely many runs, so a single run, which varies as much as a seed does,
+lies outside of it more often than 5 % of the time, and more so the more seeds the interval is made of.
+"""
+
+import math
+
+import numpy as np
+from scipy.special import stdtrit
+
+from intelbench.statistics.estimates import CONFIDENCE, Estimate
+from intelbench.statistics.inference import Inferred, InferredRatio, Spread
+
+
+def predict(inferred: Inferred, runs: int) -> Estimate | None:
+    """Return a mean or ratio with the 95 % prediction interval of that of `runs` other seeds, on other images.
+
+    The other mean minus this one varies as both do (Hahn and Meeker, 1991, chapter 4). Its variance is (1 + n / runs)
+    times the part that comes from the n seeds, plus twice the part that comes from the images: the other ones are
+    assumed to be as many, and drawn independently. Returns `None` for one seed.
+    """
+    if not inferred.spreads:
+        return None
+    num_seeds, centre = inferred.estimate.n, inferred.location
+    half = max(_half_width(spread, num_seeds, runs) for spread in inferred.spreads)
+    low, high = centre - half, centre + half
+    if isinstance(inferred, InferredRatio):
+        low, high = float(np.exp(low)), float(np.exp(high))
+    return Estimate(inferred.estimate.mean, low, high, num_seeds)
+
+
+def _half_width(spread: Spread, num_seeds: int, runs: int) -> float:
+    """Return half the width of the interval by one spread, with degrees of freedom as in `infer` (Rubin, 1987)."""
+    seeds = max(spread.error**2 - spread.images, 0.0) * (1 + num_seeds / runs)
+    variance = seeds + 2 * spread.images
+    freedom = min(spread.freedom, (num_seeds - 1) * (variance / seeds) ** 2) if seeds else spread.freedom
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(variance)
