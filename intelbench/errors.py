@@ -29,3 +29,14 @@ def one_of(name: str, known: Iterable[str]) -> str:
     known = list(known)
     near = difflib.get_close_matches(name, known, n=1)
     return f"Expected one of: {', '.join(known)}" + (f". Try `{near[0]}`" if near else "")
+
+
+def plural(number: int, noun: str, nouns: str = "") -> str:
+    """Write `1 run`, `3 runs`."""
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def kind_of(value: object) -> str:
+    """Write the type of a value with its article: `an int`, `a list`, `None`."""
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from intelbench.errors import UserError
+from intelbench.errors import UserError, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,7 +98,7 @@ def find_heads(architecture: Architecture, request: ModelRequest, model: nn.Modu
         head = model.get_submodule(name)
         if not isinstance(head, nn.Linear) and not (isinstance(head, nn.Conv2d) and head.kernel_size == (1, 1)):
             raise UserError(
-                f"architecture {architecture.name!r}: its head {name!r} is a {type(head).__name__}; transfer "
+                f"architecture {architecture.name!r}: its head {name!r} is {kind_of(head)}; transfer "
                 "learning needs a linear layer or a 1x1 convolution"
             )
     if not heads:
@@ -139,7 +139,7 @@ def replace_heads(model: nn.Module, heads: tuple[str, ...], head: Head) -> None:
     for name in heads:
         old = model.get_submodule(name)
         if not isinstance(old, nn.Linear):
-            raise UserError(f"recipe.head: the head {name!r} is a {type(old).__name__}, so it cannot be an mlp")
+            raise UserError(f"recipe.head: the head {name!r} is {kind_of(old)}, so it cannot be an mlp")
         layers: list[nn.Module] = []
         for width, before in zip(head.widths, (old.in_features, *head.widths), strict=False):
             layers += [nn.Linear(before, width), activation(), nn.Dropout(head.dropout)]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from intelbench.architectures.surgery import build_shapes, find_heads
-from intelbench.errors import UserError
+from intelbench.errors import UserError, kind_of
 from intelbench.records.types import IMAGENET_NORMALIZATION, Normalization, Weights
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             reason = str(error).partition("\n")[0]
             raise UserError(f"weights {path}: not a file of tensors alone ({reason}); save a state dict") from error
     if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
-        held = f"a dict with {_some(list(content))}" if isinstance(content, dict) else f"a {type(content).__name__}"
+        held = f"a dict with {_some(list(content))}" if isinstance(content, dict) else kind_of(content)
         raise UserError(f"weights {path}: holds {held}, not a state dict; save `model.state_dict()` alone")
     return {_OLD_DENSENET.sub(r"\1\2", name): value for name, value in content.items()}
 

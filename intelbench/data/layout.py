@@ -25,7 +25,7 @@ from intelbench.data.names import (
     likeness,
     split_of,
 )
-from intelbench.errors import UserError, printable
+from intelbench.errors import UserError, plural, printable
 
 LAYOUTS = "train/ and test/ (or val/) with a folder for each class, or one folder for each class"
 _NOT_CLASSES = frozenset({"seg_pred"})
@@ -260,7 +260,7 @@ def _require_classes(train: Path, names: Sequence[str], folders: Mapping[str, Pa
         )
     if len(names) > 1:
         return
-    what = f"has {len(names)} class folder{'s' * (len(names) != 1)}, at least 2 are needed"
+    what = f"has {plural(len(names), 'class folder')}, at least 2 are needed"
     inner = _subfolders(folders[names[0]]) if names else []
     if _holds_images(train) or (names and is_container(names[0]) and not inner):
         what += "; its images are in no class folder, and labels in file names or tables are not read"

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
-from intelbench.errors import UserError, one_of, shortened
+from intelbench.errors import UserError, kind, one_of, shortened
 from intelbench.plugins.guard import plugin_errors_as_user_errors
 from intelbench.plugins.imports import PluginImports, own_modules
 from intelbench.plugins.providers import BUILT_IN, provider_of, provider_of_entry_point
@@ -158,5 +158,5 @@ class Registry(Generic[Value]):
         if registered is None or (value is not registered.value and value is not registered.function):
             raise UserError(
                 f"{provider}: entry point {point.name!r} must lead to the value that was registered with "
-                f"@intelbench.{self.kind}({point.name!r}); it leads to a {type(value).__name__}"
+                f"@intelbench.{self.kind}({point.name!r}); it leads to {kind(value)}"
             )

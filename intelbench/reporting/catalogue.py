@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from intelbench.config.conditions import Suite
 from intelbench.config.suites import budgets
-from intelbench.errors import printable
+from intelbench.errors import plural, printable
 
 
 def as_text(providers: Mapping[str, str], published: Mapping[str, tuple[int, str]], suites: Sequence[Suite]) -> str:
@@ -24,7 +24,7 @@ def as_text(providers: Mapping[str, str], published: Mapping[str, tuple[int, str
         lines.append(printable(f"  {name:20} {note}"))
     lines += ["  NAME                 any torchvision classifier, in full torchvision:NAME", "", "Suites:"]
     lines += [
-        f"  {suite.name:20} {suite.description} {len(suite.seeds)} seeds, {suite.image_size} px, "
+        f"  {suite.name:20} {suite.description} {plural(len(suite.seeds), 'seed')}, {suite.image_size} px, "
         f"{' or '.join(map(str, budgets(suite)))} a run."
         for suite in suites
     ]

@@ -6,6 +6,7 @@ from typing import get_args
 
 import msgspec
 
+from intelbench.errors import plural
 from intelbench.reporting import formatting, markdown, metrics
 from intelbench.reporting.document import (
     Block,
@@ -126,9 +127,9 @@ def _gates_in_short(verdicts: Sequence[Verdict]) -> str:
         return ""
     outcomes = Counter(verdict.outcome for verdict in verdicts)
     if outcomes["passed"] == len(verdicts):
-        return f"{formatting.plural(len(verdicts), 'gate')} passed."
+        return f"{plural(len(verdicts), 'gate')} passed."
     counts = [f"{outcomes[word]} {word}" for word in get_args(Outcome) if outcomes[word]]
-    return f"**Of {formatting.plural(len(verdicts), 'gate')}: {listed(counts)}.**"
+    return f"**Of {plural(len(verdicts), 'gate')}: {listed(counts)}.**"
 
 
 def _change(change: Change) -> str:
@@ -144,7 +145,7 @@ def _seeds(comparison: Comparison) -> str:
     for name, seeds in comparison.seeds.items():
         by_seeds.setdefault(seeds, []).append(name)
     clauses = [
-        f"{listed(map(code, names))} on {formatting.plural(len(seeds), 'seed')} ({formatting.numbers(seeds)})"
+        f"{listed(map(code, names))} on {plural(len(seeds), 'seed')} ({formatting.numbers(seeds)})"
         for seeds, names in by_seeds.items()
         if seeds
     ]

@@ -172,11 +172,6 @@ def p_value(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def plural(number: int, noun: str, nouns: str = "") -> str:
-    """Write `1 run`, `3 runs`."""
-    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
-
-
 def plural_number(value: float, noun: str) -> str:
     """Write `1 point`, `0.5 points`."""
     return f"{value:g} {noun if value == 1 else noun + 's'}"

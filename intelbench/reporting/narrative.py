@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePath
 
+from intelbench.errors import plural
 from intelbench.reporting.formatting import (
     cause,
     code,
@@ -13,7 +14,6 @@ from intelbench.reporting.formatting import (
     numbers,
     percent,
     percent_interval,
-    plural,
 )
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 

@@ -17,7 +17,7 @@ from functools import partial
 from typing import TypeVar
 from xml.etree import ElementTree
 
-from intelbench.errors import UserError
+from intelbench.errors import UserError, kind
 from intelbench.plugins.providers import BUILT_IN
 from intelbench.plugins.registry import Entry
 from intelbench.reporting.document import Block, Details, Figure, Paragraph, Section
@@ -46,7 +46,7 @@ def section(title: str, *, after: str | None = None, in_default: bool = True) ->
 
     def register(function: Blocks) -> Blocks:
         if not callable(function):
-            raise UserError(f"section {title!r:.100}: decorates a {type(function).__name__}. Expected a function")
+            raise UserError(f"section {title!r:.100}: decorates {kind(function)}. Expected a function")
         if after is not None:
             SECTIONS.get(after)
         SECTIONS.add(ReportSection(title, function, in_default, after), title, function=function)
@@ -104,7 +104,7 @@ def _named(block: Block, key: str, draw: Callable[[Figure], Callable[[], bytes]]
             return replace(block, name=f"{block.name}-{key}.svg", draw=draw(block))
         case _ if isinstance(block, Block):
             return block
-    raise TypeError(f"returned a {type(block).__name__}. Expected blocks of intelbench.reporting.document")
+    raise TypeError(f"returned {kind(block)}. Expected blocks of intelbench.reporting.document")
 
 
 def _drawn(figure: Figure, entry: Entry[ReportSection]) -> bytes:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from intelbench.errors import plural
 from intelbench.reporting import metrics, narrative
-from intelbench.reporting.formatting import count, fact, listed, percent, plural
+from intelbench.reporting.formatting import count, fact, listed, percent
 from intelbench.results import verdicts as rules
 from intelbench.results.claims import Claim, differing_conditions, load_claims
 from intelbench.results.metric import Metric

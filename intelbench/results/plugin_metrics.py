@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from intelbench.errors import UserError, one_of, shortened
+from intelbench.errors import UserError, kind, one_of, shortened
 from intelbench.plugins.loading import load_plugin
 from intelbench.plugins.registry import Entry
 from intelbench.records.store import Traces
@@ -59,7 +59,7 @@ def metric(
 
     def register(function: OfLogits) -> Metric:
         if not callable(function):
-            raise UserError(f"metric {name!r:.100}: decorates a {type(function).__name__}. Expected a function")
+            raise UserError(f"metric {name!r:.100}: decorates {kind(function)}. Expected a function")
         value = Metric(
             name=name, heading=heading, unit=unit, definition=definition, better=better, compared="images",
             value=lambda run: float(run.of_logits[name].mean()) if name in run.of_logits else None,

@@ -17,7 +17,7 @@ from intelbench.data.dataset import Split
 from intelbench.data.pixels import PixelSource
 from intelbench.data.stream import InputKind, evaluation_batches
 from intelbench.data.transforms import normalize
-from intelbench.errors import UserError
+from intelbench.errors import UserError, kind_of
 from intelbench.profiling.activations import ActivationProbe, Activations
 from intelbench.profiling.device import device_of, is_out_of_memory
 from intelbench.records.profiles import FilterGradients
@@ -74,7 +74,7 @@ class Evaluator:
                 'or set `memory_format = "contiguous"` in the suite, for all architectures alike'
             ) from error
         is_tensor = isinstance(output, Tensor)
-        returned = f"{tuple(output.shape)} on {output.device.type}" if is_tensor else f"a {type(output).__name__}"
+        returned = f"{tuple(output.shape)} on {output.device.type}" if is_tensor else kind_of(output)
         expected = f"({len(images)}, {num_classes}) on {self.device.type}"
         if returned != expected:
             hint = "give its last layer `request.num_classes` outputs"

@@ -11,7 +11,7 @@ from torch.optim import SGD, Optimizer
 from intelbench.architectures.surgery import require_trainable
 from intelbench.config.conditions import Conditions
 from intelbench.config.recipe import Recipe
-from intelbench.errors import UserError, one_of
+from intelbench.errors import UserError, kind_of, one_of
 from intelbench.plugins.registry import Entry, Registry
 
 OptimizerFactory = Callable[..., Optimizer]
@@ -100,7 +100,7 @@ def _make(recipe: Recipe, groups: list[dict[str, Any]], *, is_fused: bool) -> Op
         with OPTIMIZERS.guarded(entry):
             made = entry.value(groups, lr=recipe.learning_rate, **arguments, **fused)
             if not isinstance(made, Optimizer):
-                raise TypeError(f"returned a {type(made).__name__}. Expected a torch.optim.Optimizer")
+                raise TypeError(f"returned {kind_of(made)}. Expected a torch.optim.Optimizer")
             if _contents(made.param_groups) != _contents(groups):
                 raise ValueError("does not train the parameter groups that it was given")
     except UserError as error:

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from intelbench.errors import plural
 from intelbench.reporting import formatting
 from intelbench.reporting.figures.canvas import WIDTH, Look, as_svg, blank, half, label, look
 from intelbench.reporting.figures.labels import Box, place, text_width
@@ -48,7 +49,7 @@ def confusion(architecture: ArchitectureSummary, class_names: Sequence[str]) -> 
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
     title = f"{label(architecture.name)}: test images by class"
     runs, images = len(architecture.runs), int(counts.sum()) // len(architecture.runs)
-    note = f"{formatting.plural(runs, 'run')} × {formatting.plural(images, 'image')}; each row sums to 100 %"
+    note = f"{plural(runs, 'run')} × {plural(images, 'image')}; each row sums to 100 %"
     width = max(left + side + 12, text_width(title, 10) + 45, text_width(note, 8) + 20)
     height = below + side + 40
     figure = blank(height, width)

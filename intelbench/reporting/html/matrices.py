@@ -6,6 +6,7 @@ Text here is plain: it becomes markup where it is escaped, in the templates.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from intelbench.errors import plural
 from intelbench.reporting import formatting
 from intelbench.results import mistakes
 from intelbench.results.mistakes import Mistake
@@ -90,8 +91,8 @@ def matrix_table(architecture: ArchitectureSummary, summary: CohortSummary, key:
         rows = tuple(tuple(cell(label, predicted) for predicted in range(len(names))) for label in range(len(names)))
     else:
         rows = tuple((cell(*place),) for place in mistakes_by_cell)
-    images = formatting.plural(int(counts.sum()) // runs, "test image")
-    note = f"{formatting.plural(runs, 'run')} × {images}; each row sums to 100 %"
+    images = plural(int(counts.sum()) // runs, "test image")
+    note = f"{plural(runs, 'run')} × {images}; each row sums to 100 %"
     return MatrixTable(formatting.printable(architecture.name), note, names, rows)
 
 
@@ -99,7 +100,7 @@ def _images(wrong: Sequence[Mistake] | None, runs: int) -> tuple[str, tuple[tupl
     """Return the texts about a cell's images together and about each."""
     if not wrong:
         return "", ()
-    images = formatting.plural(len(wrong), "image")
+    images = plural(len(wrong), "image")
     shown = f"{MAX_IN_CELL} of {images}" if len(wrong) > MAX_IN_CELL else images
     said = tuple((mistake.image_id, _said(mistake, runs)) for mistake in wrong[:MAX_IN_CELL])
     return f"{shown}, the most confident first", said

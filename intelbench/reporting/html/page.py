@@ -13,6 +13,7 @@ from pathlib import Path
 import jinja2
 
 from intelbench.data.thumbnails import find_pictures
+from intelbench.errors import plural
 from intelbench.reporting import formatting
 from intelbench.reporting.document import Figure, Gallery, Matrix, figures, walk
 from intelbench.reporting.html.album import Album, Find, Key, embed
@@ -99,7 +100,7 @@ def _missing(wanted: Sequence[Key], album: Album) -> str:
     if not missing:
         return ""
     return (
-        f"{missing:,} of the {formatting.plural(len(shown), 'misclassified image')} here have no picture: they were "
+        f"{missing:,} of the {plural(len(shown), 'misclassified image')} here have no picture: they were "
         "not found, or the page has no room for those that are wrong least often."
     )
 

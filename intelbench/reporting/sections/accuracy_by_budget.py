@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from intelbench.errors import plural
 from intelbench.reporting import formatting
 from intelbench.reporting.document import Block, Figure, Items, Paragraph
 from intelbench.reporting.figures import budget_plots
@@ -62,7 +63,7 @@ def _crossings(summary: CohortSummary) -> list[Block]:
 
 
 def _answer(compared: Sequence[Crossings]) -> str:
-    pairs = {each.unit: formatting.plural(each.num_pairs, "pair") for each in compared}
+    pairs = {each.unit: plural(each.num_pairs, "pair") for each in compared}
     crossed = [f"{each.num_crossed} of {pairs[each.unit]} by {_BY[each.unit]}" for each in compared]
     if any(each.distinguishable for each in compared):
         return f"**The ranking changes with the budget** (mean curves cross for {formatting.listed(crossed)}):"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from intelbench.errors import plural
 from intelbench.reporting import formatting
 from intelbench.reporting.document import Block, Cell, Column, Figure, Paragraph, cell, definitions, table_of
 from intelbench.reporting.figures import plots
@@ -108,7 +109,7 @@ def _scaling(architectures: Sequence[Row]) -> str:
     for row in architectures:
         name, number = code(row.text("architecture")), row.whole("num_temperatures")
         if left := number - row.whole("num_temperatures_converged"):
-            failed.append(f"{name} ({left} of {formatting.plural(number, 'run')})")
+            failed.append(f"{name} ({left} of {plural(number, 'run')})")
         change = row.estimate("scaling_calibration_change")
         if change and change.mean > 0:
             is_beyond_noise = change.low is not None and change.low > 0

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import get_args
 
+from intelbench.errors import plural
 from intelbench.reporting import formatting, metrics
 from intelbench.reporting.document import Block, Column, Details, Items, Paragraph, cell, table_of
 from intelbench.reporting.formatting import ABSENT, code, escape
@@ -48,7 +49,7 @@ def _counted(judged: Sequence[Verdict]) -> str:
     numbers = Counter(each.verdict for each in judged)
     counts = [f"{numbers[word]} {word}" for word in get_args(Word) if numbers[word]]
     return (
-        f"{formatting.plural(len(judged), 'claim')}: {formatting.listed(counts)}. A verdict is about these runs, under "
+        f"{plural(len(judged), 'claim')}: {formatting.listed(counts)}. A verdict is about these runs, under "
         "their conditions. Undecided means that these runs cannot tell, not that the claim is false. Every claim is "
         "a question of its own: nothing is corrected for the number of claims."
         + (f" {_EQUIVALENT}" if numbers["equivalent"] else "")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
+from intelbench.errors import plural
 from intelbench.reporting import formatting, metrics
 from intelbench.reporting.document import (
     MAX_ROWS,
@@ -99,7 +100,7 @@ def _omnibus(summary: CohortSummary) -> list[Block]:
     freedom = " to ".join(map(str, dict.fromkeys((min(freedoms), max(freedoms)))))
     text = (
         f"All at once, Cochran's Q (1950) of the networks of each seed, as they were trained: Q = {spread} with "
-        f"{freedom} degrees of freedom; largest p of {formatting.plural(len(seeds), 'seed')} "
+        f"{freedom} degrees of freedom; largest p of {plural(len(seeds), 'seed')} "
         f"{_equal(largest)}."
     )
     return [Paragraph(text)]

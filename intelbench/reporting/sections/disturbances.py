@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from intelbench.errors import plural
 from intelbench.reporting import formatting
 from intelbench.reporting.document import Block, Column, Paragraph, Table, cell, listing, table_of
 from intelbench.reporting.formatting import bare_percent, listed, significant
@@ -43,7 +44,7 @@ def disturbed_answer(summary: CohortSummary) -> str:
     if not disturbances:
         return ""
     disturbed = [each for each in disturbances if each.reasons]
-    watched = formatting.plural(len(disturbances), "run")
+    watched = plural(len(disturbances), "run")
     bound = formatting.percent(FLAGGED_CHANGE, 0)
     in_seconds = any(each.budget_change for each in disturbances)
     if not disturbed:

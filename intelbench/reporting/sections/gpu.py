@@ -1,6 +1,6 @@
 """The state of the GPU: clock, heat and power run by run, and which runs are flagged."""
 
-from intelbench.reporting import formatting
+from intelbench.errors import plural
 from intelbench.reporting.document import Block, Column, Paragraph, listing, table_of
 from intelbench.reporting.formatting import bare_percent, giga, listed, significant
 from intelbench.reporting.rows import ARCHITECTURE, SEED, Row, number, rows
@@ -33,7 +33,7 @@ def gpu(summary: CohortSummary) -> list[Block]:
     if not runs:
         return []
     flagged = [words for row in runs if (words := row.words("flagged_for"))]
-    watched = formatting.plural(len(runs), "run")
+    watched = plural(len(runs), "run")
     answer = f"The GPU was quiet in {'all of ' if len(runs) > 1 else ''}{watched}, as far as its driver tells."
     if flagged:
         named = listed(text for reason, text in _REASONS.items() if any(reason in words for words in flagged))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from intelbench.errors import plural
 from intelbench.reporting import formatting
 from intelbench.reporting.document import Block, Paragraph, table
 from intelbench.reporting.formatting import code, escape
@@ -29,8 +30,8 @@ def groups(cohorts: Sequence[Cohort]) -> list[Block]:
 
 def group_title(number: int, of: int, cohort: Cohort) -> str:
     """Write `Group 1 of 2: 20 runs, 10 images of each class`."""
-    runs = formatting.plural(len(cohort.runs), "run")
+    runs = plural(len(cohort.runs), "run")
     runs += ", each architecture under its own recipe" if cohort.own_recipes else ""
     few = cohort.spec.images_per_class
-    runs += f", {formatting.plural(few, 'image')} of each class" if few else ""
+    runs += f", {plural(few, 'image')} of each class" if few else ""
     return f"Group {number} of {of}: {runs}"

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from functools import partial
 
+from intelbench.errors import plural
 from intelbench.reporting import formatting, narrative
 from intelbench.reporting.document import (
     MAX_ROWS,
@@ -113,7 +114,7 @@ def _bounded(curve: LabelCurve, number: float) -> str:
 
 def _caption(study: LabelStudy) -> str:
     numbers = sorted({len(curve.seeds) for curve in study.curves})
-    seeds = formatting.plural(numbers[0], "seed")
+    seeds = plural(numbers[0], "seed")
     if len(numbers) > 1:
         seeds = f"the {numbers[0]} to {numbers[-1]} seeds that each has finished with every number"
     caption = f"Lines: mean over {seeds}; bands: 95 % interval over seeds and test images."

@@ -5,6 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
+from intelbench.errors import plural
 from intelbench.reporting import narrative
 from intelbench.reporting.document import Block, Paragraph
 from intelbench.reporting.formatting import (
@@ -12,7 +13,6 @@ from intelbench.reporting.formatting import (
     listed,
     percent,
     percent_interval,
-    plural,
     plural_number,
     times_interval,
 )

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from intelbench.errors import plural
 from intelbench.reporting import formatting
 from intelbench.reporting.document import (
     MAX_ROWS,
@@ -106,7 +107,7 @@ def _pairs(match: Match) -> list[Block]:
 def _counted(contrasts: Sequence[Contrast]) -> str:
     numbers = Counter(each.origin for each in contrasts)
     counts = [f"{_ORIGINS[origin]} ({numbers[origin]})" for origin in _ORIGINS if numbers[origin]]
-    return f"**{formatting.plural(len(contrasts), 'pair')} in test accuracy:** {'; '.join(counts)}."
+    return f"**{plural(len(contrasts), 'pair')} in test accuracy:** {'; '.join(counts)}."
 
 
 def _verdict(contrast: Contrast) -> str:

@@ -1,5 +1,6 @@
 """Planner: how many more seeds would decide the open pairs."""
 
+from intelbench.errors import plural
 from intelbench.reporting import formatting
 from intelbench.reporting.document import MAX_ROWS, Block, Cell, Column, Paragraph, pairs_folded, table_of
 from intelbench.reporting.formatting import ABSENT, code, listed
@@ -15,7 +16,7 @@ def planner(summary: CohortSummary) -> list[Block]:
     if not planned.num_pairs:
         return []
     if not planned.open_pairs:
-        pairs_decided = formatting.plural(planned.num_pairs, "pair")
+        pairs_decided = plural(planned.num_pairs, "pair")
         return [Paragraph(f"Nothing is open: {pairs_decided} decided.")]
     pairs = rows(plan_table(summary))[:MAX_ROWS]
     note = (
@@ -30,7 +31,7 @@ def planner(summary: CohortSummary) -> list[Block]:
 def _answer(planned: Plan) -> str:
     number, total = len(planned.open_pairs), planned.num_pairs
     verb = "is" if number == 1 else "are"
-    text = f"{number} of {formatting.plural(total, 'pair')} {verb} undecided."
+    text = f"{number} of {plural(total, 'pair')} {verb} undecided."
     if planned.more_seeds:
         seeds = listed(f"{more} of {code(name)}" for name, more in planned.more_seeds.items())
         text += (

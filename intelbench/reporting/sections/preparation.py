@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from statistics import median
 
+from intelbench.errors import plural
 from intelbench.reporting import formatting
 from intelbench.reporting.document import Block, Items, Paragraph
 from intelbench.reporting.formatting import escape
@@ -21,7 +22,7 @@ def preparation(summary: CohortSummary) -> list[Block]:
     if not runs or kind not in _AS_ASKED:
         return []
     as_asked = [row for row in runs if row.text_or_none("fallback") is None]
-    number = f"{len(as_asked)} of {formatting.plural(len(runs), 'run')}" if len(runs) > 1 else "the run"
+    number = f"{len(as_asked)} of {plural(len(runs), 'run')}" if len(runs) > 1 else "the run"
     answer = f"The forward and the backward pass of a training step {_AS_ASKED[kind]} in {number}."
     if not as_asked:
         answer = f"No run has steps of the kind `{kind}` throughout, which its conditions ask for."
@@ -46,7 +47,7 @@ def _fallbacks(runs: Sequence[Row]) -> list[Block]:
         f"{'from some step on, ' if partly else ''}{escape(reason)}"
         for (name, reason, partly), of in seeds.items()
     ]
-    number = formatting.plural(sum(map(len, seeds.values())), "run")
+    number = plural(sum(map(len, seeds.values())), "run")
     return [
         Paragraph(f"**Steps were eager in {number}**, so their times are those of eager steps:"),
         Items(lines),

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from functools import partial
 
+from intelbench.errors import plural
 from intelbench.reporting import formatting
 from intelbench.reporting.document import Block, Cell, Column, Details, Paragraph, cell, table, table_of
 from intelbench.reporting.formatting import ABSENT, escape
@@ -30,7 +31,7 @@ def time_to_accuracy(summary: CohortSummary) -> list[Block]:
     headers = ["Seconds to validation accuracy", *map(_percent, targets)]
     reached = table(headers, [[escape(name), *(_reached(cells[name, target]) for target in targets)] for name in names])
     missed = next((f"; no run reached {_percent(rung)}" for rung in rungs if rung not in targets), "")
-    points = formatting.plural(summary.cohort.spec.conditions.evaluation_points, "evaluation point")
+    points = plural(summary.cohort.spec.conditions.evaluation_points, "evaluation point")
     note = (
         f"Training time until validation accuracy first reached it, on straight lines between the {points} of a run: "
         "median over all runs, and how many of them reached it. A run that did not, or failed, counts as infinite "
