@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from intelbench.errors import UserError, kind, shortened
-from intelbench.plugins.guard import plugin_errors_as_user_errors, preserve_process_state
+from intelbench.errors import UserError, kind_of, shortened
+from intelbench.plugins.guard import plugin_errors_as_user_errors, preserve_process_state, source_file
 from intelbench.plugins.providers import BUILT_IN
 from intelbench.plugins.registry import Registry
 
@@ -60,7 +60,7 @@ def main_loss(output: Any, target: Tensor, criterion: Callable[[Tensor, Tensor],
     """
     if getattr(output, "ndim", None) != 2:
         raise UserError(
-            f"the network returns {kind(output)} in training; it must return logits, a tensor (batch x classes), or "
+            f"the network returns {kind_of(output)} in training; it must return logits, a tensor (batch x classes), or "
             "its architecture needs a `loss` of its own: "
             "@architecture(NAME, loss=lambda output, target, criterion: criterion(output[0], target))"
         )
@@ -98,7 +98,7 @@ class Architecture:
             ("aliases", self.aliases, "a tuple of names", isinstance(self.aliases, tuple)),
         ):
             if not fits:
-                raise UserError(f"architecture {self.name!r}: `{field}` is {kind(value)}; it must be {accepted}")
+                raise UserError(f"architecture {self.name!r}: `{field}` is {kind_of(value)}; it must be {accepted}")
 
     def network(self, request: ModelRequest) -> nn.Module:
         """Build the network with materialised lazy layers, and restore process state and PyTorch's settings.
@@ -114,7 +114,7 @@ class Architecture:
             built = self.build(request)
             if not isinstance(built, nn.Module):
                 raise UserError(
-                    f"architecture {self.name!r}: its function returned {kind(built)}; it must return a "
+                    f"architecture {self.name!r}: its function returned {kind_of(built)}; it must return a "
                     "torch.nn.Module"
                 )
             if any(isinstance(module, jit.ScriptModule) for module in built.modules()):
@@ -214,9 +214,10 @@ def contained_unless_built_in(name: str) -> AbstractContextManager[None]:
     """
     if find(name)[1] == BUILT_IN:
         return nullcontext()
-    if (entry := ARCHITECTURES.entries.get(name)) and entry.imports:
+    entry = ARCHITECTURES.entries.get(name)
+    if entry and entry.imports:
         entry.imports.activate()
-    return plugin_errors_as_user_errors(f"architecture {name!r}")
+    return plugin_errors_as_user_errors(f"architecture {name!r}", source_file(entry.function) if entry else "")
 
 
 def _nearest(name: str, classifiers: Sequence[str]) -> str:

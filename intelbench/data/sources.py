@@ -14,7 +14,7 @@ from typing import Literal, Protocol, TypeVar
 
 from intelbench.data.names import is_hidden, is_image, is_system_folder
 from intelbench.errors import UserError, printable
-from intelbench.plugins.guard import plugin_errors_as_user_errors, require_methods
+from intelbench.plugins.guard import failed_with, plugin_errors_as_user_errors, require_methods, source_file
 from intelbench.plugins.registry import Registry
 from intelbench.records.atomic import discard
 from intelbench.records.copies import is_intact, write_copy
@@ -123,18 +123,19 @@ def locate(text: str, cache_folder: Path) -> tuple[Path, tuple[str, ...]]:
 def _copied(name: str, make: Callable[[str], Source], text: str, cache_folder: Path) -> Location:
     """Return the location of the copied images of a plug-in's source."""
     title = f"data {printable(f'{name}:{text}')}"
-    with plugin_errors_as_user_errors(title):
+    file = source_file(make)
+    with plugin_errors_as_user_errors(title, file):
         made = make(text)
         require_methods(made, Source)
         fingerprint = made.fingerprint()
     if not isinstance(fingerprint, str) or not _FINGERPRINT.fullmatch(fingerprint):
         raise UserError(f"{title}: the fingerprint is {fingerprint!r:.100}. Expected 1 to 100 letters and digits")
-    return Location(cache_folder / COPIES / f"{name}-{fingerprint}", partial(_copy, title, made))
+    return Location(cache_folder / COPIES / f"{name}-{fingerprint}", partial(_copy, title, file, made))
 
 
-def _copy(title: str, made: Source, root: Path) -> None:
+def _copy(title: str, file: str, made: Source, root: Path) -> None:
     """Write the images of a plug-in's source to SPLIT/CLASS/ID below `root`."""
-    with plugin_errors_as_user_errors(title):
+    with plugin_errors_as_user_errors(title, file):
         ids: dict[str, str] = {}
         for image_id, label, split in made.images():
             path = f"{split}/{label}/{image_id}"
@@ -149,8 +150,9 @@ def _copy(title: str, made: Source, root: Path) -> None:
             try:
                 return made.read(ids[path])
             except Exception as error:
-                problem = f"failed with {type(error).__name__}: {error}"
-                raise UserError(f"{title}: {printable(ids[path])} cannot be read: {printable(problem)}") from error
+                raise UserError(
+                    f"{title}: {printable(ids[path])} cannot be read: {failed_with(error, file)}"
+                ) from error
 
         write_copy(root, ids, content)
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from intelbench.errors import UserError, printable
-from intelbench.plugins.guard import require_methods
+from intelbench.errors import UserError
+from intelbench.plugins.guard import failed_with, require_methods, source_file
 from intelbench.plugins.providers import BUILT_IN
 from intelbench.plugins.registry import Registry
 
@@ -100,5 +100,5 @@ class NamedEngine:
         except (Exception, SystemExit) as error:
             if isinstance(error, UserError) or entry.provider == BUILT_IN:
                 raise
-            reason = printable(f"{type(error).__name__}: {error}")
-            raise UserError(f"engine {self.name!r}: failed with {reason}") from error
+            said = failed_with(error, source_file(entry.function))
+            raise UserError(f"engine {self.name!r}: {said}") from error

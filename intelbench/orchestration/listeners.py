@@ -9,13 +9,15 @@ A plug-in file, or a package with an entry point of the group `intelbench.listen
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from intelbench.errors import printable
-from intelbench.plugins.guard import require_methods
+from intelbench.plugins.guard import failed_with, require_methods, source_file
+from intelbench.plugins.providers import BUILT_IN
 from intelbench.plugins.registry import Registry
 
 if TYPE_CHECKING:
@@ -96,13 +98,15 @@ class Listeners(RunListener):
 
     def _guarded(self, name: str, call: Callable[[], None]) -> None:
         """Call a listener, and report its first error."""
+        entry = LISTENERS.entries.get(name)
         try:
-            entry = LISTENERS.entries.get(name)
             if entry and entry.imports:
                 entry.imports.activate()
-            call()
+            is_ours = entry is not None and entry.provider == BUILT_IN
+            with nullcontext() if is_ours else redirect_stdout(sys.stderr):  # which the live table puts above itself
+                call()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a listener never fails a run
             if name not in self._failed:
                 self._failed.add(name)
-                reason = f"{type(error).__name__}: {error}"
-                self._report(printable(f"listener {name!r}: failed with {reason}. The session continues"))
+                said = failed_with(error, source_file(entry.function) if entry else "")
+                self._report(printable(f"listener {name!r}: {said}. The session continues"))

@@ -6,9 +6,12 @@ It guards against carelessness and is no sandbox: such code can do whatever the 
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
+from types import CodeType
+from typing import Any
 
 from intelbench.errors import UserError, printable
 
@@ -23,7 +26,7 @@ def plugin_errors_as_user_errors(whose: str, file: str = "") -> Iterator[None]:
 
     Args:
         whose: Whose code it is; begins the message.
-        file: The file of that code, where it is one; the message says in which line it failed.
+        file: The file of that code, where it is one; the message has the line in which it failed.
 
     Raises:
         UserError: the block failed, or has raised one, which is passed on.
@@ -34,12 +37,38 @@ def plugin_errors_as_user_errors(whose: str, file: str = "") -> Iterator[None]:
     except (UserError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        said = printable(traceback.format_exception_only(error)[-1].strip())[
-            :_MAX_MESSAGE_CHARACTERS
-        ]  # also of one without a text
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-        lines += [error.lineno] if isinstance(error, SyntaxError) and error.filename == file else []
-        raise UserError(f"{whose}: failed with {said}{f' (line {lines[-1]})' if lines else ''}") from error
+        raise UserError(f"{whose}: {failed_with(error, file)}") from error
+
+
+def failed_with(error: BaseException, file: str) -> str:
+    """Return what code of others raised, and where: `failed with ValueError: 0 (mine.py:12)`.
+
+    Args:
+        error: The exception.
+        file: The file of that code, as tracebacks name it; empty if it is not known.
+    """
+    said = traceback.format_exception_only(error)[-1].strip()  # also of an exception without a text
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    lines += [error.lineno] if isinstance(error, SyntaxError) and error.filename == file else []
+    place = f" ({_place(file, lines[-1])})" if lines else ""
+    return f"failed with {printable(said)[:_MAX_MESSAGE_CHARACTERS]}{place}"
+
+
+def source_file(function: Callable[..., Any]) -> str:
+    """Return the file of a function or class, as tracebacks name it; empty if it was not written in Python."""
+    while isinstance(function, partial):
+        function = function.func
+    for value in (function, *(vars(function).values() if isinstance(function, type) else ())):
+        if isinstance(code := getattr(value, "__code__", None), CodeType):
+            return code.co_filename
+    return ""
+
+
+def _place(file: str, line: int | None) -> str:
+    """Name a line of a file, or of a notebook cell as the notebook does: `Cell In[3], line 2`."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    cell = shell.compile.format_code_name(file) if shell else None
+    return f"{' '.join(cell)}, line {line}" if cell else f"{printable(Path(file).name)}:{line}"
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
-from intelbench.errors import UserError, kind, one_of, shortened
-from intelbench.plugins.guard import plugin_errors_as_user_errors
+from intelbench.errors import UserError, kind_of, one_of, shortened
+from intelbench.plugins.guard import plugin_errors_as_user_errors, source_file
 from intelbench.plugins.imports import PluginImports, own_modules
 from intelbench.plugins.providers import BUILT_IN, provider_of, provider_of_entry_point
 
@@ -65,7 +65,7 @@ class Registry(Generic[Value]):
         Registry.every.append(self)
 
     def add(self, value: Value, *names: str, function: Callable[..., Any]) -> Value:
-        """Register a value under its name and aliases.
+        """Register a value under its name and aliases. A notebook cell that is run again replaces its earlier entry.
 
         Args:
             value: The value.
@@ -83,12 +83,14 @@ class Registry(Generic[Value]):
                     f"{self.kind} {name!r:.100}: a name is 1 to 100 letters, digits,{spaces} '_', '-', '.' and '+'; "
                     "choose another"
                 )
-            if name in self.entries:
+            if name in self.entries and not _is_run_again(self.entries[name].function, function):
                 raise UserError(
                     f"{self.kind} {name!r} is registered already, by {self.entries[name].provider}; choose another name"
                 )
         entry = Entry(name=names[0], value=value, provider=provider_of(function), function=function)
-        self.entries |= dict.fromkeys(names, entry)
+        replaced = [self.entries[name] for name in names if name in self.entries]
+        kept = {name: each for name, each in self.entries.items() if name in names or each not in replaced}
+        self.entries = kept | dict.fromkeys(names, entry)
         return value
 
     def decorator(self, name: str) -> Callable[[Decorated], Decorated]:
@@ -143,7 +145,7 @@ class Registry(Generic[Value]):
         """Run a block that calls the code of an entry; whatever it raises is a `UserError` that names the entry."""
         if entry.imports:
             entry.imports.activate()
-        return plugin_errors_as_user_errors(self.describe(entry), str(entry.plugin or ""))
+        return plugin_errors_as_user_errors(self.describe(entry), source_file(entry.function))
 
     def _load(self, point: metadata.EntryPoint) -> None:
         provider = provider_of_entry_point(point)
@@ -158,5 +160,16 @@ class Registry(Generic[Value]):
         if registered is None or (value is not registered.value and value is not registered.function):
             raise UserError(
                 f"{provider}: entry point {point.name!r} must lead to the value that was registered with "
-                f"@intelbench.{self.kind}({point.name!r}); it leads to {kind(value)}"
+                f"@intelbench.{self.kind}({point.name!r}); it leads to {kind_of(value)}"
             )
+
+
+def _is_run_again(earlier: Callable[..., Any], later: Callable[..., Any]) -> bool:
+    """Return whether two functions or classes are one definition in a notebook cell or a script that was run twice."""
+
+    def definition(function: Callable[..., Any]) -> tuple[object, object, str | None]:
+        file = source_file(function)
+        name = getattr(function, "__qualname__", None)
+        return getattr(function, "__module__", None), name, file if Path(file).is_file() else None
+
+    return definition(earlier) == definition(later) and later.__module__ == "__main__"

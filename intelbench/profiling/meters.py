@@ -13,7 +13,7 @@ import torch
 
 from intelbench.architectures.generators import preserve_generators
 from intelbench.errors import UserError
-from intelbench.plugins.guard import require_methods
+from intelbench.plugins.guard import failed_with, require_methods, source_file
 from intelbench.plugins.registry import Registry
 from intelbench.profiling.contention import ContentionMeter
 from intelbench.profiling.device import device_of
@@ -224,7 +224,8 @@ class _PluginMeter:
         except UserError:
             raise
         except Exception as error:
-            raise UserError(f"meter {self._name!r}: failed with {type(error).__name__}: {error}") from error
+            file = source_file(METERS.entries[self._name].function)
+            raise UserError(f"meter {self._name!r}: {failed_with(error, file)}") from error
 
 
 def _merged(earlier: Readings, later: Readings) -> Readings:

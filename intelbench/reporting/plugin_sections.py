@@ -11,13 +11,13 @@ A plug-in file, or a package with an entry point of the group `intelbench.sectio
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 from xml.etree import ElementTree
 
-from intelbench.errors import UserError, kind
+from intelbench.errors import UserError, kind_of
 from intelbench.plugins.providers import BUILT_IN
 from intelbench.plugins.registry import Entry
 from intelbench.reporting.document import Block, Details, Figure, Paragraph, Section
@@ -46,7 +46,7 @@ def section(title: str, *, after: str | None = None, in_default: bool = True) ->
 
     def register(function: Blocks) -> Blocks:
         if not callable(function):
-            raise UserError(f"section {title!r:.100}: decorates {kind(function)}. Expected a function")
+            raise UserError(f"section {title!r:.100}: decorates {kind_of(function)}. Expected a function")
         if after is not None:
             SECTIONS.get(after)
         SECTIONS.add(ReportSection(title, function, in_default, after), title, function=function)
@@ -86,9 +86,8 @@ def blocks_of(entry: Entry[ReportSection], summary: CohortSummary) -> list[Block
     if entry.provider == BUILT_IN:
         return [_named(block, key, lambda figure: figure.draw) for block in entry.value.blocks(summary)]
     with SECTIONS.guarded(entry):
-        blocks = [
-            _named(block, key, lambda figure: partial(_drawn, figure, entry)) for block in entry.value.blocks(summary)
-        ]
+        returned = _blocks(entry.value.blocks(summary), f"{SECTIONS.describe(entry)}: returned")
+        blocks = [_named(block, key, lambda figure: partial(_drawn, figure, entry)) for block in returned]
         block_text(Section("", blocks))  # fails here where something in them is of a wrong type
     return [*blocks, Paragraph(f"Section of {code(entry.provider)}.")] if blocks else []
 
@@ -97,14 +96,32 @@ def _named(block: Block, key: str, draw: Callable[[Figure], Callable[[], bytes]]
     """Return a block whose figures have names of files and are drawn by what `draw` returns."""
     match block:
         case Details() | Section():
-            return replace(block, blocks=[_named(each, key, draw) for each in block.blocks])
+            inner = _blocks(block.blocks, f"{type(block).__name__} {block.title!r:.80}: `blocks` is")
+            return replace(block, blocks=[_named(each, key, draw) for each in inner])
         case Figure():
             if not _FIGURE.fullmatch(block.name):
                 raise ValueError(f"figure {block.name!r:.80}: a name is 1 to 80 letters, digits, '_', '-' and '.'")
             return replace(block, name=f"{block.name}-{key}.svg", draw=draw(block))
-        case _ if isinstance(block, Block):
-            return block
-    raise TypeError(f"returned {kind(block)}. Expected blocks of intelbench.reporting.document")
+    return block
+
+
+def _blocks(given: object, what: str) -> list[Block]:
+    """Return blocks that a plug-in gave as a list.
+
+    Raises:
+        UserError: there is something else; the message says what, and what is accepted.
+    """
+    if isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping):
+        blocks = list(given)
+        wrong = [each for each in blocks if not isinstance(each, Block)]
+        if not wrong:
+            return blocks
+        what, given = f"{what} a list with", wrong[0]
+    advice = f". Try a list: [{type(given).__name__}(...)]" if isinstance(given, Block) else ""
+    raise UserError(
+        f"{what} {kind_of(given)}. Expected a list of blocks of intelbench.reporting.document, such as Paragraph and "
+        f"Table; [] where there is nothing to say{advice}"
+    )
 
 
 def _drawn(figure: Figure, entry: Entry[ReportSection]) -> bytes:

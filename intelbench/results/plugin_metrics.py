@@ -8,12 +8,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from intelbench.errors import UserError, kind, one_of, shortened
+from intelbench.errors import UserError, kind_of, one_of, shortened
 from intelbench.plugins.loading import load_plugin
 from intelbench.plugins.registry import Entry
 from intelbench.records.store import Traces
 from intelbench.results import arrays
-from intelbench.results.metric import Metric, OfLogits
+from intelbench.results.metric import Metric, OfLogits, mean_over_images
 from intelbench.results.metrics import METRICS
 from intelbench.results.runs import RunSummary
 
@@ -59,12 +59,12 @@ def metric(
 
     def register(function: OfLogits) -> Metric:
         if not callable(function):
-            raise UserError(f"metric {name!r:.100}: decorates {kind(function)}. Expected a function")
+            raise UserError(f"metric {name!r:.100}: decorates {kind_of(function)}. Expected a function")
         value = Metric(
             name=name, heading=heading, unit=unit, definition=definition, better=better, compared="images",
             value=lambda run: float(run.of_logits[name].mean()) if name in run.of_logits else None,
             per_image=lambda run: _by_image(run, name), of_logits=function,
-            bounds=_BOUNDS[unit], tables=("main", "export", "runs", "diff"),
+            over_runs=mean_over_images, bounds=_BOUNDS[unit], split="test", tables=("main", "export", "runs", "diff"),
         )  # fmt: skip
         return METRICS.add(value, name, function=function)
 

@@ -51,7 +51,7 @@ def test_an_interrupt_cancels_what_an_engine_has_started(
         children = psutil.Process(process.pid).children(recursive=True)
         assert 3 == len(children)  # the server, the command and its process
         process.send_signal(signal.SIGINT)
-        assert "interrupted: 0 of 1 runs are recorded" in process.stderr.read()
+        assert "interrupted: 0 of 1 run recorded" in process.stderr.read()
         assert 130 == process.wait(30)
     assert [] == [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
     assert [] == list((tmp_path / "results" / "runs").iterdir())

@@ -1,5 +1,6 @@
 """A plug-in file adds listeners. None of them can fail a run."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ def test_a_plugin_adds_listeners(
     arguments = ("--suite", small_suite, "--data", small_folder, "--plugin", plugin, "--plugin", PLUGIN)
     done = intelbench("run", "tiny", *arguments)
     assert 0 == done.returncode, done.stderr
-    assert 1 == done.stderr.count("listener 'broken': failed with ValueError: 0. The session continues")
+    assert 1 == done.stderr.count("listener 'broken': failed with ValueError: 0 (listener.py:")
     assert "[1/1] tiny, seed 0: done in" in done.stderr
     assert [None] == [stored.record.failure for stored in read_runs(tmp_path / "results" / "runs")[0]]
     first = ["1 of 1 runs to carry out", "tiny, seed 0: started", "tiny, seed 0: succeeded", "over"]
@@ -52,5 +53,22 @@ def test_a_listener_that_cannot_be_made_is_reported() -> None:
         raise KeyboardInterrupt
     assert ["started", "ended"] == told
     first, second = reports
-    assert "listener 'leaves': failed with SystemExit: 3. The session continues" == first
+    assert re.fullmatch(
+        r"listener 'leaves': failed with SystemExit: 3 \(test_listener\.py:\d+\)\. The session continues", first
+    )
     assert second.startswith("listener 'deaf': failed with TypeError: object has no session_started, run_skipped, ")
+
+
+@pytest.mark.usefixtures("own_registry")
+def test_what_a_listener_prints_is_narration(capsys: pytest.CaptureFixture[str]) -> None:
+    """On stderr, since stdout is the product."""
+
+    class Loud(RunListener):
+        def session_started(self, runs: object, pending: object) -> None:
+            print("begins")  # noqa: T201 - as a listener may
+
+    LISTENERS.entries = {}
+    LISTENERS.add(Loud, "loud", function=Loud)
+    with Listeners(lambda _: None).session([], []):
+        pass
+    assert ("", "begins\n") == capsys.readouterr()

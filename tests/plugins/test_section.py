@@ -96,11 +96,19 @@ def test_a_mistaken_registration_is_one_line(tmp_path: Path, arguments: str, say
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        ("return 1 / 0", r"failed with ZeroDivisionError: division by zero \(line 7\)"),
-        ("return ['text']", r"failed with TypeError: returned a str\. Expected blocks of"),
+        ("return 1 / 0", r"failed with ZeroDivisionError: division by zero \(mine\.py:7\)"),
+        (
+            "return ['text']",
+            r"returned a list with a str\. Expected a list of blocks of intelbench\.reporting\.document",
+        ),
+        ("return None", r"returned None\. Expected a list of blocks .*; \[\] where there is nothing to say"),
+        ("return 3", r"returned an int\. Expected a list of blocks"),
+        ("return 'text'", r"returned a str\. Expected a list of blocks"),
+        ("return Paragraph('x')", r"returned a Paragraph\. Expected a list .* Try a list: \[Paragraph\(\.\.\.\)\]"),
+        ("return [Details('x', None)]", r"Details 'x': `blocks` is None\. Expected a list of blocks"),
         ("return [Paragraph(3)]", "failed with TypeError"),
         ("return [Details('x', [Figure('../x', 'x', bytes)])]", r"failed with ValueError: figure '\.\./x': a name is"),
-        ("return [Figure('x', 'x', lambda: 1 / 0)]", "failed with ZeroDivisionError: division by zero"),
+        ("return [Figure('x', 'x', lambda: 1 / 0)]", r"failed with ZeroDivisionError: division by zero \(mine\.py:7\)"),
         (
             "return [Figure('x', 'x', lambda: '<svg/>')]",
             "failed with TypeError: figure 'x' is drawn as str. Expected bytes of SVG",
