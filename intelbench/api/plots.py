@@ -59,14 +59,15 @@ class Plots:
         """Plot the confusion matrix of an architecture, as shares of the images of each true class.
 
         Args:
-            architecture: Name of an architecture with a finished run.
+            architecture: Name of an architecture with a finished run, as `Results.architecture` takes it.
             ax: Axes to draw into; `None` creates a figure.
             cohort: Key of a cohort; `None` for the largest.
 
         Raises:
             UserError: no such architecture or cohort.
         """
-        axes, counts = _axes(ax), self._results.confusion(architecture, cohort)
+        name = self._results.architecture(architecture, cohort).name
+        axes, counts = _axes(ax), self._results.confusion(name, cohort)
         totals = counts.to_numpy().sum(axis=1, keepdims=True)
         shares = np.divide(counts.to_numpy(), totals, out=np.zeros(counts.shape), where=totals > 0)
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -76,7 +77,7 @@ class Plots:
         places = range(len(counts))
         axes.set_xticks(places, [*counts.columns], rotation=45, ha="right")
         axes.set_yticks(places, [*counts.index])
-        axes.set(xlabel="predicted class", ylabel="true class", title=architecture)
+        axes.set(xlabel="predicted class", ylabel="true class", title=name)
         return axes
 
     def curves(self, name: str = "step_loss", *, ax: "Axes | None" = None, cohort: str | None = None) -> "Axes":
@@ -92,7 +93,7 @@ class Plots:
         """
         from intelbench.reporting.figures.canvas import look
 
-        axes, trace = _axes(ax), self._results.trace(name, cohort)
+        axes, trace = _axes(ax), self._results.trace(name, cohort).astype({name: float})
         for architecture in self._results.cohort(cohort).finished:
             values = trace[trace["architecture"] == architecture.name].groupby("step")[name]
             mean, style = values.mean(), look(architecture.index)

@@ -1,7 +1,6 @@
 """`Results`: the records of a folder as pandas data frames, plots and reports. docs/API.md describes every column."""
 
-from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,10 @@ from numpy.typing import NDArray
 from intelbench.api.frames import typed
 from intelbench.api.locations import cache_folder
 from intelbench.api.plots import Plots
-from intelbench.errors import UserError, one_of
+from intelbench.errors import UserError, one_of, plural
 from intelbench.records.store import runs_folder
 from intelbench.results import tables
+from intelbench.results.columns import Table
 from intelbench.results.metrics import METRICS
 from intelbench.results.runs import RunSummary
 from intelbench.results.study import Study, read
@@ -96,7 +96,7 @@ class Results:
         """
         if METRICS.get(metric).per_image is None:
             raise UserError(f"metric {metric!r}: it has no value of each image, by which pairs are compared")
-        return self._frame(partial(tables.differences, metric=metric))
+        return self._frame(tables.differences, metric)
 
     def predictions(self, cohort: str | None = None) -> pd.DataFrame:
         """Return one row for each test image: its id, its class, and the predicted class of every run.
@@ -121,7 +121,8 @@ class Results:
             return pd.Series(np.array(names)[labels], dtype=kind)
 
         columns = {_column(run): classes(run.test_predictions) for run in runs}
-        return pd.DataFrame({"image": runs[0].test_ids.astype(str), "label": classes(runs[0].test_labels), **columns})
+        ids = pd.Series(runs[0].test_ids.astype(str), dtype=pd.StringDtype())
+        return pd.DataFrame({"image": ids, "label": classes(runs[0].test_labels), **columns})
 
     def trace(self, name: str, cohort: str | None = None) -> pd.DataFrame:
         """Return an array of `traces.npz` of all finished runs in tidy form: a row for each run and step.
@@ -147,7 +148,8 @@ class Results:
             spec = stored.record.spec
             facts = {"architecture": spec.architecture, "seed": spec.seed, "run_id": stored.record.run_id}
             frames.append(pd.DataFrame({**facts, "step": steps[len(traces[name])], name: traces[name]}))
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+        types = {"architecture": str, "seed": int, "run_id": str, "step": int, name: float}
+        return typed(pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(types)), types)
 
     def confusion(self, architecture: str, cohort: str | None = None) -> pd.DataFrame:
         """Return the confusion matrix of an architecture: test images by true class (rows) and predicted class.
@@ -155,7 +157,7 @@ class Results:
         Images are counted over all finished runs.
 
         Args:
-            architecture: Name of an architecture with a finished run.
+            architecture: Name of an architecture with a finished run, as `architecture` takes it.
             cohort: Key of a cohort; `None` for the largest.
 
         Raises:
@@ -202,29 +204,37 @@ class Results:
     def architecture(self, name: str, cohort: str | None = None) -> ArchitectureSummary:
         """Return an architecture with a finished run.
 
+        Args:
+            name: Its name; without a prefix such as `torchvision:` where only one architecture has that name.
+            cohort: Key of a cohort; `None` for the largest.
+
         Raises:
-            UserError: no such architecture or cohort.
+            UserError: no such architecture or cohort, or several architectures have that name.
         """
         finished = {each.name: each for each in self.cohort(cohort).finished}
-        if name not in finished:
+        named = [name] if name in finished else [full for full in finished if full.partition(":")[2] == name]
+        if not named:
             raise UserError(f"architecture {name!r} has no finished run here. {one_of(name, finished)}")
-        return finished[name]
+        if len(named) > 1:
+            raise UserError(f"architecture {name!r} is the name of several. Expected one of: {', '.join(named)}")
+        return finished[named[0]]
 
     def __repr__(self) -> str:
         num_runs = sum(len(summary.cohort.runs) for summary in self._study.cohorts)
-        return f"<Results of {num_runs} runs in {len(self.cohorts)} cohorts, {self.folder}>"
+        num_cohorts = len(self.cohorts)
+        return f"<Results of {plural(num_runs, 'run')} in {plural(num_cohorts, 'cohort')}, {self.folder}>"
 
     def _repr_html_(self) -> str:
         columns = ["architecture", "rank", "num_finished", "test_accuracy", "test_accuracy_low", "test_accuracy_high"]
         return self.table()[columns].to_html(index=False)
 
-    def _frame(self, rows_of: Callable[[CohortSummary], pd.DataFrame]) -> pd.DataFrame:
+    def _frame(self, table: Table[..., Any], *arguments: str) -> pd.DataFrame:
         frames = []
         for summary in self._study.cohorts:
-            frame = rows_of(summary)
+            frame = table(summary, *arguments)
             frame.insert(0, "cohort", summary.cohort.key)
             frames.append(frame)
-        return typed(pd.concat(frames, ignore_index=True))
+        return typed(pd.concat(frames, ignore_index=True), {"cohort": str, **table.types()})
 
 
 def _column(run: RunSummary) -> str:

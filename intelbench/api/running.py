@@ -10,7 +10,7 @@ from intelbench.api.execution import RunOptions, execute
 from intelbench.api.frames import typed
 from intelbench.api.results import Results, load
 from intelbench.config.budget import Budget
-from intelbench.results.diff import compare
+from intelbench.results.diff import changes, compare
 
 
 def run(
@@ -44,22 +44,7 @@ def diff(before: str | Path, after: str | Path) -> pd.DataFrame:
     Raises:
         UserError: a folder has no readable record, or they have no architecture with a common seed.
     """
-    changes = compare(Path(before), Path(after)).changes
-    rows = [
-        {
-            "architecture": change.architecture,
-            "metric": change.metric,
-            "num_seeds": change.before.n,
-            "before": change.before.mean,
-            "after": change.after.mean,
-            "change": change.inferred.estimate.mean,
-            "change_low": change.inferred.estimate.low,
-            "change_high": change.inferred.estimate.high,
-            "p_value": change.inferred.p_value,
-        }
-        for change in changes
-    ]
-    return typed(pd.DataFrame(rows, dtype=object))
+    return typed(changes(compare(Path(before), Path(after))), changes.types())
 
 
 class ProfileOptions(TypedDict, total=False):
@@ -108,4 +93,4 @@ def profile(architectures: Sequence[str], **options: Unpack[ProfileOptions]) -> 
         frozen=options.get("frozen", False),
         plugins=tuple(map(Path, options.get("plugins", ()))),
     )
-    return typed(as_frame(profiling.profile(request, lambda _: None)))
+    return typed(as_frame(profiling.profile(request, lambda _: None)), as_frame.types())

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 
 from intelbench.config.conditions import Conditions
 from intelbench.config.fields import MAX_CLASSES, Count, DeviceKind, FileName
+from intelbench.errors import plural
 from intelbench.records.profiles import (
     ArchitectureProfile,
     Contention,
@@ -110,7 +111,7 @@ class RunSpec(Struct, frozen=True, kw_only=True):
     @property
     def title(self) -> str:
         """Return the run in words: `resnet101, seed 0, 10 images a class`."""
-        few = [] if self.images_per_class is None else [f"{self.images_per_class:,} images a class"]
+        few = [] if self.images_per_class is None else [f"{plural(self.images_per_class, 'image')} a class"]
         return ", ".join([self.architecture, f"seed {self.seed}", *few])
 
     @property
@@ -201,6 +202,8 @@ class Failure(Struct, frozen=True, kw_only=True):
     """Completed training steps; `None` if unknown or before training."""
     details: str = ""
     """End of the traceback, or of the output to stderr."""
+    preparation: Preparation | None = None
+    """Of a run that diverged: capturing or compiling its steps; `None` for eager steps, and if unknown."""
 
 
 class RunRecord(Struct, frozen=True, kw_only=True):

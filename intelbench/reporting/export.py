@@ -9,13 +9,13 @@ from intelbench.reporting.sections import origins, reproduction
 from intelbench.reporting.verdicts import Verdict, claims_about, verdicts
 from intelbench.results import efficiency, tables, usage
 from intelbench.results.claims import Claim
+from intelbench.results.columns import Row, estimate_columns
 from intelbench.results.label_efficiency import label_studies
 from intelbench.results.metrics import METRICS, metrics_in
 from intelbench.results.origins import Contrast, contrasts, matches
 from intelbench.results.planner import plan_table
 from intelbench.results.study import Study
 from intelbench.results.summaries import CohortSummary
-from intelbench.results.tables import Row, estimate_columns
 from intelbench.statistics.estimates import Estimate
 
 

@@ -1,12 +1,16 @@
 """The result of `intelbench profile` as Markdown, JSON or CSV."""
 
-import msgspec
-import pandas as pd
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-from intelbench.records.profiles import ArchitectureProfile, Profile, TorchsummaryEstimate
+import msgspec
+
+from intelbench.records.profiles import ArchitectureProfile, PredictedMemory, Profile, TorchsummaryEstimate
 from intelbench.reporting import formatting, markdown
 from intelbench.reporting.document import Block, Cell, Cells, Document, Items, Paragraph, Section, cell, table
 from intelbench.reporting.formatting import ABSENT, escape
+from intelbench.results.columns import Columns, column, fields
+from intelbench.results.columns import table as frame_of
 
 _KINDS = {
     "parameters_bytes": "Parameters",
@@ -51,25 +55,40 @@ def as_csv(profile: Profile) -> str:
     return as_frame(profile).to_csv(index=False, lineterminator="\n")
 
 
-def as_frame(profile: Profile) -> pd.DataFrame:
+class _Profiled(NamedTuple):
+    """An architecture at a batch size; without memory where it was not predicted."""
+
+    name: str
+    profile: ArchitectureProfile | None
+    memory: PredictedMemory | None
+    absent: str | None
+
+
+def _measured_fields(each: _Profiled) -> dict[str, object]:
+    if each.profile is None or each.memory is None:
+        return dict.fromkeys(_MEASURED)
+    return {name: _measured(each.profile, each.memory.batch_size, name) for name in _MEASURED}
+
+
+_COLUMNS: Sequence[Columns[_Profiled]] = (
+    column("architecture", str, lambda each: each.name),
+    fields(int, lambda each: each.profile, "num_parameters", "num_trainable_parameters"),
+    fields(float, lambda each: each.profile, "forward_macs_per_image", "training_flops_per_image"),
+    column("torchsummary_bytes", int, lambda each: _torchsummary_bytes(each.profile)),
+    fields(int, lambda each: each.memory, *PredictedMemory.__struct_fields__),
+    Columns(dict.fromkeys(_MEASURED, int), _measured_fields),
+    column("absent", str, lambda each: each.absent),
+)
+
+
+@frame_of(lambda: _COLUMNS)
+def as_frame(profile: Profile) -> Iterator[_Profiled]:
     """Return a row for each architecture and batch size; without predicted memory, one row that says why."""
-    rows: list[dict[str, object]] = [
-        {
-            "architecture": each.architecture,
-            "num_parameters": each.num_parameters,
-            "num_trainable_parameters": each.num_trainable_parameters,
-            "forward_macs_per_image": each.forward_macs_per_image,
-            "training_flops_per_image": each.training_flops_per_image,
-            "torchsummary_bytes": each.torchsummary.total_bytes if each.torchsummary else None,
-            **(msgspec.structs.asdict(memory) if memory else {}),
-            **{field: _measured(each, memory.batch_size, field) for field in _MEASURED if memory},
-            "absent": None if memory else each.absent.get("memory"),
-        }
-        for each in profile.architectures
-        for memory in each.memory or (None,)
-    ]
-    rows += [{"architecture": name, "absent": reason} for name, reason in profile.failures.items()]
-    return pd.DataFrame(rows, dtype=object)
+    for each in profile.architectures:
+        for memory in each.memory or (None,):
+            yield _Profiled(each.architecture, each, memory, None if memory else each.absent.get("memory"))
+    for name, reason in profile.failures.items():
+        yield _Profiled(name, None, None, reason)
 
 
 def _overview(profile: Profile) -> list[Block]:
@@ -167,6 +186,10 @@ def _torchsummary_cells(summary: TorchsummaryEstimate | None) -> list[Cell]:
         return [Cell(ABSENT)] * 4
     parts = (summary.activations_bytes, summary.parameters_bytes, summary.input_bytes, summary.total_bytes)
     return [cell(num_bytes, formatting.mebibytes) for num_bytes in parts]
+
+
+def _torchsummary_bytes(profile: ArchitectureProfile | None) -> int | None:
+    return profile.torchsummary.total_bytes if profile and profile.torchsummary else None
 
 
 def _measured(each: ArchitectureProfile, batch_size: int, field: str) -> int | None:

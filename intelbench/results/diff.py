@@ -7,9 +7,10 @@ from typing import Literal
 
 import numpy as np
 
-from intelbench.errors import UserError, one_of, shortened
+from intelbench.errors import UserError, one_of, plural, shortened
 from intelbench.records.store import runs_folder
 from intelbench.results import cohorts
+from intelbench.results.columns import Columns, column, estimate, fields, table
 from intelbench.results.metric import Metric
 from intelbench.results.metrics import METRICS, metrics_in
 from intelbench.results.runs import RunSummary
@@ -150,7 +151,7 @@ def compare(before: Path, after: Path, gates: Sequence[Gate] = ()) -> Comparison
     """
     studies = [(folder, read(runs_folder(folder))) for folder in (before, after)]
     left_out = [
-        f"{folder}: {len(study.cohorts) - 1} other groups of runs, under other conditions"
+        f"{folder}: {plural(len(study.cohorts) - 1, 'other group')} of runs, under other conditions"
         for folder, study in studies
         if len(study.cohorts) > 1
     ]
@@ -172,6 +173,22 @@ def compare(before: Path, after: Path, gates: Sequence[Gate] = ()) -> Comparison
         )
     differing = cohorts.differing_keys([first.cohort, second.cohort])
     return Comparison(first, second, seeds, tuple(changes), differing, tuple(left_out))
+
+
+_COLUMNS: Sequence[Columns[Change]] = (
+    fields(str, lambda change: change, "architecture", "metric"),
+    column("num_seeds", int, lambda change: change.before.n),
+    column("before", float, lambda change: change.before.mean),
+    column("after", float, lambda change: change.after.mean),
+    estimate("change", lambda change: change.inferred.estimate),
+    column("p_value", float, lambda change: change.inferred.p_value),
+)
+
+
+@table(lambda: _COLUMNS)
+def changes(comparison: Comparison) -> Sequence[Change]:
+    """Return one row for each architecture and metric."""
+    return comparison.changes
 
 
 def judge(comparison: Comparison, gates: Sequence[Gate]) -> list[Verdict]:

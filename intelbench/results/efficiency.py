@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from scipy.special import stdtr
 
 from intelbench.results import reaching
+from intelbench.results.columns import Row, estimate_columns
 from intelbench.results.metrics import METRICS
 from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
-from intelbench.results.tables import Row, as_frame, estimate_columns
+from intelbench.results.tables import as_frame
 from intelbench.statistics.estimates import SIGNIFICANCE, Estimate, finite
 from intelbench.statistics.inference import holm, infer_from_seeds
 from intelbench.statistics.posterior import draw_cost, draw_means

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intelbench.records.identity import canonical_fields, comparison_digest, digest, machine_digest
+from intelbench.results.columns import Row, estimate_columns
 from intelbench.results.efficiency import ladder
 from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary, same_images
-from intelbench.results.tables import Row, estimate_columns
 from intelbench.statistics.estimates import SIGNIFICANCE, Estimate, finite
 from intelbench.statistics.inference import Inferred, holm_known, infer
 

@@ -97,6 +97,11 @@ class Metric:
         return self.bounds or ((0, 1) if self.unit == "share" else (0, np.inf))
 
     @property
+    def is_whole(self) -> bool:
+        """Return whether the value of a run is a whole number."""
+        return self.unit in ("parameters", "bytes", "steps")
+
+    @property
     def change(self) -> Change:
         """Return whether a change is a difference of two shares (`points`), another difference, or a ratio."""
         if self.compared == "ratio":

@@ -13,7 +13,7 @@ from intelbench.plugins.loading import load_plugin
 from intelbench.plugins.registry import Entry
 from intelbench.records.store import Traces
 from intelbench.results import arrays
-from intelbench.results.metric import Metric, OfLogits, mean_over_images
+from intelbench.results.metric import Metric, OfLogits
 from intelbench.results.metrics import METRICS
 from intelbench.results.runs import RunSummary
 
@@ -64,7 +64,7 @@ def metric(
             name=name, heading=heading, unit=unit, definition=definition, better=better, compared="images",
             value=lambda run: float(run.of_logits[name].mean()) if name in run.of_logits else None,
             per_image=lambda run: _by_image(run, name), of_logits=function,
-            over_runs=mean_over_images, bounds=_BOUNDS[unit], split="test", tables=("main", "export", "runs", "diff"),
+            bounds=_BOUNDS[unit], tables=("main", "export", "runs", "diff"),
         )  # fmt: skip
         return METRICS.add(value, name, function=function)
 

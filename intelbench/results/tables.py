@@ -1,23 +1,50 @@
 """Cohorts as data frames of raw numbers: base units, in the names of the columns; what is absent is `None`."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
-from typing import Any, ParamSpec
+from typing import Any, NamedTuple, ParamSpec
 
 import msgspec
 import numpy as np
 import pandas as pd
 
-from intelbench.errors import UserError
+from intelbench.records.types import RunRecord
+from intelbench.results.columns import Columns, Row, attributes, column, estimate, estimate_columns, fields, table
+from intelbench.results.metric import Metric, first_run, largest_run
 from intelbench.results.metric import differences as metric_differences
 from intelbench.results.metrics import METRICS, metrics_in
+from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import MEMORY_FIELDS, ArchitectureSummary, CohortSummary
 from intelbench.statistics import comparisons
 from intelbench.statistics import estimates as statistics
 from intelbench.statistics.estimates import Estimate
+from intelbench.statistics.comparisons import PairedDifference
 
-Row = dict[str, object]
 P = ParamSpec("P")
+
+
+class _Member(NamedTuple):
+    """An architecture of a cohort."""
+
+    summary: CohortSummary
+    architecture: ArchitectureSummary
+
+    @property
+    def causes(self) -> list[str]:
+        """Return the causes of failed runs, each once."""
+        return sorted({record.failure.cause for record in self.architecture.failures if record.failure is not None})
+
+    def step_seconds_quantile(self, share: float) -> float | None:
+        """Return a quantile of the times of all training steps."""
+        return statistics.quantile(self.architecture.step_seconds, share)
+
+
+class _Pair(NamedTuple):
+    """A pair of architectures, compared by a metric."""
+
+    metric: str
+    names: Sequence[str]
+    compared: PairedDifference
 
 
 def as_frame(rows_of: Callable[P, Iterable[Row]]) -> Callable[P, pd.DataFrame]:
@@ -38,18 +65,6 @@ def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
-def attributes(value: object, *names: str, prefix: str = "") -> Row:
-    """Return attributes of a value as columns, named with a prefix; all are `None` where the value is."""
-    return {prefix + name: None if value is None else getattr(value, name) for name in names}
-
-
-def estimate_columns(name: str, estimate: Estimate | None) -> Row:
-    """Return an estimate as three columns."""
-    if estimate is None:
-        return {name: None, f"{name}_low": None, f"{name}_high": None}
-    return {name: estimate.mean, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-
-
 def metric_columns(architecture: ArchitectureSummary, *names: str) -> Row:
     """Return the values of metrics, each as three columns, or as one where it has no interval."""
     columns: Row = {}
@@ -67,52 +82,73 @@ def estimate_of(row: Mapping[str, Any], name: str) -> Estimate | None:
     return Estimate(row[name], row[f"{name}_low"], row[f"{name}_high"], num_runs)
 
 
-@as_frame
-def main(summary: CohortSummary) -> Iterator[Row]:
+def _metric(metric: Metric) -> Columns[_Member]:
+    """Return the columns of a metric of an architecture: three, or one where it has no interval."""
+    is_whole = metric.is_whole and metric.over_runs in (first_run, largest_run)
+    names = (metric.name, *([f"{metric.name}_low", f"{metric.name}_high"] if metric.interval else []))
+    return Columns(
+        dict.fromkeys(names, int if is_whole else float),
+        lambda member: metric_columns(member.architecture, metric.name),
+    )
+
+
+_MAIN: Sequence[Columns[_Member]] = (
+    column("architecture", str, lambda member: member.architecture.name),
+    column("provider", str, lambda member: member.architecture.records[0].spec.provider),
+    column("rank", int, lambda member: member.architecture.rank),
+    column("group", str, lambda member: member.summary.groups.get(member.architecture.name)),
+    column("num_finished", int, lambda member: len(member.architecture.runs)),
+    column("num_failed", int, lambda member: len(member.architecture.failures)),
+    column("failure_causes", str, lambda member: " ".join(member.causes) or None),
+    estimate("success_rate", lambda member: member.architecture.success_rate),
+)
+_AFTER_METRIC: Mapping[str, Sequence[Columns[_Member]]] = {
+    "test_accuracy": (column("majority_baseline", float, lambda member: member.architecture.majority_share("test")),),
+    "step_seconds": (
+        column("step_seconds_quartile_1", float, lambda member: member.step_seconds_quantile(0.25)),
+        column("step_seconds_quartile_3", float, lambda member: member.step_seconds_quantile(0.75)),
+        column("num_timed_steps", int, lambda member: len(member.architecture.step_seconds)),
+    ),
+}
+"""Columns of the main table that follow a metric."""
+
+
+def _main_columns() -> list[Columns[_Member]]:
+    columns = [*_MAIN]
+    for metric in metrics_in("export"):
+        columns += [_metric(metric), *_AFTER_METRIC.get(metric.name, ())]
+    return columns
+
+
+@table(_main_columns)
+def main(summary: CohortSummary) -> Iterator[_Member]:
     """Return one row for each architecture, failed ones included."""
     for architecture in summary.architectures:
-        causes = sorted({record.failure.cause for record in architecture.failures if record.failure is not None})
-        row: Row = {
-            "architecture": architecture.name,
-            "provider": architecture.records[0].spec.provider,
-            "rank": architecture.rank,
-            "group": summary.groups.get(architecture.name),
-            "num_finished": len(architecture.runs),
-            "num_failed": len(architecture.failures),
-            "failure_causes": " ".join(causes) or None,
-            **estimate_columns("success_rate", architecture.success_rate),
-        }
-        further: dict[str, Row] = {
-            "test_accuracy": {"majority_baseline": architecture.majority_share("test")},
-            "step_seconds": {
-                "step_seconds_quartile_1": statistics.quantile(architecture.step_seconds, 0.25),
-                "step_seconds_quartile_3": statistics.quantile(architecture.step_seconds, 0.75),
-                "num_timed_steps": len(architecture.step_seconds),
-            },
-        }
-        for metric in metrics_in("export"):
-            row = _with_columns(row, metric_columns(architecture, metric.name) | further.get(metric.name, {}))
-        yield row
+        yield _Member(summary, architecture)
 
 
-@as_frame
-def differences(summary: CohortSummary, metric: str = "test_accuracy") -> Iterator[Row]:
+_DIFFERENCES: Sequence[Columns[_Pair]] = (
+    column("metric", str, lambda pair: pair.metric),
+    column("first", str, lambda pair: pair.names[pair.compared.first]),
+    column("second", str, lambda pair: pair.names[pair.compared.second]),
+    estimate("difference", lambda pair: pair.compared.difference),
+    column("num_seeds", int, lambda pair: pair.compared.difference.n),
+    column("seeds", list, lambda pair: list(pair.compared.seeds)),
+    fields(float, lambda pair: pair.compared, "p_value", "p_holm", "p_equivalent"),
+    fields(str, lambda pair: pair.compared, "answer"),
+    column("better", str, lambda pair: None if pair.compared.better is None else pair.names[pair.compared.better]),
+    column("first_only", list, lambda pair: [seed.first_only for seed in pair.compared.discordance]),
+    column("second_only", list, lambda pair: [seed.second_only for seed in pair.compared.discordance]),
+    column("mcnemar_p_values", list, lambda pair: [seed.p_value for seed in pair.compared.discordance]),
+)
+
+
+@table(lambda: _DIFFERENCES)
+def differences(summary: CohortSummary, metric: str = "test_accuracy") -> Iterator[_Pair]:
     """Return one row for each pair of architectures: difference of a metric on the same seeds and images."""
     names = [architecture.name for architecture in summary.finished]
     for pair in metric_differences(METRICS.get(metric), summary):
-        yield {
-            "metric": metric,
-            "first": names[pair.first],
-            "second": names[pair.second],
-            **estimate_columns("difference", pair.difference),
-            "num_seeds": pair.difference.n,
-            "seeds": list(pair.seeds),
-            **attributes(pair, "p_value", "p_holm", "p_equivalent", "answer"),
-            "better": None if pair.better is None else names[pair.better],
-            "first_only": [seed.first_only for seed in pair.discordance],
-            "second_only": [seed.second_only for seed in pair.discordance],
-            "mcnemar_p_values": [seed.p_value for seed in pair.discordance],
-        }
+        yield _Pair(metric, names, pair)
 
 
 @as_frame
@@ -248,17 +284,21 @@ def stability(summary: CohortSummary) -> Iterator[Row]:
         }
 
 
-@as_frame
-def failures(summary: CohortSummary) -> Iterator[Row]:
+_FAILURES: Sequence[Columns[RunRecord]] = (
+    column("architecture", str, lambda record: record.spec.architecture),
+    column("seed", int, lambda record: record.spec.seed),
+    fields(str, lambda record: record.failure, "cause"),
+    fields(int, lambda record: record.failure, "step"),
+    fields(str, lambda record: record.failure, "message"),
+    column("run_id", str, lambda record: record.run_id),
+)
+
+
+@table(lambda: _FAILURES)
+def failures(summary: CohortSummary) -> Iterator[RunRecord]:
     """Return one row for each failed run."""
     for architecture in summary.architectures:
-        for record in architecture.failures:
-            yield {
-                "architecture": architecture.name,
-                "seed": record.spec.seed,
-                **attributes(record.failure, "cause", "step", "message"),
-                "run_id": record.run_id,
-            }
+        yield from architecture.failures
 
 
 @as_frame
@@ -279,19 +319,24 @@ def environment(summary: CohortSummary) -> Iterator[Row]:
         yield {"fact": name, "values": sorted(values, key=str)}
 
 
-@as_frame
-def runs(summary: CohortSummary) -> Iterator[Row]:
-    """Return one row for each finished run."""
+_RUNS: Sequence[Columns[RunSummary]] = (
+    column("architecture", str, lambda run: run.record.spec.architecture),
+    column("seed", int, lambda run: run.seed),
+    fields(str, lambda run: run.record, "run_id", "started_at"),
+    estimate("test_accuracy", lambda run: run.single_accuracy),
+)
+
+
+def _run_columns() -> list[Columns[RunSummary]]:
     metrics = [metric for metric in metrics_in("runs") if metric.name != "test_accuracy"]
+    return [*_RUNS, *(column(metric.name, int if metric.is_whole else float, metric.value) for metric in metrics)]
+
+
+@table(_run_columns)
+def runs(summary: CohortSummary) -> Iterator[RunSummary]:
+    """Return one row for each finished run."""
     for architecture in summary.finished:
-        for run in architecture.runs:
-            row: Row = {
-                "architecture": architecture.name,
-                "seed": run.seed,
-                **attributes(run.record, "run_id", "started_at"),
-                **estimate_columns("test_accuracy", run.single_accuracy),
-            }
-            yield _with_columns(row, {metric.name: metric.value(run) for metric in metrics})
+        yield from architecture.runs
 
 
 def absent_memory(summary: CohortSummary) -> Mapping[str, list[str]]:
@@ -302,14 +347,3 @@ def absent_memory(summary: CohortSummary) -> Mapping[str, list[str]]:
         for name in MEMORY_FIELDS
         if peaks and all(getattr(peak, name) is None for peak in peaks)
     }
-
-
-def _with_columns(row: Row, columns: Row) -> Row:
-    """Return a row with further columns.
-
-    Raises:
-        UserError: the row has one of them already, as where a plug-in has a metric `seed`.
-    """
-    if twice := sorted({*row, "cohort"} & columns.keys()):  # CSV and frames begin with the cohort
-        raise UserError(f"metric {twice[0]!r}: a table has another column of this name; choose another name")
-    return row | columns

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
+from intelbench.results.columns import Row, attributes, estimate_columns
 from intelbench.results.datasheet import peak_flops_per_second
 from intelbench.results.metrics import METRICS
 from intelbench.results.summaries import MEMORY_FIELDS, CohortSummary
-from intelbench.results.tables import Row, as_frame, attributes, estimate_columns, metric_columns
+from intelbench.results.tables import as_frame, metric_columns
 from intelbench.results.timing import OTHER_PARTS, StepBreakdown
 from intelbench.statistics.estimates import quantile
 

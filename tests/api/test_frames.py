@@ -1,4 +1,4 @@
-"""Columns have the dtype of their kind."""
+"""Columns have the dtype of their type."""
 
 import pandas as pd
 import pytest
@@ -7,19 +7,22 @@ from intelbench.api.frames import typed
 
 
 @pytest.mark.parametrize(
-    ("values", "dtype"),
+    ("values", "type_", "dtype"),
     [
-        ([1, 2, None], "Int64"),
-        ([1.0, 2.0, None], "Float64"),
-        ([1, 2.5], "Float64"),
-        ([True, None], "boolean"),
-        (["a", None], "string"),
-        ([None, None], "Float64"),
-        ([[1], [2]], "object"),
+        ([1, 2, None], int, "Int64"),
+        ([1.0, 2.0, None], float, "Float64"),
+        ([1, 2.5], float, "Float64"),
+        ([1, 2], float, "Float64"),
+        (["a", None], str, "string"),
+        ([None, None], str, "string"),
+        ([None, None], int, "Int64"),
+        ([], int, "Int64"),
+        ([], str, "string"),
+        ([[1], [2]], list, "object"),
     ],
 )
-def test_a_dtype_depends_on_the_kind_of_values(values: list[object], dtype: str) -> None:
-    """Not on whether a fraction happens to be whole, nor on missing values, which stay missing."""
-    frame = typed(pd.DataFrame({"column": pd.Series(values, dtype=object)}))
+def test_a_dtype_does_not_depend_on_the_values(values: list[object], type_: type, dtype: str) -> None:
+    """Neither on whether a fraction is a whole number, nor on whether there is a value; missing values stay missing."""
+    frame = typed(pd.DataFrame({"column": pd.Series(values, dtype=object)}), {"column": type_})
     assert dtype == frame["column"].dtype
     assert [value is None for value in values] == frame["column"].isna().tolist()

@@ -144,6 +144,38 @@ def test_reports(results: Results, tmp_path: Path) -> None:
     assert "7 runs in 2 cohorts" in repr(results)
 
 
+def test_one_run_is_not_written_as_several(tmp_path: Path) -> None:
+    """Nor one cohort."""
+    synthetic_runs(tmp_path / "runs", ["a"], [0])
+    assert f"<Results of 1 run in 1 cohort, {tmp_path}>" == repr(intelbench.load(tmp_path))
+
+
+def test_frames_without_rows_have_their_columns(results: Results, tmp_path: Path) -> None:
+    """With the dtypes that they have with rows: no failure, no finished run, one architecture, no test of a change."""
+    synthetic_runs(tmp_path / "good" / "runs", ["a"], [0])
+    synthetic_runs(tmp_path / "bad" / "runs", ["a"], [0], Study(failures={("a", 0): failure()}))
+    good, bad = intelbench.load(tmp_path / "good"), intelbench.load(tmp_path / "bad")
+    for name, empty in (("failures", good), ("differences", good), ("runs", bad), ("differences", bad)):
+        frame, full = getattr(empty, name)(), getattr(results, name)()
+        assert 0 == len(frame)
+        assert full.dtypes.to_dict() == frame.dtypes.to_dict()
+    assert results.table().dtypes.to_dict() == bad.table().dtypes.to_dict()
+    assert results.trace("step_loss").dtypes.to_dict() == bad.trace("step_loss").dtypes.to_dict()
+
+
+def test_a_bare_name_is_enough_where_it_is_unique(tmp_path: Path) -> None:
+    """For matrices and plots; a name without a prefix comes first, and of several the candidates are listed."""
+    synthetic_runs(tmp_path / "runs", ["torchvision:resnet18", "torchvision:vgg11", "timm:vgg11", "timm:a", "a"], [0])
+    results = intelbench.load(tmp_path)
+    assert results.confusion("torchvision:resnet18").equals(results.confusion("resnet18"))
+    assert "torchvision:resnet18" == results.plot.confusion("resnet18", ax=Figure().add_subplot()).get_title()
+    assert "a" == results.architecture("a").name
+    with pytest.raises(
+        UserError, match=r"'vgg11' is the name of several\. Expected one of: timm:vgg11, torchvision:vgg11"
+    ):
+        results.confusion("vgg11")
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
