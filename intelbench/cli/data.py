@@ -25,7 +25,8 @@ def data() -> None:
     default="quick",
     show_default=True,
     group="Options",
-    help="Suite to run on DIR: its batch size and its fractions for validation and test are checked too.",
+    help="Suite to run on DIR: its batch size, its images per class, and its fractions for "
+    "validation and test are checked too.",
 )
 @plugin_option()
 @cache_option()
@@ -41,7 +42,7 @@ def check(source: str, suite: str, plugins: tuple[Path, ...], cache_dir: Path | 
 
     for plugin in plugins:
         load_plugin(plugin)
-    inspection = inspect(source, load_suite(suite).conditions, cache_folder(cache_dir))
+    inspection = inspect(source, load_suite(suite), cache_folder(cache_dir))
     for note in inspection.notes:
         complain(note)
     print_product(as_text(inspection))

@@ -100,4 +100,6 @@ def profile(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, f
     profiles = profiling.profile(request, lambda name: complain(f"profiling {name}"))
     render = {"md": reporting.as_markdown, "json": reporting.as_json, "csv": reporting.as_csv}[form]
     print_product(render(profiles))
-    return _EXIT_FAILED if profiles.failures else 0
+    for name, reason in profiles.incomplete.items():
+        complain(f"{name} cannot be profiled: {reason}")
+    return _EXIT_FAILED if profiles.incomplete else 0

@@ -72,13 +72,14 @@ def encode_suite(suite: Suite) -> str:
     return tomli_w.dumps(_without_none(tables))
 
 
-def override(suite: Suite, *, budget: Budget | float | None = None, **values: object) -> Suite:
+def override(suite: Suite, *, budget: Budget | float | None = None, origin: str = "", **values: object) -> Suite:
     """Return the suite with the given values instead of its own.
 
     Args:
         suite: The suite.
         budget: A `Budget` is the budget of every architecture. A number multiplies the budget of each architecture, and
             the number of epochs in which a backbone is frozen.
+        origin: Name or file of the suite, for messages; empty for the name.
         values: Other keys of `Suite`; `None` keeps the value of the suite.
 
     Raises:
@@ -91,7 +92,7 @@ def override(suite: Suite, *, budget: Budget | float | None = None, **values: ob
     if isinstance(budget, float):
         given |= _scaled(suite, budget)
     given = {key: value for key, value in given.items() if value is not None}
-    origin = f"suite {suite.name} with the options that were given"
+    origin = f"suite {origin or suite.name} with the options that were given"
     return _checked(origin, convert(origin, msgspec.to_builtins(suite) | msgspec.to_builtins(given), Suite))
 
 

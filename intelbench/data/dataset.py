@@ -1,6 +1,8 @@
 """Prepare a data set for training: find its images, check them, split them and decode them."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from math import ceil
 from pathlib import Path
 
 import msgspec
@@ -13,7 +15,7 @@ from intelbench.data.folder import Listing, content_digests, list_images
 from intelbench.data.pixels import DecodedOnTheFly, PixelCache, PixelSource, cache_key, discard_damaged, open_cache
 from intelbench.data.sources import COPIES, locate
 from intelbench.data.split import Image, carve, draw_of_each_class
-from intelbench.errors import UserError, printable
+from intelbench.errors import UserError, plural, printable
 from intelbench.records.atomic import clear_drafts
 from intelbench.records.identity import digest
 from intelbench.records.types import DataFacts
@@ -73,14 +75,9 @@ class Dataset(Struct, frozen=True, kw_only=True):
         if images_per_class is None:
             return self
         digests = [self.digests[row] for row in self.train.rows]
+        contents = zip(self.train.labels, digests, strict=True)
+        require_images(self.facts.source, self.facts.class_names, contents, images_per_class)
         train = self.train.subset(draw_of_each_class(self.train.labels, digests, images_per_class, seed))
-        counts = Counter(train.labels)
-        fewest, name = min((counts[label], name) for label, name in enumerate(self.facts.class_names))
-        if fewest < images_per_class:
-            raise UserError(
-                f"data {printable(self.facts.source)}: class {name!r} has {fewest} different training images; "
-                f"`images_per_class` is {images_per_class}; give {fewest} at most, or `all`, or add images"
-            )
         return msgspec.structs.replace(self, train=train)
 
     def pixels(self) -> PixelSource:
@@ -227,11 +224,49 @@ def divide(contents: Contents, conditions: Conditions) -> tuple[list[Image], lis
                 raise _class_missing(contents, split, label)
     if len(train) < conditions.recipe.batch_size:
         raise UserError(
-            f"data {printable(contents.source)}: {len(train)} training images are less than one batch, after those "
-            f"for validation and testing were set aside; `recipe.batch_size` is {conditions.recipe.batch_size}; add "
+            f"data {printable(contents.source)}: {plural(len(train), 'training image')} "
+            f"{'is' if len(train) == 1 else 'are'} less than one batch, after those for validation and testing were "
+            f"set aside; `recipe.batch_size` is {conditions.recipe.batch_size}; add "
             "images, or give a suite with a smaller one"
         )
     return train, validation, test
+
+
+def require_images(
+    source: str, class_names: Sequence[str], contents: Iterable[tuple[int, str]], images_per_class: int
+) -> None:
+    """Check that each class has enough different training images.
+
+    Args:
+        source: The data set as the user named it.
+        class_names: Names of the classes.
+        contents: Class and digest of each training image.
+        images_per_class: Number of images that each class needs.
+
+    Raises:
+        UserError: a class has fewer.
+    """
+    counts = Counter(label for label, _ in set(contents))
+    fewest, name = min((counts[label], name) for label, name in enumerate(class_names))
+    if fewest < images_per_class:
+        raise UserError(
+            f"data {printable(source)}: class {name!r} has {plural(fewest, 'different training image')}; "
+            f"`images_per_class` is {images_per_class}; give {fewest} at most, or `all`, or add images"
+        )
+
+
+def require_a_batch(images_per_class: int, num_classes: int, batch_size: int) -> None:
+    """Check that some images of each class are a batch.
+
+    Raises:
+        UserError: they are less than one batch.
+    """
+    if (num_images := images_per_class * num_classes) < batch_size:
+        raise UserError(
+            f"`images_per_class` {images_per_class} is {num_images} training images of {num_classes} classes, less "
+            f"than one batch; `recipe.batch_size` is {batch_size}; give at least "
+            f"{plural(ceil(batch_size / num_classes), 'image')} a class, or a batch size of {num_images} at most"
+        )
 
 
 def _class_missing(contents: Contents, split: str, label: int) -> UserError:
@@ -244,7 +279,7 @@ def _class_missing(contents: Contents, split: str, label: int) -> UserError:
     num, num_needed = len(digests), 1 + len(carved)
     if num < num_needed:
         return UserError(
-            f"{name} has {num} different training image{'s' * (num != 1)} and needs {num_needed}, because the "
+            f"{name} has {plural(num, 'different training image')} and needs {num_needed}, because the "
             f"{' and '.join(carved)} split{'s are' if len(carved) > 1 else ' is'} carved from them; add images or "
             "remove the class"
         )
@@ -266,7 +301,7 @@ def _unreadable_message(source: str, unreadable: dict[str, str]) -> str:
         listed.append(f"  and {num_more} more; `intelbench data check {printable(source)}` lists all")
     return "\n".join(
         [
-            f"data {printable(source)}: {len(unreadable)} image{'s' * (len(unreadable) != 1)} cannot be read:",
+            f"data {printable(source)}: {plural(len(unreadable), 'image')} cannot be read:",
             *listed,
             "repair or remove them, or run with --skip-unreadable, which leaves them out and records how many",
         ]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from intelbench.config.conditions import Conditions
-from intelbench.data.dataset import divide, read
+from intelbench.config.conditions import Suite
+from intelbench.data.dataset import divide, read, require_a_batch, require_images
 from intelbench.errors import UserError
 
 
@@ -36,8 +36,8 @@ class Inspection(Struct, frozen=True, kw_only=True):
     """The error with which `intelbench run` would stop, apart from images that cannot be read."""
 
 
-def inspect(source: str, conditions: Conditions, cache_folder: Path) -> Inspection:
-    """Read and decode every image of a data set, and divide the data set as a run under these conditions would.
+def inspect(source: str, suite: Suite, cache_folder: Path) -> Inspection:
+    """Read and decode every image of a data set, and divide the data set as the runs of a suite would.
 
     Raises:
         UserError: the folder has no known layout, or a file could not be read for a reason that may be temporary.
@@ -47,7 +47,12 @@ def inspect(source: str, conditions: Conditions, cache_folder: Path) -> Inspecti
     train_id = {image.digest: image.id for image in contents.splits["train"]}
     refusal = None
     try:
-        divide(contents, conditions)
+        train, _, _ = divide(contents, suite.conditions)
+        for number in suite.images_per_class:
+            if number != "all":
+                digests = [(image.label, image.digest) for image in train]
+                require_images(source, listing.class_names, digests, number)
+                require_a_batch(number, len(listing.class_names), suite.recipe.batch_size)
     except UserError as error:
         refusal = str(error)
     return Inspection(

@@ -33,7 +33,8 @@ from intelbench.training.step_breakdown import measure_step_breakdown
 _GRADIENT_IMAGES = 64
 """Largest number of validation images whose gradients are computed: a backward pass takes twice a forward pass.
 
-With twice as many, 1 % fewer filters of AlexNet had no gradient; four other networks did not change."""
+After 30 and 200 steps at 64 px on the built-in images, four times as many images gave some more filters a gradient: 0.7
+to 5 % of all filters of AlexNet, 0 to 4 % of SqueezeNet 1.1, at most 0.07 % of MobileNetV3 small, none of ResNet-18."""
 _MAX_TRACEBACK_CHARACTERS = 4000
 """Characters of a traceback that a failure record keeps."""
 
@@ -106,7 +107,12 @@ def _run(job: Job, record: RunRecord, on_progress: Callable[[Progress], None]) -
     trained = train(setup, budget, LapClock(device), on_step, checkpoints)
     record = msgspec.structs.replace(record, stream_digests=trained.stream_digests)
     if trained.divergence:
-        failure = Failure(cause="diverged", message=f"{trained.divergence}: not finite", step=trained.num_steps)
+        failure = Failure(
+            cause="diverged",
+            message=f"{trained.divergence}: not finite",
+            step=trained.num_steps,
+            preparation=trained.preparation,
+        )
         return msgspec.structs.replace(record, failure=failure), trained.traces
 
     on_progress(Progress(phase="testing", step=trained.num_steps, done=1.0, seconds=trained.seconds))

@@ -1,10 +1,10 @@
 """Make the list of a suite's runs, with the records that exist already."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
-from math import ceil
 from pathlib import Path
 from typing import Literal
 
@@ -12,10 +12,11 @@ import msgspec
 
 from intelbench.architectures.registry import Architecture, ModelRequest, contained_unless_built_in, find
 from intelbench.architectures.weights import PUBLISHED, OnDownload, Source, check, obtain
-from intelbench.config.conditions import Conditions, Suite
+from intelbench.config.conditions import Conditions, Override, Suite
 from intelbench.config.suites import conditions_of
-from intelbench.data.dataset import Dataset
-from intelbench.errors import UserError
+from intelbench.config.validation import dotted
+from intelbench.data.dataset import Dataset, require_a_batch
+from intelbench.errors import UserError, plural
 from intelbench.orchestration.job import Job
 from intelbench.orchestration.plugin_files import plugins_of_run
 from intelbench.profiling.device import device_for
@@ -42,6 +43,8 @@ class PlanOptions:
     """When runs are saved; `None` for the default of a run."""
     on_download: OnDownload = lambda *_: None
     """Called during the download of weights."""
+    origin: str = ""
+    """Name or file of the suite, for messages; empty for the name."""
 
 
 DEFAULTS = PlanOptions()
@@ -88,16 +91,22 @@ def plan(
     """
     if suite.precision == "auto":
         suite = msgspec.structs.replace(suite, precision=device_for(execution).fastest_precision)
-    architectures = architectures_of(suite)
-    _require_readable(suite, dataset)
+    origin = options.origin or suite.name
+    architectures = architectures_of(suite, origin)
+    _require_readable(suite, origin, dataset)
     num_classes = len(dataset.facts.class_names)
-    conditions = {each.name: _conditions(each.name, suite, dataset) for each in architectures}
-    optimizers = {name: require_optimizer(each.recipe) for name, each in conditions.items()}
+    conditions, optimizers = {}, {}
+    for name in (each.name for each in architectures):
+        with _override_named(suite, origin, name):
+            conditions[name] = _conditions(name, suite, dataset)
+            optimizers[name] = require_optimizer(conditions[name].recipe)
     limits = [None if limit == "all" else limit for limit in suite.images_per_class]
     images = {(seed, limit): dataset.drawn(limit, seed) for seed, limit in product(suite.seeds, limits)}
-    sources = {
-        each.name: _weights(each, conditions[each.name], num_classes, options.on_download) for each in architectures
-    }
+    sources = {}
+    for architecture in architectures:
+        with _override_named(suite, origin, architecture.name):
+            own = conditions[architecture.name]
+            sources[architecture.name] = _weights(architecture, own, num_classes, options.on_download)
     planned = []
     for (seed, limit), drawn in images.items():
         for architecture, provider in architectures.items():
@@ -115,7 +124,9 @@ def plan(
                 images_per_class=limit,
                 suite_conditions=suite.conditions if suite.overrides else None,
             )
-            _require_a_batch(spec)
+            with _override_named(suite, origin, architecture.name):
+                if limit is not None:
+                    require_a_batch(limit, num_classes, spec.conditions.recipe.batch_size)
             job = Job(
                 run_id=run_id(spec, environment),
                 spec=spec,
@@ -130,15 +141,20 @@ def plan(
     return planned
 
 
-def architectures_of(suite: Suite) -> dict[Architecture, str]:
+def architectures_of(suite: Suite, origin: str) -> dict[Architecture, str]:
     """Return the architectures of the suite and their providers; names in `overrides` must not be aliases.
+
+    Args:
+        suite: The suite.
+        origin: Its name or file, for messages.
 
     Raises:
         UserError: an architecture is not known, not installed or needs larger images.
     """
     for name in suite.overrides:
         if (full := find(name)[0].name) != name:
-            raise UserError(f"suite {suite.name}: `overrides.{name}` is another name of {full}; write overrides.{full}")
+            wrong, right = dotted(("overrides", name)), dotted(("overrides", full))
+            raise UserError(f"suite {origin}: `{wrong}` is another name of {full}. Write [{right}]")
     architectures = dict(find(name) for name in dict.fromkeys(suite.architectures))
     for architecture in architectures:
         architecture.require_size(suite.image_size)
@@ -146,18 +162,30 @@ def architectures_of(suite: Suite) -> dict[Architecture, str]:
     return architectures
 
 
+@contextmanager
+def _override_named(suite: Suite, origin: str, name: str) -> Iterator[None]:
+    """Run the block; its error names the suite, and what the suite overrides for the architecture."""
+    try:
+        yield
+    except UserError as error:
+        override = suite.overrides.get(name, Override())
+        keys = [*(["budget"] if override.budget else []), *(f"recipe.{key}" for key in override.recipe)]
+        also = f", where [{dotted(('overrides', name))}] sets {', '.join(keys)}" if keys else ""
+        raise UserError(f"suite {origin}{also}: {error}") from error
+
+
 def _conditions(name: str, suite: Suite, dataset: Dataset) -> Conditions:
     """Return the conditions of the architecture's runs."""
     conditions = conditions_of(suite, name)
     if len(dataset.train) < conditions.recipe.batch_size:
         raise UserError(
-            f"suite {suite.name}: `overrides.{name}.recipe.batch_size` is {conditions.recipe.batch_size}, more than "
-            f"the {len(dataset.train)} training images"
+            f"`recipe.batch_size` is {conditions.recipe.batch_size}, more than the "
+            f"{plural(len(dataset.train), 'training image')}"
         )
     return conditions
 
 
-def _require_readable(suite: Suite, dataset: Dataset) -> None:
+def _require_readable(suite: Suite, origin: str, dataset: Dataset) -> None:
     """Raise a `UserError` if records would be larger than a report can read."""
     train = min(len(dataset.train), suite.training_evaluation_images or len(dataset.train))
     evaluated = [(train, dataset.train), *((len(split), split) for split in (dataset.validation, dataset.test))]
@@ -166,7 +194,7 @@ def _require_readable(suite: Suite, dataset: Dataset) -> None:
         num_bytes += num_images * 4 * (len(dataset.facts.class_names) + max(map(len, split.ids), default=0))
     if num_bytes > MAX_UNPACKED_BYTES:
         raise UserError(
-            f"suite {suite.name}: logits and ids of its images would take {num_bytes:,} bytes in each record, and at "
+            f"suite {origin}: logits and ids of its images would take {num_bytes:,} bytes in each record, and at "
             f"most {MAX_UNPACKED_BYTES:,} can be read; set `training_evaluation_images`, or use fewer images or classes"
         )
 
@@ -180,17 +208,6 @@ def _weights(
         with contained_unless_built_in(architecture.name):
             check(architecture, ModelRequest(num_classes=num_classes, image_size=conditions.image_size), source.path)
     return source
-
-
-def _require_a_batch(spec: RunSpec) -> None:
-    """Raise a `UserError` if `images_per_class` leaves less than one batch."""
-    batch_size, num_classes = spec.conditions.recipe.batch_size, len(spec.data.class_names)
-    if spec.images_per_class and spec.num_train < batch_size:
-        raise UserError(
-            f"suite {spec.suite}: `images_per_class` {spec.images_per_class} is {spec.num_train} training images of "
-            f"{num_classes} classes, less than one batch; `recipe.batch_size` is {batch_size}; give at least "
-            f"{ceil(batch_size / num_classes)} images a class, or a batch size of {spec.num_train} at most"
-        )
 
 
 def unresumable(planned: Sequence[PlannedRun], environment: Environment) -> dict[Workspace, str]:

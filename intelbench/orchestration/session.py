@@ -1,9 +1,9 @@
 """`intelbench run` from request to summary."""
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +15,7 @@ from intelbench.config.budget import Budget
 from intelbench.config.conditions import Suite
 from intelbench.config.suites import load_suite, override
 from intelbench.data.dataset import prepare
-from intelbench.errors import UserError, printable
+from intelbench.errors import UserError, plural, printable
 from intelbench.orchestration.display import downloads
 from intelbench.orchestration.engines import NamedEngine
 from intelbench.orchestration.listeners import Listeners
@@ -65,15 +65,16 @@ def run_session(request: Request, starter: Starter) -> int:
             engine fails.
         KeyboardInterrupt: on Ctrl-C, after the processes of runs have ended.
     """
-    console = Console(stderr=True, highlight=False)
     changed = ("architectures", "seeds", "data", "budget", "image_size", "precision", "images_per_class")
-    suite = override(load_suite(request.suite), **{name: getattr(request, name) for name in changed})
+    suite = override(
+        load_suite(request.suite), origin=printable(request.suite), **{name: getattr(request, name) for name in changed}
+    )
     for plugin in request.plugins:
         load_plugin(plugin)
     engine = NamedEngine(request.engine)
     if suite.architectures != REFERENCE and (note := ambiguity(suite.architectures)):
-        _say(console, note)
-    architectures_of(suite)  # a mistake in a name is reported before images are read or drawn
+        _say(note)
+    architectures_of(suite, printable(request.suite))  # a mistake in a name is reported before images are read or drawn
     execution = choose_execution(request.device, request.threads, request.workers, request.cache, suite.precision)
     environment = read_environment(execution)
     dataset = prepare(
@@ -84,39 +85,42 @@ def run_session(request: Request, starter: Starter) -> int:
         skip_unreadable=request.skip_unreadable,
     )
     for note in dataset.notes:
-        _say(console, note)
-    with downloads(console) as on_download:
-        options = PlanOptions(rerun=request.rerun, checkpoint=request.checkpoint, on_download=on_download)
+        _say(note)
+    with downloads(Console(stderr=True)) as on_download:
+        options = PlanOptions(
+            rerun=request.rerun, checkpoint=request.checkpoint, on_download=on_download, origin=printable(request.suite)
+        )
         planned = plan(suite, dataset, execution, environment, runs=request.results / "runs", options=options)
     require_sizes(planned, starter, request.limits)
     _clear(planned, environment, restart=request.rerun == "interrupted")
     facts = dataset.facts
     _say(
-        console,
-        f"{suite.name}: {len(planned)} runs of {_budgets(planned)} on {environment.device_name}; {facts.num_train} "
-        f"training, {facts.num_validation} validation and {facts.num_test} test images of "
+        f"{suite.name}: {plural(len(planned), 'run')} of {_budgets(planned)} on {environment.device_name}; "
+        f"{facts.num_train} training, {facts.num_validation} validation and {facts.num_test} test images of "
         f"{len(facts.class_names)} classes" + _other_files(facts) + _limits(suite),
     )
-    listeners = Listeners(partial(_say, console))
+    listeners = Listeners(_say)
     try:
         with listeners.session([run.job.spec for run in planned], [run.pending for run in planned]):
             records = run_planned(planned, listeners, engine, starter, request.limits)
     except KeyboardInterrupt:
         done = sum(run.job.workspace.target.exists() for run in planned)
         _say(
-            console,
-            f"interrupted: {done} of {len(planned)} runs are recorded in {request.results / 'runs'}; "
+            f"interrupted: {done} of {plural(len(planned), 'run')} recorded in {request.results / 'runs'}; "
             "the same command again executes the others, and resumes from checkpoints",
         )
         raise
-    return _summarise(console, planned, records, request.results)
+    return _summarise(planned, records, request.results)
 
 
 def _other_files(facts: DataFacts) -> str:
     """Say how many files in class folders are not used."""
     num_files = facts.num_other_files
-    files = "1 other file" if num_files == 1 else f"{num_files:,} other files"
-    return f"; {files} in class folders not used (`intelbench data check` lists them)" if num_files else ""
+    return (
+        f"; {plural(num_files, 'other file')} in class folders not used (`intelbench data check` lists them)"
+        if num_files
+        else ""
+    )
 
 
 def _limits(suite: Suite) -> str:
@@ -152,19 +156,20 @@ def _clear(planned: Sequence[PlannedRun], environment: Environment, *, restart: 
                 workspace.discard_checkpoint()
 
 
-def _summarise(console: Console, planned: Sequence[PlannedRun], records: Sequence[RunRecord], results: Path) -> int:
+def _summarise(planned: Sequence[PlannedRun], records: Sequence[RunRecord], results: Path) -> int:
     failed = [record for record in records if record.failure is not None]
-    _say(console, f"{len(records) - len(failed)} of {len(planned)} runs succeeded; records in {results / 'runs'}")
+    _say(f"{len(records) - len(failed)} of {plural(len(planned), 'run')} succeeded; records in {results / 'runs'}")
     if failed:
         causes = Counter(record.failure.cause for record in failed if record.failure)
-        _say(console, f"failed: {', '.join(f'{count} {cause}' for cause, count in causes.items())}")
+        _say(f"failed: {', '.join(f'{count} {cause}' for cause, count in causes.items())}")
         for record in failed:
             assert record.failure is not None
-            _say(console, f"  {record.run_id}: {record.failure.cause}: {record.failure.message}")
-        _say(console, "their records say why; --rerun failed resumes them")
-    _say(console, f"now: intelbench report {results} > {results / 'REPORT.md'}")
+            _say(f"  {record.run_id}: {record.failure.cause}: {record.failure.message}")
+        _say("their records say why; --rerun failed resumes them")
+    _say(f"now: intelbench report {results} > {results / 'REPORT.md'}")
     return len(failed)
 
 
-def _say(console: Console, text: str) -> None:
-    console.print(printable(text), markup=False, soft_wrap=True)
+def _say(text: str) -> None:
+    """Write a line to stderr, above the live table while there is one."""
+    sys.stderr.write(f"{printable(text)}\n")

@@ -210,3 +210,9 @@ class Profile(Struct, frozen=True, kw_only=True):
     architectures: tuple[ArchitectureProfile, ...]
     failures: dict[str, str] = {}
     """Why an architecture has no profile, by name."""
+
+    @property
+    def incomplete(self) -> dict[str, str]:
+        """Return why architectures have no profile, or no predicted memory in it, by name."""
+        unpredicted = {each.architecture: each.absent["memory"] for each in self.architectures if not each.memory}
+        return unpredicted | self.failures

@@ -142,7 +142,7 @@ def unreachable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[object]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(forkserver, "starter", nullcontext)
     monkeypatch.setattr(session, "run_session", lambda request, _: requests.append(request))
-    profiled = SimpleNamespace(failures={})
+    profiled = SimpleNamespace(incomplete={})
     monkeypatch.setattr(profiling, "profile", lambda request, on_architecture: requests.append(request) or profiled)
     monkeypatch.setattr(profile_text, "as_markdown", lambda found: "")
     return requests
@@ -448,6 +448,20 @@ def test_profile_prints_a_table(intelbench: Command, plugin: Path) -> None:
     assert "| tiny " in done.stdout
     assert "Peak, batch 8" in done.stdout
     assert "profiling tiny" in done.stderr
+
+
+def test_a_network_that_cannot_be_profiled_is_a_failure(tmp_path: Path, intelbench: Command) -> None:
+    """Even if its parameters can be counted: the reason is on stderr, and the exit status is 1."""
+    (tmp_path / "odd.py").write_text(
+        "from intelbench import architecture\nfrom torch import nn\n\n\nclass Odd(nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n        self.head = nn.Linear(3, 6)\n\n"
+        "    def forward(self, images):\n        images = -images if images.sum() > 0 else images\n"
+        "        return self.head(images.mean((2, 3)))"
+        '\n\n\n@architecture("odd")\ndef odd(request):\n    return Odd()\n'
+    )
+    done = intelbench("profile", "odd", "--plugin", "odd.py", "--image-size", "32", "--batch-sizes", "4")
+    assert 1 == done.returncode, done.stderr
+    assert "odd cannot be profiled: the network cannot be traced: " in done.stderr
 
 
 @pytest.mark.parametrize(

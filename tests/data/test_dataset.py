@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from intelbench.config.budget import Budget
-from intelbench.config.conditions import Conditions
+from intelbench.config.conditions import Conditions, Suite
 from intelbench.config.recipe import Recipe
 from intelbench.data import sources
 from intelbench.data.dataset import Dataset, Split, prepare, stored_side
@@ -26,6 +26,7 @@ from tests.conftest import write_folder, write_image
 CONDITIONS = Conditions(
     image_size=24, validation_fraction=0.2, budget=Budget(steps=1), recipe=Recipe(batch_size=4)
 )  # fmt: skip
+SUITE = Suite(name="mine", architectures=("a",), seeds=(0,), **msgspec.structs.asdict(CONDITIONS))
 
 
 @pytest.fixture
@@ -240,7 +241,7 @@ def test_a_locked_file_is_unreadable(root: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(os, "open", guarded)
     assert {"test/day/001.png": "Permission denied", "train/day/001.png": "Permission denied"} == inspect(
-        str(root), CONDITIONS, root.parent / "cache"
+        str(root), SUITE, root.parent / "cache"
     ).unreadable
     with pytest.raises(UserError, match=r"2 images cannot be read:\n  test/day/001.png: Permission denied"):
         load(root)

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from intelbench.config.budget import Budget
-from intelbench.config.conditions import Conditions
+from intelbench.config.conditions import Suite
 from intelbench.config.recipe import Recipe
 from intelbench.data.dataset import prepare
 from intelbench.data.inspection import Inspection, inspect
@@ -15,8 +15,9 @@ from intelbench.errors import UserError
 from intelbench.reporting.inspection import as_text
 from tests.conftest import write_folder, write_image
 
-CONDITIONS = Conditions(
-    image_size=24, validation_fraction=0.2, budget=Budget(steps=1), recipe=Recipe(batch_size=4)
+SUITE = Suite(
+    name="mine", architectures=("a",), seeds=(0,),
+    image_size=24, validation_fraction=0.2, budget=Budget(steps=1), recipe=Recipe(batch_size=4),
 )  # fmt: skip
 
 
@@ -26,9 +27,9 @@ def root(tmp_path: Path) -> Path:
     return write_folder(tmp_path / "data", per_class=10)
 
 
-def inspected(root: Path, conditions: Conditions = CONDITIONS) -> Inspection:
+def inspected(root: Path, suite: Suite = SUITE) -> Inspection:
     """What is found in a folder."""
-    return inspect(str(root), conditions, root.parent / "cache")
+    return inspect(str(root), suite, root.parent / "cache")
 
 
 def test_what_is_there_is_counted(root: Path) -> None:
@@ -75,14 +76,29 @@ def remove(folder: Path, number: int) -> None:
 def test_a_run_refuses_with_the_same_words(root: Path, left: int, batch_size: int) -> None:
     """A class with too few images, less than a batch, a class without an image."""
     remove(root / "train" / "day", left)
-    conditions = msgspec.structs.replace(CONDITIONS, recipe=Recipe(batch_size=batch_size))
+    suite = msgspec.structs.replace(SUITE, recipe=Recipe(batch_size=batch_size))
     with pytest.raises(UserError) as refused:
-        prepare(str(root), conditions, root.parent / "cache")
+        prepare(str(root), suite.conditions, root.parent / "cache")
     try:
-        said = inspected(root, conditions).refusal
+        said = inspected(root, suite).refusal
     except UserError as error:
         said = str(error)
     assert str(refused.value) == said
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (9, "class 'day' has 8 different training images; `images_per_class` is 9"),
+        (1, "`images_per_class` 1 is 2 training images of 2 classes, less than one batch; `recipe.batch_size` is 4"),
+    ],
+)
+def test_images_per_class_are_checked(root: Path, number: int, said: str) -> None:
+    """More than a class has, and less than a batch; what the classes have is accepted."""
+    refusal = inspected(root, msgspec.structs.replace(SUITE, images_per_class=("all", number))).refusal
+    assert refusal is not None
+    assert said in refusal
+    assert inspected(root, msgspec.structs.replace(SUITE, images_per_class=("all", 8))).refusal is None
 
 
 def test_imbalance_is_named(root: Path) -> None:

@@ -90,7 +90,7 @@ def test_an_interrupt_ends_the_run_and_says_how_to_go_on(
         assert 130 == process.wait(30)
         assert time.monotonic() - asked < 60  # it takes 5, and the network sleeps for 600
     assert ["tiny"] == list(records(tmp_path / "results"))
-    assert "interrupted: 1 of 2 runs are recorded" in said_in_all
+    assert "interrupted: 1 of 2 runs recorded" in said_in_all
     assert "the same command again executes the others" in said_in_all
     assert [] == [child for child in children if _alive(child)]
 

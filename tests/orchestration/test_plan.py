@@ -166,13 +166,26 @@ def test_each_run_has_its_own_recipe(suite: Suite, dataset: Dataset, tmp_path: P
 @pytest.mark.parametrize(
     ("name", "recipe", "said"),
     [
-        ("wrn", {}, r"`overrides\.wrn` is another name of wide_resnet101_2; write overrides\.wide_resnet101_2"),
+        (
+            "wrn",
+            {},
+            r"suite mine\.toml: `overrides\.wrn` is another name of .*\. Write \[overrides\.wide_resnet101_2\]",
+        ),
+        ("resnet18", {}, r'another name of .*\. Write \[overrides\."torchvision:resnet18"\]'),
         ("resnet15", {}, r"architecture 'resnet15' is not known; did you mean resnet152"),
         (
             "resnet101",
             {"batch_size": 999},
-            r"`overrides\.resnet101\.recipe\.batch_size` is 999, more than the \d+ training",
+            r"suite mine\.toml, where \[overrides\.resnet101\] sets recipe\.batch_size: `recipe\.batch_size` is 999, "
+            r"more than the \d+ training images",
         ),
+        (
+            "resnet101",
+            {"optimizer": "adamm", "optimizer_arguments": {}},
+            r"where \[overrides\.resnet101\] sets recipe\.optimizer, recipe\.optimizer_arguments: recipe\.optimizer: "
+            "'adamm' is not known",
+        ),
+        ("resnet101", {"weights": "gone.pth"}, r"\[overrides\.resnet101\] sets recipe\.weights: .*gone\.pth"),
     ],
 )
 def test_an_own_recipe_that_no_run_can_have_is_refused(
@@ -180,7 +193,10 @@ def test_an_own_recipe_that_no_run_can_have_is_refused(
 ) -> None:
     """An alias or an unknown name would silently train under the shared recipe; a large batch, not at all."""
     with pytest.raises(UserError, match=said):
-        plan(own(suite, **{name: recipe}), dataset, CPU, ENVIRONMENT, runs=tmp_path)
+        plan(
+            own(suite, **{name: recipe}), dataset, CPU, ENVIRONMENT, runs=tmp_path,
+            options=PlanOptions(origin="mine.toml"),
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
