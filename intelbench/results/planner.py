@@ -6,8 +6,9 @@ from functools import cached_property
 
 import numpy as np
 
+from intelbench.results.columns import Row, estimate_columns
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
-from intelbench.results.tables import Row, as_frame, estimate_columns
+from intelbench.results.tables import as_frame
 from intelbench.statistics.comparisons import PairedDifference
 from intelbench.statistics.planning import ASSURANCE, Question, assurance, seeds_needed
 
