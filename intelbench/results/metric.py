@@ -122,7 +122,8 @@ class Metric:
         known = [of_run for of_run in values if of_run is not None and of_run.size]
         if not known or len(known) < len(runs) or not same_images(runs, self.split):
             return None
-        return np.array(known)
+        table = np.array(known)
+        return table.astype(np.float32) if table.dtype == np.float16 else table
 
     def mean(self, runs: Sequence[RunSummary]) -> Estimate | None:
         """Return the mean over runs that have the metric, with its interval over their seeds, and over images."""
