@@ -14,6 +14,7 @@ from intelbench.statistics import inference
 from intelbench.statistics.comparisons import PairedDifference, Scale, paired_differences
 from intelbench.statistics.estimates import Estimate, mean_interval
 from intelbench.statistics.seed_table import SeedTable
+from intelbench.statistics.shares import infer_share
 
 Unit = Literal["parameters", "mebibytes", "flops", "bytes", "joules", "share", "nats", "number", "seconds", "steps"]
 Comparison = Literal["exact", "images", "ratio", "difference", "confusion"]
@@ -130,7 +131,11 @@ class Metric:
         if self.per_image is None:
             return mean_interval([value for run in runs if (value := self.value(run)) is not None], *self.limits)
         table = self.table(runs)
-        inferred = None if table is None else inference.infer(table, *self.limits)
+        if table is None:
+            return None
+        if table.dtype == np.bool_:
+            return infer_share(table)
+        inferred = inference.infer(table, *self.limits)
         return inferred.estimate if inferred else None
 
     def of(self, architecture: ArchitectureSummary) -> Estimate | None:

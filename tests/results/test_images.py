@@ -58,6 +58,18 @@ def test_runs_without_the_metric_are_left_out_of_its_mean(summarize: Summarize) 
     assert accuracy.of(replace(a, runs=(elsewhere, *others))) is None
 
 
+def test_an_accuracy_without_an_error_is_not_certain(summarize: Summarize) -> None:
+    """Of the validation and the training images, as of the test images."""
+    (a,) = summarize(["a"]).finished
+    all_right = np.packbits(np.ones((4, 60), dtype=np.bool_), axis=1)
+    images = replace(a.runs[0].images, validation_right=all_right, training_right=np.ones(120, dtype=np.bool_))
+    runs = [replace(run, images=images) for run in a.runs]
+    for name in ("validation_accuracy", "training_accuracy"):
+        estimate = METRICS.get(name).mean(runs)
+        assert estimate.low < 0.98
+        assert 1 == estimate.mean == estimate.high
+
+
 def test_pairs_by_any_mean_over_images_are_a_frame(summarize: Summarize) -> None:
     """With one row for each pair."""
     frame = tables.differences(summarize(["a", "b", "c"]), "test_cross_entropy")
