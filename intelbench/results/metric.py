@@ -14,6 +14,7 @@ from intelbench.statistics import inference
 from intelbench.statistics.comparisons import PairedDifference, Scale, paired_differences
 from intelbench.statistics.estimates import Estimate, mean_interval
 from intelbench.statistics.seed_table import SeedTable
+from intelbench.statistics.shares import infer_share
 
 Unit = Literal["parameters", "mebibytes", "flops", "bytes", "joules", "share", "nats", "number", "seconds", "steps"]
 Comparison = Literal["exact", "images", "ratio", "difference", "confusion"]
@@ -127,14 +128,19 @@ class Metric:
         known = [of_run for of_run in values if of_run is not None and of_run.size]
         if not known or len(known) < len(runs) or not same_images(runs, self.split):
             return None
-        return np.array(known)
+        table = np.array(known)
+        return table.astype(np.float32) if table.dtype == np.float16 else table
 
     def mean(self, runs: Sequence[RunSummary]) -> Estimate | None:
         """Return the mean over runs that have the metric, with its interval over their seeds, and over images."""
         if self.per_image is None:
             return mean_interval([value for run in runs if (value := self.value(run)) is not None], *self.limits)
         table = self.table(runs)
-        inferred = None if table is None else inference.infer(table, *self.limits)
+        if table is None:
+            return None
+        if table.dtype == np.bool_:
+            return infer_share(table)
+        inferred = inference.infer(table, *self.limits)
         return inferred.estimate if inferred else None
 
     def of(self, architecture: ArchitectureSummary) -> Estimate | None:

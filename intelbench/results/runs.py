@@ -13,7 +13,7 @@ from intelbench.records.store import TRACES_FILE, StoredRun, Traces
 from intelbench.records.types import DataFacts, Measurements, RunRecord
 from intelbench.results import arrays, timing
 from intelbench.results.gpu import GpuReadings, read_gpu
-from intelbench.results.images import ImageValues, single
+from intelbench.results.images import ImageValues, half, single
 from intelbench.results.timing import ContentionRates, ReferenceKernelTimes, StepBreakdown
 from intelbench.statistics import calibration as reliability
 from intelbench.statistics import estimates as statistics
@@ -298,9 +298,9 @@ def _image_values(
         validation_changed=np.packbits(predictions[1:] != predictions[:-1], axis=1),
         confidence=test.softmax.confidence.astype(np.float32),
         test_losses=single(test.losses),
-        squared_distances=single(reliability.squared_distances(test.labels, test.softmax.probabilities)),
-        scaled_losses=None if scaled is None else single(scaled.losses),
-        scaled_confidence=None if scaled is None else single(scaled.softmax.confidence),
+        squared_distances=half(reliability.squared_distances(test.labels, test.softmax.probabilities)),
+        scaled_losses=None if scaled is None else half(scaled.losses),
+        scaled_confidence=None if scaled is None else half(scaled.softmax.confidence),
     )
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from intelbench.results.claims import Claim
 from intelbench.results.metrics import METRICS
+from intelbench.results.reaching import points_decide
 from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import ArchitectureSummary, same_images
 from intelbench.statistics import inference
@@ -66,7 +67,8 @@ def observe(claim: Claim, *architectures: ArchitectureSummary) -> list[NDArray[n
     """Return the metric of each architecture on the seeds that all of these have: n numbers, or a table of n x N.
 
     Raises:
-        UntestableError: no run has a value, two architectures have less than two seeds in common, or the images differ.
+        UntestableError: no run has a value, two architectures have less than two seeds in common, the images differ, or
+            the evaluation points decide which of two architectures needs fewer steps.
     """
     runs = [_observed(claim, architecture) for architecture in architectures]
     seeds = sorted(set.intersection(*map(set, runs)))
@@ -77,6 +79,12 @@ def observe(claim: Claim, *architectures: ArchitectureSummary) -> list[NDArray[n
     split, shapes = METRICS.get(claim.metric).split, {values.shape for _, values in chosen}
     if shapes != {()} and (len(shapes) > 1 or not same_images([run for run, _ in chosen], split)):
         raise UntestableError("the runs were not evaluated on the same images")
+    by_architecture = [[of_architecture[seed][0] for seed in seeds] for of_architecture in runs]
+    if claim.accuracy is not None and len(runs) == 2 and points_decide(*by_architecture, claim.accuracy):
+        raise UntestableError(
+            "the runs were evaluated at different steps, and the evaluation points are too far apart to say which "
+            "needs fewer"
+        )
     return [np.stack([of_architecture[seed][1] for seed in seeds]) for of_architecture in runs]
 
 
@@ -127,15 +135,16 @@ def infer_ratio(first: NDArray[np.float64], second: NDArray[np.float64]) -> Infe
 def compare(claim: Claim, other: str, first: NDArray[np.float64], second: NDArray[np.float64]) -> Compared:
     """Compare the architecture of a claim with one other on n seeds: their numbers, or their tables of n x N.
 
-    A run that never reached an accuracy is later than all that did. Where every seed differs by the same amount, that
+    A run that never reached an accuracy is later than all that did, and one that had it before its first evaluation
+    point is sooner than all that had it after theirs. Where every seed differs by the same amount, that
     is rounding and no certainty, unless bytes are counted: the p values are then those of sign tests.
 
     Raises:
         UntestableError: there is no ratio.
     """
     metric = METRICS.get(claim.metric)
-    if never := int(np.isinf([first, second]).sum()):
-        return _compared_by_order(claim, other, first, second, never)
+    if unknown := without_number(np.array([first, second])):
+        return _compared_by_order(claim, other, first, second, unknown)
     ratio = metric.change == "ratio"
     margin = math.log1p(claim.largest_equivalent) if ratio else claim.largest_equivalent
     inferred = infer_ratio(first, second) if ratio else infer_mean(first - second, metric.limits[1] - metric.limits[0])
@@ -163,16 +172,23 @@ def compared(other: str, inferred: Inferred, margin: float) -> Compared:
 
 
 def _compared_by_order(
-    claim: Claim, other: str, first: NDArray[np.float64], second: NDArray[np.float64], never: int
+    claim: Claim, other: str, first: NDArray[np.float64], second: NDArray[np.float64], unknown: str
 ) -> Compared:
-    """Compare by a sign test two architectures of which some runs, `never` of them, reached no value."""
-    unreached = f"{never} of {2 * len(first)} runs did not reach it"
+    """Compare by a sign test two architectures of which some runs have no number; `unknown` says which."""
     if claim.relation == "equivalent":
-        raise UntestableError(f"{unreached}, so there is no ratio")
+        raise UntestableError(f"{unknown}, so there is no ratio")
     more, less = (first > second).sum(), (first < second).sum()
     p_value = float(inference.sign_p_values(more, less))
-    note = f"{unreached}, so this is a sign test and there is no ratio"
+    note = f"{unknown}, so this is a sign test and there is no ratio"
     return Compared(other, None, float(np.sign(more - less)), p_value, 1.0, p_value, note)
+
+
+def without_number(steps: NDArray[np.float64], accuracy: str = "it") -> str:
+    """Say how many runs have no number of steps to an accuracy, and why; empty where all have one."""
+    late, early = int(np.isposinf(steps).sum()), int(np.isneginf(steps).sum())
+    parts = [f"{late} of {steps.size} runs did not reach {accuracy}"] if late else []
+    parts += [f"{early} of {steps.size} runs reached {accuracy} before the first evaluation point"] if early else []
+    return " and ".join(parts)
 
 
 def decide(claim: Claim, comparisons: Sequence[Compared]) -> list[Decision]:

@@ -142,13 +142,14 @@ def test_the_order_of_the_two_does_not_matter(study: CohortSummary, first: list[
     [
         name
         for name, entry in METRICS.entries.items()
-        if entry.value.compared in ("images", "ratio", "difference") and name not in ONLY_ON_A_GPU
+        if entry.value.compared in ("images", "ratio", "difference")
+        and name not in ONLY_ON_A_GPU
+        and not entry.value.at_accuracy
     ],
 )
 def test_every_measure_of_a_run_can_be_compared(study: CohortSummary, metric: str) -> None:
     """With a p value and seeds, or because all are equal."""
-    extra = {"accuracy": 0.35} if metric == "steps_to_accuracy" else {}
-    found = verdict(study, metric=metric, **extra)
+    found = verdict(study, metric=metric)
     assert found.verdict != "not testable"
     assert isinstance(found.measured, Estimate)
     assert (4, "b") == (found.measured.n, found.against)
@@ -309,7 +310,7 @@ def test_a_factor_of_accuracies_is_over_seeds_and_images(summarize: Summarize) -
         ({"metric": "steps_to_accuracy", "accuracy": 0.99}, r"^no run reached a validation accuracy of 99 %"),
         (
             {"metric": "steps_to_accuracy", "accuracy": 0.99, "relation": "at_most", "value": 9, "others": None},
-            r"^4 of 4 runs of a did not reach a validation accuracy of 99 %",
+            r"^a: 4 of 4 runs did not reach a validation accuracy of 99 %",
         ),
     ],
 )
@@ -407,6 +408,37 @@ def test_who_never_arrives_is_the_slower(summarize: Summarize) -> None:
     assert "undecided" == five.verdict
     equal = verdict(steps_to_half(summary, {"a": [10] * 6, "b": [None] * 6}), **(changes | {"relation": "equivalent"}))
     assert ("not testable", "6 of 12 runs did not reach it, so there is no ratio") == (equal.verdict, equal.reason)
+
+
+def test_who_had_it_at_the_first_evaluation_is_the_faster(summarize: Summarize) -> None:
+    """By a sign test as well, since nobody knows how much sooner; and there is no figure."""
+    changes = {"metric": "steps_to_accuracy", "relation": "lower", "accuracy": 0.5}
+    summary = steps_to_half(summarize(["a", "b"], range(6)), {"a": [1] * 6, "b": [40] * 5 + [None]})
+    found = verdict(summary, **changes)
+    assert ("supported", None, 0.03125) == (found.verdict, found.measured, found.p_value)
+    both = "1 of 12 runs did not reach it and 6 of 12 runs reached it before the first evaluation point"
+    assert found.reason.startswith(both)
+    figure = verdict(summary, **(changes | {"relation": "at_most", "value": 9, "others": None}))
+    assert "a: 6 of 6 runs reached a validation accuracy of 50 % before the first evaluation point" == figure.reason
+
+
+def test_evaluation_points_decide_nothing(study: CohortSummary) -> None:
+    """Equal curves, of which one is evaluated at later steps, cannot be compared with few points, and can with many."""
+
+    def evaluated(num_points: int) -> CohortSummary:
+        def change(name: str, run: RunSummary) -> RunSummary:
+            last = 110.0 if name == "a" else 40.0 if name == "b" and num_points > 3 else 100.0
+            steps = last * np.arange(1, num_points + 1) / num_points
+            accuracy = 0.2 + 0.6 * steps / last + 0.01 * run.seed * (name == "a")
+            return replace(run, evaluation_step=steps, evaluation_accuracy=accuracy)
+
+        return changed(study, change)
+
+    changes = {"metric": "steps_to_accuracy", "relation": "higher", "accuracy": 0.5}
+    few, many = (verdict(evaluated(num_points), **changes) for num_points in (3, 20))
+    assert "not testable" == few.verdict
+    assert few.reason.startswith("the runs were evaluated at different steps")
+    assert ("supported", "times") == (many.verdict, many.unit)
 
 
 def test_bytes_are_counted(study: CohortSummary) -> None:
