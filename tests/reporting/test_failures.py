@@ -66,7 +66,7 @@ def test_the_rank_of_survivors_is_marked(report: str) -> None:
     assert ["100.0 [72.2, 100.0]", "20.0 [5.7, 51.0]", "10.0 [1.8, 40.4]"] == [
         rows[name][finished] for name in ("a", "fragile", "single")
     ]
-    assert "`†`: some of its runs failed" in report
+    assert "`†` in Rank: some runs failed, and the rank is that of the others" in report
     assert "Each pair is compared on the seeds that both have finished (" in report
 
 

@@ -26,12 +26,12 @@ _OF_RUNS = (
     number("Steps", "num_steps", formatting.count),
 )
 _MEANINGS = {
-    "Rank": "1 + the number of architectures whose test accuracy is significantly better. `=`: shared. `†`: some of "
-    "its runs failed, and the rank is that of the others, as is each mean in the row.",
+    "Rank": "1 + the number of architectures whose test accuracy is significantly better. `=`: shared.",
     "Group": "two architectures share a letter unless they are significantly different (Piepho, 2004).",
     "Runs": "finished runs, one a seed; n of every mean in the row.",
     "Finished (%)": "share of all runs that finished, whatever made the others fail, with Wilson's 95 % interval "
-    "(1927) for runs that fail independently of each other.",
+    "(1927) for runs that fail independently of each other. `†` in Rank: some runs failed, and the rank is that of the "
+    "others, as is each mean in the row.",
 }
 
 
