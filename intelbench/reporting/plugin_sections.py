@@ -86,18 +86,22 @@ def blocks_of(entry: Entry[ReportSection], summary: CohortSummary) -> list[Block
     if entry.provider == BUILT_IN:
         return [_named(block, key, lambda figure: figure.draw) for block in entry.value.blocks(summary)]
     with SECTIONS.guarded(entry):
-        returned = _blocks(entry.value.blocks(summary), f"{SECTIONS.describe(entry)}: returned")
-        blocks = [_named(block, key, lambda figure: partial(_drawn, figure, entry)) for block in returned]
+        whose = SECTIONS.describe(entry)
+        returned = _blocks(entry.value.blocks(summary), f"{whose}: returned")
+        blocks = [_named(block, key, lambda figure: partial(_drawn, figure, entry), whose) for block in returned]
         block_text(Section("", blocks))  # fails here where something in them is of a wrong type
     return [*blocks, Paragraph(f"Section of {code(entry.provider)}.")] if blocks else []
 
 
-def _named(block: Block, key: str, draw: Callable[[Figure], Callable[[], bytes]]) -> Block:
-    """Return a block whose figures have names of files and are drawn by what `draw` returns."""
+def _named(block: Block, key: str, draw: Callable[[Figure], Callable[[], bytes]], whose: str = "") -> Block:
+    """Return a block whose figures have names of files and are drawn by what `draw` returns.
+
+    `whose` says in messages whose section it is.
+    """
     match block:
         case Details() | Section():
-            inner = _blocks(block.blocks, f"{type(block).__name__} {block.title!r:.80}: `blocks` is")
-            return replace(block, blocks=[_named(each, key, draw) for each in inner])
+            inner = _blocks(block.blocks, f"{whose}: {type(block).__name__} {block.title!r:.80}: `blocks` is")
+            return replace(block, blocks=[_named(each, key, draw, whose) for each in inner])
         case Figure():
             if not _FIGURE.fullmatch(block.name):
                 raise ValueError(f"figure {block.name!r:.80}: a name is 1 to 80 letters, digits, '_', '-' and '.'")

@@ -17,8 +17,8 @@ from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import MEMORY_FIELDS, ArchitectureSummary, CohortSummary
 from intelbench.statistics import comparisons
 from intelbench.statistics import estimates as statistics
-from intelbench.statistics.estimates import Estimate
 from intelbench.statistics.comparisons import PairedDifference
+from intelbench.statistics.estimates import Estimate
 
 P = ParamSpec("P")
 

@@ -112,6 +112,20 @@ def test_a_run_records_how_its_steps_were_carried_out(make_job: MakeJob, request
         np.testing.assert_array_equal(expected[name], replayed[name])
 
 
+@pytest.mark.usefixtures("little_work")
+def test_a_diverged_run_records_how_its_steps_were_carried_out(make_job: MakeJob) -> None:
+    """As a finished one: its steps were prepared before the loss was not finite."""
+    job = make_job(CPU, step="graph")
+    recipe = msgspec.structs.replace(job.spec.conditions.recipe, learning_rate=1e38)
+    conditions = msgspec.structs.replace(job.spec.conditions, recipe=recipe)
+    spec = msgspec.structs.replace(job.spec, conditions=conditions)
+    failure = execute(msgspec.structs.replace(job, spec=spec), lambda _: None)[0].failure
+    assert failure is not None
+    assert "diverged" == failure.cause
+    assert failure.preparation is not None
+    assert "a CUDA graph needs a CUDA device, and this one is cpu" == failure.preparation.fallback
+
+
 def test_steps_are_verified_as_they_were_carried_out(make_job: MakeJob) -> None:
     """Eager ones where the record has eager ones, whatever this machine could compile."""
     job = make_job(CPU, step="compile")

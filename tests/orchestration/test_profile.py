@@ -132,4 +132,4 @@ def test_what_cannot_be_profiled_costs_its_own_row(odd: Path) -> None:
     assert ["odd"] == [each.architecture for each in found.architectures]
     assert "architecture 'inception_v3' needs images of at least 75 px" in found.failures["inception_v3"]
     assert "it takes 224 px, the nearest usual size" in found.failures["torchvision:maxvit_t"]
-    assert "architecture 'unbuilt': failed with ValueError: no network today" == found.failures["unbuilt"]
+    assert "architecture 'unbuilt': failed with ValueError: no network today (odd.py:25)" == found.failures["unbuilt"]

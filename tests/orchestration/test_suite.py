@@ -244,8 +244,8 @@ def test_a_run_that_another_process_has_taken_is_tried_again(log: Log, fake: Fak
 @pytest.mark.parametrize(
     ("error", "raised", "says"),
     [
-        (ValueError("full"), UserError, "engine 'fake': failed with ValueError: full"),
-        (SystemExit(3), UserError, "engine 'fake': failed with SystemExit: 3"),
+        (ValueError("full"), UserError, r"engine 'fake': failed with ValueError: full \(test_suite\.py:\d+\)"),
+        (SystemExit(3), UserError, r"engine 'fake': failed with SystemExit: 3 \(test_suite\.py:\d+\)"),
         (UserError("no such queue"), UserError, "no such queue"),
         (KeyboardInterrupt(), KeyboardInterrupt, ""),
     ],

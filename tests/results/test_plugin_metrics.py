@@ -116,7 +116,7 @@ def test_a_network_that_broke_down_has_no_value(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ("raise ValueError('no')", r"failed with ValueError: no \(line 5\)$"),
+        ("raise ValueError('no')", r"failed with ValueError: no \(mine\.py:5\)$"),
         (
             "return logits",
             r"returned an array of shape \(\d+, 6\) of float64\. Expected a number, or an array of \d+ num",
