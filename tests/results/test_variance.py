@@ -1,5 +1,6 @@
 """Which groups are compared as sources of variance, and what is concluded."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import pytest
 from intelbench.config.fields import Vary
 from intelbench.config.recipe import Recipe
 from intelbench.results.label_efficiency import label_studies
+from intelbench.results.metrics import METRICS
 from intelbench.results.origins import matches
 from intelbench.results.study import read
 from intelbench.results.variance import VarianceStudy, variance_studies, variance_table
+from intelbench.statistics.estimates import mean_interval
 from tests.synthetic import CONDITIONS, EXECUTION, Study, failure, synthetic_runs
 
 Spreads = Mapping[Vary, float]
@@ -129,7 +132,7 @@ def test_seeds_of_a_split_group_are_compared_with_each_other(tmp_path: Path) -> 
     (found,) = studies(tmp_path, {"all": 0.05, "split": 0.05}, names=["a", "b"])
     summary = found.summaries[1]
     assert 6 == len({run.record.spec.data.digest for run in summary.runs})
-    assert (0, 1, 2, 3, 4, 5) == summary.cohort.common_seeds
+    assert [{0, 1, 2, 3, 4, 5}] * 2 == [set(architecture.seeds) for architecture in summary.finished]
     assert summary.ranked
     assert 6 == summary.differences[0].difference.n
 
@@ -149,3 +152,16 @@ def test_of_equally_large_groups_the_usual_one_is_first(tmp_path: Path) -> None:
     """Tables and plots of a folder begin with it."""
     (found,) = studies(tmp_path, {"order": 0.1, "augment": 0.1, "all": 0.1, "init": 0.1, "dropout": 0.1})
     assert 1 == found.groups[found.varied.index("all")]
+
+
+def test_images_that_the_seeds_drew_are_part_of_the_interval_over_seeds(tmp_path: Path) -> None:
+    """Validation accuracy has a value although each seed has validation images of its own."""
+    (found,) = studies(tmp_path, {"all": 0.05, "split": 0.05})
+    runs = [
+        dataclasses.replace(
+            run, images=dataclasses.replace(run.images, validation_ids=run.ids("validation") + str(seed))
+        )
+        for seed, run in enumerate(found.summaries[1].finished[0].runs)
+    ]
+    expected = mean_interval([run.validation_accuracy for run in runs], 0, 1)
+    assert expected == METRICS.get("validation_accuracy").mean(runs)
