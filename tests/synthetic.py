@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from intelbench.config.budget import Budget
 from intelbench.config.conditions import Conditions
+from intelbench.config.fields import Vary
 from intelbench.config.recipe import Recipe
 from intelbench.records.identity import digest, run_id
 from intelbench.records.profiles import (
@@ -68,6 +69,10 @@ class Study:
     providers: Mapping[str, str] = field(default_factory=dict)
     """Other than `torchvision`, by architecture."""
     images_per_class: int | None = None
+    vary: Vary = "all"
+    fixed_seed: int | None = None
+    spread: float = 0.0
+    """Standard deviation of the expected accuracy between seeds."""
     accuracies: Mapping[str, float] = field(default_factory=dict)
     """Expected test accuracy, by architecture; else spread between 0.5 and 0.8."""
     failures: Mapping[tuple[str, int], Failure] = field(default_factory=dict)
@@ -127,11 +132,13 @@ def synthetic_run(
         provider=study.providers.get(architecture, "torchvision"),
         seed=seed,
         suite=study.suite,
-        data=study.data,
+        data=study.data if study.vary != "split" else _split_by(seed, study.data),
         conditions=(study.own or {}).get(architecture, study.conditions),
         execution=study.execution,
         optimizer_provider="torch",
         images_per_class=study.images_per_class,
+        vary=study.vary,
+        fixed_seed=study.fixed_seed,
         suite_conditions=None if study.own is None else study.conditions,
     )
     place = architectures.index(architecture) if architecture in architectures else 0
@@ -150,6 +157,11 @@ def synthetic_run(
         failure=failure,
     )
     return record, _traces(num_steps, spec, place, study) if failure is None else {}
+
+
+def _split_by(seed: int, data: DataFacts) -> DataFacts:
+    """The facts of a split that the seed has drawn."""
+    return msgspec.structs.replace(data, digest=digest((data.digest, seed)), default_digest=data.digest)
 
 
 def _environment(study: Study) -> Environment:
@@ -287,6 +299,9 @@ def _measurements(num_steps: int, place: int, spec: RunSpec, study: Study) -> Me
 def _traces(num_steps: int, spec: RunSpec, place: int, study: Study) -> Traces:
     noise = _Noise(f"{spec.architecture} {spec.seed}")
     expected = study.accuracies.get(spec.architecture, 0.5 + 0.3 * ((place * 2) % 5) / 4)
+    if study.spread:
+        drawn = _Noise(f"{spec.architecture} {spec.vary} {spec.seed}")(1).item()
+        expected += study.spread * 12**0.5 * (drawn - 0.5)
     step = np.arange(num_steps)
     step_seconds = 0.2 + 0.06 * place + 0.02 * noise(num_steps)
     step_seconds *= 1.5 if (spec.architecture, spec.seed) in study.slowed else 1.0

@@ -9,6 +9,7 @@ from intelbench.errors import UserError
 
 if TYPE_CHECKING:
     from intelbench.config.budget import Budget
+    from intelbench.config.fields import Vary
     from intelbench.orchestration.plan import Rerun
     from intelbench.training.checkpoint import CheckpointTime
 
@@ -27,6 +28,8 @@ class RunOptions(TypedDict, total=False):
     """Height and width of the network's input in pixels."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] | None
     images_per_class: Sequence[int | Literal["all"]] | None
+    vary: "Vary | Sequence[Vary] | None"
+    """What differs between the seeds, such as `init`; or a list."""
     device: str | None
     """`auto`, `cpu`, `cuda`, `cuda:1` or `mps`."""
     threads: int | None
@@ -70,6 +73,7 @@ def execute(architectures: Sequence[str] | None, out: str | Path, **options: Unp
         from intelbench.orchestration.session import Request, run_session
 
         data, seeds, numbers = options.get("data"), options.get("seeds"), options.get("images_per_class")
+        vary = options.get("vary")
         request = Request(
             suite=options.get("suite") or "quick",
             architectures=None if architectures is None else tuple(architectures),
@@ -79,6 +83,7 @@ def execute(architectures: Sequence[str] | None, out: str | Path, **options: Unp
             image_size=options.get("image_size"),
             precision=options.get("precision"),
             images_per_class=None if numbers is None else tuple(numbers),
+            vary=vary if vary is None or isinstance(vary, str) else tuple(vary),
             device=options.get("device") or "auto",
             threads=options.get("threads"),
             workers=options.get("workers"),

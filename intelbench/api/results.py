@@ -19,6 +19,7 @@ from intelbench.results.metrics import METRICS
 from intelbench.results.runs import RunSummary
 from intelbench.results.study import Study, read
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
+from intelbench.results.variance import variance_studies, variance_table
 from intelbench.statistics.comparisons import MARGIN
 
 
@@ -97,6 +98,13 @@ class Results:
         if METRICS.get(metric).per_image is None:
             raise UserError(f"metric {metric!r}: it has no value of each image, by which pairs are compared")
         return self._frame(tables.differences, metric)
+
+    def variance(self) -> pd.DataFrame:
+        """Return one row for each architecture and source of variance, of groups that differ only in `vary`."""
+        studies = variance_studies(self._study.cohorts)
+        frame = variance_table(*studies)
+        frame.insert(0, "cohort", [source.cohort for study in studies for source in study.sources])
+        return typed(frame, {"cohort": str, **variance_table.types()})
 
     def predictions(self, cohort: str | None = None) -> pd.DataFrame:
         """Return one row for each test image: its id, its class, and the predicted class of every run.

@@ -18,6 +18,7 @@ from intelbench.cli.values import (
     images_per_class,
     seeds,
     source,
+    vary,
     whole_number,
 )
 
@@ -66,6 +67,14 @@ _EXIT_FAILED_RUNS = 1
     type=Value(images_per_class, "numbers"),
     group=_COMPARISON,
     help="Training images of each class, such as 10,50,200,all. [default: the suite's]",
+)
+@option(
+    "--vary",
+    type=Value(vary, "words"),
+    group=_COMPARISON,
+    help="What differs between the seeds: all, every random stream; or only init, order, augment, dropout or split, "
+    "while the others keep the first seed. Several, such as all,init,order, are run one after the other. "
+    "[default: the suite's]",
 )
 @option(
     "--data",

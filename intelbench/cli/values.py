@@ -7,11 +7,11 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from intelbench.errors import UserError, shortened
+from intelbench.errors import UserError, one_of, shortened
 
 if TYPE_CHECKING:
     from intelbench.config.budget import Budget
@@ -171,6 +171,17 @@ def images_per_class(text: str) -> tuple[int | str, ...]:
     if None in numbers:
         raise ValueError("not accepted. Expected whole numbers of at least 1, or `all`. Try 10,50,200,all")
     return _each_once(number for number in numbers if number is not None)
+
+
+def vary(text: str) -> tuple[str, ...]:
+    """Different words that `vary` of a suite accepts, with commas between them."""
+    from intelbench.config.fields import Vary
+
+    parts, known = [part.strip() for part in text.split(",")], get_args(Vary)
+    for part in parts:
+        if part not in known:
+            raise ValueError(f"{shortened(repr(part))} is not accepted. {one_of(part, known)}")
+    return _each_once(parts)
 
 
 def budget(text: str) -> "Budget":

@@ -1,11 +1,12 @@
 """The conditions of a comparison, and a suite: architectures and seeds under one set of conditions."""
 
+from math import prod
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
 from intelbench.config.budget import Budget
-from intelbench.config.fields import MAX_RUNS, Count, Fraction, MemoryFormat, Name, Precision, StepKind, Text
+from intelbench.config.fields import MAX_RUNS, Count, Fraction, MemoryFormat, Name, Precision, StepKind, Text, Vary
 from intelbench.config.recipe import Recipe
 
 
@@ -15,7 +16,8 @@ class Conditions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     image_size: Annotated[int, Meta(ge=8, le=4096)] = 224
     """Height and width of the network's input in pixels; at 4096 an image takes 200 MB in float32."""
     validation_fraction: Fraction = 0.1
-    """Share of the training images used for validation, chosen by their content and not by the seed."""
+    """Share of the training images used for validation, chosen by their content, and not by the seed unless `vary` is
+    `split`."""
     test_fraction: Fraction = 0.2
     """Share of all images used as the test split if the folder has none."""
     precision: Precision = "fp32"
@@ -56,7 +58,10 @@ class Override(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, om
 
 
 class Suite(Conditions, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A comparison on one data set under one set of conditions: architectures x seeds x numbers of training images."""
+    """A comparison on one data set under one set of conditions.
+
+    Its runs are architectures x seeds x numbers of training images x sources of variance.
+    """
 
     name: Name
     description: Text = ""
@@ -66,15 +71,25 @@ class Suite(Conditions, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`scenes`, the built-in drawn data set, or a folder of images."""
     images_per_class: Annotated[tuple[Count | Literal["all"], ...], Meta(min_length=1)] = ("all",)
     """Training images of each class; every architecture and seed is run with each number."""
+    vary: Vary | Annotated[tuple[Vary, ...], Meta(min_length=1)] = "all"
+    """What differs between the seeds: `all`, every random stream; or only `init`, `order`, `augment`, `dropout` or
+    `split`, while the others keep the first seed. Of several, every architecture and seed is run with each."""
     overrides: dict[Name, Override] = {}
     """Budgets and recipes of single architectures, by name, such as the recipes they were published with. Differences
     between these architectures are then differences of their recipes too, and the report says so."""
 
     def __post_init__(self) -> None:
         Conditions.__post_init__(self)
-        if (num_runs := len(self.architectures) * len(self.seeds) * len(self.images_per_class)) > MAX_RUNS:
-            factors = "`architectures` x `seeds`" + " x `images_per_class`" * (len(self.images_per_class) > 1)
-            raise ValueError(f"{factors} are {num_runs:,} runs; at most {MAX_RUNS:,} are accepted")
+        factors = {name: len(getattr(self, name)) for name in ("architectures", "seeds", "images_per_class")}
+        factors["vary"] = len(self.sources)
+        if (num_runs := prod(factors.values())) > MAX_RUNS:
+            several = " x ".join(f"`{name}`" for name, number in factors.items() if number > 1)
+            raise ValueError(f"{several} are {num_runs:,} runs; at most {MAX_RUNS:,} are accepted")
+
+    @property
+    def sources(self) -> tuple[Vary, ...]:
+        """Return what `vary` names, as a tuple."""
+        return (self.vary,) if isinstance(self.vary, str) else self.vary
 
     @property
     def conditions(self) -> Conditions:

@@ -30,3 +30,7 @@ DeviceKind = Literal["cpu", "cuda", "mps"]
 """`cuda` is an AMD GPU under ROCm too; `mps` is the GPU of an Apple computer."""
 MemoryFormat = Literal["channels_last", "contiguous"]
 StepKind = Literal["eager", "graph", "compile"]
+StreamName = Literal["init", "order", "augment", "dropout", "labels", "split"]
+"""Random streams that are derived from a seed."""
+Vary = Literal["all", "init", "order", "augment", "dropout", "split"]
+"""What differs between the seeds of a comparison."""

@@ -13,12 +13,13 @@ from intelbench.data.decoding import find_unreadable
 from intelbench.data.files import Content
 from intelbench.data.folder import Listing, content_digests, list_images
 from intelbench.data.pixels import DecodedOnTheFly, PixelCache, PixelSource, cache_key, discard_damaged, open_cache
+from intelbench.data.seeds import stream_key
 from intelbench.data.sources import COPIES, locate
 from intelbench.data.split import Image, carve, draw_of_each_class
 from intelbench.errors import UserError, plural, printable
 from intelbench.records.atomic import clear_drafts
 from intelbench.records.identity import digest
-from intelbench.records.types import DataFacts
+from intelbench.records.types import DataFacts, RunSpec
 
 _PIXELS = "pixels"
 """Folder of the pixel caches in the cache folder."""
@@ -61,8 +62,51 @@ class Dataset(Struct, frozen=True, kw_only=True):
     """Digest of the file of each row."""
     cache: str | None
     """Folder of the decoded pixels; `None` decodes each image whenever it is read."""
+    validation_fraction: float | None
+    """Share of the training images used for validation; `None` if the folder has a validation split."""
     notes: tuple[str, ...] = ()
     """Messages for the user: how the data folder was understood, and which damaged caches were built again."""
+
+    def of_run(self, spec: RunSpec) -> "Dataset":
+        """Return the data set with the training and validation images of a run.
+
+        Raises:
+            UserError: as `split_by` and `drawn`.
+        """
+        split = self.split_by(spec.seed) if spec.vary == "split" else self
+        return split.drawn(spec.images_per_class, spec.seed_of("labels"))
+
+    def split_by(self, seed: int) -> "Dataset":
+        """Return the data set with as many validation images as now, drawn by the seed from all but the test images.
+
+        Raises:
+            UserError: the folder has a validation split, or a class has no image left for a split.
+        """
+        name = f"data {printable(self.facts.source)}"
+        if self.validation_fraction is None:
+            raise UserError(f"{name}: has a validation split, so `vary` cannot be `split`; leave `split` out of it")
+        images = [*self._images(self.train), *self._images(self.validation)]
+        train, validation = carve(images, self.validation_fraction, f"validation/{stream_key(seed, 'split').hex()}")
+        for split, members in (("train", train), ("validation", validation)):
+            for label in set(range(len(self.facts.class_names))) - {image.label for image in members}:
+                raise UserError(
+                    f"{name}: class {self.facts.class_names[label]!r} has no image left for the {split} split of seed "
+                    f"{seed}, because copies of its images are in other classes; remove the copies"
+                )
+        facts = msgspec.structs.replace(
+            self.facts,
+            digest=_digest(self.facts.class_names, (train, validation, self._images(self.test))),
+            default_digest=self.facts.digest,
+            num_train=len(train),
+            num_validation=len(validation),
+        )
+        return msgspec.structs.replace(self, facts=facts, train=_as_split(train), validation=_as_split(validation))
+
+    def _images(self, split: Split) -> list[Image]:
+        return [
+            Image(image_id, label, self.digests[row], row)
+            for image_id, label, row in zip(split.ids, split.labels, split.rows, strict=True)
+        ]
 
     def drawn(self, images_per_class: int | None, seed: int) -> "Dataset":
         """Return the data set with `images_per_class` training images of each class, drawn by the seed.
@@ -143,7 +187,7 @@ def prepare(
     class_names = contents.listing.class_names
     facts = DataFacts(
         source=source,
-        digest=digest((class_names, [[(image.id, image.digest) for image in images] for images in splits])),
+        digest=_digest(class_names, splits),
         class_names=class_names,
         num_train=len(train),
         num_validation=len(validation),
@@ -168,6 +212,7 @@ def prepare(
         paths=tuple(str(file.path.absolute()) for file in contents.files),
         digests=tuple(file.digest for file in contents.files),
         cache=None if contents.cache is None else str(contents.cache.absolute()),
+        validation_fraction=None if "validation" in contents.splits else conditions.validation_fraction,
         notes=tuple(notes),
     )
 
@@ -287,6 +332,11 @@ def _class_missing(contents: Contents, split: str, label: int) -> UserError:
         f"{name} has no image left for the {split} split, because copies of its images are in other classes; remove "
         "the copies"
     )
+
+
+def _digest(class_names: tuple[str, ...], splits: Sequence[Sequence[Image]]) -> str:
+    """Return the digest of classes, splits, and paths and contents of images."""
+    return digest((class_names, [[(image.id, image.digest) for image in images] for images in splits]))
 
 
 def _as_split(images: list[Image]) -> Split:

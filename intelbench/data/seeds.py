@@ -1,9 +1,8 @@
 """Derive independent random streams from one seed, so that drawing from one stream never changes another."""
 
 import hashlib
-from typing import Literal
 
-StreamName = Literal["init", "order", "augment", "dropout", "labels"]
+from intelbench.config.fields import StreamName
 
 
 def stream_key(seed: int, name: StreamName) -> bytes:

@@ -94,11 +94,24 @@ class StreamDigest:
 class TrainingStream:
     """Shuffled, augmented training batches; the last partial batch of an epoch is dropped.
 
-    With `pin_memory` batches are in page-locked memory, so that copies to a CUDA device are asynchronous.
+    Args:
+        split: The training images.
+        pixels: Their pixels.
+        conditions: Recipe and size of the images.
+        seed: Seed of the order of the images.
+        augment_seed: Seed of crops and flips; `None` for `seed`.
+        pin_memory: Whether batches are in page-locked memory, so that copies to a CUDA device are asynchronous.
     """
 
     def __init__(
-        self, split: Split, pixels: PixelSource, conditions: Conditions, seed: int, *, pin_memory: bool = False
+        self,
+        split: Split,
+        pixels: PixelSource,
+        conditions: Conditions,
+        seed: int,
+        *,
+        augment_seed: int | None = None,
+        pin_memory: bool = False,
     ) -> None:
         self._split = split
         self._pin_memory = pin_memory
@@ -106,7 +119,7 @@ class TrainingStream:
         self._recipe = conditions.recipe
         self._size = conditions.image_size
         self._order_key = stream_key(seed, "order")
-        self._augment_key = stream_key(seed, "augment")
+        self._augment_key = stream_key(seed if augment_seed is None else augment_seed, "augment")
         self._order = lru_cache(maxsize=2)(self._order_of_epoch)
         self.steps_per_epoch = len(split) // conditions.recipe.batch_size
 

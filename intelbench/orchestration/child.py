@@ -26,7 +26,7 @@ def main() -> None:
             last = (progress.phase, progress.note, now)
             answer(progress)
 
-    load_plugins(job.plugins, job.spec.seed)
+    load_plugins(job.plugins, job.spec.seed_of("init"))
     with preserve_process_state():
         record, traces = execute(job, on_progress)
     try:

@@ -103,7 +103,7 @@ def _run(job: Job, record: RunRecord, on_progress: Callable[[Progress], None]) -
         on_progress(msgspec.structs.replace(updates(step), note=checkpoints.problem or eager))
 
     meters.start()
-    seed_generators(stream_seed(spec.seed, "dropout"))
+    seed_generators(stream_seed(spec.seed_of("dropout"), "dropout"))
     trained = train(setup, budget, LapClock(device), on_step, checkpoints)
     record = msgspec.structs.replace(record, stream_digests=trained.stream_digests)
     if trained.divergence:

@@ -1,7 +1,7 @@
 """Make the list of a suite's runs, with the records that exist already."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
@@ -13,6 +13,7 @@ import msgspec
 from intelbench.architectures.registry import Architecture, ModelRequest, contained_unless_built_in, find
 from intelbench.architectures.weights import PUBLISHED, OnDownload, Source, check, obtain
 from intelbench.config.conditions import Conditions, Override, Suite
+from intelbench.config.fields import Vary
 from intelbench.config.suites import conditions_of
 from intelbench.config.validation import dotted
 from intelbench.data.dataset import Dataset, require_a_batch
@@ -32,6 +33,8 @@ Rerun = Literal["none", "interrupted", "failed", "all"]
 """Runs to repeat: those with a checkpoint, from their first step; failed ones; or all that have a record."""
 _ARITHMETIC = ("precision", "memory_format", "fused_optimizer", "deterministic", "step")
 """Conditions that change the bits of a result, but not the experiment."""
+_Choice = tuple[int, Vary, int | None]
+"""Seed, what differs between the seeds, and number of training images of each class: runs with equal images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,24 +97,49 @@ def plan(
     origin = options.origin or suite.name
     architectures = architectures_of(suite, origin)
     _require_readable(suite, origin, dataset)
+    specs = _specs(suite, origin, dataset, architectures, execution)
+    images = {choice: dataset.of_run(of_choice[0]) for choice, of_choice in specs.items()}
     num_classes = len(dataset.facts.class_names)
+    sources = {}
+    for architecture in architectures:
+        with _override_named(suite, origin, architecture.name):
+            conditions = conditions_of(suite, architecture.name)
+            sources[architecture.name] = _weights(architecture, conditions, num_classes, options.on_download)
+    planned = []
+    for choice, of_choice in specs.items():
+        for draft in of_choice:
+            source, drawn = sources[draft.architecture], images[choice]
+            weights = source.facts if source else None
+            spec = msgspec.structs.replace(draft, data=drawn.facts, weights=weights)
+            with _override_named(suite, origin, spec.architecture):
+                _require_a_batch(spec)
+            job = Job(
+                run_id=run_id(spec, environment),
+                spec=spec,
+                environment=environment,
+                dataset=drawn,
+                plugins=plugins_of_run(spec.architecture, spec.conditions.recipe.optimizer),
+                runs=str(runs.absolute()),
+                weights=str(source.path) if source else None,
+                checkpoint=options.checkpoint,
+            )
+            planned.append(PlannedRun(job, _record(runs / job.run_id, options.rerun), options.rerun))
+    return planned
+
+
+def _specs(
+    suite: Suite, origin: str, dataset: Dataset, architectures: Mapping[Architecture, str], execution: Execution
+) -> dict[_Choice, list[RunSpec]]:
+    """Return the runs, one for each architecture, before weights are known and images are chosen."""
     conditions, optimizers = {}, {}
     for name in (each.name for each in architectures):
         with _override_named(suite, origin, name):
             conditions[name] = _conditions(name, suite, dataset)
             optimizers[name] = require_optimizer(conditions[name].recipe)
     limits = [None if limit == "all" else limit for limit in suite.images_per_class]
-    images = {(seed, limit): dataset.drawn(limit, seed) for seed, limit in product(suite.seeds, limits)}
-    sources = {}
-    for architecture in architectures:
-        with _override_named(suite, origin, architecture.name):
-            own = conditions[architecture.name]
-            sources[architecture.name] = _weights(architecture, own, num_classes, options.on_download)
-    planned = []
-    for (seed, limit), drawn in images.items():
-        for architecture, provider in architectures.items():
-            source = sources[architecture.name]
-            spec = RunSpec(
+    return {
+        (seed, vary, limit): [
+            RunSpec(
                 architecture=architecture.name,
                 provider=provider,
                 seed=seed,
@@ -120,25 +148,15 @@ def plan(
                 conditions=conditions[architecture.name],
                 execution=execution,
                 optimizer_provider=optimizers[architecture.name],
-                weights=source.facts if source else None,
-                images_per_class=limit,
                 suite_conditions=suite.conditions if suite.overrides else None,
+                images_per_class=limit,
+                vary=vary,
+                fixed_seed=None if vary == "all" else suite.seeds[0],
             )
-            with _override_named(suite, origin, architecture.name):
-                if limit is not None:
-                    require_a_batch(limit, num_classes, spec.conditions.recipe.batch_size)
-            job = Job(
-                run_id=run_id(spec, environment),
-                spec=spec,
-                environment=environment,
-                dataset=drawn,
-                plugins=plugins_of_run(architecture.name, spec.conditions.recipe.optimizer),
-                runs=str(runs.absolute()),
-                weights=str(source.path) if source else None,
-                checkpoint=options.checkpoint,
-            )
-            planned.append(PlannedRun(job, _record(runs / job.run_id, options.rerun), options.rerun))
-    return planned
+            for architecture, provider in architectures.items()
+        ]
+        for seed, vary, limit in product(suite.seeds, suite.sources, limits)
+    }
 
 
 def architectures_of(suite: Suite, origin: str) -> dict[Architecture, str]:
@@ -210,6 +228,18 @@ def _weights(
     return source
 
 
+def _require_a_batch(spec: RunSpec) -> None:
+    """Raise a `UserError` if `images_per_class`, or the split of the seed, leaves less than one batch."""
+    batch_size = spec.conditions.recipe.batch_size
+    if spec.images_per_class is not None:
+        require_a_batch(spec.images_per_class, len(spec.data.class_names), batch_size)
+    if spec.num_train < batch_size:
+        raise UserError(
+            f"with `vary` {spec.vary!r}, seed {spec.seed} leaves {plural(spec.num_train, 'training image')}, less than "
+            f"one batch; `recipe.batch_size` is {batch_size}; give a smaller one"
+        )
+
+
 def unresumable(planned: Sequence[PlannedRun], environment: Environment) -> dict[Workspace, str]:
     """Return the checkpoints of pending runs that cannot be resumed, each with the conditions that have changed.
 
@@ -234,7 +264,8 @@ def _bare(spec: RunSpec) -> str:
     """Return a digest of the run without the conditions that only change bits."""
     conditions = {key: value for key, value in msgspec.to_builtins(spec.conditions).items() if key not in _ARITHMETIC}
     shared = spec.suite_conditions
-    return digest((spec.architecture, spec.seed, spec.data.digest, spec.images_per_class, conditions, shared))
+    varied = spec.vary, spec.fixed_seed
+    return digest((spec.architecture, spec.seed, *varied, spec.data.digest, spec.images_per_class, conditions, shared))
 
 
 def _record(path: Path, rerun: Rerun) -> RunRecord | None:

@@ -59,7 +59,7 @@ class Probe(Struct, frozen=True, kw_only=True):
     memories: tuple[int, ...] = ()
     """Gigabytes of GPU memory for which to find the largest batch size."""
     seed: int = 0
-    """Seed of the run whose network is profiled."""
+    """Seed of the initial weights of the run whose network is profiled."""
 
     @classmethod
     def of(cls, job: Job) -> "Probe":
@@ -73,7 +73,7 @@ class Probe(Struct, frozen=True, kw_only=True):
             execution=spec.execution,
             frozen=spec.conditions.recipe.freeze_backbone == "always",
             batch_sizes=(spec.conditions.recipe.batch_size,),
-            seed=spec.seed,
+            seed=spec.seed_of("init"),
         )
 
     @property

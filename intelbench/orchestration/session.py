@@ -13,6 +13,7 @@ from intelbench.architectures.reference import REFERENCE
 from intelbench.architectures.registry import ambiguity
 from intelbench.config.budget import Budget
 from intelbench.config.conditions import Suite
+from intelbench.config.fields import Vary
 from intelbench.config.suites import load_suite, override
 from intelbench.data.dataset import prepare
 from intelbench.errors import UserError, plural, printable
@@ -43,6 +44,7 @@ class Request:
     image_size: int | None
     precision: str | None
     images_per_class: tuple[int | Literal["all"], ...] | None
+    vary: Vary | tuple[Vary, ...] | None
     device: str
     threads: int | None
     workers: int | None
@@ -65,7 +67,7 @@ def run_session(request: Request, starter: Starter) -> int:
             engine fails.
         KeyboardInterrupt: on Ctrl-C, after the processes of runs have ended.
     """
-    changed = ("architectures", "seeds", "data", "budget", "image_size", "precision", "images_per_class")
+    changed = ("architectures", "seeds", "data", "budget", "image_size", "precision", "images_per_class", "vary")
     suite = override(
         load_suite(request.suite), origin=printable(request.suite), **{name: getattr(request, name) for name in changed}
     )
@@ -97,7 +99,7 @@ def run_session(request: Request, starter: Starter) -> int:
     _say(
         f"{suite.name}: {plural(len(planned), 'run')} of {_budgets(planned)} on {environment.device_name}; "
         f"{facts.num_train} training, {facts.num_validation} validation and {facts.num_test} test images of "
-        f"{len(facts.class_names)} classes" + _other_files(facts) + _limits(suite),
+        f"{len(facts.class_names)} classes" + _other_files(facts) + _limits(suite) + _sources(suite),
     )
     listeners = Listeners(_say)
     try:
@@ -128,6 +130,11 @@ def _limits(suite: Suite) -> str:
     numbers = [f"{number:,}" for number in suite.images_per_class if number != "all"]
     others = ["all"] if "all" in suite.images_per_class else []
     return f"; trained on {', '.join(numbers + others)} of each class" if numbers else ""
+
+
+def _sources(suite: Suite) -> str:
+    """Say what differs between the seeds, if it is not only every random stream."""
+    return "" if suite.sources == ("all",) else f"; seeds vary {', '.join(suite.sources)}, one at a time"
 
 
 def _budgets(planned: Sequence[PlannedRun]) -> str:

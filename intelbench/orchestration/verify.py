@@ -168,7 +168,7 @@ def _job(request: Request, stored: StoredRun) -> Job:
     recorded = spec.execution
     device = recorded.device if is_available(recorded.device) else "cpu"
     execution = choose_execution(device, recorded.threads, recorded.workers, recorded.cache)
-    dataset = _dataset(request, spec).drawn(spec.images_per_class, spec.seed)
+    dataset = _dataset(request, spec)
     spec = msgspec.structs.replace(spec, provider=provider, execution=execution)
     return Job(
         run_id=stored.record.run_id,
@@ -203,9 +203,10 @@ def _dataset(request: Request, spec: RunSpec) -> Dataset:
         use_cache=spec.execution.cache,
         skip_unreadable=spec.data.num_unreadable > 0,
     )
-    if dataset.facts.digest != spec.data.digest:
-        raise _others(request, source, f"their digest is {spec.data.digest}, and here it is {dataset.facts.digest}")
-    return dataset
+    recorded, here = spec.data.comparable_digest, dataset.facts.digest
+    if here != recorded:
+        raise _others(request, source, f"their digest is {recorded}, and here it is {here}")
+    return dataset.of_run(spec)
 
 
 def _others(request: Request, source: str, why: str) -> UserError:
@@ -227,10 +228,10 @@ def main() -> None:
     """Repeat the steps, and answer with what was observed."""
     replay, answer = take_request(Replay)
     job = replay.job
-    load_plugins(job.plugins, job.spec.seed)
+    load_plugins(job.plugins, job.spec.seed_of("init"))
     device = configure(job.spec.conditions, job.spec.execution)
     setup = build_training_setup(job.spec, job.dataset, job.environment, device, weights=job.weights)
-    seed_generators(stream_seed(job.spec.seed, "dropout"))
+    seed_generators(stream_seed(job.spec.seed_of("dropout"), "dropout"))
     budget = TrainingBudget(len(replay.rates), None, replay.rates)
     trained = train(replace(setup, validation=None), budget, LapClock(device), on_step=lambda _: None)
     answer(

@@ -19,11 +19,14 @@ def digest(value: Any) -> str:
 def comparison_digest(spec: RunSpec) -> str:
     """Return a digest that is equal for runs whose accuracies can be compared.
 
-    It covers data, number of training images, and conditions; with overrides, the conditions of the suite.
+    It covers data, number of training images, what differs between seeds, and conditions; with overrides, the
+    conditions of the suite.
     """
     conditions = canonical_fields(spec.suite_conditions or spec.conditions)
     has_overrides = spec.suite_conditions is not None
-    return digest((conditions, has_overrides, spec.optimizer_provider, spec.data.digest, spec.images_per_class))
+    varied = () if spec.vary == "all" else (spec.vary, spec.fixed_seed)
+    data = spec.data.comparable_digest
+    return digest((conditions, has_overrides, spec.optimizer_provider, data, spec.images_per_class, *varied))
 
 
 def machine_digest(record: RunRecord) -> str:
@@ -39,7 +42,8 @@ def run_id(spec: RunSpec, environment: Environment) -> str:
         spec.weights, _execution_fields(spec.execution), environment.fingerprint,
     )  # fmt: skip
     few = f"-n{spec.images_per_class}" if spec.images_per_class else ""
-    return f"{readable}-s{spec.seed}{few}-{digest(identity)[:10]}"
+    varied = "" if spec.vary == "all" else f"-{spec.vary}"
+    return f"{readable}-s{spec.seed}{few}{varied}-{digest(identity)[:10]}"
 
 
 def facts(spec: RunSpec, environment: Environment) -> dict[str, object]:
@@ -52,8 +56,9 @@ def facts(spec: RunSpec, environment: Environment) -> dict[str, object]:
     tables = {
         "conditions": msgspec.to_builtins(spec.conditions),
         "optimizer": spec.optimizer_provider,
-        "data": {"source": spec.data.source, "digest": spec.data.digest},
+        "data": {"source": spec.data.source, "digest": spec.data.comparable_digest},
         "images_per_class": spec.images_per_class or "all",
+        "vary": spec.vary if spec.fixed_seed is None else f"{spec.vary}, the others keep seed {spec.fixed_seed}",
         "execution": _without_index(msgspec.to_builtins(spec.execution)),
         "environment": machine,
     }

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from intelbench.config.conditions import Conditions
-from intelbench.config.fields import MAX_CLASSES, Count, DeviceKind, FileName
+from intelbench.config.fields import MAX_CLASSES, Count, DeviceKind, FileName, StreamName, Vary
 from intelbench.errors import plural
 from intelbench.records.profiles import (
     ArchitectureProfile,
@@ -49,6 +49,13 @@ class DataFacts(Struct, frozen=True, kw_only=True):
     """Test images with the same bytes as an image in train or validation."""
     num_other_files: Number
     """Files in class folders that were not used, because they do not have the name of an image or are not files."""
+    default_digest: str | None = None
+    """Digest with the validation images that most runs have, if the seed of the run drew other ones; else `None`."""
+
+    @property
+    def comparable_digest(self) -> str:
+        """Return the digest that is equal for runs on the same data set, also if their seeds drew validation images."""
+        return self.default_digest or self.digest
 
 
 class Execution(Struct, frozen=True, kw_only=True):
@@ -107,12 +114,27 @@ class RunSpec(Struct, frozen=True, kw_only=True):
     """Conditions of the suite without overrides, if it has overrides."""
     images_per_class: Count | None = None
     """Training images of each class, drawn by the seed; `None` for all."""
+    vary: Vary = "all"
+    """What differs between the seeds: `all`, every random stream, but not the validation images; or only what is named:
+    one stream, or with `split` the validation images and the training images that `images_per_class` draws."""
+    fixed_seed: int | None = None
+    """Seed of what does not differ between the seeds; `None` if `vary` is `all`."""
+
+    def __post_init__(self) -> None:
+        if (self.vary == "all") != (self.fixed_seed is None):
+            raise ValueError("`fixed_seed` is given if `vary` is not `all`, and only then")
 
     @property
     def title(self) -> str:
         """Return the run in words: `resnet101, seed 0, 10 images a class`."""
         few = [] if self.images_per_class is None else [f"{plural(self.images_per_class, 'image')} a class"]
-        return ", ".join([self.architecture, f"seed {self.seed}", *few])
+        varied = [] if self.vary == "all" else [f"only {self.vary} varies"]
+        return ", ".join([self.architecture, f"seed {self.seed}", *few, *varied])
+
+    def seed_of(self, stream: StreamName) -> int:
+        """Return the seed of a random stream of the run."""
+        source = "split" if stream == "labels" else stream
+        return self.seed if self.fixed_seed is None or self.vary == source else self.fixed_seed
 
     @property
     def num_train(self) -> int:

@@ -16,6 +16,7 @@ from intelbench.results.origins import Contrast, contrasts, matches
 from intelbench.results.planner import plan_table
 from intelbench.results.study import Study
 from intelbench.results.summaries import CohortSummary
+from intelbench.results.variance import VarianceStudy, variance_studies, variance_table
 from intelbench.statistics.estimates import Estimate
 
 
@@ -35,6 +36,7 @@ def as_json(study: Study, *, claims: Sequence[Claim] | None = None) -> str:
         ],
         "cohorts": [_plain(summary, claims) for summary in study.cohorts],
         "label_efficiency": [labelled.plain() for labelled in label_studies(study.cohorts)],
+        "variance": [_variance(varied) for varied in variance_studies(study.cohorts)],
         "origins": _origins(study.cohorts, claims),
         "problems": study.problems,
     }
@@ -67,6 +69,8 @@ def _plain(summary: CohortSummary, claims: Sequence[Claim] | None) -> dict[str, 
         "own_settings": tables.rows(tables.own_settings(summary)),
         "data": spec.data,
         "images_per_class": spec.images_per_class,
+        "vary": spec.vary,
+        "fixed_seed": spec.fixed_seed,
         "execution": spec.execution,
         "architectures": tables.rows(tables.main(summary)),
         "differences": [
@@ -140,6 +144,12 @@ def _claim_row(verdict: Verdict) -> Row:
         "rule": verdict.rule or None,
         "reason": verdict.reason or None,
     }
+
+
+def _variance(study: VarianceStudy) -> list[Row]:
+    """Return a row for each architecture and source of variance."""
+    rows = tables.rows(variance_table(study))
+    return [{"cohort": source.cohort, **row} for source, row in zip(study.sources, rows, strict=True)]
 
 
 def _origins(cohorts: Sequence[CohortSummary], claims: Sequence[Claim] | None) -> list[Row]:

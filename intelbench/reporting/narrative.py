@@ -1,7 +1,7 @@
 """What the numbers say, in plain sentences that stay true in every case the records can hold."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
 from intelbench.errors import plural
@@ -18,6 +18,14 @@ from intelbench.reporting.formatting import (
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 
 MAX_NAMES = 8
+_SOURCES: Mapping[str, str] = {
+    "all": "every random stream",
+    "init": "initial weights",
+    "order": "order of the training images",
+    "augment": "crops and flips",
+    "dropout": "dropout and other random numbers of training steps",
+    "split": "choice of validation and training images",
+}
 
 
 def reading(summary: CohortSummary) -> str:
@@ -25,6 +33,7 @@ def reading(summary: CohortSummary) -> str:
     sentences = [
         _compared(summary),
         fairness_answer(summary),
+        _varied(summary),
         _not_compared(summary),
         _caveats(summary),
     ]
@@ -63,11 +72,28 @@ def _batches_answer(summary: CohortSummary) -> str:
     runs = "all finished runs" if summary.cohort.failed else "they"
     if len(fairness.seeds) > len(seeds):
         runs = "those whose recipes give the same batches"
-    shared = "one set of images" if own else "one recipe, one budget and one set of images"
+    images = "one set of test images" if summary.cohort.spec.vary == "split" else "one set of images"
+    shared = images if own else f"one recipe, one budget and {images}"
     last = "the last one" if fairness.complete else "the last recorded one that the runs of a seed have in common"
     return (
         f"All runs share {shared}, and for {scope} {runs} saw the same batches in "
         f"the same order with the same crops and flips (verified through step {count(fairness.verified_step)}, {last})."
+    )
+
+
+def source_name(vary: str) -> str:
+    """Write `` `init` (initial weights)``."""
+    return f"{code(vary)} ({_SOURCES[vary]})"
+
+
+def _varied(summary: CohortSummary) -> str:
+    """Say what differs between the seeds, if it is not every random stream."""
+    spec = summary.cohort.spec
+    if spec.vary == "all":
+        return ""
+    return (
+        f"**Only {source_name(spec.vary)} differs between the seeds**, the others keep seed {spec.fixed_seed}, so "
+        "intervals and tests here miss all other sources of variance."
     )
 
 

@@ -18,10 +18,12 @@ from intelbench.reporting.sections.label_efficiency import label_efficiency
 from intelbench.reporting.sections.opening import opening
 from intelbench.reporting.sections.origins import origin
 from intelbench.reporting.sections.planner import planner
+from intelbench.reporting.sections.variance import sources_of_variance
 from intelbench.results.claims import Claim
 from intelbench.results.label_efficiency import label_studies
 from intelbench.results.study import Study, read
 from intelbench.results.summaries import CohortSummary
+from intelbench.results.variance import variance_studies
 
 TITLE = "Image-classification architectures compared"
 
@@ -74,6 +76,8 @@ def compose(study: Study, *, title: str = TITLE, claims: Sequence[Claim] | None 
     ]
     for labelled in label_studies(study.cohorts):
         blocks += _section("Labelled images needed", label_efficiency(labelled))
+    for varied in variance_studies(study.cohorts):
+        blocks += _section("Sources of variance", sources_of_variance(varied))
     shown = [_with_claims(entry, claims) for entry in sections() if full or entry.value.in_default]
     number = len(study.cohorts)
     for place, summary in enumerate(study.cohorts, start=1):

@@ -75,6 +75,8 @@ def _judge(summary: CohortSummary, claim: Claim) -> Verdict:
     exact = metric.compared == "exact"
     subject = _architecture(summary, claim.architecture, exact)
     others = _others(summary, claim, subject, exact)
+    if not exact and (vary := summary.cohort.spec.vary) != "all":
+        raise UntestableError(f"only {vary} varies between the seeds, so intervals miss other sources of variance")
     if metric.compared == "confusion":
         return _confusion(summary, claim, subject)
     if exact:

@@ -166,15 +166,19 @@ class Cohort:
 
 
 def group(runs: Sequence[StoredRun]) -> list[Cohort]:
-    """Return the cohorts of runs, the largest first; equally large ones by their number of training images.
+    """Return the cohorts of runs, the largest first.
 
-    Equal records give equal cohorts in equal order.
+    Of equally large ones, those in which every random stream differs between the seeds come first, then those with more
+    training images. Equal records give equal cohorts in equal order.
     """
     members = defaultdict(list)
     for run in runs:
         members[comparison_digest(run.record.spec), machine_digest(run.record)].append(run)
     cohorts = [Cohort(digest(key)[:8], tuple(sorted(of_key, key=_sort_key))) for key, of_key in members.items()]
-    return sorted(cohorts, key=lambda cohort: (-len(cohort.runs), -cohort.spec.num_train, cohort.key))
+    return sorted(
+        cohorts,
+        key=lambda cohort: (-len(cohort.runs), cohort.spec.vary != "all", -cohort.spec.num_train, cohort.key),
+    )
 
 
 def agreeing(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], list[str]]:
@@ -182,13 +186,14 @@ def agreeing(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], list[str]]:
 
     The digest covers classes and splits, so a record that disagrees was changed.
     """
-    counts: dict[str, Counter[object]] = defaultdict(Counter)
+    counts: dict[object, Counter[object]] = defaultdict(Counter)
     for run in runs:
-        counts[run.record.spec.data.digest][_facts_of_images(run)] += 1
+        for key, facts_of_key in _facts_of_images(run).items():
+            counts[key][facts_of_key] += 1
+    usual = {key: counter.most_common(1)[0][0] for key, counter in counts.items()}
     kept, problems = [], []
     for run in runs:
-        (usual, _), *_ = counts[run.record.spec.data.digest].most_common(1)
-        if _facts_of_images(run) == usual:
+        if all(usual[key] == facts_of_key for key, facts_of_key in _facts_of_images(run).items()):
             kept.append(run)
         else:
             problems.append(f"{run.path}: has other classes or numbers of images than others of the same data digest")
@@ -223,9 +228,13 @@ def _recipe(record: RunRecord) -> str:
     return digest(canonical_fields(record.spec.conditions))[:8] if record.spec.suite_conditions else ""
 
 
-def _facts_of_images(run: StoredRun) -> tuple[object, ...]:
+def _facts_of_images(run: StoredRun) -> dict[object, object]:
+    """Return what runs with the same data set, and what runs with the same split of it, have in common."""
     data = run.record.spec.data
-    return (data.class_names, data.num_train, data.num_validation, data.num_test)
+    return {
+        data.comparable_digest: (data.class_names, data.num_test),
+        (data.comparable_digest, data.digest): (data.num_train, data.num_validation),
+    }
 
 
 def _sort_key(run: StoredRun) -> tuple[object, ...]:

@@ -13,11 +13,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from intelbench.records.identity import canonical_fields, comparison_digest, digest, machine_digest
+from intelbench.records.identity import comparison_digest, digest, machine_digest
 from intelbench.results.columns import Row, estimate_columns
 from intelbench.results.efficiency import ladder
-from intelbench.results.runs import RunSummary
-from intelbench.results.summaries import ArchitectureSummary, CohortSummary, same_images
+from intelbench.results.summaries import ArchitectureSummary, CohortSummary, are_comparable
 from intelbench.statistics.estimates import SIGNIFICANCE, Estimate, finite
 from intelbench.statistics.inference import Inferred, holm_known, infer
 
@@ -172,7 +171,7 @@ class LabelStudy:
                 continue
             seeds = tuple(sorted(frozenset.intersection(*(architecture.seeds for architecture in members))))
             runs = [[run for run in architecture.runs if run.seed in seeds] for architecture in members]
-            if seeds and _are_comparable([run for of_group in runs for run in of_group]):
+            if seeds and are_comparable([run for of_group in runs for run in of_group]):
                 correct = np.array([[run.correct for run in of_group] for of_group in runs])
                 curves.append(LabelCurve(members[-1], numbers, seeds, correct))
         return tuple(curves)
@@ -229,11 +228,14 @@ class LabelStudy:
 def label_studies(summaries: Sequence[CohortSummary]) -> list[LabelStudy]:
     """Return the groups that differ only in the number of training images, put together; single groups are left out.
 
-    Of two groups with equally many images, as `all` and a number that is all, the first counts.
+    Of two groups with equally many images, as `all` and a number that is all, the first counts. Groups in which only
+    one source of variance differs between the seeds are left out.
     """
     members: dict[object, dict[float, tuple[CohortSummary, int]]] = defaultdict(dict)
     for group, summary in enumerate(summaries, start=1):
         record = summary.cohort.runs[0].record
+        if record.spec.vary != "all":
+            continue
         with_all = msgspec.structs.replace(record.spec, images_per_class=None)
         key = comparison_digest(with_all), machine_digest(record)
         members[key].setdefault(images_of_each_class(summary), (summary, group))
@@ -249,12 +251,6 @@ def images_of_each_class(summary: CohortSummary) -> float:
     """Return the number of training images of each class, on average."""
     spec = summary.cohort.spec
     return spec.num_train / max(len(spec.data.class_names), 1)
-
-
-def _are_comparable(runs: Sequence[RunSummary]) -> bool:
-    """Return whether all runs have one recipe, which may be the architecture's own, and the same test images."""
-    recipes = {digest(canonical_fields(run.record.spec.conditions)) for run in runs}
-    return len(recipes) == 1 and same_images(runs)
 
 
 def compare_labels(first: LabelCurve, second: LabelCurve, target: float) -> tuple[LabelCurve, float | None]:

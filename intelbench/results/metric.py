@@ -132,8 +132,12 @@ class Metric:
         return table.astype(np.float32) if table.dtype == np.float16 else table
 
     def mean(self, runs: Sequence[RunSummary]) -> Estimate | None:
-        """Return the mean over runs that have the metric, with its interval over their seeds, and over images."""
-        if self.per_image is None:
+        """Return the mean over runs that have the metric, with its interval over their seeds, and over images.
+
+        Where the seeds drew the training or validation images, the interval over seeds holds the choice of images too.
+        """
+        drawn = self.split != "test" and bool(runs) and not same_images(runs, self.split)
+        if self.per_image is None or drawn:
             return mean_interval([value for run in runs if (value := self.value(run)) is not None], *self.limits)
         table = self.table(runs)
         if table is None:

@@ -103,10 +103,11 @@ def contrasts(match: Match) -> list[Contrast]:
     return sorted(pairs, key=lambda pair: (-pair.own.difference.mean, pair.first, pair.second))
 
 
-def _images(summary: CohortSummary) -> tuple[str, int, int | None]:
-    """Return what determines the images of a cohort: data, image size and number of training images."""
+def _images(summary: CohortSummary) -> tuple[object, ...]:
+    """Return what determines the images of a cohort: data, image size, number, and what differs between seeds."""
     spec, conditions = summary.cohort.spec, summary.cohort.conditions
-    return spec.data.digest, conditions.image_size, spec.images_per_class
+    data = spec.data.comparable_digest
+    return data, conditions.image_size, spec.images_per_class, spec.vary, spec.fixed_seed
 
 
 def _finished(summary: CohortSummary) -> frozenset[tuple[str, str]]:

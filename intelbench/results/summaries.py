@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from intelbench.records.identity import canonical_fields, digest
 from intelbench.records.profiles import ArchitectureProfile
 from intelbench.records.types import DataFacts, RunRecord
 from intelbench.results import disturbance
@@ -251,6 +252,12 @@ def same_images(runs: Sequence[RunSummary], split: Split = "test") -> bool:
     """Return whether all runs were evaluated on the same images of a split in the same order."""
     first, *others = (run.ids(split) for run in runs)
     return all(ids is first or np.array_equal(ids, first) for ids in others)
+
+
+def are_comparable(runs: Sequence[RunSummary]) -> bool:
+    """Return whether runs of one architecture have one provider, one recipe, and the same test images."""
+    recipes = {(run.record.spec.provider, digest(canonical_fields(run.record.spec.conditions))) for run in runs}
+    return len(recipes) == 1 and same_images(runs)
 
 
 def summarize(cohort: Cohort, observations: Mapping[str, RunSummary], margin: float = MARGIN) -> CohortSummary:

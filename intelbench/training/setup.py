@@ -89,10 +89,11 @@ def build_training_setup(
         on_extraction: Called before features are computed.
     """
     conditions, num_classes = spec.conditions, len(spec.data.class_names)
-    workload = workload_of(find(spec.architecture)[0], num_classes, conditions, spec.seed)
+    workload = workload_of(find(spec.architecture)[0], num_classes, conditions, spec.seed_of("init"))
     pixels = dataset.pixels()
     pins = device_of(device).pins_memory
-    stream = TrainingStream(dataset.train, pixels, conditions, spec.seed, pin_memory=pins)
+    order, augment = spec.seed_of("order"), spec.seed_of("augment")
+    stream = TrainingStream(dataset.train, pixels, conditions, order, augment_seed=augment, pin_memory=pins)
     model, heads = build_network(workload, conditions.recipe, weights)
     model = model.to(device).to(memory_format=MEMORY_FORMATS[conditions.memory_format])
     backbone = Backbone.of(model, heads, conditions.recipe, stream.steps_per_epoch)

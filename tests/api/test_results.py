@@ -77,6 +77,13 @@ def test_differences_are_paired(results: Results) -> None:
     assert 2 == row.num_seeds
 
 
+def test_without_sources_of_variance_there_is_no_row(results: Results) -> None:
+    """The two cohorts differ in their data; the frame has its columns."""
+    frame = results.variance()
+    assert ["cohort", "architecture", "vary", "fixed_seed", "num_runs"] == list(frame.columns)[:5]
+    assert frame.empty
+
+
 def test_predictions_give_back_the_accuracies(results: Results) -> None:
     """One column for each run, in classes by name."""
     frame = results.predictions()

@@ -42,6 +42,23 @@ def test_a_run_in_a_thread(tmp_path: Path, plugin: Path, small_suite: Path, smal
     assert first.plot.curves().has_data()
 
 
+def test_what_varies_is_a_word_or_a_list(tmp_path: Path, plugin: Path, small_suite: Path, small_folder: Path) -> None:
+    """Of the words that a suite accepts."""
+
+    def run(vary: object) -> Results:
+        return intelbench.run(
+            ["tiny"], suite=str(small_suite), data=small_folder, budget="1 steps", seeds=[4], vary=vary,
+            plugins=[plugin], out=tmp_path / "results", cache_folder=tmp_path / "cache", threads=1,
+        )  # fmt: skip
+
+    run("init")
+    results = run(["init", "order"])
+    assert ["init", "order"] == results.variance()["vary"].tolist()
+    assert [4, 4] == results.variance()["fixed_seed"].tolist()
+    with pytest.raises(UserError, match=r"key `vary`: 'weights' is not accepted. Expected 'all', 'augment', "):
+        run("weights")
+
+
 def test_a_profile_has_a_row_for_each_batch_size() -> None:
     """With the figures of the command."""
     frame = intelbench.profile(["resnet18"], batch_sizes=[2, 4], image_size=32, num_classes=10)

@@ -162,6 +162,7 @@ OPTIONS = {
         "--budget",
         "--image-size",
         "--images-per-class",
+        "--vary",
         "--timeout",
         "--memory-limit",
         "--checkpoint",
@@ -198,7 +199,7 @@ def test_any_value_of_any_option_is_taken_or_refused(
 
 
 ALL_OPTIONS = {
-    "run": "--all --suite --seeds --budget --image-size --precision --images-per-class --data --skip-unreadable "
+    "run": "--all --suite --seeds --budget --image-size --precision --images-per-class --vary --data --skip-unreadable "
     "--no-cache --cache-dir --device --threads --workers --engine --timeout --memory-limit --out --rerun --checkpoint "
     "--plugin",
     "report": "--out --claims --full --images --plugin --cache-dir",

@@ -89,6 +89,7 @@ def refused(kind: click.ParamType[Any], text: str) -> str:
         (values.byte_count, "7.5 GiB", int(7.5 * 2**30)),
         (values.whole_gigabytes, "8GB, 1 TB", (8, 1000)),
         (values.images_per_class, "10,all", (10, "all")),
+        (values.vary, "all, init", ("all", "init")),
         (values.number, "0", 0.0),
         (values.number, "1e-3", 0.001),
         (LISTS, "8, 32", (8, 32)),
@@ -147,6 +148,12 @@ def test_what_people_type_is_read(parse: Callable[[str], Any], text: str, value:
             "not accepted. Expected whole numbers of at least 1, or `all`. Try 10,50,200,all",
         ),
         (values.images_per_class, "5,all,5", "5 is given more than once. "),
+        (
+            values.vary,
+            "init,ordr",
+            "'ordr' is not accepted. Expected one of: all, init, order, augment, dropout, split. Try `order`",
+        ),
+        (values.vary, "init,init", "init is given more than once. "),
         (LISTS, "8,8", "8 is given more than once. "),
         (LISTS, "0", "not accepted. Expected whole numbers from 1 to 100 with commas between them. Try 8,16"),
         (values.whole_number(1, 9), "10", "not accepted. Expected a whole number from 1 to 9"),
@@ -167,7 +174,7 @@ def test_what_is_not_accepted_is_said(parse: Callable[[str], Any], text: str, sa
     "parse",
     [
         values.seeds, values.duration, values.checkpoint_time, values.budget_or_share, values.byte_count,
-        values.images_per_class, values.number, values.gate, LISTS, values.whole_number(0, 9),
+        values.images_per_class, values.vary, values.number, values.gate, LISTS, values.whole_number(0, 9),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("text", ABSURD, ids=lambda text: repr(text)[:20])

@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from intelbench.architectures.reference import REFERENCE
 from intelbench.config.budget import Budget
 from intelbench.config.conditions import Override, Suite
+from intelbench.config.fields import Vary
 from intelbench.config.recipe import Head, Recipe
 from intelbench.config.suites import budgets as budgets_of
 from intelbench.config.suites import built_in_suites, conditions_of, encode_suite, load_suite, override
@@ -290,6 +291,16 @@ def test_overrides_replace_only_what_is_given() -> None:
             {"seeds": tuple(range(1000)), "images_per_class": (1, 2, "all")},
             "`architectures` x `seeds` x `images_per_class` are 15,000 runs; at most 10,000 are accepted",
         ),
+        (
+            {"seeds": tuple(range(1000)), "vary": ("all", "init", "order")},
+            "`architectures` x `seeds` x `vary` are 15,000 runs; at most 10,000 are accepted",
+        ),
+        (
+            {"vary": "weights"},
+            r"key `vary`: 'weights' is not accepted. Expected 'all', 'augment', .* or an array of at least",
+        ),
+        ({"vary": ("init", "ordr")}, r"key `vary\[1\]`: 'ordr' is not accepted. .*Try 'order'$"),
+        ({"vary": ()}, "key `vary`: an empty array is not accepted"),
         ({"architectures": ("a\x1b[31m",)}, r"key `architectures\[0\]`: 'a\\x1b\[31m' is not accepted"),
         ({"image_size": 7}, "key `image_size`: 7 is not accepted. Expected a whole number from 8 to 4,096$"),
         ({"data": ""}, r"key `data`: '' is not accepted. Expected text of 1 to 4,096 characters"),
@@ -397,6 +408,7 @@ override_recipes = st.fixed_dictionaries(
         "head": st.just({"kind": "mlp", "widths": [8, 4], "dropout": 0.5}),
     },
 )
+SOURCES = get_args(Vary)
 suites = st.builds(
     Suite,
     name=names,
@@ -405,6 +417,7 @@ suites = st.builds(
     seeds=st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=3).map(tuple),
     data=names,
     images_per_class=st.lists(st.integers(1, 2**53) | st.just("all"), min_size=1, max_size=3).map(tuple),
+    vary=st.sampled_from(SOURCES) | st.lists(st.sampled_from(SOURCES), min_size=1, max_size=3).map(tuple),
     image_size=st.integers(8, 4096),
     training_evaluation_images=st.none() | st.integers(1, 2**53),
     validation_fraction=st.floats(0, 1, exclude_min=True, exclude_max=True),

@@ -81,6 +81,66 @@ def test_too_few_images_are_told_by_class_and_number(root: Path) -> None:
         loaded.drawn(fewest + 1, 0)
 
 
+def test_a_seed_draws_validation_images_and_nothing_else(root: Path) -> None:
+    """As many, class by class; test images and pixels stay, and one digest says which data set it is."""
+    loaded = load(root)
+    first, second = loaded.split_by(0), loaded.split_by(1)
+    assert first == loaded.split_by(0)
+    assert 3 == len({each.validation.ids for each in (loaded, first, second)})
+    assert 3 == len({each.facts.digest for each in (loaded, first, second)})
+    assert loaded.facts.digest == first.facts.default_digest == second.facts.comparable_digest
+    for drawn in (first, second):
+        assert sorted(loaded.train.ids + loaded.validation.ids) == sorted(drawn.train.ids + drawn.validation.ids)
+        assert [0, 0, 1, 1] == list(drawn.validation.labels)
+        assert tuple(sorted(drawn.train.ids)) == drawn.train.ids
+        kept = {"train": loaded.train, "validation": loaded.validation, "facts": loaded.facts}
+        assert loaded == msgspec.structs.replace(drawn, **kept)
+        assert (16, 4) == (drawn.facts.num_train, drawn.facts.num_validation)
+        for image_id, label, row in zip(drawn.train.ids, drawn.train.labels, drawn.train.rows, strict=True):
+            assert int("night" in image_id) == label
+            assert str((root / image_id).absolute()) == drawn.paths[row]
+
+
+def test_copies_stay_on_one_side_of_a_drawn_split(root: Path) -> None:
+    """Whatever the seed; each of six images has a copy."""
+    for label in ("day", "night"):
+        for number in range(3):
+            shutil.copy(root / "train" / label / f"00{number}.png", root / "train" / label / f"copy-{number}.png")
+    loaded = load(root)
+    for seed in range(20):
+        drawn = loaded.split_by(seed)
+        assert not set(drawn.train.rows) & set(drawn.validation.rows)
+
+
+def test_a_validation_split_of_the_folder_cannot_be_drawn(tmp_path: Path) -> None:
+    """It is what the folder says, so the seed has no choice."""
+    loaded = load(write_folder(tmp_path / "data", per_class=5, splits="train val test"))
+    with pytest.raises(
+        UserError, match=r"data: has a validation split, so `vary` cannot be `split`; leave `split` out"
+    ):
+        loaded.split_by(0)
+
+
+def test_a_class_that_a_seed_leaves_without_images_is_named(root: Path) -> None:
+    """As where its images are copies of those of another class, and a seed has all of them on one side."""
+    for image in sorted((root / "train" / "night").iterdir())[1:]:
+        image.unlink()
+    for image in sorted((root / "train" / "day").iterdir())[5:]:
+        shutil.copy(image, root / "train" / "night" / f"copy-{image.name}")
+    said = "class 'night' has no image left for the validation split of seed "
+    refused = [seed for seed in range(30) if said in _refusal(load(root), seed)]
+    assert 0 < len(refused) < 30
+
+
+def _refusal(loaded: Dataset, seed: int) -> str:
+    """The error of drawing a split; empty if it can be drawn."""
+    try:
+        loaded.split_by(seed)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
 def test_a_carved_test_split_is_called_carved(tmp_path: Path) -> None:
     """Where the folder brings one split, test is carved first and validation from the rest."""
     loaded = load(write_folder(tmp_path / "data", per_class=20, splits=""))

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intelbench.data.seeds import StreamName, stream_key, stream_seed
+from intelbench.config.fields import StreamName
+from intelbench.data.seeds import stream_key, stream_seed
 
 NAMES = get_args(StreamName)
 
@@ -19,6 +20,7 @@ NAMES = get_args(StreamName)
         ("augment", "93428e0a9daaf428", 5305599924142176788),
         ("dropout", "4fc6b8de2818dee2", 2874242619339992945),
         ("labels", "684fd056d68eeb66", 3758227687245051315),
+        ("split", "f6b11a30c2673d97", 8888009000465178315),
     ],
 )
 def test_streams_of_seed_7_are_pinned(name: StreamName, key: str, seed: int) -> None:
@@ -28,8 +30,8 @@ def test_streams_of_seed_7_are_pinned(name: StreamName, key: str, seed: int) -> 
 
 
 def test_streams_differ_by_name_and_seed() -> None:
-    """No two of a thousand seeds' five streams are equal."""
-    assert 5000 == len({stream_key(seed, name) for seed in range(1000) for name in NAMES})
+    """No two of a thousand seeds' six streams are equal."""
+    assert 6000 == len({stream_key(seed, name) for seed in range(1000) for name in NAMES})
 
 
 @given(st.integers(0, 2**70), st.sampled_from(NAMES))

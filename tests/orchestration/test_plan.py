@@ -104,11 +104,50 @@ def test_each_number_of_images_is_a_run_of_each_architecture_and_seed(
     assert "resnet101, seed 1, 4 images a class" == planned[-1].job.spec.title
 
 
+def test_each_source_of_variance_is_a_run_of_each_architecture_and_seed(
+    suite: Suite, dataset: Dataset, tmp_path: Path
+) -> None:
+    """The streams that do not vary have the first seed of the suite; with all, every one has the seed of the run."""
+    suite = override(suite, architectures=("resnet101",), seeds=(3, 1), vary=("all", "init", "order", "init"))
+    planned = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path)
+    streams = ("init", "order", "augment", "dropout", "labels")
+    assert [
+        (3, "all", None, [3] * 5), (3, "init", 3, [3] * 5), (3, "order", 3, [3] * 5),
+        (1, "all", None, [1] * 5), (1, "init", 3, [1, 3, 3, 3, 3]), (1, "order", 3, [3, 1, 3, 3, 3]),
+    ] == [
+        (spec.seed, spec.vary, spec.fixed_seed, [spec.seed_of(name) for name in streams])
+        for spec in (run.job.spec for run in planned)
+    ]  # fmt: skip
+    assert 6 == len({run.job.run_id for run in planned})
+    assert dataset == planned[0].job.dataset == planned[4].job.dataset
+    assert "resnet101, seed 1, only order varies" == planned[-1].job.spec.title
+
+
+def test_a_seed_draws_its_images_for_every_architecture(suite: Suite, dataset: Dataset, tmp_path: Path) -> None:
+    """With `split`: which images validate, and which few are trained on. The pixels and the test images are shared."""
+    planned = plan(override(suite, vary="split"), dataset, CPU, ENVIRONMENT, runs=tmp_path)
+    drawn = {run.job.spec.seed: run.job.dataset for run in planned}
+    assert [drawn[run.job.spec.seed] for run in planned] == [run.job.dataset for run in planned]
+    assert [run.job.dataset.facts for run in planned] == [run.job.spec.data for run in planned]
+    assert drawn[1].train != drawn[3].train
+    assert {(dataset.cache, dataset.test)} == {(each.cache, each.test) for each in drawn.values()}
+    few = {
+        vary: [run.job.dataset.train.ids for run in plan(changed, dataset, CPU, ENVIRONMENT, runs=tmp_path)]
+        for vary in ("split", "init")
+        if (changed := override(suite, architectures=("resnet101",), images_per_class=(4,), vary=vary))
+    }
+    assert few["split"][0] != few["split"][1]
+    assert few["init"][0] == few["init"][1] == dataset.drawn(4, 3).train.ids
+
+
 def test_less_than_a_batch_is_refused(suite: Suite, dataset: Dataset, tmp_path: Path) -> None:
     """With both keys, and the least that is accepted."""
     few = override(suite, images_per_class=("all", 3))
     with pytest.raises(UserError, match=r"`images_per_class` 3 is 6 training.*`recipe.batch_size` is 8.*at least 4"):
         plan(few, dataset, CPU, ENVIRONMENT, runs=tmp_path)
+    starved = msgspec.structs.replace(dataset, validation_fraction=0.9)
+    with pytest.raises(UserError, match=r"with `vary` 'split', seed 3 leaves \d training images, less than one batch"):
+        plan(override(suite, vary="split"), starved, CPU, ENVIRONMENT, runs=tmp_path)
     many = override(suite, images_per_class=(20,))
     with pytest.raises(UserError, match="class 'day' has 19 different training images; `images_per_class` is 20"):
         plan(many, dataset, CPU, ENVIRONMENT, runs=tmp_path)
@@ -126,6 +165,17 @@ def test_a_checkpoint_hinders_no_run_on_other_images(suite: Suite, dataset: Data
     (other,) = plan(override(suite, images_per_class=(5,)), dataset, threads, ENVIRONMENT, runs=tmp_path)
     said = "resnet101, seed 0, 5 images a class, after step 1: execution.threads was 1, is 2"
     assert {five.job.workspace: said} == unresumable([other], ENVIRONMENT)
+
+
+def test_a_checkpoint_hinders_no_run_of_another_source(suite: Suite, dataset: Dataset, tmp_path: Path) -> None:
+    """The same seed with something else that varies is another run."""
+    suite = override(suite, architectures=("resnet101",), seeds=(0,))
+    (run,) = plan(override(suite, vary="init"), dataset, CPU, ENVIRONMENT, runs=tmp_path)
+    checkpoint = Checkpoint(step=1, done=0.1, spec=run.job.spec, environment=ENVIRONMENT)
+    with run.job.workspace.lock():
+        run.job.workspace.save(checkpoint, lambda file: file.write(b""))
+    assert {} == unresumable(plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path), ENVIRONMENT)
+    assert {} == unresumable(plan(override(suite, vary="order"), dataset, CPU, ENVIRONMENT, runs=tmp_path), ENVIRONMENT)
 
 
 def test_a_checkpoint_of_an_edited_network_is_refused_with_that_reason(

@@ -9,7 +9,7 @@ from intelbench.config.conditions import Conditions
 from intelbench.config.recipe import Head, Recipe
 from intelbench.records.identity import canonical_fields, changes, comparison_digest, facts, run_id
 from intelbench.records.store import read_runs
-from intelbench.records.types import IMAGENET_NORMALIZATION, RunRecord, Weights
+from intelbench.records.types import IMAGENET_NORMALIZATION, RunRecord, RunSpec, Weights
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "runs"
 
@@ -63,6 +63,31 @@ def test_few_images_are_another_comparison(synthetic_record: RunRecord) -> None:
     assert 3 == len({comparison_digest(each) for each in (spec, *few)})
     assert f"{spec.architecture}-s{spec.seed}-n10" == run_id(few[0], environment).rpartition("-")[0]
     assert "images_per_class was all, is 50" == changes(facts(spec, environment), facts(few[1], environment))
+
+
+def test_each_source_of_variance_is_another_comparison(synthetic_record: RunRecord) -> None:
+    """And another run of the same seed; the seed that the others keep counts too, and is told among the facts."""
+    spec, environment = synthetic_record.spec, synthetic_record.environment
+    choices = [("init", 0), ("init", 1), ("order", 0)]
+    alone = [msgspec.structs.replace(spec, vary=vary, fixed_seed=seed) for vary, seed in choices]
+    assert 4 == len({comparison_digest(each) for each in (spec, *alone)})
+    assert 4 == len({run_id(each, environment) for each in (spec, *alone)})
+    assert f"{spec.architecture}-s{spec.seed}-init" == run_id(alone[0], environment).rpartition("-")[0]
+    said = "vary was all, is init, the others keep seed 0"
+    assert said == changes(facts(spec, environment), facts(alone[0], environment))
+
+
+def test_seeds_that_draw_the_split_are_one_comparison(synthetic_record: RunRecord) -> None:
+    """By the digest that the data have without the seed; on other data they are another."""
+    spec, environment = synthetic_record.spec, synthetic_record.environment
+
+    def split_by(seed: int, data: str) -> RunSpec:
+        facts = msgspec.structs.replace(spec.data, digest=f"{data} {seed}", default_digest=data)
+        return msgspec.structs.replace(spec, seed=seed, data=facts, vary="split", fixed_seed=0)
+
+    first, second, elsewhere = split_by(0, "a"), split_by(1, "a"), split_by(0, "b")
+    assert comparison_digest(first) == comparison_digest(second) != comparison_digest(elsewhere)
+    assert 3 == len({run_id(each, environment) for each in (first, second, elsewhere)})
 
 
 def test_fields_with_their_default_change_no_digest(synthetic_record: RunRecord) -> None:

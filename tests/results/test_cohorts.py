@@ -76,6 +76,17 @@ def test_records_that_contradict_the_others_about_the_images_are_named(tmp_path:
         assert changed.name in problems[0]
 
 
+def test_a_changed_record_does_not_join_seeds_with_a_split_of_their_own(tmp_path: Path) -> None:
+    """Each has another digest; the classes are those of the data set that all of them name."""
+    split = {"vary": "split", "fixed_seed": 0}
+    (changed,) = synthetic_runs(tmp_path, ["a"], [7], Study(class_names=("b", "c"), **split))
+    others = synthetic_runs(tmp_path, ["a"], [0, 1], Study(**split))
+    kept, problems = agreeing(stored(tmp_path))
+    assert others == sorted(run.path for run in kept)
+    assert 1 == len(problems)
+    assert changed.name in problems[0]
+
+
 def test_recipes_of_their_own_share_a_cohort_and_not_with_others(tmp_path: Path) -> None:
     """Architectures of one suite under different recipes are one cohort that says in what they differ."""
     synthetic_runs(tmp_path, ["a", "b"], [0], Study(own={"b": OWN}))

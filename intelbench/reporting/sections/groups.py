@@ -25,6 +25,11 @@ def groups(cohorts: Sequence[Cohort]) -> list[Block]:
             f"The records fall into {len(cohorts)} groups that differ in how many images of each class their runs were "
             'trained on. Each group has its own tables; "Labelled images needed" compares them.'
         )
+    if list(keys) == ["vary"]:
+        text = (
+            f"The records fall into {len(cohorts)} groups that differ in what varies between the seeds of their runs. "
+            'Each group has its own tables; "Sources of variance" compares them.'
+        )
     return [Paragraph(text), table(headers, cells, left=len(headers))]
 
 
@@ -34,4 +39,5 @@ def group_title(number: int, of: int, cohort: Cohort) -> str:
     runs += ", each architecture under its own recipe" if cohort.own_recipes else ""
     few = cohort.spec.images_per_class
     runs += f", {plural(few, 'image')} of each class" if few else ""
+    runs += "" if cohort.spec.vary == "all" else f", only {cohort.spec.vary} varies"
     return f"Group {number} of {of}: {runs}"

@@ -63,7 +63,8 @@ def _shared_facts(summary: CohortSummary) -> Table:
     recipe = {key.removeprefix("recipe."): settings.pop(key) for key in list(settings) if key.startswith("recipe.")}
     budgets = [settings.pop(key) for key in list(settings) if key.startswith("budget.")]
     facts = [
-        ["Data", f"{code(narrative.data_name(data.source))}, digest {code(data.digest)}"],
+        ["Data", f"{code(narrative.data_name(data.source))}, digest {code(data.comparable_digest)}"],
+        *_varied(summary),
         ["Classes", count(len(data.class_names))],
         ["Training images", _training_images(summary)],
         ["Validation images", count(data.num_validation)],
@@ -85,8 +86,17 @@ def _training_images(summary: CohortSummary) -> str:
         return count(spec.num_train)
     return (
         f"{count(spec.num_train)} of {count(spec.data.num_train)}: {spec.images_per_class:,} of "
-        "each class, drawn by the seed"
+        f"each class, drawn by {'the seed' if spec.vary in ('all', 'split') else f'seed {spec.fixed_seed}'}"
     )
+
+
+def _varied(summary: CohortSummary) -> list[list[str]]:
+    """Say what differs between the seeds, if it is not every random stream."""
+    spec = summary.cohort.spec
+    if spec.vary == "all":
+        return []
+    source = narrative.source_name(spec.vary)
+    return [["Differs between the seeds", f"{source}; the others keep seed {spec.fixed_seed}"]]
 
 
 def _settings(title: str, values: Mapping[str, object]) -> list[list[str]]:

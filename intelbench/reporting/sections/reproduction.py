@@ -32,14 +32,15 @@ def effective_suite(cohort: Cohort) -> Suite:
 
     Of an architecture that was trained under two recipes of its own, the later one.
     """
-    conditions = cohort.conditions
+    conditions, fixed = cohort.conditions, cohort.spec.fixed_seed  # the first seed is the one that is kept
     own = {record.spec.architecture: _own(record) for record in sorted(cohort.records, key=attrgetter("started_at"))}
     return Suite(
         name=min(record.spec.suite for record in cohort.records),
         architectures=tuple(sorted({record.spec.architecture for record in cohort.records})),
-        seeds=cohort.seeds,
+        seeds=cohort.seeds if fixed is None else tuple(dict.fromkeys([fixed, *cohort.seeds])),
         data=min(record.spec.data.source for record in cohort.records),
         images_per_class=(cohort.spec.images_per_class or "all",),
+        vary=cohort.spec.vary,
         overrides={name: each for name, each in sorted(own.items()) if each},
         **{name: getattr(conditions, name) for name in conditions.__struct_fields__},
     )
@@ -71,6 +72,7 @@ def _named(suite: Suite) -> list[str] | None:
             given += [] if suite.precision == base.precision else ["--precision", suite.precision]
             few = ",".join(map(str, suite.images_per_class))
             given += [] if suite.images_per_class == base.images_per_class else ["--images-per-class", few]
+            given += [] if suite.sources == base.sources else ["--vary", ",".join(suite.sources)]
             return ["--suite", suite.name, *given]
     return None
 

@@ -53,6 +53,14 @@ def test_a_few_images_are_an_option(summarize: Summarize) -> None:
 
 
 @pytest.mark.usefixtures("built_in")
+def test_a_source_of_variance_is_an_option(summarize: Summarize) -> None:
+    """With the seed that the others keep in the first place, also if it has no run here."""
+    line, suite = reproduction.command(summarize(["a"], vary="init", fixed_seed=7).cohort)
+    assert suite is None
+    assert "--seeds 7,0,1,2 --budget '60 steps' --vary init " in line
+
+
+@pytest.mark.usefixtures("built_in")
 def test_uncached_run_says_so(summarize: Summarize) -> None:
     """A run without the cache is made again without it."""
     execution = msgspec.structs.replace(EXECUTION, cache=False)
