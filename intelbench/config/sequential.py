@@ -45,11 +45,6 @@ class SequentialDesign(Struct, frozen=True, kw_only=True):
         if list(self.architectures) != sorted(set(self.architectures)):
             raise ValueError("`architectures` are sorted, and each is there once")
 
-    @property
-    def num_pairs(self) -> int:
-        """Return the number of pairs of architectures."""
-        return len(self.architectures) * (len(self.architectures) - 1) // 2
-
 
 class Look(Struct, frozen=True, kw_only=True):
     """The look of a sequential design for which a run was made."""

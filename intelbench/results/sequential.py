@@ -44,7 +44,7 @@ def replay(design: SequentialDesign, correct: Sequence[Correct], failed: Sequenc
         correct: Test images that each architecture of the design recognised in its finished runs.
         failed: Seeds of the failed runs of each architecture of the design.
     """
-    looks = looks_at(design.looks, design.spending, design.significance, design.num_pairs)
+    looks = looks_at(design.looks, design.spending, design.significance)
     race = Race.start(looks, design.margin, len(design.architectures))
     used: list[Correct] = [{} for _ in design.architectures]
     for number in design.looks:

@@ -21,7 +21,7 @@ DESIGN = SequentialDesign(
     significance=0.05,
     margin=0.01,
 )
-LEVELS = looks_at((3, 5, 8), "pocock", 0.05, 3).levels
+LEVELS = looks_at((3, 5, 8), "pocock", 0.05).levels
 ACCURACIES = {"a": 0.8, "b": 0.79, "c": 0.3}
 AFTER_FIVE = [("c", 3), ("c", 4)]
 """Runs that are not needed: `c` has left after three seeds."""
@@ -70,7 +70,7 @@ def test_seeds_that_were_added_by_hand_have_the_level_that_is_left(summarize: Su
     seeds = [*range(5), 20, 21]
     summary = summarize(["a", "b", "c"], seeds, design=DESIGN, accuracies=ACCURACIES, missing=missing)
     rows = pairs(summary)
-    spent = looks_at((3, 5, 8), "pocock", 0.05, 3).spent
+    spent = looks_at((3, 5, 8), "pocock", 0.05).spent
     assert {"ab": 7, "ac": 3, "bc": 3} == {name: row["num_seeds"] for name, row in rows.items()}
     assert 0.05 - spent[1] == pytest.approx(rows["ab"]["significance"])
     assert rows["ab"]["p_holm"] >= rows["ab"]["p_value"]

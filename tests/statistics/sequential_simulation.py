@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from intelbench.statistics.comparisons import paired_differences
 from intelbench.statistics.seed_table import SeedTable
@@ -51,9 +52,9 @@ ONE_BETTER: dict[str, World] = {
 }
 
 
-def looks_of(spending: str, architectures: int = NUM_ARCHITECTURES, seeds: int = NUM_SEEDS) -> Looks:
-    """The looks of a session with so many architectures and seeds at most."""
-    return looks_at(planned_looks(seeds), spending, 0.05, architectures * (architectures - 1) // 2)
+def looks_of(spending: str, seeds: int = NUM_SEEDS) -> Looks:
+    """The looks of a session with so many seeds at most."""
+    return looks_at(planned_looks(seeds), spending, 0.05)
 
 
 def race(values: NDArray[np.bool_], looks: Looks, margin: float = MARGIN) -> tuple[Race, int]:
@@ -65,6 +66,17 @@ def race(values: NDArray[np.bool_], looks: Looks, margin: float = MARGIN) -> tup
         finished[list(state.racing), :number] = True
         state = state.look(SeedTable(tuple(range(number)), values[:, :number], finished[:, :number]))
     return state, int(finished.sum())
+
+
+def t_test_errors(looks: Looks, levels: Sequence[float], num_studies: int = 100_000) -> float:
+    """Share of studies of one pair, with a normal difference for each seed, in which a t test is significant."""
+    values = np.random.default_rng(0).standard_normal((num_studies, looks.num_seeds[-1]))
+    found = np.zeros(num_studies, dtype=np.bool_)
+    for number, level in zip(looks.num_seeds, levels, strict=True):
+        seen = values[:, :number]
+        statistic = seen.mean(axis=1) / (seen.std(axis=1, ddof=1) / np.sqrt(number))
+        found |= np.abs(statistic) >= stdtrit(number - 1, 1 - level / 2)
+    return float(found.mean())
 
 
 def studies(world: World, num_studies: int, architectures: int, seeds: int) -> Iterator[NDArray[np.bool_]]:
@@ -124,13 +136,18 @@ def false_equivalence(world: World, looks: Looks, num_studies: int, margin: floa
 
 def main(num_studies: int = 2000, write: Callable[[str], object] = print) -> None:
     """Print the tables."""
+    for spending in ("obrien-fleming", "pocock"):
+        looks = looks_of(spending)
+        errors = [t_test_errors(looks, levels) for levels in (looks.levels, (0.05,) * len(looks.levels))]
+        write(f"{spending}, t tests of normal differences, and 5 % at each look: {_percent(errors)}")
+    write("")
     write("| Equal architectures | Spending | 2 architectures | 5 architectures | 5 %, at each look |")
     write("|:--|:--|--:|--:|--:|")
     for name, world in EQUAL.items():
         for spending in ("obrien-fleming", "pocock"):
-            two = family_error(world, looks_of(spending, 2), num_studies, 2)
+            two = family_error(world, looks_of(spending), num_studies, 2)
             five = family_error(world, looks_of(spending), num_studies)
-            peeking = peeking_error(world, looks_of(spending, 2), num_studies, 2)
+            peeking = peeking_error(world, looks_of(spending), num_studies, 2)
             write(f"| {name} | {spending} | {_percent([two, five, peeking])} |")
     write("")
     write("| World | Spending | Power | Runs: mean | 10 % | 50 % | 90 % | Runs, fixed, same power | Saved |")
