@@ -19,7 +19,7 @@ from intelbench.records.types import RunRecord
 from intelbench.results.runs import observe
 from intelbench.results.sequential import replay
 from intelbench.statistics.estimates import SIGNIFICANCE
-from intelbench.statistics.sequential import Race, is_decided, planned_looks
+from intelbench.statistics.sequential import Race, is_decided, planned_looks, worse_of
 
 Execute = Callable[[Mapping[int, PlannedRun]], Mapping[int, RunRecord]]
 _FEWEST_SEEDS = 3
@@ -178,13 +178,12 @@ class RaceSession:
         names = self.design.architectures
         news = [f"{names[index]} leaves because a run failed" for index in race.failed if index not in before.failed]
         for index in before.racing:
-            better = [
-                names[pair.better] for pair in race.pairs.values() if pair.worse == index and pair.better is not None
-            ]
+            lost = [pair for pair in race.pairs.values() if worse_of(pair) == index]
+            better = [names[pair.first if pair.second == index else pair.second] for pair in lost]
             if better:
                 news.append(f"{names[index]} leaves, worse than {_listed(better)}")
         for key, pair in race.pairs.items():
-            if pair.equivalent_within is not None and not (key in before.pairs and is_decided(before.pairs[key])):
+            if pair.answer == "equivalent" and not (key in before.pairs and is_decided(before.pairs[key])):
                 news.append(f"{names[pair.first]} and {names[pair.second]} are equivalent within {self._margin}")
         if race.open:
             news.append(f"not decided: {_listed([f'{names[first]} / {names[second]}' for first, second in race.open])}")
@@ -193,7 +192,7 @@ class RaceSession:
     @property
     def _margin(self) -> str:
         points = 100 * self.design.margin
-        return f"{points:g} point{'' if points == 1 else 's'}"
+        return f"{points:g} {'point' if points == 1 else 'points'}"
 
     def _conclusion(self, race: Race) -> str:
         """Say whether the comparison is decided, and what was saved."""

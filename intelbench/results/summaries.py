@@ -270,9 +270,11 @@ def summarize(cohort: Cohort, observations: Mapping[str, RunSummary], margin: fl
     finished = [summary for summary in summaries if summary.runs]
     correct = _correct(cohort, finished)
     looked = sequential.compare(cohort, [summary.name for summary in finished], correct) if correct else None
-    differences = comparisons.paired_differences(correct, Scale(margin=margin)) if correct and not looked else []
+    differences: Sequence[PairedDifference] = ()
     if looked:
         differences, margin = looked.differences, looked.design.margin
+    elif correct:
+        differences = comparisons.paired_differences(correct, Scale(margin=margin))
     ranks = comparisons.ranks(len(finished), differences)
     finished = [replace(summary, rank=rank) for summary, rank in zip(finished, ranks, strict=True)]
     order = sorted(range(len(finished)), key=lambda old: (ranks[old] or len(ranks) + 1, finished[old].index))
