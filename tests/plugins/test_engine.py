@@ -86,7 +86,9 @@ def test_an_engine_that_cannot_be_made_is_named() -> None:
 
     with pytest.raises(UserError, match=r"^engine 'endless': .*Endless has no has_ended, cancel. Expected the methods"):
         NamedEngine("endless")
-    with pytest.raises(UserError, match=r"^engine 'broken': failed with OSError: no scheduler here \(test_engine\.py:\d+\)$"):
+    with pytest.raises(
+        UserError, match=r"^engine 'broken': failed with OSError: no scheduler here \(test_engine\.py:\d+\)$"
+    ):
         NamedEngine("broken")
     with pytest.raises(UserError, match=r"^engine 'full': failed with ValueError: slots is 0. Expected how many runs"):
         NamedEngine("full")

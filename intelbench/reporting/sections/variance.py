@@ -2,9 +2,10 @@
 
 import math
 
+from intelbench.errors import plural
 from intelbench.reporting import formatting
 from intelbench.reporting.document import Block, Column, Paragraph, cell, table_of
-from intelbench.reporting.formatting import code, listed, plural
+from intelbench.reporting.formatting import code, listed
 from intelbench.reporting.narrative import MAX_NAMES, source_name
 from intelbench.reporting.rows import ARCHITECTURE, Row, estimate, number, rows
 from intelbench.results.variance import Source, VarianceStudy, variance_table
