@@ -162,9 +162,8 @@ def _figure(claim: Claim, subject: ArchitectureSummary, other: ArchitectureSumma
     metric, architectures = METRICS.get(claim.metric), [each for each in (subject, other) if each]
     observed = rules.observe(claim, *architectures)
     for architecture, values in zip(architectures, observed, strict=True):
-        if never := np.isinf(values).sum():
-            runs = f"{never} of {plural(len(values), 'run')} of {architecture.name}"
-            raise UntestableError(f"{runs} did not reach a validation accuracy of {percent(claim.accuracy, 0)}")
+        if why := rules.unknown_steps(values, f"a validation accuracy of {percent(claim.accuracy, 0)}"):
+            raise UntestableError(f"of {architecture.name}, {why}")
     inferred = rules.infer_ratio(*observed) if other else rules.infer_mean(observed[0])
     word, mean, predicted = rules.judge_figure(claim, inferred)
     unit, against = ("times", other.name) if other else (metric.unit, None)
@@ -183,7 +182,7 @@ def _figure(claim: Claim, subject: ArchitectureSummary, other: ArchitectureSumma
 def _comparison(claim: Claim, subject: ArchitectureSummary, others: Sequence[ArchitectureSummary]) -> Verdict:
     """Judge a claim that compares architectures, on the seeds that each two of them have in common."""
     metric, pairs = METRICS.get(claim.metric), [rules.observe(claim, subject, other) for other in others]
-    if claim.accuracy is not None and all(np.isinf(pair).all() for pair in pairs):
+    if claim.accuracy is not None and all(np.isposinf(pair).all() for pair in pairs):
         raise UntestableError(f"no run reached a validation accuracy of {percent(claim.accuracy, 0)} in its budget")
     comparisons = [rules.compare(claim, other.name, *pair) for other, pair in zip(others, pairs, strict=True)]
     size = _size(metric, [own for own, _ in pairs])

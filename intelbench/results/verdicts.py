@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from intelbench.results.claims import Claim
 from intelbench.results.metrics import METRICS
+from intelbench.results.reaching import points_decide
 from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import ArchitectureSummary, same_images
 from intelbench.statistics import inference
@@ -77,6 +78,12 @@ def observe(claim: Claim, *architectures: ArchitectureSummary) -> list[NDArray[n
     split, shapes = METRICS.get(claim.metric).split, {values.shape for _, values in chosen}
     if shapes != {()} and (len(shapes) > 1 or not same_images([run for run, _ in chosen], split)):
         raise UntestableError("the runs were not evaluated on the same images")
+    if claim.accuracy is not None and len(runs) > 1:
+        first, second = ([of_architecture[seed][0] for seed in seeds] for of_architecture in runs)
+        if points_decide(first, second, claim.accuracy):
+            raise UntestableError(
+                "evaluation points, at other steps in each run, may decide which one needs fewer steps"
+            )
     return [np.stack([of_architecture[seed][1] for seed in seeds]) for of_architecture in runs]
 
 
@@ -93,7 +100,7 @@ def _observed(claim: Claim, architecture: ArchitectureSummary) -> dict[int, tupl
 
 
 def _value(claim: Claim, run: RunSummary) -> NDArray[np.float64] | None:
-    """Return the values of the N images of a run, or one number; infinity where it did not reach an accuracy."""
+    """Return the values of the N images of a run, or one number; infinite steps where they are not known."""
     metric = METRICS.get(claim.metric)
     is_number = metric.name in run.of_logits and run.of_logits[metric.name].ndim == 0
     value: NDArray[np.generic] | float | None
@@ -127,15 +134,16 @@ def infer_ratio(first: NDArray[np.float64], second: NDArray[np.float64]) -> Infe
 def compare(claim: Claim, other: str, first: NDArray[np.float64], second: NDArray[np.float64]) -> Compared:
     """Compare the architecture of a claim with one other on n seeds: their numbers, or their tables of n x N.
 
-    A run that never reached an accuracy is later than all that did. Where every seed differs by the same amount, that
-    is rounding and no certainty, unless bytes are counted: the p values are then those of sign tests.
+    A run that never reached an accuracy is later than all that did, and one that did before its first evaluation point
+    is earlier. Where every seed differs by the same amount, that is rounding and no certainty, unless bytes are counted:
+    the p values are then those of sign tests.
 
     Raises:
         UntestableError: there is no ratio.
     """
     metric = METRICS.get(claim.metric)
-    if never := int(np.isinf([first, second]).sum()):
-        return _compared_by_order(claim, other, first, second, never)
+    if np.isinf([first, second]).any():
+        return _compared_by_order(claim, other, first, second)
     ratio = metric.change == "ratio"
     margin = math.log1p(claim.largest_equivalent) if ratio else claim.largest_equivalent
     inferred = infer_ratio(first, second) if ratio else infer_mean(first - second, metric.limits[1] - metric.limits[0])
@@ -162,17 +170,23 @@ def compared(other: str, inferred: Inferred, margin: float) -> Compared:
     return Compared(other, inferred.estimate, effect, p_value, p_within, p_beyond)
 
 
-def _compared_by_order(
-    claim: Claim, other: str, first: NDArray[np.float64], second: NDArray[np.float64], never: int
-) -> Compared:
-    """Compare by a sign test two architectures of which some runs, `never` of them, reached no value."""
-    unreached = f"{never} of {2 * len(first)} runs did not reach it"
+def _compared_by_order(claim: Claim, other: str, first: NDArray[np.float64], second: NDArray[np.float64]) -> Compared:
+    """Compare two architectures by a sign test, where the steps that runs needed are infinite."""
+    why = unknown_steps(np.concatenate([first, second]))
     if claim.relation == "equivalent":
-        raise UntestableError(f"{unreached}, so there is no ratio")
+        raise UntestableError(f"{why}, so there is no ratio")
     more, less = (first > second).sum(), (first < second).sum()
     p_value = float(inference.sign_p_values(more, less))
-    note = f"{unreached}, so this is a sign test and there is no ratio"
+    note = f"{why}, so this is a sign test and there is no ratio"
     return Compared(other, None, float(np.sign(more - less)), p_value, 1.0, p_value, note)
+
+
+def unknown_steps(steps: NDArray[np.float64], accuracy: str = "it") -> str:
+    """Say of how many runs the steps to an accuracy are not known, and why; nothing if they are known of all."""
+    never, early = np.isposinf(steps).sum(), np.isneginf(steps).sum()
+    reasons = [f"{never} of {len(steps)} runs did not reach {accuracy}"] * bool(never)
+    reasons += [f"{early} of {len(steps)} runs reached {accuracy} before the first evaluation point"] * bool(early)
+    return " and ".join(reasons)
 
 
 def decide(claim: Claim, comparisons: Sequence[Compared]) -> list[Decision]:
@@ -240,7 +254,7 @@ def judge_figure(claim: Claim, inferred: Inferred) -> tuple[Word, Estimate, Esti
     """Judge a published figure; return the word, the mean or ratio, and the same with its prediction interval.
 
     What is said of the architecture holds if the mean satisfies it. A publication, however, reports a few runs, often
-    one: its figure is contradicted only if so many further runs would not give it.
+    one: its figure is contradicted only if as many further runs would not give it.
 
     Raises:
         UntestableError: one seed has no interval.
