@@ -79,8 +79,8 @@ def observe(claim: Claim, *architectures: ArchitectureSummary) -> list[NDArray[n
     split, shapes = METRICS.get(claim.metric).split, {values.shape for _, values in chosen}
     if shapes != {()} and (len(shapes) > 1 or not same_images([run for run, _ in chosen], split)):
         raise UntestableError("the runs were not evaluated on the same images")
-    by_architecture = [[of_architecture[seed][0] for seed in seeds] for of_architecture in runs]
-    if claim.accuracy is not None and len(runs) == 2 and points_decide(*by_architecture, claim.accuracy):
+    chosen_runs = [[of_architecture[seed][0] for seed in seeds] for of_architecture in runs]
+    if claim.accuracy is not None and points_decide(chosen_runs[0], chosen_runs[-1], claim.accuracy):
         raise UntestableError(
             "the runs were evaluated at different steps, and the evaluation points are too far apart to say which "
             "needs fewer"
