@@ -37,8 +37,8 @@ class ImageValues:
     """Squared distance of the probabilities from the class of each test image."""
     scaled_losses: Half | None
     """As `test_losses`, with the logits divided by the temperature; `None` unless its fit converged."""
-    scaled_confidence: Half | None
-    """As `confidence`, with the logits divided by the temperature; `None` unless its fit converged."""
+    scaled_gaps: Half | None
+    """Share of each test image in the ECE with the logits divided by the temperature; `None` as `scaled_losses`."""
 
     @property
     def _is_finite(self) -> bool:
@@ -58,14 +58,10 @@ class ImageValues:
         """Return the share of each test image in the adaptive ECE, given which were recognised."""
         return single(calibration.adaptive_gaps(self.confidence, right)) if self._is_finite else None
 
-    def scaled_gaps(self, right: NDArray[np.bool_]) -> Values | None:
-        """Return the share of each test image in the ECE with scaled logits, given which were recognised."""
-        return None if self.scaled_confidence is None else single(calibration.gaps(self.scaled_confidence, right))
-
     def scaling_change(self, right: NDArray[np.bool_]) -> Values | None:
         """Return the share of each test image in what scaling adds to the ECE."""
-        after, before = self.scaled_gaps(right), self.calibration_gaps(right)
-        return None if after is None or before is None else after - before
+        before = self.calibration_gaps(right)
+        return None if self.scaled_gaps is None or before is None else self.scaled_gaps - before
 
     @property
     def churn(self) -> Values | None:

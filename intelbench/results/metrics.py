@@ -156,7 +156,7 @@ _ACCURACY = (
     Metric(
         name="scaled_calibration_error", heading="ECE, scaled", unit="share", better="lower", compared="images",
         definition="of the test images, with the logits divided by the temperature",
-        value=attrgetter("scaled_calibration_error"), per_image=lambda run: run.images.scaled_gaps(run.correct),
+        value=attrgetter("scaled_calibration_error"), per_image=attrgetter("images.scaled_gaps"),
     ),
     Metric(
         name="scaled_cross_entropy", heading="NLL, scaled (nats)", unit="nats", better="lower", compared="images",

@@ -299,8 +299,10 @@ def _image_values(
         confidence=test.softmax.confidence.astype(np.float32),
         test_losses=single(test.losses),
         squared_distances=half(reliability.squared_distances(test.labels, test.softmax.probabilities)),
-        scaled_losses=None if scaled is None else half(scaled.losses),
-        scaled_confidence=None if scaled is None else half(scaled.softmax.confidence),
+        scaled_losses=half(scaled.losses) if scaled else None,
+        scaled_gaps=half(reliability.gaps(scaled.softmax.confidence, scaled.right))
+        if scaled and scaled.softmax.finite
+        else None,
     )
 
 

@@ -79,13 +79,12 @@ def observe(claim: Claim, *architectures: ArchitectureSummary) -> list[NDArray[n
     split, shapes = METRICS.get(claim.metric).split, {values.shape for _, values in chosen}
     if shapes != {()} and (len(shapes) > 1 or not same_images([run for run, _ in chosen], split)):
         raise UntestableError("the runs were not evaluated on the same images")
-    if claim.accuracy is not None and len(runs) == 2:
-        first, second = ([of_architecture[seed][0] for seed in seeds] for of_architecture in runs)
-        if points_decide(first, second, claim.accuracy):
-            raise UntestableError(
-                "the runs were evaluated at different steps, and the evaluation points are too far apart to say which "
-                "needs fewer"
-            )
+    chosen_runs = [[of_architecture[seed][0] for seed in seeds] for of_architecture in runs]
+    if claim.accuracy is not None and points_decide(chosen_runs[0], chosen_runs[-1], claim.accuracy):
+        raise UntestableError(
+            "the runs were evaluated at different steps, and the evaluation points are too far apart to say which "
+            "needs fewer"
+        )
     return [np.stack([of_architecture[seed][1] for seed in seeds]) for of_architecture in runs]
 
 

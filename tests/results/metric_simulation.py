@@ -77,7 +77,7 @@ def evaluated(right: NDArray[np.bool_], changed: NDArray[np.bool_] | None = None
         training_ids=ids[:0], training_right=none > 0, training_losses=None, validation_ids=ids,
         validation_right=np.packbits(right, axis=1), validation_changed=np.packbits(changed, axis=1),
         confidence=none.astype(np.float32), test_losses=None, squared_distances=None, scaled_losses=None,
-        scaled_confidence=None,
+        scaled_gaps=None,
     )  # fmt: skip
 
 
