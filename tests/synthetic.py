@@ -13,6 +13,7 @@ from intelbench.config.budget import Budget
 from intelbench.config.conditions import Conditions
 from intelbench.config.fields import Vary
 from intelbench.config.recipe import Recipe
+from intelbench.config.sequential import Look, SequentialDesign
 from intelbench.records.identity import digest, run_id
 from intelbench.records.profiles import (
     ArchitectureProfile,
@@ -91,6 +92,8 @@ class Study:
     """Architecture and seed of runs whose steps took 1.5 times as long, though nobody took processor time."""
     own: Mapping[str, Conditions] | None = None
     """By architecture, where the suite has recipes of their own; `conditions` are then those of the others."""
+    design: SequentialDesign | None = None
+    """Design for which the runs of its seeds were made."""
     gpu: str = "Example GPU 80GB"
     """Its name, where the execution is on one."""
 
@@ -153,6 +156,7 @@ def synthetic_run(
         environment=environment,
         stream_digests=_stream_digests(num_steps if failure is None else (failure.step or 0), spec, study),
         profile=_profile(spec, place, study),
+        look=_look(study, architecture, seed),
         measurements=_measurements(num_steps, place, spec, study) if failure is None else None,
         failure=failure,
     )
@@ -162,6 +166,15 @@ def synthetic_run(
 def _split_by(seed: int, data: DataFacts) -> DataFacts:
     """The facts of a split that the seed has drawn."""
     return msgspec.structs.replace(data, digest=digest((data.digest, seed)), default_digest=data.digest)
+
+
+def _look(study: Study, architecture: str, seed: int) -> Look | None:
+    design = study.design
+    if design is None or architecture not in design.architectures or seed not in design.seeds:
+        return None
+    place = design.seeds.index(seed)
+    number = next(number for number, count in enumerate(design.looks, start=1) if place < count)
+    return Look(design=design, number=number)
 
 
 def _environment(study: Study) -> Environment:

@@ -1,6 +1,8 @@
 """Execution of a session of runs, for the Python API and the command line."""
 
 from collections.abc import Sequence
+from contextlib import suppress
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
@@ -10,6 +12,7 @@ from intelbench.errors import UserError
 if TYPE_CHECKING:
     from intelbench.config.budget import Budget
     from intelbench.config.fields import Vary
+    from intelbench.config.sequential import Spending, Until
     from intelbench.orchestration.plan import Rerun
     from intelbench.training.checkpoint import CheckpointTime
 
@@ -24,6 +27,15 @@ class RunOptions(TypedDict, total=False):
     budget: "str | float | Budget | None"
     """Training budget of every run, such as `60 s`, or a share of the suite's budgets, such as `10 %` or 0.1."""
     seeds: Sequence[int] | None
+    until: Literal["decided"] | None
+    """`decided` adds the seeds in planned looks, until one architecture is the best or those that are left are
+    equivalent; `None` runs all seeds."""
+    margin: float | None
+    """Largest difference in test accuracy that counts as equivalent, as a fraction; 0.01 by default."""
+    spending: "Spending | None"
+    """Spending of the significance level over the looks; `obrien-fleming` by default."""
+    at_most: str | float | None
+    """Time that no look may exceed, such as `4 h`, or seconds."""
     image_size: int | None
     """Height and width of the network's input in pixels."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] | None
@@ -67,7 +79,7 @@ def execute(architectures: Sequence[str] | None, out: str | Path, **options: Unp
     for name in ("seeds", "images_per_class"):
         if isinstance(given := options.get(name), int | str):
             raise UserError(f"{name} {given!r:.100}: not a list. Try {name}=[{given!r:.100}]")
-    budget = _budget(options.get("budget"))
+    budget, until = _budget(options.get("budget")), _until(options)
     require_start("run")
     with starter(process_variables(options.get("threads"))) as processes:  # imports PyTorch while this process does
         from intelbench.orchestration.session import Request, run_session
@@ -79,6 +91,7 @@ def execute(architectures: Sequence[str] | None, out: str | Path, **options: Unp
             architectures=None if architectures is None else tuple(architectures),
             data=None if data is None else str(data),
             seeds=None if seeds is None else tuple(seeds),
+            until=until,
             budget=budget,
             image_size=options.get("image_size"),
             precision=options.get("precision"),
@@ -98,6 +111,41 @@ def execute(architectures: Sequence[str] | None, out: str | Path, **options: Unp
             cache_folder=cache_folder(options.get("cache_folder")),
         )
         return run_session(request, processes)
+
+
+def _until(options: RunOptions) -> "Until | None":
+    from intelbench.config.sequential import Until
+    from intelbench.statistics.comparisons import MARGIN
+
+    until, margin, spending = options.get("until"), options.get("margin"), options.get("spending")
+    if until is None:
+        for name in ("margin", "spending", "at_most"):
+            if (value := options.get(name)) is not None:
+                raise UserError(
+                    f"{name} {value!r:.100}: given without `until`. Expected both, or none. Try until decided"
+                )
+        return None
+    if until != "decided":
+        raise UserError(f"until {until!r:.100}: not known. Expected decided")
+    if spending not in (None, "obrien-fleming", "pocock"):
+        raise UserError(f"spending {spending!r:.100}: not known. Expected obrien-fleming or pocock")
+    margin = MARGIN if margin is None else margin
+    if not 0 < margin < 1:
+        raise UserError(f"margin {margin!r:.100}: not accepted. Expected a fraction above 0 and below 1. Try 0.01")
+    return Until(margin=margin, spending=spending or "obrien-fleming", at_most_seconds=_seconds(options.get("at_most")))
+
+
+def _seconds(time: str | float | None) -> float | None:
+    """Return a time in seconds."""
+    from intelbench.config.budget import Budget
+
+    seconds = None if isinstance(time, str) else time
+    if isinstance(time, str):
+        with suppress(ValueError):
+            seconds = Budget.parse(time).seconds
+    if time is not None and not (seconds and 0 < seconds < inf):
+        raise UserError(f"at_most {time!r:.100}: not a time. Expected seconds, or a number with a unit. Try '4 h'")
+    return seconds
 
 
 def _budget(budget: "str | float | Budget | None") -> "Budget | float | None":

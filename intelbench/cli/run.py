@@ -16,6 +16,7 @@ from intelbench.cli.values import (
     device,
     duration,
     images_per_class,
+    percentage_points,
     seeds,
     source,
     vary,
@@ -41,6 +42,35 @@ _EXIT_FAILED_RUNS = 1
     type=Value(seeds),
     group=_COMPARISON,
     help="Seeds and ranges of seeds, such as 0,1,2 or 0-2. [default: the suite's]",
+)
+@option(
+    "--until",
+    type=click.Choice(["decided"]),
+    group=_COMPARISON,
+    help="decided adds the seeds in planned looks, at 3, 5, 8, 12 ... of them, until one architecture is the best or "
+    "those that are left are equivalent. An architecture that is significantly worse than another gets no more seeds. "
+    "[default: all seeds]",
+)
+@option(
+    "--margin",
+    type=Value(percentage_points, "points"),
+    group=_COMPARISON,
+    callback=lambda _context, _parameter, points: None if points is None else points / 100,
+    help="With --until: largest difference in test accuracy, in percentage points, that counts as equivalent. "
+    "[default: 1]",
+)
+@option(
+    "--spending",
+    type=click.Choice(["obrien-fleming", "pocock"]),
+    group=_COMPARISON,
+    help="With --until: how the significance level of 5 % is spent over the looks. obrien-fleming leaves most of it to "
+    "the last look; pocock finds large differences earlier. [default: obrien-fleming]",
+)
+@option(
+    "--at-most",
+    type=Value(duration, "time"),
+    group=_COMPARISON,
+    help="With --until: time such as '4 h'; no look is started that is predicted to exceed it. [default: none]",
 )
 @option(
     "--budget",

@@ -87,6 +87,10 @@ class Schedule:
         if progress.phase == "training":
             run.first = run.first or progress
 
+    def leave_out(self, index: int) -> None:
+        """Note that a run is not needed."""
+        self._pending.discard(index)
+
     def end(self, index: int, seconds: float) -> None:
         """Note that a run has ended."""
         self._pending.discard(index)
@@ -154,6 +158,10 @@ class Lines(RunListener):
         self._schedule.end(index, seconds)
         self._say(index, f"done in {_clock(seconds)}{_failed(record)}")
 
+    def run_left_out(self, index: int) -> None:
+        """Leave the run out of the time left."""
+        self._schedule.leave_out(index)
+
     def _say(self, index: int, text: str) -> None:
         line = f"[{index + 1}/{len(self._names)}] {self._names[index]}: {text}"
         self._console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
@@ -202,6 +210,12 @@ class LiveTable(RunListener):
         self._schedule.end(index, seconds)
         self._rows[index][1] = f"done in {_clock(seconds)}{_failed(record)}"
         self._rows[index][6] = ""
+        self._draw()
+
+    def run_left_out(self, index: int) -> None:
+        """Show that the run is not needed."""
+        self._schedule.leave_out(index)
+        self._rows[index][1] = "not needed"
         self._draw()
 
     def _draw(self) -> None:

@@ -50,6 +50,7 @@ def execute(job: Job, on_progress: Callable[[Progress], None]) -> tuple[RunRecor
         stream_digests={},
         profile=job.profile,
         profile_absent=job.profile_absent,
+        look=job.look,
         failure=Failure(cause="error", message="the run has not finished", step=None),
     )
     last_step: int | None = None

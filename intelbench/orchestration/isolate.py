@@ -92,6 +92,7 @@ class Unit:
             stream_digests={},
             profile=job.profile,
             profile_absent=job.profile_absent,
+            look=job.look,
             failure=Failure(
                 cause=cause,
                 message=f"{message} while {last.phase}",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from intelbench.config.sequential import Look
 from intelbench.data.dataset import Dataset
 from intelbench.orchestration.process import Limits
 from intelbench.records.profiles import ArchitectureProfile
@@ -35,6 +36,8 @@ class Job(Struct, frozen=True, kw_only=True):
     """Profile of the network, for the record."""
     profile_absent: str | None = None
     """Why there is no profile, for the record."""
+    look: Look | None = None
+    """Look of a sequential design for which the run is made, for the record."""
     limits: Limits = Limits()
     replaces: int | None = None
     """Inode of the record that the run replaces."""

@@ -46,6 +46,9 @@ class RunListener:
     def run_ended(self, index: int, record: RunRecord, seconds: float) -> None:
         """Called when a run has left its record, with its seconds of wall clock."""
 
+    def run_left_out(self, index: int) -> None:
+        """Called for a run that the session does not need, because what it would be compared for is decided."""
+
     def session_ended(self) -> None:
         """Called when the session ends: complete, interrupted or failed."""
 

@@ -2,8 +2,9 @@
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,7 @@ from intelbench.architectures.registry import ambiguity
 from intelbench.config.budget import Budget
 from intelbench.config.conditions import Suite
 from intelbench.config.fields import Vary
+from intelbench.config.sequential import Until
 from intelbench.config.suites import load_suite, override
 from intelbench.data.dataset import prepare
 from intelbench.errors import UserError, plural, printable
@@ -23,6 +25,7 @@ from intelbench.orchestration.listeners import Listeners
 from intelbench.orchestration.plan import PlannedRun, PlanOptions, Rerun, architectures_of, plan, unresumable
 from intelbench.orchestration.preflight import require_sizes
 from intelbench.orchestration.process import Limits, Starter
+from intelbench.orchestration.race import RaceSession, designed
 from intelbench.orchestration.suite import run_planned
 from intelbench.plugins.loading import load_plugin
 from intelbench.profiling.environment import choose_execution, read_environment
@@ -39,6 +42,8 @@ class Request:
     architectures: tuple[str, ...] | None
     data: str | None
     seeds: tuple[int, ...] | None
+    until: Until | None
+    """When the session ends; `None` for when all seeds are recorded."""
     budget: Budget | float | None
     """Training budget of every run, or a share of the suite's budgets."""
     image_size: int | None
@@ -93,18 +98,18 @@ def run_session(request: Request, starter: Starter) -> int:
             rerun=request.rerun, checkpoint=request.checkpoint, on_download=on_download, origin=printable(request.suite)
         )
         planned = plan(suite, dataset, execution, environment, runs=request.results / "runs", options=options)
+    if request.until:
+        planned = designed(planned, request.until)
     require_sizes(planned, starter, request.limits)
     _clear(planned, environment, restart=request.rerun == "interrupted")
-    facts = dataset.facts
+    facts, bound = dataset.facts, "at most " if request.until else ""
     _say(
-        f"{suite.name}: {plural(len(planned), 'run')} of {_budgets(planned)} on {environment.device_name}; "
+        f"{suite.name}: {bound}{plural(len(planned), 'run')} of {_budgets(planned)} on {environment.device_name}; "
         f"{facts.num_train} training, {facts.num_validation} validation and {facts.num_test} test images of "
         f"{len(facts.class_names)} classes" + _other_files(facts) + _limits(suite) + _sources(suite),
     )
-    listeners = Listeners(_say)
     try:
-        with listeners.session([run.job.spec for run in planned], [run.pending for run in planned]):
-            records = run_planned(planned, listeners, engine, starter, request.limits)
+        records = _execute(request, planned, engine, starter)
     except KeyboardInterrupt:
         done = sum(run.job.workspace.target.exists() for run in planned)
         _say(
@@ -112,7 +117,20 @@ def run_session(request: Request, starter: Starter) -> int:
             "the same command again executes the others, and resumes from checkpoints",
         )
         raise
-    return _summarise(planned, records, request.results)
+    return _summarise(list(records.values()), request.results)
+
+
+def _execute(
+    request: Request, planned: Sequence[PlannedRun], engine: NamedEngine, starter: Starter
+) -> Mapping[int, RunRecord]:
+    """Execute all planned runs, or those that a decision needs, and return their records by index."""
+    listeners = Listeners(_say)
+    execute = partial(run_planned, listener=listeners, engine=engine, starter=starter, limits=request.limits)
+    with listeners.session([run.job.spec for run in planned], [run.pending for run in planned]):
+        if request.until:
+            session = RaceSession(planned, execute, listeners, _say)
+            return session.run(request.until.at_most_seconds, engine.slots)
+        return execute(dict(enumerate(planned)))
 
 
 def _other_files(facts: DataFacts) -> str:
@@ -163,9 +181,9 @@ def _clear(planned: Sequence[PlannedRun], environment: Environment, *, restart: 
                 workspace.discard_checkpoint()
 
 
-def _summarise(planned: Sequence[PlannedRun], records: Sequence[RunRecord], results: Path) -> int:
+def _summarise(records: Sequence[RunRecord], results: Path) -> int:
     failed = [record for record in records if record.failure is not None]
-    _say(f"{len(records) - len(failed)} of {plural(len(planned), 'run')} succeeded; records in {results / 'runs'}")
+    _say(f"{len(records) - len(failed)} of {plural(len(records), 'run')} succeeded; records in {results / 'runs'}")
     if failed:
         causes = Counter(record.failure.cause for record in failed if record.failure)
         _say(f"failed: {', '.join(f'{count} {cause}' for cause, count in causes.items())}")

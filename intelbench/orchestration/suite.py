@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,19 +23,19 @@ _BUSY_SECONDS = 1.0
 
 
 def run_planned(
-    planned: Sequence[PlannedRun],
+    planned: Mapping[int, PlannedRun],
     listener: RunListener,
     engine: NamedEngine,
     starter: Starter,
     limits: Limits,
-) -> list[RunRecord]:
-    """Execute every planned run that has no record, and return the records of all in their order.
+) -> dict[int, RunRecord]:
+    """Execute every planned run that has no record, and return the records of all; keys are indices for the listener.
 
     An architecture is profiled before its first run, and all its runs record the profile. A run that another process
     executes is left to that process, and looked at again every second. An interrupt cancels what was started.
     """
     runner = _Runner(listener, engine, starter, limits)
-    waiting, busy = deque(enumerate(planned)), deque[tuple[int, PlannedRun]]()
+    waiting, busy = deque(planned.items()), deque[tuple[int, PlannedRun]]()
     next_look = 0.0
     try:
         while len(runner.records) < len(planned):
@@ -52,7 +52,7 @@ def run_planned(
                 time.sleep(LOOK_SECONDS)
     finally:
         runner.cancel()
-    return [runner.records[index] for index in range(len(planned))]
+    return {index: runner.records[index] for index in planned}
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,8 @@ class _Runner:
     def _profiled(self, job: Job, on_progress: partial[None]) -> Job:
         """Return a job of the same network with its profile, or with the reason why there is none."""
         network = job.spec.architecture, job.spec.provider
+        if job.profile or job.profile_absent:  # of an earlier look
+            self.profiled.setdefault(network, job)
         if network not in self.profiled:
             on_progress(Progress(phase="profiling"))
             try:

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 
 from intelbench.config.conditions import Conditions
 from intelbench.config.fields import MAX_CLASSES, Count, DeviceKind, FileName, StreamName, Vary
+from intelbench.config.sequential import Look
 from intelbench.errors import plural
 from intelbench.records.profiles import (
     ArchitectureProfile,
@@ -243,6 +244,9 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     """Static analysis of the network under the conditions of the run, made in another process; equal for all seeds."""
     profile_absent: str | None = None
     """Why there is no profile."""
+    look: Look | None = None
+    """Look of a sequential design for which the run was made; `None` for a run of a fixed number of seeds. It is no
+    part of the identity of the run: the same run can be used in both."""
     measurements: Measurements | None = None
     failure: Failure | None = None
 

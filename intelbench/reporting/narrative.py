@@ -32,6 +32,7 @@ def reading(summary: CohortSummary) -> str:
     """Say who was compared, on what, and under identical conditions or not."""
     sentences = [
         _compared(summary),
+        _looked(summary),
         fairness_answer(summary),
         _varied(summary),
         _not_compared(summary),
@@ -108,6 +109,8 @@ def ranking_note(summary: CohortSummary) -> str:
         )
     if not cohort.fairness.identical:
         return f"**Not ranked:** the batches of {_seeds(cohort.fairness.mismatched_seeds)} differ or are unverified."
+    if summary.sequential:
+        return "" if summary.ranked else "**Not ranked:** the runs of the first look are not complete."
     uneven = _uneven_seeds(summary)
     if not summary.ranked:
         if summary.correct is None:
@@ -194,6 +197,18 @@ def _compared(summary: CohortSummary) -> str:
         f"({images} images of {classes}, {pixels}), with {_seeds(cohort.seeds)} and a budget of "
         f"{' or '.join(map(str, cohort.budgets))} a run, on {machine}."
     )
+
+
+def _looked(summary: CohortSummary) -> str:
+    """Say that seeds were added in planned looks, and how far that came."""
+    if summary.sequential is None:
+        return ""
+    looks, race = summary.sequential.design.looks, summary.sequential.race
+    if not race.num_looks:
+        return f"Seeds are added in planned looks; the first one, at {looks[0]} seeds, is not complete."
+    number = f"{looks[race.num_looks - 1]} of at most {looks[-1]} seeds"
+    done = f"the comparison ended at {number}" if race.over else f"the last complete one is at {number}"
+    return f"Seeds were added in planned looks, and architectures that were significantly worse got no more; {done}."
 
 
 def _not_compared(summary: CohortSummary) -> str:

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from intelbench.records.identity import canonical_fields, digest
 from intelbench.records.profiles import ArchitectureProfile
 from intelbench.records.types import DataFacts, RunRecord
-from intelbench.results import disturbance
+from intelbench.results import disturbance, sequential
 from intelbench.results.cohorts import Cohort
 from intelbench.results.disturbance import Disturbance
 from intelbench.results.runs import RunSummary, Split, memory_field
+from intelbench.results.sequential import SequentialComparison
 from intelbench.statistics import comparisons, resampling, shares, stability
 from intelbench.statistics import estimates as statistics
 from intelbench.statistics.comparisons import MARGIN, PairedDifference, Scale
@@ -168,7 +169,9 @@ class CohortSummary:
     margin: float = MARGIN
     """Largest difference of test accuracy that counts as equivalent."""
     significance: float = SIGNIFICANCE
-    """Level at which two architectures differ or are equivalent."""
+    """Level at which two architectures differ or are equivalent; of the last look, if there were several."""
+    sequential: SequentialComparison | None = None
+    """The looks, if seeds were added in planned looks; a pair is then compared on the seeds of its look."""
 
     @property
     def data(self) -> DataFacts:
@@ -273,7 +276,12 @@ def summarize(cohort: Cohort, observations: Mapping[str, RunSummary], margin: fl
     ]
     finished = [summary for summary in summaries if summary.runs]
     correct = _correct(cohort, finished)
-    differences = comparisons.paired_differences(correct, Scale(margin=margin)) if correct else []
+    looked = sequential.compare(cohort, [summary.name for summary in finished], correct) if correct else None
+    differences: Sequence[PairedDifference] = ()
+    if looked:
+        differences, margin = looked.differences, looked.design.margin
+    elif correct:
+        differences = comparisons.paired_differences(correct, Scale(margin=margin))
     ranks = comparisons.ranks(len(finished), differences)
     finished = [replace(summary, rank=rank) for summary, rank in zip(finished, ranks, strict=True)]
     order = sorted(range(len(finished)), key=lambda old: (ranks[old] or len(ranks) + 1, finished[old].index))
@@ -284,6 +292,8 @@ def summarize(cohort: Cohort, observations: Mapping[str, RunSummary], margin: fl
         tuple(replace(pair, first=new_index[pair.first], second=new_index[pair.second]) for pair in differences),
         correct.reordered(order) if correct else None,
         margin,
+        looked.level if looked else SIGNIFICANCE,
+        looked,
     )
 
 

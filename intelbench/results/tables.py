@@ -134,7 +134,7 @@ _DIFFERENCES: Sequence[Columns[_Pair]] = (
     estimate("difference", lambda pair: pair.compared.difference),
     column("num_seeds", int, lambda pair: pair.compared.difference.n),
     column("seeds", list, lambda pair: list(pair.compared.seeds)),
-    fields(float, lambda pair: pair.compared, "p_value", "p_holm", "p_equivalent"),
+    fields(float, lambda pair: pair.compared, "p_value", "p_holm", "p_equivalent", "significance"),
     fields(str, lambda pair: pair.compared, "answer"),
     column("better", str, lambda pair: None if pair.compared.better is None else pair.names[pair.compared.better]),
     column("first_only", list, lambda pair: [seed.first_only for seed in pair.compared.discordance]),

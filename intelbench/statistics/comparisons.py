@@ -151,14 +151,18 @@ def _inferred(table: SeedTable, pairs: Sequence[tuple[int, int]], limit: float) 
     return inferred
 
 
-def corrected_p_values(inferred: Sequence[Inferred], p_value: Callable[[Inferred], float | None]) -> list[float | None]:
+def corrected_p_values(
+    inferred: Sequence[Inferred], p_value: Callable[[Inferred], float | None], num_comparisons: int = 0
+) -> list[float | None]:
     """Return the p values of comparisons after Holm's correction (1979); `None` where there is none.
+
+    With more than these comparisons, the p values of the others count as 1.
 
     The p values with unpooled spreads are multiplied by 2, for whatever number of comparisons. That keeps the error
     where one architecture varies more than the others, and costs less power than Holm's correction would.
     """
     parts = [each.parts for each in inferred]
-    corrected = holm_known([p_value(mean) for mean, _ in parts])
+    corrected = holm_known([p_value(mean) for mean, _ in parts], num_comparisons)
     unpooled = [None if mean is None else p_value(mean) for _, mean in parts]
     return [
         p if p is None or p_alone is None else min(max(p, UNPOOLED_FACTOR * p_alone), 1.0)

@@ -207,10 +207,14 @@ def infer_part(part: NDArray[Any], total: NDArray[Any]) -> Estimate | None:
     return Estimate(share, low, high, whole.estimate.n)
 
 
-def holm_known(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return p values after Holm's correction over those that are known; the others stay `None`."""
+def holm_known(p_values: Sequence[float | None], num_comparisons: int = 0) -> list[float | None]:
+    """Return p values after Holm's correction over those that are known; the others stay `None`.
+
+    With more than these comparisons, the p values of the others count as 1.
+    """
     known = [p_value for p_value in p_values if p_value is not None]
-    corrected = iter(holm(np.array(known)).tolist() if known else [])
+    others = [1.0] * (num_comparisons - len(known))
+    corrected = iter(holm(np.array([*known, *others])).tolist() if known else [])
     return [None if p_value is None else next(corrected) for p_value in p_values]
 
 

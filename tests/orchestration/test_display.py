@@ -116,3 +116,21 @@ def test_the_live_table_has_a_row_a_run(clock: Clock, failed_record: RunRecord) 
     shown = console.file.getvalue()
     for part in ("[bold]tiny, seed 0", "testing", " 5 ", "1.250", "50.0%", "12.0", "waiting", "time left for all"):
         assert part in shown
+
+
+def test_runs_that_are_not_needed_are_left_out_of_the_time(clock: Clock, failed_record: RunRecord) -> None:
+    """The table says so; lines say nothing."""
+    stream = io.StringIO()
+    lines, table = (
+        Lines(Console(file=stream)),
+        LiveTable(Console(file=io.StringIO(), width=160, force_terminal=True, color_system=None)),
+    )
+    for display in (lines, table):
+        display.session_started(specs(failed_record), [True, True, True])
+        display.run_ended(0, failed_record, 60.0)
+        display.run_left_out(1)
+        display.run_left_out(2)
+        assert 0 == display._schedule.all_left()
+    table.session_ended()
+    assert 1 == len(stream.getvalue().splitlines())
+    assert "not needed" in table._live.console.file.getvalue()

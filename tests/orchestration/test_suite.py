@@ -116,7 +116,7 @@ def fake(log: Log, failed_record: RunRecord, monkeypatch: pytest.MonkeyPatch) ->
 
 def execute(planned: list[PlannedRun], log: Log) -> list[RunRecord]:
     """Execute the runs on the engine `fake`."""
-    return run_planned(planned, log, NamedEngine("fake"), STARTER, LIMITS)
+    return list(run_planned(dict(enumerate(planned)), log, NamedEngine("fake"), STARTER, LIMITS).values())
 
 
 @pytest.fixture

@@ -21,13 +21,17 @@ from intelbench.reporting.rows import PAIR, Row, estimate, number, rows
 from intelbench.results import tables
 from intelbench.results.metric import Metric
 from intelbench.results.metrics import metrics_in
+from intelbench.results.sequential import SequentialComparison
 from intelbench.results.summaries import CohortSummary
+from intelbench.statistics.estimates import SIGNIFICANCE
 
 MAX_SEED_COLUMNS = 50
 _OWN_RECIPES = (
     "Each architecture was trained under its own recipe: a difference here is one of two architectures **with their "
     "recipes**. Only runs under one recipe for all show how much of it comes from the architecture."
 )
+_SPENDING = {"obrien-fleming": "O'Brien-Fleming type", "pocock": "Pocock type"}
+_LEVEL = number("Level", "significance", formatting.significant)
 _TESTED = (number("p", "p_value", formatting.p_value), number("p (Holm)", "p_holm", formatting.p_value))
 
 
@@ -51,10 +55,13 @@ def differences(summary: CohortSummary) -> list[Block]:
     own = summary.cohort.own_recipes
     subject = f"Difference{' of architecture and recipe' if own else ''} (points)"
     columns = [PAIR, estimate(subject, "difference", formatting.points), *_TESTED, _ANSWER]
-    if len({row.whole("num_seeds") for row in pairs}) > 1:
+    if summary.sequential:
+        columns.insert(-1, _LEVEL)
+    if summary.sequential or len({row.whole("num_seeds") for row in pairs}) > 1:
         columns.insert(1, number("Seeds", "num_seeds", formatting.count))
     blocks: list[Block] = [Paragraph(_OWN_RECIPES)] if own else []
     blocks += [pairs_folded(table_of(columns, pairs)), Paragraph(_method(summary, pairs))]
+    blocks += [Paragraph(looks(summary.sequential))] if summary.sequential else []
     blocks += [*_omnibus(summary), _seed_by_seed(pairs)]
     for metric in metrics_in("main"):
         if metric.of_logits:
@@ -74,6 +81,7 @@ def _method(summary: CohortSummary, pairs: Sequence[Row]) -> str:
     fewest_seeds, num_seeds = (of(row.whole("num_seeds") for row in pairs) for of in (min, max))
     if num_seeds < 2:
         return "n = 1: one seed tells nothing of how far another would have come out differently."
+    level = "**Level**" if summary.sequential else f"{100 * summary.significance:.2g} %"
     n = f"{num_seeds} seeds" if fewest_seeds == num_seeds else f"{fewest_seeds} to {num_seeds} seeds"
     untested = " A pair with one seed in common is not tested, and not part of the correction."
     return (
@@ -81,11 +89,47 @@ def _method(summary: CohortSummary, pairs: Sequence[Row]) -> str:
         f"{untested if fewest_seeds < 2 else ''} "
         "**Difference**: mean, with its 95 % interval over seeds and images, not corrected for the number of pairs; "
         "the variance between seeds is moderated by that of all architectures (docs/STATISTICS.md). **p**: two-sided t "
-        "test of the same. **p (Holm)**: corrected over all pairs (1979). **Answer**: better at "
-        f"{100 * summary.significance:.2g} %; equivalent if the difference is shown to be smaller than the margin of "
+        f"test of the same. **p (Holm)**: corrected over all pairs (1979). **Answer**: better at {level}; equivalent "
+        "if the difference is shown to be smaller than the margin of "
         f"{formatting.plural_number(100 * summary.margin, 'point')} (two one-sided tests, Holm-corrected); else "
         "undecided."
     )
+
+
+def looks(sequential: SequentialComparison) -> str:
+    """Say at which numbers of seeds results were tested, how far that came, and which levels were used."""
+    design, race = sequential.design, sequential.race
+    if not race.num_looks:
+        reached = "No look is complete yet"
+    elif race.over:
+        reached = f"The comparison ended at the look at {design.looks[race.num_looks - 1]} seeds"
+    else:
+        reached = f"The last complete look is the one at {design.looks[race.num_looks - 1]} seeds"
+    levels = zip(design.looks, race.looks.levels[: race.num_looks], strict=False)
+    used = "; ".join(f"{formatting.significant(level, 2)} at {number} seeds" for number, level in levels)
+    sentences = [
+        f"Seeds were added in looks at {formatting.listed(map(str, design.looks))} seeds. The significance level of "
+        f"{formatting.percent(design.significance, 0)} is spent over the looks ({_SPENDING[design.spending]}; Lan and "
+        f"DeMets, 1983). {reached}{f' (levels: {used})' if used else ''}. A pair has the seeds and the **Level** of "
+        "the look at which it was decided or last tested; an architecture that is significantly worse than another one "
+        "gets no further seeds. Intervals are not corrected for the looks.",
+    ]
+    if race.failed:
+        names = formatting.listed(formatting.code(design.architectures[index]) for index in race.failed)
+        sentences.append(f"Left because a run failed: {names}.")
+    if sequential.added_seeds:
+        left = formatting.significant(race.level_left, 2) if race.level_left else "none"
+        sentences.append(
+            f"{plural(len(sequential.added_seeds), 'seed')} beyond the looks "
+            f"({formatting.numbers(sequential.added_seeds)}): pairs that have them were tested once more, at the level "
+            f"that the looks have left ({left})."
+        )
+    if sequential.outsiders:
+        sentences.append(
+            f"Not in the design: {formatting.listed(map(formatting.code, sequential.outsiders))}; pairs with them were "
+            f"tested once, at {formatting.percent(SIGNIFICANCE, 0)}."
+        )
+    return " ".join(sentences)
 
 
 def _omnibus(summary: CohortSummary) -> list[Block]:

@@ -7,6 +7,7 @@ import msgspec
 
 from intelbench.config.budget import Budget
 from intelbench.config.conditions import Override, Suite
+from intelbench.config.sequential import SequentialDesign
 from intelbench.config.suites import built_in_suites, conditions_of, encode_suite, load_suite, override
 from intelbench.errors import UserError
 from intelbench.records.types import RunRecord
@@ -34,10 +35,11 @@ def effective_suite(cohort: Cohort) -> Suite:
     """
     conditions, fixed = cohort.conditions, cohort.spec.fixed_seed  # the first seed is the one that is kept
     own = {record.spec.architecture: _own(record) for record in sorted(cohort.records, key=attrgetter("started_at"))}
+    seeds = design.seeds if (design := _design(cohort)) else cohort.seeds
     return Suite(
         name=min(record.spec.suite for record in cohort.records),
         architectures=tuple(sorted({record.spec.architecture for record in cohort.records})),
-        seeds=cohort.seeds if fixed is None else tuple(dict.fromkeys([fixed, *cohort.seeds])),
+        seeds=seeds if fixed is None else tuple(dict.fromkeys([fixed, *seeds])),
         data=min(record.spec.data.source for record in cohort.records),
         images_per_class=(cohort.spec.images_per_class or "all",),
         vary=cohort.spec.vary,
@@ -52,10 +54,22 @@ def command(cohort: Cohort) -> tuple[str, str | None]:
     execution = cohort.spec.execution
     options = ["--device", execution.device, "--threads", str(execution.threads), "--workers", str(execution.workers)]
     options += [] if execution.cache else ["--no-cache"]
+    if design := _design(cohort):
+        options += ["--until", "decided", "--margin", f"{100 * design.margin:g}", "--spending", design.spending]
     named = _named(suite)
     if named is None:
         return shlex.join(["intelbench", "run", "--suite", SUITE_FILE, *options]), encode_suite(suite)
     return shlex.join(["intelbench", "run", *suite.architectures, *named, *options]), None
+
+
+def _design(cohort: Cohort) -> SequentialDesign | None:
+    """Return the sequential design whose looks make all runs; `None` if there are others."""
+    designs = {record.look.design for record in cohort.records if record.look}
+    architectures = tuple(sorted({record.spec.architecture for record in cohort.records}))
+    if len(designs) != 1:
+        return None
+    (design,) = designs
+    return design if architectures == design.architectures and set(cohort.seeds) <= set(design.seeds) else None
 
 
 def _named(suite: Suite) -> list[str] | None:

@@ -1,0 +1,306 @@
+"""Sessions that end when the comparison is decided: which runs they execute, what they say, and how they resume."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from intelbench.config.sequential import Until
+from intelbench.errors import UserError
+from intelbench.orchestration.job import Job
+from intelbench.orchestration.listeners import RunListener
+from intelbench.orchestration.plan import PlannedRun, Rerun
+from intelbench.orchestration.race import RaceSession, designed
+from intelbench.records.store import read_run, read_runs, write_run
+from intelbench.records.types import RunRecord
+from tests.command import Command
+from tests.synthetic import Study, failure, synthetic_run
+
+UNTIL = Until(margin=0.02, spending="pocock", at_most_seconds=None)
+ACCURACIES = {"a": 0.8, "b": 0.8, "c": 0.3}
+STUDY = Study(accuracies=ACCURACIES)
+NAMES = ("a", "b", "c")
+
+
+class Log(RunListener):
+    """Notes which runs are left out."""
+
+    def __init__(self) -> None:
+        self.left_out: list[int] = []
+
+    def run_left_out(self, index: int) -> None:
+        """Note it."""
+        self.left_out.append(index)
+
+
+class Sessions:
+    """Sessions in one folder, whose runs are made up."""
+
+    def __init__(self, runs: Path) -> None:
+        self.runs = runs
+        self.study = STUDY
+        self.executed: list[list[str]] = []
+        """Runs of each look that had no record."""
+        self.jobs: list[Job] = []
+        self.said: list[str] = []
+        self.log = Log()
+
+    def planned(self, seeds: Sequence[int] = range(10), rerun: Rerun = "none") -> list[PlannedRun]:
+        """Return the runs of three architectures."""
+        return [self._planned(name, seed, rerun) for seed in seeds for name in NAMES]
+
+    def run(
+        self, seeds: Sequence[int] = range(10), until: Until = UNTIL, slots: int = 1, rerun: Rerun = "none"
+    ) -> Mapping[int, RunRecord]:
+        """Run a session."""
+        self.executed, self.said, self.log = [], [], Log()
+        planned = designed(self.planned(seeds, rerun), until)
+        session = RaceSession(planned, self.execute, self.log, self.said.append)
+        return session.run(until.at_most_seconds, slots)
+
+    def execute(self, planned: Mapping[int, PlannedRun]) -> dict[int, RunRecord]:
+        """Write the records that do not exist."""
+        self.executed.append([])
+        for run in planned.values():
+            if run.recorded() is None:
+                spec = run.job.spec
+                self.executed[-1].append(f"{spec.architecture}{spec.seed}")
+                self.jobs.append(run.job)
+                record, traces = synthetic_run(spec.architecture, spec.seed, self.study, NAMES)
+                write_run(self.runs, msgspec.structs.replace(record, look=run.job.look), traces)
+        return {index: read_run(run.job.workspace.target).record for index, run in planned.items()}
+
+    def _planned(self, name: str, seed: int, rerun: Rerun) -> PlannedRun:
+        record, _ = synthetic_run(name, seed, STUDY, NAMES)
+        job = Job(
+            run_id=record.run_id, spec=record.spec, environment=record.environment, dataset=None, plugins=(),
+            runs=str(self.runs),
+        )  # fmt: skip
+        target = self.runs / record.run_id
+        return PlannedRun(job, read_run(target).record if target.exists() else None, rerun)
+
+
+@pytest.fixture
+def sessions(tmp_path: Path) -> Sessions:
+    """Two architectures that are alike, and a bad one."""
+    return Sessions(tmp_path / "runs")
+
+
+def runs_of(names: str, seeds: Sequence[int]) -> list[str]:
+    """Names of runs, seed by seed."""
+    return [f"{name}{seed}" for seed in seeds for name in names]
+
+
+def test_a_loser_gets_no_more_seeds(sessions: Sessions) -> None:
+    """All on the same seeds, look by look; then only those that are still compared."""
+    records = sessions.run()
+    assert runs_of("abc", [0, 1, 2]) == sessions.executed[0]
+    assert runs_of("ab", [3, 4]) == sessions.executed[1]
+    assert "looks at 3, 5, 8, 10 seeds, pocock; equivalent within 2 points" == sessions.said[0]
+    assert sessions.said[1].startswith("look at 3 of 10 seeds: c leaves, worse than a, b; not decided: a / b")
+    assert len(records) == sum(map(len, sessions.executed))
+    assert list(range(30)) == sorted([*records, *sessions.log.left_out])
+
+
+def test_it_ends_when_all_that_are_left_are_equivalent(sessions: Sessions) -> None:
+    """A wide margin: decided at the first look, and the runs that were saved."""
+    records = sessions.run(until=replace_margin(0.3))
+    assert [runs_of("abc", [0, 1, 2])] == sessions.executed
+    assert "c leaves, worse than a, b; a and b are equivalent within 30 points" in sessions.said[1]
+    assert "decided after 3 of 10 seeds: 21 of 30 runs not needed" == sessions.said[-1]
+    assert 9 == len(records)
+
+
+def replace_margin(margin: float) -> Until:
+    return msgspec.structs.replace(UNTIL, margin=margin)
+
+
+def test_it_ends_at_the_last_seed(sessions: Sessions) -> None:
+    """Undecided: nothing is claimed."""
+    sessions.run(seeds=range(4), until=replace_margin(0.001))
+    assert "look at 4 of 4 seeds: not decided: a / b" == sessions.said[-2]
+    assert "not decided after 4 of 4 seeds: 1 of 12 runs not needed" == sessions.said[-1]
+
+
+def test_the_design_is_in_every_record_and_the_profile_is_made_once(sessions: Sessions) -> None:
+    """With the look for which the run was made; later looks have the profile of the first record."""
+    sessions.run()
+    stored, _ = read_runs(sessions.runs)
+    looks = {(run.record.spec.architecture, run.record.spec.seed): run.record.look for run in stored}
+    assert [1, 1, 1, 2, 2] == [looks["a", seed].number for seed in range(5)]
+    assert {((3, 5, 8, 10), tuple(range(10)), NAMES, "pocock", 0.05, 0.02)} == {
+        (d.looks, d.seeds, d.architectures, d.spending, d.significance, d.margin)
+        for d in (look.design for look in looks.values())
+    }
+    first = {job.spec.seed: job.profile for job in sessions.jobs if job.spec.architecture == "a"}
+    assert first[0] is None
+    assert "a" == first[3].architecture
+
+
+def test_a_second_session_finds_what_the_first_has_decided(sessions: Sessions) -> None:
+    """And says the same; nothing is executed."""
+    sessions.run(until=replace_margin(0.3))
+    said = sessions.said
+    sessions.run(until=replace_margin(0.3))
+    assert [[]] == sessions.executed
+    assert said == sessions.said
+
+
+def test_a_session_that_was_killed_continues_with_the_same_looks(sessions: Sessions) -> None:
+    """In the middle of its second look."""
+    whole = sessions.run()
+    expected = sessions.said
+    second = sorted(read_runs(sessions.runs)[0], key=lambda run: run.record.look.number)[-1]
+    for file in second.path.iterdir():
+        file.unlink()
+    second.path.rmdir()
+    again = sessions.run()
+    assert whole.keys() == again.keys()
+    assert expected == sessions.said
+    assert 1 == sum(map(len, sessions.executed))
+
+
+def test_runs_of_a_fixed_number_of_seeds_are_used(sessions: Sessions) -> None:
+    """Their records do not say a look; they stay as they are."""
+    for run in sessions.planned(range(3)):
+        write_run(sessions.runs, *synthetic_run(run.job.spec.architecture, run.job.spec.seed, STUDY, NAMES))
+    sessions.run()
+    assert [] == sessions.executed[0]
+    assert runs_of("ab", [3, 4]) == sessions.executed[1]
+
+
+def test_another_design_in_the_same_folder_is_refused(sessions: Sessions) -> None:
+    """Unless everything is made again; the message says what differs."""
+    sessions.run()
+    with pytest.raises(UserError, match=r"made for another design: margin was 0\.02, is 0\.3\. A design cannot change"):
+        sessions.run(until=replace_margin(0.3))
+    with pytest.raises(UserError, match=r"looks was \(3, 5, 8, 10\), is \(3, 5, 8, 12\)"):
+        sessions.run(seeds=range(12))
+    designed(sessions.planned(rerun="all"), replace_margin(0.3))
+
+
+@pytest.mark.parametrize(
+    ("seeds", "names", "says"),
+    [(range(2), NAMES, "3 architectures and 2 seeds at most"), (range(9), ("a",), "1 architectures and 9 seeds")],
+)
+def test_too_little_to_compare_is_refused(
+    sessions: Sessions, seeds: Sequence[int], names: Sequence[str], says: str
+) -> None:
+    """One architecture, or less than three seeds."""
+    planned = [run for run in sessions.planned(seeds) if run.job.spec.architecture in names]
+    with pytest.raises(UserError, match=says):
+        designed(planned, UNTIL)
+
+
+def test_several_numbers_of_images_are_refused(sessions: Sessions) -> None:
+    """Each would be a comparison of its own."""
+    few = [
+        replace(
+            run, job=msgspec.structs.replace(run.job, spec=msgspec.structs.replace(run.job.spec, images_per_class=9))
+        )
+        for run in sessions.planned()
+    ]
+    with pytest.raises(UserError, match="several comparisons"):
+        designed([*sessions.planned(), *few], UNTIL)
+
+
+def test_no_look_is_started_that_would_take_too_long(sessions: Sessions) -> None:
+    """By the mean time of the finished runs of each architecture, 17 s here; several slots share the work."""
+    sessions.run()
+    seconds = {
+        run.record.spec.architecture: run.record.measurements.total_seconds for run in read_runs(sessions.runs)[0]
+    }
+    needed = 2 * (seconds["a"] + seconds["b"])
+    for slots, limit, looks in ((1, 0.9 * needed, 1), (1, 1.2 * needed, 2), (2, 0.6 * needed, 2)):
+        fresh = Sessions(sessions.runs.with_name(f"runs-{slots}-{limit:.0f}"))
+        fresh.run(until=msgspec.structs.replace(UNTIL, at_most_seconds=limit), slots=slots)
+        assert looks == len(fresh.executed)
+        seeds, following = ((3, 5), (5, 8))[looks - 1]
+        assert fresh.said[-1].startswith(
+            f"stopped after {seeds} of 10 seeds: the look at {following} seeds would take "
+        )
+        assert fresh.said[-1].endswith("min are left; give the command again to continue")
+
+
+def test_an_architecture_with_a_failed_run_leaves(sessions: Sessions) -> None:
+    """The others go on; it is said."""
+    sessions.study = Study(accuracies=ACCURACIES, failures={("b", 1): failure()})
+    sessions.run()
+    assert "b leaves because a run failed; c leaves, worse than a" in sessions.said[1]
+    assert "ended after 3 of 10 seeds: 21 of 30 runs not needed" == sessions.said[-1]
+
+
+NETWORKS = '''
+"""Two equal networks that know one colour from another, and one that always gives one answer."""
+
+import torch
+from torch import nn
+
+from intelbench import architecture
+
+
+class Colours(nn.Module):
+    def __init__(self, scale):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 1)
+        self.scale = scale
+        with torch.no_grad():
+            self.conv.weight.copy_(torch.tensor([[-1.0, 0.0, 1.0], [1.0, 0.0, -1.0]])[:, :, None, None])
+
+    def forward(self, images):
+        return self.scale * self.conv(images).mean((2, 3)) + (1 - self.scale) * self.conv.bias
+
+
+architecture("colours", minimum_size=16)(lambda request: Colours(1))
+architecture("colours_again", minimum_size=16)(lambda request: Colours(1))
+architecture("constant", minimum_size=16)(lambda request: Colours(0))
+'''
+
+
+def test_two_equal_networks_and_a_bad_one(
+    tmp_path: Path, intelbench: Command, small_folder: Path, small_suite: Path
+) -> None:
+    """From the command line to the report: decided at the first look, equivalent and worse, and what was saved."""
+    (tmp_path / "networks.py").write_text(NETWORKS)
+    arguments = [
+        "run", "colours", "colours_again", "constant", "--suite", small_suite, "--data", small_folder,
+        "--plugin", "networks.py", "--budget", "2 steps", "--seeds", "0-9", "--until", "decided", "--margin", "2",
+        "--at-most", "4 h",
+    ]  # fmt: skip
+    ended = intelbench(*arguments)
+    assert 0 == ended.returncode, ended.stderr
+    assert "small: at most 30 runs of 2 steps" in ended.stderr
+    assert (
+        "look at 3 of 10 seeds: constant leaves, worse than colours, colours_again; colours and "
+        "colours_again are equivalent within 2 points"
+    ) in ended.stderr
+    assert "decided after 3 of 10 seeds: 21 of 30 runs not needed" in ended.stderr
+    assert "9 of 9 runs succeeded" in ended.stderr
+
+    again = intelbench(*arguments)
+    assert 9 == again.stderr.count("recorded already")
+    assert "decided after 3 of 10 seeds: 21 of 30 runs not needed" in again.stderr
+
+    report = intelbench("report").stdout
+    assert re.search(r"\| colours − colours_again +\| +3 \| .*\| equivalent +\|", report)
+    assert "both of them are above `constant`" in report
+    assert "The comparison ended at the look at 3 seeds (levels: 0.00035 at 3 seeds)." in report
+    assert "--until decided --margin 2 --spending obrien-fleming" in report
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--margin", "2"], "margin 0.02: given without `until`"),
+        (["--at-most", "4 h"], "at_most 14400.0: given without `until`"),
+        (["--until", "decided", "--margin", "0"], "--margin '0': not accepted. Expected percentage points"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(intelbench: Command, options: list[str], says: str) -> None:
+    """Before anything is read."""
+    refused = intelbench("run", "tiny", *options)
+    assert 2 == refused.returncode
+    assert says in refused.stderr
