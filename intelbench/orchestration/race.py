@@ -31,13 +31,13 @@ def designed(planned: Sequence[PlannedRun], until: Until) -> list[PlannedRun]:
     """Return the runs, each with the look for which it is made.
 
     Raises:
-        UserError: there are too few architectures or seeds, or several numbers of images of each class; or some runs
+        UserError: there are too few architectures or seeds, or several comparisons at once; or some runs
             were made for another design.
     """
     specs = [run.job.spec for run in planned]
     names, seeds = sorted({spec.architecture for spec in specs}), tuple(dict.fromkeys(spec.seed for spec in specs))
-    if len({spec.images_per_class for spec in specs}) > 1:
-        raise UserError("until decided: several numbers of images of each class. Expected one `images_per_class`")
+    if len({(spec.images_per_class, spec.vary) for spec in specs}) > 1:
+        raise UserError("until decided: several comparisons. Expected one `images_per_class` and one word of `vary`")
     if len(names) < 2 or len(seeds) < _FEWEST_SEEDS:
         raise UserError(
             f"until decided: {len(names)} architectures and {len(seeds)} seeds at most. Expected at least 2 "

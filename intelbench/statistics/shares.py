@@ -92,8 +92,9 @@ def share_estimate(inferred: Inferred, num_images: int) -> Estimate:
     share, num_seeds = inferred.estimate.mean, inferred.estimate.n
     spreads = [spread for spread in inferred.spreads if spread.error] or [Spread(0.0, inferred.spreads[-1].freedom)]
     intervals = []
+    varying = share * (1 - share) or _binomial(share, num_seeds)  # a share of 0 or 1 may be moderated by others
     for spread in spreads:
-        independent = share * (1 - share) / spread.error**2 if spread.error else num_images
+        independent = varying / spread.error**2 if spread.error else num_images
         quantile = float(stdtrit(spread.freedom, _UPPER))
         intervals.append(wilson(share, min(independent, num_seeds * num_images), quantile))
     lows, highs = zip(*intervals, strict=True)

@@ -199,7 +199,8 @@ def test_any_value_of_any_option_is_taken_or_refused(
 
 
 ALL_OPTIONS = {
-    "run": "--all --suite --seeds --budget --image-size --precision --images-per-class --vary --data --skip-unreadable "
+    "run": "--all --suite --seeds --until --margin --spending --at-most --budget --image-size --precision "
+    "--images-per-class --vary --data --skip-unreadable "
     "--no-cache --cache-dir --device --threads --workers --engine --timeout --memory-limit --out --rerun --checkpoint "
     "--plugin",
     "report": "--out --claims --full --images --plugin --cache-dir",

@@ -203,7 +203,7 @@ def test_several_numbers_of_images_are_refused(sessions: Sessions) -> None:
         )
         for run in sessions.planned()
     ]
-    with pytest.raises(UserError, match="several numbers of images of each class"):
+    with pytest.raises(UserError, match="several comparisons"):
         designed([*sessions.planned(), *few], UNTIL)
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import t
 from statsmodels.stats.proportion import proportion_confint
 
-from intelbench.statistics.inference import infer
+from intelbench.statistics.inference import SeedVariance, infer
 from intelbench.statistics.shares import infer_share, share_estimate, wilson
 from tests.statistics.worlds import World
 
@@ -42,6 +42,16 @@ def test_a_share_never_counts_more_images_than_there_are_answers() -> None:
     estimate = share_estimate(infer(table), 20)
     assert (estimate.low, estimate.high) != (0.5, 0.5)
     assert estimate.low <= wilson(0.5, 40)[0]
+
+
+def test_a_share_without_an_error_can_be_moderated_by_others() -> None:
+    """The class is always right, and the recall of others varies: the interval is longer, and ends at 1."""
+    table = np.ones((3, 40), dtype=np.bool_)
+    alone, moderated = infer_share(table), infer_share(table, SeedVariance(0.5, 8.0))
+    assert alone is not None
+    assert moderated is not None
+    assert (1.0, 1.0) == (moderated.mean, moderated.high)
+    assert moderated.low < alone.low < 1
 
 
 def test_one_seed_and_no_images() -> None:
