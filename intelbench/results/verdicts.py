@@ -256,7 +256,7 @@ def judge_figure(claim: Claim, inferred: Inferred) -> tuple[Word, Estimate, Esti
     """Judge a published figure; return the word, the mean or ratio, and the same with its prediction interval.
 
     What is said of the architecture holds if the mean satisfies it. A publication, however, reports a few runs, often
-    one: its figure is contradicted only if so many further runs would not give it.
+    one: its figure is contradicted only if that number of further runs would not give it.
 
     Raises:
         UntestableError: one seed has no interval.

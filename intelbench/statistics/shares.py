@@ -21,7 +21,7 @@ _UPPER = (1 + CONFIDENCE) / 2
 
 
 def wilson(share: float, num_images: float, quantile: float = float(ndtri(_UPPER))) -> tuple[float, float]:
-    """Return Wilson's interval (1927) of a share of `num_images` independent images, or of so many runs.
+    """Return Wilson's interval (1927) of a share of `num_images` independent images, or of runs.
 
     It covers about 95 % on average from few trials on, where that of Clopper and Pearson covers 97 to 99 % (Brown, Cai
     and DasGupta, 2001).

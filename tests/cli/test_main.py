@@ -203,7 +203,8 @@ ALL_OPTIONS = {
     "--images-per-class --vary --data --skip-unreadable "
     "--no-cache --cache-dir --device --threads --workers --engine --timeout --memory-limit --out --rerun --checkpoint "
     "--plugin",
-    "report": "--out --claims --full --images --plugin --cache-dir",
+    "report": "--out --claims --full --images --margin --plugin --cache-dir",
+    "plan": "--margin",
     "diff": "--gate --plugin --format",
     "verify": "--steps --tolerance --data --plugin --cache-dir",
     "profile": "--all --image-size --classes --plugin --batch-sizes --precision --optimizer --frozen --memory --format",
