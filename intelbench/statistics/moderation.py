@@ -10,20 +10,23 @@ Where the architectures' spreads are alike, d0 is large and they share all of th
 not, d0 is small and each keeps its own.
 
 With few architectures d0 is often estimated as large although one of them varies much more than the others. So a pair
-differs only if it also differs by the variances of its own two architectures, without pooling, by Welch's test (1947)
-at half of the level, whatever the number of pairs. `docs/STATISTICS.md` has the errors and the power of this rule and
+differs only if it also differs by the variances of its own two architectures, without pooling, at half of the level,
+whatever the number of pairs: by Student's paired test or by Welch's (1947), whichever has the shorter interval. `docs/STATISTICS.md` has the errors and the power of this rule and
 of others, by simulation.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import polygamma
+from scipy.special import polygamma, stdtrit
 
+from intelbench.statistics.estimates import CONFIDENCE
 from intelbench.statistics.inference import SeedVariance, Spread
 
+_UPPER = (1 + CONFIDENCE) / 2
 _SMALLEST = 1e-5
 """Share of the median variance below which a variance counts as that share, as in limma (Ritchie et al., 2015)."""
 
@@ -35,7 +38,7 @@ class PairVariance:
     moderated: SeedVariance
     """Moderated by all pairs."""
     unpooled: Spread | None
-    """Spread of the mean difference by the two architectures alone (Welch); `None` where nothing was pooled."""
+    """Spread of the mean difference by the two architectures alone; `None` where nothing was pooled."""
 
 
 def pair_variances(
@@ -62,7 +65,7 @@ def pair_variances(
     return [
         None
         if variance is None
-        else PairVariance(moderated(variance, prior), _welch(alone[first], alone[second], variance, shared))
+        else PairVariance(moderated(variance, prior), _unpooled(alone[first], alone[second], variance, shared))
         for variance, (first, second) in zip(own, pairs, strict=True)
     ]
 
@@ -95,14 +98,21 @@ def _between_seeds(values: NDArray[np.float64], finished: NDArray[np.bool_]) -> 
     return SeedVariance(float(known.var(ddof=1)), len(known) - 1) if len(known) > 1 else None
 
 
-def _welch(first: SeedVariance | None, second: SeedVariance | None, pair: SeedVariance, shared: float) -> Spread | None:
-    """Return the spread of the mean difference by two variances of their own, with Satterthwaite's freedom (1946)."""
+def _unpooled(
+    first: SeedVariance | None, second: SeedVariance | None, pair: SeedVariance, shared: float
+) -> Spread | None:
+    """Return the spread of the mean difference by the seeds of two architectures alone.
+
+    Of the paired spread and Welch's, with the degrees of freedom of Satterthwaite (1946), it is the one with the
+    shorter interval: the paired one where the two vary together, and Welch's where they do not.
+    """
     if first is None or second is None or not shared:
         return None
     num_seeds, total = pair.freedom + 1, first.value + second.value
     parts = first.value**2 / first.freedom + second.value**2 / second.freedom
     freedom = total**2 / parts if parts else first.freedom + second.freedom
-    return Spread(float(np.sqrt(total / num_seeds)), freedom)
+    spreads = [Spread(math.sqrt(value / num_seeds), df) for value, df in ((pair.value, pair.freedom), (total, freedom))]
+    return min(spreads, key=lambda spread: spread.error * float(stdtrit(spread.freedom, _UPPER)))
 
 
 def moderated(own: SeedVariance, prior: SeedVariance) -> SeedVariance:

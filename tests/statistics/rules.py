@@ -47,10 +47,10 @@ RULES: Mapping[str, Pooling | None] = {
     "own variance of each pair": _own,
     "one variance for all": _pooled,
     "moderated": _moderated,
-    "moderated, and by Welch's test": None,
+    "moderated, and unpooled": None,
 }
 """Rules by name; `None` for the one that the report uses."""
-USED = "moderated, and by Welch's test"
+USED = "moderated, and unpooled"
 
 
 def compare(tables: SeedTable, rule: str) -> list[PairedDifference]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy.special import polygamma
-from scipy.stats import ttest_ind
+from scipy.stats import ttest_ind, ttest_rel
 
 from intelbench.statistics.moderation import pair_variances, prior_freedom
 
@@ -56,12 +56,13 @@ def test_alike_spreads_are_pooled_completely() -> None:
     assert pytest.approx(np.mean(own)) == variances[0].moderated.value == variances[1].moderated.value
 
 
-def test_the_unpooled_spread_is_that_of_welchs_test() -> None:
-    """The p value of a difference with it is that of scipy, for architectures that all have finished all seeds."""
-    means = np.random.default_rng(1).random((3, 5)) * np.array([1.0, 1.1, 1.2])[:, None]
-    variances = pair_variances(means, all_finished(means), PAIRS)
-    expected = ttest_ind(means[0], means[1], equal_var=False)
-    spread = variances[0].unpooled
+@pytest.mark.parametrize("shared", [0.0, 5.0], ids=["independent", "varying together"])
+def test_the_unpooled_spread_has_the_shorter_interval(shared: float) -> None:
+    """That of scipy's test of Welch where seeds are independent, and of its paired test where they vary together."""
+    random = np.random.default_rng(1)
+    means = random.standard_normal((3, 5)) + shared * random.standard_normal(5)
+    spread = pair_variances(means, all_finished(means), PAIRS)[0].unpooled
+    expected = ttest_rel(means[0], means[1]) if shared else ttest_ind(means[0], means[1], equal_var=False)
     assert spread.freedom == pytest.approx(expected.df)
     assert (means[0].mean() - means[1].mean()) / spread.error == pytest.approx(expected.statistic)
 

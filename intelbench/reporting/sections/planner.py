@@ -21,9 +21,9 @@ def planner(summary: CohortSummary) -> list[Block]:
     pairs = rows(plan_table(summary))[:MAX_ROWS]
     note = (
         "**More seeds**: with that number added, the pair is significantly different or equivalent within the margin "
-        f"with {formatting.percent(ASSURANCE, 0)} assurance, if the true difference is the one seen here (averaged over "
-        "the posterior of the variance; O'Hagan et al., 2005). **Time**: the seeds of both architectures, one run after "
-        "the other, at the mean time of their runs here."
+        f"with {formatting.percent(ASSURANCE, 0)} assurance, if the true difference is the one seen here (averaged "
+        "over the posterior of the variance; O'Hagan et al., 2005). **Time**: the seeds of both architectures, one run "
+        "after the other, at the mean time of their runs here."
     )
     return [Paragraph(_answer(planned)), pairs_folded(table_of(_COLUMNS, pairs)), Paragraph(note)]
 
