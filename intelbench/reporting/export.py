@@ -79,6 +79,7 @@ def _plain(summary: CohortSummary, claims: Sequence[Claim] | None) -> dict[str, 
             if metric.per_image and metric.split == "test"
             for row in tables.rows(tables.differences(summary, metric.name))
         ],
+        "standings": tables.rows(tables.standings(summary)),
         "planner": tables.rows(plan_table(summary)),
         "claims": claims_rows(summary, claims),
         "time_to_accuracy": tables.rows(efficiency.time_to_accuracy(summary)),

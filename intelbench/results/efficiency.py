@@ -20,7 +20,7 @@ from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 from intelbench.results.tables import as_frame
 from intelbench.statistics.estimates import SIGNIFICANCE, Estimate, finite
 from intelbench.statistics.inference import holm, infer_from_seeds
-from intelbench.statistics.posterior import draw_cost, draw_means
+from intelbench.statistics.posterior import draw_cost
 
 Unit = Literal["steps", "images", "seconds", "flops"]
 Values = NDArray[np.float64]
@@ -207,9 +207,9 @@ def pareto(summary: CohortSummary) -> Iterator[Row]:
     `front_certain` whether it is there in every draw, because it costs least. There is no row where nothing may be
     ranked, nor for a cost that fewer than two architectures have.
     """
-    if summary.correct is None:
+    draws = summary.mean_draws
+    if summary.correct is None or draws is None:
         return
-    draws = draw_means(summary.correct)
     accuracy = np.array([[summary.correct.of(place).mean()] for place in range(len(draws))])
     for name, by_run in costs(summary).items():
         known = {place: of_runs for place, of_runs in enumerate(by_run) if of_runs is not None}

@@ -16,7 +16,7 @@ from intelbench.results.cohorts import Cohort
 from intelbench.results.disturbance import Disturbance
 from intelbench.results.runs import RunSummary, Split, memory_field
 from intelbench.results.sequential import SequentialComparison
-from intelbench.statistics import comparisons, resampling, shares, stability
+from intelbench.statistics import comparisons, posterior, resampling, shares, stability
 from intelbench.statistics import estimates as statistics
 from intelbench.statistics.comparisons import MARGIN, PairedDifference, Scale
 from intelbench.statistics.estimates import SIGNIFICANCE, Estimate
@@ -187,6 +187,11 @@ class CohortSummary:
     def runs(self) -> Sequence[RunSummary]:
         """Return the finished runs, by architecture and seed."""
         return [run for architecture in self.finished for run in architecture.runs]
+
+    @cached_property
+    def mean_draws(self) -> NDArray[np.float64] | None:
+        """Return draws of the true accuracies of the finished architectures (A x R); `None` where nothing is ranked."""
+        return None if self.correct is None else posterior.draw_means(self.correct)
 
     @cached_property
     def recall_dispersion(self) -> SeedVariance:

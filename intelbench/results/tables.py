@@ -15,7 +15,7 @@ from intelbench.results.metric import differences as metric_differences
 from intelbench.results.metrics import METRICS, metrics_in
 from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import MEMORY_FIELDS, ArchitectureSummary, CohortSummary
-from intelbench.statistics import comparisons
+from intelbench.statistics import comparisons, posterior
 from intelbench.statistics import estimates as statistics
 from intelbench.statistics.comparisons import PairedDifference
 from intelbench.statistics.estimates import Estimate
@@ -149,6 +149,20 @@ def differences(summary: CohortSummary, metric: str = "test_accuracy") -> Iterat
     names = [architecture.name for architecture in summary.finished]
     for pair in metric_differences(METRICS.get(metric), summary):
         yield _Pair(metric, names, pair)
+
+
+@as_frame
+def standings(summary: CohortSummary) -> Iterator[Row]:
+    """Return one row for each finished architecture: its probability of being the best, and its expected rank."""
+    if summary.mean_draws is None:
+        return
+    for architecture, standing in zip(summary.finished, posterior.standings(summary.mean_draws), strict=True):
+        yield {
+            "architecture": architecture.name,
+            "num_runs": len(architecture.runs),
+            "best_probability": standing.best,
+            **estimate_columns("expected_rank", standing.rank),
+        }
 
 
 @as_frame

@@ -26,6 +26,7 @@ from intelbench.reporting.sections.rectifiers import rectifiers
 from intelbench.reporting.sections.reproduction import reproduce
 from intelbench.reporting.sections.results import results
 from intelbench.reporting.sections.stability import stability
+from intelbench.reporting.sections.standing import standing
 from intelbench.reporting.sections.step_breakdown import step_breakdown
 from intelbench.reporting.sections.time_to_accuracy import time_to_accuracy
 from intelbench.reporting.sections.training_loss import training_loss
@@ -50,6 +51,7 @@ _BUILT_IN = (
     ReportSection("Results", results),
     ReportSection("Differences", differences),
     ReportSection("Planner", planner),
+    ReportSection("Probability of being the best", standing, in_default=False),
     ReportSection("Choice by cost", cost),
     ReportSection(CLAIMS, published_claims),
     ReportSection("Classes", classes),

@@ -16,7 +16,7 @@ from intelbench.reporting.document import (
     pairs_folded,
     table_of,
 )
-from intelbench.reporting.formatting import ABSENT, escape
+from intelbench.reporting.formatting import ABSENT, code, escape
 from intelbench.reporting.rows import PAIR, Row, estimate, number, rows
 from intelbench.results import tables
 from intelbench.results.metric import Metric
@@ -24,6 +24,7 @@ from intelbench.results.metrics import metrics_in
 from intelbench.results.sequential import SequentialComparison
 from intelbench.results.summaries import CohortSummary
 from intelbench.statistics.estimates import SIGNIFICANCE
+from intelbench.statistics.outliers import outlying_runs, wide_spreads
 
 MAX_SEED_COLUMNS = 50
 _OWN_RECIPES = (
@@ -62,7 +63,7 @@ def differences(summary: CohortSummary) -> list[Block]:
     blocks: list[Block] = [Paragraph(_OWN_RECIPES)] if own else []
     blocks += [pairs_folded(table_of(columns, pairs)), Paragraph(_method(summary, pairs))]
     blocks += [Paragraph(looks(summary.sequential))] if summary.sequential else []
-    blocks += [*_omnibus(summary), _seed_by_seed(pairs)]
+    blocks += [*_warnings(summary), *_omnibus(summary), _seed_by_seed(pairs)]
     for metric in metrics_in("main"):
         if metric.of_logits:
             blocks += _by_metric(metric, summary)
@@ -130,6 +131,34 @@ def looks(sequential: SequentialComparison) -> str:
             f"tested once, at {formatting.percent(SIGNIFICANCE, 0)}."
         )
     return " ".join(sentences)
+
+
+def _warnings(summary: CohortSummary) -> list[Block]:
+    """Name architectures and runs that stand out so far that the p values may be too small."""
+    table = summary.correct
+    if table is None:
+        return []
+    names = [code(architecture.name) for architecture in summary.finished]
+    signs = [
+        f"the seeds of {names[wide.architecture]} vary {wide.own / wide.others:.1f} times as much as those of the "
+        f"others (standard deviation {formatting.bare_percent(wide.own)} against "
+        f"{formatting.bare_percent(wide.others)} points)"
+        for wide in wide_spreads(table.means, table.finished)
+    ]
+    signs += [
+        f"seed {table.seeds[run.seed]} of {names[run.architecture]} is {formatting.bare_percent(abs(run.deviation))} "
+        f"points {'above' if run.deviation > 0 else 'below'} the median of its other seeds"
+        for run in outlying_runs(table.means, table.finished)
+    ]
+    if not signs:
+        return []
+    return [
+        Paragraph(
+            f"**Seeds that stand out:** {formatting.listed(signs)}. If a few seeds of an architecture are much worse "
+            "than the rest, its p values are too small and its intervals too short, because the mean of a few seeds "
+            "mostly misses the bad ones: no test that was tried keeps its error then (docs/STATISTICS.md)."
+        )
+    ]
 
 
 def _omnibus(summary: CohortSummary) -> list[Block]:

@@ -1,0 +1,29 @@
+"""Probability of being the best: where each architecture may stand by test accuracy."""
+
+from intelbench.reporting import formatting
+from intelbench.reporting.document import Block, Paragraph, table_of
+from intelbench.reporting.rows import ARCHITECTURE, estimate, number, rows
+from intelbench.results import tables
+from intelbench.results.summaries import CohortSummary
+from intelbench.statistics.posterior import NUM_DRAWS
+
+_COLUMNS = (
+    ARCHITECTURE,
+    number("Best (%)", "best_probability", formatting.bare_percent),
+    estimate("Expected rank", "expected_rank", formatting.number_interval),
+    number("Seeds", "num_runs", str),
+)
+
+
+def standing(summary: CohortSummary) -> list[Block]:
+    """Return the probability that an architecture is the best, and its expected rank; nothing for a single one."""
+    standings = rows(tables.standings(summary))
+    if len(standings) < 2:
+        return []
+    note = (
+        f"Over {NUM_DRAWS:,} draws of the true test accuracies from their posterior: other seeds, by the moderated "
+        "variance of each architecture, and other test images, which are the same for all (docs/STATISTICS.md). "
+        "**Expected rank**: mean of the drawn ranks, with the 95 % interval of the rank. The tests of pairs, and not "
+        "these probabilities, say whether two architectures differ."
+    )
+    return [table_of(_COLUMNS, standings), Paragraph(note)]
