@@ -31,7 +31,7 @@ test: check ## Lint, type-check, and run every test but the slow ones
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal
 
 slow: .venv/ready ## Run the slow tests: whether the statistics are as sure as they say
-	$(BIN)/pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow --numprocesses auto
 
 torture: .venv/ready ## Kill commands and fill the disk at every moment there is
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/torture -m "torture or not torture" --numprocesses auto

@@ -4,7 +4,6 @@
 study of equal architectures, how often its intervals hold the true difference, and how often it finds a true lead.
 """
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -19,6 +18,7 @@ from tests.statistics.worlds import WORLDS, World
 SEEDS = (2, 3, 5, 10)
 NUM_ARCHITECTURES = 5
 LEAD = 0.05
+NUM_STUDIES = 600
 Pooling = Callable[[SeedTable, Sequence[tuple[int, int]]], list[tuple[SeedVariance | None, object]]]
 
 
@@ -107,26 +107,27 @@ def power(world: World, rule: str, num_seeds: int, num_studies: int) -> tuple[fl
     return every / num_studies, single / num_studies
 
 
-def main(num_studies: int, write: Callable[[str], object] = print) -> None:
-    """Print the tables."""
-    write(f"| World | Seeds | {' | '.join(RULES)} | Coverage |\n|:--|--:|{'--:|' * (len(RULES) + 1)}")
+def main(write: Callable[[str], object] = print) -> None:
+    """Print the tables: wrong studies by rule with three seeds, by number of seeds with the rule used, and power."""
+    write(f"| World, 3 seeds | {' | '.join(RULES)} |\n|:--|{'--:|' * len(RULES)}")
     for world in WORLDS:
-        for num_seeds in SEEDS:
-            found = [
-                null_performance(world, rule, num_seeds, num_studies)
-                for rule in (RULES if not world.missing else [USED])
-            ]
-            cells = [f"{100 * each.false:.1f} %" for each in found]
-            cells = [""] * (len(RULES) - len(cells)) + cells
-            write(f"| {world.name} | {num_seeds} | {' | '.join(cells)} | {100 * found[-1].covered:.1f} % |")
-    write(f"\n| Seeds | {' | '.join(RULES)} |\n|--:|{'--:|' * len(RULES)}")
+        if not world.missing:
+            shares = [null_performance(world, rule, 3, NUM_STUDIES).false for rule in RULES]
+            write(f"| {world.name} | {' | '.join(map(_percent, shares))} |")
+    write(f"\n| World, the rule used | {' | '.join(f'{n} seeds' for n in SEEDS)} | Coverage |\n|:--|{'--:|' * 5}")
+    for world in WORLDS:
+        found = [null_performance(world, USED, num_seeds, NUM_STUDIES) for num_seeds in SEEDS]
+        covered = min(each.covered for each in found)
+        write(f"| {world.name} | {' | '.join(_percent(each.false) for each in found)} | {_percent(covered)} |")
+    write(f"\n| Power | {' | '.join(RULES)} |\n|:--|{'--:|' * len(RULES)}")
     for num_seeds in SEEDS:
-        cells = [
-            " / ".join(f"{100 * share:.0f}" for share in power(WORLDS[1], rule, num_seeds, num_studies)) + " %"
-            for rule in RULES
-        ]
-        write(f"| {num_seeds} | {' | '.join(cells)} |")
+        cells = [" / ".join(map(_percent, power(WORLDS[1], rule, num_seeds, NUM_STUDIES))) for rule in RULES]
+        write(f"| {num_seeds} seeds | {' | '.join(cells)} |")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
+    main()

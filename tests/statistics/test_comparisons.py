@@ -179,10 +179,10 @@ IN_BOUNDS = [world for world in WORLDS if not world.out_of_bounds]
 @pytest.mark.parametrize("num_seeds", rules.SEEDS)
 @pytest.mark.parametrize("world", IN_BOUNDS, ids=lambda world: world.name)
 def test_the_error_is_bounded_in_every_world(world: World, num_seeds: int) -> None:
-    """Of 1,000 studies of five equal architectures, at most 6 % have any pair that differs, and 92 % of the intervals
+    """Of 600 studies of five equal architectures, at most 6 % have any pair that differs, and 92 % of the intervals
     of pairs hold the truth.
     """
-    found = rules.null_performance(world, rules.USED, num_seeds, 1000)
+    found = rules.null_performance(world, rules.USED, num_seeds, rules.NUM_STUDIES)
     assert found.false <= 0.06
     assert 0.92 <= found.covered
 
