@@ -196,7 +196,7 @@ def test_what_leaves_no_record_itself_is_recorded_and_the_others_go_on(
     [
         (
             "returns_nothing",
-            "architecture 'returns_nothing': its function returned a NoneType; it must return a torch.nn.",
+            "architecture 'returns_nothing': its function returned None; it must return a torch.nn.",
         ),
         (
             "returns_more_logits",
@@ -330,5 +330,5 @@ def test_a_plugin_that_fails_when_profiled_is_named(tmp_path: Path, intelbench: 
     path.write_text("from intelbench import architecture\narchitecture('bad')(lambda request: 1 / 0)\n")
     done = intelbench("profile", "bad", "--plugin", path, "--format", "csv")
     assert 1 == done.returncode
-    assert "bad,architecture 'bad': failed with ZeroDivisionError: division by zero" in done.stdout
+    assert "architecture 'bad': failed with ZeroDivisionError: division by zero (bad.py:2)" in done.stdout
     assert "Traceback" not in done.stderr

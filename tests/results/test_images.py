@@ -16,6 +16,7 @@ from intelbench.results.metric import Metric, differences
 from intelbench.results.metrics import METRICS
 from intelbench.results.study import read
 from intelbench.statistics import stability
+from intelbench.statistics.estimates import mean_interval
 from tests.results import metric_simulation
 from tests.synthetic import Study, Summarize, synthetic_runs
 
@@ -45,7 +46,7 @@ def test_what_has_images_is_compared_by_them(metric: str) -> None:
 
 
 def test_runs_without_the_metric_are_left_out_of_its_mean(summarize: Summarize) -> None:
-    """And there are no pairs by it, nor where runs have other images."""
+    """There are no pairs by it, nor where runs have other images: then the interval is over the seeds alone."""
     summary = summarize(["a"])
     (a,), metric = summary.finished, METRICS.get("scaled_cross_entropy")
     first, *others = a.runs
@@ -55,7 +56,8 @@ def test_runs_without_the_metric_are_left_out_of_its_mean(summarize: Summarize) 
     accuracy = METRICS.get("validation_accuracy")
     elsewhere = replace(first, images=replace(first.images, validation_ids=first.images.validation_ids[::-1]))
     assert accuracy.table([elsewhere, *others]) is None
-    assert accuracy.of(replace(a, runs=(elsewhere, *others))) is None
+    over_seeds = mean_interval([run.validation_accuracy for run in a.runs], 0, 1)
+    assert accuracy.of(replace(a, runs=(elsewhere, *others))) == over_seeds
 
 
 def test_an_accuracy_without_an_error_is_not_certain(summarize: Summarize) -> None:
