@@ -7,7 +7,8 @@ import numpy as np
 from intelbench.results.metric import Metric
 from intelbench.results.metrics import METRICS
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
-from intelbench.statistics.inference import holm
+from intelbench.statistics.estimates import SIGNIFICANCE
+from intelbench.statistics.inference import holm, infer_ratio
 
 COSTS = ("step_seconds", "num_parameters", "predicted_peak_bytes")
 
@@ -30,18 +31,28 @@ def not_inferior(summary: CohortSummary) -> list[ArchitectureSummary]:
 
 
 def cheapest(architectures: Sequence[ArchitectureSummary]) -> Mapping[Metric, ArchitectureSummary]:
-    """Return the cheapest architecture by each kind of cost that all of them have and in which they differ."""
+    """Return the architecture that costs less than all others, by each kind of cost by which there is one.
+
+    A cost that was measured has to be significantly lower than that of every other architecture, paired by seed
+    (Bonferroni); a cost that follows from the network only lower.
+    """
     by_cost = {}
     for metric in map(METRICS.get, COSTS):
-        values = [_cost(metric, architecture) for architecture in architectures]
-        known = [value for value in values if value is not None]
-        if len(known) == len(values) and len(set(known)) > 1:
-            by_cost[metric] = architectures[values.index(min(known))]
+        for architecture in architectures:
+            others = [each for each in architectures if each is not architecture]
+            if others and all(_costs_less(metric, architecture, other, len(others)) for other in others):
+                by_cost[metric] = architecture
     return by_cost
 
 
-def _cost(metric: Metric, architecture: ArchitectureSummary) -> float | None:
+def _costs_less(metric: Metric, first: ArchitectureSummary, second: ArchitectureSummary, num_tests: int) -> bool:
     if metric.of_profile:
-        return metric.of_profile(architecture.profile) if architecture.profile else None
-    value = metric.of(architecture)
-    return None if value is None else value.mean
+        own, other = (metric.of_profile(each.profile) if each.profile else None for each in (first, second))
+        return own is not None and other is not None and own < other
+    by_seed = [{run.seed: metric.value(run) for run in each.runs} for each in (first, second)]
+    known = [(by_seed[0][seed], by_seed[1].get(seed)) for seed in by_seed[0]]
+    pairs = [(own, other) for own, other in known if own is not None and other is not None]
+    ratio = infer_ratio(*np.array(pairs, dtype=np.float64).T) if pairs else None
+    if ratio is None or ratio.p_value is None:
+        return False
+    return ratio.estimate.mean < 1 and ratio.p_value * num_tests <= SIGNIFICANCE

@@ -1,0 +1,45 @@
+"""The cheapest architecture that is not worse than the best by more than the margin."""
+
+from dataclasses import replace
+
+from intelbench.reporting.sections.opening import headline
+from intelbench.results.choice import cheapest, not_inferior
+from intelbench.results.summaries import CohortSummary
+from intelbench.statistics.comparisons import Scale, paired_differences
+from tests.synthetic import Summarize
+
+
+def with_margin(summary: CohortSummary, margin: float) -> CohortSummary:
+    """Return the same comparison with another margin."""
+    pairs = paired_differences(summary.correct, Scale(margin=margin))
+    return replace(summary, margin=margin, differences=tuple(pairs))
+
+
+def test_who_is_within_the_margin_of_the_best(summarize: Summarize) -> None:
+    """Two alike are within five points of each other, and the third, thirty points below, is not."""
+    study = summarize(["a", "b", "c"], range(8), accuracies={"a": 0.8, "b": 0.8, "c": 0.5}, num_test=3000)
+    assert ["a", "b"] == [each.name for each in not_inferior(with_margin(study, 0.05))]
+    assert ["a", "b", "c"] == [each.name for each in not_inferior(with_margin(study, 0.5))]
+    assert [] == not_inferior(with_margin(study, 1e-6))
+
+
+def test_one_seed_shows_nothing(summarize: Summarize) -> None:
+    """Nobody is within the margin, and nobody is significantly faster."""
+    summary = summarize(["a", "b"], [0])
+    assert [] == not_inferior(summary)
+    assert not any(metric.name == "step_seconds" for metric in cheapest(summary.finished))
+
+
+def test_the_cheapest_is_named_by_its_cost(summarize: Summarize) -> None:
+    """By step time where it is significantly lower: `a` is the fastest of the three."""
+    study = summarize(["a", "b", "c"], range(8), accuracies={"a": 0.8, "b": 0.8, "c": 0.5}, num_test=3000)
+    by_cost = {metric.name: each.name for metric, each in cheapest(study.finished).items()}
+    assert "a" == by_cost["step_seconds"]
+    text = headline(with_margin(study, 0.05))
+    assert "`a` and `b` are shown to be within 5 points of the best; the cheapest of them is `a` by step time" in text
+
+
+def test_equal_costs_have_no_cheapest(summarize: Summarize) -> None:
+    """One network under two names costs the same."""
+    (a,) = summarize(["a"], range(3)).finished
+    assert {} == cheapest([a, replace(a, name="b")])
