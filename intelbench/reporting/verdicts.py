@@ -5,6 +5,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -168,7 +169,8 @@ def _figure(claim: Claim, subject: ArchitectureSummary, other: ArchitectureSumma
         if unknown := rules.without_number(values, f"a validation accuracy of {percent(claim.accuracy, 0)}"):
             raise UntestableError(f"{architecture.name}: {unknown}")
     inferred = rules.infer_ratio(*observed) if other else rules.infer_mean(observed[0])
-    word, mean, predicted = rules.judge_figure(claim, inferred)
+    num_images = observed[0].shape[1] if observed[0].dtype == np.bool_ and not other else None
+    word, mean, predicted = rules.judge_figure(claim, inferred, num_images)
     unit, against = ("times", other.name) if other else (metric.unit, None)
     size = _size(metric, observed[:1])
     published = "one training run" if claim.runs == 1 else f"{count(claim.runs)} training runs"
@@ -278,7 +280,7 @@ def _margin(claim: Claim) -> str:
     return metrics.figure(margin, metric.unit)
 
 
-def _size(metric: Metric, tables: Sequence[NDArray[np.float64]]) -> str:
+def _size(metric: Metric, tables: Sequence[NDArray[Any]]) -> str:
     """Write `3 seeds`, or `3 seeds × 900 test images`; `3 or 4 seeds` where comparisons have several numbers."""
     seeds = f"{' or '.join(dict.fromkeys(str(len(table)) for table in tables))} seeds"
     return f"{seeds} × {count(tables[0].shape[1])} {metric.split} images" if tables[0].ndim == 2 else seeds

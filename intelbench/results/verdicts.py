@@ -6,7 +6,7 @@ Shapes: n seeds, N images. A metric that has values of images is a table of n x 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from intelbench.statistics import inference
 from intelbench.statistics.estimates import SIGNIFICANCE, Estimate
 from intelbench.statistics.inference import Inferred
 from intelbench.statistics.prediction import predict
+from intelbench.statistics.shares import share_estimate
 
 Word = Literal["supported", "contradicted", "equivalent", "reproduced", "undecided", "not testable"]
 _WORST_FIRST: tuple[Word, ...] = ("contradicted", "undecided", "equivalent", "supported", "reproduced")
@@ -63,8 +64,10 @@ class Decision:
     """Lower where the comparison is less favourable to the claim."""
 
 
-def observe(claim: Claim, *architectures: ArchitectureSummary) -> list[NDArray[np.float64]]:
+def observe(claim: Claim, *architectures: ArchitectureSummary) -> list[NDArray[Any]]:
     """Return the metric of each architecture on the seeds that all of these have: n numbers, or a table of n x N.
+
+    A table of right and wrong answers stays one of truth values.
 
     Raises:
         UntestableError: no run has a value, two architectures have less than two seeds in common, the images differ, or
@@ -88,7 +91,7 @@ def observe(claim: Claim, *architectures: ArchitectureSummary) -> list[NDArray[n
     return [np.stack([of_architecture[seed][1] for seed in seeds]) for of_architecture in runs]
 
 
-def _observed(claim: Claim, architecture: ArchitectureSummary) -> dict[int, tuple[RunSummary, NDArray[np.float64]]]:
+def _observed(claim: Claim, architecture: ArchitectureSummary) -> dict[int, tuple[RunSummary, NDArray[Any]]]:
     """Return the runs that have the metric, with their values, by seed."""
     found = {}
     for run in architecture.runs:
@@ -100,7 +103,7 @@ def _observed(claim: Claim, architecture: ArchitectureSummary) -> dict[int, tupl
     return found
 
 
-def _value(claim: Claim, run: RunSummary) -> NDArray[np.float64] | None:
+def _value(claim: Claim, run: RunSummary) -> NDArray[Any] | None:
     """Return the values of the N images of a run, or one number; infinity where it did not reach an accuracy."""
     metric = METRICS.get(claim.metric)
     is_number = metric.name in run.of_logits and run.of_logits[metric.name].ndim == 0
@@ -109,17 +112,20 @@ def _value(claim: Claim, run: RunSummary) -> NDArray[np.float64] | None:
         value = metric.at_accuracy(run, claim.accuracy)
     else:
         value = metric.per_image(run) if metric.per_image and not is_number else metric.value(run)
-    return None if value is None else np.asarray(value, dtype=np.float64)
+    if value is None:
+        return None
+    values = np.asarray(value)
+    return values if values.dtype == np.bool_ else values.astype(np.float64)
 
 
-def infer_mean(values: NDArray[np.float64], limit: float = np.inf) -> Inferred:
+def infer_mean(values: NDArray[Any], limit: float = np.inf) -> Inferred:
     """Return the mean of n finite numbers or of a table of n x N, whose interval is cut to [-limit, limit]."""
     inferred = inference.infer(values, -limit, limit) if values.ndim == 2 else inference.infer_from_seeds(values)
     assert inferred is not None
     return inferred
 
 
-def infer_ratio(first: NDArray[np.float64], second: NDArray[np.float64]) -> Inferred:
+def infer_ratio(first: NDArray[Any], second: NDArray[Any]) -> Inferred:
     """Return the ratio of two metrics on the same seeds.
 
     Raises:
@@ -132,7 +138,7 @@ def infer_ratio(first: NDArray[np.float64], second: NDArray[np.float64]) -> Infe
     return inferred
 
 
-def compare(claim: Claim, other: str, first: NDArray[np.float64], second: NDArray[np.float64]) -> Compared:
+def compare(claim: Claim, other: str, first: NDArray[Any], second: NDArray[Any]) -> Compared:
     """Compare the architecture of a claim with one other on n seeds: their numbers, or their tables of n x N.
 
     A run that never reached an accuracy is later than all that did, and one that had it before its first evaluation
@@ -147,7 +153,8 @@ def compare(claim: Claim, other: str, first: NDArray[np.float64], second: NDArra
         return _compared_by_order(claim, other, first, second, unknown)
     ratio = metric.change == "ratio"
     margin = math.log1p(claim.largest_equivalent) if ratio else claim.largest_equivalent
-    inferred = infer_ratio(first, second) if ratio else infer_mean(first - second, metric.limits[1] - metric.limits[0])
+    largest = metric.limits[1] - metric.limits[0]
+    inferred = infer_ratio(first, second) if ratio else infer_mean(first.astype(np.float64) - second, largest)
     found = compared(other, inferred, margin)
     if np.array_equal(first, second):
         found = replace(found, note="equal in every seed" if first.any() else "0 in every run of both")
@@ -252,26 +259,32 @@ def reproduces(claim: Claim, figure: float) -> bool:
     return least <= figure <= most
 
 
-def judge_figure(claim: Claim, inferred: Inferred) -> tuple[Word, Estimate, Estimate]:
+def judge_figure(claim: Claim, inferred: Inferred, num_images: int | None = None) -> tuple[Word, Estimate, Estimate]:
     """Judge a published figure; return the word, the mean or ratio, and the same with its prediction interval.
 
     What is said of the architecture holds if the mean satisfies it. A publication, however, reports a few runs, often
     one: its figure is contradicted only if that number of further runs would not give it.
 
+    Args:
+        claim: The claim.
+        inferred: The mean or ratio.
+        num_images: Number of images that were right or wrong, if the mean is the share of right ones.
+
     Raises:
         UntestableError: one seed has no interval.
     """
-    predicted = predict(inferred, claim.runs)
+    predicted = predict(inferred, claim.runs, num_images)
     if predicted is None:
         raise UntestableError("one finished seed gives no interval; it takes two")
     limits = (0.0, np.inf) if claim.others else METRICS.get(claim.metric).limits
-    low, high = _interval(inferred.estimate, *limits)
+    mean = inferred.estimate if num_images is None else share_estimate(inferred, num_images)
+    low, high = _interval(mean, *limits)
     lowest, highest = _interval(predicted, *limits)
     least, most = _accepted(claim)
     word: Word = "contradicted" if highest < least or most < lowest else "undecided"
     if least <= low and high <= most:
         word = "supported"
-    return word, replace(inferred.estimate, low=low, high=high), replace(predicted, low=lowest, high=highest)
+    return word, replace(mean, low=low, high=high), replace(predicted, low=lowest, high=highest)
 
 
 def _interval(estimate: Estimate, lower: float, upper: float) -> tuple[float, float]:

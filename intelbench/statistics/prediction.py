@@ -5,34 +5,48 @@ lies outside of it more often than 5 % of the time, and more so the more seeds t
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from scipy.special import stdtrit
 
 from intelbench.statistics.estimates import CONFIDENCE, Estimate
 from intelbench.statistics.inference import Inferred, InferredRatio, Spread
+from intelbench.statistics.shares import share_estimate
 
 
-def predict(inferred: Inferred, runs: int) -> Estimate | None:
+def predict(inferred: Inferred, runs: int, num_images: int | None = None) -> Estimate | None:
     """Return a mean or ratio with the 95 % prediction interval of that of `runs` other seeds, on other images.
 
     The other mean minus this one varies as both do (Hahn and Meeker, 1991, chapter 4). Its variance is (1 + n / runs)
     times the part that comes from the n seeds, plus twice the part that comes from the images: the other ones are
     assumed to be as many, and drawn independently. Returns `None` for one seed.
+
+    Args:
+        inferred: Mean or ratio over n seeds.
+        runs: Number of seeds of the other mean.
+        num_images: Number of images of which the mean is a share. Its interval then holds Wilson's (see `shares`) too:
+            where every answer is right, a further run may still have a wrong one.
     """
     if not inferred.spreads:
         return None
     num_seeds, centre = inferred.estimate.n, inferred.location
-    half = max(_half_width(spread, num_seeds, runs) for spread in inferred.spreads)
+    spreads = tuple(_predicted(spread, num_seeds, runs) for spread in inferred.spreads)
+    half = max(float(stdtrit(spread.freedom, (1 + CONFIDENCE) / 2)) * spread.error for spread in spreads)
     low, high = centre - half, centre + half
+    if num_images is not None:
+        wilson = share_estimate(replace(inferred, spreads=spreads), max(num_images // 2, 1))  # both choices of images
+        assert wilson.low is not None
+        assert wilson.high is not None
+        low, high = min(low, wilson.low), max(high, wilson.high)
     if isinstance(inferred, InferredRatio):
         low, high = float(np.exp(low)), float(np.exp(high))
     return Estimate(inferred.estimate.mean, low, high, num_seeds)
 
 
-def _half_width(spread: Spread, num_seeds: int, runs: int) -> float:
-    """Return half the width of the interval by one spread, with degrees of freedom as in `infer` (Rubin, 1987)."""
+def _predicted(spread: Spread, num_seeds: int, runs: int) -> Spread:
+    """Return the spread of the other mean minus this one, with degrees of freedom as in `infer` (Rubin, 1987)."""
     seeds = max(spread.error**2 - spread.images, 0.0) * (1 + num_seeds / runs)
     variance = seeds + 2 * spread.images
     freedom = min(spread.freedom, (num_seeds - 1) * (variance / seeds) ** 2) if seeds else spread.freedom
-    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(variance)
+    return Spread(math.sqrt(variance), freedom, 2 * spread.images)

@@ -179,3 +179,14 @@ def test_a_figure_of_one_run_is_judged_by_a_prediction(
     assert (1.74, 2.26) == (round(mean.low, 2), round(mean.high, 2))
     if runs == 1:
         assert (1.42, 2.58) == (round(predicted.low, 2), round(predicted.high, 2))
+
+
+def test_a_perfect_accuracy_is_no_certainty() -> None:
+    """No error on 60 images in three seeds: a published 99 % is no contradiction, since the intervals are Wilson's."""
+    figure = claim(relation="equal", value=0.99, tolerance=0.0)
+    inferred = inference.infer(np.ones((3, 60)))
+    assert inferred is not None
+    found, mean, predicted = judge_figure(figure, inferred, 60)
+    assert "undecided" == found
+    assert predicted.low < mean.low < 0.99 < mean.high == predicted.high == 1
+    assert "contradicted" == judge_figure(figure, inferred)[0]

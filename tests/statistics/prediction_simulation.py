@@ -1,5 +1,9 @@
-"""How often a true figure of a single run is contradicted by the interval that claims are judged by."""
+"""How often a true figure of a single run is contradicted by the interval that claims are judged by.
 
+`python -m tests.statistics.prediction_simulation` prints the table of docs/STATISTICS.md.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +14,7 @@ from tests.statistics.worlds import World
 WORLDS = [
     World(name, (spread,), num_images=300)
     for name, spread in (("seeds alike", 0.0), ("seeds differ", 0.15), ("seeds differ widely", 0.4))
-]
+] + [World("near 100 %", (0.15,), accuracy=0.995, num_images=300)]
 SEEDS = (2, 3, 5, 10)
 
 
@@ -22,18 +26,37 @@ class Contradicted:
     """By the prediction interval; the published run was tested on images of its own."""
     on_same_images: float
     """By the prediction interval; the published run was tested on the images of the study."""
+    by_the_mean: float
+    """By the interval of the mean, which is not used; on images of its own."""
 
 
 def simulate(world: World, num_seeds: int, num_studies: int) -> Contradicted:
     """Make studies of one architecture and true single-run figures of it, and compare them as claims are."""
     random = np.random.default_rng([num_seeds, int(1000 * world.spreads[0])])
-    other = same = 0
+    other = same = mean = 0
     for _ in range(num_studies):
         *table, on_same = world.study(random, 1, num_seeds + 1)[0]
         inferred = inference.infer(np.array(table))
         assert inferred is not None
-        predicted = prediction.predict(inferred, runs=1)
+        predicted = prediction.predict(inferred, 1, world.num_images)
         assert predicted is not None
-        other += not predicted.low <= world.study(random, 1, 1).mean() <= predicted.high
+        on_others = world.study(random, 1, 1).mean()
+        other += not predicted.low <= on_others <= predicted.high
         same += not predicted.low <= on_same.mean() <= predicted.high
-    return Contradicted(other / num_studies, same / num_studies)
+        mean += not inferred.estimate.low <= on_others <= inferred.estimate.high
+    return Contradicted(other / num_studies, same / num_studies, mean / num_studies)
+
+
+def main(write: Callable[[str], object] = print) -> None:
+    """Print the table."""
+    write("| Seeds | Ours | Other images | Same images | By the interval of the mean |")
+    write("|:--|--:|--:|--:|--:|")
+    for world in WORLDS:
+        for num_seeds in SEEDS:
+            found = simulate(world, num_seeds, 2000)
+            shares = found.on_other_images, found.on_same_images, found.by_the_mean
+            write(f"| {world.name} | {num_seeds} | {' | '.join(f'{100 * share:.1f} %' for share in shares)} |")
+
+
+if __name__ == "__main__":
+    main()
