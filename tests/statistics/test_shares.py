@@ -6,7 +6,7 @@ from scipy.stats import t
 from statsmodels.stats.proportion import proportion_confint
 
 from intelbench.statistics.inference import SeedVariance, infer
-from intelbench.statistics.shares import infer_share, share_estimate, wilson
+from intelbench.statistics.shares import dispersion_prior, infer_share, share_estimate, wilson
 from tests.statistics.worlds import World
 
 
@@ -73,3 +73,19 @@ def test_the_interval_holds_the_true_share(accuracy: float, num_images: int, num
         estimate = infer_share(world.study(random, 1, num_seeds)[0])
         covered += estimate.low <= accuracy <= estimate.high
     assert covered >= 0.93 * 300
+
+
+@pytest.mark.parametrize("spread", [0.05, 0.5])
+def test_moderated_recalls_hold_the_true_one_and_are_shorter(spread: float) -> None:
+    """Three seeds of five architectures on six classes of 40 images: 94 % of 1,800 intervals, at most 0.8 as long."""
+    world, random = World("", (spread,), num_images=40), np.random.default_rng(5)
+    covered, lengths = 0, np.zeros(2)
+    for _ in range(60):
+        tables = [table for _ in range(6) for table in world.study(random, 5, 3)]
+        prior = dispersion_prior([table.mean(axis=1) for table in tables])
+        for table in tables:
+            moderated, alone = infer_share(table, prior), infer_share(table)
+            covered += moderated.low <= world.accuracy <= moderated.high
+            lengths += moderated.high - moderated.low, alone.high - alone.low
+    assert covered >= 0.94 * 1800
+    assert lengths[0] <= 0.8 * lengths[1]

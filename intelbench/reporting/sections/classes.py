@@ -16,7 +16,7 @@ def classes(summary: CohortSummary) -> list[Block]:
         return []
     note = (
         "**Recall**: share of each class's test images that were recognised, mean over the runs with its 95 % interval "
-        "over seeds and images."
+        "over seeds and images; the variance between seeds is moderated by that of all architectures and classes."
     )
     others = (
         "**Precision**: share of the images predicted as a class that belong to it. **F1**: harmonic mean of precision "
