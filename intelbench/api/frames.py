@@ -5,11 +5,17 @@ from typing import Any
 
 import pandas as pd
 
-_DTYPES: Mapping[type, Any] = {str: pd.StringDtype(), int: pd.Int64Dtype(), float: pd.Float64Dtype(), list: "object"}
+_DTYPES: Mapping[type, Any] = {
+    str: pd.StringDtype(),
+    int: pd.Int64Dtype(),
+    float: pd.Float64Dtype(),
+    bool: pd.BooleanDtype(),
+    list: "object",
+}
 
 
 def typed(frame: pd.DataFrame, types: Mapping[str, type]) -> pd.DataFrame:
-    """Give each column the nullable dtype of its type: string, Int64 or Float64; `None` becomes `pd.NA`.
+    """Give each column the nullable dtype of its type: string, Int64, Float64 or boolean; `None` becomes `pd.NA`.
 
     Args:
         frame: A data frame.

@@ -16,6 +16,7 @@ from intelbench.records.store import runs_folder
 from intelbench.results import tables
 from intelbench.results.columns import Table
 from intelbench.results.metrics import METRICS
+from intelbench.results.planner import plan_table
 from intelbench.results.runs import RunSummary
 from intelbench.results.study import Study, read
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
@@ -98,6 +99,14 @@ class Results:
         if METRICS.get(metric).per_image is None:
             raise UserError(f"metric {metric!r}: it has no value of each image, by which pairs are compared")
         return self._frame(tables.differences, metric)
+
+    def plan(self) -> pd.DataFrame:
+        """Return one row for each undecided pair: how many more seeds decide it, and how long they take."""
+        return self._frame(plan_table)
+
+    def standings(self) -> pd.DataFrame:
+        """Return one row for each finished architecture: its probability of being the best, and its expected rank."""
+        return self._frame(tables.standings)
 
     def variance(self) -> pd.DataFrame:
         """Return one row for each architecture and source of variance, of groups that differ only in `vary`."""

@@ -19,7 +19,7 @@ class Columns(Generic[Item]):
     """A column, or several that are computed together, such as an estimate and the ends of its interval."""
 
     types: Mapping[str, type]
-    """Type of the values by name: `str`, `int`, `float` or `list`. An absent value is `None`."""
+    """Type of the values by name: `str`, `int`, `float`, `bool` or `list`. An absent value is `None`."""
     row: Callable[[Item], Row]
     """Returns the values of an item by name."""
 

@@ -1,14 +1,13 @@
 """How many more seeds would decide the pairs of architectures that are open, and how long they would take."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from intelbench.results.columns import Row, estimate_columns
+from intelbench.results.columns import Columns, column, estimate, table
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
-from intelbench.results.tables import as_frame
 from intelbench.statistics.comparisons import PairedDifference
 from intelbench.statistics.planning import ASSURANCE, Question, assurance, seeds_needed
 
@@ -87,16 +86,18 @@ def plan(summary: CohortSummary) -> Plan:
     return Plan(len(tested), tuple(open_pairs))
 
 
-@as_frame
-def plan_table(summary: CohortSummary) -> Iterator[Row]:
+_COLUMNS: Sequence[Columns[OpenPair]] = (
+    column("first", str, lambda planned: planned.first.name),
+    column("second", str, lambda planned: planned.second.name),
+    estimate("difference", lambda planned: planned.pair.difference),
+    column("num_seeds", int, lambda planned: planned.pair.difference.n),
+    column("more_seeds", int, lambda planned: planned.more_seeds),
+    column("seconds", float, lambda planned: planned.seconds),
+    column("needs_images", bool, lambda planned: planned.needs_images),
+)
+
+
+@table(lambda: _COLUMNS)
+def plan_table(summary: CohortSummary) -> Iterable[OpenPair]:
     """Return one row for each open pair: how many more seeds decide it, and how long they take."""
-    for planned in plan(summary).open_pairs:
-        yield {
-            "first": planned.first.name,
-            "second": planned.second.name,
-            **estimate_columns("difference", planned.pair.difference),
-            "num_seeds": planned.pair.difference.n,
-            "more_seeds": planned.more_seeds,
-            "seconds": planned.seconds,
-            "needs_images": planned.needs_images,
-        }
+    return plan(summary).open_pairs

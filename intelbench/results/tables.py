@@ -151,18 +151,20 @@ def differences(summary: CohortSummary, metric: str = "test_accuracy") -> Iterat
         yield _Pair(metric, names, pair)
 
 
-@as_frame
-def standings(summary: CohortSummary) -> Iterator[Row]:
+_Standing = tuple[ArchitectureSummary, posterior.Standing]
+_STANDINGS: Sequence[Columns[_Standing]] = (
+    column("architecture", str, lambda item: item[0].name),
+    column("num_runs", int, lambda item: len(item[0].runs)),
+    column("best_probability", float, lambda item: item[1].best),
+    estimate("expected_rank", lambda item: item[1].rank),
+)
+
+
+@table(lambda: _STANDINGS)
+def standings(summary: CohortSummary) -> Iterable[_Standing]:
     """Return one row for each finished architecture: its probability of being the best, and its expected rank."""
-    if summary.mean_draws is None:
-        return
-    for architecture, standing in zip(summary.finished, posterior.standings(summary.mean_draws), strict=True):
-        yield {
-            "architecture": architecture.name,
-            "num_runs": len(architecture.runs),
-            "best_probability": standing.best,
-            **estimate_columns("expected_rank", standing.rank),
-        }
+    known = [] if summary.mean_draws is None else posterior.standings(summary.mean_draws)
+    return zip(summary.finished, known, strict=False)  # where nothing may be ranked, none is known
 
 
 @as_frame

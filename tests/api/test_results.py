@@ -77,6 +77,16 @@ def test_differences_are_paired(results: Results) -> None:
     assert 2 == row.num_seeds
 
 
+def test_what_would_decide_and_who_is_the_best(results: Results) -> None:
+    """Typed frames with a column for the cohort, that of the planner and that of the standings."""
+    plan, standings = results.plan(), results.standings()
+    assert ["cohort", "first", "second", "difference"] == list(plan.columns)[:4]
+    assert "boolean" == plan["needs_images"].dtype.name
+    assert "Int64" == plan["more_seeds"].dtype.name
+    by_cohort = standings.groupby("cohort")["best_probability"].sum()
+    assert by_cohort.to_numpy(float) == pytest.approx(1, abs=0.01)
+
+
 def test_without_sources_of_variance_there_is_no_row(results: Results) -> None:
     """The two cohorts differ in their data; the frame has its columns."""
     frame = results.variance()
