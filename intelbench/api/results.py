@@ -52,6 +52,8 @@ class Results:
     """
 
     def __init__(self, folder: Path, margin: float = MARGIN) -> None:
+        if not isinstance(margin, int | float) or not 0 < margin < 1:
+            raise UserError(f"margin {margin!r:.100}: not accepted. Expected a fraction between 0 and 1, such as 0.01")
         self.folder = folder
         self._study = read(runs_folder(folder), margin)
 

@@ -105,7 +105,7 @@ def source(text: str) -> str:
 
 def percentage_points(text: str) -> float:
     """A difference of two shares in percentage points, more than 0 and less than 100."""
-    value = number(text)
+    value = float(text) if re.fullmatch(_NUMBER, text) else math.nan
     if not 0 < value < 100:
         raise ValueError("not accepted. Expected percentage points, more than 0 and less than 100, such as 1")
     return value

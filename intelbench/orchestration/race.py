@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intelbench.config.sequential import Look, SequentialDesign, Until
-from intelbench.errors import UserError
+from intelbench.errors import UserError, plural
 from intelbench.orchestration.listeners import RunListener
 from intelbench.orchestration.plan import PlannedRun
 from intelbench.records.identity import changes
@@ -40,8 +40,8 @@ def designed(planned: Sequence[PlannedRun], until: Until) -> list[PlannedRun]:
         raise UserError("until decided: several comparisons. Expected one `images_per_class` and one word of `vary`")
     if len(names) < 2 or len(seeds) < _FEWEST_SEEDS:
         raise UserError(
-            f"until decided: {len(names)} architectures and {len(seeds)} seeds at most. Expected at least 2 "
-            f"architectures and {_FEWEST_SEEDS} seeds. Try --seeds 0-9"
+            f"until decided: {plural(len(names), 'architecture')} and {plural(len(seeds), 'seed')} at most. Expected "
+            f"at least 2 architectures and {_FEWEST_SEEDS} seeds. Try --seeds 0-9"
         )
     design = SequentialDesign(
         architectures=tuple(names),

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from intelbench.results.baseline import not_above_majority
 from intelbench.results.metric import Metric
 from intelbench.results.metrics import METRICS
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
+from intelbench.statistics.comparisons import UNPOOLED_FACTOR, PairedDifference
 from intelbench.statistics.estimates import SIGNIFICANCE
 from intelbench.statistics.inference import holm, infer_ratio
 
@@ -17,17 +19,30 @@ def not_inferior(summary: CohortSummary) -> list[ArchitectureSummary]:
     """Return the architectures that are shown to be worse than no other one by the margin or more.
 
     An architecture has to pass a test of non-inferiority against every other one (an intersection-union test; Berger,
-    1982), which is Holm-corrected over the architectures, so that the cheapest of them may be picked.
+    1982), which is corrected over the architectures as differences are over pairs, so that the cheapest of them may be
+    picked. One that is not significantly above the majority baseline is left out.
     """
-    p_values: dict[int, list[float]] = {}
+    tested: dict[int, list[tuple[PairedDifference, int]]] = {}
     for pair in summary.differences:
-        for place, sign in ((pair.first, 1), (pair.second, -1)):
-            p_value = pair.inferred.p_above(sign * pair.difference.mean, -summary.margin)
-            if p_value is not None:
-                p_values.setdefault(place, []).append(p_value)
-    corrected = holm(np.array([max(of_pairs) for of_pairs in p_values.values()]))
-    passed = [place for place, p_value in zip(p_values, corrected, strict=True) if p_value <= summary.significance]
+        if pair.p_holm is not None:
+            tested.setdefault(pair.first, []).append((pair, 1))
+            tested.setdefault(pair.second, []).append((pair, -1))
+    pooled = holm(np.array([max(_p_inferior(summary, *each, part=0) for each in pairs) for pairs in tested.values()]))
+    unlearnt = {architecture.name for architecture in not_above_majority(summary.finished)}
+    passed = []
+    for (place, pairs), p_value in zip(tested.items(), pooled.tolist(), strict=True):
+        alone = UNPOOLED_FACTOR * max(_p_inferior(summary, *each, part=1) for each in pairs)
+        level = min(pair.significance for pair, _ in pairs)
+        if max(p_value, alone) <= level and summary.finished[place].name not in unlearnt:
+            passed.append(place)
     return [summary.finished[place] for place in sorted(passed)]
+
+
+def _p_inferior(summary: CohortSummary, pair: PairedDifference, sign: int, part: int) -> float:
+    """Return the p value of "worse by at least the margin" with the pooled spreads, or with the unpooled one."""
+    inferred = pair.inferred.parts[part]
+    p_value = inferred.p_above(sign * pair.difference.mean, -summary.margin) if inferred else 0.0
+    return 0.0 if p_value is None else p_value
 
 
 def cheapest(architectures: Sequence[ArchitectureSummary]) -> Mapping[Metric, ArchitectureSummary]:

@@ -56,6 +56,11 @@ class Gate:
                 f"the margin {shortened(repr(margin))} is not accepted. Expected a number of at least 0. "
                 f"Try {name}:0.01"
             )
+        if entry.value.change == "points" and value >= 1:
+            raise ValueError(
+                f"the margin {shortened(repr(margin))} is not accepted. Expected a fraction below 1, since the metric "
+                f"is a share; is it in percent? Try {name}:{value / 100:g}"
+            )
         return cls(name, value)
 
 
@@ -157,6 +162,7 @@ def compare(before: Path, after: Path, gates: Sequence[Gate] = ()) -> Comparison
     ]
     first, second = (study.cohorts[0] for _, study in studies)
     earlier, later = _by_name_and_seed(first), _by_name_and_seed(second)
+    earlier_runs, later_runs = ({(r.record.run_id, r.record.started_at) for r in each.runs} for each in (first, second))
     seeds = {name: tuple(sorted(earlier[name].keys() & later[name].keys())) for name in earlier if name in later}
     gated = {gate.metric for gate in gates}
     metrics = [metric for metric in gate_metrics() if "diff" in metric.tables or metric.name in gated]
@@ -166,6 +172,8 @@ def compare(before: Path, after: Path, gates: Sequence[Gate] = ()) -> Comparison
     left_out += [f"{name}: no seed in common" for name, in_common in seeds.items() if not in_common]
     left_out += [f"{name}: only in {before}" for name in earlier if name not in later]
     left_out += [f"{name}: only in {after}" for name in later if name not in earlier]
+    same = earlier_runs & later_runs
+    left_out += [f"{plural(len(same), 'run')} in both folders: a run does not differ from itself"] if same else []
     if not changes:
         raise UserError(
             f"{before} and {after}: nothing to compare, no architecture has a finished run of the same seed in both; "

@@ -90,8 +90,9 @@ def _method(summary: CohortSummary, pairs: Sequence[Row]) -> str:
         f"{untested if fewest_seeds < 2 else ''} "
         "**Difference**: mean, with its 95 % interval over seeds and images, not corrected for the number of pairs; "
         "the variance between seeds is moderated by that of all architectures (docs/STATISTICS.md). **p**: two-sided t "
-        f"test of the same. **p (Holm)**: corrected over all pairs (1979). **Answer**: better at {level}; equivalent "
-        "if the difference is shown to be smaller than the margin of "
+        "test of the same. **p (Holm)**: corrected over all pairs, by Holm (1979) for the moderated test, or twice the "
+        f"p by the variances of the two alone, whichever is larger. **Answer**: better at {level}; equivalent if the "
+        "difference is shown to be smaller than the margin of "
         f"{formatting.plural_number(100 * summary.margin, 'point')} (two one-sided tests, Holm-corrected); else "
         "undecided."
     )

@@ -158,7 +158,7 @@ def _speed(summary: CohortSummary) -> list[str]:
     speed = relative_speed(fastest, other)
     comparisons = len(list(combinations(pool, 2)))
     if speed is None or speed.p_value is None or speed.p_value * comparisons > SIGNIFICANCE:
-        return ["In training speed none of these differences is significant."] if len(best) > 1 else []
+        return ["In training speed those on the first rank do not differ significantly."] if len(best) > 1 else []
     return [
         f"{code(fastest.name)} trains {times_interval(speed.estimate)} as many images a second as {code(other.name)}."
     ]

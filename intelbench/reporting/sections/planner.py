@@ -9,12 +9,20 @@ from intelbench.results.planner import Plan, plan, plan_table
 from intelbench.results.summaries import CohortSummary
 from intelbench.statistics.planning import ASSURANCE, MAX_SEEDS
 
+_IN_LOOKS = (
+    "Seeds were added in planned looks, which decide how many there are: `intelbench run --until decided` continues "
+    "them. After the last look no significance level is left, so seeds that are added by hand decide nothing; more "
+    "seeds need a comparison of their own, in another folder."
+)
+
 
 def planner(summary: CohortSummary) -> list[Block]:
     """Return what would decide the open pairs; nothing where no pair could be compared."""
     planned = plan(summary)
     if not planned.num_pairs:
         return []
+    if summary.sequential and planned.open_pairs:
+        return [Paragraph(_IN_LOOKS)]
     if not planned.open_pairs:
         pairs_decided = plural(planned.num_pairs, "pair")
         return [Paragraph(f"Nothing is open: {pairs_decided} decided.")]
@@ -23,7 +31,8 @@ def planner(summary: CohortSummary) -> list[Block]:
         "**More seeds**: with that number added, the pair is significantly different or equivalent within the margin "
         f"with {formatting.percent(ASSURANCE, 0)} assurance, if the true difference is the one seen here (averaged "
         "over the posterior of the variance; O'Hagan et al., 2005). **Time**: the seeds of both architectures, one run "
-        "after the other, at the mean time of their runs here."
+        "after the other, at the mean time of their runs here. **>**: more than "
+        f"{MAX_SEEDS} seeds in all."
     )
     return [Paragraph(_answer(planned)), pairs_folded(table_of(_COLUMNS, pairs)), Paragraph(note)]
 
