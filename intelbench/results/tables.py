@@ -164,7 +164,7 @@ _STANDINGS: Sequence[Columns[_Standing]] = (
 def standings(summary: CohortSummary) -> Iterable[_Standing]:
     """Return one row for each finished architecture: its probability of being the best, and its expected rank."""
     known = [] if summary.mean_draws is None else posterior.standings(summary.mean_draws)
-    return zip(summary.finished, known, strict=False)  # where nothing may be ranked, none is known
+    return zip(summary.finished, known, strict=False)  # no standing is known where nothing may be ranked
 
 
 @as_frame

@@ -184,7 +184,7 @@ def test_another_design_in_the_same_folder_is_refused(sessions: Sessions) -> Non
 
 @pytest.mark.parametrize(
     ("seeds", "names", "says"),
-    [(range(2), NAMES, "3 architectures and 2 seeds at most"), (range(9), ("a",), "1 architectures and 9 seeds")],
+    [(range(2), NAMES, "3 architectures and 2 seeds at most"), (range(9), ("a",), "1 architecture and 9 seeds")],
 )
 def test_too_little_to_compare_is_refused(
     sessions: Sessions, seeds: Sequence[int], names: Sequence[str], says: str

@@ -23,6 +23,12 @@ def test_who_is_within_the_margin_of_the_best(summarize: Summarize) -> None:
     assert [] == not_inferior(with_margin(study, 1e-6))
 
 
+def test_who_has_learnt_nothing_is_never_recommended(summarize: Summarize) -> None:
+    """However wide the margin: an architecture at the accuracy of the largest class is left out."""
+    study = summarize(["a", "b"], range(8), accuracies={"a": 0.8, "b": 0.05}, num_test=600)
+    assert ["a"] == [each.name for each in not_inferior(with_margin(study, 0.95))]
+
+
 def test_one_seed_shows_nothing(summarize: Summarize) -> None:
     """Nobody is within the margin, and nobody is significantly faster."""
     summary = summarize(["a", "b"], [0])
