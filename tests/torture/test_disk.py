@@ -66,7 +66,7 @@ def small_disk(laboratory: Laboratory, request: pytest.FixtureRequest) -> Iterat
 
 
 @pytest.mark.torture
-@pytest.mark.parametrize("small_disk", [4, 16, 32, 40], indirect=True)
+@pytest.mark.parametrize("small_disk", [4, 12, 16, 40], indirect=True)
 @pytest.mark.usefixtures("small_disk")
 def test_a_disk_that_is_really_full(laboratory: Laboratory, arguments: list[str | Path], undisturbed: Path) -> None:
     """With more room the same command goes on."""
