@@ -49,7 +49,6 @@ def main() -> None:
         axes.tick_params(axis="y", length=0)
         draw(axes)
         figure.savefig(FOLDER / f"{name}.svg", metadata={"Date": None})
-        figure.savefig(f"/tmp/w/{name}.png", dpi=110)
 
 
 if __name__ == "__main__":
