@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from intelbench.config.sequential import Look, SequentialDesign, Until
 from intelbench.errors import UserError, plural
+from intelbench.orchestration.job import Job
 from intelbench.orchestration.listeners import RunListener
 from intelbench.orchestration.plan import PlannedRun
 from intelbench.records.identity import changes
@@ -139,10 +140,8 @@ class RaceSession:
             spec = run.job.spec
             if index in self.records or spec.seed not in seeds or self._index(run) not in race.racing:
                 continue
-            if record := profiled.get(spec.architecture):
-                facts = {"profile": record.profile, "profile_absent": record.profile_absent}
-                run = replace(run, job=msgspec.structs.replace(run.job, **facts))  # noqa: PLW2901
-            due[index] = run
+            record = profiled.get(spec.architecture)
+            due[index] = replace(run, job=_with_profile_of(record, run.job)) if record else run
         return due
 
     def _seconds(self, due: Mapping[int, PlannedRun]) -> float:
@@ -205,3 +204,8 @@ class RaceSession:
 def _listed(names: Sequence[str]) -> str:
     """Return the first names, and how many more there are."""
     return ", ".join(names[:_MAX_NAMES]) + (f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else "")
+
+
+def _with_profile_of(record: RunRecord, job: Job) -> Job:
+    """Return a job that takes over the profile of a record of the same architecture."""
+    return msgspec.structs.replace(job, profile=record.profile, profile_absent=record.profile_absent)

@@ -103,7 +103,7 @@ DISTURBANCES = {
     "quiet": (QUIET, 24),
     "crowded": (CROWDED, 384),
     "drift": (replace(QUIET, drift=2.0, wander=0.03), 24),
-    "spikes": (replace(QUIET, spikes=0.25), 40),
+    "spikes": (replace(QUIET, spikes=0.25), 36),
     "episodes": (replace(QUIET, episodes=8.0), 36),
 }
 """A machine, and the number of pairs that its noise needs."""

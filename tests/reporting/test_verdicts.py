@@ -109,7 +109,7 @@ def test_no_spread_is_no_certainty(study: CohortSummary) -> None:
 
 
 def test_against_several_others_all_must_be_surpassed(study: CohortSummary) -> None:
-    """One that cannot be told apart makes it undecided, one that is the other way round contradicts it."""
+    """A comparison that is not significant makes the claim undecided, an opposite one contradicts it."""
     low, high = [1, 2.1, 3, 4], [10, 22, 31, 39]
     both = verdict(with_values(study, {"a": high, "b": low, "c": [1.1, 2, 3, 4]}), others=None)
     assert ("supported", "b") == (both.verdict, both.against) or ("supported", "c") == (both.verdict, both.against)

@@ -82,7 +82,7 @@ def test_the_change_is_the_difference_of_the_differences(match: Write) -> None:
 
 
 def test_the_share_of_the_recipe_is_that_of_the_difference(match: Write) -> None:
-    """Three fifths of thirty points, in an interval; none where nothing is told apart under own recipes."""
+    """Three fifths of thirty points, with an interval; absent if nothing differs significantly under own recipes."""
     found = contrast(match(AHEAD, CLOSER))
     share = found.recipe_share
     assert pytest.approx(found.change.mean / found.own.difference.mean) == share.mean

@@ -66,12 +66,19 @@ def small_disk(laboratory: Laboratory, request: pytest.FixtureRequest) -> Iterat
 
 
 @pytest.mark.torture
-@pytest.mark.parametrize("small_disk", [4, 12, 16, 40], indirect=True)
+@pytest.mark.parametrize("small_disk", [4, 16, 32, 40], indirect=True)
 @pytest.mark.usefixtures("small_disk")
-def test_a_disk_that_is_really_full(laboratory: Laboratory, arguments: list[str | Path], undisturbed: Path) -> None:
-    """With more room the same command goes on."""
+def test_a_disk_that_is_really_full(
+    laboratory: Laboratory, arguments: list[str | Path], undisturbed: Path, request: pytest.FixtureRequest
+) -> None:
+    """A record is there exactly if the command succeeded, as it can where a record fits and no checkpoint does.
+
+    A page or two hold no record. With more room the same command continues.
+    """
     full = laboratory.run(arguments)
-    assert 2 == full.returncode, full.stderr
+    records = list((laboratory.folder / "results" / "runs").glob("[!.]*"))
+    size = int(request.node.callspec.params["small_disk"])
+    assert (2, 0) == (full.returncode, len(records)) or (size > 16 and (0, 1) == (full.returncode, len(records)))
     assert "No space left on device" in full.stderr
     assert "Traceback" not in full.stderr
     subprocess.run(["mount", "-o", "remount,size=64m", laboratory.folder / "results"], check=True)

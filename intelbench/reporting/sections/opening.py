@@ -134,11 +134,12 @@ def _learnt_nothing(summary: CohortSummary) -> list[str]:
     constant = [(architecture, baseline.single_class_runs(architecture)) for architecture in summary.finished]
     constant = [(architecture, runs) for architecture, runs in constant if runs]
     for architecture, runs in constant[:MAX_NAMES]:
-        classes = listed(code(summary.data.class_names[label]) for label in runs)
+        classes = [code(summary.data.class_names[label]) for label in runs]
         total, number = len(architecture.runs), sum(runs.values())
         where = "" if number == total else f" in {number} of {total} runs"
-        which = classes if len(runs) == 1 else f"one class ({classes})"
-        sentences.append(f"{code(architecture.name)} predicts {which} for every test image{where}.")
+        which = classes[0] if len(classes) == 1 else "one class"
+        by_run = f": {' or '.join(classes)}, depending on the run" if len(classes) > 1 else ""
+        sentences.append(f"{code(architecture.name)} predicts {which} for every test image{where}{by_run}.")
     if len(constant) > MAX_NAMES:
         sentences.append(f"So do {len(constant) - MAX_NAMES} more architectures.")
     return sentences
