@@ -71,9 +71,12 @@ def seconds_per_run(architecture: ArchitectureSummary) -> float:
 
 
 def plan(summary: CohortSummary) -> Plan:
-    """Return what would decide the open pairs, with 80 % assurance if the true differences are those observed."""
+    """Return what would decide the open pairs, with 80 % assurance if the true differences are those observed.
+
+    Nothing is planned where seeds are added in planned looks: then the looks say how many there are.
+    """
     tested = [pair for pair in summary.differences if pair.p_holm is not None]
-    undecided = [pair for pair in tested if pair.answer == "undecided"]
+    undecided = [] if summary.sequential else [pair for pair in tested if pair.answer == "undecided"]
     level = summary.significance / max(len(undecided), 1)
     open_pairs = []
     for pair in undecided:

@@ -21,7 +21,7 @@ def planner(summary: CohortSummary) -> list[Block]:
     planned = plan(summary)
     if not planned.num_pairs:
         return []
-    if summary.sequential and planned.open_pairs:
+    if summary.sequential and any(pair.answer == "undecided" for pair in summary.differences):
         return [Paragraph(_IN_LOOKS)]
     if not planned.open_pairs:
         pairs_decided = plural(planned.num_pairs, "pair")
