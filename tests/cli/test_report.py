@@ -76,6 +76,15 @@ def test_markdown_goes_to_a_file_with_its_figures(intelbench: Command, tmp_path:
     assert {f"figures/{path.name}" for path in (tmp_path / "out" / "figures").iterdir()} == links
 
 
+def test_the_margin_decides_what_is_equivalent(intelbench: Command, tmp_path: Path) -> None:
+    """In percentage points; a wide one leaves nothing undecided, and the text names it."""
+    folder(tmp_path / "results")
+    narrow, wide = (intelbench("report", "results", "--margin", margin).stdout for margin in ("0.5", "99"))
+    assert "the margin of 0.5 points" in narrow
+    assert "equivalent" in wide.split("## Differences")[1].split("\n\n")[1]
+    assert "within 99 points of the best" in wide
+
+
 def test_a_gate_decides_the_exit_status(intelbench: Command, tmp_path: Path) -> None:
     """0 without a gate and within the margin, 1 beyond it, with the reason on stderr."""
     folder(tmp_path / "old"), folder(tmp_path / "new", accuracy=0.4)

@@ -117,6 +117,7 @@ def test_the_same_folder_never_fails(make: Make) -> None:
     assert {"passed"} == set(outcomes(verdicts))
     assert not any(change.distinguishable for change in found.changes)
     assert {} == found.differing
+    assert ("12 runs in both folders: a run does not differ from itself",) == found.left_out
 
 
 def test_a_slower_disk_fails_no_gate_on_the_step_time(tmp_path: Path) -> None:
