@@ -8,7 +8,7 @@ OUT ?= results/reference-gpu
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run report test slow torture check bench gpu
+.PHONY: help run report test slow torture check bench docs gpu
 
 help: ## Show these targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,9 @@ check: .venv/ready ## Lint and type-check alone
 
 bench: .venv/ready ## Compare speed with references, in 12 minutes at most; fail where it is surely beyond a limit
 	$(BIN)/pytest bench --benchmark-enable
+
+docs: .venv/ready ## Build the documentation into site/
+	$(BIN)/zensical build --strict --clean
 
 gpu: ## Measure on a CUDA GPU for DEADLINE seconds (600), into OUT (results/reference-gpu)
 	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m bench.gpu --device $(DEVICE) --deadline $(DEADLINE) --out $(OUT) $(if $(DATA),--data "$(DATA)")

@@ -1,6 +1,6 @@
 """Honest comparison of image-classification architectures: identical seeds and budgets, and the uncertainty said.
 
-`run`, `load`, `diff` and `profile` are the Python API (docs/API.md); the other functions are decorators for plug-ins.
+`run`, `load`, `diff` and `profile` are the Python API (docs/api.md); the other functions are decorators for plug-ins.
 Importing this package imports no other module: `python -m intelbench` does so before it can leave the working directory
 out of what is imported from, and a notebook waits for pandas and PyTorch only when it uses them.
 """

@@ -15,7 +15,7 @@ AVOIDED = (
     "came of", "goes on", "none is", "shall", "whoever", "likewise", "thereof", "so many", "found out",
 )  # fmt: skip
 """Words and phrases that read oddly in technical English, or have a plainer equivalent."""
-FOLDERS = ("CHANGELOG.md", "CONTRIBUTING.md", "README.md", "bench", "docs", "intelbench")
+FOLDERS = ("CHANGELOG.md", "README.md", "bench", "docs", "intelbench")
 PATTERN = re.compile(rf"\b({'|'.join(map(re.escape, AVOIDED))})\b", re.IGNORECASE)
 
 

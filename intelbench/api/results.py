@@ -1,4 +1,4 @@
-"""`Results`: the records of a folder as pandas data frames, plots and reports. docs/API.md describes every column."""
+"""`Results`: the records of a folder as pandas data frames, plots and reports. docs/api.md describes every column."""
 
 from functools import cached_property
 from pathlib import Path

@@ -28,7 +28,7 @@ from intelbench.cli.values import FILE, FOLDER, REPORT_FILE
     type=FILE,
     group="Options",
     help="TOML file of claims to check instead of the published ones, which are checked on the data that they are "
-    "about; see docs/CLAIMS.md.",
+    "about; see docs/claims.md.",
 )
 @option(
     "--full",

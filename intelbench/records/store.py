@@ -50,7 +50,7 @@ class StoredRun:
     record: RunRecord
 
     def traces(self) -> dict[str, NDArray[np.generic]]:
-        """Read `traces.npz` (docs/RECORDS.md has names, shapes and units); empty for a run without arrays.
+        """Read `traces.npz` (docs/records.md has names, shapes and units); empty for a run without arrays.
 
         Raises:
             UserError: the file is damaged, or is missing although the record has measurements.

@@ -1,4 +1,4 @@
-"""The arrays of a run, each checked against docs/RECORDS.md before anything is computed from it.
+"""The arrays of a run, each checked against docs/records.md before anything is computed from it.
 
 An array that breaks a promise is a `ValueError` with its name. `None` in a shape accepts any size.
 """

@@ -1,6 +1,6 @@
 """Published claims: TOML files, decoded strictly, that can be checked against records.
 
-`docs/CLAIMS.md` documents the schema, and how verdicts are reached.
+`docs/claims.md` documents the schema, and how verdicts are reached.
 """
 
 import math

@@ -44,7 +44,7 @@ class Gate:
             known = one_of(name, [metric.name for metric in metrics_in("diff")])
             problem = "no metric" if entry is None else "no direction is worse for metric"
             raise ValueError(
-                f"{problem} {shortened(repr(name))}. {known}, or another of docs/CLAIMS.md, with a margin, as in "
+                f"{problem} {shortened(repr(name))}. {known}, or another of docs/claims.md, with a margin, as in "
                 "test_accuracy:0.01"
             )
         try:

@@ -4,7 +4,7 @@ There are two estimates, each with an interval. The first follows from the CPU t
 other processes and the hypervisor took CPU seconds, and every thread of a step waits for the slowest one. The second is
 what those times do not explain, such as a machine that became slower: the median step of the run over those of the
 other runs of the architecture, with the noise between runs. A run is disturbed where an interval is above
-`FLAGGED_CHANGE`. docs/STATISTICS.md gives the error rates.
+`FLAGGED_CHANGE`. docs/statistics.md gives the error rates.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -69,7 +69,7 @@ def read_gpu(traces: Traces) -> GpuReadings | None:
     """Return the arrays `gpu_*` of a run; `None` without a reading.
 
     Raises:
-        ValueError: an array is not what docs/RECORDS.md promises.
+        ValueError: an array is not what docs/records.md promises.
     """
     num_moments = len(arrays.numbers(traces, "gpu_step", None)) if "gpu_step" in traces else 0
     if num_moments == 0:

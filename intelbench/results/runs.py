@@ -214,7 +214,7 @@ def observe(run: StoredRun, traces: Traces) -> RunSummary:
     """Return a finished run with its arrays reduced.
 
     Raises:
-        UserError: the arrays are damaged, or do not hold what docs/RECORDS.md promises.
+        UserError: the arrays are damaged, or do not hold what docs/records.md promises.
     """
     try:
         return _reduce(run.record, traces)

@@ -1,4 +1,4 @@
-"""The rules by which published claims are judged: numbers in, a word out. `docs/CLAIMS.md` states them.
+"""The rules by which published claims are judged: numbers in, a word out. `docs/claims.md` states them.
 
 Shapes: n seeds, N images. A metric that has values of images is a table of n x N, any other metric n numbers.
 """

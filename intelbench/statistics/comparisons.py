@@ -24,7 +24,7 @@ MARGIN = 0.01
 """Largest difference of two accuracies that counts as equivalent, unless a suite or a report has another."""
 
 UNPOOLED_FACTOR = 2.0
-"""Correction of the p values with unpooled spreads; chosen by the simulation of docs/STATISTICS.md."""
+"""Correction of the p values with unpooled spreads; chosen by the simulation of docs/statistics.md."""
 Answer = Literal["better", "worse", "equivalent", "undecided"]
 
 

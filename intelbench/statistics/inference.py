@@ -12,7 +12,7 @@ V_seeds is the squared standard error of the means of the n seeds, V_images that
 V_cells, which is a part of both, that of the residuals. Student's quantile has (n - 1) (V / V_seeds)^2 degrees of
 freedom (Rubin, 1987), at most N - 1. With few seeds that are similar by chance this interval is too short, so the
 conclusion must also hold over the seeds alone, with V_seeds and n - 1 degrees of freedom (an intersection-union test;
-Berger, 1982): the longer interval and the larger p value are used. `docs/STATISTICS.md` shows the coverage by
+Berger, 1982): the longer interval and the larger p value are used. `docs/statistics.md` shows the coverage by
 simulation, and why no percentile bootstrap of seeds and images is used.
 """
 

@@ -12,7 +12,7 @@ not, d0 is small and each keeps its own.
 With few architectures d0 is often estimated as large although one of them varies much more than the others. So a pair
 differs only if it also differs by the variances of its own two architectures, without pooling, at half of the level,
 whatever the number of pairs: by Student's paired test or by Welch's (1947), whichever has the shorter interval.
-`docs/STATISTICS.md` has the errors and the power of this rule and of others, by simulation.
+`docs/statistics.md` has the errors and the power of this rule and of others, by simulation.
 """
 
 import math

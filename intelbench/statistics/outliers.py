@@ -2,7 +2,7 @@
 
 Shapes: A architectures, n seeds. Where the seeds of one architecture vary much more than those of the others, and a few
 of them are much worse than the rest, its mean is often overestimated with a small variance, and no test that was tried
-keeps its error (docs/STATISTICS.md). Such records show one of two signs.
+keeps its error (docs/statistics.md). Such records show one of two signs.
 """
 
 from dataclasses import dataclass

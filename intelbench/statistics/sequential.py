@@ -5,7 +5,7 @@ two equal architectures in 14 %. Here the level that is spent up to each look is
 share of the seeds (Lan and DeMets, 1983), and each look tests at what is spent between the look before and this one, so
 that the error of all looks together is at most the level, however their tests depend on each other. The nominal levels
 of Armitage, McPherson and Rowe (1969) are higher, but they hold for known variances: with t tests from three seeds on
-they are too high (docs/STATISTICS.md).
+they are too high (docs/statistics.md).
 
 Over several pairs and looks, Holm's step-down procedure has the first false difference in a pair whose p value is
 corrected for the number of pairs of equal architectures at least. So it holds over looks too.

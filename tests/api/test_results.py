@@ -246,8 +246,8 @@ def test_a_diff_has_a_row_for_each_architecture_and_metric(results: Results) -> 
 
 
 def test_every_column_is_documented(results: Results) -> None:
-    """docs/API.md names the columns of every frame."""
-    text = (REPOSITORY / "docs" / "API.md").read_text("utf-8")
+    """docs/api.md names the columns of every frame."""
+    text = (REPOSITORY / "docs" / "api.md").read_text("utf-8")
     documented = set(re.findall(r"`([a-z0-9_]+)`", text))
     frames = [results.table(), results.runs(), results.failures(), results.differences()]
     frames += [results.trace("step_loss"), intelbench.diff(results.folder, results.folder)]

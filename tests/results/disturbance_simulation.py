@@ -4,7 +4,7 @@ A study is five architectures with three seeds each. The logarithm of a step's s
 a shift of the run, plus autocorrelated noise, plus episodes in which the machine is slower; others take the processor
 time that an idle system takes, counted in hundredths of a second. On top of that, a competing process may make the
 steps of one run longer, and the accounts show what it took. `python -m tests.results.disturbance_simulation` prints
-the table of docs/STATISTICS.md.
+the table of docs/statistics.md.
 """
 
 from collections.abc import Callable

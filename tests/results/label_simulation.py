@@ -3,7 +3,7 @@
 Each image has a difficulty, which may be another for each architecture; each seed shifts an architecture's skill; the
 rest is chance. An image is right where skill minus difficulty plus chance is positive (a probit model), so that the
 true mean difference of two architectures of equal skill is 0. `python -m tests.results.label_simulation` prints the
-figures of docs/STATISTICS.md.
+figures of docs/statistics.md.
 """
 
 from collections.abc import Callable

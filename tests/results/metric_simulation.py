@@ -1,6 +1,6 @@
 """How often two equal networks differ by metrics other than test accuracy: simulated logits, and curves of accuracy.
 
-`python -m tests.results.metric_simulation` prints the table of docs/STATISTICS.md.
+`python -m tests.results.metric_simulation` prints the table of docs/statistics.md.
 """
 
 from collections.abc import Callable, Iterator

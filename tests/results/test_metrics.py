@@ -48,8 +48,8 @@ def test_an_unknown_metric_is_answered_with_the_nearest() -> None:
 
 
 def test_every_metric_is_documented_for_claims() -> None:
-    """In the table of docs/CLAIMS.md, in the order of the list, and no other."""
-    text = Path(REPOSITORY / "docs" / "CLAIMS.md").read_text("utf-8").partition("### Metrics")[2].partition("###")[0]
+    """In the table of docs/claims.md, in the order of the list, and no other."""
+    text = Path(REPOSITORY / "docs" / "claims.md").read_text("utf-8").partition("### Metrics")[2].partition("###")[0]
     names = [name for cell in DOCUMENTED.findall(text) for name in re.findall(r"`(\w+)`", cell)]
     assert [metric.name for metric in EVERY] == names
 

@@ -1,4 +1,4 @@
-"""The pictures of docs/STATISTICS.md, drawn from simulated studies: `python -m tests.statistics.pictures`."""
+"""The pictures of docs/statistics.md, drawn from simulated studies: `python -m tests.statistics.pictures`."""
 
 from pathlib import Path
 

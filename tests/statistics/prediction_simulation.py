@@ -1,6 +1,6 @@
 """How often a true figure of a single run is contradicted by the interval that claims are judged by.
 
-`python -m tests.statistics.prediction_simulation` prints the table of docs/STATISTICS.md.
+`python -m tests.statistics.prediction_simulation` prints the table of docs/statistics.md.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """Rules by which pairs of architectures may be compared, tried in simulated worlds.
 
-`python -m tests.statistics.rules` prints the tables of docs/STATISTICS.md: how often a rule says anything false in a
+`python -m tests.statistics.rules` prints the tables of docs/statistics.md: how often a rule says anything false in a
 study of equal architectures, how often its intervals hold the true difference, and how often it finds a true lead.
 """
 

@@ -2,7 +2,7 @@
 
 A world is a function of a random generator and the numbers of architectures, seeds and images (A, n, N); it returns
 which images each architecture gets right (A x n x N). `python -m tests.statistics.sequential_simulation` prints the
-tables of docs/STATISTICS.md.
+tables of docs/statistics.md.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -4,7 +4,7 @@ An image is right where skill + shift of the seed - difficulty of the image + ch
 skill of each architecture is chosen so that its true accuracy, over all seeds and images, is that of the world, however
 its seeds are distributed: the true difference of two architectures is 0, or the lead of the first one.
 
-`python -m tests.statistics.worlds` prints the tables of docs/STATISTICS.md.
+`python -m tests.statistics.worlds` prints the tables of docs/statistics.md.
 """
 
 from collections.abc import Callable, Sequence
@@ -75,7 +75,7 @@ class World:
     missing: float = 0.0
     """Probability that a run failed."""
     out_of_bounds: bool = False
-    """Whether docs/STATISTICS.md lists it among the worlds in which no rule that was tried keeps its error."""
+    """Whether docs/statistics.md lists it among the worlds in which no rule that was tried keeps its error."""
 
     def spread(self, architecture: int) -> float:
         """Return the spread of the seeds of an architecture."""

@@ -23,7 +23,7 @@ def calibration(summary: CohortSummary) -> list[Block]:
     note = (
         "Of the test images, without scaling of the logits where nothing else is said. "
         f"{definitions(_columns(summary))} Means over the runs, with their 95 % interval over seeds and test images; "
-        f"how: docs/STATISTICS.md. {_near_calibrated(architectures)}"
+        f"how: docs/statistics.md. {_near_calibrated(architectures)}"
     )
     columns = _columns(summary)
     if any(row.whole("num_temperatures") for row in architectures):

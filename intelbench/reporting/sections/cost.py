@@ -59,6 +59,6 @@ def _note() -> str:
     return (
         "An architecture is on the Pareto front if no other one costs no more and is no less accurate, and better in "
         f"one of the two. **On the front**: probability, over {NUM_DRAWS:,} draws of the true accuracies and costs "
-        "from their posterior (other seeds, other test images; docs/STATISTICS.md); in bold, those on the front of the "
+        "from their posterior (other seeds, other test images; docs/statistics.md); in bold, those on the front of the "
         "means themselves; 100.0 only where an architecture costs least in every draw."
     )

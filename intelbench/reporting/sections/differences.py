@@ -89,7 +89,7 @@ def _method(summary: CohortSummary, pairs: Sequence[Row]) -> str:
         f"n = {n} × {len(summary.runs[0].test_ids):,} test images, the same for both of a pair."
         f"{untested if fewest_seeds < 2 else ''} "
         "**Difference**: mean, with its 95 % interval over seeds and images, not corrected for the number of pairs; "
-        "the variance between seeds is moderated by that of all architectures (docs/STATISTICS.md). **p**: two-sided t "
+        "the variance between seeds is moderated by that of all architectures (docs/statistics.md). **p**: two-sided t "
         "test of the same. **p (Holm)**: corrected over all pairs, by Holm (1979) for the moderated test, or twice the "
         f"p by the variances of the two alone, whichever is larger. **Answer**: better at {level}; equivalent if the "
         "difference is shown to be smaller than the margin of "
@@ -157,7 +157,7 @@ def _warnings(summary: CohortSummary) -> list[Block]:
         Paragraph(
             f"**Seeds that stand out:** {formatting.listed(signs)}. If a few seeds of an architecture are much worse "
             "than the rest, its p values are too small and its intervals too short, because the mean of a few seeds "
-            "mostly misses the bad ones: no test that was tried keeps its error then (docs/STATISTICS.md)."
+            "mostly misses the bad ones: no test that was tried keeps its error then (docs/statistics.md)."
         )
     ]
 

@@ -168,7 +168,7 @@ def _pairs(study: LabelStudy) -> list[Block]:
     note = (
         "Differences of test accuracy in points, with their 95 % intervals over seeds and images; in bold where the "
         "two are significantly different (Holm's correction over the pairs of each number). **p (Holm)**: of equal "
-        "needs for the target, over seeds and images, corrected over all pairs (how: docs/STATISTICS.md); at 5 % one "
+        "needs for the target, over seeds and images, corrected over all pairs (how: docs/statistics.md); at 5 % one "
         "of them needs fewer."
     )
     return [pairs_folded(table_of(columns, study.comparisons)), Paragraph(note)]

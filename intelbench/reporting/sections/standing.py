@@ -22,7 +22,7 @@ def standing(summary: CohortSummary) -> list[Block]:
         return []
     note = (
         f"Over {NUM_DRAWS:,} draws of the true test accuracies from their posterior: other seeds, by the moderated "
-        "variance of each architecture, and other test images, which are the same for all (docs/STATISTICS.md). "
+        "variance of each architecture, and other test images, which are the same for all (docs/statistics.md). "
         "**Expected rank**: mean of the drawn ranks, with the 95 % interval of the rank. The tests of pairs, and not "
         "these probabilities, say whether two architectures differ."
     )

@@ -67,7 +67,7 @@ def _note(study: VarianceStudy) -> str:
         f"These are groups {listed(map(str, sorted(study.groups)))}, which differ in nothing but what varies between "
         f"their seeds; what does not vary keeps seed {study.fixed_seed}. Standard deviation and share are those of "
         "test accuracy over the seeds (n − 1), with 95 % intervals from the chi-square and the F distribution "
-        "(docs/STATISTICS.md).",
+        "(docs/statistics.md).",
         f"All runs were tested on the same {plural(study.num_test, 'image')}, and nothing is subtracted: networks that "
         "are equally good on all images differ on these, and this part is in every row. Other test images would change "
         f"the accuracies too, by a binomial standard deviation of up to {_points(binomial)} points; that is in no row.",

@@ -1,0 +1,72 @@
+"""The documentation is a site that builds without a warning, and none of its links is broken."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+LINK = re.compile(r'(?:href|src)="([^"]*)"')
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the site from a copy of its sources, as `make docs` does."""
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copytree(REPOSITORY / "docs", folder / "docs")
+    shutil.copy(REPOSITORY / "zensical.toml", folder)
+    command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
+    built = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True)
+    assert built.returncode == 0, built.stdout + built.stderr
+    return folder / "site"
+
+
+def pages(entries: list[object]) -> Iterator[str]:
+    """Return the files that the navigation names, at every level."""
+    for entry in entries:
+        assert isinstance(entry, dict)
+        for target in entry.values():
+            yield from [target] if isinstance(target, str) else pages(target)
+
+
+def test_every_page_can_be_reached() -> None:
+    """The navigation names each page of `docs`, and nothing else."""
+    settings = tomllib.loads((REPOSITORY / "zensical.toml").read_text("utf-8"))["project"]
+    assert {path.name for path in (REPOSITORY / "docs").glob("*.md")} == set(pages(settings["nav"]))
+
+
+def test_no_link_is_broken(site: Path) -> None:
+    """Each link of a page leads to a file of the site, and its fragment to a heading there."""
+    broken = []
+    for page in site.rglob("index.html"):
+        for link in LINK.findall(page.read_text("utf-8")):
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc or not (parts.path or parts.fragment):
+                continue
+            target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+            target = target / "index.html" if target.is_dir() else target
+            if not target.is_file():
+                broken.append(f"{page.relative_to(site)}: {link}")
+            elif parts.fragment and f'id="{parts.fragment}"' not in target.read_text("utf-8"):
+                broken.append(f"{page.relative_to(site)}: {link} has no such heading")
+    assert not broken, "\n".join(broken)
+
+
+def test_pages_load_nothing_from_other_hosts(site: Path) -> None:
+    """Fonts, styles and scripts are files of the site."""
+    loaded = r'<(?:script|img|link)[^>]*(?:src|href)="(?:https?:)?//[^"]*"'
+    assert not [match for page in site.rglob("index.html") for match in re.findall(loaded, page.read_text("utf-8"))]
+
+
+@pytest.mark.parametrize("file", ["README.md", "CHANGELOG.md"])
+def test_links_of_the_repository_lead_to_files(file: str) -> None:
+    """Also those to files that are not on the site."""
+    text = (REPOSITORY / file).read_text("utf-8")
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    assert [link for link in links if not (REPOSITORY / link).exists()] == []
