@@ -117,6 +117,20 @@ class Results:
         frame.insert(0, "cohort", [source.cohort for study in studies for source in study.sources])
         return typed(frame, {"cohort": str, **variance_table.types()})
 
+    def claims(self, file: str | Path | None = None) -> pd.DataFrame:
+        """Return one row for each claim and cohort: its verdict, what was measured, and why it is not testable.
+
+        Args:
+            file: TOML file with claims; `None` for the published ones, on data with their classes.
+
+        Raises:
+            UserError: the file cannot be read, or holds something that is no claim.
+        """
+        from intelbench.reporting.verdicts import verdict_table
+        from intelbench.results.claims import load_claims
+
+        return self._frame(verdict_table, load_claims(Path(file)) if file else None)
+
     def predictions(self, cohort: str | None = None) -> pd.DataFrame:
         """Return one row for each test image: its id, its class, and the predicted class of every run.
 
@@ -247,7 +261,7 @@ class Results:
         columns = ["architecture", "rank", "num_finished", "test_accuracy", "test_accuracy_low", "test_accuracy_high"]
         return self.table()[columns].to_html(index=False)
 
-    def _frame(self, table: Table[..., Any], *arguments: str) -> pd.DataFrame:
+    def _frame(self, table: Table[..., Any], *arguments: object) -> pd.DataFrame:
         frames = []
         for summary in self._study.cohorts:
             frame = table(summary, *arguments)

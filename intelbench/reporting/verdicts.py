@@ -15,6 +15,7 @@ from intelbench.reporting import metrics, narrative
 from intelbench.reporting.formatting import count, fact, listed, percent
 from intelbench.results import verdicts as rules
 from intelbench.results.claims import Claim, differing_conditions, load_claims
+from intelbench.results.columns import Columns, Row, column, estimate_columns, table
 from intelbench.results.metric import Metric
 from intelbench.results.metrics import METRICS
 from intelbench.results.runs import RunSummary
@@ -292,3 +293,31 @@ def _with_disturbances(summary: CohortSummary, verdict: Verdict, involved: Seque
     disturbed = [each for each in summary.disturbances if each.step_reasons and each.run.record.run_id in ids]
     reason = f"{len(disturbed)} of the {len(ids)} runs compared were disturbed by other work"
     return replace(verdict, reason=reason) if disturbed else verdict
+
+
+def _measured(verdict: Verdict) -> Row:
+    if isinstance(verdict.measured, Estimate):
+        return estimate_columns("measured", verdict.measured)
+    return {"measured": verdict.measured, "measured_low": None, "measured_high": None}
+
+
+_COLUMNS: Sequence[Columns[Verdict]] = (
+    column("claim", str, lambda each: each.claim.id),
+    column("statement", str, lambda each: each.claim.statement),
+    column("source", str, lambda each: each.claim.source),
+    column("metric", str, lambda each: each.claim.metric),
+    column("architecture", str, lambda each: each.claim.architecture),
+    column("against", str, lambda each: each.against),
+    Columns(dict.fromkeys(("measured", "measured_low", "measured_high"), float), _measured),
+    column("unit", str, lambda each: each.unit or None),
+    column("verdict", str, lambda each: each.verdict),
+    column("p_value", float, lambda each: each.p_value),
+    column("rule", str, lambda each: each.rule or None),
+    column("reason", str, lambda each: each.reason or None),
+)
+
+
+@table(lambda: _COLUMNS)
+def verdict_table(summary: CohortSummary, chosen: Sequence[Claim] | None = None) -> list[Verdict]:
+    """Return one row for each claim: the verdict, what was measured, and why."""
+    return verdicts(summary, claims_about(summary, chosen))

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 import intelbench
 from intelbench.api.results import Results
 from intelbench.errors import UserError
+from intelbench.results.claims import load_claims
 from tests.conftest import REPOSITORY
 from tests.synthetic import CLASSES, Study, failure, synthetic_runs
 
@@ -254,3 +255,46 @@ def test_every_column_is_documented(results: Results) -> None:
     columns = {column for frame in frames for column in frame.columns}
     intervals = {column for column in columns if re.sub("_(low|high)$", "", column) in documented}
     assert set() == columns - documented - intervals
+
+
+CLAIM = """
+[[claim]]
+id = "more-parameters"
+statement = "ResNet-152 has more parameters than ResNet-101."
+source = "report"
+metric = "num_parameters"
+relation = "higher"
+architecture = "resnet152"
+others = ["resnet101"]
+
+[[claim]]
+id = "a-third"
+statement = "ResNet-101 is right on a third of the images at least."
+source = "report"
+metric = "test_accuracy"
+relation = "at_least"
+architecture = "resnet101"
+value = 0.333
+"""
+
+
+def test_claims_have_a_row_for_each_cohort(results: Results, tmp_path: Path) -> None:
+    """With the verdicts of the report, and as texts and numbers where there are some."""
+    file = tmp_path / "claims.toml"
+    file.write_text(CLAIM)
+    claims = results.claims(file)
+    assert [(cohort, claim) for cohort in results.cohorts for claim in ("more-parameters", "a-third")] == list(
+        claims[["cohort", "claim"]].itertuples(index=False, name=None)
+    )
+    untestable = claims[(claims["cohort"] == results.cohorts[1]) & (claims["claim"] == "more-parameters")].iloc[0]
+    assert ("not testable", "resnet152 did not run") == (untestable["verdict"], untestable["reason"])
+    accuracy = claims[(claims["cohort"] == results.cohorts[0]) & (claims["claim"] == "a-third")].iloc[0]
+    shown = results.table().set_index(["cohort", "architecture"]).loc[(results.cohorts[0], "resnet101")]
+    assert shown["test_accuracy"] == pytest.approx(accuracy["measured"])
+    assert accuracy["measured_low"] < accuracy["measured"] < accuracy["measured_high"]
+    assert "Float64" == str(claims["p_value"].dtype)
+
+
+def test_the_published_claims_are_the_default(results: Results) -> None:
+    """On data with the classes that they are about."""
+    assert {claim.id for claim in load_claims()} == set(results.claims()["claim"])
