@@ -1,0 +1,316 @@
+"""Scores of classifications beyond accuracy, as values of images: pure functions on arrays.
+
+Shapes: N images, C classes. A score such as macro F1 is no mean over images, but a smooth function of how many images
+of each class were predicted as which class. For the choice of images it varies, to first order, as the mean of its
+influence values does (the infinitesimal jackknife; Jaeckel, 1972; Efron, 1982, chapter 6): the derivatives of the score
+by the weight of each image, whose mean is 0. Every function here returns the score plus the influence of each image:
+values whose mean is the score, and to which everything applies that holds for means over seeds and images
+(`inference`). For balanced accuracy the variance is that of a mean over strata, for AUROC that of DeLong, DeLong and
+Clarke-Pearson (1988). `docs/STATISTICS.md` shows by simulation that tests with these values hold their level.
+
+Averages over classes are over those with images. A class that is never predicted has a precision and an F1 of 0, as in
+scikit-learn.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+Labels = NDArray[np.integer]
+Floats = NDArray[np.float64]
+OfPredictions = Callable[[Labels, Labels], "Floats | None"]
+"""Function of labels and predicted classes (N each) that returns values of the images (N), whose mean is the score.
+
+`None` without images, and where the score is not defined."""
+
+TOP_K = 5
+MIN_TOP_K_CLASSES = 20
+"""Classes from which on top-5 accuracy is computed; of fewer classes, five are a large part of all."""
+
+
+def accuracy(labels: Labels, predictions: Labels) -> Floats | None:
+    """Return 1 for every image that was recognised, else 0."""
+    return (predictions == labels).astype(np.float64) if len(labels) else None
+
+
+def balanced_accuracy(labels: Labels, predictions: Labels) -> Floats | None:
+    """Return values of images whose mean is the mean recall of the classes (Brodersen et al., 2010)."""
+    if not len(labels):
+        return None
+    counts = _Counts.of(labels, predictions)
+    recall = _ratio(counts.right, counts.true)
+    return counts.mean_over_classes(
+        _Rates(recall, by_right=_ratio(1, counts.true), by_true=-_ratio(recall, counts.true)), weighted=False
+    )
+
+
+def precision(labels: Labels, predictions: Labels, *, weighted: bool) -> Floats | None:
+    """Return values of images whose mean is the mean precision of the classes.
+
+    Args:
+        labels: Classes (N).
+        predictions: Predicted classes (N).
+        weighted: Whether a class counts as often as it has images, and not once.
+    """
+    if not len(labels):
+        return None
+    counts = _Counts.of(labels, predictions)
+    share = _ratio(counts.right, counts.predicted)
+    rates = _Rates(share, by_right=_ratio(1, counts.predicted), by_predicted=-_ratio(share, counts.predicted))
+    return counts.mean_over_classes(rates, weighted=weighted)
+
+
+def f1(labels: Labels, predictions: Labels, *, weighted: bool) -> Floats | None:
+    """Return values of images whose mean is the mean F1 of the classes.
+
+    F1 is 2 TP / (2 TP + FP + FN), the harmonic mean of precision and recall (van Rijsbergen, 1979).
+
+    Args:
+        labels: Classes (N).
+        predictions: Predicted classes (N).
+        weighted: Whether a class counts as often as it has images, and not once.
+    """
+    if not len(labels):
+        return None
+    counts = _Counts.of(labels, predictions)
+    totals = counts.true + counts.predicted
+    score = _ratio(2 * counts.right, totals)
+    slope = -_ratio(score, totals)
+    rates = _Rates(score, by_right=_ratio(2, totals), by_true=slope, by_predicted=slope)
+    return counts.mean_over_classes(rates, weighted=weighted)
+
+
+def quadratic_kappa(labels: Labels, predictions: Labels) -> Floats | None:
+    """Return values of images whose mean is Cohen's kappa with quadratic weights (Cohen, 1968).
+
+    It is for classes with an order, which is that of their indices: 1 - mean (label - prediction)^2 over the same of
+    labels and predictions that are independent. `None` where all images have one class and were predicted as that one.
+    """
+    if not len(labels):
+        return None
+    true, predicted = labels.astype(np.float64), predictions.astype(np.float64)
+    mean_true, mean_predicted = true.mean(), predicted.mean()
+    squares = true**2 + predicted**2
+    by_chance = squares.mean() - 2 * mean_true * mean_predicted
+    if not by_chance > 0:
+        return None
+    distances = (true - predicted) ** 2
+    observed = distances.mean()
+    products = (true - mean_true) * mean_predicted + (predicted - mean_predicted) * mean_true
+    of_chance = squares - squares.mean() - 2 * products
+    values: Floats = 1 - distances / by_chance + observed * of_chance / by_chance**2
+    return values
+
+
+def auroc(labels: Labels, logits: NDArray[np.floating]) -> Floats | None:
+    """Return values of images whose mean is the area under the ROC curve of one class against the rest, over classes.
+
+    The area of a class is the share of its images whose softmax probability of the class is above that of an image of
+    another class, over all pairs; ties count half (Hanley and McNeil, 1982). The values are the placements of DeLong et
+    al. (1988). The mean is over the classes that have images and do not have all of them; `None` without any, or with
+    logits that are not finite.
+
+    Args:
+        labels: Classes (N).
+        logits: Logits (N x C).
+    """
+    num_images, sizes = len(labels), np.bincount(labels, minlength=logits.shape[1])
+    classes = np.flatnonzero((sizes > 0) & (sizes < num_images))
+    if not len(classes) or not np.isfinite(logits).all():
+        return None
+    log_odds = _LogOdds.of(logits)
+    values, total = np.zeros(num_images), 0.0
+    for index in classes.tolist():
+        own, odds = labels == index, log_odds.of_class(index)
+        of_class, of_others = _placements(odds[own], odds[~own])
+        area = float(of_class.mean())
+        values[own] += (of_class - area) * (num_images / len(of_class))
+        values[~own] += (of_others - area) * (num_images / len(of_others))
+        total += area
+    return (values + total) / len(classes)
+
+
+def top_k_right(labels: Labels, logits: NDArray[np.floating], k: int = TOP_K) -> NDArray[np.bool_]:
+    """Return whether the class of each image is among the `k` with the largest logits (N).
+
+    Of equal logits the first counts as the largest, so that `k` = 1 is accuracy. An image with logits that are not
+    finite is right if its prediction is.
+
+    Args:
+        labels: Classes (N).
+        logits: Logits (N x C).
+        k: Number of classes.
+    """
+    own = logits[np.arange(len(labels)), labels][:, None]
+    before = np.arange(logits.shape[1]) < labels[:, None]
+    places = np.count_nonzero((logits > own) | ((logits == own) & before), axis=1)
+    finite = np.isfinite(logits).all(axis=1)
+    right: NDArray[np.bool_] = np.where(finite, places < k, logits.argmax(axis=1) == labels)
+    return right
+
+
+def log_losses(labels: Labels, logits: NDArray[np.floating]) -> Floats | None:
+    """Return -log softmax(logits)[label] of each image, in nats; `None` with logits that are not finite."""
+    if not len(labels) or not np.isfinite(logits).all():
+        return None
+    scores = np.asarray(logits, dtype=np.float64)
+    losses: Floats = logsumexp(scores, axis=1) - scores[np.arange(len(labels)), labels]
+    return losses
+
+
+OF_PREDICTIONS: Mapping[str, OfPredictions] = {
+    "balanced_accuracy": balanced_accuracy,
+    "macro_precision": lambda labels, predictions: precision(labels, predictions, weighted=False),
+    "macro_f1": lambda labels, predictions: f1(labels, predictions, weighted=False),
+    "weighted_precision": lambda labels, predictions: precision(labels, predictions, weighted=True),
+    "weighted_f1": lambda labels, predictions: f1(labels, predictions, weighted=True),
+    "quadratic_kappa": quadratic_kappa,
+}
+"""Scores that need predicted classes alone, by the name of the metric."""
+
+
+def validation_score(
+    metric: str, labels: Labels, predictions: Labels, logits: NDArray[np.floating] | None = None
+) -> float:
+    """Return how good predictions of the validation images are by a metric; higher is better, also for a loss.
+
+    It chooses between evaluation points, or between seeds. Where the metric cannot be computed, accuracy is used: of
+    `auroc`, `log_loss`, `brier_score` and `top5` without logits, of metrics of plug-ins, and where the score is not
+    defined.
+
+    Args:
+        metric: Name of the metric of a suite.
+        labels: Classes (N, at least one).
+        predictions: Predicted classes (N).
+        logits: Logits (N x C), where they are known.
+    """
+    values = None
+    if metric in OF_PREDICTIONS:
+        values = OF_PREDICTIONS[metric](labels, predictions)
+    elif metric in _OF_LOGITS and logits is not None:
+        values = _OF_LOGITS[metric](labels, logits)
+    if values is None:
+        values = accuracy(labels, predictions)
+    if values is None:
+        raise ValueError("there are no validation images, so nothing can be chosen by them")
+    return float(values.mean())
+
+
+def _top5_values(labels: Labels, logits: NDArray[np.floating]) -> Floats | None:
+    return top_k_right(labels, logits).astype(np.float64) if logits.shape[1] >= MIN_TOP_K_CLASSES else None
+
+
+def _negative_log_losses(labels: Labels, logits: NDArray[np.floating]) -> Floats | None:
+    losses = log_losses(labels, logits)
+    return None if losses is None else -losses
+
+
+def _negative_brier_scores(labels: Labels, logits: NDArray[np.floating]) -> Floats | None:
+    if not np.isfinite(logits).all():
+        return None
+    scores = np.asarray(logits, dtype=np.float64)
+    distances = np.exp(scores - logsumexp(scores, axis=1, keepdims=True))
+    distances[np.arange(len(labels)), labels] -= 1
+    values: Floats = -np.einsum("nc,nc->n", distances, distances)
+    return values
+
+
+_OF_LOGITS: Mapping[str, Callable[[Labels, NDArray[np.floating]], Floats | None]] = {
+    "auroc": auroc,
+    "top5": _top5_values,
+    "log_loss": _negative_log_losses,
+    "brier_score": _negative_brier_scores,
+}
+
+
+@dataclass(frozen=True)
+class _Rates:
+    """A rate of each class (C), and its derivatives by the number of images of a kind (C each)."""
+
+    value: Floats
+    by_right: Floats
+    """By images of the class that were recognised, in addition to both of the others."""
+    by_true: Floats | None = None
+    """By images of the class."""
+    by_predicted: Floats | None = None
+    """By images that were predicted as the class."""
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """How many images each class has (C)."""
+
+    labels: Labels
+    predictions: Labels
+    true: Floats
+    predicted: Floats
+    right: Floats
+
+    @classmethod
+    def of(cls, labels: Labels, predictions: Labels) -> "_Counts":
+        size = 1 + int(max(labels.max(), predictions.max()))
+        groups = labels, predictions, labels[labels == predictions]
+        true, predicted, right = (np.bincount(group, minlength=size).astype(np.float64) for group in groups)
+        return cls(labels, predictions, true, predicted, right)
+
+    def mean_over_classes(self, rates: _Rates, *, weighted: bool) -> Floats:
+        """Return the mean of a rate over the classes, plus the influence of each image (N)."""
+        num_images = len(self.labels)
+        weights = self.true / num_images if weighted else (self.true > 0) / np.count_nonzero(self.true)
+        score = float(weights @ rates.value)
+        slopes = np.where(self.labels == self.predictions, (weights * rates.by_right)[self.labels], 0.0)
+        if rates.by_true is not None:
+            slopes += (weights * rates.by_true)[self.labels]
+        if rates.by_predicted is not None:
+            slopes += (weights * rates.by_predicted)[self.predictions]
+        values = score + num_images * slopes
+        return values + rates.value[self.labels] - score if weighted else values
+
+
+@dataclass(frozen=True)
+class _LogOdds:
+    """Log-odds of softmax probabilities, which tell probabilities apart that are 1 or 0 to the bits of float64."""
+
+    shifted: Floats
+    """Logits minus the largest logit of their image (C x N)."""
+    first: NDArray[np.int64]
+    """Class of the largest logit (N)."""
+    exponentials: Floats
+    """Exponentials of `shifted`, with a 0 in place of that of `first` (C x N)."""
+    others: Floats
+    """Sums of `exponentials` (N)."""
+
+    @classmethod
+    def of(cls, logits: NDArray[np.floating]) -> "_LogOdds":
+        scores = np.ascontiguousarray(logits.T, dtype=np.float64)  # a class after the other, as they are read
+        first, images = scores.argmax(axis=0), np.arange(len(logits))
+        shifted = scores - scores[first, images]
+        exponentials = np.exp(shifted)
+        exponentials[first, images] = 0
+        return cls(shifted, first, exponentials, exponentials.sum(axis=0))
+
+    def of_class(self, index: int) -> Floats:
+        """Return the log-odds of a class (N)."""
+        rest = np.where(self.first == index, self.others, 1 + self.others - self.exponentials[index])
+        with np.errstate(divide="ignore"):  # nothing is left for the other classes: infinite odds
+            odds: Floats = self.shifted[index] - np.log(rest)
+        return odds
+
+
+def _placements(own: Floats, others: Floats) -> tuple[Floats, Floats]:
+    """Return the share of others that each own score is above, and of own scores that each other is below."""
+    order = np.argsort(own, kind="stable")
+    ranked = own[order]
+    below, up_to = (np.searchsorted(ranked, others, side) for side in ("left", "right"))
+    at_most, less = (np.cumsum(np.bincount(places, minlength=len(own) + 1))[:-1] for places in (below, up_to))
+    of_own = np.empty(len(own))
+    of_own[order] = (at_most + less) / (2 * len(others))
+    return of_own, 1 - (below + up_to) / (2 * len(own))
+
+
+def _ratio(part: Floats | float, total: Floats) -> Floats:
+    """Return part / total of each class; 0 where the total is 0."""
+    return np.divide(part, total, out=np.zeros(len(total)), where=total > 0)
