@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from intelbench.api.results import Results, load
     from intelbench.api.running import diff, profile, run
     from intelbench.architectures.registry import Architecture, ModelRequest, architecture
+    from intelbench.data.augment import Transform, transform
     from intelbench.data.sources import Source, source
     from intelbench.orchestration.engines import Engine, engine
     from intelbench.orchestration.listeners import RunListener, listener
@@ -20,15 +21,17 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "Architecture", "Engine", "Meter", "ModelRequest", "Results", "RunListener", "Source", "__version__",
+    "Architecture", "Engine", "Meter", "ModelRequest", "Results", "RunListener", "Source", "Transform", "__version__",
     "architecture", "diff", "engine", "listener", "load", "meter", "metric", "optimizer", "profile", "run", "section",
-    "source",
+    "source", "transform",
 ]  # fmt: skip
 
 _MODULES = {
     "Architecture": "intelbench.architectures.registry",
     "ModelRequest": "intelbench.architectures.registry",
     "architecture": "intelbench.architectures.registry",
+    "Transform": "intelbench.data.augment",
+    "transform": "intelbench.data.augment",
     "Source": "intelbench.data.sources",
     "source": "intelbench.data.sources",
     "Meter": "intelbench.profiling.meters",

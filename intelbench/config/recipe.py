@@ -8,7 +8,7 @@ from intelbench.config.fields import MAX_BATCH_SIZE, Count, Identifier, Name
 
 _FiniteNumber = Annotated[float, Meta(ge=-1e9, le=1e9)]
 ArgumentValue = bool | int | _FiniteNumber | str | tuple[bool | int | _FiniteNumber, ...]
-"""Value of a keyword argument of an optimizer."""
+"""Value of a keyword argument of an optimizer or of a transform."""
 
 
 class Head(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -60,6 +60,21 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Narrowest and widest aspect ratio (width / height) of the crop."""
     flip: bool = True
     """Mirror every second training image, left to right."""
+    transforms: Annotated[tuple[Identifier, ...], Meta(max_length=16)] = ()
+    """Random transforms of training images after crop and flip, in this order: classes of `torchvision.transforms.v2`
+    in snake case (`trivial_augment_wide`, `rand_augment`, `color_jitter`, `random_erasing`, `random_vertical_flip`,
+    `random_rotation`), or transforms that a plug-in registers."""
+    transform_arguments: dict[Identifier, dict[Identifier, ArgumentValue]] = {}
+    """Keyword arguments of transforms by name, such as `random_erasing = { p = 0.1 }`; defaults apply to all others."""
+    mixup_alpha: Annotated[float, Meta(ge=0, le=100)] = 0.0
+    """Blend each training image with another one, with a weight from Beta(alpha, alpha) (Zhang et al., 2018); 0 does
+    not."""
+    cutmix_alpha: Annotated[float, Meta(ge=0, le=100)] = 0.0
+    """Replace a box of each training image by that of another one; the box has a share of the area from Beta(alpha,
+    alpha) (Yun et al., 2019). With mixup too, each image is mixed one way or the other, at random; 0 does not."""
+    sampling: Literal["shuffle", "balanced"] = "shuffle"
+    """Training images of an epoch: `shuffle` has each once; `balanced` has equally many of each class, so that images
+    of small classes are repeated and some of large classes are left out."""
     zero_init_residual: bool = False
     """Start each residual block as the identity (Goyal et al., 2017), where the architecture offers it."""
     init_weights: bool = True
@@ -83,3 +98,16 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"`{name}` is [smallest, largest]; got [{low}, {high}]")
+        if repeated := [name for name in self.transforms if self.transforms.count(name) > 1]:
+            raise ValueError(f"`transforms` has {repeated[0]!r} twice; expected each name once")
+        if unused := sorted(self.transform_arguments.keys() - set(self.transforms)):
+            raise ValueError(f"`transform_arguments.{unused[0]}` needs {unused[0]!r} in `transforms`")
+        if self.augmentation == "none" and self.transforms:
+            raise ValueError(
+                '`augmentation` is "none", which shows images as evaluation does, so `transforms` must be empty'
+            )
+
+    @property
+    def mixes(self) -> bool:
+        """Return whether each training image is mixed with another one."""
+        return self.mixup_alpha > 0 or self.cutmix_alpha > 0

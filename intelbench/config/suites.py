@@ -66,7 +66,8 @@ def budgets(suite: Suite) -> list[Budget]:
 def encode_suite(suite: Suite) -> str:
     """Return the suite as TOML that `load_suite` reads back to an equal value."""
     tables = msgspec.to_builtins(suite)
-    for table, key in ((tables, "overrides"), (tables["recipe"], "optimizer_arguments")):
+    recipe = tables["recipe"]
+    for table, key in ((tables, "overrides"), (recipe, "optimizer_arguments"), (recipe, "transform_arguments")):
         if not table[key]:
             del table[key]
     return tomli_w.dumps(_without_none(tables))

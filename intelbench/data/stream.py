@@ -9,18 +9,21 @@ import struct
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import count, islice
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from intelbench.config.conditions import Conditions
+from intelbench.data.augment import Parameters, Random, make_transforms
 from intelbench.data.dataset import Split
 from intelbench.data.decoding import Pixels
+from intelbench.data.mixing import draw_mix, mix_images, mix_labels
 from intelbench.data.pixels import PixelSource
+from intelbench.data.sampling import balanced, shuffled
 from intelbench.data.seeds import stream_key
 from intelbench.data.transforms import Crop, draws, evaluation_view, random_resized_crop, training_view
 
@@ -40,13 +43,24 @@ class Batch:
 
     inputs: Tensor
     labels: Tensor
-    """N, int64."""
+    """Classes (N, int64), or the share of each class in mixed images (N x classes, float32)."""
     content: bytes
     """Image ids and augmentation parameters, as bytes for the digest."""
     kind: InputKind = "images"
     """Kind of `inputs`."""
     cached_seconds: float = 0.0
     """Seconds that the batch saved by using results of an earlier run."""
+
+
+class Sample(NamedTuple):
+    """A training image in an epoch."""
+
+    position: int
+    """Position of the image in the split."""
+    view: int
+    """Number of the view of the image, counted from 0."""
+    repetition: int = 0
+    """How often the epoch has the image before; 0 unless classes are balanced."""
 
 
 class BatchSource(Protocol):
@@ -99,7 +113,7 @@ class TrainingStream:
         pixels: Their pixels.
         conditions: Recipe and size of the images.
         seed: Seed of the order of the images.
-        augment_seed: Seed of crops and flips; `None` for `seed`.
+        augment_seed: Seed of crops, flips, transforms and mixes; `None` for `seed`.
         pin_memory: Whether batches are in page-locked memory, so that copies to a CUDA device are asynchronous.
     """
 
@@ -121,6 +135,7 @@ class TrainingStream:
         self._order_key = stream_key(seed, "order")
         self._augment_key = stream_key(seed if augment_seed is None else augment_seed, "augment")
         self._order = lru_cache(maxsize=2)(self._order_of_epoch)
+        self._transforms = make_transforms(conditions.recipe)
         self.steps_per_epoch = len(split) // conditions.recipe.batch_size
 
     @property
@@ -140,71 +155,118 @@ class TrainingStream:
         recipe = self._recipe
         if recipe.augmentation == "none":
             return EVALUATION
-        return f"{self._augment_key.hex()} {recipe.crop_scale} {recipe.crop_ratio} {recipe.flip}"
+        transforms = f" {recipe.transforms} {sorted(recipe.transform_arguments.items())}" if recipe.transforms else ""
+        return f"{self._augment_key.hex()} {recipe.crop_scale} {recipe.crop_ratio} {recipe.flip}{transforms}"
 
-    def positions(self, step: int) -> tuple[int, list[int]]:
-        """Return the number of a step's view, counted from 0, and the positions of the step's images in the split."""
+    def samples(self, step: int) -> list[Sample]:
+        """Return the images of a step, counted from 0.
+
+        An image that an epoch repeats has another view each time: one of its own if each epoch has new views, else the
+        view of a later epoch.
+        """
         epoch, index = divmod(step, self.steps_per_epoch)
-        size = self._recipe.batch_size
-        view = epoch if self.num_views is None else epoch % self.num_views
-        return view, self._order(epoch)[index * size : (index + 1) * size]
+        size, num_views = self._recipe.batch_size, self.num_views
+        samples = []
+        for place in self._order(epoch)[index * size : (index + 1) * size]:
+            repetition, position = divmod(place, len(self._split))
+            view = epoch if num_views is None else (epoch + repetition) % num_views
+            samples.append(Sample(position, view, repetition))
+        return samples
 
-    def labels(self, positions: Sequence[int]) -> Tensor:
-        """Return the labels of the images at these positions."""
-        return torch.tensor([self._split.labels[position] for position in positions], pin_memory=self._pin_memory)
+    def labels(self, samples: Sequence[Sample]) -> Tensor:
+        """Return the classes of the images (N, int64)."""
+        return torch.tensor([self._split.labels[each.position] for each in samples], pin_memory=self._pin_memory)
 
-    def views(self, view: int, positions: Sequence[int]) -> tuple[Tensor, list[bytes]]:
-        """Return a view of images (N x size x size x 3, uint8), and the bytes of each image for the digest."""
-        shape = (len(positions), self._size, self._size, 3)
+    def views(self, samples: Sequence[Sample]) -> tuple[Tensor, list[bytes]]:
+        """Return the views of images (N x size x size x 3, uint8), and the bytes of each image for the digest."""
+        shape = (len(samples), self._size, self._size, 3)
         images = torch.empty(shape, dtype=torch.uint8, pin_memory=self._pin_memory)
         contents = []
-        for slot, position in enumerate(positions):
-            image_id = self._split.ids[position]
-            pixels = self._pixels.read(self._split.rows[position])
-            crop = self._crop(view, image_id, pixels)
+        for slot, sample in enumerate(samples):
+            pixels = self._pixels.read(self._split.rows[sample.position])
+            crop = self._crop(sample, pixels)
             if crop:
                 training_view(pixels, crop, images[slot])
             else:
                 evaluation_view(pixels, images[slot])
-            contents.append(_content(image_id, crop))
+            parameters = self._parameters(sample)
+            self._transform(images[slot], parameters)
+            contents.append(self._content(sample, crop, parameters))
         self._pixels.release()
         return images, contents
 
-    def content(self, view: int, position: int) -> bytes:
+    def content(self, sample: Sample) -> bytes:
         """Return the bytes of a view for the digest, without creating the view."""
-        image_id = self._split.ids[position]
         if self._recipe.augmentation == "none":
-            return _content(image_id, None)
-        return _content(image_id, self._crop(view, image_id, self._pixels.read(self._split.rows[position])))
+            return self._content(sample, None, [])
+        crop = self._crop(sample, self._pixels.read(self._split.rows[sample.position]))
+        return self._content(sample, crop, self._parameters(sample))
 
     def batch(self, step: int) -> Batch:
         """Return the batch of a step, counted from 0."""
-        view, positions = self.positions(step)
-        images, contents = self.views(view, positions)
-        return Batch(images, self.labels(positions), b"".join(contents))
+        samples = self.samples(step)
+        images, contents = self.views(samples)
+        batch = Batch(images, self.labels(samples), b"".join(contents))
+        return self._mixed(batch, samples, step) if self._recipe.mixes else batch
 
     def batches(self, workers: int, first_step: int = 0) -> Generator[Batch]:
         """Yield batches without end from `first_step` on, loaded ahead by `workers` threads (0: on demand)."""
         return prepared_ahead(self.batch, count(first_step), workers)
 
-    def _crop(self, view: int, image_id: str, pixels: Pixels) -> Crop | None:
+    def _mixed(self, batch: Batch, samples: Sequence[Sample], step: int) -> Batch:
+        """Return the batch with each image mixed with the one before it, in the memory of the batch."""
+        epoch = step // self.steps_per_epoch
+        keys = [b"%b/%d/mix/%b" % (self._augment_key, epoch, self._name(each).encode()) for each in samples]
+        mixes = [draw_mix(Random(key), self._recipe, self._size) for key in keys]
+        mix_images(batch.inputs, mixes)
+        labels = mix_labels(batch.labels, mixes, max(self._split.labels) + 1)
+        content = batch.content + b"".join(mix.content() for mix in mixes)
+        return replace(batch, labels=labels.pin_memory() if self._pin_memory else labels, content=content)
+
+    def _crop(self, sample: Sample, pixels: Pixels) -> Crop | None:
         """Return the crop of an image in a view; `None` for the view of evaluation."""
         if self._recipe.augmentation == "none":
             return None
-        return random_resized_crop(
-            draws(self._augment_key, view, image_id), pixels.shape[0], pixels.shape[1], self._recipe
-        )
+        uniform = draws(self._augment_key, sample.view, self._name_of_view(sample))
+        return random_resized_crop(uniform, pixels.shape[0], pixels.shape[1], self._recipe)
+
+    def _parameters(self, sample: Sample) -> list[Parameters]:
+        """Return the parameters of each transform of an image in a view."""
+        name_of_view = self._name_of_view(sample).encode()
+        return [
+            transform.parameters(
+                Random(b"%b/%d/%b/%b" % (self._augment_key, sample.view, name.encode(), name_of_view)), self._size
+            )
+            for name, transform in self._transforms.items()
+        ]
+
+    def _transform(self, image: Tensor, parameters: Sequence[Parameters]) -> None:
+        """Apply the transforms to an image (size x size x 3, uint8) in place."""
+        for transform, of_transform in zip(self._transforms.values(), parameters, strict=True):
+            if of_transform:
+                image.copy_(transform(image.permute(2, 0, 1), *of_transform).permute(1, 2, 0))
+
+    def _name(self, sample: Sample) -> str:
+        """Return the id of an image, with the number of its repetition in the epoch."""
+        image_id = self._split.ids[sample.position]
+        return f"{image_id}\0{sample.repetition}" if sample.repetition else image_id
+
+    def _name_of_view(self, sample: Sample) -> str:
+        """Return what determines a view of an image together with the number of the view."""
+        return self._name(sample) if self.num_views is None else self._split.ids[sample.position]
+
+    def _content(self, sample: Sample, crop: Crop | None, parameters: Sequence[Parameters]) -> bytes:
+        """Return the bytes of a view for the digest: id, crop, and the parameters of transforms if there are any."""
+        crop = crop or _WHOLE
+        box = _CROP.pack(crop.top, crop.left, crop.height, crop.width, crop.flip)
+        transforms = repr(parameters).encode() if self._transforms else b""
+        return self._split.ids[sample.position].encode() + b"\0" + box + transforms
 
     def _order_of_epoch(self, epoch: int) -> list[int]:
-        """Return all positions sorted by the hash of (order, epoch, id), a shuffle that needs no generator."""
-        prefix = b"%b/%d/" % (self._order_key, epoch)
-        hashes = [hashlib.blake2b(prefix + image_id.encode(), digest_size=16).digest() for image_id in self._split.ids]
-        return sorted(range(len(hashes)), key=hashes.__getitem__)
-
-
-def _content(image_id: str, crop: Crop | None) -> bytes:
-    crop = crop or _WHOLE
-    return image_id.encode() + b"\0" + _CROP.pack(crop.top, crop.left, crop.height, crop.width, crop.flip)
+        """Return the places of an epoch: positions in the split, plus the split's size for each repetition."""
+        if self._recipe.sampling == "balanced":
+            return balanced(self._order_key, epoch, self._split.ids, self._split.labels)
+        return shuffled(self._order_key, epoch, self._split.ids)
 
 
 def evaluation_batches(

@@ -16,6 +16,7 @@ from intelbench.config.conditions import Conditions, Override, Suite
 from intelbench.config.fields import Vary
 from intelbench.config.suites import conditions_of
 from intelbench.config.validation import dotted
+from intelbench.data.augment import require_transforms
 from intelbench.data.dataset import Dataset, require_a_batch
 from intelbench.errors import UserError, plural
 from intelbench.orchestration.job import Job
@@ -88,9 +89,9 @@ def plan(
     A precision of `auto` becomes that of the device. Weights are downloaded here, before any run.
 
     Raises:
-        UserError: an architecture is not known, not installed or needs larger images; an optimizer is not known or does
-            not take its arguments; a class has too few images; there are no such weights; a batch is larger than the
-            training split; or records would be too large.
+        UserError: an architecture is not known, not installed or needs larger images; an optimizer or a transform is
+            not known or does not take its arguments; a class has too few images; there are no such weights; a batch is
+            larger than the training split; or records would be too large.
     """
     if suite.precision == "auto":
         suite = msgspec.structs.replace(suite, precision=device_for(execution).fastest_precision)
@@ -118,7 +119,7 @@ def plan(
                 spec=spec,
                 environment=environment,
                 dataset=drawn,
-                plugins=plugins_of_run(spec.architecture, spec.conditions.recipe.optimizer),
+                plugins=plugins_of_run(spec.architecture, spec.conditions.recipe),
                 runs=str(runs.absolute()),
                 weights=str(source.path) if source else None,
                 checkpoint=options.checkpoint,
@@ -131,11 +132,12 @@ def _specs(
     suite: Suite, origin: str, dataset: Dataset, architectures: Mapping[Architecture, str], execution: Execution
 ) -> dict[_Choice, list[RunSpec]]:
     """Return the runs, one for each architecture, before weights are known and images are chosen."""
-    conditions, optimizers = {}, {}
+    conditions, optimizers, transforms = {}, {}, {}
     for name in (each.name for each in architectures):
         with _override_named(suite, origin, name):
             conditions[name] = _conditions(name, suite, dataset)
             optimizers[name] = require_optimizer(conditions[name].recipe)
+            transforms[name] = require_transforms(conditions[name].recipe)
     limits = [None if limit == "all" else limit for limit in suite.images_per_class]
     return {
         (seed, vary, limit): [
@@ -148,6 +150,7 @@ def _specs(
                 conditions=conditions[architecture.name],
                 execution=execution,
                 optimizer_provider=optimizers[architecture.name],
+                transform_providers=transforms[architecture.name],
                 suite_conditions=suite.conditions if suite.overrides else None,
                 images_per_class=limit,
                 vary=vary,

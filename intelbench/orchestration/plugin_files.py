@@ -5,20 +5,23 @@ from pathlib import Path
 
 from intelbench.architectures.generators import seed_generators
 from intelbench.architectures.registry import plugins_of
+from intelbench.config.recipe import Recipe
+from intelbench.data.augment import transform_plugins
 from intelbench.data.seeds import stream_seed
 from intelbench.plugins.loading import load_plugin
 from intelbench.profiling.meters import METERS
 from intelbench.training.optimizer import OPTIMIZERS
 
 
-def plugins_of_run(architecture: str, optimizer: str) -> tuple[str, ...]:
-    """Return the plug-in files of a run: those with meters, then those with its optimizer and its architecture.
+def plugins_of_run(architecture: str, recipe: Recipe) -> tuple[str, ...]:
+    """Return the plug-in files of a run: with meters, then with its optimizer, its transforms and its architecture.
 
     The last file can import modules of its folder when its network is built and run.
     """
     last = plugins_of(architecture)
-    entry = OPTIMIZERS.find(optimizer)
-    first = [*METERS.plugin_files(), *([str(entry.plugin)] if entry and entry.plugin else [])]
+    entry = OPTIMIZERS.find(recipe.optimizer)
+    optimizer = [str(entry.plugin)] if entry and entry.plugin else []
+    first = [*METERS.plugin_files(), *optimizer, *transform_plugins(recipe.transforms)]
     return (*(file for file in dict.fromkeys(first) if file not in last), *last)
 
 

@@ -10,6 +10,7 @@ import torch
 
 from intelbench.architectures.registry import contained_unless_built_in, find, plugins_of
 from intelbench.config.conditions import Conditions
+from intelbench.data.augment import require_transforms
 from intelbench.errors import UserError
 from intelbench.orchestration.probe import Probe, describe, probe_in_process
 from intelbench.orchestration.process import FreshPython, Limits, can_start
@@ -41,11 +42,12 @@ def profile(request: Request, on_architecture: Callable[[str], None]) -> Profile
     Failures are part of the result.
 
     Raises:
-        UserError: an architecture, an optimizer or a plug-in is not known.
+        UserError: an architecture, an optimizer, a transform or a plug-in is not known.
     """
     for plugin in request.plugins:
         load_plugin(plugin)
     require_optimizer(request.conditions.recipe)
+    require_transforms(request.conditions.recipe)
     profiles, failures = [], {}
     for architecture in dict.fromkeys(find(name)[0] for name in request.architectures):
         on_architecture(architecture.name)

@@ -175,7 +175,7 @@ def _job(request: Request, stored: StoredRun) -> Job:
         spec=spec,
         environment=read_environment(execution),
         dataset=dataset,
-        plugins=plugins_of_run(spec.architecture, spec.conditions.recipe.optimizer),
+        plugins=plugins_of_run(spec.architecture, spec.conditions.recipe),
         runs=str(request.record.parent.absolute()),
         weights=str(source.path) if source else None,
     )

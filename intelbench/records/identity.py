@@ -26,7 +26,8 @@ def comparison_digest(spec: RunSpec) -> str:
     has_overrides = spec.suite_conditions is not None
     varied = () if spec.vary == "all" else (spec.vary, spec.fixed_seed)
     data = spec.data.comparable_digest
-    return digest((conditions, has_overrides, spec.optimizer_provider, data, spec.images_per_class, *varied))
+    plugins = *varied, *spec.transform_providers
+    return digest((conditions, has_overrides, spec.optimizer_provider, data, spec.images_per_class, *plugins))
 
 
 def machine_digest(record: RunRecord) -> str:
@@ -56,6 +57,7 @@ def facts(spec: RunSpec, environment: Environment) -> dict[str, object]:
     tables = {
         "conditions": msgspec.to_builtins(spec.conditions),
         "optimizer": spec.optimizer_provider,
+        **({"transforms": list(spec.transform_providers)} if spec.transform_providers else {}),
         "data": {"source": spec.data.source, "digest": spec.data.comparable_digest},
         "images_per_class": spec.images_per_class or "all",
         "vary": spec.vary if spec.fixed_seed is None else f"{spec.vary}, the others keep seed {spec.fixed_seed}",

@@ -109,6 +109,8 @@ class RunSpec(Struct, frozen=True, kw_only=True):
     execution: Execution
     optimizer_provider: str
     """Provider of the optimizer: `torch`, or `FILE sha256:...` of a plug-in."""
+    transform_providers: tuple[str, ...] = ()
+    """Providers of the recipe's transforms that are not built in: `FILE sha256:...` of plug-ins."""
     weights: Weights | None = None
     """`None` if the recipe has none."""
     suite_conditions: Conditions | None = None

@@ -15,7 +15,7 @@ from torch import Tensor
 from intelbench.config.conditions import Conditions
 from intelbench.data.dataset import Split
 from intelbench.data.features import Features, FeatureStore
-from intelbench.data.stream import EVALUATION, Batch, TrainingStream, prepared_ahead
+from intelbench.data.stream import EVALUATION, Batch, Sample, TrainingStream, prepared_ahead
 from intelbench.profiling.device import device_of
 from intelbench.training.backbone import Backbone
 from intelbench.training.evaluate import Evaluator, evaluation_mode
@@ -69,7 +69,8 @@ class FeatureBank:
         size, num_images = self._conditions.recipe.batch_size, len(stream.split)
 
         def batch(start: int) -> Tensor:
-            return stream.views(view, range(start, min(start + size, num_images)))[0]
+            positions = range(start, min(start + size, num_images))
+            return stream.views([Sample(position, view) for position in positions])[0]
 
         images = prepared_ahead(batch, range(0, num_images, size), self.evaluator.workers)
         return self._load((stream.view_name, view), (stream.view_name, view, stream.split.ids), images)
@@ -138,22 +139,29 @@ class FeatureStream:
             features = self._bank.of_stream(self._stream)
             cached_seconds = sum(view.seconds for view in features if view.stored)
             pins = device_of(self._bank.evaluator.device).pins_memory
-            contents: dict[tuple[int, int], bytes] = {}
+            contents: dict[tuple[int, int], bytes] = {}  # by position and view
             while self._backbone.frozen_at(step):
-                view, positions = self._stream.positions(step)
-                for position in positions:
-                    if (view, position) not in contents:
-                        contents[view, position] = self._stream.content(view, position)
-                values = features[view].values[positions]
+                samples = self._stream.samples(step)
+                for sample in samples:
+                    if sample[:2] not in contents:
+                        contents[sample[:2]] = self._stream.content(sample)
+                values = _values(features, samples)
                 yield Batch(
                     inputs=values.pin_memory() if pins else values,
-                    labels=self._stream.labels(positions),
-                    content=b"".join(contents[view, position] for position in positions),
+                    labels=self._stream.labels(samples),
+                    content=b"".join(contents[sample[:2]] for sample in samples),
                     kind="features",
                     cached_seconds=0.0 if step else cached_seconds,
                 )
                 step += 1
         yield from self._stream.batches(workers, step)
+
+
+def _values(features: list[Features], samples: list[Sample]) -> Tensor:
+    """Return the features of the images of a batch (N x features), of which each may be in another view."""
+    if len({sample.view for sample in samples}) == 1:
+        return features[samples[0].view].values[[sample.position for sample in samples]]
+    return torch.stack([features[sample.view].values[sample.position] for sample in samples])
 
 
 def feature_bank(

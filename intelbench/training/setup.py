@@ -103,7 +103,7 @@ def build_training_setup(
     if conditions.recipe.freeze_backbone != "never":
         store = FeatureStore(Path(dataset.cache).parents[1] / "features" if dataset.cache else None)
         bank = feature_bank(evaluator, backbone, store, _identity(spec, environment), on_extraction)
-        if bank and stream.num_views:  # otherwise every epoch has new views, so features would be used once
+        if bank and stream.num_views and not conditions.recipe.mixes:  # else every epoch has new images
             features = FeatureStream(stream, bank, backbone)
         if bank and backbone.always_frozen:
             evaluator = replace(evaluator, head=bank)
@@ -167,7 +167,7 @@ def _identity(spec: RunSpec, environment: Environment) -> tuple[object, ...]:
     return (
         spec.architecture, spec.provider, spec.data.digest, spec.normalization, conditions.image_size,
         conditions.precision, conditions.memory_format, conditions.deterministic, conditions.recipe.batch_size,
-        spec.execution.device, spec.execution.threads, environment.fingerprint,
+        spec.execution.device, spec.execution.threads, environment.fingerprint, *spec.transform_providers,
     )  # fmt: skip
 
 

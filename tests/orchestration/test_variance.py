@@ -34,8 +34,8 @@ def setup_of(run: PlannedRun) -> TrainingSetup:
 def contents(setup: TrainingSetup) -> dict[str, bytes]:
     """The crop and flip of every image of the first epoch, by id, in the order of the batches."""
     stream = setup.stream
-    shown = [stream.positions(step) for step in range(stream.steps_per_epoch)]
-    return {stream.split.ids[at]: stream.content(view, at) for view, positions in shown for at in positions}
+    shown = [sample for step in range(stream.steps_per_epoch) for sample in stream.samples(step)]
+    return {stream.split.ids[sample.position]: stream.content(sample) for sample in shown}
 
 
 def differing(first: PlannedRun, second: PlannedRun) -> set[str]:
