@@ -38,5 +38,5 @@ def test_an_unknown_transform_is_refused_before_anything_runs(
     done = intelbench("run", "tiny", "--suite", "erase.toml", "--data", small_folder, "--plugin", plugin)
     assert 2 == done.returncode
     assert "erase.toml: recipe.transforms: 'random_erase' is not known." in done.stderr
-    assert "'random_erasing'" in done.stderr
+    assert "Try `random_erasing`" in done.stderr
     assert not (tmp_path / "results").exists()
