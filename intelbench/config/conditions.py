@@ -43,9 +43,10 @@ class Conditions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     recipe: Recipe
 
     def __post_init__(self) -> None:
-        if self.budget.unit == "flops" and self.recipe.freeze_backbone != "never":
+        if self.budget.unit == "flops" and self.recipe.freezes:
             raise ValueError(
-                "a budget in FLOPs needs `recipe.freeze_backbone` to be `never`: otherwise the FLOPs of steps differ"
+                "a budget in FLOPs needs a backbone that always trains (`recipe.freeze_backbone` is `never`, "
+                "`recipe.frozen_fraction` is 0): otherwise the FLOPs of steps differ"
             )
 
 

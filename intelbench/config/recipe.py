@@ -87,6 +87,9 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     freeze_backbone: Literal["never", "always"] | Annotated[float, Meta(gt=0, le=1e9)] = "never"
     """Whether everything but the head is frozen: never, always, or for a number of epochs, after which everything
     trains. Frozen modules are in evaluation mode, batch norm and dropout included."""
+    frozen_fraction: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    """Share of the budget, whatever its unit, in which everything but the head is frozen; then everything trains. It is
+    given instead of a number of epochs in `freeze_backbone`."""
     backbone_learning_rate: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
     """Learning rate of everything but the head, as a multiple of the learning rate of the head."""
     augmentation: Literal["fresh", "none"] | Count = "fresh"
@@ -106,8 +109,15 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             raise ValueError(
                 '`augmentation` is "none", which shows images as evaluation does, so `transforms` must be empty'
             )
+        if self.frozen_fraction and self.freeze_backbone != "never":
+            raise ValueError("`frozen_fraction` and `freeze_backbone` both say when the backbone is frozen; give one")
 
     @property
     def mixes(self) -> bool:
         """Return whether each training image is mixed with another one."""
         return self.mixup_alpha > 0 or self.cutmix_alpha > 0
+
+    @property
+    def freezes(self) -> bool:
+        """Return whether everything but the head is frozen in some steps or in all."""
+        return self.freeze_backbone != "never" or self.frozen_fraction > 0

@@ -117,7 +117,7 @@ def _run(job: Job, record: RunRecord, on_progress: Callable[[Progress], None]) -
         return msgspec.structs.replace(record, failure=failure), trained.traces
 
     on_progress(Progress(phase="testing", step=trained.num_steps, done=1.0, seconds=trained.seconds))
-    flops = setup.flops_per_image(flops, trained.num_steps)
+    flops = setup.flops_per_image(flops, trained.frozen_share)
     measurements, traces = _conclude(job, setup, trained, meters, flops)
     if "step_breakdown_seconds" not in traces:  # the run's clock did not measure the parts of a step
         traces = {**traces, **measure_step_breakdown(setup, trained.seconds / trained.num_steps)}

@@ -65,6 +65,8 @@ class Replay(Struct, frozen=True, kw_only=True):
     job: Job
     rates: tuple[float, ...]
     """Learning rate of each step."""
+    num_frozen_steps: int | None = None
+    """Steps in which the backbone was frozen; `None` if it was frozen in all of them or in none."""
 
 
 class Replayed(Struct, frozen=True, kw_only=True):
@@ -99,7 +101,11 @@ def verify(request: Request, starter: Starter, on_note: Callable[[str], None]) -
     job = _job(request, stored)
     for note in job.dataset.notes:
         on_note(note)
-    replay = Replay(job=_as_executed(job, stored.record), rates=tuple(recorded["learning_rate"].tolist()))
+    replay = Replay(
+        job=_as_executed(job, stored.record),
+        rates=tuple(recorded["learning_rate"].tolist()),
+        num_frozen_steps=_num_frozen_steps(request, traces),
+    )
     answers: list[bytes] = []
     with Process("intelbench.orchestration.verify", replay, starter, Limits()) as process:
         answers += process.answers()
@@ -153,6 +159,18 @@ def _first_steps(request: Request, traces: Traces) -> dict[str, NDArray[np.float
     if not np.isfinite(steps["learning_rate"]).all():
         raise UserError(f"{unusable} (a learning rate is not finite); run it again")
     return {name: values[: request.steps].astype(np.float64) for name, values in steps.items()}
+
+
+def _num_frozen_steps(request: Request, traces: Traces) -> int | None:
+    """Return in how many of the steps to repeat the backbone was frozen, if it was not so in all steps or in none."""
+    if "backbone_frozen" not in traces:
+        return None
+    try:
+        return int(np.count_nonzero(traces["backbone_frozen"][: request.steps]))
+    except ValueError as error:
+        raise UserError(
+            f"{request.record / TRACES_FILE}: does not describe the steps ({error}); run it again"
+        ) from error
 
 
 def _job(request: Request, stored: StoredRun) -> Job:
@@ -231,6 +249,8 @@ def main() -> None:
     load_plugins(job.plugins, job.spec.seed_of("init"))
     device = configure(job.spec.conditions, job.spec.execution)
     setup = build_training_setup(job.spec, job.dataset, job.environment, device, weights=job.weights)
+    if replay.num_frozen_steps is not None:
+        setup.backbone.replay(replay.num_frozen_steps)
     seed_generators(stream_seed(job.spec.seed_of("dropout"), "dropout"))
     budget = TrainingBudget(len(replay.rates), None, replay.rates)
     trained = train(replace(setup, validation=None), budget, LapClock(device), on_step=lambda _: None)

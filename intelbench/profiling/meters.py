@@ -28,8 +28,8 @@ from intelbench.records.store import Traces
 Figures = TypeVar("Figures", PeakMemory, Contention, Energy)
 RESERVED = frozenset(
     {
-        "activation", "contention", "data", "evaluation", "gpu", "gradient", "learning", "reference", "step", "test",
-        "train", "validation",
+        "activation", "backbone", "contention", "data", "evaluation", "gpu", "gradient", "learning", "reference",
+        "step", "test", "train", "validation",
     }
 )  # fmt: skip
 """First words of the arrays in every record, which a plug-in cannot use."""

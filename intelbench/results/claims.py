@@ -37,7 +37,10 @@ def _weights(record: RunRecord) -> str:
 
 
 def _backbone(record: RunRecord) -> str:
-    frozen = record.spec.conditions.recipe.freeze_backbone
+    recipe = record.spec.conditions.recipe
+    frozen = recipe.freeze_backbone
+    if recipe.frozen_fraction:
+        return f"frozen for {100 * recipe.frozen_fraction:g} % of the budget, then trained"
     if isinstance(frozen, str):
         return {"never": "trained", "always": "frozen"}[frozen]
     return f"frozen for {frozen:g} epochs, then trained"

@@ -7,6 +7,8 @@ from intelbench.config.budget import Budget
 from intelbench.config.recipe import Recipe
 from intelbench.errors import UserError
 
+ROUNDING = 1e-9
+"""Tolerance of a share of the budget, because 29 / 100 x 100 is less than 29."""
 _WARMUP_START = 1 / 25
 """Learning rate at the start of a warm-up, as a share of the peak (Smith and Topin, 2018)."""
 

@@ -116,7 +116,7 @@ class FeatureBank:
 
 
 class FeatureStream:
-    """The batches of a stream, with features instead of images at the steps at which the backbone is frozen.
+    """The batches of a stream, with features instead of images as long as the backbone is frozen.
 
     Features are computed for the first batch, so the clock of the run counts that time. If an earlier run has stored
     them, the first batch has the seconds that computing them took, which the clock adds.
@@ -135,12 +135,12 @@ class FeatureStream:
     def batches(self, workers: int, first_step: int = 0) -> Generator[Batch]:
         """Yield batches from `first_step` on without end; `workers` threads load the images."""
         step = first_step
-        if self._backbone.frozen_at(step):
+        if self._backbone.frozen:
             features = self._bank.of_stream(self._stream)
             cached_seconds = sum(view.seconds for view in features if view.stored)
             pins = device_of(self._bank.evaluator.device).pins_memory
             contents: dict[tuple[int, int], bytes] = {}  # by position and view
-            while self._backbone.frozen_at(step):
+            while self._backbone.frozen:
                 samples = self._stream.samples(step)
                 for sample in samples:
                     if sample[:2] not in contents:

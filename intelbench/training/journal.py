@@ -36,6 +36,7 @@ class Journal:
         self._loss: list[float] = []
         self._norm: list[float] = []
         self._rate: list[float] = []
+        self._frozen: list[bool] = []
         self._points: list[tuple[int, float, float]] = []
         self._predictions: list[NDArray[np.int16]] = []
         self._logits: NDArray[np.float32] | None = None
@@ -44,9 +45,13 @@ class Journal:
         self.resumed_after: tuple[int, ...] = ()
         """Steps after which another process resumed the run from a checkpoint."""
 
-    def add_step(self, loss: Tensor, norm: Tensor, rate: float) -> None:
-        """Record a step. The numbers of a GPU are copied in the background, and recorded when they have arrived."""
+    def add_step(self, loss: Tensor, norm: Tensor, rate: float, *, is_frozen: bool = False) -> None:
+        """Record a step, and whether the backbone was frozen.
+
+        The numbers of a GPU are copied in the background, and recorded when they have arrived.
+        """
         self._rate.append(rate)
+        self._frozen.append(is_frozen)
         pair = torch.stack((loss.detach().float(), norm.detach().float()))
         event = self._device.event()
         if event is None:
@@ -83,6 +88,11 @@ class Journal:
         return len(self._loss)
 
     @property
+    def frozen_share(self) -> float:
+        """Return the share of the steps in which the backbone was frozen."""
+        return sum(self._frozen) / len(self._frozen)
+
+    @property
     def num_evaluations(self) -> int:
         """Return the number of recorded evaluation points."""
         return len(self._points)
@@ -108,6 +118,7 @@ class Journal:
             "data_wait_seconds": clock.seconds(*DATA_WAIT)[:num],
             "gradient_norm": np.array(self._norm),
             "learning_rate": np.array(self._rate[:num]),
+            **({"backbone_frozen": np.array(self._frozen[:num])} if len(set(self._frozen)) > 1 else {}),
             "evaluation_step": np.array(steps, dtype=np.int64),
             "evaluation_seconds": np.array(seconds, dtype=np.float64),
             "validation_loss": np.array(losses, dtype=np.float64),
@@ -125,6 +136,7 @@ class Journal:
             "loss": torch.tensor(self._loss, dtype=torch.float64),
             "norm": torch.tensor(self._norm, dtype=torch.float64),
             "rate": torch.tensor(self._rate, dtype=torch.float64),
+            "frozen": torch.tensor(self._frozen),
             "points": self._points,
             "predictions": list(map(torch.from_numpy, self._predictions)),
             "logits": None if self._logits is None else torch.from_numpy(self._logits),
@@ -134,7 +146,8 @@ class Journal:
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
         """Restore the journal from a checkpoint, and record after which step the run was resumed."""
-        self._loss, self._norm, self._rate = (state_dict[name].tolist() for name in ("loss", "norm", "rate"))
+        columns = (state_dict[name].tolist() for name in ("loss", "norm", "rate", "frozen"))
+        self._loss, self._norm, self._rate, self._frozen = columns
         self._points = state_dict["points"]
         self._predictions = [predictions.numpy() for predictions in state_dict["predictions"]]
         self._logits = None if state_dict["logits"] is None else state_dict["logits"].numpy()

@@ -11,15 +11,12 @@ from intelbench.data.stream import StreamDigest
 from intelbench.profiling.steps import LapClock
 from intelbench.records.profiles import Preparation
 from intelbench.records.store import Traces
-from intelbench.training.budget import TrainingBudget
+from intelbench.training.budget import ROUNDING, TrainingBudget
 from intelbench.training.checkpoint import Checkpoints
 from intelbench.training.journal import Journal
 from intelbench.training.optimizer import gradient_norm, make_optimizer, set_learning_rate
 from intelbench.training.passes import Passes
 from intelbench.training.setup import TrainingSetup
-
-_ROUNDING = 1e-9
-"""Tolerance of a share of the budget, because 29 / 100 x 100 is less than 29."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +50,8 @@ class Trained:
     """What was not finite, if that stopped the run."""
     resumed_after: tuple[int, ...]
     """Steps after which another process resumed the run."""
+    frozen_share: float
+    """Share of the steps in which the backbone was frozen."""
     preparation: Preparation | None
     """Capturing or compiling the passes; `None` if the conditions ask for eager steps."""
 
@@ -72,12 +71,12 @@ def train(
     conditions, device = evaluator.conditions, evaluator.device
     first, (optimizer, scaler, passes, digest, journal) = _start(setup, clock, checkpoints)
     done = budget.done(first, clock.budget_seconds)
+    setup.backbone.set_step(first, done)
     batches = setup.batches.batches(evaluator.workers, first)
     clock.start()
     for step, batch in enumerate(batches, start=first + 1):
         clock.add_seconds(batch.cached_seconds)
         clock.lap("data_wait")
-        setup.backbone.set_step(step - 1)
         inputs = evaluator.inputs(batch.inputs, batch.kind)
         labels = batch.labels.to(device, non_blocking=True)
         clock.lap("transfer")
@@ -95,7 +94,7 @@ def train(
         clock.lap("optimizer")
 
         digest.update(batch)
-        journal.add_step(loss, norm, rate)
+        journal.add_step(loss, norm, rate, is_frozen=setup.backbone.frozen)
         done = budget.done(step, clock.budget_seconds)
         clock.lap("other")
         evaluated = _evaluate_if_due(setup, step, done, clock, journal)
@@ -110,12 +109,13 @@ def train(
         clock.lap("pause")
         if done >= 1 or journal.divergence:
             break
+        setup.backbone.set_step(step, done)
     batches.close()
     seconds = _settle(clock, journal)
     digest.keep(step)
     return Trained(
         journal.traces(clock), digest.kept, journal.num_steps, seconds, journal.divergence, journal.resumed_after,
-        passes.preparation,
+        journal.frozen_share, passes.preparation,
     )  # fmt: skip
 
 
@@ -150,7 +150,7 @@ def _start(setup: TrainingSetup, clock: LapClock, checkpoints: Checkpoints | Non
 def _evaluate_if_due(setup: TrainingSetup, step: int, done: float, clock: LapClock, journal: Journal) -> bool:
     """Evaluate the network if the run has reached its next evaluation point; return whether it has."""
     points = done * setup.evaluator.conditions.evaluation_points
-    if setup.validation is None or points < journal.num_evaluations + 1 - _ROUNDING:
+    if setup.validation is None or points < journal.num_evaluations + 1 - ROUNDING:
         return False
     seconds = _settle(clock, journal)
     if journal.divergence is None:

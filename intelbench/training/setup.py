@@ -51,18 +51,17 @@ class TrainingSetup:
         features = self.features if self.backbone.always_frozen else None
         return replace(self, features=features, backbone=self.backbone.after_training(), validation=None)
 
-    def flops_per_image(self, flops_of_workload: float | None, num_steps: int) -> float | None:
+    def flops_per_image(self, flops_of_workload: float | None, frozen_share: float) -> float | None:
         """Return the FLOPs of an image in a step, averaged over the steps with and without a frozen backbone.
 
         Returns `None` if the network was trained on features: computing them is not part of a step.
 
         Args:
             flops_of_workload: FLOPs of an image in a step of the workload.
-            num_steps: Number of steps of the run.
+            frozen_share: Share of the steps of the run in which the backbone was frozen.
         """
         if self.features:
             return None
-        frozen_share = self.backbone.frozen_share(num_steps)
         if flops_of_workload is None or self.workload.frozen or not frozen_share:
             return flops_of_workload
         frozen = flops_of_step(replace(self.workload, frozen=True))
@@ -100,7 +99,7 @@ def build_training_setup(
     evaluator = Evaluator(model, pixels, conditions, device, spec.normalization, spec.execution.workers)
     evaluator.require_logits(dataset.train, num_classes)
     features: FeatureStream | None = None
-    if conditions.recipe.freeze_backbone != "never":
+    if conditions.recipe.freezes:
         store = FeatureStore(Path(dataset.cache).parents[1] / "features" if dataset.cache else None)
         bank = feature_bank(evaluator, backbone, store, _identity(spec, environment), on_extraction)
         if bank and stream.num_views and not conditions.recipe.mixes:  # else every epoch has new images
@@ -173,5 +172,5 @@ def _identity(spec: RunSpec, environment: Environment) -> tuple[object, ...]:
 
 def _treats_heads_differently(recipe: Recipe) -> bool:
     default = Recipe()
-    names = ("weights", "head", "freeze_backbone", "backbone_learning_rate")
+    names = ("weights", "head", "freeze_backbone", "frozen_fraction", "backbone_learning_rate")
     return any(getattr(recipe, name) != getattr(default, name) for name in names)

@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
+import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,15 +56,24 @@ def test_the_reference_suites_compare_the_five(name: str) -> None:
     assert set(REFERENCE) == set(load_suite(name).architectures)
 
 
-def test_quick_transfer_needs_no_network() -> None:
-    """Its architectures bring their weights along, and only a head is trained, on features."""
-    suite = load_suite("quick-transfer")
-    assert suite.architectures == tuple(f"efficientnet_lite{number}" for number in range(3))
-    assert ("imagenet", "always", "none") == (
-        suite.recipe.weights,
-        suite.recipe.freeze_backbone,
-        suite.recipe.augmentation,
-    )
+@pytest.mark.parametrize("name", ["transfer", "finetune"])
+def test_suites_for_an_own_folder_start_from_weights(name: str) -> None:
+    """At the size of those weights, on networks that torchvision has weights for."""
+    suite = load_suite(name)
+    assert (224, "imagenet") == (suite.image_size, suite.recipe.weights)
+    assert set(suite.architectures) <= set(torchvision.models.list_models())
+
+
+def test_transfer_trains_heads_on_features_and_finetune_heads_first() -> None:
+    """Features are computed once if the views are those of evaluation and the backbone never trains."""
+    transfer, finetune = load_suite("transfer").recipe, load_suite("finetune").recipe
+    assert ("always", "none") == (transfer.freeze_backbone, transfer.augmentation)
+    assert ("never", 0.1, 0.1) == (finetune.freeze_backbone, finetune.frozen_fraction, finetune.backbone_learning_rate)
+
+
+def test_a_share_of_the_budget_keeps_the_share_in_which_a_backbone_is_frozen() -> None:
+    """It is a share already."""
+    assert 0.1 == override(load_suite("finetune"), budget=0.5).recipe.frozen_fraction
 
 
 @pytest.mark.parametrize("name", built_in_suites())
@@ -153,8 +163,17 @@ def test_quick_is_the_quick_one_and_paper_the_published_one() -> None:
         ),
         (
             {"budget": "flops = 1e9", "recipe": "freeze_backbone = 3"},
-            r"a budget in FLOPs needs `recipe.freeze_backbone`",
+            r"a budget in FLOPs needs a backbone that always trains",
         ),
+        (
+            {"budget": "flops = 1e9", "recipe": "frozen_fraction = 0.1"},
+            r"a budget in FLOPs needs a backbone that always trains",
+        ),
+        (
+            {"recipe": "freeze_backbone = 1\nfrozen_fraction = 0.1"},
+            r"key `recipe`: `frozen_fraction` and `freeze_backbone` both say when the backbone is frozen",
+        ),
+        ({"recipe": "frozen_fraction = 1.0"}, r"key `recipe.frozen_fraction`: 1.0 is not accepted"),
         ({"recipe": "= 3"}, r"suite .*mine\.toml: "),
         (
             {"top": "image_size = 1_000_000_000"},
@@ -241,7 +260,7 @@ def test_quick_is_the_quick_one_and_paper_the_published_one() -> None:
         ),
         (
             {"recipe": "[overrides.a]\nbudget.flops = 1e9\nrecipe.freeze_backbone = 'always'"},
-            r"key `overrides\.a`: a budget in FLOPs needs `recipe.freeze_backbone`",
+            r"key `overrides\.a`: a budget in FLOPs needs a backbone that always trains",
         ),
         (
             {"recipe": '[overrides."\\u001b[31m"]'},
@@ -259,7 +278,7 @@ def test_a_mistake_names_its_key_and_what_is_accepted(tmp_path: Path, changes: d
     ("name", "said"),
     [
         ("quik", "did you mean 'quick'"),
-        ("nothing", "Built in: paper, published, quick, quick-transfer"),
+        ("nothing", "Built in: finetune, paper, published, quick, transfer"),
         ("no/such.toml", "cannot be read"),
     ],
 )

@@ -7,6 +7,8 @@ import msgspec
 import numpy as np
 import pytest
 
+from intelbench.config.budget import Budget
+from intelbench.config.suites import encode_suite, load_suite
 from intelbench.errors import UserError
 from intelbench.orchestration import verify as verifying
 from intelbench.orchestration.process import FreshPython
@@ -144,6 +146,25 @@ def test_no_folder_of_other_classes_is_read(tmp_path: Path, monkeypatch: pytest.
     spec = msgspec.structs.replace(RECORD.spec, data=msgspec.structs.replace(RECORD.spec.data, source="/"))
     folder = write_run(tmp_path, msgspec.structs.replace(RECORD, spec=spec), TRACES)
     assert refusal(folder, monkeypatch).startswith("data /")
+
+
+def test_a_backbone_is_frozen_in_the_recorded_steps(
+    tmp_path: Path, intelbench: Command, small_suite: Path, arguments: list[str | Path], plugin: Path
+) -> None:
+    """With a budget in seconds their number depends on the speed of the machine, so the record has it."""
+    suite = load_suite(str(small_suite))
+    recipe = msgspec.structs.replace(suite.recipe, frozen_fraction=0.5)
+    changed = tmp_path / "changed.toml"
+    changed.write_text(encode_suite(msgspec.structs.replace(suite, recipe=recipe, budget=Budget(seconds=0.4))))
+    done = intelbench(*arguments, "--suite", changed)
+    assert 0 == done.returncode, done.stderr
+    (folder,) = (tmp_path / "results" / "runs").iterdir()
+    frozen = read_run(folder).traces()["backbone_frozen"]
+    assert 0 < frozen.sum() < len(frozen)
+    found = intelbench("verify", folder, "--plugin", plugin)
+    assert 0 == found.returncode, found.stderr
+    assert f"steps 1 to {len(frozen)}: " in found.stdout
+    assert "equal bit for bit" in found.stdout
 
 
 def test_numbers_are_compared_as_shares_of_the_recorded_ones() -> None:

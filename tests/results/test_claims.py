@@ -267,6 +267,7 @@ def test_records_hold_every_condition() -> None:
         ({"weights": "imagenet-v2"}, {"weights": "imagenet"}, False),
         ({"freeze_backbone": "always"}, {"backbone": "frozen"}, True),
         ({"freeze_backbone": 10}, {"backbone": "frozen for 10 epochs, then trained"}, True),
+        ({"frozen_fraction": 0.1}, {"backbone": "frozen for 10 % of the budget, then trained"}, True),
         ({"freeze_backbone": 9}, {"backbone": "frozen for 10 epochs, then trained"}, False),
         ({"head": RESNET_HEAD}, {"head": "2048-1024-256-6, ReLU, dropout 0.25"}, True),
         ({"head": RESNET_HEAD}, {"head": "1024-256-6, dropout 0.25"}, True),

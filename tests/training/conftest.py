@@ -96,6 +96,7 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
         every_part: bool = False,
         evaluated: bool = True,
         frozen_steps: float = 0,
+        frozen_fraction: float = 0.0,
         heads: tuple[str, ...] = (),
         store: FeatureStore | None = None,
         checkpoints: Checkpoints | None = None,
@@ -114,7 +115,7 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
             flops_per_image=1e6,
         )
         steps: list[Step] = []
-        backbone = Backbone(model, heads, frozen_steps)
+        backbone = Backbone(model, heads, frozen_steps, frozen_fraction)
         features: FeatureStream | None = None
         if store:
             bank = feature_bank(evaluator, backbone, store, "tiny")

@@ -1,7 +1,10 @@
 """The backbone is frozen at the steps that the recipe says, with and without an interruption."""
 
+import itertools
 import math
+import time
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -35,23 +38,40 @@ def test_a_recipe_says_for_how_many_epochs(freeze: str | float, expected: list[b
     model = network()
     backbone = Backbone.of(model, ("3",), Recipe(freeze_backbone=freeze), steps_per_epoch=2)  # type: ignore[arg-type]
     for step, frozen in enumerate(expected):
-        backbone.set_step(step)
+        backbone.set_step(step, step / 4)
         assert frozen == (not model[1].training)
         assert frozen == (not model[1].weight.requires_grad)
         assert model[3].training
         assert model[3].weight.requires_grad
         assert not model[0].weight.requires_grad
-    assert sum(expected) / 4 == backbone.frozen_share(4)
+
+
+@pytest.mark.parametrize(
+    "budget", [Budget(steps=10), Budget(images=80), Budget(epochs=2.5), Budget(seconds=60.0)], ids=str
+)
+def test_a_recipe_says_for_which_share_of_the_budget(
+    run_training: Train, monkeypatch: pytest.MonkeyPatch, budget: Budget
+) -> None:
+    """The steps that begin in the first fifth of the budget are frozen, whatever its unit; two of ten are."""
+    ticks = itertools.count()
+    monkeypatch.setattr(time, "perf_counter", lambda: next(ticks) * 0.5)
+    trained = run_training(budget=budget, heads=HEADS, frozen_fraction=0.2).trained
+    seconds = trained.traces["step_seconds"] + trained.traces["data_wait_seconds"]
+    begin = np.cumsum(seconds) - seconds if budget.seconds else np.arange(10)
+    expected = begin < 0.2 * (budget.seconds or 10)
+    assert 1 < expected.sum() < len(expected)
+    np.testing.assert_array_equal(expected, trained.traces["backbone_frozen"])
+    assert expected.mean() == trained.frozen_share
 
 
 @pytest.mark.parametrize("step", [0, 1, 2, 3])
 def test_a_run_that_goes_on_later_is_as_if_it_had_never_stopped(step: int) -> None:
     """A backbone that starts at any step is like one that has passed all earlier steps."""
     fresh, passed = network(), network()
-    Backbone(fresh, ("3",), 2).set_step(step)
+    Backbone(fresh, ("3",), 2).set_step(step, 0.0)
     backbone = Backbone(passed, ("3",), 2)
     for each in range(step + 1):
-        backbone.set_step(each)
+        backbone.set_step(each, 0.0)
     assert state(passed) == state(fresh)
 
 
@@ -63,10 +83,10 @@ def test_further_steps_are_as_the_last(frozen_steps: float, num_steps: int, stay
     model = network()
     backbone = Backbone(model, ("3",), frozen_steps)
     for step in range(num_steps):
-        backbone.set_step(step)
+        backbone.set_step(step, step / 4)
     after = backbone.after_training()
     for step in (0, 1000):
-        after.set_step(step)
+        after.set_step(step, 1.0)
         assert stays == (not model[1].weight.requires_grad)
 
 

@@ -36,6 +36,7 @@ from tests.training.conftest import ABOUT, Make, Run, Train, assert_same
         {"recipe": Recipe(optimizer="adamw", schedule="cosine", batch_size=8)},
         {"workers": 2},
         {"frozen_steps": 5, "heads": ("6",)},
+        {"frozen_fraction": 0.5, "heads": ("6",)},
         {"frozen_steps": math.inf, "heads": ("6",)},
         {"frozen_steps": 5, "heads": ("6",), "recipe": Recipe(backbone_learning_rate=0.1, batch_size=8)},
     ],
