@@ -70,3 +70,11 @@ def test_links_of_the_repository_lead_to_files(file: str) -> None:
     text = (REPOSITORY / file).read_text("utf-8")
     links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
     assert [link for link in links if not (REPOSITORY / link).exists()] == []
+
+
+def test_pages_that_the_code_names_exist() -> None:
+    """In docstrings, comments and messages."""
+    listed = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    files = [REPOSITORY / name for name in listed.stdout.splitlines() if Path(name).suffix in (".py", ".toml", ".md")]
+    named = [(file, page) for file in files for page in re.findall(r"docs/[\w.-]+\.md", file.read_text("utf-8"))]
+    assert {(file.name, page) for file, page in named if not (REPOSITORY / page).is_file()} == set()

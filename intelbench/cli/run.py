@@ -25,6 +25,8 @@ from intelbench.cli.values import (
 
 _COMPARISON, _DATA, _MACHINE, _RUNS = "Comparison", "Data", "Machine", "Runs and records"
 _EXIT_FAILED_RUNS = 1
+_EXIT_TERMINATED = 75
+"""EX_TEMPFAIL of sysexits.h: the same command continues."""
 
 
 @click.command(cls=GroupedCommand)
@@ -189,7 +191,8 @@ def run(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, **opt
     """Train and evaluate architectures under identical conditions.
 
     Each run has its own process and leaves one record; what is recorded already is skipped. Without ARCHITECTURE and
-    --all, the architectures of the suite are run. Exits with status 1 if a run failed.
+    --all, the architectures of the suite are run. Exits with status 1 if a run failed, and with 75 if SIGTERM or
+    SIGUSR2 ended it: the same command continues.
     """
     from intelbench.api.execution import execute
 
@@ -199,12 +202,33 @@ def run(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, **opt
         from intelbench.architectures.reference import REFERENCE
 
         architectures = REFERENCE
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops the session as Ctrl-C does
-    num_failed = execute(
-        architectures or None,
-        options.pop("out"),
-        use_cache=not options.pop("no_cache"),
-        cache_folder=options.pop("cache_dir"),
-        **options,
-    )
+    _interrupt_on(signal.SIGTERM, *([signal.SIGUSR2] if hasattr(signal, "SIGUSR2") else []))
+    try:
+        num_failed = execute(
+            architectures or None,
+            options.pop("out"),
+            use_cache=not options.pop("no_cache"),
+            cache_folder=options.pop("cache_dir"),
+            **options,
+        )
+    except KeyboardInterrupt as interrupt:
+        if not isinstance(interrupt, _TerminatedError):
+            raise
+        return _EXIT_TERMINATED
     return _EXIT_FAILED_RUNS if num_failed else 0
+
+
+class _TerminatedError(KeyboardInterrupt):
+    """A scheduler has asked the session to end."""
+
+
+def _interrupt_on(*numbers: signal.Signals) -> None:
+    """Have these signals stop the session as Ctrl-C does, once, although schedulers repeat them."""
+
+    def stop(number: int, _: object) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        raise _TerminatedError
+
+    for number in numbers:
+        signal.signal(number, stop)

@@ -1,14 +1,16 @@
 """The process of one run: it reads a job, reports progress, and leaves a record directory."""
 
 import sys
+import threading
 import time
 
 from intelbench.orchestration.execute import execute
-from intelbench.orchestration.job import NOT_STORED, Job, Progress
+from intelbench.orchestration.job import NOT_STORED, STOPPED, Job, Progress
 from intelbench.orchestration.plugin_files import load_plugins
 from intelbench.orchestration.process import take_request
 from intelbench.plugins.guard import preserve_process_state
 from intelbench.records.store import write_run
+from intelbench.training.checkpoint import StopRequestedError
 
 _UPDATE_SECONDS = 0.5
 """Shortest time between two updates of one phase: the parent should do nothing while this process measures."""
@@ -16,8 +18,15 @@ _UPDATE_SECONDS = 0.5
 
 def main() -> None:
     """Execute the job."""
-    job, answer = take_request(Job)
+    stop = threading.Event()
     last: tuple[str, str | None, float] = ("", None, 0.0)
+
+    def on_stop() -> bool:
+        """Stop after the training step, with a checkpoint; return `False` if there is nothing to save."""
+        stop.set()
+        return last[0] == "training"
+
+    job, answer = take_request(Job, on_stop)
 
     def on_progress(progress: Progress) -> None:
         nonlocal last
@@ -27,8 +36,11 @@ def main() -> None:
             answer(progress)
 
     load_plugins(job.plugins, job.spec.seed_of("init"))
-    with preserve_process_state():
-        record, traces = execute(job, on_progress)
+    try:
+        with preserve_process_state():
+            record, traces = execute(job, on_progress, stop)
+    except StopRequestedError:
+        sys.exit(STOPPED)
     try:
         write_run(job.workspace.runs, record, traces)
     except OSError as error:

@@ -1,5 +1,6 @@
 """Execute one run: data, network, training and profiling come together here."""
 
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -39,8 +40,14 @@ _MAX_TRACEBACK_CHARACTERS = 4000
 """Characters of a traceback that a failure record keeps."""
 
 
-def execute(job: Job, on_progress: Callable[[Progress], None]) -> tuple[RunRecord, Traces]:
-    """Execute the run, and return its record and arrays; an error becomes a failure record."""
+def execute(
+    job: Job, on_progress: Callable[[Progress], None], stop: threading.Event | None = None
+) -> tuple[RunRecord, Traces]:
+    """Execute the run, and return its record and arrays; an error becomes a failure record.
+
+    Raises:
+        StopRequestedError: `stop` was set during training.
+    """
     record = RunRecord(
         schema_version=SCHEMA_VERSION,
         run_id=job.run_id,
@@ -61,7 +68,7 @@ def execute(job: Job, on_progress: Callable[[Progress], None]) -> tuple[RunRecor
         on_progress(progress)
 
     try:
-        return _run(job, record, follow)
+        return _run(job, record, follow, stop)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - every failure is a result
         failure = Failure(
             cause=_cause(error),
@@ -72,7 +79,9 @@ def execute(job: Job, on_progress: Callable[[Progress], None]) -> tuple[RunRecor
         return msgspec.structs.replace(record, failure=failure), {}
 
 
-def _run(job: Job, record: RunRecord, on_progress: Callable[[Progress], None]) -> tuple[RunRecord, Traces]:
+def _run(
+    job: Job, record: RunRecord, on_progress: Callable[[Progress], None], stop: threading.Event | None
+) -> tuple[RunRecord, Traces]:
     started = time.perf_counter()
     spec, conditions = job.spec, job.spec.conditions
     on_progress(Progress(phase="building"))
@@ -94,7 +103,7 @@ def _run(job: Job, record: RunRecord, on_progress: Callable[[Progress], None]) -
         flops_per_image=flops,
     )
     about = Checkpoint(step=0, done=0.0, spec=spec, environment=record.environment)
-    checkpoints = Checkpoints(job.workspace, about, job.checkpoint, device)
+    checkpoints = Checkpoints(job.workspace, about, job.checkpoint, device, stop)
     checkpoints.add(meters=meters)
     updates = _progress_of_steps(conditions.recipe.batch_size)
 

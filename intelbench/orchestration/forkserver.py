@@ -6,6 +6,7 @@ and touches no GPU, so a fork is in the state of a process that has just importe
 
 import gc
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -141,6 +142,7 @@ def main() -> None:
 
     from intelbench.profiling.environment import process_seconds
 
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which a scheduler sends to every process: the parent decides
     channel = socket.socket(fileno=int(sys.argv[2]))
     warnings.filterwarnings("ignore", category=DeprecationWarning)  # a library has threads, which a fork does not have
     for name in _MODULES:

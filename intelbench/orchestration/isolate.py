@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from intelbench.errors import UserError
-from intelbench.orchestration.job import NOT_STORED, STARTING, WAITING, Job, Progress
+from intelbench.orchestration.job import NOT_STORED, STARTING, STOPPED, WAITING, Job, Progress
 from intelbench.orchestration.process import FreshPython, OverrunError, Process, Starter, command_of
 from intelbench.profiling.variables import process_variables
 from intelbench.records.store import read_run, write_run
@@ -27,6 +27,8 @@ LOOK_SECONDS = 0.1
 """Between two looks at a run that is executed: for progress, limits and its end."""
 _JOB, _PROGRESS = "job.json", "progress.jsonl"
 """Files of `Unit.command`."""
+_STOP_SECONDS = 20.0
+"""Time in which a cancelled run may end its training step and save a checkpoint."""
 _CGROUP_EVENTS = Path("/sys/fs/cgroup/memory.events")
 
 
@@ -53,7 +55,8 @@ class Unit:
         """Write a file in the folder of the records, and return the command that executes the run.
 
         The command locks the run, holds it to its limits and leaves its record, also of a failure. It needs the folders
-        of this process and an equal installation, neither input nor output, and ends the run on SIGTERM.
+        of this process and an equal installation, neither input nor output. On SIGTERM and SIGUSR2, by which schedulers
+        end a job, it saves a checkpoint, leaves no record, and exits with status 75: the same command resumes the run.
         """
         self.resources.close()  # the command takes the lock
         scratch = tempfile.TemporaryDirectory(prefix=f".{self.job.run_id}-", dir=self.job.runs)
@@ -106,7 +109,7 @@ class Unit:
     def isolate(self) -> Generator[bool, None, None]:
         """Execute the run in a process of its own, and yield `False` until it has left a record.
 
-        The process ends with the generator; closing that earlier cancels the run.
+        The process ends with the generator; closing that earlier cancels the run, which then saves a checkpoint.
 
         Raises:
             UserError: the run has ended and its record could not be written; its checkpoint, if there is one, remains.
@@ -121,6 +124,9 @@ class Unit:
                     yield False
             except OverrunError as error:
                 overrun = error.cause, str(error)
+            except GeneratorExit:
+                process.stop(_STOP_SECONDS)
+                raise
         if process.returncode == NOT_STORED:
             raise UserError(
                 f"a record cannot be written: {process.last_words}; repair that, and give the same command again"
@@ -153,10 +159,17 @@ def _oom_kills() -> int:
     return int(events.get("oom_kill", 0))
 
 
+def _stop(number: int, _: object) -> None:
+    """Stop the run, once, although schedulers repeat their signals."""
+    for ending in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
+        signal.signal(ending, signal.SIG_IGN)
+    sys.exit(STOPPED)
+
+
 def main() -> None:
     """Execute the run whose job is in the folder that `Unit.command` has written."""
-    for ending in (signal.SIGTERM, signal.SIGINT):  # Ctrl-C in a terminal reaches this process too
-        signal.signal(ending, lambda number, _: sys.exit(128 + number))
+    for ending in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):  # Ctrl-C in a terminal reaches this process too
+        signal.signal(ending, _stop)
     folder = Path(sys.argv[2])
     job = msgspec.json.decode((folder / _JOB).read_bytes(), type=Job)
     starter = FreshPython(process_variables(job.spec.execution.threads))

@@ -14,6 +14,8 @@ from intelbench.training.checkpoint import CheckpointTime
 
 NOT_STORED = 74
 """Exit status of a run that has ended but could not write its record (EX_IOERR of sysexits.h)."""
+STOPPED = 75
+"""Exit status of a run that was asked to stop and resumes from its checkpoint when it is repeated (EX_TEMPFAIL)."""
 
 
 class Job(Struct, frozen=True, kw_only=True):

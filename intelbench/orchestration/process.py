@@ -1,7 +1,7 @@
 """A process that executes a module of this package, stays within limits, and ends with all that it has started.
 
-It reads one request from stdin and writes answers to stdout, one JSON line each. Stdin stays open. When it closes, the
-parent has died, and the process ends too.
+It reads one request from stdin and writes answers to stdout, one JSON line each. Stdin stays open: another byte asks
+the process to stop. When it closes, the parent has died, and the process ends too.
 """
 
 import os
@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from selectors import EVENT_READ, DefaultSelector
 from typing import IO, NoReturn, Protocol, Self, TypeVar
 
@@ -172,7 +173,10 @@ class Process:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """End the process and all that it has started: SIGTERM first, then SIGKILL."""
+        """End the process and all that it has started: its stdin closes, SIGTERM ends one that starts, then SIGKILL."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
         for ending in (signal.SIGTERM, signal.SIGKILL):
             try:
                 os.killpg(self._process.pid, ending)
@@ -222,6 +226,16 @@ class Process:
             return lines
         return None if has_ended else []
 
+    def stop(self, seconds: float) -> None:
+        """Ask the process to stop by itself, and wait for that for at most `seconds`."""
+        assert self._process.stdin is not None
+        deadline = time.monotonic() + seconds
+        with suppress(BrokenPipeError, OverrunError):
+            self._process.stdin.write(b"\n")
+            self._process.stdin.flush()
+            while self.read(deadline - time.monotonic()) is not None and time.monotonic() < deadline:
+                pass
+
     @property
     def returncode(self) -> int:
         """Return the exit status; negative is a signal."""
@@ -252,17 +266,26 @@ class Process:
         return min(left, _LOOK_SECONDS)
 
 
-def take_request(kind: type[Request]) -> tuple[Request, Callable[[object], None]]:
+def take_request(
+    kind: type[Request], on_stop: Callable[[], bool] = lambda: False
+) -> tuple[Request, Callable[[object], None]]:
     """Read the request of this process; return it and the function that sends an answer.
 
-    From now on this process ends with its parent.
+    From now on this process ends with its parent. It ignores SIGTERM, which a scheduler sends to every process of a
+    job: the parent decides what happens.
+
+    Args:
+        kind: Type of the request.
+        on_stop: Called in another thread when the parent asks this process to stop; returns whether the process will
+            end by itself. Otherwise it is killed at once.
     """
     request = msgspec.json.decode(sys.stdin.buffer.readline(), type=kind)
     lifeline, nothing, process = os.dup(0), os.open(os.devnull, os.O_RDONLY), os.getpid()
     os.dup2(nothing, 0)  # a network that reads stdin gets nothing
     os.close(nothing)
     mark = psutil.Process().environ()[MARK]
-    threading.Thread(target=_end_with_parent, args=(lifeline, mark), daemon=True).start()
+    threading.Thread(target=_obey_parent, args=(lifeline, mark, on_stop), daemon=True).start()
+    signal.signal(signal.SIGTERM, partial(_ignore_unless_forked, process))
     channel = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what a plug-in prints is no answer
 
@@ -290,8 +313,15 @@ def execute_and_exit(main: Callable[[], None]) -> NoReturn:
         os._exit(status if isinstance(status, int) else 1)
 
 
-def _end_with_parent(lifeline: int, mark: str) -> None:
-    while os.read(lifeline, 1):
+def _ignore_unless_forked(process: int, number: int, _: object) -> None:
+    if os.getpid() != process:  # a fork that a network has started, which may be ended by SIGTERM
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+
+def _obey_parent(lifeline: int, mark: str, on_stop: Callable[[], bool]) -> None:
+    """End this process and all that it has started when the parent has died, or asks for it."""
+    while os.read(lifeline, 1) and on_stop():
         pass
     end_marked(mark)
     _end_group()

@@ -4,6 +4,7 @@ A checkpoint holds everything that changes from step to step, by the methods `st
 PyTorch's modules and optimizers have too. Batches are not saved, because the seed and the step determine them.
 """
 
+import threading
 import time
 import zipfile
 from typing import Any, Literal, Protocol
@@ -27,6 +28,10 @@ _MAX_SHARE = 0.02
 """Largest share of the default time between two checkpoints that saving may take; slower saving makes them rarer."""
 
 
+class StopRequestedError(BaseException):
+    """The run was asked to stop, which is no failure of it."""
+
+
 class Stateful(Protocol):
     """A part of a run with a state of tensors, numbers, strings, and lists and dictionaries of them."""
 
@@ -43,11 +48,18 @@ class Checkpoints:
     """Saves the checkpoints of one run, and resumes the run from the last one."""
 
     def __init__(
-        self, workspace: Workspace, about: Checkpoint, when: CheckpointTime | None, device: torch.device = _CPU
+        self,
+        workspace: Workspace,
+        about: Checkpoint,
+        when: CheckpointTime | None,
+        device: torch.device = _CPU,
+        stop: threading.Event | None = None,
     ) -> None:
+        """With `stop` set, the next step is the last one: it is saved unless `when` is `never`."""
         self._workspace = workspace
         self._about = about
         self._when = when
+        self._stop = stop or threading.Event()
         self._parts: dict[str, Stateful] = {"random": Generators(device_of(device))}
         self._last_saved = time.monotonic()
         self._save_seconds = 0.0
@@ -88,7 +100,9 @@ class Checkpoints:
         return checkpoint.step
 
     def due(self, *, at_evaluation: bool) -> bool:
-        """Return whether to save a checkpoint after this step."""
+        """Return whether to call `save` after this step."""
+        if self._stop.is_set():
+            return True
         match self._when:
             case "never":
                 return False
@@ -101,7 +115,13 @@ class Checkpoints:
         return time.monotonic() - self._last_saved >= wait
 
     def save(self, step: int, done: float) -> None:
-        """Save a checkpoint. If that fails, the run continues, `problem` says why, and the last checkpoint stays."""
+        """Save a checkpoint. If that fails, the run continues, `problem` says why, and the last checkpoint stays.
+
+        Raises:
+            StopRequestedError: the run was asked to stop.
+        """
+        if self._stop.is_set() and self._when == "never":
+            raise StopRequestedError
         started = time.monotonic()
         state = {name: part.state_dict() for name, part in self._parts.items()}
         about = msgspec.structs.replace(self._about, step=step, done=done)
@@ -112,3 +132,5 @@ class Checkpoints:
             self.problem = f"no checkpoint after step {step}: {error}"
         self._last_saved = time.monotonic()
         self._save_seconds = self._last_saved - started
+        if self._stop.is_set():
+            raise StopRequestedError

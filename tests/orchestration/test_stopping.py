@@ -1,0 +1,119 @@
+"""A run that a scheduler stops saves a checkpoint, leaves no record, and resumes to the same bits. Real processes."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from intelbench.records.store import read_runs
+from intelbench.records.workspace import workspaces
+
+SLOW = """
+import time
+
+from torch import nn
+
+from intelbench import architecture
+
+
+class Slow(nn.Sequential):
+    def forward(self, images):
+        time.sleep(0.1 if self.training else 0)
+        return super().forward(images)
+
+
+@architecture("slow", minimum_size=8)
+def slow(request):
+    layers = nn.Conv2d(3, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Dropout(0.5)
+    return Slow(*layers, nn.LazyLinear(request.num_classes))
+
+"""
+STEPS = 30
+
+
+@pytest.fixture
+def command(tmp_path: Path, small_folder: Path, small_suite: Path) -> list[str]:
+    """Train a network whose steps take a tenth of a second."""
+    plugin = tmp_path / "slow.py"
+    plugin.write_text(SLOW)
+    words = [
+        sys.executable, "-m", "intelbench", "run", "slow", "--plugin", plugin, "--suite", small_suite,
+        "--data", small_folder, "--budget", f"{STEPS} steps", "--threads", 1, "--cache-dir", tmp_path / "cache",
+    ]  # fmt: skip
+    return list(map(str, words))
+
+
+def stopped(command: Sequence[str], number: signal.Signals) -> tuple[int, str]:
+    """Send a signal to every process of a command that is training, twice; return its exit status and what it said."""
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        said = ""
+        assert process.stderr is not None
+        while "slow, seed 0: step" not in said:
+            line = process.stderr.readline()
+            assert line, said
+            said += line
+        processes = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        assert 3 == len(processes)  # the session, its server and the run
+        for _ in range(2):
+            for each in reversed(processes):
+                each.send_signal(number)
+        said += process.stderr.read()
+        assert not [each for each in processes[1:] if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+        return process.wait(60), said
+
+
+def traces(results: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of the one run of a folder that do not depend on the clock."""
+    [stored], problems = read_runs(results / "runs")
+    assert [] == problems
+    names = ("step_loss", "gradient_norm", "validation_predictions", "test_logits")
+    return {name: stored.traces()[name] for name in names}
+
+
+def test_a_run_that_is_terminated_continues_to_the_same_bits(command: list[str], tmp_path: Path) -> None:
+    """With every process signalled, as a scheduler does: exit status 75, no record, and a checkpoint."""
+    results, whole = tmp_path / "results", tmp_path / "whole"
+    status, said = stopped([*command, "--out", str(results)], signal.SIGTERM)
+    assert (75, []) == (status, read_runs(results / "runs")[0]), said
+    [workspace] = workspaces(results / "runs")
+    checkpoint = workspace.checkpoint()
+    assert checkpoint is not None
+    assert 1 <= checkpoint.step < STEPS
+    assert "resumes from checkpoints" in said or "the same command again" in said
+    for folder in (results, whole):
+        subprocess.run([*command, "--out", str(folder)], check=True, capture_output=True)
+    resumed, undisturbed = traces(results), traces(whole)
+    assert STEPS == len(resumed["step_loss"])
+    for name, values in undisturbed.items():
+        np.testing.assert_array_equal(values, resumed[name])
+
+
+def test_without_checkpoints_nothing_is_saved(command: list[str], tmp_path: Path) -> None:
+    """`--checkpoint never` holds when the run is stopped, too."""
+    results = tmp_path / "results"
+    status, _ = stopped([*command, "--out", str(results), "--checkpoint", "never"], signal.SIGTERM)
+    assert 75 == status
+    assert ([], []) == (workspaces(results / "runs"), read_runs(results / "runs")[0])
+
+
+def test_ctrl_c_saves_a_checkpoint_too(command: list[str], tmp_path: Path) -> None:
+    """It reaches the session alone, because runs lead process groups of their own."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, as do its children
+    results = tmp_path / "results"
+    with subprocess.Popen([*command, "--out", str(results)], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while "slow, seed 0: step" not in process.stderr.readline():
+            pass
+        os.kill(process.pid, signal.SIGINT)
+        assert 130 == process.wait(60)
+        process.stderr.read()
+    [workspace] = workspaces(results / "runs")
+    checkpoint = workspace.checkpoint()
+    assert checkpoint is not None
+    assert checkpoint.step >= 1
