@@ -6,7 +6,7 @@ influence values does (the infinitesimal jackknife; Jaeckel, 1972; Efron, 1982, 
 by the weight of each image, whose mean is 0. Every function here returns the score plus the influence of each image:
 values whose mean is the score, and to which everything applies that holds for means over seeds and images
 (`inference`). For balanced accuracy the variance is that of a mean over strata, for AUROC that of DeLong, DeLong and
-Clarke-Pearson (1988). `docs/STATISTICS.md` shows by simulation that tests with these values hold their level.
+Clarke-Pearson (1988). `docs/statistics.md` shows by simulation that tests with these values hold their level.
 
 Averages over classes are over those with images. A class that is never predicted has a precision and an F1 of 0, as in
 scikit-learn.
