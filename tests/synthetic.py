@@ -37,6 +37,7 @@ from intelbench.records.types import (
     Measurements,
     RunRecord,
     RunSpec,
+    Weights,
 )
 from intelbench.results.summaries import CohortSummary
 
@@ -69,6 +70,8 @@ class Study:
     torch: str = "2.11.0"
     providers: Mapping[str, str] = field(default_factory=dict)
     """Other than `torchvision`, by architecture."""
+    weights: Mapping[str, Weights] = field(default_factory=dict)
+    """Files that architectures start from, by architecture."""
     images_per_class: int | None = None
     vary: Vary = "all"
     fixed_seed: int | None = None
@@ -139,6 +142,7 @@ def synthetic_run(
         conditions=(study.own or {}).get(architecture, study.conditions),
         execution=study.execution,
         optimizer_provider="torch",
+        weights=study.weights.get(architecture),
         images_per_class=study.images_per_class,
         vary=study.vary,
         fixed_seed=study.fixed_seed,

@@ -4,14 +4,27 @@ from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torchvision import models
+from torchvision.models import WeightsEnum
+from torchvision.models.vision_transformer import interpolate_embeddings
 
-from intelbench.architectures.registry import FROM_MINUS_ONE, TORCHVISION, Architecture, ModelRequest
+from intelbench.architectures.registry import (
+    FROM_MINUS_ONE,
+    TORCHVISION,
+    Architecture,
+    ModelRequest,
+    PretrainedFile,
+)
+from intelbench.records.types import Preprocessing
 
 _MINIMUM_SIZES = {"inception_v3": 75, "alexnet": 63}
 """Smallest input in pixels of networks that need more than 32 px."""
-_WEIGHTS = {"imagenet": "IMAGENET1K_V1", "imagenet-v2": "IMAGENET1K_V2"}
+_WEIGHTS = {"imagenet": "IMAGENET1K_V1", "imagenet-v2": "IMAGENET1K_V2", "default": "DEFAULT"}
+"""Torchvision's names of weights by their names in a recipe. `DEFAULT` is an alias of one of the others, or of weights
+that have no other name here."""
+_USUAL_RESIZE = 256
+"""Shorter side in pixels to which torchvision resizes an image for weights that do not say otherwise."""
 _AUXILIARY = {"inception": ("AuxLogits",), "googlenet": ("aux1", "aux2")}
 """Auxiliary heads of families whose weights come from TensorFlow. With these weights torchvision's networks convert
 ImageNet's normalisation to -1 to 1; here images are normalised to -1 to 1 directly."""
@@ -31,6 +44,7 @@ def torchvision_architecture(name: str) -> Architecture:
         build=partial(build_classifier, name),
         minimum_size=_MINIMUM_SIZES.get(name, 32),
         pretrained=partial(published_weights, name),
+        convert=_resampled if _family(name) == "vision_transformer" else None,
         normalization=FROM_MINUS_ONE if _family(name) in _AUXILIARY else None,
         auxiliary=_AUXILIARY.get(_family(name), ()),
     )
@@ -43,10 +57,35 @@ def build_classifier(name: str, request: ModelRequest, **options: bool) -> nn.Mo
     return model
 
 
-def published_weights(name: str) -> Mapping[str, str]:
-    """Return the addresses of torchvision's ImageNet weights by their names in a recipe."""
+def published_weights(name: str) -> Mapping[str, PretrainedFile]:
+    """Return torchvision's ImageNet weights by their names in a recipe."""
     members = models.get_model_weights(name).__members__
-    return {choice: members[entry].url for choice, entry in _WEIGHTS.items() if entry in members}
+    return {choice: pretrained_file(members[entry]) for choice, entry in _WEIGHTS.items() if entry in members}
+
+
+def pretrained_file(weights: WeightsEnum) -> PretrainedFile:
+    """Return the file of torchvision's weights, with the preprocessing that torchvision documents for it."""
+    settings = weights.transforms.keywords  # of `torchvision.transforms._presets.ImageClassification`
+    size = settings["crop_size"]
+    interpolation = settings.get("interpolation")
+    return PretrainedFile(
+        address=weights.url,
+        preprocessing=Preprocessing(
+            image_size=size,
+            crop_fraction=size / settings.get("resize_size", _USUAL_RESIZE),
+            interpolation=interpolation.value if interpolation else "bilinear",
+        ),
+        licence=weights.meta.get("license"),
+    )
+
+
+def _resampled(state: dict[str, Tensor], request: ModelRequest) -> dict[str, Tensor]:
+    """Resample the position embeddings of a vision transformer to the image size, as torchvision does."""
+    if not {"conv_proj.weight", "encoder.pos_embedding"} <= state.keys():
+        return state  # not such a network
+    patch_size = state["conv_proj.weight"].shape[-1]
+    resampled: dict[str, Tensor] = dict(interpolate_embeddings(request.image_size, patch_size, state.copy()))
+    return resampled
 
 
 def _family(name: str) -> str:

@@ -8,7 +8,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from intelbench.architectures.registry import FROM_MINUS_ONE, ModelRequest, PublishedFacts, architecture, main_loss
+from intelbench.architectures.registry import (
+    FROM_MINUS_ONE,
+    ModelRequest,
+    PretrainedFile,
+    PublishedFacts,
+    architecture,
+    main_loss,
+)
 from intelbench.architectures.surgery import replace_modules
 
 if TYPE_CHECKING:
@@ -28,7 +35,7 @@ _RESNET101_RELUS = 34
 _RESNET = "He et al., Deep Residual Learning for Image Recognition, 2016"
 
 
-def _published(name: str) -> Mapping[str, str]:
+def _published(name: str) -> Mapping[str, PretrainedFile]:
     from intelbench.architectures.library import published_weights
 
     return published_weights(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib import metadata
@@ -14,6 +14,7 @@ from intelbench.errors import UserError, kind_of, shortened
 from intelbench.plugins.guard import plugin_errors_as_user_errors, preserve_process_state, source_file
 from intelbench.plugins.providers import BUILT_IN
 from intelbench.plugins.registry import Registry
+from intelbench.records.types import Preprocessing
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -24,6 +25,8 @@ FROM_MINUS_ONE: tuple[Colour, Colour] = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 """Mean and standard deviation that map pixels to -1 to 1."""
 TORCHVISION = "torchvision:"
 """Prefix of the names of torchvision's classifiers, in records and wherever a name could be ambiguous."""
+TIMM = "timm:"
+"""Prefix of the names of timm's networks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,18 @@ class PublishedFacts:
     """Top-1 accuracy of the published weights (torchvision's IMAGENET1K_V1), as a fraction."""
     memory_mebibytes: float | None = None
     """torchsummary's estimate of the memory for one image of 300 px."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainedFile:
+    """A file of published weights, and what its publishers say about it."""
+
+    address: str
+    """URL or path of the state dict, or `hf-hub:REPOSITORY`."""
+    preprocessing: Preprocessing | None = None
+    """How the publishers prepare images for evaluation; `None` if that is not known."""
+    licence: str | None = None
+    """Licence of the weights; `None` if that is not known."""
 
 
 def main_loss(output: Any, target: Tensor, criterion: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
@@ -81,8 +96,11 @@ class Architecture:
     """Returns the scalar to minimise, from training output, target and criterion."""
     aliases: tuple[str, ...] = ()
     published: PublishedFacts | None = None
-    pretrained: Callable[[], Mapping[str, str]] | None = None
+    pretrained: Callable[[], Mapping[str, str | PretrainedFile]] | None = None
     """Returns the published weights: address or file of the state dict by the name in a recipe, `imagenet` first."""
+    convert: Callable[[dict[str, Tensor], ModelRequest], dict[str, Tensor]] | None = None
+    """Returns a state dict in the names and shapes of the network that a request builds: with position embeddings
+    resampled to its image size, for example. `None` if published weights fit the network of every size."""
     normalization: tuple[Colour, Colour] | None = None
     """Mean and standard deviation of the images for the published weights; `None` for those of ImageNet."""
     packages: tuple[str, ...] = ()
@@ -171,31 +189,52 @@ def architecture(name: str, **facts: Any) -> Callable[[Callable[[ModelRequest], 
 def find(name: str) -> tuple[Architecture, str]:
     """Return the architecture with a name, and its provider.
 
-    A name without a prefix is searched among the built-in architectures, loaded plug-ins and entry points, and then
-    among torchvision's classifiers, whose full name is `torchvision:NAME`.
+    A name without a prefix is searched among the built-in architectures, loaded plug-ins and entry points, then among
+    torchvision's classifiers, whose full name is `torchvision:NAME`, and then among timm's networks, `timm:NAME`.
 
     Raises:
-        UserError: the name is not known; the message suggests the nearest known names.
+        UserError: the name is not known; the message suggests the nearest known names, and timm if it is not installed.
     """
     if entry := ARCHITECTURES.find(name):
         return entry.value, entry.provider
-    from intelbench.architectures.library import classifiers, torchvision_architecture  # torchvision costs seconds
+    if not name.startswith(TIMM):
+        from intelbench.architectures.library import classifiers, torchvision_architecture  # torchvision costs seconds
 
-    if (bare := name.removeprefix(TORCHVISION)) not in classifiers():
-        raise UserError(f"architecture {shortened(repr(name))} is not known; {_nearest(name, classifiers())}")
-    return torchvision_architecture(bare), f"torchvision {metadata.version('torchvision')}"
+        if (bare := name.removeprefix(TORCHVISION)) in classifiers():
+            return torchvision_architecture(bare), f"torchvision {metadata.version('torchvision')}"
+    if not name.startswith(TORCHVISION) and has_timm():
+        from intelbench.architectures.timm_library import networks, timm_architecture  # timm costs seconds too
+
+        if (bare := name.removeprefix(TIMM)) in networks():
+            return timm_architecture(bare), f"timm {metadata.version('timm')}"
+    raise UserError(f"architecture {shortened(repr(name))} is not known; {_nearest(name)}")
 
 
-def ambiguity(names: Iterable[str]) -> str:
-    """Return a message about the names that torchvision's classifiers have too; empty if there are none."""
+def has_timm() -> bool:
+    """Return whether timm is installed, without importing it."""
+    return importlib.util.find_spec("timm") is not None
+
+
+def resolutions(names: Iterable[str]) -> str:
+    """Say whose networks names without a prefix are, where that is not obvious; empty if it is.
+
+    These are the names of torchvision and timm, and those of registered architectures that torchvision has too.
+
+    Raises:
+        UserError: a name is not known.
+    """
     from intelbench.architectures.library import classifiers
 
     providers = ARCHITECTURES.providers()
-    return "; ".join(
-        f"{name} is the architecture of {providers[name].partition(' ')[0]}, not {TORCHVISION}{name}"
-        for name in names
-        if name in providers and name in classifiers()
-    )
+    said = []
+    for name in dict.fromkeys(names):
+        if name in providers:
+            if name in classifiers():
+                owner = providers[name].partition(" ")[0]
+                said.append(f"{name} is the architecture of {owner}, not {TORCHVISION}{name}")
+        elif (full := find(name)[0].name) != name and full.startswith((TORCHVISION, TIMM)):
+            said.append(f"{name} is {full}")
+    return "; ".join(said)
 
 
 def plugins_of(name: str) -> tuple[str, ...]:
@@ -220,18 +259,34 @@ def contained_unless_built_in(name: str) -> AbstractContextManager[None]:
     return plugin_errors_as_user_errors(f"architecture {name!r}", source_file(entry.function) if entry else "")
 
 
-def _nearest(name: str, classifiers: Sequence[str]) -> str:
+def _nearest(name: str) -> str:
     """Suggest known names in the spelling that `find` accepts."""
-    prefix = TORCHVISION if name.startswith(TORCHVISION) else ""
-    of_torchvision = {known.lower(): prefix + known for known in classifiers}
-    registered = {known.lower(): known for known in (*ARCHITECTURES.entry_points(), *ARCHITECTURES.entries)}
-    spellings = registered | of_torchvision if prefix else of_torchvision | registered
-    near = difflib.get_close_matches(name.removeprefix(prefix).lower(), spellings, n=3, cutoff=0.5)
+    from intelbench.architectures.library import classifiers
+
+    libraries: dict[str, Collection[str]] = {TORCHVISION: classifiers()}
+    if has_timm():
+        from intelbench.architectures.timm_library import networks
+
+        libraries[TIMM] = networks()
+    prefix = next((each for each in (TORCHVISION, TIMM) if name.startswith(each)), "")
+    spellings: dict[str, str] = {}
+    for library in sorted(libraries, key=lambda library: library == (prefix or TORCHVISION)):  # the last one wins
+        spellings |= {known.lower(): (library if prefix else "") + known for known in libraries[library]}
+    own = {known.lower(): known for known in (*ARCHITECTURES.entry_points(), *ARCHITECTURES.entries)}
+    spellings |= {key: known for key, known in own.items() if not spellings.get(key, "").startswith(prefix or ":")}
+    near = _closest(name.removeprefix(prefix).lower(), spellings)
     if near:
-        suggestion = f"did you mean {' or '.join(spellings[known] for known in near)}?"
-    elif prefix:
-        suggestion = f"torchvision's classifiers are {', '.join(classifiers)}."
+        suggestion = f"did you mean {' or '.join(spellings[key] for key in near)}?"
+    elif prefix == TORCHVISION:
+        suggestion = f"torchvision's classifiers are {', '.join(classifiers())}."
     else:
-        names = ", ".join(sorted(ARCHITECTURES.providers()))
-        suggestion = f"known: {names}, and torchvision's {len(classifiers)} classifiers."
-    return f"{suggestion} A file with an architecture of your own is given with --plugin FILE.py"
+        counts = [f"{key.removesuffix(':')}'s {len(names):,} networks" for key, names in libraries.items()]
+        suggestion = f"known: {', '.join(sorted(ARCHITECTURES.providers()))}, and {' and '.join(counts)}."
+    hint = "" if TIMM in libraries else " More networks are in timm: pip install 'intelbench[timm]'."
+    return f"{suggestion}{hint} A file with an architecture of your own is given with --plugin FILE.py"
+
+
+def _closest(name: str, names: Iterable[str]) -> list[str]:
+    """Return the three names closest to `name`, the closest first; equally close ones are in alphabetical order."""
+    near = difflib.get_close_matches(name, names, n=20, cutoff=0.5)
+    return sorted(near, key=lambda known: (-difflib.SequenceMatcher(None, known, name).ratio(), known))[:3]

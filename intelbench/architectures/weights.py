@@ -1,6 +1,7 @@
 """Find the pretrained weights that a recipe names, download them, and load them into a network.
 
 Downloads are shared with PyTorch: they are in the `checkpoints` folder of its hub, with PyTorch's names and hashes.
+Those of timm are in the cache of the Hugging Face Hub.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from intelbench.architectures import hub
+from intelbench.architectures.hub import OnDownload
+from intelbench.architectures.registry import PretrainedFile
 from intelbench.architectures.surgery import build_shapes, find_heads
-from intelbench.errors import UserError, kind_of
+from intelbench.errors import UserError, kind_of, shortened
 from intelbench.records.types import IMAGENET_NORMALIZATION, Normalization, Weights
 
 if TYPE_CHECKING:
@@ -26,7 +29,9 @@ if TYPE_CHECKING:
     from intelbench.architectures.registry import Architecture, ModelRequest
 
 NONE = "none"
-PUBLISHED = ("imagenet", "imagenet-v2")
+DEFAULT = "default"
+"""The weights that the library of an architecture loads when it is asked for pretrained ones."""
+PUBLISHED = ("imagenet", "imagenet-v2", DEFAULT)
 _HASH = re.compile(r"-([0-9a-f]{8,})\.")
 """First digits of the SHA-256 in the name of a file, as in PyTorch's hub."""
 _PAUSES = (0.5, 2.0, 8.0)
@@ -37,13 +42,12 @@ _PARTIAL_CONTENT = 206
 _RANGE_NOT_SATISFIABLE = 416
 _UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
 """Errors that `torch.load` raises for damaged files, in addition to `UnpicklingError`."""
+_MAX_REASON = 300
+"""Characters of the message of a library that an error repeats."""
 _MAX_KEYS = 5
 """Keys that an error lists; the others are only counted."""
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)")
 """Names in DenseNet's published files. They have dots, which names of modules may no longer have."""
-
-OnDownload = Callable[[str, int, int | None], None]
-"""Function that is called during a download with the file's name, the bytes so far, and the total if it is known."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +68,11 @@ def obtain(architecture: Architecture, choice: str, on_download: OnDownload) -> 
     if choice == NONE:
         return None
     if choice in PUBLISHED:
-        address = _published(architecture, choice)
-        path = _downloaded(address, on_download) if "://" in address else Path(address)
+        published = _published(architecture, choice)
+        path, file = _fetched(published.address, on_download)
     else:
-        path = Path(choice)
+        published, path = PretrainedFile(address=choice), Path(choice)
+        file = path.name
         if not path.is_file():
             raise UserError(
                 f"recipe.weights {choice!r}: no such file; accepted: {', '.join((NONE, *PUBLISHED))}, or a file with a "
@@ -80,7 +85,14 @@ def obtain(architecture: Architecture, choice: str, on_download: OnDownload) -> 
     if architecture.normalization:
         mean, std = architecture.normalization
         normalization = Normalization(mean=mean, std=std)
-    return Source(path.absolute(), Weights(file=path.name, sha256=digest, normalization=normalization))
+    facts = Weights(
+        file=file,
+        sha256=digest,
+        normalization=normalization,
+        preprocessing=published.preprocessing,
+        licence=published.licence,
+    )
+    return Source(path.absolute(), facts)
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -114,16 +126,38 @@ def check(architecture: Architecture, request: ModelRequest, path: Path) -> None
         UserError: the file cannot be read or its weights do not fit, or the head of the network is not known.
     """
     model = build_shapes(architecture, request)
-    matching(model, read_state_dict(path), architecture, find_heads(architecture, request, model), path.name)
+    state = _converted(architecture, request, path)
+    matching(model, state, architecture, find_heads(architecture, request, model), path.name)
 
 
-def load_weights(model: nn.Module, architecture: Architecture, heads: tuple[str, ...], path: Path) -> None:
-    """Load the weights in a file into a network.
+def load_weights(
+    model: nn.Module, architecture: Architecture, request: ModelRequest, heads: tuple[str, ...], path: Path
+) -> None:
+    """Load the weights in a file into the network that the architecture has built for a request.
 
     Raises:
         UserError: the file cannot be read, or its weights do not fit.
     """
-    model.load_state_dict(matching(model, read_state_dict(path), architecture, heads, path.name), strict=False)
+    state = _converted(architecture, request, path)
+    model.load_state_dict(matching(model, state, architecture, heads, path.name), strict=False)
+
+
+def _converted(architecture: Architecture, request: ModelRequest, path: Path) -> dict[str, Tensor]:
+    """Read a state dict and give it the names and shapes of the network, without drawing random numbers."""
+    from intelbench.architectures.generators import preserve_generators
+
+    state = read_state_dict(path)
+    if not architecture.convert:
+        return state
+    with preserve_generators():
+        try:
+            return architecture.convert(state, request)
+        except Exception as error:
+            reason = shortened(" ".join(str(error).split()), _MAX_REASON)
+            raise UserError(
+                f"weights {path.name} are not those of {architecture.name!r}, or do not fit images of "
+                f"{request.image_size} px: {type(error).__name__}: {reason}"
+            ) from error
 
 
 def matching(
@@ -155,16 +189,29 @@ def matching(
     return {name: state[name] for name in of_network & of_file}
 
 
-def _published(architecture: Architecture, choice: str) -> str:
-    """Return the address or file of the published weights that `choice` names."""
+def _published(architecture: Architecture, choice: str) -> PretrainedFile:
+    """Return the published weights that `choice` names; without weights `default`, these are the first ones."""
     architecture.require_installed()
     offered = architecture.pretrained() if architecture.pretrained else {}
+    if choice == DEFAULT and offered:
+        offered = {DEFAULT: next(iter(offered.values())), **offered}
     if choice not in offered:
         raise UserError(
             f"architecture {architecture.name!r} has no weights {choice!r}; accepted for it: "
             f"{', '.join((NONE, *offered))}, or a file with a state dict"
         )
-    return offered[choice]
+    published = offered[choice]
+    return PretrainedFile(address=published) if isinstance(published, str) else published
+
+
+def _fetched(address: str, on_download: OnDownload) -> tuple[Path, str]:
+    """Return the file of an address, downloaded if necessary, and its name for records."""
+    if address.startswith(hub.SCHEME):
+        location = hub.HubAddress.parse(address)
+        path = hub.fetch(location, on_download)
+        return path, f"{location.repository}/{path.name}"
+    path = _downloaded(address, on_download) if "://" in address else Path(address)
+    return path, path.name
 
 
 def _downloaded(url: str, on_download: OnDownload) -> Path:

@@ -82,7 +82,8 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     defaults."""
     weights: Name = "none"
     """What all but the head starts from: `none`, which is the seed's own initialisation; `imagenet`, the published
-    weights of each architecture (torchvision's IMAGENET1K_V1), or `imagenet-v2`; or a file with a state dict."""
+    weights of each architecture (torchvision's IMAGENET1K_V1), or `imagenet-v2`; `default`, what the library of the
+    architecture loads when it is asked for pretrained weights (torchvision's DEFAULT); or a file with a state dict."""
     head: Head = ORIGINAL_HEAD
     freeze_backbone: Literal["never", "always"] | Annotated[float, Meta(gt=0, le=1e9)] = "never"
     """Whether everything but the head is frozen: never, always, or for a number of epochs, after which everything

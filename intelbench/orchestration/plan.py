@@ -10,8 +10,9 @@ from typing import Literal
 
 import msgspec
 
+from intelbench.architectures.hub import OnDownload
 from intelbench.architectures.registry import Architecture, ModelRequest, contained_unless_built_in, find
-from intelbench.architectures.weights import PUBLISHED, OnDownload, Source, check, obtain
+from intelbench.architectures.weights import PUBLISHED, Source, check, obtain
 from intelbench.config.conditions import Conditions, Override, Suite
 from intelbench.config.fields import Vary
 from intelbench.config.suites import conditions_of
@@ -223,9 +224,12 @@ def _require_readable(suite: Suite, origin: str, dataset: Dataset) -> None:
 def _weights(
     architecture: Architecture, conditions: Conditions, num_classes: int, on_download: OnDownload
 ) -> Source | None:
-    """Return the weights that the architecture starts from, after checking that a user's file fits the network."""
+    """Return the weights that the architecture starts from, after checking that they fit the network.
+
+    Published weights are checked only where they have to be converted, such as to another image size.
+    """
     source = obtain(architecture, conditions.recipe.weights, on_download)
-    if source and conditions.recipe.weights not in PUBLISHED:
+    if source and (conditions.recipe.weights not in PUBLISHED or architecture.convert):
         with contained_unless_built_in(architecture.name):
             check(architecture, ModelRequest(num_classes=num_classes, image_size=conditions.image_size), source.path)
     return source

@@ -11,7 +11,7 @@ from typing import Literal
 from rich.console import Console
 
 from intelbench.architectures.reference import REFERENCE
-from intelbench.architectures.registry import ambiguity
+from intelbench.architectures.registry import resolutions
 from intelbench.config.budget import Budget
 from intelbench.config.conditions import Suite
 from intelbench.config.fields import Vary
@@ -79,7 +79,7 @@ def run_session(request: Request, starter: Starter) -> int:
     for plugin in request.plugins:
         load_plugin(plugin)
     engine = NamedEngine(request.engine)
-    if suite.architectures != REFERENCE and (note := ambiguity(suite.architectures)):
+    if suite.architectures != REFERENCE and (note := resolutions(suite.architectures)):
         _say(note)
     architectures_of(suite, printable(request.suite))  # a mistake in a name is reported before images are read or drawn
     execution = choose_execution(request.device, request.threads, request.workers, request.cache, suite.precision)

@@ -178,7 +178,7 @@ def _job(request: Request, stored: StoredRun) -> Job:
     spec = stored.record.spec
     architecture, provider = find(spec.architecture)
     source = obtain(architecture, spec.conditions.recipe.weights, lambda *_: None)
-    if source and source.facts != spec.weights:
+    if source and (spec.weights is None or source.facts.sha256 != spec.weights.sha256):
         raise UserError(
             f"weights {source.path}: not those of {request.record}, whose SHA-256 is "
             f"{spec.weights.sha256 if spec.weights else 'not recorded'} and not {source.facts.sha256}"

@@ -24,7 +24,7 @@ def forward_macs_per_image(workload: Workload) -> float:
     Raises:
         Exception: the network needs pixel values, which the meta device does not have.
     """
-    model = workload.shapes().eval()
+    model = workload.shapes().eval().requires_grad_(False)  # the counter fails on a parameter as argument of a module
     with torch.device("meta"), torch.no_grad(), _counter() as counter:
         model(workload.batch()[0])
     return float(counter.get_total_flops()) / 2 / MIN_BATCH

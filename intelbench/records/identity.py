@@ -8,7 +8,7 @@ import msgspec
 from msgspec import NODEFAULT, Struct
 
 from intelbench.config.decoding import flattened
-from intelbench.records.types import Environment, Execution, RunRecord, RunSpec
+from intelbench.records.types import Environment, Execution, RunRecord, RunSpec, Weights
 
 
 def digest(value: Any) -> str:
@@ -40,7 +40,7 @@ def run_id(spec: RunSpec, environment: Environment) -> str:
     readable = re.sub(r"[^A-Za-z0-9_.-]+", "-", spec.architecture)
     identity = (
         spec.architecture, spec.provider, spec.seed, comparison_digest(spec), canonical_fields(spec.conditions),
-        spec.weights, _execution_fields(spec.execution), environment.fingerprint,
+        _weights_fields(spec.weights), _execution_fields(spec.execution), environment.fingerprint,
     )  # fmt: skip
     few = f"-n{spec.images_per_class}" if spec.images_per_class else ""
     varied = "" if spec.vary == "all" else f"-{spec.vary}"
@@ -96,6 +96,13 @@ def canonical_fields(value: Struct) -> dict[str, object]:
 
 def _default(field: msgspec.structs.FieldInfo) -> object:
     return field.default if field.default_factory is NODEFAULT else field.default_factory()
+
+
+def _weights_fields(weights: Weights | None) -> dict[str, object] | None:
+    """Return the fields of weights that determine a run, so without what their publishers say about them."""
+    if weights is None:
+        return None
+    return {name: getattr(weights, name) for name in ("file", "sha256", "normalization")}
 
 
 def _execution_fields(execution: Execution) -> dict[str, object]:

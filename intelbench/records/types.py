@@ -85,14 +85,29 @@ IMAGENET_NORMALIZATION = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0
 """Normalization of most published weights, and of every network without pretrained weights."""
 
 
+class Preprocessing(Struct, frozen=True, kw_only=True):
+    """How the publishers of weights prepare images for evaluation: resize, then cut out the central square."""
+
+    image_size: Annotated[int, Meta(ge=1, le=65_536)]
+    """Height and width of the central square, which is the input of the network, in pixels."""
+    crop_fraction: Annotated[float, Meta(gt=0, le=1)]
+    """Side of the central square as a fraction of the shorter side of the resized image."""
+    interpolation: str
+    """Of the resize: `bilinear`, `bicubic`."""
+
+
 class Weights(Struct, frozen=True, kw_only=True):
     """The file of pretrained weights that a network started from."""
 
     file: str
-    """Name of the file, without its folder."""
+    """Name of the file, without its folder; a file of a hub begins with its repository."""
     sha256: str
     normalization: Normalization
     """Normalization with which the weights were trained."""
+    preprocessing: Preprocessing | None = None
+    """How the publishers evaluate the weights, which the run did not do; `None` if that is not known."""
+    licence: str | None = None
+    """Licence of the weights, as the library that offers them says; `None` if it does not."""
 
 
 class RunSpec(Struct, frozen=True, kw_only=True):

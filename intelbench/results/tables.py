@@ -207,7 +207,14 @@ def weights(summary: CohortSummary) -> Iterator[Row]:
         for file in dict.fromkeys(record.spec.weights for record in records):
             if file:
                 normalization = msgspec.structs.asdict(file.normalization)
-                yield {"architecture": name, **attributes(file, "file", "sha256"), **normalization}
+                yield {
+                    "architecture": name,
+                    **attributes(file, "file", "sha256", "licence"),
+                    **normalization,
+                    **attributes(
+                        file.preprocessing, "image_size", "crop_fraction", "interpolation", prefix="publisher_"
+                    ),
+                }
 
 
 @as_frame

@@ -148,7 +148,7 @@ def build_network(
     heads = find_heads(workload.architecture, workload.request, model)
     replace_heads(model, heads, workload.head)
     if weights:
-        load_weights(model, workload.architecture, heads, Path(weights))
+        load_weights(model, workload.architecture, workload.request, heads, Path(weights))
     return model, heads
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision import models
 
-from intelbench.architectures.registry import ModelRequest, ambiguity, find
+from intelbench.architectures.registry import ModelRequest, find, resolutions
 from intelbench.errors import UserError
 
 
@@ -88,10 +88,11 @@ def test_a_bare_name_is_torchvisions_where_nothing_else_has_it() -> None:
 def test_a_name_that_intelbench_has_too_is_intelbenchs(name: str) -> None:
     """One line says so, and how torchvision's is asked for."""
     assert (name, "intelbench") == (find(name)[0].name, find(name)[1])
-    assert f"{name} is the architecture of intelbench, not torchvision:{name}" == ambiguity((name, "wrn", "resnet18"))
+    said = f"{name} is the architecture of intelbench, not torchvision:{name}"
+    assert f"{said}; resnet18 is torchvision:resnet18" == resolutions((name, "wrn", "resnet18"))
     assert f"torchvision:{name}" == find(f"torchvision:{name}")[0].name
 
 
-def test_names_of_one_owner_are_not_ambiguous() -> None:
-    """Neither one that torchvision alone has, nor one that it lacks, nor one with its prefix."""
-    assert "" == ambiguity(("resnet18", "resnet101_leaky", "torchvision:resnet101"))
+def test_names_that_say_whose_they_are_need_no_words() -> None:
+    """Neither one that the harness alone has, nor one with a prefix."""
+    assert "" == resolutions(("resnet101_leaky", "wrn", "torchvision:resnet101"))

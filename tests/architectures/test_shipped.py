@@ -38,7 +38,7 @@ def pretrained(number: int, image_size: int, num_classes: int = 1000) -> tuple[n
     model = architecture.build(request)
     source = obtain(architecture, "imagenet", ignore)
     assert source is not None
-    load_weights(model, architecture, find_heads(architecture, request, model), source.path)
+    load_weights(model, architecture, request, find_heads(architecture, request, model), source.path)
     return model.eval(), source.facts.normalization
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from intelbench.architectures import weights
-from intelbench.architectures.registry import FROM_MINUS_ONE, Architecture, ModelRequest, find
+from intelbench.architectures.registry import FROM_MINUS_ONE, Architecture, ModelRequest, PretrainedFile, find
 from intelbench.architectures.weights import check, load_weights, matching, obtain, read_state_dict
 from intelbench.data.transforms import normalize
 from intelbench.errors import UserError
@@ -214,7 +214,7 @@ def test_none_is_none() -> None:
     ("choice", "said"),
     [
         ("imagenet-v2", r"'tiny' has no weights 'imagenet-v2'; accepted for it: none, imagenet, or a file"),
-        ("imagnet", r"'imagnet': no such file; accepted: none, imagenet, imagenet-v2, or a file"),
+        ("imagnet", r"'imagnet': no such file; accepted: none, imagenet, imagenet-v2, default, or a file"),
     ],
 )
 def test_weights_that_do_not_exist_are_answered_with_those_that_do(choice: str, said: str) -> None:
@@ -229,10 +229,12 @@ def test_torchvision_publishes_two_generations() -> None:
         name: find(name)[0] for name in ("resnet101", "resnet101_leaky", "inception_v3", "torchvision:googlenet")
     }
     places = {name: each.pretrained() for name, each in offered.items() if each.pretrained}
-    assert ["imagenet", "imagenet-v2"] == list(places["resnet101"])
-    assert "https://download.pytorch.org/models/resnet101-63fe2227.pth" == places["resnet101"]["imagenet"]
+    assert ["imagenet", "imagenet-v2", "default"] == list(places["resnet101"])
+    first = places["resnet101"]["imagenet"]
+    assert isinstance(first, PretrainedFile)
+    assert "https://download.pytorch.org/models/resnet101-63fe2227.pth" == first.address
     assert places["resnet101"] == places["resnet101_leaky"]
-    assert ["imagenet"] == list(places["inception_v3"]) == list(places["torchvision:googlenet"])
+    assert ["imagenet", "default"] == list(places["inception_v3"]) == list(places["torchvision:googlenet"])
     assert [None, None, FROM_MINUS_ONE, FROM_MINUS_ONE] == [each.normalization for each in offered.values()]
 
 
@@ -252,13 +254,13 @@ def test_all_but_a_head_of_another_size_is_loaded(tmp_path: Path) -> None:
     torch.save(trained(10), tmp_path / "ten.pth")
     model = network(REQUEST)
     head = model[3].weight.clone()
-    load_weights(model, TINY, ("3",), tmp_path / "ten.pth")
+    load_weights(model, TINY, REQUEST, ("3",), tmp_path / "ten.pth")
     state = trained(10)
     assert torch.equal(state["0.weight"], model[0].weight)
     assert torch.equal(state["1.running_mean"], model[1].running_mean)
     assert torch.equal(head, model[3].weight)
     torch.save(trained(6), tmp_path / "six.pth")
-    load_weights(model, TINY, ("3",), tmp_path / "six.pth")
+    load_weights(model, TINY, REQUEST, ("3",), tmp_path / "six.pth")
     assert torch.equal(trained(6)["3.weight"], model[3].weight)
 
 
@@ -283,7 +285,7 @@ def test_a_file_of_something_else_is_refused_with_the_keys(
     model = network(REQUEST)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with pytest.raises(UserError, match=said):
-        load_weights(model, TINY, ("3",), tmp_path / "other.pth")
+        load_weights(model, TINY, REQUEST, ("3",), tmp_path / "other.pth")
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 

@@ -43,6 +43,20 @@ def test_a_size_that_does_not_fit_is_refused(name: str, image_size: int, offered
     require_size(workload(architecture, int(offered.split()[0])))
 
 
+@pytest.mark.parametrize(
+    ("name", "image_size", "offered"),
+    [
+        ("test_maxvit", 150, "128 or 160 px, the nearest usual sizes"),
+        ("vit_tiny_patch16_224", 8, "needs images of at least 32 px"),
+        ("coatnet_pico_rw_224", 80, "64 or 96 px, the nearest usual sizes"),
+    ],
+)
+def test_sizes_of_timm_are_refused_too(name: str, image_size: int, offered: str) -> None:
+    """Most of timm's networks of a fixed size are built for the requested one; the others are refused with sizes."""
+    with pytest.raises(UserError, match=offered):
+        require_size(workload(find(f"timm:{name}")[0], image_size))
+
+
 @pytest.mark.parametrize(("name", "image_size"), [("alexnet", 62), ("inception_v3", 74), ("resnet18", 31)])
 def test_a_size_below_the_minimum_is_refused(name: str, image_size: int) -> None:
     """The minimum is named, and accepted."""

@@ -124,9 +124,39 @@ def _own_settings(summary: CohortSummary) -> list[Block]:
 
 
 def _weights(summary: CohortSummary) -> list[Block]:
-    """Show which file each architecture starts from; nothing where none does."""
+    """Show which file each architecture starts from, and how far its preprocessing is the network's own."""
     files = rows(tables.weights(summary))
-    return [table_of(_WEIGHTS, files)] if files else []
+    if not files:
+        return []
+    known = any(row.number("publisher_image_size") for row in files)
+    licensed = any(row.text_or_none("licence") for row in files)
+    columns = [*_WEIGHTS, *([_PUBLISHER] if known else []), *([_LICENCE] if licensed else [])]
+    return [table_of(columns, files), Paragraph(_preprocessing_note(summary, known))]
+
+
+def _preprocessing_note(summary: CohortSummary, known: bool) -> str:
+    """Say what is the suite's and what is the network's in the preparation of images."""
+    size = summary.cohort.spec.conditions.image_size
+    note = (
+        "Images are resized and cropped as the suite says, for all architectures alike: for evaluation, bilinearly to "
+        f"a shorter side of {size * 256 / 224:.0f} px, of which the central {size} × {size} px are the input. "
+        "Normalisation is the network's own: pixels from 0 to 1, minus the mean, over the deviation, with which its "
+        "weights were trained."
+    )
+    if known:
+        note += (
+            " **Publisher's evaluation** is how those who published the weights prepare images: size of the input, its "
+            "share of the shorter side of the resized image, and interpolation. Where it differs from the suite's, a "
+            "published accuracy is not that of these conditions."
+        )
+    return note
+
+
+def _evaluation(row: Row) -> str:
+    size, share = row.number("publisher_image_size"), row.number("publisher_crop_fraction")
+    if size is None or share is None:
+        return ABSENT
+    return f"{size:.0f} px, {100 * share:.1f} %, {row.text('publisher_interpolation')}"
 
 
 _WEIGHTS = (
@@ -135,4 +165,8 @@ _WEIGHTS = (
     Column[Row]("SHA-256", lambda row: code(row.text("sha256")[:16]), is_number=False),
     Column[Row]("Normalisation: mean", lambda row: formatting.fact(row.items("mean")), is_number=False),
     Column[Row]("Deviation", lambda row: formatting.fact(row.items("std")), is_number=False),
+)
+_PUBLISHER = Column[Row]("Publisher's evaluation", _evaluation, is_number=False)
+_LICENCE = Column[Row](
+    "Licence of the weights", lambda row: escape(row.text_or_none("licence") or ABSENT), is_number=False
 )

@@ -1,0 +1,109 @@
+"""Fetch a file of weights from the Hugging Face Hub, through huggingface-hub and into its own cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from intelbench.errors import UserError
+
+OnDownload = Callable[[str, int, int | None], None]
+"""Function that is called during a download with the file's name, the bytes so far, and the total if it is known."""
+SCHEME = "hf-hub:"
+"""Beginning of the address of a repository, as timm writes it: `hf-hub:timm/resnet50.a1_in1k`."""
+_FILES = ("model.safetensors", "pytorch_model.bin")
+"""Files that a repository of timm has, the preferred one first."""
+
+
+@dataclass(frozen=True)
+class HubAddress:
+    """A repository of weights, its revision, and its file."""
+
+    repository: str
+    revision: str | None = None
+    file: str | None = None
+    """`None` for the usual names, safetensors first."""
+
+    @classmethod
+    def parse(cls, address: str) -> HubAddress:
+        """Read `hf-hub:OWNER/NAME`, `hf-hub:OWNER/NAME@REVISION` or `hf-hub:OWNER/NAME@REVISION#FILE`."""
+        location, _, file = address.removeprefix(SCHEME).partition("#")
+        repository, _, revision = location.partition("@")
+        return cls(repository, revision or None, file or None)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Return the names under which the weights may be in the repository."""
+        return (self.file,) if self.file else _FILES
+
+
+def fetch(address: HubAddress, on_download: OnDownload) -> Path:
+    """Return the file of an address from the hub's cache, or download it into that cache.
+
+    A file in the cache is used as it is, without asking the hub whether there is a newer one.
+
+    Raises:
+        UserError: huggingface-hub is not installed, or the file cannot be downloaded; then the message says which file
+            to put where.
+    """
+    try:
+        from huggingface_hub import hf_hub_download, try_to_load_from_cache
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+    except ImportError as error:
+        raise UserError(
+            f"weights {address.repository}: huggingface-hub is not installed: pip install 'intelbench[timm]'"
+        ) from error
+
+    for name in address.files:
+        cached = try_to_load_from_cache(address.repository, name, revision=address.revision)
+        if isinstance(cached, str):
+            return Path(cached)
+    reason: Exception | None = None
+    for name in address.files:
+        progress = _progress(f"{address.repository}/{name}", on_download)
+        try:
+            path = hf_hub_download(address.repository, name, revision=address.revision, tqdm_class=progress)
+        except LocalEntryNotFoundError as error:  # no network, or HF_HUB_OFFLINE
+            raise UserError(_by_hand(address, error)) from error
+        except EntryNotFoundError as error:
+            reason = error
+        except (OSError, ValueError) as error:
+            raise UserError(_by_hand(address, error)) from error
+        else:
+            return Path(path)
+    raise UserError(_by_hand(address, reason)) from reason
+
+
+def _by_hand(address: HubAddress, reason: Exception | None) -> str:
+    """Say what could not be downloaded and why, and what to put where."""
+    from huggingface_hub import constants
+
+    said = str(reason).strip().partition("\n")[0].rstrip(".")
+    file = address.files[0]
+    command = f"hf download {address.repository} {file}" + (
+        f" --revision {address.revision}" if address.revision else ""
+    )
+    folder = f"models--{address.repository.replace('/', '--')}"
+    return (
+        f"weights {address.repository}/{file}: cannot be downloaded ({said}). Run `{command}` on a computer with a "
+        f"network and copy the folder {folder} of its cache into {constants.HF_HUB_CACHE}, or copy the file alone and "
+        "give its path as `recipe.weights`"
+    )
+
+
+def _progress(file: str, on_download: OnDownload) -> Any:
+    """Return a class that huggingface-hub takes for its progress bar, and that calls `on_download` instead."""
+    from tqdm import tqdm
+
+    class Progress(tqdm):  # type: ignore[type-arg, misc, unused-ignore]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **(options | {"disable": True}))
+
+        def update(self, n: float | None = 1) -> bool | None:
+            self.n += n or 0
+            on_download(file, int(self.n), int(self.total) if self.total else None)
+            return None
+
+    return Progress
