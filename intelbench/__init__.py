@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from intelbench.profiling.meters import Meter, meter
     from intelbench.reporting.plugin_sections import section
     from intelbench.results.plugin_metrics import metric
+    from intelbench.trackers.registry import tracker
     from intelbench.training.optimizer import optimizer
 
 __version__ = "0.1.0"
 __all__ = [
     "Architecture", "Engine", "Meter", "ModelRequest", "Results", "RunListener", "Source", "Transform", "__version__",
     "architecture", "diff", "engine", "listener", "load", "meter", "metric", "optimizer", "profile", "run", "section",
-    "source", "transform",
+    "source", "tracker", "transform",
 ]  # fmt: skip
 
 _MODULES = {
@@ -48,6 +49,7 @@ _MODULES = {
     "profile": "intelbench.api.running",
     "run": "intelbench.api.running",
     "section": "intelbench.reporting.plugin_sections",
+    "tracker": "intelbench.trackers.registry",
 }
 """The module that defines each public name."""
 

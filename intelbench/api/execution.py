@@ -55,6 +55,8 @@ class RunOptions(TypedDict, total=False):
     """Plug-in files."""
     engine: str | None
     """What executes runs: `local`, or an engine of a plug-in."""
+    track: Sequence[str] | None
+    """Trackers to which runs are sent: `mlflow`, `tensorboard`, `wandb`, or those of plug-ins."""
     use_cache: bool | None
     skip_unreadable: bool | None
     cache_folder: str | Path | None
@@ -79,6 +81,8 @@ def execute(architectures: Sequence[str] | None, out: str | Path, **options: Unp
     for name in ("seeds", "images_per_class"):
         if isinstance(given := options.get(name), int | str):
             raise UserError(f"{name} {given!r:.100}: not a list. Try {name}=[{given!r:.100}]")
+    if isinstance(track := options.get("track"), str):
+        raise UserError(f"track {track!r:.100}: a text. Expected a list of names. Try track=[{track!r:.100}]")
     budget, until = _budget(options.get("budget")), _until(options)
     require_start("run")
     with starter(process_variables(options.get("threads"))) as processes:  # imports PyTorch while this process does
@@ -103,6 +107,7 @@ def execute(architectures: Sequence[str] | None, out: str | Path, **options: Unp
             results=Path(out),
             plugins=tuple(map(Path, options.get("plugins") or ())),
             engine=options.get("engine") or "local",
+            track=tuple(dict.fromkeys(options.get("track") or ())),
             limits=Limits(options.get("timeout_seconds"), options.get("memory_limit_bytes")),
             rerun=options.get("rerun") or "none",
             checkpoint=options.get("checkpoint"),

@@ -148,6 +148,14 @@ _EXIT_TERMINATED = 75
     help="What executes runs: local, one after the other on this machine; or an engine of a plug-in.",
 )
 @option(
+    "--track",
+    metavar="NAME",
+    multiple=True,
+    group=_RUNS,
+    help="Tracker to which runs are sent while they are executed: mlflow, tensorboard, wandb, or one of a plug-in. Can "
+    "be given more than once.",
+)
+@option(
     "--timeout",
     "timeout_seconds",
     type=Value(duration, "time"),

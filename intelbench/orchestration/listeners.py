@@ -10,7 +10,7 @@ A plug-in file, or a package with an entry point of the group `intelbench.listen
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -66,14 +66,18 @@ def listener(name: str) -> Callable[[Factory], Factory]:
 
 
 class Listeners(RunListener):
-    """All registered listeners as one listener. The first error of each is reported; no error reaches the session."""
+    """All registered listeners, and others of the session, as one listener.
 
-    def __init__(self, report: Callable[[str], None]) -> None:
+    The first error of each is reported; no error reaches the session.
+    """
+
+    def __init__(self, report: Callable[[str], None], others: Mapping[str, RunListener] | None = None) -> None:
         self._report = report
         self._failed: set[str] = set()
         self._listeners: dict[str, RunListener] = {}
         for name in LISTENERS.providers():
             self._guarded(name, partial(self._make, name))
+        self._listeners |= others or {}
 
     @contextmanager
     def session(self, runs: Sequence[RunSpec], pending: Sequence[bool]) -> Iterator[None]:

@@ -27,10 +27,13 @@ from intelbench.orchestration.preflight import require_sizes
 from intelbench.orchestration.process import Limits, Starter
 from intelbench.orchestration.race import RaceSession, designed
 from intelbench.orchestration.suite import run_planned
+from intelbench.orchestration.tracking import Tracking
 from intelbench.plugins.loading import load_plugin
 from intelbench.profiling.environment import choose_execution, read_environment
 from intelbench.records.types import DataFacts, Environment, RunRecord
 from intelbench.records.workspace import workspaces
+from intelbench.trackers.registry import make_tracker
+from intelbench.trackers.tracker import Place
 from intelbench.training.checkpoint import CheckpointTime
 
 
@@ -56,6 +59,8 @@ class Request:
     results: Path
     plugins: tuple[Path, ...]
     engine: str
+    track: tuple[str, ...]
+    """Names of the trackers to which runs are sent."""
     limits: Limits
     rerun: Rerun
     checkpoint: CheckpointTime | None
@@ -68,8 +73,8 @@ def run_session(request: Request, starter: Starter) -> int:
     """Plan and execute runs, summarise them on stderr, and return how many failed; `starter` starts their processes.
 
     Raises:
-        UserError: the suite, the data, an architecture, a plug-in, the engine or the device is not accepted; or the
-            engine fails.
+        UserError: the suite, the data, an architecture, a plug-in, the engine, a tracker or the device is not
+            accepted; or the engine fails.
         KeyboardInterrupt: on Ctrl-C, after the processes of runs have ended.
     """
     changed = ("architectures", "seeds", "data", "budget", "image_size", "precision", "images_per_class", "vary")
@@ -79,6 +84,7 @@ def run_session(request: Request, starter: Starter) -> int:
     for plugin in request.plugins:
         load_plugin(plugin)
     engine = NamedEngine(request.engine)
+    trackers = {name: make_tracker(name, Place(results=request.results)) for name in request.track}
     if suite.architectures != REFERENCE and (note := resolutions(suite.architectures)):
         _say(note)
     architectures_of(suite, printable(request.suite))  # a mistake in a name is reported before images are read or drawn
@@ -109,7 +115,9 @@ def run_session(request: Request, starter: Starter) -> int:
         f"{len(facts.class_names)} classes" + _other_files(facts) + _limits(suite) + _sources(suite),
     )
     try:
-        records = _execute(request, planned, engine, starter)
+        jobs = [run.job for run in planned]
+        tracking = {name: Tracking(name, tracker, jobs, _say) for name, tracker in trackers.items()}
+        records = _execute(request, planned, engine, starter, Listeners(_say, tracking))
     except KeyboardInterrupt:
         done = sum(run.job.workspace.target.exists() for run in planned)
         _say(
@@ -121,10 +129,9 @@ def run_session(request: Request, starter: Starter) -> int:
 
 
 def _execute(
-    request: Request, planned: Sequence[PlannedRun], engine: NamedEngine, starter: Starter
+    request: Request, planned: Sequence[PlannedRun], engine: NamedEngine, starter: Starter, listeners: Listeners
 ) -> Mapping[int, RunRecord]:
     """Execute all planned runs, or those that a decision needs, and return their records by index."""
-    listeners = Listeners(_say)
     execute = partial(run_planned, listener=listeners, engine=engine, starter=starter, limits=request.limits)
     with listeners.session([run.job.spec for run in planned], [run.pending for run in planned]):
         if request.until:

@@ -1,0 +1,1 @@
+"""Experiment trackers (MLflow, TensorBoard, W&B, Trackio): one file each, and what runs send to all of them."""
