@@ -223,6 +223,60 @@ class Results:
         page = as_html(self._study, Path(images) if images else None, cache_folder())
         Path(path).write_text(page, encoding="utf-8")
 
+    def to_csv(self, folder: str | Path) -> tuple[Path, ...]:
+        """Write the data frames as CSV files, and return their paths.
+
+        Args:
+            folder: Folder to write to; it is made if it does not exist.
+        """
+        from intelbench.api.tables import write_tables
+
+        return write_tables(self, Path(folder))
+
+    def to_latex(self) -> str:
+        """Return results and differences as LaTeX tables with captions; they need `booktabs` and `graphicx`."""
+        from intelbench.reporting.latex import render
+        from intelbench.reporting.paper import paper_tables
+
+        return render(paper_tables(self._study.cohorts))
+
+    def to_card(self, architecture: str | None = None) -> str:
+        """Return a model card for the Hugging Face Hub: Markdown with metadata.
+
+        Args:
+            architecture: Name of an architecture; `None` for the one with the highest mean test accuracy.
+
+        Raises:
+            UserError: it has no finished run.
+        """
+        from intelbench.reporting.card import model_card
+
+        return model_card(self._study.cohorts, architecture)
+
+    def publish(self, tracker: str, place: str | Path | None = None) -> int:
+        """Send all runs to a tracker, in place of what it has of them, and return how many runs.
+
+        Args:
+            tracker: `mlflow`, `tensorboard`, `wandb` or the name of a plug-in's.
+            place: Folder, or tracking URI for MLflow; `None` for the setting of the tracker, or a folder in the results
+                folder.
+
+        Raises:
+            UserError: the tracker is not known, not installed or fails.
+        """
+        from intelbench.reporting.report import write
+        from intelbench.trackers.publishing import publish_runs
+        from intelbench.trackers.registry import make_tracker
+        from intelbench.trackers.tracker import Place
+
+        made = make_tracker(tracker, Place(results=self.folder, given=None if place is None else str(place)))
+        report: dict[str, bytes] = {}
+        if made.keeps_files:
+            written = write(self._study)
+            report = {"REPORT.md": written.text.encode()}
+            report |= {f"figures/{name}": content for name, content in written.figures.items()}
+        return publish_runs(tracker, made, [summary.cohort for summary in self._study.cohorts], report)
+
     def cohort(self, key: str | None = None) -> CohortSummary:
         """Return a cohort by its key; `None` for the largest.
 

@@ -13,6 +13,7 @@ from intelbench.cli.listing import list_
 from intelbench.cli.output import complain
 from intelbench.cli.plan import plan
 from intelbench.cli.profile import profile
+from intelbench.cli.publish import publish
 from intelbench.cli.report import report
 from intelbench.cli.run import run
 from intelbench.cli.verify import verify
@@ -71,7 +72,7 @@ def cli() -> None:
     """
 
 
-for command in (run, report, plan, diff, verify, profile, list_, data):
+for command in (run, report, publish, plan, diff, verify, profile, list_, data):
     cli.add_command(command)
 
 

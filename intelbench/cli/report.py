@@ -1,6 +1,5 @@
 """`intelbench report`."""
 
-import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import click
 
 from intelbench.api.locations import cache_folder
+from intelbench.cli.figures import import_matplotlib
 from intelbench.cli.output import print_product
 from intelbench.cli.parameters import GroupedCommand, cache_option, margin_option, option, plugin_option
 from intelbench.cli.values import FILE, FOLDER, REPORT_FILE
@@ -69,7 +69,7 @@ def report(
     suffix = out.suffix if out else ".md"
     if images and suffix != ".html":
         raise click.UsageError("--images goes with --out FILE.html", ctx)
-    _import_matplotlib()  # before a plug-in does
+    import_matplotlib()  # before a plug-in does
     for path in options["plugins"]:
         load_plugin(path)
     runs, claims = runs_folder(folder), load_claims(options["claims_file"]) if options["claims_file"] else None
@@ -95,11 +95,3 @@ def report(
         write_figures(out.parent, {out.name: text.encode()})
     else:
         print_product(text)
-
-
-def _import_matplotlib() -> None:
-    """Import matplotlib without the user's settings, so that equal records give equal figures."""
-    os.environ.pop("MPLBACKEND", None)  # Jupyter sets one that other environments do not have
-    os.environ["MATPLOTLIBRC"] = os.devnull
-    with contextlib.chdir(Path(__file__).parent):  # a matplotlibrc in the working directory takes precedence
-        import matplotlib  # noqa: F401 - which reads its settings when it is imported

@@ -1,4 +1,4 @@
-"""What trackers are told of a run: its parameters, its curves and its outcome. Each comes from the spec or the record."""
+"""What trackers are told of a run: its parameters, its curves and its outcome, from its spec or its record."""
 
 import math
 from collections.abc import Sequence
@@ -53,7 +53,6 @@ def parameters(spec: RunSpec, environment: Environment) -> dict[str, Value]:
         "suite": spec.suite,
         **facts(spec, environment),
         **weights,
-        "intelbench": environment.intelbench,
     }
     return {key: value if isinstance(value, Value) else str(value) for key, value in known.items() if value is not None}
 

@@ -28,6 +28,8 @@ Item = TypeVar("Item")
 class MlflowTracker:
     """Writes to the tracking server or store that was given, else to MLflow's own setting (`MLFLOW_TRACKING_URI`)."""
 
+    keeps_files = True
+
     def __init__(self, place: Place) -> None:
         self._mlflow, self._entities = require("mlflow.tracking.client", "mlflow.entities", extra="mlflow")
         self._given = place.given
@@ -48,8 +50,8 @@ class MlflowTracker:
                 socket.create_connection((address.hostname, port), _CONNECT_SECONDS).close()
             except OSError as error:
                 raise UserError(
-                    f"MLflow's server {uri}: cannot be reached ({error}). Expected a tracking server, or a local store "
-                    "such as sqlite:///mlflow.db. Try another MLFLOW_TRACKING_URI"
+                    f"MLflow's server {address.hostname}:{port}: cannot be reached ({error}). Expected a tracking "
+                    "server, or a local store such as sqlite:///mlflow.db. Try another MLFLOW_TRACKING_URI"
                 ) from error
         self._client = self._mlflow.MlflowClient(uri)
 

@@ -15,7 +15,8 @@ def require(*modules: str, extra: str) -> list[Any]:
     try:
         return [importlib.import_module(module) for module in modules]
     except ImportError as error:
+        package = (error.name or extra).partition(".")[0]
         raise UserError(
-            f"tracker {extra!r}: {error.name or error} is not installed. Expected the packages of the extra. "
+            f"tracker {extra!r}: {package} is not installed. Expected the packages of the extra. "
             f"Try pip install 'intelbench[{extra}]'"
         ) from error

@@ -42,4 +42,6 @@ def make_tracker(name: str, place: Place) -> Tracker:
     with TRACKERS.guarded(entry):
         made = make(place)
         require_methods(made, Tracker)
+        if not isinstance(getattr(made, "keeps_files", None), bool):
+            raise TypeError("keeps_files is missing. Expected whether the tracker keeps files, True or False")
     return made

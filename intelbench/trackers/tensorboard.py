@@ -20,6 +20,8 @@ _STATUS: Mapping[Status, str] = {
 class TensorboardTracker:
     """Writes `SUITE/RUN_ID/events.out.tfevents...` into a folder. It needs neither PyTorch nor TensorFlow."""
 
+    keeps_files = False
+
     def __init__(self, place: Place) -> None:
         self._modules = require(
             "tensorboard.summary.writer.event_file_writer",
@@ -28,6 +30,7 @@ class TensorboardTracker:
             "tensorboard.plugins.hparams.summary_v2",
             "tensorboard.plugins.hparams.api_pb2",
             "tensorboard.plugins.hparams.plugin_data_pb2",
+            "tensorboard.plugins.hparams.metadata",
             "tensorboard.plugins.text.metadata",
             extra="tensorboard",
         )
@@ -50,7 +53,7 @@ class _EventFile:
     """An event file of a run."""
 
     def __init__(self, modules: Sequence[Any], folder: Path, run: TrackedRun) -> None:
-        writer, self._event, self._summary, hparams, self._api, self._plugin_data, self._text = modules
+        writer, self._event, self._summary, summaries, self._api, self._plugin_data, self._hparams, self._text = modules
         self._writer = writer.EventFileWriter(str(folder))
         self._started_at = run.started_at
         if run.after_step:  # TensorBoard leaves out what an interrupted process has written after the checkpoint
@@ -58,7 +61,7 @@ class _EventFile:
             self._add(self._event.Event(step=run.after_step + 1, session_log=log))
         else:
             started_at = time.time() if run.started_at is None else run.started_at
-            self._write(hparams.hparams_pb(_plain(run.parameters), trial_id=run.run_id, start_time_secs=started_at))
+            self._write(summaries.hparams_pb(_plain(run.parameters), trial_id=run.run_id, start_time_secs=started_at))
 
     def add(self, points: Sequence[Point]) -> None:
         """Add points to curves."""
@@ -76,15 +79,13 @@ class _EventFile:
             session_end_info=self._plugin_data.SessionEndInfo(
                 status=self._api.Status.Value(_STATUS[outcome.status]),
                 end_time_secs=time.time() if self._started_at is None else self._started_at + (outcome.seconds or 0.0),
-            ),
-            version=0,
-        )
-        metadata = self._summary.SummaryMetadata(
-            plugin_data=self._summary.SummaryMetadata.PluginData(
-                plugin_name="hparams", content=ended.SerializeToString()
             )
         )
-        value = self._summary.Summary.Value(tag="_hparams_/session_end_info", metadata=metadata)
+        value = self._summary.Summary.Value(
+            tag=self._hparams.SESSION_END_INFO_TAG,
+            metadata=self._hparams.create_summary_metadata(ended),
+            tensor=self._hparams.NULL_TENSOR,
+        )
         self._write(self._summary.Summary(value=[value]))
         self._writer.close()
 

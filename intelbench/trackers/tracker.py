@@ -4,6 +4,7 @@ A plug-in file, or a package with an entry point of the group `intelbench.tracke
 
     @intelbench.tracker("log")
     class Log:
+        keeps_files = False
         def __init__(self, place): ...
         def connect(self): ...
         def start(self, run): ...
@@ -85,6 +86,9 @@ class RunLog(Protocol):
 
 class Tracker(Protocol):
     """Keeps runs. It is made in the thread of the session; its methods are called in order in another one."""
+
+    keeps_files: bool
+    """Whether it keeps files of a run."""
 
     def connect(self) -> None:
         """Prepare the place of the runs; fails if it cannot be reached."""

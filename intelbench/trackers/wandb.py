@@ -23,6 +23,8 @@ class WandbTracker:
         UserError: W&B is neither logged in nor offline; it would ask for a key on the terminal.
     """
 
+    keeps_files = True
+
     def __init__(self, place: Place) -> None:
         (self._wandb,) = require("wandb", extra="wandb")
         settings = self._wandb.setup().settings

@@ -1,0 +1,101 @@
+"""`intelbench publish`."""
+
+from pathlib import Path
+
+import click
+
+from intelbench.cli.figures import import_matplotlib
+from intelbench.cli.output import print_product
+from intelbench.cli.parameters import GroupedCommand, margin_option, option, plugin_option
+from intelbench.cli.values import FILE, FOLDER
+from intelbench.errors import UserError, one_of, plural, printable
+
+_TEXTS = ("latex", "card")
+_CSV = "csv"
+_FOLDERS = ("tensorboard", "wandb")
+"""Trackers whose place is a folder."""
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("folder", type=FOLDER, default=Path("results"), metavar="[RUNS_DIR]")
+@option(
+    "--to",
+    "target",
+    required=True,
+    metavar="TARGET",
+    group="Options",
+    help="mlflow, tensorboard, wandb or a plug-in's tracker: a run for each record, with all training steps. csv: a "
+    "file for each table. latex: tables for a paper. card: a model card for the Hugging Face Hub.",
+)
+@option(
+    "--out",
+    metavar="PLACE",
+    group="Options",
+    help="For latex and card, the file to write instead of stdout. For csv, tensorboard and wandb, the folder. For "
+    "mlflow, the tracking URI. [default: csv/ or tensorboard/ in the results folder; the settings of mlflow and wandb]",
+)
+@option(
+    "--architecture",
+    metavar="NAME",
+    group="Options",
+    help="With --to card: the architecture to describe. [default: the one with the highest mean test accuracy]",
+)
+@margin_option()
+@plugin_option(adds="metrics, report sections or trackers")
+@click.pass_context
+def publish(
+    ctx: click.Context,
+    /,
+    folder: Path,
+    target: str,
+    out: str | None,
+    architecture: str | None,
+    margin: float,
+    plugins: tuple[Path, ...],
+) -> None:
+    """Send the records in RUNS_DIR to a tracker, or write them as tables for others.
+
+    A run that the tracker has already is replaced. RUNS_DIR is a results folder or a folder of records. [default:
+    results]
+    """
+    if architecture is not None and target != "card":
+        raise click.UsageError("--architecture goes with --to card", ctx)
+    if out is not None and not out.strip():
+        raise UserError("--out '': empty. Expected a file, a folder or an address")
+    import_matplotlib()  # before a plug-in does
+    from intelbench.api.results import load
+    from intelbench.plugins.loading import load_plugin
+    from intelbench.trackers.registry import TRACKERS
+
+    for path in plugins:
+        load_plugin(path)
+    known = (*TRACKERS.providers(), _CSV, *_TEXTS)
+    if target not in known:
+        raise UserError(f"--to {target!r:.100}: not known. {one_of(target, known)}")
+    results = load(folder, margin)
+    for problem in results.problems:
+        click.echo(f"left out: {printable(problem)}", err=True)
+    if target in _TEXTS:
+        _write_text(results.to_latex() if target == "latex" else results.to_card(architecture), out)
+    elif target == _CSV:
+        written = results.to_csv(folder / "csv" if out is None else _folder(out, ctx))
+        click.echo(f"{plural(len(written), 'file')} in {printable(str(written[0].parent))}", err=True)
+    else:
+        if target in _FOLDERS:
+            out = str(_folder(out, ctx)) if out else None
+        number = results.publish(target, out)
+        click.echo(f"{plural(number, 'run')} sent to {target}", err=True)
+
+
+def _write_text(text: str, out: str | None) -> None:
+    from intelbench.records.store import write_figures
+
+    if out is None:
+        print_product(text)
+    else:
+        path = FILE.convert(out, None, None)
+        write_figures(path.parent, {path.name: text.encode()})
+
+
+def _folder(out: str, ctx: click.Context) -> Path:
+    return FOLDER.convert(out, None, ctx)
