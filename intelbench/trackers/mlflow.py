@@ -16,7 +16,7 @@ from intelbench.trackers.tracker import Outcome, Place, Point, Status, TrackedRu
 _RUN_ID = "intelbench.run_id"
 """Tag by which a run is found again: a name in MLflow can be changed by its users."""
 _MAX_CHARACTERS = 500
-"""Of a value of a parameter; stores accept at least so many."""
+"""Length of the value of a parameter that every store accepts."""
 _MAX_PARAMETERS = 100
 _MAX_METRICS = 1000
 """Most parameters and metrics that a server takes at once."""
