@@ -55,7 +55,8 @@ def margin_option(group: str = "Options") -> Callable[[Callable[..., Any]], Call
 
 
 def plugin_option(
-    group: str = "Options", adds: str = "architectures, meters, listeners, optimizers, data sources or engines"
+    group: str = "Options",
+    adds: str = "architectures, meters, listeners, trackers, optimizers, sources or engines",
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare `--plugin` of a command that loads the files itself; `adds` is what it can use of them."""
     return option(

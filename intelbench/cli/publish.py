@@ -72,30 +72,25 @@ def publish(
     known = (*TRACKERS.providers(), _CSV, *_TEXTS)
     if target not in known:
         raise UserError(f"--to {target!r:.100}: not known. {one_of(target, known)}")
+    file = FILE.convert(out, None, ctx) if out is not None and target in _TEXTS else None
+    if out is not None and target in (_CSV, *_FOLDERS):
+        out = str(FOLDER.convert(out, None, ctx))
     results = load(folder, margin)
     for problem in results.problems:
         click.echo(f"left out: {printable(problem)}", err=True)
     if target in _TEXTS:
-        _write_text(results.to_latex() if target == "latex" else results.to_card(architecture), out)
+        _write_text(results.to_latex() if target == "latex" else results.to_card(architecture), file)
     elif target == _CSV:
-        written = results.to_csv(folder / "csv" if out is None else _folder(out, ctx))
+        written = results.to_csv(folder / "csv" if out is None else out)
         click.echo(f"{plural(len(written), 'file')} in {printable(str(written[0].parent))}", err=True)
     else:
-        if target in _FOLDERS:
-            out = str(_folder(out, ctx)) if out else None
-        number = results.publish(target, out)
-        click.echo(f"{plural(number, 'run')} sent to {target}", err=True)
+        click.echo(f"{plural(results.publish(target, out), 'run')} sent to {target}", err=True)
 
 
-def _write_text(text: str, out: str | None) -> None:
+def _write_text(text: str, file: Path | None) -> None:
     from intelbench.records.store import write_figures
 
-    if out is None:
+    if file is None:
         print_product(text)
     else:
-        path = FILE.convert(out, None, None)
-        write_figures(path.parent, {path.name: text.encode()})
-
-
-def _folder(out: str, ctx: click.Context) -> Path:
-    return FOLDER.convert(out, None, ctx)
+        write_figures(file.parent, {file.name: text.encode()})

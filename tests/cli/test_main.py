@@ -37,7 +37,7 @@ def loaded_by(statement: str) -> set[str]:
     return set(done.stdout.splitlines()[-1].split())
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["report", "--help"], ["--version"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["publish", "--help"], ["--version"]])
 def test_help_loads_nothing_slow(arguments: list[str]) -> None:
     """`--help` imports none of torch, numpy, pandas and matplotlib."""
     statement = f"from intelbench.cli.main import cli\ncli({arguments}, standalone_mode=False)"
@@ -201,9 +201,10 @@ def test_any_value_of_any_option_is_taken_or_refused(
 ALL_OPTIONS = {
     "run": "--all --suite --seeds --until --margin --spending --at-most --budget --image-size --precision "
     "--images-per-class --vary --data --skip-unreadable "
-    "--no-cache --cache-dir --device --threads --workers --engine --timeout --memory-limit --out --rerun --checkpoint "
-    "--plugin",
+    "--no-cache --cache-dir --device --threads --workers --engine --track --timeout --memory-limit --out --rerun "
+    "--checkpoint --plugin",
     "report": "--out --claims --full --images --margin --plugin --cache-dir",
+    "publish": "--to --out --architecture --margin --plugin",
     "plan": "--margin",
     "diff": "--gate --plugin --format",
     "verify": "--steps --tolerance --data --plugin --cache-dir",

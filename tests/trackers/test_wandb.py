@@ -33,8 +33,10 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 
 def logged(folder: Path) -> Iterator[Any]:
     """The records of a `.wandb` file, which has the format of LevelDB's log."""
+    import wandb
     from wandb.proto.wandb_internal_pb2 import Record
 
+    wandb.teardown()  # the process that writes the file ends
     (file,) = folder.glob("*.wandb")
     content, place, record = file.read_bytes(), 7, b""
     while place + _HEADER.size <= len(content):
