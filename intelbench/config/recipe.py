@@ -1,8 +1,8 @@
 """The training recipe: optimizer, schedule, augmentation, weights and head."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, to_builtins
 
 from intelbench.config.fields import MAX_BATCH_SIZE, Count, Identifier, Name
 
@@ -51,9 +51,26 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """After the warm-up: `cosine` falls to zero at the budget's end (Loshchilov and Hutter, 2017)."""
     warmup_fraction: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     """Share of the budget in which the learning rate rises linearly, from a 25th of its peak."""
+    decay_norms_and_biases: bool = True
+    """Whether the optimizer's `weight_decay` is for all parameters; if not, it is for those with two or more dimensions
+    that are not biases (Goyal et al., 2017)."""
+    clip_grad_norm: Annotated[float, Meta(gt=0, le=1e9)] | None = None
+    """Largest 2-norm of all gradients together; longer ones are scaled down to it (Pascanu et al., 2013)."""
     label_smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    class_weights: Literal["none", "balanced", "sqrt"] = "none"
+    """Weight of each class in the training loss: `balanced` is inversely proportional to its number of training images,
+    `sqrt` to the square root of that; the mean over all training images is 1."""
     batch_size: Annotated[int, Meta(ge=2, le=MAX_BATCH_SIZE)] = 32
-    """Images a step; at least 2, because batch norm needs them."""
+    """Images a step, all micro batches together."""
+    micro_batches: Annotated[int, Meta(ge=1, le=MAX_BATCH_SIZE // 2)] = 1
+    """Equal parts into which a batch is split, to need less memory: the gradients of a step are the mean of theirs
+    (gradient accumulation). Each has at least 2 images, because batch norm needs them."""
+    ema_decay: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    """Evaluate an exponential moving average of the weights over the steps, with this decay, or with (1 + step) / (10 +
+    step) where that is less; 0 evaluates the weights themselves."""
+    keep: Literal["last", "best"] = "last"
+    """Weights that are evaluated on the test images: of the last step, or of the evaluation point with the highest
+    validation accuracy; of several, with the lowest validation loss."""
     crop_scale: tuple[Annotated[float, Meta(gt=0, le=1)], Annotated[float, Meta(gt=0, le=1)]] = (0.08, 1.0)
     """Smallest and largest share of the image's area that a random resized crop takes."""
     crop_ratio: tuple[Annotated[float, Meta(ge=0.01, le=100)], Annotated[float, Meta(ge=0.01, le=100)]] = (3 / 4, 4 / 3)
@@ -102,6 +119,13 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"`{name}` is [smallest, largest]; got [{low}, {high}]")
+        if self.batch_size % self.micro_batches or self.batch_size // self.micro_batches < 2:
+            raise ValueError(
+                f"`batch_size` is {self.batch_size}, which has no {self.micro_batches} `micro_batches` of equally many "
+                "images, at least 2"
+            )
+        if self.sampling == "balanced" and self.class_weights != "none":
+            raise ValueError('`sampling` is "balanced", so `class_weights` must be "none": both favour small classes')
         if repeated := [name for name in self.transforms if self.transforms.count(name) > 1]:
             raise ValueError(f"`transforms` has {repeated[0]!r} twice; expected each name once")
         if unused := sorted(self.transform_arguments.keys() - set(self.transforms)):
@@ -122,3 +146,16 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def freezes(self) -> bool:
         """Return whether everything but the head is frozen in some steps or in all."""
         return self.freeze_backbone != "never" or self.frozen_fraction > 0
+
+
+_OPTIONAL = (
+    "decay_norms_and_biases", "clip_grad_norm", "class_weights", "micro_batches", "ema_decay", "keep", "transforms",
+    "transform_arguments", "mixup_alpha", "cutmix_alpha", "sampling", "frozen_fraction",
+)  # fmt: skip
+"""Keys that change nothing by default, and that most recipes do without."""
+
+
+def without_unused(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Return the keys of a recipe, as plain values, without those optional ones that have their defaults."""
+    defaults = to_builtins(Recipe())
+    return {name: value for name, value in recipe.items() if name not in _OPTIONAL or value != defaults[name]}

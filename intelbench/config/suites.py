@@ -11,6 +11,7 @@ import tomli_w
 from intelbench.config.budget import Budget
 from intelbench.config.conditions import Conditions, Suite
 from intelbench.config.decoding import convert, parse_toml, read_text
+from intelbench.config.recipe import without_unused
 from intelbench.errors import UserError, printable, shortened
 
 _BUILT_IN = resources.files("intelbench") / "suites"
@@ -66,8 +67,8 @@ def budgets(suite: Suite) -> list[Budget]:
 def encode_suite(suite: Suite) -> str:
     """Return the suite as TOML that `load_suite` reads back to an equal value."""
     tables = msgspec.to_builtins(suite)
-    recipe = tables["recipe"]
-    for table, key in ((tables, "overrides"), (recipe, "optimizer_arguments"), (recipe, "transform_arguments")):
+    tables["recipe"] = without_unused(tables["recipe"])
+    for table, key in ((tables, "overrides"), (tables["recipe"], "optimizer_arguments")):
         if not table[key]:
             del table[key]
     return tomli_w.dumps(_without_none(tables))

@@ -162,6 +162,7 @@ def _conclude(
         energy=readings.energy,
         preparation=trained.preparation,
         resumed_after=trained.resumed_after,
+        kept_step=trained.kept_step,
     )
     return measurements, traces
 

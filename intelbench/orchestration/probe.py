@@ -24,13 +24,13 @@ from intelbench.orchestration.process import Limits, OverrunError, Process, Star
 from intelbench.profiling.complexity import count_parameters, forward_macs_per_image, training_flops_per_image
 from intelbench.profiling.device import device_of, is_out_of_memory
 from intelbench.profiling.memory import MemoryMeter, return_freed_memory
-from intelbench.profiling.prediction import TRACED, record_tape
+from intelbench.profiling.prediction import record_tape
 from intelbench.profiling.sizes import require_size
 from intelbench.profiling.torchsummary import torchsummary_estimate
 from intelbench.profiling.workload import Workload
 from intelbench.records.profiles import ArchitectureProfile, MeasuredMemory, PeakMemory, TorchsummaryEstimate
 from intelbench.records.types import Execution
-from intelbench.training.optimizer import make_optimizer
+from intelbench.training.evaluated import Update
 from intelbench.training.precision import MEMORY_FORMATS, autocast, configure
 
 PUBLISHED = ModelRequest(num_classes=1000, image_size=300)
@@ -38,7 +38,8 @@ PUBLISHED = ModelRequest(num_classes=1000, image_size=300)
 _GIGABYTE = 10**9
 _CPU = torch.device("cpu")
 _FIRST_IMAGES = 2
-"""Batch size, on a CPU, of the step that creates the optimizer's state: the least for batch norm; the peak is the same.
+"""Images of a micro batch, on a CPU, in the step that creates the optimizer's state: the least for batch norm; the peak
+is the same.
 
 A GPU takes the complete batch, since its allocator's reserved memory depends on earlier requests."""
 _MAX_MESSAGE_CHARACTERS = 300
@@ -86,6 +87,7 @@ class Probe(Struct, frozen=True, kw_only=True):
             head=self.conditions.recipe.head,
             frozen=self.frozen,
             seed=stream_seed(self.seed, "init"),
+            micro_batches=self.conditions.recipe.micro_batches,
         )
 
 
@@ -107,8 +109,8 @@ def describe(probe: Probe) -> ArchitectureProfile:
         require_size(workload)
     num_parameters, num_trainable = count_parameters(workload.shapes())
     stock = replace(workload, request=replace(workload.request, num_classes=1000), head=ORIGINAL_HEAD, frozen=False)
-    make = partial(make_optimizer, conditions=conditions)
-    traced = TRACED if len(probe.batch_sizes) > 1 or probe.memories else probe.batch_sizes
+    make = partial(Update, conditions=conditions)
+    traced = None if len(probe.batch_sizes) > 1 or probe.memories else probe.batch_sizes
     tape = _or_absent("memory", absent, lambda: record_tape(workload, make, autocast(conditions, _CPU), traced))
     return ArchitectureProfile(
         architecture=workload.architecture.name,
@@ -201,16 +203,17 @@ def _peak(probe: Probe, batch_size: int, device: torch.device) -> PeakMemory:
     memory_format = MEMORY_FORMATS[conditions.memory_format]
     meter = MemoryMeter(device)
     model = workload.build().to(device).to(memory_format=memory_format)
-    optimizer = make_optimizer(model, conditions)
+    update, parts = Update(model, conditions), workload.micro_batches
     cast = autocast(conditions, device)
     images = torch.zeros(batch_size, 3, conditions.image_size, conditions.image_size, device=device)
     images = images.to(memory_format=memory_format)
     labels = torch.zeros(batch_size, dtype=torch.long, device=device)
-    first = batch_size if device_of(device).has_allocator else min(_FIRST_IMAGES, batch_size)
+    first = batch_size if device_of(device).has_allocator else min(_FIRST_IMAGES * parts, batch_size)
     for num_images in (first, batch_size):
-        with cast():
-            loss = workload.loss(model, images[:num_images], labels[:num_images])
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
+        for micro_batch in zip(images[:num_images].chunk(parts), labels[:num_images].chunk(parts), strict=True):
+            with cast():
+                loss = workload.loss(model, *micro_batch)
+            loss.backward()
+        update.step()
+        update.zero_grad()
     return meter.read()

@@ -17,14 +17,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
@@ -33,13 +32,26 @@ from intelbench.profiling.workload import Workload
 from intelbench.records.profiles import PredictedMemory
 
 TRACED = (2, 4)
-"""Batch sizes that are traced to predict any other."""
+"""Sizes of micro batches that are traced to predict any other; a batch that is not split is one micro batch."""
 _STEPS = 2
 """The first step has no optimizer state; all later steps are equal."""
 _KINDS = ("parameters", "gradients", "optimizer_state", "activations", "temporaries")
 """Kinds of storage, named as in `PredictedMemory`."""
 
-MakeOptimizer = Callable[[nn.Module], Optimizer]
+
+class Update(Protocol):
+    """What changes the weights after the passes of a step: an optimizer, and perhaps an average of the weights."""
+
+    def step(self) -> object:
+        """Change the weights."""
+        ...
+
+    def zero_grad(self) -> None:
+        """Free the gradients."""
+        ...
+
+
+MakeUpdate = Callable[[nn.Module], Update]
 Autocast = Callable[[], AbstractContextManager[None]]
 
 
@@ -54,6 +66,9 @@ class Tape:
     fixed_bytes: NDArray[np.int64]
     """Bytes that do not depend on the batch size, by storage."""
     bytes_per_image: NDArray[np.int64]
+    """Bytes for each image of a micro batch, by storage."""
+    micro_batches: int = 1
+    """Parts of a batch; all batch sizes are multiples of it."""
 
     def predict(self, batch_size: int) -> PredictedMemory:
         """Predict the peak, the reserved memory, and the bytes of each kind at the peak."""
@@ -87,8 +102,9 @@ class Tape:
         """Return the largest batch size for which at most `memory_bytes` are reserved; 0 if one image is too many."""
         upper = memory_bytes // int(self.bytes_per_image.max())
         for required in (self.peak_bytes, self.reserved_bytes):  # the slower function is never below the faster one
-            upper = bisect_right(range(1, upper + 1), memory_bytes, key=required)
-        return upper
+            sizes = range(self.micro_batches, (upper + 1) * self.micro_batches, self.micro_batches)
+            upper = bisect_right(sizes, memory_bytes, key=required)
+        return upper * self.micro_batches
 
     def _changes(self, batch_size: int) -> NDArray[np.int64]:
         """Return the bytes that each event adds."""
@@ -96,35 +112,37 @@ class Tape:
         return changes
 
     def _sizes(self, batch_size: int) -> NDArray[np.int64]:
-        return round_up(self.fixed_bytes + self.bytes_per_image * batch_size)
+        return round_up(self.fixed_bytes + self.bytes_per_image * (batch_size // self.micro_batches))
 
 
 def record_tape(
-    workload: Workload, make_optimizer: MakeOptimizer, autocast: Autocast, batch_sizes: tuple[int, ...] = TRACED
+    workload: Workload, make_update: MakeUpdate, autocast: Autocast, batch_sizes: tuple[int, ...] | None = None
 ) -> Tape:
     """Trace training steps on fake CPU tensors: nothing is computed, and no random number is drawn.
 
     Args:
         workload: The network; parameters that do not require gradients are frozen.
-        make_optimizer: Returns the optimizer of a network.
+        make_update: Returns the optimizer of a network, or what else changes its weights.
         autocast: The context of the forward pass, for the device type `cpu`.
-        batch_sizes: The batch sizes that are traced. Two give a tape of every batch size; one gives a tape of that
-            batch size only, in half the time.
+        batch_sizes: The batch sizes that are traced. Two give a tape of every batch size, as does `None`; one gives a
+            tape of that batch size only, in half the time.
 
     Raises:
         Exception: the operations depend on the batch size, or the network computes with the values of tensors.
     """
-    traces = [_record(workload, make_optimizer, autocast, batch_size) for batch_size in batch_sizes]
+    sizes = TRACED if batch_sizes is None else tuple(size // workload.micro_batches for size in batch_sizes)
+    traces = [_record(workload, make_update, autocast, size * workload.micro_batches) for size in sizes]
     first, last = traces[0], traces[-1]
     if first.events != last.events:
         raise RuntimeError("its operations depend on the batch size")
-    more_images = batch_sizes[-1] - batch_sizes[0]
+    more_images = sizes[-1] - sizes[0]
     per_image = (np.array(last.sizes) - np.array(first.sizes)) // max(more_images, 1)
     return Tape(
         events=np.array(first.events),
         kinds=np.array([_KINDS.index(kind) for kind in first.kinds]),
-        fixed_bytes=np.array(first.sizes) - per_image * batch_sizes[0],
+        fixed_bytes=np.array(first.sizes) - per_image * sizes[0],
         bytes_per_image=per_image,
+        micro_batches=workload.micro_batches,
     )
 
 
@@ -189,34 +207,38 @@ def take_steps(
     recorder: Recorder,
     model: nn.Module,
     workload: Workload,
-    make_optimizer: MakeOptimizer,
+    make_update: MakeUpdate,
     autocast: Autocast,
     batch_size: int,
 ) -> None:
     """Train the network for two steps on the default device, and record its storages."""
-    optimizer = make_optimizer(model)
-    images, labels = workload.batch(batch_size)
     recorder.see((*model.parameters(), *model.buffers()), "parameters")
+    with recorder:
+        update = make_update(model)
+    recorder.keep_as("optimizer_state")
+    images, labels = workload.batch(batch_size)
     recorder.see((images, labels), "activations")
+    parts = workload.micro_batches
     for _ in range(_STEPS):
         with recorder:
-            with autocast():
-                loss = workload.loss(model, images, labels)
-            recorder.keep_as("activations")
-            loss.backward()
-            recorder.see((p.grad for p in model.parameters() if p.grad is not None), "gradients")
+            for micro_batch in zip(images.chunk(parts), labels.chunk(parts), strict=True):
+                with autocast():
+                    loss = workload.loss(model, *micro_batch)
+                recorder.keep_as("activations")
+                loss.backward()
+                recorder.see((p.grad for p in model.parameters() if p.grad is not None), "gradients")
             recorder.in_optimizer = True
-            optimizer.step()
+            update.step()
             recorder.in_optimizer = False
             recorder.keep_as("optimizer_state")
             del loss
-            optimizer.zero_grad()
+            update.zero_grad()
     recorder.close()
 
 
-def _record(workload: Workload, make_optimizer: MakeOptimizer, autocast: Autocast, batch_size: int) -> Recorder:
+def _record(workload: Workload, make_update: MakeUpdate, autocast: Autocast, batch_size: int) -> Recorder:
     recorder = Recorder()
     model = workload.shapes()
     with FakeTensorMode(allow_non_fake_inputs=True):  # CPU and not meta, which knows no autocast and no fused optimizer
-        take_steps(recorder, model.to_empty(device="cpu"), workload, make_optimizer, autocast, batch_size)
+        take_steps(recorder, model.to_empty(device="cpu"), workload, make_update, autocast, batch_size)
     return recorder

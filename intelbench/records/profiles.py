@@ -152,6 +152,7 @@ class PredictedMemory(Struct, frozen=True, kw_only=True):
     """Parameters and buffers at the moment of the peak; the four kinds below are for the same moment."""
     gradients_bytes: Number
     optimizer_state_bytes: Number
+    """Includes the average of the weights, if the recipe has one."""
     activations_bytes: Number
     """Input, and tensors that the forward pass saves for the backward pass."""
     temporaries_bytes: Number

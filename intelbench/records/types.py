@@ -231,6 +231,9 @@ class Measurements(Struct, frozen=True, kw_only=True):
     resumed_after: tuple[Number, ...] = ()
     """Training steps after which the run was interrupted and resumed from a checkpoint by another process; other
     measurements then add up all processes."""
+    kept_step: Count | None = None
+    """Step of the evaluation point whose weights were evaluated on the training and the test images, if the recipe
+    keeps the best; `None` for those of the last step."""
 
 
 class Failure(Struct, frozen=True, kw_only=True):

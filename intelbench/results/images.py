@@ -40,15 +40,18 @@ class ImageValues:
     scaled_gaps: Half | None
     """Share of each test image in the ECE with the logits divided by the temperature; `None` as `scaled_losses`."""
 
+    kept_point: int = -1
+    """Position of the evaluation point whose weights are evaluated on test images; -1 for the last one."""
+
     @property
     def _is_finite(self) -> bool:
         return bool(np.isfinite(self.confidence).all())
 
     @property
-    def last_right(self) -> NDArray[np.bool_] | None:
-        """Return whether each validation image was recognised at the last evaluation point."""
+    def kept_right(self) -> NDArray[np.bool_] | None:
+        """Return whether each validation image was recognised at the evaluation point `kept_point`."""
         right = self._unpacked(self.validation_right)
-        return right[-1] if right.size else None
+        return right[self.kept_point] if right.size else None
 
     def calibration_gaps(self, right: NDArray[np.bool_]) -> Values | None:
         """Return the share of each test image in the ECE, given which were recognised."""

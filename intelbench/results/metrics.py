@@ -106,8 +106,9 @@ _ACCURACY = (
     ),
     Metric(
         name="validation_accuracy", heading="Validation accuracy", unit="share", better="higher", compared="images",
-        definition="at the last evaluation point", split="validation", value=attrgetter("validation_accuracy"),
-        per_image=attrgetter("images.last_right"), tables=("main", "export", "runs"),
+        definition="at the last evaluation point, or at the best if the recipe keeps that", split="validation",
+        value=attrgetter("validation_accuracy"),
+        per_image=attrgetter("images.kept_right"), tables=("main", "export", "runs"),
     ),
     Metric(
         name="training_accuracy", heading="Training accuracy", unit="share", better="higher", compared="images",

@@ -55,7 +55,7 @@ class RunSummary:
     record: RunRecord
     training_accuracy: float | None
     validation_accuracy: float | None
-    """At the last evaluation point."""
+    """At the last evaluation point, or at the best one if the recipe keeps its weights."""
     test_accuracy: float | None
     majority_shares: Mapping[Split, float | None]
     """Share of the largest class among the labelled images of each split."""
@@ -244,10 +244,11 @@ def _reduce(record: RunRecord, traces: Traces) -> RunSummary:
     validation_labels, validation_predictions = _validated(traces, data, len(evaluation_step))
     evaluated = validation_predictions == validation_labels
     evaluation_accuracy = evaluated.mean(axis=1) if evaluated.size else np.empty(0)
+    kept = _kept_point(record.measurements.kept_step, evaluation_step)
     return RunSummary(
         record=record,
         training_accuracy=statistics.mean(training.right),
-        validation_accuracy=float(evaluation_accuracy[-1]) if len(evaluation_accuracy) else None,
+        validation_accuracy=float(evaluation_accuracy[kept]) if len(evaluation_accuracy) else None,
         test_accuracy=statistics.mean(test.right),
         majority_shares={
             "training": statistics.majority_share(training.labels),
@@ -260,7 +261,7 @@ def _reduce(record: RunRecord, traces: Traces) -> RunSummary:
         test_ids=arrays.texts(traces, "test_ids", len(test.labels)),
         test_labels=test.labels,
         test_predictions=test.predictions.astype(np.int16),
-        images=_image_values(traces, training, test, scaled, (validation_labels, validation_predictions)),
+        images=_image_values(traces, training, test, scaled, (validation_labels, validation_predictions, kept)),
         step_loss=step_loss,
         step_seconds=step_seconds,
         total_seconds=step_seconds + arrays.seconds(traces, "data_wait_seconds", len(step_loss)),
@@ -285,16 +286,20 @@ def _image_values(
     training: "_Classified",
     test: "_Classified",
     scaled: "_Classified | None",
-    validated: tuple[NDArray[np.int16], NDArray[np.int16]],
+    validated: tuple[NDArray[np.int16], NDArray[np.int16], int],
 ) -> ImageValues:
-    """Return the values of single images; `validated` are the labels and predictions that `_validated` returns."""
-    labels, predictions = validated
+    """Return the values of single images.
+
+    `validated` are the labels and predictions that `_validated` returns, and the evaluation point that was kept.
+    """
+    labels, predictions, kept = validated
     return ImageValues(
         training_ids=arrays.texts(traces, "train_ids", len(training.labels)),
         training_right=training.right,
         training_losses=single(training.losses),
         validation_ids=arrays.texts(traces, "validation_ids", len(labels)),
         validation_right=np.packbits(predictions == labels, axis=1),
+        kept_point=kept,
         validation_changed=np.packbits(predictions[1:] != predictions[:-1], axis=1),
         confidence=test.softmax.confidence.astype(np.float32),
         test_losses=single(test.losses),
@@ -304,6 +309,16 @@ def _image_values(
         if scaled and scaled.softmax.finite
         else None,
     )
+
+
+def _kept_point(kept_step: int | None, evaluation_step: NDArray[np.float64]) -> int:
+    """Return the position of the evaluation point whose weights were evaluated on test images."""
+    if kept_step is None:
+        return -1
+    (positions,) = np.nonzero(evaluation_step == kept_step)
+    if not positions.size:
+        raise ValueError(f"evaluation_step does not have kept_step, {kept_step}")
+    return int(positions[0])
 
 
 def _validated(traces: Traces, data: DataFacts, num_points: int) -> tuple[NDArray[np.int16], NDArray[np.int16]]:

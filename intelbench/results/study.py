@@ -136,7 +136,7 @@ def _with_shared_arrays(run: RunSummary, arrays: _Arrays) -> RunSummary:
     def shared(array: NDArray[Any]) -> NDArray[Any]:
         return arrays.setdefault((array.dtype.str, array.tobytes()), array)
 
-    ids = {f"{split}_ids": shared(run.ids(split)) for split in ("training", "validation")}
+    ids: dict[str, Any] = {f"{split}_ids": shared(run.ids(split)) for split in ("training", "validation")}
     return replace(
         run,
         test_ids=shared(run.test_ids),

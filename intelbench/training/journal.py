@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ class Journal:
     is recorded.
     """
 
-    def __init__(self, device: torch.device, validation: Split | None) -> None:
+    def __init__(self, device: torch.device, validation: Split | None, keep: Literal["last", "best"] = "last") -> None:
         self._device = device_of(device)
         self._ids = np.array(validation.ids if validation else ())
         self._labels = np.array(validation.labels if validation else (), dtype=np.int16)
@@ -39,7 +39,11 @@ class Journal:
         self._frozen: list[bool] = []
         self._points: list[tuple[int, float, float]] = []
         self._predictions: list[NDArray[np.int16]] = []
+        self._keep = keep
+        self._kept = -1
+        """Position of the evaluation point whose weights are evaluated on other images too, if it is not the last."""
         self._logits: NDArray[np.float32] | None = None
+        """Logits of that evaluation point."""
         self._activations: list[Activations] = []
         self.divergence: str | None = None
         self.resumed_after: tuple[int, ...] = ()
@@ -72,15 +76,24 @@ class Journal:
             event.synchronize()
             self._append(arrived)
 
-    def add_evaluation(self, step: int, seconds: float, logits: NDArray[np.float32], activations: Activations) -> None:
-        """Record an evaluation point; logits that are not finite are a divergence instead."""
+    def add_evaluation(self, step: int, seconds: float, logits: NDArray[np.float32], activations: Activations) -> bool:
+        """Record an evaluation point; logits that are not finite are a divergence instead.
+
+        Returns:
+            Whether the weights of this point are the ones to evaluate, unless those of a later point are.
+        """
         if not np.isfinite(logits).all():
             self.divergence = self.divergence or f"the validation logits after step {step}"
-            return
+            return False
         self._points.append((step, seconds, mean_cross_entropy(logits, self._labels)))
         self._predictions.append(logits.argmax(axis=1).astype(np.int16))
-        self._logits = logits
         self._activations.append(activations)
+        last = len(self._points) - 1
+        if self._keep == "best" and max(range(last + 1), key=self._rank) != last:
+            return False
+        self._kept = last
+        self._logits = logits
+        return True
 
     @property
     def num_steps(self) -> int:
@@ -96,6 +109,11 @@ class Journal:
     def num_evaluations(self) -> int:
         """Return the number of recorded evaluation points."""
         return len(self._points)
+
+    @property
+    def kept_step(self) -> int | None:
+        """Return the step of the evaluation point with the best weights; `None` unless the best ones are evaluated."""
+        return self._points[self._kept][0] if self._keep == "best" and self._points else None
 
     @property
     def latest_loss(self) -> float | None:
@@ -140,6 +158,7 @@ class Journal:
             "points": self._points,
             "predictions": list(map(torch.from_numpy, self._predictions)),
             "logits": None if self._logits is None else torch.from_numpy(self._logits),
+            "kept": self._kept,
             "activations": [[each.sites, *map(torch.from_numpy, each[1:])] for each in self._activations],
             "resumed_after": self.resumed_after,
         }
@@ -150,11 +169,16 @@ class Journal:
         self._loss, self._norm, self._rate, self._frozen = columns
         self._points = state_dict["points"]
         self._predictions = [predictions.numpy() for predictions in state_dict["predictions"]]
+        self._kept = state_dict["kept"]
         self._logits = None if state_dict["logits"] is None else state_dict["logits"].numpy()
         self._activations = [
             Activations(sites, *(array.numpy() for array in arrays)) for sites, *arrays in state_dict["activations"]
         ]
         self.resumed_after = (*state_dict["resumed_after"], self.num_steps)
+
+    def _rank(self, point: int) -> tuple[float, float]:
+        """Return the validation accuracy and the negative loss of an evaluation point: the higher, the better."""
+        return float((self._predictions[point] == self._labels).mean()), -self._points[point][2]
 
     def _append(self, pair: Tensor) -> None:
         loss, norm = pair.tolist()

@@ -13,8 +13,9 @@ from intelbench.records.profiles import Preparation
 from intelbench.records.store import Traces
 from intelbench.training.budget import ROUNDING, TrainingBudget
 from intelbench.training.checkpoint import Checkpoints
+from intelbench.training.evaluated import EvaluatedWeights
 from intelbench.training.journal import Journal
-from intelbench.training.optimizer import gradient_norm, make_optimizer, set_learning_rate
+from intelbench.training.optimizer import clip_gradients, gradient_norm, make_optimizer, set_learning_rate
 from intelbench.training.passes import Passes
 from intelbench.training.setup import TrainingSetup
 
@@ -54,6 +55,8 @@ class Trained:
     """Share of the steps in which the backbone was frozen."""
     preparation: Preparation | None
     """Capturing or compiling the passes; `None` if the conditions ask for eager steps."""
+    kept_step: int | None
+    """Step of the best evaluation point, whose weights the network has; `None` if it has those of the last step."""
 
 
 def train(
@@ -66,10 +69,11 @@ def train(
     """Train until the budget is spent or a loss is not finite; resume from a checkpoint if there is one.
 
     Time for `on_step` and for checkpoints is outside the budget. The clock decides which parts of a step it measures.
+    The network has the weights that are to be evaluated afterwards: by the recipe, of which step, and averaged or not.
     """
     evaluator, parameters = setup.evaluator, list(setup.evaluator.model.parameters())
-    conditions, device = evaluator.conditions, evaluator.device
-    first, (optimizer, scaler, passes, digest, journal) = _start(setup, clock, checkpoints)
+    recipe, device = evaluator.conditions.recipe, evaluator.device
+    first, (optimizer, scaler, passes, weights, digest, journal) = _start(setup, clock, checkpoints)
     done = budget.done(first, clock.budget_seconds)
     setup.backbone.set_step(first, done)
     batches = setup.batches.batches(evaluator.workers, first)
@@ -81,23 +85,27 @@ def train(
         labels = batch.labels.to(device, non_blocking=True)
         clock.lap("transfer")
 
-        rate = budget.learning_rate(conditions.recipe, step, done)
+        rate = budget.learning_rate(recipe, step, done)
         set_learning_rate(optimizer, rate)
         loss = passes(inputs, labels, batch.kind)
         scaler.unscale_(optimizer)
         clock.lap("backward")
         norm = gradient_norm(parameters)
-        clock.lap("norm")
+        if recipe.clip_grad_norm is None:
+            clock.lap("norm")  # which is only recorded, so its time is no part of the step
+        else:
+            clip_gradients(parameters, recipe.clip_grad_norm, norm)
         scaler.step(optimizer)
         scaler.update()
         optimizer.zero_grad()
+        weights.update()
         clock.lap("optimizer")
 
         digest.update(batch)
         journal.add_step(loss, norm, rate, is_frozen=setup.backbone.frozen)
         done = budget.done(step, clock.budget_seconds)
         clock.lap("other")
-        evaluated = _evaluate_if_due(setup, step, done, clock, journal)
+        evaluated = _evaluate_if_due(setup, step, done, clock, journal, weights)
         if evaluated or step & (step - 1) == 0:
             digest.keep(step)
         latest = journal.latest_loss, journal.latest_accuracy
@@ -113,9 +121,10 @@ def train(
     batches.close()
     seconds = _settle(clock, journal)
     digest.keep(step)
+    weights.install()
     return Trained(
         journal.traces(clock), digest.kept, journal.num_steps, seconds, journal.divergence, journal.resumed_after,
-        journal.frozen_share, passes.preparation,
+        journal.frozen_share, passes.preparation, journal.kept_step,
     )  # fmt: skip
 
 
@@ -125,6 +134,7 @@ class _State(NamedTuple):
     optimizer: Optimizer
     scaler: torch.amp.GradScaler
     passes: Passes
+    weights: EvaluatedWeights
     digest: StreamDigest
     journal: Journal
 
@@ -137,24 +147,29 @@ def _start(setup: TrainingSetup, clock: LapClock, checkpoints: Checkpoints | Non
         optimizer=make_optimizer(model, conditions, setup.backbone.heads),
         scaler=scaler,
         passes=Passes(setup, scaler, clock),
+        weights=EvaluatedWeights(model, conditions.recipe),
         digest=StreamDigest(),
-        journal=Journal(device, setup.validation),
+        journal=Journal(device, setup.validation, conditions.recipe.keep),
     )
     if checkpoints is None:
         return 0, state
     checkpoints.add(model=model, optimizer=state.optimizer, scaler=scaler, digest=state.digest, journal=state.journal)
-    checkpoints.add(clock=clock, preparation=state.passes.log)
+    checkpoints.add(clock=clock, preparation=state.passes.log, weights=state.weights)
     return checkpoints.resume(), state
 
 
-def _evaluate_if_due(setup: TrainingSetup, step: int, done: float, clock: LapClock, journal: Journal) -> bool:
+def _evaluate_if_due(
+    setup: TrainingSetup, step: int, done: float, clock: LapClock, journal: Journal, weights: EvaluatedWeights
+) -> bool:
     """Evaluate the network if the run has reached its next evaluation point; return whether it has."""
     points = done * setup.evaluator.conditions.evaluation_points
     if setup.validation is None or points < journal.num_evaluations + 1 - ROUNDING:
         return False
     seconds = _settle(clock, journal)
     if journal.divergence is None:
-        journal.add_evaluation(step, seconds, *setup.evaluator.logits_and_activations(setup.validation))
+        with weights.applied():
+            if journal.add_evaluation(step, seconds, *setup.evaluator.logits_and_activations(setup.validation)):
+                weights.keep_best()
     return True
 
 

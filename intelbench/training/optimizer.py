@@ -54,7 +54,8 @@ def require_optimizer(recipe: Recipe) -> str:
     Raises:
         UserError: the optimizer is not known, an argument is not known, or the optimizer refuses its value.
     """
-    _make(recipe, [{"params": [nn.Parameter(torch.zeros(2, 2))], _SCALE: 1.0}], is_fused=False)
+    weight = nn.Linear(2, 2, bias=False)
+    _make(recipe, _groups(weight, (), recipe), is_fused=False)
     return _entry(recipe.optimizer).provider
 
 
@@ -72,7 +73,7 @@ def make_optimizer(model: nn.Module, conditions: Conditions, heads: tuple[str, .
         UserError: no parameter is trainable, or for the reasons of `require_optimizer`.
     """
     require_trainable(model)
-    groups = _groups(model, heads, conditions.recipe.backbone_learning_rate)
+    groups = _groups(model, heads, conditions.recipe)
     is_complex = any(parameter.is_complex() for group in groups for parameter in group["params"])
     return _make(conditions.recipe, groups, is_fused=conditions.fused_optimizer and not is_complex)
 
@@ -91,10 +92,17 @@ def gradient_norm(parameters: Sequence[nn.Parameter]) -> Tensor:
     return torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
 
 
+def clip_gradients(parameters: Sequence[nn.Parameter], max_norm: float, norm: Tensor) -> None:
+    """Scale all gradients down to a largest 2-norm, where `norm` is their norm; the host does not wait for it."""
+    torch.nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
+
+
 def _make(recipe: Recipe, groups: list[dict[str, Any]], *, is_fused: bool) -> Optimizer:
     entry = _entry(recipe.optimizer)
     accepted = signature(entry.value).parameters
     arguments = _arguments(recipe, accepted)
+    if not recipe.decay_norms_and_biases:
+        _require_weight_decay(recipe, accepted)
     fused = {"fused": is_fused} if "fused" in accepted else {}
     try:
         with OPTIMIZERS.guarded(entry):
@@ -149,14 +157,32 @@ def _begin_momentum(optimizer: Optimizer, _args: object, _kwargs: object) -> Non
                 optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
-def _groups(model: nn.Module, heads: tuple[str, ...], backbone_scale: float) -> list[dict[str, Any]]:
-    """Return the trainable parameters: one group if all have one learning rate, else the heads and the backbone."""
-    trainable = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    if backbone_scale == 1:
-        return [{"params": [parameter for _, parameter in trainable], _SCALE: 1.0}]
-    prefixes = tuple(f"{head}." for head in heads)
-    parts: dict[bool, list[nn.Parameter]] = {True: [], False: []}
-    for name, parameter in trainable:
-        parts[name.startswith(prefixes)].append(parameter)
-    groups = {1.0: parts[True], backbone_scale: parts[False]}
-    return [{"params": parameters, _SCALE: scale} for scale, parameters in groups.items() if parameters]
+def _require_weight_decay(recipe: Recipe, accepted: Mapping[str, Parameter]) -> None:
+    """Check that the optimizer has a weight decay from which norms and biases can be excluded."""
+    default = accepted["weight_decay"].default if "weight_decay" in accepted else None
+    if not recipe.optimizer_arguments.get("weight_decay", default):
+        reason = "has none" if default is None else "has a weight decay of 0"
+        advice = "Try `adamw`" if default is None else "Set `recipe.optimizer_arguments.weight_decay`"
+        raise UserError(
+            f"recipe.decay_norms_and_biases: false excludes them from weight decay, and {recipe.optimizer!r} {reason}. "
+            f"{advice}"
+        )
+
+
+def _groups(model: nn.Module, heads: tuple[str, ...], recipe: Recipe) -> list[dict[str, Any]]:
+    """Return the trainable parameters: one group for each learning rate, and for each weight decay."""
+    prefixes, scale = tuple(f"{head}." for head in heads), recipe.backbone_learning_rate
+    scales = [1.0] if scale == 1 else [1.0, scale]
+    parts: dict[tuple[float, bool], list[nn.Parameter]] = {
+        (each, decays): [] for each in scales for decays in (True, False)
+    }
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            is_weight = parameter.ndim > 1 and not name.endswith("bias")
+            part = 1.0 if name.startswith(prefixes) else float(scale)
+            parts[part, recipe.decay_norms_and_biases or is_weight].append(parameter)
+    return [
+        {"params": parameters, _SCALE: scale} | ({} if decays else {"weight_decay": 0.0})
+        for (scale, decays), parameters in parts.items()
+        if parameters
+    ]

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from intelbench.data.stream import InputKind
 from intelbench.errors import printable
 from intelbench.profiling.device import Graph, Stream, device_of, is_out_of_memory
-from intelbench.profiling.steps import PREPARATION, LapClock
+from intelbench.profiling.steps import PREPARATION, LapClock, Part
 from intelbench.records.profiles import Preparation
+from intelbench.training.criterion import make_criterion
 from intelbench.training.precision import Autocast, autocast
 from intelbench.training.rehearsal import Attributes, host_generator_states, restored
 from intelbench.training.setup import TrainingSetup
@@ -63,13 +64,26 @@ class Eager:
     loss: Loss
     cast: Autocast
     scaler: torch.amp.GradScaler
-    after_forward: Callable[[], object]
+    lap: Callable[[Part], object]
+    micro_batches: int = 1
 
     def __call__(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """Set the gradients of the batch, and return its loss."""
+        """Set the gradients of the batch, and return its loss; both are the means over the micro batches."""
+        if self.micro_batches == 1:
+            return self._pass(inputs, labels)
+        losses = []
+        for micro_batch in zip(inputs.chunk(self.micro_batches), labels.chunk(self.micro_batches), strict=True):
+            losses.append(self._pass(*micro_batch, share=1 / self.micro_batches))
+            self.lap("backward")
+        return torch.stack(losses).sum()
+
+    def _pass(self, inputs: Tensor, labels: Tensor, share: float | None = None) -> Tensor:
+        """Add the gradients of the loss, times `share`, to those of the parameters; return that loss."""
         with self.cast():
             loss = self.loss(inputs, labels)
-        self.after_forward()
+        if share:
+            loss = loss * share
+        self.lap("forward")
         self.scaler.scale(loss).backward()
         return loss.detach()
 
@@ -106,8 +120,7 @@ class Passes:
         conditions, cast = evaluator.conditions, autocast(evaluator.conditions, evaluator.device)
         kinds: tuple[InputKind, ...] = ("images", "features") if setup.features else ("images",)
         self._eager = {
-            kind: Eager(_loss(setup, backbone.network_for(kind)), cast, scaler, lambda: clock.lap("forward"))
-            for kind in kinds
+            kind: Eager(_loss(setup, kind), cast, scaler, clock.lap, conditions.recipe.micro_batches) for kind in kinds
         }
         self._kind = conditions.step
         self._backbone, self._clock, self._device = backbone, clock, device_of(evaluator.device)
@@ -170,7 +183,7 @@ class Passes:
             Exception: the passes cannot be captured for another reason: the host waits for a value, for example.
         """
         assert self._stream
-        model, passes = self._backbone.model, replace(eager, after_forward=lambda: None)
+        model, passes = self._backbone.model, replace(eager, lap=_no_lap)
         inputs, labels = inputs.clone(), labels.clone()
         attributes, generators = Attributes(model), host_generator_states()
         graph, loss = self._device.capture(lambda: passes(inputs, labels), self._stream)
@@ -188,18 +201,23 @@ class Passes:
             Exception: the passes cannot be compiled: there is no compiler, for example.
         """
         compiled = replace(eager, loss=torch.compile(eager.loss, dynamic=False))
-        replace(compiled, after_forward=lambda: None)(inputs, labels)
+        replace(compiled, lap=_no_lap)(inputs, labels)
         return compiled
 
 
-def _loss(setup: TrainingSetup, network: nn.Module) -> Loss:
-    architecture = setup.workload.architecture
-    criterion = nn.CrossEntropyLoss(label_smoothing=setup.evaluator.conditions.recipe.label_smoothing)
+def _loss(setup: TrainingSetup, kind: InputKind) -> Loss:
+    architecture, network = setup.workload.architecture, setup.backbone.network_for(kind)
+    evaluator = setup.evaluator
+    criterion = make_criterion(evaluator.conditions.recipe, setup.class_weights, evaluator.device)
 
     def loss(inputs: Tensor, labels: Tensor) -> Tensor:
         return architecture.loss(network(inputs), labels, criterion)
 
     return loss
+
+
+def _no_lap(_: Part) -> None:
+    """Take no time, as while passes are prepared."""
 
 
 def _reason(error: Exception) -> str:

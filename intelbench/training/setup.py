@@ -21,6 +21,7 @@ from intelbench.profiling.device import device_of
 from intelbench.profiling.workload import Workload
 from intelbench.records.types import Environment, RunSpec
 from intelbench.training.backbone import Backbone
+from intelbench.training.criterion import class_weights
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.features import FeatureStream, feature_bank
 from intelbench.training.precision import MEMORY_FORMATS
@@ -40,6 +41,8 @@ class TrainingSetup:
     """Batches of features while the backbone is frozen, and of images afterwards; `None` to train on images only."""
     validation: Split | None = None
     """`None` if the network is not evaluated."""
+    class_weights: tuple[float, ...] | None = None
+    """Weight of each class in the training loss."""
 
     @property
     def batches(self) -> BatchSource:
@@ -113,6 +116,7 @@ def build_training_setup(
         stream=stream,
         features=features,
         validation=dataset.validation,
+        class_weights=class_weights(conditions.recipe, dataset.train.labels),
     )
 
 

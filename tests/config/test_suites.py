@@ -278,7 +278,7 @@ def test_a_mistake_names_its_key_and_what_is_accepted(tmp_path: Path, changes: d
     ("name", "said"),
     [
         ("quik", "did you mean 'quick'"),
-        ("nothing", "Built in: finetune, paper, published, quick, transfer"),
+        ("nothing", "Built in: finetune, modern, paper, published, quick, transfer"),
         ("no/such.toml", "cannot be read"),
     ],
 )

@@ -1,9 +1,12 @@
 """Predicted memory is what real steps allocate, by several witnesses."""
 
+import dataclasses
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -13,10 +16,15 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from intelbench.architectures.registry import Architecture, ModelRequest, find
 from intelbench.architectures.surgery import replace_modules
+from intelbench.config.budget import Budget
+from intelbench.config.conditions import Conditions
+from intelbench.config.recipe import Recipe
 from intelbench.profiling import prediction
 from intelbench.profiling.allocator import round_up
 from intelbench.profiling.prediction import Recorder, Tape, record_tape
 from intelbench.profiling.workload import Workload
+from intelbench.records.profiles import PredictedMemory
+from intelbench.training.evaluated import Update
 
 MEBIBYTE = 2**20
 BATCH = 8
@@ -159,6 +167,45 @@ def test_a_single_trace_predicts_its_own_batch_size() -> None:
     """The same as two traces of other sizes do."""
     single = record_tape(small(), OPTIMIZERS["adam fused"], nullcontext, (BATCH,))
     assert tape_of(small()).predict(BATCH) == single.predict(BATCH)
+
+
+@pytest.mark.parametrize("recipe", [{"ema_decay": 0.9}, {"micro_batches": 4}, {"ema_decay": 0.9, "micro_batches": 2}])
+def test_averages_and_micro_batches_are_predicted(recipe: dict[str, Any]) -> None:
+    """Real steps allocate the same, at a batch size that was not traced."""
+    conditions = Conditions(budget=Budget(steps=1), recipe=Recipe(batch_size=16, **recipe))
+    workload = dataclasses.replace(small(), micro_batches=conditions.recipe.micro_batches)
+    make = partial(Update, conditions=conditions)
+    tape, real = record_tape(workload, make, nullcontext), Recorder()
+    prediction.take_steps(real, workload.build(), workload, make, nullcontext, 16)
+    assert real.events == tape.events.tolist()
+    per_micro_batch = tape.fixed_bytes + 16 // workload.micro_batches * tape.bytes_per_image
+    assert list(map(round_up, real.sizes)) == round_up(per_micro_batch).tolist()
+    assert tape.predict(16) == record_tape(workload, make, nullcontext, (16,)).predict(16)
+
+
+def test_micro_batches_need_less_and_averages_more() -> None:
+    """Activations are those of a micro batch, and the average is a copy of all weights."""
+
+    def predicted(**recipe: Any) -> PredictedMemory:
+        conditions = Conditions(budget=Budget(steps=1), recipe=Recipe(batch_size=16, **recipe))
+        workload = dataclasses.replace(small(), micro_batches=conditions.recipe.micro_batches)
+        return record_tape(workload, partial(Update, conditions=conditions), nullcontext).predict(16)
+
+    plain, split, averaged = predicted(), predicted(micro_batches=4), predicted(ema_decay=0.9)
+    assert split.activations_bytes < plain.activations_bytes / 3
+    assert split.gradients_bytes <= plain.gradients_bytes
+    copy = sum(round_up(np.array(value.nbytes)) for value in (*Small(7).parameters(), *Small(7).buffers()))
+    assert averaged.optimizer_state_bytes == plain.optimizer_state_bytes + copy
+
+
+def test_the_largest_batch_has_equal_micro_batches() -> None:
+    """It is a multiple of their number, and larger than without them."""
+    workload = dataclasses.replace(small(), micro_batches=4)
+    split, whole = (record_tape(each, OPTIMIZERS["adam fused"], nullcontext) for each in (workload, small()))
+    largest = split.largest_batch(500 * MEBIBYTE)
+    assert 0 == largest % 4
+    assert largest > whole.largest_batch(500 * MEBIBYTE)
+    assert split.reserved_bytes(largest) <= 500 * MEBIBYTE < split.reserved_bytes(largest + 4)
 
 
 def test_the_largest_batch_fits_and_one_more_does_not() -> None:

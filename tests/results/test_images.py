@@ -100,15 +100,15 @@ def test_stability_is_a_mean_over_validation_images(predicted: np.ndarray) -> No
     assert {name: pytest.approx(value, abs=1e-6) for name, value in expected.items()} == {
         name: float(getattr(images, name).mean()) for name in expected
     }
-    assert right[-1].tolist() == images.last_right.tolist()
+    assert right[-1].tolist() == images.kept_right.tolist()
 
 
 def test_one_evaluation_point_has_no_stability() -> None:
     """Nor has none an accuracy."""
     once, never = (metric_simulation.evaluated(np.ones((points, 5), dtype=np.bool_)) for points in (1, 0))
-    assert once.last_right is not None
+    assert once.kept_right is not None
     assert [None] * 5 == [once.churn, once.swing, once.setback, once.unnecessary_churn, once.forgetting_events]
-    assert [None] * 2 == [never.last_right, never.swing]
+    assert [None] * 2 == [never.kept_right, never.swing]
 
 
 def test_values_that_are_not_finite_are_absent() -> None:

@@ -99,6 +99,7 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
         frozen_fraction: float = 0.0,
         heads: tuple[str, ...] = (),
         store: FeatureStore | None = None,
+        class_weights: tuple[float, ...] | None = None,
         checkpoints: Checkpoints | None = None,
         on_step: Callable[[int], None] = lambda _: None,
         **changes: object,
@@ -134,6 +135,7 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
             stream=stream,
             features=features,
             validation=loaded.validation if evaluated else None,
+            class_weights=class_weights,
         )
         trained = train(setup, progress, LapClock(evaluator.device, every_part=every_part), observe, checkpoints)
         return Run(trained, model, steps)

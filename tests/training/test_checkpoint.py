@@ -22,6 +22,23 @@ from intelbench.training.checkpoint import Checkpoints, CheckpointTime
 from tests.fake_cuda import FakeCuda
 from tests.training.conftest import ABOUT, Make, Run, Train, assert_same
 
+MODERN = Recipe(
+    optimizer="adamw",
+    schedule="cosine",
+    batch_size=8,
+    micro_batches=2,
+    clip_grad_norm=0.5,
+    decay_norms_and_biases=False,
+    label_smoothing=0.1,
+    sampling="balanced",
+    transforms=("trivial_augment_wide", "random_erasing"),
+    mixup_alpha=0.2,
+    cutmix_alpha=1.0,
+    ema_decay=0.9,
+    keep="best",
+)
+"""All that has a state or draws random numbers."""
+
 
 @pytest.mark.parametrize(
     "conditions",
@@ -39,6 +56,9 @@ from tests.training.conftest import ABOUT, Make, Run, Train, assert_same
         {"frozen_fraction": 0.5, "heads": ("6",)},
         {"frozen_steps": math.inf, "heads": ("6",)},
         {"frozen_steps": 5, "heads": ("6",), "recipe": Recipe(backbone_learning_rate=0.1, batch_size=8)},
+        {"recipe": MODERN},
+        {"recipe": MODERN, "precision": "bf16", "frozen_steps": 5, "heads": ("6",), "workers": 2},
+        {"recipe": Recipe(batch_size=8, keep="best", learning_rate=0.3), "evaluation_points": 6},
     ],
     ids=str,
 )

@@ -14,6 +14,7 @@ from intelbench.config.recipe import Recipe
 from intelbench.errors import UserError
 from intelbench.training.optimizer import (
     OPTIMIZERS,
+    clip_gradients,
     gradient_norm,
     make_optimizer,
     require_optimizer,
@@ -121,6 +122,70 @@ def test_the_backbone_learns_at_a_rate_of_its_own(name: str) -> None:
         assert {id(p): pytest.approx(rate * 0.1) for p in model[0].parameters()} | {
             id(p): rate for p in model[1].parameters()
         } == rates
+
+
+class Normed(nn.Module):
+    """A network with all kinds of parameters that have no weight decay, and two that have it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+        self.scale = nn.Parameter(torch.ones(()))
+        self.position_bias = nn.Parameter(torch.ones(2, 2))
+        self.head = nn.Linear(4, 2)
+
+
+@pytest.mark.parametrize("backbone_learning_rate", [1.0, 0.1])
+def test_norms_and_biases_are_not_decayed(backbone_learning_rate: float) -> None:
+    """The decayed parameters are those that timm decays, apart from a matrix named as a bias; all are trained."""
+    from timm.optim import param_groups_weight_decay
+
+    model = Normed()
+    recipe = {
+        "optimizer": "adamw", "optimizer_arguments": {"weight_decay": 0.05}, "decay_norms_and_biases": False,
+        "backbone_learning_rate": backbone_learning_rate,
+    }  # fmt: skip
+    optimizer = make_optimizer(model, conditions(**recipe), ("head",))
+    theirs = {
+        id(parameter): group["weight_decay"]
+        for group in param_groups_weight_decay(model, 0.05)
+        for parameter in group["params"]
+    }
+    ours = {id(each): group["weight_decay"] for group in optimizer.param_groups for each in group["params"]}
+    assert theirs | {id(model.position_bias): 0.0} == ours
+    assert (2 if backbone_learning_rate == 1 else 4) == len(optimizer.param_groups)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ({"optimizer": "sgd"}, "'sgd' has a weight decay of 0. Set `recipe.optimizer_arguments.weight_decay`"),
+        ({"optimizer": "rprop"}, "'rprop' has none. Try `adamw`"),
+    ],
+)
+def test_an_optimizer_without_weight_decay_excludes_nothing(recipe: dict[str, Any], message: str) -> None:
+    """An option that would do nothing is refused."""
+    with pytest.raises(UserError) as caught:
+        require_optimizer(Recipe(decay_norms_and_biases=False, **recipe))
+    assert "recipe.decay_norms_and_biases: " in str(caught.value)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("max_norm", [0.1, 1e6])
+def test_gradients_are_clipped_as_by_pytorch(max_norm: float) -> None:
+    """Equal gradients, and the norm is that before clipping."""
+    models = [nn.Linear(5, 5), nn.Linear(5, 5)]
+    models[1].load_state_dict(models[0].state_dict())
+    for model in models:
+        model(torch.ones(4, 5)).square().sum().backward()
+    norm = gradient_norm(list(models[0].parameters()))
+    clip_gradients(list(models[0].parameters()), max_norm, norm)
+    assert torch.equal(nn.utils.clip_grad_norm_(models[1].parameters(), max_norm), norm)
+    for ours, theirs in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        assert ours.grad is not None
+        assert theirs.grad is not None
+        assert torch.equal(ours.grad, theirs.grad)
 
 
 def test_one_rate_is_one_group() -> None:

@@ -83,6 +83,19 @@ def preparation(run: Run) -> Preparation:
 MOMENTUM = Recipe(optimizer="sgd", optimizer_arguments={"momentum": 0.9}, schedule="cosine", batch_size=8)
 
 
+MODERN = Recipe(
+    optimizer="adamw",
+    batch_size=8,
+    micro_batches=4,
+    clip_grad_norm=0.5,
+    label_smoothing=0.1,
+    mixup_alpha=0.2,
+    cutmix_alpha=1.0,
+    ema_decay=0.9,
+    keep="best",
+)
+
+
 @pytest.fixture
 def replays(monkeypatch: pytest.MonkeyPatch) -> list[FakeGraph]:
     """Return a list that gets the graph of each replay."""
@@ -106,10 +119,12 @@ def replays(monkeypatch: pytest.MonkeyPatch) -> list[FakeGraph]:
         ({"frozen_steps": 5, "heads": ("6",)}, 2, 6),
         ({"frozen_steps": 2, "heads": ("6",)}, 1, 5),
         ({"architecture": wrapped(add_in_place)}, 1, 3),
+        ({"recipe": MODERN}, 1, 3),
+        ({"recipe": MODERN, "precision": "fp16", "frozen_steps": 5, "heads": ("6",)}, 2, 6),
     ],
     ids=[
         "plain", "bf16", "fp16", "contiguous", "sgd", "adamw", "workers", "always-frozen", "unfrozen", "soon-unfrozen",
-        "in-place",
+        "in-place", "modern", "modern-fp16",
     ],
 )  # fmt: skip
 def test_a_graph_gives_the_bits_of_eager_steps(
@@ -325,6 +340,29 @@ def test_a_compilation_is_used_from_the_first_step_to_the_last(
     assert_same(eager, compiled)
     assert ([0, 5] if "heads" in changes else [0]) == graphs
     assert len(graphs) == preparation(compiled).num_prepared
+
+
+@pytest.mark.parametrize("class_weights", [None, (0.5, 1.5)])
+def test_micro_batches_have_the_gradients_of_the_batch(
+    run_training: Train, class_weights: tuple[float, float] | None
+) -> None:
+    """Losses, gradient norms and weights are equal up to rounding, for a network without batch norm."""
+    plain = Architecture(name="plain", build=lambda request: nn.Sequential(nn.Flatten(), nn.Linear(768, 2)))
+    recipes = [Recipe(batch_size=8, micro_batches=parts, mixup_alpha=0.4, label_smoothing=0.1) for parts in (1, 4)]
+    changes = {"class_weights": class_weights, "budget": Budget(steps=STEPS)}
+    whole, split = (run_training(plain, recipe=recipe, **changes) for recipe in recipes)
+    assert whole.trained.stream_digests == split.trained.stream_digests
+    for name in ("step_loss", "gradient_norm"):
+        np.testing.assert_allclose(split.trained.traces[name], whole.trained.traces[name], rtol=1e-4)
+
+
+def test_class_weights_change_the_loss(run_training: Train) -> None:
+    """The first loss is that of equal weights with each image weighted."""
+    changes = {"recipe": Recipe(batch_size=8), "budget": Budget(steps=1)}
+    equal, double = (run_training(class_weights=weights, **changes) for weights in ((1.0, 1.0), (2.0, 2.0)))
+    loss = run_training(**changes).trained.traces["step_loss"]
+    np.testing.assert_allclose(equal.trained.traces["step_loss"], loss, rtol=1e-6)
+    np.testing.assert_allclose(double.trained.traces["step_loss"], 2 * loss, rtol=1e-6)
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")

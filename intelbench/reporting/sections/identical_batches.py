@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from intelbench.config.decoding import flattened
+from intelbench.config.recipe import without_unused
 from intelbench.reporting import formatting, narrative
 from intelbench.reporting.document import Block, Column, Paragraph, Table, cell, listing, table, table_of
 from intelbench.reporting.formatting import ABSENT, code, count, escape
@@ -59,7 +60,9 @@ def _shared_facts(summary: CohortSummary) -> Table:
     """Return data, conditions and recipe: the same for every run, by construction of the group."""
     data, conditions = summary.data, summary.cohort.spec.conditions
     own = summary.cohort.own_settings
-    settings = {key: value for key, value in flattened(msgspec.to_builtins(conditions)).items() if key not in own}
+    tables = msgspec.to_builtins(conditions)
+    tables["recipe"] = without_unused(tables["recipe"])
+    settings = {key: value for key, value in flattened(tables).items() if key not in own}
     recipe = {key.removeprefix("recipe."): settings.pop(key) for key in list(settings) if key.startswith("recipe.")}
     budgets = [settings.pop(key) for key in list(settings) if key.startswith("budget.")]
     facts = [
