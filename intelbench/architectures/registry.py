@@ -93,8 +93,8 @@ class Architecture:
     minimum_size: int = 32
     """Smallest image size in pixels that the network can be trained on."""
     loss: Callable[[Any, Tensor, Callable[[Tensor, Tensor], Tensor]], Tensor] = main_loss
-    """Returns the scalar to minimise, from training output, target and criterion. The target has classes (batch), or the
-    share of each class (batch x classes) if the recipe mixes images."""
+    """Returns the scalar to minimise, from training output, target and criterion. The target has classes (batch) or, if
+    the recipe mixes images, the share of each class (batch x classes)."""
     aliases: tuple[str, ...] = ()
     published: PublishedFacts | None = None
     pretrained: Callable[[], Mapping[str, str | PretrainedFile]] | None = None
