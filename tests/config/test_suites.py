@@ -40,6 +40,16 @@ def write(tmp_path: Path, top: str = "", budget: str = "steps = 3", recipe: str 
     return str(path)
 
 
+def test_a_written_suite_has_only_the_optional_keys_that_it_uses() -> None:
+    """Those that change nothing by default are left out; the others stay, also at their defaults."""
+    plain, modern = (encode_suite(load_suite(name)) for name in ("paper", "modern"))
+    assert "label_smoothing = 0.0" in plain
+    for key in ("transforms", "mixup_alpha", "sampling", "ema_decay", "keep", "micro_batches", "class_weights"):
+        assert f"\n{key} = " not in plain
+    for key in ("transforms", "mixup_alpha", "ema_decay", "decay_norms_and_biases"):
+        assert f"\n{key} = " in modern
+
+
 @pytest.mark.parametrize("name", built_in_suites())
 def test_built_in_suites_are_what_they_say(name: str) -> None:
     """Each decodes, carries its file's name, says what it is, and compares several architectures."""

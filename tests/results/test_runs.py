@@ -55,6 +55,22 @@ def test_steps_after_a_resumption_warm_up_again(tmp_path: Path) -> None:
     assert len(traces["step_seconds"]) == len(run.step_seconds)
 
 
+def test_the_validation_accuracy_is_that_of_the_weights_that_were_kept(tmp_path: Path) -> None:
+    """Over all images and of each; a step without an evaluation is refused."""
+    record, traces = synthetic_run("a", 0, Study())
+    assert record.measurements is not None
+    first = int(traces["evaluation_step"][0])
+    kept = replace(record, msgspec.structs.replace(record.measurements, kept_step=first))
+    run = observe(*read_with_traces(write_run(tmp_path / "kept", kept, traces)))
+    right = traces["validation_predictions"][0] == traces["validation_labels"]
+    assert right.mean() == run.validation_accuracy != run.evaluation_accuracy[-1]
+    assert run.images.kept_right is not None
+    assert right.tolist() == run.images.kept_right.tolist()
+    wrong = replace(record, msgspec.structs.replace(record.measurements, kept_step=first + 1))
+    with pytest.raises(UserError, match="evaluation_step does not have kept_step"):
+        observe(*read_with_traces(write_run(tmp_path / "wrong", wrong, traces)))
+
+
 @pytest.mark.parametrize("field", ["suspended_seconds", "clock_shift_seconds"])
 def test_a_run_whose_clock_was_disturbed_tells_no_speed(tmp_path: Path, field: str) -> None:
     """It is flagged, in no average of times, and its accuracy counts; a report of nothing else is written too."""
