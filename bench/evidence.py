@@ -6,6 +6,13 @@ true ratio with equal probability. A percentile bootstrap approaches this interv
 few: at two analyses of 16 pairs with an error of 0.35 % each, it failed falsely in 12 of 500 simulated sessions with a
 ratio at the limit, and this interval in 3 of 4,000.
 
+The last analysis has a second interval too, and the narrower one counts on either side: that of the mean of the
+middle 30 % of the logarithms (Yuen, 1974). It sees how close together the middle pairs are, which order statistics do
+not. In 40,000 simulated sessions with spikes it raises the share of losses of 10 % that are found from 95.2 % to
+98.9 %, and with slow episodes from 97.8 % to 99.6 %. Means of fewer or of all pairs are worse where a quarter of the
+times are spikes (the test that belongs to the estimate of Hodges and Lehmann finds 68 %), and too sure on their own
+where the speed wanders. The errors of both intervals add up to that of the analysis.
+
 The pairs are analysed up to five times while they are measured, and each analysis has a share of the error, so that a
 ratio exactly at the limit is judged wrongly in at most 1 % of sessions on either side. `python -m bench.simulation`
 measures the rates under drift, spikes and slow episodes.
@@ -19,12 +26,30 @@ from fractions import Fraction
 from typing import Literal, NamedTuple
 
 import numpy as np
+from scipy.special import stdtrit
 
 ERROR = 0.01
 """Upper bound of the probability that a session judges a ratio exactly at its limit wrongly, for either verdict."""
-LOOKS = ((1 / 16, 0.001), (1 / 8, 0.001), (1 / 4, 0.001), (1 / 2, 0.001), (1.0, 0.006))
-"""Share of the time after which the pairs are analysed, and the error of the analysis. The last analysis has the
-largest error, so that 8 pairs can decide; the earlier ones need 10 pairs and decide ratios far from their limit."""
+TRIMMED = 0.35
+"""Share of the pairs that the trimmed mean leaves out at either end."""
+_FEWEST_KEPT = 8
+"""Pairs that a trimmed mean is taken over: of fewer, a variance may be small by chance."""
+
+
+class Look(NamedTuple):
+    """An analysis of the pairs."""
+
+    share: float
+    """Share of the time after which it takes place."""
+    error: float
+    """Error of the interval of the median."""
+    trimmed_error: float = 0.0
+    """Error of the interval of the trimmed mean; there is none without an error."""
+
+
+LOOKS = (Look(1 / 16, 0.001), Look(1 / 8, 0.001), Look(1 / 4, 0.001), Look(1 / 2, 0.001), Look(1.0, 0.004, 0.001))
+"""The last analysis has the largest errors, so that 8 pairs can decide; the earlier ones need 10 pairs and decide
+ratios far from their limit."""
 
 Side = Literal["at_least", "at_most"]
 
@@ -74,9 +99,33 @@ def median_interval(ratios: Sequence[float], error: float) -> tuple[float, float
     return float(ordered[rank - 1]), float(ordered[num - rank])
 
 
-def weigh(ratios: Sequence[float], limit: Limit, error: float) -> Evidence:
-    """Judge the pairs: pass if the interval is within the limit, fail if it is beyond the limit, else undecided."""
-    low, high = median_interval(ratios, error)
+def trimmed_interval(ratios: Sequence[float], error: float) -> tuple[float, float]:
+    """Return bounds of the trimmed geometric mean, each of which is wrong with a probability of about `error`.
+
+    They are those of Yuen (1974): Student's, with the variance of the winsorized logarithms.
+    """
+    num = len(ratios)
+    cut = int(TRIMMED * num)
+    kept = num - 2 * cut
+    if not error or kept < _FEWEST_KEPT:
+        return 0.0, math.inf
+    logarithms = np.sort(np.log(np.asarray(ratios)))
+    middle = logarithms[cut : num - cut]
+    variance = float(logarithms.clip(middle[0], middle[-1]).var(ddof=1))
+    half = float(stdtrit(kept - 1, 1 - error)) * math.sqrt((num - 1) * variance / (kept * (kept - 1)))
+    centre = float(middle.mean())
+    return math.exp(centre - half), math.exp(centre + half)
+
+
+def weigh(ratios: Sequence[float], limit: Limit, error: float, trimmed_error: float = 0.0) -> Evidence:
+    """Judge the pairs: pass if the interval is within the limit, fail if it is beyond the limit, else undecided.
+
+    The interval is that of the median, or that of the trimmed mean where it is narrower.
+    """
+    of_median, trimmed = median_interval(ratios, error), trimmed_interval(ratios, trimmed_error)
+    low, high = max(of_median[0], trimmed[0]), min(of_median[1], trimmed[1])
+    if low > high:  # the two contradict each other
+        low, high = of_median
     ratio = float(np.median(ratios)) if len(ratios) else math.nan
     is_within, is_beyond = low >= limit.value, high < limit.value
     if limit.side == "at_most":
@@ -101,12 +150,12 @@ def decide(
     start = clock()
     evidence = weigh(ratios, limit, ERROR)
     try:
-        for share, error in LOOKS:
-            while clock() - start < share * seconds:
+        for look in LOOKS:
+            while clock() - start < look.share * seconds:
                 ratios.append(take_pair(len(ratios)))
-            evidence = weigh(ratios, limit, error)
+            evidence = weigh(ratios, limit, look.error, look.trimmed_error)
             if evidence.verdict is not Verdict.UNDECIDED:
                 return evidence
     except AllowanceSpentError:
-        evidence = weigh(ratios, limit, LOOKS[-1][1])
+        evidence = weigh(ratios, limit, LOOKS[-1].error, LOOKS[-1].trimmed_error)
     return evidence

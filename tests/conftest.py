@@ -266,10 +266,14 @@ def summarize(tmp_path: Path) -> Summarize:
     """Write synthetic records and return the summary of their largest cohort."""
 
     def summary(
-        architectures: Sequence[str] = ARCHITECTURES, seeds: Sequence[int] = (0, 1, 2), **changes: Any
+        architectures: Sequence[str] = ARCHITECTURES,
+        seeds: Sequence[int] = (0, 1, 2),
+        *,
+        given_margin: float | None = None,
+        **changes: Any,
     ) -> CohortSummary:
         synthetic_runs(tmp_path / "runs", architectures, seeds, Study(**changes))
-        return read(tmp_path / "runs").cohorts[0]
+        return read(tmp_path / "runs", given_margin).cohorts[0]
 
     return summary
 

@@ -75,6 +75,8 @@ class Study:
     images_per_class: int | None = None
     vary: Vary = "all"
     fixed_seed: int | None = None
+    margin: float = 0.01
+    """Of the suite, as a fraction."""
     spread: float = 0.0
     """Standard deviation of the expected accuracy between seeds."""
     accuracies: Mapping[str, float] = field(default_factory=dict)
@@ -146,6 +148,7 @@ def synthetic_run(
         images_per_class=study.images_per_class,
         vary=study.vary,
         fixed_seed=study.fixed_seed,
+        margin=study.margin,
         suite_conditions=None if study.own is None else study.conditions,
     )
     place = architectures.index(architecture) if architecture in architectures else 0

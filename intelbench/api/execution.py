@@ -31,7 +31,7 @@ class RunOptions(TypedDict, total=False):
     """`decided` adds the seeds in planned looks, until one architecture is the best or those that are left are
     equivalent; `None` runs all seeds."""
     margin: float | None
-    """Largest difference in test accuracy that counts as equivalent, as a fraction; 0.01 by default."""
+    """Largest difference in test accuracy that counts as equivalent, as a fraction such as 0.01, at least 0.001."""
     spending: "Spending | None"
     """Spending of the significance level over the looks; `obrien-fleming` by default."""
     at_most: str | float | None
@@ -83,7 +83,7 @@ def execute(architectures: Sequence[str] | None, out: str | Path, **options: Unp
             raise UserError(f"{name} {given!r:.100}: not a list. Try {name}=[{given!r:.100}]")
     if isinstance(track := options.get("track"), str):
         raise UserError(f"track {track!r:.100}: a text. Expected a list of names. Try track=[{track!r:.100}]")
-    budget, until = _budget(options.get("budget")), _until(options)
+    budget, until, margin = _budget(options.get("budget")), _until(options), _points(options.get("margin"))
     require_start("run")
     with starter(process_variables(options.get("threads"))) as processes:  # imports PyTorch while this process does
         from intelbench.orchestration.session import Request, run_session
@@ -101,6 +101,7 @@ def execute(architectures: Sequence[str] | None, out: str | Path, **options: Unp
             precision=options.get("precision"),
             images_per_class=None if numbers is None else tuple(numbers),
             vary=vary if vary is None or isinstance(vary, str) else tuple(vary),
+            margin=margin,
             device=options.get("device") or "auto",
             threads=options.get("threads"),
             workers=options.get("workers"),
@@ -120,11 +121,10 @@ def execute(architectures: Sequence[str] | None, out: str | Path, **options: Unp
 
 def _until(options: RunOptions) -> "Until | None":
     from intelbench.config.sequential import Until
-    from intelbench.statistics.comparisons import MARGIN
 
-    until, margin, spending = options.get("until"), options.get("margin"), options.get("spending")
+    until, spending = options.get("until"), options.get("spending")
     if until is None:
-        for name in ("margin", "spending", "at_most"):
+        for name in ("spending", "at_most"):
             if (value := options.get(name)) is not None:
                 raise UserError(
                     f"{name} {value!r:.100}: given without `until`. Expected both, or none. Try until decided"
@@ -134,10 +134,16 @@ def _until(options: RunOptions) -> "Until | None":
         raise UserError(f"until {until!r:.100}: not known. Expected decided")
     if spending not in (None, "obrien-fleming", "pocock"):
         raise UserError(f"spending {spending!r:.100}: not known. Expected obrien-fleming or pocock")
-    margin = MARGIN if margin is None else margin
-    if not 0 < margin < 1:
+    return Until(spending=spending or "obrien-fleming", at_most_seconds=_seconds(options.get("at_most")))
+
+
+def _points(margin: float | None) -> float | None:
+    """Return a margin, which is a fraction, in percentage points, as suites have it; they have bounds of their own."""
+    if margin is None:
+        return None
+    if not isinstance(margin, int | float) or not 0 < margin < 1:
         raise UserError(f"margin {margin!r:.100}: not accepted. Expected a fraction above 0 and below 1. Try 0.01")
-    return Until(margin=margin, spending=spending or "obrien-fleming", at_most_seconds=_seconds(options.get("at_most")))
+    return round(100 * margin, 10)
 
 
 def _seconds(time: str | float | None) -> float | None:

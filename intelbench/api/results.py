@@ -21,15 +21,15 @@ from intelbench.results.runs import RunSummary
 from intelbench.results.study import Study, read
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 from intelbench.results.variance import variance_studies, variance_table
-from intelbench.statistics.comparisons import MARGIN
 
 
-def load(folder: str | Path = "results", margin: float = MARGIN) -> "Results":
+def load(folder: str | Path = "results", margin: float | None = None) -> "Results":
     """Read the records in a results folder.
 
     Args:
         folder: A results folder, with runs/ in it, or a folder of records.
-        margin: Largest difference of test accuracy that counts as equivalent, as a fraction.
+        margin: Largest difference of test accuracy that counts as equivalent, as a fraction; `None` for that of the
+            suite.
 
     Raises:
         UserError: there is no readable record.
@@ -45,14 +45,15 @@ class Results:
 
     Args:
         folder: A results folder, with runs/ in it, or a folder of records.
-        margin: Largest difference of test accuracy that counts as equivalent, as a fraction.
+        margin: Largest difference of test accuracy that counts as equivalent, as a fraction; `None` for that of the
+            suite.
 
     Raises:
         UserError: there is no readable record.
     """
 
-    def __init__(self, folder: Path, margin: float = MARGIN) -> None:
-        if not isinstance(margin, int | float) or not 0 < margin < 1:
+    def __init__(self, folder: Path, margin: float | None = None) -> None:
+        if margin is not None and (not isinstance(margin, int | float) or not 0 < margin < 1):
             raise UserError(f"margin {margin!r:.100}: not accepted. Expected a fraction between 0 and 1, such as 0.01")
         self.folder = folder
         self._study = read(runs_folder(folder), margin)

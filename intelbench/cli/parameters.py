@@ -46,11 +46,12 @@ def cache_option(group: str = "Options") -> Callable[[Callable[..., Any]], Calla
 
 
 def margin_option(group: str = "Options") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Declare `--margin` of a command that reports on records; its value is a fraction."""
+    """Declare `--margin` of a command that reports on records; its value is a fraction, or `None` for the suite's."""
     return option(
-        "--margin", type=Value(percentage_points, "points"), default=1.0, show_default=True, group=group,
-        help="Largest difference in test accuracy, in percentage points, that counts as equivalent.",
-        callback=lambda _context, _parameter, points: points / 100,
+        "--margin", type=Value(percentage_points, "points"), group=group,
+        help="Largest difference in test accuracy, in percentage points, that counts as equivalent. [default: the "
+        "suite's, which is 1 if it has none]",
+        callback=lambda _context, _parameter, points: None if points is None else points / 100,
     )  # fmt: skip
 
 

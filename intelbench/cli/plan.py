@@ -12,7 +12,7 @@ from intelbench.cli.values import FOLDER
 @click.command(cls=GroupedCommand)
 @click.argument("folder", type=FOLDER, default=Path("results"), metavar="[RUNS_DIR]")
 @margin_option()
-def plan(folder: Path, margin: float) -> None:
+def plan(folder: Path, margin: float | None) -> None:
     """Say how many more seeds would decide the open pairs in RUNS_DIR, and how long they take on this machine.
 
     A pair of architectures is decided if one is significantly better or both are equivalent within the margin.

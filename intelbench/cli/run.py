@@ -58,8 +58,8 @@ _EXIT_TERMINATED = 75
     type=Value(percentage_points, "points"),
     group=_COMPARISON,
     callback=lambda _context, _parameter, points: None if points is None else points / 100,
-    help="With --until: largest difference in test accuracy, in percentage points, that counts as equivalent. "
-    "[default: 1]",
+    help="Largest difference in test accuracy, in percentage points, that counts as equivalent, for --until and the "
+    "report. [default: the suite's, which is 1 if it has none]",
 )
 @option(
     "--spending",

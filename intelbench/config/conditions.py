@@ -6,7 +6,18 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from intelbench.config.budget import Budget
-from intelbench.config.fields import MAX_RUNS, Count, Fraction, MemoryFormat, Name, Precision, StepKind, Text, Vary
+from intelbench.config.fields import (
+    MAX_RUNS,
+    Count,
+    Fraction,
+    MemoryFormat,
+    Name,
+    Points,
+    Precision,
+    StepKind,
+    Text,
+    Vary,
+)
 from intelbench.config.recipe import Recipe
 
 
@@ -75,6 +86,9 @@ class Suite(Conditions, frozen=True, forbid_unknown_fields=True, kw_only=True):
     vary: Vary | Annotated[tuple[Vary, ...], Meta(min_length=1)] = "all"
     """What differs between the seeds: `all`, every random stream; or only `init`, `order`, `augment`, `dropout` or
     `split`, while the others keep the first seed. Of several, every architecture and seed is run with each."""
+    margin: Points = 1.0
+    """Largest difference in test accuracy that counts as equivalent, in percentage points, as `--margin` of the
+    commands. It changes no run: records keep it for their report, and it is no part of their names."""
     overrides: dict[Name, Override] = {}
     """Budgets and recipes of single architectures, by name, such as the recipes they were published with. Differences
     between these architectures are then differences of their recipes too, and the report says so."""
@@ -91,6 +105,11 @@ class Suite(Conditions, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def sources(self) -> tuple[Vary, ...]:
         """Return what `vary` names, as a tuple."""
         return (self.vary,) if isinstance(self.vary, str) else self.vary
+
+    @property
+    def margin_fraction(self) -> float:
+        """Return the margin as a fraction: 0.01 for one percentage point."""
+        return round(self.margin / 100, 12)
 
     @property
     def conditions(self) -> Conditions:

@@ -23,6 +23,8 @@ Identifier = Annotated[
     str, Meta(pattern=r"^[a-z_][a-z0-9_]{0,99}\Z", description="of lower-case letters, digits and '_'")
 ]
 Fraction = Annotated[float, Meta(gt=0, lt=1)]
+Points = Annotated[float, Meta(ge=0.1, lt=100, description="in percentage points (1 is 1 %)")]
+"""Difference of two shares; a smaller one is probably a fraction, and no test set that people have can show it."""
 FileName = Annotated[str, Meta(min_length=1, max_length=255)]
 """No file system has longer names."""
 Precision = Literal["auto", "fp32", "bf16", "fp16"]

@@ -14,8 +14,6 @@ _MAX_LOOKS = 50
 class Until(Struct, frozen=True, kw_only=True):
     """Options of a session that ends when its comparison is decided."""
 
-    margin: float
-    """Difference in test accuracy up to which two architectures are equivalent."""
     spending: Spending
     at_most_seconds: float | None
     """Time that no look may exceed, from the start of the first one; `None` for no limit."""

@@ -156,6 +156,7 @@ def _specs(
                 images_per_class=limit,
                 vary=vary,
                 fixed_seed=None if vary == "all" else suite.seeds[0],
+                margin=suite.margin_fraction,
             )
             for architecture, provider in architectures.items()
         ]

@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 from statistics import fmean
 
 import msgspec
@@ -14,6 +16,7 @@ from intelbench.errors import UserError, plural
 from intelbench.orchestration.job import Job
 from intelbench.orchestration.listeners import RunListener
 from intelbench.orchestration.plan import PlannedRun
+from intelbench.records.designs import StoredDesign, designs_of, read_designs, write_design
 from intelbench.records.identity import changes
 from intelbench.records.store import read_run
 from intelbench.records.types import RunRecord
@@ -50,16 +53,9 @@ def designed(planned: Sequence[PlannedRun], until: Until) -> list[PlannedRun]:
         looks=planned_looks(len(seeds)),
         spending=until.spending,
         significance=SIGNIFICANCE,
-        margin=until.margin,
+        margin=specs[0].margin,
     )
-    for run in planned:
-        look = run.earlier.look if run.earlier and run.rerun != "all" else None
-        if look and look.design != design:
-            before, now = (msgspec.structs.asdict(each) for each in (look.design, design))
-            raise UserError(
-                f"until decided: {run.job.run_id} was made for another design: {changes(before, now)}. A design cannot "
-                "change once results were looked at. Try the earlier options, or another folder with --out"
-            )
+    _require_same_design(planned, design)
     number = {
         seed: next(number for number, count in enumerate(design.looks, start=1) if place < count)
         for place, seed in enumerate(seeds)
@@ -68,6 +64,27 @@ def designed(planned: Sequence[PlannedRun], until: Until) -> list[PlannedRun]:
         replace(run, job=msgspec.structs.replace(run.job, look=Look(design=design, number=number[run.job.spec.seed])))
         for run in planned
     ]
+
+
+def _require_same_design(planned: Sequence[PlannedRun], design: SequentialDesign) -> None:
+    """Raise a `UserError` if a recorded run was made, or looked at, for another design."""
+    kept = [run.earlier for run in planned if run.earlier and run.rerun != "all"]
+    looked = [(record.run_id, record.look.design) for record in kept if record.look]
+    if kept:
+        stored, _ = read_designs(planned[0].job.workspace.runs)
+        looked += [(each.runs[0], each.design) for each in designs_of([record.run_id for record in kept], stored)]
+    for run_id, earlier in looked:
+        if earlier != design:
+            before, now = (msgspec.structs.asdict(each) for each in (earlier, design))
+            raise UserError(
+                f"until decided: {run_id} was made for another design: {changes(before, now)}. A design cannot "
+                "change once results were looked at. Try the earlier options, or another folder with --out"
+            )
+
+
+def _stored(runs: Path, names: Sequence[str], design: SequentialDesign) -> bool:
+    """Return whether a file next to the records holds the design of these runs."""
+    return any(stored.design == design for stored in designs_of(names, read_designs(runs)[0]))
 
 
 class RaceSession:
@@ -114,6 +131,7 @@ class RaceSession:
                 )
                 return self.records
             self._collect(self._execute(due))
+            self._keep_design()
             before, race = race, replay(self.design, self._correct, self._failed)
             self._say(f"look at {self._next(before)} of {len(self.design.seeds)} seeds: {self._news(before, race)}")
             self._leave_out(race)
@@ -163,6 +181,16 @@ class RaceSession:
             else:
                 stored = read_run(run.job.workspace.target)
                 self._correct[self._index(run)][record.spec.seed] = observe(stored, stored.traces()).correct
+
+    def _keep_design(self) -> None:
+        """Write the design next to the records if none of them holds it: all were made for other comparisons."""
+        looks = [record.look for record in self.records.values()]
+        runs = self._planned[0].job.workspace.runs
+        names = tuple(sorted(record.run_id for record in self.records.values()))
+        if any(look and look.design == self.design for look in looks) or _stored(runs, names, self.design):
+            return
+        started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        write_design(runs, StoredDesign(started_at=started_at, runs=names, design=self.design))
 
     def _leave_out(self, race: Race) -> None:
         """Tell the listener which runs are not needed."""

@@ -53,6 +53,8 @@ class Request:
     precision: str | None
     images_per_class: tuple[int | Literal["all"], ...] | None
     vary: Vary | tuple[Vary, ...] | None
+    margin: float | None
+    """Largest difference in test accuracy that counts as equivalent, in percentage points."""
     device: str
     threads: int | None
     workers: int | None
@@ -69,6 +71,12 @@ class Request:
     cache_folder: Path
 
 
+_KEYS_OF_SUITE = (
+    "architectures", "seeds", "data", "budget", "image_size", "precision", "images_per_class", "vary", "margin",
+)  # fmt: skip
+"""Options of a request that replace keys of the suite."""
+
+
 def run_session(request: Request, starter: Starter) -> int:
     """Plan and execute runs, summarise them on stderr, and return how many failed; `starter` starts their processes.
 
@@ -77,9 +85,10 @@ def run_session(request: Request, starter: Starter) -> int:
             accepted; or the engine fails.
         KeyboardInterrupt: on Ctrl-C, after the processes of runs have ended.
     """
-    changed = ("architectures", "seeds", "data", "budget", "image_size", "precision", "images_per_class", "vary")
     suite = override(
-        load_suite(request.suite), origin=printable(request.suite), **{name: getattr(request, name) for name in changed}
+        load_suite(request.suite),
+        origin=printable(request.suite),
+        **{name: getattr(request, name) for name in _KEYS_OF_SUITE},
     )
     for plugin in request.plugins:
         load_plugin(plugin)
@@ -104,6 +113,8 @@ def run_session(request: Request, starter: Starter) -> int:
             rerun=request.rerun, checkpoint=request.checkpoint, on_download=on_download, origin=printable(request.suite)
         )
         planned = plan(suite, dataset, execution, environment, runs=request.results / "runs", options=options)
+    if note := _recorded_margin(planned):
+        _say(note)
     if request.until:
         planned = designed(planned, request.until)
     require_sizes(planned, starter, request.limits)
@@ -147,6 +158,19 @@ def _other_files(facts: DataFacts) -> str:
         f"; {plural(num_files, 'other file')} in class folders not used (`intelbench data check` lists them)"
         if num_files
         else ""
+    )
+
+
+def _recorded_margin(planned: Sequence[PlannedRun]) -> str:
+    """Say that a margin is in no record, because all runs were recorded with another one; empty if they were not."""
+    margin = planned[0].job.spec.margin
+    recorded = {run.earlier.spec.margin for run in planned if run.earlier and not run.pending}
+    if any(run.pending for run in planned) or margin in recorded:
+        return ""
+    points, earlier = f"{100 * margin:g}", " or ".join(f"{100 * each:g}" for each in sorted(recorded))
+    return (
+        f"margin {points}: not recorded, because all runs were recorded before, with a margin of {earlier} percentage "
+        f"points. Try intelbench report --margin {points}"
     )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from intelbench.config.conditions import Conditions
-from intelbench.config.fields import MAX_CLASSES, Count, DeviceKind, FileName, StreamName, Vary
+from intelbench.config.fields import MAX_CLASSES, Count, DeviceKind, FileName, Fraction, StreamName, Vary
 from intelbench.config.sequential import Look
 from intelbench.errors import plural
 from intelbench.records.profiles import (
@@ -111,7 +111,7 @@ class Weights(Struct, frozen=True, kw_only=True):
 
 
 class RunSpec(Struct, frozen=True, kw_only=True):
-    """Everything that determines the result of a run, and nothing else."""
+    """Everything that determines the result of a run, and what its report must know of the suite."""
 
     architecture: FileName
     provider: str
@@ -137,6 +137,9 @@ class RunSpec(Struct, frozen=True, kw_only=True):
     one stream, or with `split` the validation images and the training images that `images_per_class` draws."""
     fixed_seed: int | None = None
     """Seed of what does not differ between the seeds; `None` if `vary` is `all`."""
+    margin: Fraction = 0.01
+    """Largest difference in test accuracy that counts as equivalent, as a fraction; of the suite. It is no part of the
+    identity of the run, and runs with other margins are compared with it."""
 
     def __post_init__(self) -> None:
         if (self.vary == "all") != (self.fixed_seed is None):

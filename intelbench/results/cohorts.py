@@ -4,11 +4,14 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 
 import msgspec
 
 from intelbench.config.budget import Budget
 from intelbench.config.conditions import Conditions
+from intelbench.config.sequential import SequentialDesign
+from intelbench.records.designs import StoredDesign, designs_of
 from intelbench.records.identity import canonical_fields, comparison_digest, digest, facts, machine_digest
 from intelbench.records.store import StoredRun
 from intelbench.records.types import RunRecord, RunSpec
@@ -86,6 +89,8 @@ class Cohort:
     """Short digest of what the runs have in common; part of the figures' names."""
     runs: tuple[StoredRun, ...]
     """Sorted by architecture, provider and seed."""
+    stored_designs: tuple[StoredDesign, ...] = ()
+    """Sequential designs whose first look had only runs that were recorded before."""
 
     @property
     def spec(self) -> RunSpec:
@@ -96,6 +101,19 @@ class Cohort:
     def conditions(self) -> Conditions:
         """Return the conditions of the suite; they are those of every run unless architectures have own recipes."""
         return self.spec.suite_conditions or self.spec.conditions
+
+    @cached_property
+    def margins(self) -> tuple[float, ...]:
+        """Return the margins of the suites of the runs, each once, that of the newest run first."""
+        newest_first = sorted(self.records, key=lambda record: (record.started_at, record.run_id), reverse=True)
+        return tuple(dict.fromkeys(record.spec.margin for record in newest_first))
+
+    @cached_property
+    def designs(self) -> tuple[SequentialDesign, ...]:
+        """Return the sequential designs of its runs, each once, the newest first; empty for a fixed number of seeds."""
+        started = [(record.started_at, record.look.design) for record in self.records if record.look]
+        started += [(stored.started_at, stored.design) for stored in self.stored_designs]
+        return tuple(dict.fromkeys(design for _, design in sorted(started, key=itemgetter(0), reverse=True)))
 
     @property
     def own_recipes(self) -> bool:
@@ -165,8 +183,8 @@ class Cohort:
         return Fairness(tuple(_seed_fairness(seed, records) for (seed, _), records in sorted(comparable.items())))
 
 
-def group(runs: Sequence[StoredRun]) -> list[Cohort]:
-    """Return the cohorts of runs, the largest first.
+def group(runs: Sequence[StoredRun], designs: Sequence[StoredDesign] = ()) -> list[Cohort]:
+    """Return the cohorts of runs, the largest first, each with the sequential designs of its runs.
 
     Of equally large ones, those in which every random stream differs between the seeds come first, then those with more
     training images. Equal records give equal cohorts in equal order.
@@ -174,7 +192,14 @@ def group(runs: Sequence[StoredRun]) -> list[Cohort]:
     members = defaultdict(list)
     for run in runs:
         members[comparison_digest(run.record.spec), machine_digest(run.record)].append(run)
-    cohorts = [Cohort(digest(key)[:8], tuple(sorted(of_key, key=_sort_key))) for key, of_key in members.items()]
+    cohorts = [
+        Cohort(
+            digest(key)[:8],
+            tuple(sorted(of_key, key=_sort_key)),
+            designs_of([run.record.run_id for run in of_key], designs),
+        )
+        for key, of_key in members.items()
+    ]
     return sorted(
         cohorts,
         key=lambda cohort: (-len(cohort.runs), cohort.spec.vary != "all", -cohort.spec.num_train, cohort.key),

@@ -18,7 +18,7 @@ from intelbench.results.metrics import METRICS
 from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 from intelbench.results.tables import as_frame
-from intelbench.statistics.estimates import SIGNIFICANCE, Estimate, finite
+from intelbench.statistics.estimates import Estimate, finite
 from intelbench.statistics.inference import holm, infer_from_seeds
 from intelbench.statistics.posterior import draw_cost
 
@@ -105,6 +105,8 @@ class _Pair:
     spent: Values
     differences: Values
     """Validation accuracy of the first minus that of the second, n x P."""
+    level: float
+    """Significance level."""
     bend: Values
     """How far the differences may be from the truth, which is not known between evaluation points, n x P."""
 
@@ -240,8 +242,8 @@ def crossings(summary: CohortSummary) -> list[Crossings]:
 
     Student's t test, paired by the seeds that both have finished, at every evaluation point of every pair,
     Holm-corrected over all of them: without the correction the chance of a false crossing grows with the pairs and the
-    points. A lead at a point at which one of the two was not evaluated counts only as far as it exceeds the bend of the
-    curves.
+    points. The level of a pair is 5 %, or that of the look that its seeds complete. A lead at a point at which one of
+    the two was not evaluated counts only as far as it exceeds the bend of the curves.
     """
     if summary.correct is None:
         return []
@@ -319,7 +321,8 @@ def _pairs(summary: CohortSummary, unit: Unit) -> Iterator[_Pair]:
         points = _common_points(ours, theirs)
         if len(points) > 1:
             bend = ours.bend(points) + theirs.bend(points)
-            yield _Pair(first.name, second.name, points, ours.at(points) - theirs.at(points), bend)
+            level = summary.level_on([first.name, second.name], seeds)
+            yield _Pair(first.name, second.name, points, ours.at(points) - theirs.at(points), level, bend)
 
 
 def _common_points(ours: Curve, theirs: Curve) -> Values:
@@ -346,7 +349,7 @@ def _p_values(pair: _Pair, resolution: float) -> Values:
 
 def _changes(pair: _Pair, p_holm: Values) -> Iterator[Crossing]:
     """Yield the crossings between successive distinguishable leads of different architectures."""
-    leader = np.where(p_holm <= SIGNIFICANCE, np.sign(pair.mean), 0)
+    leader = np.where(p_holm <= pair.level, np.sign(pair.mean), 0)
     for before, after in pairwise(np.flatnonzero(leader).tolist()):
         if leader[before] == leader[after]:
             continue

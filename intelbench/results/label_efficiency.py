@@ -124,11 +124,13 @@ class LabelComparison:
     """The architecture that reaches the target with fewer images, beyond the noise or not."""
     p_holm: float | None
     """P value of equal needs, corrected over the pairs; `None` for less than two seeds in common."""
+    level: float = SIGNIFICANCE
+    """Significance level."""
 
     @property
     def fewer(self) -> LabelCurve | None:
         """Return the architecture that needs fewer images, if that is beyond the noise."""
-        return self.ahead if self.p_holm is not None and self.p_holm <= SIGNIFICANCE else None
+        return self.ahead if self.p_holm is not None and self.p_holm <= self.level else None
 
     @property
     def more(self) -> LabelCurve | None:
@@ -192,9 +194,17 @@ class LabelStudy:
         compared = [compare_labels(first, second, self.target) for first, second in pairs]
         corrected = holm_known([p_value for _, p_value in compared])
         return tuple(
-            LabelComparison(first, second, ahead, p_holm)
+            LabelComparison(first, second, ahead, p_holm, self._level(first, second))
             for (first, second), (ahead, _), p_holm in zip(pairs, compared, corrected, strict=True)
         )
+
+    def _level(self, first: LabelCurve, second: LabelCurve) -> float:
+        """Return the smallest level of any group, on the seeds that a pair has in common there."""
+        levels = []
+        for summary in self.summaries:
+            seeds = [each.seeds for each in summary.finished if each.name in (first.name, second.name)]
+            levels.append(summary.level_on([first.name, second.name], frozenset.intersection(*seeds)))
+        return min(levels)
 
     def plain(self) -> dict[str, object]:
         """Return accuracies, target, needs and comparisons as plain values."""

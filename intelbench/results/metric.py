@@ -1,7 +1,7 @@
 """A metric: a value of a run, with everything that tables, claims and gates say about it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -170,6 +170,10 @@ def differences(metric: Metric, summary: CohortSummary) -> Sequence[PairedDiffer
     ]
     low, high = metric.limits
     margin = summary.margin if metric.unit == "share" else 0.0
-    return paired_differences(
-        SeedTable.of_runs(known), Scale(high - low, metric.better == "higher", margin, summary.significance)
-    )
+    pairs = paired_differences(SeedTable.of_runs(known), Scale(high - low, metric.better == "higher", margin))
+    return [replace(pair, significance=_level(summary, pair)) for pair in pairs]
+
+
+def _level(summary: CohortSummary, pair: PairedDifference) -> float:
+    """Return the significance level of a pair of finished architectures."""
+    return summary.level_on([summary.finished[index].name for index in (pair.first, pair.second)], pair.seeds)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from intelbench.results.summaries import CohortSummary, same_images
 from intelbench.statistics import inference
 from intelbench.statistics.comparisons import PairedDifference
-from intelbench.statistics.estimates import SIGNIFICANCE, Estimate
+from intelbench.statistics.estimates import Estimate
 
 Origin = Literal[
     "architecture",
@@ -70,8 +70,9 @@ class Contrast:
 
     @property
     def changed(self) -> bool:
-        """Return whether the recipes change the difference beyond the noise."""
-        return self.p_change is not None and self.p_change <= SIGNIFICANCE
+        """Return whether the recipes change the difference beyond the noise; at the smaller level of both, in looks."""
+        level = min(self.own.significance, self.identical.significance)
+        return self.p_change is not None and self.p_change <= level
 
 
 def matches(cohorts: Sequence[CohortSummary]) -> list[Match]:

@@ -10,6 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from intelbench.errors import UserError, printable
+from intelbench.records.designs import read_designs
 from intelbench.records.npz import Archive, Texts
 from intelbench.records.store import StoredRun, Traces, nothing_recorded, read_with_traces, record_folders
 from intelbench.results import cohorts, summaries
@@ -18,7 +19,6 @@ from intelbench.results.plugin_metrics import plugin_files, register_metrics, wi
 from intelbench.results.processes import on_all_processors
 from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import CohortSummary
-from intelbench.statistics.comparisons import MARGIN
 
 _MANY = 200
 """Records that several processes read more quickly than a single process."""
@@ -43,10 +43,10 @@ class Study:
     """Records that could not be used, with paths below the folder."""
 
 
-def read(folder: Path, margin: float = MARGIN) -> Study:
+def read(folder: Path, margin: float | None = None) -> Study:
     """Return the study of the records in `folder`, each read once; the metrics of entry points are registered first.
 
-    Differences of test accuracy up to `margin` count as equivalent.
+    Differences of test accuracy up to `margin`, a fraction, count as equivalent; `None` for that of the suite.
 
     Raises:
         UserError: there is no readable record, or a metric of a plug-in fails.
@@ -73,7 +73,9 @@ def read(folder: Path, margin: float = MARGIN) -> Study:
             f"{printable(str(folder))}: none of the {len(problems)} there can be read: {problems[0]}. Try the command "
             "that made them, with --rerun failed"
         )
-    grouped = [summaries.summarize(cohort, observed, margin) for cohort in cohorts.group(readable)]
+    designs, unreadable = read_designs(folder)
+    problems += unreadable
+    grouped = [summaries.summarize(cohort, observed, margin) for cohort in cohorts.group(readable, designs)]
     return Study(tuple(grouped), tuple(sorted(problem.replace(f"{folder}/", "") for problem in problems)))
 
 

@@ -1,6 +1,6 @@
 """Runs by architecture and by cohort: the statistics that reports show."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
@@ -173,6 +173,13 @@ class CohortSummary:
     sequential: SequentialComparison | None = None
     """The looks, if seeds were added in planned looks; a pair is then compared on the seeds of its look."""
 
+    def level_on(self, names: Collection[str], seeds: Collection[int]) -> float:
+        """Return the significance level of a test of architectures on their seeds in common.
+
+        It is 5 %, or what is spent at the look that these seeds complete.
+        """
+        return self.sequential.level_on(names, seeds) if self.sequential else self.significance
+
     @property
     def data(self) -> DataFacts:
         """Return the images of every run."""
@@ -268,8 +275,15 @@ def are_comparable(runs: Sequence[RunSummary]) -> bool:
     return len(recipes) == 1 and same_images(runs)
 
 
-def summarize(cohort: Cohort, observations: Mapping[str, RunSummary], margin: float = MARGIN) -> CohortSummary:
-    """Return a cohort's runs by architecture, ranked where that is allowed."""
+def summarize(cohort: Cohort, observations: Mapping[str, RunSummary], margin: float | None = None) -> CohortSummary:
+    """Return a cohort's runs by architecture, ranked where that is allowed.
+
+    Args:
+        cohort: The cohort.
+        observations: Its finished runs, by name.
+        margin: Largest difference of test accuracy that counts as equivalent; `None` for that of the design of looks,
+            or else of the suite of the newest run.
+    """
     summaries = [
         ArchitectureSummary(
             name=name,
@@ -281,10 +295,13 @@ def summarize(cohort: Cohort, observations: Mapping[str, RunSummary], margin: fl
     ]
     finished = [summary for summary in summaries if summary.runs]
     correct = _correct(cohort, finished)
-    looked = sequential.compare(cohort, [summary.name for summary in finished], correct) if correct else None
+    names = [summary.name for summary in finished]
+    looked = sequential.compare(cohort, names, correct, margin) if correct else None
+    if margin is None:
+        margin = looked.design.margin if looked else cohort.margins[0]
     differences: Sequence[PairedDifference] = ()
     if looked:
-        differences, margin = looked.differences, looked.design.margin
+        differences = looked.differences
     elif correct:
         differences = comparisons.paired_differences(correct, Scale(margin=margin))
     ranks = comparisons.ranks(len(finished), differences)

@@ -88,7 +88,7 @@ def test_what_would_decide_and_who_is_the_best(results: Results) -> None:
     assert by_cohort.to_numpy(float) == pytest.approx(1, abs=0.01)
 
 
-@pytest.mark.parametrize("margin", [0, 1, -0.1, float("nan"), "1", None])
+@pytest.mark.parametrize("margin", [0, 1, -0.1, float("nan"), "1"])
 def test_a_margin_is_a_fraction(results: Results, margin: object) -> None:
     """One point is 0.01, and not 1 as on the command line."""
     with pytest.raises(UserError, match=r"Expected a fraction between 0 and 1, such as 0\.01"):

@@ -18,7 +18,9 @@ from intelbench.config.recipe import Head, Recipe
 from intelbench.config.suites import budgets as budgets_of
 from intelbench.config.suites import built_in_suites, conditions_of, encode_suite, load_suite, override
 from intelbench.errors import UserError
+from intelbench.records.types import RunSpec
 from intelbench.results.claims import differing_conditions, load_claims
+from intelbench.statistics.comparisons import MARGIN
 from tests.records.test_types import budgets
 from tests.synthetic import Study, synthetic_run
 
@@ -92,6 +94,15 @@ def test_a_written_suite_is_read_back_equal(name: str, tmp_path: Path) -> None:
     path = tmp_path / "again.toml"
     path.write_text(encode_suite(load_suite(name)))
     assert load_suite(name) == load_suite(str(path))
+
+
+def test_the_margin_is_in_percentage_points_as_that_of_the_command_line() -> None:
+    """1 unless the suite has another; a fraction of it is refused, so that nobody asks for a hundredth of a point."""
+    suite = load_suite("quick")
+    assert (1.0, 0.01, MARGIN) == (suite.margin, suite.margin_fraction, RunSpec.__struct_defaults__[-1])
+    assert 0.025 == override(suite, margin=2.5).margin_fraction
+    with pytest.raises(UserError, match=r"`margin`: 0\.01 is not accepted.*in percentage points \(1 is 1 %\)"):
+        override(suite, margin=0.01)
 
 
 @pytest.mark.parametrize("name", ["quick", "paper"])

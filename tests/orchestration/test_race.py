@@ -16,10 +16,11 @@ from intelbench.orchestration.plan import PlannedRun, Rerun
 from intelbench.orchestration.race import RaceSession, designed
 from intelbench.records.store import read_run, read_runs, write_run
 from intelbench.records.types import RunRecord
+from intelbench.results.study import read
 from tests.command import Command
 from tests.synthetic import Study, failure, synthetic_run
 
-UNTIL = Until(margin=0.02, spending="pocock", at_most_seconds=None)
+UNTIL = Until(spending="pocock", at_most_seconds=None)
 ACCURACIES = {"a": 0.8, "b": 0.8, "c": 0.3}
 STUDY = Study(accuracies=ACCURACIES)
 NAMES = ("a", "b", "c")
@@ -48,16 +49,18 @@ class Sessions:
         self.said: list[str] = []
         self.log = Log()
 
-    def planned(self, seeds: Sequence[int] = range(10), rerun: Rerun = "none") -> list[PlannedRun]:
-        """Return the runs of three architectures."""
-        return [self._planned(name, seed, rerun) for seed in seeds for name in NAMES]
+    def planned(
+        self, seeds: Sequence[int] = range(10), rerun: Rerun = "none", margin: float = 0.02
+    ) -> list[PlannedRun]:
+        """Return the runs of three architectures, of a suite with this margin."""
+        return [self._planned(name, seed, rerun, margin) for seed in seeds for name in NAMES]
 
     def run(
-        self, seeds: Sequence[int] = range(10), until: Until = UNTIL, slots: int = 1, rerun: Rerun = "none"
+        self, seeds: Sequence[int] = range(10), until: Until = UNTIL, slots: int = 1, margin: float = 0.02
     ) -> Mapping[int, RunRecord]:
         """Run a session."""
         self.executed, self.said, self.log = [], [], Log()
-        planned = designed(self.planned(seeds, rerun), until)
+        planned = designed(self.planned(seeds, margin=margin), until)
         session = RaceSession(planned, self.execute, self.log, self.said.append)
         return session.run(until.at_most_seconds, slots)
 
@@ -73,8 +76,8 @@ class Sessions:
                 write_run(self.runs, msgspec.structs.replace(record, look=run.job.look), traces)
         return {index: read_run(run.job.workspace.target).record for index, run in planned.items()}
 
-    def _planned(self, name: str, seed: int, rerun: Rerun) -> PlannedRun:
-        record, _ = synthetic_run(name, seed, STUDY, NAMES)
+    def _planned(self, name: str, seed: int, rerun: Rerun, margin: float) -> PlannedRun:
+        record, _ = synthetic_run(name, seed, replace(STUDY, margin=margin), NAMES)
         job = Job(
             run_id=record.run_id, spec=record.spec, environment=record.environment, dataset=None, plugins=(),
             runs=str(self.runs),
@@ -107,20 +110,16 @@ def test_a_loser_gets_no_more_seeds(sessions: Sessions) -> None:
 
 def test_it_ends_when_all_that_are_left_are_equivalent(sessions: Sessions) -> None:
     """A wide margin: decided at the first look, and the runs that were saved."""
-    records = sessions.run(until=replace_margin(0.3))
+    records = sessions.run(margin=0.3)
     assert [runs_of("abc", [0, 1, 2])] == sessions.executed
     assert "c leaves, worse than a, b; a and b are equivalent within 30 points" in sessions.said[1]
     assert "decided after 3 of 10 seeds: 21 of 30 runs not needed" == sessions.said[-1]
     assert 9 == len(records)
 
 
-def replace_margin(margin: float) -> Until:
-    return msgspec.structs.replace(UNTIL, margin=margin)
-
-
 def test_it_ends_at_the_last_seed(sessions: Sessions) -> None:
     """Undecided: nothing is claimed."""
-    sessions.run(seeds=range(4), until=replace_margin(0.001))
+    sessions.run(seeds=range(4), margin=0.001)
     assert "look at 4 of 4 seeds: not decided: a / b" == sessions.said[-2]
     assert "not decided after 4 of 4 seeds: 1 of 12 runs not needed" == sessions.said[-1]
 
@@ -142,9 +141,9 @@ def test_the_design_is_in_every_record_and_the_profile_is_made_once(sessions: Se
 
 def test_a_second_session_finds_what_the_first_has_decided(sessions: Sessions) -> None:
     """And says the same; nothing is executed."""
-    sessions.run(until=replace_margin(0.3))
+    sessions.run(margin=0.3)
     said = sessions.said
-    sessions.run(until=replace_margin(0.3))
+    sessions.run(margin=0.3)
     assert [[]] == sessions.executed
     assert said == sessions.said
 
@@ -172,14 +171,45 @@ def test_runs_of_a_fixed_number_of_seeds_are_used(sessions: Sessions) -> None:
     assert runs_of("ab", [3, 4]) == sessions.executed[1]
 
 
+def test_a_design_that_no_record_holds_is_kept_next_to_them(sessions: Sessions) -> None:
+    """All runs of the look that decides were made for a fixed number of seeds: the report uses its level all the same.
+
+    The next session finds the design, another one is refused, and a file that was changed is named.
+    """
+    for run in sessions.planned(range(3)):
+        write_run(sessions.runs, *synthetic_run(run.job.spec.architecture, run.job.spec.seed, STUDY, NAMES))
+    (fixed,) = read(sessions.runs).cohorts
+    assert fixed.sequential is None
+    sessions.run(margin=0.3)
+    assert [[]] == sessions.executed
+    (summary,) = read(sessions.runs).cohorts
+    assert summary.sequential is not None
+    assert ((3, 5, 8, 10), 0.3, 0.3) == (
+        summary.sequential.design.looks, summary.sequential.design.margin, summary.margin
+    )  # fmt: skip
+    assert summary.significance < fixed.significance
+    said = sessions.said
+    sessions.run(margin=0.3)
+    assert said == sessions.said
+    (file,) = sessions.runs.glob("design-*.json")
+    with pytest.raises(UserError, match=r"made for another design: margin was 0\.3, is 0\.02"):
+        sessions.run()
+    file.write_text(file.read_text().replace("pocock", "obrien-fleming"))
+    changed = read(sessions.runs)
+    assert changed.cohorts[0].sequential is None
+    assert [f"{file.name}: not a readable design (it was changed after it was written)"] == [
+        problem.rpartition("/")[2] for problem in changed.problems
+    ]
+
+
 def test_another_design_in_the_same_folder_is_refused(sessions: Sessions) -> None:
     """Unless everything is made again; the message says what differs."""
     sessions.run()
     with pytest.raises(UserError, match=r"made for another design: margin was 0\.02, is 0\.3\. A design cannot change"):
-        sessions.run(until=replace_margin(0.3))
+        sessions.run(margin=0.3)
     with pytest.raises(UserError, match=r"looks was \(3, 5, 8, 10\), is \(3, 5, 8, 12\)"):
         sessions.run(seeds=range(12))
-    designed(sessions.planned(rerun="all"), replace_margin(0.3))
+    designed(sessions.planned(rerun="all", margin=0.3), UNTIL)
 
 
 @pytest.mark.parametrize(
@@ -288,13 +318,20 @@ def test_two_equal_networks_and_a_bad_one(
     assert re.search(r"\| colours − colours_again +\| +3 \| .*\| equivalent +\|", report)
     assert "both of them are above `constant`" in report
     assert "The comparison ended at the look at 3 seeds (levels: 0.00035 at 3 seeds)." in report
-    assert "--until decided --margin 2 --spending obrien-fleming" in report
+    assert "--until decided --spending obrien-fleming" in report
+    assert "margin = 2.0" in report
+
+    wider = intelbench(*arguments[:-6], "--margin", "3", "--seeds", "0-2")
+    assert "margin 3: not recorded, because all runs were recorded before, with a margin of 2 perc" in wider.stderr
+    assert "Try intelbench report --margin 3" in wider.stderr
+    report = intelbench("report", "--margin", "3").stdout
+    assert "by the margin of their design, 2 points. Equivalence is tested here within 3 points" in report
 
 
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--margin", "2"], "margin 0.02: given without `until`"),
+        (["--margin", "0.01"], "key `margin`: 0.01 is not accepted. Expected a number in percentage points"),
         (["--at-most", "4 h"], "at_most 14400.0: given without `until`"),
         (["--until", "decided", "--margin", "0"], "--margin '0': not accepted. Expected percentage points"),
     ],

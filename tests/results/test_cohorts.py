@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from intelbench.config.budget import Budget
 from intelbench.records.store import StoredRun, read_runs
 from intelbench.results.cohorts import agreeing, differing_keys, group
+from intelbench.results.study import read
 from tests.synthetic import CONDITIONS, EXECUTION, Study, Summarize, failure, synthetic_run, synthetic_runs
 
 LARGER = msgspec.structs.replace(CONDITIONS, image_size=96)
@@ -130,6 +131,20 @@ def test_only_recipes_that_give_the_same_batches_are_held_against_each_other(tmp
     synthetic_runs(tmp_path, ["e"], [0], Study(own={"e": larger}))
     (cohort,) = group(stored(tmp_path))
     assert not cohort.fairness.identical
+
+
+def test_runs_with_other_margins_are_one_cohort(tmp_path: Path) -> None:
+    """The margin of the newest run comes first; it changes neither names nor cohorts, and old records have 1 point."""
+    study = Study(margin=0.03)
+    (old, _), (new, _) = (synthetic_run("a", 0, each) for each in (Study(), study))
+    assert (old.run_id, 0.01, 0.03) == (new.run_id, old.spec.margin, new.spec.margin)
+    synthetic_runs(tmp_path, ["a", "b"], [0, 1], study, order=lambda pairs: pairs[:1])
+    synthetic_runs(tmp_path, ["a", "b"], [1], Study(margin=0.02))
+    (cohort,) = group(read_runs(tmp_path)[0])
+    assert (0.02, 0.03) == cohort.margins
+    (summary,) = read(tmp_path).cohorts
+    assert 0.02 == summary.margin
+    assert 0.04 == read(tmp_path, 0.04).cohorts[0].margin
 
 
 def test_identical_streams_are_verified_to_the_end(summarize: Summarize) -> None:

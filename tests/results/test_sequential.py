@@ -7,6 +7,8 @@ import pytest
 from intelbench.config.sequential import SequentialDesign
 from intelbench.records.identity import comparison_digest, run_id
 from intelbench.results import tables
+from intelbench.results.metric import differences
+from intelbench.results.metrics import METRICS
 from intelbench.results.sequential import replay
 from intelbench.results.summaries import CohortSummary
 from intelbench.statistics.estimates import SIGNIFICANCE
@@ -125,6 +127,41 @@ def test_the_same_pairs_are_equivalent(summarize: Summarize) -> None:
     assert ("equivalent", None) == (row["answer"], row["better"])
     assert (0.3, 0.3) == (summary.margin, design.margin)
     assert row["num_seeds"] < 8
+
+
+def test_another_margin_of_the_report_is_tested_at_the_levels_of_the_looks(summarize: Summarize) -> None:
+    """The looks stay those of the design; a pair that stopped as equivalent is undecided within a narrower margin."""
+    design = msgspec.structs.replace(DESIGN, margin=0.3)
+    arguments: dict[str, object] = {"design": design, "accuracies": ACCURACIES | {"b": 0.8}}
+    missing = [("c", seed) for seed in range(3, 8)]
+    own, narrow, wide = (
+        summarize(["a", "b", "c"], range(8), missing=missing, given_margin=margin, **arguments)
+        for margin in (None, 0.001, 0.9)
+    )
+    assert (0.3, 0.001, 0.9) == tuple(summary.margin for summary in (own, narrow, wide))
+    assert ("equivalent", "undecided", "equivalent") == tuple(pairs(s)["ab"]["answer"] for s in (own, narrow, wide))
+    assert "equivalent" == pairs(wide)["ac"]["answer"]
+    for kept in ("num_seeds", "significance", "p_holm", "better"):
+        assert [pairs(own)[name][kept] for name in ("ab", "ac", "bc")] == [
+            pairs(narrow)[name][kept] for name in ("ab", "ac", "bc")
+        ]
+    assert {s.sequential.race.num_looks for s in (own, narrow, wide) if s.sequential} == {1}
+
+
+def test_each_test_has_the_level_of_the_look_that_its_seeds_complete(summarize: Summarize) -> None:
+    """Also of other metrics, of crossings, and of pairs with seeds beyond the looks."""
+    summary = summarize(["a", "b", "c", "d"], range(5), design=DESIGN, accuracies=ACCURACIES, missing=AFTER_FIVE)
+    levels = [summary.level_on(["a", "b"], range(number)) for number in (2, 3, 4, 5, 8)]
+    assert [LEVELS[0], LEVELS[0], LEVELS[0], LEVELS[1], LEVELS[2]] == levels
+    assert summary.sequential is not None
+    assert summary.sequential.race.level_left == summary.level_on(["a", "b"], [*range(5), 20])
+    assert SIGNIFICANCE == summary.level_on(["a", "d"], range(5))
+    names = [architecture.name for architecture in summary.finished]
+    by_pair = {
+        frozenset((names[pair.first], names[pair.second])): pair.significance
+        for pair in differences(METRICS.get("test_cross_entropy"), summary)
+    }
+    assert (LEVELS[1], LEVELS[0]) == (by_pair[frozenset("ab")], by_pair[frozenset("ac")])
 
 
 def test_a_look_takes_seeds_in_the_order_of_the_design() -> None:

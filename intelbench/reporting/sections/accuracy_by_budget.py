@@ -52,10 +52,11 @@ def _crossings(summary: CohortSummary) -> list[Block]:
     if not compared:
         return [Paragraph(f"**Where curves cross** was not tested: {_untested(summary)}.")]
     crossings = [_crossing(each, crossing, summary) for each in compared for crossing in each.distinguishable]
+    level = "at the level of the look of the pair" if summary.sequential else "5 % level"
     note = (
         "Tested at every evaluation point of every pair in the range that both cover, with straight lines between the "
         "points: Student's t, paired by seed, for these validation images, Holm-corrected over all pairs and points "
-        "of a unit, 5 % level; intervals are not corrected. At a point at which one of the two was not evaluated, a "
+        f"of a unit, {level}; intervals are not corrected. At a point at which one of the two was not evaluated, a "
         "lead has to exceed what the bend of its curve could be. A crossing counts if the lead is distinguishable both "
         "before and after it."
     )

@@ -62,7 +62,7 @@ def differences(summary: CohortSummary) -> list[Block]:
         columns.insert(1, number("Seeds", "num_seeds", formatting.count))
     blocks: list[Block] = [Paragraph(_OWN_RECIPES)] if own else []
     blocks += [pairs_folded(table_of(columns, pairs)), Paragraph(_method(summary, pairs))]
-    blocks += [Paragraph(looks(summary.sequential))] if summary.sequential else []
+    blocks += [Paragraph(looks(summary.sequential, summary.margin))] if summary.sequential else []
     blocks += [*_warnings(summary), *_omnibus(summary), _seed_by_seed(pairs)]
     for metric in metrics_in("main"):
         if metric.of_logits:
@@ -93,13 +93,28 @@ def _method(summary: CohortSummary, pairs: Sequence[Row]) -> str:
         "test of the same. **p (Holm)**: corrected over all pairs, by Holm (1979) for the moderated test, or twice the "
         f"p by the variances of the two alone, whichever is larger. **Answer**: better at {level}; equivalent if the "
         "difference is shown to be smaller than the margin of "
-        f"{formatting.plural_number(100 * summary.margin, 'point')} (two one-sided tests, Holm-corrected); else "
-        "undecided."
+        f"{_points(summary.margin)} (two one-sided tests, Holm-corrected); else "
+        f"undecided.{_margin_note(summary)}"
     )
 
 
-def looks(sequential: SequentialComparison) -> str:
-    """Say at which numbers of seeds results were tested, how far that came, and which levels were used."""
+def _margin_note(summary: CohortSummary) -> str:
+    """Say where the margin is from, if the runs have another one too."""
+    newest, *older = summary.cohort.margins
+    if summary.sequential or (summary.margin == newest and not older):
+        return ""
+    if summary.margin != newest:
+        return f" The report was given this margin; that of the suite is {_points(newest)}."
+    others = formatting.listed(map(_points, older))
+    return f" The margin is that of the suite of the newest run; earlier runs had {others}."
+
+
+def _points(margin: float) -> str:
+    return formatting.plural_number(100 * margin, "point")
+
+
+def looks(sequential: SequentialComparison, margin: float) -> str:
+    """Say at which numbers of seeds results were tested, how far that came, and which levels and margin were used."""
     design, race = sequential.design, sequential.race
     if not race.num_looks:
         reached = "No look is complete yet"
@@ -116,6 +131,12 @@ def looks(sequential: SequentialComparison) -> str:
         "the look at which it was decided or last tested; an architecture that is significantly worse than another one "
         "gets no further seeds. Intervals are not corrected for the looks.",
     ]
+    if margin != design.margin:
+        sentences.append(
+            f"The looks stopped by the margin of their design, {_points(design.margin)}. Equivalence is tested here "
+            f"within {_points(margin)}, at the same levels, which is as sure if that margin was not chosen by these "
+            "results; pairs that it leaves undecided get no more seeds from this design."
+        )
     if race.failed:
         names = formatting.listed(formatting.code(design.architectures[index]) for index in race.failed)
         sentences.append(f"Left because a run failed: {names}.")

@@ -165,11 +165,13 @@ def _pairs(study: LabelStudy) -> list[Block]:
         Column("p (Holm)", lambda pair: cell(pair.p_holm, formatting.p_value)),
         Column("Needs fewer", _fewer),
     ]
+    in_looks = any(summary.sequential for summary in study.summaries)
+    level = "the smallest level of the looks of the pair" if in_looks else "5 %"
     note = (
         "Differences of test accuracy in points, with their 95 % intervals over seeds and images; in bold where the "
         "two are significantly different (Holm's correction over the pairs of each number). **p (Holm)**: of equal "
-        "needs for the target, over seeds and images, corrected over all pairs (how: docs/statistics.md); at 5 % one "
-        "of them needs fewer."
+        "needs for the target, over seeds and images, corrected over all pairs (how: docs/statistics.md); at "
+        f"{level} one of them needs fewer."
     )
     return [pairs_folded(table_of(columns, study.comparisons)), Paragraph(note)]
 

@@ -91,6 +91,7 @@ def _pairs(match: Match) -> list[Block]:
         return [Paragraph(none)]
     if len(contrasts) > MAX_ROWS:
         return []
+    in_looks = any(summary.sequential for summary in (match.own, match.identical))
     note = (
         "Differences and intervals are those of each group's own table; **bold** is significant there, Holm-corrected. "
         "**Change**: what own recipes add to the difference, paired by seed and test image, 95 % interval; **p**: of "
@@ -100,6 +101,7 @@ def _pairs(match: Match) -> list[Block]:
         "the difference under own recipes, on the same seeds and images, with Fieller's 95 % interval (1954); the rest "
         "up to 100 % is the architecture's, under one recipe. It is above 100 % where identical conditions reverse "
         "the difference, and below 0 where own recipes reduce it."
+        + (" Seeds were added in looks, so a change is significant at the level of the look of the pair." * in_looks)
     )
     return [Paragraph(_counted(contrasts)), pairs_folded(table_of(_COLUMNS, contrasts)), Paragraph(note)]
 

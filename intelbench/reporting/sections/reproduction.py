@@ -33,7 +33,7 @@ def effective_suite(cohort: Cohort) -> Suite:
 
     Of an architecture that was trained under two recipes of its own, the later one.
     """
-    conditions = cohort.conditions
+    conditions, design = cohort.conditions, _design(cohort)
     own = {record.spec.architecture: _own(record) for record in sorted(cohort.records, key=attrgetter("started_at"))}
     return Suite(
         name=min(record.spec.suite for record in cohort.records),
@@ -42,6 +42,7 @@ def effective_suite(cohort: Cohort) -> Suite:
         data=min(record.spec.data.source for record in cohort.records),
         images_per_class=(cohort.spec.images_per_class or "all",),
         vary=cohort.spec.vary,
+        margin=round(100 * (design.margin if design else cohort.margins[0]), 10),
         overrides={name: each for name, each in sorted(own.items()) if each},
         **{name: getattr(conditions, name) for name in conditions.__struct_fields__},
     )
@@ -54,7 +55,7 @@ def command(cohort: Cohort) -> tuple[str, str | None]:
     options = ["--device", execution.device, "--threads", str(execution.threads), "--workers", str(execution.workers)]
     options += [] if execution.cache else ["--no-cache"]
     if design := _design(cohort):
-        options += ["--until", "decided", "--margin", f"{100 * design.margin:g}", "--spending", design.spending]
+        options += ["--until", "decided", "--spending", design.spending]
     named = _named(suite)
     if named is None:
         return shlex.join(["intelbench", "run", "--suite", SUITE_FILE, *options]), encode_suite(suite)
@@ -71,11 +72,10 @@ def _seeds(cohort: Cohort) -> tuple[int, ...]:
 
 def _design(cohort: Cohort) -> SequentialDesign | None:
     """Return the sequential design whose looks make all runs; `None` if there are others."""
-    designs = {record.look.design for record in cohort.records if record.look}
     architectures = tuple(sorted({record.spec.architecture for record in cohort.records}))
-    if len(designs) != 1:
+    if len(cohort.designs) != 1:
         return None
-    (design,) = designs
+    (design,) = cohort.designs
     return design if architectures == design.architectures and set(cohort.seeds) <= set(design.seeds) else None
 
 
@@ -94,6 +94,7 @@ def _named(suite: Suite) -> list[str] | None:
             few = ",".join(map(str, suite.images_per_class))
             given += [] if suite.images_per_class == base.images_per_class else ["--images-per-class", few]
             given += [] if suite.sources == base.sources else ["--vary", ",".join(suite.sources)]
+            given += [] if suite.margin == base.margin else ["--margin", f"{suite.margin:g}"]
             return ["--suite", suite.name, *given]
     return None
 
