@@ -26,6 +26,7 @@ from intelbench.orchestration.plan import PlannedRun, PlanOptions, Rerun, archit
 from intelbench.orchestration.preflight import require_sizes
 from intelbench.orchestration.process import Limits, Starter
 from intelbench.orchestration.race import RaceSession, designed
+from intelbench.orchestration.randomness import without_dropout
 from intelbench.orchestration.suite import run_planned
 from intelbench.orchestration.tracking import Tracking
 from intelbench.plugins.loading import load_plugin
@@ -90,6 +91,7 @@ def run_session(request: Request, starter: Starter) -> int:
         origin=printable(request.suite),
         **{name: getattr(request, name) for name in _KEYS_OF_SUITE},
     )
+    _require_seeds(suite)
     for plugin in request.plugins:
         load_plugin(plugin)
     engine = NamedEngine(request.engine)
@@ -118,6 +120,8 @@ def run_session(request: Request, starter: Starter) -> int:
     if request.until:
         planned = designed(planned, request.until)
     require_sizes(planned, starter, request.limits)
+    if names := without_dropout(planned, starter, request.limits):
+        _say(f"vary 'dropout': {', '.join(names)}: no dropout, so their seeds give equal runs")
     _clear(planned, environment, restart=request.rerun == "interrupted")
     facts, bound = dataset.facts, "at most " if request.until else ""
     _say(
@@ -159,6 +163,15 @@ def _other_files(facts: DataFacts) -> str:
         if num_files
         else ""
     )
+
+
+def _require_seeds(suite: Suite) -> None:
+    """Raise a `UserError` if one source of variance varies between the seeds, but there is one seed."""
+    if suite.sources != ("all",) and len(suite.seeds) < 2:
+        raise UserError(
+            f"vary {','.join(suite.sources)}: one seed, {suite.seeds[0]}, so nothing varies. Expected at least 2 "
+            f"seeds. Try --seeds {suite.seeds[0]}-{suite.seeds[0] + 9}"
+        )
 
 
 def _recorded_margin(planned: Sequence[PlannedRun]) -> str:

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from intelbench.errors import plural
 from intelbench.reporting import metrics, narrative
-from intelbench.reporting.formatting import count, fact, listed, percent
+from intelbench.reporting.formatting import count, fact, listed, percent, significant
 from intelbench.results import verdicts as rules
 from intelbench.results.claims import Claim, differing_conditions, load_claims
 from intelbench.results.columns import Columns, Row, column, estimate_columns, table
 from intelbench.results.metric import Metric
 from intelbench.results.metrics import METRICS
+from intelbench.results.reported_pairs import compared_as_reported
 from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 from intelbench.results.verdicts import Compared, UntestableError, Word
@@ -85,7 +86,7 @@ def _judge(summary: CohortSummary, claim: Claim) -> Verdict:
         return _exact(claim, subject, others)
     if others and not _same_batches(summary, [subject, *others]):
         raise UntestableError("the runs did not demonstrably see the same batches, so nothing may be compared")
-    verdict = _comparison(claim, subject, others) if claim.comparative else _figure(claim, subject, *others)
+    verdict = _comparison(summary, claim, subject, others) if claim.comparative else _figure(claim, subject, *others)
     return _with_disturbances(summary, verdict, [subject, *others]) if claim.metric == "step_seconds" else verdict
 
 
@@ -174,27 +175,46 @@ def _figure(claim: Claim, subject: ArchitectureSummary, other: ArchitectureSumma
     word, mean, predicted = rules.judge_figure(claim, inferred, num_images)
     unit, against = ("times", other.name) if other else (metric.unit, None)
     size = _size(metric, observed[:1])
-    published = "one training run" if claim.runs == 1 else f"{count(claim.runs)} training runs"
-    images = f", tested on as many other {metric.split} images" if observed[0].ndim == 2 else ""
     rule = (
         f"Supported where the 95 % interval of the {'ratio, paired' if other else 'mean'} over {size} lies within what "
-        f"is claimed, tolerance included. The published figure is regarded as that of {published}{images}: "
-        f"contradicted where the claim lies outside the 95 % prediction interval of such a figure, "
+        f"is claimed, tolerance included. {_published(claim, metric, observed[0].ndim == 2)}, "
         f"{metrics.interval(predicted, unit)}; else undecided."
     )
     return Verdict(claim, word, mean, unit, against, predicted=predicted, rule=rule)
 
 
-def _comparison(claim: Claim, subject: ArchitectureSummary, others: Sequence[ArchitectureSummary]) -> Verdict:
+def _published(claim: Claim, metric: Metric, of_images: bool) -> str:
+    """Say what the published figure is regarded as, and when it is contradicted."""
+    if claim.is_requirement:
+        return "The figure is a requirement: contradicted where it lies outside the interval of the mean"
+    published = "one training run" if claim.runs == 1 else f"{count(claim.runs)} training runs"
+    images = f", tested on as many other {metric.split} images" if of_images else ""
+    return (
+        f"The published figure is regarded as that of {published}{images}: contradicted where the claim lies outside "
+        "the 95 % prediction interval of such a figure"
+    )
+
+
+def _comparison(
+    summary: CohortSummary, claim: Claim, subject: ArchitectureSummary, others: Sequence[ArchitectureSummary]
+) -> Verdict:
     """Judge a claim that compares architectures, on the seeds that each two of them have in common."""
     metric, pairs = METRICS.get(claim.metric), [rules.observe(claim, subject, other) for other in others]
     if claim.accuracy is not None and all(np.isposinf(pair).all() for pair in pairs):
         raise UntestableError(f"no run reached a validation accuracy of {percent(claim.accuracy, 0)} in its budget")
-    comparisons = [rules.compare(claim, other.name, *pair) for other, pair in zip(others, pairs, strict=True)]
-    size = _size(metric, [own for own, _ in pairs])
+    comparisons = compared_as_reported(claim, summary, subject, others) or [
+        replace(rules.compare(claim, other.name, *pair), level=_level(summary, subject, other))
+        for other, pair in zip(others, pairs, strict=True)
+    ]
+    size = _size(metric, [own for own, _ in pairs], [each.num_seeds for each in comparisons if each.num_seeds])
     if metric.change == "ratio":
         return _decided(claim, comparisons, "times", size, "the logarithm of the ratio")
     return _decided(claim, comparisons, metric.change, size, "the difference")
+
+
+def _level(summary: CohortSummary, first: ArchitectureSummary, second: ArchitectureSummary) -> float:
+    """Return the significance level of a test of two architectures on their seeds in common."""
+    return summary.level_on([first.name, second.name], first.seeds & second.seeds)
 
 
 def _confusion(summary: CohortSummary, claim: Claim, subject: ArchitectureSummary) -> Verdict:
@@ -247,23 +267,32 @@ def _decided(claim: Claim, comparisons: Sequence[Compared], unit: str, size: str
     shown = decided.compared
     holding = sum(each.word == "supported" for each in decisions)
     note = shown.note or (f"it holds in {holding} of {number} comparisons" if number > 1 else "")
-    rule = f"Paired over {size}: {_tests(claim, what)}{_correction(number)}"
+    rule = f"Paired over {size}: {_tests(claim, what, shown)}{_correction(number, shown)}"
     return Verdict(claim, decided.word, shown.estimate, unit, shown.other, decided.p_value, rule=rule, reason=note)
 
 
-def _tests(claim: Claim, what: str) -> str:
+def _tests(claim: Claim, what: str, compared: Compared) -> str:
     """Say how one comparison is tested."""
     level = f"at the {percent(SIGNIFICANCE, 0)} level"
+    if compared.level != SIGNIFICANCE:
+        level = f"at {significant(compared.level, 2)}, the level of the look of the pair"
+    test = "sign test" if compared.by_sign else "t test"
     if claim.relation == "equivalent":
-        within = f"two one-sided t tests {level} that {what} is within {_margin(claim)}"
+        within = f"two one-sided {test}s {level} that {what} is within {_margin(claim)}"
         return f"{within}; contradicted where a two-sided one finds it beyond."
-    test = f"two-sided t test of {what} {level}."
+    test = f"two-sided {test} of {what} {level}."
     if not claim.largest_equivalent:
         return test
     return f"{test} Equivalent where two one-sided ones find it within {_margin(claim)}."
 
 
-def _correction(number: int) -> str:
+def _correction(number: int, compared: Compared) -> str:
+    if compared.is_reported:
+        every = f" It has to hold in each of {number} comparisons." * (number > 1)
+        return (
+            ' P values are those of "Differences": with moderated variances, Holm-corrected over all pairs of the '
+            f"group, so that the claim and that section say the same of a pair.{every}"
+        )
     if number == 1:
         return ""
     return (
@@ -281,9 +310,9 @@ def _margin(claim: Claim) -> str:
     return metrics.figure(margin, metric.unit)
 
 
-def _size(metric: Metric, tables: Sequence[NDArray[Any]]) -> str:
+def _size(metric: Metric, tables: Sequence[NDArray[Any]], num_seeds: Sequence[int] = ()) -> str:
     """Write `3 seeds`, or `3 seeds × 900 test images`; `3 or 4 seeds` where comparisons have several numbers."""
-    seeds = f"{' or '.join(dict.fromkeys(str(len(table)) for table in tables))} seeds"
+    seeds = f"{' or '.join(dict.fromkeys(map(str, num_seeds or map(len, tables))))} seeds"
     return f"{seeds} × {count(tables[0].shape[1])} {metric.split} images" if tables[0].ndim == 2 else seeds
 
 

@@ -56,6 +56,8 @@ def _head(record: RunRecord) -> str:
 
 IN_WORDS: Mapping[str, Callable[[RunRecord], str]] = {"weights": _weights, "backbone": _backbone, "head": _head}
 """Functions that return a condition of a record in words, as publications write it."""
+REQUIREMENT = 1000
+"""Number of runs from which a value is no measurement; no publication has as many of one network."""
 _ARGUMENT = "recipe.optimizer_arguments."
 """Prefix of the conditions on keyword arguments of the optimizer."""
 
@@ -90,7 +92,8 @@ class Claim(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     tolerance: Annotated[float, Meta(ge=0)] = 0.0
     """Largest accepted distance from `value`, in its unit."""
     runs: Annotated[int, Meta(ge=1)] = 1
-    """Number of training runs that `value` is the mean of."""
+    """Number of training runs that `value` is the mean of; from `REQUIREMENT` on it is a requirement, which no run has
+    shown: neither seeds nor images are a part of it."""
     margin: Annotated[float, Meta(ge=0)] | None = None
     """With `higher`, `lower` and `equivalent`: largest difference that does not matter, in the unit of the metric; of
     metrics that are compared by ratio a fraction; absent for that of `largest_equivalent`."""
@@ -113,6 +116,11 @@ class Claim(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def comparative(self) -> bool:
         """Return whether the claim compares an architecture, or a pair of classes, with others."""
         return self.relation in ("higher", "lower", "equivalent")
+
+    @property
+    def is_requirement(self) -> bool:
+        """Return whether the value is a requirement that nobody measured."""
+        return self.runs >= REQUIREMENT
 
     @property
     def largest_equivalent(self) -> float:

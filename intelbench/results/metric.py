@@ -152,11 +152,12 @@ class Metric:
         return self.over_runs(self, architecture)
 
 
-def differences(metric: Metric, summary: CohortSummary) -> Sequence[PairedDifference]:
+def differences(metric: Metric, summary: CohortSummary, margin: float | None = None) -> Sequence[PairedDifference]:
     """Return the differences of every pair of architectures by a metric that has a value of each image.
 
     They are paired by seed and image, on the seeds that both have finished; a run without the metric counts as not
-    finished. There are none where nothing may be ranked.
+    finished. There are none where nothing may be ranked. `margin` is the largest difference that counts as equivalent;
+    `None` for that of the report if the metric is a share, else 0; test accuracy has that of the report.
     """
     if metric.name == "test_accuracy":
         return summary.differences
@@ -169,7 +170,8 @@ def differences(metric: Metric, summary: CohortSummary) -> Sequence[PairedDiffer
         for of_architecture in by_seed
     ]
     low, high = metric.limits
-    margin = summary.margin if metric.unit == "share" else 0.0
+    if margin is None:
+        margin = summary.margin if metric.unit == "share" else 0.0
     pairs = paired_differences(SeedTable.of_runs(known), Scale(high - low, metric.better == "higher", margin))
     return [replace(pair, significance=_level(summary, pair)) for pair in pairs]
 

@@ -50,6 +50,14 @@ class Compared:
     """Two-sided p value of a difference of at most the margin."""
     note: str = ""
     """What else a reader must know."""
+    level: float = SIGNIFICANCE
+    """Significance level; of the look of the pair, where seeds were added in looks."""
+    is_reported: bool = False
+    """Whether the p values are those of the report's differences, corrected over all pairs of the cohort."""
+    by_sign: bool = False
+    """Whether the p values are those of sign tests."""
+    num_seeds: int = 0
+    """Seeds that it is over; 0 where it says nothing of its own."""
 
 
 @dataclass(frozen=True)
@@ -156,8 +164,6 @@ def compare(claim: Claim, other: str, first: NDArray[Any], second: NDArray[Any])
     largest = metric.limits[1] - metric.limits[0]
     inferred = infer_ratio(first, second) if ratio else infer_mean(first.astype(np.float64) - second, largest)
     found = compared(other, inferred, margin)
-    if np.array_equal(first, second):
-        found = replace(found, note="equal in every seed" if first.any() else "0 in every run of both")
     if inferred.error is None or inferred.error > _NO_SPREAD * abs(found.effect) or metric.unit == "bytes":
         return found
     p_value = inference.smallest_sign_p_value(len(first))
@@ -166,8 +172,16 @@ def compare(claim: Claim, other: str, first: NDArray[Any], second: NDArray[Any])
         p_value=p_value if found.effect else 1.0,
         p_within=p_value / 2 if abs(found.effect) < margin else 1.0,
         p_beyond=p_value if abs(found.effect) > margin else 1.0,
-        note=found.note or "every seed differs by the same amount, so this is a sign test",
+        note=_constant(first, second),
+        by_sign=True,
     )
+
+
+def _constant(first: NDArray[Any], second: NDArray[Any]) -> str:
+    """Say that all seeds differ by the same amount, or not at all."""
+    if not np.array_equal(first, second):
+        return "every seed differs by the same amount"
+    return "equal in every seed" if first.any() else "0 in every run of both"
 
 
 def compared(other: str, inferred: Inferred, margin: float) -> Compared:
@@ -186,8 +200,8 @@ def _compared_by_order(
         raise UntestableError(f"{unknown}, so there is no ratio")
     more, less = (first > second).sum(), (first < second).sum()
     p_value = float(inference.sign_p_values(more, less))
-    note = f"{unknown}, so this is a sign test and there is no ratio"
-    return Compared(other, None, float(np.sign(more - less)), p_value, 1.0, p_value, note)
+    note = f"{unknown}, so there is no ratio"
+    return Compared(other, None, float(np.sign(more - less)), p_value, 1.0, p_value, note, by_sign=True)
 
 
 def without_number(steps: NDArray[np.float64], accuracy: str = "it") -> str:
@@ -203,14 +217,16 @@ def decide(claim: Claim, comparisons: Sequence[Compared]) -> list[Decision]:
 
     A claim holds if it holds for every comparison, which needs no correction for their number (an intersection-union
     test; Berger, 1982). It is contradicted if one comparison contradicts it, so these p values are Holm-corrected, over
-    the comparisons of this claim alone.
+    the comparisons of this claim alone. P values of the report are corrected over all pairs of the cohort already.
     """
     equivalence = claim.relation == "equivalent"
-    corrected = inference.holm(np.array([each.p_beyond if equivalence else each.p_value for each in comparisons]))
+    p_values = [each.p_beyond if equivalence else each.p_value for each in comparisons]
+    if not all(each.is_reported for each in comparisons):
+        p_values = inference.holm(np.array(p_values)).tolist()
     sign = 1 if claim.relation == "higher" else -1
     decisions = [
         _equivalence(each, p_holm) if equivalence else _direction(each, p_holm, sign)
-        for each, p_holm in zip(comparisons, corrected.tolist(), strict=True)
+        for each, p_holm in zip(comparisons, p_values, strict=True)
     ]
     return sorted(decisions, key=lambda each: (_WORST_FIRST.index(each.word), each.favour))
 
@@ -220,9 +236,9 @@ def _direction(each: Compared, p_holm: float, sign: int) -> Decision:
     ahead = sign * each.effect > 0
     p_value = each.p_value if ahead else p_holm
     favour = (1 - p_value if ahead else p_value - 1, sign * each.effect)
-    if each.p_within <= SIGNIFICANCE:
+    if each.p_within <= each.level:
         return Decision("equivalent", each, each.p_within, favour)
-    if p_value > SIGNIFICANCE or each.effect == 0:
+    if p_value > each.level or each.effect == 0:
         return Decision("undecided", each, p_value, favour)
     return Decision("supported" if ahead else "contradicted", each, p_value, favour)
 
@@ -230,9 +246,9 @@ def _direction(each: Compared, p_holm: float, sign: int) -> Decision:
 def _equivalence(each: Compared, p_holm: float) -> Decision:
     """Judge by one comparison that the two differ by less than the margin."""
     favour = (-each.p_within, -abs(each.effect))
-    if each.p_within <= SIGNIFICANCE:
+    if each.p_within <= each.level:
         return Decision("supported", each, each.p_within, favour)
-    if p_holm <= SIGNIFICANCE:
+    if p_holm <= each.level:
         return Decision("contradicted", each, p_holm, favour)
     return Decision("undecided", each, each.p_within, favour)
 
@@ -273,7 +289,7 @@ def judge_figure(claim: Claim, inferred: Inferred, num_images: int | None = None
     Raises:
         UntestableError: one seed has no interval.
     """
-    predicted = predict(inferred, claim.runs, num_images)
+    predicted = predict(inferred, None if claim.is_requirement else claim.runs, num_images)
     if predicted is None:
         raise UntestableError("one finished seed gives no interval; it takes two")
     limits = (0.0, np.inf) if claim.others else METRICS.get(claim.metric).limits

@@ -15,7 +15,7 @@ from intelbench.statistics.inference import Inferred, InferredRatio, Spread
 from intelbench.statistics.shares import share_estimate
 
 
-def predict(inferred: Inferred, runs: int, num_images: int | None = None) -> Estimate | None:
+def predict(inferred: Inferred, runs: int | None, num_images: int | None = None) -> Estimate | None:
     """Return a mean or ratio with the 95 % prediction interval of that of `runs` other seeds, on other images.
 
     The other mean minus this one varies as both do (Hahn and Meeker, 1991, chapter 4). Its variance is (1 + n / runs)
@@ -24,18 +24,22 @@ def predict(inferred: Inferred, runs: int, num_images: int | None = None) -> Est
 
     Args:
         inferred: Mean or ratio over n seeds.
-        runs: Number of seeds of the other mean.
+        runs: Number of seeds of the other mean. `None` for a true value, such as a requirement, which has neither seeds
+            nor images: the interval is then that of the mean.
         num_images: Number of images of which the mean is a share. Its interval then holds Wilson's (see `shares`) too:
             where every answer is right, a further run may still have a wrong one.
     """
     if not inferred.spreads:
         return None
     num_seeds, centre = inferred.estimate.n, inferred.location
-    spreads = tuple(_predicted(spread, num_seeds, runs) for spread in inferred.spreads)
+    spreads = inferred.spreads
+    if runs is not None:
+        spreads = tuple(_predicted(spread, num_seeds, runs) for spread in spreads)
     half = max(float(stdtrit(spread.freedom, (1 + CONFIDENCE) / 2)) * spread.error for spread in spreads)
     low, high = centre - half, centre + half
     if num_images is not None:
-        wilson = share_estimate(replace(inferred, spreads=spreads), max(num_images // 2, 1))  # both choices of images
+        choices = 1 if runs is None else 2  # of images
+        wilson = share_estimate(replace(inferred, spreads=spreads), max(num_images // choices, 1))
         assert wilson.low is not None
         assert wilson.high is not None
         low, high = min(low, wilson.low), max(high, wilson.high)

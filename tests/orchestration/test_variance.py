@@ -137,3 +137,49 @@ def runs_of(folder: Path) -> dict[tuple[Vary, int], StoredRun]:
 def losses(run: StoredRun) -> np.ndarray:
     """The training loss of each step."""
     return run.traces()["step_loss"]
+
+
+STILL = """
+from torch import nn
+from intelbench import architecture
+
+@architecture("still", minimum_size=16)
+def still(request):
+    return nn.Sequential(
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.0), nn.Linear(3, request.num_classes)
+    )
+"""
+
+
+def test_dropout_is_varied_where_there_is_some(
+    tmp_path: Path, intelbench: Command, small_folder: Path, small_suite: Path, plugin: Path
+) -> None:
+    """Networks without any are refused before anything runs; next to others they are named."""
+    path = tmp_path / "still.py"
+    path.write_text(STILL)
+    options = [
+        "--suite", small_suite, "--data", small_folder, "--plugin", path, "--plugin", plugin, "--seeds", "0,1",
+        "--vary", "dropout", "--budget", "1 steps",
+    ]  # fmt: skip
+    refused = intelbench("run", "still", *options)
+    assert 2 == refused.returncode
+    assert "vary 'dropout': 1 network without dropout, so all seeds would give equal runs" in refused.stderr
+    assert not (tmp_path / "results" / "runs").exists()
+    both = intelbench("run", "still", "tiny", *options)
+    assert 0 == both.returncode, both.stderr
+    assert "vary 'dropout': still: no dropout, so their seeds give equal runs" in both.stderr
+
+
+@pytest.mark.parametrize(("vary", "is_refused"), [("init", True), ("all,init", True), ("all", False)])
+def test_one_seed_varies_nothing(
+    intelbench: Command, small_folder: Path, small_suite: Path, plugin: Path, vary: str, is_refused: bool
+) -> None:
+    """One source of variance needs two seeds; a run of one seed is a run all the same."""
+    done = intelbench(
+        "run", "tiny", "--suite", small_suite, "--data", small_folder, "--plugin", plugin, "--seeds", "3", "--vary",
+        vary, "--budget", "1 steps",
+    )  # fmt: skip
+    assert done.returncode == 2 * is_refused, done.stderr
+    assert (
+        f"vary {vary}: one seed, 3, so nothing varies. Expected at least 2 seeds. Try --seeds 3-12" in done.stderr
+    ) == is_refused

@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from intelbench.config.sequential import SequentialDesign
 from intelbench.records.profiles import TorchsummaryEstimate
 from intelbench.reporting.verdicts import Verdict, verdicts
 from intelbench.results.claims import Claim, load_claims
+from intelbench.results.metric import differences
 from intelbench.results.metrics import METRICS
 from intelbench.results.runs import RunSummary
 from intelbench.results.study import read
@@ -105,7 +107,25 @@ def test_no_spread_is_no_certainty(study: CohortSummary) -> None:
     """Four seeds that differ by the same amount count as four signs, of which p is 1/8 at best."""
     found = verdict(with_values(study, {"a": [2, 4, 6, 8], "b": [1, 2, 3, 4]}))
     assert ("undecided", 0.125) == (found.verdict, found.p_value)
-    assert "sign test" in found.reason
+    assert "every seed differs by the same amount" == found.reason
+    assert "two-sided sign test of the logarithm of the ratio" in found.rule
+    assert "t test" not in found.rule
+
+
+def test_two_that_have_nothing_are_compared_by_signs(summarize: Summarize) -> None:
+    """0 in every run of both: four seeds are too few signs for equivalence, five are not, and the rule says so."""
+    words = {}
+    for num_seeds in (4, 5):
+        summary = changed(
+            summarize(["a", "b"], range(num_seeds)),
+            lambda _, run: replace(run, stability=replace(run.stability, spike_score=0.0)),
+        )
+        found = verdict(summary, metric="spike_score")
+        words[num_seeds] = found.verdict
+        assert "0 in every run of both" == found.reason
+        assert "two-sided sign test of the difference at the 5 % level" in found.rule
+        assert "two one-sided ones find it within 1 point" in found.rule
+    assert {4: "undecided", 5: "equivalent"} == words
 
 
 def test_against_several_others_all_must_be_surpassed(study: CohortSummary) -> None:
@@ -174,7 +194,9 @@ def test_a_published_figure_is_judged_by_two_intervals(study: CohortSummary) -> 
     assert rule == found.rule
     of_many = verdict(summary, value=2.5, tolerance=0.1, runs=1000, **figure)
     assert "contradicted" == of_many.verdict
-    assert "that of 1,000 training runs: contradicted" in of_many.rule
+    assert "The figure is a requirement: contradicted where it lies outside the interval of the mean" in of_many.rule
+    of_some = verdict(summary, value=2.5, tolerance=0.1, runs=900, **figure)
+    assert "that of 900 training runs: contradicted" in of_some.rule
 
 
 def test_a_published_factor_is_held_against_the_ratio(study: CohortSummary) -> None:
@@ -255,9 +277,66 @@ def test_an_unrelated_architecture_changes_no_verdict(summarize: Summarize) -> N
     crowd = summarize(
         list("abcde"), range(4), accuracies=accuracies, missing=[("c", 0), ("d", 3)], other_batches=[("e", 1)]
     )
-    for metric in ("test_accuracy", "relative_loss_variance", "step_seconds"):
+    for metric in ("relative_loss_variance", "step_seconds"):
         for relation in ("higher", "lower", "equivalent"):
             assert verdict(alone, metric=metric, relation=relation) == verdict(crowd, metric=metric, relation=relation)
+
+
+SAYS = {"better": "supported", "worse": "contradicted", "equivalent": "equivalent", "undecided": "undecided"}
+IN_LOOKS = SequentialDesign(
+    architectures=("a", "b", "c", "d"), seeds=tuple(range(8)), looks=(3, 5, 8), spending="pocock", significance=0.05,
+    margin=0.02,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("design", [None, IN_LOOKS])
+@pytest.mark.parametrize("metric", ["test_accuracy", "test_cross_entropy", "brier_score"])
+def test_a_claim_says_of_a_pair_what_the_differences_say(
+    summarize: Summarize, metric: str, design: SequentialDesign | None
+) -> None:
+    """At one margin, in both directions: of all four answers, with spent levels, and against several at once."""
+    accuracies = {"a": 0.8, "b": 0.765, "c": 0.71, "d": 0.8}
+    missing = [("c", seed) for seed in (3, 4)] if design else []
+    summary = summarize(
+        list("abcd"), range(5), accuracies=accuracies, spread=0.01, num_test=1500, margin=0.02, design=design,
+        missing=missing,
+    )  # fmt: skip
+    names = [architecture.name for architecture in summary.finished]
+    margin = 0.02
+    pairs = differences(METRICS.get(metric), summary, margin)
+    answers = {}
+    for pair in pairs:
+        first, second = names[pair.first], names[pair.second]
+        is_above = pair.better is not None and pair.difference.mean > 0
+        answer = pair.answer if pair.answer in ("equivalent", "undecided") else "better" if is_above else "worse"
+        changes = {"metric": metric, "margin": margin, "architecture": first, "others": [second]}
+        found = verdict(summary, **changes)
+        assert (SAYS[answer], pair.difference) == (found.verdict, found.measured)
+        opposite = {"supported": "contradicted", "contradicted": "supported"}
+        lower = verdict(summary, **(changes | {"relation": "lower"}))
+        assert opposite.get(found.verdict, found.verdict) == lower.verdict
+        equal = verdict(summary, **(changes | {"relation": "equivalent"}))
+        assert ("supported" == equal.verdict) == pair.is_equivalent
+        assert 'P values are those of "Differences"' in found.rule
+        assert ("the level of the look of the pair" in found.rule) == (design is not None)
+        answers[first, second] = found.verdict
+    assert set(answers.values()) > {"supported"} or set(answers.values()) > {"contradicted"}
+    everyone = verdict(summary, metric=metric, margin=margin, architecture=names[0], others=None)
+    of_first = {answer for (first, _), answer in answers.items() if first == names[0]}
+    order = ("contradicted", "undecided", "equivalent", "supported")
+    assert everyone.verdict == min(of_first, key=order.index)
+
+
+def test_a_margin_of_its_own_keeps_the_looks(summarize: Summarize) -> None:
+    """A claim may ask for a narrower margin than the design: the looks and the levels stay."""
+    arguments: dict[str, Any] = {"accuracies": {"a": 0.8, "b": 0.8, "c": 0.4, "d": 0.4}, "num_test": 1500}
+    design = msgspec.structs.replace(IN_LOOKS, margin=0.2)
+    changes = {"metric": "test_accuracy", "relation": "equivalent", "architecture": "a", "others": ["b"]}
+    fewer = summarize(list("abcd"), range(3), design=design, missing=[("b", 1)], **arguments)
+    assert "no look with both a and b is complete" == verdict(fewer, margin=0.2, **changes).reason
+    summary = summarize(list("abcd"), range(3), design=design, **arguments)
+    assert "supported" == verdict(summary, margin=0.2, **changes).verdict
+    assert "undecided" == verdict(summary, margin=0.001, **changes).verdict
 
 
 def test_as_good_as_another_is_shown_within_a_margin(summarize: Summarize) -> None:
@@ -268,6 +347,8 @@ def test_as_good_as_another_is_shown_within_a_margin(summarize: Summarize) -> No
     assert (
         "Paired over 6 seeds × 3,000 test images: two one-sided t tests at the 5 % level that the difference is within "
         "5 points; contradicted where a two-sided one finds it beyond."
+        ' P values are those of "Differences": with moderated variances, Holm-corrected over all pairs of the group, '
+        "so that the claim and that section say the same of a pair."
     ) == wide.rule
     assert "equivalent" == verdict(summary, metric="test_accuracy", margin=0.05).verdict
     apart = summarize(["a", "b"], range(6), accuracies={"a": 0.8, "b": 0.6})

@@ -6,6 +6,7 @@ from scipy import stats
 
 from intelbench.statistics import inference
 from intelbench.statistics.prediction import predict
+from intelbench.statistics.shares import share_estimate
 from tests.statistics import prediction_simulation
 from tests.statistics.worlds import World
 
@@ -38,6 +39,18 @@ def test_other_images_count_twice() -> None:
     assert (alone.low, alone.high) == pytest.approx((seeds.low, seeds.high))
 
 
+def test_a_requirement_has_neither_seeds_nor_images() -> None:
+    """Its interval is that of the mean; a mean of very many runs still has images of its own."""
+    table = np.random.default_rng(0).random((4, 60)) < 0.8
+    inferred = inference.infer(table)
+    found, many = (predict(inferred, runs, 60) for runs in (None, 10**9))
+    mean = share_estimate(inferred, 60)
+    assert (mean.low, mean.high) == pytest.approx((found.low, found.high), abs=0.02)
+    assert many.low < found.low < found.high < many.high
+    over_seeds = predict(inference.infer_from_seeds(VALUES), None)
+    assert inference.infer_from_seeds(VALUES).estimate == over_seeds
+
+
 def test_one_seed_predicts_nothing() -> None:
     """It does not say how much seeds differ."""
     assert predict(inference.infer(np.ones((1, 5))), 1) is None
@@ -61,7 +74,7 @@ def test_a_true_figure_of_one_run_is_seldom_contradicted(num_seeds: int) -> None
 def test_a_true_accuracy_of_one_run_is_seldom_contradicted(num_seeds: int) -> None:
     """In a few studies of seeds and images; on other images than those of the study, and on the same."""
     found = prediction_simulation.simulate(prediction_simulation.WORLDS[1], num_seeds, 300)
-    assert max(found.on_other_images, found.on_same_images) <= 0.08
+    assert max(found.on_other_images, found.on_same_images, found.of_requirement) <= 0.08
 
 
 @pytest.mark.slow
@@ -72,3 +85,4 @@ def test_true_accuracies_of_one_run_are_seldom_contradicted(world: World, num_se
     found = prediction_simulation.simulate(world, num_seeds, 2000)
     assert found.on_other_images <= 0.06
     assert found.on_same_images <= 0.06
+    assert found.of_requirement <= 0.06

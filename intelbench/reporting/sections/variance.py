@@ -72,6 +72,12 @@ def _note(study: VarianceStudy) -> str:
         "are equally good on all images differ on these, and this part is in every row. Other test images would change "
         f"the accuracies too, by a binomial standard deviation of up to {_points(binomial)} points; that is in no row.",
     ]
+    same = sorted({each.architecture for each in study.sources if each.variance and not each.variance.mean})
+    if same:
+        lines.append(
+            f"A variance of 0 ({listed(map(code, same[:MAX_NAMES]))}) means that the seeds gave equal accuracies: the "
+            "source changes nothing there, as `dropout` in a network that has none."
+        )
     if any(budget.unit == "seconds" for budget in study.summaries[0].cohort.budgets):
         lines.append("The budget is in seconds, so runs differ in their number of steps too, in every row.")
     if "all" in study.varied:
