@@ -9,6 +9,7 @@ from torchvision import models
 from torchvision.models import WeightsEnum
 from torchvision.models.vision_transformer import interpolate_embeddings
 
+from intelbench.architectures.catalogue import Catalogue, Offer
 from intelbench.architectures.registry import (
     FROM_MINUS_ONE,
     TORCHVISION,
@@ -76,6 +77,36 @@ def pretrained_file(weights: WeightsEnum) -> PretrainedFile:
             interpolation=interpolation.value if interpolation else "bilinear",
         ),
         licence=weights.meta.get("license"),
+    )
+
+
+def catalogue() -> Catalogue:
+    """Return torchvision's classifiers and their weights, with the figures that torchvision states."""
+    networks: list[Offer] = []
+    pretrained: list[Offer] = []
+    for name in classifiers():
+        members = models.get_model_weights(name).__members__
+        offers = {
+            members[entry].url: _offer(name, choice, members[entry])
+            for choice, entry in reversed(_WEIGHTS.items())
+            if entry in members
+        }  # of two names of one file, the first one of a recipe is kept
+        pretrained += reversed(offers.values())
+        if "DEFAULT" in members:
+            networks.append(offers[members["DEFAULT"].url])
+    return Catalogue(networks=tuple(networks), pretrained=tuple(pretrained))
+
+
+def _offer(name: str, choice: str, weights: WeightsEnum) -> Offer:
+    file = pretrained_file(weights)
+    return Offer(
+        name=TORCHVISION + name,
+        weights=choice,
+        image_size=file.preprocessing.image_size if file.preprocessing else None,
+        licence=file.licence,
+        imagenet_top1=weights.meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100,
+        num_parameters=weights.meta["num_params"],
+        forward_macs=weights.meta["_ops"] * 1e9,  # torchvision calls them GFLOPS, and counts 1 MAC as one
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from intelbench.architectures.catalogue import Catalogue, Offer
 from intelbench.architectures.hub import SCHEME
 from intelbench.architectures.registry import TIMM, Architecture, ModelRequest, PretrainedFile
 from intelbench.records.types import Preprocessing
@@ -60,6 +61,26 @@ def pretrained_file(config: PretrainedCfg) -> PretrainedFile | None:
             image_size=max(config.input_size[1:]), crop_fraction=config.crop_pct, interpolation=config.interpolation
         ),
         licence=config.license,
+    )
+
+
+def catalogue() -> Catalogue:
+    """Return timm's networks and their weights. timm states neither parameters nor accuracies."""
+    import timm
+
+    return Catalogue(
+        networks=tuple(map(_offer, timm.list_models())), pretrained=tuple(map(_offer, timm.list_pretrained()))
+    )
+
+
+def _offer(name: str) -> Offer:
+    config = configuration(name)
+    file = pretrained_file(config)
+    return Offer(
+        name=TIMM + name,
+        weights="imagenet" if file else None,
+        image_size=max(config.input_size[1:]),
+        licence=file.licence if file else None,
     )
 
 

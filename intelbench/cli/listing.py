@@ -1,13 +1,72 @@
 """`intelbench list`."""
 
+from pathlib import Path
+from typing import Any
+
 import click
 
-from intelbench.cli.output import print_product
+from intelbench.api.locations import cache_folder
+from intelbench.cli.output import complain, print_product
+from intelbench.cli.parameters import GroupedCommand, option
+from intelbench.cli.values import FOLDER, Value, magnitude, number, part_of_name
 
 
-@click.command("list")
-def list_() -> None:
-    """List the known architectures and suites."""
+@click.command("list", cls=GroupedCommand)
+@click.argument("pattern", type=Value(part_of_name), required=False)
+@option("--pretrained", is_flag=True, group="Search", help="Only networks with published weights; one row a file.")
+@option(
+    "--max-params", type=Value(magnitude, "number"), group="Search",
+    help="Most parameters, with 1,000 classes: 30M, 500k.",
+)  # fmt: skip
+@option(
+    "--max-gmacs", type=Value(number, "number"), group="Search",
+    help="Most GMACs of a forward pass for one image of the size of the weights.",
+)  # fmt: skip
+@option(
+    "--licence", type=Value(part_of_name, "name"), group="Search",
+    help="Licence of the weights: `open`, or its name, such as mit. A licence that is not known is not open.",
+)  # fmt: skip
+@option(
+    "--cache-dir", type=FOLDER, envvar="INTELBENCH_CACHE", group="Search",
+    help="Folder that keeps the catalogues. [default: the user's cache folder; env: INTELBENCH_CACHE]",
+)  # fmt: skip
+@option(
+    "--format", "form", type=click.Choice(["md", "json", "csv"]), default="md", show_default=True, group="Search",
+    help="Format of what a search finds.",
+)  # fmt: skip
+def list_(pattern: str | None, form: str, cache_dir: Path | None, **filters: Any) -> None:
+    """List the known architectures and suites, or search the networks of torchvision and timm.
+
+    PATTERN is a part of a name (convnext), or a pattern for all of it (vit_*_patch16_224). A search has a row for each
+    network, with the facts of its default weights, or with --pretrained for each file of weights.
+    """
+    if pattern is None and not any(filters.values()):
+        _list_all()
+        return
+    import msgspec
+
+    from intelbench.orchestration.catalogue import Search, search
+    from intelbench.reporting import catalogue
+
+    gmacs = filters["max_gmacs"]
+    wanted = Search(
+        pattern=pattern,
+        pretrained=filters["pretrained"],
+        max_parameters=filters["max_params"],
+        max_macs=None if gmacs is None else gmacs * 1e9,
+        licence=filters["licence"],
+    )
+    found = [msgspec.structs.asdict(offer) for offer in search(wanted, cache_folder(cache_dir), complain)]
+    render = {
+        "md": catalogue.offers_as_markdown,
+        "json": catalogue.offers_as_json,
+        "csv": catalogue.offers_as_csv,
+    }[form]
+    print_product(render(found))
+
+
+def _list_all() -> None:
+    """List the registered architectures and the built-in suites."""
     from intelbench.architectures.registry import ARCHITECTURES, find
     from intelbench.config.suites import built_in_suites, load_suite
     from intelbench.plugins.providers import BUILT_IN

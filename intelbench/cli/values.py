@@ -111,6 +111,22 @@ def percentage_points(text: str) -> float:
     return value
 
 
+def part_of_name(text: str) -> str:
+    """A part of a name, or a pattern for it; not empty."""
+    if not text.strip():
+        raise ValueError("empty. Expected a part of a name, such as convnext")
+    return text
+
+
+def magnitude(text: str) -> float:
+    """A number above 0 that may end in k, M or G: 500k, 30M, 1.5G."""
+    factor = {"k": 1e3, "M": 1e6, "G": 1e9}.get(text[-1:], 1.0)
+    digits = text if factor == 1 else text[:-1]
+    if not re.fullmatch(_NUMBER, digits) or not 0 < float(digits) * factor < math.inf:
+        raise ValueError("not accepted. Expected a number above 0, with k, M or G for 10^3, 10^6 or 10^9. Try 30M")
+    return float(digits) * factor
+
+
 def whole_number(least: int, most: int) -> Callable[[str], int]:
     """A whole number within bounds."""
 

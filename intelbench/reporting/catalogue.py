@@ -1,10 +1,19 @@
 """The known architectures and suites in words."""
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from intelbench.config.conditions import Suite
 from intelbench.config.suites import budgets
 from intelbench.errors import plural, printable
+from intelbench.reporting import formatting
+from intelbench.reporting.document import Column, cell, definitions, table_of
+from intelbench.reporting.formatting import ABSENT, code, escape
+from intelbench.reporting.markdown import block_text
+from intelbench.reporting.rows import Row
 
 
 def as_text(providers: Mapping[str, str], published: Mapping[str, tuple[int, str]], suites: Sequence[Suite]) -> str:
@@ -22,10 +31,80 @@ def as_text(providers: Mapping[str, str], published: Mapping[str, tuple[int, str
             num_parameters, paper = published[name]
             note = f"{num_parameters / 1e6:.1f} M parameters with 1000 classes; {paper}"
         lines.append(printable(f"  {name:20} {note}"))
-    lines += ["  NAME                 any torchvision classifier, in full torchvision:NAME", "", "Suites:"]
+    lines += [
+        "  NAME                 any classifier of torchvision (torchvision:NAME) or timm (timm:NAME; extra `timm`);",
+        "                       `intelbench list PATTERN` searches them.",
+        "",
+        "Suites:",
+    ]
     lines += [
         f"  {suite.name:20} {suite.description} {plural(len(suite.seeds), 'seed')}, {suite.image_size} px, "
         f"{' or '.join(map(str, budgets(suite)))} a run."
         for suite in suites
     ]
     return "".join(f"{line}\n" for line in lines)
+
+
+def offers_as_markdown(offers: Sequence[Mapping[str, object]]) -> str:
+    """Return the networks that a search has found as a table, and what its columns mean.
+
+    Args:
+        offers: The fields of `intelbench.architectures.catalogue.Offer`.
+    """
+    table = block_text(table_of(_COLUMNS, [Row(offer) for offer in offers]))
+    return f"{table}\n\n{plural(len(offers), 'network')}. {definitions(_COLUMNS)}\n"
+
+
+def offers_as_json(offers: Sequence[Mapping[str, object]]) -> str:
+    """Return the networks that a search has found as JSON, in base units."""
+    return msgspec.json.format(msgspec.json.encode(offers), indent=2).decode() + "\n"
+
+
+def offers_as_csv(offers: Sequence[Mapping[str, object]]) -> str:
+    """Return the networks that a search has found as CSV, in base units; what is not known is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(offers[0]) if offers else ["name"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(offers)
+    return text.getvalue()
+
+
+def _millions(value: float | None) -> str:
+    return ABSENT if value is None else f"{value / 1e6:.1f}"
+
+
+def _weights(row: Row) -> str:
+    weights = row.text_or_none("weights")
+    return code(weights) if weights else ABSENT
+
+
+_COLUMNS = (
+    Column[Row]("Network", lambda row: escape(row.text("name")), is_number=False),
+    Column[Row](
+        "Parameters (M)",
+        lambda row: cell(row.number("num_parameters"), _millions),
+        definition="with the head of 1,000 classes",
+    ),
+    Column[Row](
+        "GMACs",
+        lambda row: cell(row.number("forward_macs"), formatting.giga),
+        definition="10⁹ multiply-accumulate operations of a forward pass for one image of that size",
+    ),
+    Column[Row](
+        "Size (px)",
+        lambda row: cell(row.number("image_size"), formatting.count),
+        definition="input with which the publishers evaluate the weights; a suite has a size of its own",
+    ),
+    Column[Row]("Weights", _weights, is_number=False, definition="value of `recipe.weights`"),
+    Column[Row](
+        "Licence",
+        lambda row: escape(row.text_or_none("licence") or ABSENT),
+        is_number=False,
+        definition="of the weights, as the library states it",
+    ),
+    Column[Row](
+        "ImageNet top-1 (%)",
+        lambda row: cell(row.number("imagenet_top1"), formatting.bare_percent),
+        definition="as the library states it, under its own preprocessing; timm states none",
+    ),
+)

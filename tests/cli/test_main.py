@@ -21,7 +21,7 @@ from intelbench.cli.main import cli, main
 from intelbench.config.conditions import Conditions
 from intelbench.data import dataset
 from intelbench.errors import UserError
-from intelbench.orchestration import forkserver, session
+from intelbench.orchestration import catalogue, forkserver, session
 from intelbench.orchestration import profile as profiling
 from intelbench.reporting import profile as profile_text
 from tests.command import Command
@@ -209,7 +209,7 @@ ALL_OPTIONS = {
     "diff": "--gate --plugin --format",
     "verify": "--steps --tolerance --data --plugin --cache-dir",
     "profile": "--all --image-size --classes --plugin --batch-sizes --precision --optimizer --frozen --memory --format",
-    "list": "",
+    "list": "--pretrained --max-params --max-gmacs --licence --cache-dir --format",
     "data check": "--suite --plugin --cache-dir",
 }
 
@@ -251,7 +251,10 @@ PYTHONS_WORDS = r"Traceback|Error:|\[Errno|Expected `|invalid literal|could not 
 
 def typed() -> list[tuple[list[str], str]]:
     """Every command with what it needs, and each of its options and arguments that takes a value."""
-    needs = {"diff": ["folder", "folder"], "verify": ["folder"], "profile": ["resnet101"], "check": ["folder"]}
+    needs = {
+        "diff": ["folder", "folder"], "verify": ["folder"], "profile": ["resnet101"], "check": ["folder"],
+        "list": ["resnet101"],
+    }  # fmt: skip
     found = []
     for words, command in commands_of(cli):
         for param in [] if isinstance(command, click.Group) else command.params:
@@ -274,6 +277,7 @@ def test_any_absurd_value_is_one_line(
     monkeypatch.setattr(dataset, "prepare", reached)
     monkeypatch.setattr(session, "prepare", reached)
     monkeypatch.setattr(profiling, "_profile", reached)
+    monkeypatch.setattr(catalogue, "search", reached)
     for name in ("folder", "folder.toml"):
         (tmp_path / name).mkdir()
     for name in ("pipe", "pipe.toml"):

@@ -1,0 +1,185 @@
+"""`intelbench list` searches the networks of all libraries, and measures each once for a version."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import timm
+import torchvision
+from torchvision import models
+
+from intelbench.architectures import library, timm_library
+from intelbench.architectures.catalogue import OPEN_LICENCES, Offer
+from intelbench.architectures.registry import ModelRequest, find
+from intelbench.orchestration import catalogue
+from intelbench.orchestration.catalogue import Search, search
+from tests.command import REPOSITORY, Command
+
+ATTO = "timm:convnext_atto"
+
+
+def ignore(_: str) -> None:
+    """Listen to nothing."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder, in which the searches of this module leave what they have measured."""
+    return tmp_path_factory.mktemp("catalogues")
+
+
+Names = Callable[..., list[str]]
+
+
+@pytest.fixture
+def names(folder: Path) -> Names:
+    """Search, and return the names that are found."""
+    return lambda **wanted: [offer.name for offer in search(Search(**wanted), folder, ignore)]
+
+
+def test_a_pattern_is_a_part_of_a_name_or_fits_all_of_it(names: Names) -> None:
+    """In any case, with or without the prefix; networks of intelbench come first, then torchvision's and timm's."""
+    assert [ATTO, f"{ATTO}_ols", f"{ATTO}_rms"] == names(pattern="ConvNext_atto")
+    assert [ATTO] == names(pattern="convnext_att?") == names(pattern="timm:convnext_att[o]")
+    assert ["efficientnet_lite0", "timm:efficientnet_lite0"] == names(pattern="efficientnet_lite[0]")
+    assert [] == names(pattern="no_such_network")
+
+
+def test_each_file_of_weights_has_a_row_if_asked_for(names: Names) -> None:
+    """Timm's under the name with the tag; networks without weights are left out."""
+    assert [f"{ATTO}.d2_in1k", f"{ATTO}_ols.a2_in1k"] == names(pattern="convnext_atto", pretrained=True)
+    assert ["torchvision:resnet50", "torchvision:resnet50"] == names(pattern="torchvision:resnet50", pretrained=True)
+
+
+def test_limits_and_licences_leave_out_what_is_not_within_them(names: Names, folder: Path) -> None:
+    """Where the figure or the licence is not known too."""
+    offers = {offer.name: offer for offer in search(Search(pattern="test_*net*"), folder, ignore)}
+    assert len(offers) > 5
+    assert all(offer.num_parameters and offer.forward_macs for offer in offers.values())
+    most = sorted(offer.num_parameters or 0 for offer in offers.values())[2]
+    expected = [name for name, offer in offers.items() if (offer.num_parameters or 0) <= most]
+    assert expected == names(pattern="test_*net*", max_parameters=most)
+    macs = sorted(offer.forward_macs or 0 for offer in offers.values())[2]
+    expected = [name for name, offer in offers.items() if (offer.forward_macs or 0) <= macs]
+    assert expected == names(pattern="test_*net*", max_macs=macs)
+    assert [] == names(pattern="torchvision:resnet18", licence="open")
+    assert ["timm:resnet50.tv_in1k"] == names(pattern="timm:resnet50.tv_*", pretrained=True, licence="BSD-3-clause")
+
+
+@pytest.mark.parametrize(
+    ("licence", "is_open"),
+    [
+        ("apache-2.0", True),
+        ("MIT", True),
+        ("cc-by-4.0", True),
+        ("cc-by-nc-4.0", False),
+        ("unknown", False),
+        (None, False),
+    ],
+)
+def test_open_is_what_everyone_may_use_and_pass_on(licence: str | None, is_open: bool) -> None:
+    """For money too; what is not known is not open."""
+    assert is_open == Offer(name="a", licence=licence).is_open
+
+
+def test_every_open_licence_is_in_the_docs() -> None:
+    """The reader of docs/usage.md knows what `open` means."""
+    text = (REPOSITORY / "docs" / "usage.md").read_text("utf-8").lower()
+    assert all(licence in text for licence in OPEN_LICENCES)
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_resnet", "test_convnext"])
+def test_figures_of_timm_are_those_of_the_network(folder: Path, name: str) -> None:
+    """Counted on the meta device, they equal those of the network with weights."""
+    (offer,) = search(Search(pattern=f"timm:{name}*"), folder, ignore)[:1]
+    model = find(f"timm:{name}")[0].build(ModelRequest(num_classes=1000, image_size=160))
+    assert (160, "apache-2.0") == (offer.image_size, offer.licence)
+    assert sum(parameter.numel() for parameter in model.parameters()) == offer.num_parameters
+    assert offer.forward_macs and 1e6 < offer.forward_macs < 1e9
+    assert offer.imagenet_top1 is None
+
+
+def test_figures_of_torchvision_are_its_own() -> None:
+    """Of the default weights, and of each file."""
+    of = {offer.name: offer for offer in library.catalogue().networks}
+    weights = models.ResNet50_Weights.IMAGENET1K_V2
+    offer = of["torchvision:resnet50"]
+    assert ("imagenet-v2", 25_557_032, 224) == (offer.weights, offer.num_parameters, offer.image_size)
+    assert offer.imagenet_top1 == pytest.approx(weights.meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100)
+    assert offer.forward_macs == pytest.approx(4.089e9)
+    assert ("default", 518) == (of["torchvision:vit_h_14"].weights, of["torchvision:vit_h_14"].image_size)
+    assert len(models.list_models(module=models)) == len(of)
+
+
+def test_all_of_timm_is_there() -> None:
+    """Each network once, and each file of weights once."""
+    offered = timm_library.catalogue()
+    assert [f"timm:{name}" for name in timm.list_models()] == [offer.name for offer in offered.networks]
+    assert [f"timm:{name}" for name in timm.list_pretrained()] == [offer.name for offer in offered.pretrained]
+
+
+def test_a_network_is_measured_once_for_a_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a library is read once; a damaged file of the cache is made again."""
+    said: list[str] = []
+    wanted = Search(pattern="timm:test_resnet")
+    first = search(wanted, tmp_path, said.append)
+    assert any(f"timm {timm.__version__}" in line for line in said)
+    assert any("counting the parameters of 1 network" in line for line in said)
+    said.clear()
+    monkeypatch.setattr(catalogue, "_workload", lambda _: pytest.fail("measured again"))
+    assert first == search(wanted, tmp_path, said.append)
+    assert [] == said
+    (tmp_path / "catalogue" / f"torchvision-{torchvision.__version__.partition('+')[0]}.json").write_text("{")
+    assert first == search(wanted, tmp_path, said.append)
+    assert 1 == len(said)
+
+
+def test_a_later_search_imports_neither_pytorch_nor_a_library(folder: Path, names: Names) -> None:
+    """So it takes a moment."""
+    assert [ATTO] == names(pattern="convnext_att?")
+    code = f"""
+import sys
+from intelbench.cli.main import cli
+cli(["list", "convnext_att?", "--cache-dir", {str(folder)!r}], standalone_mode=False)
+sys.exit(", ".join({{"torch", "torchvision", "timm"}} & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert "" == done.stderr.strip()
+    assert ATTO in done.stdout
+
+
+def test_a_cache_folder_that_cannot_be_written_keeps_nothing(tmp_path: Path) -> None:
+    """The search has its result."""
+    (tmp_path / "file").write_text("")
+    assert ["timm:test_resnet"] == [
+        each.name for each in search(Search(pattern="timm:test_resnet"), tmp_path / "file", ignore)
+    ]
+
+
+def test_the_command_prints_a_table_json_or_csv(intelbench: Command, folder: Path) -> None:
+    """The table says what its columns mean; the others have base units."""
+    arguments = ("list", "torchvision:resnet18", "--max-params", "12M", "--max-gmacs", "2", "--cache-dir", folder)
+    printed = intelbench(*arguments).stdout
+    (row,) = (line for line in printed.splitlines() if line.startswith("| torchvision:resnet18"))
+    assert ["11.7", "1.81", "224", "`imagenet`", "–", "69.8"] == [cell.strip() for cell in row.split("|")[2:-1]]
+    assert "1 network. **Parameters**: with the head of 1,000 classes" in printed
+    (offer,) = json.loads(intelbench(*arguments, "--format", "json").stdout)
+    assert (11_689_512, 0.69758) == (offer["num_parameters"], pytest.approx(offer["imagenet_top1"]))
+    (record,) = csv.DictReader(io.StringIO(intelbench(*arguments, "--format", "csv").stdout))
+    assert ("torchvision:resnet18", "") == (record["name"], record["licence"])
+
+
+@pytest.mark.parametrize("text", ["", "30X", "M", "-1", "0", "1e400"])
+def test_a_number_that_is_none_is_refused(intelbench: Command, text: str) -> None:
+    """With what is accepted."""
+    done = intelbench("list", "resnet", "--max-params", text)
+    assert 2 == done.returncode
+    assert "--max-params" in done.stderr
+    assert "Try 30M" in done.stderr
