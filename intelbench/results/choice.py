@@ -15,15 +15,21 @@ from intelbench.statistics.inference import holm, infer_ratio
 COSTS = ("step_seconds", "num_parameters", "predicted_peak_bytes")
 
 
-def not_inferior(summary: CohortSummary) -> list[ArchitectureSummary]:
+def not_inferior(
+    summary: CohortSummary, differences: Sequence[PairedDifference] | None = None
+) -> list[ArchitectureSummary]:
     """Return the architectures that are shown to be worse than no other one by the margin or more.
 
     An architecture has to pass a test of non-inferiority against every other one (an intersection-union test; Berger,
     1982), which is corrected over the architectures as differences are over pairs, so that the cheapest of them may be
     picked. One that is not significantly above the majority baseline is left out.
+
+    Args:
+        summary: The cohort.
+        differences: Differences on some of its seeds; `None` for those of the cohort.
     """
     tested: dict[int, list[tuple[PairedDifference, int]]] = {}
-    for pair in summary.differences:
+    for pair in summary.differences if differences is None else differences:
         if pair.p_holm is not None:
             tested.setdefault(pair.first, []).append((pair, 1))
             tested.setdefault(pair.second, []).append((pair, -1))
@@ -45,26 +51,34 @@ def _p_inferior(summary: CohortSummary, pair: PairedDifference, sign: int, part:
     return 0.0 if p_value is None else p_value
 
 
-def cheapest(architectures: Sequence[ArchitectureSummary]) -> Mapping[Metric, ArchitectureSummary]:
+def cheapest(
+    architectures: Sequence[ArchitectureSummary], left_out: int | None = None
+) -> Mapping[Metric, ArchitectureSummary]:
     """Return the architecture that costs less than all others, by each kind of cost by which there is one.
 
     A cost that was measured has to be significantly lower than that of every other architecture, paired by seed
-    (Bonferroni); a cost that follows from the network only lower.
+    (Bonferroni); a cost that follows from the network only lower. A single architecture is the cheapest one.
+
+    Args:
+        architectures: The architectures.
+        left_out: Seed that does not count.
     """
     by_cost = {}
     for metric in map(METRICS.get, COSTS):
         for architecture in architectures:
             others = [each for each in architectures if each is not architecture]
-            if others and all(_costs_less(metric, architecture, other, len(others)) for other in others):
+            if all(_costs_less(metric, architecture, other, len(others), left_out) for other in others):
                 by_cost[metric] = architecture
     return by_cost
 
 
-def _costs_less(metric: Metric, first: ArchitectureSummary, second: ArchitectureSummary, num_tests: int) -> bool:
+def _costs_less(
+    metric: Metric, first: ArchitectureSummary, second: ArchitectureSummary, num_tests: int, left_out: int | None
+) -> bool:
     if metric.of_profile:
         own, other = (metric.of_profile(each.profile) if each.profile else None for each in (first, second))
         return own is not None and other is not None and own < other
-    by_seed = [{run.seed: metric.value(run) for run in each.runs} for each in (first, second)]
+    by_seed = [{run.seed: metric.value(run) for run in each.runs if run.seed != left_out} for each in (first, second)]
     known = [(by_seed[0][seed], by_seed[1].get(seed)) for seed in by_seed[0]]
     pairs = [(own, other) for own, other in known if own is not None and other is not None]
     ratio = infer_ratio(*np.array(pairs, dtype=np.float64).T) if pairs else None

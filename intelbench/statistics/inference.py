@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from scipy.special import bdtr, stdtr, stdtrit
 
 from intelbench.statistics.estimates import CONFIDENCE, SIGNIFICANCE, Estimate
+from intelbench.statistics.moments import Moments
 
 _UPPER = (1 + CONFIDENCE) / 2
 _FAR = 1000.0
@@ -137,10 +138,19 @@ def infer(
         unpooled: A further spread that the interval and the p value must hold with.
     """
     table = np.asarray(values, dtype=np.float64)
-    if table.size == 0:
-        return None
-    estimate = Estimate(float(table.mean()), None, None, len(table))
-    spreads = _spreads(table, between_seeds)
+    return infer_moments(Moments.of(table), lower, upper, between_seeds, unpooled) if table.size else None
+
+
+def infer_moments(
+    moments: Moments,
+    lower: float = -np.inf,
+    upper: float = np.inf,
+    between_seeds: SeedVariance | None = None,
+    unpooled: Spread | None = None,
+) -> Inferred:
+    """Return what `infer` returns, from the moments of the table; the other arguments are those of `infer`."""
+    estimate = Estimate(moments.mean, None, None, moments.num_seeds)
+    spreads = _spreads(moments, between_seeds)
     return _with_interval(Inferred(estimate, spreads, unpooled if spreads else None), lower, upper)
 
 
@@ -156,7 +166,7 @@ def infer_ratio_of_means(first: NDArray[np.generic], second: NDArray[np.generic]
     if above.size == 0 or not (above.mean() > 0 and below.mean() > 0):
         return None
     ratio = float(above.mean() / below.mean())
-    spreads = _spreads(above / above.mean() - below / below.mean())
+    spreads = _spreads(Moments.of(above / above.mean() - below / below.mean()))
     logs = _with_interval(Inferred(Estimate(math.log(ratio), None, None, len(above)), spreads)).estimate
     return InferredRatio(replace(_exponential(logs), mean=ratio), spreads)
 
@@ -237,23 +247,17 @@ def smallest_sign_p_value(num_seeds: int) -> float:
     return min(1.0, 2.0 ** (1 - num_seeds))
 
 
-def _spreads(table: NDArray[np.float64], between_seeds: SeedVariance | None = None) -> tuple[Spread, ...]:
+def _spreads(moments: Moments, between_seeds: SeedVariance | None = None) -> tuple[Spread, ...]:
     """Return the spreads of the mean of a table (n x N): over the seeds alone, and over seeds and images.
 
     A single seed has none.
     """
-    num_seeds, num_images = table.shape
+    num_seeds, num_images = moments.num_seeds, moments.num_images
     if num_seeds == 1:
         return ()
-    mean, by_seed, by_image = float(table.mean()), table.mean(axis=1), table.mean(axis=0)
-    between = between_seeds or SeedVariance(float(by_seed.var(ddof=1)), num_seeds - 1)
-    seeds = between.value / num_seeds
-    images = float(by_image.var(ddof=1)) / num_images if num_images > 1 else 0.0
-    residuals = table - by_seed[:, None]  # in place from here: a table may take a twentieth of a gigabyte
-    residuals -= by_image
-    residuals += mean
-    cell_freedom = (num_seeds - 1) * (num_images - 1)
-    cells = float(np.vdot(residuals, residuals)) / cell_freedom / table.size if cell_freedom else 0.0
+    between = between_seeds or SeedVariance(moments.seeds, num_seeds - 1)
+    seeds, images = between.value / num_seeds, moments.images / num_images
+    cells = moments.cells / (num_seeds * num_images)
     of_images = max(images - cells, 0.0)
     variance = max(seeds - cells, 0.0) + of_images + cells
     freedom = float(max(num_images - 1, 1))

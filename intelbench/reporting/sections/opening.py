@@ -1,9 +1,6 @@
 """The first sentences of the report: what a busy reader may act on, and nothing that is inside the noise."""
 
 from collections.abc import Sequence
-from itertools import combinations
-
-import numpy as np
 
 from intelbench.errors import plural
 from intelbench.reporting import narrative
@@ -13,22 +10,14 @@ from intelbench.reporting.formatting import (
     listed,
     percent,
     percent_interval,
-    plural_number,
     times_interval,
 )
 from intelbench.reporting.narrative import MAX_NAMES
 from intelbench.reporting.sections.disturbances import disturbed_answer
-from intelbench.results import baseline, choice
-from intelbench.results.summaries import ArchitectureSummary, CohortSummary
-from intelbench.statistics import inference
+from intelbench.reporting.sections.robustness import COST_NAMES, Robustness, margin_points, without_disturbed_runs
+from intelbench.results import answers, baseline, choice
+from intelbench.results.summaries import CohortSummary
 from intelbench.statistics.comparisons import PairedDifference
-from intelbench.statistics.estimates import SIGNIFICANCE
-
-_COST_NAMES = {
-    "step_seconds": "step time",
-    "num_parameters": "parameters",
-    "predicted_peak_bytes": "predicted memory",
-}
 
 
 def opening(summary: CohortSummary) -> list[Block]:
@@ -44,79 +33,81 @@ def headline(summary: CohortSummary) -> str:
     """
     sentences = [*narrative.failures(summary), *_learnt_nothing(summary)]
     if summary.ranked:
-        compared = " ".join(filter(None, [_accuracy(summary), narrative.not_compared(summary)]))
-        sentences = [compared, *_within_margin(summary), *sentences, *_speed(summary)]
+        concluded = answers.answer(summary)
+        robust = Robustness.of(summary, concluded)
+        compared = " ".join(filter(None, [_accuracy(summary, robust), narrative.not_compared(summary)]))
+        sentences = [compared, *_within_margin(summary, robust), *sentences, *_speed(summary, robust)]
+        sentences += [*robust.note, *without_disturbed_runs(summary, concluded)]
     if not sentences:
         return ""
     terms = "each architecture under its own recipe" if summary.cohort.own_recipes else "at this budget"
     return " ".join([f"**In short:** on these images, {terms},", *sentences])
 
 
-def relative_speed(first: ArchitectureSummary, second: ArchitectureSummary) -> inference.Inferred | None:
-    """Return the ratio of the images a second of two architectures, over the seeds that both have finished."""
-    seconds = [
-        {run.seed: run.median_total_seconds for run in summary.runs if run.median_total_seconds is not None}
-        for summary in (first, second)
-    ]
-    seeds = sorted(seconds[0].keys() & seconds[1].keys())
-    of_first, of_second = (np.array([by_seed[seed] for seed in seeds]) for by_seed in seconds)
-    return inference.infer_ratio(of_second, of_first)
-
-
-def _accuracy(summary: CohortSummary) -> str:
+def _accuracy(summary: CohortSummary, robust: Robustness) -> str:
     names = [architecture.name for architecture in summary.ranked]
     top = [place for place, architecture in enumerate(summary.ranked) if architecture.rank == 1]
     if len(top) == len(names):
-        return _nothing_apart(summary)
+        return _nothing_apart(summary, robust)
     below_all = [place for place in range(len(names)) if all(_beats(summary, winner, place) for winner in top)]
     sentences = []
     if len(top) > 1:
-        sentences.append(f"{_names(names, top)} are not significantly different in test accuracy")
+        tied = [names[place] for place in top]
+        sentences.append(
+            f"{_names(names, top)} are not significantly different in test accuracy{robust.not_different(tied)}"
+        )
     if below_all:
         subject, verb = code(names[top[0]]), "is"
         if len(top) > 1:
             subject, verb = f"{'both' if len(top) == 2 else f'all {len(top)}'} of them", "are"
         gaps = [{winner, place} for winner in top for place in below_all]
         pairs = [pair for pair in summary.differences if {pair.first, pair.second} in gaps]
-        sentences.append(f"{subject} {verb} above {_names(names, below_all)}{_smallest_gap(pairs, names)}")
+        holds = robust.better((names[winner], names[place]) for winner in top for place in below_all)
+        gap = _smallest_gap(pairs, names)
+        sentences.append(f"{subject} {verb} significantly above {_names(names, below_all)}{gap}{holds}")
     others = [place for place in range(len(names)) if place not in top and place not in below_all]
     for place in others[:MAX_NAMES]:
         winners = [winner for winner in range(len(names)) if _beats(summary, winner, place)]
-        sentences.append(f"{code(names[place])} is below {_names(names, winners)} alone")
+        holds = robust.better((names[winner], names[place]) for winner in winners)
+        sentences.append(f"{code(names[place])} is significantly below only {_names(names, winners)}{holds}")
     return "; ".join(sentences) + "."
 
 
-def _nothing_apart(summary: CohortSummary) -> str:
+def _nothing_apart(summary: CohortSummary, robust: Robustness) -> str:
     reached = [a.test_accuracy.mean for a in summary.ranked if a.test_accuracy is not None]
     means = f"means: {percent(min(reached))} the lowest, {percent(max(reached))} the highest"
     subject = narrative.none_differ(len(summary.ranked))
     if narrative.finished_unranked(summary):
         subject = f"of {listed(code(a.name) for a in summary.ranked[:MAX_NAMES])}, {subject}"
     sentence = f"{subject} significantly different in test accuracy ({means})"
+    sentence += robust.not_different([architecture.name for architecture in summary.ranked])
     tested = [pair for pair in summary.differences if pair.p_holm is not None]
     equivalent = sum(pair.is_equivalent for pair in tested)
+    within = f"equivalent within {margin_points(summary)}{robust.equivalent}"
     if equivalent == len(tested):
-        return f"{sentence}, and all are equivalent within {_margin(summary)}."
+        return f"{sentence}, and all are {within}."
     shown = f"{equivalent} of {plural(len(tested), 'pair')} are" if equivalent else "no pair is"
-    return f"{sentence}. That does not make them equal: {shown} shown to be equivalent within {_margin(summary)}."
+    return f"{sentence}. That does not make them equal: {shown} shown to be {within}."
 
 
-def _within_margin(summary: CohortSummary) -> list[str]:
+def _within_margin(summary: CohortSummary, robust: Robustness) -> list[str]:
     """Say which architectures are worse than no other one by the margin, and which of them is the cheapest."""
     good = choice.not_inferior(summary)
+    margin = margin_points(summary)
     if not good:
-        return [f"For no architecture is it shown that it is within {_margin(summary)} of the best."]
-    names = listed(code(a.name) for a in good) if len(good) <= MAX_NAMES else f"{len(good)} architectures"
-    text = f"{names} {'is' if len(good) == 1 else 'are'} shown to be within {_margin(summary)} of the best"
+        return [f"For no architecture is it shown that it is within {margin} of the best."]
+    shown = [architecture.name for architecture in good]
+    names = listed(map(code, shown)) if len(good) <= MAX_NAMES else f"{len(good)} architectures"
+    verb = "is" if len(good) == 1 else "are"
+    text = f"{names} {verb} shown to be within {margin} of the best{robust.within_margin(shown)}"
     by_architecture: dict[str, list[str]] = {}
     for metric, architecture in choice.cheapest(good).items():
-        by_architecture.setdefault(architecture.name, []).append(_COST_NAMES[metric.name])
-    cheapest = [f"{code(name)} by {listed(kinds)}" for name, kinds in by_architecture.items()]
-    return [f"{text}; the cheapest of them is {listed(cheapest)}." if cheapest else f"{text}."]
-
-
-def _margin(summary: CohortSummary) -> str:
-    return plural_number(100 * summary.margin, "point")
+        by_architecture.setdefault(architecture.name, []).append(metric.name)
+    cheapest = [
+        f"{code(name)} by {listed(COST_NAMES[cost] for cost in costs)}{robust.cheapest(name, costs)}"
+        for name, costs in by_architecture.items()
+    ]
+    return [f"{text}; the cheapest of them is {listed(cheapest)}." if cheapest and len(good) > 1 else f"{text}."]
 
 
 def _learnt_nothing(summary: CohortSummary) -> list[str]:
@@ -145,28 +136,18 @@ def _learnt_nothing(summary: CohortSummary) -> list[str]:
     return sentences
 
 
-def _speed(summary: CohortSummary) -> list[str]:
+def _speed(summary: CohortSummary, robust: Robustness) -> list[str]:
     """Compare the fastest of the best with the slowest of them, or the fastest of all with the single best."""
-    timed = [a for a in summary.ranked if len(a.total_seconds)]
-    best = [a for a in timed if a.rank == 1]
-    if len(timed) < 2 or not best:
+    compared = answers.speed_comparison(summary)
+    if compared is None:
         return []
-    pool = best if len(best) > 1 else timed
-    fastest = min(pool, key=_pace)
-    other = max(pool, key=_pace) if len(best) > 1 else best[0]
-    if fastest is other:
-        other = min((a for a in timed if a is not fastest), key=_pace)
-    speed = relative_speed(fastest, other)
-    comparisons = len(list(combinations(pool, 2)))
-    if speed is None or speed.p_value is None or speed.p_value * comparisons > SIGNIFICANCE:
-        return ["In training speed those on the first rank do not differ significantly."] if len(best) > 1 else []
-    return [
-        f"{code(fastest.name)} trains {times_interval(speed.estimate)} as many images a second as {code(other.name)}."
-    ]
-
-
-def _pace(architecture: ArchitectureSummary) -> float:
-    return float(np.median(architecture.total_seconds))
+    speed = compared.ratio()
+    if speed is None:
+        tied = sum(architecture.rank == 1 for architecture in summary.ranked) > 1
+        return ["In training speed those on the first rank do not differ significantly."] if tied else []
+    first, second = compared.first.name, compared.second.name
+    ratio = times_interval(speed.estimate)
+    return [f"{code(first)} trains {ratio} as many images a second as {code(second)}{robust.faster(first, second)}."]
 
 
 def _beats(summary: CohortSummary, winner: int, place: int) -> bool:

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from intelbench.reporting.sections.opening import headline, relative_speed
+from intelbench.reporting.sections.opening import headline
+from intelbench.results.answers import relative_speed
 from tests.synthetic import Summarize
 
 

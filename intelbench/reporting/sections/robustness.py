@@ -1,0 +1,141 @@
+"""Whether the first sentences of the report hang on single seeds or on disturbed runs: a description, no test."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from intelbench.errors import plural
+from intelbench.reporting.formatting import code, numbers, plural_number
+from intelbench.reporting.narrative import MAX_NAMES
+from intelbench.results import answers
+from intelbench.results.answers import MIN_SEEDS, Answer, Pair
+from intelbench.results.summaries import CohortSummary
+
+COST_NAMES = {
+    "step_seconds": "step time",
+    "num_parameters": "parameters",
+    "predicted_peak_bytes": "predicted memory",
+}
+
+
+def margin_points(summary: CohortSummary) -> str:
+    """Write `1 point`."""
+    return plural_number(100 * summary.margin, "point")
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """What follows a statement in brackets: whether it holds without any single seed."""
+
+    by_seed: Mapping[int, Answer]
+    """What is concluded without each seed; empty where nothing is said about it."""
+    concluded: Answer
+    note: Sequence[str]
+    """What the brackets mean, or why there are none, as one sentence."""
+
+    @classmethod
+    def of(cls, summary: CohortSummary, concluded: Answer) -> "Robustness":
+        """Return what is known of the conclusions of a cohort."""
+        if not (concluded.better or concluded.equivalent or concluded.within_margin or concluded.faster):
+            return cls({}, concluded, ())
+        by_seed = answers.answers_without_each_seed(summary)
+        if by_seed is not None:
+            return cls(by_seed, concluded, ())
+        fewest = min(len(pair.seeds) for pair in summary.differences if pair.p_holm is not None)
+        if summary.sequential or fewest >= MIN_SEEDS:
+            return cls({}, concluded, ())
+        pairs = "With two seeds" if len(summary.cohort.seeds) == fewest else "Where two have two seeds in common"
+        return cls({}, concluded, (f"{pairs}, it cannot be said whether one of them decides.",))
+
+    def better(self, pairs: Iterable[Pair]) -> str:
+        """Write the bracket of `each first one is significantly above the second`."""
+        stated = set(pairs)
+        return self._bracket(lambda answer: stated <= answer.better)
+
+    def not_different(self, names: Sequence[str]) -> str:
+        """Name the seeds without which some of these architectures differ; empty where there are none."""
+        lost = self._lost(lambda answer: not any({first, second} <= set(names) for first, second in answer.better))
+        return f" (but some are without {_seeds(lost, len(self.by_seed))})" if lost else ""
+
+    @property
+    def equivalent(self) -> str:
+        """Write the bracket of `these pairs are equivalent`; empty where there are none."""
+        stated = self.concluded.equivalent
+        return self._bracket(lambda answer: stated <= answer.equivalent) if stated else ""
+
+    def within_margin(self, names: Iterable[str]) -> str:
+        """Write the bracket of `these are within the margin of the best`."""
+        stated = set(names)
+        return self._bracket(lambda answer: stated <= answer.within_margin)
+
+    def cheapest(self, name: str, costs: Iterable[str]) -> str:
+        """Write the bracket of `the cheapest is this one by these costs`."""
+        stated = list(costs)
+        return self._bracket(lambda answer: all(answer.cheapest.get(cost) == name for cost in stated))
+
+    def faster(self, first: str, second: str) -> str:
+        """Write the bracket of `the first trains faster`."""
+        return self._bracket(lambda answer: answer.faster == (first, second))
+
+    def _lost(self, holds: Callable[[Answer], bool]) -> list[int]:
+        return [seed for seed, answer in self.by_seed.items() if not holds(answer)]
+
+    def _bracket(self, holds: Callable[[Answer], bool]) -> str:
+        if not self.by_seed:
+            return ""
+        lost = self._lost(holds)
+        if not lost:
+            return " (holds without any single seed)"
+        return f" (does not hold without {_seeds(lost, len(self.by_seed))})"
+
+
+def _seeds(seeds: Sequence[int], total: int) -> str:
+    """Write `seed 3`, `seed 0 or 2`, `one of the seeds 0–3`, `one seed, whichever it is`."""
+    if len(seeds) == total:
+        return "one seed, whichever it is"
+    return f"seed {' or '.join(map(str, seeds))}" if len(seeds) < 3 else f"one of the seeds {numbers(seeds)}"
+
+
+def without_disturbed_runs(summary: CohortSummary, concluded: Answer) -> list[str]:
+    """Say what changes without the disturbed runs, where speed has a part in what is concluded; nothing without any."""
+    number = sum(bool(each.reasons) for each in summary.disturbances)
+    if not number or not answers.depends_on_times(summary, concluded):
+        return []
+    runs = "the disturbed run" if number == 1 else f"the {number} disturbed runs"
+    rest = answers.without_disturbed_runs(summary)
+    if rest is None:
+        why = "seeds were added in planned looks, which would end elsewhere" if summary.sequential else "no run is left"
+        return [f"What is left without {runs} cannot be said: {why}."]
+    changes = _changes(concluded, rest, margin_points(summary))
+    if not changes:
+        return [f"Without {runs} the answer is the same."]
+    shown = [
+        *changes[:MAX_NAMES],
+        *([plural(len(changes) - MAX_NAMES, "other change")] if len(changes) > MAX_NAMES else []),
+    ]
+    return [f"Without {runs} the answer changes: {'; '.join(shown)}."]
+
+
+def _changes(before: Answer, after: Answer, margin: str) -> list[str]:
+    """Return what is no longer concluded, or is concluded in addition."""
+    changes = []
+    for answer, other, negated in ((before, after, "not "), (after, before, "")):
+        changes += [
+            f"{code(first)} is {negated}significantly above {code(second)}"
+            for first, second in sorted(answer.better - other.better)
+        ]
+        changes += [
+            f"{code(first)} and {code(second)} are {negated}shown to be equivalent"
+            for first, second in sorted(answer.equivalent - other.equivalent)
+        ]
+        changes += [
+            f"{code(name)} is {negated}shown to be within {margin} of the best"
+            for name in sorted(answer.within_margin - other.within_margin)
+        ]
+    for cost in sorted(before.cheapest.keys() | after.cheapest.keys()):
+        new = after.cheapest.get(cost)
+        if new != before.cheapest.get(cost):
+            changes.append(f"the cheapest by {COST_NAMES[cost]} is {code(new) if new else 'open'}")
+    if before.faster and after.faster != before.faster:
+        first, second = map(code, before.faster)
+        changes.append(f"{first} does not train significantly more images a second than {second}")
+    return changes

@@ -1,0 +1,171 @@
+"""What the first sentences of a report conclude, and whether that hangs on single seeds or on disturbed runs.
+
+Leaving out a seed, or the disturbed runs, applies the same rules to the rest. That is a description and no test: fewer
+runs have less power, so a difference near the border is lost whichever run is left out.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+
+from intelbench.results import choice, summaries
+from intelbench.results.metrics import METRICS
+from intelbench.results.summaries import ArchitectureSummary, CohortSummary
+from intelbench.statistics import inference
+from intelbench.statistics.comparisons import PairedDifference, Scale, differences_without_each_seed
+from intelbench.statistics.estimates import SIGNIFICANCE
+
+MIN_SEEDS = 3
+"""Seeds of a pair from which one can be left out: a test takes two."""
+MAX_PAIRS = 500
+"""Pairs up to which seeds are left out, as many as a report shows."""
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is concluded of architectures, by name."""
+
+    better: frozenset[Pair]
+    """Pairs of which the first is significantly more accurate."""
+    equivalent: frozenset[Pair]
+    """Pairs shown to be equivalent within the margin, each in alphabetical order."""
+    within_margin: frozenset[str]
+    """Architectures shown to be within the margin of the best."""
+    cheapest: Mapping[str, str]
+    """The cheapest of these by the name of the cost; absent where there is none."""
+    faster: Pair | None
+    """The pair that is compared by training speed, if its first is significantly faster."""
+
+
+@dataclass(frozen=True)
+class SpeedComparison:
+    """Two architectures, compared by how many images a second they train."""
+
+    first: ArchitectureSummary
+    second: ArchitectureSummary
+    num_comparisons: int
+    """Pairs from which they were chosen, for which the p value is corrected (Bonferroni)."""
+
+    def ratio(self, left_out: int | None = None) -> inference.Inferred | None:
+        """Return the ratio of the images a second if it is significantly above 1; `None` if it is not.
+
+        Args:
+            left_out: Seed that does not count.
+        """
+        speed = relative_speed(self.first, self.second, left_out)
+        if speed is None or speed.p_value is None or speed.p_value * self.num_comparisons > SIGNIFICANCE:
+            return None
+        return speed if speed.estimate.mean > 1 else None
+
+
+def relative_speed(
+    first: ArchitectureSummary, second: ArchitectureSummary, left_out: int | None = None
+) -> inference.Inferred | None:
+    """Return the ratio of the images a second of two architectures, over the seeds that both have finished.
+
+    Args:
+        first: The one architecture.
+        second: The other architecture.
+        left_out: Seed that does not count.
+    """
+    seconds = [
+        {run.seed: run.median_total_seconds for run in summary.runs if run.median_total_seconds is not None}
+        for summary in (first, second)
+    ]
+    seeds = sorted((seconds[0].keys() & seconds[1].keys()) - {left_out})
+    of_first, of_second = (np.array([by_seed[seed] for seed in seeds]) for by_seed in seconds)
+    return inference.infer_ratio(of_second, of_first)
+
+
+def speed_comparison(summary: CohortSummary) -> SpeedComparison | None:
+    """Return the fastest and the slowest of the best, or the fastest of all and the single best; `None` without two."""
+    timed = [a for a in summary.ranked if len(a.total_seconds)]
+    best = [a for a in timed if a.rank == 1]
+    if len(timed) < 2 or not best:
+        return None
+    pool = best if len(best) > 1 else timed
+    fastest = min(pool, key=_pace)
+    other = max(pool, key=_pace) if len(best) > 1 else best[0]
+    if fastest is other:
+        other = min((a for a in timed if a is not fastest), key=_pace)
+    return SpeedComparison(fastest, other, len(list(combinations(pool, 2))))
+
+
+def _pace(architecture: ArchitectureSummary) -> float:
+    return float(np.median(architecture.total_seconds))
+
+
+def answer(summary: CohortSummary) -> Answer:
+    """Return what the runs of a cohort conclude."""
+    return _answer(summary, summary.differences, speed_comparison(summary))
+
+
+def answers_without_each_seed(summary: CohortSummary) -> Mapping[int, Answer] | None:
+    """Return what is concluded without each of the seeds, by seed; `None` where that tells nothing.
+
+    It tells nothing where a pair that is compared has fewer than three seeds, of which two are left, and where seeds
+    were added in planned looks, because without one of them the looks would have ended elsewhere. With more than
+    `MAX_PAIRS` pairs it would take too long.
+    """
+    tested = [pair for pair in summary.differences if pair.p_holm is not None]
+    if summary.correct is None or summary.sequential or not 0 < len(tested) <= MAX_PAIRS:
+        return None
+    if min(len(pair.seeds) for pair in tested) < MIN_SEEDS:
+        return None
+    speed, scale = speed_comparison(summary), Scale(margin=summary.margin, significance=summary.significance)
+    return {
+        seed: _answer(summary, differences, speed, seed)
+        for seed, differences in differences_without_each_seed(summary.correct, scale).items()
+    }
+
+
+def without_disturbed_runs(summary: CohortSummary) -> Answer | None:
+    """Return what is concluded without the disturbed runs; `None` where no run is disturbed, or none is left.
+
+    It is `None` too where seeds were added in planned looks, which the missing runs would make incomplete.
+    """
+    disturbed = {each.run.record.run_id for each in summary.disturbances if each.reasons}
+    kept = tuple(run for run in summary.cohort.runs if run.record.run_id not in disturbed)
+    if not disturbed or not kept or summary.sequential:
+        return None
+    observed = {run.record.run_id: run for run in summary.runs}
+    rest = summaries.summarize(replace(summary.cohort, runs=kept), observed, summary.margin)
+    speed = speed_comparison(summary)
+    known = {architecture.name: architecture for architecture in rest.finished}
+    if speed and {speed.first.name, speed.second.name} <= known.keys():
+        speed = replace(speed, first=known[speed.first.name], second=known[speed.second.name])
+        return _answer(rest, rest.differences, speed)
+    return _answer(rest, rest.differences, None)
+
+
+def _answer(
+    summary: CohortSummary,
+    differences: Sequence[PairedDifference],
+    speed: SpeedComparison | None,
+    left_out: int | None = None,
+) -> Answer:
+    names = [architecture.name for architecture in summary.finished]
+    better = {
+        (names[pair.better], names[pair.first + pair.second - pair.better])
+        for pair in differences
+        if pair.better is not None
+    }
+    equivalent = {tuple(sorted((names[p.first], names[p.second]))) for p in differences if p.is_equivalent}
+    good = choice.not_inferior(summary, differences)
+    return Answer(
+        frozenset(better),
+        frozenset((first, second) for first, second in equivalent),
+        frozenset(architecture.name for architecture in good),
+        {metric.name: architecture.name for metric, architecture in choice.cheapest(good, left_out).items()},
+        (speed.first.name, speed.second.name) if speed and speed.ratio(left_out) else None,
+    )
+
+
+def depends_on_times(summary: CohortSummary, concluded: Answer) -> bool:
+    """Return whether what is concluded depends on how fast runs were."""
+    in_seconds = any(budget.unit == "seconds" for budget in summary.cohort.budgets)
+    by_time = any(not METRICS.get(name).of_profile for name in concluded.cheapest)
+    return in_seconds or by_time or concluded.faster is not None
