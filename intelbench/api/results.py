@@ -15,6 +15,7 @@ from intelbench.errors import UserError, one_of, plural
 from intelbench.records.store import runs_folder
 from intelbench.results import tables
 from intelbench.results.columns import Table
+from intelbench.results.equal_budgets import equal_budget_table
 from intelbench.results.metrics import METRICS
 from intelbench.results.planner import plan_table
 from intelbench.results.runs import RunSummary
@@ -110,6 +111,10 @@ class Results:
     def standings(self) -> pd.DataFrame:
         """Return one row for each finished architecture: its probability of being the best, and its expected rank."""
         return self._frame(tables.standings)
+
+    def equal_budgets(self) -> pd.DataFrame:
+        """Return two rows for each finished architecture: validation accuracy at equal steps and at equal time."""
+        return self._frame(equal_budget_table)
 
     def variance(self) -> pd.DataFrame:
         """Return one row for each architecture and source of variance, of groups that differ only in `vary`."""

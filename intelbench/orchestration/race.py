@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import fmean
+from statistics import median_low
 
 import msgspec
 import numpy as np
@@ -169,7 +169,7 @@ class RaceSession:
             if record.measurements:
                 finished.setdefault(record.spec.architecture, []).append(record.measurements.total_seconds)
         pending = [run.job.spec.architecture for run in due.values() if run.recorded() is None]
-        return sum(fmean(finished[name]) for name in pending if name in finished)
+        return sum(median_low(finished[name]) for name in pending if name in finished)
 
     def _collect(self, records: Mapping[int, RunRecord]) -> None:
         """Note which test images were recognised, and which runs failed."""
@@ -224,9 +224,10 @@ class RaceSession:
     def _conclusion(self, race: Race) -> str:
         """Say whether the comparison is decided, and what was saved."""
         total = len(self._planned)
-        saved = f"{total - len(self.records)} of {total} runs not needed"
+        number = total - len(self.records)
+        saved = f"{number} of {total} runs were not needed" if number else f"all {total} runs were made"
         word = "not decided" if race.open else "ended" if race.failed else "decided"
-        return f"{word} after {self._seeds(race)}: {saved}"
+        return f"{word} after {self._seeds(race)}; {saved}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from intelbench.reporting.verdicts import Verdict, claims_about, verdicts
 from intelbench.results import efficiency, tables, usage
 from intelbench.results.claims import Claim
 from intelbench.results.columns import Row, estimate_columns
+from intelbench.results.equal_budgets import equal_budget_table
 from intelbench.results.label_efficiency import label_studies
 from intelbench.results.metrics import METRICS, metrics_in
 from intelbench.results.origins import Contrast, contrasts, matches
@@ -82,6 +83,7 @@ def _plain(summary: CohortSummary, claims: Sequence[Claim] | None) -> dict[str, 
         "standings": tables.rows(tables.standings(summary)),
         "planner": tables.rows(plan_table(summary)),
         "claims": claims_rows(summary, claims),
+        "equal_budgets": tables.rows(equal_budget_table(summary)),
         "time_to_accuracy": tables.rows(efficiency.time_to_accuracy(summary)),
         "pareto": tables.rows(efficiency.pareto(summary)),
         "crossings": tables.rows(efficiency.crossing_table(summary)),

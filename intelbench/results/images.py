@@ -5,6 +5,7 @@ answers at evaluation points are packed into bits, because a report may hold 10,
 gigabyte. What half precision adds to a mean over images is a thousandth of its standard error.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +53,10 @@ class ImageValues:
         """Return whether each validation image was recognised at the evaluation point `kept_point`."""
         right = self._unpacked(self.validation_right)
         return right[self.kept_point] if right.size else None
+
+    def right_at(self, points: Sequence[int]) -> NDArray[np.bool_]:
+        """Return whether each validation image was recognised at P of the evaluation points (P x V)."""
+        return self._unpacked(self.validation_right[list(points)])
 
     def calibration_gaps(self, right: NDArray[np.bool_]) -> Values | None:
         """Return the share of each test image in the ECE, given which were recognised."""

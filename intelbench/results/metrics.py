@@ -332,8 +332,8 @@ _COST = (
     Metric(
         name="seconds_per_image", heading="Time an image (ms)", unit="seconds", better="lower", compared="ratio",
         definition="median step with its data wait, over the batch size",
-        note="median step with its data wait, over the batch size; the budget fixes the seconds of a run, so they "
-        "tell nothing.",
+        note="median step with its data wait, over the batch size. It is shown instead of the training time of a "
+        "run, which the budget fixes for all.",
         value=_seconds_per_image, scale=1e3,
     ),
     Metric(

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-
-import numpy as np
+from statistics import median_low
 
 from intelbench.results.columns import Columns, column, estimate, table
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
@@ -66,8 +65,11 @@ class Plan:
 
 
 def seconds_per_run(architecture: ArchitectureSummary) -> float:
-    """Return the mean wall clock of the finished runs of an architecture."""
-    return float(np.mean([run.measurements.total_seconds for run in architecture.runs]))
+    """Return the median wall clock of the finished runs of an architecture; of two runs, the shorter one.
+
+    A first run may have extracted features for all, which more seeds do not do again.
+    """
+    return median_low(run.measurements.total_seconds for run in architecture.runs)
 
 
 def plan(summary: CohortSummary) -> Plan:

@@ -67,10 +67,10 @@ class ArchitectureSummary:
         if not self.same_images:
             return None
         of_class = self.runs[0].test_labels == true
-        return shares.infer_share(self._test_predictions[:, of_class] == predicted, prior)
+        return shares.infer_share(self.test_predictions[:, of_class] == predicted, prior)
 
     @cached_property
-    def _test_predictions(self) -> NDArray[np.int16]:
+    def test_predictions(self) -> NDArray[np.int16]:
         """Return the predicted classes of runs that were tested on the same images, n x N."""
         return np.array([run.test_predictions for run in self.runs])
 
@@ -145,7 +145,7 @@ class ArchitectureSummary:
         """Return the mean churn of test predictions between two runs; `None` for one run or different test images."""
         if len(self.runs) < 2 or not self.same_images:
             return None
-        return stability.churn_between_seeds(self.runs[0].test_labels, self._test_predictions)
+        return stability.churn_between_seeds(self.runs[0].test_labels, self.test_predictions)
 
     @cached_property
     def confusion(self) -> NDArray[np.int64] | None:

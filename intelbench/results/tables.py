@@ -5,10 +5,10 @@ from functools import wraps
 from typing import Any, NamedTuple, ParamSpec
 
 import msgspec
-import numpy as np
 import pandas as pd
 
 from intelbench.records.types import RunRecord
+from intelbench.results.class_scores import class_scores
 from intelbench.results.columns import Columns, Row, attributes, column, estimate, estimate_columns, fields, table
 from intelbench.results.metric import Metric, first_run, largest_run
 from intelbench.results.metric import differences as metric_differences
@@ -219,11 +219,10 @@ def weights(summary: CohortSummary) -> Iterator[Row]:
 
 @as_frame
 def classes(summary: CohortSummary) -> Iterator[Row]:
-    """Return one row for each architecture and class: recall, precision and F1 on the test images, mean over seeds."""
+    """Return one row for each architecture and class: recall, precision and F1 on the test images of all seeds."""
+    scores = class_scores(summary)
     for architecture in summary.finished:
-        matrices = np.array([run.confusion for run in architecture.runs])
-        precisions, scores = statistics.precision(matrices), statistics.f1(matrices)
-        num_images = matrices[0].sum(axis=1).tolist()
+        num_images = architecture.runs[0].confusion.sum(axis=1).tolist()
         for index, name in enumerate(summary.data.class_names):
             yield {
                 "architecture": architecture.name,
@@ -231,8 +230,8 @@ def classes(summary: CohortSummary) -> Iterator[Row]:
                 "num_test": num_images[index],
                 "num_runs": len(architecture.runs),
                 **estimate_columns("recall", architecture.share_predicted(index, index, summary.recall_dispersion)),
-                **estimate_columns("precision", statistics.mean_interval(precisions[index], 0, 1)),
-                **estimate_columns("f1", statistics.mean_interval(scores[index], 0, 1)),
+                **estimate_columns("precision", scores["precision"][architecture.name][index]),
+                **estimate_columns("f1", scores["f1"][architecture.name][index]),
             }
 
 

@@ -187,9 +187,9 @@ def _corrected(
     of_pairs = zip(pairs, seeds, inferred, differing, equivalent, counts, strict=True)
     return [
         PairedDifference(
-            *pair, of_pair, mean, p_holm, p_equivalent, discordant, scale.higher_is_better, scale.significance
+            first, second, of_pair, mean, p_holm, p_equivalent, discordant, scale.higher_is_better, scale.significance
         )
-        for pair, of_pair, mean, p_holm, p_equivalent, discordant in of_pairs
+        for (first, second), of_pair, mean, p_holm, p_equivalent, discordant in of_pairs
     ]
 
 

@@ -146,30 +146,6 @@ def confusion_matrix(
     return np.bincount(cells, minlength=num_classes**2).astype(np.int64).reshape(num_classes, num_classes)
 
 
-def precision(confusions: NDArray[np.int64]) -> list[NDArray[np.float64]]:
-    """Return the precision TP / (TP + FP) of each class, from the confusion matrices of n runs (n x C x C).
-
-    A run without predictions of a class has no value for this class.
-    """
-    return _ratios(confusions.diagonal(axis1=1, axis2=2), confusions.sum(axis=1))
-
-
-def f1(confusions: NDArray[np.int64]) -> list[NDArray[np.float64]]:
-    """Return F1 = 2 TP / (2 TP + FP + FN) of each class, from the confusion matrices of n runs (n x C x C).
-
-    F1 is the harmonic mean of precision and recall (van Rijsbergen, 1979). It is 0 if no image of the class was
-    recognised; a class without images has no value.
-    """
-    totals = confusions.sum(axis=2)
-    predicted = np.where(totals > 0, confusions.sum(axis=1), 0)
-    return _ratios(2 * confusions.diagonal(axis1=1, axis2=2), totals + predicted)
-
-
-def _ratios(parts: NDArray[np.int64], totals: NDArray[np.int64]) -> list[NDArray[np.float64]]:
-    """Return parts / totals of each column (both n x C), without the rows whose total is 0."""
-    return [part[total > 0] / total[total > 0] for part, total in zip(parts.T, totals.T, strict=True)]
-
-
 def confused_pairs(confusion: NDArray[np.int64], limit: int) -> list[Confusion]:
     """Return the `limit` most frequent confusions, by count, then by share of the true class."""
     totals = confusion.sum(axis=1)

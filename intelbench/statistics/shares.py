@@ -8,6 +8,7 @@ few images are tested, and where no image was wrong, so that V is 0.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +69,41 @@ def infer_share(table: NDArray[np.bool_], prior: SeedVariance | None = None) -> 
         table: Whether each image counts for each seed.
         prior: The dispersion of further shares, by which that of this share is moderated.
     """
+    return _moderated_share(table, prior, table.shape[1])
+
+
+def infer_share_of_total(
+    part: NDArray[np.generic], total: NDArray[np.generic], num_images: float, prior: SeedVariance | None = None
+) -> Estimate | None:
+    """Return the sum of one table over that of another (n x N each) with its 95 % interval over seeds and images.
+
+    Precision and F1 are such shares, whose totals vary with the seed and the images too. By the delta method (Woodruff,
+    1971) the share r varies as the mean of r + (part - r total) / mean(total) does, so that its interval is the one of
+    `infer_share`. Images without a part in the total of any seed are left out. A single seed has no interval. Returns
+    `None` if the total is 0.
+
+    Args:
+        part: What counts of each cell, at most its total.
+        total: The total of each cell.
+        num_images: Number of independent images of a seed, as which a share of 0 or 1 counts.
+        prior: The dispersion of further shares, by which that of this share is moderated.
+    """
+    table = share_table(part, total)
+    return None if table is None else _moderated_share(table, prior, num_images)
+
+
+def share_table(part: NDArray[np.generic], total: NDArray[np.generic]) -> NDArray[np.float64] | None:
+    """Return a table (n x M) whose mean is sum(part) / sum(total) and varies as that does; `None` of a total of 0."""
+    counted = np.asarray(total, dtype=np.float64)[:, total.any(axis=0)]
+    if not counted.size:
+        return None
+    counts = np.asarray(part, dtype=np.float64)[:, total.any(axis=0)]
+    share = counts.sum() / counted.sum()
+    table: NDArray[np.float64] = share + (counts - share * counted) / counted.mean()
+    return table
+
+
+def _moderated_share(table: NDArray[np.generic], prior: SeedVariance | None, num_independent: float) -> Estimate | None:
     num_seeds, num_images = table.shape
     between = None
     if prior is not None and prior.freedom and num_seeds > 1 and num_images:
@@ -78,7 +114,9 @@ def infer_share(table: NDArray[np.bool_], prior: SeedVariance | None = None) -> 
     inferred = infer(table, between_seeds=between)
     if inferred is None or not inferred.spreads:
         return inferred.estimate if inferred else None
-    return share_estimate(inferred, num_images)
+    share = min(max(inferred.estimate.mean, 0.0), 1.0)  # rounding of a table of fractions
+    inferred = replace(inferred, estimate=replace(inferred.estimate, mean=share))
+    return share_estimate(inferred, num_independent)
 
 
 def _binomial(share: float, num_seeds: int) -> float:
@@ -87,7 +125,7 @@ def _binomial(share: float, num_seeds: int) -> float:
     return drawn * (1 - drawn)
 
 
-def share_estimate(inferred: Inferred, num_images: int) -> Estimate:
+def share_estimate(inferred: Inferred, num_images: float) -> Estimate:
     """Return an inferred share of N images with the union of Wilson's intervals for its spreads."""
     share, num_seeds = inferred.estimate.mean, inferred.estimate.n
     spreads = [spread for spread in inferred.spreads if spread.error] or [Spread(0.0, inferred.spreads[-1].freedom)]

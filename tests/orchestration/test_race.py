@@ -113,7 +113,7 @@ def test_it_ends_when_all_that_are_left_are_equivalent(sessions: Sessions) -> No
     records = sessions.run(margin=0.3)
     assert [runs_of("abc", [0, 1, 2])] == sessions.executed
     assert "c leaves, worse than a, b; a and b are equivalent within 30 points" in sessions.said[1]
-    assert "decided after 3 of 10 seeds: 21 of 30 runs not needed" == sessions.said[-1]
+    assert "decided after 3 of 10 seeds; 21 of 30 runs were not needed" == sessions.said[-1]
     assert 9 == len(records)
 
 
@@ -121,7 +121,7 @@ def test_it_ends_at_the_last_seed(sessions: Sessions) -> None:
     """Undecided: nothing is claimed."""
     sessions.run(seeds=range(4), margin=0.001)
     assert "look at 4 of 4 seeds: not decided: a / b" == sessions.said[-2]
-    assert "not decided after 4 of 4 seeds: 1 of 12 runs not needed" == sessions.said[-1]
+    assert "not decided after 4 of 4 seeds; 1 of 12 runs were not needed" == sessions.said[-1]
 
 
 def test_the_design_is_in_every_record_and_the_profile_is_made_once(sessions: Sessions) -> None:
@@ -260,7 +260,7 @@ def test_an_architecture_with_a_failed_run_leaves(sessions: Sessions) -> None:
     sessions.study = Study(accuracies=ACCURACIES, failures={("b", 1): failure()})
     sessions.run()
     assert "b leaves because a run failed; c leaves, worse than a" in sessions.said[1]
-    assert "ended after 3 of 10 seeds: 21 of 30 runs not needed" == sessions.said[-1]
+    assert "ended after 3 of 10 seeds; 21 of 30 runs were not needed" == sessions.said[-1]
 
 
 NETWORKS = '''
@@ -307,12 +307,12 @@ def test_two_equal_networks_and_a_bad_one(
         "look at 3 of 10 seeds: constant leaves, worse than colours, colours_again; colours and "
         "colours_again are equivalent within 2 points"
     ) in ended.stderr
-    assert "decided after 3 of 10 seeds: 21 of 30 runs not needed" in ended.stderr
+    assert "decided after 3 of 10 seeds; 21 of 30 runs were not needed" in ended.stderr
     assert "9 of 9 runs succeeded" in ended.stderr
 
     again = intelbench(*arguments)
     assert 9 == again.stderr.count("recorded already")
-    assert "decided after 3 of 10 seeds: 21 of 30 runs not needed" in again.stderr
+    assert "decided after 3 of 10 seeds; 21 of 30 runs were not needed" in again.stderr
 
     report = intelbench("report").stdout
     assert re.search(r"\| colours − colours_again +\| +3 \| .*\| equivalent +\|", report)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from intelbench.statistics import estimates as statistics
@@ -92,24 +91,3 @@ def test_speed_of_no_steps_is_absent() -> None:
     assert statistics.quantile(np.empty(0), 0.5) is None
     assert statistics.images_per_second(32, np.empty(0)) is None
     assert pytest.approx(320) == statistics.images_per_second(32, np.array([0.1, 0.1, 9.0]))
-
-
-def test_precision_and_f1_of_a_worked_matrix() -> None:
-    """Class 0: 8 of 10 recognised, 8 of 9 taken for it are of it; class 2 is never predicted, class 3 has no image.
-
-    A second run knows the classes 0 and 2 alone; a class has no value in a run that has no place for one.
-    """
-    confusion = np.array([[8, 2, 0, 0], [1, 9, 0, 0], [0, 5, 0, 0], [0, 0, 0, 0]])
-    runs = np.array([confusion, np.diag([1, 0, 1, 0])])
-    assert [[8 / 9, 1.0], [9 / 16], [1.0], []] == [found.tolist() for found in statistics.precision(runs)]
-    assert [[16 / 19, 1.0], [18 / 26], [0.0, 1.0], []] == [found.tolist() for found in statistics.f1(runs)]
-
-
-@given(arrays(np.int64, (3, 3), elements=st.integers(0, 50)))
-def test_f1_is_the_harmonic_mean(confusion: np.ndarray) -> None:
-    """Of precision and recall, where both are positive."""
-    runs = confusion[None]
-    for place, (precision, f1) in enumerate(zip(statistics.precision(runs), statistics.f1(runs), strict=True)):
-        right = confusion[place, place]
-        if right:
-            assert f1.item() == pytest.approx(2 / (1 / precision.item() + confusion[place].sum() / right))

@@ -16,6 +16,7 @@ from intelbench.reporting.sections.differences import differences
 from intelbench.reporting.sections.disturbances import disturbances
 from intelbench.reporting.sections.energy import energy
 from intelbench.reporting.sections.environment import environment
+from intelbench.reporting.sections.equal_budgets import equal_budgets_section
 from intelbench.reporting.sections.failures import failures
 from intelbench.reporting.sections.gpu import gpu
 from intelbench.reporting.sections.identical_batches import identical_batches
@@ -53,6 +54,7 @@ _BUILT_IN = (
     ReportSection("Planner", planner),
     ReportSection("Probability of being the best", standing, in_default=False),
     ReportSection("Choice by cost", cost),
+    ReportSection("Accuracy at equal steps and at equal time", equal_budgets_section),
     ReportSection(CLAIMS, published_claims),
     ReportSection("Classes", classes),
     ReportSection("Confusion matrices", confusion_matrices),

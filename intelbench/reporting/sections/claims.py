@@ -18,7 +18,7 @@ from intelbench.statistics.estimates import Estimate
 _REPRODUCED = (
     "Reproduced means that the published figure follows from the definition of the network by the arithmetic named in "
     "the notes below; no run measured it. A reproduced memory figure is an estimate that was published, not the memory "
-    'that training needs: that is in the section "Predicted and measured memory".'
+    'that training needs: `intelbench report --full` shows that under "Predicted and measured memory".'
 )
 _EQUIVALENT = (
     "Equivalent means that the difference is smaller than the margin named in the notes below, whatever its direction."

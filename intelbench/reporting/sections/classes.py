@@ -20,7 +20,8 @@ def classes(summary: CohortSummary) -> list[Block]:
     )
     others = (
         "**Precision**: share of the images predicted as a class that belong to it. **F1**: harmonic mean of precision "
-        "and recall (van Rijsbergen, 1979). Means over the runs, with their 95 % interval over seeds."
+        "and recall (van Rijsbergen, 1979). Both are of all runs together, with their 95 % interval over seeds and "
+        "images; the variance between seeds is moderated as that of recall is."
     )
     folded: list[Block] = [
         Paragraph(others),

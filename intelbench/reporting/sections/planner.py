@@ -31,7 +31,7 @@ def planner(summary: CohortSummary) -> list[Block]:
         "**More seeds**: with that number added, the pair is significantly different or equivalent within the margin "
         f"with {formatting.percent(ASSURANCE, 0)} assurance, if the true difference is the one seen here (averaged "
         "over the posterior of the variance; O'Hagan et al., 2005). **Time**: the seeds of both architectures, one run "
-        "after the other, at the mean time of their runs here. **>**: more than "
+        "after the other, at the median time of their runs here. **>**: more than "
         f"{MAX_SEEDS} seeds in all."
     )
     return [Paragraph(_answer(planned)), pairs_folded(table_of(_COLUMNS, pairs)), Paragraph(note)]
@@ -42,13 +42,13 @@ def _answer(planned: Plan) -> str:
     verb = "is" if number == 1 else "are"
     text = f"{number} of {plural(total, 'pair')} {verb} undecided."
     if planned.more_seeds:
-        seeds = listed(f"{more} of {code(name)}" for name, more in planned.more_seeds.items())
+        seeds = listed(f"{plural(more, 'more seed')} of {code(name)}" for name, more in planned.more_seeds.items())
         text += (
-            f" More seeds decide those that seeds can decide: {seeds}, {formatting.significant(planned.seconds / 60)} "
+            f" To decide those that more seeds are likely to decide, run {seeds}: "
+            f"{formatting.significant(planned.seconds / 60)} minutes on this machine."
         )
-        text += "minutes on this machine."
     if any(pair.needs_images for pair in planned.open_pairs):
-        text += " Where no number of seeds decides a pair, it takes more test images."
+        text += " Some pairs no number of seeds decides: they need more test images."
     return text
 
 

@@ -13,7 +13,7 @@ def test_one_above_all(summarize: Summarize) -> None:
     """By the smallest of the differences, with its interval; and who is faster."""
     summary = summarize(["a", "b", "c"], range(6), accuracies={"a": 0.95, "b": 0.5, "c": 0.5})
     text = headline(summary)
-    assert text.startswith("**In short:** on these images, at this budget, `a` is above `b` and `c` ")
+    assert text.startswith("**In short:** on these images, at this budget, `a` is significantly above `b` and `c` ")
     shown = re.search(
         r"\(smallest difference: `a` over `[bc]` by ([\d.]+) \[([\d.]+), ([\d.]+)\] points\)", text
     ).groups()
@@ -25,14 +25,17 @@ def test_one_above_all(summarize: Summarize) -> None:
 def test_one_above_one_other(summarize: Summarize) -> None:
     """By its difference with the interval, which is no range of means."""
     text = headline(summarize(["a", "b"], range(6), accuracies={"a": 0.9, "b": 0.5}))
-    assert re.search(r"`a` is above `b` by [\d.]+ \[[\d.]+, [\d.]+\] points\.", text)
+    assert re.search(r"`a` is significantly above `b` by [\d.]+ \[[\d.]+, [\d.]+\] points \(holds", text)
 
 
 def test_two_alike_above_a_third(summarize: Summarize) -> None:
     """The two are not significantly different, both are above the third, and one of them is faster."""
     summary = summarize(["a", "b", "c"], range(6), accuracies={"a": 0.8, "b": 0.8, "c": 0.4})
     text = headline(summary)
-    assert "`a` and `b` are not significantly different in test accuracy; both of them are above `c` (" in text
+    assert (
+        "`a` and `b` are not significantly different in test accuracy; both of them are significantly above `c` ("
+        in text
+    )
     fast, slow = (architecture for architecture in summary.finished if architecture.name in "ab")
     found = relative_speed(fast, slow)
     assert f"`a` trains {found.estimate.mean:.2f} × [" in text
