@@ -11,7 +11,6 @@ from itertools import combinations
 import numpy as np
 
 from intelbench.results import choice, summaries
-from intelbench.results.metrics import METRICS
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 from intelbench.statistics import inference
 from intelbench.statistics.comparisons import PairedDifference, Scale, differences_without_each_seed
@@ -164,8 +163,7 @@ def _answer(
     )
 
 
-def depends_on_times(summary: CohortSummary, concluded: Answer) -> bool:
-    """Return whether what is concluded depends on how fast runs were."""
+def depends_on_times(summary: CohortSummary) -> bool:
+    """Return whether how fast runs were has a part in what is concluded: in a budget, a cost or a comparison of speed."""
     in_seconds = any(budget.unit == "seconds" for budget in summary.cohort.budgets)
-    by_time = any(not METRICS.get(name).of_profile for name in concluded.cheapest)
-    return in_seconds or by_time or concluded.faster is not None
+    return in_seconds or speed_comparison(summary) is not None

@@ -64,7 +64,9 @@ def _accuracy(summary: CohortSummary, robust: Robustness) -> str:
         pairs = [pair for pair in summary.differences if {pair.first, pair.second} in gaps]
         holds = robust.better((names[winner], names[place]) for winner in top for place in below_all)
         gap = _smallest_gap(pairs, names)
-        sentences.append(f"{subject} {verb} significantly above {_names(names, below_all)}{gap}{holds}")
+        sentences.append(
+            f"{subject} {verb} significantly above {_names(names, below_all)}{_in_one_bracket(gap, holds)}"
+        )
     others = [place for place in range(len(names)) if place not in top and place not in below_all]
     for place in others[:MAX_NAMES]:
         winners = [winner for winner in range(len(names)) if _beats(summary, winner, place)]
@@ -163,6 +165,11 @@ def _smallest_gap(pairs: Sequence[PairedDifference], names: Sequence[str]) -> st
     text = f"by {percent_interval(gap, unit='')} points"
     over = [names[place] for place in (smallest.first, smallest.second)][:: 1 if gap is smallest.difference else -1]
     return f" {text}" if len(pairs) == 1 else f" (smallest difference: {' over '.join(map(code, over))} {text})"
+
+
+def _in_one_bracket(first: str, second: str) -> str:
+    """Join two texts, and their brackets where the one ends and the other begins with one."""
+    return f"{first[:-1]}; {second[2:]}" if first.endswith(")") and second else first + second
 
 
 def _names(names: Sequence[str], places: Sequence[int]) -> str:

@@ -98,7 +98,7 @@ def _seeds(seeds: Sequence[int], total: int) -> str:
 def without_disturbed_runs(summary: CohortSummary, concluded: Answer) -> list[str]:
     """Say what changes without the disturbed runs, where speed has a part in what is concluded; nothing without any."""
     number = sum(bool(each.reasons) for each in summary.disturbances)
-    if not number or not answers.depends_on_times(summary, concluded):
+    if not number or not answers.depends_on_times(summary):
         return []
     runs = "the disturbed run" if number == 1 else f"the {number} disturbed runs"
     rest = answers.without_disturbed_runs(summary)
@@ -135,7 +135,8 @@ def _changes(before: Answer, after: Answer, margin: str) -> list[str]:
         new = after.cheapest.get(cost)
         if new != before.cheapest.get(cost):
             changes.append(f"the cheapest by {COST_NAMES[cost]} is {code(new) if new else 'open'}")
-    if before.faster and after.faster != before.faster:
-        first, second = map(code, before.faster)
-        changes.append(f"{first} does not train significantly more images a second than {second}")
+    for pair, verb in ((before.faster, "does not train"), (after.faster, "trains")):
+        if pair and before.faster != after.faster:
+            first, second = map(code, pair)
+            changes.append(f"{first} {verb} significantly more images a second than {second}")
     return changes
