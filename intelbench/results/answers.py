@@ -164,6 +164,6 @@ def _answer(
 
 
 def depends_on_times(summary: CohortSummary) -> bool:
-    """Return whether how fast runs were has a part in what is concluded: in a budget, a cost or a comparison of speed."""
+    """Return whether how fast runs were has a part in what is concluded: by the budget, or by a comparison of speed."""
     in_seconds = any(budget.unit == "seconds" for budget in summary.cohort.budgets)
     return in_seconds or speed_comparison(summary) is not None
