@@ -38,7 +38,7 @@ def test_an_open_pair_has_the_seeds_that_decide_it(summarize: Summarize) -> None
 def test_the_section_shows_what_is_planned(summarize: Summarize) -> None:
     """The number of open pairs, and the row of each."""
     answer, table, _ = rendered(planner(summarize(["a", "b", "c"], range(4), accuracies=NEAR)))
-    assert answer.startswith("1 of 3 pairs is undecided. More seeds decide")
+    assert answer.startswith("1 of 3 pairs is undecided. To decide those that more seeds are likely to decide, run")
     assert 3 == len(table.splitlines())
 
 
