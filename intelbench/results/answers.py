@@ -122,7 +122,7 @@ def answers_without_each_seed(summary: CohortSummary) -> Mapping[int, Answer] | 
 
 
 def without_disturbed_runs(summary: CohortSummary) -> Answer | None:
-    """Return what is concluded without the disturbed runs; `None` where no run is disturbed, or none is left.
+    """Return what is concluded without the disturbed runs; `None` where no run is disturbed, or every one is.
 
     It is `None` too where seeds were added in planned looks, which the missing runs would make incomplete.
     """
