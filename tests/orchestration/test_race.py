@@ -331,7 +331,10 @@ def test_two_equal_networks_and_a_bad_one(
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--margin", "0.01"], "key `margin`: 0.01 is not accepted. Expected a number in percentage points"),
+        (
+            ["--margin", "0.01"],
+            "key `margin`: 0.01 is not accepted. Expected a number of at least 0.1 and below 100, in perc",
+        ),
         (["--at-most", "4 h"], "at_most 14400.0: given without `until`"),
         (["--until", "decided", "--margin", "0"], "--margin '0': not accepted. Expected percentage points"),
     ],
