@@ -19,6 +19,7 @@ from intelbench.records.profiles import (
     ArchitectureProfile,
     Contention,
     Energy,
+    FeatureExtraction,
     FilterGradients,
     MeasuredMemory,
     PeakMemory,
@@ -91,6 +92,8 @@ class Study:
     """Architecture and seed of runs during which another process took `OTHERS_RATE`."""
     far_apart: Collection[tuple[str, int]] = ()
     """Architecture and seed of runs whose threads exchanged data slowly at one moment."""
+    features: bool = False
+    """Whether runs are of heads on stored features, which those of seed 0 have computed."""
     fallbacks: Mapping[tuple[str, int], str] = field(default_factory=dict)
     """By architecture and seed of runs whose steps are eager though the conditions ask for others: why."""
     slowed: Collection[tuple[str, int]] = ()
@@ -313,6 +316,15 @@ def _measurements(num_steps: int, place: int, spec: RunSpec, study: Study) -> Me
             absent=None if on_gpu else "the kernel shows no RAPL counter",
         ),
         preparation=None if study.conditions.step == "eager" else prepared,
+        features=_features(place, spec.seed, study) if study.features else None,
+    )
+
+
+def _features(place: int, seed: int, study: Study) -> FeatureExtraction:
+    """As slow as the place of the architecture."""
+    num_images = study.num_train + study.num_validation + study.num_test
+    return FeatureExtraction(
+        num_images=num_images, num_stored_images=num_images if seed else 0, seconds=num_images * (0.02 + 0.03 * place)
     )
 
 

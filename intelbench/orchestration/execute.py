@@ -161,6 +161,7 @@ def _conclude(
         contention=readings.contention,
         energy=readings.energy,
         preparation=trained.preparation,
+        features=setup.features.extraction if setup.features else None,
         resumed_after=trained.resumed_after,
         kept_step=trained.kept_step,
     )

@@ -69,6 +69,22 @@ class Preparation(Struct, frozen=True, kw_only=True):
     """Why one failed. All later steps of the run were eager."""
 
 
+class FeatureExtraction(Struct, frozen=True, kw_only=True):
+    """Features of a frozen backbone that a run used instead of images: computed by it, or read from an earlier run."""
+
+    num_images: Number
+    """Passes of an image through the backbone: of every stored view of training images, and of the validation, test and
+    training images that were evaluated on features."""
+    num_stored_images: Number
+    """Those of an earlier run, which this one has read."""
+    seconds: Quantity
+    """Time that all passes took, loading of the images included, in the run that computed them."""
+
+    def __post_init__(self) -> None:
+        if self.num_stored_images > self.num_images:
+            raise ValueError(f"`num_stored_images` is at most `num_images`, {self.num_images}")
+
+
 class Contention(Struct, frozen=True, kw_only=True):
     """Other use of the machine from the first training step to the last, validation passes included."""
 

@@ -16,6 +16,7 @@ from intelbench.records.profiles import (
     ArchitectureProfile,
     Contention,
     Energy,
+    FeatureExtraction,
     FilterGradients,
     GpuFacts,
     Number,
@@ -231,6 +232,8 @@ class Measurements(Struct, frozen=True, kw_only=True):
     energy: Energy
     preparation: Preparation | None = None
     """`None` for eager steps."""
+    features: FeatureExtraction | None = None
+    """`None` if all steps were trained on images."""
     resumed_after: tuple[Number, ...] = ()
     """Training steps after which the run was interrupted and resumed from a checkpoint by another process; other
     measurements then add up all processes."""

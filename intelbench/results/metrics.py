@@ -29,10 +29,25 @@ def _of_part(part: str, field: str) -> Callable[[RunSummary], Any]:
 
 def _images_per_second(_: Metric, architecture: ArchitectureSummary) -> Estimate | None:
     runs = architecture.runs
-    if not runs:
+    if not runs or runs[0].measurements.features:
         return None
     rate = images_per_second(runs[0].record.spec.conditions.recipe.batch_size, architecture.total_seconds)
     return None if rate is None else Estimate(rate, None, None, len(runs))
+
+
+def _extracted_images_per_second(run: RunSummary) -> float | None:
+    """Return how fast the backbone passed images in the run, if the run has computed all of its features."""
+    features = run.measurements.features
+    if features is None or features.num_stored_images or run.measurements.resumed_after or not features.seconds:
+        return None
+    return features.num_images / features.seconds
+
+
+def _head_epoch_seconds(run: RunSummary) -> float | None:
+    seconds, recipe = run.median_total_seconds, run.record.spec.conditions.recipe
+    if run.measurements.features is None or seconds is None:
+        return None
+    return seconds * (run.record.spec.num_train // recipe.batch_size)
 
 
 def _seconds_per_image(run: RunSummary) -> float | None:
@@ -42,7 +57,7 @@ def _seconds_per_image(run: RunSummary) -> float | None:
 
 def _images_per_second_of_run(run: RunSummary) -> float | None:
     seconds = _seconds_per_image(run)
-    return 1 / seconds if seconds else None
+    return 1 / seconds if seconds and not run.measurements.features else None
 
 
 def _training_flops(run: RunSummary) -> float | None:
@@ -77,6 +92,10 @@ def _has_frozen_parameters(summary: CohortSummary) -> bool:
     return any(run.num_parameters != run.num_trainable_parameters for run in runs)
 
 
+def _has_features(summary: CohortSummary) -> bool:
+    return any(run.measurements.features for run in summary.runs)
+
+
 def _has_other_budget_than_steps(summary: CohortSummary) -> bool:
     budgets = summary.cohort.budgets
     return len(budgets) > 1 or budgets[0].unit != "steps"
@@ -86,7 +105,7 @@ def _peak_memory(field: str, heading: str, meaning: str) -> Metric:
     """Return the metric of one field of `PeakMemory`; `meaning` is Markdown."""
     return Metric(
         name=f"peak_{field}", heading=heading, unit="bytes", better="lower", compared="ratio",
-        definition=meaning.replace("`", ""), note=f"{meaning}; the largest of the runs.",
+        definition=meaning.replace("`", ""), note=f"{meaning}; the largest of the runs{{extraction}}.",
         value=attrgetter(f"measurements.peak_memory.{field}"), over_runs=largest_run, interval=False,
         tables=("main", "export", "runs"),
     )  # fmt: skip
@@ -302,8 +321,9 @@ _COST = (
     Metric(
         name="step_seconds", heading="Step (ms)", unit="seconds", better="lower", compared="ratio",
         definition="median training step after warm-up, without data wait",
-        note="median of forward, backward and optimizer over the steps of all runs, the first {warmup_steps} of each "
-        "left out; without data wait [95 % percentile interval, two-level bootstrap of runs and their steps].",
+        note="median of forward, backward and optimizer{steps_of} over the steps of all runs, the first "
+        "{warmup_steps} of each left out; without data wait [95 % percentile interval, two-level bootstrap of runs and "
+        "their steps].",
         value=attrgetter("median_step_seconds"), over_runs=lambda _, architecture: architecture.step_estimate,
         scale=1e3, tables=("main", "export", "runs", "diff"),
     ),
@@ -314,9 +334,22 @@ _COST = (
     ),
     Metric(
         name="images_per_second", heading="Images/s", unit="number", better="higher", compared="ratio",
-        definition="batch size over the median of step time plus data wait",
+        definition="batch size over the median of step time plus data wait; not of heads on stored features",
         note="batch size ({batch_sizes}) over the median of step time plus data wait.",
         value=_images_per_second_of_run, over_runs=_images_per_second, interval=False, tables=("main", "export"),
+    ),
+    Metric(
+        name="extracted_images_per_second", heading="Extraction (images/s)", unit="number", better="higher",
+        compared="ratio", definition="images through the frozen backbone, by the runs that computed its features",
+        note="images that pass the frozen backbone in a second, loading included, when its features are computed; mean "
+        "over the runs that computed them.",
+        value=_extracted_images_per_second, tables=("main", "export", "runs"), is_shown=_has_features,
+    ),
+    Metric(
+        name="head_epoch_seconds", heading="Head epoch (s)", unit="seconds", better="lower", compared="ratio",
+        definition="median step of the head on stored features, with its data wait, times the steps of an epoch",
+        note="an epoch of the head on stored features: median step with its data wait, times the steps of an epoch.",
+        value=_head_epoch_seconds, tables=("main", "export", "runs"), is_shown=_has_features,
     ),
     Metric(
         name="num_steps", heading="Steps", unit="steps", definition="optimizer steps within the budget",

@@ -123,6 +123,38 @@ def memory(summary: CohortSummary) -> Iterator[Row]:
         yield row
 
 
+@as_frame
+def features(summary: CohortSummary) -> Iterator[Row]:
+    """Return one row for each architecture whose head was trained on features: what they cost, and what a head costs.
+
+    Memory is that of the runs that computed all of their features, and of those that read all of them; runs that were
+    resumed, or that did some of both, are in neither.
+    """
+    field = summary.memory_field
+    for architecture in summary.finished:
+        extractions = [(run, run.measurements.features) for run in architecture.runs if run.measurements.features]
+        if not extractions:
+            continue
+        first = extractions[0][1]
+        whole = [(run, each) for run, each in extractions if not run.measurements.resumed_after]
+        computed = [run for run, each in whole if not each.num_stored_images]
+        read = [run for run, each in whole if each.num_stored_images == each.num_images]
+        row: Row = {
+            "architecture": architecture.name,
+            "num_runs": len(extractions),
+            "num_images": first.num_images,
+            "extraction_seconds": first.seconds,
+            "num_computed": len(computed),
+            "num_read": len(read),
+        }
+        for name in ("extracted_images_per_second", "head_epoch_seconds"):
+            row |= estimate_columns(name, METRICS.get(name).of(architecture))
+        for name, runs in (("computed", computed), ("read", read)):
+            peaks = [peak for run in runs if field and (peak := getattr(run.measurements.peak_memory, field))]
+            row[f"peak_bytes_{name}"] = max(peaks, default=None)
+        yield row
+
+
 def profiles_absent(summary: CohortSummary) -> Sequence[str]:
     """Return the reasons for which architectures have no profile."""
     return sorted({record.profile_absent for record in summary.cohort.records if record.profile_absent})

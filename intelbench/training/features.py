@@ -17,6 +17,7 @@ from intelbench.data.dataset import Split
 from intelbench.data.features import Features, FeatureStore
 from intelbench.data.stream import EVALUATION, Batch, Sample, TrainingStream, prepared_ahead
 from intelbench.profiling.device import device_of
+from intelbench.records.profiles import FeatureExtraction
 from intelbench.training.backbone import Backbone
 from intelbench.training.evaluate import Evaluator, evaluation_mode
 from intelbench.training.precision import autocast
@@ -83,6 +84,16 @@ class FeatureBank:
         self._features[key] = self.store.get(identity, lambda: self._extract(images))
         return self._features[key]
 
+    @property
+    def extraction(self) -> FeatureExtraction:
+        """Return how many features there are, and the time that computing them took."""
+        features = self._features.values()
+        return FeatureExtraction(
+            num_images=sum(len(each.values) for each in features),
+            num_stored_images=sum(len(each.values) for each in features if each.stored),
+            seconds=sum(each.seconds for each in features),
+        )
+
     @torch.no_grad()
     def _extract(self, images: Iterable[Tensor]) -> Tensor:
         """Return the input of the head for every image."""
@@ -126,6 +137,11 @@ class FeatureStream:
         self._stream = stream
         self._bank = bank
         self._backbone = backbone
+
+    @property
+    def extraction(self) -> FeatureExtraction:
+        """Return how many features there are, and the time that computing them took."""
+        return self._bank.extraction
 
     @property
     def steps_per_epoch(self) -> int:

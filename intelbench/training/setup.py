@@ -37,7 +37,7 @@ class TrainingSetup:
     backbone: Backbone
     stream: BatchSource
     """Batches of images."""
-    features: BatchSource | None = None
+    features: FeatureStream | None = None
     """Batches of features while the backbone is frozen, and of images afterwards; `None` to train on images only."""
     validation: Split | None = None
     """`None` if the network is not evaluated."""

@@ -179,6 +179,10 @@ def test_a_run_on_features_is_a_run(
     assert computed["test_logits"].tobytes() == read["test_logits"].tobytes()
     np.testing.assert_allclose(computed["test_logits"], uncached["test_logits"], atol=1e-4)
     assert {None} == {run.record.measurements.training_flops_per_image for run in runs}
+    extractions = [run.record.measurements.features for run in runs]
+    assert [True, False, True] == [each.num_stored_images == 0 for each in extractions]
+    assert 1 == len({each.num_images for each in extractions})
+    assert extractions[0].seconds == extractions[1].seconds
     assert "step_breakdown_seconds" in read
     assert "activation_sites" not in computed
     waits = [traces["data_wait_seconds"] for traces in (computed, read)]

@@ -21,6 +21,7 @@ from intelbench.data.features import FeatureStore
 from intelbench.data.stream import TrainingStream
 from intelbench.profiling.steps import LapClock
 from intelbench.profiling.workload import Workload
+from intelbench.records.profiles import FeatureExtraction
 from intelbench.records.workspace import Checkpoint, Workspace
 from intelbench.training.backbone import Backbone
 from intelbench.training.budget import TrainingBudget
@@ -58,6 +59,7 @@ class Run(NamedTuple):
     trained: Trained
     model: nn.Module
     steps: list[Step]
+    features: FeatureExtraction | None = None
 
 
 Train = Callable[..., Run]
@@ -138,7 +140,7 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
             class_weights=class_weights,
         )
         trained = train(setup, progress, LapClock(evaluator.device, every_part=every_part), observe, checkpoints)
-        return Run(trained, model, steps)
+        return Run(trained, model, steps, features.extraction if features else None)
 
     return run
 

@@ -115,6 +115,9 @@ def test_an_image_passes_the_backbone_once_a_view(
     second, num_second = run()
     assert num_views * len(loaded.train) + len(loaded.validation) + looked_at == num_first
     assert looked_at == num_second
+    used = num_first - looked_at
+    assert [(used, 0), (used, used)] == [(e.num_images, e.num_stored_images) for e in (first.features, second.features)]
+    assert first.features.seconds == second.features.seconds > 0
     assert first.trained.traces["step_loss"].tobytes() == second.trained.traces["step_loss"].tobytes()
 
 

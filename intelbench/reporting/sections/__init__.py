@@ -18,6 +18,7 @@ from intelbench.reporting.sections.energy import energy
 from intelbench.reporting.sections.environment import environment
 from intelbench.reporting.sections.equal_budgets import equal_budgets_section
 from intelbench.reporting.sections.failures import failures
+from intelbench.reporting.sections.features import features
 from intelbench.reporting.sections.gpu import gpu
 from intelbench.reporting.sections.identical_batches import identical_batches
 from intelbench.reporting.sections.memory import memory
@@ -50,6 +51,7 @@ class ReportSection:
 CLAIMS = "Published claims"
 _BUILT_IN = (
     ReportSection("Results", results),
+    ReportSection("Stored features", features),
     ReportSection("Differences", differences),
     ReportSection("Planner", planner),
     ReportSection("Probability of being the best", standing, in_default=False),

@@ -10,12 +10,15 @@ from intelbench.reporting.formatting import (
     listed,
     percent,
     percent_interval,
+    significant,
     times_interval,
 )
+from intelbench.reporting.metrics import any_features
 from intelbench.reporting.narrative import MAX_NAMES
 from intelbench.reporting.sections.disturbances import disturbed_answer
 from intelbench.reporting.sections.robustness import COST_NAMES, Robustness, margin_points, without_disturbed_runs
 from intelbench.results import answers, baseline, choice
+from intelbench.results.metrics import METRICS
 from intelbench.results.summaries import CohortSummary
 from intelbench.statistics.comparisons import PairedDifference
 
@@ -139,7 +142,12 @@ def _learnt_nothing(summary: CohortSummary) -> list[str]:
 
 
 def _speed(summary: CohortSummary, robust: Robustness) -> list[str]:
-    """Compare the fastest of the best with the slowest of them, or the fastest of all with the single best."""
+    """Compare the fastest of the best with the slowest of them, or the fastest of all with the single best.
+
+    Where features are stored, the speed is that of the backbone: a head takes next to no time.
+    """
+    if any_features(summary):
+        return _extraction(summary)
     compared = answers.speed_comparison(summary)
     if compared is None:
         return []
@@ -150,6 +158,24 @@ def _speed(summary: CohortSummary, robust: Robustness) -> list[str]:
     first, second = compared.first.name, compared.second.name
     ratio = times_interval(speed.estimate)
     return [f"{code(first)} trains {ratio} as many images a second as {code(second)}{robust.faster(first, second)}."]
+
+
+def _extraction(summary: CohortSummary) -> list[str]:
+    """Say how fast the fastest and the slowest backbone were, and what an epoch of a head takes."""
+    rate, epoch = METRICS.get("extracted_images_per_second"), METRICS.get("head_epoch_seconds")
+    rates = {a.name: known.mean for a in summary.ranked if (known := rate.of(a))}
+    epochs = [known.mean for a in summary.ranked if (known := epoch.of(a))]
+    sentences = []
+    if len(rates) > 1:
+        fastest, slowest = max(rates, key=rates.__getitem__), min(rates, key=rates.__getitem__)
+        sentences.append(
+            f"{code(fastest)} passes {significant(rates[fastest])} images a second through its backbone and "
+            f"{code(slowest)} {significant(rates[slowest])}, once for all heads (not tested)."
+        )
+    if epochs:
+        quick, slow = (f"{significant(each)} s" for each in (min(epochs), max(epochs)))
+        sentences.append(f"An epoch of a head takes {quick if quick == slow else f'{quick} to {slow}'}.")
+    return sentences
 
 
 def _beats(summary: CohortSummary, winner: int, place: int) -> bool:
