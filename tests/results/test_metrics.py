@@ -28,9 +28,9 @@ def test_every_metric_says_what_it_is(metric: Metric) -> None:
 @pytest.mark.parametrize("metric", EVERY, ids=lambda metric: metric.name)
 def test_every_metric_has_a_value(metric: Metric, summarize: Summarize) -> None:
     """Of a run, of a network as it is defined, or for what a claim names."""
-    summary = summarize(["a"], [0, 1])
-    (architecture,) = summary.finished
-    has_value = bool(metric.values(architecture))
+    (architecture,) = summarize(["a"], [0, 1]).finished
+    (on_features,) = summarize(["a"], [0, 1], features=True).finished
+    has_value = bool(metric.values(architecture) or metric.values(on_features))
     defined = metric.of_profile is not None and metric.of_profile(architecture.profile) is not None
     only_on_gpu = metric.name == "joules" or metric.name.startswith(("peak_cuda", "peak_nvml"))
     assert has_value or defined or metric.at_accuracy or metric.compared == "confusion" or only_on_gpu
