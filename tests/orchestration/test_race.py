@@ -316,7 +316,7 @@ def test_two_equal_networks_and_a_bad_one(
 
     report = intelbench("report").stdout
     assert re.search(r"\| colours − colours_again +\| +3 \| .*\| equivalent +\|", report)
-    assert "both of them are above `constant`" in report
+    assert "both of them are significantly above `constant`" in report
     assert "The comparison ended at the look at 3 seeds (levels: 0.00035 at 3 seeds)." in report
     assert "--until decided --spending obrien-fleming" in report
     assert "margin = 2.0" in report
