@@ -112,6 +112,8 @@ def _directory(content: bytes) -> dict[str, _Member]:
                 raise ValueError("its directory is damaged")
             members[name] = _Member._make((*member, local))
             offset = start + name_size + extra_size + comment_size
+        if offset + _END.size != len(content):
+            raise ValueError("its directory has another number of arrays than it says")
     except (struct.error, UnicodeDecodeError) as error:
         raise ValueError("its directory is damaged") from error
     unpacked = sum(member.unpacked_size for member in members.values())
