@@ -11,7 +11,7 @@ from intelbench.errors import UserError
 
 if TYPE_CHECKING:
     from intelbench.config.budget import Budget
-    from intelbench.config.fields import Vary
+    from intelbench.config.fields import KeepWeights, Vary
     from intelbench.config.sequential import Spending, Until
     from intelbench.orchestration.plan import Rerun
     from intelbench.training.checkpoint import CheckpointTime
@@ -42,6 +42,8 @@ class RunOptions(TypedDict, total=False):
     images_per_class: Sequence[int | Literal["all"]] | None
     vary: "Vary | Sequence[Vary] | None"
     """What differs between the seeds, such as `init`; or a list."""
+    keep_weights: "KeepWeights | None"
+    """Trained networks that are kept: `best`, `all` or `none`."""
     device: str | None
     """`auto`, `cpu`, `cuda`, `cuda:1` or `mps`."""
     threads: int | None
@@ -102,6 +104,7 @@ def execute(architectures: Sequence[str] | None, out: str | Path, **options: Unp
             images_per_class=None if numbers is None else tuple(numbers),
             vary=vary if vary is None or isinstance(vary, str) else tuple(vary),
             margin=margin,
+            keep_weights=options.get("keep_weights"),
             device=options.get("device") or "auto",
             threads=options.get("threads"),
             workers=options.get("workers"),

@@ -276,11 +276,8 @@ def _expected(name: str) -> str:
 
 
 def _read_safetensors(path: Path) -> object:
-    try:
-        import safetensors
-        import safetensors.torch
-    except ImportError as error:
-        raise UserError(f"weights {path}: `pip install safetensors` reads such files; or save it as .pth") from error
+    import safetensors.torch
+
     try:
         return safetensors.torch.load_file(path)
     except safetensors.SafetensorError as error:

@@ -178,6 +178,13 @@ _EXIT_TERMINATED = 75
     help="Results folder. Records are written to runs/ in it.",
 )
 @option(
+    "--keep-weights",
+    type=click.Choice(["best", "all", "none"]),
+    group=_RUNS,
+    help="Trained networks to keep in weights/ of the results folder: of each architecture the seed with the best "
+    "validation accuracy, those of all runs, or none. [default: the suite's]",
+)
+@option(
     "--rerun",
     type=click.Choice(["none", "interrupted", "failed", "all"]),
     default="none",

@@ -10,6 +10,7 @@ from intelbench.config.fields import (
     MAX_RUNS,
     Count,
     Fraction,
+    KeepWeights,
     MemoryFormat,
     Name,
     Points,
@@ -89,6 +90,10 @@ class Suite(Conditions, frozen=True, forbid_unknown_fields=True, kw_only=True):
     margin: Points = 1.0
     """Largest difference in test accuracy that counts as equivalent, in percentage points, as `--margin` of the
     commands. It changes no run: records keep it for their report, and it is no part of their names."""
+    keep_weights: KeepWeights = "best"
+    """Trained networks that are kept in weights/ of the results: of each architecture the seed with the best validation
+    accuracy, of the runs on the most images and with the first word of `vary`; those of all runs; or none. This
+    changes no run."""
     overrides: dict[Name, Override] = {}
     """Budgets and recipes of single architectures, by name, such as the recipes they were published with. Differences
     between these architectures are then differences of their recipes too, and the report says so."""

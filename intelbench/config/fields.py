@@ -36,3 +36,5 @@ StreamName = Literal["init", "order", "augment", "dropout", "labels", "split"]
 """Random streams that are derived from a seed."""
 Vary = Literal["all", "init", "order", "augment", "dropout", "split"]
 """What differs between the seeds of a comparison."""
+KeepWeights = Literal["best", "all", "none"]
+"""Runs whose trained weights are kept."""

@@ -71,6 +71,8 @@ def encode_suite(suite: Suite) -> str:
     for table, key in ((tables, "overrides"), (tables["recipe"], "optimizer_arguments")):
         if not table[key]:
             del table[key]
+    if suite.keep_weights == "best":  # no part of an experiment, so a suite that says nothing about it is not longer
+        del tables["keep_weights"]
     return tomli_w.dumps(_without_none(tables))
 
 

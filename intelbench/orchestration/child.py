@@ -6,9 +6,11 @@ import time
 
 from intelbench.orchestration.execute import execute
 from intelbench.orchestration.job import NOT_STORED, STOPPED, Job, Progress
+from intelbench.orchestration.keeping import not_kept
 from intelbench.orchestration.plugin_files import load_plugins
 from intelbench.orchestration.process import take_request
 from intelbench.plugins.guard import preserve_process_state
+from intelbench.records.kept import publish
 from intelbench.records.store import write_run
 from intelbench.training.checkpoint import StopRequestedError
 
@@ -46,5 +48,9 @@ def main() -> None:
     except OSError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(NOT_STORED)
+    try:
+        publish(job.workspace.runs, job.run_id)
+    except OSError as error:
+        on_progress(Progress(phase="keeping weights", note=not_kept(error)))
     if record.failure is None or record.failure.cause == "diverged":  # other failures can be resumed
         job.workspace.discard_checkpoint()

@@ -194,6 +194,8 @@ class LiveTable(RunListener):
         """Show the progress of the run."""
         self._schedule.update(index, progress)
         self._rows[index][1] = f"{progress.phase}: {progress.note}" if progress.note else progress.phase
+        if progress.phase == "keeping weights" and progress.note:  # the end of the run overwrites the cell at once
+            self._live.console.print(printable(f"{self._rows[index][0]}: {progress.note}"), markup=False)
         if progress.phase == "training":
             self._rows[index][2:] = [
                 str(progress.step),

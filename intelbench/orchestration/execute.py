@@ -15,6 +15,7 @@ from intelbench.data.seeds import stream_seed
 from intelbench.data.split import stratified_subset
 from intelbench.errors import UserError
 from intelbench.orchestration.job import Job, Progress
+from intelbench.orchestration.keeping import keep_weights
 from intelbench.profiling.complexity import count_parameters
 from intelbench.profiling.device import is_out_of_memory
 from intelbench.profiling.environment import read_environment
@@ -128,6 +129,8 @@ def _run(
     on_progress(Progress(phase="testing", step=trained.num_steps, done=1.0, seconds=trained.seconds))
     flops = setup.flops_per_image(flops, trained.frozen_share)
     measurements, traces = _conclude(job, setup, trained, meters, flops)
+    if problem := keep_weights(job, record, setup.evaluator, traces):
+        on_progress(Progress(phase="keeping weights", note=problem))
     if "step_breakdown_seconds" not in traces:  # the run's clock did not measure the parts of a step
         traces = {**traces, **measure_step_breakdown(setup, trained.seconds / trained.num_steps)}
     return msgspec.structs.replace(record, measurements=measurements, failure=None), traces

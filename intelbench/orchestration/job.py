@@ -4,6 +4,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from intelbench.config.fields import KeepWeights
 from intelbench.config.sequential import Look
 from intelbench.data.dataset import Dataset
 from intelbench.orchestration.process import Limits
@@ -32,6 +33,8 @@ class Job(Struct, frozen=True, kw_only=True):
     """Folder in which the record directory appears."""
     weights: str | None = None
     """File of `spec.weights`."""
+    keep_weights: KeepWeights = "none"
+    """Whether to keep the trained weights; `best` keeps them if no run of other seeds has better ones."""
     checkpoint: CheckpointTime | None = None
     """When to save; `None` for the default of a run."""
     profile: ArchitectureProfile | None = None
@@ -55,7 +58,7 @@ class Progress(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     phase: str
     """What the run is doing: `waiting`, `profiling`, `starting`, `building`, `extracting features`, `training`,
-    `testing`.
+    `testing`, `keeping weights`.
     """
     step: int = 0
     done: float = 0.0

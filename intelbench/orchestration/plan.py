@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
+from math import inf
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,7 @@ from intelbench.architectures.hub import OnDownload
 from intelbench.architectures.registry import Architecture, ModelRequest, contained_unless_built_in, find
 from intelbench.architectures.weights import PUBLISHED, Source, check, obtain
 from intelbench.config.conditions import Conditions, Override, Suite
-from intelbench.config.fields import Vary
+from intelbench.config.fields import KeepWeights, Vary
 from intelbench.config.suites import conditions_of
 from intelbench.config.validation import dotted
 from intelbench.data.augment import require_transforms
@@ -123,6 +124,7 @@ def plan(
                 plugins=plugins_of_run(spec.architecture, spec.conditions.recipe),
                 runs=str(runs.absolute()),
                 weights=str(source.path) if source else None,
+                keep_weights=_keep_weights(suite, spec),
                 checkpoint=options.checkpoint,
             )
             planned.append(PlannedRun(job, _record(runs / job.run_id, options.rerun), options.rerun))
@@ -234,6 +236,18 @@ def _weights(
         with contained_unless_built_in(architecture.name):
             check(architecture, ModelRequest(num_classes=num_classes, image_size=conditions.image_size), source.path)
     return source
+
+
+def _keep_weights(suite: Suite, spec: RunSpec) -> KeepWeights:
+    """Return what the suite says about the weights of a run.
+
+    With `best`, the runs compete that are trained on the most images of each class, with the first word of `vary`: the
+    others are there to be compared, and not to be used.
+    """
+    most = max(inf if number == "all" else number for number in suite.images_per_class)
+    own = inf if spec.images_per_class is None else spec.images_per_class
+    competes = own == most and spec.vary == suite.sources[0]
+    return suite.keep_weights if competes or suite.keep_weights == "all" else "none"
 
 
 def _require_a_batch(spec: RunSpec) -> None:

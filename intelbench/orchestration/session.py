@@ -14,7 +14,7 @@ from intelbench.architectures.reference import REFERENCE
 from intelbench.architectures.registry import resolutions
 from intelbench.config.budget import Budget
 from intelbench.config.conditions import Suite
-from intelbench.config.fields import Vary
+from intelbench.config.fields import KeepWeights, Vary
 from intelbench.config.sequential import Until
 from intelbench.config.suites import load_suite, override
 from intelbench.data.dataset import prepare
@@ -31,6 +31,7 @@ from intelbench.orchestration.suite import run_planned
 from intelbench.orchestration.tracking import Tracking
 from intelbench.plugins.loading import load_plugin
 from intelbench.profiling.environment import choose_execution, read_environment
+from intelbench.records.kept import kept_files, kept_folder, settle
 from intelbench.records.types import DataFacts, Environment, RunRecord
 from intelbench.records.workspace import workspaces
 from intelbench.trackers.registry import make_tracker
@@ -53,6 +54,7 @@ class Request:
     image_size: int | None
     precision: str | None
     images_per_class: tuple[int | Literal["all"], ...] | None
+    keep_weights: KeepWeights | None
     vary: Vary | tuple[Vary, ...] | None
     margin: float | None
     """Largest difference in test accuracy that counts as equivalent, in percentage points."""
@@ -74,6 +76,7 @@ class Request:
 
 _KEYS_OF_SUITE = (
     "architectures", "seeds", "data", "budget", "image_size", "precision", "images_per_class", "vary", "margin",
+    "keep_weights",
 )  # fmt: skip
 """Options of a request that replace keys of the suite."""
 
@@ -140,7 +143,12 @@ def run_session(request: Request, starter: Starter) -> int:
             "the same command again executes the others, and resumes from checkpoints",
         )
         raise
-    return _summarise(list(records.values()), request.results)
+    num_failed = _summarise(list(records.values()), request.results)
+    settle(request.results / "runs")
+    if kept := _kept(request.results):
+        _say(kept)
+    _say(f"now: intelbench report {request.results} > {request.results / 'REPORT.md'}")
+    return num_failed
 
 
 def _execute(
@@ -223,6 +231,7 @@ def _clear(planned: Sequence[PlannedRun], environment: Environment, *, restart: 
         with workspace.lock() as lock:  # which removes partial files
             if lock is not None and workspace in unwanted:
                 workspace.discard_checkpoint()
+    settle(runs)
 
 
 def _summarise(records: Sequence[RunRecord], results: Path) -> int:
@@ -235,8 +244,19 @@ def _summarise(records: Sequence[RunRecord], results: Path) -> int:
             assert record.failure is not None
             _say(f"  {record.run_id}: {record.failure.cause}: {record.failure.message}")
         _say("their records say why; --rerun failed resumes them")
-    _say(f"now: intelbench report {results} > {results / 'REPORT.md'}")
     return len(failed)
+
+
+def _kept(results: Path) -> str:
+    """Say how many trained networks are in the results, and how large their files are; empty if there are none."""
+    files = list(kept_files(results / "runs"))
+    if not files:
+        return ""
+    megabytes = sum(file.num_bytes for file in files) / 1e6
+    return (
+        f"{plural(len(files), 'trained network')} ({megabytes:,.1f} MB) in {kept_folder(results / 'runs')}; "
+        f"intelbench predict {results} IMAGES uses {'it' if len(files) == 1 else 'them'}"
+    )
 
 
 def _say(text: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from safetensors.torch import load_file, save
 
 from intelbench.records.store import StoredRun, read_runs
 from tests.torture.saboteur import Laboratory, Moment, kill
@@ -17,9 +18,12 @@ CHILD = [
     *(Moment("open", r"\.checkpoint\.json\.partial", number) for number in (1, 4)),
     *(Moment("os.rename", r"checkpoint\.json\.partial", number) for number in (1, 4)),
     *(Moment("os.remove", r"/state-\d+\.pt", number) for number in (1, 3)),
+    Moment("os.mkdir", r"/weights/\.tiny"),
+    Moment("os.chmod", r"/weights/\.tiny"),
     Moment("os.mkdir", "/record "),
     *(Moment("open", f"/record/{name} w") for name in ("record.json", "traces.npz", "SHA256SUMS")),
     Moment("os.rename", r"/record .*runs/tiny"),
+    Moment("os.rename", r"/weights/\.tiny.* .*/weights/tiny"),
     Moment("os.remove", r"/checkpoint\.json "),
 ]
 """Of the process of a run."""
@@ -47,7 +51,7 @@ REPORT = [
 ]
 BY_THE_CLOCK = ("step_breakdown_", "reference_kernel_", "contention_", "gpu_")
 """Traces of meters, which look when it is time: the same run may have looked after other steps."""
-QUICK = (CHILD[4], CHILD[12], PARENT[3], RERUN[0], REPORT[1])
+QUICK = (CHILD[4], CHILD[14], CHILD[15], PARENT[3], RERUN[0], REPORT[1])
 """One of each kind, for every day."""
 
 
@@ -69,7 +73,14 @@ def the_run(results: Path) -> StoredRun | None:
     return found[0] if found else None
 
 
-def assert_sound(laboratory: Laboratory, arguments: list[str | Path], undisturbed: Path) -> None:
+def weights_of(results: Path) -> dict[str, bytes]:
+    """The tensors that are kept, by file."""
+    return {path.name: save(load_file(path)) for path in (results / "weights").glob("*")}
+
+
+def assert_sound(
+    laboratory: Laboratory, arguments: list[str | Path], undisturbed: Path, *, has_weights: bool = True
+) -> None:
     """Every command works, and after the next run all is as if nothing had happened."""
     folder = laboratory.folder
     assert [] == laboratory.processes()
@@ -87,6 +98,7 @@ def assert_sound(laboratory: Laboratory, arguments: list[str | Path], undisturbe
     for name, array in expected.traces().items():
         if not name.startswith(BY_THE_CLOCK) and not name.endswith("_seconds"):
             np.testing.assert_array_equal(array, actual.traces()[name])
+    assert (weights_of(undisturbed) if has_weights else {}) == weights_of(folder / "results")
     assert [] == [path for part in ("results", "cache") for path in (folder / part).rglob(".*")]
     assert 0 == laboratory.run(["report"]).returncode
 

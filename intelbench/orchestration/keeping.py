@@ -1,0 +1,64 @@
+"""Keep the weights of a trained network, if the suite asks for it and no run of other seeds has better ones."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from intelbench.orchestration.job import Job
+from intelbench.records.files import remove
+from intelbench.records.kept import DRAFT, KeptWeights, draft_folder, group_of, is_best
+from intelbench.records.store import Traces
+from intelbench.records.types import RunRecord
+from intelbench.statistics.calibration import fitted_temperature
+from intelbench.statistics.scores import validation_score
+from intelbench.training.evaluate import Evaluator
+from intelbench.training.trained import save
+
+_METRIC = "accuracy"
+
+
+def keep_weights(job: Job, record: RunRecord, evaluator: Evaluator, traces: Traces) -> str | None:
+    """Write the weights of the evaluated network as a draft, which `publish` names once the run has its record.
+
+    Nothing is written if a better run of the group has kept its weights. A failure never reaches the run.
+
+    Returns:
+        Why the weights are not kept, as a message for the user; `None` if nothing failed.
+    """
+    if job.keep_weights == "none":
+        return None
+    runs = Path(job.runs)
+    draft = draft_folder(runs, job.run_id)
+    try:
+        about = _about(job, record, traces)
+        if about.keep == "all" or is_best(runs, about):
+            remove(draft)  # of a run that was killed
+            draft.mkdir(parents=True)
+            save(evaluator.model, about, draft / DRAFT)
+    except Exception as error:  # noqa: BLE001 - a full disk, or a network whose state is not only tensors
+        with suppress(OSError):
+            remove(draft)
+        return not_kept(error)
+    return None
+
+
+def not_kept(error: Exception) -> str:
+    """Return a message for the user."""
+    return f"the trained weights are not kept: {error}"
+
+
+def _about(job: Job, record: RunRecord, traces: Traces) -> KeptWeights:
+    """Describe the weights; the temperature is fitted on the validation images, whose logits the network has given."""
+    labels, logits = traces["validation_labels"].astype(np.int64), traces["validation_logits"].astype(np.float64)
+    fitted = fitted_temperature(labels, logits)
+    return KeptWeights(
+        run_id=job.run_id,
+        started_at=record.started_at,
+        spec=job.spec,
+        group=group_of(record),
+        keep="all" if job.keep_weights == "all" else "best",
+        validation_metric=_METRIC,
+        validation_score=validation_score(_METRIC, labels, logits.argmax(axis=1), logits),
+        temperature=fitted.value if fitted else None,
+    )
