@@ -1,8 +1,9 @@
 """`Results`: the records of a folder as pandas data frames, plots and reports. docs/api.md describes every column."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,10 +19,14 @@ from intelbench.results.columns import Table
 from intelbench.results.equal_budgets import equal_budget_table
 from intelbench.results.metrics import METRICS
 from intelbench.results.planner import plan_table
+from intelbench.results.predictions import frames
 from intelbench.results.runs import RunSummary
 from intelbench.results.study import Study, read
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 from intelbench.results.variance import variance_studies, variance_table
+
+if TYPE_CHECKING:
+    from intelbench.training.trained import TrainedModel
 
 
 def load(folder: str | Path = "results", margin: float | None = None) -> "Results":
@@ -162,6 +167,55 @@ class Results:
         columns = {_column(run): classes(run.test_predictions) for run in runs}
         ids = pd.Series(runs[0].test_ids.astype(str), dtype=pd.StringDtype())
         return pd.DataFrame({"image": ids, "label": classes(runs[0].test_labels), **columns})
+
+    def probabilities(self, cohort: str | None = None) -> pd.DataFrame:
+        """Return one row for each finished run and test image: its class, the predicted class, and all probabilities.
+
+        Probabilities are the softmax of the recorded logits, without a temperature.
+
+        Args:
+            cohort: Key of a cohort; `None` for the largest.
+
+        Raises:
+            UserError: no such cohort, or no run of it has finished.
+        """
+        summary = self.cohort(cohort)
+        of_runs = list(frames(summary))
+        if not of_runs:
+            raise UserError(f"cohort {summary.cohort.key}: no run has finished, so there are no predictions")
+        return pd.concat(of_runs, ignore_index=True)
+
+    def model(
+        self,
+        architecture: str | None = None,
+        *,
+        cohort: str | None = None,
+        device: str | None = None,
+        plugins: Sequence[str | Path] = (),
+    ) -> "TrainedModel":
+        """Return a trained network, with its transform, classes and temperature.
+
+        Of the runs that have kept their weights, it is the one with the best validation score.
+
+        Args:
+            architecture: Name of the architecture, as `architecture` takes it; `None` for the one that the report
+                recommends.
+            cohort: Key of a cohort; `None` for the largest in which the architecture has kept weights.
+            device: `cpu`, `cuda`, `cuda:1` or `mps`; `None` for that of the run, or the CPU if this machine has no such
+                device.
+            plugins: Plug-in files, if the architecture is of one.
+
+        Raises:
+            UserError: there are no such weights, or the architecture has changed since.
+        """
+        from intelbench.api.trained import choose
+        from intelbench.plugins.loading import load_plugin
+        from intelbench.training.trained import load as load_model
+
+        choice = choose(self._study, runs_folder(self.folder), architecture, cohort)
+        for plugin in plugins:
+            load_plugin(Path(plugin))
+        return load_model(choice.file, device)
 
     def trace(self, name: str, cohort: str | None = None) -> pd.DataFrame:
         """Return an array of `traces.npz` of all finished runs in tidy form: a row for each run and step.

@@ -12,6 +12,7 @@ from intelbench.cli.diff import diff
 from intelbench.cli.listing import list_
 from intelbench.cli.output import complain
 from intelbench.cli.plan import plan
+from intelbench.cli.predict import predict
 from intelbench.cli.profile import profile
 from intelbench.cli.publish import publish
 from intelbench.cli.report import report
@@ -72,7 +73,7 @@ def cli() -> None:
     """
 
 
-for command in (run, report, publish, plan, diff, verify, profile, list_, data):
+for command in (run, report, predict, publish, plan, diff, verify, profile, list_, data):
     cli.add_command(command)
 
 

@@ -37,6 +37,13 @@ from intelbench.cli.values import FILE, FOLDER, REPORT_FILE
     help="Write every section, not only those that a reader acts on. An .html report has all of them, folded.",
 )
 @option(
+    "--predictions",
+    type=FILE,
+    group="Options",
+    help="CSV file to write in addition: a row for each run and test image, with its class, the predicted class and "
+    "the probability of each class.",
+)
+@option(
     "--images",
     type=FOLDER,
     group="Options",
@@ -61,7 +68,7 @@ def report(
     """
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's, whose threads would be in the way of two processes
     from intelbench.plugins.loading import load_plugin
-    from intelbench.records.store import runs_folder, write_figures
+    from intelbench.records.store import runs_folder, write_figures, write_parts
     from intelbench.records.workspace import describe_unfinished
     from intelbench.results.claims import load_claims
     from intelbench.results.study import read
@@ -75,7 +82,7 @@ def report(
     runs, claims = runs_folder(folder), load_claims(options["claims_file"]) if options["claims_file"] else None
     if unfinished := describe_unfinished(runs):
         click.echo(unfinished, err=True)
-    from intelbench.reporting.export import as_csv, as_json
+    from intelbench.reporting.export import as_csv, as_json, predictions_as_csv
     from intelbench.reporting.report import write
 
     study = read(runs, options["margin"])
@@ -91,6 +98,8 @@ def report(
         written = write(study, claims=claims, full=options["full"])
         write_figures((out.parent if out else runs.parent) / "figures", written.figures)
         text = written.text
+    if predictions := options["predictions"]:
+        write_parts(predictions, predictions_as_csv(study))
     if out:
         write_figures(out.parent, {out.name: text.encode()})
     else:

@@ -103,6 +103,18 @@ def source(text: str) -> str:
     return text
 
 
+def existing_path(text: str) -> Path:
+    """A file or a folder that exists."""
+    try:
+        mode = Path(text).stat().st_mode if text else 0
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ValueError(f"cannot be opened ({reason}). Expected a folder or a file") from error
+    if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+        raise ValueError(f"{'a pipe or a device' if text else 'empty'}. Expected a folder or a file")
+    return Path(text)
+
+
 def percentage_points(text: str) -> float:
     """A difference of two shares in percentage points, more than 0 and less than 100."""
     value = float(text) if re.fullmatch(_NUMBER, text) else math.nan

@@ -7,14 +7,15 @@ import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import PIL
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
 
-from intelbench.data.files import Content
 from intelbench.data.metadata import separate
 from intelbench.errors import UserError, printable
 
@@ -96,14 +97,36 @@ def decode(content: bytes, shorter_side: int) -> Pixels:
         raise UnreadableImageError(f"damaged: {reason[:_MAX_REASON]}") from error
 
 
-def decode_all(contents: Sequence[Content], shorter_side: int) -> Iterator[Pixels | UnreadableImageError]:
+def as_pixels(image: Image.Image, shorter_side: int) -> Pixels:
+    """Return an image that was opened by Pillow as `decode` returns the image of a file.
+
+    Raises:
+        UnreadableImageError: the image has pixels without a fixed range.
+    """
+    return np.asarray(_reduced(_as_rgb(ImageOps.exif_transpose(image)), shorter_side))
+
+
+class Readable(Protocol):
+    """A file of an image."""
+
+    @property
+    def path(self) -> Path:
+        """Return its path, for messages."""
+        ...
+
+    def read(self) -> bytes:
+        """Return its bytes."""
+        ...
+
+
+def decode_all(contents: Sequence[Readable], shorter_side: int) -> Iterator[Pixels | UnreadableImageError]:
     """Decode files in threads, and yield the pixels or the error of each in order.
 
     Raises:
         UserError: a file has changed since it was listed, or there is not enough memory.
     """
 
-    def attempt(content: Content) -> Pixels | UnreadableImageError:
+    def attempt(content: Readable) -> Pixels | UnreadableImageError:
         try:
             return decode(content.read(), shorter_side)
         except UnreadableImageError as error:
@@ -117,7 +140,7 @@ def decode_all(contents: Sequence[Content], shorter_side: int) -> Iterator[Pixel
             yield from pool.map(attempt, contents[start : start + _BATCH])
 
 
-def find_unreadable(contents: Sequence[Content], shorter_side: int) -> dict[int, str]:
+def find_unreadable(contents: Sequence[Readable], shorter_side: int) -> dict[int, str]:
     """Decode every file, and return the rows of those that cannot be decoded, with the reason.
 
     Raises:

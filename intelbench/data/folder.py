@@ -116,6 +116,17 @@ def content_digests(files: Sequence[ImageFile]) -> tuple[dict[str, str], dict[st
     return digests, problems
 
 
+def images_below(root: Path) -> list[Path]:
+    """Return every image in a folder and its subfolders, whatever their names, sorted by path.
+
+    Linked folders within the folder are not followed.
+
+    Raises:
+        UserError: a folder cannot be listed.
+    """
+    return sorted(_walk(root)[0], key=lambda path: path.relative_to(root).as_posix())
+
+
 def _walk(class_folder: Path) -> tuple[list[Path], list[Path], list[str]]:
     """Return the images, the other files and the names of system folders below a class folder.
 

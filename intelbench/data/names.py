@@ -100,6 +100,11 @@ def class_name(folder_name: str) -> str:
     return unicodedata.normalize("NFC", folder_name)
 
 
+def probability_column(class_name: str) -> str:
+    """Return the name of the column that tables of predictions have for the probability of a class."""
+    return f"probability_{class_name}"
+
+
 def likeness(name: str) -> str:
     """Return a key that is equal for names that differ only in case, spaces or Unicode form."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())

@@ -10,7 +10,7 @@ from intelbench.records.files import remove
 from intelbench.records.kept import DRAFT, KeptWeights, draft_folder, group_of, is_best
 from intelbench.records.store import Traces
 from intelbench.records.types import RunRecord
-from intelbench.statistics.calibration import fitted_temperature
+from intelbench.statistics.calibration import Temperature, fitted_temperature
 from intelbench.statistics.scores import validation_score
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.trained import save
@@ -60,5 +60,15 @@ def _about(job: Job, record: RunRecord, traces: Traces) -> KeptWeights:
         keep="all" if job.keep_weights == "all" else "best",
         validation_metric=_METRIC,
         validation_score=validation_score(_METRIC, labels, logits.argmax(axis=1), logits),
-        temperature=fitted.value if fitted else None,
+        temperature=_temperature(fitted) if fitted else None,
     )
+
+
+def _temperature(fitted: Temperature) -> float | None:
+    """Return the temperature to use. Without a maximum of the likelihood it is the upper bound of the search, or none.
+
+    The lower bound would make a network that is right on all of a few validation images sure of everything.
+    """
+    if fitted.bound is not None and fitted.bound > 1:
+        return fitted.bound
+    return fitted.value

@@ -3,7 +3,7 @@
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -29,13 +29,23 @@ def replace(path: Path, content: bytes) -> None:
     Raises:
         OSError: the disk is full, for example; the old file stays, and no partial file is left.
     """
+    replace_by_parts(path, [content])
+
+
+def replace_by_parts(path: Path, parts: Iterable[bytes]) -> None:
+    """Write a file atomically from parts that are made one after the other, so that it may be larger than the memory.
+
+    Raises:
+        OSError: the disk is full, for example; the old file stays, and no partial file is left.
+    """
     partial = path.with_name(f".{path.name}.partial")
     partial.unlink(missing_ok=True)  # it may be a link
     try:
         with synced(partial) as file:
-            file.write(content)
+            for part in parts:
+                file.write(part)
         move(partial, path)
-    except OSError:
+    except BaseException:
         partial.unlink(missing_ok=True)
         raise
 

@@ -52,7 +52,7 @@ class KeptWeights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Value of the metric on the validation images, for the weights in the file; the highest is the best."""
     temperature: Annotated[float, Meta(gt=0, le=1e6)] | None
     """The logits are divided by it before the softmax, so that confidence agrees with accuracy on the validation
-    images; `None` if the fit did not converge."""
+    images; `None` if no temperature could be fitted, as where all of them are recognised."""
 
     @property
     def order(self) -> tuple[float, int]:

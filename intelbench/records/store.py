@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from intelbench.config.validation import json_fault
 from intelbench.errors import UserError, printable
-from intelbench.records.files import content_if_any, content_of, listed, move, remove, replace, synced
+from intelbench.records.files import content_if_any, content_of, listed, move, remove, replace, replace_by_parts, synced
 from intelbench.records.npz import MAX_UNPACKED_BYTES, Archive, Texts
 from intelbench.records.types import SCHEMA_VERSION, RunRecord
 from intelbench.records.workspace import Workspace
@@ -118,6 +118,16 @@ def write_figures(folder: Path, figures: Mapping[str, bytes]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in figures.items():
         replace(folder / name, content)
+
+
+def write_parts(path: Path, parts: Iterable[str]) -> None:
+    """Write a text file atomically from parts that are made one after the other.
+
+    Raises:
+        OSError: the disk is full, for example; an older file stays, and no partial file is left.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_by_parts(path, (part.encode() for part in parts))
 
 
 def read_run(path: Path) -> StoredRun:

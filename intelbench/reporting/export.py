@@ -1,13 +1,13 @@
 """The report for machines: JSON and CSV in base units."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import pandas as pd
 
 from intelbench.reporting.sections import origins, reproduction
 from intelbench.reporting.verdicts import Verdict, claims_about, verdicts
-from intelbench.results import efficiency, tables, usage
+from intelbench.results import efficiency, predictions, tables, usage
 from intelbench.results.claims import Claim
 from intelbench.results.columns import Row, estimate_columns
 from intelbench.results.equal_budgets import equal_budget_table
@@ -52,6 +52,21 @@ def as_csv(study: Study) -> str:
         frame.insert(0, "cohort", summary.cohort.key)
         frames.append(frame)
     return pd.concat(frames, ignore_index=True).to_csv(index=False, lineterminator="\n")
+
+
+def predictions_as_csv(study: Study) -> Iterator[str]:
+    """Yield the predictions for the test images as CSV, run by run: a row for each finished run and image.
+
+    Raises:
+        UserError: the arrays of a record cannot be read.
+    """
+    names = predictions.columns(study.cohorts)
+    yield pd.DataFrame(columns=names).to_csv(index=False, lineterminator="\n")
+    for summary in study.cohorts:
+        for frame in predictions.frames(summary):
+            yield frame.reindex(columns=names).to_csv(
+                index=False, header=False, lineterminator="\n", float_format="%.6g"
+            )
 
 
 def _plain(summary: CohortSummary, claims: Sequence[Claim] | None) -> dict[str, object]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from intelbench.errors import UserError
 from intelbench.results.baseline import not_above_majority
 from intelbench.results.metric import Metric
 from intelbench.results.metrics import METRICS
@@ -12,7 +13,12 @@ from intelbench.statistics.comparisons import UNPOOLED_FACTOR, PairedDifference
 from intelbench.statistics.estimates import SIGNIFICANCE
 from intelbench.statistics.inference import holm, infer_ratio
 
-COSTS = ("step_seconds", "num_parameters", "predicted_peak_bytes")
+COSTS = {
+    "step_seconds": "step time",
+    "num_parameters": "parameters",
+    "predicted_peak_bytes": "predicted memory",
+}
+"""Metrics that are costs, the first of them first, and what they are called in sentences."""
 
 
 def not_inferior(
@@ -70,6 +76,37 @@ def cheapest(
             if all(_costs_less(metric, architecture, other, len(others), left_out) for other in others):
                 by_cost[metric] = architecture
     return by_cost
+
+
+def recommended(summary: CohortSummary) -> tuple[ArchitectureSummary, str]:
+    """Return the architecture to use, and why: the cheapest of those that are shown to be within the margin.
+
+    Kinds of cost are tried in the order of `COSTS`. Without a cheapest one it is the most accurate of them, and the
+    most accurate of all if none is shown to be within the margin.
+
+    Raises:
+        UserError: no run has finished.
+    """
+    if not summary.finished:
+        raise UserError(f"cohort {summary.cohort.key}: no run has finished, so there is no architecture to use")
+    good = not_inferior(summary)
+    points = 100 * summary.margin
+    within = f"shown to be within {points:g} {'point' if points == 1 else 'points'} of the best"
+    if len(good) == 1:
+        return good[0], f"the only architecture {within}"
+    if by_cost := cheapest(good):
+        metric, architecture = next(iter(by_cost.items()))
+        return architecture, f"the cheapest by {COSTS[metric.name]} of {len(good)} architectures {within}"
+    best = max(good or summary.finished, key=_mean_accuracy)
+    if len(summary.finished) == 1:
+        return best, "the only architecture"
+    if good:
+        return best, f"the highest test accuracy of {len(good)} architectures {within}; none is the cheapest"
+    return best, f"the highest test accuracy; no architecture is {within}"
+
+
+def _mean_accuracy(architecture: ArchitectureSummary) -> float:
+    return architecture.test_accuracy.mean if architecture.test_accuracy else -1.0
 
 
 def _costs_less(

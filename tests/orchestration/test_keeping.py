@@ -12,13 +12,14 @@ from intelbench.config.suites import load_suite, override
 from intelbench.data.dataset import prepare
 from intelbench.orchestration.execute import execute
 from intelbench.orchestration.job import Job, Progress
+from intelbench.orchestration.keeping import _temperature
 from intelbench.orchestration.plan import plan
 from intelbench.plugins.loading import load_plugin
 from intelbench.profiling.environment import read_environment
 from intelbench.records.kept import DRAFT, draft_folder, kept_files, kept_folder, read_kept
 from intelbench.records.store import read_runs
 from intelbench.records.types import Execution
-from intelbench.statistics.calibration import fitted_temperature
+from intelbench.statistics.calibration import Temperature, fitted_temperature
 from tests.command import Command
 
 CPU = Execution(device="cpu", threads=1, workers=0)
@@ -88,7 +89,8 @@ def test_the_kept_weights_are_those_that_were_evaluated(make_jobs: MakeJobs) -> 
     file = read_kept(draft_folder(Path(job.runs), job.run_id) / DRAFT)
     labels, logits = traces["validation_labels"], traces["validation_logits"]
     assert (logits.argmax(axis=1) == labels).mean() == file.about.validation_score
-    assert file.about.temperature == fitted_temperature(labels, logits).value
+    fitted = fitted_temperature(labels, logits)
+    assert file.about.temperature == (fitted.value or 20.0)
     assert (record.spec, record.started_at) == (file.about.spec, file.about.started_at)
     assert "best" == file.about.keep
     tensors = load_file(file.path)
@@ -96,6 +98,13 @@ def test_the_kept_weights_are_those_that_were_evaluated(make_jobs: MakeJobs) -> 
         value.numel() for name, value in tensors.items() if name.endswith(("weight", "bias"))
     )
     assert file.path.stat().st_mode & 0o777 == file.path.parent.stat().st_mode & 0o666
+
+
+def test_a_temperature_without_maximum_makes_no_network_too_sure() -> None:
+    """It is the upper bound of the search where confidence has to fall, and none where all images are recognised."""
+    assert 20.0 == _temperature(Temperature(None, 20.0))
+    assert _temperature(Temperature(None, 0.05)) is None
+    assert 1.5 == _temperature(Temperature(1.5))
 
 
 @pytest.mark.parametrize("keep", ["none", "all"])

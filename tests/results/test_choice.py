@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from intelbench.reporting.sections.opening import headline
-from intelbench.results.choice import cheapest, not_inferior
+from intelbench.results.choice import cheapest, not_inferior, recommended
 from intelbench.results.summaries import CohortSummary
 from intelbench.statistics.comparisons import Scale, paired_differences
 from tests.synthetic import Summarize
@@ -49,3 +49,25 @@ def test_equal_costs_have_no_cheapest(summarize: Summarize) -> None:
     """One network under two names costs the same."""
     (a,) = summarize(["a"], range(3)).finished
     assert {} == cheapest([a, replace(a, name="b")])
+
+
+def test_one_architecture_is_recommended_and_why(summarize: Summarize) -> None:
+    """The cheapest within the margin; else the most accurate within it, or of all."""
+    study = summarize(["a", "b", "c"], range(8), accuracies={"a": 0.8, "b": 0.8, "c": 0.5}, num_test=3000)
+    best, reason = recommended(with_margin(study, 0.05))
+    assert ("a", "the cheapest by step time of 2 architectures shown to be within 5 points of the best") == (
+        best.name, reason
+    )  # fmt: skip
+    best, reason = recommended(with_margin(study, 1e-6))
+    accurate = max(study.finished, key=lambda each: each.test_accuracy.mean)
+    assert accurate.name == best.name
+    assert "the highest test accuracy; no architecture is shown to be within 0.0001 points of the best" == reason
+
+
+def test_the_only_architecture_is_recommended(summarize: Summarize) -> None:
+    """One alone needs no test, and one that is alone within the margin no cost."""
+    best, reason = recommended(summarize(["a"], [0]))
+    assert ("a", "the only architecture") == (best.name, reason)
+    study = summarize(["a", "b"], range(8), accuracies={"a": 0.8, "b": 0.05}, num_test=600)
+    best, reason = recommended(with_margin(study, 0.05))
+    assert ("a", "the only architecture shown to be within 5 points of the best") == (best.name, reason)

@@ -16,7 +16,7 @@ from intelbench.reporting.formatting import (
 from intelbench.reporting.metrics import any_features
 from intelbench.reporting.narrative import MAX_NAMES
 from intelbench.reporting.sections.disturbances import disturbed_answer
-from intelbench.reporting.sections.robustness import COST_NAMES, Robustness, margin_points, without_disturbed_runs
+from intelbench.reporting.sections.robustness import Robustness, margin_points, without_disturbed_runs
 from intelbench.results import answers, baseline, choice
 from intelbench.results.metrics import METRICS
 from intelbench.results.summaries import CohortSummary
@@ -109,7 +109,7 @@ def _within_margin(summary: CohortSummary, robust: Robustness) -> list[str]:
     for metric, architecture in choice.cheapest(good).items():
         by_architecture.setdefault(architecture.name, []).append(metric.name)
     cheapest = [
-        f"{code(name)} by {listed(COST_NAMES[cost] for cost in costs)}{robust.cheapest(name, costs)}"
+        f"{code(name)} by {listed(choice.COSTS[cost] for cost in costs)}{robust.cheapest(name, costs)}"
         for name, costs in by_architecture.items()
     ]
     return [f"{text}; the cheapest of them is {listed(cheapest)}." if cheapest and len(good) > 1 else f"{text}."]

@@ -8,13 +8,8 @@ from intelbench.reporting.formatting import code, numbers, plural_number
 from intelbench.reporting.narrative import MAX_NAMES
 from intelbench.results import answers
 from intelbench.results.answers import MIN_SEEDS, Answer, Pair
+from intelbench.results.choice import COSTS
 from intelbench.results.summaries import CohortSummary
-
-COST_NAMES = {
-    "step_seconds": "step time",
-    "num_parameters": "parameters",
-    "predicted_peak_bytes": "predicted memory",
-}
 
 
 def margin_points(summary: CohortSummary) -> str:
@@ -134,7 +129,7 @@ def _changes(before: Answer, after: Answer, margin: str) -> list[str]:
     for cost in sorted(before.cheapest.keys() | after.cheapest.keys()):
         new = after.cheapest.get(cost)
         if new != before.cheapest.get(cost):
-            changes.append(f"the cheapest by {COST_NAMES[cost]} is {code(new) if new else 'open'}")
+            changes.append(f"the cheapest by {COSTS[cost]} is {code(new) if new else 'open'}")
     for pair, verb in ((before.faster, "does not train"), (after.faster, "trains")):
         if pair and before.faster != after.faster:
             first, second = map(code, pair)

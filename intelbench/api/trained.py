@@ -1,0 +1,73 @@
+"""Find the trained network to use among the weights that runs have kept."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from intelbench.errors import UserError, one_of, printable
+from intelbench.records.kept import KeptFile, kept_files, kept_folder
+from intelbench.results.choice import recommended
+from intelbench.results.study import Study
+from intelbench.results.summaries import CohortSummary
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The weights to use."""
+
+    file: KeptFile
+    reason: str
+    """Why this architecture, in words."""
+
+
+def choose(study: Study, runs: Path, architecture: str | None = None, cohort: str | None = None) -> Choice:
+    """Return the kept weights of an architecture: of its run with the best validation score.
+
+    Args:
+        study: The records in `runs`.
+        runs: Folder of the records.
+        architecture: Name of the architecture; without a prefix such as `torchvision:` where only one has that name.
+            `None` for the one that the report recommends.
+        cohort: Key of a cohort; `None` for the largest in which the architecture has kept weights.
+
+    Raises:
+        UserError: no run has kept its weights, or not those of this architecture or cohort.
+    """
+    files = {(file.about.run_id, file.about.started_at): file for file in kept_files(runs)}
+    summaries = [summary for summary in study.cohorts if cohort in (None, summary.cohort.key)]
+    kept = [(summary, of_cohort) for summary in summaries if (of_cohort := dict(_of_cohort(summary, files)))]
+    if not kept:
+        raise UserError(
+            f"{printable(kept_folder(runs))}: no weights of these runs. Expected runs that have kept their weights "
+            "(`keep_weights` of the suite is not `none`). Try intelbench run with --rerun all"
+        )
+    if architecture is None:
+        summary, of_cohort = kept[0]
+        best, reason = recommended(summary)
+        if best.name not in of_cohort:
+            raise UserError(
+                f"architecture {best.name!r} is recommended ({reason}), and has no kept weights. "
+                f"{one_of(best.name, of_cohort)}"
+            )
+        return Choice(of_cohort[best.name], reason)
+    for _, of_cohort in kept:
+        if names := _named(architecture, of_cohort):
+            if len(names) > 1:
+                raise UserError(f"architecture {architecture!r} is the name of several. {one_of('', names)}")
+            return Choice(of_cohort[names[0]], "as asked for")
+    known = sorted({name for _, of_cohort in kept for name in of_cohort})
+    raise UserError(f"architecture {architecture!r:.100} has no kept weights here. {one_of(architecture, known)}")
+
+
+def _of_cohort(summary: CohortSummary, files: dict[tuple[str, str], KeptFile]) -> Iterator[tuple[str, KeptFile]]:
+    """Yield each architecture with kept weights, and the file of its best run."""
+    for architecture in summary.finished:
+        records = [run.record for run in architecture.runs]
+        keys = [(record.run_id, record.started_at) for record in records]
+        if kept := [files[key] for key in keys if key in files]:
+            yield architecture.name, min(kept, key=lambda file: file.about.order)
+
+
+def _named(name: str, known: dict[str, KeptFile]) -> Sequence[str]:
+    """Return the full names of the architectures with a name, which may lack its prefix."""
+    return [name] if name in known else [full for full in known if full.partition(":")[2] == name]

@@ -1,0 +1,115 @@
+"""`intelbench predict`."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from intelbench.cli.output import complain, print_product
+from intelbench.cli.parameters import GroupedCommand, margin_option, option, plugin_option
+from intelbench.cli.values import FILE, Value, device, existing_path
+from intelbench.errors import plural, printable
+
+_EXIT_UNREADABLE = 1
+_MAX_LISTED = 20
+_LINE_SECONDS = 15.0
+"""Time between two lines of progress, where stderr is no terminal."""
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("results", type=Value(existing_path), metavar="RUNS_DIR")
+@click.argument("images", type=Value(existing_path), metavar="IMAGES")
+@option(
+    "--architecture",
+    metavar="NAME",
+    group="Options",
+    help="Architecture whose trained network is used. [default: the one that the report recommends]",
+)
+@option("--out", type=FILE, group="Options", help="CSV file to write instead of stdout.")
+@option("--device", type=Value(device), group="Options", help="Device to use, such as cpu. [default: that of the run]")
+@margin_option()
+@plugin_option(adds="the architecture")
+def predict(
+    results: Path,
+    images: Path,
+    architecture: str | None,
+    out: Path | None,
+    device: str | None,
+    margin: float,
+    plugins: tuple[Path, ...],
+) -> int:
+    """Predict the classes of IMAGES with a network that `intelbench run` has trained.
+
+    RUNS_DIR is a results folder, or a file in its weights/. IMAGES is a folder of images, with subfolders or without,
+    or one image. Writes CSV: path, predicted class, its confidence, and the probability of each class, which are scaled
+    by a temperature that was fitted on the validation images. Exits with status 1 if an image cannot be read; the
+    others are predicted.
+    """
+    from intelbench.api.trained import Choice, choose
+    from intelbench.profiling.variables import process_variables
+    from intelbench.records.kept import read_kept
+    from intelbench.records.store import runs_folder, write_figures
+    from intelbench.results.study import read
+
+    if results.is_file():
+        choice = Choice(read_kept(results), "as asked for")
+    else:
+        runs = runs_folder(results)
+        choice = choose(read(runs, margin), runs, architecture)
+    about = choice.file.about
+    complain(
+        f"{about.spec.architecture}: {choice.reason}; its seed {about.spec.seed}, validation "
+        f"{about.validation_metric} {about.validation_score:.3f}"
+    )
+    if about.temperature is None:
+        complain("confidence is not scaled: no temperature could be fitted on the validation images")
+    os.environ.update(process_variables(about.spec.execution.threads))  # before PyTorch is imported, which reads them
+    from intelbench.data.unlabelled import find_photos
+    from intelbench.plugins.loading import load_plugin
+    from intelbench.training.trained import load
+
+    photos = find_photos(images)
+    for plugin in plugins:
+        load_plugin(plugin)
+    model = load(choice.file, device)
+    with _progress(len(photos)) as on_images:
+        frame, unreadable = model.predict_photos(photos, on_images)
+    text = frame.to_csv(index=False, lineterminator="\n", float_format="%.6g")
+    if out:
+        write_figures(out.parent, {out.name: text.encode()})
+    else:
+        print_product(text)
+    complain(f"{plural(len(frame), 'image')} predicted{f', in {printable(out)}' if out else ''}")
+    if unreadable:
+        complain(f"{plural(len(unreadable), 'image')} left out, because they cannot be read:")
+        for path, reason in list(unreadable.items())[:_MAX_LISTED]:
+            complain(f"  {path}: {reason}")
+        if len(unreadable) > _MAX_LISTED:
+            complain(f"  and {len(unreadable) - _MAX_LISTED:,} more")
+    return _EXIT_UNREADABLE if unreadable else 0
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """Show how many of the images are done: a bar on a terminal, else a line every 15 seconds."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    last = time.monotonic()
+
+    def write_line(number: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _LINE_SECONDS:
+            last = time.monotonic()
+            complain(f"{number:,} of {plural(total, 'image')}")
+
+    if not console.is_terminal:
+        yield write_line
+        return
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("predicting", total=total)
+        yield lambda number: bar.update(task, completed=number)
