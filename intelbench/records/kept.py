@@ -161,11 +161,22 @@ def publish(runs: Path, run_id: str) -> None:
 def settle(runs: Path) -> None:
     """Do `publish` for every run that no process executes: a killed one may have left a draft, or older weights."""
     folder = kept_folder(runs)
-    names = {path.stem for path in folder.glob(f"[!.]*{SUFFIX}")} | {path.name[1:] for path in folder.glob(".*")}
+    names = {path.stem for path in folder.glob(f"[!.]*{SUFFIX}")}
+    names |= {path.name[1:] for path in folder.glob(".*") if _is_draft(path)}
     for run_id in sorted(names):
         with suppress(OSError, UserError), Workspace(runs, run_id).lock() as lock:
             if lock is not None:
                 publish(runs, run_id)
+
+
+def _is_draft(folder: Path) -> bool:
+    """Return whether a hidden folder is one of a run, as its files show; safetensors writes to `.tmp...` first."""
+    try:
+        return not folder.is_symlink() and all(
+            entry.name == DRAFT or entry.name.startswith(".tmp") for entry in folder.iterdir()
+        )
+    except OSError:  # a file, or removed in between
+        return False
 
 
 def _rivals(runs: Path, about: KeptWeights) -> list[KeptFile]:

@@ -1,5 +1,6 @@
 """Clocks to set, a record of a failed run, and a server that starts processes."""
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +10,12 @@ import pytest
 
 from intelbench.orchestration import process
 from intelbench.orchestration.forkserver import ForkServer
+from intelbench.profiling import reference_kernels
 from intelbench.profiling.variables import process_variables
 from intelbench.records.store import read_runs
 from intelbench.records.types import RunRecord
 from tests.command import Servers
+from tests.fake_cuda import nvml_module
 from tests.synthetic import Study, failure, synthetic_runs
 
 
@@ -54,3 +57,14 @@ def failed_record(tmp_path: Path) -> RunRecord:
 def server(servers: Servers) -> ForkServer:
     """Starts processes with one thread."""
     return servers.server(process_variables(threads=1))
+
+
+@pytest.fixture
+def little_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reference kernels that take a moment, and a driver that knows the fake GPU."""
+    for name in ("_CPU_SIZES", "_GPU_SIZES", "_HALF_GPU_SIZES"):
+        monkeypatch.setattr(reference_kernels, name, ((2, 16, 8), 64))
+    monkeypatch.setattr(reference_kernels, "_LAUNCHED_SECONDS", 1e-4)
+    monkeypatch.setattr(reference_kernels, "_COPIED_BYTES", 4096)
+    monkeypatch.setitem(sys.modules, "pynvml", nvml_module())
+    monkeypatch.setattr("intelbench.profiling.energy._IDLE_SECONDS", 0.0)

@@ -1,6 +1,5 @@
 """A run from data to record in this process: on a fake GPU, and with the errors of full memory."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,12 +17,11 @@ from intelbench.orchestration.plan import plan
 from intelbench.orchestration.probe import Probe, measure_steps
 from intelbench.orchestration.verify import Request, _as_executed, _job
 from intelbench.plugins.loading import load_plugin
-from intelbench.profiling import reference_kernels
 from intelbench.profiling.environment import choose_execution, read_environment
 from intelbench.records.profiles import Preparation
 from intelbench.records.store import StoredRun, read_runs, write_run
 from intelbench.records.types import Execution, RunRecord
-from tests.fake_cuda import NAME, FakeCuda, nvml_module
+from tests.fake_cuda import NAME, FakeCuda
 from tests.synthetic import Study, synthetic_run
 
 pytestmark = pytest.mark.usefixtures("own_registry")
@@ -47,17 +45,6 @@ def make_job(small_folder: Path, small_suite: Path, plugin: Path, tmp_path: Path
         return planned.job
 
     return make
-
-
-@pytest.fixture
-def little_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reference kernels that take a moment, and a driver that knows the fake GPU."""
-    for name in ("_CPU_SIZES", "_GPU_SIZES", "_HALF_GPU_SIZES"):
-        monkeypatch.setattr(reference_kernels, name, ((2, 16, 8), 64))
-    monkeypatch.setattr(reference_kernels, "_LAUNCHED_SECONDS", 1e-4)
-    monkeypatch.setattr(reference_kernels, "_COPIED_BYTES", 4096)
-    monkeypatch.setitem(sys.modules, "pynvml", nvml_module())
-    monkeypatch.setattr("intelbench.profiling.energy._IDLE_SECONDS", 0.0)
 
 
 def finished(record: RunRecord) -> RunRecord:

@@ -46,7 +46,9 @@ MakeTrained = Callable[..., Trained]
 
 
 @pytest.fixture
-def trained(small_folder: Path, small_suite: Path, plugin: Path, tmp_path: Path, own_registry: None) -> MakeTrained:
+def trained(
+    small_folder: Path, small_suite: Path, plugin: Path, tmp_path: Path, own_registry: None, little_work: None
+) -> MakeTrained:
     """A trained network of a small suite with another recipe or precision."""
     load_plugin(plugin)
 

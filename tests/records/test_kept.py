@@ -188,6 +188,19 @@ def test_files_are_compared_and_moved_under_a_lock(runs: Path, keep: Keep, monke
     lock.release()
 
 
+def test_hidden_files_of_others_are_left_alone(runs: Path, keep: Keep) -> None:
+    """Those of systems and notebooks, and a link in the place of a draft."""
+    about = keep(0, 0.5)
+    folder = kept_folder(runs)
+    (folder / ".DS_Store").write_text("of a system")
+    (folder / ".ipynb_checkpoints").mkdir()
+    (folder / ".ipynb_checkpoints" / "mine.ipynb").write_text("{}")
+    (folder / ".link").symlink_to(runs)
+    settle(runs)
+    assert {".DS_Store", ".ipynb_checkpoints", ".link", f"{about.run_id}.safetensors"} == names(runs)
+    assert (folder / ".ipynb_checkpoints" / "mine.ipynb").exists()
+
+
 def test_without_weights_there_is_nothing_to_do(runs: Path) -> None:
     """And no folder is created."""
     settle(runs)
