@@ -91,8 +91,8 @@ def test_the_kept_weights_are_those_that_were_evaluated(make_jobs: MakeJobs) -> 
     file = read_kept(draft_folder(Path(job.runs), job.run_id) / DRAFT)
     labels, logits = traces["validation_labels"], traces["validation_logits"]
     assert (logits.argmax(axis=1) == labels).mean() == file.about.validation_score
-    fitted = fitted_temperature(labels, logits)
-    assert file.about.temperature == (fitted.value or 20.0)
+    fitted = fitted_temperature(labels.astype(int), logits.astype(float))
+    assert file.about.temperature == _temperature(fitted)
     assert (record.spec, record.started_at) == (file.about.spec, file.about.started_at)
     assert "best" == file.about.keep
     tensors = load_file(file.path)
