@@ -38,7 +38,7 @@ def predict(
     architecture: str | None,
     out: Path | None,
     device: str | None,
-    margin: float,
+    margin: float | None,
     plugins: tuple[Path, ...],
 ) -> int:
     """Predict the classes of IMAGES with a network that `intelbench run` has trained.
