@@ -82,7 +82,7 @@ def recommended(summary: CohortSummary) -> tuple[ArchitectureSummary, str]:
     """Return the architecture to use, and why: the cheapest of those that are shown to be within the margin.
 
     Kinds of cost are tried in the order of `COSTS`. Without a cheapest one it is the most accurate of them, and the
-    most accurate of all if none is shown to be within the margin.
+    most accurate of all if no architecture is shown to be within the margin.
 
     Raises:
         UserError: no run has finished.
@@ -101,7 +101,7 @@ def recommended(summary: CohortSummary) -> tuple[ArchitectureSummary, str]:
     if len(summary.finished) == 1:
         return best, "the only architecture"
     if good:
-        return best, f"the highest test accuracy of {len(good)} architectures {within}; none is the cheapest"
+        return best, f"the highest test accuracy of {len(good)} architectures {within}; no single one is the cheapest"
     return best, f"the highest test accuracy; no architecture is {within}"
 
 
