@@ -100,6 +100,8 @@ class Study:
     """Architecture and seed of runs whose steps took 1.5 times as long, though nobody took processor time."""
     own: Mapping[str, Conditions] | None = None
     """By architecture, where the suite has recipes of their own; `conditions` are then those of the others."""
+    metric: str = "accuracy"
+    """Metric of the suite."""
     design: SequentialDesign | None = None
     """Design for which the runs of its seeds were made."""
     gpu: str = "Example GPU 80GB"
@@ -152,6 +154,7 @@ def synthetic_run(
         vary=study.vary,
         fixed_seed=study.fixed_seed,
         margin=study.margin,
+        metric=study.metric,
         suite_conditions=None if study.own is None else study.conditions,
     )
     place = architectures.index(architecture) if architecture in architectures else 0

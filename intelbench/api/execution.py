@@ -32,6 +32,8 @@ class RunOptions(TypedDict, total=False):
     equivalent; `None` runs all seeds."""
     margin: float | None
     """Largest difference in test accuracy that counts as equivalent, as a fraction such as 0.01, at least 0.001."""
+    metric: str | None
+    """Metric of the test images by which the report ranks, such as `balanced_accuracy`."""
     spending: "Spending | None"
     """Spending of the significance level over the looks; `obrien-fleming` by default."""
     at_most: str | float | None
@@ -105,6 +107,7 @@ def execute(architectures: Sequence[str] | None, out: str | Path, **options: Unp
             vary=vary if vary is None or isinstance(vary, str) else tuple(vary),
             margin=margin,
             keep_weights=options.get("keep_weights"),
+            metric=options.get("metric"),
             device=options.get("device") or "auto",
             threads=options.get("threads"),
             workers=options.get("workers"),

@@ -29,18 +29,20 @@ if TYPE_CHECKING:
     from intelbench.training.trained import TrainedModel
 
 
-def load(folder: str | Path = "results", margin: float | None = None) -> "Results":
+def load(folder: str | Path = "results", margin: float | None = None, metric: str | None = None) -> "Results":
     """Read the records in a results folder.
 
     Args:
         folder: A results folder, with runs/ in it, or a folder of records.
-        margin: Largest difference of test accuracy that counts as equivalent, as a fraction; `None` for that of the
-            suite.
+        margin: Largest difference that counts as equivalent, as a fraction; of a metric that is no share, in its unit.
+            `None` for that of the suite.
+        metric: Metric of the test images by which architectures are ranked, such as `balanced_accuracy`; `None` for
+            that of the suite.
 
     Raises:
-        UserError: there is no readable record.
+        UserError: there is no readable record, or no such metric.
     """
-    return Results(Path(folder), margin)
+    return Results(Path(folder), margin, metric)
 
 
 class Results:
@@ -51,18 +53,19 @@ class Results:
 
     Args:
         folder: A results folder, with runs/ in it, or a folder of records.
-        margin: Largest difference of test accuracy that counts as equivalent, as a fraction; `None` for that of the
-            suite.
+        margin: Largest difference that counts as equivalent, as a fraction; of a metric that is no share, in its unit.
+            `None` for that of the suite.
+        metric: Metric of the test images by which architectures are ranked; `None` for that of the suite.
 
     Raises:
-        UserError: there is no readable record.
+        UserError: there is no readable record, or no such metric.
     """
 
-    def __init__(self, folder: Path, margin: float | None = None) -> None:
+    def __init__(self, folder: Path, margin: float | None = None, metric: str | None = None) -> None:
         if margin is not None and (not isinstance(margin, int | float) or not 0 < margin < 1):
             raise UserError(f"margin {margin!r:.100}: not accepted. Expected a fraction between 0 and 1, such as 0.01")
         self.folder = folder
-        self._study = read(runs_folder(folder), margin)
+        self._study = read(runs_folder(folder), margin, metric)
 
     @property
     def study(self) -> Study:
@@ -96,17 +99,22 @@ class Results:
         """Return one row for each failed run."""
         return self._frame(tables.failures)
 
-    def differences(self, metric: str = "test_accuracy") -> pd.DataFrame:
-        """Return one row for each pair of ranked architectures: the difference of their test accuracies.
+    def differences(self, metric: str | None = None) -> pd.DataFrame:
+        """Return one row for each pair of ranked architectures: the difference of the metric that ranks them.
 
         Args:
-            metric: Another metric that is a mean over images, such as `test_cross_entropy` or one of a plug-in.
+            metric: Another metric that has a value of each image, such as `test_cross_entropy` or one of a plug-in.
 
         Raises:
             UserError: no such metric, or it has no value of each image.
         """
-        if METRICS.get(metric).per_image is None:
+        named = None if metric is None else METRICS.get(metric)
+        if named and named.per_image is None:
             raise UserError(f"metric {metric!r}: it has no value of each image, by which pairs are compared")
+        if named and named.on_demand and any(each.ranking.metric != metric for each in self._study.cohorts):
+            raise UserError(
+                f"metric {metric!r}: it is computed only where it ranks. Try load(..., metric={metric!r}).differences()"
+            )
         return self._frame(tables.differences, metric)
 
     def plan(self) -> pd.DataFrame:

@@ -49,9 +49,18 @@ def margin_option(group: str = "Options") -> Callable[[Callable[..., Any]], Call
     """Declare `--margin` of a command that reports on records; its value is a fraction, or `None` for the suite's."""
     return option(
         "--margin", type=Value(percentage_points, "points"), group=group,
-        help="Largest difference in test accuracy, in percentage points, that counts as equivalent. [default: the "
-        "suite's, which is 1 if it has none]",
+        help="Largest difference that counts as equivalent, in percentage points; of a metric that is no share, in "
+        "hundredths of its unit. [default: the suite's, which is 1 if it has none]",
         callback=lambda _context, _parameter, points: None if points is None else points / 100,
+    )  # fmt: skip
+
+
+def metric_option(group: str = "Options") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare `--metric` of a command that reports on records."""
+    return option(
+        "--metric", metavar="NAME", group=group,
+        help="Metric of the test images by which architectures are ranked and compared, such as accuracy, "
+        "balanced_accuracy, macro_f1, top5, auroc, log_loss, or one of a plug-in. [default: the suite's]",
     )  # fmt: skip
 
 

@@ -5,14 +5,16 @@ from pathlib import Path
 import click
 
 from intelbench.cli.output import print_product
-from intelbench.cli.parameters import GroupedCommand, margin_option
+from intelbench.cli.parameters import GroupedCommand, margin_option, metric_option, metric_plugin_option
 from intelbench.cli.values import FOLDER
 
 
 @click.command(cls=GroupedCommand)
 @click.argument("folder", type=FOLDER, default=Path("results"), metavar="[RUNS_DIR]")
+@metric_option()
 @margin_option()
-def plan(folder: Path, margin: float | None) -> None:
+@metric_plugin_option()
+def plan(folder: Path, metric: str | None, margin: float | None) -> None:
     """Say how many more seeds would decide the open pairs in RUNS_DIR, and how long they take on this machine.
 
     A pair of architectures is decided if one is significantly better or both are equivalent within the margin.
@@ -22,4 +24,4 @@ def plan(folder: Path, margin: float | None) -> None:
     from intelbench.reporting.report import write_plan
     from intelbench.results.study import read
 
-    print_product(write_plan(read(runs_folder(folder), margin)))
+    print_product(write_plan(read(runs_folder(folder), margin, metric)))

@@ -9,7 +9,7 @@ import click
 from intelbench.api.locations import cache_folder
 from intelbench.cli.figures import import_matplotlib
 from intelbench.cli.output import print_product
-from intelbench.cli.parameters import GroupedCommand, cache_option, margin_option, option, plugin_option
+from intelbench.cli.parameters import GroupedCommand, cache_option, margin_option, metric_option, option, plugin_option
 from intelbench.cli.values import FILE, FOLDER, REPORT_FILE
 
 
@@ -49,6 +49,7 @@ from intelbench.cli.values import FILE, FOLDER, REPORT_FILE
     group="Options",
     help="Folder of the images, for an .html report. [default: the folder in the records]",
 )
+@metric_option()
 @margin_option()
 @plugin_option(adds="metrics or report sections")
 @cache_option()
@@ -85,7 +86,7 @@ def report(
     from intelbench.reporting.export import as_csv, as_json, predictions_as_csv
     from intelbench.reporting.report import write
 
-    study = read(runs, options["margin"])
+    study = read(runs, options["margin"], options["metric"], asked={claim.metric for claim in claims or ()})
     if suffix == ".html":
         from intelbench.reporting.html.page import as_html
 

@@ -62,6 +62,14 @@ _EXIT_TERMINATED = 75
     "report. [default: the suite's, which is 1 if it has none]",
 )
 @option(
+    "--metric",
+    metavar="NAME",
+    group=_COMPARISON,
+    help="Metric of the test images by which the report ranks and compares architectures, such as accuracy, "
+    "balanced_accuracy, macro_f1, top5, auroc, log_loss, or one of a plug-in; it changes no run. "
+    "[default: the suite's]",
+)
+@option(
     "--spending",
     type=click.Choice(["obrien-fleming", "pocock"]),
     group=_COMPARISON,

@@ -88,8 +88,13 @@ class Suite(Conditions, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What differs between the seeds: `all`, every random stream; or only `init`, `order`, `augment`, `dropout` or
     `split`, while the others keep the first seed. Of several, every architecture and seed is run with each."""
     margin: Points = 1.0
-    """Largest difference in test accuracy that counts as equivalent, in percentage points, as `--margin` of the
-    commands. It changes no run: records keep it for their report, and it is no part of their names."""
+    """Largest difference that counts as equivalent, in percentage points, or in hundredths of the unit of a metric that
+    is no share; as `--margin` of the commands. It changes no run: records keep it for their report, and it is no part
+    of their names."""
+    metric: Name = "accuracy"
+    """Metric of the test images by which the report ranks and compares architectures, such as `balanced_accuracy`,
+    `macro_f1`, `auroc`, `log_loss`, or one of a plug-in. It changes no run: records keep it for their report, and it is
+    no part of their names."""
     keep_weights: KeepWeights = "best"
     """Trained networks that are kept in weights/ of the results: of each architecture the seed with the best validation
     accuracy, of the runs on the most images and with the first word of `vary`; those of all runs; or none. This

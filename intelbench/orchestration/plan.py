@@ -159,6 +159,7 @@ def _specs(
                 vary=vary,
                 fixed_seed=None if vary == "all" else suite.seeds[0],
                 margin=suite.margin_fraction,
+                metric=suite.metric,
             )
             for architecture, provider in architectures.items()
         ]

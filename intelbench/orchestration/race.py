@@ -42,6 +42,11 @@ def designed(planned: Sequence[PlannedRun], until: Until) -> list[PlannedRun]:
     names, seeds = sorted({spec.architecture for spec in specs}), tuple(dict.fromkeys(spec.seed for spec in specs))
     if len({(spec.images_per_class, spec.vary) for spec in specs}) > 1:
         raise UserError("until decided: several comparisons. Expected one `images_per_class` and one word of `vary`")
+    if specs[0].metric not in ("accuracy", "test_accuracy"):
+        raise UserError(
+            f"until decided: metric {specs[0].metric!r}. Expected accuracy, at which looks are taken. Try --metric "
+            "accuracy, or a fixed number of seeds"
+        )
     if len(names) < 2 or len(seeds) < _FEWEST_SEEDS:
         raise UserError(
             f"until decided: {plural(len(names), 'architecture')} and {plural(len(seeds), 'seed')} at most. Expected "

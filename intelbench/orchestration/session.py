@@ -34,6 +34,8 @@ from intelbench.profiling.environment import choose_execution, read_environment
 from intelbench.records.kept import kept_files, kept_folder, settle
 from intelbench.records.types import DataFacts, Environment, RunRecord
 from intelbench.records.workspace import workspaces
+from intelbench.results.metrics import ranking_metric
+from intelbench.statistics.scores import MIN_TOP_K_CLASSES
 from intelbench.trackers.registry import make_tracker
 from intelbench.trackers.tracker import Place
 from intelbench.training.checkpoint import CheckpointTime
@@ -58,6 +60,8 @@ class Request:
     vary: Vary | tuple[Vary, ...] | None
     margin: float | None
     """Largest difference in test accuracy that counts as equivalent, in percentage points."""
+    metric: str | None
+    """Metric by which the report ranks architectures."""
     device: str
     threads: int | None
     workers: int | None
@@ -76,7 +80,7 @@ class Request:
 
 _KEYS_OF_SUITE = (
     "architectures", "seeds", "data", "budget", "image_size", "precision", "images_per_class", "vary", "margin",
-    "keep_weights",
+    "keep_weights", "metric",
 )  # fmt: skip
 """Options of a request that replace keys of the suite."""
 
@@ -97,6 +101,7 @@ def run_session(request: Request, starter: Starter) -> int:
     _require_seeds(suite)
     for plugin in request.plugins:
         load_plugin(plugin)
+    ranking_metric(suite.metric)  # a mistake in its name is reported now, and not after the runs
     engine = NamedEngine(request.engine)
     trackers = {name: make_tracker(name, Place(results=request.results)) for name in request.track}
     if suite.architectures != REFERENCE and (note := resolutions(suite.architectures)):
@@ -111,14 +116,14 @@ def run_session(request: Request, starter: Starter) -> int:
         use_cache=request.cache,
         skip_unreadable=request.skip_unreadable,
     )
-    for note in dataset.notes:
+    for note in [*dataset.notes, *_without_metric(suite, dataset.facts)]:
         _say(note)
     with downloads(Console(stderr=True)) as on_download:
         options = PlanOptions(
             rerun=request.rerun, checkpoint=request.checkpoint, on_download=on_download, origin=printable(request.suite)
         )
         planned = plan(suite, dataset, execution, environment, runs=request.results / "runs", options=options)
-    if note := _recorded_margin(planned):
+    for note in filter(None, [_recorded_margin(planned), _recorded_metric(planned)]):
         _say(note)
     if request.until:
         planned = designed(planned, request.until)
@@ -163,6 +168,16 @@ def _execute(
         return execute(dict(enumerate(planned)))
 
 
+def _without_metric(suite: Suite, facts: DataFacts) -> list[str]:
+    """Say that the report will rank nothing because the data have too few classes for the metric; nothing if not so."""
+    if suite.metric != "top5" or len(facts.class_names) >= MIN_TOP_K_CLASSES:
+        return []
+    return [
+        f"metric 'top5': not defined for {len(facts.class_names)} classes, so the report would rank nothing; it takes "
+        f"{MIN_TOP_K_CLASSES}. Try --metric accuracy"
+    ]
+
+
 def _other_files(facts: DataFacts) -> str:
     """Say how many files in class folders are not used."""
     num_files = facts.num_other_files
@@ -192,6 +207,19 @@ def _recorded_margin(planned: Sequence[PlannedRun]) -> str:
     return (
         f"margin {points}: not recorded, because all runs were recorded before, with a margin of {earlier} percentage "
         f"points. Try intelbench report --margin {points}"
+    )
+
+
+def _recorded_metric(planned: Sequence[PlannedRun]) -> str:
+    """Say that a metric is in no record, because all runs were recorded with another one; empty if they were not."""
+    metric = planned[0].job.spec.metric
+    recorded = {run.earlier.spec.metric for run in planned if run.earlier and not run.pending}
+    if any(run.pending for run in planned) or metric in recorded:
+        return ""
+    earlier = " or ".join(sorted(recorded))
+    return (
+        f"metric {metric!r}: not recorded, because all runs were recorded before, with metric {earlier}. "
+        f"Try intelbench report --metric {metric}"
     )
 
 

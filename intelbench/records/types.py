@@ -139,8 +139,11 @@ class RunSpec(Struct, frozen=True, kw_only=True):
     fixed_seed: int | None = None
     """Seed of what does not differ between the seeds; `None` if `vary` is `all`."""
     margin: Fraction = 0.01
-    """Largest difference in test accuracy that counts as equivalent, as a fraction; of the suite. It is no part of the
-    identity of the run, and runs with other margins are compared with it."""
+    """Largest difference that counts as equivalent, of the suite, in the unit of the metric; of a share, a fraction. It
+    is no part of the identity of the run, and runs with other margins are compared with it."""
+    metric: FileName = "accuracy"
+    """Metric of the suite, by which its report ranks architectures. It is no part of the identity of the run, and runs
+    with other metrics are compared with it."""
 
     def __post_init__(self) -> None:
         if (self.vary == "all") != (self.fixed_seed is None):

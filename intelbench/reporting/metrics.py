@@ -27,6 +27,61 @@ def heading(metric: Metric, summary: CohortSummary) -> str:
     return f"{name} ({formatting.listed(map(formatting.count, sorted(numbers)))}{sampled} images)"
 
 
+def ranking(summary: CohortSummary) -> Metric:
+    """Return the metric by which the architectures of a cohort are ranked."""
+    return METRICS.get(summary.ranking.metric)
+
+
+def comparatives(summary: CohortSummary) -> tuple[str, str]:
+    """Return the words for better and for worse by the metric that ranks: `above` and `below`, if higher is better."""
+    return ("above", "below") if summary.ranking.higher_is_better else ("better than", "worse than")
+
+
+def noun(metric: Metric) -> str:
+    """Return the name of a metric in sentences, as `test accuracy`."""
+    return formatting.escape(metric.noun)
+
+
+def unit(metric: Metric) -> str:
+    """Return the unit of a difference after a number, with a space: ` points`, ` nats`, or nothing."""
+    if metric.change == "points":
+        return " points"
+    return " nats" if metric.unit == "nats" else ""
+
+
+def bare(metric: Metric, value: float) -> str:
+    """Write a difference without its unit."""
+    return formatting.bare_percent(value) if metric.change == "points" else formatting.significant(value)
+
+
+def margin(metric: Metric, value: float) -> str:
+    """Write a margin with its unit: `1 point`, `0.02 nats`."""
+    if metric.change == "points":
+        return formatting.plural_number(100 * value, "point")
+    return f"{value:g}{unit(metric)}"
+
+
+def lead(metric: Metric, estimate: Estimate) -> str:
+    """Write a difference in a sentence, with its interval and unit: `8.4 [3.4, 13.5] points`."""
+    write = formatting.percent_number if metric.change == "points" else formatting.number_interval
+    return f"{write(estimate)}{unit(metric)}"
+
+
+def subject(metric: Metric, summary: CohortSummary) -> str:
+    """Return the heading of a column of differences by the metric that ranks."""
+    own = " of architecture and recipe" if summary.cohort.own_recipes else ""
+    by = "" if summary.ranking.is_accuracy else f" in {noun(metric)}"
+    in_unit = f" ({unit(metric).strip()})" if unit(metric) else ""
+    return f"Difference{own}{by}{in_unit}"
+
+
+def difference(metric: Metric, estimate: Estimate | None) -> str:
+    """Write a difference in a column headed `subject`."""
+    if metric.change == "points" or estimate is None:
+        return formatting.points(estimate)
+    return formatting.number_interval(estimate).replace("-", "−")
+
+
 def cell(metric: Metric, estimate: Estimate | None) -> Cell:
     """Show a value in a column headed `metric.heading`, with its interval where it has one."""
     return document.cell(estimate, partial(_written, metric))
@@ -43,10 +98,10 @@ def change(metric: Metric, estimate: Estimate | None) -> str:
     return _scaled(metric.scale)(estimate)
 
 
-def figure(value: float, unit: str) -> str:
-    """Write a number without an interval, with its unit: that of a metric, or `times`."""
+def figure(value: float, unit: str, digits: int = 2) -> str:
+    """Write a number without an interval, with its unit: that of a metric, or `times`; shares with some digits."""
     if unit == "share":
-        return formatting.percent(value, 2)
+        return formatting.percent(value, digits)
     if unit == "mebibytes":
         return f"{formatting.mebibytes(round(value * 2**20))} MB"
     if unit == "seconds" and value < _LONG_SECONDS:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
 from intelbench.errors import plural
+from intelbench.reporting import metrics
 from intelbench.reporting.formatting import (
     cause,
     code,
@@ -32,6 +33,7 @@ def reading(summary: CohortSummary) -> str:
     """Say who was compared, on what, and under identical conditions or not."""
     sentences = [
         _compared(summary),
+        _ranked_by(summary),
         _looked(summary),
         fairness_answer(summary),
         _varied(summary),
@@ -115,6 +117,8 @@ def ranking_note(summary: CohortSummary) -> str:
     if not summary.ranked:
         if summary.correct is None:
             return "**Not ranked:** no test image was read, or the runs read different ones."
+        if summary.values is None:
+            return f"**Not ranked:** no run has a value of {metrics.noun(metrics.ranking(summary))}."
         seeds = f" ({uneven})" if uneven else ""
         return f"**Not ranked:** no two architectures have two finished seeds in common, which a test takes{seeds}."
     notes = [not_compared(summary)]
@@ -199,6 +203,24 @@ def _compared(summary: CohortSummary) -> str:
     )
 
 
+def _ranked_by(summary: CohortSummary) -> str:
+    """Say by which metric architectures are ranked, if it is not test accuracy, or why it is."""
+    if summary.ranking.unknown:
+        return (
+            f"The metric of the suite, {code(summary.ranking.unknown)}, is not known here; it may be one of a plug-in "
+            "that was not given (`--plugin FILE`). So ranks and differences are by test accuracy."
+        )
+    if summary.ranking.replaced:
+        return (
+            f"Seeds were added in planned looks at test accuracy, so ranks and differences are by it, and not by "
+            f"{code(summary.ranking.replaced)}."
+        )
+    if summary.ranking.is_accuracy:
+        return ""
+    metric = metrics.ranking(summary)
+    return f"Ranks, groups, differences and choices are by **{metrics.noun(metric)}** ({escape(metric.definition)})."
+
+
 def _looked(summary: CohortSummary) -> str:
     """Say that seeds were added in planned looks, and how far that came."""
     if summary.sequential is None:
@@ -216,9 +238,12 @@ def _not_compared(summary: CohortSummary) -> str:
     finished = summary.finished
     if len(finished) == 1 and finished[0].test_accuracy is not None:
         only, reached = finished[0], finished[0].test_accuracy
+        metric = metrics.ranking(summary)
+        score = None if summary.ranking.is_accuracy else metric.of(only)
+        also = "" if score is None else f" Its {metrics.noun(metric)} is {metrics.interval(score, metric.unit)}."
         return (
             f"{code(only.name)} reached a test accuracy of {percent_interval(reached)} ({plural(reached.n, 'run')}); "
-            f"the majority baseline is {percent(only.majority_share('test'))}."
+            f"the majority baseline is {percent(only.majority_share('test'))}.{also}"
         )
     if not summary.ranked:
         return ranking_note(summary) if summary.cohort.fairness.identical else ""

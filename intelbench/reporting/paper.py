@@ -45,9 +45,8 @@ def paper_tables(cohorts: Sequence[CohortSummary]) -> list[PaperTable]:
 def results_table(summary: CohortSummary) -> Table:
     """Return the main table of the report with fewer columns."""
     main = next(block for block in results(summary) if isinstance(block, Table))
-    wanted = {"Architecture", "Runs", "Group", "Failed"} | {
-        metrics.heading(METRICS.get(name), summary) for name in _METRICS
-    }
+    shown = [metrics.ranking(summary), *map(METRICS.get, _METRICS)]
+    wanted = {"Architecture", "Runs", "Group", "Failed"} | {metrics.heading(metric, summary) for metric in shown}
     kept = [
         place
         for place, column in enumerate(main.columns)
@@ -71,14 +70,19 @@ def trained_on(summary: CohortSummary) -> str:
 
 def _results_caption(summary: CohortSummary) -> str:
     shares = [share for a in summary.finished if (share := a.majority_share("test")) is not None]
+    metric = metrics.ranking(summary)
+    accuracies = "Test accuracy"
+    if not summary.ranking.is_accuracy:
+        accuracies = f"{escape(metric.heading)} ({metric.better} is better) and test accuracy"
     sentences = [
         f"Image classification on {trained_on(summary)}.",
-        f"Test accuracy: mean over n = {_seeds(summary)} [95 % interval over seeds and test images].",
+        f"{accuracies}: mean over n = {_seeds(summary)} [95 % interval over seeds and test images].",
         "Step: median [95 % interval, two-level bootstrap of runs and their steps]; memory: largest peak.",
     ]
+    by = "" if summary.ranking.is_accuracy else f" in {metrics.noun(metric)}"
     if summary.groups:
         sentences.append(
-            "Architectures that share a letter do not differ significantly (paired by seed and image, "
+            f"Architectures that share a letter do not differ significantly{by} (paired by seed and image, "
             f"corrected by Holm's method, {100 * summary.significance:.2g} %)."
         )
     if summary.cohort.own_recipes:
@@ -91,9 +95,14 @@ def _results_caption(summary: CohortSummary) -> str:
 
 
 def _differences_caption(summary: CohortSummary) -> str:
-    margin = formatting.plural_number(100 * summary.margin, "percentage point")
+    metric = metrics.ranking(summary)
+    in_points = metric.change == "points"
+    unit = " (percentage points)" if in_points else " (nats)" if metric.unit == "nats" else ""
+    margin = metrics.margin(metric, summary.margin)
+    if in_points:
+        margin = formatting.plural_number(100 * summary.margin, "percentage point")
     return (
-        f"Differences in test accuracy (percentage points) on {escape(narrative.data_name(summary.data.source))}, "
+        f"Differences in {metrics.noun(metric)}{unit} on {escape(narrative.data_name(summary.data.source))}, "
         f"n = {_seeds(summary)} × {count(summary.data.num_test)} test images, paired by seed and image "
         "[95 % interval over seeds and images, not corrected for the number of pairs]. p: two-sided; p (Holm): "
         f"corrected over all pairs. Equivalent: shown to differ by less than {margin} (two one-sided tests)."

@@ -28,7 +28,7 @@ class Answer:
     """What is concluded of architectures, by name."""
 
     better: frozenset[Pair]
-    """Pairs of which the first is significantly more accurate."""
+    """Pairs of which the first is significantly better by the metric that ranks."""
     equivalent: frozenset[Pair]
     """Pairs shown to be equivalent within the margin, each in alphabetical order."""
     within_margin: frozenset[str]
@@ -110,14 +110,16 @@ def answers_without_each_seed(summary: CohortSummary) -> Mapping[int, Answer] | 
     `MAX_PAIRS` pairs it would take too long.
     """
     tested = [pair for pair in summary.differences if pair.p_holm is not None]
-    if summary.correct is None or summary.sequential or not 0 < len(tested) <= MAX_PAIRS:
+    if summary.values is None or summary.sequential or not 0 < len(tested) <= MAX_PAIRS:
         return None
     if min(len(pair.seeds) for pair in tested) < MIN_SEEDS:
         return None
-    speed, scale = speed_comparison(summary), Scale(margin=summary.margin, significance=summary.significance)
+    ranking = summary.ranking
+    speed = speed_comparison(summary)
+    scale = Scale(ranking.limit, ranking.higher_is_better, summary.margin, summary.significance)
     return {
         seed: _answer(summary, differences, speed, seed)
-        for seed, differences in differences_without_each_seed(summary.correct, scale).items()
+        for seed, differences in differences_without_each_seed(summary.values, scale).items()
     }
 
 
@@ -131,7 +133,7 @@ def without_disturbed_runs(summary: CohortSummary) -> Answer | None:
     if not disturbed or not kept or summary.sequential:
         return None
     observed = {run.record.run_id: run for run in summary.runs}
-    rest = summaries.summarize(replace(summary.cohort, runs=kept), observed, summary.margin)
+    rest = summaries.summarize(replace(summary.cohort, runs=kept), observed, summary.margin, summary.ranking)
     speed = speed_comparison(summary)
     known = {architecture.name: architecture for architecture in rest.finished}
     if speed and {speed.first.name, speed.second.name} <= known.keys():

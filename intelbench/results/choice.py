@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from intelbench.errors import UserError
-from intelbench.results.baseline import not_above_majority
+from intelbench.results.baseline import not_above_baseline
 from intelbench.results.metric import Metric
 from intelbench.results.metrics import METRICS
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
@@ -28,7 +28,7 @@ def not_inferior(
 
     An architecture has to pass a test of non-inferiority against every other one (an intersection-union test; Berger,
     1982), which is corrected over the architectures as differences are over pairs, so that the cheapest of them may be
-    picked. One that is not significantly above the majority baseline is left out.
+    picked. One that is not significantly better than the baseline is left out.
 
     Args:
         summary: The cohort.
@@ -40,7 +40,7 @@ def not_inferior(
             tested.setdefault(pair.first, []).append((pair, 1))
             tested.setdefault(pair.second, []).append((pair, -1))
     pooled = holm(np.array([max(_p_inferior(summary, *each, part=0) for each in pairs) for pairs in tested.values()]))
-    unlearnt = {architecture.name for architecture in not_above_majority(summary.finished)}
+    unlearnt = {architecture.name for architecture in not_above_baseline(summary)}
     passed = []
     for (place, pairs), p_value in zip(tested.items(), pooled.tolist(), strict=True):
         alone = UNPOOLED_FACTOR * max(_p_inferior(summary, *each, part=1) for each in pairs)
@@ -53,7 +53,8 @@ def not_inferior(
 def _p_inferior(summary: CohortSummary, pair: PairedDifference, sign: int, part: int) -> float:
     """Return the p value of "worse by at least the margin" with the pooled spreads, or with the unpooled one."""
     inferred = pair.inferred.parts[part]
-    p_value = inferred.p_above(sign * pair.difference.mean, -summary.margin) if inferred else 0.0
+    lead = sign * summary.ranking.sign * pair.difference.mean
+    p_value = inferred.p_above(lead, -summary.margin) if inferred else 0.0
     return 0.0 if p_value is None else p_value
 
 
@@ -81,8 +82,8 @@ def cheapest(
 def recommended(summary: CohortSummary) -> tuple[ArchitectureSummary, str]:
     """Return the architecture to use, and why: the cheapest of those that are shown to be within the margin.
 
-    Kinds of cost are tried in the order of `COSTS`. Without a cheapest one it is the most accurate of them, and the
-    most accurate of all if no architecture is shown to be within the margin.
+    Kinds of cost are tried in the order of `COSTS`. Without a cheapest one it is the best of them by the metric that
+    ranks, and the best of all if no architecture is shown to be within the margin.
 
     Raises:
         UserError: no run has finished.
@@ -90,23 +91,29 @@ def recommended(summary: CohortSummary) -> tuple[ArchitectureSummary, str]:
     if not summary.finished:
         raise UserError(f"cohort {summary.cohort.key}: no run has finished, so there is no architecture to use")
     good = not_inferior(summary)
-    points = 100 * summary.margin
-    within = f"shown to be within {points:g} {'point' if points == 1 else 'points'} of the best"
+    metric, points = METRICS.get(summary.ranking.metric), 100 * summary.margin
+    margin = f"{points:g} {'point' if points == 1 else 'points'}"
+    if metric.change != "points":
+        margin = f"{summary.margin:g}{' nats' if metric.unit == 'nats' else ''}"
+    within = f"shown to be within {margin} of the best"
     if len(good) == 1:
         return good[0], f"the only architecture {within}"
     if by_cost := cheapest(good):
-        metric, architecture = next(iter(by_cost.items()))
-        return architecture, f"the cheapest by {COSTS[metric.name]} of {len(good)} architectures {within}"
-    best = max(good or summary.finished, key=_mean_accuracy)
+        cost, architecture = next(iter(by_cost.items()))
+        return architecture, f"the cheapest by {COSTS[cost.name]} of {len(good)} architectures {within}"
+    highest = f"the {'highest' if summary.ranking.higher_is_better else 'lowest'} {metric.noun}"
+    best = max(good or summary.finished, key=lambda architecture: _score(summary, architecture))
     if len(summary.finished) == 1:
         return best, "the only architecture"
     if good:
-        return best, f"the highest test accuracy of {len(good)} architectures {within}; no single one is the cheapest"
-    return best, f"the highest test accuracy; no architecture is {within}"
+        return best, f"{highest} of {len(good)} architectures {within}; no single one is the cheapest"
+    return best, f"{highest}; no architecture is {within}"
 
 
-def _mean_accuracy(architecture: ArchitectureSummary) -> float:
-    return architecture.test_accuracy.mean if architecture.test_accuracy else -1.0
+def _score(summary: CohortSummary, architecture: ArchitectureSummary) -> float:
+    """Return the mean of the metric that ranks, negative where lower is better."""
+    estimate = METRICS.get(summary.ranking.metric).of(architecture)
+    return -np.inf if estimate is None else summary.ranking.sign * estimate.mean
 
 
 def _costs_less(

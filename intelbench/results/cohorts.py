@@ -121,6 +121,12 @@ class Cohort:
         return self.spec.suite_conditions is not None
 
     @cached_property
+    def metrics(self) -> tuple[str, ...]:
+        """Return the metrics of the suites of the runs, each once, that of the newest run first."""
+        newest_first = sorted(self.records, key=lambda record: (record.started_at, record.run_id), reverse=True)
+        return tuple(dict.fromkeys(record.spec.metric for record in newest_first))
+
+    @cached_property
     def own_settings(self) -> Mapping[str, Mapping[str, object]]:
         """Return the keys of the conditions in which architectures differ, each with its value by architecture."""
         first = {name: records[0] for name, records in self.by_architecture.items()}

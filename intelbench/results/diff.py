@@ -154,7 +154,8 @@ def compare(before: Path, after: Path, gates: Sequence[Gate] = ()) -> Comparison
     Raises:
         UserError: a folder has no readable record, or the two have no architecture with a common seed.
     """
-    studies = [(folder, read(runs_folder(folder))) for folder in (before, after)]
+    gated = {gate.metric for gate in gates}
+    studies = [(folder, read(runs_folder(folder), asked=gated)) for folder in (before, after)]
     left_out = [
         f"{folder}: {plural(len(study.cohorts) - 1, 'other group')} of runs, under other conditions"
         for folder, study in studies
@@ -164,7 +165,6 @@ def compare(before: Path, after: Path, gates: Sequence[Gate] = ()) -> Comparison
     earlier, later = _by_name_and_seed(first), _by_name_and_seed(second)
     earlier_runs, later_runs = ({(r.record.run_id, r.record.started_at) for r in each.runs} for each in (first, second))
     seeds = {name: tuple(sorted(earlier[name].keys() & later[name].keys())) for name in earlier if name in later}
-    gated = {gate.metric for gate in gates}
     metrics = [metric for metric in gate_metrics() if "diff" in metric.tables or metric.name in gated]
     changes: list[Change] = []
     for name, in_common in seeds.items():

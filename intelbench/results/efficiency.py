@@ -203,16 +203,19 @@ def on_front(cost: Values, accuracy: Values) -> NDArray[np.bool_]:
 
 @as_frame
 def pareto(summary: CohortSummary) -> Iterator[Row]:
-    """Return one row for each kind of cost and finished architecture: cost, test accuracy, whether it is on the front.
+    """Return one row for each kind of cost and finished architecture: cost, ranking metric, whether it is on the front.
 
-    `front_share` is the probability that it is on the front, over draws of accuracy and cost from their posterior, and
+    `front_share` is the probability that it is on the front, over draws of metric and cost from their posterior, and
     `front_certain` whether it is there in every draw, because it costs least. There is no row where nothing may be
     ranked, nor for a cost that fewer than two architectures have.
     """
     draws = summary.mean_draws
-    if summary.correct is None or draws is None:
+    if summary.values is None or draws is None:
         return
-    accuracy = np.array([[summary.correct.of(place).mean()] for place in range(len(draws))])
+    metric = METRICS.get(summary.ranking.metric)
+    good = np.array(
+        [[summary.ranking.sign * float(summary.values.of(place).mean(dtype=np.float64))] for place in range(len(draws))]
+    )
     for name, by_run in costs(summary).items():
         known = {place: of_runs for place, of_runs in enumerate(by_run) if of_runs is not None}
         if len(known) < 2:
@@ -221,7 +224,7 @@ def pareto(summary: CohortSummary) -> Iterator[Row]:
         cost = np.array([[of_runs.mean()] for of_runs in known.values()])
         drawn = np.array([draw_cost(of_runs) for of_runs in known.values()])
         columns: dict[str, list[object]] = {
-            "on_front": on_front(cost, accuracy[places])[:, 0].tolist(),
+            "on_front": on_front(cost, good[places])[:, 0].tolist(),
             "front_share": on_front(drawn, draws[places]).mean(axis=1).tolist(),
             "front_certain": [bool((np.delete(drawn, place, 0) > own).all()) for place, own in enumerate(drawn)],
         }
@@ -232,6 +235,8 @@ def pareto(summary: CohortSummary) -> Iterator[Row]:
                 "architecture": architecture.name,
                 "value": float(known[place].mean()) if place in known else None,
                 **estimate_columns("test_accuracy", architecture.test_accuracy),
+                "metric": metric.name,
+                **estimate_columns("score", metric.of(architecture)),
                 "num_seeds": len(architecture.runs),
                 **{column: by_place.get(place) for column, by_place in front.items()},
             }

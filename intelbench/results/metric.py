@@ -8,13 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intelbench.records.profiles import ArchitectureProfile
+from intelbench.results.ranking import Ranking
 from intelbench.results.runs import RunSummary, Split
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary, same_images
 from intelbench.statistics import inference
 from intelbench.statistics.comparisons import PairedDifference, Scale, paired_differences
 from intelbench.statistics.estimates import Estimate, mean_interval
+from intelbench.statistics.scores import Floats, Labels
 from intelbench.statistics.seed_table import SeedTable
-from intelbench.statistics.shares import infer_share
+from intelbench.statistics.shares import infer_share, share_estimate
 
 Unit = Literal["parameters", "mebibytes", "flops", "bytes", "joules", "share", "nats", "number", "seconds", "steps"]
 Comparison = Literal["exact", "images", "ratio", "difference", "confusion"]
@@ -50,8 +52,12 @@ class Metric:
 
     name: str
     """Name in claims, gates, JSON and CSV."""
+    alias: str = ""
+    """Short name in `metric` of a suite and `--metric`; empty for `name`."""
     heading: str
     """Heading of a column, with the unit of its numbers unless they are written with a unit."""
+    phrase: str = ""
+    """Name in sentences; empty for `heading` in lower case, without its unit."""
     unit: Unit
     """Unit of the values in claims, gates, JSON and CSV."""
     definition: str
@@ -65,6 +71,15 @@ class Metric:
     """Value of a run."""
     per_image: Callable[[RunSummary], NDArray[np.generic] | None] | None = None
     """Values of the images of `split`, in a run; their mean is the value of the run."""
+    ranks: bool = False
+    """Whether architectures can be ranked by it; it then has a value of each test image."""
+    baseline: Callable[[Labels], Floats | NDArray[np.bool_] | None] | None = None
+    """Values of N labelled images by answering how frequent classes are, and nothing else; `None` where not known."""
+    num_independent: Callable[[RunSummary], float] | None = None
+    """Number of independent images that tell as much as those of a run, for the interval of a share without errors."""
+    on_demand: OfLogits | None = None
+    """Function of logits (N x C) and labels (N) that returns the value of each image, or no values where the metric is
+    not defined; it takes long, so it is called only where the metric is asked for."""
     of_logits: OfLogits | None = None
     """Function of a plug-in that computes the value from logits (N x C) and labels (N) of the test images."""
     at_accuracy: Callable[[RunSummary, float], float] | None = None
@@ -96,6 +111,22 @@ class Metric:
     def limits(self) -> tuple[float, float]:
         """Return the smallest and the largest possible value."""
         return self.bounds or ((0, 1) if self.unit == "share" else (0, np.inf))
+
+    @property
+    def noun(self) -> str:
+        """Return its name in sentences: `test accuracy`, `AUROC`."""
+        name = self.heading.partition(" (")[0]
+        return self.phrase or (name if name[1:2].isupper() else name[:1].lower() + name[1:])
+
+    @property
+    def ranking(self) -> Ranking:
+        """Return a ranking by the metric, which has a value of each test image."""
+        assert self.ranks
+        assert self.per_image is not None
+        low, high = self.limits
+        return Ranking(
+            metric=self.name, per_image=self.per_image, higher_is_better=self.better == "higher", limit=high - low
+        )
 
     @property
     def is_whole(self) -> bool:
@@ -145,6 +176,8 @@ class Metric:
         if table.dtype == np.bool_:
             return infer_share(table)
         inferred = inference.infer(table, *self.limits)
+        if inferred and inferred.spreads and self.num_independent:
+            return share_estimate(inferred, self.num_independent(runs[0]))
         return inferred.estimate if inferred else None
 
     def of(self, architecture: ArchitectureSummary) -> Estimate | None:
@@ -159,8 +192,10 @@ def differences(metric: Metric, summary: CohortSummary, margin: float | None = N
     finished. There are none where nothing may be ranked. `margin` is the largest difference that counts as equivalent;
     `None` for that of the report if the metric is a share, else 0; test accuracy has that of the report.
     """
-    if metric.name == "test_accuracy":
+    if metric.name == summary.ranking.metric and margin in (None, summary.margin):
         return summary.differences
+    if metric.name == "test_accuracy":
+        return summary.accuracy_differences
     runs = [run for run in summary.runs if metric.per_image and metric.per_image(run) is not None]
     if summary.correct is None or metric.per_image is None or not runs or not same_images(runs, metric.split):
         return ()

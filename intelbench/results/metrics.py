@@ -9,13 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from intelbench.errors import UserError, one_of, shortened
 from intelbench.plugins.registry import Registry
 from intelbench.records.profiles import ArchitectureProfile
+from intelbench.results.class_metrics import CLASS_METRICS, log_frequencies, majority_answers
 from intelbench.results.metric import Metric, Table, first_run, largest_run
 from intelbench.results.reaching import steps_to_accuracy
 from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
-from intelbench.statistics.estimates import Estimate, images_per_second
+from intelbench.statistics.calibration import squared_distances
+from intelbench.statistics.estimates import Estimate, Softmax, images_per_second
+from intelbench.statistics.scores import log_losses
 from intelbench.statistics.stability import VARIANCE_WINDOW
 
 _FLOAT32_BYTES = 4
@@ -120,7 +124,8 @@ _ACCURACY = (
         "seeds and these images; training accuracy on as many of the training images as the heading says, the same "
         "for all runs. **Majority baseline**: the share of the largest class, which is the accuracy of answering that "
         "class for every image.",
-        value=attrgetter("test_accuracy"), per_image=attrgetter("correct"),
+        value=attrgetter("test_accuracy"), per_image=attrgetter("correct"), alias="accuracy", ranks=True,
+        baseline=lambda labels: majority_answers(labels) == labels,
         over_runs=lambda _, architecture: architecture.test_accuracy, tables=("main", "export", "runs", "diff"),
     ),
     Metric(
@@ -137,8 +142,10 @@ _ACCURACY = (
     ),
     Metric(
         name="test_cross_entropy", heading="Test NLL (nats)", unit="nats", better="lower", compared="images",
-        definition="mean over the test images", value=attrgetter("test_cross_entropy"),
-        per_image=attrgetter("images.test_losses"), tables=("export", "runs", "diff"),
+        definition="mean over the test images",
+        value=attrgetter("test_cross_entropy"), per_image=attrgetter("images.test_losses"), alias="log_loss",
+        ranks=True, baseline=lambda labels: log_losses(labels, log_frequencies(labels)),
+        tables=("export", "runs", "diff"),
     ),
     Metric(
         name="training_cross_entropy", heading="Training NLL (nats)", unit="nats", better="lower", compared="images",
@@ -165,8 +172,9 @@ _ACCURACY = (
     ),
     Metric(
         name="brier_score", heading="Brier score", unit="number", better="lower", compared="images",
-        definition="squared distance of the probabilities from the truth", bounds=(0, 2),
-        value=_of_part("reliability", "brier_score"), per_image=attrgetter("images.squared_distances"),
+        definition="squared distance of the probabilities from the truth", bounds=(0, 2), phrase="Brier score",
+        value=_of_part("reliability", "brier_score"), per_image=attrgetter("images.squared_distances"), ranks=True,
+        baseline=lambda labels: squared_distances(labels, Softmax.of(log_frequencies(labels)).probabilities),
     ),
     Metric(
         name="fitted_temperature", heading="Temperature", unit="number",
@@ -415,7 +423,7 @@ _COST = (
 )  # fmt: skip
 
 METRICS: Registry[Metric] = Registry(
-    "metric", {metric.name: metric for metric in (*_ACCURACY, *_STABILITY, *_NETWORK, *_COST)}
+    "metric", {metric.name: metric for metric in (*_ACCURACY, *CLASS_METRICS, *_STABILITY, *_NETWORK, *_COST)}
 )
 """Every metric by name, in the order of tables."""
 
@@ -423,3 +431,24 @@ METRICS: Registry[Metric] = Registry(
 def metrics_in(table: Table) -> list[Metric]:
     """Return the metrics of a table, in its order."""
     return [entry.value for entry in METRICS.entries.values() if table in entry.value.tables]
+
+
+def ranking_metrics() -> dict[str, Metric]:
+    """Return the metrics by which architectures can be ranked, by the name that suites and `--metric` have for them."""
+    metrics = [entry.value for entry in METRICS.entries.values() if entry.value.ranks]
+    return {metric.alias or metric.name: metric for metric in metrics}
+
+
+def ranking_metric(name: str) -> Metric:
+    """Return a metric by which architectures can be ranked, by its name or its short name.
+
+    Raises:
+        UserError: no such metric, or one that ranks nothing.
+    """
+    METRICS.find(name)  # loads the entry point of that name
+    accepted = ranking_metrics()
+    by_name = accepted | {metric.name: metric for metric in accepted.values()}
+    if name not in by_name:
+        what = "architectures cannot be ranked by it" if name in METRICS.entries else "not known"
+        raise UserError(f"metric {shortened(repr(name))}: {what}. {one_of(name, accepted)}")
+    return by_name[name]

@@ -127,7 +127,7 @@ def _indices(summary: CohortSummary, *names: str) -> list[int]:
 def _difference(summary: CohortSummary, first: str, second: str) -> PairedDifference | None:
     """Return the difference of two architectures, first minus second; `None` where nothing may be ranked."""
     a, b = _indices(summary, first, second)
-    for pair in summary.differences:
+    for pair in summary.accuracy_differences:
         if (pair.first, pair.second) == (a, b):
             return pair
         if (pair.first, pair.second) == (b, a):

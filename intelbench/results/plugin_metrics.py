@@ -1,6 +1,6 @@
 """Metrics of plug-ins: functions of the logits and labels of the test images."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from intelbench.errors import UserError, kind_of, one_of, shortened
 from intelbench.plugins.loading import load_plugin
 from intelbench.plugins.registry import Entry
-from intelbench.records.store import Traces
+from intelbench.records.store import StoredRun, Traces, read_run
 from intelbench.results import arrays
 from intelbench.results.metric import Metric, OfLogits
 from intelbench.results.metrics import METRICS
@@ -63,7 +63,7 @@ def metric(
         value = Metric(
             name=name, heading=heading, unit=unit, definition=definition, better=better, compared="images",
             value=lambda run: float(run.of_logits[name].mean()) if name in run.of_logits else None,
-            per_image=lambda run: _by_image(run, name), of_logits=function,
+            per_image=lambda run: _by_image(run, name), of_logits=function, ranks=True,
             bounds=_BOUNDS[unit], tables=("main", "export", "runs", "diff"),
         )  # fmt: skip
         return METRICS.add(value, name, function=function)
@@ -103,6 +103,33 @@ def with_plugin_values(run: RunSummary, traces: Traces) -> RunSummary:
     if not np.isfinite(logits).all():
         return run
     return replace(run, of_logits={entry.name: _computed(entry, logits, labels) for entry in entries})
+
+
+def on_demand_values(paths: Sequence[Path], names: Sequence[str]) -> list[Mapping[str, NDArray[np.float32]]]:
+    """Return the values of the test images in finished runs, by name of a metric that is computed on demand.
+
+    A run in which a metric is not defined lacks it.
+
+    Args:
+        paths: Folders of records.
+        names: Names of metrics.
+
+    Raises:
+        UserError: a record was damaged or removed since it was read.
+    """
+    return [_on_demand(read_run(path), names) for path in paths]
+
+
+def _on_demand(run: StoredRun, names: Sequence[str]) -> Mapping[str, NDArray[np.float32]]:
+    num_classes, traces = len(run.record.spec.data.class_names), run.traces()
+    labels = arrays.classes(traces, "test_labels", num_classes, None).astype(np.int64)
+    logits = arrays.logits(traces, "test_logits", len(labels), num_classes)
+    values = {}
+    for name in names:
+        function = METRICS.get(name).on_demand
+        assert function is not None
+        values[name] = np.asarray(function(logits, labels), dtype=np.float32)
+    return {name: of_images for name, of_images in values.items() if len(of_images)}
 
 
 def _computed(entry: Entry[Metric], logits: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:

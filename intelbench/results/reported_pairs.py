@@ -45,7 +45,7 @@ def _within(claim: Claim, summary: CohortSummary) -> Sequence[PairedDifference]:
     if claim.metric != "test_accuracy":
         return differences(metric, summary, margin)
     if margin == summary.margin or summary.correct is None:
-        return summary.differences
+        return summary.accuracy_differences
     if summary.sequential:
         names = [architecture.name for architecture in summary.finished]
         looked = sequential.compare(summary.cohort, names, summary.correct, margin)

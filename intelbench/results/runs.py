@@ -20,6 +20,7 @@ from intelbench.statistics import estimates as statistics
 from intelbench.statistics import stability
 from intelbench.statistics.calibration import Reliability, Temperature
 from intelbench.statistics.estimates import Estimate, Softmax
+from intelbench.statistics.scores import MIN_TOP_K_CLASSES, top_k_right
 from intelbench.statistics.shares import wilson
 from intelbench.statistics.stability import Stability
 
@@ -94,8 +95,9 @@ class RunSummary:
     contention_rates: ContentionRates | None
     gpu: GpuReadings | None = None
     """`None` on a CPU, and where NVML gave no readings."""
-    of_logits: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
-    """By metric of a plug-in: a value of each of the N test images, or one number (an array without dimensions)."""
+    of_logits: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)
+    """By metric that is computed from logits, of a plug-in or on demand: a value of each of the N test images, or one
+    number (an array without dimensions)."""
 
     @property
     def measurements(self) -> Measurements:
@@ -303,6 +305,7 @@ def _image_values(
         validation_changed=np.packbits(predictions[1:] != predictions[:-1], axis=1),
         confidence=test.softmax.confidence.astype(np.float32),
         test_losses=single(test.losses),
+        top5_right=_top5_right(test),
         squared_distances=half(reliability.squared_distances(test.labels, test.softmax.probabilities)),
         scaled_losses=half(scaled.losses) if scaled else None,
         scaled_gaps=half(reliability.gaps(scaled.softmax.confidence, scaled.right))
@@ -319,6 +322,11 @@ def _kept_point(kept_step: int | None, evaluation_step: NDArray[np.float64]) -> 
     if not positions.size:
         raise ValueError(f"evaluation_step does not have kept_step, {kept_step}")
     return int(positions[0])
+
+
+def _top5_right(test: "_Classified") -> NDArray[np.bool_] | None:
+    enough = test.logits.shape[1] >= MIN_TOP_K_CLASSES and len(test.labels) > 0
+    return top_k_right(test.labels, test.logits) if enough else None
 
 
 def _validated(traces: Traces, data: DataFacts, num_points: int) -> tuple[NDArray[np.int16], NDArray[np.int16]]:

@@ -1,6 +1,6 @@
 """The records of a folder, read once and reduced."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -15,8 +15,11 @@ from intelbench.records.npz import Archive, Texts
 from intelbench.records.store import StoredRun, Traces, nothing_recorded, read_with_traces, record_folders
 from intelbench.results import cohorts, summaries
 from intelbench.results import runs as observations
-from intelbench.results.plugin_metrics import plugin_files, register_metrics, with_plugin_values
+from intelbench.results.cohorts import Cohort
+from intelbench.results.metrics import METRICS, ranking_metric
+from intelbench.results.plugin_metrics import on_demand_values, plugin_files, register_metrics, with_plugin_values
 from intelbench.results.processes import on_all_processors
+from intelbench.results.ranking import BY_ACCURACY, Ranking
 from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import CohortSummary
 
@@ -43,15 +46,22 @@ class Study:
     """Records that could not be used, with paths below the folder."""
 
 
-def read(folder: Path, margin: float | None = None) -> Study:
+def read(folder: Path, margin: float | None = None, metric: str | None = None, asked: Collection[str] = ()) -> Study:
     """Return the study of the records in `folder`, each read once; the metrics of entry points are registered first.
 
-    Differences of test accuracy up to `margin`, a fraction, count as equivalent; `None` for that of the suite.
+    Args:
+        folder: Folder of the records.
+        margin: Largest difference of the ranking metric that counts as equivalent, in its unit; `None` for that of
+            the suite.
+        metric: The metric that ranks architectures; `None` for that of the suite of the newest run of a cohort.
+        asked: Names of further metrics that are needed, such as those of claims; some are computed only where asked
+            for.
 
     Raises:
-        UserError: there is no readable record, or a metric of a plug-in fails.
+        UserError: there is no readable record, no such metric, or a metric of a plug-in fails.
     """
     register_metrics(())
+    given = None if metric is None else ranking_metric(metric).ranking
     readable: list[StoredRun] = []
     observed: dict[str, RunSummary] = {}
     problems: list[str] = []
@@ -75,7 +85,11 @@ def read(folder: Path, margin: float | None = None) -> Study:
         )
     designs, unreadable = read_designs(folder)
     problems += unreadable
-    grouped = [summaries.summarize(cohort, observed, margin) for cohort in cohorts.group(readable, designs)]
+    grouped = []
+    for cohort in cohorts.group(readable, designs):
+        ranking = given or _ranking_of(cohort)
+        of_cohort = _with_on_demand(cohort, observed, {ranking.metric, *asked})
+        grouped.append(summaries.summarize(cohort, of_cohort, margin, ranking))
     return Study(tuple(grouped), tuple(sorted(problem.replace(f"{folder}/", "") for problem in problems)))
 
 
@@ -130,6 +144,34 @@ def _reduced(run: StoredRun, traces: Traces) -> _Reduced:
     except UserError as error:
         return printable(str(error))
     return run, with_plugin_values(summary, traces)
+
+
+def _ranking_of(cohort: Cohort) -> Ranking:
+    """Return the ranking by the metric of the suite; by test accuracy where it is one of a plug-in that is not here."""
+    name = cohort.metrics[0]
+    try:
+        return ranking_metric(name).ranking
+    except UserError:
+        return replace(BY_ACCURACY, unknown=name)
+
+
+def _with_on_demand(
+    cohort: Cohort, observed: Mapping[str, RunSummary], names: Collection[str]
+) -> Mapping[str, RunSummary]:
+    """Return the finished runs of a cohort by name, with those of the metrics that are computed only if asked for."""
+    runs = [run for run in cohort.runs if run.record.run_id in observed]
+    wanted = sorted(name for name in names if (entry := METRICS.find(name)) and entry.value.on_demand)
+    if not wanted:
+        return observed
+    paths = [run.path for run in runs]
+    parts = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
+    compute = partial(on_demand_values, names=wanted)
+    computed = chain.from_iterable(map(compute, parts) if len(paths) < _MANY else on_all_processors(compute, parts))
+    ids = [run.record.run_id for run in runs]
+    return {
+        name: replace(observed[name], of_logits={**observed[name].of_logits, **values})
+        for name, values in zip(ids, computed, strict=True)
+    }
 
 
 def _with_shared_arrays(run: RunSummary, arrays: _Arrays) -> RunSummary:

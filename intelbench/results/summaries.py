@@ -14,6 +14,7 @@ from intelbench.records.types import DataFacts, RunRecord
 from intelbench.results import disturbance, sequential
 from intelbench.results.cohorts import Cohort
 from intelbench.results.disturbance import Disturbance
+from intelbench.results.ranking import BY_ACCURACY, Ranking
 from intelbench.results.runs import RunSummary, Split, memory_field
 from intelbench.results.sequential import SequentialComparison
 from intelbench.statistics import comparisons, posterior, resampling, shares, stability
@@ -167,11 +168,16 @@ class CohortSummary:
     correct: SeedTable | None
     """Whether each of the finished architectures recognised each test image; `None` where nothing may be ranked."""
     margin: float = MARGIN
-    """Largest difference of test accuracy that counts as equivalent."""
+    """Largest difference of the ranking metric that counts as equivalent, in its unit; of a share, as a fraction."""
     significance: float = SIGNIFICANCE
     """Level at which two architectures differ or are equivalent; of the last look, if there were several."""
     sequential: SequentialComparison | None = None
     """The looks, if seeds were added in planned looks; a pair is then compared on the seeds of its look."""
+    ranking: Ranking = BY_ACCURACY
+    """The metric by which architectures are ranked and compared."""
+    values: SeedTable | None = None
+    """Values of the test images by the metric that ranks, of each finished architecture; a run without the metric
+    counts as not finished. `correct` for test accuracy; `None` where nothing may be ranked."""
 
     def level_on(self, names: Collection[str], seeds: Collection[int]) -> float:
         """Return the significance level of a test of architectures on their seeds in common.
@@ -196,9 +202,21 @@ class CohortSummary:
         return [run for architecture in self.finished for run in architecture.runs]
 
     @cached_property
+    def accuracy_differences(self) -> Sequence[PairedDifference]:
+        """Return the differences of test accuracy between the finished architectures, whichever metric ranks."""
+        if self.ranking.is_accuracy:
+            return self.differences
+        return comparisons.paired_differences(self.correct, Scale(margin=self.margin)) if self.correct else ()
+
+    @cached_property
     def mean_draws(self) -> NDArray[np.float64] | None:
-        """Return draws of the true accuracies of the finished architectures (A x R); `None` where nothing is ranked."""
-        return None if self.correct is None else posterior.draw_means(self.correct)
+        """Return draws of how good the finished architectures are by the metric that ranks, higher is better (A x R).
+
+        `None` where nothing is ranked, and where one of them has no value.
+        """
+        if self.values is None or not self.values.finished.any(axis=1).all():
+            return None
+        return self.ranking.sign * posterior.draw_means(self.values)
 
     @cached_property
     def recall_dispersion(self) -> SeedVariance:
@@ -275,14 +293,20 @@ def are_comparable(runs: Sequence[RunSummary]) -> bool:
     return len(recipes) == 1 and same_images(runs)
 
 
-def summarize(cohort: Cohort, observations: Mapping[str, RunSummary], margin: float | None = None) -> CohortSummary:
+def summarize(
+    cohort: Cohort,
+    observations: Mapping[str, RunSummary],
+    margin: float | None = None,
+    ranking: Ranking = BY_ACCURACY,
+) -> CohortSummary:
     """Return a cohort's runs by architecture, ranked where that is allowed.
 
     Args:
         cohort: The cohort.
         observations: Its finished runs, by name.
-        margin: Largest difference of test accuracy that counts as equivalent; `None` for that of the design of looks,
-            or else of the suite of the newest run.
+        margin: Largest difference of the ranking metric that counts as equivalent; `None` for that of the design of
+            looks, or else of the suite of the newest run.
+        ranking: The metric by which they are ranked.
     """
     summaries = [
         ArchitectureSummary(
@@ -296,14 +320,18 @@ def summarize(cohort: Cohort, observations: Mapping[str, RunSummary], margin: fl
     finished = [summary for summary in summaries if summary.runs]
     correct = _correct(cohort, finished)
     names = [summary.name for summary in finished]
+    values = correct if ranking.is_accuracy or correct is None else _values(ranking, finished)
     looked = sequential.compare(cohort, names, correct, margin) if correct else None
+    if looked and not ranking.is_accuracy:  # the looks that stopped were at test accuracy
+        ranking, values = replace(BY_ACCURACY, replaced=ranking.metric), correct
     if margin is None:
         margin = looked.design.margin if looked else cohort.margins[0]
     differences: Sequence[PairedDifference] = ()
     if looked:
         differences = looked.differences
-    elif correct:
-        differences = comparisons.paired_differences(correct, Scale(margin=margin))
+    elif values:
+        scale = Scale(ranking.limit, ranking.higher_is_better, margin)
+        differences = comparisons.paired_differences(values, scale)
     ranks = comparisons.ranks(len(finished), differences)
     finished = [replace(summary, rank=rank) for summary, rank in zip(finished, ranks, strict=True)]
     order = sorted(range(len(finished)), key=lambda old: (ranks[old] or len(ranks) + 1, finished[old].index))
@@ -312,10 +340,12 @@ def summarize(cohort: Cohort, observations: Mapping[str, RunSummary], margin: fl
         cohort,
         (*(finished[old] for old in order), *(summary for summary in summaries if not summary.runs)),
         tuple(replace(pair, first=new_index[pair.first], second=new_index[pair.second]) for pair in differences),
-        correct.reordered(order) if correct else None,
+        known := correct.reordered(order) if correct else None,
         margin,
         looked.level if looked else SIGNIFICANCE,
         looked,
+        ranking,
+        known if values is correct else values.reordered(order) if values else None,
     )
 
 
@@ -325,3 +355,12 @@ def _correct(cohort: Cohort, finished: Sequence[ArchitectureSummary]) -> SeedTab
     if not cohort.fairness.identical or not runs or not len(runs[0].test_ids) or not same_images(runs):
         return None
     return SeedTable.of_runs([{run.seed: run.correct for run in summary.runs} for summary in finished])
+
+
+def _values(ranking: Ranking, finished: Sequence[ArchitectureSummary]) -> SeedTable | None:
+    """Return `CohortSummary.values`, in single precision; `None` if no run has the metric."""
+    by_seed = [
+        {run.seed: values.astype(np.float32) for run in summary.runs if (values := ranking.per_image(run)) is not None}
+        for summary in finished
+    ]
+    return SeedTable.of_runs(by_seed) if any(by_seed) else None

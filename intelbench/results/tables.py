@@ -39,6 +39,13 @@ class _Member(NamedTuple):
         return statistics.quantile(self.architecture.step_seconds, share)
 
 
+class _Run(NamedTuple):
+    """A finished run of a cohort."""
+
+    summary: CohortSummary
+    run: RunSummary
+
+
 class _Pair(NamedTuple):
     """A pair of architectures, compared by a metric."""
 
@@ -97,6 +104,8 @@ _MAIN: Sequence[Columns[_Member]] = (
     column("provider", str, lambda member: member.architecture.records[0].spec.provider),
     column("rank", int, lambda member: member.architecture.rank),
     column("group", str, lambda member: member.summary.groups.get(member.architecture.name)),
+    column("metric", str, lambda member: member.summary.ranking.metric),
+    estimate("score", lambda member: METRICS.get(member.summary.ranking.metric).of(member.architecture)),
     column("num_finished", int, lambda member: len(member.architecture.runs)),
     column("num_failed", int, lambda member: len(member.architecture.failures)),
     column("failure_causes", str, lambda member: " ".join(member.causes) or None),
@@ -144,11 +153,14 @@ _DIFFERENCES: Sequence[Columns[_Pair]] = (
 
 
 @table(lambda: _DIFFERENCES)
-def differences(summary: CohortSummary, metric: str = "test_accuracy") -> Iterator[_Pair]:
-    """Return one row for each pair of architectures: difference of a metric on the same seeds and images."""
-    names = [architecture.name for architecture in summary.finished]
-    for pair in metric_differences(METRICS.get(metric), summary):
-        yield _Pair(metric, names, pair)
+def differences(summary: CohortSummary, metric: str | None = None) -> Iterator[_Pair]:
+    """Return one row for each pair of architectures: difference of a metric on the same seeds and images.
+
+    `None` is the metric by which they are ranked.
+    """
+    names, by = [architecture.name for architecture in summary.finished], metric or summary.ranking.metric
+    for pair in metric_differences(METRICS.get(by), summary):
+        yield _Pair(by, names, pair)
 
 
 _Standing = tuple[ArchitectureSummary, posterior.Standing]
@@ -341,24 +353,29 @@ def environment(summary: CohortSummary) -> Iterator[Row]:
         yield {"fact": name, "values": sorted(values, key=str)}
 
 
-_RUNS: Sequence[Columns[RunSummary]] = (
-    column("architecture", str, lambda run: run.record.spec.architecture),
-    column("seed", int, lambda run: run.seed),
-    fields(str, lambda run: run.record, "run_id", "started_at"),
-    estimate("test_accuracy", lambda run: run.single_accuracy),
+_RUNS: Sequence[Columns[_Run]] = (
+    column("architecture", str, lambda item: item.run.record.spec.architecture),
+    column("seed", int, lambda item: item.run.seed),
+    fields(str, lambda item: item.run.record, "run_id", "started_at"),
+    column("metric", str, lambda item: item.summary.ranking.metric),
+    column("score", float, lambda item: METRICS.get(item.summary.ranking.metric).value(item.run)),
+    estimate("test_accuracy", lambda item: item.run.single_accuracy),
 )
 
 
-def _run_columns() -> list[Columns[RunSummary]]:
-    metrics = [metric for metric in metrics_in("runs") if metric.name != "test_accuracy"]
-    return [*_RUNS, *(column(metric.name, int if metric.is_whole else float, metric.value) for metric in metrics)]
+def _run_column(metric: Metric) -> Columns[_Run]:
+    return column(metric.name, int if metric.is_whole else float, lambda item: metric.value(item.run))
+
+
+def _run_columns() -> list[Columns[_Run]]:
+    return [*_RUNS, *(_run_column(metric) for metric in metrics_in("runs") if metric.name != "test_accuracy")]
 
 
 @table(_run_columns)
-def runs(summary: CohortSummary) -> Iterator[RunSummary]:
+def runs(summary: CohortSummary) -> Iterator[_Run]:
     """Return one row for each finished run."""
-    for architecture in summary.finished:
-        yield from architecture.runs
+    for run in summary.runs:
+        yield _Run(summary, run)
 
 
 def absent_memory(summary: CohortSummary) -> Mapping[str, list[str]]:

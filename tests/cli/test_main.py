@@ -199,13 +199,13 @@ def test_any_value_of_any_option_is_taken_or_refused(
 
 
 ALL_OPTIONS = {
-    "run": "--all --suite --seeds --until --margin --spending --at-most --budget --image-size --precision "
+    "run": "--all --suite --seeds --until --margin --metric --spending --at-most --budget --image-size --precision "
     "--images-per-class --vary --data --skip-unreadable "
     "--no-cache --cache-dir --device --threads --workers --engine --track --timeout --memory-limit --out --rerun "
     "--checkpoint --plugin",
-    "report": "--out --claims --full --images --margin --plugin --cache-dir",
+    "report": "--out --claims --full --images --metric --margin --plugin --cache-dir",
     "publish": "--to --out --architecture --margin --plugin",
-    "plan": "--margin",
+    "plan": "--metric --margin --plugin",
     "diff": "--gate --plugin --format",
     "verify": "--steps --tolerance --data --plugin --cache-dir",
     "profile": "--all --image-size --classes --plugin --batch-sizes --precision --optimizer --frozen --memory --format",

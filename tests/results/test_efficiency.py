@@ -235,7 +235,7 @@ def with_correct(summary: CohortSummary, shares: Mapping[str, float]) -> CohortS
     """Each architecture recognises that share of 100 images, the same for every seed."""
     image = np.arange(100) % 10 * 10 + np.arange(100) // 10
     known: NDArray[np.bool_] = np.array([[image < 100 * shares[a.name]] * 3 for a in summary.finished])
-    return replace(summary, correct=SeedTable.complete(known))
+    return replace(summary, values=SeedTable.complete(known))
 
 
 def test_shares_of_a_front(summarize: Summarize) -> None:

@@ -9,6 +9,7 @@ from intelbench.errors import UserError
 from intelbench.results import tables
 from intelbench.results.metric import Metric
 from intelbench.results.metrics import METRICS, metrics_in
+from intelbench.results.study import read
 from intelbench.results.summaries import MEMORY_FIELDS
 from tests.conftest import REPOSITORY
 from tests.synthetic import Summarize
@@ -26,9 +27,12 @@ def test_every_metric_says_what_it_is(metric: Metric) -> None:
 
 
 @pytest.mark.parametrize("metric", EVERY, ids=lambda metric: metric.name)
-def test_every_metric_has_a_value(metric: Metric, summarize: Summarize) -> None:
-    """Of a run, of a network as it is defined, or for what a claim names."""
-    (architecture,) = summarize(["a"], [0, 1]).finished
+def test_every_metric_has_a_value(metric: Metric, summarize: Summarize, tmp_path: Path) -> None:
+    """Of a run, of a network as it is defined, or for what a claim names; the top five are of many classes."""
+    few = {} if metric.name != "top5" else {"class_names": tuple(f"class {index}" for index in range(20))}
+    summarize(["a"], [0, 1], **few)
+    (summary,) = read(tmp_path / "runs", asked=[metric.name]).cohorts
+    (architecture,) = summary.finished
     (on_features,) = summarize(["a"], [0, 1], features=True).finished
     has_value = bool(metric.values(architecture) or metric.values(on_features))
     defined = metric.of_profile is not None and metric.of_profile(architecture.profile) is not None

@@ -1,7 +1,8 @@
 """Figures as SVG: text stays text, the same numbers give the same bytes, and nothing global is left changed."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib import colormaps
@@ -16,11 +17,13 @@ from intelbench.reporting import formatting
 from intelbench.reporting.figures.canvas import WIDTH, Look, as_svg, blank, half, label, look
 from intelbench.reporting.figures.labels import Box, place, text_width
 from intelbench.results import usage
+from intelbench.results.metrics import METRICS
 from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 from intelbench.results.tables import rows
 from intelbench.results.usage import PART_NAMES
 from intelbench.statistics.calibration import pooled_curve
+from intelbench.statistics.estimates import Estimate
 
 MAX_ANNOTATED_CLASSES = 20
 _MAX_TICK_LABELS = 40
@@ -90,17 +93,24 @@ def curves(summary: CohortSummary) -> Figure:
 
 @as_svg
 def cost(summary: CohortSummary) -> Figure:
-    """Draw test accuracy against what it costs, a panel for each of the cohort's `cost_panels`."""
-    shown = [a for a in summary.finished if any(a.name in values for values in summary.cost_panels.values())]
+    """Draw the metric that ranks against what it costs, a panel for each of the cohort's `cost_panels`."""
+    metric = METRICS.get(summary.ranking.metric)
+    reached = {a.name: estimate for a in summary.finished if (estimate := metric.of(a)) is not None}
+    costly = {name for values in summary.cost_panels.values() for name in values}
+    shown = [a for a in summary.finished if a.name in costly and a.name in reached]
+    is_share = metric.unit == "share"
+    y_label = f"{metric.noun} (%)" if is_share else f"{metric.noun}{' (nats)' if metric.unit == 'nats' else ''}"
     numbered = len(shown) > _MAX_NAMED_POINTS
     below = legend_height(shown, numbered) + 4 if numbered else 0
     figure = blank(280 + below)
     for position, (field, values) in enumerate(summary.cost_panels.items()):
         axes = half(figure, position, below + 44, 220)
-        _cost_panel(axes, [a for a in shown if a.name in values], values, numbered)
+        points = [_Point(a, values[a.name], reached[a.name]) for a in shown if a.name in values]
+        if points:
+            _cost_panel(axes, points, is_share, numbered)
         timed = field == "step_seconds"
         x_label = "median step time (ms)" if timed else f"peak {formatting.memory_name(field)} (MiB)"
-        axes.set(xlabel=x_label, ylabel="test accuracy (%)")
+        axes.set(xlabel=x_label, ylabel=label(y_label))
     if numbered:
         legend(figure, shown, numbered)
     return figure
@@ -150,17 +160,22 @@ def step_breakdown(summary: CohortSummary) -> Figure:
     return figure
 
 
-def _cost_panel(
-    axes: Axes, architectures: Sequence[ArchitectureSummary], cost_of: Mapping[str, float], numbered: bool
-) -> None:
-    """Draw points with their intervals, each with its name or number next to it."""
+class _Point(NamedTuple):
+    """An architecture in a panel of costs."""
+
+    architecture: ArchitectureSummary
+    cost: float
+    reached: Estimate
+
+
+def _cost_panel(axes: Axes, points: Sequence[_Point], is_share: bool, numbered: bool) -> None:
+    """Draw points with their intervals, each with its name or number next to it; shares in percent."""
     places: list[tuple[float, float, float, float]] = []
-    for architecture in architectures:
-        estimate = architecture.test_accuracy
-        assert estimate is not None
-        x, y = cost_of[architecture.name], 100 * estimate.mean
-        low = y if estimate.low is None else 100 * estimate.low
-        high = y if estimate.high is None else 100 * estimate.high
+    scale = 100 if is_share else 1
+    for architecture, x, estimate in points:
+        y = scale * estimate.mean
+        low = y if estimate.low is None else scale * estimate.low
+        high = y if estimate.high is None else scale * estimate.high
         color, marker = look(architecture.index).color, look(architecture.index).marker
         if high > low:
             bars = [[y - low], [high - y]]
@@ -168,14 +183,17 @@ def _cost_panel(
         axes.plot([x], [y], marker=marker, color=color, markersize=6, linestyle="none", zorder=3)
         places.append((x, y, low, high))
     axes.margins(0.12, 0.12)
-    axes.set_ylim(max(axes.get_ylim()[0], -3), min(axes.get_ylim()[1], 106))
+    if is_share:
+        axes.set_ylim(max(axes.get_ylim()[0], -3), min(axes.get_ylim()[1], 106))
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     widest = max(x for x, *_ in places)
     if widest > 10 * min(x for x, *_ in places) > 0:
         axes.set_xscale("log")
     else:
         axes.set_xlim(0, 1.15 * widest if widest > 0 else 1)
-    _name_points(axes, [str(each.index + 1) if numbered else label(each.name) for each in architectures], places)
+    names = [point.architecture.name for point in points]
+    numbers = [point.architecture.index + 1 for point in points]
+    _name_points(axes, list(map(str, numbers)) if numbered else list(map(label, names)), places)
 
 
 def _name_points(axes: Axes, names: Sequence[str], places: Sequence[tuple[float, float, float, float]]) -> None:

@@ -1,10 +1,10 @@
-"""Choice by cost: who is on the Pareto front of test accuracy and each kind of cost, and how surely."""
+"""Choice by cost: who is on the Pareto front of the metric that ranks and each kind of cost, and how surely."""
 
 from collections.abc import Mapping
 
 from intelbench.reporting import formatting, metrics
 from intelbench.reporting.document import Block, Cell, Column, Items, Paragraph, table_of
-from intelbench.reporting.rows import ARCHITECTURE, Row, estimate, rows
+from intelbench.reporting.rows import ARCHITECTURE, Row, rows
 from intelbench.results import efficiency
 from intelbench.results.metric import Metric
 from intelbench.results.metrics import METRICS
@@ -14,7 +14,10 @@ from intelbench.statistics.posterior import NUM_DRAWS
 
 
 def cost(summary: CohortSummary) -> list[Block]:
-    """Return test accuracy, each kind of cost, and how often an architecture is on the front; of one there is none."""
+    """Return the metric that ranks, each kind of cost, and how often an architecture is on the front.
+
+    There is none of a single architecture.
+    """
     if len(summary.finished) < 2:
         return []
     points = rows(efficiency.pareto(summary))
@@ -24,11 +27,13 @@ def cost(summary: CohortSummary) -> list[Block]:
     by_kind = {
         kind: {row.text("architecture"): row for row in points if row.text("cost") == kind.name} for kind in kinds
     }
-    columns = [ARCHITECTURE, estimate("Test accuracy", "test_accuracy", formatting.percent_interval)]
+    metric = metrics.ranking(summary)
+    score = Column[Row](metric.heading, lambda row: metrics.cell(metric, row.estimate("score")))
+    columns = [ARCHITECTURE, score]
     for kind in kinds:
         columns += _columns(kind, by_kind[kind])
     order = [by_kind[kinds[0]][architecture.name] for architecture in summary.finished]
-    note = Paragraph(_note())
+    note = Paragraph(_note(summary))
     return [table_of(columns, order), note, Items(metrics.definitions(kinds, summary))]
 
 
@@ -55,10 +60,12 @@ def _share(row: Row) -> Cell:
     return Cell(f"**{text}**" if row.flag("on_front") else text, share)
 
 
-def _note() -> str:
+def _note(summary: CohortSummary) -> str:
+    by = "" if summary.ranking.is_accuracy else f" by {metrics.noun(metrics.ranking(summary))}"
+    no_worse, values = (f"no worse{by}", "values") if by else ("no less accurate", "accuracies")
     return (
-        "An architecture is on the Pareto front if no other one costs no more and is no less accurate, and better in "
-        f"one of the two. **On the front**: probability, over {NUM_DRAWS:,} draws of the true accuracies and costs "
+        f"An architecture is on the Pareto front if no other one costs no more and is {no_worse}, and better in "
+        f"one of the two. **On the front**: probability, over {NUM_DRAWS:,} draws of the true {values} and costs "
         "from their posterior (other seeds, other test images; docs/statistics.md); in bold, those on the front of the "
         "means themselves; 100.0 only where an architecture costs least in every draw."
     )

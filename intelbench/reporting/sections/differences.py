@@ -20,7 +20,7 @@ from intelbench.reporting.formatting import ABSENT, code, escape
 from intelbench.reporting.rows import PAIR, Row, estimate, number, rows
 from intelbench.results import tables
 from intelbench.results.metric import Metric
-from intelbench.results.metrics import metrics_in
+from intelbench.results.metrics import METRICS, metrics_in
 from intelbench.results.sequential import SequentialComparison
 from intelbench.results.summaries import CohortSummary
 from intelbench.statistics.estimates import SIGNIFICANCE
@@ -53,9 +53,9 @@ def differences(summary: CohortSummary) -> list[Block]:
     pairs = rows(tables.differences(summary))
     if not 0 < len(pairs) <= MAX_ROWS:
         return []
-    own = summary.cohort.own_recipes
-    subject = f"Difference{' of architecture and recipe' if own else ''} (points)"
-    columns = [PAIR, estimate(subject, "difference", formatting.points), *_TESTED, _ANSWER]
+    metric, own = metrics.ranking(summary), summary.cohort.own_recipes
+    difference = estimate(metrics.subject(metric, summary), "difference", partial(metrics.difference, metric))
+    columns = [PAIR, difference, *_TESTED, _ANSWER]
     if summary.sequential:
         columns.insert(-1, _LEVEL)
     if summary.sequential or len({row.whole("num_seeds") for row in pairs}) > 1:
@@ -63,15 +63,19 @@ def differences(summary: CohortSummary) -> list[Block]:
     blocks: list[Block] = [Paragraph(_OWN_RECIPES)] if own else []
     blocks += [pairs_folded(table_of(columns, pairs)), Paragraph(_method(summary, pairs))]
     blocks += [Paragraph(looks(summary.sequential, summary.margin))] if summary.sequential else []
-    blocks += [*_warnings(summary), *_omnibus(summary), _seed_by_seed(pairs)]
-    for metric in metrics_in("main"):
-        if metric.of_logits:
-            blocks += _by_metric(metric, summary)
+    blocks += _warnings(summary)
+    if summary.ranking.is_accuracy:
+        blocks += [*_omnibus(summary), _seed_by_seed(pairs)]
+    else:
+        blocks += _by_metric(METRICS.get("test_accuracy"), summary)
+    for other in metrics_in("main"):
+        if other.of_logits and other is not metric:
+            blocks += _by_metric(other, summary)
     return blocks
 
 
 def _by_metric(metric: Metric, summary: CohortSummary) -> list[Block]:
-    """Compare every pair by the metric of a plug-in, as by test accuracy."""
+    """Compare every pair by a metric that does not rank."""
     name = escape(metric.heading)
     pairs = rows(tables.differences(summary, metric.name))
     subject = estimate(f"Difference in {name}", "difference", partial(metrics.change, metric))
@@ -93,19 +97,20 @@ def _method(summary: CohortSummary, pairs: Sequence[Row]) -> str:
         "test of the same. **p (Holm)**: corrected over all pairs, by Holm (1979) for the moderated test, or twice the "
         f"p by the variances of the two alone, whichever is larger. **Answer**: better at {level}; equivalent if the "
         "difference is shown to be smaller than the margin of "
-        f"{_points(summary.margin)} (two one-sided tests, Holm-corrected); else "
+        f"{metrics.margin(metrics.ranking(summary), summary.margin)} (two one-sided tests, Holm-corrected); else "
         f"undecided.{_margin_note(summary)}"
     )
 
 
 def _margin_note(summary: CohortSummary) -> str:
     """Say where the margin is from, if the runs have another one too."""
+    metric = metrics.ranking(summary)
     newest, *older = summary.cohort.margins
     if summary.sequential or (summary.margin == newest and not older):
         return ""
     if summary.margin != newest:
-        return f" The report was given this margin; that of the suite is {_points(newest)}."
-    others = formatting.listed(map(_points, older))
+        return f" The report was given this margin; that of the suite is {metrics.margin(metric, newest)}."
+    others = formatting.listed(metrics.margin(metric, other) for other in older)
     return f" The margin is that of the suite of the newest run; earlier runs had {others}."
 
 
@@ -157,19 +162,20 @@ def looks(sequential: SequentialComparison, margin: float) -> str:
 
 def _warnings(summary: CohortSummary) -> list[Block]:
     """Name architectures and runs that stand out so far that the p values may be too small."""
-    table = summary.correct
+    table, metric = summary.values, metrics.ranking(summary)
     if table is None:
         return []
     names = [code(architecture.name) for architecture in summary.finished]
     signs = [
         f"the seeds of {names[wide.architecture]} vary {wide.own / wide.others:.1f} times as much as those of the "
-        f"others (standard deviation {formatting.bare_percent(wide.own)} against "
-        f"{formatting.bare_percent(wide.others)} points)"
+        f"others (standard deviation {metrics.bare(metric, wide.own)} against {metrics.bare(metric, wide.others)}"
+        f"{metrics.unit(metric)})"
         for wide in wide_spreads(table.means, table.finished)
     ]
     signs += [
-        f"seed {table.seeds[run.seed]} of {names[run.architecture]} is {formatting.bare_percent(abs(run.deviation))} "
-        f"points {'above' if run.deviation > 0 else 'below'} the median of its other seeds"
+        f"seed {table.seeds[run.seed]} of {names[run.architecture]} is "
+        f"{metrics.bare(metric, abs(run.deviation))}{metrics.unit(metric)} "
+        f"{'above' if run.deviation > 0 else 'below'} the median of its other seeds"
         for run in outlying_runs(table.means, table.finished)
     ]
     if not signs:

@@ -186,7 +186,7 @@ def _difference(summary: CohortSummary, pair: LabelComparison) -> Cell:
     """Show the difference of a pair in one group, bold where it is significant."""
     names = [architecture.name for architecture in summary.finished]
     first, second = names.index(pair.first.name), names.index(pair.second.name)
-    for each in summary.differences:
+    for each in summary.accuracy_differences:
         if {each.first, each.second} == {first, second}:
             difference = each.difference if each.first == first else -each.difference
             return difference_cell(difference, each.better is not None)

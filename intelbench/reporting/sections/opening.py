@@ -3,23 +3,23 @@
 from collections.abc import Sequence
 
 from intelbench.errors import plural
-from intelbench.reporting import narrative
+from intelbench.reporting import metrics, narrative
 from intelbench.reporting.document import Block, Paragraph
 from intelbench.reporting.formatting import (
     code,
     listed,
     percent,
-    percent_interval,
     significant,
     times_interval,
 )
 from intelbench.reporting.metrics import any_features
 from intelbench.reporting.narrative import MAX_NAMES
 from intelbench.reporting.sections.disturbances import disturbed_answer
-from intelbench.reporting.sections.robustness import Robustness, margin_points, without_disturbed_runs
+from intelbench.reporting.sections.robustness import Robustness, margin_of, without_disturbed_runs
 from intelbench.results import answers, baseline, choice
+from intelbench.results.metric import Metric
 from intelbench.results.metrics import METRICS
-from intelbench.results.summaries import CohortSummary
+from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 from intelbench.statistics.comparisons import PairedDifference
 
 
@@ -30,7 +30,9 @@ def opening(summary: CohortSummary) -> list[Block]:
 
 
 def headline(summary: CohortSummary) -> str:
-    """Say who is above whom in test accuracy, who failed or learnt nothing, and who is faster; empty without any.
+    """Say who is better than whom by the metric that ranks, who failed or learnt nothing, and who is faster.
+
+    It is empty where nothing can be said.
 
     Architectures are compared on at least two seeds; the majority baseline is compared with every one.
     """
@@ -38,7 +40,7 @@ def headline(summary: CohortSummary) -> str:
     if summary.ranked:
         concluded = answers.answer(summary)
         robust = Robustness.of(summary, concluded)
-        compared = " ".join(filter(None, [_accuracy(summary, robust), narrative.not_compared(summary)]))
+        compared = " ".join(filter(None, [_compared(summary, robust), narrative.not_compared(summary)]))
         sentences = [compared, *_within_margin(summary, robust), *sentences, *_speed(summary, robust)]
         sentences += [*robust.note, *without_disturbed_runs(summary, concluded)]
     if not sentences:
@@ -47,7 +49,8 @@ def headline(summary: CohortSummary) -> str:
     return " ".join([f"**In short:** on these images, {terms},", *sentences])
 
 
-def _accuracy(summary: CohortSummary, robust: Robustness) -> str:
+def _compared(summary: CohortSummary, robust: Robustness) -> str:
+    metric, (better, worse) = metrics.ranking(summary), metrics.comparatives(summary)
     names = [architecture.name for architecture in summary.ranked]
     top = [place for place, architecture in enumerate(summary.ranked) if architecture.rank == 1]
     if len(top) == len(names):
@@ -56,9 +59,8 @@ def _accuracy(summary: CohortSummary, robust: Robustness) -> str:
     sentences = []
     if len(top) > 1:
         tied = [names[place] for place in top]
-        sentences.append(
-            f"{_names(names, top)} are not significantly different in test accuracy{robust.not_different(tied)}"
-        )
+        but = robust.not_different(tied)
+        sentences.append(f"{_names(names, top)} are not significantly different in {metrics.noun(metric)}{but}")
     if below_all:
         subject, verb = code(names[top[0]]), "is"
         if len(top) > 1:
@@ -66,29 +68,30 @@ def _accuracy(summary: CohortSummary, robust: Robustness) -> str:
         gaps = [{winner, place} for winner in top for place in below_all]
         pairs = [pair for pair in summary.differences if {pair.first, pair.second} in gaps]
         holds = robust.better((names[winner], names[place]) for winner in top for place in below_all)
-        gap = _smallest_gap(pairs, names)
-        sentences.append(
-            f"{subject} {verb} significantly above {_names(names, below_all)}{_in_one_bracket(gap, holds)}"
-        )
+        gap = _in_one_bracket(_smallest_gap(metric, pairs, names), holds)
+        by = "" if summary.ranking.is_accuracy else f" in {metrics.noun(metric)}"
+        sentences.append(f"{subject} {verb} significantly {better} {_names(names, below_all)}{by}{gap}")
     others = [place for place in range(len(names)) if place not in top and place not in below_all]
     for place in others[:MAX_NAMES]:
         winners = [winner for winner in range(len(names)) if _beats(summary, winner, place)]
         holds = robust.better((names[winner], names[place]) for winner in winners)
-        sentences.append(f"{code(names[place])} is significantly below only {_names(names, winners)}{holds}")
+        sentences.append(f"{code(names[place])} is significantly {worse} only {_names(names, winners)}{holds}")
     return "; ".join(sentences) + "."
 
 
 def _nothing_apart(summary: CohortSummary, robust: Robustness) -> str:
-    reached = [a.test_accuracy.mean for a in summary.ranked if a.test_accuracy is not None]
-    means = f"means: {percent(min(reached))} the lowest, {percent(max(reached))} the highest"
+    metric = metrics.ranking(summary)
+    reached = [estimate.mean for a in summary.ranked if (estimate := metric.of(a)) is not None]
+    low, high = (metrics.figure(of(reached), metric.unit, 1) for of in (min, max))
+    means = f"means: {low} the lowest, {high} the highest"
     subject = narrative.none_differ(len(summary.ranked))
     if narrative.finished_unranked(summary):
         subject = f"of {listed(code(a.name) for a in summary.ranked[:MAX_NAMES])}, {subject}"
-    sentence = f"{subject} significantly different in test accuracy ({means})"
+    sentence = f"{subject} significantly different in {metrics.noun(metric)} ({means})"
     sentence += robust.not_different([architecture.name for architecture in summary.ranked])
     tested = [pair for pair in summary.differences if pair.p_holm is not None]
     equivalent = sum(pair.is_equivalent for pair in tested)
-    within = f"equivalent within {margin_points(summary)}{robust.equivalent}"
+    within = f"equivalent within {margin_of(summary)}{robust.equivalent}"
     if equivalent == len(tested):
         return f"{sentence}, and all are {within}."
     shown = f"{equivalent} of {plural(len(tested), 'pair')} are" if equivalent else "no pair is"
@@ -98,7 +101,7 @@ def _nothing_apart(summary: CohortSummary, robust: Robustness) -> str:
 def _within_margin(summary: CohortSummary, robust: Robustness) -> list[str]:
     """Say which architectures are worse than no other one by the margin, and which of them is the cheapest."""
     good = choice.not_inferior(summary)
-    margin = margin_points(summary)
+    margin = margin_of(summary)
     if not good:
         return [f"For no architecture is it shown that it is within {margin} of the best."]
     shown = [architecture.name for architecture in good]
@@ -119,13 +122,11 @@ def _learnt_nothing(summary: CohortSummary) -> list[str]:
     """Say which architectures are not above the majority baseline, and which answer one class for every image."""
     sentences = []
     names = [architecture.name for architecture in summary.finished]
-    low = [names.index(architecture.name) for architecture in baseline.not_above_majority(summary.finished)]
+    low = [names.index(architecture.name) for architecture in baseline.not_above_baseline(summary)]
     if low:
-        share = percent(summary.finished[low[0]].majority_share("test"))
         verb = "is" if len(low) == 1 else "are"
         sentences.append(
-            f"{_names(names, low)} {verb} not significantly above the majority baseline: answering the largest class "
-            f"for every image is right for {share} of them."
+            f"{_names(names, low)} {verb} not significantly {_baseline(summary, summary.finished[low[0]])}."
         )
     constant = [(architecture, baseline.single_class_runs(architecture)) for architecture in summary.finished]
     constant = [(architecture, runs) for architecture, runs in constant if runs]
@@ -139,6 +140,18 @@ def _learnt_nothing(summary: CohortSummary) -> list[str]:
     if len(constant) > MAX_NAMES:
         sentences.append(f"So do {len(constant) - MAX_NAMES} more architectures.")
     return sentences
+
+
+def _baseline(summary: CohortSummary, architecture: ArchitectureSummary) -> str:
+    """Write what an architecture is not significantly above."""
+    if summary.ranking.is_accuracy:
+        return (
+            "above the majority baseline: answering the largest class for every image is right for "
+            f"{percent(architecture.majority_share('test'))} of them"
+        )
+    metric, value = metrics.ranking(summary), baseline.baseline_value(summary)
+    reached = "" if value is None else f" ({metrics.figure(value, metric.unit, 1)})"
+    return f"better in {metrics.noun(metric)} than answers that do not look at the image{reached}"
 
 
 def _speed(summary: CohortSummary, robust: Robustness) -> list[str]:
@@ -184,12 +197,14 @@ def _beats(summary: CohortSummary, winner: int, place: int) -> bool:
     )
 
 
-def _smallest_gap(pairs: Sequence[PairedDifference], names: Sequence[str]) -> str:
+def _smallest_gap(metric: Metric, pairs: Sequence[PairedDifference], names: Sequence[str]) -> str:
     """Write ` by 8.4 [3.4, 13.5] points`; of several pairs ` (smallest difference: `a` over `c` by 8.4 ... points)`."""
     smallest = min(pairs, key=lambda pair: abs(pair.difference.mean))
     gap = smallest.difference if smallest.difference.mean > 0 else -smallest.difference
-    text = f"by {percent_interval(gap, unit='')} points"
-    over = [names[place] for place in (smallest.first, smallest.second)][:: 1 if gap is smallest.difference else -1]
+    text = f"by {metrics.lead(metric, gap)}"
+    over = [names[place] for place in (smallest.first, smallest.second)]
+    if smallest.better == smallest.second:
+        over.reverse()
     return f" {text}" if len(pairs) == 1 else f" (smallest difference: {' over '.join(map(code, over))} {text})"
 
 

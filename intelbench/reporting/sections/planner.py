@@ -1,7 +1,9 @@
 """Planner: how many more seeds would decide the open pairs."""
 
+from functools import partial
+
 from intelbench.errors import plural
-from intelbench.reporting import formatting
+from intelbench.reporting import formatting, metrics
 from intelbench.reporting.document import MAX_ROWS, Block, Cell, Column, Paragraph, pairs_folded, table_of
 from intelbench.reporting.formatting import ABSENT, code, listed
 from intelbench.reporting.rows import PAIR, Row, estimate, number, rows
@@ -34,7 +36,7 @@ def planner(summary: CohortSummary) -> list[Block]:
         "after the other, at the median time of their runs here. **>**: more than "
         f"{MAX_SEEDS} seeds in all."
     )
-    return [Paragraph(_answer(planned)), pairs_folded(table_of(_COLUMNS, pairs)), Paragraph(note)]
+    return [Paragraph(_answer(planned)), pairs_folded(table_of(_columns(summary), pairs)), Paragraph(note)]
 
 
 def _answer(planned: Plan) -> str:
@@ -64,10 +66,14 @@ def _minutes(row: Row) -> Cell:
     return Cell(ABSENT if seconds is None else formatting.significant(seconds / 60), seconds)
 
 
-_COLUMNS = (
-    PAIR,
-    estimate("Difference (points)", "difference", formatting.points),
-    number("Seeds so far", "num_seeds", str),
-    Column[Row]("More seeds", _more_seeds),
-    Column[Row]("Time for both (min)", _minutes),
-)
+def _columns(summary: CohortSummary) -> list[Column[Row]]:
+    metric = metrics.ranking(summary)
+    by = "" if summary.ranking.is_accuracy else f" in {metrics.noun(metric)}"
+    unit = f" ({metrics.unit(metric).strip()})" if metrics.unit(metric) else ""
+    return [
+        PAIR,
+        estimate(f"Difference{by}{unit}", "difference", partial(metrics.difference, metric)),
+        number("Seeds so far", "num_seeds", str),
+        Column[Row]("More seeds", _more_seeds),
+        Column[Row]("Time for both (min)", _minutes),
+    ]

@@ -43,6 +43,7 @@ def effective_suite(cohort: Cohort) -> Suite:
         images_per_class=(cohort.spec.images_per_class or "all",),
         vary=cohort.spec.vary,
         margin=round(100 * (design.margin if design else cohort.margins[0]), 10),
+        metric=cohort.metrics[0],
         overrides={name: each for name, each in sorted(own.items()) if each},
         **{name: getattr(conditions, name) for name in conditions.__struct_fields__},
     )
@@ -95,6 +96,7 @@ def _named(suite: Suite) -> list[str] | None:
             given += [] if suite.images_per_class == base.images_per_class else ["--images-per-class", few]
             given += [] if suite.sources == base.sources else ["--vary", ",".join(suite.sources)]
             given += [] if suite.margin == base.margin else ["--margin", f"{suite.margin:g}"]
+            given += [] if suite.metric == base.metric else ["--metric", suite.metric]
             return ["--suite", suite.name, *given]
     return None
 

@@ -9,7 +9,7 @@ from intelbench.reporting.document import Block, Cell, Column, Figure, Items, Pa
 from intelbench.reporting.figures import plots
 from intelbench.reporting.formatting import ABSENT, code, escape
 from intelbench.reporting.rows import ARCHITECTURE, SEED, Row, number, rows
-from intelbench.results import tables
+from intelbench.results import baseline, tables
 from intelbench.results.metric import Metric
 from intelbench.results.metrics import METRICS, metrics_in
 from intelbench.results.runs import SPLITS, Split
@@ -26,7 +26,7 @@ _OF_RUNS = (
     number("Steps", "num_steps", formatting.count),
 )
 _MEANINGS = {
-    "Rank": "1 + the number of architectures whose test accuracy is significantly better. `=`: shared.",
+    "Rank": "1 + the number of architectures whose {metric} is significantly better. `=`: shared.",
     "Group": "two architectures share a letter unless they are significantly different (Piepho, 2004).",
     "Runs": "finished runs, one a seed; n of every mean in the row.",
     "Finished (%)": "share of all runs that finished, whatever made the others fail, with Wilson's 95 % interval "
@@ -36,7 +36,7 @@ _MEANINGS = {
 
 
 def results(summary: CohortSummary) -> list[Block]:
-    """Return the main table, what its columns mean, every run behind it, and test accuracy against cost."""
+    """Return the main table, what its columns mean, every run behind it, and the metric that ranks against cost."""
     architectures = rows(tables.main(summary))
     ranks = [row.number("rank") for row in architectures]
     cells = [_cells(row, ranks, summary) for row in architectures]
@@ -66,7 +66,15 @@ def _runs(summary: CohortSummary) -> list[Block]:
         "The intervals are Wilson's (1927), 95 %, over the test images: for this network as it was trained. The "
         f"majority baseline of test accuracy is {formatting.percent(share)}."
     )
-    return [Paragraph(note), table_of(_OF_RUNS, rows(tables.runs(summary)))]
+    columns, metric = list(_OF_RUNS), metrics.ranking(summary)
+    if not summary.ranking.is_accuracy:
+        columns.insert(2, Column[Row](escape(metric.heading), partial(_score, metric)))
+    return [Paragraph(note), table_of(columns, rows(tables.runs(summary)))]
+
+
+def _score(metric: Metric, row: Row) -> Cell:
+    value = row.number("score")
+    return cell(value, lambda known: ABSENT if known is None else metrics.figure(known, metric.unit, 1))
 
 
 def _cells(row: Row, ranks: Sequence[object], summary: CohortSummary) -> dict[str, Cell]:
@@ -82,7 +90,7 @@ def _cells(row: Row, ranks: Sequence[object], summary: CohortSummary) -> dict[st
         "Group": Cell(row.text_or_none("group") or ABSENT),
         "Runs": Cell(f"{runs} of {runs + failed}" if failed else str(runs), runs),
     }
-    for metric in metrics_in("main"):
+    for metric in _metrics(summary):
         if metric.is_shown(summary):
             heading = metrics.heading(metric, summary)
             if heading in (*cells, "Finished (%)", "Failed"):
@@ -97,7 +105,15 @@ def _cells(row: Row, ranks: Sequence[object], summary: CohortSummary) -> dict[st
     return cells
 
 
+def _metrics(summary: CohortSummary) -> list[Metric]:
+    """Return the metrics of the main table; the one that ranks comes first, unless it is in the table anyway."""
+    shown, ranks = metrics_in("main"), metrics.ranking(summary)
+    return shown if ranks in shown else [ranks, *shown]
+
+
 def _estimate(row: Row, metric: Metric) -> Estimate | None:
+    if row.text("metric") == metric.name:
+        return row.estimate("score")
     """Return the value of a metric in a row of the main table; `None` where it is absent."""
     if metric.interval:
         return row.estimate(metric.name)
@@ -118,13 +134,24 @@ def _baseline_cells(summary: CohortSummary) -> list[dict[str, Cell]]:
         for split, values in known.items()
         if values
     }
+    metric = metrics.ranking(summary)
+    if not summary.ranking.is_accuracy and (value := baseline.baseline_value(summary)) is not None:
+        cells[metrics.heading(metric, summary)] = Cell(metrics.figure(value, metric.unit, 1), value)
     return [{"Architecture": Cell("*majority baseline*"), **cells}] if cells else []
 
 
 def _definitions(shown: Sequence[str], summary: CohortSummary) -> list[str]:
     """Say what each column shown means, and why a kind of memory is missing."""
-    defined = [f"**{header}**: {text}" for header, text in _MEANINGS.items() if header in shown]
-    columns = [metric for metric in metrics_in("main") if metrics.heading(metric, summary) in shown]
+    noun = metrics.noun(metrics.ranking(summary))
+    defined = [
+        f"**{header}**: {text.replace('{metric}', noun)}" for header, text in _MEANINGS.items() if header in shown
+    ]
+    columns = [metric for metric in _metrics(summary) if metrics.heading(metric, summary) in shown]
+    ranks = metrics.ranking(summary)
+    if not (ranks.note or ranks.of_logits):
+        columns.remove(ranks)
+        direction = f"{ranks.definition}, mean over seeds [95 % interval over seeds and test images]; {ranks.better}"
+        defined.append(f"**{metrics.heading(ranks, summary)}**: {direction} is better.")
     return [*defined, *metrics.definitions(columns, summary), *_absent_memory(summary)]
 
 
@@ -140,16 +167,19 @@ def _absent_memory(summary: CohortSummary) -> list[str]:
 
 
 def _accuracy_against_cost(summary: CohortSummary) -> list[Block]:
-    if not summary.cost_panels:
+    metric = metrics.ranking(summary)
+    if not summary.cost_panels or all(metric.of(a) is None for a in summary.finished):
         return []
     untimed = [code(a.name) for a in summary.finished if a.median_step_seconds is None]
-    share = max(share for a in summary.finished if (share := a.majority_share("test")) is not None)
+    share = baseline.baseline_value(summary)
+    name = metric.heading.partition(" (")[0]
     caption = (
-        "Test accuracy against what it costs. Bars: 95 % interval over seeds and test images, where there are "
-        "several seeds. The majority "
-        f"baseline is {formatting.percent(share)}."
+        f"{escape(name)} against what it costs. Bars: 95 % interval over seeds and test images, where there are "
+        "several seeds."
     )
+    if share is not None:
+        caption += f" The majority baseline is {metrics.figure(share, metric.unit, 1)}."
     if untimed:
         caption += f" No step after warm-up, so no step time: {formatting.listed(untimed)}."
-    figure = Figure("cost", "Test accuracy against step time and memory", partial(plots.cost, summary))
+    figure = Figure("cost", f"{name} against step time and memory", partial(plots.cost, summary))
     return [figure, Paragraph(caption)]

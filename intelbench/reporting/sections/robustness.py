@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from intelbench.errors import plural
-from intelbench.reporting.formatting import code, numbers, plural_number
+from intelbench.reporting import metrics
+from intelbench.reporting.formatting import code, numbers
 from intelbench.reporting.narrative import MAX_NAMES
 from intelbench.results import answers
 from intelbench.results.answers import MIN_SEEDS, Answer, Pair
@@ -12,9 +13,9 @@ from intelbench.results.choice import COSTS
 from intelbench.results.summaries import CohortSummary
 
 
-def margin_points(summary: CohortSummary) -> str:
-    """Write `1 point`."""
-    return plural_number(100 * summary.margin, "point")
+def margin_of(summary: CohortSummary) -> str:
+    """Write `1 point`, or `0.02 nats`."""
+    return metrics.margin(metrics.ranking(summary), summary.margin)
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def without_disturbed_runs(summary: CohortSummary, concluded: Answer) -> list[st
     if rest is None:
         why = "seeds were added in planned looks, which would end elsewhere" if summary.sequential else "no run is left"
         return [f"What is left without {runs} cannot be said: {why}."]
-    changes = _changes(concluded, rest, margin_points(summary))
+    changes = _changes(concluded, rest, margin_of(summary), metrics.comparatives(summary)[0])
     if not changes:
         return [f"Without {runs} the answer is the same."]
     shown = [
@@ -110,12 +111,12 @@ def without_disturbed_runs(summary: CohortSummary, concluded: Answer) -> list[st
     return [f"Without {runs} the answer changes: {'; '.join(shown)}."]
 
 
-def _changes(before: Answer, after: Answer, margin: str) -> list[str]:
-    """Return what is no longer concluded, or is concluded in addition."""
+def _changes(before: Answer, after: Answer, margin: str, better: str) -> list[str]:
+    """Return what is no longer concluded, or is concluded in addition; `better` is `above` or `better than`."""
     changes = []
     for answer, other, negated in ((before, after, "not "), (after, before, "")):
         changes += [
-            f"{code(first)} is {negated}significantly above {code(second)}"
+            f"{code(first)} is {negated}significantly {better} {code(second)}"
             for first, second in sorted(answer.better - other.better)
         ]
         changes += [

@@ -1,6 +1,6 @@
-"""Probability of being the best: where each architecture may stand by test accuracy."""
+"""Probability of being the best: where each architecture may stand by the metric that ranks."""
 
-from intelbench.reporting import formatting
+from intelbench.reporting import formatting, metrics
 from intelbench.reporting.document import Block, Paragraph, table_of
 from intelbench.reporting.rows import ARCHITECTURE, estimate, number, rows
 from intelbench.results import tables
@@ -21,9 +21,13 @@ def standing(summary: CohortSummary) -> list[Block]:
     if len(standings) < 2:
         return []
     note = (
-        f"Over {NUM_DRAWS:,} draws of the true test accuracies from their posterior: other seeds, by the moderated "
+        f"Over {NUM_DRAWS:,} draws of the true {_values(summary)} from their posterior: other seeds, by the moderated "
         "variance of each architecture, and other test images, which are the same for all (docs/statistics.md). "
         "**Expected rank**: mean of the drawn ranks, with the 95 % interval of the rank. The tests of pairs, and not "
         "these probabilities, say whether two architectures differ."
     )
     return [table_of(_COLUMNS, standings), Paragraph(note)]
+
+
+def _values(summary: CohortSummary) -> str:
+    return "test accuracies" if summary.ranking.is_accuracy else f"values of {metrics.noun(metrics.ranking(summary))}"
