@@ -39,6 +39,19 @@ class HubAddress:
         return (self.file,) if self.file else _FILES
 
 
+def cached(address: HubAddress) -> Path | None:
+    """Return the file of an address from the hub's cache; `None` if it is not there, or without huggingface-hub."""
+    try:
+        from huggingface_hub import try_to_load_from_cache
+    except ImportError:
+        return None
+    for name in address.files:
+        path = try_to_load_from_cache(address.repository, name, revision=address.revision)
+        if isinstance(path, str):
+            return Path(path)
+    return None
+
+
 def fetch(address: HubAddress, on_download: OnDownload) -> Path:
     """Return the file of an address from the hub's cache, or download it into that cache.
 
@@ -49,22 +62,20 @@ def fetch(address: HubAddress, on_download: OnDownload) -> Path:
             to put where.
     """
     try:
-        from huggingface_hub import hf_hub_download, try_to_load_from_cache
+        from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
     except ImportError as error:
         raise UserError(
             f"weights {address.repository}: huggingface-hub is not installed: pip install 'intelbench[timm]'"
         ) from error
 
-    for name in address.files:
-        cached = try_to_load_from_cache(address.repository, name, revision=address.revision)
-        if isinstance(cached, str):
-            return Path(cached)
+    if (path := cached(address)) is not None:
+        return path
     reason: Exception | None = None
     for name in address.files:
         progress = _progress(f"{address.repository}/{name}", on_download)
         try:
-            path = hf_hub_download(address.repository, name, revision=address.revision, tqdm_class=progress)
+            downloaded = hf_hub_download(address.repository, name, revision=address.revision, tqdm_class=progress)
         except LocalEntryNotFoundError as error:  # no network, or HF_HUB_OFFLINE
             raise UserError(_by_hand(address, error)) from error
         except EntryNotFoundError as error:
@@ -72,7 +83,7 @@ def fetch(address: HubAddress, on_download: OnDownload) -> Path:
         except (OSError, ValueError) as error:
             raise UserError(_by_hand(address, error)) from error
         else:
-            return Path(path)
+            return Path(downloaded)
     raise UserError(_by_hand(address, reason)) from reason
 
 

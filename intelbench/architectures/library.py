@@ -77,6 +77,7 @@ def pretrained_file(weights: WeightsEnum) -> PretrainedFile:
             interpolation=interpolation.value if interpolation else "bilinear",
         ),
         licence=weights.meta.get("license"),
+        num_bytes=round(weights.meta["_file_size"] * 2**20),  # torchvision states mebibytes
     )
 
 

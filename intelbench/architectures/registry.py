@@ -65,6 +65,8 @@ class PretrainedFile:
     """How the publishers prepare images for evaluation; `None` if that is not known."""
     licence: str | None = None
     """Licence of the weights; `None` if that is not known."""
+    num_bytes: int | None = None
+    """Size of the file; `None` if that is not known."""
 
 
 def main_loss(output: Any, target: Tensor, criterion: Callable[[Tensor, Tensor], Tensor]) -> Tensor:

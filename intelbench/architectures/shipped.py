@@ -21,6 +21,8 @@ _MEAN, _DEVIATION = 127 / 255, 128 / 255
 _LIBRARY = "efficientnet_lite_pytorch"
 _FACTS = {0: (4_652_008, 0.751), 1: (5_416_680, 0.767), 2: (6_092_072, 0.776)}
 """Parameters with 1000 classes and top-1 accuracy in float32, by variant."""
+SHIPPED = tuple(f"efficientnet_lite{variant}" for variant in _FACTS)
+"""Names of the networks that come with their weights."""
 
 
 def _build(variant: int, request: ModelRequest) -> nn.Module:

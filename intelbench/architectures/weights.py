@@ -37,6 +37,9 @@ _HASH = re.compile(r"-([0-9a-f]{8,})\.")
 _PAUSES = (0.5, 2.0, 8.0)
 """Seconds before each retry."""
 _TIMEOUT_SECONDS = 30
+_ANSWER_SECONDS = 5
+"""Time in which a server has to answer before it counts as not reachable."""
+_HEADERS = {"User-Agent": "intelbench"}
 _CHUNK = 2**20
 _PARTIAL_CONTENT = 206
 _RANGE_NOT_SATISFIABLE = 416
@@ -51,11 +54,44 @@ _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)")
 
 
 @dataclass(frozen=True)
+class Location:
+    """Where the published weights of a network are."""
+
+    file: PretrainedFile
+    path: Path | None
+    """The file on this machine; `None` if it has to be downloaded."""
+
+
+@dataclass(frozen=True)
 class Source:
     """A file of weights on this machine."""
 
     path: Path
     facts: Weights
+
+
+def locate(architecture: Architecture, choice: str) -> Location:
+    """Say where the published weights that `choice` names are, without using the network.
+
+    Raises:
+        UserError: the architecture has no such weights, or needs a package that is not installed.
+    """
+    published = _published(architecture, choice)
+    address = published.address
+    if address.startswith(hub.SCHEME):
+        return Location(published, hub.cached(hub.HubAddress.parse(address)))
+    path = _hub_file(address) if "://" in address else Path(address)
+    return Location(published, path if path.exists() else None)
+
+
+def is_reachable(url: str) -> bool:
+    """Return whether the server of a file answers within five seconds; nothing is downloaded."""
+    request = urllib.request.Request(url, method="HEAD", headers=_HEADERS)  # noqa: S310 - of architectures alone
+    try:
+        urllib.request.urlopen(request, timeout=_ANSWER_SECONDS).close()  # noqa: S310 - as above
+    except (OSError, http.client.HTTPException):
+        return False
+    return True
 
 
 def obtain(architecture: Architecture, choice: str, on_download: OnDownload) -> Source | None:
@@ -216,9 +252,7 @@ def _fetched(address: str, on_download: OnDownload) -> tuple[Path, str]:
 
 def _downloaded(url: str, on_download: OnDownload) -> Path:
     """Download a file into the cache of PyTorch's hub."""
-    import torch
-
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    path = _hub_file(url)
     if path.exists():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -248,10 +282,17 @@ def _downloaded(url: str, on_download: OnDownload) -> Path:
     return path
 
 
+def _hub_file(url: str) -> Path:
+    """Return the path at which PyTorch's hub keeps a file."""
+    import torch
+
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+
+
 def _continue(url: str, partial: Path, on_download: OnDownload) -> None:
     """Download the missing part of a file, or all of it if the server does not support ranges."""
     size = partial.stat().st_size if partial.exists() else 0
-    headers = {"User-Agent": "intelbench"} | ({"Range": f"bytes={size}-"} if size else {})
+    headers = _HEADERS | ({"Range": f"bytes={size}-"} if size else {})
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 - addresses come from architectures alone
     with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310 - as above
         size = size if answer.status == _PARTIAL_CONTENT else 0

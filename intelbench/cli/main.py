@@ -17,6 +17,7 @@ from intelbench.cli.profile import profile
 from intelbench.cli.publish import publish
 from intelbench.cli.report import report
 from intelbench.cli.run import run
+from intelbench.cli.start import start
 from intelbench.cli.verify import verify
 from intelbench.errors import UserError, printable, shortened
 
@@ -69,11 +70,12 @@ def _of_the_system(error: OSError) -> str:
 def cli() -> None:
     """Compare image-classification architectures under identical seeds and budgets.
 
-    Begin with `intelbench run --all`, then `intelbench report > results/REPORT.md`.
+    Begin with `intelbench start PHOTOS`, which proposes a comparison for a folder of images, or with
+    `intelbench run --all`, then `intelbench report > results/REPORT.md`.
     """
 
 
-for command in (run, report, predict, publish, plan, diff, verify, profile, list_, data):
+for command in (start, run, report, predict, publish, plan, diff, verify, profile, list_, data):
     cli.add_command(command)
 
 

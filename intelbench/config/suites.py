@@ -1,6 +1,8 @@
 """Suites: TOML files decoded strictly, the built-in ones by name, and the overrides of the command line."""
 
 import difflib
+import textwrap
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,14 @@ import tomli_w
 from intelbench.config.budget import Budget
 from intelbench.config.conditions import Conditions, Suite
 from intelbench.config.decoding import convert, parse_toml, read_text
-from intelbench.config.recipe import without_unused
+from intelbench.config.recipe import Recipe, without_unused
 from intelbench.errors import UserError, printable, shortened
 
 _BUILT_IN = resources.files("intelbench") / "suites"
+_FIRST_KEYS = ("name", "description", "data", "architectures", "seeds")
+"""Keys that people look for first."""
+_COLUMNS = 100
+"""Width of comments."""
 
 
 def built_in_suites() -> list[str]:
@@ -76,6 +82,36 @@ def encode_suite(suite: Suite) -> str:
     return tomli_w.dumps(_without_none(tables))
 
 
+def encode_with_comments(suite: Suite, comments: Mapping[str, str]) -> str:
+    """Return the suite as TOML for people, which `load_suite` reads back to an equal value.
+
+    Keys that have their default and no comment are left out.
+
+    Args:
+        suite: The suite.
+        comments: Comment above a key or a table, such as `seeds`, `budget` or `recipe.weights`; `""` is at the top.
+    """
+    lines = _comment(comments.get("", ""))
+    tables: dict[str, Any] = _without_none(msgspec.to_builtins(suite))
+    keys = sorted(tables, key=lambda key: _FIRST_KEYS.index(key) if key in _FIRST_KEYS else len(_FIRST_KEYS))
+    defaults = _defaults(Suite)
+    for key in [key for key in keys if not isinstance(tables[key], dict)]:
+        if key in comments or getattr(suite, key) != defaults.get(key):
+            lines += [*_comment(comments.get(key, "")), f"{key} = {_inline(tables[key])}"]
+    for table in [key for key in keys if isinstance(tables[key], dict)]:
+        values, known = tables[table], _defaults(Recipe) if table == "recipe" else {}
+        if table == "budget":
+            values = {unit: int(amount) if amount == int(amount) else amount for unit, amount in values.items()}
+        entries: list[str] = []
+        for key, value in values.items():
+            comment = comments.get(f"{table}.{key}", "")
+            if comment or key not in known or getattr(suite.recipe, key) != known[key]:
+                entries += [*_comment(comment), f"{_key(key)} = {_inline(value)}"]
+        if entries:
+            lines += ["", *_comment(comments.get(table, "")), f"[{table}]", *entries]
+    return "".join(f"{line}\n" for line in lines)
+
+
 def override(suite: Suite, *, budget: Budget | float | None = None, origin: str = "", **values: object) -> Suite:
     """Return the suite with the given values instead of its own.
 
@@ -131,6 +167,39 @@ def _checked(origin: str, suite: Suite) -> Suite:
     for name in suite.overrides:
         convert(origin, _overridden_conditions(suite, name), Conditions, ("overrides", name))
     return suite
+
+
+def _defaults(struct: type[msgspec.Struct]) -> dict[str, object]:
+    """Return the defaults of the fields that have one."""
+    fields = msgspec.structs.fields(struct)
+    return {
+        field.name: field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+        for field in fields
+        if not field.required
+    }
+
+
+def _comment(text: str) -> list[str]:
+    """Return lines of a comment; each line of the text is wrapped on its own."""
+    return [
+        f"# {line}".rstrip()
+        for paragraph in text.splitlines()
+        for line in textwrap.wrap(paragraph, _COLUMNS - 2, subsequent_indent="  " * paragraph.startswith(" ")) or [""]
+    ]
+
+
+def _inline(value: Any) -> str:
+    """Return a value as TOML in one line."""
+    if isinstance(value, dict):
+        entries = ", ".join(f"{_key(key)} = {_inline(item)}" for key, item in value.items())
+        return f"{{ {entries} }}" if entries else "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_inline, value))}]"
+    return tomli_w.dumps({"_": value}).removeprefix("_ = ").removesuffix("\n")
+
+
+def _key(name: str) -> str:
+    return tomli_w.dumps({name: 0}).removesuffix(" = 0\n")
 
 
 def _without_none(value: object) -> dict[str, object]:

@@ -72,7 +72,7 @@ def test_the_reference_suites_compare_the_five(name: str) -> None:
 def test_suites_for_an_own_folder_start_from_weights(name: str) -> None:
     """At the size of those weights, on networks that torchvision has weights for."""
     suite = load_suite(name)
-    assert (224, "imagenet") == (suite.image_size, suite.recipe.weights)
+    assert (224, "default") == (suite.image_size, suite.recipe.weights)
     assert set(suite.architectures) <= set(torchvision.models.list_models())
 
 

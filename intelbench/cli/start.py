@@ -1,0 +1,80 @@
+"""`intelbench start`."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from intelbench.api.locations import cache_folder
+from intelbench.cli.output import complain, print_product
+from intelbench.cli.parameters import GroupedCommand, cache_option, option, plugin_option
+from intelbench.cli.values import FILE, Value, device, source
+from intelbench.errors import UserError, printable
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("source", metavar="PHOTOS", type=Value(source))
+@option(
+    "--out",
+    type=FILE,
+    default=Path("intelbench.toml"),
+    show_default=True,
+    group="Options",
+    help="File for the proposed suite; its name ends in .toml.",
+)
+@option("--force", is_flag=True, group="Options", help="Replace the file if it exists.")
+@option(
+    "--offline",
+    is_flag=True,
+    group="Options",
+    help="Propose only networks whose weights are on this machine, and use no network.",
+)
+@option(
+    "--device",
+    type=Value(device),
+    default="auto",
+    show_default=True,
+    group="Options",
+    help="Device of the runs: auto, cpu, cuda, a GPU by its number such as cuda:1, or mps.",
+)
+@plugin_option(adds="data sources")
+@cache_option()
+@click.pass_context
+def start(
+    ctx: click.Context, /, source: str, out: Path, plugins: tuple[Path, ...], cache_dir: Path | None, **options: Any
+) -> None:
+    """Propose a comparison for the images in PHOTOS and for this machine, and print the command that runs it.
+
+    Looks at the classes and at the sizes of the images, times the networks for some seconds, and writes a suite with a
+    comment on each choice: networks, image size, budget, seeds, and what they will cost. Nothing is trained or
+    downloaded.
+    """
+    from intelbench.orchestration.proposal import Request, propose
+    from intelbench.plugins.loading import load_plugin
+
+    if out.suffix != ".toml":
+        raise UserError(f"--out {printable(out)}: not the name of a suite. Expected a name that ends in .toml")
+    force, device = options["force"], options["device"]
+    if out.exists() and not force:
+        raise UserError(
+            f"{printable(out)}: exists already. Expected a new file. Try --out FILE, or --force to replace it"
+        )
+    for plugin in plugins:
+        load_plugin(plugin)
+    request = Request(source=source, device=device, offline=options["offline"], cache_folder=cache_folder(cache_dir))
+    proposal = propose(request, complain)
+    for warning in proposal.warnings:
+        complain(f"warning: {warning}")
+    for line in proposal.summary:
+        complain(line)
+    with out.open("w" if force else "x", encoding="utf-8") as file:
+        file.write(proposal.as_toml())
+    complain(f"{printable(out)} has the suite, with a comment on each choice. This command runs it:")
+    again = ["--device", device] if device != "auto" else []
+    for plugin in plugins:
+        again += ["--plugin", str(plugin)]
+    if ctx.get_parameter_source("cache_dir") is ParameterSource.COMMANDLINE:
+        again += ["--cache-dir", str(cache_dir)]
+    print_product(shlex.join(["intelbench", "run", "--suite", str(out), *again]) + "\n")

@@ -1,0 +1,107 @@
+"""Look at a data set before anything is decided about it: classes, splits, and the sizes of its images.
+
+Every file is hashed, so that copies count once, but only a sample is opened. `intelbench data check` reads them all.
+"""
+
+from collections import Counter
+from pathlib import Path
+from statistics import median
+
+import PIL
+from msgspec import Struct
+from PIL import Image
+
+from intelbench.config.conditions import Conditions
+from intelbench.data.dataset import Contents, divide, stored_side
+from intelbench.data.files import Content
+from intelbench.data.folder import content_digests, list_images
+from intelbench.data.sources import locate
+from intelbench.data.split import Image as SplitImage
+from intelbench.errors import UserError, printable
+
+_SAMPLE = 256
+"""Images whose size is read; the median of so many is that of 40 % to 60 % of all images."""
+
+
+class Survey(Struct, frozen=True, kw_only=True):
+    """What a data set holds, as far as it can be seen without decoding all of it."""
+
+    class_names: tuple[str, ...]
+    num_train_of_class: tuple[int, ...]
+    """Training images of each class, after validation and test images were set aside."""
+    num_train: int
+    num_validation: int
+    num_test: int
+    num_contents: int
+    """Images with different bytes."""
+    sample: tuple[Content, ...]
+    """Images from all parts of the data set, at equal distances."""
+    sizes: tuple[tuple[int, int], ...]
+    """Width and height of each image of the sample, in pixels."""
+    notes: tuple[str, ...]
+    """Messages for the user: how the data folder was understood."""
+
+    @property
+    def median_side(self) -> int:
+        """Return the median of the shorter sides of the sample, in pixels."""
+        return round(median(min(size) for size in self.sizes))
+
+    @property
+    def num_images(self) -> int:
+        """Return the number of images of all splits."""
+        return self.num_train + self.num_validation + self.num_test
+
+    def cache_bytes(self, image_size: int) -> int:
+        """Return the estimated size of the decoded images that runs at `image_size` keep."""
+        side = stored_side(image_size)
+        stored = [3 * width * height * min(1, side / min(width, height)) ** 2 for width, height in self.sizes]
+        return round(self.num_contents * sum(stored) / len(stored))
+
+
+def survey(source: str, conditions: Conditions, cache_folder: Path) -> Survey:
+    """List, hash and divide the images of a data set, and read the sizes of a sample.
+
+    Raises:
+        UserError: the folder has no known layout, `intelbench run` would refuse it under these conditions, or no image
+            of the sample can be read.
+    """
+    root, notes = locate(source, cache_folder)
+    listing = list_images(root)
+    digests, unreadable = content_digests(list(listing.files()))
+    path_of = {digests[file.id]: file.path for file in listing.files() if file.id in digests}
+    files = tuple(Content(path, content) for content, path in path_of.items())
+    row_of = {file.digest: row for row, file in enumerate(files)}
+    splits = {
+        split: [
+            SplitImage(file.id, file.label, digests[file.id], row_of[digests[file.id]])
+            for file in listed
+            if file.id in digests
+        ]
+        for split, listed in listing.splits.items()
+    }
+    train, validation, test = divide(Contents(source, listing, splits, unreadable, files, None, notes), conditions)
+    sizes = {file: size for file in files[:: -(-len(files) // _SAMPLE)] if (size := _size(file.path))}
+    if not sizes:
+        name = printable(source)
+        raise UserError(f"data {name}: no image can be read; `intelbench data check {name}` says why")
+    counts = Counter(image.label for image in train)
+    return Survey(
+        class_names=listing.class_names,
+        num_train_of_class=tuple(counts[label] for label in range(len(listing.class_names))),
+        num_train=len(train),
+        num_validation=len(validation),
+        num_test=len(test),
+        num_contents=len(files),
+        sample=tuple(sizes),
+        sizes=tuple(sizes.values()),
+        notes=(*notes, *listing.remarks),
+    )
+
+
+def _size(path: Path) -> tuple[int, int] | None:
+    """Return width and height from the head of an image file; `None` if it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
+        return None

@@ -1,0 +1,263 @@
+"""Measure networks on this machine for seconds, and estimate what a comparison of them takes."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+import torch
+from msgspec.structs import replace
+from torch import Tensor, nn
+
+from intelbench.architectures.registry import ModelRequest, find
+from intelbench.architectures.surgery import find_heads
+from intelbench.config.conditions import Suite
+from intelbench.data.dataset import stored_side
+from intelbench.data.decoding import Pixels, decode_all
+from intelbench.data.survey import Survey
+from intelbench.data.transforms import evaluation_view, normalize
+from intelbench.errors import UserError, printable
+from intelbench.profiling.complexity import forward_macs_per_image
+from intelbench.profiling.device import Device
+from intelbench.profiling.processors import num_processors
+from intelbench.profiling.workload import Workload
+from intelbench.training.evaluated import Update
+from intelbench.training.precision import MEMORY_FORMATS, autocast
+
+_BATCH = 4
+"""Images of a measured step on a CPU; a GPU takes the batch of the recipe, because it is slow with few."""
+_REPEATS = 3
+"""Measured repetitions, of which the fastest counts."""
+_HEAD_STEPS = 20
+_DECODED = 32
+"""Images that are decoded to measure how long that takes."""
+_MEASURING_SECONDS = 12
+"""Time after which no further network is measured; larger ones are scaled by their operations."""
+_RUN_SECONDS = 5.0
+"""Seconds of a run outside its budget: the process, weights, evaluation, the record. A run on stored features took 4 to
+6 seconds on two cores of an EPYC (`results/reference-transfer`)."""
+_BYTES_OF_FEATURE = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """Seconds that an image takes in one network on this machine."""
+
+    macs: float
+    """Multiply-accumulate operations of a forward pass for one image."""
+    forward_seconds: float
+    step_seconds: float
+    """Forward and backward pass and update of everything; equal to `forward_seconds` if the backbone is frozen."""
+    num_features: int
+    """Values of an image that the head gets."""
+    measured: bool
+    """Whether this network was timed; if not, the times of a smaller one were scaled by `macs`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """Estimates of what the runs of a suite take."""
+
+    seconds: Mapping[str, float]
+    """By network, all seeds together."""
+    shared_seconds: float
+    """Decoding the images, once."""
+    cache_bytes: int
+    """Decoded images."""
+    feature_bytes: int
+    """Stored features of frozen networks."""
+    paces: Mapping[str, Pace]
+
+    @property
+    def total_seconds(self) -> float:
+        """Return the time of everything."""
+        return self.shared_seconds + sum(self.seconds.values())
+
+
+def estimate(suite: Suite, data: Survey, device: Device, on_network: Callable[[str], object]) -> Costs:
+    """Time the networks of a suite on this machine, and estimate what its runs take.
+
+    Args:
+        suite: A suite whose budget is in epochs.
+        data: The data set of the runs.
+        device: The device of the runs.
+        on_network: Called with the name of a network before it is timed, which takes a second or several.
+
+    Raises:
+        UserError: an image of the sample or a network cannot be used.
+    """
+    precision = device.fastest_precision if suite.precision == "auto" else suite.precision
+    suite = replace(suite, precision=precision)
+    decode_seconds, pixels = _decoded(data, suite.image_size)
+    view_seconds, images = _views(pixels, suite.image_size)
+    workers = max(1, num_processors() - 2) if device.kind != "cpu" else 0
+    paces = _paces(suite, len(data.class_names), images, device, on_network)
+    timed = {
+        name: _Timing(suite, data, pace, view_seconds, workers, _head_step_seconds(suite, data, pace, device))
+        for name, pace in paces.items()
+    }
+    num_features = sum(pace.num_features for pace in paces.values()) if _stores_features(suite) else 0
+    return Costs(
+        seconds={name: each.total() for name, each in timed.items()},
+        shared_seconds=decode_seconds * data.num_contents,
+        cache_bytes=data.cache_bytes(suite.image_size),
+        feature_bytes=num_features * data.num_images * _BYTES_OF_FEATURE,
+        paces={name: paces[name] for name in suite.architectures},
+    )
+
+
+@dataclass(frozen=True)
+class _Timing:
+    """What determines the time of the runs of one network."""
+
+    suite: Suite
+    data: Survey
+    pace: Pace
+    view_seconds: float
+    """Time to make the input of an image from stored pixels."""
+    workers: int
+    """Threads that make inputs while the network computes; 0 if nothing else does."""
+    head_step_seconds: float
+
+    def total(self) -> float:
+        """Return the seconds of all seeds."""
+        data, num_seeds = self.data, len(self.suite.seeds)
+        epochs = self.suite.budget.epochs or 0
+        forward = self._with_view(self.pace.forward_seconds)
+        if _stores_features(self.suite):
+            steps = epochs * (data.num_train // self.suite.recipe.batch_size)
+            return data.num_images * forward + num_seeds * (steps * self.head_step_seconds + _RUN_SECONDS)
+        frozen = self.suite.recipe.frozen_fraction
+        step = frozen * forward + (1 - frozen) * self._with_view(self.pace.step_seconds)
+        evaluated = self.suite.evaluation_points * data.num_validation + data.num_train + data.num_test
+        return num_seeds * (epochs * data.num_train * step + evaluated * forward + _RUN_SECONDS)
+
+    def _with_view(self, seconds: float) -> float:
+        """Return the seconds of an image with its preparation, which threads do at the same time if there are some."""
+        return max(seconds, self.view_seconds / self.workers) if self.workers else seconds + self.view_seconds
+
+
+def _stores_features(suite: Suite) -> bool:
+    return suite.recipe.freeze_backbone == "always" and suite.recipe.augmentation == "none"
+
+
+def _decoded(data: Survey, image_size: int) -> tuple[float, list[Pixels]]:
+    """Decode some images of the sample, and return the seconds of an image and the pixels."""
+    sample = data.sample[:: ceil(len(data.sample) / _DECODED)]
+    start = time.perf_counter()
+    decoded = list(decode_all(sample, stored_side(image_size)))
+    seconds = (time.perf_counter() - start) / len(sample)
+    pixels = [each.copy() for each in decoded if not isinstance(each, Exception)]  # Pillow's buffer is read-only
+    if not pixels:
+        raise UserError(f"data {printable(sample[0].path)}: cannot be read ({decoded[0]}); try `intelbench data check`")
+    return seconds, pixels
+
+
+def _views(pixels: Sequence[Pixels], size: int) -> tuple[float, Tensor]:
+    """Return the seconds to make the input of an image, and inputs (N x size x size x 3, uint8)."""
+    images = torch.empty(len(pixels), size, size, 3, dtype=torch.uint8)
+    start = time.perf_counter()
+    for slot, each in enumerate(pixels):
+        evaluation_view(each, images[slot])
+    return (time.perf_counter() - start) / len(pixels), images
+
+
+def _paces(
+    suite: Suite, num_classes: int, images: Tensor, device: Device, on_network: Callable[[str], object]
+) -> dict[str, Pace]:
+    """Return the pace of each network: measured, the smallest first, until time is up; the others are scaled."""
+    request = ModelRequest(num_classes=num_classes, image_size=suite.image_size)
+    workloads = {name: Workload(architecture=find(name)[0], request=request) for name in suite.architectures}
+    macs = {name: forward_macs_per_image(workload) for name, workload in workloads.items()}
+    start = time.perf_counter()
+    paces: dict[str, Pace] = {}
+    last: Pace | None = None
+    for name in sorted(macs, key=lambda name: macs[name]):
+        if last is None or time.perf_counter() - start < _MEASURING_SECONDS:
+            on_network(name)
+            paces[name] = last = _measured(workloads[name], macs[name], suite, images, device)
+        else:
+            factor = macs[name] / last.macs
+            paces[name] = Pace(
+                macs=macs[name],
+                forward_seconds=last.forward_seconds * factor,
+                step_seconds=last.step_seconds * factor,
+                num_features=_num_features(workloads[name]),
+                measured=False,
+            )
+    return paces
+
+
+def _measured(workload: Workload, macs: float, suite: Suite, images: Tensor, device: Device) -> Pace:
+    """Time forward passes and, unless the backbone is always frozen, training steps."""
+    num_images = _BATCH if device.kind == "cpu" else suite.recipe.batch_size
+    batch = normalize(images[torch.arange(num_images) % len(images)].to(device.torch_device), suite.memory_format)
+    labels = torch.zeros(num_images, dtype=torch.long, device=device.torch_device)
+    model = workload.build().to(device.torch_device).to(memory_format=MEMORY_FORMATS[suite.memory_format])
+    cast = autocast(suite, device.torch_device)
+
+    @torch.no_grad()
+    def forward() -> None:
+        with cast():
+            model(batch)
+
+    def step() -> None:
+        with cast():
+            loss = workload.loss(model, batch, labels)
+        loss.backward()
+        update.step()
+        update.zero_grad()
+
+    model.eval()
+    forward_seconds = step_seconds = _fastest(forward, device) / num_images
+    if suite.recipe.freeze_backbone != "always":
+        model.train()
+        update = Update(model, suite)
+        step_seconds = _fastest(step, device) / num_images
+    return Pace(
+        macs=macs,
+        forward_seconds=forward_seconds,
+        step_seconds=step_seconds,
+        num_features=_num_features(workload),
+        measured=True,
+    )
+
+
+def _head_step_seconds(suite: Suite, data: Survey, pace: Pace, device: Device) -> float:
+    """Time steps of a linear head on stored features."""
+    if not _stores_features(suite):
+        return 0.0
+    size = suite.recipe.batch_size
+    head = nn.Linear(pace.num_features, len(data.class_names)).to(device.torch_device)
+    features = torch.zeros(size, pace.num_features, device=device.torch_device)
+    labels = torch.zeros(size, dtype=torch.long, device=device.torch_device)
+    update, cast = Update(head, suite), autocast(suite, device.torch_device)
+
+    def steps() -> None:
+        for _ in range(_HEAD_STEPS):
+            with cast():
+                loss = nn.functional.cross_entropy(head(features), labels)
+            loss.backward()
+            update.step()
+            update.zero_grad()
+
+    return _fastest(steps, device) / _HEAD_STEPS
+
+
+def _fastest(work: Callable[[], object], device: Device) -> float:
+    """Return the seconds of the fastest repetition; the first one is also the warm-up."""
+    seconds = []
+    for _ in range(_REPEATS):
+        device.synchronize()
+        start = time.perf_counter()
+        work()
+        device.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def _num_features(workload: Workload) -> int:
+    """Return the number of inputs of the network's heads together."""
+    model = workload.shapes()
+    heads = map(model.get_submodule, find_heads(workload.architecture, workload.request, model))
+    return sum(head.in_features if isinstance(head, nn.Linear) else head.in_channels for head in heads)
