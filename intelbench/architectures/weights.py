@@ -89,6 +89,9 @@ def is_reachable(url: str) -> bool:
     request = urllib.request.Request(url, method="HEAD", headers=_HEADERS)  # noqa: S310 - of architectures alone
     try:
         urllib.request.urlopen(request, timeout=_ANSWER_SECONDS).close()  # noqa: S310 - as above
+    except urllib.error.HTTPError as error:
+        error.close()
+        return False
     except (OSError, http.client.HTTPException):
         return False
     return True

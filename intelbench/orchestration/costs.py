@@ -17,7 +17,7 @@ from intelbench.data.decoding import Pixels, decode_all
 from intelbench.data.survey import Survey
 from intelbench.data.transforms import evaluation_view, normalize
 from intelbench.errors import UserError, printable
-from intelbench.profiling.complexity import forward_macs_per_image
+from intelbench.profiling.complexity import count_parameters, forward_macs_per_image
 from intelbench.profiling.device import Device
 from intelbench.profiling.processors import num_processors
 from intelbench.profiling.workload import Workload
@@ -36,7 +36,8 @@ _MEASURING_SECONDS = 12
 _RUN_SECONDS = 5.0
 """Seconds of a run outside its budget: the process, weights, evaluation, the record. A run on stored features took 4 to
 6 seconds on two cores of an EPYC (`results/reference-transfer`)."""
-_BYTES_OF_FEATURE = 4
+_BYTES_OF_VALUE = 4
+"""Of a feature or a parameter, in float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,7 @@ class Pace:
     """Forward and backward pass and update of everything; equal to `forward_seconds` if the backbone is frozen."""
     num_features: int
     """Values of an image that the head gets."""
+    num_parameters: int
     measured: bool
     """Whether this network was timed; if not, the times of a smaller one were scaled by `macs`."""
 
@@ -66,6 +68,8 @@ class Costs:
     """Decoded images."""
     feature_bytes: int
     """Stored features of frozen networks."""
+    network_bytes: int
+    """Trained networks that are kept in the results folder."""
     paces: Mapping[str, Pace]
 
     @property
@@ -101,7 +105,8 @@ def estimate(suite: Suite, data: Survey, device: Device, on_network: Callable[[s
         seconds={name: each.total() for name, each in timed.items()},
         shared_seconds=decode_seconds * data.num_contents,
         cache_bytes=data.cache_bytes(suite.image_size),
-        feature_bytes=num_features * data.num_images * _BYTES_OF_FEATURE,
+        feature_bytes=num_features * data.num_images * _BYTES_OF_VALUE,
+        network_bytes=_kept(suite) * sum(pace.num_parameters for pace in paces.values()) * _BYTES_OF_VALUE,
         paces={name: paces[name] for name in suite.architectures},
     )
 
@@ -139,6 +144,11 @@ class _Timing:
 
 def _stores_features(suite: Suite) -> bool:
     return suite.recipe.freeze_backbone == "always" and suite.recipe.augmentation == "none"
+
+
+def _kept(suite: Suite) -> int:
+    """Return how many networks of each architecture are kept."""
+    return {"none": 0, "best": 1, "all": len(suite.seeds)}[suite.keep_weights]
 
 
 def _decoded(data: Survey, image_size: int) -> tuple[float, list[Pixels]]:
@@ -183,6 +193,7 @@ def _paces(
                 forward_seconds=last.forward_seconds * factor,
                 step_seconds=last.step_seconds * factor,
                 num_features=_num_features(workloads[name]),
+                num_parameters=count_parameters(workloads[name].shapes())[0],
                 measured=False,
             )
     return paces
@@ -219,6 +230,7 @@ def _measured(workload: Workload, macs: float, suite: Suite, images: Tensor, dev
         forward_seconds=forward_seconds,
         step_seconds=step_seconds,
         num_features=_num_features(workload),
+        num_parameters=count_parameters(model)[0],
         measured=True,
     )
 
@@ -259,5 +271,9 @@ def _fastest(work: Callable[[], object], device: Device) -> float:
 def _num_features(workload: Workload) -> int:
     """Return the number of inputs of the network's heads together."""
     model = workload.shapes()
-    heads = map(model.get_submodule, find_heads(workload.architecture, workload.request, model))
-    return sum(head.in_features if isinstance(head, nn.Linear) else head.in_channels for head in heads)
+    num_features = 0
+    for name in find_heads(workload.architecture, workload.request, model):
+        head = model.get_submodule(name)
+        assert isinstance(head, nn.Linear | nn.Conv2d)  # `find_heads` accepts no other
+        num_features += head.in_features if isinstance(head, nn.Linear) else head.in_channels
+    return num_features

@@ -191,7 +191,7 @@ def _summary(suite: Suite, data: Survey, networks: _Networks, costs: Costs) -> t
         f"{len(data.class_names)} classes, {_splits(data)}",
         f"{plural(len(suite.architectures), 'network')} x {plural(len(suite.seeds), 'seed')} at {suite.image_size} px: "
         f"{', '.join(suite.architectures)}",
-        f"estimate: {_time(costs.total_seconds)}, {_disk(costs)} on the disk, {_download(networks)}",
+        f"estimate: {_time(costs.total_seconds)}, {_disk(costs)}, {_download(networks)}",
     )
 
 
@@ -206,7 +206,7 @@ def _comments(suite: Suite, data: Survey, device: Device, networks: _Networks, c
     comments = {
         "": f"Proposed by `intelbench start`: {where}.\n"
         f"Estimate for all runs, from measurements on this machine: {_time(costs.total_seconds)}. "
-        f"Disk: {_disk(costs)} in the cache folder; {_download(networks)}.\n"
+        f"Disk: {_disk(costs)}; {_download(networks)}.\n"
         "Everything can be changed; a run whose conditions change is another run.",
         "data": f"{len(data.class_names)} classes with {of_each} training images; {_splits(data)}. "
         "A relative path is relative to the folder in which the command is given.",
@@ -262,7 +262,11 @@ def _splits(data: Survey) -> str:
 
 
 def _disk(costs: Costs) -> str:
-    return f"{_megabytes(costs.cache_bytes + costs.feature_bytes)}"
+    """Say what is written where."""
+    return (
+        f"{_megabytes(costs.cache_bytes + costs.feature_bytes)} in the cache folder and "
+        f"{_megabytes(costs.network_bytes)} in the results folder"
+    )
 
 
 def _download(networks: _Networks) -> str:

@@ -15,7 +15,15 @@ from torch import Tensor, nn
 
 from intelbench.architectures import weights
 from intelbench.architectures.registry import FROM_MINUS_ONE, Architecture, ModelRequest, PretrainedFile, find
-from intelbench.architectures.weights import check, load_weights, matching, obtain, read_state_dict
+from intelbench.architectures.weights import (
+    check,
+    is_reachable,
+    load_weights,
+    locate,
+    matching,
+    obtain,
+    read_state_dict,
+)
 from intelbench.data.transforms import normalize
 from intelbench.errors import UserError
 from intelbench.records.types import IMAGENET_NORMALIZATION, Normalization
@@ -57,6 +65,12 @@ class Handler(BaseHTTPRequestHandler):
     """Answers GET."""
 
     server: Server
+
+    def do_HEAD(self) -> None:
+        """Send the head of an answer."""
+        self.server.asked.append("HEAD")
+        self.send_response(self.server.status)
+        self.end_headers()
 
     def do_GET(self) -> None:
         """Send the file, or the end of it."""
@@ -222,6 +236,34 @@ def test_weights_that_do_not_exist_are_answered_with_those_that_do(choice: str, 
     """Of the architecture, or of all."""
     with pytest.raises(UserError, match=said):
         obtain(published("http://127.0.0.1:1", "x-00000000.pth"), choice, ignore)
+
+
+def test_weights_are_located_without_a_download(server: Server, tmp_path: Path) -> None:
+    """A file that is not in the cache has no path; whether its server answers is asked without downloading it."""
+    name = name_of(server.content)
+    architecture = published(server.address, name)
+    location = locate(architecture, "default")
+    assert (None, f"{server.address}/models/{name}") == (location.path, location.file.address)
+    assert [] == server.asked
+    assert is_reachable(location.file.address)
+    assert ["HEAD"] == server.asked
+    assert not cached(tmp_path, name).exists()
+    obtain(architecture, "imagenet", ignore)
+    assert cached(tmp_path, name) == locate(architecture, "imagenet").path
+    with pytest.raises(UserError, match="has no weights 'imagenet-v2'"):
+        locate(architecture, "imagenet-v2")
+
+
+def test_a_server_that_refuses_is_not_reachable(server: Server) -> None:
+    """Nor is one that is not there."""
+    server.status = 403
+    assert not is_reachable(f"{server.address}/models/x.pth")
+    assert not is_reachable("http://127.0.0.1:9/models/x.pth")
+
+
+def test_torchvision_states_the_sizes_of_its_files() -> None:
+    """In bytes: that of ResNet-50 is known."""
+    assert locate(find("torchvision:resnet50")[0], "default").file.num_bytes == pytest.approx(102_540_417, rel=1e-3)
 
 
 def test_torchvision_publishes_two_generations() -> None:

@@ -16,7 +16,14 @@ from intelbench.config.conditions import Override, Suite
 from intelbench.config.fields import Vary
 from intelbench.config.recipe import Head, Recipe
 from intelbench.config.suites import budgets as budgets_of
-from intelbench.config.suites import built_in_suites, conditions_of, encode_suite, load_suite, override
+from intelbench.config.suites import (
+    built_in_suites,
+    conditions_of,
+    encode_suite,
+    encode_with_comments,
+    load_suite,
+    override,
+)
 from intelbench.errors import UserError
 from intelbench.records.types import RunSpec
 from intelbench.results.claims import differing_conditions, load_claims
@@ -478,3 +485,22 @@ def test_whatever_a_suite_may_hold_survives_being_written_and_read(
     path = tmp_path_factory.getbasetemp() / "written.toml"
     path.write_text(encode_suite(suite), encoding="utf-8")
     assert suite == load_suite(str(path)) == override(suite)
+    path.write_text(encode_with_comments(suite, {"": "Why.", "seeds": "So many."}), encoding="utf-8")
+    assert suite == load_suite(str(path))
+
+
+def test_comments_are_above_what_they_explain() -> None:
+    """At the top, above keys and above tables, wrapped; keys that have their default are left out without one."""
+    suite = override(load_suite("quick"), validation_fraction=0.1)
+    written = encode_with_comments(
+        suite, {"": "First.\nSecond.", "seeds": "long " * 30, "budget": "Short.", "recipe.flip": "Both ways."}
+    )
+    lines = written.splitlines()
+    assert ["# First.", "# Second.", 'name = "quick"'] == lines[:3]
+    assert [["# " + "long " * 18 + "long", "# " + "long " * 10 + "long"]] == [
+        lines[number - 2 : number] for number, line in enumerate(lines) if line == "seeds = [0, 1, 2]"
+    ]
+    assert ["", "# Short.", "[budget]", "steps = 30", ""] == lines[lines.index("# Short.") - 1 :][:5]
+    assert ["# Both ways.", "flip = true"] == lines[lines.index("# Both ways.") :][:2]
+    assert "validation_fraction" not in written
+    assert "crop_scale" not in written

@@ -1,0 +1,83 @@
+"""`intelbench start`, as users call it."""
+
+import importlib.util
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+
+from intelbench.config.suites import load_suite
+from intelbench.orchestration import proposal
+from tests.command import Command
+from tests.conftest import write_folder
+
+
+@pytest.fixture(autouse=True)
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two classes of 30 small images, an empty cache of PyTorch's hub, and one network that comes with its weights."""
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+    monkeypatch.setattr(proposal, "SHIPPED", ("efficientnet_lite0",))
+    return write_folder(tmp_path / "my photos", per_class=30)
+
+
+@pytest.fixture
+def installed() -> None:
+    """Needs the extra."""
+    if importlib.util.find_spec("efficientnet_lite_pytorch") is None:
+        pytest.skip("the extra `pretrained` is not installed")
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_printed_command_runs_what_was_proposed(intelbench: Command, tmp_path: Path) -> None:
+    """It is all that is printed to stdout, so that a shell can execute it."""
+    done = intelbench("start", "my photos", "--offline", "--device", "cpu")
+    assert 0 == done.returncode, done.stderr
+    assert "intelbench run --suite intelbench.toml --device cpu\n" == done.stdout
+    suite = load_suite(str(tmp_path / "intelbench.toml"))
+    assert ("my photos", "my photos", ("efficientnet_lite0",)) == (suite.name, suite.data, suite.architectures)
+    assert "1 network x 5 seeds at 64 px: efficientnet_lite0" in done.stderr.splitlines()
+    ran = intelbench(*shlex.split(done.stdout)[1:], "--budget", "1 epochs", "--seeds", "0", "--threads", "1")
+    assert 0 == ran.returncode, ran.stderr
+    assert 1 == len(list((tmp_path / "results" / "runs").iterdir()))
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_existing_file_is_only_replaced_with_force(intelbench: Command, tmp_path: Path) -> None:
+    """The message names both ways out, before anything is measured."""
+    (tmp_path / "intelbench.toml").write_text("mine")
+    done = intelbench("start", "my photos", "--offline")
+    assert (2, "") == (done.returncode, done.stdout)
+    assert "intelbench.toml: exists already. Expected a new file. Try --out FILE, or --force" in done.stderr
+    assert "timing" not in done.stderr
+    assert "mine" == (tmp_path / "intelbench.toml").read_text()
+    done = intelbench("start", "my photos", "--offline", "--out", "a suite.toml")
+    assert "intelbench run --suite 'a suite.toml'\n" == done.stdout
+    assert 0 == intelbench("start", "my photos", "--offline", "--force").returncode
+    assert load_suite(str(tmp_path / "a suite.toml")) == load_suite(str(tmp_path / "intelbench.toml"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "data nowhere: no such folder"),
+        (["my photos", "--out", "suite.txt"], "--out suite.txt: not the name of a suite. Expected a name that ends in"),
+        (["my photos", "--device", "cuda"], "--device cuda: PyTorch sees no CUDA device"),
+        (["my photos/train/day"], "has 0 class folders, at least 2 are needed"),
+    ],
+)
+def test_mistakes_are_answered_in_a_line(intelbench: Command, arguments: list[str], message: str) -> None:
+    """Nothing is written."""
+    done = intelbench("start", *arguments, "--offline")
+    assert (2, "") == (done.returncode, done.stdout)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_weights_the_message_names_the_extra(intelbench: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file is written."""
+    monkeypatch.setattr(proposal, "SHIPPED", ())
+    done = intelbench("start", "my photos", "--offline")
+    assert 2 == done.returncode
+    assert "pip install 'intelbench[pretrained]'" in done.stderr
+    assert not Path("intelbench.toml").exists()

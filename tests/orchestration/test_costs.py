@@ -1,0 +1,91 @@
+"""Estimates are made of measured times and of known sizes."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from msgspec.structs import replace
+
+from intelbench.config.budget import Budget
+from intelbench.config.conditions import Suite
+from intelbench.config.suites import load_suite, override
+from intelbench.data.survey import Survey, survey
+from intelbench.orchestration import costs
+from intelbench.orchestration.costs import Pace, estimate
+from intelbench.profiling.device import find_device
+from tests.fake_cuda import FakeCuda
+
+NAMES = ("squeezenet1_1", "resnet18")
+
+
+@pytest.fixture
+def data(small_folder: Path, tmp_path: Path) -> Survey:
+    """Two classes with 24 images of 40 x 32 px each in train and in test."""
+    return survey(str(small_folder), suite("transfer").conditions, tmp_path)
+
+
+def suite(name: str) -> Suite:
+    """A built-in suite on two networks, at 32 px."""
+    base = load_suite(name)
+    return override(
+        base, architectures=NAMES, image_size=64, precision="fp32", recipe=replace(base.recipe, batch_size=8)
+    )
+
+
+def ignore(_: str) -> None:
+    """Watch nothing."""
+
+
+def test_networks_are_timed_from_the_smallest_on(data: Survey) -> None:
+    """Every one of them, and the estimates keep the order of the suite; bytes are those of what is stored."""
+    timed: list[str] = []
+    found = estimate(suite("transfer"), data, find_device("cpu"), timed.append)
+    assert ["squeezenet1_1", "resnet18"] == timed
+    assert list(NAMES) == list(found.paces)
+    assert all(pace.measured and pace.forward_seconds > 0 for pace in found.paces.values())
+    assert (512 + 512) * data.num_images * 4 == found.feature_bytes
+    assert 4 * sum(pace.num_parameters for pace in found.paces.values()) == found.network_bytes
+    assert 11_177_538 == found.paces["resnet18"].num_parameters
+    assert data.cache_bytes(64) == found.cache_bytes
+    assert found.total_seconds == pytest.approx(found.shared_seconds + sum(found.seconds.values()))
+
+
+def test_networks_that_time_does_not_reach_are_scaled(data: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By their operations, from the largest that was timed; the smallest is always timed."""
+    monkeypatch.setattr(costs, "_MEASURING_SECONDS", -1)
+    timed: list[str] = []
+    small, large = estimate(suite("transfer"), data, find_device("cpu"), timed.append).paces.values()
+    assert ["squeezenet1_1"] == timed
+    assert (True, False) == (small.measured, large.measured)
+    assert large.forward_seconds / small.forward_seconds == pytest.approx(large.macs / small.macs)
+
+
+def test_features_are_computed_once_for_all_seeds(data: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A further seed costs the steps of the head and the rest of a run; without stored features it costs everything."""
+    pace = Pace(
+        macs=1e9, forward_seconds=1.0, step_seconds=3.0, num_features=10, num_parameters=100, measured=True
+    )  # fmt: skip
+    monkeypatch.setattr(costs, "_paces", lambda *_: dict.fromkeys(NAMES, pace))
+    monkeypatch.setattr(costs, "_head_step_seconds", lambda *_: 0.1)
+    monkeypatch.setattr(costs, "_views", lambda *_: (0.0, torch.empty(0)))
+    monkeypatch.setattr(costs, "_RUN_SECONDS", 7.0)
+
+    def seconds(name: str, num_seeds: int) -> float:
+        changed = override(suite(name), seeds=tuple(range(num_seeds)), budget=Budget(epochs=10))
+        return estimate(changed, data, find_device("cpu"), ignore).seconds["resnet18"]
+
+    batches = data.num_train // 8
+    assert seconds("transfer", 1) == pytest.approx(data.num_images + 10 * batches * 0.1 + 7)
+    assert seconds("transfer", 3) - seconds("transfer", 2) == pytest.approx(10 * batches * 0.1 + 7)
+    trained = 10 * data.num_train * (0.1 * 1 + 0.9 * 3)
+    evaluated = 10 * data.num_validation + data.num_train + data.num_test
+    assert seconds("finetune", 1) == pytest.approx(trained + evaluated + 7)
+    assert seconds("finetune", 3) == pytest.approx(3 * seconds("finetune", 1))
+
+
+def test_a_gpu_is_timed_with_training_steps(data: Survey, fake_cuda: FakeCuda) -> None:
+    """In the batch of the recipe, after all its work is done; a step takes longer than a forward pass."""
+    found = estimate(override(suite("finetune"), architectures=("resnet18",)), data, find_device("auto"), ignore)
+    pace = found.paces["resnet18"]
+    assert pace.step_seconds > pace.forward_seconds > 0
+    assert 0 == found.feature_bytes
