@@ -11,7 +11,7 @@ from intelbench.api.locations import cache_folder
 from intelbench.cli.output import complain, print_product
 from intelbench.cli.parameters import GroupedCommand, cache_option, option, plugin_option
 from intelbench.cli.values import FILE, Value, device, source
-from intelbench.errors import UserError, printable
+from intelbench.errors import UserError, printable, shortened
 
 
 @click.command(cls=GroupedCommand)
@@ -55,7 +55,9 @@ def start(
     from intelbench.plugins.loading import load_plugin
 
     if out.suffix != ".toml":
-        raise UserError(f"--out {printable(out)}: not the name of a suite. Expected a name that ends in .toml")
+        raise UserError(
+            f"--out {shortened(repr(str(out)))}: not the name of a suite. Expected a name that ends in .toml"
+        )
     force, device = options["force"], options["device"]
     if out.exists() and not force:
         raise UserError(

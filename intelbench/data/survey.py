@@ -20,7 +20,7 @@ from intelbench.data.split import Image as SplitImage
 from intelbench.errors import UserError, printable
 
 _SAMPLE = 256
-"""Images whose size is read; the median of so many is that of 40 % to 60 % of all images."""
+"""Images whose size is read. The median of 256 is between the quantiles of 44 % and 56 % of all images, at 95 %."""
 
 
 class Survey(Struct, frozen=True, kw_only=True):

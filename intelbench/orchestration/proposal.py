@@ -88,7 +88,6 @@ def propose(request: Request, say: Callable[[str], object]) -> Proposal:
     """
     device = find_device(request.device)
     base = load_suite("transfer" if device.kind == "cpu" else "finetune")
-    say(f"looking at {printable(request.source)}")
     smallest = replace(base.conditions, recipe=replace(base.recipe, batch_size=_MIN_BATCH))
     data = survey(request.source, smallest, request.cache_folder)
     for note in data.notes:

@@ -21,7 +21,7 @@ from intelbench.cli.main import cli, main
 from intelbench.config.conditions import Conditions
 from intelbench.data import dataset
 from intelbench.errors import UserError
-from intelbench.orchestration import catalogue, forkserver, session
+from intelbench.orchestration import catalogue, forkserver, proposal, session
 from intelbench.orchestration import profile as profiling
 from intelbench.reporting import profile as profile_text
 from tests.command import Command
@@ -199,11 +199,13 @@ def test_any_value_of_any_option_is_taken_or_refused(
 
 
 ALL_OPTIONS = {
+    "start": "--out --force --offline --device --plugin --cache-dir",
     "run": "--all --suite --seeds --until --margin --metric --spending --at-most --budget --image-size --precision "
     "--images-per-class --vary --data --skip-unreadable "
-    "--no-cache --cache-dir --device --threads --workers --engine --track --timeout --memory-limit --out --rerun "
-    "--checkpoint --plugin",
-    "report": "--out --claims --full --images --metric --margin --plugin --cache-dir",
+    "--no-cache --cache-dir --device --threads --workers --engine --track --timeout --memory-limit --out "
+    "--keep-weights --rerun --checkpoint --plugin",
+    "report": "--out --claims --full --predictions --images --metric --margin --plugin --cache-dir",
+    "predict": "--architecture --out --device --margin --plugin",
     "publish": "--to --out --architecture --margin --plugin",
     "plan": "--metric --margin --plugin",
     "diff": "--gate --plugin --format",
@@ -253,7 +255,7 @@ def typed() -> list[tuple[list[str], str]]:
     """Every command with what it needs, and each of its options and arguments that takes a value."""
     needs = {
         "diff": ["folder", "folder"], "verify": ["folder"], "profile": ["resnet101"], "check": ["folder"],
-        "list": ["resnet101"],
+        "list": ["resnet101"], "start": ["folder"],
     }  # fmt: skip
     found = []
     for words, command in commands_of(cli):
@@ -278,6 +280,7 @@ def test_any_absurd_value_is_one_line(
     monkeypatch.setattr(session, "prepare", reached)
     monkeypatch.setattr(profiling, "_profile", reached)
     monkeypatch.setattr(catalogue, "search", reached)
+    monkeypatch.setattr(proposal, "survey", reached)
     for name in ("folder", "folder.toml"):
         (tmp_path / name).mkdir()
     for name in ("pipe", "pipe.toml"):
