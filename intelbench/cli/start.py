@@ -55,9 +55,7 @@ def start(
     from intelbench.plugins.loading import load_plugin
 
     if out.suffix != ".toml":
-        raise UserError(
-            f"--out {shortened(repr(str(out)))}: not the name of a suite. Expected a name that ends in .toml"
-        )
+        raise UserError(f"--out {shortened(repr(str(out)))}: unknown format. Expected a name that ends in .toml")
     force, device = options["force"], options["device"]
     if out.exists() and not force:
         raise UserError(

@@ -63,7 +63,7 @@ def test_an_existing_file_is_only_replaced_with_force(intelbench: Command, tmp_p
         (["nowhere"], "data nowhere: no such folder"),
         (
             ["my photos", "--out", "suite.txt"],
-            "--out 'suite.txt': not the name of a suite. Expected a name that ends in",
+            "--out 'suite.txt': unknown format. Expected a name that ends in",
         ),
         (["my photos", "--device", "cuda"], "--device cuda: PyTorch sees no CUDA device"),
         (["my photos/train/day"], "has 0 class folders, at least 2 are needed"),
