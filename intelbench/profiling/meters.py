@@ -25,6 +25,8 @@ from intelbench.profiling.reference_kernels import ReferenceKernels
 from intelbench.records.profiles import Contention, Energy, PeakMemory, ReferenceKernelWork
 from intelbench.records.store import Traces
 
+_MACHINE_SPEED = ("reference_kernel", "gpu")
+"""Meters of the machine's speed, which take longer than 200 steps of a linear head."""
 Figures = TypeVar("Figures", PeakMemory, Contention, Energy)
 RESERVED = frozenset(
     {
@@ -124,16 +126,24 @@ class Meters:
         self._energy = EnergyMeter(self._device)
         self._contention = ContentionMeter()
 
-    def step(self, number: int, *, at_evaluation: bool) -> None:
-        """Measure after a training step, and after its validation pass if there is one, outside the budget."""
+    def step(self, number: int, *, at_evaluation: bool, machine_speed: bool = True) -> None:
+        """Measure after a training step, and after its validation pass if there is one, outside the budget.
+
+        Args:
+            number: Number of finished steps.
+            at_evaluation: Whether there was a validation pass.
+            machine_speed: Whether to time the reference kernels and read the clocks of the GPU after the validation
+                pass.
+        """
         if self._first_step_seconds is None:
             self._first_step_seconds = process_seconds(self._device)
         self._step = number
         self._energy.look()
         self._contention.look(number, at_evaluation=at_evaluation)
         with self._memory.paused() if at_evaluation else nullcontext():
-            for meter in self._meters.values():
-                meter.step(number, at_evaluation=at_evaluation)
+            for name, meter in self._meters.items():
+                if machine_speed or name not in _MACHINE_SPEED:
+                    meter.step(number, at_evaluation=at_evaluation)
 
     @property
     def total_seconds(self) -> float:

@@ -1,5 +1,6 @@
-"""Reference kernels: fixed operations, timed before training and at each evaluation, that show how fast the machine is.
+"""Reference kernels: fixed operations that show how fast the machine is.
 
+They are timed before training and at each evaluation; if a head is trained on features, before and after training.
 A convolution and a matrix product give the peak FLOP rate that networks are compared with, and show whether the machine
 has slowed down. On a GPU a copy within its memory gives the peak memory bandwidth. On a CPU the exchange, in which each
 thread reads what another thread has written, gives the speed of communication between cores. On a virtual machine that

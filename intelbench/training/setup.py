@@ -49,6 +49,11 @@ class TrainingSetup:
         """Return the batches that the network is trained on."""
         return self.features or self.stream
 
+    @property
+    def trains_head_on_features(self) -> bool:
+        """Return whether every step trains the head alone, on features."""
+        return self.features is not None and self.backbone.always_frozen
+
     def after_training(self) -> "TrainingSetup":
         """Return the setup for more steps like the last one of the run, without evaluation."""
         features = self.features if self.backbone.always_frozen else None

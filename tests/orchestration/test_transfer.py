@@ -165,7 +165,8 @@ def test_a_run_on_features_is_a_run(
 ) -> None:
     """With and without the cache: the same batches, and logits of the same size and nearly the same numbers.
 
-    Features lie in the cache, for training, validation and test images; what a step costs is not said.
+    Features lie in the cache, for training, validation and test images; what a step costs is not said. The machine is
+    timed before and after training alone.
     """
     with_recipe(small_suite, tmp_path, freeze_backbone="always", augmentation="none")
     arguments = ("--suite", "changed.toml", "--data", small_folder, "--plugin", plugin, "--cache-dir", tmp_path / "c")
@@ -184,6 +185,8 @@ def test_a_run_on_features_is_a_run(
     assert 1 == len({each.num_images for each in extractions})
     assert extractions[0].seconds == extractions[1].seconds
     assert "step_breakdown_seconds" in read
+    assert [3, 6] == read["evaluation_step"].tolist()
+    assert [0, 6] == read["reference_kernel_step"].tolist()
     assert "activation_sites" not in computed
     waits = [traces["data_wait_seconds"] for traces in (computed, read)]
     assert all(wait[0] > 3 * np.median(wait[1:]) for wait in waits)

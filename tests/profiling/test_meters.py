@@ -48,6 +48,18 @@ def test_all_readings_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("quick")
+def test_the_machine_is_not_timed_where_that_takes_longer_than_training() -> None:
+    """Other meters measure as at every evaluation point."""
+    meter = Meters(CPU, torch.float32)
+    meter.start()
+    meter.step(1, at_evaluation=True, machine_speed=False)
+    meter.step(2, at_evaluation=True)
+    traces = meter.read().traces
+    assert [0, 2] == traces["reference_kernel_step"].tolist()
+    assert [1, 2] == traces["contention_step"].tolist()
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_run_without_a_step_has_no_first_one() -> None:
     """Absent is `None`; what was measured before it is there."""
     meter = Meters(CPU, torch.bfloat16)
