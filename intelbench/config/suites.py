@@ -97,7 +97,7 @@ def encode_with_comments(suite: Suite, comments: Mapping[str, str]) -> str:
     defaults = _defaults(Suite)
     for key in [key for key in keys if not isinstance(tables[key], dict)]:
         if key in comments or getattr(suite, key) != defaults.get(key):
-            lines += [*_comment(comments.get(key, "")), f"{key} = {_inline(tables[key])}"]
+            lines += _explained(f"{key} = {_inline(tables[key])}", comments.get(key, ""))
     for table in [key for key in keys if isinstance(tables[key], dict)]:
         values, known = tables[table], _defaults(Recipe) if table == "recipe" else {}
         if table == "budget":
@@ -106,7 +106,7 @@ def encode_with_comments(suite: Suite, comments: Mapping[str, str]) -> str:
         for key, value in values.items():
             comment = comments.get(f"{table}.{key}", "")
             if comment or key not in known or getattr(suite.recipe, key) != known[key]:
-                entries += [*_comment(comment), f"{_key(key)} = {_inline(value)}"]
+                entries += _explained(f"{_key(key)} = {_inline(value)}", comment)
         if entries:
             lines += ["", *_comment(comments.get(table, "")), f"[{table}]", *entries]
     return "".join(f"{line}\n" for line in lines)
@@ -177,6 +177,11 @@ def _defaults(struct: type[msgspec.Struct]) -> dict[str, object]:
         for field in fields
         if not field.required
     }
+
+
+def _explained(line: str, comment: str) -> list[str]:
+    """Return a line below its comment, apart from what is above; without a comment the line alone."""
+    return ["", *_comment(comment), line] if comment else [line]
 
 
 def _comment(text: str) -> list[str]:

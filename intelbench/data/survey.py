@@ -3,6 +3,7 @@
 Every file is hashed, so that copies count once, but only a sample is opened. `intelbench data check` reads them all.
 """
 
+import warnings
 from collections import Counter
 from pathlib import Path
 from statistics import median
@@ -101,7 +102,7 @@ def survey(source: str, conditions: Conditions, cache_folder: Path) -> Survey:
 def _size(path: Path) -> tuple[int, int] | None:
     """Return width and height from the head of an image file; `None` if it cannot be read."""
     try:
-        with Image.open(path) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:  # of very large images
             return image.size
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
         return None

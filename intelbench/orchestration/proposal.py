@@ -196,14 +196,15 @@ def _summary(suite: Suite, data: Survey, networks: _Networks, costs: Costs) -> t
 
 def _comments(suite: Suite, data: Survey, device: Device, networks: _Networks, costs: Costs) -> dict[str, str]:
     """Return the reason for each choice by its key."""
-    gpu = device.name or device.kind
-    where = "no CUDA GPU: only a new head is trained" if device.kind == "cpu" else f"on {gpu} everything is trained"
+    on_cpu = device.kind == "cpu"
+    trained = "On a CPU only a new head is trained, on frozen networks"
+    if not on_cpu:
+        trained = f"On {device.name or device.kind} complete networks are trained"
     fewest, most = min(data.num_train_of_class), max(data.num_train_of_class)
     of_each = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
     batches = data.num_train // suite.recipe.batch_size
-    enlarged = f"images are {data.median_side} px wide or high (median of the shorter sides)"
     comments = {
-        "": f"Proposed by `intelbench start`: {where}.\n"
+        "": f"Proposed by `intelbench start`. {trained}.\n"
         f"Estimate for all runs, from measurements on this machine: {_time(costs.total_seconds)}. "
         f"Disk: {_disk(costs)}; {_download(networks)}.\n"
         "Everything can be changed; a run whose conditions change is another run.",
@@ -214,13 +215,14 @@ def _comments(suite: Suite, data: Survey, device: Device, networks: _Networks, c
             + [f"  {name}: {_of_network(name, networks, costs)}" for name in suite.architectures]
         ),
         "seeds": _about_seeds(suite, fewest),
-        "image_size": f"{enlarged[0].upper()}{enlarged[1:]}; "
+        "image_size": f"The shorter side of the images has {data.median_side:,} px (median). "
         + (
-            "224 px is what the weights were trained at."
+            "Most published weights were trained at 224 px."
             if suite.image_size == _USUAL_SIZE
-            else "224 px, which the weights were trained at, would enlarge them more than twofold."
+            else "Most published weights were trained at 224 px, but that would enlarge the images more than twofold."
         ),
-        "budget": f"An epoch is {plural(batches, 'step')}. More epochs cost more time.",
+        "budget": f"An epoch is {plural(batches, 'step')}. "
+        + ("On stored features an epoch is fast." if on_cpu else "Time grows with the number of epochs."),
         "recipe.weights": "What the library of each network loads by default.",
         "recipe.batch_size": f"{data.num_train:,} training images are {plural(batches, 'batch', 'batches')}.",
     }
@@ -229,7 +231,7 @@ def _comments(suite: Suite, data: Survey, device: Device, networks: _Networks, c
             f"The largest class has {_ratio(data):.3g} times as many training images as the smallest one: accuracy "
             "would hide mistakes in small classes."
         )
-    if device.kind == "cpu":
+    if on_cpu:
         comments["recipe.freeze_backbone"] = "Without a GPU everything but the head stays as it was published."
         comments["recipe.augmentation"] = "So that the features of an image are computed once."
     else:

@@ -501,6 +501,6 @@ def test_comments_are_above_what_they_explain() -> None:
         lines[number - 2 : number] for number, line in enumerate(lines) if line == "seeds = [0, 1, 2]"
     ]
     assert ["", "# Short.", "[budget]", "steps = 30", ""] == lines[lines.index("# Short.") - 1 :][:5]
-    assert ["# Both ways.", "flip = true"] == lines[lines.index("# Both ways.") :][:2]
+    assert ["", "# Both ways.", "flip = true"] == lines[lines.index("# Both ways.") - 1 :][:3]
     assert "validation_fraction" not in written
     assert "crop_scale" not in written
