@@ -45,6 +45,18 @@ def test_the_cheapest_is_named_by_its_cost(summarize: Summarize) -> None:
     assert "`a` and `b` are shown to be within 5 points of the best; the cheapest of them is `a` by step time" in text
 
 
+def test_a_head_on_stored_features_is_not_chosen_by_its_step_time(summarize: Summarize) -> None:
+    """A fast head may have a slow backbone: the network's parameters count instead."""
+    study = summarize(["a", "b", "c"], range(8), accuracies={"a": 0.8, "b": 0.8, "c": 0.5}, num_test=3000)
+    of_heads = summarize(
+        ["a", "b", "c"], range(8), accuracies={"a": 0.8, "b": 0.8, "c": 0.5}, num_test=3000, features=True
+    )
+    by_cost, of_head = ({cost.name for cost in cheapest(each.finished)} for each in (study, of_heads))
+    assert by_cost - {"step_seconds"} == of_head
+    assert "step_seconds" in by_cost
+    assert "by step time" not in headline(with_margin(of_heads, 0.05))
+
+
 def test_equal_costs_have_no_cheapest(summarize: Summarize) -> None:
     """One network under two names costs the same."""
     (a,) = summarize(["a"], range(3)).finished
