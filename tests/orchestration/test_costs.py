@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 from msgspec.structs import replace
+from torch import nn
 
 from intelbench.config.budget import Budget
 from intelbench.config.conditions import Suite
 from intelbench.config.suites import load_suite, override
 from intelbench.data.survey import Survey, survey
 from intelbench.orchestration import costs
-from intelbench.orchestration.costs import Pace, estimate
+from intelbench.orchestration.costs import Pace, calibrate, estimate
 from intelbench.profiling.device import find_device
 from tests.fake_cuda import FakeCuda
 
@@ -58,6 +59,21 @@ def test_networks_that_time_does_not_reach_are_scaled(data: Survey, monkeypatch:
     assert ["squeezenet1_1"] == timed
     assert (True, False) == (small.measured, large.measured)
     assert large.forward_seconds / small.forward_seconds == pytest.approx(large.macs / small.macs)
+
+
+def test_an_untrained_network_is_timed_with_activations_of_a_trained_one() -> None:
+    """Batch norm normalises by the batch, so that nothing vanishes; its momentum is kept."""
+    layers = [nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU()) for _ in range(60)]
+    model = nn.Sequential(*layers).eval()
+    for layer in layers:
+        layer[0].weight.data *= 0.1
+        nn.init.zeros_(layer[0].bias)
+    images = torch.randn(4, 8, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert model(images).std() < torch.finfo(torch.float32).tiny
+        calibrate(model, images)
+        assert model.eval()(images).std() > 0.1
+    assert {0.1} == {layer[1].momentum for layer in layers}
 
 
 def test_features_are_computed_once_for_all_seeds(data: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
