@@ -1,6 +1,8 @@
 """`intelbench start`."""
 
+import os
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,10 @@ def start(
     comment on each choice: networks, image size, budget, seeds, and what they will cost. Nothing is trained or
     downloaded.
     """
+    from intelbench.profiling.variables import process_variables
+
+    if "torch" not in sys.modules:  # which reads the variables of its threads once; networks are timed as runs are
+        os.environ["GOMP_SPINCOUNT"] = process_variables(None)["GOMP_SPINCOUNT"]
     from intelbench.orchestration.proposal import Request, propose
     from intelbench.plugins.loading import load_plugin
 
