@@ -17,6 +17,12 @@ BUDGET = "4 steps"
 IMAGE_SIZE = 32
 OUT = "results"
 """,
+    "your_photos": """
+ARCHITECTURES = ["efficientnet_lite0", "efficientnet_lite1"]
+SEEDS = [0, 1]
+IMAGE_SIZE = 32
+OUT = "results"
+""",
 }
 """The cell with the parameters of each notebook, for a test."""
 
@@ -29,7 +35,8 @@ def test_every_notebook_is_executed() -> None:
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_a_notebook_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No cell raises, and the page with the report is written."""
-    monkeypatch.delenv("INTEL_IMAGES", raising=False)
+    for name_of_folder in ("INTEL_IMAGES", "PHOTOS", "NEW_PHOTOS"):
+        monkeypatch.delenv(name_of_folder, raising=False)
     notebook = nbformat.read(EXAMPLES / f"{name}.ipynb", as_version=4)
     [parameters] = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())]
     parameters.source = PARAMETERS[name]
