@@ -3,6 +3,9 @@
 import difflib
 from collections.abc import Iterable
 
+_MAX_NAMES = 30
+"""Names that a message lists: a message that is cut elsewhere would lose its suggestion."""
+
 
 class UserError(Exception):
     """An error that the user can fix.
@@ -25,10 +28,12 @@ def shortened(text: str, most: int = 100) -> str:
 
 
 def one_of(name: str, known: Iterable[str]) -> str:
-    """List the known names, and suggest the one nearest to `name`."""
+    """List the known names, of many the first ones, and suggest the one nearest to `name`."""
     known = list(known)
     near = difflib.get_close_matches(name, known, n=1)
-    return f"Expected one of: {', '.join(known)}" + (f". Try `{near[0]}`" if near else "")
+    others = len(known) - _MAX_NAMES
+    listed = f"{', '.join(known[:_MAX_NAMES])} and {others} others" if others > 1 else ", ".join(known)
+    return f"Expected one of: {listed}" + (f". Try `{near[0]}`" if near else "")
 
 
 def plural(number: int, noun: str, nouns: str = "") -> str:

@@ -54,7 +54,7 @@ def test_sections_have_an_order(tmp_path: Path) -> None:
     for title, after in (("Last", None), ("A", "Results"), ("B", "A"), ("C", "Results"), ("D", "A")):
         add(title, after=after)
     names = [entry.name for entry in sections()]
-    assert ["Results", "A", "B", "D", "C", "Differences"] == names[:6]
+    assert ["Results", "A", "B", "D", "C", "Stored features"] == names[:6]
     assert ["How to reproduce", "Last"] == names[-2:]
 
 
