@@ -47,7 +47,7 @@ def test_what_varies_is_a_word_or_a_list(tmp_path: Path, plugin: Path, small_sui
 
     def run(vary: object) -> Results:
         return intelbench.run(
-            ["tiny"], suite=str(small_suite), data=small_folder, budget="1 steps", seeds=[4], vary=vary,
+            ["tiny"], suite=str(small_suite), data=small_folder, budget="1 steps", seeds=[4, 5], vary=vary,
             plugins=[plugin], out=tmp_path / "results", cache_folder=tmp_path / "cache", threads=1,
         )  # fmt: skip
 

@@ -49,8 +49,8 @@ def test_a_claim_can_get_each_verdict(intelbench: Command, tmp_path: Path) -> No
     assert words == [line.rstrip(" |").rpartition("| ")[2] for line in rows]
     notes = [line for line in section.splitlines() if re.match(r"[1-6]\. ", line)]
     tested = "Paired over 4 seeds × 300 test images: two-sided t test of the difference at the 5 % level. Equivalent "
-    assert tested + "where two one-sided ones find it within 1 point. p " in notes[0]
-    assert tested + "where two one-sided ones find it within 2 points. p " in notes[1]
+    assert tested + "where two one-sided ones find it within 1 point. P values are those of " in notes[0]
+    assert tested + "where two one-sided ones find it within 2 points. P values are those of " in notes[1]
     assert "exact, without a test, and no measurement of a run. A difference of at most 60 % is equiv" in notes[2]
     assert "exact, without a test, and no measurement of a run." in notes[3]
     assert "regarded as that of 3 training runs, tested on as many other test images: contradicted where" in notes[4]
