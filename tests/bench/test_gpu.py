@@ -346,9 +346,9 @@ def test_synchronising_calls_of_the_loop_are_found(monkeypatch: pytest.MonkeyPat
     assert (0, 0) == (quiet.value(quiet.figures[0].name), quiet.at_most)
     add_step = Journal.add_step
 
-    def waits(journal: Journal, *values: object) -> None:
+    def waits(journal: Journal, *values: object, **named: object) -> None:
         device_of(torch.device("cpu")).synchronize()
-        add_step(journal, *values)  # type: ignore[arg-type]
+        add_step(journal, *values, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Journal, "add_step", waits)
     (row,) = measuring.synchronizations("cuda", FAKE, "fp32")

@@ -1,4 +1,4 @@
-"""The notebooks run from the first cell to the last one on the built-in images, and hold outputs of real runs."""
+"""The notebooks run from the first cell to the last one on the built-in images."""
 
 from pathlib import Path
 
@@ -42,13 +42,3 @@ def test_a_notebook_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     parameters.source = PARAMETERS[name]
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
     assert (tmp_path / "results" / "report.html").stat().st_size > 100_000
-
-
-@pytest.mark.parametrize("name", PARAMETERS)
-def test_a_notebook_has_the_outputs_of_a_complete_run(name: str) -> None:
-    """Its cells were executed in order, and none of them raised."""
-    notebook = nbformat.read(EXAMPLES / f"{name}.ipynb", as_version=4)
-    nbformat.validate(notebook)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert [*range(1, len(code) + 1)] == [cell.execution_count for cell in code]
-    assert not [output for cell in code for output in cell.outputs if output.output_type == "error"]
