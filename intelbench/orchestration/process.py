@@ -284,7 +284,7 @@ def take_request(
     os.dup2(nothing, 0)  # a network that reads stdin gets nothing
     os.close(nothing)
     mark = psutil.Process().environ()[MARK]
-    threading.Thread(target=_obey_parent, args=(lifeline, mark, on_stop), daemon=True).start()
+    threading.Thread(target=_obey_parent, args=(lifeline, mark, os.getppid(), on_stop), daemon=True).start()
     signal.signal(signal.SIGTERM, partial(_ignore_unless_forked, process))
     channel = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what a plug-in prints is no answer
@@ -319,11 +319,14 @@ def _ignore_unless_forked(process: int, number: int, _: object) -> None:
         os.kill(os.getpid(), number)
 
 
-def _obey_parent(lifeline: int, mark: str, on_stop: Callable[[], bool]) -> None:
-    """End this process and all that it has started when the parent has died, or asks for it."""
+def _obey_parent(lifeline: int, mark: str, starter: int, on_stop: Callable[[], bool]) -> None:
+    """End this process and all that it has started when the parent has died, or asks for it.
+
+    The process that has started this one stays: a server, which has the same mark, starts the next run.
+    """
     while os.read(lifeline, 1) and on_stop():
         pass
-    end_marked(mark)
+    end_marked(mark, spared=starter)
     _end_group()
 
 

@@ -103,6 +103,17 @@ def test_without_its_server_a_copy_ends_and_the_next_process_is_fresh() -> None:
         assert 5 == process.returncode
 
 
+def test_a_server_outlives_a_copy_that_is_cancelled(server: ForkServer, tmp_path: Path) -> None:
+    """It starts the next run."""
+    where = tmp_path / "pid"
+    with Process(HERE, Order("sleep", str(where)), server, Limits()):
+        while not where.exists():
+            time.sleep(0.01)
+    with Process(HERE, Order("describe"), server, Limits()) as process:
+        assert all(msgspec.json.decode(answer)["modules"] for answer in process.answers())
+    assert psutil.pid_exists(server.pid)
+
+
 def test_a_server_ends_with_its_context() -> None:
     """Also while it still imports."""
     with ForkServer(os.environ) as server:

@@ -120,11 +120,11 @@ def test_a_suite_names_what_varies(tmp_path: Path, intelbench: Command, small_su
     data = write_folder(tmp_path / "data", per_class=8, splits="train val test")
     for word, status in (('"dropout"', 0), ('["split", "init"]', 2)):
         (tmp_path / "mine.toml").write_text(f"vary = {word}\n{small_suite.read_text()}")
-        done = intelbench("run", "tiny", "--suite", "mine.toml", "--data", data, "--plugin", plugin)
+        done = intelbench("run", "tiny", "--suite", "mine.toml", "--data", data, "--plugin", plugin, "--seeds", "0,1")
         assert status == done.returncode, done.stderr
     assert "has a validation split, so `vary` cannot be `split`" in done.stderr
-    ((run,), _) = read_runs(tmp_path / "results" / "runs")
-    assert ("dropout", 0) == (run.record.spec.vary, run.record.spec.fixed_seed)
+    runs, _ = read_runs(tmp_path / "results" / "runs")
+    assert [("dropout", 0)] * 2 == [(run.record.spec.vary, run.record.spec.fixed_seed) for run in runs]
 
 
 def runs_of(folder: Path) -> dict[tuple[Vary, int], StoredRun]:
