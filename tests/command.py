@@ -8,10 +8,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
+import psutil
 import pytest
 
 import intelbench.orchestration.session
@@ -36,6 +38,21 @@ def start(arguments: Sequence[str | Path], folder: Path, variables: Mapping[str,
         [sys.executable, "-m", "intelbench", *map(str, arguments)],
         cwd=folder, env={**os.environ, **variables}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+
+
+def wait_until_ended(*processes: int) -> None:
+    """Fail unless all processes with these ids end within a minute: a killed one is gone when the system gets to it."""
+    deadline = time.monotonic() + 60
+    while any(map(_is_running, processes)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 class Servers:

@@ -124,7 +124,7 @@ class Unit:
                     yield False
             except OverrunError as error:
                 overrun = error.cause, str(error)
-            except GeneratorExit:
+            except BaseException:  # the generator is closed, or Ctrl-C or a signal came while it looked
                 process.stop(_STOP_SECONDS)
                 raise
         if process.returncode == NOT_STORED:

@@ -1,6 +1,5 @@
 """Whatever happens inside a run's process, one true record is left and the others go on. Real processes."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import pytest
 
 from intelbench.records.store import StoredRun, read_runs
 from intelbench.records.workspace import workspaces
-from tests.command import Command
+from tests.command import Command, wait_until_ended
 
 
 def records(results: Path) -> dict[str, StoredRun]:
@@ -92,7 +91,7 @@ def test_an_interrupt_ends_the_run_and_says_how_to_go_on(
     assert ["tiny"] == list(records(tmp_path / "results"))
     assert "interrupted: 1 of 2 runs recorded" in said_in_all
     assert "the same command again executes the others" in said_in_all
-    assert [] == [child for child in children if _alive(child)]
+    wait_until_ended(*children)
 
 
 def test_a_run_does_not_outlive_a_killed_parent(
@@ -102,9 +101,10 @@ def test_a_run_does_not_outlive_a_killed_parent(
     with hanging([], tmp_path, small_folder, small_suite, plugin) as (process, _):
         children = _descendants(process.pid)
         process.kill()
+    wait_until_ended(*children)
     deadline = time.monotonic() + 60
     (left,) = workspaces(tmp_path / "results" / "runs")
-    while any(map(_alive, children)) or left.locked:  # the lock is held until the last thread of the child has ended
+    while left.locked:  # until the last thread of the child has ended
         assert time.monotonic() < deadline
     assert not left.target.exists()
 
@@ -161,12 +161,3 @@ def hanging(
 
 def _descendants(pid: int) -> list[int]:
     return [child.pid for child in psutil.Process(pid).children(recursive=True)]
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (ProcessLookupError, FileNotFoundError):
-        return False
-    return state != "Z"

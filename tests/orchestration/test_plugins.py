@@ -2,12 +2,10 @@
 
 import io
 import random
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 
 from intelbench.architectures.registry import ModelRequest, find
@@ -25,7 +23,7 @@ from intelbench.profiling import reference_kernels
 from intelbench.profiling.environment import read_environment
 from intelbench.records.store import StoredRun, read_runs
 from intelbench.records.types import Execution
-from tests.command import Command
+from tests.command import Command, wait_until_ended
 from tests.conftest import PLUGIN
 from tests.quick_server import KERNEL_SIZES
 
@@ -170,9 +168,7 @@ def test_no_process_outlives_its_run_and_none_is_waited_for(
     assert "killed" == found["dies_and_leaves"].record.failure.cause
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     assert len(pids) >= 3
-    deadline = time.monotonic() + 60  # a killed process ends when the system gets round to it
-    while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids):
-        assert time.monotonic() < deadline
+    wait_until_ended(*pids)
 
 
 def test_what_leaves_no_record_itself_is_recorded_and_the_others_go_on(

@@ -1,6 +1,5 @@
-"""Networks are found out about in a process of their own, which may die."""
+"""Networks are described and measured in a process of their own, which may die."""
 
-import os
 import subprocess
 import sys
 import time
@@ -8,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-import psutil
 import pytest
 
 from intelbench.config.budget import Budget
@@ -19,6 +17,7 @@ from intelbench.orchestration.probe import Probe, ProbeError, describe, probe_in
 from intelbench.orchestration.process import Limits
 from intelbench.plugins.loading import load_plugin
 from intelbench.records.types import Execution
+from tests.command import wait_until_ended
 
 pytestmark = pytest.mark.usefixtures("own_registry")
 
@@ -152,13 +151,12 @@ def test_a_network_that_dies_while_it_is_built_cannot_be_profiled(
 def test_a_network_that_hangs_is_ended_at_the_time_out(
     server: ForkServer, doomed: Path, time_out_at: Callable[[Path], None]
 ) -> None:
-    """What was found out before is kept, the rest has the reason, and no process is left."""
+    """What was measured before is kept, the rest has the reason, and no process is left."""
     time_out_at(doomed.with_name("pid"))
     found = probe_in_process(probe_of("hangs", doomed), server, Limits(seconds=8))
     assert 20 == found.num_parameters
     assert [(None, "not finished after 8 s")] * 2 == [(each.peak, each.failure) for each in found.measured]
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(doomed.with_name("pid").read_text()), 0)
+    wait_until_ended(int(doomed.with_name("pid").read_text()))
 
 
 def test_a_probe_does_not_outlive_a_killed_parent(doomed: Path) -> None:
@@ -175,10 +173,7 @@ def test_a_probe_does_not_outlive_a_killed_parent(doomed: Path) -> None:
         while not pid_file.exists() or not pid_file.read_text():
             assert time.monotonic() < deadline
         parent.kill()
-    child = int(pid_file.read_text())
-    deadline = time.monotonic() + 60
-    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline
+    wait_until_ended(int(pid_file.read_text()))
 
 
 def test_a_network_that_hangs_before_it_is_described_cannot_be_profiled(server: ForkServer, doomed: Path) -> None:

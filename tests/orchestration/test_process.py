@@ -15,7 +15,7 @@ import torch
 from intelbench.orchestration.forkserver import ForkServer
 from intelbench.orchestration.process import FreshPython, Limits, OverrunError, Process, Starter, take_request
 from intelbench.profiling.environment import process_seconds
-from tests.conftest import REPOSITORY
+from tests.command import REPOSITORY, wait_until_ended
 
 HERE = "tests.orchestration.test_process"
 
@@ -55,7 +55,7 @@ def test_a_process_is_ended_at_its_time_out(
             list(process.answers())
         assert "timeout" == caught.value.cause
     assert -signal.SIGKILL == process.returncode  # it ignores SIGTERM, and kills itself when its stdin closes
-    wait_for_end(int(where.read_text()))
+    wait_until_ended(int(where.read_text()))
 
 
 def test_a_process_is_ended_at_its_memory_limit(starter: Starter) -> None:
@@ -97,7 +97,7 @@ def test_without_its_server_a_copy_ends_and_the_next_process_is_fresh() -> None:
         with Process(HERE, Order("orphan"), server, Limits(seconds=60)) as process:
             (copy,) = map(int, process.answers())
         assert -signal.SIGKILL == process.returncode
-        wait_for_end(copy)
+        wait_until_ended(copy)
         with Process(HERE, Order("answer"), server, Limits()) as process:
             assert [b"1", b"[2,3]"] == list(process.answers())
         assert 5 == process.returncode
@@ -119,13 +119,6 @@ def test_a_server_ends_with_its_context() -> None:
     with ForkServer(os.environ) as server:
         pid = server.pid
     assert not psutil.pid_exists(pid)
-
-
-def wait_for_end(pid: int) -> None:
-    """Fail if the process does not end within some seconds."""
-    deadline = time.monotonic() + 60
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline
 
 
 def main() -> None:

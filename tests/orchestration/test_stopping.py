@@ -13,6 +13,7 @@ import pytest
 
 from intelbench.records.store import read_runs
 from intelbench.records.workspace import workspaces
+from tests.command import wait_until_ended
 
 SLOW = """
 import time
@@ -33,6 +34,16 @@ def slow(request):
     layers = nn.Conv2d(3, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Dropout(0.5)
     return Slow(*layers, nn.LazyLinear(request.num_classes))
 
+"""
+INTERRUPTING = """
+from intelbench import RunListener, listener
+
+
+@listener("interrupting")
+class Interrupting(RunListener):
+    def run_updated(self, index, progress):
+        if progress.phase == "training":
+            raise KeyboardInterrupt
 """
 STEPS = 30
 
@@ -64,8 +75,16 @@ def stopped(command: Sequence[str], number: signal.Signals) -> tuple[int, str]:
             for each in reversed(processes):
                 each.send_signal(number)
         said += process.stderr.read()
-        assert not [each for each in processes[1:] if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+        wait_until_ended(*(each.pid for each in processes[1:]))
         return process.wait(60), said
+
+
+def saved_step(results: Path) -> int:
+    """Return the steps completed in the checkpoint of the one run of a folder that has no record."""
+    [workspace] = workspaces(results / "runs")
+    checkpoint = workspace.checkpoint()
+    assert checkpoint is not None
+    return checkpoint.step
 
 
 def traces(results: Path) -> dict[str, np.ndarray]:
@@ -81,10 +100,7 @@ def test_a_run_that_is_terminated_continues_to_the_same_bits(command: list[str],
     results, whole = tmp_path / "results", tmp_path / "whole"
     status, said = stopped([*command, "--out", str(results)], signal.SIGTERM)
     assert (75, []) == (status, read_runs(results / "runs")[0]), said
-    [workspace] = workspaces(results / "runs")
-    checkpoint = workspace.checkpoint()
-    assert checkpoint is not None
-    assert 1 <= checkpoint.step < STEPS
+    assert 1 <= saved_step(results) < STEPS
     assert "resumes from checkpoints" in said or "the same command again" in said
     for folder in (results, whole):
         subprocess.run([*command, "--out", str(folder)], check=True, capture_output=True)
@@ -105,15 +121,20 @@ def test_without_checkpoints_nothing_is_saved(command: list[str], tmp_path: Path
 def test_ctrl_c_saves_a_checkpoint_too(command: list[str], tmp_path: Path) -> None:
     """It reaches the session alone, because runs lead process groups of their own."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, as do its children
-    results = tmp_path / "results"
-    with subprocess.Popen([*command, "--out", str(results)], stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([*command, "--out", tmp_path / "results"], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         while "slow, seed 0: step" not in process.stderr.readline():
             pass
         os.kill(process.pid, signal.SIGINT)
         assert 130 == process.wait(60)
         process.stderr.read()
-    [workspace] = workspaces(results / "runs")
-    checkpoint = workspace.checkpoint()
-    assert checkpoint is not None
-    assert checkpoint.step >= 1
+    assert saved_step(tmp_path / "results") >= 1
+
+
+def test_ctrl_c_while_the_run_is_looked_at_saves_a_checkpoint_too(command: list[str], tmp_path: Path) -> None:
+    """As it does while the session waits."""
+    plugin = tmp_path / "interrupting.py"
+    plugin.write_text(INTERRUPTING)
+    done = subprocess.run([*command, "--plugin", plugin, "--out", tmp_path / "results"], check=False)
+    assert 130 == done.returncode
+    assert saved_step(tmp_path / "results") >= 1

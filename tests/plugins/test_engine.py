@@ -10,7 +10,7 @@ import pytest
 from intelbench.errors import UserError
 from intelbench.orchestration.engines import ENGINES, Local, NamedEngine, engine
 from intelbench.records.store import StoredRun, read_runs
-from tests.conftest import Command
+from tests.command import Command, wait_until_ended
 from tests.orchestration.test_isolate import hanging
 
 PLUGIN = Path(__file__).with_name("engine.py")
@@ -53,7 +53,7 @@ def test_an_interrupt_cancels_what_an_engine_has_started(
         process.send_signal(signal.SIGINT)
         assert "interrupted: 0 of 1 run recorded" in process.stderr.read()
         assert 130 == process.wait(30)
-    assert [] == [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    wait_until_ended(*(child.pid for child in children))
     assert [] == list((tmp_path / "results" / "runs").iterdir())
 
 
