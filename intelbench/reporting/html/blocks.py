@@ -130,7 +130,10 @@ def _class(column: Column[Any]) -> str:
 
 
 def _value(cell: Cell) -> str:
-    """Render the number by which the page sorts the cell, as JavaScript reads it."""
+    """Render the number by which the page sorts the cell, as JavaScript reads it.
+
+    Its last digits would depend on the machine: sums over arrays add in the order of the processor's vector units.
+    """
     if cell.value is None or math.isnan(cell.value):
         return ""
-    return f' data-value="{"Infinity" if cell.value == math.inf else repr(cell.value)}"'
+    return f' data-value="{"Infinity" if cell.value == math.inf else format(cell.value, ".12g")}"'
