@@ -160,9 +160,9 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def own_registry() -> Iterator[None]:
-    """Copies of the registries, and of the loaded plug-ins, that end with the test."""
+    """What a test registers, and the plug-ins that it loads, end with it."""
     with own_registries():
         yield
 

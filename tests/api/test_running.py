@@ -10,8 +10,6 @@ import intelbench
 from intelbench.api.results import Results
 from intelbench.errors import UserError
 
-pytestmark = pytest.mark.usefixtures("own_registry")
-
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
 
 

@@ -24,8 +24,6 @@ from intelbench.records.types import Execution, RunRecord
 from tests.fake_cuda import NAME, FakeCuda
 from tests.synthetic import Study, synthetic_run
 
-pytestmark = pytest.mark.usefixtures("own_registry")
-
 CPU = Execution(device="cpu", threads=1, workers=0)
 MakeJob = Callable[..., Job]
 RECORD_WITH_STEPS, _ = synthetic_run("resnet101", 0, Study())

@@ -48,9 +48,7 @@ def with_list(request):
 
 
 @pytest.fixture
-def make_jobs(
-    small_folder: Path, small_suite: Path, plugin: Path, tmp_path: Path, own_registry: None, little_work: None
-) -> MakeJobs:
+def make_jobs(small_folder: Path, small_suite: Path, plugin: Path, tmp_path: Path, little_work: None) -> MakeJobs:
     """The jobs of a small suite with other keys."""
     extras = tmp_path / "extras.py"
     extras.write_text(EXTRAS)

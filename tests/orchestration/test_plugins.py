@@ -203,7 +203,6 @@ def test_what_leaves_no_record_itself_is_recorded_and_the_others_go_on(
         ("reads_stdin", "EOFError: "),
     ],
 )
-@pytest.mark.usefixtures("own_registry")
 def test_a_network_that_is_none_is_a_failure_record(
     name: str, said: str, hostile: Path, job: Callable[[str], Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,7 +215,6 @@ def test_a_network_that_is_none_is_a_failure_record(
     assert "hostile.py" in record.failure.details or name.startswith("returns")
 
 
-@pytest.mark.usefixtures("own_registry")
 def test_a_network_that_changes_folder_does_so_for_itself(hostile: Path) -> None:
     """Once it is built, relative paths lead where they led before."""
     before = Path.cwd()
@@ -225,7 +223,6 @@ def test_a_network_that_changes_folder_does_so_for_itself(hostile: Path) -> None
     assert before == Path.cwd()
 
 
-@pytest.mark.usefixtures("own_registry")
 def test_generators_that_a_plugin_meddles_with_change_no_result(tmp_path: Path, job: Callable[[str], Job]) -> None:
     """Weights and batches come from the seed, whatever was drawn or seeded while the plug-in was loaded."""
     meddling = (
@@ -243,7 +240,6 @@ def test_generators_that_a_plugin_meddles_with_change_no_result(tmp_path: Path, 
     assert losses[0] == losses[1]
 
 
-@pytest.mark.usefixtures("own_registry")
 def test_a_run_loads_the_plugin_that_it_needs_and_no_other(tmp_path: Path, job: Callable[[str], Job]) -> None:
     """So one that changes PyTorch leaves what it is compared with alone."""
     for name in ("one", "two"):
@@ -291,7 +287,6 @@ def test_a_size_that_a_plugins_network_cannot_take_is_refused_before_anything_ru
     assert not (tmp_path / "results" / "runs").exists()
 
 
-@pytest.mark.usefixtures("own_registry")
 def test_a_network_that_takes_no_size_is_left_to_its_run(
     server: ForkServer, tmp_path: Path, job: Callable[[str], Job]
 ) -> None:

@@ -46,9 +46,7 @@ MakeTrained = Callable[..., Trained]
 
 
 @pytest.fixture
-def trained(
-    small_folder: Path, small_suite: Path, plugin: Path, tmp_path: Path, own_registry: None, little_work: None
-) -> MakeTrained:
+def trained(small_folder: Path, small_suite: Path, plugin: Path, tmp_path: Path, little_work: None) -> MakeTrained:
     """A trained network of a small suite with another recipe or precision."""
     load_plugin(plugin)
 
@@ -209,7 +207,7 @@ def test_tensors_of_another_network_are_refused(trained: MakeTrained, tmp_path: 
         read_kept(other)
 
 
-def test_shared_tensors_are_kept_and_loaded(tmp_path: Path, own_registry: None, trained: MakeTrained) -> None:
+def test_shared_tensors_are_kept_and_loaded(tmp_path: Path, trained: MakeTrained) -> None:
     """Two modules that share a weight share it afterwards; the file has it once."""
     layer = torch.nn.Linear(3, 3)
     network = torch.nn.Sequential(layer, torch.nn.ReLU(), layer)

@@ -19,8 +19,6 @@ from intelbench.plugins.loading import load_plugin
 from intelbench.records.types import Execution
 from tests.command import wait_until_ended
 
-pytestmark = pytest.mark.usefixtures("own_registry")
-
 CONDITIONS = Conditions(image_size=64, budget=Budget(steps=1), recipe=Recipe())
 DOOMED = '''
 """Networks that do not live to see their third batch."""

@@ -10,8 +10,6 @@ from intelbench.config.recipe import Recipe
 from intelbench.orchestration.profile import Request, profile
 from intelbench.records.profiles import Profile
 
-pytestmark = pytest.mark.usefixtures("own_registry")
-
 CONDITIONS = Conditions(image_size=64, budget=Budget(steps=1), recipe=Recipe())
 
 ODD = """

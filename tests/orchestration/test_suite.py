@@ -26,8 +26,6 @@ from intelbench.records.profiles import ArchitectureProfile
 from intelbench.records.store import write_run
 from intelbench.records.types import Execution, RunRecord
 
-pytestmark = pytest.mark.usefixtures("own_registry")
-
 CPU = Execution(device="cpu", threads=1, workers=0)
 ENVIRONMENT = read_environment(CPU)
 LIMITS = Limits(seconds=60)

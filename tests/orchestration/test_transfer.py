@@ -22,8 +22,6 @@ from intelbench.reporting.report import build
 from intelbench.training.setup import build_network, workload_of
 from tests.command import Command
 
-pytestmark = pytest.mark.usefixtures("own_registry")
-
 CPU = Execution(device="cpu", threads=1, workers=0)
 
 

@@ -54,7 +54,6 @@ def differing(first: PlannedRun, second: PlannedRun) -> set[str]:
     return {name for name, is_different in differs.items() if is_different}
 
 
-@pytest.mark.usefixtures("own_registry")
 @pytest.mark.parametrize("vary", SOURCES)
 def test_only_what_varies_differs_between_seeds(
     vary: Vary, tmp_path: Path, small_folder: Path, small_suite: Path, plugin: Path

@@ -65,7 +65,6 @@ def test_an_unknown_engine_is_answered_with_the_nearest(intelbench: Command, sma
     assert "nice" in done.stderr.partition("is not known. ")[2]
 
 
-@pytest.mark.usefixtures("own_registry")
 def test_an_engine_that_cannot_be_made_is_named() -> None:
     """Whatever its factory raises; and one without slots could never start a run."""
 

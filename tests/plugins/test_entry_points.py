@@ -36,7 +36,6 @@ def install(site: Path, plugin: str, group: str, *points: str) -> str:
     return module
 
 
-@pytest.mark.usefixtures("own_registry")
 @pytest.mark.parametrize("plugin", PLUGINS)
 def test_a_package_adds_a_value_of_each_kind(plugin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is listed with its distribution; its module is imported on demand; a wrong target is an error."""

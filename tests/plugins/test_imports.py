@@ -44,7 +44,7 @@ FILES = {
 
 
 @pytest.fixture(autouse=True)
-def own_imports(own_registry: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def own_imports(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Modules and paths of the test's plug-ins end with the test; `elsewhere` is a module outside their folders."""
     (tmp_path / "path").mkdir()
     (tmp_path / "path" / "elsewhere.py").write_text("HERE = True\n")

@@ -28,7 +28,6 @@ def test_a_plugin_adds_listeners(
     assert [*first, "0 of 1 runs to carry out", "over"] == (tmp_path / "log.txt").read_text().splitlines()
 
 
-@pytest.mark.usefixtures("own_registry")
 def test_a_listener_that_cannot_be_made_is_reported() -> None:
     """Whatever its factory raises; the others are told, in their order, also after the session was interrupted."""
     told: list[str] = []
@@ -59,7 +58,6 @@ def test_a_listener_that_cannot_be_made_is_reported() -> None:
     assert second.startswith("listener 'deaf': failed with TypeError: object has no session_started, run_skipped, ")
 
 
-@pytest.mark.usefixtures("own_registry")
 def test_what_a_listener_prints_is_narration(capsys: pytest.CaptureFixture[str]) -> None:
     """On stderr, since stdout is the product."""
 

@@ -20,8 +20,6 @@ from tests.synthetic import synthetic_runs
 PLUGIN = Path(__file__).with_name("section.py")
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"/>'
 
-pytestmark = pytest.mark.usefixtures("own_registry")
-
 
 def test_a_plugin_adds_a_section(tmp_path: Path, intelbench: Command) -> None:
     """With a table, a figure and who provides it, after the section that it names, in Markdown and in HTML."""

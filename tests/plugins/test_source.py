@@ -71,7 +71,7 @@ class Listed:
 
 
 @pytest.fixture
-def add(own_registry: None) -> Callable[[Listed], Listed]:
+def add() -> Callable[[Listed], Listed]:
     """Register a source as `listed`."""
 
     def register(made: Listed) -> Listed:

@@ -152,7 +152,7 @@ class Scripted:
 
 
 @pytest.fixture
-def scripted(own_registry: None, quick: None, monkeypatch: pytest.MonkeyPatch) -> type[Scripted]:
+def scripted(quick: None, monkeypatch: pytest.MonkeyPatch) -> type[Scripted]:
     """The only meter of a plug-in."""
     monkeypatch.setattr(METERS, "entries", {})
     monkeypatch.setattr(Scripted, "readings", staticmethod(dict))
@@ -199,7 +199,6 @@ def test_what_a_plugins_meter_does_wrong_is_named(
         found.read()
 
 
-@pytest.mark.usefixtures("own_registry")
 @pytest.mark.parametrize("name", ["gpu", "test_bench", "step"])
 def test_a_meter_is_not_named_like_arrays_of_every_record(name: str) -> None:
     """Else its arrays could take the place of those."""

@@ -30,8 +30,6 @@ HEADER = "import numpy as np\nimport intelbench\n"
 METRIC = '@intelbench.metric("mine", heading="Mine", definition="mine", better="higher"{more})\n'
 BETTER = {"accuracies": {"a": 0.9, "b": 0.4}}
 
-pytestmark = pytest.mark.usefixtures("own_registry")
-
 
 @pytest.fixture
 def found(tmp_path: Path) -> Read:

@@ -56,9 +56,6 @@ def ranked_by(
     return summarize(summary.cohort, runs, margin, ranking_metric(metric).ranking)
 
 
-pytestmark = pytest.mark.usefixtures("own_registry")
-
-
 @pytest.fixture
 def imbalanced(summarize: Summarize) -> Callable[[str], CohortSummary]:
     """Return the function that ranks a network that answers the largest class, and one that knows every class."""

@@ -26,7 +26,6 @@ def test_an_unknown_name_is_answered_with_the_nearest(place: Place) -> None:
         make_tracker("tensorbord", place)
 
 
-@pytest.mark.usefixtures("own_registry")
 def test_a_plugin_adds_a_tracker(place: Place) -> None:
     """It has the methods of `Tracker`, and says whether it keeps files."""
 

@@ -260,7 +260,7 @@ def test_what_an_optimizer_does_not_take_is_refused(recipe: dict[str, Any], mess
         require_optimizer(Recipe(**recipe))
 
 
-def test_an_optimizer_of_a_plugin_is_checked_too(own_registry: None) -> None:
+def test_an_optimizer_of_a_plugin_is_checked_too() -> None:
     """It must return an optimizer; the message for an exception has the name of the optimizer."""
 
     @intelbench.optimizer("none")

@@ -201,7 +201,7 @@ def test_tables_for_people_and_machines() -> None:
     ],
 )
 def test_cells_carry_the_number_they_are_sorted_by(value: Estimate | float | None, attribute: str) -> None:
-    """In base units and with the digits that all machines agree on, whatever is shown; one that is absent carries none."""
+    """In base units, with digits that are the same on every machine, whatever is shown; one that is absent has none."""
     text = rendered(table(["a", "b"], [["x", cell(value, lambda _: "shown")]]))
     assert f'<td class="number"{attribute}>shown</td>' in text
 
