@@ -95,10 +95,11 @@ def predict(
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[[int], None]]:
     """Show how many of the images are done: a bar on a terminal, else a line every 15 seconds."""
-    from rich.console import Console
     from rich.progress import Progress
 
-    console = Console(stderr=True)
+    from intelbench.orchestration.display import stderr_console
+
+    console = stderr_console()
     last = time.monotonic()
 
     def write_line(number: int) -> None:

@@ -24,10 +24,15 @@ _MIN_SHARE = 0.01
 """Share of a budget from which the remaining time is extrapolated if only one step has been seen."""
 
 
+def stderr_console() -> Console:
+    """Return a console that writes to stderr, in a notebook too, where rich would make an output of every line."""
+    return Console(stderr=True, force_jupyter=False)
+
+
 @listener("display")
 def terminal_display() -> RunListener:
     """Return the display that suits stderr."""
-    console = Console(stderr=True)
+    console = stderr_console()
     return LiveTable(console) if console.is_terminal else Lines(console)
 
 

@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from rich.console import Console
-
 from intelbench.architectures.reference import REFERENCE
 from intelbench.architectures.registry import resolutions
 from intelbench.config.budget import Budget
@@ -19,7 +17,7 @@ from intelbench.config.sequential import Until
 from intelbench.config.suites import load_suite, override
 from intelbench.data.dataset import prepare
 from intelbench.errors import UserError, plural, printable
-from intelbench.orchestration.display import downloads
+from intelbench.orchestration.display import downloads, stderr_console
 from intelbench.orchestration.engines import NamedEngine
 from intelbench.orchestration.listeners import Listeners
 from intelbench.orchestration.plan import PlannedRun, PlanOptions, Rerun, architectures_of, plan, unresumable
@@ -118,7 +116,7 @@ def run_session(request: Request, starter: Starter) -> int:
     )
     for note in [*dataset.notes, *_without_metric(suite, dataset.facts)]:
         _say(note)
-    with downloads(Console(stderr=True)) as on_download:
+    with downloads(stderr_console()) as on_download:
         options = PlanOptions(
             rerun=request.rerun, checkpoint=request.checkpoint, on_download=on_download, origin=printable(request.suite)
         )
