@@ -60,6 +60,11 @@ class Conditions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
                 "a budget in FLOPs needs a backbone that always trains (`recipe.freeze_backbone` is `never`, "
                 "`recipe.frozen_fraction` is 0): otherwise the FLOPs of steps differ"
             )
+        if self.recipe.shards > 1 and self.step != "eager":
+            raise ValueError(
+                f'`step` is "{self.step}", and `recipe.shards` is {self.recipe.shards}. Expected `step` "eager", '
+                "because random numbers and buffers are set before each shard"
+            )
 
 
 class Override(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):

@@ -61,10 +61,14 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Weight of each class in the training loss: `balanced` is inversely proportional to its number of training images,
     `sqrt` to the square root of that; the mean over all training images is 1."""
     batch_size: Annotated[int, Meta(ge=2, le=MAX_BATCH_SIZE)] = 32
-    """Images a step, all micro batches together."""
+    """Images a step, all shards and micro batches together."""
+    shards: Annotated[int, Meta(ge=1, le=MAX_BATCH_SIZE // 2)] = 1
+    """Equal parts into which a batch is split as if each was on a GPU of its own: batch norm and dropout work within a
+    shard, and the gradients of a step are the mean of theirs (data parallelism). Each has at least 2 images, because
+    batch norm needs them."""
     micro_batches: Annotated[int, Meta(ge=1, le=MAX_BATCH_SIZE // 2)] = 1
-    """Equal parts into which a batch is split, to need less memory: the gradients of a step are the mean of theirs
-    (gradient accumulation). Each has at least 2 images, because batch norm needs them."""
+    """Equal parts into which each shard is split, to need less memory: the gradients of a step are the mean of theirs
+    (gradient accumulation). Each has at least 2 images."""
     ema_decay: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     """Evaluate an exponential moving average of the weights over the steps, with this decay, or with (1 + step) / (10 +
     step) where that is less; 0 evaluates the weights themselves."""
@@ -119,10 +123,11 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"`{name}` is [smallest, largest]; got [{low}, {high}]")
-        if self.batch_size % self.micro_batches or self.batch_size // self.micro_batches < 2:
+        if self.batch_size % self.num_parts or self.batch_size // self.num_parts < 2:
+            parts = [(name, number) for name in ("shards", "micro_batches") if (number := getattr(self, name)) > 1]
             raise ValueError(
-                f"`batch_size` is {self.batch_size}, which has no {self.micro_batches} `micro_batches` of equally many "
-                "images, at least 2"
+                f"`batch_size` is {self.batch_size}, which has no {' x '.join(f'{n} `{name}`' for name, n in parts)} "
+                "of equally many images, at least 2"
             )
         if self.sampling == "balanced" and self.class_weights != "none":
             raise ValueError('`sampling` is "balanced", so `class_weights` must be "none": both favour small classes')
@@ -138,6 +143,11 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             raise ValueError("`frozen_fraction` and `freeze_backbone` both say when the backbone is frozen; give one")
 
     @property
+    def num_parts(self) -> int:
+        """Return the number of parts of a batch that one device computes one after the other."""
+        return self.shards * self.micro_batches
+
+    @property
     def mixes(self) -> bool:
         """Return whether each training image is mixed with another one."""
         return self.mixup_alpha > 0 or self.cutmix_alpha > 0
@@ -149,8 +159,8 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 _OPTIONAL = (
-    "decay_norms_and_biases", "clip_grad_norm", "class_weights", "micro_batches", "ema_decay", "keep", "transforms",
-    "transform_arguments", "mixup_alpha", "cutmix_alpha", "sampling", "frozen_fraction",
+    "decay_norms_and_biases", "clip_grad_norm", "class_weights", "shards", "micro_batches", "ema_decay", "keep",
+    "transforms", "transform_arguments", "mixup_alpha", "cutmix_alpha", "sampling", "frozen_fraction",
 )  # fmt: skip
 """Keys that change nothing by default, and that most recipes do without."""
 

@@ -9,9 +9,7 @@ from datetime import UTC, datetime
 import msgspec
 import numpy as np
 
-from intelbench.architectures.generators import seed_generators
 from intelbench.data.dataset import Split
-from intelbench.data.seeds import stream_seed
 from intelbench.data.split import stratified_subset
 from intelbench.errors import UserError
 from intelbench.orchestration.job import Job, Progress
@@ -116,7 +114,6 @@ def _run(
         on_progress(msgspec.structs.replace(updates(step), note=checkpoints.problem or eager))
 
     meters.start()
-    seed_generators(stream_seed(spec.seed_of("dropout"), "dropout"))
     trained = train(setup, budget, LapClock(device), on_step, checkpoints)
     record = msgspec.structs.replace(record, stream_digests=trained.stream_digests)
     if trained.divergence:

@@ -38,8 +38,8 @@ PUBLISHED = ModelRequest(num_classes=1000, image_size=300)
 _GIGABYTE = 10**9
 _CPU = torch.device("cpu")
 _FIRST_IMAGES = 2
-"""Images of a micro batch, on a CPU, in the step that creates the optimizer's state: the least for batch norm; the peak
-is the same.
+"""Images of a part of the batch, on a CPU, in the step that creates the optimizer's state: the least for batch norm;
+the peak is the same.
 
 A GPU takes the complete batch, since its allocator's reserved memory depends on earlier requests."""
 _MAX_MESSAGE_CHARACTERS = 300
@@ -87,7 +87,7 @@ class Probe(Struct, frozen=True, kw_only=True):
             head=self.conditions.recipe.head,
             frozen=self.frozen,
             seed=stream_seed(self.seed, "init"),
-            micro_batches=self.conditions.recipe.micro_batches,
+            num_parts=self.conditions.recipe.num_parts,
         )
 
 
@@ -203,16 +203,16 @@ def _peak(probe: Probe, batch_size: int, device: torch.device) -> PeakMemory:
     memory_format = MEMORY_FORMATS[conditions.memory_format]
     meter = MemoryMeter(device)
     model = workload.build().to(device).to(memory_format=memory_format)
-    update, parts = Update(model, conditions), workload.micro_batches
+    update, parts = Update(model, conditions), workload.num_parts
     cast = autocast(conditions, device)
     images = torch.zeros(batch_size, 3, conditions.image_size, conditions.image_size, device=device)
     images = images.to(memory_format=memory_format)
     labels = torch.zeros(batch_size, dtype=torch.long, device=device)
     first = batch_size if device_of(device).has_allocator else min(_FIRST_IMAGES * parts, batch_size)
     for num_images in (first, batch_size):
-        for micro_batch in zip(images[:num_images].chunk(parts), labels[:num_images].chunk(parts), strict=True):
+        for part in zip(images[:num_images].chunk(parts), labels[:num_images].chunk(parts), strict=True):
             with cast():
-                loss = workload.loss(model, *micro_batch)
+                loss = workload.loss(model, *part)
             loss.backward()
         update.step()
         update.zero_grad()

@@ -11,12 +11,10 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from intelbench.architectures.generators import seed_generators
 from intelbench.architectures.registry import find
 from intelbench.architectures.weights import obtain
 from intelbench.data.dataset import Dataset, prepare
 from intelbench.data.layout import find_layout
-from intelbench.data.seeds import stream_seed
 from intelbench.data.sources import location_of
 from intelbench.errors import UserError, printable
 from intelbench.orchestration.job import Job
@@ -251,7 +249,6 @@ def main() -> None:
     setup = build_training_setup(job.spec, job.dataset, job.environment, device, weights=job.weights)
     if replay.num_frozen_steps is not None:
         setup.backbone.replay(replay.num_frozen_steps)
-    seed_generators(stream_seed(job.spec.seed_of("dropout"), "dropout"))
     budget = TrainingBudget(len(replay.rates), None, replay.rates)
     trained = train(replace(setup, validation=None), budget, LapClock(device), on_step=lambda _: None)
     answer(

@@ -32,7 +32,7 @@ from intelbench.profiling.workload import Workload
 from intelbench.records.profiles import PredictedMemory
 
 TRACED = (2, 4)
-"""Sizes of micro batches that are traced to predict any other; a batch that is not split is one micro batch."""
+"""Sizes of parts of a batch that are traced to predict any other; a batch that is not split is one part."""
 _STEPS = 2
 """The first step has no optimizer state; all later steps are equal."""
 _KINDS = ("parameters", "gradients", "optimizer_state", "activations", "temporaries")
@@ -66,8 +66,8 @@ class Tape:
     fixed_bytes: NDArray[np.int64]
     """Bytes that do not depend on the batch size, by storage."""
     bytes_per_image: NDArray[np.int64]
-    """Bytes for each image of a micro batch, by storage."""
-    micro_batches: int = 1
+    """Bytes for each image of a part, by storage."""
+    num_parts: int = 1
     """Parts of a batch; all batch sizes are multiples of it."""
 
     def predict(self, batch_size: int) -> PredictedMemory:
@@ -102,9 +102,9 @@ class Tape:
         """Return the largest batch size for which at most `memory_bytes` are reserved; 0 if one image is too many."""
         upper = memory_bytes // int(self.bytes_per_image.max())
         for required in (self.peak_bytes, self.reserved_bytes):  # the slower function is never below the faster one
-            sizes = range(self.micro_batches, (upper + 1) * self.micro_batches, self.micro_batches)
+            sizes = range(self.num_parts, (upper + 1) * self.num_parts, self.num_parts)
             upper = bisect_right(sizes, memory_bytes, key=required)
-        return upper * self.micro_batches
+        return upper * self.num_parts
 
     def _changes(self, batch_size: int) -> NDArray[np.int64]:
         """Return the bytes that each event adds."""
@@ -112,7 +112,7 @@ class Tape:
         return changes
 
     def _sizes(self, batch_size: int) -> NDArray[np.int64]:
-        return round_up(self.fixed_bytes + self.bytes_per_image * (batch_size // self.micro_batches))
+        return round_up(self.fixed_bytes + self.bytes_per_image * (batch_size // self.num_parts))
 
 
 def record_tape(
@@ -130,8 +130,8 @@ def record_tape(
     Raises:
         Exception: the operations depend on the batch size, or the network computes with the values of tensors.
     """
-    sizes = TRACED if batch_sizes is None else tuple(size // workload.micro_batches for size in batch_sizes)
-    traces = [_record(workload, make_update, autocast, size * workload.micro_batches) for size in sizes]
+    sizes = TRACED if batch_sizes is None else tuple(size // workload.num_parts for size in batch_sizes)
+    traces = [_record(workload, make_update, autocast, size * workload.num_parts) for size in sizes]
     first, last = traces[0], traces[-1]
     if first.events != last.events:
         raise RuntimeError("its operations depend on the batch size")
@@ -142,7 +142,7 @@ def record_tape(
         kinds=np.array([_KINDS.index(kind) for kind in first.kinds]),
         fixed_bytes=np.array(first.sizes) - per_image * sizes[0],
         bytes_per_image=per_image,
-        micro_batches=workload.micro_batches,
+        num_parts=workload.num_parts,
     )
 
 
@@ -218,12 +218,12 @@ def take_steps(
     recorder.keep_as("optimizer_state")
     images, labels = workload.batch(batch_size)
     recorder.see((images, labels), "activations")
-    parts = workload.micro_batches
+    parts = workload.num_parts
     for _ in range(_STEPS):
         with recorder:
-            for micro_batch in zip(images.chunk(parts), labels.chunk(parts), strict=True):
+            for part in zip(images.chunk(parts), labels.chunk(parts), strict=True):
                 with autocast():
-                    loss = workload.loss(model, *micro_batch)
+                    loss = workload.loss(model, *part)
                 recorder.keep_as("activations")
                 loss.backward()
                 recorder.see((p.grad for p in model.parameters() if p.grad is not None), "gradients")

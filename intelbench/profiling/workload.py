@@ -27,7 +27,7 @@ class Workload:
     """Whether all layers but the heads are frozen."""
     seed: int = 0
     """Seed of the random numbers with which the network is built."""
-    micro_batches: int = 1
+    num_parts: int = 1
     """Parts of a batch whose gradients are accumulated one after the other."""
 
     def build(self) -> nn.Module:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch.optim import Optimizer
 
+from intelbench.architectures.generators import seed_generators
 from intelbench.data.stream import StreamDigest
 from intelbench.profiling.steps import LapClock
 from intelbench.records.profiles import Preparation
@@ -71,6 +72,7 @@ def train(
     Time for `on_step` and for checkpoints is outside the budget. The clock decides which parts of a step it measures.
     The network has the weights that are to be evaluated afterwards: by the recipe, of which step, and averaged or not.
     """
+    seed_generators(setup.dropout_seed)
     evaluator, parameters = setup.evaluator, list(setup.evaluator.model.parameters())
     recipe, device = evaluator.conditions.recipe, evaluator.device
     first, (optimizer, scaler, passes, weights, digest, journal) = _start(setup, clock, checkpoints)
@@ -87,7 +89,7 @@ def train(
 
         rate = budget.learning_rate(recipe, step, done)
         set_learning_rate(optimizer, rate)
-        loss = passes(inputs, labels, batch.kind)
+        loss = passes(step, inputs, labels, batch.kind)
         scaler.unscale_(optimizer)
         clock.lap("backward")
         norm = gradient_norm(parameters)

@@ -19,6 +19,7 @@ from intelbench.profiling.device import Graph, Stream, device_of, is_out_of_memo
 from intelbench.profiling.steps import PREPARATION, LapClock, Part
 from intelbench.records.profiles import Preparation
 from intelbench.training.criterion import make_criterion
+from intelbench.training.parts import Parts
 from intelbench.training.precision import Autocast, autocast
 from intelbench.training.rehearsal import Attributes, host_generator_states, restored
 from intelbench.training.setup import TrainingSetup
@@ -65,15 +66,15 @@ class Eager:
     cast: Autocast
     scaler: torch.amp.GradScaler
     lap: Callable[[Part], object]
-    micro_batches: int = 1
+    parts: Parts
 
     def __call__(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """Set the gradients of the batch, and return its loss; both are the means over the micro batches."""
-        if self.micro_batches == 1:
+        """Set the gradients of the batch, and return its loss; both are the means over the parts of the batch."""
+        if len(self.parts) == 1:
             return self._pass(inputs, labels)
         losses = []
-        for micro_batch in zip(inputs.chunk(self.micro_batches), labels.chunk(self.micro_batches), strict=True):
-            losses.append(self._pass(*micro_batch, share=1 / self.micro_batches))
+        for part in self.parts(inputs, labels):
+            losses.append(self._pass(*part, share=1 / len(self.parts)))
             self.lap("backward")
         return torch.stack(losses).sum()
 
@@ -118,9 +119,11 @@ class Passes:
     def __init__(self, setup: TrainingSetup, scaler: torch.amp.GradScaler, clock: LapClock) -> None:
         evaluator, backbone = setup.evaluator, setup.backbone
         conditions, cast = evaluator.conditions, autocast(evaluator.conditions, evaluator.device)
+        recipe, seed = conditions.recipe, setup.dropout_seed
         kinds: tuple[InputKind, ...] = ("images", "features") if setup.features else ("images",)
         self._eager = {
-            kind: Eager(_loss(setup, kind), cast, scaler, clock.lap, conditions.recipe.micro_batches) for kind in kinds
+            kind: Eager(_loss(setup, kind), cast, scaler, clock.lap, Parts(backbone.network_for(kind), recipe, seed))
+            for kind in kinds
         }
         self._kind = conditions.step
         self._backbone, self._clock, self._device = backbone, clock, device_of(evaluator.device)
@@ -135,9 +138,10 @@ class Passes:
         elif self._kind == "graph":
             self._stream = self._device.new_stream()
 
-    def __call__(self, inputs: Tensor, labels: Tensor, kind: InputKind) -> Tensor:
-        """Set the gradients of the batch, and return its loss, which the next call may overwrite."""
+    def __call__(self, step: int, inputs: Tensor, labels: Tensor, kind: InputKind) -> Tensor:
+        """Set the gradients of the batch of a step, and return its loss, which the next call may overwrite."""
         eager = self._eager[kind]
+        eager.parts.step = step
         if self._kind == "eager" or self.log.fallback:
             return eager(inputs, labels)
         batch = (kind, inputs.shape, inputs.dtype, labels.shape, self._backbone.frozen)

@@ -43,6 +43,8 @@ class TrainingSetup:
     """`None` if the network is not evaluated."""
     class_weights: tuple[float, ...] | None = None
     """Weight of each class in the training loss."""
+    dropout_seed: int = 0
+    """Seed of the random numbers that the network draws."""
 
     @property
     def batches(self) -> BatchSource:
@@ -122,6 +124,7 @@ def build_training_setup(
         features=features,
         validation=dataset.validation,
         class_weights=class_weights(conditions.recipe, dataset.train.labels),
+        dropout_seed=stream_seed(spec.seed_of("dropout"), "dropout"),
     )
 
 

@@ -53,7 +53,16 @@ def test_a_written_suite_has_only_the_optional_keys_that_it_uses() -> None:
     """Those that change nothing by default are left out; the others stay, also at their defaults."""
     plain, modern = (encode_suite(load_suite(name)) for name in ("paper", "modern"))
     assert "label_smoothing = 0.0" in plain
-    for key in ("transforms", "mixup_alpha", "sampling", "ema_decay", "keep", "micro_batches", "class_weights"):
+    for key in (
+        "transforms",
+        "mixup_alpha",
+        "sampling",
+        "ema_decay",
+        "keep",
+        "shards",
+        "micro_batches",
+        "class_weights",
+    ):
         assert f"\n{key} = " not in plain
     for key in ("transforms", "mixup_alpha", "ema_decay", "decay_norms_and_biases"):
         assert f"\n{key} = " in modern
@@ -197,6 +206,22 @@ def test_quick_is_the_quick_one_and_paper_the_published_one() -> None:
         (
             {"budget": "flops = 1e9", "recipe": "frozen_fraction = 0.1"},
             r"a budget in FLOPs needs a backbone that always trains",
+        ),
+        (
+            {"recipe": "batch_size = 32\nshards = 3"},
+            r"key `recipe`: `batch_size` is 32, which has no 3 `shards` of equally many images, at least 2$",
+        ),
+        (
+            {"recipe": "batch_size = 32\nmicro_batches = 32"},
+            r"key `recipe`: `batch_size` is 32, which has no 32 `micro_batches` of equally many images, at least 2$",
+        ),
+        (
+            {"recipe": "batch_size = 32\nshards = 8\nmicro_batches = 4"},
+            r"key `recipe`: `batch_size` is 32, which has no 8 `shards` x 4 `micro_batches` of equally many images",
+        ),
+        (
+            {"top": "step = 'graph'", "recipe": "batch_size = 32\nshards = 2"},
+            r"`step` is \"graph\", and `recipe.shards` is 2\. Expected `step` \"eager\"",
         ),
         (
             {"recipe": "freeze_backbone = 1\nfrozen_fraction = 0.1"},

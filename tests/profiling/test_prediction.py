@@ -173,13 +173,13 @@ def test_a_single_trace_predicts_its_own_batch_size() -> None:
 def test_averages_and_micro_batches_are_predicted(recipe: dict[str, Any]) -> None:
     """Real steps allocate the same, at a batch size that was not traced."""
     conditions = Conditions(budget=Budget(steps=1), recipe=Recipe(batch_size=16, **recipe))
-    workload = dataclasses.replace(small(), micro_batches=conditions.recipe.micro_batches)
+    workload = dataclasses.replace(small(), num_parts=conditions.recipe.num_parts)
     make = partial(Update, conditions=conditions)
     tape, real = record_tape(workload, make, nullcontext), Recorder()
     prediction.take_steps(real, workload.build(), workload, make, nullcontext, 16)
     assert real.events == tape.events.tolist()
-    per_micro_batch = tape.fixed_bytes + 16 // workload.micro_batches * tape.bytes_per_image
-    assert list(map(round_up, real.sizes)) == round_up(per_micro_batch).tolist()
+    per_part = tape.fixed_bytes + 16 // workload.num_parts * tape.bytes_per_image
+    assert list(map(round_up, real.sizes)) == round_up(per_part).tolist()
     assert tape.predict(16) == record_tape(workload, make, nullcontext, (16,)).predict(16)
 
 
@@ -188,7 +188,7 @@ def test_micro_batches_need_less_and_averages_more() -> None:
 
     def predicted(**recipe: Any) -> PredictedMemory:
         conditions = Conditions(budget=Budget(steps=1), recipe=Recipe(batch_size=16, **recipe))
-        workload = dataclasses.replace(small(), micro_batches=conditions.recipe.micro_batches)
+        workload = dataclasses.replace(small(), num_parts=conditions.recipe.num_parts)
         return record_tape(workload, partial(Update, conditions=conditions), nullcontext).predict(16)
 
     plain, split, averaged = predicted(), predicted(micro_batches=4), predicted(ema_decay=0.9)
@@ -202,7 +202,7 @@ def test_micro_batches_need_less_and_averages_more() -> None:
 
 def test_the_largest_batch_has_equal_micro_batches() -> None:
     """It is a multiple of their number, and larger than without them."""
-    workload = dataclasses.replace(small(), micro_batches=4)
+    workload = dataclasses.replace(small(), num_parts=4)
     split, whole = (record_tape(each, OPTIMIZERS["adam fused"], nullcontext) for each in (workload, small()))
     largest = split.largest_batch(500 * MEBIBYTE)
     assert 0 == largest % 4
