@@ -2,7 +2,6 @@
 
 import io
 import os
-import re
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -15,17 +14,15 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from intelbench.cli.main import cli, main
 from intelbench.config.conditions import Conditions
-from intelbench.data import dataset
 from intelbench.errors import UserError
-from intelbench.orchestration import catalogue, forkserver, proposal, session
+from intelbench.orchestration import forkserver, session
 from intelbench.orchestration import profile as profiling
 from intelbench.reporting import profile as profile_text
 from tests.command import Command
-from tests.conftest import commands_of, write_folder, write_image
+from tests.conftest import commands_of, write_folder
 
 SLOW = ("torch", "numpy", "pandas", "matplotlib")
 
@@ -234,107 +231,6 @@ def test_help_lists_options_in_groups() -> None:
     assert text.index("--seeds") < text.index("Data:") < text.index("--skip-unreadable") < text.index("Machine:")
 
 
-class ReachedError(Exception):
-    """What was typed is accepted: the command is carried out."""
-
-
-def reached(*_: object, **__: object) -> None:
-    """In the place of what carries a command out."""
-    raise ReachedError
-
-
-ABSURD = [
-    "", "  ", "0", "-1", "1e999", "nan", "text", "٣", "x" * 5000, "1" * 5000, "1,,2", "no/such", "folder", "file",
-    "pipe", "loop", "file/below", "n" * 300, "bad\udcff", "two\nlines", "\x1b[31m", "file.toml", "pipe.toml",
-    "folder.toml",
-]  # fmt: skip
-PYTHONS_WORDS = r"Traceback|Error:|\[Errno|Expected `|invalid literal|could not convert|codec|NoneType|<class|Usage:"
-
-
-def typed() -> list[tuple[list[str], str]]:
-    """Every command with what it needs, and each of its options and arguments that takes a value."""
-    needs = {
-        "diff": ["folder", "folder"], "verify": ["folder"], "profile": ["resnet101"], "check": ["folder"],
-        "list": ["resnet101"], "start": ["folder"],
-    }  # fmt: skip
-    found = []
-    for words, command in commands_of(cli):
-        for param in [] if isinstance(command, click.Group) else command.params:
-            if isinstance(param, click.Argument):
-                found.append(([*words, *needs.get(words[-1], [])[1:]], "--"))
-            elif not param.is_flag and param.opts[0] != "--help":  # type: ignore[attr-defined]
-                found.append(([*words, *needs.get(words[-1], [])], param.opts[0]))
-    return found
-
-
-@pytest.mark.parametrize(
-    ("words", "option"), typed(), ids=lambda part: "-".join(part) if isinstance(part, list) else part
-)
-def test_any_absurd_value_is_one_line(
-    words: list[str], option: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Of any option and argument of any command: refused in one line in the project's own words, or accepted."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(forkserver, "starter", nullcontext)
-    monkeypatch.setattr(dataset, "prepare", reached)
-    monkeypatch.setattr(session, "prepare", reached)
-    monkeypatch.setattr(profiling, "_profile", reached)
-    monkeypatch.setattr(catalogue, "search", reached)
-    monkeypatch.setattr(proposal, "survey", reached)
-    for name in ("folder", "folder.toml"):
-        (tmp_path / name).mkdir()
-    for name in ("pipe", "pipe.toml"):
-        os.mkfifo(tmp_path / name)
-    for name in ("file", "file.toml"):
-        (tmp_path / name).write_text("not TOML")
-    (tmp_path / "loop").symlink_to("loop")
-    refused = 0
-    for text in ABSURD:
-        monkeypatch.setattr(sys, "argv", ["intelbench", *words, option, text])
-        try:
-            main()
-        except ReachedError:
-            continue
-        except SystemExit as ended:
-            printed = capsys.readouterr()
-            assert 2 == ended.code, (text, printed)
-        (line,) = printed.err.splitlines()
-        assert line.startswith("intelbench")
-        assert line.isprintable()
-        assert len(line) < 6000
-        assert not re.search(PYTHONS_WORDS, line), line
-        refused += 1
-    assert refused
-
-
-def test_a_name_that_is_no_text_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Wherever it cannot be written down; another text that cannot be encoded is a fault of the program."""
-
-    def fail(name: str) -> None:
-        name.encode("utf-8" if "\udcff" in name else "ascii")
-
-    monkeypatch.setattr("intelbench.cli.main.cli", lambda **_: fail("results/bad\udcff"))
-    with pytest.raises(SystemExit):
-        main()
-    assert "intelbench: results/bad\\udcff: not UTF-8. Expected names of files" in capsys.readouterr().err
-    monkeypatch.setattr("intelbench.cli.main.cli", lambda **_: fail("ü"))
-    with pytest.raises(UnicodeEncodeError):
-        main()
-
-
-def test_what_the_system_refuses_names_the_file(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    """And its reason, without the number that it has for it."""
-    monkeypatch.setattr("intelbench.cli.main.cli", lambda **_: (tmp_path / "a").rename(tmp_path / "b" / "c"))
-    with pytest.raises(SystemExit):
-        main()
-    expected = f"{tmp_path}/a and {tmp_path}/b/c: cannot be read or written (No such file or directory)"
-    assert f"intelbench: {expected}\n" == capsys.readouterr().err
-
-
 def test_a_reader_that_stops_reading_is_not_complained_of() -> None:
     """As `head` in `intelbench list | head -0`."""
     reading, writing = os.pipe()
@@ -370,87 +266,6 @@ def test_an_architecture_that_needs_larger_images_is_refused_before_anything_run
     assert 2 == done.returncode
     assert "'inception_v3' needs images of at least 75 px; these have 32 px" in done.stderr
     assert not (tmp_path / "results").exists()
-
-
-def test_data_check_lists_what_is_wrong(intelbench: Command, tmp_path: Path) -> None:
-    """Counts by class and split, copies between train and test, files ignored, files unreadable; status 1."""
-    folder = write_folder(tmp_path / "data", per_class=10)
-    write_image(folder / "train" / "day" / "copy.png", seed=7)
-    write_image(folder / "test" / "day" / "copy.png", seed=7)
-    (folder / "train" / "night" / "notes.txt").write_text("no image")
-    (folder / "train" / "night" / "empty.jpg").write_bytes(b"")
-    done = intelbench("data", "check", "data")
-    assert 1 == done.returncode
-    assert "train/day/copy.png = test/day/copy.png" in done.stdout
-    assert "train/night/notes.txt" in done.stdout
-    assert "other files in class folders, not used: 1 (1 .txt)" in done.stdout
-    assert "train/night/empty.jpg: empty file" in done.stdout
-    assert ["all", "21", "21"] == next(line.split() for line in done.stdout.splitlines() if line.startswith("all"))
-
-
-def test_data_check_of_a_hostile_folder_ends_and_prints_no_escapes(intelbench: Command, tmp_path: Path) -> None:
-    """Pipes, loops, bombs and names that would command the terminal: all listed, in seconds, on lines of their own."""
-    folder = write_folder(tmp_path / "data", per_class=10)
-    bad = folder / "train" / "day"
-    hostile = "\x1b[2Jx\n  forged: fine"
-    (bad / f"{hostile}.jpg").write_bytes(b"")
-    (bad / f"{hostile}.txt").write_bytes(b"")
-    os.mkfifo(bad / "pipe.jpg")
-    (bad / "loop.jpg").symlink_to("loop.jpg")
-    (bad / "up").symlink_to("..")
-    (bad / "zero.jpg").symlink_to("/dev/zero")
-    Image.new("1", (20_000, 10_000)).save(bad / "bomb.png")
-    for name in (f"{hostile}.png", "copy.png"):
-        write_image(bad / name, seed=7)
-        write_image(folder / "test" / "day" / name, seed=7)
-    (folder / hostile).mkdir()
-    done = intelbench("data", "check", "data")
-    assert 1 == done.returncode
-    assert "" == done.stderr
-    assert all(line.isprintable() for line in done.stdout.splitlines())
-    assert not any(line.startswith("  forged") for line in done.stdout.splitlines())
-    for line in (
-        "train/day/\\x1b[2Jx\\n  forged: fine.jpg: empty file",
-        "train/day/\\x1b[2Jx\\n  forged: fine.txt",
-        "train/day/loop.jpg: Too many levels of symbolic links",
-        "train/day/pipe.jpg",
-        "train/day/up",
-        "train/day/zero.jpg",
-    ):
-        assert f"  {line}" in done.stdout.splitlines()
-    assert "train/day/bomb.png: too large to be decoded safely" in done.stdout
-
-
-@pytest.mark.parametrize("command", [["run"], ["data", "check", "scenes"]])
-def test_a_cache_folder_that_cannot_be_written_is_one_line(
-    intelbench: Command, tmp_path: Path, command: list[str]
-) -> None:
-    """It names the folder and the option, whatever was to be written there."""
-    (tmp_path / "file").write_text("x")
-    done = intelbench(*command, "--cache-dir", "file/cache")
-    assert 2 == done.returncode
-    assert (
-        "intelbench: cache file/cache: cannot be written (Not a directory). Expected a writable folder. Try another "
-        in (done.stderr)
-    )
-    assert 1 == done.stderr.count("\n")
-
-
-def test_data_check_of_a_sound_folder_succeeds(intelbench: Command, tmp_path: Path) -> None:
-    """Status 0 where every image can be read."""
-    write_folder(tmp_path / "data", per_class=10)
-    assert 0 == intelbench("data", "check", "data").returncode
-
-
-def test_data_check_refuses_what_run_refuses(intelbench: Command, tmp_path: Path, small_suite: Path) -> None:
-    """With the same words and the same status, under the suite that is given; the findings are printed all the same."""
-    write_folder(tmp_path / "data", per_class=6)
-    checked, run = intelbench("data", "check", "data"), intelbench("run", "resnet101_leaky", "--data", "data")
-    assert 2 == checked.returncode == run.returncode
-    assert " training images are less than one batch" in checked.stderr
-    assert checked.stderr == run.stderr
-    assert "majority baseline" in checked.stdout
-    assert 0 == intelbench("data", "check", "data", "--suite", small_suite).returncode
 
 
 def test_profile_prints_a_table(intelbench: Command, plugin: Path) -> None:

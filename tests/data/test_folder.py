@@ -1,12 +1,9 @@
 """Layouts of image folders that people have, and those that cannot be used."""
 
-import errno
 import os
 import socket
 import subprocess
-import sys
 import unicodedata
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -150,64 +147,6 @@ def test_special_files_are_no_classes(tmp_path: Path) -> None:
     assert refusal(tmp_path / "c").startswith(f"data {tmp_path / 'c'}: is a file")
 
 
-def test_links_to_images_are_followed_wherever_they_lead(tmp_path: Path) -> None:
-    """Data sets are often made of links into a store; each link is an image of its own name."""
-    root = lay(tmp_path / "data", "a/1.jpg", "b/1.jpg")
-    store = lay(tmp_path / "store", "blob") / "blob"
-    (root / "a" / "2.jpg").symlink_to(store)
-    (root / "b" / "2.jpg").symlink_to("../a/2.jpg")
-    assert {"train": ["a/1.jpg", "a/2.jpg", "b/1.jpg", "b/2.jpg"]} == ids(list_images(root))
-    digests, problems = content_digests(list(list_images(root).files()))
-    assert {} == problems
-    assert digests["a/2.jpg"] == digests["b/2.jpg"]
-
-
-def test_linked_splits_and_classes_are_followed(tmp_path: Path) -> None:
-    """Their author laid them so; they may lie anywhere else, and the root may be a link too."""
-    store = lay(tmp_path / "store", "day/1.jpg", "night/1.jpg", "test/a/1.jpg", "test/b/1.jpg")
-    (tmp_path / "data" / "train").mkdir(parents=True)
-    (tmp_path / "data" / "train" / "a").symlink_to(store / "day")
-    (tmp_path / "data" / "train" / "b").symlink_to("../../store/night")
-    (tmp_path / "data" / "test").symlink_to(store / "test")
-    (tmp_path / "link").symlink_to("data")
-    expected = {"train": ["train/a/1.jpg", "train/b/1.jpg"], "test": ["test/a/1.jpg", "test/b/1.jpg"]}
-    assert expected == ids(list_images(tmp_path / "link"))
-
-
-def test_linked_folders_below_a_class_are_not_followed(tmp_path: Path) -> None:
-    """They could lead in a circle. They are named among what is left out, so that no image is missed in silence."""
-    lay(tmp_path, "a/1.jpg", "b/1.jpg", "other/1.jpg")
-    for name, target in (("self", "."), ("up", ".."), ("across", "../b"), ("out.jpg", "/")):
-        (tmp_path / "a" / name).symlink_to(target)
-    listing = list_images(tmp_path)
-    assert {"train": ["a/1.jpg", "b/1.jpg", "other/1.jpg"]} == ids(listing)
-    assert ("a/across", "a/out.jpg", "a/self", "a/up") == listing.ignored
-
-
-@pytest.mark.parametrize("target", [".", "..", "../..", "/", "../train"])
-def test_a_class_that_links_to_what_holds_it_is_refused(tmp_path: Path, target: str) -> None:
-    """It would hold every image of the others, and of itself."""
-    lay(tmp_path, "train/a/1.jpg", "train/b/1.jpg", "test/a/1.jpg", "test/b/1.jpg")
-    (tmp_path / "train" / "c").symlink_to(target)
-    assert f"data {tmp_path / 'train' / 'c'}: a link to a folder that holds it; remove it" == refusal(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("target", "reason"), [("c", "Too many levels of symbolic links"), ("nowhere", "No such file")]
-)
-def test_a_class_that_links_nowhere_is_refused(tmp_path: Path, target: str, reason: str) -> None:
-    """Whether a class is missing there cannot be known: passing it over would train on fewer."""
-    lay(tmp_path, "a/1.jpg", "b/1.jpg")
-    (tmp_path / "c").symlink_to(target)
-    assert refusal(tmp_path).startswith(f"data {tmp_path / 'c'}: a link that leads nowhere ({reason}")
-
-
-def test_a_root_that_links_to_itself_is_refused(tmp_path: Path) -> None:
-    """Like any other wrong path."""
-    (tmp_path / "loop").symlink_to("loop")
-    assert f"data {tmp_path / 'loop'}: Too many levels of symbolic links" == refusal(tmp_path / "loop")
-
-
 def test_a_path_that_cannot_be_one_is_refused(tmp_path: Path) -> None:
     """A suite may hold any text."""
     assert refusal(tmp_path / "a\0b") == f"data {tmp_path}/a\\x00b: embedded null byte"
@@ -339,109 +278,6 @@ def test_class_names_of_any_script(tmp_path: Path, names: tuple[str, ...]) -> No
     assert [f"{name}/画像 {name}.jpg" for name in sorted(names)] == [file.id for file in listing.files()]
 
 
-def test_no_such_folder(tmp_path: Path) -> None:
-    """The message says so and names the path."""
-    assert f"data {tmp_path / 'nowhere'}: no such folder" == refusal(tmp_path / "nowhere")
-
-
-def test_a_file_is_no_folder(tmp_path: Path) -> None:
-    """Giving the archive instead of the folder is told apart from a wrong path."""
-    archive = lay(tmp_path, "archive.zip") / "archive.zip"
-    message = refusal(archive)
-    assert message.startswith(f"data {archive}: is a file")
-    assert "train/ and test/" in message
-
-
-def test_a_name_too_long_is_a_wrong_path(tmp_path: Path) -> None:
-    """What the operating system refuses to look up is reported like any other wrong path."""
-    root = tmp_path / ("x" * 300)
-    assert refusal(root).startswith(f"data {root}: ")
-
-
-@pytest.mark.parametrize(
-    ("names", "path", "says"),
-    [
-        (["a/1.jpg", "b/"], "b", "holds no image"),
-        (["a/1.jpg", "b/notes.txt"], "b", "holds no image"),
-        (["train/a/1.jpg", "train/b/1.jpg", "test/a/1.jpg", "test/b/"], "test/b", "holds no image"),
-        (["train/a/1.jpg", "train/b/1.jpg", "test/a/1.jpg"], "test", "class 'b' of"),
-        (
-            ["train/a/1.jpg", "train/b/1.jpg", "test/a/1.jpg", "test/b/1.jpg", "test/c/1.jpg"],
-            "test",
-            "class 'c' is not",
-        ),
-        (["train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg", "test/a/1.jpg", "test/b/1.jpg"], "val", "class 'b' of"),
-        (["a/1.jpg"], "", "has 1 class folder, at least 2"),
-        (["train/a/1.jpg", "test/a/1.jpg"], "train", "has 1 class folder, at least 2"),
-        (["1.jpg", "2.jpg"], "", "has 0 class folders, at least 2"),
-        (["seg_pred/1.jpg"], "", "has 0 class folders"),
-        (["test/a/1.jpg", "test/b/1.jpg"], "", "has test but no training folder"),
-        (["val/a/1.jpg", "test/b/1.jpg"], "", "has test and val but no training folder"),
-    ],
-)
-def test_folders_that_cannot_be_used(tmp_path: Path, names: list[str], path: str, says: str) -> None:
-    """The message begins with the offending path and says what is wrong with it."""
-    message = refusal(lay(tmp_path, *names))
-    assert message.startswith(f"data {tmp_path / path}: ")
-    assert says in message
-
-
-@pytest.mark.parametrize("where", ["", "train", "train/a", "train/a/deep"])
-def test_an_unreadable_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
-    """Whatever folder cannot be listed, at any depth, the user is told which and why."""
-    lay(tmp_path, "train/a/deep/1.jpg", "train/a/1.jpg", "train/b/1.jpg", "test/a/1.jpg", "test/b/1.jpg")
-    locked = tmp_path / where
-
-    def guarded(real: Callable[..., object]) -> Callable[..., object]:
-        def call(path: str | Path = ".") -> object:
-            if Path(path) == locked:
-                raise PermissionError(errno.EACCES, "Permission denied", str(path))
-            return real(path)
-
-        return call
-
-    monkeypatch.setattr(os, "scandir", guarded(os.scandir))
-    monkeypatch.setattr(os, "listdir", guarded(os.listdir))
-    message = refusal(tmp_path)
-    assert message.startswith(f"data {locked}: cannot be listed (Permission denied)")
-
-
-def test_a_folder_that_cannot_be_looked_up_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A parent folder without search permission makes even the question whether the folder exists fail."""
-    real = os.stat
-
-    def stat(path: object, *args: object, **kwargs: object) -> object:
-        if isinstance(path, str | Path) and Path(path) == tmp_path / "locked" / "data":
-            raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return real(path, *args, **kwargs)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(os, "stat", stat)
-    assert refusal(tmp_path / "locked" / "data").startswith(f"data {tmp_path / 'locked' / 'data'}: ")
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux alone")
-@pytest.mark.parametrize("name", [b"a/caf\xe9.jpg", b"caf\xe9/1.jpg"])
-def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path, name: bytes) -> None:
-    """Records are UTF-8: a name that cannot stand in them is refused in a message that can be printed."""
-    lay(tmp_path, "a/1.jpg", "b/1.jpg")
-    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(b"")
-    message = refusal(tmp_path)
-    assert "not valid UTF-8; rename it" in message
-    assert message.encode()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux alone")
-def test_an_ignored_name_that_is_not_utf8_can_be_printed(tmp_path: Path) -> None:
-    """A stray file does not stop the listing, and what is listed of it can be written to a terminal."""
-    lay(tmp_path, "a/1.jpg", "b/1.jpg")
-    Path(os.fsdecode(os.fsencode(tmp_path) + b"/a/caf\xe9.txt")).write_bytes(b"")
-    (ignored,) = list_images(tmp_path).ignored
-    assert ignored.encode()
-    assert ignored.startswith("a/caf")
-
-
 def test_content_digests_are_of_bytes_alone(tmp_path: Path) -> None:
     """Equal bytes have equal digests whatever the name, other bytes another; 128 bits in hexadecimal."""
     for name, content in (("a", b"one"), ("b", b"one"), ("c", b"two")):
@@ -459,15 +295,6 @@ def test_content_digests_report_what_cannot_be_read(tmp_path: Path) -> None:
     digests, problems = content_digests(files)
     assert {"gone.jpg": "No such file or directory"} == problems
     assert ["here.jpg"] == list(digests)
-
-
-def test_a_dangling_link_is_an_image_that_cannot_be_read(tmp_path: Path) -> None:
-    """A data set of links whose target is gone is reported file by file and not passed over."""
-    lay(tmp_path, "a/1.jpg", "b/1.jpg")
-    (tmp_path / "a" / "2.jpg").symlink_to(tmp_path / "gone.jpg")
-    listing = list_images(tmp_path)
-    assert ["a/1.jpg", "a/2.jpg", "b/1.jpg"] == [file.id for file in listing.files()]
-    assert ["a/2.jpg"] == list(content_digests(list(listing.files()))[1])
 
 
 def test_what_a_class_without_images_holds_is_said(tmp_path: Path) -> None:
