@@ -1,6 +1,7 @@
 """The exception whose message is written for the user, and how names are written in messages."""
 
 import difflib
+import socket
 from collections.abc import Iterable
 
 _MAX_NAMES = 30
@@ -13,6 +14,15 @@ class UserError(Exception):
     The message names the file or key, what was wrong, what is accepted and what to do. The command line prints it
     without a traceback and exits with status 2.
     """
+
+
+class HostError(UserError):
+    """A host cannot execute a run that another host may execute; the command line exits with status 75."""
+
+    @classmethod
+    def here(cls, reason: object) -> "HostError":
+        """Return the error of this host."""
+        return cls(f"host {printable(socket.gethostname())}: {reason}")
 
 
 def printable(text: object) -> str:

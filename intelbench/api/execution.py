@@ -1,7 +1,7 @@
 """Execution of a session of runs, for the Python API and the command line."""
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from intelbench.config.budget import Budget
     from intelbench.config.fields import KeepWeights, Vary
     from intelbench.config.sequential import Spending, Until
-    from intelbench.orchestration.plan import Rerun
+    from intelbench.orchestration.job import Rerun
+    from intelbench.orchestration.process import Starter
+    from intelbench.orchestration.session import Request
     from intelbench.training.checkpoint import CheckpointTime
 
 
@@ -74,6 +76,61 @@ def execute(architectures: Sequence[str] | None, out: str | Path, **options: Unp
         UserError: an option, the data or an architecture is not accepted.
         KeyboardInterrupt: on Ctrl-C, after the processes of runs have ended.
     """
+    with _prepared(architectures, out, options) as (request, processes):
+        from intelbench.orchestration.session import run_session
+
+        return run_session(request, processes)
+
+
+def prepare(architectures: Sequence[str] | None, out: str | Path, **options: Unpack[RunOptions]) -> Path:
+    """Plan runs as `execute` does, and return the file of their study in studies/ of `out`, for `work`.
+
+    Raises:
+        TypeError: an option is not known.
+        UserError: an option, the data or an architecture is not accepted, or an option is one of workers.
+    """
+    if options.get("track"):
+        raise UserError("prepare: trackers are not written in a study. Try intelbench work --track")
+    if options.get("until"):
+        raise UserError("prepare: all runs of a study are executed. Expected no `until`. Try a fixed number of seeds")
+    with _prepared(architectures, out, options) as (request, processes):
+        from intelbench.orchestration.session import write_study
+
+        return write_study(request, processes)
+
+
+def work(study: str | Path, *, run: str | None = None, track: Sequence[str] = ()) -> int:
+    """Execute the runs of a study that have no record, or one of them, and return how many runs failed.
+
+    Args:
+        study: The file that `prepare` has returned.
+        run: Name of a run, or its position from 0; `None` for all.
+        track: Names of trackers.
+
+    Raises:
+        UserError: the file is not a study, or it has no such run.
+        HostError: this host is not of the kind for which the study was prepared.
+        KeyboardInterrupt: on Ctrl-C, after the processes of runs have ended.
+    """
+    from intelbench.orchestration.forkserver import starter
+    from intelbench.orchestration.process import require_start
+    from intelbench.orchestration.study import StudyFile
+    from intelbench.profiling.variables import process_variables
+
+    require_start("work")
+    stored = StudyFile.read(Path(study))
+    with starter(process_variables(stored.study.execution.threads)) as processes:
+        from intelbench.orchestration.work import Work
+        from intelbench.orchestration.work import work as execute_study
+
+        return execute_study(Work(study=stored, run=run, track=tuple(dict.fromkeys(track))), processes)
+
+
+@contextmanager
+def _prepared(
+    architectures: Sequence[str] | None, out: str | Path, options: RunOptions
+) -> Iterator["tuple[Request, Starter]"]:
+    """Yield the request, and what starts the processes of runs."""
     from intelbench.orchestration.forkserver import starter
     from intelbench.orchestration.process import Limits, require_start
     from intelbench.profiling.variables import process_variables
@@ -90,39 +147,41 @@ def execute(architectures: Sequence[str] | None, out: str | Path, **options: Unp
     budget, until, margin = _budget(options.get("budget")), _until(options), _points(options.get("margin"))
     require_start("run")
     with starter(process_variables(options.get("threads"))) as processes:  # imports PyTorch while this process does
-        from intelbench.orchestration.session import Request, run_session
+        from intelbench.orchestration.session import Request
 
         data, seeds, numbers = options.get("data"), options.get("seeds"), options.get("images_per_class")
         vary = options.get("vary")
-        request = Request(
-            suite=options.get("suite") or "quick",
-            architectures=None if architectures is None else tuple(architectures),
-            data=None if data is None else str(data),
-            seeds=None if seeds is None else tuple(seeds),
-            until=until,
-            budget=budget,
-            image_size=options.get("image_size"),
-            precision=options.get("precision"),
-            images_per_class=None if numbers is None else tuple(numbers),
-            vary=vary if vary is None or isinstance(vary, str) else tuple(vary),
-            margin=margin,
-            keep_weights=options.get("keep_weights"),
-            metric=options.get("metric"),
-            device=options.get("device") or "auto",
-            threads=options.get("threads"),
-            workers=options.get("workers"),
-            results=Path(out),
-            plugins=tuple(map(Path, options.get("plugins") or ())),
-            engine=options.get("engine") or "local",
-            track=tuple(dict.fromkeys(options.get("track") or ())),
-            limits=Limits(options.get("timeout_seconds"), options.get("memory_limit_bytes")),
-            rerun=options.get("rerun") or "none",
-            checkpoint=options.get("checkpoint"),
-            cache=options.get("use_cache") is not False,
-            skip_unreadable=bool(options.get("skip_unreadable")),
-            cache_folder=cache_folder(options.get("cache_folder")),
+        yield (
+            Request(
+                suite=options.get("suite") or "quick",
+                architectures=None if architectures is None else tuple(architectures),
+                data=None if data is None else str(data),
+                seeds=None if seeds is None else tuple(seeds),
+                until=until,
+                budget=budget,
+                image_size=options.get("image_size"),
+                precision=options.get("precision"),
+                images_per_class=None if numbers is None else tuple(numbers),
+                vary=vary if vary is None or isinstance(vary, str) else tuple(vary),
+                margin=margin,
+                keep_weights=options.get("keep_weights"),
+                metric=options.get("metric"),
+                device=options.get("device") or "auto",
+                threads=options.get("threads"),
+                workers=options.get("workers"),
+                results=Path(out),
+                plugins=tuple(map(Path, options.get("plugins") or ())),
+                engine=options.get("engine") or "local",
+                track=tuple(dict.fromkeys(options.get("track") or ())),
+                limits=Limits(options.get("timeout_seconds"), options.get("memory_limit_bytes")),
+                rerun=options.get("rerun") or "none",
+                checkpoint=options.get("checkpoint"),
+                cache=options.get("use_cache") is not False,
+                skip_unreadable=bool(options.get("skip_unreadable")),
+                cache_folder=cache_folder(options.get("cache_folder")),
+            ),
+            processes,
         )
-        return run_session(request, processes)
 
 
 def _until(options: RunOptions) -> "Until | None":

@@ -117,7 +117,7 @@ def obtain(architecture: Architecture, choice: str, on_download: OnDownload) -> 
                 f"recipe.weights {choice!r}: no such file; accepted: {', '.join((NONE, *PUBLISHED))}, or a file with a "
                 "state dict, .pth or .safetensors"
             )
-    digest = _sha256(path)
+    digest = sha256_of(path)
     if choice in PUBLISHED and not digest.startswith(_expected(path.name)):
         raise UserError(f"weights {path}: damaged, its SHA-256 is {digest}; delete it and run again")
     normalization = IMAGENET_NORMALIZATION
@@ -277,7 +277,7 @@ def _downloaded(url: str, on_download: OnDownload) -> Path:
             reason = error
     else:
         raise UserError(_by_hand(url, path, reason)) from reason
-    digest = _sha256(partial)
+    digest = sha256_of(partial)
     if not digest.startswith(_expected(path.name)):
         partial.unlink()
         raise UserError(f"weights {url}: what was downloaded is damaged, its SHA-256 is {digest}; run again")
@@ -328,7 +328,8 @@ def _read_safetensors(path: Path) -> object:
         raise UserError(f"weights {path}: damaged ({error})") from error
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -17,9 +17,11 @@ from intelbench.cli.profile import profile
 from intelbench.cli.publish import publish
 from intelbench.cli.report import report
 from intelbench.cli.run import run
+from intelbench.cli.signals import EXIT_TEMPORARY
 from intelbench.cli.start import start
 from intelbench.cli.verify import verify
-from intelbench.errors import UserError, printable, shortened
+from intelbench.cli.work import work
+from intelbench.errors import HostError, UserError, printable, shortened
 
 _EXIT_USER_ERROR = 2
 _EXIT_INTERRUPTED = 130
@@ -43,7 +45,7 @@ def main() -> None:
         status = _EXIT_USER_ERROR
     except UserError as error:
         complain(f"intelbench: {error}")
-        status = _EXIT_USER_ERROR
+        status = EXIT_TEMPORARY if isinstance(error, HostError) else _EXIT_USER_ERROR
     except UnicodeEncodeError as error:
         if not any("\ud800" <= character <= "\udfff" for character in error.object):
             raise
@@ -75,7 +77,7 @@ def cli() -> None:
     """
 
 
-for command in (start, run, report, predict, publish, plan, diff, verify, profile, list_, data):
+for command in (start, run, work, report, predict, publish, plan, diff, verify, profile, list_, data):
     cli.add_command(command)
 
 

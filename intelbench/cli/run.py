@@ -1,12 +1,14 @@
 """`intelbench run`."""
 
-import signal
+import shlex
 from pathlib import Path
 from typing import Any
 
 import click
 
+from intelbench.cli.output import print_product
 from intelbench.cli.parameters import GroupedCommand, cache_option, option, plugin_option
+from intelbench.cli.signals import stoppable
 from intelbench.cli.values import (
     FOLDER,
     Value,
@@ -25,8 +27,6 @@ from intelbench.cli.values import (
 
 _COMPARISON, _DATA, _MACHINE, _RUNS = "Comparison", "Data", "Machine", "Runs and records"
 _EXIT_FAILED_RUNS = 1
-_EXIT_TERMINATED = 75
-"""EX_TEMPFAIL of sysexits.h: the same command continues."""
 
 
 @click.command(cls=GroupedCommand)
@@ -156,6 +156,13 @@ _EXIT_TERMINATED = 75
     help="What executes runs: local, one after the other on this machine; or an engine of a plug-in.",
 )
 @option(
+    "--prepare",
+    is_flag=True,
+    group=_RUNS,
+    help="Check and plan the runs, decode the images, write the study to studies/ of the results folder, and print the "
+    "command that executes it: on this host and on others that see the folders, as often as you like.",
+)
+@option(
     "--track",
     metavar="NAME",
     multiple=True,
@@ -217,7 +224,7 @@ def run(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, **opt
     --all, the architectures of the suite are run. Exits with status 1 if a run failed, and with 75 if SIGTERM or
     SIGUSR2 ended it: the same command continues.
     """
-    from intelbench.api.execution import execute
+    from intelbench.api.execution import execute, prepare
 
     if all_ and architectures:
         raise click.UsageError("give architecture names or --all, not both", ctx)
@@ -225,33 +232,15 @@ def run(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, **opt
         from intelbench.architectures.reference import REFERENCE
 
         architectures = REFERENCE
-    _interrupt_on(signal.SIGTERM, *([signal.SIGUSR2] if hasattr(signal, "SIGUSR2") else []))
-    try:
-        num_failed = execute(
-            architectures or None,
-            options.pop("out"),
-            use_cache=not options.pop("no_cache"),
-            cache_folder=options.pop("cache_dir"),
-            **options,
-        )
-    except KeyboardInterrupt as interrupt:
-        if not isinstance(interrupt, _TerminatedError):
-            raise
-        return _EXIT_TERMINATED
-    return _EXIT_FAILED_RUNS if num_failed else 0
+    given = architectures or None
+    out: Path = options.pop("out")
+    options |= {"use_cache": not options.pop("no_cache"), "cache_folder": options.pop("cache_dir")}
+    if options.pop("prepare"):
+        return stoppable(lambda: _print_next(prepare(given, out, **options)))
+    return stoppable(lambda: _EXIT_FAILED_RUNS if execute(given, out, **options) else 0)
 
 
-class _TerminatedError(KeyboardInterrupt):
-    """A scheduler has asked the session to end."""
-
-
-def _interrupt_on(*numbers: signal.Signals) -> None:
-    """Have these signals stop the session as Ctrl-C does, once, although schedulers repeat them."""
-
-    def stop(number: int, _: object) -> None:
-        for each in numbers:
-            signal.signal(each, signal.SIG_IGN)
-        raise _TerminatedError
-
-    for number in numbers:
-        signal.signal(number, stop)
+def _print_next(study: Path) -> int:
+    """Print the command of a worker."""
+    print_product(f"intelbench work {shlex.quote(str(study))}\n")
+    return 0

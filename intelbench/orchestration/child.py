@@ -4,8 +4,10 @@ import sys
 import threading
 import time
 
+from intelbench.errors import HostError
 from intelbench.orchestration.execute import execute
-from intelbench.orchestration.job import NOT_STORED, STOPPED, Job, Progress
+from intelbench.orchestration.host import require_machine
+from intelbench.orchestration.job import NOT_STORED, REFUSED, STOPPED, Job, Progress
 from intelbench.orchestration.keeping import not_kept
 from intelbench.orchestration.plugin_files import load_plugins
 from intelbench.orchestration.process import take_request
@@ -39,10 +41,14 @@ def main() -> None:
 
     load_plugins(job.plugins, job.spec.seed_of("init"))
     try:
+        require_machine(job.environment, job.spec.execution)
         with preserve_process_state():
             record, traces = execute(job, on_progress, stop)
     except StopRequestedError:
         sys.exit(STOPPED)
+    except HostError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(REFUSED)
     try:
         write_run(job.workspace.runs, record, traces)
     except OSError as error:

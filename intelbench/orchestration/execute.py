@@ -11,7 +11,7 @@ import numpy as np
 
 from intelbench.data.dataset import Split
 from intelbench.data.split import stratified_subset
-from intelbench.errors import UserError
+from intelbench.errors import HostError, UserError
 from intelbench.orchestration.job import Job, Progress
 from intelbench.orchestration.keeping import keep_weights
 from intelbench.profiling.complexity import count_parameters
@@ -46,6 +46,7 @@ def execute(
 
     Raises:
         StopRequestedError: `stop` was set during training.
+        HostError: the run has a checkpoint of another machine.
     """
     record = RunRecord(
         schema_version=SCHEMA_VERSION,
@@ -68,6 +69,8 @@ def execute(
 
     try:
         return _run(job, record, follow, stop)
+    except HostError:  # another host may execute the run
+        raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - every failure is a result
         failure = Failure(
             cause=_cause(error),

@@ -144,7 +144,7 @@ def main() -> None:
     from intelbench.profiling.environment import process_seconds
 
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which a scheduler sends to every process: the parent decides
-    channel = socket.socket(fileno=int(sys.argv[2]))
+    channel = socket.socket(fileno=int(sys.argv[1]))
     warnings.filterwarnings("ignore", category=DeprecationWarning)  # a library has threads, which a fork does not have
     for name in _MODULES:
         import_module(name)
@@ -161,7 +161,7 @@ def main() -> None:
             _lead(descriptors)
             channel.send(str(os.getpid()).encode())
             channel.close()
-            sys.argv[1:] = [module]
+            sys.argv[:] = [module]
             execute_and_exit(import_module(module).main)
         for descriptor in descriptors:
             os.close(descriptor)

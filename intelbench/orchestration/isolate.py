@@ -4,29 +4,26 @@ Death, signal and time-out of that process become failure records. A cancelled r
 """
 
 import signal
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Collection, Generator
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 
-from intelbench.errors import UserError
-from intelbench.orchestration.job import NOT_STORED, STARTING, STOPPED, WAITING, Job, Progress
-from intelbench.orchestration.process import FreshPython, OverrunError, Process, Starter, command_of
-from intelbench.profiling.variables import process_variables
-from intelbench.records.store import read_run, write_run
+from intelbench.errors import HostError, UserError
+from intelbench.orchestration.job import NOT_STORED, REFUSED, STARTING, Job, Progress
+from intelbench.orchestration.process import OverrunError, Process, Starter, command_of
+from intelbench.orchestration.shared import Profiles, ProgressReader, progress_file
+from intelbench.orchestration.study import StudyFile
+from intelbench.records.store import write_run
 from intelbench.records.types import SCHEMA_VERSION, Failure, FailureCause, RunRecord
 
 LOOK_SECONDS = 0.1
 """Between two looks at a run that is executed: for progress, limits and its end."""
-_JOB, _PROGRESS = "job.json", "progress.jsonl"
-"""Files of `Unit.command`."""
 _STOP_SECONDS = 20.0
 """Time in which a cancelled run may end its training step and save a checkpoint."""
 _CGROUP_EVENTS = Path("/sys/fs/cgroup/memory.events")
@@ -37,51 +34,43 @@ class Unit:
     """A run to execute: by `command`, on this host or another one, or by `isolate`, in a process of this one."""
 
     job: Job
+    study: StudyFile
     starter: Starter
+    profiles: Profiles
     inherit: Collection[int]
     """Descriptors of the run's lock, which the run's process is to hold too."""
     resources: ExitStack
-    """The run's lock; after `command`, its files instead."""
+    """The run's lock; nothing after `command`."""
     on_progress: Callable[[Progress], None]
     last: Progress = STARTING
     started: float = field(default_factory=time.monotonic)
     handle: Any = None
     """What the engine has returned for the run."""
     _started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
-    _file: BinaryIO | None = None
-    _unread: bytes = b""
+    _worker: ProgressReader | None = None
 
     def command(self) -> list[str]:
-        """Write a file in the folder of the records, and return the command that executes the run.
+        """Write the study, if it is not written, and return the command of a worker that executes the run.
 
-        The command locks the run, holds it to its limits and leaves its record, also of a failure. It needs the folders
-        of this process and an equal installation, neither input nor output. On SIGTERM and SIGUSR2, by which schedulers
-        end a job, it saves a checkpoint, leaves no record, and exits with status 75: the same command resumes the run.
+        The worker locks the run, holds it to its limits and leaves its record, also of a failure. It needs the folders
+        of this process and an equal installation; what it prints is for a file. On SIGTERM and SIGUSR2, by which
+        schedulers end a job, it saves a checkpoint, leaves no record, and exits with status 75: the same command
+        resumes the run.
         """
-        self.resources.close()  # the command takes the lock
-        scratch = tempfile.TemporaryDirectory(prefix=f".{self.job.run_id}-", dir=self.job.runs)
-        folder = Path(self.resources.enter_context(scratch))
-        (folder / _JOB).write_bytes(msgspec.json.encode(self.job))
-        (folder / _PROGRESS).touch()
-        self._file = self.resources.enter_context((folder / _PROGRESS).open("rb"))
-        return command_of(__name__, str(folder))
+        self.resources.close()  # the worker takes the lock
+        self._worker = ProgressReader(progress_file(self.study.folder, self.job.run_id))
+        arguments = "work", str(self.study.path), "--run", self.job.run_id
+        return command_of("intelbench.cli.main", *arguments)
 
     def relay(self) -> None:
-        """Report the progress that the command has written since the last call."""
-        if self._file:
-            *lines, self._unread = (self._unread + self._file.read()).split(b"\n")
-            for line in lines:
-                self.report(msgspec.json.decode(line, type=Progress))
+        """Report the progress that a worker has written since the last call."""
+        for progress in self._worker.read() if self._worker else ():
+            self.report(progress)
 
     def report(self, progress: Progress) -> None:
         """Note the progress, and pass it on."""
         self.last = progress
         self.on_progress(progress)
-
-    def record(self) -> RunRecord | None:
-        """Return the record of the run; `None` until it has left one."""
-        target = self.job.workspace.target
-        return None if inode(target) in (None, self.job.replaces) else read_run(target).record
 
     def fail(self, cause: FailureCause, message: str, details: str = "") -> RunRecord:
         """Write and return the record of a run that could not write its own."""
@@ -106,17 +95,27 @@ class Unit:
         write_run(job.workspace.runs, record, {})
         return record
 
+    def profiled(self) -> Job:
+        """Profile the network, if no other run has done that; return the job with the profile."""
+        self.job = self.profiles.add_to(self.job, lambda: self.report(Progress(phase="profiling")))
+        checkpoint = self.job.workspace.checkpoint()
+        note = f"resumes after step {checkpoint.step}" if checkpoint else None
+        self.report(Progress(phase="starting", note=note))
+        return self.job
+
     def isolate(self) -> Generator[bool, None, None]:
         """Execute the run in a process of its own, and yield `False` until it has left a record.
 
-        The process ends with the generator; closing that earlier cancels the run, which then saves a checkpoint.
+        Its network is profiled first, if no other run has done that. The process ends with the generator; closing that
+        earlier cancels the run, which then saves a checkpoint.
 
         Raises:
             UserError: the run has ended and its record could not be written; its checkpoint, if there is one, remains.
+            HostError: this host is of another kind than the one for which the run was planned.
         """
+        job = self.profiled()
         oom_kills, overrun = _oom_kills(), None
-        child = "intelbench.orchestration.child"
-        with Process(child, self.job, self.starter, self.job.limits, self.inherit) as process:
+        with Process("intelbench.orchestration.child", job, self.starter, job.limits, self.inherit) as process:
             try:
                 while (answers := process.read()) is not None:
                     for answer in answers:
@@ -127,18 +126,15 @@ class Unit:
             except BaseException:  # the generator is closed, or Ctrl-C or a signal came while it looked
                 process.stop(_STOP_SECONDS)
                 raise
+        if process.returncode == REFUSED:
+            raise HostError(process.last_words.rpartition("\n")[2])
         if process.returncode == NOT_STORED:
             raise UserError(
                 f"a record cannot be written: {process.last_words}; repair that, and give the same command again"
             )
-        if self.record() is None:  # a record appears complete, so what happened afterwards does not matter
+        if job.record() is None:  # a record appears complete, so what happened afterwards does not matter
             cause, message = overrun or _explain(process.returncode, _oom_kills() > oom_kills)
             self.fail(cause, message, process.last_words)
-
-
-def inode(path: Path) -> int | None:
-    """Return the inode of a file or folder; `None` if it does not exist."""
-    return path.stat().st_ino if path.exists() else None
 
 
 def _explain(returncode: int, oom_killed: bool) -> tuple[FailureCause, str]:
@@ -157,34 +153,3 @@ def _oom_kills() -> int:
     except (OSError, ValueError):
         return 0
     return int(events.get("oom_kill", 0))
-
-
-def _stop(number: int, _: object) -> None:
-    """Stop the run, once, although schedulers repeat their signals."""
-    for ending in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
-        signal.signal(ending, signal.SIG_IGN)
-    sys.exit(STOPPED)
-
-
-def main() -> None:
-    """Execute the run whose job is in the folder that `Unit.command` has written."""
-    for ending in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):  # Ctrl-C in a terminal reaches this process too
-        signal.signal(ending, _stop)
-    folder = Path(sys.argv[2])
-    job = msgspec.json.decode((folder / _JOB).read_bytes(), type=Job)
-    starter = FreshPython(process_variables(job.spec.execution.threads))
-    with (folder / _PROGRESS).open("ab", buffering=0) as written, ExitStack() as resources:
-
-        def on_progress(progress: Progress) -> None:
-            with suppress(OSError):  # on a full disk the run continues without a display
-                written.write(msgspec.json.encode(progress) + b"\n")
-
-        lock = resources.enter_context(job.workspace.lock())
-        if lock is None:
-            on_progress(WAITING)
-            return
-        unit = Unit(job=job, starter=starter, inherit=lock.inheritable, resources=resources, on_progress=on_progress)
-        if unit.record() is None:  # another process may have made it since
-            with closing(unit.isolate()) as run:
-                for _ in run:
-                    time.sleep(LOOK_SECONDS)

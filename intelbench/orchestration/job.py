@@ -1,56 +1,98 @@
 """What the parent sends to a run's process, and what the process reports: one JSON line each."""
 
+import os
 from pathlib import Path
+from typing import Literal
 
 from msgspec import Struct
 
 from intelbench.config.fields import KeepWeights
 from intelbench.config.sequential import Look
 from intelbench.data.dataset import Dataset
-from intelbench.orchestration.process import Limits
+from intelbench.errors import UserError
+from intelbench.orchestration.process import NO_LIMITS, Limits
+from intelbench.records.identity import record_digest
 from intelbench.records.profiles import ArchitectureProfile
-from intelbench.records.types import Environment, RunSpec
+from intelbench.records.store import read_run
+from intelbench.records.types import Environment, RunRecord, RunSpec
 from intelbench.records.workspace import Workspace
 from intelbench.training.checkpoint import CheckpointTime
 
+Rerun = Literal["none", "interrupted", "failed", "all"]
+"""Runs to repeat: those with a checkpoint, from their first step; failed ones; or all that have a record."""
 NOT_STORED = 74
 """Exit status of a run that has ended but could not write its record (EX_IOERR of sysexits.h)."""
+REFUSED = 69
+"""Exit status of a run that this host cannot execute (EX_UNAVAILABLE)."""
 STOPPED = 75
 """Exit status of a run that was asked to stop and resumes from its checkpoint when it is repeated (EX_TEMPFAIL)."""
 
 
-class Job(Struct, frozen=True, kw_only=True):
-    """All that a process, on any host with the same folders, needs to execute a run."""
+class Task(Struct, frozen=True, kw_only=True):
+    """What a process needs to know of one run of a study, next to what all its runs share."""
 
     run_id: str
     spec: RunSpec
-    environment: Environment
-    """This machine, for the record of a run that cannot write its own."""
-    dataset: Dataset
     plugins: tuple[str, ...]
     """Plug-in files to load before the architecture is looked up."""
-    runs: str
-    """Folder in which the record directory appears."""
     weights: str | None = None
     """File of `spec.weights`."""
     keep_weights: KeepWeights = "none"
     """Whether to keep the trained weights; `best` keeps them if no run of other seeds has better ones."""
+    look: Look | None = None
+    """Look of a sequential design for which the run is made, for the record."""
+    replaces: str | None = None
+    """Digest of the record that the run replaces; `None` if it replaces none, or a damaged one."""
+
+
+class Job(Task, frozen=True, kw_only=True):
+    """All that a process on this host needs to execute a run."""
+
+    environment: Environment
+    """The machine for which the run was planned."""
+    dataset: Dataset
+    runs: str
+    """Folder in which the record directory appears."""
     checkpoint: CheckpointTime | None = None
     """When to save; `None` for the default of a run."""
     profile: ArchitectureProfile | None = None
     """Profile of the network, for the record."""
     profile_absent: str | None = None
     """Why there is no profile, for the record."""
-    look: Look | None = None
-    """Look of a sequential design for which the run is made, for the record."""
-    limits: Limits = Limits()
-    replaces: int | None = None
-    """Inode of the record that the run replaces."""
+    limits: Limits = NO_LIMITS
+    rerun: Rerun = "none"
 
     @property
     def workspace(self) -> Workspace:
         """Return where the run is executed."""
         return Workspace(Path(self.runs), self.run_id)
+
+    def record(self) -> RunRecord | None:
+        """Return the record that makes the run unnecessary; `None` until there is one.
+
+        Raises:
+            UserError: there is a record that cannot be read, and `rerun` does not repeat such a run.
+        """
+        record = recorded(self.workspace.target, self.rerun)
+        return None if record is None or record_digest(record) == self.replaces else record
+
+
+def recorded(path: Path, rerun: Rerun) -> RunRecord | None:
+    """Return the record in a folder, if there is one; with `rerun`, a damaged or changed record counts as none.
+
+    Raises:
+        UserError: the record cannot be read, and `rerun` is neither `failed` nor `all`.
+    """
+    if not os.path.lexists(path):
+        return None
+    replaces = rerun in ("failed", "all")
+    try:
+        stored = read_run(path)
+        return stored.record if not replaces or stored.unchanged() else None
+    except UserError as error:
+        if not replaces:
+            raise UserError(f"{error}; --rerun failed repeats the run and replaces its record") from error
+        return None
 
 
 class Progress(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -58,7 +100,7 @@ class Progress(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     phase: str
     """What the run is doing: `waiting`, `profiling`, `starting`, `building`, `extracting features`, `training`,
-    `testing`, `keeping weights`.
+    `testing`, `keeping weights`; of a worker that leaves no record, `stopped`, or `refused` with the reason as note.
     """
     step: int = 0
     done: float = 0.0

@@ -65,6 +65,16 @@ def listener(name: str) -> Callable[[Factory], Factory]:
     return LISTENERS.decorator(name)
 
 
+@contextmanager
+def notified(listener: RunListener, runs: Sequence[RunSpec], pending: Sequence[bool]) -> Iterator[None]:
+    """Notify a listener that the session begins, and after the block that it has ended."""
+    listener.session_started(runs, pending)
+    try:
+        yield
+    finally:
+        listener.session_ended()
+
+
 class Listeners(RunListener):
     """All registered listeners, and others of the session, as one listener.
 
@@ -78,15 +88,6 @@ class Listeners(RunListener):
         for name in LISTENERS.providers():
             self._guarded(name, partial(self._make, name))
         self._listeners |= others or {}
-
-    @contextmanager
-    def session(self, runs: Sequence[RunSpec], pending: Sequence[bool]) -> Iterator[None]:
-        """Notify all listeners that the session begins, and after the block that it has ended."""
-        self.session_started(runs, pending)
-        try:
-            yield
-        finally:
-            self.session_ended()
 
     def __getattribute__(self, name: str) -> Any:
         """Return, for a method of listeners, the function that calls it on every listener."""

@@ -1,13 +1,11 @@
 """Make the list of a suite's runs, with the records that exist already."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from math import inf
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
@@ -21,19 +19,17 @@ from intelbench.config.validation import dotted
 from intelbench.data.augment import require_transforms
 from intelbench.data.dataset import Dataset, require_a_batch
 from intelbench.errors import UserError, plural
-from intelbench.orchestration.job import Job
+from intelbench.orchestration.job import Job, Rerun, recorded
 from intelbench.orchestration.plugin_files import plugins_of_run
+from intelbench.orchestration.process import NO_LIMITS, Limits
 from intelbench.profiling.device import device_for
-from intelbench.records.identity import changes, digest, facts_of_run, run_id
+from intelbench.records.identity import changes, digest, facts_of_run, record_digest, run_id
 from intelbench.records.npz import MAX_UNPACKED_BYTES
-from intelbench.records.store import read_run
 from intelbench.records.types import Environment, Execution, RunRecord, RunSpec
 from intelbench.records.workspace import Workspace, workspaces
 from intelbench.training.checkpoint import CheckpointTime
 from intelbench.training.optimizer import require_optimizer
 
-Rerun = Literal["none", "interrupted", "failed", "all"]
-"""Runs to repeat: those with a checkpoint, from their first step; failed ones; or all that have a record."""
 _ARITHMETIC = ("precision", "memory_format", "fused_optimizer", "deterministic", "step")
 """Conditions that change the bits of a result, but not the experiment."""
 _Choice = tuple[int, Vary, int | None]
@@ -47,6 +43,8 @@ class PlanOptions:
     rerun: Rerun = "none"
     checkpoint: CheckpointTime | None = None
     """When runs are saved; `None` for the default of a run."""
+    limits: Limits = NO_LIMITS
+    """Limits of the process of each run."""
     on_download: OnDownload = lambda *_: None
     """Called during the download of weights."""
     origin: str = ""
@@ -63,18 +61,11 @@ class PlannedRun:
     job: Job
     earlier: RunRecord | None
     """The record that existed when the run was planned."""
-    rerun: Rerun
 
     @property
     def pending(self) -> bool:
         """Return whether the run was to be executed when it was planned."""
-        failed = self.earlier is not None and self.earlier.failure is not None
-        return self.earlier is None or self.rerun == "all" or (self.rerun == "failed" and failed)
-
-    def recorded(self) -> RunRecord | None:
-        """Return the record that makes the run unnecessary; another process may have written it since the plan."""
-        record = _record(self.job.workspace.target, self.rerun)
-        return None if self.pending and record == self.earlier else record
+        return self.earlier is None or self.job.replaces is not None
 
 
 def plan(
@@ -116,8 +107,9 @@ def plan(
             spec = msgspec.structs.replace(draft, data=drawn.facts, weights=weights)
             with _override_named(suite, origin, spec.architecture):
                 _require_a_batch(spec)
+            earlier = recorded(runs / (name := run_id(spec, environment)), options.rerun)
             job = Job(
-                run_id=run_id(spec, environment),
+                run_id=name,
                 spec=spec,
                 environment=environment,
                 dataset=drawn,
@@ -126,9 +118,17 @@ def plan(
                 weights=str(source.path) if source else None,
                 keep_weights=_keep_weights(suite, spec),
                 checkpoint=options.checkpoint,
+                limits=options.limits,
+                rerun=options.rerun,
+                replaces=record_digest(earlier) if earlier and _repeats(options.rerun, earlier) else None,
             )
-            planned.append(PlannedRun(job, _record(runs / job.run_id, options.rerun), options.rerun))
+            planned.append(PlannedRun(job, earlier))
     return planned
+
+
+def _repeats(rerun: Rerun, record: RunRecord) -> bool:
+    """Return whether a run that has a record is repeated."""
+    return rerun == "all" or (rerun == "failed" and record.failure is not None)
 
 
 def _specs(
@@ -289,17 +289,3 @@ def _bare(spec: RunSpec) -> str:
     shared = spec.suite_conditions
     varied = spec.vary, spec.fixed_seed
     return digest((spec.architecture, spec.seed, *varied, spec.data.digest, spec.images_per_class, conditions, shared))
-
-
-def _record(path: Path, rerun: Rerun) -> RunRecord | None:
-    """Return the record, if there is one; with `rerun`, a damaged or changed record counts as none."""
-    if not os.path.lexists(path):
-        return None
-    replaces = rerun in ("failed", "all")
-    try:
-        stored = read_run(path)
-        return stored.record if not replaces or stored.unchanged() else None
-    except UserError as error:
-        if not replaces:
-            raise UserError(f"{error}; --rerun failed repeats the run and replaces its record") from error
-        return None

@@ -73,7 +73,7 @@ def designed(planned: Sequence[PlannedRun], until: Until) -> list[PlannedRun]:
 
 def _require_same_design(planned: Sequence[PlannedRun], design: SequentialDesign) -> None:
     """Raise a `UserError` if a recorded run was made, or looked at, for another design."""
-    kept = [run.earlier for run in planned if run.earlier and run.rerun != "all"]
+    kept = [run.earlier for run in planned if run.earlier and run.job.rerun != "all"]
     looked = [(record.run_id, record.look.design) for record in kept if record.look]
     if kept:
         stored, _ = read_designs(planned[0].job.workspace.runs)
@@ -173,7 +173,7 @@ class RaceSession:
         for record in self.records.values():
             if record.measurements:
                 finished.setdefault(record.spec.architecture, []).append(record.measurements.total_seconds)
-        pending = [run.job.spec.architecture for run in due.values() if run.recorded() is None]
+        pending = [run.job.spec.architecture for run in due.values() if run.job.record() is None]
         return sum(median_low(finished[name]) for name in pending if name in finished)
 
     def _collect(self, records: Mapping[int, RunRecord]) -> None:

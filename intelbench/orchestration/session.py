@@ -1,10 +1,7 @@
 """`intelbench run` from request to summary."""
 
-import sys
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -19,18 +16,22 @@ from intelbench.data.dataset import prepare
 from intelbench.errors import UserError, plural, printable
 from intelbench.orchestration.display import downloads, stderr_console
 from intelbench.orchestration.engines import NamedEngine
+from intelbench.orchestration.job import Rerun
 from intelbench.orchestration.listeners import Listeners
-from intelbench.orchestration.plan import PlannedRun, PlanOptions, Rerun, architectures_of, plan, unresumable
+from intelbench.orchestration.plan import PlannedRun, PlanOptions, architectures_of, plan, unresumable
 from intelbench.orchestration.preflight import require_sizes
 from intelbench.orchestration.process import Limits, Starter
-from intelbench.orchestration.race import RaceSession, designed
+from intelbench.orchestration.race import designed
 from intelbench.orchestration.randomness import without_dropout
-from intelbench.orchestration.suite import run_planned
+from intelbench.orchestration.running import execute_runs, say
+from intelbench.orchestration.shared import Profiles
+from intelbench.orchestration.study import Study, StudyFile
+from intelbench.orchestration.suite import Session
 from intelbench.orchestration.tracking import Tracking
 from intelbench.plugins.loading import load_plugin
 from intelbench.profiling.environment import choose_execution, read_environment
-from intelbench.records.kept import kept_files, kept_folder, settle
-from intelbench.records.types import DataFacts, Environment, RunRecord
+from intelbench.records.kept import settle
+from intelbench.records.types import DataFacts, Environment
 from intelbench.records.workspace import workspaces
 from intelbench.results.metrics import ranking_metric
 from intelbench.statistics.scores import MIN_TOP_K_CLASSES
@@ -91,6 +92,23 @@ def run_session(request: Request, starter: Starter) -> int:
             accepted; or the engine fails.
         KeyboardInterrupt: on Ctrl-C, after the processes of runs have ended.
     """
+    return execute_runs(*_prepared(request, starter), request.until)
+
+
+def write_study(request: Request, starter: Starter) -> Path:
+    """Plan runs as `run_session` does, and write them as a study instead of executing them; return its file.
+
+    Raises:
+        UserError: as `run_session`.
+    """
+    planned, session = _prepared(request, starter)
+    pending = sum(run.pending for run in planned)
+    say(f"{plural(pending, 'run')} to execute; start as many workers as you like, on every host that sees the folders:")
+    return session.study.path
+
+
+def _prepared(request: Request, starter: Starter) -> tuple[list[PlannedRun], Session]:
+    """Return the planned runs, after all checks, and what they share."""
     suite = override(
         load_suite(request.suite),
         origin=printable(request.suite),
@@ -103,7 +121,7 @@ def run_session(request: Request, starter: Starter) -> int:
     engine = NamedEngine(request.engine)
     trackers = {name: make_tracker(name, Place(results=request.results)) for name in request.track}
     if suite.architectures != REFERENCE and (note := resolutions(suite.architectures)):
-        _say(note)
+        say(note)
     architectures_of(suite, printable(request.suite))  # a mistake in a name is reported before images are read or drawn
     execution = choose_execution(request.device, request.threads, request.workers, request.cache, suite.precision)
     environment = read_environment(execution)
@@ -115,55 +133,38 @@ def run_session(request: Request, starter: Starter) -> int:
         skip_unreadable=request.skip_unreadable,
     )
     for note in [*dataset.notes, *_without_metric(suite, dataset.facts)]:
-        _say(note)
+        say(note)
     with downloads(stderr_console()) as on_download:
         options = PlanOptions(
-            rerun=request.rerun, checkpoint=request.checkpoint, on_download=on_download, origin=printable(request.suite)
+            rerun=request.rerun,
+            checkpoint=request.checkpoint,
+            limits=request.limits,
+            on_download=on_download,
+            origin=printable(request.suite),
         )
         planned = plan(suite, dataset, execution, environment, runs=request.results / "runs", options=options)
     for note in filter(None, [_recorded_margin(planned), _recorded_metric(planned)]):
-        _say(note)
+        say(note)
     if request.until:
         planned = designed(planned, request.until)
     require_sizes(planned, starter, request.limits)
     if names := without_dropout(planned, starter, request.limits):
-        _say(f"vary 'dropout': {', '.join(names)}: no dropout, so their seeds give equal runs")
+        say(f"vary 'dropout': {', '.join(names)}: no dropout, so their seeds give equal runs")
     _clear(planned, environment, restart=request.rerun == "interrupted")
     facts, bound = dataset.facts, "at most " if request.until else ""
-    _say(
+    say(
         f"{suite.name}: {bound}{plural(len(planned), 'run')} of {_budgets(planned)} on {environment.device_name}; "
         f"{facts.num_train} training, {facts.num_validation} validation and {facts.num_test} test images of "
         f"{len(facts.class_names)} classes" + _other_files(facts) + _limits(suite) + _sources(suite),
     )
-    try:
-        jobs = [run.job for run in planned]
-        tracking = {name: Tracking(name, tracker, jobs, _say) for name, tracker in trackers.items()}
-        records = _execute(request, planned, engine, starter, Listeners(_say, tracking))
-    except KeyboardInterrupt:
-        done = sum(run.job.workspace.target.exists() for run in planned)
-        _say(
-            f"interrupted: {done} of {plural(len(planned), 'run')} recorded in {request.results / 'runs'}; "
-            "the same command again executes the others, and resumes from checkpoints",
-        )
-        raise
-    num_failed = _summarise(list(records.values()), request.results)
-    settle(request.results / "runs")
-    if kept := _kept(request.results):
-        _say(kept)
-    _say(f"now: intelbench report {request.results} > {request.results / 'REPORT.md'}")
-    return num_failed
-
-
-def _execute(
-    request: Request, planned: Sequence[PlannedRun], engine: NamedEngine, starter: Starter, listeners: Listeners
-) -> Mapping[int, RunRecord]:
-    """Execute all planned runs, or those that a decision needs, and return their records by index."""
-    execute = partial(run_planned, listener=listeners, engine=engine, starter=starter, limits=request.limits)
-    with listeners.session([run.job.spec for run in planned], [run.pending for run in planned]):
-        if request.until:
-            session = RaceSession(planned, execute, listeners, _say)
-            return session.run(request.until.at_most_seconds, engine.slots)
-        return execute(dict(enumerate(planned)))
+    jobs = [run.job for run in planned]
+    return planned, Session(
+        study=StudyFile(Study.of(jobs, dataset), request.results),
+        engine=engine,
+        starter=starter,
+        profiles=Profiles(starter, folder=None),
+        listener=Listeners(say, {name: Tracking(name, tracker, jobs, say) for name, tracker in trackers.items()}),
+    )
 
 
 def _without_metric(suite: Suite, facts: DataFacts) -> list[str]:
@@ -258,33 +259,3 @@ def _clear(planned: Sequence[PlannedRun], environment: Environment, *, restart: 
             if lock is not None and workspace in unwanted:
                 workspace.discard_checkpoint()
     settle(runs)
-
-
-def _summarise(records: Sequence[RunRecord], results: Path) -> int:
-    failed = [record for record in records if record.failure is not None]
-    _say(f"{len(records) - len(failed)} of {plural(len(records), 'run')} succeeded; records in {results / 'runs'}")
-    if failed:
-        causes = Counter(record.failure.cause for record in failed if record.failure)
-        _say(f"failed: {', '.join(f'{count} {cause}' for cause, count in causes.items())}")
-        for record in failed:
-            assert record.failure is not None
-            _say(f"  {record.run_id}: {record.failure.cause}: {record.failure.message}")
-        _say("their records say why; --rerun failed resumes them")
-    return len(failed)
-
-
-def _kept(results: Path) -> str:
-    """Say how many trained networks are in the results, and how large their files are; empty if there are none."""
-    files = list(kept_files(results / "runs"))
-    if not files:
-        return ""
-    megabytes = sum(file.num_bytes for file in files) / 1e6
-    return (
-        f"{plural(len(files), 'trained network')} ({megabytes:,.1f} MB) in {kept_folder(results / 'runs')}; "
-        f"intelbench predict {results} IMAGES uses {'it' if len(files) == 1 else 'them'}"
-    )
-
-
-def _say(text: str) -> None:
-    """Write a line to stderr, above the live table while there is one."""
-    sys.stderr.write(f"{printable(text)}\n")

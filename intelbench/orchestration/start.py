@@ -1,4 +1,6 @@
-"""The program of every process that this package starts: `python -P start.py MODULE` executes `MODULE.main`.
+"""The program of every process that this package starts: `python -P start.py MODULE ...` executes `MODULE.main`.
+
+The module finds its name and its arguments in `sys.argv`.
 
 It is started by its path and imports the package around it first, so that parent and child run the same code, whatever
 is in the working directory or installed elsewhere. Its `multiprocessing` children execute this file too, under another
@@ -21,4 +23,5 @@ if "intelbench" not in sys.modules:
 if __name__ == "__main__":
     from intelbench.orchestration.process import execute_and_exit
 
-    execute_and_exit(lambda: import_module(sys.argv[1]).main())
+    del sys.argv[0]
+    execute_and_exit(lambda: import_module(sys.argv[0]).main())

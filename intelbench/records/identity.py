@@ -16,6 +16,11 @@ def digest(value: Any) -> str:
     return hashlib.blake2b(msgspec.json.encode(value, order="deterministic"), digest_size=16).hexdigest()
 
 
+def record_digest(record: RunRecord) -> str:
+    """Return a digest of all that a record holds."""
+    return digest(msgspec.to_builtins(record, str_keys=True))
+
+
 def comparison_digest(spec: RunSpec) -> str:
     """Return a digest that is equal for runs whose accuracies can be compared.
 
@@ -49,11 +54,6 @@ def run_id(spec: RunSpec, environment: Environment) -> str:
 
 def facts(spec: RunSpec, environment: Environment) -> dict[str, object]:
     """Return what determines whether two runs can be compared, by dotted key: conditions, data, execution, machine."""
-    machine = {
-        name: value
-        for name, value in msgspec.structs.asdict(environment).items()
-        if msgspec.structs.replace(environment, **{name: object()}).fingerprint != environment.fingerprint
-    }
     tables = {
         "conditions": msgspec.to_builtins(spec.conditions),
         "optimizer": spec.optimizer_provider,
@@ -62,9 +62,18 @@ def facts(spec: RunSpec, environment: Environment) -> dict[str, object]:
         "images_per_class": spec.images_per_class or "all",
         "vary": spec.vary if spec.fixed_seed is None else f"{spec.vary}, the others keep seed {spec.fixed_seed}",
         "execution": _without_index(msgspec.to_builtins(spec.execution)),
-        "environment": machine,
+        "environment": machine_facts(environment),
     }
     return flattened(tables)
+
+
+def machine_facts(environment: Environment) -> dict[str, object]:
+    """Return the fields of an environment that its fingerprint covers."""
+    return {
+        name: value
+        for name, value in msgspec.structs.asdict(environment).items()
+        if msgspec.structs.replace(environment, **{name: object()}).fingerprint != environment.fingerprint
+    }
 
 
 def facts_of_run(spec: RunSpec, environment: Environment) -> dict[str, object]:

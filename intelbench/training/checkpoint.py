@@ -13,7 +13,7 @@ import msgspec
 import torch
 
 from intelbench.architectures.generators import Generators
-from intelbench.errors import UserError
+from intelbench.errors import HostError
 from intelbench.profiling.device import device_of
 from intelbench.records.identity import changes
 from intelbench.records.workspace import Checkpoint, Workspace
@@ -75,13 +75,13 @@ class Checkpoints:
         """Restore the last checkpoint, and return its number of completed steps; 0 without a usable checkpoint.
 
         Raises:
-            UserError: the checkpoint is of a run under other conditions.
+            HostError: the checkpoint is of a run under other conditions, such as another machine.
         """
         checkpoint = self._workspace.checkpoint()
         if checkpoint is None:
             return 0
         if changed := changes(checkpoint.facts, self._about.facts):
-            raise UserError(
+            raise HostError.here(
                 f"checkpoint {self._workspace.folder}: {changed}; --rerun interrupted drops it and restarts the run"
             )
         file = self._workspace.folder / checkpoint.state

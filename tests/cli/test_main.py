@@ -199,8 +199,9 @@ ALL_OPTIONS = {
     "start": "--out --force --offline --device --plugin --cache-dir",
     "run": "--all --suite --seeds --until --margin --metric --spending --at-most --budget --image-size --precision "
     "--images-per-class --vary --data --skip-unreadable "
-    "--no-cache --cache-dir --device --threads --workers --engine --track --timeout --memory-limit --out "
+    "--no-cache --cache-dir --device --threads --workers --engine --prepare --track --timeout --memory-limit --out "
     "--keep-weights --rerun --checkpoint --plugin",
+    "work": "--run --track",
     "report": "--out --claims --full --predictions --images --metric --margin --plugin --cache-dir",
     "predict": "--architecture --out --device --margin --plugin",
     "publish": "--to --out --architecture --margin --plugin",

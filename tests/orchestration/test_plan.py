@@ -10,7 +10,8 @@ from intelbench.config.conditions import Override, Suite
 from intelbench.config.suites import load_suite, override
 from intelbench.data.dataset import Dataset, Split, prepare
 from intelbench.errors import UserError
-from intelbench.orchestration.plan import PlanOptions, Rerun, plan, unresumable
+from intelbench.orchestration.job import Rerun
+from intelbench.orchestration.plan import PlanOptions, plan, unresumable
 from intelbench.profiling.device import Device
 from intelbench.profiling.environment import read_environment
 from intelbench.records.identity import run_id
@@ -42,7 +43,7 @@ def test_runs_are_planned_seed_by_seed_under_their_full_names(suite: Suite, data
     assert [("wide_resnet101_2", 3), ("resnet101", 3), ("wide_resnet101_2", 1), ("resnet101", 1)] == [
         (run.job.spec.architecture, run.job.spec.seed) for run in planned
     ]
-    assert all(run.pending and run.recorded() is None for run in planned)
+    assert all(run.pending and run.job.record() is None for run in planned)
 
 
 def test_both_spellings_of_a_torchvision_classifier_are_one_run(suite: Suite, dataset: Dataset, tmp_path: Path) -> None:
@@ -283,7 +284,7 @@ def test_what_is_made_again(
     write_run(tmp_path, msgspec.structs.replace(failed_record, run_id=first.job.run_id), {})
     write_run(tmp_path, msgspec.structs.replace(finished, run_id=second.job.run_id), traces)
     planned = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path, options=PlanOptions(rerun=rerun))
-    records = [record for run in planned if (record := run.recorded()) is not None]
+    records = [record for run in planned if (record := run.job.record()) is not None]
     assert standing == ["failed" if record.failure else "finished" for record in records]
 
 
@@ -300,7 +301,7 @@ def test_a_record_that_cannot_be_read_is_named_or_made_again(suite: Suite, datas
     with pytest.raises(UserError, match=r"record\.json: not a readable record .*; --rerun failed repeats the run"):
         plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path)
     again = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path, options=PlanOptions(rerun="failed"))
-    assert [(True, None), (True, None)] == [(run.pending, run.recorded()) for run in again[:2]]
+    assert [(True, None), (True, None)] == [(run.pending, run.job.record()) for run in again[:2]]
 
 
 def test_what_would_leave_more_than_is_read_is_refused(suite: Suite, dataset: Dataset, tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def main() -> None:
         case "describe":
             seconds, modules = process_seconds(torch.device("cpu")), "torchvision" in sys.modules
             answer(
-                {"pid": os.getpid(), "session": os.getsid(0), "module": sys.argv[1], "hash": hash("a word")}
+                {"pid": os.getpid(), "session": os.getsid(0), "module": sys.argv[0], "hash": hash("a word")}
                 | {"seconds": seconds, "modules": modules}
             )
         case "signal":

@@ -10,9 +10,9 @@ import pytest
 
 from intelbench.config.sequential import Until
 from intelbench.errors import UserError
-from intelbench.orchestration.job import Job
+from intelbench.orchestration.job import Job, Rerun
 from intelbench.orchestration.listeners import RunListener
-from intelbench.orchestration.plan import PlannedRun, Rerun
+from intelbench.orchestration.plan import PlannedRun
 from intelbench.orchestration.race import RaceSession, designed
 from intelbench.records.store import read_run, read_runs, write_run
 from intelbench.records.types import RunRecord
@@ -68,7 +68,7 @@ class Sessions:
         """Write the records that do not exist."""
         self.executed.append([])
         for run in planned.values():
-            if run.recorded() is None:
+            if run.job.record() is None:
                 spec = run.job.spec
                 self.executed[-1].append(f"{spec.architecture}{spec.seed}")
                 self.jobs.append(run.job)
@@ -80,10 +80,10 @@ class Sessions:
         record, _ = synthetic_run(name, seed, replace(STUDY, margin=margin), NAMES)
         job = Job(
             run_id=record.run_id, spec=record.spec, environment=record.environment, dataset=None, plugins=(),
-            runs=str(self.runs),
+            runs=str(self.runs), rerun=rerun,
         )  # fmt: skip
         target = self.runs / record.run_id
-        return PlannedRun(job, read_run(target).record if target.exists() else None, rerun)
+        return PlannedRun(job, read_run(target).record if target.exists() else None)
 
 
 @pytest.fixture

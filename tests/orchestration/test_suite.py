@@ -10,16 +10,18 @@ import pytest
 
 from intelbench.config.suites import load_suite, override
 from intelbench.data.dataset import Dataset, prepare
-from intelbench.errors import UserError
-from intelbench.orchestration import suite
+from intelbench.errors import HostError, UserError
+from intelbench.orchestration import shared, suite
 from intelbench.orchestration.engines import ENGINES, NamedEngine
 from intelbench.orchestration.isolate import Unit
-from intelbench.orchestration.job import WAITING, Job, Progress
+from intelbench.orchestration.job import Job, Progress
 from intelbench.orchestration.listeners import RunListener
 from intelbench.orchestration.plan import PlannedRun, PlanOptions, plan
 from intelbench.orchestration.probe import Probe, ProbeError
 from intelbench.orchestration.process import FreshPython, Limits, Starter
-from intelbench.orchestration.suite import run_planned
+from intelbench.orchestration.shared import Profiles
+from intelbench.orchestration.study import Study, StudyFile
+from intelbench.orchestration.suite import Session, run_planned
 from intelbench.plugins.loading import load_plugin
 from intelbench.profiling.environment import read_environment
 from intelbench.records.profiles import ArchitectureProfile
@@ -66,7 +68,7 @@ def log(monkeypatch: pytest.MonkeyPatch, failed_record: RunRecord) -> Log:
         assert failed_record.profile is not None
         return msgspec.structs.replace(failed_record.profile, architecture=probe.architecture)
 
-    monkeypatch.setattr(suite, "probe_in_process", probe_in_process)
+    monkeypatch.setattr(shared, "probe_in_process", probe_in_process)
     return log
 
 
@@ -83,7 +85,7 @@ class Fake:
         """Start a run, whose lock is held."""
         assert (LIMITS, STARTER) == (unit.job.limits, unit.starter)
         assert unit.job.workspace.locked
-        self.log.jobs.append(unit.job)
+        self.log.jobs.append(unit.profiled())
         unit.report(Progress(phase="training"))
         self.behave(unit)
         return unit
@@ -114,7 +116,11 @@ def fake(log: Log, failed_record: RunRecord, monkeypatch: pytest.MonkeyPatch) ->
 
 def execute(planned: list[PlannedRun], log: Log) -> list[RunRecord]:
     """Execute the runs on the engine `fake`."""
-    return list(run_planned(dict(enumerate(planned)), log, NamedEngine("fake"), STARTER, LIMITS).values())
+    study = StudyFile(Study.of([run.job for run in planned], planned[0].job.dataset), Path(planned[0].job.runs).parent)
+    session = Session(
+        study=study, engine=NamedEngine("fake"), starter=STARTER, profiles=Profiles(STARTER, None), listener=log
+    )
+    return list(run_planned(dict(enumerate(planned)), session).values())
 
 
 @pytest.fixture
@@ -123,7 +129,7 @@ def planned(small_folder: Path, small_suite: Path, plugin: Path, tmp_path: Path)
     load_plugin(plugin)
     small = override(load_suite(str(small_suite)), seeds=(0, 1))
     dataset: Dataset = prepare(str(small_folder), small.conditions, tmp_path / "cache")
-    return plan(small, dataset, CPU, ENVIRONMENT, runs=tmp_path / "runs")
+    return plan(small, dataset, CPU, ENVIRONMENT, runs=tmp_path / "runs", options=PlanOptions(limits=LIMITS))
 
 
 def test_each_architecture_is_profiled_before_its_first_run(
@@ -149,7 +155,7 @@ def test_each_architecture_is_profiled_before_its_first_run(
         (job.profile and job.profile.architecture, job.profile_absent) for job in log.jobs
     ]
     assert [run.job for run in planned] == [
-        msgspec.structs.replace(job, profile=None, profile_absent=None, limits=Limits()) for job in log.jobs
+        msgspec.structs.replace(job, profile=None, profile_absent=None) for job in log.jobs
     ]
 
 
@@ -203,7 +209,9 @@ def test_a_record_that_was_made_since_the_runs_were_planned_stands(
     load_plugin(plugin)
     suite = load_suite(str(small_suite))
     dataset = prepare(str(small_folder), suite.conditions, tmp_path / "cache")
-    planned = plan(suite, dataset, CPU, ENVIRONMENT, runs=tmp_path / "runs", options=PlanOptions(rerun="all"))
+    planned = plan(
+        suite, dataset, CPU, ENVIRONMENT, runs=tmp_path / "runs", options=PlanOptions(rerun="all", limits=LIMITS)
+    )
     first = planned[0]
     write_run(first.job.workspace.runs, msgspec.structs.replace(failed_record, run_id=first.job.run_id), {})
     execute(planned, log)
@@ -222,21 +230,45 @@ def test_an_engine_with_slots_executes_several_runs_at_once(log: Log, fake: Fake
 
 
 def test_a_run_without_a_record_has_failed(log: Log, fake: Fake, planned: list[PlannedRun]) -> None:
-    """The failure names the engine; the other runs are executed."""
-    fake.behave = lambda unit: None if unit.job is log.jobs[0] else fake.diverge(unit)
+    """If it is lost three times; the failure names the engine, and the other runs are executed."""
+    lost = planned[0].job.run_id
+    fake.behave = lambda unit: None if unit.job.run_id == lost else fake.diverge(unit)
     records = execute(planned, log)
-    assert [("killed", "engine 'fake' ended the run while training"), *["diverged"] * 3] == [
+    assert [("killed", "engine 'fake' ended the run, 3 times, the last one while training"), *["diverged"] * 3] == [
         (failure.cause, failure.message) if failure.cause == "killed" else failure.cause
         for record in records
         if (failure := record.failure)
     ]
 
 
-def test_a_run_that_another_process_has_taken_is_tried_again(log: Log, fake: Fake, planned: list[PlannedRun]) -> None:
-    """Its command has found the run locked, and says so."""
-    fake.behave = lambda unit: unit.report(WAITING) if len(log.jobs) == 1 else fake.diverge(unit)
-    assert 4 == len(execute(planned, log))
-    assert [planned[index].job.run_id for index in (0, 1, 2, 3, 0)] == [job.run_id for job in log.jobs]
+def test_a_run_whose_worker_was_stopped_is_started_again(log: Log, fake: Fake, planned: list[PlannedRun]) -> None:
+    """As often as that happens, as by preemption; no record says that it failed."""
+    stops = 5
+
+    def behave(unit: Unit) -> None:
+        unit.report(Progress(phase="stopped")) if len(log.jobs) <= stops else fake.diverge(unit)
+
+    fake.behave = behave
+    records = execute(planned[:1], log)
+    assert (["diverged"], stops + 1) == ([record.failure.cause for record in records], len(log.jobs))
+
+
+def test_a_run_that_no_host_can_execute_has_no_record(log: Log, fake: Fake, planned: list[PlannedRun]) -> None:
+    """It is tried three times, the others are executed, and at last the host and the reason are named."""
+    refused = planned[1].job
+
+    def behave(unit: Unit) -> None:
+        if unit.job.run_id == refused.run_id:
+            unit.report(Progress(phase="refused", note="host n7: cpu is A, that of the study is B"))
+        else:
+            fake.diverge(unit)
+
+    fake.behave = behave
+    with pytest.raises(HostError, match=r"^tiny_twin, seed 0: host n7: cpu is A, that of the study is B$"):
+        execute(planned, log)
+    assert 3 == [job.run_id for job in log.jobs].count(refused.run_id)
+    assert [False, True] == [refused.workspace.target.exists(), planned[3].job.workspace.target.exists()]
+    assert not refused.workspace.folder.exists()
 
 
 @pytest.mark.parametrize(

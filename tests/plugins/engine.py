@@ -13,7 +13,7 @@ class Nice:
 
     def start(self, unit):
         """Start the command of a run."""
-        return subprocess.Popen(["nice", "-n", "5", *unit.command()])
+        return subprocess.Popen(["nice", "-n", "5", *unit.command()], stderr=subprocess.DEVNULL)
 
     def has_ended(self, process):
         """Return whether the command has ended."""

@@ -49,7 +49,7 @@ def test_an_interrupt_cancels_what_an_engine_has_started(
     options = ("--plugin", PLUGIN, "--engine", "nice")
     with hanging([], tmp_path, small_folder, small_suite, plugin, *options) as (process, _):
         children = psutil.Process(process.pid).children(recursive=True)
-        assert 3 == len(children)  # the server, the command and its process
+        assert 4 == len(children)  # the server, the worker, its server and the run
         process.send_signal(signal.SIGINT)
         assert "interrupted: 0 of 1 run recorded" in process.stderr.read()
         assert 130 == process.wait(30)

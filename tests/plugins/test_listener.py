@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from intelbench.orchestration.listeners import LISTENERS, Listeners, RunListener
+from intelbench.orchestration.listeners import LISTENERS, Listeners, RunListener, notified
 from intelbench.records.store import read_runs
 from tests.command import Command
 
@@ -48,7 +48,7 @@ def test_a_listener_that_cannot_be_made_is_reported() -> None:
     LISTENERS.add(Told, "told", function=Told)
     reports: list[str] = []
     listeners = Listeners(reports.append)
-    with pytest.raises(KeyboardInterrupt), listeners.session([], []):
+    with pytest.raises(KeyboardInterrupt), notified(listeners, [], []):
         raise KeyboardInterrupt
     assert ["started", "ended"] == told
     first, second = reports
@@ -67,6 +67,6 @@ def test_what_a_listener_prints_is_narration(capsys: pytest.CaptureFixture[str])
 
     LISTENERS.entries = {}
     LISTENERS.add(Loud, "loud", function=Loud)
-    with Listeners(lambda _: None).session([], []):
+    with notified(Listeners(lambda _: None), [], []):
         pass
     assert ("", "begins\n") == capsys.readouterr()

@@ -1,0 +1,151 @@
+"""What the workers of a study share in its folder: profiles of networks, and the progress of runs.
+
+Without a study there is no folder, and one process keeps the profiles for itself.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from intelbench.errors import UserError
+from intelbench.orchestration.job import Job, Progress
+from intelbench.orchestration.listeners import RunListener
+from intelbench.orchestration.probe import Probe, ProbeError, probe_in_process
+from intelbench.orchestration.process import Starter
+from intelbench.records.files import content_of, replace
+from intelbench.records.identity import digest
+from intelbench.records.locks import hold
+from intelbench.records.profiles import ArchitectureProfile
+from intelbench.records.types import RunRecord
+
+_MAX_BYTES = 2**24
+"""Size of a file with a profile."""
+_UPDATE_SECONDS = 5.0
+"""Shortest time between two updates of one phase, which other hosts read in a shared folder."""
+
+
+class Profiled(Struct, frozen=True, kw_only=True):
+    """The profile of a network, or the reason why there is none."""
+
+    profile: ArchitectureProfile | None = None
+    profile_absent: str | None = None
+
+
+class Profiles:
+    """Profiles of networks, each made once: in a study by the first worker that needs it.
+
+    Args:
+        starter: Starts the processes that profile.
+        folder: Folder of the study; `None` without one.
+    """
+
+    def __init__(self, starter: Starter, folder: Path | None) -> None:
+        self._starter, self._folder = starter, folder
+        self._known: dict[tuple[str, str], Profiled] = {}
+
+    def add_to(self, job: Job, on_profiling: Callable[[], None]) -> Job:
+        """Return the job with the profile of its network, or with the reason why there is none."""
+        network = job.spec.architecture, job.spec.provider
+        if job.profile or job.profile_absent:  # taken over from a record
+            self._known.setdefault(network, Profiled(profile=job.profile, profile_absent=job.profile_absent))
+        if network not in self._known:
+            self._known[network] = self._of_study(job, on_profiling)
+        return msgspec.structs.replace(job, **msgspec.structs.asdict(self._known[network]))
+
+    def _of_study(self, job: Job, on_profiling: Callable[[], None]) -> Profiled:
+        """Return what another worker of the study has found; else find it, while other workers wait."""
+        if self._folder is None:
+            return self._made(job, on_profiling)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        file = self._folder / f"profile-{digest((job.spec.architecture, job.spec.provider))[:10]}.json"
+        guard = file.with_suffix(".lock")
+        guard.touch()
+        lock = hold(guard, wait=True)
+        try:
+            if (stored := _stored(file)) is None:
+                stored = self._made(job, on_profiling)
+                replace(file, msgspec.json.encode(stored))
+            return stored
+        finally:
+            if lock:
+                lock.release()
+
+    def _made(self, job: Job, on_profiling: Callable[[], None]) -> Profiled:
+        on_profiling()
+        try:
+            return Profiled(profile=probe_in_process(Probe.of(job), self._starter, job.limits))
+        except ProbeError as error:
+            return Profiled(profile_absent=str(error))
+
+
+def _stored(file: Path) -> Profiled | None:
+    """Return the content of a file; `None` if there is none, or it cannot be read."""
+    try:
+        return msgspec.json.decode(content_of(file, _MAX_BYTES), type=Profiled)
+    except (UserError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def progress_file(folder: Path, run_id: str) -> Path:
+    """Return the file in the folder of a study with the progress of a run, one line each."""
+    return folder / f"{run_id}.jsonl"
+
+
+class ProgressWriter(RunListener):
+    """Writes the progress of runs into the folder of their study, for a session on another host that shows it."""
+
+    def __init__(self, folder: Path, run_ids: Sequence[str]) -> None:
+        self._files = [progress_file(folder, run_id) for run_id in run_ids]
+        self._last: dict[int, tuple[str, str | None, float]] = {}
+        self._executed = {0} if len(run_ids) == 1 else set[int]()
+        """Runs that this worker executes; a worker of one run says also why it does not begin."""
+
+    def run_started(self, index: int) -> None:
+        """Note that the run is executed."""
+        self._executed.add(index)
+
+    def run_ended(self, index: int, record: RunRecord, seconds: float) -> None:
+        """Note that the run is executed no more."""
+        self._executed.discard(index)
+
+    def run_updated(self, index: int, progress: Progress) -> None:
+        """Write the progress, at most every five seconds in one phase."""
+        phase, note, written = self._last.get(index, ("", None, 0.0))
+        now = time.monotonic()
+        if (progress.phase, progress.note) == (phase, note) and now - written < _UPDATE_SECONDS:
+            return
+        with suppress(OSError):  # on a full disk the run continues without a display
+            self._files[index].parent.mkdir(parents=True, exist_ok=True)
+            with self._files[index].open("ab" if index in self._last else "wb") as file:
+                file.write(msgspec.json.encode(progress) + b"\n")
+        self._last[index] = progress.phase, progress.note, now
+
+    def end(self, progress: Progress) -> None:
+        """Write why runs that have no record yet are executed no more."""
+        for index in self._executed:
+            self.run_updated(index, progress)
+
+
+class ProgressReader:
+    """Reads what a worker writes about one run."""
+
+    def __init__(self, file: Path) -> None:
+        file.unlink(missing_ok=True)  # of an earlier worker
+        self._file = file
+        self._position = 0
+
+    def read(self) -> list[Progress]:
+        """Return the progress since the last call."""
+        try:
+            with self._file.open("rb") as file:  # opened each time: only then a network disk shows what was written
+                file.seek(self._position)
+                content = file.read()
+        except OSError:
+            return []
+        complete = content[: content.rfind(b"\n") + 1]
+        self._position += len(complete)
+        return [msgspec.json.decode(line, type=Progress) for line in complete.splitlines()]

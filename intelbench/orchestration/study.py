@@ -1,0 +1,164 @@
+"""A study: planned runs as one file, from which any number of workers execute what has no record yet.
+
+The file is `studies/ID.json` in the results folder, and ID is the digest of its bytes. Next to it, the folder
+`studies/ID` holds what workers share: the profile of each network, and the progress of each run.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+import intelbench
+from intelbench.data.dataset import Dataset
+from intelbench.errors import HostError, UserError, one_of, plural, printable
+from intelbench.orchestration.job import Job, Rerun, Task
+from intelbench.orchestration.process import Limits
+from intelbench.records.files import content_of, replace
+from intelbench.records.types import Environment, Execution
+from intelbench.training.checkpoint import CheckpointTime
+
+FORMAT = 1
+_FOLDER, _SUFFIX = "studies", ".json"
+_ID_LENGTH = 10
+_MAX_BYTES = 2**31
+
+
+class _Header(Struct):
+    """What every format of the file begins with."""
+
+    format: int
+    intelbench: str
+
+
+class Study(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The content of the file."""
+
+    format: int = FORMAT
+    intelbench: str = intelbench.__version__
+    environment: Environment
+    """The machine for which the runs were planned."""
+    dataset: Dataset
+    """The data set before a run draws its images."""
+    limits: Limits
+    rerun: Rerun
+    checkpoint: CheckpointTime | None
+    tasks: tuple[Task, ...]
+
+    @classmethod
+    def of(cls, jobs: Sequence[Job], dataset: Dataset) -> "Study":
+        """Return the study of planned runs, which share the data set."""
+        first = jobs[0]
+        return cls(
+            environment=first.environment,
+            dataset=msgspec.structs.replace(dataset, notes=()),
+            limits=first.limits,
+            rerun=first.rerun,
+            checkpoint=first.checkpoint,
+            tasks=tuple(Task(**{name: getattr(job, name) for name in Task.__struct_fields__}) for job in jobs),
+        )
+
+    @property
+    def execution(self) -> Execution:
+        """Return how all runs are executed."""
+        return self.tasks[0].spec.execution
+
+
+class StudyFile:
+    """A study and its place in a results folder. Nothing is written before `path` is read."""
+
+    def __init__(self, study: Study, results: Path) -> None:
+        self.study = study
+        self.results = results
+
+    @classmethod
+    def read(cls, path: Path) -> "StudyFile":
+        """Return the study in a file.
+
+        Raises:
+            UserError: the file is not a study, was changed, or another version of its format.
+            HostError: another version of intelbench has written it.
+        """
+        name = f"study {printable(path)}"
+        if path.is_dir() or path.suffix != _SUFFIX:
+            raise UserError(f"{name}: not a study. Expected a file {_FOLDER}/ID{_SUFFIX} of a results folder")
+        content = content_of(path, _MAX_BYTES)
+        again = "prepare it again with intelbench run ... --prepare"
+        try:
+            header = msgspec.json.decode(content, type=_Header)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise UserError(f"{name}: not a study ({error}); {again}") from error
+        if header.intelbench != intelbench.__version__:
+            raise HostError.here(
+                f"intelbench is {intelbench.__version__}, that of {name} is {header.intelbench}; "
+                f"install that version, or {again}"
+            )
+        if header.format != FORMAT or path.stem != _id(content) or path.parent.name != _FOLDER:
+            raise UserError(f"{name}: was changed, renamed or moved after it was written; {again}")
+        return cls(msgspec.json.decode(content, type=Study), path.absolute().parents[1])
+
+    @cached_property
+    def path(self) -> Path:
+        """Write the file if it does not exist, and return its path.
+
+        Raises:
+            OSError: the disk is full, for example.
+        """
+        content = msgspec.json.encode(self.study, order="deterministic")
+        path = self.results.absolute() / _FOLDER / f"{_id(content)}{_SUFFIX}"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace(path, content)
+        return path
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder of what workers share; it may not exist."""
+        return self.path.with_suffix("")
+
+    @property
+    def runs(self) -> Path:
+        """Return the folder of the records."""
+        return self.results / "runs"
+
+    def jobs(self, run: str | None = None) -> list[Job]:
+        """Return the runs with their images, or one of them, by its name or its position from 0.
+
+        Raises:
+            UserError: the study has no such run.
+        """
+        tasks = self.study.tasks if run is None else (self._task(run),)
+        drawn: dict[tuple[int, str, int | None], Dataset] = {}
+        jobs = []
+        for task in tasks:
+            spec = task.spec
+            choice = spec.seed, spec.vary, spec.images_per_class
+            drawn[choice] = drawn.get(choice) or self.study.dataset.of_run(spec)
+            jobs.append(
+                Job(
+                    **msgspec.structs.asdict(task),
+                    environment=self.study.environment,
+                    dataset=drawn[choice],
+                    runs=str(self.runs.absolute()),
+                    checkpoint=self.study.checkpoint,
+                    limits=self.study.limits,
+                    rerun=self.study.rerun,
+                )
+            )
+        return jobs
+
+    def _task(self, run: str) -> Task:
+        tasks = {task.run_id: task for task in self.study.tasks}
+        if run.isdecimal() and int(run) < len(tasks):
+            return self.study.tasks[int(run)]
+        if run not in tasks:
+            number = plural(len(tasks), "run")
+            raise UserError(f"run {printable(run)!r}: not one of the {number} of the study. {one_of(run, tasks)}")
+        return tasks[run]
+
+
+def _id(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()[:_ID_LENGTH]

@@ -1,0 +1,268 @@
+"""A study is a file, and workers execute it: each run once, whatever ends them. Real processes, a tiny network."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import psutil
+import pytest
+
+from intelbench.orchestration.study import StudyFile
+from intelbench.records.store import StoredRun, read_runs
+from intelbench.records.workspace import workspaces
+from tests.command import Command, wait_until_ended
+from tests.orchestration.test_stopping import SLOW, STEPS
+
+RAISING = """
+
+@architecture("raising", minimum_size=8)
+def raising(request):
+    raise ValueError("no such network")
+"""
+Prepare = Callable[..., Path]
+
+
+@pytest.fixture
+def prepare(intelbench: Command, tmp_path: Path, small_folder: Path, small_suite: Path) -> Prepare:
+    """Return a function that prepares a study of the network whose steps take a tenth of a second, or of others."""
+    plugin = tmp_path / "slow.py"
+    plugin.write_text(SLOW + RAISING)
+
+    def prepare(*arguments: str | Path) -> Path:
+        done = intelbench(
+            "run", *(arguments or ["slow"]), "--plugin", plugin, "--suite", small_suite, "--data", small_folder,
+            "--budget", f"{STEPS} steps", "--threads", 1, "--prepare",
+        )  # fmt: skip
+        assert 0 == done.returncode, done.stderr
+        words = done.stdout.split()
+        assert ["intelbench", "work"] == words[:2]
+        return Path(words[2])
+
+    return prepare
+
+
+def worker(study: Path, *arguments: str) -> "subprocess.Popen[str]":
+    """Start a worker in a process of its own."""
+    command = [sys.executable, "-m", "intelbench", "work", str(study), *arguments]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "120"})
+
+
+def wait_for(text: str, process: "subprocess.Popen[str]") -> None:
+    """Read what a worker says until it has said a text."""
+    said = ""
+    assert process.stderr is not None
+    while text not in said:
+        line = process.stderr.readline()
+        assert line, said
+        said += line
+
+
+def records(study: Path) -> dict[str, StoredRun]:
+    """Return the records of a study by name; nothing else is left next to them."""
+    runs = study.parents[1] / "runs"
+    runs.mkdir(exist_ok=True)
+    stored, problems = read_runs(runs)
+    assert [] == problems
+    assert len(stored) == len(list(runs.iterdir()))
+    return {each.record.run_id: each for each in stored}
+
+
+def assert_equal_bits(first: StoredRun, second: StoredRun) -> None:
+    """Fail unless two records of a run have the same losses and logits."""
+    one, other = first.traces(), second.traces()
+    for name in ("step_loss", "gradient_norm", "validation_predictions", "test_logits"):
+        np.testing.assert_array_equal(one[name], other[name])
+    assert first.record.stream_digests == second.record.stream_digests
+
+
+def test_two_workers_execute_each_run_once_with_one_profile(prepare: Prepare) -> None:
+    """The records are those of a session without workers, but for times; a failing run does not stop the others."""
+    study = prepare("slow", "raising", "--seeds", "0,1")
+    started = time.time()
+    with worker(study) as first, worker(study) as second:
+        outputs = [process.communicate(timeout=120)[1] for process in (first, second)]
+    assert [1, 1] == [first.returncode, second.returncode], outputs
+    made = records(study)
+    assert 4 == len(made)
+    assert 4 == sum(output.count(": done in") for output in outputs)
+    assert 2 == sum(output.count(": profiling") for output in outputs)
+    slow = [run.record for run in made.values() if run.record.spec.architecture == "slow"]
+    assert slow[0].profile == slow[1].profile is not None
+    failures = [run.record.failure for run in made.values() if run.record.spec.architecture == "raising"]
+    assert ["ValueError: no such network"] * 2 == [failure.message for failure in failures if failure]
+    assert all(run.path.stat().st_mtime >= started for run in made.values())
+
+
+def test_a_worker_that_is_killed_leaves_its_run_to_another_one_with_equal_bits(prepare: Prepare) -> None:
+    """Killed where it trains, after a checkpoint; the record is that of an undisturbed run."""
+    study = prepare("slow", "--checkpoint", "0.2 s")
+    [job] = StudyFile.read(study).jobs()
+    with worker(study) as first:
+        wait_for("slow, seed 0: step", first)
+        while (checkpoint := job.workspace.checkpoint()) is None or checkpoint.step < 3:
+            time.sleep(0.05)
+        children = psutil.Process(first.pid).children(recursive=True)
+        with worker(study) as second:
+            wait_for("another process executes it", second)
+            first.kill()
+            wait_until_ended(*(child.pid for child in children))
+            said = second.communicate(timeout=120)[1]
+    assert 0 == second.returncode, said
+    assert "resumes after step" in said
+    [made] = records(study).values()
+    assert made.record.measurements is not None
+    assert made.record.measurements.resumed_after
+    shutil.rmtree(study.parents[1] / "runs")
+    with worker(study, "--run", "0") as undisturbed:
+        said = undisturbed.communicate(timeout=120)[1]
+    assert 0 == undisturbed.returncode, said
+    assert ": profiling" not in said  # the study has the profile
+    [whole] = records(study).values()
+    assert whole.record.measurements is not None
+    assert () == whole.record.measurements.resumed_after
+    assert_equal_bits(made, whole)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+def test_a_worker_that_is_stopped_leaves_a_checkpoint_and_no_record(
+    prepare: Prepare, number: signal.Signals, status: int
+) -> None:
+    """Whether a scheduler or Ctrl-C stops it; a second signal of the scheduler changes nothing."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, as do its children
+    study = prepare()
+    with worker(study) as process:
+        wait_for("slow, seed 0: step", process)
+        process.send_signal(number)
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=60)[1]
+    assert status == process.returncode, said
+    runs = study.parents[1] / "runs"
+    assert [] == read_runs(runs)[0]
+    [workspace] = workspaces(runs)
+    checkpoint = workspace.checkpoint()
+    assert checkpoint is not None
+    assert 1 <= checkpoint.step < STEPS
+
+
+def test_a_study_is_named_by_its_content(prepare: Prepare) -> None:
+    """The same command writes the same study, in which the data set is once, whatever the number of runs."""
+    study = prepare("slow", "--seeds", "0")
+    assert study == prepare("slow", "--seeds", "0")
+    more = prepare("slow", "--seeds", "0-9")
+    ids = StudyFile.read(more).study.dataset.train.ids
+    assert 1 == more.read_bytes().count(msgspec.json.encode(ids[0]))
+    assert 10 == len(StudyFile.read(more).jobs())
+    assert [[], []] == [list(path.parent.glob("*.partial")) for path in (study, more)]
+
+
+def test_records_that_a_study_replaces_are_replaced_once(prepare: Prepare, intelbench: Command) -> None:
+    """With `--rerun all`, a second worker finds the new record, as a second study finds an earlier one."""
+    study = prepare("raising")
+    for status, said in ((1, ": done in"), (1, "recorded already")):
+        done = intelbench("work", study)
+        assert status == done.returncode, done.stderr
+        assert said in done.stderr
+    again = prepare("raising", "--rerun", "all")
+    assert again != study
+    for replaced, said in ((True, ": done in"), (False, "recorded already"), (False, "recorded already")):
+        folder = next((study.parents[1] / "runs").iterdir())
+        before = folder.stat().st_ino
+        assert said in intelbench("work", again).stderr
+        assert replaced == (before != folder.stat().st_ino)
+    assert 1 == len(records(study))
+
+
+def changed(study: Path, **fields: object) -> Path:
+    """Write a study like this one with other fields, as if it had been prepared so."""
+    stored = StudyFile.read(study)
+    return StudyFile(msgspec.structs.replace(stored.study, **fields), study.parents[1]).path
+
+
+def refused(intelbench: Command, study: Path, *said: str) -> None:
+    """Fail unless a worker exits with status 75 and one line that begins with the host, and nothing is recorded."""
+    done = intelbench("work", study)
+    assert 75 == done.returncode, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("intelbench: host ")]
+    assert 1 == len(lines), done.stderr
+    for part in said:
+        assert part in lines[0]
+    assert {} == records(study)
+
+
+def test_another_kind_of_host_is_refused(prepare: Prepare, intelbench: Command) -> None:
+    """Its machine, a device that it lacks, another version of intelbench: named, and nothing is recorded."""
+    study = prepare()
+    environment = StudyFile.read(study).study.environment
+    other = changed(study, environment=msgspec.structs.replace(environment, cpu="Z80"))
+    refused(intelbench, other, f"cpu is {environment.cpu}, that of the study is Z80; constrain the pool")
+    [task] = StudyFile.read(study).study.tasks
+    execution = msgspec.structs.replace(task.spec.execution, device="cuda")
+    on_gpu = msgspec.structs.replace(task, spec=msgspec.structs.replace(task.spec, execution=execution))
+    refused(intelbench, changed(study, tasks=(on_gpu,)), "device is not cuda, that of the study", "constrain the pool")
+    newer = study.with_name("0123456789.json")
+    newer.write_bytes(study.read_bytes().replace(b'"intelbench":"', b'"intelbench":"9', 1))
+    refused(intelbench, newer, "intelbench is", "install that version, or prepare it again")
+
+
+def test_a_host_that_does_not_see_the_files_is_refused(
+    prepare: Prepare, intelbench: Command, tmp_path: Path, command_variables: dict[str, str]
+) -> None:
+    """The cache, the plug-in with the network, or weights: named, and nothing is recorded."""
+    study = prepare()
+    dataset = StudyFile.read(study).study.dataset
+    assert dataset.cache
+    gone = changed(study, dataset=msgspec.structs.replace(dataset, cache=str(tmp_path / "elsewhere")))
+    refused(intelbench, gone, f"cache {tmp_path / 'elsewhere'}: ", "give --cache-dir in a folder that every host sees")
+    [task] = StudyFile.read(study).study.tasks
+    without = changed(study, tasks=(msgspec.structs.replace(task, plugins=(str(tmp_path / "lost.py"),)),))
+    refused(intelbench, without, "lost.py: no such file; put it into a folder that every host sees")
+    plugin = tmp_path / "slow.py"
+    plugin.write_text(plugin.read_text() + "# edited\n")
+    refused(intelbench, study, "architecture 'slow' is provided by slow.py sha256:", ", that of the study by slow.py")
+
+
+def test_a_file_that_is_no_study_is_refused_with_what_to_do(prepare: Prepare, intelbench: Command) -> None:
+    """One that was edited, renamed or moved, and a file of another kind."""
+    study = prepare()
+    content = study.read_bytes()
+    cases = [
+        (study, content.replace(b"slow", b"fast"), "was changed, renamed or moved"),
+        (study.with_name("renamed.json"), content, "was changed, renamed or moved"),
+        (study.with_name("broken.json"), content[:100], "not a study"),
+        (study.with_suffix(".txt"), content, "Expected a file studies/ID.json"),
+    ]
+    for path, text, said in cases:
+        path.write_bytes(text)
+        done = intelbench("work", path)
+        assert 2 == done.returncode
+        assert said in done.stderr
+        assert 1 == done.stderr.count("\n")
+
+
+def test_what_is_of_workers_is_not_prepared(intelbench: Command, small_folder: Path) -> None:
+    """Trackers and looks are named with the remedy."""
+    for options, remedy in ((("--track", "mlflow"), "intelbench work --track"), (("--until", "decided"), "seeds")):
+        done = intelbench("run", "--data", small_folder, "--prepare", *options)
+        assert 2 == done.returncode
+        assert remedy in done.stderr
+
+
+def test_a_run_of_a_study_is_chosen_by_its_name_or_number(prepare: Prepare, intelbench: Command) -> None:
+    """Others are answered with the nearest."""
+    study = prepare("raising", "--seeds", "0,1")
+    first, second = (job.run_id for job in StudyFile.read(study).jobs())
+    assert 1 == intelbench("work", study, "--run", second).returncode
+    assert {second} == records(study).keys()
+    assert 1 == intelbench("work", study, "--run", "0").returncode
+    assert {first, second} == records(study).keys()
+    for run in (f"{second}x", "2"):
+        done = intelbench("work", study, "--run", run)
+        assert 2 == done.returncode
+        assert f"run '{run}': not one of the 2 runs of the study" in done.stderr
