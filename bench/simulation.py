@@ -1,16 +1,18 @@
 """Simulate sessions of a benchmark on a shared machine, to find how often the rule in `evidence` is wrong.
 
-`python -m bench.simulation [SESSIONS]` prints the share of each verdict by machine, true ratio and number of pairs.
+`python -m bench.simulation [SESSIONS]` prints the share of each verdict by machine, true ratio and number of pairs, and
+the share of failures by medians alone, without the interval of the trimmed mean.
 """
 
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.evidence import Evidence, Limit, Verdict, decide
+from bench.evidence import LOOKS, Evidence, Limit, Look, Verdict, decide
 
 LIMIT = Limit("at_least", 2.0)
 MARGIN = 1.05
@@ -41,7 +43,17 @@ BUSY = Machine()
 CROWDED = Machine(jitter=0.2, drift=1.0, wander=0.03, spikes=0.2, episodes=6.0)
 """Two CPUs with 5 to 8 busy processes. On such a machine, the logarithms of pairs of `test_cache_build`, `test_help`
 and `test_evidence` had standard deviations of 0.13, 0.27 and 0.43, estimated from their intervals; here it is 0.35."""
-MACHINES = {"quiet": QUIET, "busy": BUSY, "crowded": CROWDED}
+MACHINES = {
+    "quiet": (QUIET, 24),
+    "busy": (BUSY, 48),
+    "crowded": (CROWDED, 384),
+    "drift": (replace(QUIET, drift=2.0, wander=0.03), 24),
+    "spikes": (replace(QUIET, spikes=0.25), 36),
+    "episodes": (replace(QUIET, episodes=8.0), 36),
+}
+"""Machines, and the number of pairs that their noise needs."""
+MEDIANS = (*LOOKS[:-1], Look(1.0, LOOKS[-1].error + LOOKS[-1].trimmed_error))
+"""The analyses without the interval of the trimmed mean, whose error goes to that of the median."""
 
 
 def pair_ratios(machine: Machine, ratio: float, num_pairs: int, random: np.random.Generator) -> NDArray[np.float64]:
@@ -65,7 +77,9 @@ def pair_ratios(machine: Machine, ratio: float, num_pairs: int, random: np.rando
     return ratios
 
 
-def session(machine: Machine, ratio: float, num_pairs: int, random: np.random.Generator) -> Evidence:
+def session(
+    machine: Machine, ratio: float, num_pairs: int, random: np.random.Generator, looks: Sequence[Look] = LOOKS
+) -> Evidence:
     """Judge simulated pairs by the rule of `make bench`; the time is over after `num_pairs`."""
     ratios = pair_ratios(machine, ratio, num_pairs, random)
     elapsed = 0
@@ -75,28 +89,31 @@ def session(machine: Machine, ratio: float, num_pairs: int, random: np.random.Ge
         elapsed += 1
         return float(ratios[index])
 
-    return decide(take_pair, LIMIT, num_pairs, clock=lambda: elapsed)
+    return decide(take_pair, LIMIT, num_pairs, clock=lambda: elapsed, looks=looks)
 
 
 def verdict_shares(
-    machine: Machine, ratio: float, num_pairs: int, num_sessions: int, seed: int = 0
+    machine: Machine, ratio: float, num_pairs: int, num_sessions: int, seed: int = 0, looks: Sequence[Look] = LOOKS
 ) -> dict[Verdict, float]:
     """Return the share of sessions that end with each verdict."""
     random = np.random.default_rng(seed)
-    counts = Counter(session(machine, ratio, num_pairs, random).verdict for _ in range(num_sessions))
+    counts = Counter(session(machine, ratio, num_pairs, random, looks).verdict for _ in range(num_sessions))
     return {verdict: counts[verdict] / num_sessions for verdict in Verdict}
 
 
 def main(num_sessions: int = 20_000) -> None:
     """Print the shares for every machine, true ratio and number of pairs."""
     print(f"{num_sessions} sessions each; limit: at least {LIMIT.value:g}")
-    print(f"{'machine':8} {'pairs':>5} {'true ratio':>11} {'fail':>8} {'pass':>8} {'undecided':>10}")
-    for name, machine in MACHINES.items():
-        for num_pairs in (8, 12, 24, 48, 96, 384):
+    print(f"{'machine':8} {'pairs':>5} {'true ratio':>11} {'fail':>8} {'pass':>8} {'undecided':>10} {'medians':>8}")
+    for name, (machine, enough) in MACHINES.items():
+        for num_pairs in (enough // 2, enough, 2 * enough):
             for factor in (MARGIN, 1.0, LOSS):
-                shares = verdict_shares(machine, LIMIT.value * factor, num_pairs, num_sessions)
+                ratio = LIMIT.value * factor
+                shares, medians = (
+                    verdict_shares(machine, ratio, num_pairs, num_sessions, looks=looks) for looks in (LOOKS, MEDIANS)
+                )
                 cells = f"{shares[Verdict.FAIL]:8.2%} {shares[Verdict.PASS]:8.2%} {shares[Verdict.UNDECIDED]:10.2%}"
-                print(f"{name:8} {num_pairs:5d} {LIMIT.value * factor:11.3g} {cells}", flush=True)
+                print(f"{name:8} {num_pairs:5d} {ratio:11.3g} {cells} {medians[Verdict.FAIL]:8.2%}", flush=True)
 
 
 if __name__ == "__main__":

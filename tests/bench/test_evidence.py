@@ -1,7 +1,6 @@
 """The verdict of a benchmark: how often it is wrong, and what it does when the time is over."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ from bench.evidence import (
     trimmed_interval,
     weigh,
 )
-from bench.simulation import BUSY, CROWDED, LIMIT, LOSS, MARGIN, QUIET, Machine, verdict_shares
+from bench.simulation import LIMIT, LOSS, MACHINES, MARGIN, Machine, verdict_shares
 
 AT_LEAST_2 = Limit("at_least", 2.0)
 AT_MOST_2 = Limit("at_most", 2.0)
@@ -129,18 +128,7 @@ def test_an_interrupted_session_is_judged_by_the_pairs_before(num_pairs: int, ve
     assert (verdict, num_pairs) == (evidence.verdict, evidence.num_pairs)
 
 
-DISTURBANCES = {
-    "busy": (BUSY, 48),
-    "quiet": (QUIET, 24),
-    "crowded": (CROWDED, 384),
-    "drift": (replace(QUIET, drift=2.0, wander=0.03), 24),
-    "spikes": (replace(QUIET, spikes=0.25), 36),
-    "episodes": (replace(QUIET, episodes=8.0), 36),
-}
-"""A machine, and the number of pairs that its noise needs."""
-
-
-@pytest.mark.parametrize(("machine", "num_pairs"), DISTURBANCES.values(), ids=DISTURBANCES)
+@pytest.mark.parametrize(("machine", "num_pairs"), MACHINES.values(), ids=MACHINES)
 def test_losses_are_found_and_false_failures_rare(machine: Machine, num_pairs: int) -> None:
     """At most 1 % fail falsely, with a ratio at the limit and 5 % within; a loss of 10 % is found in 95 %."""
     at_limit, within, lost = (
@@ -153,7 +141,7 @@ def test_losses_are_found_and_false_failures_rare(machine: Machine, num_pairs: i
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("machine", "num_pairs"), DISTURBANCES.values(), ids=DISTURBANCES)
+@pytest.mark.parametrize(("machine", "num_pairs"), MACHINES.values(), ids=MACHINES)
 def test_error_rates_in_many_sessions(machine: Machine, num_pairs: int) -> None:
     """At most 1 % of 10,000 sessions judge a ratio at the limit wrongly, by either verdict."""
     shares = verdict_shares(machine, LIMIT.value, num_pairs, num_sessions=10_000, seed=1)
