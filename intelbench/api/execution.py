@@ -33,7 +33,7 @@ class RunOptions(TypedDict, total=False):
     """`decided` adds the seeds in planned looks, until one architecture is the best or those that are left are
     equivalent; `None` runs all seeds."""
     margin: float | None
-    """Largest difference in test accuracy that counts as equivalent, as a fraction such as 0.01, at least 0.001."""
+    """Largest difference that counts as equivalent, as a fraction such as 0.01, at least 0.001."""
     metric: str | None
     """Metric of the test images by which the report ranks, such as `balanced_accuracy`."""
     spending: "Spending | None"
@@ -47,7 +47,7 @@ class RunOptions(TypedDict, total=False):
     vary: "Vary | Sequence[Vary] | None"
     """What differs between the seeds, such as `init`; or a list."""
     keep_weights: "KeepWeights | None"
-    """Trained networks that are kept: `best`, `all` or `none`."""
+    """Trained networks that are kept: `best` by the suite's metric on the validation images, `all` or `none`."""
     device: str | None
     """`auto`, `cpu`, `cuda`, `cuda:1` or `mps`."""
     threads: int | None

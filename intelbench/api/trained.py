@@ -21,7 +21,7 @@ class Choice:
 
 
 def choose(study: Study, runs: Path, architecture: str | None = None, cohort: str | None = None) -> Choice:
-    """Return the kept weights of an architecture: of its run with the best validation score.
+    """Return the kept weights of an architecture: of its run with the best score on the validation images.
 
     Args:
         study: The records in `runs`.
@@ -60,12 +60,22 @@ def choose(study: Study, runs: Path, architecture: str | None = None, cohort: st
 
 
 def _of_cohort(summary: CohortSummary, files: dict[tuple[str, str], KeptFile]) -> Iterator[tuple[str, KeptFile]]:
-    """Yield each architecture with kept weights, and the file of its best run."""
+    """Yield each architecture with kept weights, and the file of its best run.
+
+    Of files that were chosen by several metrics, those of the newest suite come first, and accuracy in place of one
+    that could not be computed comes last: scores of different metrics are not compared.
+    """
+    metrics = summary.cohort.metrics
+
+    def order(file: KeptFile) -> tuple[int, float, int]:
+        metric = file.about.validation_metric
+        return (metrics.index(metric) if metric in metrics else len(metrics), *file.about.order)
+
     for architecture in summary.finished:
         records = [run.record for run in architecture.runs]
         keys = [(record.run_id, record.started_at) for record in records]
         if kept := [files[key] for key in keys if key in files]:
-            yield architecture.name, min(kept, key=lambda file: file.about.order)
+            yield architecture.name, min(kept, key=order)
 
 
 def _named(name: str, known: dict[str, KeptFile]) -> Sequence[str]:

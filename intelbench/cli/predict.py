@@ -61,8 +61,8 @@ def predict(
         choice = choose(read(runs, margin), runs, architecture)
     about = choice.file.about
     complain(
-        f"{about.spec.architecture}: {choice.reason}; its seed {about.spec.seed}, validation "
-        f"{about.validation_metric} {about.validation_score:.3f}"
+        f"{about.spec.architecture}: {choice.reason}; its seed {about.spec.seed}, validation score "
+        f"{about.validation_score:.3f} ({about.validation_metric})"
     )
     if about.temperature is None:
         complain("confidence is not scaled: no temperature could be fitted on the validation images")

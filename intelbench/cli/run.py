@@ -196,8 +196,8 @@ _EXIT_FAILED_RUNS = 1
     "--keep-weights",
     type=click.Choice(["best", "all", "none"]),
     group=_RUNS,
-    help="Trained networks to keep in weights/ of the results folder: of each architecture the seed with the best "
-    "validation accuracy, those of all runs, or none. [default: the suite's]",
+    help="Trained networks to keep in weights/ of the results folder: of each architecture the seed that is best "
+    "by the suite's metric on the validation images, those of all runs, or none. [default: the suite's]",
 )
 @option(
     "--rerun",

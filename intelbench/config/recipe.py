@@ -74,7 +74,8 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     step) where that is less; 0 evaluates the weights themselves."""
     keep: Literal["last", "best"] = "last"
     """Weights that are evaluated on the test images: of the last step, or of the evaluation point with the highest
-    validation accuracy; of several, with the lowest validation loss."""
+    validation accuracy; of several, with the lowest validation loss. Always by accuracy: the metric of a suite changes
+    no run."""
     crop_scale: tuple[Annotated[float, Meta(gt=0, le=1)], Annotated[float, Meta(gt=0, le=1)]] = (0.08, 1.0)
     """Smallest and largest share of the image's area that a random resized crop takes."""
     crop_ratio: tuple[Annotated[float, Meta(ge=0.01, le=100)], Annotated[float, Meta(ge=0.01, le=100)]] = (3 / 4, 4 / 3)

@@ -15,8 +15,6 @@ from intelbench.statistics.scores import validation_score
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.trained import save
 
-_METRIC = "accuracy"
-
 
 def keep_weights(job: Job, record: RunRecord, evaluator: Evaluator, traces: Traces) -> str | None:
     """Write the weights of the evaluated network as a draft, which `publish` names once the run has its record.
@@ -52,14 +50,15 @@ def _about(job: Job, record: RunRecord, traces: Traces) -> KeptWeights:
     """Describe the weights; the temperature is fitted on the validation images, whose logits the network has given."""
     labels, logits = traces["validation_labels"].astype(np.int64), traces["validation_logits"].astype(np.float64)
     fitted = fitted_temperature(labels, logits)
+    score = validation_score(job.spec.metric, labels, logits)
     return KeptWeights(
         run_id=job.run_id,
         started_at=record.started_at,
         spec=job.spec,
-        group=group_of(record),
+        group=group_of(record, score.metric),
         keep="all" if job.keep_weights == "all" else "best",
-        validation_metric=_METRIC,
-        validation_score=validation_score(_METRIC, labels, logits.argmax(axis=1), logits),
+        validation_metric=score.metric,
+        validation_score=score.value,
         temperature=_temperature(fitted) if fitted else None,
     )
 

@@ -42,7 +42,7 @@ def designed(planned: Sequence[PlannedRun], until: Until) -> list[PlannedRun]:
     names, seeds = sorted({spec.architecture for spec in specs}), tuple(dict.fromkeys(spec.seed for spec in specs))
     if len({(spec.images_per_class, spec.vary) for spec in specs}) > 1:
         raise UserError("until decided: several comparisons. Expected one `images_per_class` and one word of `vary`")
-    if specs[0].metric not in ("accuracy", "test_accuracy"):
+    if specs[0].metric != "accuracy":
         raise UserError(
             f"until decided: metric {specs[0].metric!r}. Expected accuracy, at which looks are taken. Try --metric "
             "accuracy, or a fixed number of seeds"

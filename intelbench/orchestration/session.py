@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from intelbench.architectures.reference import REFERENCE
 from intelbench.architectures.registry import resolutions
 from intelbench.config.budget import Budget
@@ -58,7 +60,7 @@ class Request:
     keep_weights: KeepWeights | None
     vary: Vary | tuple[Vary, ...] | None
     margin: float | None
-    """Largest difference in test accuracy that counts as equivalent, in percentage points."""
+    """Largest difference that counts as equivalent, in percentage points."""
     metric: str | None
     """Metric by which the report ranks architectures."""
     device: str
@@ -109,20 +111,9 @@ def write_study(request: Request, starter: Starter) -> Path:
 
 def _prepared(request: Request, starter: Starter) -> tuple[list[PlannedRun], Session]:
     """Return the planned runs, after all checks, and what they share."""
-    suite = override(
-        load_suite(request.suite),
-        origin=printable(request.suite),
-        **{name: getattr(request, name) for name in _KEYS_OF_SUITE},
-    )
-    _require_seeds(suite)
-    for plugin in request.plugins:
-        load_plugin(plugin)
-    ranking_metric(suite.metric)  # a mistake in its name is reported now, and not after the runs
+    suite = _suite_of(request)
     engine = NamedEngine(request.engine)
     trackers = {name: make_tracker(name, Place(results=request.results)) for name in request.track}
-    if suite.architectures != REFERENCE and (note := resolutions(suite.architectures)):
-        say(note)
-    architectures_of(suite, printable(request.suite))  # a mistake in a name is reported before images are read or drawn
     execution = choose_execution(request.device, request.threads, request.workers, request.cache, suite.precision)
     environment = read_environment(execution)
     dataset = prepare(
@@ -143,7 +134,7 @@ def _prepared(request: Request, starter: Starter) -> tuple[list[PlannedRun], Ses
             origin=printable(request.suite),
         )
         planned = plan(suite, dataset, execution, environment, runs=request.results / "runs", options=options)
-    for note in filter(None, [_recorded_margin(planned), _recorded_metric(planned)]):
+    for note in _not_recorded(planned):
         say(note)
     if request.until:
         planned = designed(planned, request.until)
@@ -165,6 +156,28 @@ def _prepared(request: Request, starter: Starter) -> tuple[list[PlannedRun], Ses
         profiles=Profiles(starter, folder=None),
         listener=Listeners(say, {name: Tracking(name, tracker, jobs, say) for name, tracker in trackers.items()}),
     )
+
+
+def _suite_of(request: Request) -> Suite:
+    """Return the suite with the options of a request, after loading its plug-ins.
+
+    A mistake in the name of an architecture or of the metric is reported here, before images are read or drawn.
+
+    Raises:
+        UserError: the suite, an option, a plug-in or a name is not accepted.
+    """
+    suite = override(
+        load_suite(request.suite),
+        origin=printable(request.suite),
+        **{name: getattr(request, name) for name in _KEYS_OF_SUITE},
+    )
+    _require_seeds(suite)
+    for plugin in request.plugins:
+        load_plugin(plugin)
+    if suite.architectures != REFERENCE and (note := resolutions(suite.architectures)):
+        say(note)
+    architectures_of(suite, printable(request.suite))
+    return msgspec.structs.replace(suite, metric=ranking_metric(suite.metric).short_name)
 
 
 def _without_metric(suite: Suite, facts: DataFacts) -> list[str]:
@@ -196,30 +209,21 @@ def _require_seeds(suite: Suite) -> None:
         )
 
 
-def _recorded_margin(planned: Sequence[PlannedRun]) -> str:
-    """Say that a margin is in no record, because all runs were recorded with another one; empty if they were not."""
-    margin = planned[0].job.spec.margin
-    recorded = {run.earlier.spec.margin for run in planned if run.earlier and not run.pending}
-    if any(run.pending for run in planned) or margin in recorded:
-        return ""
-    points, earlier = f"{100 * margin:g}", " or ".join(f"{100 * each:g}" for each in sorted(recorded))
-    return (
-        f"margin {points}: not recorded, because all runs were recorded before, with a margin of {earlier} percentage "
-        f"points. Try intelbench report --margin {points}"
+def _not_recorded(planned: Sequence[PlannedRun]) -> list[str]:
+    """Say that the margin or the metric is in no record, because all runs were recorded before, with other ones."""
+    if any(run.pending for run in planned):
+        return []
+    spec, recorded = planned[0].job.spec, [run.earlier.spec for run in planned if run.earlier]
+    options = (
+        ("margin", f"{100 * spec.margin:g}", [f"{100 * earlier.margin:g}" for earlier in recorded]),
+        ("metric", spec.metric, [earlier.metric for earlier in recorded]),
     )
-
-
-def _recorded_metric(planned: Sequence[PlannedRun]) -> str:
-    """Say that a metric is in no record, because all runs were recorded with another one; empty if they were not."""
-    metric = planned[0].job.spec.metric
-    recorded = {run.earlier.spec.metric for run in planned if run.earlier and not run.pending}
-    if any(run.pending for run in planned) or metric in recorded:
-        return ""
-    earlier = " or ".join(sorted(recorded))
-    return (
-        f"metric {metric!r}: not recorded, because all runs were recorded before, with metric {earlier}. "
-        f"Try intelbench report --metric {metric}"
-    )
+    return [
+        f"{name} {value}: not recorded, because all runs were recorded before, with {name} "
+        f"{' or '.join(sorted({*before}))}. Try intelbench report --{name} {value}"
+        for name, value, before in options
+        if value not in before
+    ]
 
 
 def _limits(suite: Suite) -> str:

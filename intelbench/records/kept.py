@@ -48,8 +48,9 @@ class KeptWeights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     keep: Literal["best", "all"]
     """What the suite asks for. Weights that were kept by `all` are never removed for better ones."""
     validation_metric: str
+    """Metric of the suite; accuracy where that is one of a plug-in, or is not defined for the validation images."""
     validation_score: Annotated[float, Meta(ge=-1e30, le=1e30)]
-    """Value of the metric on the validation images, for the weights in the file; the highest is the best."""
+    """Value of the metric on the validation images, negated for a loss, so that the highest is the best."""
     temperature: Annotated[float, Meta(gt=0, le=1e6)] | None
     """The logits are divided by it before the softmax, so that confidence agrees with accuracy on the validation
     images; `None` if no temperature could be fitted, as where all of them are recognised."""
@@ -84,11 +85,16 @@ def draft_folder(runs: Path, run_id: str) -> Path:
     return kept_folder(runs) / f".{run_id}"
 
 
-def group_of(record: RunRecord) -> str:
-    """Return a digest that is equal for runs of one architecture that differ in the seed alone."""
+def group_of(record: RunRecord, metric: str) -> str:
+    """Return a digest that is equal for runs of one architecture that differ in the seed alone.
+
+    Args:
+        record: Record of the run.
+        metric: Metric of the validation score by which these runs compete.
+    """
     spec = record.spec
     architecture = spec.architecture, spec.provider, canonical_fields(spec.conditions)
-    return digest((architecture, comparison_digest(spec), machine_digest(record)))
+    return digest((architecture, comparison_digest(spec), machine_digest(record), metric))
 
 
 def read_kept(path: Path) -> KeptFile:

@@ -119,6 +119,11 @@ class Metric:
         return self.phrase or (name if name[1:2].isupper() else name[:1].lower() + name[1:])
 
     @property
+    def short_name(self) -> str:
+        """Return its name in `metric` of a suite and `--metric`."""
+        return self.alias or self.name
+
+    @property
     def ranking(self) -> Ranking:
         """Return a ranking by the metric, which has a value of each test image."""
         assert self.ranks

@@ -436,7 +436,7 @@ def metrics_in(table: Table) -> list[Metric]:
 def ranking_metrics() -> dict[str, Metric]:
     """Return the metrics by which architectures can be ranked, by the name that suites and `--metric` have for them."""
     metrics = [entry.value for entry in METRICS.entries.values() if entry.value.ranks]
-    return {metric.alias or metric.name: metric for metric in metrics}
+    return {metric.short_name: metric for metric in metrics}
 
 
 def ranking_metric(name: str) -> Metric:

@@ -14,6 +14,7 @@ scikit-learn.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -172,31 +173,38 @@ OF_PREDICTIONS: Mapping[str, OfPredictions] = {
 """Scores that need predicted classes alone, by the name of the metric."""
 
 
-def validation_score(
-    metric: str, labels: Labels, predictions: Labels, logits: NDArray[np.floating] | None = None
-) -> float:
-    """Return how good predictions of the validation images are by a metric; higher is better, also for a loss.
+class ValidationScore(NamedTuple):
+    """How good a network is on the validation images."""
 
-    It chooses between evaluation points, or between seeds. Where the metric cannot be computed, accuracy is used: of
-    `auroc`, `log_loss`, `brier_score` and `top5` without logits, of metrics of plug-ins, and where the score is not
-    defined.
+    metric: str
+    """Name of the metric of a suite."""
+    value: float
+    """Value of the metric, negated for a loss, so that higher is better."""
+
+
+def validation_score(metric: str, labels: Labels, logits: NDArray[np.floating]) -> ValidationScore:
+    """Return how good a network is on the validation images by a metric, to choose between seeds.
+
+    It is the accuracy where the metric is one of a plug-in, or is not defined for these images.
 
     Args:
         metric: Name of the metric of a suite.
         labels: Classes (N, at least one).
-        predictions: Predicted classes (N).
-        logits: Logits (N x C), where they are known.
+        logits: Logits (N x C).
+
+    Raises:
+        ValueError: there are no images.
     """
-    values = None
+    if not len(labels):
+        raise ValueError("there are no validation images, so nothing can be chosen by them")
+    predictions = logits.argmax(axis=1)
     if metric in OF_PREDICTIONS:
         values = OF_PREDICTIONS[metric](labels, predictions)
-    elif metric in _OF_LOGITS and logits is not None:
-        values = _OF_LOGITS[metric](labels, logits)
+    else:
+        values = _OF_LOGITS[metric](labels, logits) if metric in _OF_LOGITS else None
     if values is None:
-        values = accuracy(labels, predictions)
-    if values is None:
-        raise ValueError("there are no validation images, so nothing can be chosen by them")
-    return float(values.mean())
+        return ValidationScore("accuracy", float((predictions == labels).mean()))
+    return ValidationScore(metric, float(values.mean()))
 
 
 def _top5_values(labels: Labels, logits: NDArray[np.floating]) -> Floats | None:

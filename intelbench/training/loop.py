@@ -1,10 +1,11 @@
 """The training loop, on one screen."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from intelbench.architectures.generators import seed_generators
@@ -75,7 +76,8 @@ def train(
     seed_generators(setup.dropout_seed)
     evaluator, parameters = setup.evaluator, list(setup.evaluator.model.parameters())
     recipe, device = evaluator.conditions.recipe, evaluator.device
-    first, (optimizer, scaler, passes, weights, digest, journal) = _start(setup, clock, checkpoints)
+    first, state = _start(setup, clock, checkpoints)
+    passes, digest, journal = state.passes, state.digest, state.journal
     done = budget.done(first, clock.budget_seconds)
     setup.backbone.set_step(first, done)
     batches = setup.batches.batches(evaluator.workers, first)
@@ -88,26 +90,15 @@ def train(
         clock.lap("transfer")
 
         rate = budget.learning_rate(recipe, step, done)
-        set_learning_rate(optimizer, rate)
+        set_learning_rate(state.optimizer, rate)
         loss = passes(step, inputs, labels, batch.kind)
-        scaler.unscale_(optimizer)
-        clock.lap("backward")
-        norm = gradient_norm(parameters)
-        if recipe.clip_grad_norm is None:
-            clock.lap("norm")  # which is only recorded, so its time is no part of the step
-        else:
-            clip_gradients(parameters, recipe.clip_grad_norm, norm)
-        scaler.step(optimizer)
-        scaler.update()
-        optimizer.zero_grad()
-        weights.update()
-        clock.lap("optimizer")
+        norm = _update(state, parameters, recipe.clip_grad_norm, clock)
 
         digest.update(batch)
         journal.add_step(loss, norm, rate, is_frozen=setup.backbone.frozen)
         done = budget.done(step, clock.budget_seconds)
         clock.lap("other")
-        evaluated = _evaluate_if_due(setup, step, done, clock, journal, weights)
+        evaluated = _evaluate_if_due(setup, step, done, clock, journal, state.weights)
         if evaluated or step & (step - 1) == 0:
             digest.keep(step)
         latest = journal.latest_loss, journal.latest_accuracy
@@ -123,7 +114,7 @@ def train(
     batches.close()
     seconds = _settle(clock, journal)
     digest.keep(step)
-    weights.install()
+    state.weights.install()
     return Trained(
         journal.traces(clock), digest.kept, journal.num_steps, seconds, journal.divergence, journal.resumed_after,
         journal.frozen_share, passes.preparation, journal.kept_step,
@@ -158,6 +149,23 @@ def _start(setup: TrainingSetup, clock: LapClock, checkpoints: Checkpoints | Non
     checkpoints.add(model=model, optimizer=state.optimizer, scaler=scaler, digest=state.digest, journal=state.journal)
     checkpoints.add(clock=clock, preparation=state.passes.log, weights=state.weights)
     return checkpoints.resume(), state
+
+
+def _update(state: _State, parameters: Sequence[nn.Parameter], clip_grad_norm: float | None, clock: LapClock) -> Tensor:
+    """Change the weights by the gradients of a step, and return the norm of the gradients before they are clipped."""
+    state.scaler.unscale_(state.optimizer)
+    clock.lap("backward")
+    norm = gradient_norm(parameters)
+    if clip_grad_norm is None:
+        clock.lap("norm")  # which is only recorded, so its time is no part of the step
+    else:
+        clip_gradients(parameters, clip_grad_norm, norm)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    state.optimizer.zero_grad()
+    state.weights.update()
+    clock.lap("optimizer")
+    return norm
 
 
 def _evaluate_if_due(

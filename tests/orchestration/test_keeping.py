@@ -20,6 +20,7 @@ from intelbench.records.kept import DRAFT, draft_folder, kept_files, kept_folder
 from intelbench.records.store import read_runs
 from intelbench.records.types import Execution
 from intelbench.statistics.calibration import Temperature, fitted_temperature
+from intelbench.statistics.scores import log_losses
 from tests.command import Command
 
 CPU = Execution(device="cpu", threads=1, workers=0)
@@ -98,6 +99,21 @@ def test_the_kept_weights_are_those_that_were_evaluated(make_jobs: MakeJobs) -> 
         value.numel() for name, value in tensors.items() if name.endswith(("weight", "bias"))
     )
     assert file.path.stat().st_mode & 0o777 == file.path.parent.stat().st_mode & 0o666
+
+
+def test_weights_are_kept_by_the_metric_of_the_suite(make_jobs: MakeJobs) -> None:
+    """And the file says which one; that of a plug-in, which the process of a run does not have, becomes accuracy."""
+    files = []
+    for metric in ("log_loss", "metric_of_a_plugin"):
+        (job,) = make_jobs(metric=metric)
+        _, traces = execute(job, lambda _: None)
+        files.append(read_kept(draft_folder(Path(job.runs), job.run_id) / DRAFT).about)
+    labels, logits = traces["validation_labels"].astype(int), traces["validation_logits"].astype(float)
+    by_loss, by_accuracy = files
+    assert ("log_loss", -log_losses(labels, logits).mean()) == (by_loss.validation_metric, by_loss.validation_score)
+    assert "accuracy" == by_accuracy.validation_metric
+    assert by_loss.run_id == by_accuracy.run_id
+    assert by_loss.group != by_accuracy.group
 
 
 def test_a_temperature_without_maximum_makes_no_network_too_sure() -> None:

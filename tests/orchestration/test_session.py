@@ -60,9 +60,13 @@ def test_a_suite_leaves_a_record_a_run_and_the_same_command_skips_them(
     assert "tiny_twin" == profiles["tiny_twin", 0].architecture
     assert 2 == session.stderr.count(": profiling")
 
-    second = intelbench("run", "tiny", "tiny_twin", *arguments, "--seeds", "0,1")
+    second = intelbench("run", "tiny", "tiny_twin", *arguments, "--seeds", "0,1", "--metric", "test_cross_entropy")
     assert 0 == second.returncode
     assert 4 == second.stderr.count("recorded already")
+    assert (
+        "metric log_loss: not recorded, because all runs were recorded before, with metric accuracy. Try intelbench "
+        "report --metric log_loss"
+    ) in second.stderr
     assert {key: each.record for key, each in found.items()} == {
         key: each.record for key, each in runs_of(tmp_path / "results").items()
     }

@@ -41,15 +41,15 @@ def runs(tmp_path: Path) -> Path:
     return tmp_path / "results" / "runs"
 
 
-def described(record: RunRecord, score: float, **changes: object) -> KeptWeights:
+def described(record: RunRecord, score: float, metric: str = "accuracy", **changes: object) -> KeptWeights:
     """The metadata of the weights of a run."""
     about = KeptWeights(
         run_id=record.run_id,
         started_at=record.started_at,
         spec=record.spec,
-        group=group_of(record),
+        group=group_of(record, metric),
         keep="best",
-        validation_metric="validation_accuracy",
+        validation_metric=metric,
         validation_score=score,
         temperature=1.5,
     )
@@ -114,6 +114,13 @@ def test_runs_under_other_conditions_do_not_compete(runs: Path, keep: Keep) -> N
     for place, study in enumerate(studies):
         keep(0, 0.5 + place / 10, study=study)
     assert len(studies) == len(names(runs))
+
+
+def test_scores_of_different_metrics_do_not_compete(runs: Path, keep: Keep) -> None:
+    """A log loss of -0.1 is neither better nor worse than an accuracy of 0.5."""
+    keep(0, -0.2, metric="log_loss")
+    by_accuracy, by_loss = keep(1, 0.5), keep(2, -0.1, metric="log_loss")
+    assert names(runs) == {f"{about.run_id}.safetensors" for about in (by_accuracy, by_loss)}
 
 
 def test_weights_that_a_suite_wanted_all_of_stay(runs: Path, keep: Keep) -> None:
