@@ -39,14 +39,6 @@ def _images_per_second(_: Metric, architecture: ArchitectureSummary) -> Estimate
     return None if rate is None else Estimate(rate, None, None, len(runs))
 
 
-def _extracted_images_per_second(run: RunSummary) -> float | None:
-    """Return how fast the backbone passed images in the run, if the run has computed all of its features."""
-    features = run.measurements.features
-    if features is None or features.num_stored_images or run.measurements.resumed_after or not features.seconds:
-        return None
-    return features.num_images / features.seconds
-
-
 def _head_epoch_seconds(run: RunSummary) -> float | None:
     seconds, recipe = run.median_total_seconds, run.record.spec.conditions.recipe
     if run.measurements.features is None or seconds is None:
@@ -351,7 +343,7 @@ _COST = (
         compared="ratio", definition="images through the frozen backbone, by the runs that computed its features",
         note="images that pass the frozen backbone in a second, loading included, when its features are computed; mean "
         "over the runs that computed them.",
-        value=_extracted_images_per_second, tables=("main", "export", "runs"), is_shown=_has_features,
+        value=attrgetter("extracted_images_per_second"), tables=("main", "export", "runs"), is_shown=_has_features,
     ),
     Metric(
         name="head_epoch_seconds", heading="Head epoch (s)", unit="seconds", better="lower", compared="ratio",

@@ -171,6 +171,14 @@ class RunSummary:
         return statistics.quantile(self.warm_total_seconds - self.warm_step_seconds, 0.5)
 
     @property
+    def extracted_images_per_second(self) -> float | None:
+        """Return how fast the backbone passed images, if the run has computed all of its features."""
+        features = self.measurements.features
+        if features is None or features.num_stored_images or self.measurements.resumed_after or not features.seconds:
+            return None
+        return features.num_images / features.seconds
+
+    @property
     def peak_memory_bytes(self) -> int | None:
         """Return the peak of the kind of memory that represents the run's device."""
         peak: int | None = getattr(self.measurements.peak_memory, memory_field(self.record.spec.execution.device))

@@ -266,10 +266,17 @@ class CohortSummary:
     def cost_panels(self) -> Mapping[str, Mapping[str, float]]:
         """Return the costs of architectures with a test accuracy, by field and architecture.
 
-        They are milliseconds a step, and mebibytes at the peak of `memory_field`. A field without values is left out.
+        They are milliseconds a step, or of heads on stored features milliseconds an image of extraction, and mebibytes
+        at the peak of `memory_field`. A field without values is left out.
         """
         tested = [architecture for architecture in self.finished if architecture.test_accuracy is not None]
-        panels = {"step_seconds": {a.name: 1000 * a.median_step_seconds for a in tested if a.median_step_seconds}}
+        if any(run.measurements.features for run in self.runs):
+            times = {
+                a.name: [1000 / rate for run in a.runs if (rate := run.extracted_images_per_second)] for a in tested
+            }
+            panels = {"extraction_seconds": {name: float(np.mean(each)) for name, each in times.items() if each}}
+        else:
+            panels = {"step_seconds": {a.name: 1000 * a.median_step_seconds for a in tested if a.median_step_seconds}}
         if self.memory_field is not None:
             peaks = {a.name: a.peak_bytes(self.memory_field) for a in tested}
             panels[self.memory_field] = {name: peak / 2**20 for name, peak in peaks.items() if peak is not None}

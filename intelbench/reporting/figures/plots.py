@@ -30,6 +30,7 @@ _MAX_TICK_LABELS = 40
 _MAX_SIDE = 800.0
 """Points of a confusion matrix, however many classes it has: its picture takes time and memory with their square."""
 _MAX_NAMED_POINTS = 10
+_TIMES = {"step_seconds": "median step time (ms)", "extraction_seconds": "extraction of features (ms an image)"}
 _GRID_POINTS = 200
 _SHADES = "Blues"
 _SMALL = 7.5
@@ -108,8 +109,7 @@ def cost(summary: CohortSummary) -> Figure:
         points = [_Point(a, values[a.name], reached[a.name]) for a in shown if a.name in values]
         if points:
             _cost_panel(axes, points, is_share, numbered)
-        timed = field == "step_seconds"
-        x_label = "median step time (ms)" if timed else f"peak {formatting.memory_name(field)} (MiB)"
+        x_label = _TIMES.get(field) or f"peak {formatting.memory_name(field)} (MiB)"
         axes.set(xlabel=x_label, ylabel=label(y_label))
     if numbered:
         legend(figure, shown, numbered)

@@ -181,5 +181,5 @@ def _accuracy_against_cost(summary: CohortSummary) -> list[Block]:
         caption += f" The majority baseline is {metrics.figure(share, metric.unit, 1)}."
     if untimed:
         caption += f" No step after warm-up, so no step time: {formatting.listed(untimed)}."
-    figure = Figure("cost", f"{name} against step time and memory", partial(plots.cost, summary))
+    figure = Figure("cost", f"{name} against time and memory", partial(plots.cost, summary))
     return [figure, Paragraph(caption)]

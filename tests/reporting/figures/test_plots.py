@@ -89,6 +89,17 @@ def test_few_architectures_are_named_beside_their_points(summarize: Summarize) -
     assert [2] * 5 == [found.count(architecture.name) for architecture in summary.finished]
 
 
+def test_heads_on_stored_features_cost_the_extraction(summarize: Summarize) -> None:
+    """Not their own step, in which there is no backbone."""
+    summary = summarize(["a"], [0, 1], features=True)
+    rates = [run.extracted_images_per_second for run in summary.runs if run.extracted_images_per_second]
+    assert summary.cost_panels["extraction_seconds"]["a"] == pytest.approx(
+        sum(1000 / rate for rate in rates) / len(rates)
+    )
+    assert "extraction of features (ms an image)" in texts(plots.cost(summary))
+    assert "step_seconds" not in summary.cost_panels
+
+
 def test_time_budget_has_a_time_axis(summarize: Summarize) -> None:
     """Under a budget in seconds the curves run over seconds."""
     seconds = msgspec.structs.replace(CONDITIONS, budget=Budget(seconds=60))
