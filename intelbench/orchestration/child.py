@@ -14,6 +14,7 @@ from intelbench.orchestration.process import take_request
 from intelbench.plugins.guard import preserve_process_state
 from intelbench.records.kept import publish
 from intelbench.records.store import write_run
+from intelbench.records.workspace import LostLeaseError
 from intelbench.training.checkpoint import StopRequestedError
 
 _UPDATE_SECONDS = 0.5
@@ -44,13 +45,15 @@ def main() -> None:
         require_machine(job.environment, job.spec.execution)
         with preserve_process_state():
             record, traces = execute(job, on_progress, stop)
-    except StopRequestedError:
+    except (StopRequestedError, LostLeaseError):
         sys.exit(STOPPED)
     except HostError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(REFUSED)
     try:
-        write_run(job.workspace.runs, record, traces)
+        write_run(job.workspace.runs, record, traces, job.claim)
+    except LostLeaseError:
+        sys.exit(STOPPED)
     except OSError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(NOT_STORED)

@@ -5,7 +5,7 @@ Death, signal and time-out of that process become failure records. A cancelled r
 
 import signal
 import time
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,10 +15,11 @@ from typing import Any
 import msgspec
 
 from intelbench.errors import HostError, UserError
-from intelbench.orchestration.job import NOT_STORED, REFUSED, STARTING, Job, Progress
+from intelbench.orchestration.job import NOT_STORED, REFUSED, STARTING, STOPPED, Job, Progress
 from intelbench.orchestration.process import OverrunError, Process, Starter, command_of
 from intelbench.orchestration.shared import Profiles, ProgressReader, progress_file
 from intelbench.orchestration.study import StudyFile
+from intelbench.records.locks import Lock
 from intelbench.records.store import write_run
 from intelbench.records.types import SCHEMA_VERSION, Failure, FailureCause, RunRecord
 
@@ -37,10 +38,10 @@ class Unit:
     study: StudyFile
     starter: Starter
     profiles: Profiles
-    inherit: Collection[int]
-    """Descriptors of the run's lock, which the run's process is to hold too."""
+    lock: Lock
+    """The run's lock, which the run's process is to hold too."""
     resources: ExitStack
-    """The run's lock; nothing after `command`."""
+    """Releases the lock; nothing after `command`."""
     on_progress: Callable[[Progress], None]
     last: Progress = STARTING
     started: float = field(default_factory=time.monotonic)
@@ -57,10 +58,15 @@ class Unit:
         schedulers end a job, it saves a checkpoint, leaves no record, and exits with status 75: the same command
         resumes the run.
         """
-        self.resources.close()  # the worker takes the lock
+        self.release()  # the worker takes the lock
         self._worker = ProgressReader(progress_file(self.study.folder, self.job.run_id))
         arguments = "work", str(self.study.path), "--run", self.job.run_id
         return command_of("intelbench.cli.main", *arguments)
+
+    def release(self) -> None:
+        """Release the lock of the run, if that has not been done."""
+        self.resources.close()
+        self.job = msgspec.structs.replace(self.job, claim=b"")
 
     def relay(self) -> None:
         """Report the progress that a worker has written since the last call."""
@@ -92,7 +98,7 @@ class Unit:
                 details=details,
             ),
         )
-        write_run(job.workspace.runs, record, {})
+        write_run(job.workspace.runs, record, {}, job.claim)
         return record
 
     def profiled(self) -> Job:
@@ -104,7 +110,7 @@ class Unit:
         return self.job
 
     def isolate(self) -> Generator[bool, None, None]:
-        """Execute the run in a process of its own, and yield `False` until it has left a record.
+        """Execute the run in a process of its own, and yield `False` until it has left a record, or lost its lease.
 
         Its network is profiled first, if no other run has done that. The process ends with the generator; closing that
         earlier cancels the run, which then saves a checkpoint.
@@ -115,9 +121,9 @@ class Unit:
         """
         job = self.profiled()
         oom_kills, overrun = _oom_kills(), None
-        with Process("intelbench.orchestration.child", job, self.starter, job.limits, self.inherit) as process:
+        with Process("intelbench.orchestration.child", job, self.starter, job.limits, self.lock.inheritable) as process:
             try:
-                while (answers := process.read()) is not None:
+                while not self.lock.is_lost() and (answers := process.read()) is not None:
                     for answer in answers:
                         self.report(msgspec.json.decode(answer, type=Progress))
                     yield False
@@ -126,6 +132,9 @@ class Unit:
             except BaseException:  # the generator is closed, or Ctrl-C or a signal came while it looked
                 process.stop(_STOP_SECONDS)
                 raise
+        if self.lock.is_lost() or process.returncode == STOPPED:
+            self.report(Progress(phase="stopped", note="another host has taken over the run"))
+            return
         if process.returncode == REFUSED:
             raise HostError(process.last_words.rpartition("\n")[2])
         if process.returncode == NOT_STORED:

@@ -61,11 +61,13 @@ class Job(Task, frozen=True, kw_only=True):
     """Why there is no profile, for the record."""
     limits: Limits = NO_LIMITS
     rerun: Rerun = "none"
+    claim: bytes = b""
+    """Claim of the lock under which the run is executed."""
 
     @property
     def workspace(self) -> Workspace:
         """Return where the run is executed."""
-        return Workspace(Path(self.runs), self.run_id)
+        return Workspace(Path(self.runs), self.run_id, self.claim)
 
     def record(self) -> RunRecord | None:
         """Return the record that makes the run unnecessary; `None` until there is one.

@@ -7,6 +7,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 
+import msgspec
+
 from intelbench.errors import HostError, plural
 from intelbench.orchestration.engines import NamedEngine
 from intelbench.orchestration.isolate import LOOK_SECONDS, Unit
@@ -96,11 +98,11 @@ class _Runner:
                 return False
             self.session.listener.run_started(index)
             unit = Unit(
-                job=run.job,
+                job=msgspec.structs.replace(run.job, claim=lock.claim),
                 study=self.session.study,
                 starter=self.session.starter,
                 profiles=self.session.profiles,
-                inherit=lock.inheritable,
+                lock=lock,
                 resources=resources,
                 on_progress=partial(self.session.listener.run_updated, index),
             )
@@ -122,7 +124,7 @@ class _Runner:
         A worker that was asked to stop says so. One that was lost, or could not execute the run, is an attempt.
         """
         unit = self.running.pop(index)
-        unit.resources.close()
+        unit.release()
         record = unit.job.record()
         if record is None:
             if unit.last.phase == "stopped":

@@ -1,13 +1,17 @@
 """Folders that are created atomically, and the removal of partial ones that a killed process left.
 
 A folder is created as a hidden draft next to its final path, and then renamed. The draft is locked while the process
-lives; process ids would not do, since containers that share a disk have the same ones.
+lives; process ids would not do, since containers that share a disk have the same ones. Its name has that of the host,
+because locks need not exclude other hosts.
 """
 
 import errno
 import os
+import re
 import secrets
 import shutil
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -16,6 +20,8 @@ from intelbench.errors import UserError, printable
 from intelbench.records.locks import hold
 
 _PREFIX = ".intelbench-"
+_ABANDONED_SECONDS = 86_400.0
+"""Age at which the draft of another host is removed; writing one never takes that long."""
 
 
 @contextmanager
@@ -49,18 +55,27 @@ def discard(folder: Path) -> None:
 
 
 def clear_drafts(parent: Path) -> None:
-    """Remove the drafts in `parent` that killed processes left. Without file locks on the disk, all drafts stay."""
+    """Remove the drafts in `parent` that killed processes left, those of other hosts after a day.
+
+    Without file locks on the disk, all drafts stay.
+    """
     with suppress(OSError), _locked(parent, wait=True) as held:
         for draft in parent.glob(f"{_PREFIX}*") if held else ():
-            with suppress(OSError), _locked(draft, wait=False) as abandoned:
-                if abandoned:
+            with suppress(OSError), _locked(draft, wait=False) as free:
+                is_ours = draft.name.startswith(_prefix())
+                if free and (is_ours or time.time() - draft.stat().st_mtime > _ABANDONED_SECONDS):
                     shutil.rmtree(draft, ignore_errors=True)
+
+
+def _prefix() -> str:
+    """Return what the names of this host's drafts begin with."""
+    return f"{_PREFIX}{re.sub(r'[^A-Za-z0-9]', '_', socket.gethostname())}-"
 
 
 @contextmanager
 def _scratch(parent: Path) -> Iterator[Path]:
     """Yield a locked folder in `parent`, which is removed with its content when the block ends."""
-    scratch = parent / f"{_PREFIX}{secrets.token_hex(8)}"
+    scratch = parent / f"{_prefix()}{secrets.token_hex(8)}"
     try:
         parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:

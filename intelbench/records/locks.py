@@ -1,4 +1,7 @@
-"""File locks that are released when their process exits: the kernel's `flock`, or `filelock` on Windows."""
+"""Locks of processes: the kernel's, which end with their process, and leases, which exclude other hosts too.
+
+The kernel's lock is `flock`, or that of `filelock` on Windows. Some network disks keep such locks for each host alone.
+"""
 
 import importlib
 import importlib.util
@@ -6,12 +9,20 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from intelbench.records.files import TO_READ
+
+if TYPE_CHECKING:
+    from filelock import SoftFileLease
 
 HAS_FLOCK = importlib.util.find_spec("fcntl") is not None
 _LOCK_OF_FOLDER = ".lock"
 """File that `filelock` locks instead of a folder."""
+LEASE_SECONDS = 90.0
+"""Time after which other hosts take over the lease of a process that does not renew it; it does every 30 s."""
+_seen: "dict[Path, SoftFileLease]" = {}
+"""Leases of other processes, and since when they are unchanged."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +30,12 @@ class Lock:
     """A lock, held until it is released or its process exits. Keep it: `filelock` releases one without references."""
 
     release: Callable[[], object]
-    inheritable: tuple[int, ...]
+    inheritable: tuple[int, ...] = ()
     """File descriptors; a child process that inherits them holds the lock until it exits. Only with `flock`."""
+    claim: bytes = b""
+    """Content of the file of a lease, which differs each time."""
+    is_lost: Callable[[], bool] = lambda: False
+    """Return whether another host has taken over the lease, as soon as this process has noticed."""
 
 
 def hold(path: Path, *, wait: bool = False, shared: bool = False) -> Lock | None:
@@ -52,6 +67,27 @@ def _flock(path: Path, *, wait: bool, shared: bool) -> Lock | None:
     return Lock(release, (descriptor,))
 
 
+def lease(path: Path) -> Lock | None:
+    """Create a file that this process renews until it releases the lease; return `None` if another process has it.
+
+    The lease of a process that has exited is free at once on its own host. On others it is free when they have looked
+    at it for `LEASE_SECONDS` without a change, so a host that was paused for so long loses it.
+
+    Raises:
+        OSError: the file cannot be created.
+    """
+    from filelock import SoftFileLease, Timeout
+
+    claim = _seen.get(path) or SoftFileLease(path, lease_duration=LEASE_SECONDS, thread_local=False)
+    try:
+        claim.acquire(timeout=0)
+    except Timeout:
+        _seen[path] = claim
+        return None
+    _seen.pop(path, None)
+    return Lock(claim.release, claim=path.read_bytes(), is_lost=lambda: claim.compromise is not None)
+
+
 def _filelock(path: Path, *, wait: bool, shared: bool) -> Lock | None:
     """Take an exclusive lock even if `shared` is true: `filelock` has no shared lock between processes."""
     from filelock import FileLock, Timeout
@@ -63,4 +99,4 @@ def _filelock(path: Path, *, wait: bool, shared: bool) -> Lock | None:
         lock.acquire(timeout=-1 if wait else 0)
     except Timeout:
         return None
-    return Lock(lock.release, ())
+    return Lock(lock.release)

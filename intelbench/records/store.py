@@ -82,13 +82,21 @@ def runs_folder(folder: Path) -> Path:
     return folder if holds_records else folder / "runs"
 
 
-def write_run(runs: Path, record: RunRecord, traces: Traces) -> Path:
+def write_run(runs: Path, record: RunRecord, traces: Traces, claim: bytes = b"") -> Path:
     """Write one record directory atomically; it replaces an older record of the same run.
+
+    Args:
+        runs: Folder of the records.
+        record: The record.
+        traces: Its arrays.
+        claim: Claim of the lock under which the run was executed; empty without a lock.
 
     Raises:
         OSError: the disk is full, for example; an older record stays, and no partial file is left.
+        LostLeaseError: another host has taken over the run; nothing is written.
     """
-    workspace = Workspace(runs, record.run_id)
+    workspace = Workspace(runs, record.run_id, claim)
+    workspace.require_claim()
     scratch, target = workspace.record, workspace.target
     remove(scratch)
     scratch.mkdir(parents=True)
@@ -101,6 +109,7 @@ def write_run(runs: Path, record: RunRecord, traces: Traces) -> Path:
         sums = _lines({path.name: path.read_bytes() for path in sorted(scratch.iterdir())})
         with synced(scratch / SUMS_FILE) as file:
             file.write(sums.encode())
+        workspace.require_claim()
         if target.exists():
             target.rename(workspace.superseded)
         move(scratch, target)

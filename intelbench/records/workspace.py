@@ -1,31 +1,38 @@
-"""The folder of an unfinished run: `runs/.RUN_ID/`, with its lock, its checkpoint, and its partial record.
+"""The folder of an unfinished run: `runs/.RUN_ID/`, with its lock and lease, its checkpoint, and its partial record.
 
 It is removed when the run has left its record. An interrupted run leaves its checkpoint, from which it can be resumed.
 """
 
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from dataclasses import replace as replace_fields
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 from msgspec import Struct
 
-from intelbench.errors import UserError
+from intelbench.errors import HostError, UserError
 from intelbench.records.files import content_of, move, remove, replace, synced
 from intelbench.records.identity import facts_of_run
-from intelbench.records.locks import Lock, hold
+from intelbench.records.locks import Lock, hold, lease
 from intelbench.records.types import SCHEMA_VERSION, Environment, RunSpec
 
 _LOCK = "lock"
+_LEASE = "lease"
+_MAX_LEASE_BYTES = 2**16
 _ABOUT = "checkpoint.json"
 _STATES = "state-*.pt"
 _MAX_ABOUT_BYTES = 4 * 2**20
 """The limit of a record, which is larger."""
-_OURS = re.compile(r"lock|\.?checkpoint\.json(\.partial)?|state-\d+\.pt|record|superseded")
+_OURS = re.compile(r"lock|lease.*|\.?checkpoint\.json(\.partial)?|state-\d+\.pt|record|superseded")
+
+
+class LostLeaseError(HostError):
+    """Another host has taken over the run, because this one did not renew its lease in time."""
 
 
 class Checkpoint(Struct, frozen=True, kw_only=True):
@@ -56,6 +63,8 @@ class Workspace:
 
     runs: Path
     run_id: str
+    claim: bytes = field(default=b"", compare=False)
+    """Claim of the lock under which the run is executed, without which nothing is written; empty without a lock."""
 
     @property
     def folder(self) -> Path:
@@ -81,8 +90,8 @@ class Workspace:
     def lock(self) -> Iterator[Lock | None]:
         """Lock the run for this process: yields the lock, or `None` if another process holds it.
 
-        The kernel releases the lock when the last process that has it exits, so no lock is ever stale. A child process
-        that inherits the lock holds it until it exits.
+        The lock of a process that has exited is free: at once on its host, and after `LEASE_SECONDS` on hosts whose
+        locks do not exclude each other. A child process that inherits the lock holds it until it exits.
 
         Raises:
             UserError: the folder is a symbolic link.
@@ -95,15 +104,32 @@ class Workspace:
             self._recover()
             yield lock
         finally:
-            if self.checkpoint() is None:
-                remove(self.folder)
+            with suppress(LostLeaseError):
+                replace_fields(self, claim=lock.claim).require_claim()
+                if self.checkpoint() is None:
+                    self._clear(keep=())
             lock.release()
+            with suppress(OSError):  # it has a checkpoint, or is another process's by now
+                self.folder.rmdir()
+
+    def require_claim(self) -> None:
+        """Raise a `LostLeaseError` if the run is not claimed any more as it was when it was started."""
+        if self.claim:
+            try:
+                is_ours = content_of(self.folder / _LEASE, _MAX_LEASE_BYTES) == self.claim
+            except UserError:
+                is_ours = False
+            if not is_ours:
+                raise LostLeaseError.here(f"{self.folder}: another host has taken over the run")
 
     @property
     def locked(self) -> bool:
-        """Return whether a process is executing the run."""
+        """Return whether a process is executing the run, here or on another host."""
         try:
             lock = hold(self.folder / _LOCK, shared=True)
+            if lock is not None and (self.folder / _LEASE).exists():
+                lock.release()
+                lock = lease(self.folder / _LEASE)
         except OSError:
             return False
         if lock is not None:
@@ -125,7 +151,9 @@ class Workspace:
 
         Raises:
             OSError: the disk is full, for example; the last checkpoint stays.
+            LostLeaseError: another host has taken over the run.
         """
+        self.require_claim()
         state, last = self.folder / checkpoint.state, self.checkpoint()
         try:
             with synced(state) as file:
@@ -159,9 +187,18 @@ class Workspace:
                 lock = hold(self.folder / _LOCK)
             except FileNotFoundError:  # the process that held the lock has just removed the folder
                 continue
-            if lock is None or self._is_current(lock):
-                return lock
-            lock.release()
+            if lock is None:
+                return None
+            claim = lease(self.folder / _LEASE)
+            both = ExitStack()
+            both.callback(lock.release)
+            if claim is not None:
+                both.callback(claim.release)
+                if self._is_current(lock):
+                    return Lock(both.close, lock.inheritable, claim.claim, claim.is_lost)
+            both.close()
+            if claim is None:
+                return None
 
     def _is_current(self, lock: Lock) -> bool:
         """Return whether the locked file is still the one that other processes would lock."""
@@ -175,9 +212,12 @@ class Workspace:
         """Restore the record after a process was killed, and remove partial files."""
         self.put_back()
         checkpoint = self.checkpoint()
-        keep = {_LOCK, *((_ABOUT, checkpoint.state) if checkpoint else ())}
+        self._clear(keep=(_LOCK, *((_ABOUT, checkpoint.state) if checkpoint else ())))
+
+    def _clear(self, keep: Collection[str]) -> None:
+        """Remove everything from the folder but the lease, on which other hosts look, and the files to keep."""
         for entry in self.folder.iterdir():
-            if entry.name not in keep:
+            if entry.name not in keep and not entry.name.startswith(_LEASE):
                 remove(entry)
 
 

@@ -107,6 +107,7 @@ def test_preparing_clears_what_killed_ones_have_left(root: Path) -> None:
     load(root)
     for folder in (root.parent / "cache", root.parent / "cache" / "pixels"):
         (folder / ".intelbench-0123456789abcdef").mkdir()
+        os.utime(folder / ".intelbench-0123456789abcdef", (0, 0))
     load(root)
     assert [] == list((root.parent / "cache").rglob(".intelbench-*"))
 

@@ -155,7 +155,7 @@ def test_each_architecture_is_profiled_before_its_first_run(
         (job.profile and job.profile.architecture, job.profile_absent) for job in log.jobs
     ]
     assert [run.job for run in planned] == [
-        msgspec.structs.replace(job, profile=None, profile_absent=None) for job in log.jobs
+        msgspec.structs.replace(job, profile=None, profile_absent=None, claim=b"") for job in log.jobs
     ]
 
 

@@ -4,9 +4,11 @@ import errno
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -141,6 +143,22 @@ def test_a_live_maker_s_draft_stays(tmp_path: Path) -> None:
     assert ["half"] == names(tmp_path / "folder")
 
 
+def test_a_draft_of_another_host_stays_for_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lock may not be seen here. Even of a host with an odd name, and next to the draft of a similar name."""
+    monkeypatch.setattr(drafts, "hold", lambda folder, *, wait: Lock(lambda: None))
+    monkeypatch.setattr(socket, "gethostname", lambda: "node-1/ü")
+    with draft_of(tmp_path / "folder"):
+        [draft] = [path for path in tmp_path.iterdir() if path.name.startswith(".intelbench-")]
+        monkeypatch.setattr(socket, "gethostname", lambda: "node-1")
+        clear_drafts(tmp_path)
+        assert draft.is_dir()
+        os.utime(draft, (time.time() - 100_000,) * 2)
+        clear_drafts(tmp_path)
+        assert not draft.exists()
+        draft.joinpath("folder").mkdir(parents=True)
+    assert ["folder"] == names(tmp_path)
+
+
 def test_a_draft_is_locked_before_anybody_sees_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that removes drafts between the creation and the locking of one waits for it."""
     cleared = threading.Thread(target=clear_drafts, args=(tmp_path,))
@@ -170,6 +188,7 @@ def test_without_locks_nothing_is_cleared(tmp_path: Path, monkeypatch: pytest.Mo
     with draft_of(tmp_path / "folder"):
         clear_drafts(tmp_path)
     (tmp_path / ".intelbench-0123456789abcdef").mkdir()
+    os.utime(tmp_path / ".intelbench-0123456789abcdef", (0, 0))
     clear_drafts(tmp_path)
     assert [".intelbench-0123456789abcdef", "folder"] == names(tmp_path)
 

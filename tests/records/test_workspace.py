@@ -42,6 +42,11 @@ def fail(file: BinaryIO) -> None:
     raise OSError(28, "No space left on device")
 
 
+def names(folder: Path) -> list[str]:
+    """Return the names of all entries of a folder, sorted."""
+    return sorted(each.name for each in folder.iterdir())
+
+
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     """Return the workspace of a run that has not started."""
@@ -113,7 +118,7 @@ def test_a_checkpoint_takes_the_place_of_the_last(workspace: Workspace) -> None:
     with workspace.lock():
         workspace.save(checkpoint(3), write)
         workspace.save(checkpoint(5), write)
-        assert ["checkpoint.json", "lock", "state-5.pt"] == sorted(each.name for each in workspace.folder.iterdir())
+        assert ["checkpoint.json", "lease", "lock", "state-5.pt"] == names(workspace.folder)
     assert checkpoint(5) == workspace.checkpoint()
     with workspace.lock():
         workspace.discard_checkpoint()
@@ -128,7 +133,7 @@ def test_a_checkpoint_that_finds_no_room_leaves_the_last_one(workspace: Workspac
         with pytest.raises(OSError, match="No space left"):
             workspace.save(checkpoint(5), fail)
         assert checkpoint(3) == workspace.checkpoint()
-        assert ["checkpoint.json", "lock", "state-3.pt"] == sorted(each.name for each in workspace.folder.iterdir())
+        assert ["checkpoint.json", "lease", "lock", "state-3.pt"] == names(workspace.folder)
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"\xff", b"{}", b'{"schema_version": 99}'])
@@ -156,7 +161,7 @@ def test_what_a_killed_process_has_left_is_mended(workspace: Workspace) -> None:
     (workspace.folder / ".checkpoint.json.partial").write_bytes(b"{")
     assert [workspace] == workspaces(workspace.runs)
     with workspace.lock():
-        assert ["checkpoint.json", "lock", "state-3.pt"] == sorted(each.name for each in workspace.folder.iterdir())
+        assert ["checkpoint.json", "lease", "lock", "state-3.pt"] == names(workspace.folder)
     assert record == read_run(workspace.target).record
     assert checkpoint(3) == workspace.checkpoint()
 
