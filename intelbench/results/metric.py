@@ -13,7 +13,7 @@ from intelbench.results.runs import RunSummary, Split
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary, same_images
 from intelbench.statistics import inference
 from intelbench.statistics.comparisons import PairedDifference, Scale, paired_differences
-from intelbench.statistics.estimates import Estimate, mean_interval
+from intelbench.statistics.estimates import Estimate, mean_interval, positive_mean_interval
 from intelbench.statistics.scores import Floats, Labels
 from intelbench.statistics.seed_table import SeedTable
 from intelbench.statistics.shares import infer_share, share_estimate
@@ -174,7 +174,8 @@ class Metric:
         """
         drawn = self.split != "test" and bool(runs) and not same_images(runs, self.split)
         if self.per_image is None or drawn:
-            return mean_interval([value for run in runs if (value := self.value(run)) is not None], *self.limits)
+            values = [value for run in runs if (value := self.value(run)) is not None]
+            return positive_mean_interval(values) if self.compared == "ratio" else mean_interval(values, *self.limits)
         table = self.table(runs)
         if table is None:
             return None

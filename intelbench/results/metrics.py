@@ -112,7 +112,7 @@ _ACCURACY = (
         name="test_accuracy", heading="Test accuracy", unit="share", better="higher", compared="images",
         definition="of the test images",
         note="mean over seeds [95 % interval over seeds and test images]; the test images are read once, after "
-        "training. Validation and training accuracy: after the last step, without augmentation, with an interval over "
+        "training. Validation and training accuracy: of the same weights, without augmentation, with an interval over "
         "seeds and these images; training accuracy on as many of the training images as the heading says, the same "
         "for all runs. **Majority baseline**: the share of the largest class, which is the accuracy of answering that "
         "class for every image.",

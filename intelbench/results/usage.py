@@ -127,8 +127,8 @@ def memory(summary: CohortSummary) -> Iterator[Row]:
 def features(summary: CohortSummary) -> Iterator[Row]:
     """Return one row for each architecture whose head was trained on features: what they cost, and what a head costs.
 
-    Memory is that of the runs that computed all of their features, and of those that read all of them; runs that were
-    resumed, or that did some of both, are in neither.
+    Memory is that of the runs that computed all of their features, and of those that read all of them. Other runs
+    computed some and read some, or were resumed.
     """
     field = summary.memory_field
     for architecture in summary.finished:
@@ -146,6 +146,7 @@ def features(summary: CohortSummary) -> Iterator[Row]:
             "extraction_seconds": first.seconds,
             "num_computed": len(computed),
             "num_read": len(read),
+            "num_other": len(extractions) - len(computed) - len(read),
         }
         for name in ("extracted_images_per_second", "head_epoch_seconds"):
             row |= estimate_columns(name, METRICS.get(name).of(architecture))

@@ -110,6 +110,21 @@ def mean_interval(values: ArrayLike, lower: float = -np.inf, upper: float = np.i
     return Estimate(mean, max(mean - half, lower), min(mean + half, upper), array.size)
 
 
+def positive_mean_interval(values: ArrayLike) -> Estimate | None:
+    """Return the mean of n positive values, such as times, and an interval that does not reach 0.
+
+    It is Student's for the logarithm of the mean, which by the delta method has the standard error
+    s / (mean sqrt(n)): mean * exp(±t(0.975, n - 1) s / (mean sqrt(n))). With a value of 0, and where `mean_interval`
+    has no interval, it returns the same as that, cut to [0, infinity).
+    """
+    estimate, array = mean_interval(values, 0), np.asarray(values, dtype=np.float64)
+    if estimate is None or estimate.low is None or array.min() <= 0:
+        return estimate
+    half = stdtrit(array.size - 1, (1 + CONFIDENCE) / 2) * array.std(ddof=1) / np.sqrt(array.size)
+    factor = float(np.exp(half / estimate.mean))
+    return Estimate(estimate.mean, estimate.mean / factor, estimate.mean * factor, array.size)
+
+
 def deviation_interval(values: ArrayLike) -> Estimate | None:
     """Return the standard deviation of n values with its 95 % chi-square interval; `None` for less than two values.
 

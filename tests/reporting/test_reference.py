@@ -37,6 +37,15 @@ def test_the_readme_shows_the_main_table_of_a_reference(folder: Path) -> None:
     assert shown in (folder / "REPORT.md").read_text(encoding="utf-8")
 
 
+def test_the_readme_quotes_the_first_sentences_of_the_references() -> None:
+    """Word for word, apart from line breaks."""
+    readme = " ".join((RESULTS.parent / "README.md").read_text(encoding="utf-8").split())
+    reports = [(RESULTS / name / "REPORT.md").read_text(encoding="utf-8") for name in REFERENCES]
+    quotes = re.findall(r'report says: "([^"]+)"', readme)
+    assert len(REFERENCES) == len(quotes)
+    assert [] == [quote for quote in quotes if not any(quote in report for report in reports)]
+
+
 def test_figures_in_the_readme_exist() -> None:
     """They are files of the references."""
     links = re.findall(r"\((results/[^)]*/figures/[^)]*)\)", (RESULTS.parent / "README.md").read_text(encoding="utf-8"))

@@ -50,7 +50,7 @@ def test_without_a_seed_it_is_what_the_other_seeds_alone_conclude(summarize: Sum
 def test_a_clear_lead_holds_without_any_seed(summarize: Summarize) -> None:
     """It is said next to the statement."""
     text = headline(summarize(["a", "b"], range(5), accuracies={"a": 0.9, "b": 0.5}))
-    assert "points (holds without any single seed)." in text
+    assert "points (holds if any one seed is left out)." in text
     assert "does not hold" not in text
 
 
@@ -59,7 +59,7 @@ def test_one_bad_seed_is_named_by_the_headline_and_by_the_warning(summarize: Sum
     summary = with_wrong_answers(summarize(["a", "b"], range(5), accuracies={"a": 0.8, "b": 0.6}), "a", 3)
     assert not answer(summary).better
     assert answers_without_each_seed(summary)[3].better == {("a", "b")}
-    assert "(but some are without seed 3)" in headline(summary)
+    assert "(they are significantly different if seed 3 is left out)" in headline(summary)
     assert "seed 3 of `a` is" in " ".join(rendered(differences(summary)))
 
 

@@ -42,7 +42,7 @@ def test_the_cheapest_is_named_by_its_cost(summarize: Summarize) -> None:
     by_cost = {metric.name: each.name for metric, each in cheapest(study.finished).items()}
     assert "a" == by_cost["step_seconds"]
     text = headline(with_margin(study, 0.05))
-    assert "`a` and `b` are shown to be within 5 points of the best (holds without any single seed); " in text
+    assert "`a` and `b` are shown to be within 5 points of the best (holds if any one seed is left out); " in text
     assert "; the cheapest of them is `a` by step time" in text
 
 

@@ -198,3 +198,20 @@ def test_few_steps_have_no_tail(tmp_path: Path) -> None:
         if line.startswith(("| a ", "| b "))
     )
     assert "–" == [cell.strip() for cell in line.strip("|").split("|")][-2]
+
+
+def test_runs_that_found_only_some_features_are_counted(tmp_path: Path) -> None:
+    """So are those that were resumed: every run is in one number, and neither of them in a peak of memory."""
+    for seed in range(4):
+        record, traces = synthetic_run("a", seed, Study(features=True))
+        measured = record.measurements
+        if seed == 2:
+            some = msgspec.structs.replace(measured.features, num_stored_images=7)
+            measured = msgspec.structs.replace(measured, features=some)
+        if seed == 3:
+            measured = msgspec.structs.replace(measured, resumed_after=(3,))
+        write_run(tmp_path, msgspec.structs.replace(record, measurements=measured), traces)
+    (summary,) = read(tmp_path).cohorts
+    (row,) = rows(usage.features(summary))
+    counted = {name: row[name] for name in ("num_runs", "num_computed", "num_read", "num_other")}
+    assert {"num_runs": 4, "num_computed": 1, "num_read": 1, "num_other": 2} == counted

@@ -54,7 +54,7 @@ def simulate(world: World, num_seeds: int, num_studies: int) -> Contradicted:
 
 def main(write: Callable[[str], object] = print) -> None:
     """Print the table."""
-    write("| Seeds | Ours | Other images | Same images | A requirement | By the interval of the mean |")
+    write("| World | Seeds | Other images | Same images | A requirement | By the interval of the mean |")
     write("|:--|--:|--:|--:|--:|--:|")
     for world in WORLDS:
         for num_seeds in SEEDS:

@@ -48,7 +48,7 @@ EQUAL: dict[str, World] = {
 """Worlds in which every difference that is found is false."""
 ONE_BETTER: dict[str, World] = {
     f"{points} points better, seeds differ by 1.3 points": probit(0.05, lead)
-    for points, lead in ((3, 0.115), (5, 0.19), (10, 0.4))
+    for points, lead in ((2, 0.077), (3, 0.115), (5, 0.19), (10, 0.4))
 }
 
 

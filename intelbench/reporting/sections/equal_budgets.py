@@ -51,7 +51,10 @@ def _answer(summary: CohortSummary) -> str:
     """Say whether the order of the architectures changes between the two columns."""
     change = order_change(summary)
     if change is None:
-        return "Whether the order changes between the two was not tested: no two architectures may be compared."
+        return (
+            "Whether the order changes between the two is not tested: that takes two architectures with a value in "
+            "both columns, on two seeds in common with the same batches and the same validation images."
+        )
     if not change.num_changed:
         return "The order of the means is the same at equal steps and at equal time."
     pairs = plural(change.num_pairs, "pair")

@@ -16,13 +16,15 @@ _COLUMNS = (
     estimate("Head epoch (s)", "head_epoch_seconds", number_interval),
     number("Runs on stored features", "num_read", count),
     number("Peak memory on stored features", "peak_bytes_read", size),
+    number("Other runs", "num_other", count),
 )
 _NOTE = (
     "What a frozen backbone makes of an image is computed once and kept, so the first run of an architecture pays for "
     "the backbone, and all others train a head alone. **Images through the backbone**: every stored view of the "
     "training images, and the images of each evaluation. **Extraction**: all of them, loading included; the budget "
     "counts those of the training images in every run. **Peak memory**: the largest of the runs that computed all "
-    "features, and of those that read all of them, which never ran the backbone on more than two images."
+    "features, and of those that read all of them, which never ran the backbone on more than two images. "
+    "**Other runs** computed some of their features and read the rest, or were resumed, so they are in neither peak."
 )
 
 

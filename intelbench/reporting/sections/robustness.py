@@ -20,7 +20,7 @@ def margin_of(summary: CohortSummary) -> str:
 
 @dataclass(frozen=True)
 class Robustness:
-    """What follows a statement in brackets: whether it holds without any single seed."""
+    """What follows a statement in brackets: whether it is still concluded if any one seed is left out."""
 
     by_seed: Mapping[int, Answer]
     """What is concluded without each seed; empty where nothing is said about it."""
@@ -50,7 +50,10 @@ class Robustness:
     def not_different(self, names: Sequence[str]) -> str:
         """Name the seeds without which some of these architectures differ; empty where there are none."""
         lost = self._lost(lambda answer: not any({first, second} <= set(names) for first, second in answer.better))
-        return f" (but some are without {_seeds(lost, len(self.by_seed))})" if lost else ""
+        if not lost:
+            return ""
+        which = "they are" if len(names) == 2 else "some of them are"
+        return f" ({which} significantly different if {_seeds(lost, len(self.by_seed))} is left out)"
 
     @property
     def equivalent(self) -> str:
@@ -80,15 +83,15 @@ class Robustness:
             return ""
         lost = self._lost(holds)
         if not lost:
-            return " (holds without any single seed)"
-        return f" (does not hold without {_seeds(lost, len(self.by_seed))})"
+            return " (holds if any one seed is left out)"
+        return f" (does not hold if {_seeds(lost, len(self.by_seed))} is left out)"
 
 
 def _seeds(seeds: Sequence[int], total: int) -> str:
-    """Write `seed 3`, `seed 0 or 2`, `one of the seeds 0–3`, `one seed, whichever it is`."""
+    """Write `seed 3`, `seed 0 or 2`, `any one of the seeds 0–3`, `any one seed`."""
     if len(seeds) == total:
-        return "one seed, whichever it is"
-    return f"seed {' or '.join(map(str, seeds))}" if len(seeds) < 3 else f"one of the seeds {numbers(seeds)}"
+        return "any one seed"
+    return f"seed {' or '.join(map(str, seeds))}" if len(seeds) < 3 else f"any one of the seeds {numbers(seeds)}"
 
 
 def without_disturbed_runs(summary: CohortSummary, concluded: Answer) -> list[str]:

@@ -39,7 +39,7 @@ def test_two_alike_above_a_third(summarize: Summarize) -> None:
     fast, slow = (architecture for architecture in summary.finished if architecture.name in "ab")
     found = relative_speed(fast, slow)
     assert f"`a` trains {found.estimate.mean:.2f} × [" in text
-    assert text.endswith("as many images a second as `b` (holds without any single seed).")
+    assert text.endswith("as many images a second as `b` (holds if any one seed is left out).")
 
 
 def test_nothing_told_apart(summarize: Summarize) -> None:
