@@ -59,8 +59,11 @@ class RunOptions(TypedDict, total=False):
     rerun: "Rerun | None"
     plugins: Sequence[str | Path] | None
     """Plug-in files."""
-    engine: str | None
-    """What executes runs: `local`, or an engine of a plug-in."""
+    on: str | Path | None
+    """Where runs are executed: `local`, `slots`, `gpus`, an engine of a plug-in, or a TOML file with `engine` and
+    `slots`."""
+    shared_clock: bool | None
+    """Whether runs that share a machine may have a budget in seconds."""
     track: Sequence[str] | None
     """Trackers to which runs are sent: `mlflow`, `tensorboard`, `wandb`, or those of plug-ins."""
     use_cache: bool | None
@@ -171,7 +174,8 @@ def _prepared(
                 workers=options.get("workers"),
                 results=Path(out),
                 plugins=tuple(map(Path, options.get("plugins") or ())),
-                engine=options.get("engine") or "local",
+                on=str(options.get("on") or "local"),
+                shared_clock=bool(options.get("shared_clock")),
                 track=tuple(dict.fromkeys(options.get("track") or ())),
                 limits=Limits(options.get("timeout_seconds"), options.get("memory_limit_bytes")),
                 rerun=options.get("rerun") or "none",

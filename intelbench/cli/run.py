@@ -148,12 +148,20 @@ _EXIT_FAILED_RUNS = 1
     help="Threads that load data. [default: 0 on a CPU; with a GPU 8, or the number of processors minus 2]",
 )
 @option(
-    "--engine",
-    metavar="NAME",
+    "--on",
+    metavar="NAME|FILE",
     default="local",
     show_default=True,
     group=_MACHINE,
-    help="What executes runs: local, one after the other on this machine; or an engine of a plug-in.",
+    help="Where runs are executed: local, one after the other on this machine; gpus, one on each GPU of this machine; "
+    "slots, one on each processor; an engine of a plug-in; or a TOML file with engine and slots, the number of runs at "
+    "once. Times of runs that share a machine have tables of their own.",
+)
+@option(
+    "--shared-clock",
+    is_flag=True,
+    group=_MACHINE,
+    help="Accept a budget in seconds for runs that share a machine and disturb each other's clocks.",
 )
 @option(
     "--prepare",

@@ -1,12 +1,17 @@
-"""Engines, which execute planned runs. `local` is built in; plug-ins and entry points add others."""
+"""Engines, which execute planned runs: `local`, `slots` and `gpus`; plug-ins and entry points add others."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+import msgspec
+
+from intelbench.config.pool import Pool
 from intelbench.errors import UserError
+from intelbench.orchestration import devices
 from intelbench.plugins.guard import failed_with, require_methods, source_file
 from intelbench.plugins.providers import BUILT_IN
 from intelbench.plugins.registry import Registry
@@ -19,7 +24,8 @@ class Engine(Protocol):
     """Executes runs, here or on another host. Plans, locks, records and listeners are not its concern."""
 
     slots: int
-    """Number of runs that it executes at once. More than one on a machine disturb each other's clocks."""
+    """Number of runs that it executes at once. An engine that executes several of them on one host says how many in
+    `slots_per_host`, since they disturb each other's clocks."""
 
     def start(self, unit: Unit) -> Any:
         """Start a run, usually by its `unit.command()`, and return a handle for the other methods."""
@@ -34,26 +40,10 @@ class Engine(Protocol):
         ...
 
 
-class Local:
-    """Executes one run at a time on this machine, in a process that this one watches."""
-
-    slots = 1
-
-    def start(self, unit: Unit) -> Generator[bool, None, None]:
-        """Return what executes the run; the first call of `has_ended` starts it."""
-        return unit.isolate()
-
-    def has_ended(self, handle: Generator[bool, None, None]) -> bool:
-        """Pass on the progress of the run, and return whether it has ended."""
-        return next(handle, True)
-
-    def cancel(self, handle: Generator[bool, None, None]) -> None:
-        """End the process of the run."""
-        handle.close()
-
-
-Factory = TypeVar("Factory", bound=Callable[[], Engine])
-ENGINES: Registry[Callable[[], Engine]] = Registry("engine", {"local": Local})
+Factory = TypeVar("Factory", bound=Callable[..., Engine])
+ENGINES: Registry[Callable[..., Engine]] = Registry(
+    "engine", {"local": devices.Local, "slots": devices.on_processors, "gpus": devices.on_gpus}
+)
 """Factories of engines. The user chooses one for a session."""
 
 
@@ -65,15 +55,37 @@ def engine(name: str) -> Callable[[Factory], Factory]:
 class NamedEngine:
     """The engine of a session. An error of a plug-in's engine becomes a `UserError` that names the engine."""
 
-    def __init__(self, name: str) -> None:
-        make = ENGINES.get(name)
-        self.name = name
+    def __init__(self, pool: Pool) -> None:
+        make = ENGINES.get(pool.engine)
+        self.name = pool.engine
+        arguments = {key: value for key, value in msgspec.structs.asdict(pool).items() if key != "engine"}
+        arguments = {key: value for key, value in arguments.items() if value is not None}
+        for key in arguments.keys() - signature(make).parameters.keys():
+            raise UserError(f"engine {self.name!r}: takes no `{key}`. Try it without")
         with self._errors():
-            self._engine = make()
+            self._engine = make(**arguments)
             require_methods(self._engine, Engine)
             self.slots = self._engine.slots
-            if not isinstance(self.slots, int) or self.slots < 1:
-                raise ValueError(f"slots is {self.slots!r}. Expected how many runs it executes at once, 1 or more")
+            self.slots_per_host: int = getattr(self._engine, "slots_per_host", 1)
+            for number in (self.slots, self.slots_per_host):
+                if not isinstance(number, int) or number < 1:
+                    raise ValueError(f"slots is {number!r}. Expected how many runs it executes at once, 1 or more")
+
+    def device(self, wanted: str) -> str:
+        """Return the device for an option `--device`.
+
+        Raises:
+            UserError: the engine executes runs on another kind of device.
+        """
+        own = getattr(self._engine, "device", None)
+        if own and wanted not in ("auto", own):
+            raise UserError(f"device {wanted}: not that of engine {self.name!r}. Expected auto or {own}")
+        return own or wanted
+
+    def close(self) -> None:
+        """Release what the engine keeps between runs."""
+        with self._errors():
+            getattr(self._engine, "close", lambda: None)()
 
     def start(self, unit: Unit) -> Any:
         """Start a run, and return its handle."""

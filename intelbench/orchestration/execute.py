@@ -88,7 +88,7 @@ def _run(
     spec, conditions = job.spec, job.spec.conditions
     on_progress(Progress(phase="building"))
     device = configure(conditions, spec.execution)
-    meters = Meters(device, compute_dtype(conditions), started)
+    meters = Meters(device, compute_dtype(conditions), started, slots=spec.execution.slots)
     setup = build_training_setup(
         spec,
         job.dataset,

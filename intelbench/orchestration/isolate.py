@@ -49,6 +49,7 @@ class Unit:
     """What the engine has returned for the run."""
     _started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     _worker: ProgressReader | None = None
+    _process: Process | None = None
 
     def command(self) -> list[str]:
         """Write the study, if it is not written, and return the command of a worker that executes the run.
@@ -72,6 +73,11 @@ class Unit:
         """Report the progress that a worker has written since the last call."""
         for progress in self._worker.read() if self._worker else ():
             self.report(progress)
+
+    def ask_to_stop(self) -> None:
+        """Ask the process of `isolate`, if it runs, to save a checkpoint and end; do not wait for that."""
+        if self._process:
+            self._process.ask_to_stop()
 
     def report(self, progress: Progress) -> None:
         """Note the progress, and pass it on."""
@@ -122,6 +128,7 @@ class Unit:
         job = self.profiled()
         oom_kills, overrun = _oom_kills(), None
         with Process("intelbench.orchestration.child", job, self.starter, job.limits, self.lock.inheritable) as process:
+            self._process = process
             try:
                 while not self.lock.is_lost() and (answers := process.read()) is not None:
                     for answer in answers:

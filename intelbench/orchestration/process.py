@@ -229,13 +229,18 @@ class Process:
             return lines
         return None if has_ended else []
 
-    def stop(self, seconds: float) -> None:
-        """Ask the process to stop by itself, and wait for that for at most `seconds`."""
+    def ask_to_stop(self) -> None:
+        """Ask the process to stop by itself, which may be asked more than once."""
         assert self._process.stdin is not None
-        deadline = time.monotonic() + seconds
-        with suppress(BrokenPipeError, OverrunError):
+        with suppress(OSError, ValueError):  # it has ended
             self._process.stdin.write(b"\n")
             self._process.stdin.flush()
+
+    def stop(self, seconds: float) -> None:
+        """Ask the process to stop by itself, and wait for that for at most `seconds`."""
+        deadline = time.monotonic() + seconds
+        self.ask_to_stop()
+        with suppress(OverrunError):
             while self.read(deadline - time.monotonic()) is not None and time.monotonic() < deadline:
                 pass
 

@@ -12,8 +12,9 @@ from intelbench.architectures.registry import resolutions
 from intelbench.config.budget import Budget
 from intelbench.config.conditions import Suite
 from intelbench.config.fields import KeepWeights, Vary
+from intelbench.config.pool import load_pool
 from intelbench.config.sequential import Until
-from intelbench.config.suites import load_suite, override
+from intelbench.config.suites import budgets, load_suite, override
 from intelbench.data.dataset import prepare
 from intelbench.errors import UserError, plural, printable
 from intelbench.orchestration.display import downloads, stderr_console
@@ -33,7 +34,7 @@ from intelbench.orchestration.tracking import Tracking
 from intelbench.plugins.loading import load_plugin
 from intelbench.profiling.environment import choose_execution, read_environment
 from intelbench.records.kept import settle
-from intelbench.records.types import DataFacts, Environment
+from intelbench.records.types import DataFacts, Environment, Execution
 from intelbench.records.workspace import workspaces
 from intelbench.results.metrics import ranking_metric
 from intelbench.statistics.scores import MIN_TOP_K_CLASSES
@@ -68,7 +69,10 @@ class Request:
     workers: int | None
     results: Path
     plugins: tuple[Path, ...]
-    engine: str
+    on: str
+    """Name of an engine, or a TOML file that configures one."""
+    shared_clock: bool
+    """Whether runs with a budget in seconds may share a host."""
     track: tuple[str, ...]
     """Names of the trackers to which runs are sent."""
     limits: Limits
@@ -112,9 +116,13 @@ def write_study(request: Request, starter: Starter) -> Path:
 def _prepared(request: Request, starter: Starter) -> tuple[list[PlannedRun], Session]:
     """Return the planned runs, after all checks, and what they share."""
     suite = _suite_of(request)
-    engine = NamedEngine(request.engine)
+    engine = NamedEngine(load_pool(request.on))
     trackers = {name: make_tracker(name, Place(results=request.results)) for name in request.track}
-    execution = choose_execution(request.device, request.threads, request.workers, request.cache, suite.precision)
+    execution = choose_execution(
+        engine.device(request.device), request.threads, request.workers, request.cache, suite.precision,
+        engine.slots_per_host,
+    )  # fmt: skip
+    _require_own_clock(suite, execution, is_accepted=request.shared_clock)
     environment = read_environment(execution)
     dataset = prepare(
         suite.data,
@@ -206,6 +214,17 @@ def _require_seeds(suite: Suite) -> None:
         raise UserError(
             f"vary {','.join(suite.sources)}: one seed, {suite.seeds[0]}, so nothing varies. Expected at least 2 "
             f"seeds. Try --seeds {suite.seeds[0]}-{suite.seeds[0] + 9}"
+        )
+
+
+def _require_own_clock(suite: Suite, execution: Execution, *, is_accepted: bool) -> None:
+    """Raise a `UserError` if runs that share a host are to be trained for a time, and the user has not accepted it."""
+    timed = [str(budget) for budget in budgets(suite) if budget.seconds is not None]
+    if execution.slots > 1 and timed and not is_accepted:
+        raise UserError(
+            f"budget {timed[0]}: {execution.slots} runs at once share this host, so how far each gets depends on the "
+            "others. Expected a budget in steps, epochs, images or FLOPs. Try --budget '300 steps', or accept it with "
+            "--shared-clock"
         )
 
 

@@ -64,6 +64,7 @@ def run_planned(planned: Mapping[int, PlannedRun], session: Session) -> dict[int
                 time.sleep(LOOK_SECONDS)
     finally:
         runner.cancel()
+        engine.close()
     if runner.refused:
         raise HostError("\n".join(dict.fromkeys(runner.refused.values())))
     return {index: runner.records[index] for index in planned}
@@ -148,6 +149,8 @@ class _Runner:
 
     def cancel(self) -> None:
         """Cancel every run that has not ended, also if the engine fails to cancel one of them."""
+        for unit in self.running.values():  # all at once, since each may take as long as a scheduler waits
+            unit.ask_to_stop()
         with ExitStack() as stack:
             for unit in self.running.values():
                 stack.enter_context(unit.resources)

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from intelbench.errors import UserError
+from intelbench.config.pool import Pool
+from intelbench.errors import HostError, UserError
 from intelbench.orchestration.engines import NamedEngine
 from intelbench.orchestration.host import require_files, require_machine
 from intelbench.orchestration.job import Progress
@@ -14,6 +15,7 @@ from intelbench.orchestration.shared import Profiles, ProgressWriter
 from intelbench.orchestration.study import StudyFile
 from intelbench.orchestration.suite import Session
 from intelbench.orchestration.tracking import Tracking
+from intelbench.records.types import Execution
 from intelbench.trackers.registry import make_tracker
 from intelbench.trackers.tracker import Place
 
@@ -49,7 +51,7 @@ def work(request: Work, starter: Starter) -> int:
         tracking = {name: Tracking(name, tracker, jobs, say) for name, tracker in trackers.items()}
         session = Session(
             study=study,
-            engine=NamedEngine("local"),
+            engine=_engine(study.study.execution, is_only_run=request.run is not None),
             starter=starter,
             profiles=Profiles(starter, study.folder),
             listener=Listeners(say, {"progress of the study": written, **tracking}),
@@ -61,3 +63,17 @@ def work(request: Work, starter: Starter) -> int:
     except UserError as error:
         written.end(Progress(phase="refused", note=str(error)))
         raise
+
+
+def _engine(execution: Execution, *, is_only_run: bool) -> NamedEngine:
+    """Return the engine of as many runs at once on this host as the study says.
+
+    Raises:
+        HostError: this host has fewer GPUs or processors.
+    """
+    if execution.slots == 1 or is_only_run:
+        return NamedEngine(Pool(engine="local"))
+    try:
+        return NamedEngine(Pool(engine="slots" if execution.device == "cpu" else "gpus", slots=execution.slots))
+    except UserError as error:
+        raise HostError.here(f"{error}; the study executes {execution.slots} runs at once on each host") from error

@@ -1,11 +1,12 @@
-"""Measure how much other processes and virtual machines used the machine, by the operating system's counters."""
+"""Measure how much other processes and virtual machines used the CPUs of this one, by the system's counters."""
 
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import psutil
 
+from intelbench.profiling.processors import own_processors
 from intelbench.records.profiles import Contention
 from intelbench.records.store import Traces
 
@@ -20,7 +21,7 @@ class _Counters(NamedTuple):
 
     monotonic: float
     others: float
-    """CPU time of all other processes since the machine was started."""
+    """CPU time of all other processes, on the CPUs that this process may use, since the machine was started."""
     stolen: float | None
     suspended: float | None
     """Time that the machine was suspended, plus a constant."""
@@ -74,16 +75,23 @@ class ContentionMeter:
         )
 
     def _counters(self) -> _Counters:
-        monotonic, times, own = time.monotonic(), psutil.cpu_times(), self._process.cpu_times()
+        monotonic, times, own = time.monotonic(), _times_of_own_processors(), self._process.cpu_times()
         has_boottime = hasattr(time, "CLOCK_BOOTTIME")
         suspended = time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic() if has_boottime else None
         return _Counters(
             monotonic=monotonic,
-            others=sum(getattr(times, name, 0.0) for name in _BUSY) - own.user - own.system,
-            stolen=getattr(times, "steal", None),
+            others=sum(getattr(each, name, 0.0) for each in times for name in _BUSY) - own.user - own.system,
+            stolen=sum(each.steal for each in times) if hasattr(times[0], "steal") else None,
             suspended=suspended,
             time_of_day=time.time() - time.monotonic() - (suspended or 0.0),
         )
+
+
+def _times_of_own_processors() -> list[Any]:
+    """Return the times of each CPU that this process may use; runs next to this one have others."""
+    times = psutil.cpu_times(percpu=True)
+    own = [times[processor] for processor in own_processors() if processor < len(times)]
+    return own or times  # a system that does not tell
 
 
 def _increase(before: float | None, after: float | None) -> float | None:

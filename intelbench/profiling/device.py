@@ -272,6 +272,11 @@ def is_available(kind: DeviceKind) -> bool:
             return torch.backends.mps.is_available()
 
 
+def num_gpus() -> int:
+    """Return how many CUDA devices PyTorch sees."""
+    return cuda.device_count() if is_available("cuda") else 0
+
+
 def find_device(wanted: str) -> Device:
     """Return the device that `--device` names: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
 
@@ -281,16 +286,16 @@ def find_device(wanted: str) -> Device:
         UserError: PyTorch sees no such device.
     """
     name, _, index = wanted.partition(":")
-    num_gpus = cuda.device_count() if is_available("cuda") else 0
+    number = num_gpus()
     if wanted == "auto":
-        return _device("cuda" if num_gpus else "cpu")
-    if name == "cuda" and not num_gpus:
+        return _device("cuda" if number else "cpu")
+    if name == "cuda" and not number:
         raise UserError(
             f"--device {wanted}: PyTorch sees no CUDA device. Expected an NVIDIA GPU, or an AMD GPU under ROCm, with "
             "its driver and a PyTorch that was built for it. Try --device cpu"
         )
-    if name == "cuda" and int(index or 0) >= num_gpus:
-        last = f" to cuda:{num_gpus - 1}" if num_gpus > 1 else ""
+    if name == "cuda" and int(index or 0) >= number:
+        last = f" to cuda:{number - 1}" if number > 1 else ""
         raise UserError(f"--device {wanted}: no such GPU. Expected cuda:0{last}. Try --device cuda:0")
     if name == "mps" and not is_available("mps"):
         raise UserError(

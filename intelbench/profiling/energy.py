@@ -87,15 +87,20 @@ def find_counter(device: torch.device) -> EnergyCounter:
 
 
 class EnergyMeter:
-    """Measures energy from its construction to `read`. The construction measures the idle machine for a second."""
+    """Measures energy from its construction to `read`. The construction measures the idle machine for a second.
 
-    def __init__(self, device: torch.device) -> None:
+    Without a GPU nothing is measured if the machine executes several runs at once (`slots`), which share the counter.
+    """
+
+    def __init__(self, device: torch.device, slots: int = 1) -> None:
         self._counter: EnergyCounter | None = None
         self._absent: str | None = None
         self._idle_joules: float | None = None
         self._idle_seconds = 0.0
         self._joules = 0.0
         try:
+            if slots > 1 and device_of(device).kind != "cuda":
+                raise OSError(f"{slots} runs at once share the CPU packages")
             self._counter = counter = find_counter(device)
             before, started = counter.joules(), time.monotonic()
             time.sleep(_IDLE_SECONDS)

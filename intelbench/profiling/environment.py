@@ -13,7 +13,7 @@ import torch
 
 import intelbench
 from intelbench.config.fields import Precision
-from intelbench.profiling.device import Device, device_for, device_of, find_device, require_precision
+from intelbench.profiling.device import Device, device_for, device_of, find_device, num_gpus, require_precision
 from intelbench.profiling.nvml import Nvml, driver_version
 from intelbench.profiling.processors import num_processors
 from intelbench.records.profiles import GpuFacts
@@ -35,9 +35,16 @@ private."""
 
 
 def choose_execution(
-    device: str, threads: int | None, workers: int | None, cache: bool, precision: Precision = "fp32"
+    device: str,
+    threads: int | None,
+    workers: int | None,
+    cache: bool,
+    precision: Precision = "fp32",
+    slots: int = 1,
 ) -> Execution:
     """Resolve the options of execution; `None` stands for the default.
+
+    `slots` runs at once share the CPUs.
 
     With a GPU, PyTorch has one thread by default, because more threads would compete with those that load data. Up to
     eight threads load data, and two CPUs are left for the training loop and the driver.
@@ -50,10 +57,11 @@ def choose_execution(
     on_gpu = chosen.kind != "cpu"
     return Execution(
         device=chosen.kind,
-        threads=threads or (1 if on_gpu else torch.get_num_threads()),
-        workers=workers if workers is not None else (min(8, max(1, num_processors() - 2)) if on_gpu else 0),
+        threads=threads or (1 if on_gpu else max(1, torch.get_num_threads() // slots)),
+        workers=workers if workers is not None else (min(8, max(1, num_processors() // slots - 2)) if on_gpu else 0),
         cache=cache,
         device_index=chosen.torch_device.index,
+        slots=slots,
     )
 
 
@@ -81,6 +89,12 @@ def read_environment(execution: Execution) -> Environment:
         gpu=_gpu_facts(device) if device.kind == "cuda" else None,
         variables={name: os.environ[name] for name in _RECORDED_VARIABLES if name in os.environ},
     )
+
+
+def visible_gpus() -> list[str]:
+    """Return what `CUDA_VISIBLE_DEVICES` names each GPU that PyTorch sees."""
+    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return (named or list(map(str, range(num_gpus()))))[: num_gpus()]
 
 
 def process_seconds(device: torch.device) -> float:

@@ -102,12 +102,16 @@ class Meters:
     The readings of a resumed run include those of earlier processes up to their last checkpoint.
     """
 
-    def __init__(self, device: torch.device, dtype: torch.dtype, started: float | None = None) -> None:
+    def __init__(
+        self, device: torch.device, dtype: torch.dtype, started: float | None = None, *, slots: int = 1
+    ) -> None:
         self._started = time.perf_counter() if started is None else started
         self._earlier_seconds = 0.0
         self._step = 0
         """Number of finished steps."""
         self._device = device
+        self._slots = slots
+        """Runs at once on this machine."""
         self._earlier: Readings | None = None
         self._memory = MemoryMeter(device)
         self._reference_kernels = ReferenceKernels(device, dtype)
@@ -123,7 +127,7 @@ class Meters:
         with self._memory.paused():
             for meter in self._meters.values():
                 meter.start()
-        self._energy = EnergyMeter(self._device)
+        self._energy = EnergyMeter(self._device, self._slots)
         self._contention = ContentionMeter()
 
     def step(self, number: int, *, at_evaluation: bool, machine_speed: bool = True) -> None:

@@ -7,6 +7,9 @@ import torch
 
 from intelbench.profiling.device import device_of
 
+_BITS = 64
+"""CPUs of one word of an answer about them."""
+
 
 class Nvml:
     """A GPU in NVML.
@@ -57,3 +60,12 @@ def driver_version() -> str | None:
         return str(pynvml.nvmlSystemGetDriverVersion())
     except pynvml.NVMLError:
         return None
+
+
+def processors_near(device: torch.device, number: int) -> frozenset[int]:
+    """Return which of the first `number` CPUs are near a GPU; empty if NVML does not tell."""
+    try:
+        words = Nvml(device).ask("nvmlDeviceGetCpuAffinity", (number + _BITS - 1) // _BITS)
+    except OSError:
+        return frozenset()
+    return frozenset(place for place in range(number) if int(words[place // _BITS]) >> place % _BITS & 1)

@@ -73,6 +73,9 @@ class Execution(Struct, frozen=True, kw_only=True):
     device_index: Annotated[int, Meta(ge=0, le=1023)] | None = None
     """Number of the GPU, such as that of `cuda:1`; `None` for the first one, and on a CPU. Runs on different GPUs can
     be compared if the names of the GPUs are equal."""
+    slots: Annotated[int, Meta(ge=1, le=1024)] = 1
+    """Runs that the host executes at once, each on a GPU or on processors of its own. Times are compared between runs
+    with equal numbers alone, because runs next to each other share memory, disks and caches."""
 
 
 class Normalization(Struct, frozen=True, kw_only=True):

@@ -350,7 +350,8 @@ def environment(summary: CohortSummary) -> Iterator[Row]:
             if name not in groups and value not in known.setdefault(name, []):
                 known[name].append(value)
     for name, values in known.items():
-        yield {"fact": name, "values": sorted(values, key=str)}
+        if (name, values) != ("slots", [1]):  # every run had its host alone, as runs have by default
+            yield {"fact": name, "values": sorted(values, key=str)}
 
 
 _RUNS: Sequence[Columns[_Run]] = (

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from intelbench.config.pool import Pool
 from intelbench.config.suites import load_suite, override
 from intelbench.data.dataset import Dataset, prepare
 from intelbench.errors import HostError, UserError
@@ -118,7 +119,11 @@ def execute(planned: list[PlannedRun], log: Log) -> list[RunRecord]:
     """Execute the runs on the engine `fake`."""
     study = StudyFile(Study.of([run.job for run in planned], planned[0].job.dataset), Path(planned[0].job.runs).parent)
     session = Session(
-        study=study, engine=NamedEngine("fake"), starter=STARTER, profiles=Profiles(STARTER, None), listener=log
+        study=study,
+        engine=NamedEngine(Pool(engine="fake")),
+        starter=STARTER,
+        profiles=Profiles(STARTER, None),
+        listener=log,
     )
     return list(run_planned(dict(enumerate(planned)), session).values())
 

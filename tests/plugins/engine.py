@@ -10,6 +10,7 @@ class Nice:
     """Starts the commands of runs with `nice`."""
 
     slots = 2
+    slots_per_host = 2
 
     def start(self, unit):
         """Start the command of a run."""

@@ -7,8 +7,10 @@ import numpy as np
 import psutil
 import pytest
 
+from intelbench.config.pool import Pool
 from intelbench.errors import UserError
-from intelbench.orchestration.engines import ENGINES, Local, NamedEngine, engine
+from intelbench.orchestration.devices import Local
+from intelbench.orchestration.engines import ENGINES, NamedEngine, engine
 from intelbench.records.store import StoredRun, read_runs
 from tests.command import Command, wait_until_ended
 from tests.orchestration.test_isolate import hanging
@@ -29,7 +31,7 @@ def test_a_plugin_adds_an_engine(
 ) -> None:
     """Its runs are at work at once, show their progress, and leave the same records as with `local`; one is killed."""
     arguments = ("--suite", small_suite, "--data", small_folder, "--plugin", plugin, "--threads", 1)
-    done = intelbench("run", "tiny", "dies", *arguments, "--plugin", PLUGIN, "--engine", "nice", "--out", "nice")
+    done = intelbench("run", "tiny", "dies", *arguments, "--plugin", PLUGIN, "--on", "nice", "--out", "nice")
     assert 1 == done.returncode, done.stderr
     assert done.stderr.index("[2/2] dies, seed 0: starting") < done.stderr.index("[1/2] tiny, seed 0: done in")
     assert "[1/2] tiny, seed 0: step " in done.stderr
@@ -38,7 +40,8 @@ def test_a_plugin_adds_an_engine(
     assert dies.record.failure.message.startswith("the process was killed by SIGKILL while ")
     assert 0 == intelbench("run", "tiny", *arguments, "--out", "local").returncode
     (local,) = runs(tmp_path / "local")
-    assert (tiny.record.run_id, tiny.record.stream_digests) == (local.record.run_id, local.record.stream_digests)
+    assert (1, 2) == (local.record.spec.execution.slots, tiny.record.spec.execution.slots)
+    assert tiny.record.stream_digests == local.record.stream_digests
     assert np.array_equal(tiny.traces()["step_loss"], local.traces()["step_loss"])
 
 
@@ -46,7 +49,7 @@ def test_an_interrupt_cancels_what_an_engine_has_started(
     tmp_path: Path, small_folder: Path, small_suite: Path, plugin: Path
 ) -> None:
     """No process is left, and no record of an interrupted run."""
-    options = ("--plugin", PLUGIN, "--engine", "nice")
+    options = ("--plugin", PLUGIN, "--on", "nice")
     with hanging([], tmp_path, small_folder, small_suite, plugin, *options) as (process, _):
         children = psutil.Process(process.pid).children(recursive=True)
         assert 4 == len(children)  # the server, the worker, its server and the run
@@ -59,7 +62,7 @@ def test_an_interrupt_cancels_what_an_engine_has_started(
 
 def test_an_unknown_engine_is_answered_with_the_nearest(intelbench: Command, small_folder: Path) -> None:
     """Before data are read."""
-    done = intelbench("run", "--engine", "nicer", "--plugin", PLUGIN, "--data", small_folder)
+    done = intelbench("run", "--on", "nicer", "--plugin", PLUGIN, "--data", small_folder)
     assert (2, "") == (done.returncode, done.stdout)
     assert "intelbench: engine 'nicer' is not known. " in done.stderr
     assert "nice" in done.stderr.partition("is not known. ")[2]
@@ -84,11 +87,11 @@ def test_an_engine_that_cannot_be_made_is_named() -> None:
             return None
 
     with pytest.raises(UserError, match=r"^engine 'endless': .*Endless has no has_ended, cancel. Expected the methods"):
-        NamedEngine("endless")
+        NamedEngine(Pool(engine="endless"))
     with pytest.raises(
         UserError, match=r"^engine 'broken': failed with OSError: no scheduler here \(test_engine\.py:\d+\)$"
     ):
-        NamedEngine("broken")
+        NamedEngine(Pool(engine="broken"))
     with pytest.raises(UserError, match=r"^engine 'full': failed with ValueError: slots is 0. Expected how many runs"):
-        NamedEngine("full")
+        NamedEngine(Pool(engine="full"))
     assert {"broken", "full", "local"} <= ENGINES.providers().keys()

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from intelbench.profiling import contention
 from intelbench.profiling.contention import ContentionMeter
 
 Machine = SimpleNamespace
@@ -36,7 +37,9 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 
     monkeypatch.setattr(time, "monotonic", lambda: fake.now)
     monkeypatch.setattr(psutil, "Process", Process)
-    monkeypatch.setattr(psutil, "cpu_times", lambda: SimpleNamespace(**fake.times))
+    others = SimpleNamespace(**dict.fromkeys(fake.times, 10.0**9))  # processors of other runs
+    monkeypatch.setattr(psutil, "cpu_times", lambda percpu: [others, SimpleNamespace(**fake.times), others])
+    monkeypatch.setattr(contention, "own_processors", lambda: [1])
     monkeypatch.setattr(psutil, "getloadavg", lambda: (fake.load, 99.0, 99.0))
     return fake
 

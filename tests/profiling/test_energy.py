@@ -258,3 +258,9 @@ def test_a_gpu_counts_or_says_why_not() -> None:
     found = meter.read()
     assert (found.joules is None) == (found.absent is not None)
     assert found.joules is None or found.joules > 0
+
+
+def test_runs_at_once_do_not_share_the_counter_of_the_packages() -> None:
+    """Nobody could say whose energy it is; a GPU has a counter of its own."""
+    found = EnergyMeter(CPU, slots=2).read()
+    assert (None, "2 runs at once share the CPU packages") == (found.joules, found.absent)

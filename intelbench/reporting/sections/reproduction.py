@@ -55,6 +55,7 @@ def command(cohort: Cohort) -> tuple[str, str | None]:
     execution = cohort.spec.execution
     options = ["--device", execution.device, "--threads", str(execution.threads), "--workers", str(execution.workers)]
     options += [] if execution.cache else ["--no-cache"]
+    options += [] if execution.slots == 1 else ["--on", "slots" if execution.device == "cpu" else "gpus"]
     if design := _design(cohort):
         options += ["--until", "decided", "--spending", design.spending]
     named = _named(suite)
