@@ -1,9 +1,6 @@
-"""Verdicts on studies whose truth is known: each word is reached, by the rule that is said, and for a reason."""
+"""Verdicts that compare architectures whose truth is known: each word is reached, by the rule that is said."""
 
-import re
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,61 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intelbench.config.sequential import SequentialDesign
-from intelbench.records.profiles import TorchsummaryEstimate
-from intelbench.reporting.verdicts import Verdict, verdicts
-from intelbench.results.claims import Claim, load_claims
 from intelbench.results.metric import differences
 from intelbench.results.metrics import METRICS
-from intelbench.results.runs import RunSummary
-from intelbench.results.study import read
 from intelbench.results.summaries import CohortSummary
 from intelbench.statistics.estimates import Estimate
-from tests.synthetic import CONDITIONS, Study, Summarize, failure, synthetic_runs
+from tests.reporting.claimed import changed, verdict, with_values
+from tests.synthetic import Summarize
 
-Change = Callable[[RunSummary], RunSummary]
 ONLY_ON_A_GPU = ("joules", "peak_cuda_allocated_bytes", "peak_cuda_reserved_bytes", "peak_nvml_process_bytes")
-REFERENCE_RUNS = Path(__file__).parents[2] / "results" / "reference" / "runs"
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> CohortSummary:
-    """Three architectures, four seeds each, whose values the tests replace."""
-    folder = tmp_path_factory.mktemp("runs")
-    synthetic_runs(folder, ["a", "b", "c"], range(4))
-    return read(folder).cohorts[0]
-
-
-def claim(**changes: Any) -> Claim:
-    """That `a` has a higher relative loss variance than `b`, with changes."""
-    fields: dict[str, Any] = {"id": "c", "statement": "s", "source": "r", "metric": "relative_loss_variance"}
-    fields |= {"relation": "higher", "architecture": "a"} | (
-        {} if "others" in changes or "classes" in changes else {"others": ["b"]}
-    )
-    return msgspec.convert({key: value for key, value in (fields | changes).items() if value is not None}, Claim)
-
-
-def verdict(summary: CohortSummary, **changes: Any) -> Verdict:
-    """On that claim."""
-    (found,) = verdicts(summary, [claim(**changes)])
-    return found
-
-
-def changed(summary: CohortSummary, change: Callable[[str, RunSummary], RunSummary]) -> CohortSummary:
-    """The summary with every run changed."""
-    return replace(
-        summary,
-        architectures=tuple(
-            replace(each, runs=tuple(change(each.name, run) for run in each.runs)) for each in summary.architectures
-        ),
-    )
-
-
-def with_values(summary: CohortSummary, values: Mapping[str, Sequence[float]]) -> CohortSummary:
-    """Relative loss variances, by architecture and seed."""
-    return changed(
-        summary,
-        lambda name, run: replace(run, relative_loss_variance=values[name][run.seed] if name in values else 1.0),
-    )
 
 
 def test_a_difference_beyond_chance_supports_or_contradicts(study: CohortSummary) -> None:
@@ -178,79 +128,6 @@ def test_every_measure_of_a_run_can_be_compared(study: CohortSummary, metric: st
     assert found.p_value is not None
 
 
-def test_a_published_figure_is_judged_by_two_intervals(study: CohortSummary) -> None:
-    """Of the mean, [1.74, 2.26], and of one further run, [1.42, 2.58]; the rule says how, and has the second."""
-    summary = with_values(study, {"a": [1.8, 2.0, 2.2, 2.0]})
-    figure = {"relation": "equal", "others": None}
-    words = {value: verdict(summary, value=value, tolerance=0.1, **figure).verdict for value in (2.5, 3.0)}
-    assert {2.5: "undecided", 3.0: "contradicted"} == words
-    found = verdict(summary, value=2.0, tolerance=0.3, **figure)
-    assert "supported" == found.verdict
-    assert isinstance(found.measured, Estimate)
-    assert pytest.approx(2.0) == found.measured.mean
-    rule = (
-        "Supported where the 95 % interval of the mean over 4 seeds lies within what is claimed, tolerance included. "
-        "The published figure is regarded as that of one training run: contradicted where the claim lies outside the "
-        "95 % prediction interval of such a figure, 2.00 [1.42, 2.58]; else undecided."
-    )
-    assert rule == found.rule
-    of_many = verdict(summary, value=2.5, tolerance=0.1, runs=1000, **figure)
-    assert "contradicted" == of_many.verdict
-    assert "The figure is a requirement: contradicted where it lies outside the interval of the mean" in of_many.rule
-    of_some = verdict(summary, value=2.5, tolerance=0.1, runs=900, **figure)
-    assert "that of 900 training runs: contradicted" in of_some.rule
-
-
-def test_a_published_factor_is_held_against_the_ratio(study: CohortSummary) -> None:
-    """Paired by seed."""
-    summary = with_values(study, {"a": [2, 4.2, 7.9, 6], "b": [1, 2, 4, 3]})
-    twice, thrice = (
-        verdict(summary, relation="equal", value=value, tolerance=0.2, others=["b"]) for value in (2.0, 3.0)
-    )
-    assert ("supported", "contradicted") == (twice.verdict, thrice.verdict)
-    assert ("times", "b") == (twice.unit, twice.against)
-    assert "95 % interval of the ratio, paired over 4 seeds lies" in twice.rule
-
-
-def test_arithmetic_is_exact(study: CohortSummary) -> None:
-    """Parameters with 1000 classes are a quarter of their bytes; memory is torchsummary's total; no test is made."""
-
-    def profiled(name: str, run: RunSummary) -> RunSummary:
-        published = TorchsummaryEstimate(
-            activations_bytes=1_167_135_040,
-            parameters_bytes=240_771_232 * (2 if name == "b" else 1),
-            input_bytes=1_080_000,
-            num_calls=514,
-        )
-        assert run.record.profile is not None
-        profile = msgspec.structs.replace(run.record.profile, published=published)
-        return replace(run, record=msgspec.structs.replace(run.record, profile=profile))
-
-    summary = changed(study, profiled)
-    figure = {"relation": "equal", "others": None, "metric": "num_parameters_1000_classes"}
-    found = verdict(summary, value=60e6, tolerance=0.5e6, **figure)
-    assert ("reproduced", 60_192_808, None) == (found.verdict, found.measured, found.p_value)
-    assert "exact" in found.rule
-    assert "contradicted" == verdict(summary, value=60e6, tolerance=0.1e6, **figure).verdict
-    memory = verdict(summary, **(figure | {"metric": "torchsummary_memory_mebibytes"}), value=1300, tolerance=50)
-    assert isinstance(memory.measured, float)
-    assert ("reproduced", 1343.71) == (memory.verdict, round(memory.measured, 2))
-    double = verdict(summary, architecture="b", others=["a"], relation="equal", value=2, metric=figure["metric"])
-    assert ("reproduced", 2.0, "times") == (double.verdict, double.measured, double.unit)
-    equal = verdict(summary, metric=figure["metric"], others=["c"])
-    assert ("equivalent", 1.0) == (equal.verdict, equal.measured)
-    assert equal.rule.endswith("no measurement of a run. A difference of at most 2 % is equivalent.")
-    assert "reproduced" == verdict(summary, metric=figure["metric"], others=["c"], relation="equivalent").verdict
-    assert "reproduced" == verdict(summary, architecture="b", others=None, metric=figure["metric"]).verdict
-
-
-def test_arithmetic_needs_no_finished_run(summarize: Summarize) -> None:
-    """Neither equal batches nor several seeds; what was trained does need them."""
-    summary = summarize(["a", "b"], [0], failures={("a", 0): failure(step=None)}, other_batches=[("b", 0)])
-    assert "contradicted" == verdict(summary, metric="num_parameters").verdict
-    assert "a has no finished run: out of memory (1 run)" == verdict(summary).reason
-
-
 def test_the_best_is_better_than_each_other(summarize: Summarize) -> None:
     """By seed and image; a tie is undecided, a better one contradicts."""
     summary = summarize(["a", "b", "c"], range(4), accuracies={"a": 0.9, "b": 0.5, "c": 0.7}, num_test=600)
@@ -285,6 +162,8 @@ def test_an_unrelated_architecture_changes_no_verdict(summarize: Summarize) -> N
 
 
 SAYS = {"better": "supported", "worse": "contradicted", "equivalent": "equivalent", "undecided": "undecided"}
+
+
 IN_LOOKS = SequentialDesign(
     architectures=("a", "b", "c", "d"), seeds=tuple(range(8)), looks=(3, 5, 8), spending="pocock", significance=0.05,
     margin=0.02,
@@ -357,194 +236,12 @@ def test_as_good_as_another_is_shown_within_a_margin(summarize: Summarize) -> No
     assert "contradicted" == verdict(apart, metric="test_accuracy", relation="equivalent").verdict
 
 
-def test_a_test_accuracy_is_held_against_its_interval(summarize: Summarize) -> None:
-    """The one of the main table, which is Wilson's."""
-    summary = summarize(["a"], range(3), accuracies={"a": 0.8}, num_test=600)
-    figure = {"metric": "test_accuracy", "relation": "at_least", "others": None}
-    found = verdict(summary, value=0.6, **figure)
-    assert ("supported", summary.finished[0].test_accuracy) == (found.verdict, found.measured)
-    assert "contradicted" == verdict(summary, value=0.99, **figure).verdict
-    assert "over 3 seeds × 600 test images lies" in found.rule
-    assert "one training run, tested on as many other test images: contradicted" in found.rule
-
-
-def test_a_factor_of_accuracies_is_over_seeds_and_images(summarize: Summarize) -> None:
-    """Of the two means; seeds alone would leave out the chance of the images."""
-    summary = summarize(["a", "b"], range(4), accuracies={"a": 0.8, "b": 0.4}, num_test=600)
-    found = verdict(summary, metric="test_accuracy", relation="equal", value=2.0, tolerance=0.5)
-    assert isinstance(found.measured, Estimate)
-    first, second = (summary.architectures[place].test_accuracy for place in (0, 1))
-    assert ("supported", pytest.approx(first.mean / second.mean)) == (found.verdict, found.measured.mean)
-    assert "paired over 4 seeds × 600 test images lies" in found.rule
-
-
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"architecture": "d"}, r"^d did not run$"),
-        ({"others": ["b", "d"]}, r"^d did not run$"),
-        ({"conditions": {"weights": "imagenet"}}, r"other conditions: weights = imagenet \(here random\)$"),
-        ({"conditions": {"budget": {"epochs": 2}}}, r"budget.epochs = 2 \(here none\)$"),
-        (
-            {"conditions": {"image_size": 8, "weights": "x", "head": "x", "backbone": "x", "data.num_test": 1}},
-            r"image_size = 8 \(here 64\); .*; and 1 other$",
-        ),
-        ({"metric": "confusion", "classes": [["sea", "desert"]]}, r"no class desert$"),
-        ({"metric": "steps_to_accuracy", "accuracy": 0.99}, r"^no run reached a validation accuracy of 99 %"),
-        (
-            {"metric": "steps_to_accuracy", "accuracy": 0.99, "relation": "at_most", "value": 9, "others": None},
-            r"^a: 4 of 4 runs did not reach a validation accuracy of 99 %",
-        ),
-    ],
-)
-def test_what_is_not_testable_says_why(study: CohortSummary, changes: dict[str, Any], reason: str) -> None:
-    """Nothing is measured then, and no rule applied."""
-    found = verdict(study, **changes)
-    assert ("not testable", None, "") == (found.verdict, found.measured, found.rule)
-    assert re.search(reason, found.reason)
-
-
-def test_conditions_that_hold_let_the_claim_be_judged(study: CohortSummary) -> None:
-    """A list as a tuple, a whole number as a fraction."""
-    held = {"image_size": 64, "recipe": {"optimizer": "adam", "label_smoothing": 0}, "weights": "random"}
-    assert verdict(study, conditions=held).verdict != "not testable"
-
-
-@pytest.mark.parametrize("metric", ["relative_loss_variance", "test_accuracy"])
-def test_one_seed_in_common_is_too_few(summarize: Summarize, metric: str) -> None:
-    """For a comparison as for an interval."""
-    summary = summarize(["a", "b"], [0, 1], missing=[("b", 1)])
-    assert "not testable" == verdict(summary, metric=metric).verdict
-    figure = verdict(summary, metric=metric, architecture="b", relation="equal", value=0.5, others=None)
-    assert "one finished seed gives no interval; it takes two" == figure.reason
-
-
-def test_other_batches_are_not_compared(summarize: Summarize) -> None:
-    """A figure of one architecture is still held against what was published."""
-    summary = summarize(["a", "b"], range(3), other_batches=[("b", 1)])
-    for metric in ("relative_loss_variance", "test_accuracy"):
-        found = verdict(summary, metric=metric)
-        assert "not testable" == found.verdict
-        assert "same batches" in found.reason
-    assert "supported" == verdict(summary, relation="at_least", value=0.0, others=None).verdict
-
-
-def test_one_architecture_alone_is_not_the_highest(summarize: Summarize) -> None:
-    """There is nobody to compare it with."""
-    found = verdict(summarize(["a"], range(3)), others=None)
-    assert "no other architecture has a finished run" == found.reason
-
-
-def test_records_without_a_profile_have_no_arithmetic(study: CohortSummary) -> None:
-    """The reason in the record is passed on."""
-
-    def unprofiled(name: str, run: RunSummary) -> RunSummary:
-        return replace(run, record=msgspec.structs.replace(run.record, profile=None, profile_absent="it crashed"))
-
-    found = verdict(changed(study, unprofiled), metric="num_parameters")
-    assert "the records of a hold no profile: it crashed" == found.reason
-
-
-def test_a_network_without_rectifiers_has_no_dead_units(study: CohortSummary) -> None:
-    """So none can be counted; where both have them and none is dead, there is nothing to avoid."""
-    changes = {"metric": "dead_share", "relation": "lower"}
-    without = changed(study, lambda name, run: replace(run, rectifiers=None) if name == "b" else run)
-    assert "no run of b tells it" == verdict(without, **changes).reason
-
-    def alive(name: str, run: RunSummary) -> RunSummary:
-        assert run.rectifiers is not None
-        return replace(run, rectifiers=replace(run.rectifiers, last_dead_share=0.0))
-
-    found = verdict(changed(study, alive), **changes)
-    assert ("undecided", "0 in every run of both") == (found.verdict, found.reason)
-
-
-def steps_to_half(summary: CohortSummary, reached: Mapping[str, Sequence[int | None]]) -> CohortSummary:
-    """Runs that reach a validation accuracy of 50 % at these steps, or never."""
-
-    def change(name: str, run: RunSummary) -> RunSummary:
-        at = reached.get(name, [10] * 9)[run.seed]
-        steps = np.arange(1, 101, dtype=np.float64)
-        accuracy = np.where(steps >= at, 0.6, 0.4) if at is not None else np.full(100, 0.4)
-        return replace(run, evaluation_step=steps, evaluation_accuracy=accuracy)
-
-    return changed(summary, change)
-
-
-def test_fewer_steps_are_faster(study: CohortSummary) -> None:
-    """To the first evaluation point that has the accuracy."""
-    changes = {"metric": "steps_to_accuracy", "relation": "lower", "accuracy": 0.5}
-    found = verdict(steps_to_half(study, {"a": [10, 22, 29, 41], "b": [20, 40, 60, 80]}), **changes)
-    assert ("supported", "times") == (found.verdict, found.unit)
-    assert isinstance(found.measured, Estimate)
-    assert 0.5 == round(found.measured.mean, 1)
-
-
-def test_who_never_arrives_is_the_slower(summarize: Summarize) -> None:
-    """By a sign test, as there is no number: six seeds can tell, five cannot."""
-    changes = {"metric": "steps_to_accuracy", "relation": "lower", "accuracy": 0.5}
-    summary = summarize(["a", "b"], range(6))
-    six = verdict(steps_to_half(summary, {"a": [10] * 6, "b": [None] * 6}), **changes)
-    assert ("supported", None, 0.03125) == (six.verdict, six.measured, six.p_value)
-    assert "6 of 12 runs did not reach it" in six.reason
-    five = verdict(steps_to_half(summary, {"a": [10] * 5 + [None], "b": [None] * 6}), **changes)
-    assert "undecided" == five.verdict
-    equal = verdict(steps_to_half(summary, {"a": [10] * 6, "b": [None] * 6}), **(changes | {"relation": "equivalent"}))
-    assert ("not testable", "6 of 12 runs did not reach it, so there is no ratio") == (equal.verdict, equal.reason)
-
-
-def test_who_had_it_at_the_first_evaluation_is_the_faster(summarize: Summarize) -> None:
-    """By a sign test as well, since nobody knows how much sooner; and there is no figure."""
-    changes = {"metric": "steps_to_accuracy", "relation": "lower", "accuracy": 0.5}
-    summary = steps_to_half(summarize(["a", "b"], range(6)), {"a": [1] * 6, "b": [40] * 5 + [None]})
-    found = verdict(summary, **changes)
-    assert ("supported", None, 0.03125) == (found.verdict, found.measured, found.p_value)
-    both = "1 of 12 runs did not reach it and 6 of 12 runs reached it before the first evaluation point"
-    assert found.reason.startswith(both)
-    figure = verdict(summary, **(changes | {"relation": "at_most", "value": 9, "others": None}))
-    assert "a: 6 of 6 runs reached a validation accuracy of 50 % before the first evaluation point" == figure.reason
-
-
-def test_evaluation_points_decide_nothing(study: CohortSummary) -> None:
-    """Equal curves, of which one is evaluated at later steps, cannot be compared with few points, and can with many."""
-
-    def evaluated(num_points: int) -> CohortSummary:
-        def change(name: str, run: RunSummary) -> RunSummary:
-            last = 110.0 if name == "a" else 40.0 if name == "b" and num_points > 3 else 100.0
-            steps = last * np.arange(1, num_points + 1) / num_points
-            accuracy = 0.2 + 0.6 * steps / last + 0.01 * run.seed * (name == "a")
-            return replace(run, evaluation_step=steps, evaluation_accuracy=accuracy)
-
-        return changed(study, change)
-
-    changes = {"metric": "steps_to_accuracy", "relation": "higher", "accuracy": 0.5}
-    few, many = (verdict(evaluated(num_points), **changes) for num_points in (3, 20))
-    assert "not testable" == few.verdict
-    assert few.reason.startswith("the runs were evaluated at different steps")
-    assert ("supported", "times") == (many.verdict, many.unit)
-
-
 def test_bytes_are_counted(study: CohortSummary) -> None:
     """Memory that is the same for every seed is a fact, not rounding."""
     found = verdict(study, architecture="b", others=["a"], metric="peak_memory_bytes")
     assert "supported" == found.verdict
     assert isinstance(found.measured, Estimate)
     assert pytest.approx(880 / 700) == found.measured.mean
-
-
-def test_setbacks_leave_progress_out(study: CohortSummary) -> None:
-    """A run that only improves has none, however fast it does."""
-    curves = {"a": [0.1, 0.5, 0.9], "b": [0.5, 0.4, 0.5], "c": [0.5, 0.5, 0.5]}
-
-    def evaluated(name: str, run: RunSummary) -> RunSummary:
-        right = np.arange(60) < 60 * np.array(curves[name])[:, None]
-        images = replace(run.images, validation_right=np.packbits(right, axis=1))
-        return replace(run, evaluation_accuracy=right.mean(axis=1), images=images)
-
-    summary = changed(study, evaluated)
-    figure = {"metric": "accuracy_setback", "relation": "equal", "others": None}
-    assert "supported" == verdict(summary, value=0.0, **figure).verdict
-    assert "supported" == verdict(summary, architecture="b", value=0.05, tolerance=0.04, **figure).verdict
 
 
 def test_the_largest_confusions_are_found(summarize: Summarize) -> None:
@@ -568,53 +265,8 @@ def test_images_that_are_all_recognised_are_never_confused(study: CohortSummary)
     assert ("undecided", "buildings/street against any other") == (found.verdict, found.against)
 
 
-def test_two_of_one_name_are_asked_to_be_told_apart(tmp_path: Path) -> None:
-    """By the name in full, which the report shows."""
-    synthetic_runs(tmp_path, ["a", "b"], range(3))
-    synthetic_runs(tmp_path, ["a", "b"], range(3), Study(providers={"a": "mine"}))
-    (summary,) = read(tmp_path).cohorts
-    assert "several bear the name a: a (mine) and a (torchvision); name one in full" == verdict(summary).reason
-    assert verdict(summary, architecture="a (mine)").verdict != "not testable"
-
-
 def test_disturbed_step_times_say_so(summarize: Summarize) -> None:
     """The verdict stands, with the number of runs that were."""
     summary = summarize(["a", "b"], range(3), disturbed=[("b", 1)])
     found = verdict(summary, metric="step_seconds", relation="lower")
     assert ("supported", "1 of the 6 runs compared were disturbed by other work") == (found.verdict, found.reason)
-
-
-def test_every_built_in_claim_gets_a_verdict(summarize: Summarize) -> None:
-    """In their order; a study of other architectures can test none of them, one that failed says so."""
-    claims = load_claims()
-    assert [each.id for each in claims] == [found.claim.id for found in verdicts(summarize(["mine"]), claims)]
-    assert {"not testable"} == {found.verdict for found in verdicts(summarize(["mine"]), claims)}
-
-
-def test_the_reference_records_bear_out_the_arithmetic() -> None:
-    """Real profiles: parameters with 1000 classes, Inception's auxiliary head included, and torchsummary's totals."""
-    summary = read(REFERENCE_RUNS).cohorts[0]
-    found = {each.claim.id: each for each in verdicts(summary, load_claims())}
-    figures = {
-        "resnet152-parameters": 60_192_808,
-        "wrn-parameters": 126_886_696,
-        "inception-parameters": 27_161_264,
-        "resnet152-memory": 1343.71,
-        "wrn-memory": 1481.65,
-        "inception-memory": 333.30,
-    }
-    assert figures == {name: round(measured(found[name]), 2) for name in figures}
-    assert {"reproduced"} == {found[name].verdict for name in [*figures, "wrn-double-resnet152", "wrn-costly-flops"]}
-    assert "not testable" == found["resnet152-accuracy"].verdict
-
-
-def measured(found: Verdict) -> float:
-    """A number without an interval."""
-    assert isinstance(found.measured, float)
-    return found.measured
-
-
-def test_the_budget_is_a_condition(study: CohortSummary) -> None:
-    """As it was given: in steps here."""
-    assert 60 == CONDITIONS.budget.steps
-    assert verdict(study, conditions={"budget.steps": 60}).verdict != "not testable"
