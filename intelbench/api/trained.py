@@ -38,8 +38,8 @@ def choose(study: Study, runs: Path, architecture: str | None = None, cohort: st
     kept = [(summary, of_cohort) for summary in summaries if (of_cohort := dict(_of_cohort(summary, files)))]
     if not kept:
         raise UserError(
-            f"{printable(kept_folder(runs))}: no weights of these runs. Expected runs that have kept their weights "
-            "(`keep_weights` of the suite is not `none`). Try intelbench run with --rerun all"
+            f"{printable(kept_folder(runs))}: no weights of these runs. Expected runs that have kept their weights. "
+            "Try intelbench run with --keep-weights best --rerun all"
         )
     if architecture is None:
         summary, of_cohort = kept[0]

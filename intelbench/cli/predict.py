@@ -49,11 +49,13 @@ def predict(
     others are predicted.
     """
     from intelbench.api.trained import Choice, choose
+    from intelbench.data.photos import find_photos
     from intelbench.profiling.variables import process_variables
     from intelbench.records.kept import read_kept
     from intelbench.records.store import runs_folder, write_figures
     from intelbench.results.study import read
 
+    photos = find_photos(images)
     if results.is_file():
         choice = Choice(read_kept(results), "as asked for")
     else:
@@ -67,11 +69,9 @@ def predict(
     if about.temperature is None:
         complain("confidence is not scaled: no temperature could be fitted on the validation images")
     os.environ.update(process_variables(about.spec.execution.threads))  # before PyTorch is imported, which reads them
-    from intelbench.data.unlabelled import find_photos
     from intelbench.plugins.loading import load_plugin
     from intelbench.training.trained import load
 
-    photos = find_photos(images)
     for plugin in plugins:
         load_plugin(plugin)
     model = load(choice.file, device)
@@ -84,7 +84,7 @@ def predict(
         print_product(text)
     complain(f"{plural(len(frame), 'image')} predicted{f', in {printable(out)}' if out else ''}")
     if unreadable:
-        complain(f"{plural(len(unreadable), 'image')} left out, because they cannot be read:")
+        complain(f"{plural(len(unreadable), 'image')} left out, unreadable:")
         for path, reason in list(unreadable.items())[:_MAX_LISTED]:
             complain(f"  {path}: {reason}")
         if len(unreadable) > _MAX_LISTED:

@@ -36,8 +36,7 @@ from intelbench.profiling.environment import choose_execution, read_environment
 from intelbench.records.kept import settle
 from intelbench.records.types import DataFacts, Environment, Execution
 from intelbench.records.workspace import workspaces
-from intelbench.results.metrics import ranking_metric
-from intelbench.statistics.scores import MIN_TOP_K_CLASSES
+from intelbench.results.metrics import ranking_metric, require_classes
 from intelbench.trackers.registry import make_tracker
 from intelbench.trackers.tracker import Place
 from intelbench.training.checkpoint import CheckpointTime
@@ -131,7 +130,8 @@ def _prepared(request: Request, starter: Starter) -> tuple[list[PlannedRun], Ses
         use_cache=request.cache,
         skip_unreadable=request.skip_unreadable,
     )
-    for note in [*dataset.notes, *_without_metric(suite, dataset.facts)]:
+    require_classes(ranking_metric(suite.metric), len(dataset.facts.class_names))
+    for note in dataset.notes:
         say(note)
     with downloads(stderr_console()) as on_download:
         options = PlanOptions(
@@ -186,16 +186,6 @@ def _suite_of(request: Request) -> Suite:
         say(note)
     architectures_of(suite, printable(request.suite))
     return msgspec.structs.replace(suite, metric=ranking_metric(suite.metric).short_name)
-
-
-def _without_metric(suite: Suite, facts: DataFacts) -> list[str]:
-    """Say that the report will rank nothing because the data have too few classes for the metric; nothing if not so."""
-    if suite.metric != "top5" or len(facts.class_names) >= MIN_TOP_K_CLASSES:
-        return []
-    return [
-        f"metric 'top5': not defined for {len(facts.class_names)} classes, so the report would rank nothing; it takes "
-        f"{MIN_TOP_K_CLASSES}. Try --metric accuracy"
-    ]
 
 
 def _other_files(facts: DataFacts) -> str:

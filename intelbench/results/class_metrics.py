@@ -110,6 +110,7 @@ CLASS_METRICS = (
         f"{MIN_TOP_K_CLASSES} classes on.",
         value=lambda run: None if run.images.top5_right is None else float(run.images.top5_right.mean()),
         per_image=attrgetter("images.top5_right"), ranks=True, tables=("main", "runs", "export"),
+        min_classes=MIN_TOP_K_CLASSES,
         is_shown=lambda summary: len(summary.data.class_names) >= MIN_TOP_K_CLASSES,
         baseline=lambda labels: scores.top_k_right(labels, log_frequencies(labels)),
     ),

@@ -73,6 +73,8 @@ class Metric:
     """Values of the images of `split`, in a run; their mean is the value of the run."""
     ranks: bool = False
     """Whether architectures can be ranked by it; it then has a value of each test image."""
+    min_classes: int = 0
+    """Least number of classes for which it is defined."""
     baseline: Callable[[Labels], Floats | NDArray[np.bool_] | None] | None = None
     """Values of N labelled images by answering how frequent classes are, and nothing else; `None` where not known."""
     num_independent: Callable[[RunSummary], float] | None = None

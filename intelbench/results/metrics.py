@@ -444,3 +444,17 @@ def ranking_metric(name: str) -> Metric:
         what = "architectures cannot be ranked by it" if name in METRICS.entries else "not known"
         raise UserError(f"metric {shortened(repr(name))}: {what}. {one_of(name, accepted)}")
     return by_name[name]
+
+
+def require_classes(metric: Metric, num_classes: int) -> None:
+    """Check that a metric can rank architectures on data with this number of classes.
+
+    Raises:
+        UserError: the metric is defined only for more classes.
+    """
+    if num_classes < metric.min_classes:
+        accepted = [name for name, each in ranking_metrics().items() if each.min_classes <= num_classes]
+        raise UserError(
+            f"metric {metric.short_name!r}: not defined for {num_classes} classes, it needs at least "
+            f"{metric.min_classes}. {one_of('', accepted)}"
+        )

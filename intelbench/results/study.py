@@ -16,7 +16,7 @@ from intelbench.records.store import StoredRun, Traces, nothing_recorded, read_w
 from intelbench.results import cohorts, summaries
 from intelbench.results import runs as observations
 from intelbench.results.cohorts import Cohort
-from intelbench.results.metrics import METRICS, ranking_metric
+from intelbench.results.metrics import METRICS, ranking_metric, require_classes
 from intelbench.results.plugin_metrics import on_demand_values, plugin_files, register_metrics, with_plugin_values
 from intelbench.results.processes import on_all_processors
 from intelbench.results.ranking import BY_ACCURACY, Ranking
@@ -58,10 +58,11 @@ def read(folder: Path, margin: float | None = None, metric: str | None = None, a
             for.
 
     Raises:
-        UserError: there is no readable record, no such metric, or a metric of a plug-in fails.
+        UserError: there is no readable record, no such metric, none that is defined for so few classes, or a metric of
+            a plug-in fails.
     """
     register_metrics(())
-    given = None if metric is None else ranking_metric(metric).ranking
+    given = None if metric is None else ranking_metric(metric)
     readable: list[StoredRun] = []
     observed: dict[str, RunSummary] = {}
     problems: list[str] = []
@@ -86,8 +87,11 @@ def read(folder: Path, margin: float | None = None, metric: str | None = None, a
     designs, unreadable = read_designs(folder)
     problems += unreadable
     grouped = []
-    for cohort in cohorts.group(readable, designs):
-        ranking = given or _ranking_of(cohort)
+    groups = cohorts.group(readable, designs)
+    if given:
+        require_classes(given, max(len(cohort.spec.data.class_names) for cohort in groups))
+    for cohort in groups:
+        ranking = given.ranking if given else _ranking_of(cohort)
         of_cohort = _with_on_demand(cohort, observed, {ranking.metric, *asked})
         grouped.append(summaries.summarize(cohort, of_cohort, margin, ranking))
     return Study(tuple(grouped), tuple(sorted(problem.replace(f"{folder}/", "") for problem in problems)))

@@ -25,8 +25,9 @@ from intelbench.architectures.generators import preserve_generators
 from intelbench.architectures.registry import contained_unless_built_in, find, plugins_of
 from intelbench.data.decoding import UnreadableImageError, decode_all
 from intelbench.data.names import probability_column
+from intelbench.data.photos import Photo, find_photos
 from intelbench.data.transforms import normalize
-from intelbench.data.unlabelled import EvaluationTransform, Photo, find_photos
+from intelbench.data.unlabelled import EvaluationTransform
 from intelbench.errors import UserError, printable
 from intelbench.profiling.device import device_for, find_device, is_available
 from intelbench.records.kept import METADATA, KeptFile, KeptWeights

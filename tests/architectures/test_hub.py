@@ -147,7 +147,7 @@ def test_without_a_network_the_message_says_which_file_to_put_where(cache: Path)
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As whoever installed timm without the extra may read it."""
+    """The message is for someone who installed timm on its own."""
     found = builtins.__import__
 
     def missing(name: str, *rest: Any) -> Any:

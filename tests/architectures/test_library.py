@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torchvision import models
+from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 
 from intelbench.architectures.registry import ModelRequest, find, resolutions
 from intelbench.errors import UserError
@@ -96,3 +97,36 @@ def test_a_name_that_intelbench_has_too_is_intelbenchs(name: str) -> None:
 def test_names_that_say_whose_they_are_need_no_words() -> None:
     """Neither one that the harness alone has, nor one with a prefix."""
     assert "" == resolutions(("resnet101_leaky", "wrn", "torchvision:resnet101"))
+
+
+def vision_transformer(image_size: int) -> VisionTransformer:
+    """Build a small network of patches of 8 px, whose head has 5 classes."""
+    arguments = {"patch_size": 8, "num_layers": 1, "num_heads": 2, "hidden_dim": 16, "mlp_dim": 16, "num_classes": 5}
+    return VisionTransformer(image_size=image_size, **arguments)
+
+
+@pytest.mark.parametrize("image_size", [16, 48, 56])
+def test_position_embeddings_are_resampled_as_torchvision_does(image_size: int) -> None:
+    """Of weights for 32 px, which stay as they are; class token and corners of the image keep their embeddings."""
+    convert = find("torchvision:vit_b_16")[0].convert
+    assert convert
+    state = vision_transformer(32).state_dict()
+    before = {name: value.clone() for name, value in state.items()}
+    converted = convert(state, ModelRequest(num_classes=5, image_size=image_size))
+    torch.testing.assert_close(dict(state), before, rtol=0, atol=0)
+    expected = dict(interpolate_embeddings(image_size, 8, state.copy()))
+    torch.testing.assert_close(converted, expected, rtol=0, atol=0)
+    vision_transformer(image_size).load_state_dict(converted)
+    key, side = "encoder.pos_embedding", image_size // 8
+    old, new = before[key][0], converted[key][0]
+    corners = [0, 1, 4, 13, 16], [0, 1, side, side * (side - 1) + 1, side**2]
+    torch.testing.assert_close(new[corners[1]], old[corners[0]], rtol=0, atol=1e-6)
+
+
+def test_weights_of_the_size_of_the_suite_stay_as_they_are() -> None:
+    """And so does a state dict of another network, which is refused later with the parameter that it lacks."""
+    convert = find("torchvision:vit_b_16")[0].convert
+    assert convert
+    request = ModelRequest(num_classes=5, image_size=32)
+    for state in (dict(vision_transformer(32).state_dict()), {"fc.weight": torch.zeros(5, 2)}):
+        torch.testing.assert_close(convert(state, request), state, rtol=0, atol=0)

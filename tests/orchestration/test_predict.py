@@ -16,7 +16,7 @@ from intelbench.api.results import load as load_results
 from intelbench.config.recipe import Head
 from intelbench.config.suites import load_suite, override
 from intelbench.data.dataset import prepare
-from intelbench.data.unlabelled import find_photos
+from intelbench.data.photos import find_photos
 from intelbench.errors import UserError
 from intelbench.orchestration.execute import execute
 from intelbench.orchestration.job import Job
@@ -235,7 +235,7 @@ def test_the_command_line_predicts(
     assert 1 == asked.returncode
     assert "tiny: as asked for; its seed" in asked.stderr
     assert "48 images predicted, in t/p.csv" in asked.stderr
-    assert "1 image left out, because they cannot be read:\n  broken.jpg: empty file" in asked.stderr
+    assert "1 image left out, unreadable:\n  broken.jpg: empty file" in asked.stderr
     frame = pd.read_csv(tmp_path / "t" / "p.csv")
     (file,) = (each for each in kept_files(tmp_path / "results" / "runs") if each.about.spec.architecture == "tiny")
     recorded = recorded_logits(tmp_path / "results", file)
@@ -269,7 +269,10 @@ def test_python_gives_the_network(
     with pytest.raises(UserError, match="architecture 'tyny' has no kept weights here"):
         results.model("tyny")
     shutil.rmtree(tmp_path / "results" / "weights")
-    with pytest.raises(UserError, match="no weights of these runs"):
+    with pytest.raises(UserError, match=r"no weights of these runs.*--keep-weights best --rerun all"):
         results.model("tiny")
     said = intelbench("predict", "results", small_folder)
     assert (2, 1) == (said.returncode, said.stderr.count("no weights of these runs"))
+    (tmp_path / "empty").mkdir()
+    said = intelbench("predict", "results", "empty")  # before anything else is looked for
+    assert (2, True) == (said.returncode, said.stderr.startswith("intelbench: images empty: no image in it"))

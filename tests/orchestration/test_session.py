@@ -80,6 +80,16 @@ def test_a_suite_leaves_a_record_a_run_and_the_same_command_skips_them(
     assert logits.tobytes() == again["test_logits"].tobytes()
 
 
+def test_a_metric_that_cannot_rank_is_refused_before_anything_runs(
+    intelbench: Command, arguments: list[str | Path], tmp_path: Path
+) -> None:
+    """Top-5 accuracy of two classes is always 1."""
+    done = intelbench("run", "tiny", *arguments, "--metric", "top5")
+    assert 2 == done.returncode
+    assert "metric 'top5': not defined for 2 classes, it needs at least 20. Expected one of: accuracy" in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
 def test_a_record_holds_what_the_documentation_promises(session: Session) -> None:
     """Arrays by name and shape, digests at powers of two and at evaluation points, measurements that fit each other."""
     stored = runs_of(session.results)["tiny", 0]

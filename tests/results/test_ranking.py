@@ -206,12 +206,14 @@ def test_auroc_is_computed_where_it_is_asked_for(tmp_path: Path) -> None:
     assert read(tmp_path, asked=["auroc"]).cohorts[0].runs[0].of_logits.keys() == {"auroc"}
 
 
-def test_top_5_of_few_classes_ranks_nothing(tmp_path: Path) -> None:
-    """And the report says why; from 20 classes on it is a column that needs no asking."""
+def test_top_5_of_few_classes_is_refused(tmp_path: Path) -> None:
+    """With the metrics that rank; from 20 classes on it is a column that needs no asking."""
     synthetic_runs(tmp_path / "few", ["a", "b"])
-    assert "**Not ranked:** no run has a value of top-5 accuracy." in render(
-        compose(read(tmp_path / "few", metric="top5"))
-    )
+    with pytest.raises(UserError, match=r"metric 'top5': not defined for 6 classes, it needs at least 20\.") as caught:
+        read(tmp_path / "few", metric="top5")
+    accepted = str(caught.value).partition("Expected one of: ")[2].split(", ")
+    assert "accuracy" in accepted
+    assert "top5" not in accepted
     many = Study(class_names=tuple(f"class {index}" for index in range(20)))
     synthetic_runs(tmp_path / "many", ["a", "b"], study=many)
     assert "| Top-5 accuracy (300 images) |" in " ".join(render(compose(read(tmp_path / "many"))).split())

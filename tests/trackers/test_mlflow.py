@@ -94,7 +94,7 @@ def test_a_run_continues_after_a_checkpoint(address: str, tracker: MlflowTracker
 
 
 def test_a_server_that_cannot_be_reached(place: Place) -> None:
-    """It is found out at once, before MLflow's own attempts; the message has no password."""
+    """The error comes at once, before MLflow's own attempts; its message has no password."""
     tracker = MlflowTracker(Place(results=place.results, given="http://user:secret@127.0.0.1:9"))
     with pytest.raises(UserError, match=r"MLflow's server 127\.0\.0\.1:9: cannot be reached .*MLFLOW_TRACKING_URI"):
         tracker.connect()
