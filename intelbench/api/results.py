@@ -312,7 +312,7 @@ class Results:
         """Return a model card for the Hugging Face Hub: Markdown with metadata.
 
         Args:
-            architecture: Name of an architecture; `None` for the one with the highest mean test accuracy.
+            architecture: Name of an architecture; `None` for the one that the report recommends.
 
         Raises:
             UserError: it has no finished run.

@@ -38,7 +38,7 @@ _FOLDERS = ("tensorboard", "wandb")
     "--architecture",
     metavar="NAME",
     group="Options",
-    help="With --to card: the architecture to describe. [default: the one with the highest mean test accuracy]",
+    help="With --to card: the architecture to describe. [default: the one that the report recommends]",
 )
 @margin_option()
 @plugin_option(adds="metrics, report sections or trackers")

@@ -14,6 +14,7 @@ from intelbench.reporting.formatting import code, count, escape, listed
 from intelbench.reporting.paper import results_table, trained_on
 from intelbench.reporting.sections.opening import headline
 from intelbench.reporting.sections.reproduction import reproduce
+from intelbench.results.choice import recommended
 from intelbench.results.metrics import METRICS
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 
@@ -31,25 +32,21 @@ def model_card(cohorts: Sequence[CohortSummary], name: str | None = None) -> str
 
     Args:
         cohorts: Groups of records, the largest first.
-        name: Name of the architecture; `None` for the one with the highest mean test accuracy in the largest group.
+        name: Name of the architecture; `None` for the one that is recommended in the largest group.
 
     Raises:
         UserError: no run of it has finished.
     """
     for summary in cohorts:
         tested = [each for each in summary.finished if each.test_accuracy is not None]
-        chosen = [each for each in tested if name in (None, each.name, each.name.partition(":")[2])]
-        if chosen:
-            return _card(summary, max(chosen, key=_accuracy))
+        if tested and name is None:
+            return _card(summary, recommended(summary)[0])
+        if chosen := [each for each in tested if name in (each.name, each.name.partition(":")[2])]:
+            return _card(summary, chosen[0])
     known = sorted({each.name for summary in cohorts for each in summary.finished if each.test_accuracy is not None})
     if name is None or not known:
         raise UserError("no run with test images has finished, so there is nothing to describe")
     raise UserError(f"architecture {name!r}: no finished run with test images. {one_of(name, known)}")
-
-
-def _accuracy(architecture: ArchitectureSummary) -> float:
-    assert architecture.test_accuracy is not None
-    return architecture.test_accuracy.mean
 
 
 def _card(summary: CohortSummary, architecture: ArchitectureSummary) -> str:
@@ -161,10 +158,10 @@ def _limits(summary: CohortSummary, architecture: ArchitectureSummary) -> list[s
     lines = [
         f"Measured on {plural(data.num_test, 'test image')} of one data set alone; other images, cameras or classes "
         "can give other results.",
-        "The accuracy is that of this budget and image size: a longer training can rank architectures otherwise.",
+        "The accuracy is that of this budget and image size: longer training can change the ranking.",
     ]
     if len(architecture.runs) < 2:
-        lines.append("One seed tells nothing of how far another would have come out differently.")
+        lines.append("With one seed, nothing is known about the variation between seeds.")
     tied = [each.name for each in summary.ranked if each.rank == architecture.rank and each is not architecture]
     if architecture.rank is not None and tied:
         others = narrative.first_few([code(name) for name in tied])

@@ -141,19 +141,14 @@ def definitions(metrics: Iterable[Metric], summary: CohortSummary) -> list[str]:
         "warmup_steps": summary.cohort.spec.conditions.warmup_steps,
         "batch_sizes": " or ".join(map(str, summary.cohort.batch_sizes)),
         "memory": formatting.memory_name(summary.memory_field) if summary.memory_field else "",
-        "steps_of": " of the head, on stored features," if any_features(summary) else "",
+        "steps_of": " of the head, on stored features," if summary.on_features else "",
         "extraction": "; with the extraction of features where a run did it (**Stored features** has both)"
-        if any_features(summary)
+        if summary.on_features
         else "",
         "trained": "; all are trained" if all_trained else ", and those trained",
     }
     notes = {metric: _plugin_note(metric) if metric.of_logits else metric.note.format_map(facts) for metric in metrics}
     return [f"**{heading(metric, summary)}**: {note}" for metric, note in notes.items() if note]
-
-
-def any_features(summary: CohortSummary) -> bool:
-    """Return whether heads were trained on stored features."""
-    return any(run.measurements.features for run in summary.runs)
 
 
 def _plugin_note(metric: Metric) -> str:

@@ -288,7 +288,7 @@ def _tests(claim: Claim, what: str, compared: Compared) -> str:
 
 def _correction(number: int, compared: Compared) -> str:
     if compared.is_reported:
-        every = f" It has to hold in each of {number} comparisons." * (number > 1)
+        every = f" It has to hold in each of {number} comparisons." if number > 1 else ""
         return (
             ' P values are those of "Differences": with moderated variances, Holm-corrected over all pairs of the '
             f"group, so that the claim and that section say the same of a pair.{every}"

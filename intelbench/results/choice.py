@@ -72,7 +72,7 @@ def cheapest(
         left_out: Seed that does not count.
     """
     by_cost = {}
-    on_features = any(run.measurements.features for architecture in architectures for run in architecture.runs)
+    on_features = any(architecture.on_features for architecture in architectures)
     for metric in map(METRICS.get, COSTS):
         if metric.name == "step_seconds" and on_features:
             continue

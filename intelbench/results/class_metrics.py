@@ -9,7 +9,7 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from intelbench.results.metric import Metric
+from intelbench.results.metric import Metric, of_logits
 from intelbench.results.runs import RunSummary
 from intelbench.statistics import scores
 from intelbench.statistics.scores import MIN_TOP_K_CLASSES, OF_PREDICTIONS, TOP_K, Floats, Labels
@@ -70,10 +70,6 @@ def _computed(name: str) -> Callable[[RunSummary], NDArray[np.floating] | None]:
     return lambda run: run.of_logits.get(name)
 
 
-def _mean_of(name: str) -> Callable[[RunSummary], float | None]:
-    return lambda run: float(run.of_logits[name].mean()) if name in run.of_logits else None
-
-
 CLASS_METRICS = (
     _of_predictions(
         "balanced_accuracy", "Balanced accuracy", "mean recall of the classes of the test images",
@@ -119,7 +115,7 @@ CLASS_METRICS = (
         definition="area under the ROC curve of one class against the rest, mean over the classes of the test images",
         note="area under the ROC curve of the probability of a class against the rest (Hanley and McNeil, 1982), mean "
         f"over the classes; {_OVER_CLASSES}",
-        value=_mean_of("auroc"), per_image=_computed("auroc"), on_demand=_auroc, bounds=(0, 1), ranks=True,
+        value=of_logits("auroc"), per_image=_computed("auroc"), on_demand=_auroc, bounds=(0, 1), ranks=True,
         baseline=lambda labels: np.full(len(labels), 0.5),
     ),
 )  # fmt: skip

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 
 import msgspec
 
@@ -103,10 +103,13 @@ class Cohort:
         return self.spec.suite_conditions or self.spec.conditions
 
     @cached_property
+    def _newest_first(self) -> list[RunRecord]:
+        return sorted(self.records, key=attrgetter("started_at", "run_id"), reverse=True)
+
+    @cached_property
     def margins(self) -> tuple[float, ...]:
         """Return the margins of the suites of the runs, each once, that of the newest run first."""
-        newest_first = sorted(self.records, key=lambda record: (record.started_at, record.run_id), reverse=True)
-        return tuple(dict.fromkeys(record.spec.margin for record in newest_first))
+        return tuple(dict.fromkeys(record.spec.margin for record in self._newest_first))
 
     @cached_property
     def designs(self) -> tuple[SequentialDesign, ...]:
@@ -123,8 +126,7 @@ class Cohort:
     @cached_property
     def metrics(self) -> tuple[str, ...]:
         """Return the metrics of the suites of the runs, each once, that of the newest run first."""
-        newest_first = sorted(self.records, key=lambda record: (record.started_at, record.run_id), reverse=True)
-        return tuple(dict.fromkeys(record.spec.metric for record in newest_first))
+        return tuple(dict.fromkeys(record.spec.metric for record in self._newest_first))
 
     @cached_property
     def own_settings(self) -> Mapping[str, Mapping[str, object]]:

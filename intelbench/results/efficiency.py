@@ -213,7 +213,7 @@ def pareto(summary: CohortSummary) -> Iterator[Row]:
     if summary.values is None or draws is None:
         return
     metric = METRICS.get(summary.ranking.metric)
-    good = np.array(
+    scores = np.array(
         [[summary.ranking.sign * float(summary.values.of(place).mean(dtype=np.float64))] for place in range(len(draws))]
     )
     for name, by_run in costs(summary).items():
@@ -224,7 +224,7 @@ def pareto(summary: CohortSummary) -> Iterator[Row]:
         cost = np.array([[of_runs.mean()] for of_runs in known.values()])
         drawn = np.array([draw_cost(of_runs) for of_runs in known.values()])
         columns: dict[str, list[object]] = {
-            "on_front": on_front(cost, good[places])[:, 0].tolist(),
+            "on_front": on_front(cost, scores[places])[:, 0].tolist(),
             "front_share": on_front(drawn, draws[places]).mean(axis=1).tolist(),
             "front_certain": [bool((np.delete(drawn, place, 0) > own).all()) for place, own in enumerate(drawn)],
         }

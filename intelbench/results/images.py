@@ -42,7 +42,6 @@ class ImageValues:
     """Share of each test image in the ECE with the logits divided by the temperature; `None` as `scaled_losses`."""
     top5_right: NDArray[np.bool_] | None = None
     """Whether the class of each test image is among the five with the largest logits; `None` for few classes."""
-
     kept_point: int = -1
     """Position of the evaluation point whose weights are evaluated on test images; -1 for the last one."""
 

@@ -34,6 +34,11 @@ def mean(metric: "Metric", architecture: ArchitectureSummary) -> Estimate | None
     return metric.mean([run for run in architecture.runs if metric.value(run) is not None])
 
 
+def of_logits(name: str) -> Callable[[RunSummary], float | None]:
+    """Return a function that returns the mean value of a metric that was computed from the logits of a run."""
+    return lambda run: float(run.of_logits[name].mean()) if name in run.of_logits else None
+
+
 def first_run(metric: "Metric", architecture: ArchitectureSummary) -> Estimate | None:
     """Return the value of the first run, for a metric that does not vary between seeds."""
     value = metric.value(architecture.runs[0]) if architecture.runs else None

@@ -13,7 +13,7 @@ from intelbench.plugins.loading import load_plugin
 from intelbench.plugins.registry import Entry
 from intelbench.records.store import StoredRun, Traces, read_run
 from intelbench.results import arrays
-from intelbench.results.metric import Metric, OfLogits
+from intelbench.results.metric import Metric, OfLogits, of_logits
 from intelbench.results.metrics import METRICS
 from intelbench.results.runs import RunSummary
 
@@ -62,7 +62,7 @@ def metric(
             raise UserError(f"metric {name!r:.100}: decorates {kind_of(function)}. Expected a function")
         value = Metric(
             name=name, heading=heading, unit=unit, definition=definition, better=better, compared="images",
-            value=lambda run: float(run.of_logits[name].mean()) if name in run.of_logits else None,
+            value=of_logits(name),
             per_image=lambda run: _by_image(run, name), of_logits=function, ranks=True,
             bounds=_BOUNDS[unit], tables=("main", "export", "runs", "diff"),
         )  # fmt: skip

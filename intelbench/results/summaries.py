@@ -70,6 +70,11 @@ class ArchitectureSummary:
         of_class = self.runs[0].test_labels == true
         return shares.infer_share(self.test_predictions[:, of_class] == predicted, prior)
 
+    @property
+    def on_features(self) -> bool:
+        """Return whether a head was trained on stored features."""
+        return any(run.measurements.features for run in self.runs)
+
     @cached_property
     def test_predictions(self) -> NDArray[np.int16]:
         """Return the predicted classes of runs that were tested on the same images, n x N."""
@@ -201,6 +206,11 @@ class CohortSummary:
         """Return the finished runs, by architecture and seed."""
         return [run for architecture in self.finished for run in architecture.runs]
 
+    @property
+    def on_features(self) -> bool:
+        """Return whether heads were trained on stored features."""
+        return any(architecture.on_features for architecture in self.finished)
+
     @cached_property
     def accuracy_differences(self) -> Sequence[PairedDifference]:
         """Return the differences of test accuracy between the finished architectures, whichever metric ranks."""
@@ -270,7 +280,7 @@ class CohortSummary:
         at the peak of `memory_field`. A field without values is left out.
         """
         tested = [architecture for architecture in self.finished if architecture.test_accuracy is not None]
-        if any(run.measurements.features for run in self.runs):
+        if self.on_features:
             times = {
                 a.name: [1000 / rate for run in a.runs if (rate := run.extracted_images_per_second)] for a in tested
             }

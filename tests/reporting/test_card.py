@@ -7,6 +7,7 @@ from huggingface_hub import ModelCard
 
 from intelbench.errors import UserError
 from intelbench.reporting.card import _scalar, model_card
+from intelbench.results.choice import recommended
 from intelbench.results.summaries import CohortSummary
 from tests.synthetic import Summarize, failure
 
@@ -53,10 +54,10 @@ def test_the_text_says_what_it_rests_on(summarize: Summarize) -> None:
     assert "Recall of each class, the lowest first:" in text
 
 
-def test_without_a_name_it_is_the_most_accurate_one(summarize: Summarize) -> None:
-    """By the mean; who shares its rank is said."""
+def test_without_a_name_it_is_the_recommended_one(summarize: Summarize) -> None:
+    """By the rules of the report and of `predict`; who shares its rank is said."""
     summary = summarize(["resnet101", "resnet152"], accuracies={"resnet101": 0.62, "resnet152": 0.62})
-    best = max(summary.finished, key=lambda each: each.test_accuracy.mean if each.test_accuracy else 0)
+    best, _ = recommended(summary)
     card = model_card([summary])
     assert best.name == ModelCard(card).data.model_name
     (other,) = {"resnet101", "resnet152"} - {best.name}
@@ -66,7 +67,7 @@ def test_without_a_name_it_is_the_most_accurate_one(summarize: Summarize) -> Non
 def test_a_single_run_says_so(summarize: Summarize) -> None:
     """It has an interval over no seeds."""
     card = model_card([summarize(["resnet101"], [0])])
-    assert "One seed tells nothing of how far another would have come out differently." in card
+    assert "With one seed, nothing is known about the variation between seeds." in card
     assert {"num_seeds": 1} == results_of(card)["brier_score"].metric_args
 
 

@@ -12,7 +12,6 @@ from intelbench.reporting.formatting import (
     significant,
     times_interval,
 )
-from intelbench.reporting.metrics import any_features
 from intelbench.reporting.narrative import MAX_NAMES
 from intelbench.reporting.sections.disturbances import disturbed_answer
 from intelbench.reporting.sections.robustness import Robustness, margin_of, without_disturbed_runs
@@ -159,7 +158,7 @@ def _speed(summary: CohortSummary, robust: Robustness) -> list[str]:
 
     Where features are stored, the speed is that of the backbone: a head takes next to no time.
     """
-    if any_features(summary):
+    if summary.on_features:
         return _extraction(summary)
     compared = answers.speed_comparison(summary)
     if compared is None:
@@ -179,7 +178,7 @@ def _extraction(summary: CohortSummary) -> list[str]:
     rates = {a.name: known.mean for a in summary.ranked if (known := rate.of(a))}
     epochs = [known.mean for a in summary.ranked if (known := epoch.of(a))]
     sentences = []
-    if len(rates) > 1:
+    if len({*rates.values()}) > 1:
         fastest, slowest = max(rates, key=rates.__getitem__), min(rates, key=rates.__getitem__)
         sentences.append(
             f"{code(fastest)} passes {significant(rates[fastest])} images a second through its backbone and "

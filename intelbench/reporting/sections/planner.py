@@ -50,7 +50,7 @@ def _answer(planned: Plan) -> str:
             f"{formatting.significant(planned.seconds / 60)} minutes on this machine."
         )
     if any(pair.needs_images for pair in planned.open_pairs):
-        text += " Some pairs no number of seeds decides: they need more test images."
+        text += " No number of seeds decides some pairs: they need more test images."
     return text
 
 
@@ -68,11 +68,9 @@ def _minutes(row: Row) -> Cell:
 
 def _columns(summary: CohortSummary) -> list[Column[Row]]:
     metric = metrics.ranking(summary)
-    by = "" if summary.ranking.is_accuracy else f" in {metrics.noun(metric)}"
-    unit = f" ({metrics.unit(metric).strip()})" if metrics.unit(metric) else ""
     return [
         PAIR,
-        estimate(f"Difference{by}{unit}", "difference", partial(metrics.difference, metric)),
+        estimate(metrics.subject(metric, summary), "difference", partial(metrics.difference, metric)),
         number("Seeds so far", "num_seeds", str),
         Column[Row]("More seeds", _more_seeds),
         Column[Row]("Time for both (min)", _minutes),

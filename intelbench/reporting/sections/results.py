@@ -112,9 +112,9 @@ def _metrics(summary: CohortSummary) -> list[Metric]:
 
 
 def _estimate(row: Row, metric: Metric) -> Estimate | None:
+    """Return the value of a metric in a row of the main table; `None` where it is absent."""
     if row.text("metric") == metric.name:
         return row.estimate("score")
-    """Return the value of a metric in a row of the main table; `None` where it is absent."""
     if metric.interval:
         return row.estimate(metric.name)
     value = row.number(metric.name)

@@ -76,7 +76,7 @@ def _note(study: VarianceStudy) -> str:
     if same:
         lines.append(
             f"A variance of 0 ({listed(map(code, same[:MAX_NAMES]))}) means that the seeds gave equal accuracies: the "
-            "source changes nothing there, as `dropout` in a network that has none."
+            "source changes nothing there, such as `dropout` in a network without it."
         )
     if any(budget.unit == "seconds" for budget in study.summaries[0].cohort.budgets):
         lines.append("The budget is in seconds, so runs differ in their number of steps too, in every row.")
