@@ -18,12 +18,14 @@ from intelbench.orchestration.probe import Probe, ProbeError, probe_in_process
 from intelbench.orchestration.process import Starter
 from intelbench.records.files import content_of, replace
 from intelbench.records.identity import digest
-from intelbench.records.locks import hold
+from intelbench.records.locks import lease
 from intelbench.records.profiles import ArchitectureProfile
 from intelbench.records.types import RunRecord
 
 _MAX_BYTES = 2**24
 """Size of a file with a profile."""
+_LOOK_SECONDS = 0.5
+"""Between two looks at a network that another worker profiles."""
 _UPDATE_SECONDS = 5.0
 """Shortest time between two updates of one phase, which other hosts read in a shared folder."""
 
@@ -62,17 +64,15 @@ class Profiles:
             return self._made(job, on_profiling)
         self._folder.mkdir(parents=True, exist_ok=True)
         file = self._folder / f"profile-{digest((job.spec.architecture, job.spec.provider))[:10]}.json"
-        guard = file.with_suffix(".lock")
-        guard.touch()
-        lock = hold(guard, wait=True)
+        while (lock := lease(file.with_suffix(".lease"))) is None:  # another worker profiles it, here or elsewhere
+            time.sleep(_LOOK_SECONDS)
         try:
             if (stored := _stored(file)) is None:
                 stored = self._made(job, on_profiling)
                 replace(file, msgspec.json.encode(stored))
             return stored
         finally:
-            if lock:
-                lock.release()
+            lock.release()
 
     def _made(self, job: Job, on_profiling: Callable[[], None]) -> Profiled:
         on_profiling()

@@ -109,9 +109,13 @@ def test_a_worker_that_is_killed_leaves_its_run_to_another_one_with_equal_bits(p
         while (checkpoint := job.workspace.checkpoint()) is None or checkpoint.step < 3:
             time.sleep(0.05)
         children = psutil.Process(first.pid).children(recursive=True)
+        for child in children:
+            child.suspend()  # so that the run has not ended when the second worker looks
         with worker(study) as second:
             wait_for("another process executes it", second)
             first.kill()
+            for child in children:
+                child.resume()
             wait_until_ended(*(child.pid for child in children))
             said = second.communicate(timeout=120)[1]
     assert 0 == second.returncode, said

@@ -1,6 +1,8 @@
 """A plug-in file adds an engine, which executes the runs of a session that names it."""
 
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,8 @@ from intelbench.orchestration.engines import ENGINES, NamedEngine, engine
 from intelbench.records.store import StoredRun, read_runs
 from tests.command import Command, wait_until_ended
 from tests.orchestration.test_isolate import hanging
+from tests.orchestration.test_stopping import SLOW, STEPS
+from tests.orchestration.test_work import wait_for
 
 PLUGIN = Path(__file__).with_name("engine.py")
 
@@ -58,6 +62,36 @@ def test_an_interrupt_cancels_what_an_engine_has_started(
         assert 130 == process.wait(30)
     wait_until_ended(*(child.pid for child in children))
     assert [] == list((tmp_path / "results" / "runs").iterdir())
+
+
+def test_a_worker_outlives_its_session_and_one_that_is_stopped_is_started_again(
+    tmp_path: Path, small_folder: Path, small_suite: Path
+) -> None:
+    """The next session waits for the worker of a killed one; its run continues from the checkpoint."""
+    (tmp_path / "slow.py").write_text(SLOW)
+    command = [
+        sys.executable, "-m", "intelbench", "run", "slow", "--suite", small_suite, "--data", small_folder, "--plugin",
+        tmp_path / "slow.py", "--plugin", PLUGIN, "--on", "nice", "--budget", f"{STEPS} steps", "--threads", 1,
+        "--out", tmp_path / "results", "--cache-dir", tmp_path / "cache",
+    ]  # fmt: skip
+    with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True) as first:
+        wait_for("slow, seed 0: step", first)
+        [worker] = [each for each in psutil.Process(first.pid).children() if "work" in each.cmdline()]
+        processes = worker.children(recursive=True)
+        for process in processes:
+            process.suspend()  # so that the run has not ended when the second session looks
+        first.kill()
+    with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True) as second:
+        wait_for("slow, seed 0: another process executes it", second)
+        worker.terminate()
+        for process in processes:
+            process.resume()
+        wait_for("slow, seed 0: resumes after step", second)
+        _, said = second.communicate(timeout=120)
+    assert 0 == second.returncode, said
+    [run] = runs(tmp_path / "results")
+    assert run.record.measurements is not None
+    assert 1 == len(run.record.measurements.resumed_after)
 
 
 def test_an_unknown_engine_is_answered_with_the_nearest(intelbench: Command, small_folder: Path) -> None:
