@@ -24,7 +24,7 @@ _METRICS = {
     "expected_calibration_error": "expected_calibration_error",
     "brier_score": "brier_score",
 }
-"""Metrics of the card, each with the name by which the Hub knows it."""
+"""Metrics of every card, each with the name by which the Hub knows it; the metric that ranks comes first."""
 
 
 def model_card(cohorts: Sequence[CohortSummary], name: str | None = None) -> str:
@@ -64,8 +64,10 @@ def _card(summary: CohortSummary, architecture: ArchitectureSummary) -> str:
 def _metadata(summary: CohortSummary, architecture: ArchitectureSummary) -> dict[str, Any]:
     data, spec = summary.data, summary.cohort.spec
     dataset = narrative.data_name(data.source)
+    ranking = METRICS.get(summary.ranking.metric)
+    known = {ranking.name: _METRICS.get(ranking.name, ranking.short_name)} | _METRICS
     measured = []
-    for name, known_as in _METRICS.items():
+    for name, known_as in known.items():
         metric = METRICS.get(name)
         if estimate := metric.of(architecture):
             interval = {} if estimate.low is None else {"interval_95_percent": [estimate.low, estimate.high]}
@@ -79,7 +81,7 @@ def _metadata(summary: CohortSummary, architecture: ArchitectureSummary) -> dict
         "library_name": "pytorch",
         "pipeline_tag": "image-classification",
         "tags": ["image-classification", "intelbench"],
-        "metrics": ["accuracy"],
+        "metrics": [entry["type"] for entry in measured],
         "model-index": [
             {
                 "name": architecture.name,

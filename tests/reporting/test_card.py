@@ -1,5 +1,6 @@
 """Model cards, as the library of the Hub reads them."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from huggingface_hub import ModelCard
 from intelbench.errors import UserError
 from intelbench.reporting.card import _scalar, model_card
 from intelbench.results.choice import recommended
+from intelbench.results.metrics import METRICS
 from intelbench.results.summaries import CohortSummary
 from tests.synthetic import Summarize, failure
 
@@ -36,6 +38,14 @@ def test_the_metadata_are_what_was_measured(summarize: Summarize) -> None:
     assert {"cross_entropy", "expected_calibration_error", "brier_score"} < results_of(card).keys()
     data = ModelCard(card).data
     assert ("resnet152", "image-classification", "pytorch") == (data.model_name, data.pipeline_tag, data.library_name)
+
+
+def test_the_metric_that_ranks_comes_first(summarize: Summarize) -> None:
+    """With its name in suites; the other metrics follow."""
+    by_f1 = replace(summarize(["resnet101"]), ranking=METRICS.get("macro_f1").ranking)
+    results = results_of(model_card([by_f1], "resnet101"))
+    assert ["macro_f1", "accuracy"] == list(results)[:2]
+    assert METRICS.get("macro_f1").of(by_f1.finished[0]).mean == results["macro_f1"].metric_value
 
 
 def test_the_text_says_what_it_rests_on(summarize: Summarize) -> None:
