@@ -65,7 +65,7 @@ class PlannedRun:
     @property
     def pending(self) -> bool:
         """Return whether the run was to be executed when it was planned."""
-        return self.earlier is None or self.job.replaces is not None
+        return self.earlier is None or record_digest(self.earlier) == self.job.replaces
 
 
 def plan(

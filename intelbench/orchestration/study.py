@@ -5,16 +5,18 @@ The file is `studies/ID.json` in the results folder, and ID is the digest of its
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 import intelbench
+from intelbench.config.fields import MAX_RUNS
 from intelbench.data.dataset import Dataset
-from intelbench.errors import HostError, UserError, one_of, plural, printable
+from intelbench.errors import HostError, UserError, one_of, plural, printable, shortened
 from intelbench.orchestration.job import Job, Rerun, Task
 from intelbench.orchestration.process import Limits
 from intelbench.records.files import content_of, replace
@@ -24,6 +26,8 @@ from intelbench.training.checkpoint import CheckpointTime
 FORMAT = 1
 _FOLDER, _SUFFIX = "studies", ".json"
 _ID_LENGTH = 10
+_RUN_ID = re.compile(r"\w[\w.-]*")
+"""A name, and not the path of another folder."""
 _MAX_BYTES = 2**31
 
 
@@ -46,7 +50,7 @@ class Study(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: Limits
     rerun: Rerun
     checkpoint: CheckpointTime | None
-    tasks: tuple[Task, ...]
+    tasks: Annotated[tuple[Task, ...], Meta(min_length=1, max_length=MAX_RUNS)]
 
     @classmethod
     def of(cls, jobs: Sequence[Job], dataset: Dataset) -> "Study":
@@ -68,11 +72,12 @@ class Study(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class StudyFile:
-    """A study and its place in a results folder. Nothing is written before `path` is read."""
+    """A study and its place in a results folder. A new study is not written before its `path` is asked for."""
 
-    def __init__(self, study: Study, results: Path) -> None:
+    def __init__(self, study: Study, results: Path, path: Path | None = None) -> None:
         self.study = study
         self.results = results
+        self._path = path
 
     @classmethod
     def read(cls, path: Path) -> "StudyFile":
@@ -85,34 +90,39 @@ class StudyFile:
         name = f"study {printable(path)}"
         if path.is_dir() or path.suffix != _SUFFIX:
             raise UserError(f"{name}: not a study. Expected a file {_FOLDER}/ID{_SUFFIX} of a results folder")
+        path, again = path.absolute(), "prepare it again with intelbench run ... --prepare"
         content = content_of(path, _MAX_BYTES)
-        again = "prepare it again with intelbench run ... --prepare"
         try:
             header = msgspec.json.decode(content, type=_Header)
+            if header.intelbench != intelbench.__version__:
+                raise HostError.here(
+                    f"intelbench is {intelbench.__version__}, that of {name} is {printable(header.intelbench)}; "
+                    f"install that version, or {again}"
+                )
+            if header.format != FORMAT or path.stem != _id(content) or path.parent.name != _FOLDER:
+                raise UserError(f"{name}: was changed, renamed or moved after it was written; {again}")
+            study = msgspec.json.decode(content, type=Study)
+            if paths := [task.run_id for task in study.tasks if not _RUN_ID.fullmatch(task.run_id)]:
+                raise UserError(f"{name}: not a study (run {printable(paths[0])!r:.100} is not a name); {again}")
+            return cls(study, path.parents[1], path)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise UserError(f"{name}: not a study ({error}); {again}") from error
-        if header.intelbench != intelbench.__version__:
-            raise HostError.here(
-                f"intelbench is {intelbench.__version__}, that of {name} is {header.intelbench}; "
-                f"install that version, or {again}"
-            )
-        if header.format != FORMAT or path.stem != _id(content) or path.parent.name != _FOLDER:
-            raise UserError(f"{name}: was changed, renamed or moved after it was written; {again}")
-        return cls(msgspec.json.decode(content, type=Study), path.absolute().parents[1])
+            raise UserError(f"{name}: not a study ({printable(error)}); {again}") from error
 
-    @cached_property
+    @property
     def path(self) -> Path:
-        """Write the file if it does not exist, and return its path.
+        """Return the file, after writing it if it does not exist.
 
         Raises:
             OSError: the disk is full, for example.
         """
-        content = msgspec.json.encode(self.study, order="deterministic")
-        path = self.results.absolute() / _FOLDER / f"{_id(content)}{_SUFFIX}"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            replace(path, content)
-        return path
+        if self._path is None:
+            content = msgspec.json.encode(self.study, order="deterministic")
+            path = self.results.absolute() / _FOLDER / f"{_id(content)}{_SUFFIX}"
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                replace(path, content)
+            self._path = path
+        return self._path
 
     @property
     def folder(self) -> Path:
@@ -152,11 +162,13 @@ class StudyFile:
 
     def _task(self, run: str) -> Task:
         tasks = {task.run_id: task for task in self.study.tasks}
-        if run.isdecimal() and int(run) < len(tasks):
+        if run.isdecimal() and len(run) <= len(str(MAX_RUNS)) and int(run) < len(tasks):
             return self.study.tasks[int(run)]
         if run not in tasks:
             number = plural(len(tasks), "run")
-            raise UserError(f"run {printable(run)!r}: not one of the {number} of the study. {one_of(run, tasks)}")
+            raise UserError(
+                f"run {shortened(printable(run))!r}: not one of the {number} of the study. {one_of(run, tasks)}"
+            )
         return tasks[run]
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from intelbench.config.pool import Pool
-from intelbench.errors import HostError, UserError
+from intelbench.errors import HostError, UserError, plural
 from intelbench.orchestration.engines import NamedEngine
 from intelbench.orchestration.host import require_files, require_machine
 from intelbench.orchestration.job import Progress
@@ -56,7 +56,10 @@ def work(request: Work, starter: Starter) -> int:
             profiles=Profiles(starter, study.folder),
             listener=Listeners(say, {"progress of the study": written, **tracking}),
         )
-        return execute_runs([PlannedRun(job, job.record()) for job in jobs], session)
+        planned = [PlannedRun(job, job.record()) for job in jobs]
+        pending = sum(run.pending for run in planned)
+        say(f"study {study.path.stem}: {pending} of {plural(len(planned), 'run')} have no record")
+        return execute_runs(planned, session)
     except KeyboardInterrupt:
         written.end(Progress(phase="stopped"))
         raise

@@ -96,7 +96,8 @@ class Contention(Struct, frozen=True, kw_only=True):
     involuntary_switches: Number
     """Involuntary context switches of the run's process."""
     others_cpu_seconds: Quantity | None
-    """CPU seconds of all other processes; `None` if the kernel does not report them."""
+    """CPU seconds of all other processes on the CPUs that the run may use; `None` if the kernel does not report
+    them."""
     stolen_cpu_seconds: Quantity | None
     """CPU seconds that the hypervisor gave to other machines (steal time); `None` if not reported."""
     suspended_seconds: Quantity | None = None

@@ -175,7 +175,12 @@ def test_records_that_a_study_replaces_are_replaced_once(prepare: Prepare, intel
         assert said in done.stderr
     again = prepare("raising", "--rerun", "all")
     assert again != study
-    for replaced, said in ((True, ": done in"), (False, "recorded already"), (False, "recorded already")):
+    cases = (
+        (True, "1 of 1 run have no record\n[1/1] raising, seed 0: profiling"),
+        (False, "recorded already"),
+        (False, "0 of 1 run have no record\n[1/1] raising, seed 0: recorded already"),
+    )
+    for replaced, said in cases:
         folder = next((study.parents[1] / "runs").iterdir())
         before = folder.stat().st_ino
         assert said in intelbench("work", again).stderr
@@ -250,6 +255,17 @@ def test_a_file_that_is_no_study_is_refused_with_what_to_do(prepare: Prepare, in
         assert 1 == done.stderr.count("\n")
 
 
+def test_a_study_that_names_other_folders_is_not_read(prepare: Prepare, intelbench: Command) -> None:
+    """Its digest is right, but a run is a name and no path, and there is one at least."""
+    study = prepare()
+    [task] = StudyFile.read(study).study.tasks
+    for tasks in ((msgspec.structs.replace(task, run_id="../elsewhere"),), ()):
+        done = intelbench("work", changed(study, tasks=tasks))
+        assert 2 == done.returncode
+        assert "not a study (" in done.stderr
+    assert not study.with_name("elsewhere").exists()
+
+
 def test_what_is_of_workers_is_not_prepared(intelbench: Command, small_folder: Path) -> None:
     """Trackers and looks are named with the remedy."""
     for options, remedy in ((("--track", "mlflow"), "intelbench work --track"), (("--until", "decided"), "seeds")):
@@ -266,7 +282,8 @@ def test_a_run_of_a_study_is_chosen_by_its_name_or_number(prepare: Prepare, inte
     assert {second} == records(study).keys()
     assert 1 == intelbench("work", study, "--run", "0").returncode
     assert {first, second} == records(study).keys()
-    for run in (f"{second}x", "2"):
+    for run in (f"{second}x", "2", "9" * 5000):
         done = intelbench("work", study, "--run", run)
         assert 2 == done.returncode
-        assert f"run '{run}': not one of the 2 runs of the study" in done.stderr
+        assert f"run '{run[:100]}" in done.stderr
+        assert "': not one of the 2 runs of the study" in done.stderr
