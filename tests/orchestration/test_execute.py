@@ -10,17 +10,21 @@ import torch
 
 from intelbench.config.suites import load_suite, override
 from intelbench.data.dataset import prepare
+from intelbench.errors import HostError
 from intelbench.orchestration import execute as executing
 from intelbench.orchestration.execute import execute
-from intelbench.orchestration.job import Job, Progress
+from intelbench.orchestration.forkserver import ForkServer
+from intelbench.orchestration.job import REFUSED, Job, Progress
 from intelbench.orchestration.plan import plan
 from intelbench.orchestration.probe import Probe, measure_steps
+from intelbench.orchestration.process import Limits, Process
 from intelbench.orchestration.verify import Request, _as_executed, _job
 from intelbench.plugins.loading import load_plugin
 from intelbench.profiling.environment import choose_execution, read_environment
 from intelbench.records.profiles import Preparation
 from intelbench.records.store import StoredRun, read_runs, write_run
 from intelbench.records.types import Execution, RunRecord
+from intelbench.records.workspace import Checkpoint
 from tests.fake_cuda import NAME, FakeCuda
 from tests.synthetic import Study, synthetic_run
 
@@ -50,6 +54,23 @@ def finished(record: RunRecord) -> RunRecord:
     assert record.failure is None, record.failure
     assert record.measurements is not None
     return record
+
+
+def test_a_machine_of_another_kind_records_nothing(make_job: MakeJob, server: ForkServer) -> None:
+    """Whether the run was planned for another one, or has a checkpoint of another one: both are refused by name."""
+    job = make_job(CPU)
+    other = msgspec.structs.replace(job.environment, cpu="Z80")
+    planned = msgspec.structs.replace(job, environment=other)
+    with Process("intelbench.orchestration.child", planned, server, Limits()) as process:
+        assert [] == list(process.answers())
+    assert REFUSED == process.returncode
+    assert f": cpu is {job.environment.cpu}, that of the study is Z80; " in process.last_words
+    with job.workspace.lock():
+        checkpoint = Checkpoint(step=3, done=0.5, spec=job.spec, environment=other)
+        job.workspace.save(checkpoint, lambda file: file.write(b"state"))
+    with pytest.raises(HostError, match=r"^host .*: checkpoint .*: environment.cpu was Z80, is "):
+        execute(job, lambda _: None)
+    assert not job.workspace.target.exists()
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
