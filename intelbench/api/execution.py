@@ -50,6 +50,8 @@ class RunOptions(TypedDict, total=False):
     """Trained networks that are kept: `best` by the suite's metric on the validation images, `all` or `none`."""
     device: str | None
     """`auto`, `cpu`, `cuda`, `cuda:1` or `mps`."""
+    gpus: int | None
+    """GPUs that compute each run together; `recipe.shards` of the suite is a multiple of it."""
     threads: int | None
     workers: int | None
     timeout_seconds: float | None
@@ -170,6 +172,7 @@ def _prepared(
                 keep_weights=options.get("keep_weights"),
                 metric=options.get("metric"),
                 device=options.get("device") or "auto",
+                gpus=options.get("gpus") or 1,
                 threads=options.get("threads"),
                 workers=options.get("workers"),
                 results=Path(out),

@@ -136,6 +136,15 @@ _EXIT_FAILED_RUNS = 1
     "bit for bit). auto is the first CUDA device, else the CPU.",
 )
 @option(
+    "--gpus",
+    type=Value(whole_number(1, 64), "number"),
+    default=1,
+    show_default=True,
+    group=_MACHINE,
+    help="GPUs that compute each run together, from that of --device on; with --device cpu, processes. The suite's "
+    "recipe.shards is a multiple of it.",
+)
+@option(
     "--threads",
     type=Value(whole_number(1, 1024), "number"),
     group=_MACHINE,

@@ -64,8 +64,8 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Images a step, all shards and micro batches together."""
     shards: Annotated[int, Meta(ge=1, le=MAX_BATCH_SIZE // 2)] = 1
     """Equal parts into which a batch is split as if each was on a GPU of its own: batch norm and dropout work within a
-    shard, and the gradients of a step are the mean of theirs (data parallelism). Each has at least 2 images, because
-    batch norm needs them."""
+    shard, and the gradients of a step are the mean of theirs (data parallelism). The number of GPUs that compute them
+    (`--gpus`) divides it. Each has at least 2 images, because batch norm needs them."""
     micro_batches: Annotated[int, Meta(ge=1, le=MAX_BATCH_SIZE // 2)] = 1
     """Equal parts into which each shard is split, to need less memory: the gradients of a step are the mean of theirs
     (gradient accumulation). Each has at least 2 images."""

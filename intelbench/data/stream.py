@@ -9,6 +9,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import count, islice
@@ -21,7 +22,7 @@ from intelbench.config.conditions import Conditions
 from intelbench.data.augment import Parameters, Random, make_transforms
 from intelbench.data.dataset import Split
 from intelbench.data.decoding import Pixels
-from intelbench.data.mixing import draw_mix, mix_images, mix_labels
+from intelbench.data.mixing import Mix, draw_mix, mix_images, mix_labels
 from intelbench.data.pixels import PixelSource
 from intelbench.data.sampling import balanced, shuffled
 from intelbench.data.seeds import stream_key
@@ -136,7 +137,18 @@ class TrainingStream:
         self._augment_key = stream_key(seed if augment_seed is None else augment_seed, "augment")
         self._order = lru_cache(maxsize=2)(self._order_of_epoch)
         self._transforms = make_transforms(conditions.recipe)
+        self._own = range(conditions.recipe.batch_size)
         self.steps_per_epoch = len(split) // conditions.recipe.batch_size
+
+    def only(self, own: range) -> "TrainingStream":
+        """Return the stream with these images of each batch only, for one of several processes.
+
+        The content of a batch is that of all images if the first one is in it, and nothing if it is not: the process
+        with the first image computes the digest.
+        """
+        stream = copy(self)
+        stream._own = own
+        return stream
 
     @property
     def split(self) -> Split:
@@ -173,6 +185,14 @@ class TrainingStream:
             samples.append(Sample(position, view, repetition))
         return samples
 
+    def own(self, samples: Sequence[Sample]) -> Sequence[Sample]:
+        """Return the images of a batch that the batches of this stream have."""
+        return samples[self._own.start : self._own.stop]
+
+    def digested(self, samples: Sequence[Sample]) -> Sequence[Sample]:
+        """Return the images of a batch whose contents the batches of this stream have."""
+        return samples if self._own.start == 0 else ()
+
     def labels(self, samples: Sequence[Sample]) -> Tensor:
         """Return the classes of the images (N, int64)."""
         return torch.tensor([self._split.labels[each.position] for each in samples], pin_memory=self._pin_memory)
@@ -205,22 +225,34 @@ class TrainingStream:
     def batch(self, step: int) -> Batch:
         """Return the batch of a step, counted from 0."""
         samples = self.samples(step)
-        images, contents = self.views(samples)
-        batch = Batch(images, self.labels(samples), b"".join(contents))
-        return self._mixed(batch, samples, step) if self._recipe.mixes else batch
+        own, digested = self.own(samples), self.digested(samples)
+        # An image is mixed with the one before it, which another process may train.
+        before = [samples[self._own.start - 1]] if self._recipe.mixes and len(own) < len(samples) else []
+        images, contents = self.views([*before, *own])
+        if digested:
+            contents = [*contents[len(before) :], *map(self.content, digested[len(own) :])]
+        batch = Batch(images, self.labels([*before, *own]), b"".join(contents) if digested else b"")
+        if self._recipe.mixes:
+            batch = self._mixed(batch, [*before, *own], digested, step)
+        return replace(batch, inputs=batch.inputs[1:], labels=batch.labels[1:]) if before else batch
 
     def batches(self, workers: int, first_step: int = 0) -> Generator[Batch]:
         """Yield batches without end from `first_step` on, loaded ahead by `workers` threads (0: on demand)."""
         return prepared_ahead(self.batch, count(first_step), workers)
 
-    def _mixed(self, batch: Batch, samples: Sequence[Sample], step: int) -> Batch:
+    def _mixed(self, batch: Batch, samples: Sequence[Sample], digested: Sequence[Sample], step: int) -> Batch:
         """Return the batch with each image mixed with the one before it, in the memory of the batch."""
         epoch = step // self.steps_per_epoch
-        keys = [b"%b/%d/mix/%b" % (self._augment_key, epoch, self._name(each).encode()) for each in samples]
-        mixes = [draw_mix(Random(key), self._recipe, self._size) for key in keys]
-        mix_images(batch.inputs, mixes)
-        labels = mix_labels(batch.labels, mixes, max(self._split.labels) + 1)
-        content = batch.content + b"".join(mix.content() for mix in mixes)
+
+        def mix(sample: Sample) -> Mix:
+            key = b"%b/%d/mix/%b" % (self._augment_key, epoch, self._name(sample).encode())
+            return draw_mix(Random(key), self._recipe, self._size)
+
+        mixes = {sample: mix(sample) for sample in {*samples, *digested}}
+        of_images = [mixes[sample] for sample in samples]
+        mix_images(batch.inputs, of_images)
+        labels = mix_labels(batch.labels, of_images, max(self._split.labels) + 1)
+        content = batch.content + b"".join(mixes[sample].content() for sample in digested)
         return replace(batch, labels=labels.pin_memory() if self._pin_memory else labels, content=content)
 
     def _crop(self, sample: Sample, pixels: Pixels) -> Crop | None:

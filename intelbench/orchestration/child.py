@@ -1,11 +1,18 @@
-"""The process of one run: it reads a job, reports progress, and leaves a record directory."""
+"""The process of one run: it reads a job, reports progress, and leaves a record directory.
+
+Of several processes that execute a run together, that of rank 0 does so. One that fails says why and waits until the
+parent ends it: if it ended by itself, the others would fail too, and for no reason of their own.
+"""
 
 import sys
 import threading
 import time
+from collections.abc import Callable
+from typing import NoReturn
 
 from intelbench.errors import HostError
-from intelbench.orchestration.execute import execute
+from intelbench.orchestration.assist import assist
+from intelbench.orchestration.execute import execute, failure_of
 from intelbench.orchestration.host import require_machine
 from intelbench.orchestration.job import NOT_STORED, REFUSED, STOPPED, Job, Progress
 from intelbench.orchestration.keeping import not_kept
@@ -41,6 +48,8 @@ def main() -> None:
             answer(progress)
 
     load_plugins(job.plugins, job.spec.seed_of("init"))
+    if job.rank:
+        _assist(job, answer)
     try:
         require_machine(job.environment, job.spec.execution)
         with preserve_process_state():
@@ -50,6 +59,9 @@ def main() -> None:
     except HostError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(REFUSED)
+    if job.spec.execution.gpus > 1 and record.failure and record.failure.cause != "diverged":
+        answer(Progress(phase=last[0], failure=record.failure))
+        _wait_for_parent()
     try:
         write_run(job.workspace.runs, record, traces, job.claim)
     except LostLeaseError:
@@ -63,3 +75,20 @@ def main() -> None:
         on_progress(Progress(phase="keeping weights", note=not_kept(error)))
     if record.failure is None or record.failure.cause == "diverged":  # other failures can be resumed
         job.workspace.discard_checkpoint()
+
+
+def _assist(job: Job, answer: Callable[[Progress], None]) -> NoReturn:
+    """Compute the run together with rank 0, until the parent ends this process."""
+    try:
+        require_machine(job.environment, job.spec.execution)
+        with preserve_process_state():
+            assist(job)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - every failure is a result
+        answer(Progress(phase="training", failure=failure_of(error, None)))
+    _wait_for_parent()
+
+
+def _wait_for_parent() -> NoReturn:
+    """Wait until the parent ends this process."""
+    while True:
+        threading.Event().wait()

@@ -5,9 +5,11 @@ import time
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import reduce
 
 import msgspec
 import numpy as np
+import torch
 
 from intelbench.data.dataset import Split
 from intelbench.data.split import stratified_subset
@@ -15,18 +17,19 @@ from intelbench.errors import HostError, UserError
 from intelbench.orchestration.job import Job, Progress
 from intelbench.orchestration.keeping import keep_weights
 from intelbench.profiling.complexity import count_parameters
-from intelbench.profiling.device import is_out_of_memory
+from intelbench.profiling.device import device_for, device_of, is_out_of_memory
 from intelbench.profiling.environment import read_environment
-from intelbench.profiling.meters import Meters
+from intelbench.profiling.meters import Meters, largest
 from intelbench.profiling.steps import LapClock
 from intelbench.records.store import Traces
-from intelbench.records.types import SCHEMA_VERSION, Failure, FailureCause, Measurements, RunRecord
+from intelbench.records.types import SCHEMA_VERSION, Environment, Failure, Measurements, RunRecord
 from intelbench.records.workspace import Checkpoint
 from intelbench.training.budget import TrainingBudget
 from intelbench.training.checkpoint import Checkpoints
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.loop import Step, Trained, train
 from intelbench.training.precision import compute_dtype, configure
+from intelbench.training.ranks import Ranks
 from intelbench.training.setup import TrainingSetup, build_training_setup, flops_of_step
 from intelbench.training.step_breakdown import measure_step_breakdown
 
@@ -72,13 +75,7 @@ def execute(
     except HostError:  # another host may execute the run
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - every failure is a result
-        failure = Failure(
-            cause=_cause(error),
-            message=str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}",
-            step=last_step,
-            details=traceback.format_exc()[-_MAX_TRACEBACK_CHARACTERS:],
-        )
-        return msgspec.structs.replace(record, failure=failure), {}
+        return msgspec.structs.replace(record, failure=failure_of(error, last_step)), {}
 
 
 def _run(
@@ -87,22 +84,11 @@ def _run(
     started = time.perf_counter()
     spec, conditions = job.spec, job.spec.conditions
     on_progress(Progress(phase="building"))
-    device = configure(conditions, spec.execution)
+    device = configure(conditions, spec.execution.of_rank(0))
+    ranks = Ranks.join(job.workspace.store, 0, spec.execution.gpus, device)
     meters = Meters(device, compute_dtype(conditions), started, slots=spec.execution.slots)
-    setup = build_training_setup(
-        spec,
-        job.dataset,
-        record.environment,
-        device,
-        weights=job.weights,
-        on_extraction=lambda: on_progress(Progress(phase="extracting features")),
-    )
-    flops = job.profile.training_flops_per_image if job.profile else flops_of_step(setup.workload)
-    budget = TrainingBudget.of(
-        conditions.budget,
-        batch_size=conditions.recipe.batch_size,
-        steps_per_epoch=setup.stream.steps_per_epoch,
-        flops_per_image=flops,
+    setup, budget, flops = prepare_training(
+        job, record.environment, device, ranks, lambda: on_progress(Progress(phase="extracting features"))
     )
     about = Checkpoint(step=0, done=0.0, spec=spec, environment=record.environment)
     checkpoints = Checkpoints(job.workspace, about, job.checkpoint, device, stop)
@@ -116,7 +102,8 @@ def _run(
         eager = f"steps are eager, not {conditions.step}: {step.fallback}" if step.fallback else None
         on_progress(msgspec.structs.replace(updates(step), note=checkpoints.problem or eager))
 
-    meters.start()
+    others = [device_for(spec.execution.of_rank(rank)).torch_device for rank in range(1, ranks.num)]
+    meters.start(others, ranks.other_process_ids())
     trained = train(setup, budget, LapClock(device), on_step, checkpoints)
     record = msgspec.structs.replace(record, stream_digests=trained.stream_digests)
     if trained.divergence:
@@ -138,12 +125,31 @@ def _run(
     return msgspec.structs.replace(record, measurements=measurements, failure=None), traces
 
 
+def prepare_training(
+    job: Job, environment: Environment, device: torch.device, ranks: Ranks, on_extraction: Callable[[], object]
+) -> tuple[TrainingSetup, TrainingBudget, float | None]:
+    """Return the setup and the budget of a run, and the FLOPs of an image in a step, if they can be counted."""
+    conditions = job.spec.conditions
+    setup = build_training_setup(
+        job.spec, job.dataset, environment, device, ranks=ranks, weights=job.weights, on_extraction=on_extraction
+    )
+    flops = job.profile.training_flops_per_image if job.profile else flops_of_step(setup.workload)
+    budget = TrainingBudget.of(
+        conditions.budget,
+        batch_size=conditions.recipe.batch_size,
+        steps_per_epoch=setup.stream.steps_per_epoch,
+        flops_per_image=flops,
+    )
+    return setup, budget, flops
+
+
 def _conclude(
     job: Job, setup: TrainingSetup, trained: Trained, meters: Meters, flops_per_image: float | None
 ) -> tuple[Measurements, Traces]:
     """Evaluate the trained network, and return all that was observed."""
     readings = meters.read()
     conditions, dataset, evaluator = job.spec.conditions, job.dataset, setup.evaluator
+    ranks = setup.ranks.facts(evaluator.device, readings.peak_memory)
     traces = {
         **trained.traces,
         **_outcome("train", evaluator, _evaluated_part(dataset.train, conditions.training_evaluation_images)),
@@ -159,7 +165,7 @@ def _conclude(
         num_warmup_steps=min(conditions.warmup_steps, trained.num_steps),
         training_seconds=trained.seconds,
         total_seconds=meters.total_seconds,
-        peak_memory=readings.peak_memory,
+        peak_memory=reduce(largest, (each.peak_memory for each in ranks)) if ranks else readings.peak_memory,
         filter_gradients=evaluator.filter_gradients(_evaluated_part(dataset.validation, _GRADIENT_IMAGES)),
         first_step_seconds=readings.first_step_seconds,
         reference_kernels=readings.reference_kernels,
@@ -169,6 +175,8 @@ def _conclude(
         features=setup.features.extraction if setup.features else None,
         resumed_after=trained.resumed_after,
         kept_step=trained.kept_step,
+        ranks=ranks,
+        backend=device_of(evaluator.device).backend if ranks else None,
     )
     return measurements, traces
 
@@ -209,5 +217,11 @@ def _progress_of_steps(batch_size: int) -> Callable[[Step], Progress]:
     return follow
 
 
-def _cause(error: BaseException) -> FailureCause:
-    return "out_of_memory" if is_out_of_memory(error) else "error"
+def failure_of(error: BaseException, step: int | None) -> Failure:
+    """Return an error that is being handled as the failure of a run, after a step if that is known."""
+    return Failure(
+        cause="out_of_memory" if is_out_of_memory(error) else "error",
+        message=str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}",
+        step=step,
+        details=traceback.format_exc()[-_MAX_TRACEBACK_CHARACTERS:],
+    )

@@ -13,7 +13,7 @@ from intelbench.data.augment import require_transforms
 from intelbench.errors import HostError, UserError, printable
 from intelbench.orchestration.job import Job
 from intelbench.plugins.loading import load_plugin
-from intelbench.profiling.device import find_device
+from intelbench.profiling.device import find_device, require_gpus
 from intelbench.profiling.environment import read_environment
 from intelbench.records.identity import machine_facts
 from intelbench.records.types import Environment, Execution
@@ -28,6 +28,7 @@ def require_machine(planned: Environment, execution: Execution) -> None:
             find_device(wanted)
         except UserError as error:
             raise UserError(f"device is not {wanted}, that of the study: PyTorch does not see it") from error
+        require_gpus(execution)
         here = machine_facts(read_environment(execution))
         for name, expected in machine_facts(planned).items():
             if here.get(name) != expected:

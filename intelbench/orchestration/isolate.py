@@ -16,9 +16,10 @@ import msgspec
 
 from intelbench.errors import HostError, UserError
 from intelbench.orchestration.job import NOT_STORED, REFUSED, STARTING, STOPPED, Job, Progress
-from intelbench.orchestration.process import OverrunError, Process, Starter, command_of
+from intelbench.orchestration.process import OverrunError, Starter, command_of
 from intelbench.orchestration.shared import Profiles, ProgressReader, progress_file
 from intelbench.orchestration.study import StudyFile
+from intelbench.orchestration.team import Team
 from intelbench.records.locks import Lock
 from intelbench.records.store import write_run
 from intelbench.records.types import SCHEMA_VERSION, Failure, FailureCause, RunRecord
@@ -49,7 +50,7 @@ class Unit:
     """What the engine has returned for the run."""
     _started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     _worker: ProgressReader | None = None
-    _process: Process | None = None
+    _process: Team | None = None
 
     def command(self) -> list[str]:
         """Write the study, if it is not written, and return the command of a worker that executes the run.
@@ -127,12 +128,12 @@ class Unit:
         """
         job = self.profiled()
         oom_kills, overrun = _oom_kills(), None
-        with Process("intelbench.orchestration.child", job, self.starter, job.limits, self.lock.inheritable) as process:
+        with Team(job, self.starter, self.lock.inheritable) as process:
             self._process = process
             try:
-                while not self.lock.is_lost() and (answers := process.read()) is not None:
-                    for answer in answers:
-                        self.report(msgspec.json.decode(answer, type=Progress))
+                while not self.lock.is_lost() and (news := process.read()) is not None:
+                    for progress in news:
+                        self.report(progress)
                     yield False
             except OverrunError as error:
                 overrun = error.cause, str(error)
@@ -149,17 +150,19 @@ class Unit:
                 f"a record cannot be written: {process.last_words}; repair that, and give the same command again"
             )
         if job.record() is None:  # a record appears complete, so what happened afterwards does not matter
-            cause, message = overrun or _explain(process.returncode, _oom_kills() > oom_kills)
+            cause, message = overrun or _explain(process, _oom_kills() > oom_kills)
             self.fail(cause, message, process.last_words)
 
 
-def _explain(returncode: int, oom_killed: bool) -> tuple[FailureCause, str]:
-    """Return why a process without a record has ended."""
-    if returncode == -signal.SIGKILL and oom_killed:
-        return "out_of_memory", "the kernel killed the process because memory was full"
-    if returncode < 0:
-        return "killed", f"the process was killed by {signal.Signals(-returncode).name}"
-    return "error", f"the process exited with status {returncode}"
+def _explain(process: Team, oom_killed: bool) -> tuple[FailureCause, str]:
+    """Return why the process of a run, or the first of several, has ended without a record."""
+    if process.failure:
+        return process.failure.cause, f"{process.title}: {process.failure.message}"
+    if process.returncode == -signal.SIGKILL and oom_killed:
+        return "out_of_memory", f"the kernel killed {process.title} because memory was full"
+    if process.returncode < 0:
+        return "killed", f"{process.title} was killed by {signal.Signals(-process.returncode).name}"
+    return "error", f"{process.title} exited with status {process.returncode}"
 
 
 def _oom_kills() -> int:

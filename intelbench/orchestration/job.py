@@ -14,7 +14,7 @@ from intelbench.orchestration.process import NO_LIMITS, Limits
 from intelbench.records.identity import record_digest
 from intelbench.records.profiles import ArchitectureProfile
 from intelbench.records.store import read_run
-from intelbench.records.types import Environment, RunRecord, RunSpec
+from intelbench.records.types import Environment, Failure, RunRecord, RunSpec
 from intelbench.records.workspace import Workspace
 from intelbench.training.checkpoint import CheckpointTime
 
@@ -59,6 +59,8 @@ class Job(Task, frozen=True, kw_only=True):
     """Profile of the network, for the record."""
     profile_absent: str | None = None
     """Why there is no profile, for the record."""
+    rank: int = 0
+    """Which of the processes of the run this is."""
     limits: Limits = NO_LIMITS
     rerun: Rerun = "none"
     claim: bytes = b""
@@ -113,6 +115,8 @@ class Progress(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Throughput since the last update."""
     loss: float | None = None
     validation_accuracy: float | None = None
+    failure: Failure | None = None
+    """Why a process that computes a run with others cannot go on. It waits for its end."""
     note: str | None = None
     """A message to the user; a display shows it once."""
 

@@ -138,7 +138,7 @@ def _specs(
     conditions, optimizers, transforms = {}, {}, {}
     for name in (each.name for each in architectures):
         with _override_named(suite, origin, name):
-            conditions[name] = _conditions(name, suite, dataset)
+            conditions[name] = _conditions(name, suite, dataset, execution.gpus)
             optimizers[name] = require_optimizer(conditions[name].recipe)
             transforms[name] = require_transforms(conditions[name].recipe)
     limits = [None if limit == "all" else limit for limit in suite.images_per_class]
@@ -200,13 +200,18 @@ def _override_named(suite: Suite, origin: str, name: str) -> Iterator[None]:
         raise UserError(f"suite {origin}{also}: {error}") from error
 
 
-def _conditions(name: str, suite: Suite, dataset: Dataset) -> Conditions:
+def _conditions(name: str, suite: Suite, dataset: Dataset, gpus: int) -> Conditions:
     """Return the conditions of the architecture's runs."""
     conditions = conditions_of(suite, name)
     if len(dataset.train) < conditions.recipe.batch_size:
         raise UserError(
             f"`recipe.batch_size` is {conditions.recipe.batch_size}, more than the "
             f"{plural(len(dataset.train), 'training image')}"
+        )
+    if (shards := conditions.recipe.shards) % gpus:
+        raise UserError(
+            f"--gpus {gpus}: `recipe.shards` is {shards}. Expected a number of GPUs that divides it. Try `shards = "
+            f"{gpus}` in the suite, which is another experiment than `shards = 1`, or --gpus 1"
         )
     return conditions
 

@@ -57,6 +57,7 @@ class Probe(Struct, frozen=True, kw_only=True):
     execution: Execution
     frozen: bool
     batch_sizes: tuple[int, ...]
+    """Images of a step on one device; of several devices, the share of each."""
     memories: tuple[int, ...] = ()
     """Gigabytes of GPU memory for which to find the largest batch size."""
     seed: int = 0
@@ -73,7 +74,7 @@ class Probe(Struct, frozen=True, kw_only=True):
             conditions=spec.conditions,
             execution=spec.execution,
             frozen=spec.conditions.recipe.freeze_backbone == "always",
-            batch_sizes=(spec.conditions.recipe.batch_size,),
+            batch_sizes=(spec.conditions.recipe.batch_size // spec.execution.gpus,),
             seed=spec.seed_of("init"),
         )
 
@@ -87,7 +88,7 @@ class Probe(Struct, frozen=True, kw_only=True):
             head=self.conditions.recipe.head,
             frozen=self.frozen,
             seed=stream_seed(self.seed, "init"),
-            num_parts=self.conditions.recipe.num_parts,
+            num_parts=self.conditions.recipe.num_parts // self.execution.gpus,
         )
 
 

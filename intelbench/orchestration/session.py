@@ -32,7 +32,7 @@ from intelbench.orchestration.study import Study, StudyFile
 from intelbench.orchestration.suite import Session
 from intelbench.orchestration.tracking import Tracking
 from intelbench.plugins.loading import load_plugin
-from intelbench.profiling.environment import choose_execution, read_environment
+from intelbench.profiling.environment import Processes, choose_execution, read_environment
 from intelbench.records.kept import settle
 from intelbench.records.types import DataFacts, Environment, Execution
 from intelbench.records.workspace import workspaces
@@ -64,6 +64,8 @@ class Request:
     metric: str | None
     """Metric by which the report ranks architectures."""
     device: str
+    gpus: int
+    """GPUs that compute each run together."""
     threads: int | None
     workers: int | None
     results: Path
@@ -119,7 +121,7 @@ def _prepared(request: Request, starter: Starter) -> tuple[list[PlannedRun], Ses
     trackers = {name: make_tracker(name, Place(results=request.results)) for name in request.track}
     execution = choose_execution(
         engine.device(request.device), request.threads, request.workers, request.cache, suite.precision,
-        engine.slots_per_host,
+        Processes(engine.slots_per_host, request.gpus),
     )  # fmt: skip
     _require_own_clock(suite, execution, is_accepted=request.shared_clock)
     environment = read_environment(execution)
@@ -151,8 +153,9 @@ def _prepared(request: Request, starter: Starter) -> tuple[list[PlannedRun], Ses
         say(f"vary 'dropout': {', '.join(names)}: no dropout, so their seeds give equal runs")
     _clear(planned, environment, restart=request.rerun == "interrupted")
     facts, bound = dataset.facts, "at most " if request.until else ""
+    machine = execution.machine(environment.device_name)
     say(
-        f"{suite.name}: {bound}{plural(len(planned), 'run')} of {_budgets(planned)} on {environment.device_name}; "
+        f"{suite.name}: {bound}{plural(len(planned), 'run')} of {_budgets(planned)} on {machine}; "
         f"{facts.num_train} training, {facts.num_validation} validation and {facts.num_test} test images of "
         f"{len(facts.class_names)} classes" + _other_files(facts) + _limits(suite) + _sources(suite),
     )

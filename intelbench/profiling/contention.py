@@ -32,8 +32,10 @@ class _Counters(NamedTuple):
 class ContentionMeter:
     """Measures from its construction to `read`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *process_ids: int) -> None:
+        """Count the CPU time of this process, and of others by their ids, as the run's own."""
         self._process = psutil.Process()
+        self._own = [self._process, *map(psutil.Process, process_ids)]
         self._load = psutil.getloadavg()[0]
         self._switches = self._process.num_ctx_switches().involuntary
         self._first = self._last = self._counters()
@@ -75,12 +77,13 @@ class ContentionMeter:
         )
 
     def _counters(self) -> _Counters:
-        monotonic, times, own = time.monotonic(), _times_of_own_processors(), self._process.cpu_times()
+        monotonic, times = time.monotonic(), _times_of_own_processors()
+        own = sum(each.user + each.system for each in (process.cpu_times() for process in self._own))
         has_boottime = hasattr(time, "CLOCK_BOOTTIME")
         suspended = time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic() if has_boottime else None
         return _Counters(
             monotonic=monotonic,
-            others=sum(getattr(each, name, 0.0) for each in times for name in _BUSY) - own.user - own.system,
+            others=sum(getattr(each, name, 0.0) for each in times for name in _BUSY) - own,
             stolen=sum(each.steal for each in times) if hasattr(times[0], "steal") else None,
             suspended=suspended,
             time_of_day=time.time() - time.monotonic() - (suspended or 0.0),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeVar, cast
 
 import torch
-from torch import Tensor, cuda, mps
+from torch import Tensor, cuda, distributed, mps
 
 from intelbench.config.fields import DeviceKind, Precision
 from intelbench.errors import UserError
@@ -201,6 +201,18 @@ class Device:
         return Versions(torch.version.cuda, torch.version.hip, str(torch.backends.cudnn.version()))
 
     @property
+    def backend(self) -> str:
+        """Return what averages gradients between devices of this kind: `gloo`, or `nccl` with its version."""
+        if self.kind != "cuda" or not distributed.is_nccl_available():
+            return "gloo"
+        return f"nccl {'.'.join(map(str, cuda.nccl.version()))}"
+
+    @property
+    def backends(self) -> str:
+        """Return the backends of a process group for tensors on the CPU and on this device."""
+        return "gloo" if self.kind == "cpu" else f"cpu:gloo,{self.kind}:{self.backend.partition(' ')[0]}"
+
+    @property
     def has_allocator(self) -> bool:
         """Whether PyTorch's allocator counts peaks on this device."""
         return self.kind == "cuda"
@@ -316,6 +328,36 @@ def require_precision(device: Device, precision: Precision) -> None:
         known = " or ".join(device.precisions)
         title = device.name or device.kind
         raise UserError(f"precision {precision}: not supported by {title}. Expected {known}. Try --precision fp32")
+
+
+def require_gpus(execution: Execution) -> None:
+    """Check that there is a device for each process of a run, all of one kind.
+
+    Raises:
+        UserError: there are fewer GPUs, GPUs of several kinds, or PyTorch cannot average gradients here.
+    """
+    if execution.gpus == 1:
+        return
+    asked = f"--gpus {execution.gpus}"
+    if execution.slots > 1:
+        raise UserError(f"{asked}: each of {execution.slots} runs at once has one device. Expected 1. Try without --on")
+    if execution.device == "mps":
+        raise UserError(f"{asked}: a computer has one MPS device. Expected 1. Try without --gpus")
+    if not distributed.is_available():
+        raise UserError(f"{asked}: this PyTorch was built without torch.distributed. Expected 1. Try without --gpus")
+    if execution.device == "cpu":
+        return
+    first = execution.device_index or 0
+    number = num_gpus() - first
+    if number < execution.gpus:
+        raise UserError(
+            f"{asked}: PyTorch sees {number} from cuda:{first} on. Expected at most as many. Try --gpus {number}"
+        )
+    names = sorted({cuda.get_device_name(first + rank) for rank in range(execution.gpus)})
+    if len(names) > 1:
+        raise UserError(
+            f"{asked}: they are of several kinds: {', '.join(names)}. Expected one. Try CUDA_VISIBLE_DEVICES"
+        )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

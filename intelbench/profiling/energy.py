@@ -26,20 +26,20 @@ _INTERVAL_SECONDS = 60.0
 
 
 class NvmlCounter:
-    """The energy of a GPU since its driver was loaded (`nvmlDeviceGetTotalEnergyConsumption`)."""
+    """The energy of GPUs since their driver was loaded (`nvmlDeviceGetTotalEnergyConsumption`)."""
 
     source: Literal["nvml"] = "nvml"
 
-    def __init__(self, device: torch.device) -> None:
-        self._gpu = Nvml(device)
+    def __init__(self, *devices: torch.device) -> None:
+        self._gpus = [Nvml(device) for device in devices]
 
     def joules(self) -> float:
-        """Return the joules since the driver was loaded.
+        """Return the joules of all the GPUs since the driver was loaded.
 
         Raises:
-            OSError: the counter cannot be read.
+            OSError: a counter cannot be read.
         """
-        return float(self._gpu.ask("nvmlDeviceGetTotalEnergyConsumption")) / 1e3
+        return sum(float(gpu.ask("nvmlDeviceGetTotalEnergyConsumption")) for gpu in self._gpus) / 1e3
 
 
 class RaplCounter:
@@ -77,13 +77,13 @@ class RaplCounter:
 EnergyCounter = NvmlCounter | RaplCounter
 
 
-def find_counter(device: torch.device) -> EnergyCounter:
-    """Return the energy counter of the device of a run.
+def find_counter(device: torch.device, *others: torch.device) -> EnergyCounter:
+    """Return the energy counter of the device of a run, together with other GPUs that compute it.
 
     Raises:
         OSError: the device has no counter, or it cannot be read; the message says why.
     """
-    return NvmlCounter(device) if device_of(device).kind == "cuda" else RaplCounter()
+    return NvmlCounter(device, *others) if device_of(device).kind == "cuda" else RaplCounter()
 
 
 class EnergyMeter:
@@ -92,7 +92,7 @@ class EnergyMeter:
     Without a GPU nothing is measured if the machine executes several runs at once (`slots`), which share the counter.
     """
 
-    def __init__(self, device: torch.device, slots: int = 1) -> None:
+    def __init__(self, device: torch.device, *others: torch.device, slots: int = 1) -> None:
         self._counter: EnergyCounter | None = None
         self._absent: str | None = None
         self._idle_joules: float | None = None
@@ -101,7 +101,7 @@ class EnergyMeter:
         try:
             if slots > 1 and device_of(device).kind != "cuda":
                 raise OSError(f"{slots} runs at once share the CPU packages")
-            self._counter = counter = find_counter(device)
+            self._counter = counter = find_counter(device, *others)
             before, started = counter.joules(), time.monotonic()
             time.sleep(_IDLE_SECONDS)
             self._joules = counter.joules()

@@ -6,6 +6,7 @@ import time
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import psutil
@@ -13,7 +14,16 @@ import torch
 
 import intelbench
 from intelbench.config.fields import Precision
-from intelbench.profiling.device import Device, device_for, device_of, find_device, num_gpus, require_precision
+from intelbench.errors import UserError
+from intelbench.profiling.device import (
+    Device,
+    device_for,
+    device_of,
+    find_device,
+    num_gpus,
+    require_gpus,
+    require_precision,
+)
 from intelbench.profiling.nvml import Nvml, driver_version
 from intelbench.profiling.processors import num_processors
 from intelbench.records.profiles import GpuFacts
@@ -29,9 +39,19 @@ _RECORDED_VARIABLES = (
     "TORCH_CUDNN_V8_API_LRU_CACHE_LIMIT", "PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF",
     "PYTORCH_NO_CUDA_MEMORY_CACHING", "PYTORCH_MPS_HIGH_WATERMARK_RATIO", "PYTORCH_MPS_FAST_MATH",
     "PYTORCH_ENABLE_MPS_FALLBACK", "HSA_OVERRIDE_GFX_VERSION", "MIOPEN_FIND_MODE", "MIOPEN_DEBUG_CONV_DIRECT",
+    "NCCL_ALGO", "NCCL_PROTO", "NCCL_P2P_DISABLE",
 )  # fmt: skip
 """Environment variables that are recorded, because they can change speed or bits. Others are not read: they may be
 private."""
+
+
+class Processes(NamedTuple):
+    """The processes that share a host."""
+
+    slots: int = 1
+    """Runs at once."""
+    gpus: int = 1
+    """Processes of each run."""
 
 
 def choose_execution(
@@ -40,29 +60,38 @@ def choose_execution(
     workers: int | None,
     cache: bool,
     precision: Precision = "fp32",
-    slots: int = 1,
+    processes: Processes = Processes(),  # noqa: B008 - frozen
 ) -> Execution:
-    """Resolve the options of execution; `None` stands for the default.
-
-    `slots` runs at once share the CPUs.
+    """Resolve the options of execution; `None` stands for the default. All processes share the CPUs.
 
     With a GPU, PyTorch has one thread by default, because more threads would compete with those that load data. Up to
     eight threads load data, and two CPUs are left for the training loop and the driver.
 
     Raises:
-        UserError: PyTorch sees no such device, or the device does not support the precision.
+        UserError: PyTorch sees no such device, or the device does not support the precision; or there are not as many
+            GPUs of one kind.
     """
     chosen = find_device(device)
     require_precision(chosen, precision)
     on_gpu = chosen.kind != "cpu"
-    return Execution(
+    slots, gpus = processes
+    if device == "auto" and gpus > 1 and not on_gpu:
+        raise UserError(
+            f"--gpus {gpus}: PyTorch sees no CUDA device. Expected {gpus} of them. Try --device cpu, for {gpus} "
+            "processes on the CPU"
+        )
+    own_threads, own_cpus = torch.get_num_threads() // (slots * gpus), num_processors() // (slots * gpus)
+    execution = Execution(
         device=chosen.kind,
-        threads=threads or (1 if on_gpu else max(1, torch.get_num_threads() // slots)),
-        workers=workers if workers is not None else (min(8, max(1, num_processors() // slots - 2)) if on_gpu else 0),
+        threads=threads or (1 if on_gpu else max(1, own_threads)),
+        workers=workers if workers is not None else (min(8, max(1, own_cpus - 2)) if on_gpu else 0),
         cache=cache,
         device_index=chosen.torch_device.index,
         slots=slots,
+        gpus=gpus,
     )
+    require_gpus(execution)
+    return execution
 
 
 def read_environment(execution: Execution) -> Environment:

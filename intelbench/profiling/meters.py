@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from operator import add
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -122,13 +122,18 @@ class Meters:
         }
         self._first_step_seconds: float | None = None
 
-    def start(self) -> None:
-        """Start all meters, right before training."""
+    def start(self, others: Sequence[torch.device] = (), process_ids: Sequence[int] = ()) -> None:
+        """Start all meters, right before training.
+
+        Args:
+            others: Other GPUs that compute the run, whose energy counts too.
+            process_ids: Ids of the other processes of the run, whose CPU time is not that of others.
+        """
         with self._memory.paused():
             for meter in self._meters.values():
                 meter.start()
-        self._energy = EnergyMeter(self._device, self._slots)
-        self._contention = ContentionMeter()
+        self._energy = EnergyMeter(self._device, *others, slots=self._slots)
+        self._contention = ContentionMeter(*process_ids)
 
     def step(self, number: int, *, at_evaluation: bool, machine_speed: bool = True) -> None:
         """Measure after a training step, and after its validation pass if there is one, outside the budget.
@@ -244,13 +249,10 @@ class _PluginMeter:
 
 def _merged(earlier: Readings, later: Readings) -> Readings:
     """Return the readings of two consecutive processes of a run as one."""
-    memory, contention, energy = earlier.peak_memory, earlier.contention, earlier.energy
-    counts = ("num_alloc_retries", "num_ooms")
-    peaks = (name for name in PeakMemory.__struct_fields__ if name not in ("absent", *counts))
-    highest = _combined(memory, later.peak_memory, max, *peaks, absent=memory.absent | later.peak_memory.absent)
+    contention, energy = earlier.contention, earlier.energy
     sums = (name for name in Contention.__struct_fields__ if not name.startswith("load_"))
     return Readings(
-        peak_memory=_combined(highest, later.peak_memory, add, *counts),
+        peak_memory=largest(earlier.peak_memory, later.peak_memory),
         first_step_seconds=earlier.first_step_seconds,
         reference_kernels=earlier.reference_kernels,
         contention=_combined(contention, later.contention, add, *sums, load_after=later.contention.load_after),
@@ -261,6 +263,14 @@ def _merged(earlier: Readings, later: Readings) -> Readings:
             if name in later.traces
         },
     )
+
+
+def largest(one: PeakMemory, other: PeakMemory) -> PeakMemory:
+    """Return the larger of each figure of two processes, and the sums of their counts."""
+    counts = ("num_alloc_retries", "num_ooms")
+    peaks = (name for name in PeakMemory.__struct_fields__ if name not in ("absent", *counts))
+    highest = _combined(one, other, max, *peaks, absent=one.absent | other.absent)
+    return _combined(highest, other, add, *counts)
 
 
 def _combined(

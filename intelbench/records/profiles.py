@@ -37,6 +37,17 @@ class PeakMemory(Struct, frozen=True, kw_only=True):
     """How often the driver refused memory."""
 
 
+class RankFacts(Struct, frozen=True, kw_only=True):
+    """One of several processes that computed a run together."""
+
+    host: str
+    """Name of the machine."""
+    device: str
+    """`cuda:1`, `cpu`."""
+    peak_memory: PeakMemory
+    """Of a run that was resumed, of the last process."""
+
+
 class FilterGradients(Struct, frozen=True, kw_only=True):
     """How many convolution filters receive a gradient from validation images, in evaluation mode."""
 

@@ -7,6 +7,7 @@ the order that they have in the files.
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from intelbench.config.conditions import Conditions
 from intelbench.config.fields import MAX_CLASSES, Count, DeviceKind, FileName, Fraction, StreamName, Vary
@@ -23,6 +24,7 @@ from intelbench.records.profiles import (
     PeakMemory,
     Preparation,
     Quantity,
+    RankFacts,
     ReferenceKernelWork,
 )
 
@@ -76,6 +78,20 @@ class Execution(Struct, frozen=True, kw_only=True):
     slots: Annotated[int, Meta(ge=1, le=1024)] = 1
     """Runs that the host executes at once, each on a GPU or on processors of its own. Times are compared between runs
     with equal numbers alone, because runs next to each other share memory, disks and caches."""
+    gpus: Annotated[int, Meta(ge=1, le=64)] = 1
+    """GPUs that compute the run together, each its shards of every batch: that of `device_index` and those after it. On
+    a CPU, the number of processes."""
+
+    def machine(self, device_name: str) -> str:
+        """Return the name of the device, with the number of GPUs or processes if there are several."""
+        if self.gpus == 1:
+            return device_name
+        return f"{device_name}, {self.gpus} processes" if self.device == "cpu" else f"{self.gpus} × {device_name}"
+
+    def of_rank(self, rank: int) -> "Execution":
+        """Return how one of the `gpus` processes is executed, as if it was alone."""
+        index = self.device_index if self.device != "cuda" or self.gpus == 1 else (self.device_index or 0) + rank
+        return replace(self, gpus=1, device_index=index)
 
 
 class Normalization(Struct, frozen=True, kw_only=True):
@@ -227,6 +243,7 @@ class Measurements(Struct, frozen=True, kw_only=True):
     total_seconds: Quantity
     """Time from the start of the run to its last evaluation, everything included."""
     peak_memory: PeakMemory
+    """Of several processes, the largest of each figure."""
     filter_gradients: FilterGradients | None
     """Measured after training; `None` if no convolution is trained."""
     first_step_seconds: Quantity | None
@@ -246,6 +263,10 @@ class Measurements(Struct, frozen=True, kw_only=True):
     kept_step: Count | None = None
     """Step of the evaluation point whose weights were evaluated on the training and the test images, if the recipe
     keeps the best; `None` for those of the last step."""
+    ranks: tuple[RankFacts, ...] = ()
+    """The processes that computed the run together, by rank; empty for one process."""
+    backend: str | None = None
+    """What averaged the gradients of these processes: `gloo`, or `nccl` with its version."""
 
 
 class Failure(Struct, frozen=True, kw_only=True):

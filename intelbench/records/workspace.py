@@ -28,7 +28,7 @@ _ABOUT = "checkpoint.json"
 _STATES = "state-*.pt"
 _MAX_ABOUT_BYTES = 4 * 2**20
 """The limit of a record, which is larger."""
-_OURS = re.compile(r"lock|lease.*|\.?checkpoint\.json(\.partial)?|state-\d+\.pt|record|superseded")
+_OURS = re.compile(r"lock|store|lease.*|\.?checkpoint\.json(\.partial)?|state-\d+\.pt|record|superseded")
 
 
 class LostLeaseError(HostError):
@@ -80,6 +80,11 @@ class Workspace:
     def record(self) -> Path:
         """Return the directory of the partial record."""
         return self.folder / "record"
+
+    @property
+    def store(self) -> Path:
+        """Return the file by which several processes of the run find each other."""
+        return self.folder / "store"
 
     @property
     def superseded(self) -> Path:

@@ -194,9 +194,11 @@ def _compared(summary: CohortSummary) -> str:
     )
     classes = plural(len(data.class_names), "class", "classes")
     pixels = f"{spec.conditions.image_size} × {spec.conditions.image_size} pixels"
-    threads = f", {plural(spec.execution.threads, 'thread')}" if spec.execution.device == "cpu" else ""
+    each = " each" if spec.execution.gpus > 1 else ""
+    threads = f", {plural(spec.execution.threads, 'thread')}{each}" if spec.execution.device == "cpu" else ""
     shared = f", {spec.execution.slots} runs at once" if spec.execution.slots > 1 else ""
-    machine = f"{escape(cohort.records[0].environment.device_name)} ({spec.execution.device}{threads}{shared})"
+    device = spec.execution.machine(cohort.records[0].environment.device_name)
+    machine = f"{escape(device)} ({spec.execution.device}{threads}{shared})"
     return (
         f"{plural(len(names), 'architecture')} ({first_few(names)}) {verb} on {code(data_name(data.source))} "
         f"({images} images of {classes}, {pixels}), with {_seeds(cohort.seeds)} and a budget of "

@@ -64,7 +64,7 @@ def trained_on(summary: CohortSummary) -> str:
         f"{escape(narrative.data_name(data.source))} ({count(spec.num_train)} training, {count(data.num_validation)} "
         f"validation and {count(data.num_test)} test images of {plural(len(data.class_names), 'class', 'classes')}, "
         f"{size} × {size} pixels), {' or '.join(map(str, summary.cohort.budgets))} of training a run on "
-        f"{escape(environment.device_name)}"
+        f"{escape(spec.execution.machine(environment.device_name))}"
     )
 
 

@@ -168,7 +168,7 @@ def _budget_change(run: RunSummary) -> Estimate | None:
 def _taken(run: RunSummary, rates: ContentionRates) -> Floats:
     """Return the CPU seconds taken from the run per second of each step: those beyond what idle CPUs could give."""
     execution, num_cpus = run.record.spec.execution, run.record.environment.num_cpus
-    wanted = execution.threads if execution.device == "cpu" else 1
+    wanted = execution.gpus * (execution.threads if execution.device == "cpu" else 1)
     taken: Floats = np.maximum(rates.others + rates.stolen - max(num_cpus - wanted, 0), 0.0)
     return taken
 

@@ -200,8 +200,9 @@ class RunSummary:
 
     @property
     def peak_flops_per_second(self) -> float | None:
-        """Return the FLOP/s of the quickest convolution or matrix product in the process of the run."""
-        return self.reference_kernels.peak_flops_per_second(self.measurements.reference_kernels)
+        """Return the FLOP/s of the quickest convolution or matrix product in the process of the run, on all devices."""
+        peak = self.reference_kernels.peak_flops_per_second(self.measurements.reference_kernels)
+        return peak and peak * self.record.spec.execution.gpus
 
     @property
     def utilization(self) -> float | None:

@@ -350,7 +350,7 @@ def environment(summary: CohortSummary) -> Iterator[Row]:
             if name not in groups and value not in known.setdefault(name, []):
                 known[name].append(value)
     for name, values in known.items():
-        if (name, values) != ("slots", [1]):  # every run had its host alone, as runs have by default
+        if name not in ("slots", "gpus") or values != [1]:  # one run at a time on one device is not worth a row
             yield {"fact": name, "values": sorted(values, key=str)}
 
 

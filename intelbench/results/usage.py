@@ -44,6 +44,7 @@ def compute(summary: CohortSummary) -> Iterator[Row]:
     """Return one row for each architecture: its FLOP/s, and the peak of the machine."""
     spec, environment = summary.cohort.spec, summary.cohort.records[0].environment
     stated = peak_flops_per_second(environment.device_name, spec.conditions.precision)
+    stated = stated and stated * spec.execution.gpus
     for architecture in summary.finished:
         achieved = METRICS.get("achieved_flops_per_second").of(architecture)
         measured = max(run.peak_flops_per_second or 0.0 for run in architecture.runs)

@@ -5,7 +5,7 @@ have the same images, views, order and digest as those of a stream of images.
 """
 
 import hashlib
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -21,6 +21,7 @@ from intelbench.records.profiles import FeatureExtraction
 from intelbench.training.backbone import Backbone
 from intelbench.training.evaluate import Evaluator, evaluation_mode
 from intelbench.training.precision import autocast
+from intelbench.training.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)
@@ -133,10 +134,11 @@ class FeatureStream:
     them, the first batch has the seconds that computing them took, which the clock adds.
     """
 
-    def __init__(self, stream: TrainingStream, bank: FeatureBank, backbone: Backbone) -> None:
+    def __init__(self, stream: TrainingStream, bank: FeatureBank, backbone: Backbone, ranks: Ranks = ALONE) -> None:
         self._stream = stream
         self._bank = bank
         self._backbone = backbone
+        self._ranks = ranks
 
     @property
     def extraction(self) -> FeatureExtraction:
@@ -152,20 +154,22 @@ class FeatureStream:
         """Yield batches from `first_step` on without end; `workers` threads load the images."""
         step = first_step
         if self._backbone.frozen:
-            features = self._bank.of_stream(self._stream)
+            with self._ranks.leader_first():
+                features = self._bank.of_stream(self._stream)
             cached_seconds = sum(view.seconds for view in features if view.stored)
             pins = device_of(self._bank.evaluator.device).pins_memory
             contents: dict[tuple[int, int], bytes] = {}  # by position and view
             while self._backbone.frozen:
                 samples = self._stream.samples(step)
-                for sample in samples:
+                own, digested = self._stream.own(samples), self._stream.digested(samples)
+                for sample in digested:
                     if sample[:2] not in contents:
                         contents[sample[:2]] = self._stream.content(sample)
-                values = _values(features, samples)
+                values = _values(features, own)
                 yield Batch(
                     inputs=values.pin_memory() if pins else values,
-                    labels=self._stream.labels(samples),
-                    content=b"".join(contents[sample[:2]] for sample in samples),
+                    labels=self._stream.labels(own),
+                    content=b"".join(contents[sample[:2]] for sample in digested),
                     kind="features",
                     cached_seconds=0.0 if step else cached_seconds,
                 )
@@ -173,7 +177,7 @@ class FeatureStream:
         yield from self._stream.batches(workers, step)
 
 
-def _values(features: list[Features], samples: list[Sample]) -> Tensor:
+def _values(features: list[Features], samples: Sequence[Sample]) -> Tensor:
     """Return the features of the images of a batch (N x features), of which each may be in another view."""
     if len({sample.view for sample in samples}) == 1:
         return features[samples[0].view].values[[sample.position for sample in samples]]

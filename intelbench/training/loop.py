@@ -74,10 +74,11 @@ def train(
     The network has the weights that are to be evaluated afterwards: by the recipe, of which step, and averaged or not.
     """
     seed_generators(setup.dropout_seed)
-    evaluator, parameters = setup.evaluator, list(setup.evaluator.model.parameters())
+    ranks, evaluator, parameters = setup.ranks, setup.evaluator, list(setup.evaluator.model.parameters())
     recipe, device = evaluator.conditions.recipe, evaluator.device
     first, state = _start(setup, clock, checkpoints)
     passes, digest, journal = state.passes, state.digest, state.journal
+    ranks.require_same(first)
     done = budget.done(first, clock.budget_seconds)
     setup.backbone.set_step(first, done)
     batches = setup.batches.batches(evaluator.workers, first)
@@ -91,7 +92,7 @@ def train(
 
         rate = budget.learning_rate(recipe, step, done)
         set_learning_rate(state.optimizer, rate)
-        loss = passes(step, inputs, labels, batch.kind)
+        loss = ranks.mean(passes(step, inputs, labels, batch.kind))
         norm = _update(state, parameters, recipe.clip_grad_norm, clock)
 
         digest.update(batch)
@@ -107,8 +108,9 @@ def train(
             _settle(clock, journal)
             if journal.divergence is None:
                 checkpoints.save(step, done)
+        done, ends = ranks.agree(done, ends=done >= 1 or journal.divergence is not None)
         clock.lap("pause")
-        if done >= 1 or journal.divergence:
+        if ends:
             break
         setup.backbone.set_step(step, done)
     batches.close()
@@ -173,7 +175,7 @@ def _evaluate_if_due(
 ) -> bool:
     """Evaluate the network if the run has reached its next evaluation point; return whether it has."""
     points = done * setup.evaluator.conditions.evaluation_points
-    if setup.validation is None or points < journal.num_evaluations + 1 - ROUNDING:
+    if setup.validation is None or not setup.ranks.leads or points < journal.num_evaluations + 1 - ROUNDING:
         return False
     seconds = _settle(clock, journal)
     if journal.divergence is None:

@@ -69,8 +69,11 @@ class Eager:
     parts: Parts
 
     def __call__(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """Set the gradients of the batch, and return its loss; both are the means over the parts of the batch."""
-        if len(self.parts) == 1:
+        """Set the gradients of the batch, and return its loss: the mean over the parts of the batch in this process.
+
+        Gradients are the means over all processes.
+        """
+        if self.parts.are_whole:
             return self._pass(inputs, labels)
         losses = []
         for part in self.parts(inputs, labels):
@@ -78,11 +81,11 @@ class Eager:
             self.lap("backward")
         return torch.stack(losses).sum()
 
-    def _pass(self, inputs: Tensor, labels: Tensor, share: float | None = None) -> Tensor:
+    def _pass(self, inputs: Tensor, labels: Tensor, share: float = 1) -> Tensor:
         """Add the gradients of the loss, times `share`, to those of the parameters; return that loss."""
         with self.cast():
             loss = self.loss(inputs, labels)
-        if share:
+        if share != 1:
             loss = loss * share
         self.lap("forward")
         self.scaler.scale(loss).backward()
@@ -117,16 +120,13 @@ class Passes:
     """
 
     def __init__(self, setup: TrainingSetup, scaler: torch.amp.GradScaler, clock: LapClock) -> None:
-        evaluator, backbone = setup.evaluator, setup.backbone
-        conditions, cast = evaluator.conditions, autocast(evaluator.conditions, evaluator.device)
-        recipe, seed = conditions.recipe, setup.dropout_seed
-        kinds: tuple[InputKind, ...] = ("images", "features") if setup.features else ("images",)
-        self._eager = {
-            kind: Eager(_loss(setup, kind), cast, scaler, clock.lap, Parts(backbone.network_for(kind), recipe, seed))
-            for kind in kinds
-        }
+        conditions = setup.evaluator.conditions
+        self._setup, self._scaler = setup, scaler
+        self._eager: Eager | None = None
+        self._eager_for: tuple[InputKind, bool] | None = None
+        """What the eager passes are for: a kind of batch, and a backbone that is frozen or not."""
         self._kind = conditions.step
-        self._backbone, self._clock, self._device = backbone, clock, device_of(evaluator.device)
+        self._backbone, self._clock, self._device = setup.backbone, clock, device_of(setup.evaluator.device)
         self._stream: Stream | None = None
         self._prepared_for: object = None
         self._prepared: Eager | Replayed | None = None
@@ -140,7 +140,7 @@ class Passes:
 
     def __call__(self, step: int, inputs: Tensor, labels: Tensor, kind: InputKind) -> Tensor:
         """Set the gradients of the batch of a step, and return its loss, which the next call may overwrite."""
-        eager = self._eager[kind]
+        eager = self._eager_passes(kind)
         eager.parts.step = step
         if self._kind == "eager" or self.log.fallback:
             return eager(inputs, labels)
@@ -154,6 +154,21 @@ class Passes:
         if self._prepared is None:
             self._prepared = self._prepare(eager, inputs, labels)
         return self._prepared(inputs, labels)
+
+    def _eager_passes(self, kind: InputKind) -> Eager:
+        """Return the eager passes for a kind of batch.
+
+        They are made again where the backbone is frozen or unfrozen, because `DistributedDataParallel` averages the
+        gradients of the parameters that are trained when it is created.
+        """
+        wanted = kind, self._backbone.frozen
+        if self._eager is None or wanted != self._eager_for:
+            setup, network = self._setup, self._backbone.network_for(kind)
+            conditions, device = setup.evaluator.conditions, setup.evaluator.device
+            parts = Parts(network, conditions.recipe, setup.dropout_seed, setup.ranks)
+            loss, cast = _loss(setup, parts.network), autocast(conditions, device)
+            self._eager_for, self._eager = wanted, Eager(loss, cast, self._scaler, self._clock.lap, parts)
+        return self._eager
 
     @property
     def preparation(self) -> Preparation | None:
@@ -209,9 +224,8 @@ class Passes:
         return compiled
 
 
-def _loss(setup: TrainingSetup, kind: InputKind) -> Loss:
-    architecture, network = setup.workload.architecture, setup.backbone.network_for(kind)
-    evaluator = setup.evaluator
+def _loss(setup: TrainingSetup, network: nn.Module) -> Loss:
+    architecture, evaluator = setup.workload.architecture, setup.evaluator
     criterion = make_criterion(evaluator.conditions.recipe, setup.class_weights, evaluator.device)
 
     def loss(inputs: Tensor, labels: Tensor) -> Tensor:

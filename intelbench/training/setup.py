@@ -25,6 +25,7 @@ from intelbench.training.criterion import class_weights
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.features import FeatureStream, feature_bank
 from intelbench.training.precision import MEMORY_FORMATS
+from intelbench.training.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,8 @@ class TrainingSetup:
     """Weight of each class in the training loss."""
     dropout_seed: int = 0
     """Seed of the random numbers that the network draws."""
+    ranks: Ranks = ALONE
+    """This process among those of the run."""
 
     @property
     def batches(self) -> BatchSource:
@@ -84,6 +87,7 @@ def build_training_setup(
     environment: Environment,
     device: torch.device,
     *,
+    ranks: Ranks = ALONE,
     weights: str | None = None,
     on_extraction: Callable[[], object] = lambda: None,
 ) -> TrainingSetup:
@@ -93,7 +97,8 @@ def build_training_setup(
         spec: The run.
         dataset: The images of the run.
         environment: The machine and the libraries, which determine the bits of features.
-        device: The device on which the network is trained.
+        device: The device on which this process trains the network.
+        ranks: This process among those of the run.
         weights: The file of `spec.weights`.
         on_extraction: Called before features are computed.
     """
@@ -103,6 +108,7 @@ def build_training_setup(
     pins = device_of(device).pins_memory
     order, augment = spec.seed_of("order"), spec.seed_of("augment")
     stream = TrainingStream(dataset.train, pixels, conditions, order, augment_seed=augment, pin_memory=pins)
+    stream = stream.only(ranks.own(conditions.recipe.batch_size))
     model, heads = build_network(workload, conditions.recipe, weights)
     model = model.to(device).to(memory_format=MEMORY_FORMATS[conditions.memory_format])
     backbone = Backbone.of(model, heads, conditions.recipe, stream.steps_per_epoch)
@@ -113,7 +119,7 @@ def build_training_setup(
         store = FeatureStore(Path(dataset.cache).parents[1] / "features" if dataset.cache else None)
         bank = feature_bank(evaluator, backbone, store, _identity(spec, environment), on_extraction)
         if bank and stream.num_views and not conditions.recipe.mixes:  # else every epoch has new images
-            features = FeatureStream(stream, bank, backbone)
+            features = FeatureStream(stream, bank, backbone, ranks)
         if bank and backbone.always_frozen:
             evaluator = replace(evaluator, head=bank)
     return TrainingSetup(
@@ -125,6 +131,7 @@ def build_training_setup(
         validation=dataset.validation,
         class_weights=class_weights(conditions.recipe, dataset.train.labels),
         dropout_seed=stream_seed(spec.seed_of("dropout"), "dropout"),
+        ranks=ranks,
     )
 
 

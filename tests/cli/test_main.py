@@ -199,7 +199,7 @@ ALL_OPTIONS = {
     "start": "--out --force --offline --device --plugin --cache-dir",
     "run": "--all --suite --seeds --until --margin --metric --spending --at-most --budget --image-size --precision "
     "--images-per-class --vary --data --skip-unreadable "
-    "--no-cache --cache-dir --device --threads --workers --on --shared-clock --prepare --track --timeout "
+    "--no-cache --cache-dir --device --gpus --threads --workers --on --shared-clock --prepare --track --timeout "
     "--memory-limit --out --keep-weights --rerun --checkpoint --plugin",
     "work": "--run --track",
     "report": "--out --claims --full --predictions --images --metric --margin --plugin --cache-dir",

@@ -394,3 +394,20 @@ def test_batches_are_in_page_locked_memory_where_a_gpu_copies_from_it(
     shown = evaluation_batches(loaded.test, pixels, 16, 5, pin_memory=pin_memory)
     assert {pin_memory} == {images.is_pinned() for images, _ in shown}
     assert_same(take(make_stream(loaded, pixels), 2), batches)
+
+
+@pytest.mark.parametrize(
+    "recipe", [{}, {"mixup_alpha": 0.4, "cutmix_alpha": 1.0, "transforms": ("random_erasing",)}], ids=str
+)
+@pytest.mark.parametrize("num_processes", [2, 3])
+def test_processes_divide_a_batch_and_the_first_knows_all_of_its_content(
+    loaded: Dataset, pixels: PixelSource, recipe: dict[str, object], num_processes: int
+) -> None:
+    """Without communication: an image that is mixed with one of another process is the same, and so is the digest."""
+    stream = make_stream(loaded, pixels, recipe=Recipe(batch_size=6, **recipe))
+    own = [range(rank * 6 // num_processes, (rank + 1) * 6 // num_processes) for rank in range(num_processes)]
+    parts = [take(stream.only(each), 3) for each in own]
+    for step, whole in enumerate(take(stream, 3)):
+        assert torch.equal(whole.inputs, torch.cat([part[step].inputs for part in parts]))
+        assert torch.equal(whole.labels, torch.cat([part[step].labels for part in parts]))
+        assert [whole.content, *[b""] * (num_processes - 1)] == [part[step].content for part in parts]

@@ -180,6 +180,15 @@ def test_a_probe_measures_on_the_fake_gpu(make_job: MakeJob, fake_cuda: FakeCuda
     assert 1 == fake_cuda.calls["empty_cache"]
 
 
+def test_a_probe_measures_the_share_of_one_gpu(make_job: MakeJob) -> None:
+    """Of two GPUs, each has half of the images, in half of the parts."""
+    job, replace = make_job(CPU), msgspec.structs.replace
+    recipe = replace(job.spec.conditions.recipe, batch_size=16, shards=4, micro_batches=2)
+    conditions = replace(job.spec.conditions, recipe=recipe)
+    probe = Probe.of(replace(job, spec=replace(job.spec, conditions=conditions, execution=replace(CPU, gpus=2))))
+    assert ((8,), 4) == (probe.batch_sizes, probe.workload.num_parts)
+
+
 @pytest.mark.parametrize("message", ["CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED"])
 @pytest.mark.usefixtures("little_work", "fake_cuda")
 def test_a_batch_that_fills_the_gpu_does_not_fit(

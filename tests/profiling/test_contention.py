@@ -140,3 +140,19 @@ def test_another_busy_process_is_seen() -> None:
     assert found.involuntary_switches >= 0
     assert found.load_before >= 0
     assert found.load_after >= 0
+
+
+def test_the_other_processes_of_the_run_are_not_others() -> None:
+    """A process that is busy on a processor of this one does not count if its id is given."""
+    program = "import time\nprint(flush=True)\nend = time.monotonic() + 60\nwhile time.monotonic() < end: pass"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        meters = ContentionMeter(), ContentionMeter(process.pid)
+        busy = psutil.Process(process.pid)
+        started = busy.cpu_times().user
+        while busy.cpu_times().user < started + 0.5:
+            time.sleep(0.05)
+        alone, together = (meter.read().others_cpu_seconds or 0.0 for meter in meters)
+        process.kill()
+    assert alone - together > 0.4

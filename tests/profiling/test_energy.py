@@ -138,6 +138,11 @@ def test_nvml_counts_millijoules() -> None:
     assert ("nvml", 98_765.432) == (counter.source, counter.joules())
 
 
+def test_the_joules_of_several_gpus_are_added_up(nvml: ModuleType) -> None:
+    """Of those that compute a run together."""
+    assert 3 * NvmlCounter(CPU).joules() == pytest.approx(NvmlCounter(CPU, CPU, CPU).joules())
+
+
 @pytest.mark.parametrize("call", ["nvmlInit", "nvmlDeviceGetHandleByUUID"])
 def test_a_driver_that_does_not_answer_is_an_oserror(
     nvml: ModuleType, monkeypatch: pytest.MonkeyPatch, call: str

@@ -11,7 +11,7 @@ import torch
 
 from intelbench.errors import UserError
 from intelbench.profiling import environment
-from intelbench.profiling.environment import choose_execution, read_environment
+from intelbench.profiling.environment import Processes, choose_execution, read_environment
 from intelbench.records.profiles import GpuFacts
 from intelbench.records.types import Execution
 from tests.fake_cuda import MEMORY, NAME, FakeCuda, install, nvml_module
@@ -182,3 +182,34 @@ def test_a_process_knows_how_long_it_has_been_there() -> None:
     started = time.monotonic()
     found = subprocess.run([sys.executable, "-c", ask], capture_output=True, check=True)
     assert 0 < float(found.stdout) < time.monotonic() - started + 0.05
+
+
+def test_several_processes_share_the_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless the number of threads or workers is given, which is that of each process."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 12)
+    assert (6, 2) == (
+        (chosen := choose_execution("cpu", None, None, True, processes=Processes(gpus=2))).threads, chosen.gpus
+    )  # fmt: skip
+    assert 3 == choose_execution("cpu", None, None, True, processes=Processes(slots=4)).threads
+    assert 12 == choose_execution("cpu", 12, None, True, processes=Processes(gpus=2)).threads
+
+
+def test_gpus_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything runs: their number, their kinds, and what cannot be together."""
+
+    def refusal(device: str, gpus: int, slots: int = 1) -> str:
+        with pytest.raises(UserError) as raised:
+            choose_execution(device, None, None, True, processes=Processes(slots, gpus))
+        return str(raised.value)
+
+    fake_cuda = install(monkeypatch, tensors_on_cpu=False)
+    fake_cuda.num_devices = 4
+    chosen = choose_execution("cuda:1", None, None, True, processes=Processes(gpus=3))
+    assert [1, 2, 3] == [chosen.of_rank(rank).device_index for rank in range(3)]
+    assert "--gpus 4: PyTorch sees 3 from cuda:1 on. Expected at most as many. Try --gpus 3" == refusal("cuda:1", 4)
+    assert "--gpus 2: each of 2 runs at once has one device. Expected 1. Try without --on" == refusal("cuda", 2, 2)
+    monkeypatch.setattr(fake_cuda, "get_device_name", lambda index: f"GPU {index // 2}")
+    assert "--gpus 3: they are of several kinds: GPU 0, GPU 1. Expected one" in refusal("cuda", 3)
+    assert 2 == choose_execution("cuda", None, None, True, processes=Processes(gpus=2)).gpus
+    monkeypatch.setattr(torch.distributed, "is_available", lambda: False)
+    assert "--gpus 2: this PyTorch was built without torch.distributed. Expected 1" in refusal("cpu", 2)

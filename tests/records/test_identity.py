@@ -7,7 +7,7 @@ import msgspec
 from intelbench.config.budget import Budget
 from intelbench.config.conditions import Conditions
 from intelbench.config.recipe import Head, Recipe
-from intelbench.records.identity import canonical_fields, changes, comparison_digest, facts, run_id
+from intelbench.records.identity import canonical_fields, changes, comparison_digest, facts, machine_digest, run_id
 from intelbench.records.store import read_runs
 from intelbench.records.types import IMAGENET_NORMALIZATION, RunRecord, RunSpec, Weights
 
@@ -54,6 +54,21 @@ def test_a_run_is_named_by_its_weights_too(synthetic_record: RunRecord) -> None:
         assert comparison_digest(spec) == comparison_digest(changed)
         names.add(run_id(changed, environment))
     assert 3 == len(names | {run_id(spec, environment)})
+
+
+def test_several_gpus_are_another_run_and_speed_but_the_same_comparison(synthetic_record: RunRecord) -> None:
+    """Shards are another comparison; one GPU for a run, the default, changes no name."""
+    record, replace = synthetic_record, msgspec.structs.replace
+    spec = record.spec
+    several = replace(spec, execution=replace(spec.execution, gpus=2))
+    assert comparison_digest(spec) == comparison_digest(several)
+    assert machine_digest(record) != machine_digest(replace(record, spec=several))
+    assert run_id(spec, record.environment) != run_id(several, record.environment)
+    alone = replace(spec, execution=several.execution.of_rank(1))
+    assert run_id(spec, record.environment) == run_id(alone, record.environment)
+    recipe = replace(spec.conditions.recipe, shards=2)
+    sharded = replace(spec, conditions=replace(spec.conditions, recipe=recipe))
+    assert comparison_digest(spec) != comparison_digest(sharded)
 
 
 def test_few_images_are_another_comparison(synthetic_record: RunRecord) -> None:

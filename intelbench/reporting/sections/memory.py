@@ -58,10 +58,13 @@ def _quotient(row: Row, probed: str) -> float | None:
 
 
 def _note(summary: CohortSummary, is_on_gpu: bool) -> str:
-    batch_size = " or ".join(map(str, summary.cohort.batch_sizes))
+    gpus = summary.cohort.spec.execution.gpus
+    batch_size = " or ".join(str(size // gpus) for size in summary.cohort.batch_sizes)
+    each = f" on each of {gpus} devices, without the copies of gradients that they exchange" if gpus > 1 else ""
     note = (
-        f"For a training step of {batch_size} images. **Predicted**: from the sizes of the tensors of two steps, for a "
-        "GPU; what lives at the moment of the peak, and what PyTorch's caching allocator reserves for it. Not covered: "
+        f"For a training step of {batch_size} images{each}. **Predicted**: from the sizes of the tensors of two steps, "
+        "for a GPU; what lives at the moment of the peak, and what PyTorch's caching allocator reserves for it. Not "
+        "covered: "
         "workspaces of cuDNN and cuBLAS, the CUDA context, fused kernels, compiled graphs. **Measured**: the peak of "
         "a real step, the optimizer's state included, in a process of its own"
     )

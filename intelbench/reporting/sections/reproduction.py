@@ -56,6 +56,7 @@ def command(cohort: Cohort) -> tuple[str, str | None]:
     options = ["--device", execution.device, "--threads", str(execution.threads), "--workers", str(execution.workers)]
     options += [] if execution.cache else ["--no-cache"]
     options += [] if execution.slots == 1 else ["--on", "slots" if execution.device == "cpu" else "gpus"]
+    options += ["--gpus", str(execution.gpus)] if execution.gpus > 1 else []
     if design := _design(cohort):
         options += ["--until", "decided", "--spending", design.spending]
     named = _named(suite)

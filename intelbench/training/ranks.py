@@ -1,0 +1,145 @@
+"""The processes that compute one run together, each on its own device; they are numbered by their ranks, from 0.
+
+Each of them trains its shards of every batch, and `DistributedDataParallel` averages their gradients. All decisions are
+those of rank 0, which alone evaluates, saves and records.
+"""
+
+import os
+import platform
+import socket
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from intelbench.profiling.device import device_of
+from intelbench.records.profiles import PeakMemory, RankFacts
+
+_TIMEOUT = timedelta(days=365)
+"""For one operation of all processes: the others wait while rank 0 evaluates. A process that dies ends all others."""
+_LOOPBACK = "127.0.0.1"
+
+
+class Ranks:
+    """This process among those of a run. By default it is the only one, and nothing is exchanged."""
+
+    def __init__(self, rank: int = 0, num: int = 1) -> None:
+        self.rank = rank
+        """Number of this process."""
+        self.num = num
+        """Number of processes."""
+
+    @classmethod
+    def join(cls, store: Path, rank: int, num: int, device: torch.device) -> "Ranks":
+        """Wait for the other processes of the run, which are on this machine.
+
+        Args:
+            store: A file by which the processes find each other; a new one for each start of the run.
+            rank: Number of this process.
+            num: Number of processes.
+            device: The device of this process.
+        """
+        if num == 1:
+            return cls()
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", _loopback())  # the host's own name may not be resolved
+        os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(num))  # for plug-ins
+        distributed.init_process_group(
+            device_of(device).backends,
+            store=distributed.FileStore(str(store), num),  # type: ignore[attr-defined] # not in its __all__
+            rank=rank,
+            world_size=num,
+            timeout=_TIMEOUT,
+        )
+        return cls(rank, num)
+
+    @property
+    def leads(self) -> bool:
+        """Return whether this process decides, evaluates and records."""
+        return self.rank == 0
+
+    def own(self, num: int) -> range:
+        """Return which of the images or shards of a batch this process trains; `num` is a multiple of the processes."""
+        share = num // self.num
+        return range(self.rank * share, (self.rank + 1) * share)
+
+    def parallel(self, network: nn.Module) -> nn.Module:
+        """Return the network, so that its backward pass averages the gradients of all processes.
+
+        All processes get the weights and buffers of rank 0.
+        """
+        return network if self.num == 1 else DistributedDataParallel(network)
+
+    def mean(self, loss: Tensor) -> Tensor:
+        """Return the mean of the losses of all processes."""
+        if self.num > 1:
+            distributed.all_reduce(loss)
+            loss /= self.num
+        return loss
+
+    def agree(self, done: float, *, ends: bool) -> tuple[float, bool]:
+        """Return what rank 0 says: the share of the budget that is spent, and whether training ends."""
+        if self.num > 1:
+            said = torch.tensor([done, ends], dtype=torch.float64)
+            distributed.broadcast(said, 0)
+            done, ends = said[0].item(), bool(said[1])
+        return done, ends
+
+    def require_same(self, step: int) -> None:
+        """Check that all processes resume after the same step.
+
+        Raises:
+            RuntimeError: the checkpoint of this process is not that of rank 0.
+        """
+        leaders, _ = self.agree(step, ends=False)
+        if leaders != step:
+            raise RuntimeError(f"resumes after step {step}, and rank 0 after step {leaders:.0f}")
+
+    @contextmanager
+    def leader_first(self) -> Iterator[None]:
+        """Run the block on rank 0, then on the other ranks, which can read what it has stored."""
+        if not self.leads:
+            self.agree(0.0, ends=False)
+        yield
+        if self.leads:
+            self.agree(0.0, ends=False)
+
+    def facts(self, device: torch.device, peak_memory: PeakMemory) -> tuple[RankFacts, ...]:
+        """Return the facts of all processes on rank 0, by rank; nothing if there is only one process."""
+        own = RankFacts(host=platform.node(), device=str(device), peak_memory=peak_memory)
+        return tuple(msgspec.convert(each, RankFacts) for each in self._gather(msgspec.to_builtins(own)))
+
+    def other_process_ids(self) -> list[int]:
+        """Return the ids of the other processes, on rank 0."""
+        return self._gather(os.getpid())[1:]
+
+    def _gather(self, own: Any) -> list[Any]:
+        """Return the values of all processes on rank 0, by rank; nothing if there is only one process."""
+        if self.num == 1:
+            return []
+        values = [None] * self.num if self.leads else None
+        distributed.gather_object(own, values)
+        return values or []
+
+
+ALONE = Ranks()
+"""The only process of a run."""
+
+
+def unsynchronized(network: nn.Module) -> AbstractContextManager[None]:
+    """Return a context in which backward passes of a network add up gradients without averaging them."""
+    return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
+
+
+def _loopback() -> str:
+    """Return the name of the network interface for connections within this machine."""
+    addresses = psutil.net_if_addrs().items()
+    return next(
+        name for name, each in addresses if (socket.AF_INET, _LOOPBACK) in [(a.family, a.address) for a in each]
+    )
