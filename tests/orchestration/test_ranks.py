@@ -80,10 +80,13 @@ def die_once(calls, logits):
     return logits
 
 
-def raises(calls, logits):
-    if os.environ["RANK"] == "1" and calls == 3:
-        raise ValueError("rank 1 has had enough")
-    return logits
+def raises_in(rank):
+    def act(calls, logits):
+        if os.environ["RANK"] == rank and calls == 3:
+            raise ValueError("this rank has had enough")
+        return logits
+
+    return act
 
 
 def diverges(calls, logits):
@@ -91,7 +94,8 @@ def diverges(calls, logits):
 
 
 misbehaving("dies_once", die_once)
-misbehaving("raises", raises)
+misbehaving("raises_in_0", raises_in("0"))
+misbehaving("raises_in_1", raises_in("1"))
 misbehaving("diverges", diverges)
 '''
 SUITE = """
@@ -260,7 +264,8 @@ def test_a_run_with_a_killed_process_resumes_to_the_same_bits(execute: Execute, 
 @pytest.mark.parametrize(
     ("name", "cause", "message"),
     [
-        ("raises", "error", "the process of rank 1: ValueError: rank 1 has had enough while training"),
+        ("raises_in_0", "error", "the process of rank 0: ValueError: this rank has had enough while training"),
+        ("raises_in_1", "error", "the process of rank 1: ValueError: this rank has had enough while training"),
         ("diverges", "diverged", "the training loss of step 3: not finite"),
     ],
 )
