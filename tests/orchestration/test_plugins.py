@@ -294,10 +294,10 @@ def test_a_network_that_takes_no_size_is_left_to_its_run(
     path = tmp_path / "fixed.py"
     path.write_text(FIXED)
     load_plugin(path)
-    planned = [PlannedRun(job(name), None, "none") for name in ("always_fails", "vanishes")]
+    planned = [PlannedRun(job(name), None) for name in ("always_fails", "vanishes")]
     require_sizes(planned, server, Limits())
     with pytest.raises(UserError, match="'fixed' does not take images of 32 px"):
-        require_sizes([*planned, PlannedRun(job("fixed"), None, "none")], server, Limits())
+        require_sizes([*planned, PlannedRun(job("fixed"), None)], server, Limits())
 
 
 def test_profile_prints_its_table_alone(tmp_path: Path, intelbench: Command) -> None:
