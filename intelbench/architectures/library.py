@@ -26,6 +26,8 @@ _WEIGHTS = {"imagenet": "IMAGENET1K_V1", "imagenet-v2": "IMAGENET1K_V2", "defaul
 that have no other name here."""
 _USUAL_RESIZE = 256
 """Shorter side in pixels to which torchvision resizes an image for weights that do not say otherwise."""
+_DECIMALS = 5
+"""Decimals of an accuracy as a fraction: torchvision states three of a percentage."""
 _AUXILIARY = {"inception": ("AuxLogits",), "googlenet": ("aux1", "aux2")}
 """Auxiliary heads of families whose weights come from TensorFlow. With these weights torchvision's networks convert
 ImageNet's normalisation to -1 to 1; here images are normalised to -1 to 1 directly."""
@@ -105,9 +107,9 @@ def _offer(name: str, choice: str, weights: WeightsEnum) -> Offer:
         weights=choice,
         image_size=file.preprocessing.image_size if file.preprocessing else None,
         licence=file.licence,
-        imagenet_top1=weights.meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100,
+        imagenet_top1=round(weights.meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100, _DECIMALS),
         num_parameters=weights.meta["num_params"],
-        forward_macs=weights.meta["_ops"] * 1e9,  # torchvision calls them GFLOPS, and counts 1 MAC as one
+        forward_macs=float(round(weights.meta["_ops"] * 1e9)),  # torchvision calls them GFLOPS, and counts 1 MAC as one
     )
 
 

@@ -92,6 +92,7 @@ def inception_loss(output: Any, target: Tensor, criterion: Callable[[Tensor, Ten
         paper="Szegedy et al., Rethinking the Inception Architecture for Computer Vision, 2016",
         num_parameters=27_161_264,
         imagenet_top1=0.77294,
+        image_size=299,
         memory_mebibytes=333.30,
     ),
 )

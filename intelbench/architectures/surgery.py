@@ -29,10 +29,11 @@ def build_shapes(architecture: Architecture, request: ModelRequest) -> nn.Module
     import torch
 
     from intelbench.architectures.generators import preserve_generators
+    from intelbench.architectures.initialisation import WithoutInitialisation
 
     with preserve_generators():
         try:
-            with preserve_generators(), torch.device("meta"):
+            with preserve_generators(), torch.device("meta"), WithoutInitialisation():
                 return architecture.network(request)
         except Exception:  # noqa: BLE001 - an error with another cause recurs on the CPU
             return architecture.network(request).to("meta")

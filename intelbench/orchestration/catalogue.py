@@ -5,33 +5,28 @@ imports neither PyTorch nor the library.
 """
 
 import fnmatch
-import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
 from intelbench.architectures.catalogue import Catalogue, Offer, measured_as
-from intelbench.architectures.registry import ARCHITECTURES, find, has_timm
-from intelbench.errors import plural
+from intelbench.architectures.registry import ARCHITECTURES, ModelRequest, PublishedFacts, closest, find, has_timm
+from intelbench.errors import UserError, one_of, plural, shortened
 from intelbench.plugins.providers import BUILT_IN
 
-if TYPE_CHECKING:
-    from intelbench.profiling.workload import Workload
-
 T = TypeVar("T")
-N = TypeVar("N", int, float)
 _LIBRARIES = ("torchvision", "timm")
 _OPEN = "open"
 _EVERY = 20
 """Networks between two lines on what takes long."""
-_USUAL_SIZE = 224
-_NOUNS = {"num_parameters": "the parameters", "forward_macs": "the operations"}
+_USUAL_SIZE = PublishedFacts.image_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,15 +47,16 @@ class Search:
             return False
         if self.licence and not (offer.is_open if self.licence == _OPEN else self._is_licence(offer)):
             return False
-        return self._names(offer.name.lower())
+        return self.names(offer)
 
     def _is_licence(self, offer: Offer) -> bool:
         return offer.licence is not None and offer.licence.lower() == (self.licence or "").lower()
 
-    def _names(self, name: str) -> bool:
+    def names(self, offer: Offer) -> bool:
+        """Return whether the name fits."""
         if self.pattern is None:
             return True
-        pattern = self.pattern.lower()
+        name, pattern = offer.name.lower(), self.pattern.lower()
         if any(character in pattern for character in "*?["):
             return any(fnmatch.fnmatchcase(each, pattern) for each in (name, name.partition(":")[2] or name))
         return pattern in name
@@ -80,30 +76,71 @@ def search(wanted: Search, folder: Path, say: Callable[[str], object]) -> list[O
     Args:
         wanted: What to look for.
         folder: The cache folder.
-        say: Called with a line on what takes long.
+        say: Called with a line on what takes long, and with why nothing is found.
+
+    Raises:
+        UserError: no weights have the licence.
     """
+    libraries = [library for library in (BUILT_IN, *_LIBRARIES) if library != "timm" or has_timm()]
+    catalogues = {library: _catalogue(library, folder, say) for library in libraries}
+    offers = [
+        offer
+        for catalogue in catalogues.values()
+        for offer in (catalogue.pretrained if wanted.pretrained else catalogue.networks)
+    ]
+    _require_licence(wanted.licence, [offer for each in catalogues.values() for offer in each.pretrained])
     found = []
-    for library in (BUILT_IN, *_LIBRARIES):
-        if library != "timm" or has_timm():
-            found += _of_library(library, wanted, folder, say)
+    for library, catalogue in catalogues.items():
+        of_library = catalogue.pretrained if wanted.pretrained else catalogue.networks
+        file = _file(folder, library, "measured.json")
+        found += _within_limits([offer for offer in of_library if wanted.accepts(offer)], wanted, file, say)
+    if not found:
+        say(_nothing(wanted, offers))
     return found
 
 
-def _of_library(library: str, wanted: Search, folder: Path, say: Callable[[str], object]) -> list[Offer]:
-    """Return the networks of a library that fit; what had to be measured is kept in the cache folder."""
-    version = metadata.version(library)
+def _require_licence(name: str | None, offers: Collection[Offer]) -> None:
+    """Check that some weights have a licence.
+
+    Raises:
+        UserError: none have it.
+    """
+    known = sorted({offer.licence.lower() for offer in offers if offer.licence})
+    if name and name.lower() not in (_OPEN, *known):
+        raise UserError(
+            f"--licence {shortened(repr(name))}: no weights have it. {one_of(name.lower(), [_OPEN, *known])}"
+        )
+
+
+def _nothing(wanted: Search, offers: Sequence[Offer]) -> str:
+    """Say why a search finds nothing: no such name, with the nearest ones, or the other conditions."""
+    named = sum(map(wanted.names, offers))
+    if named:
+        return f"nothing found: the name fits {plural(named, 'row')} of the catalogue, the other conditions fit none"
+    pattern = wanted.pattern or ""
+    bare = {offer.name.rpartition(":")[2].lower(): offer.name for offer in reversed(offers)}
+    near = closest(pattern.lower().strip("*?").rpartition(":")[2], bare)
+    suggestion = f"Did you mean {' or '.join(bare[name] for name in near)}?" if near else "Try a shorter part of a name"
+    return f"nothing found: no name fits {shortened(repr(pattern))}. {suggestion}"
+
+
+def _catalogue(library: str, folder: Path, say: Callable[[str], object]) -> Catalogue:
+    """Return the networks of a library, from the cache folder if they are there."""
     if library == BUILT_IN:
-        catalogue = _built_in()
-    else:
-        catalogue = _kept(folder / "catalogue" / f"{library}-{version}.json", library, version, say)
-    offers = [
-        each for each in (catalogue.pretrained if wanted.pretrained else catalogue.networks) if wanted.accepts(each)
-    ]
-    file = folder / "catalogue" / f"{library}-{version}.measured.json"
+        return _built_in()
+    return _kept(_file(folder, library, "json"), library, metadata.version(library), say)
+
+
+def _file(folder: Path, library: str, suffix: str) -> Path:
+    return folder / "catalogue" / f"{library}-{metadata.version(library)}.{suffix}"
+
+
+def _within_limits(offers: Sequence[Offer], wanted: Search, file: Path, say: Callable[[str], object]) -> list[Offer]:
+    """Return the offers within the limits; what had to be counted is kept in a file."""
     measured = _read(file, _Measured) or _Measured()
     before = len(measured.parameters) + len(measured.macs)
     try:
-        return _within(wanted, _measure(offers, measured, wanted, say))
+        return _within(wanted, _measure(offers, measured, wanted.max_parameters, say))
     finally:  # Ctrl-C too
         if len(measured.parameters) + len(measured.macs) > before:
             _write(file, measured)
@@ -136,7 +173,7 @@ def _built_in() -> Catalogue:
             offer = Offer(
                 name=name,
                 weights="imagenet",
-                image_size=_USUAL_SIZE,
+                image_size=published.image_size if published else _USUAL_SIZE,
                 imagenet_top1=published.imagenet_top1 if published else None,
                 num_parameters=published.num_parameters if published else None,
             )
@@ -157,65 +194,59 @@ def _at_most(value: float | None, limit: float | None) -> bool:
     return limit is None or (value is not None and value <= limit)
 
 
-def _measure(offers: Sequence[Offer], measured: _Measured, wanted: Search, say: Callable[[str], object]) -> list[Offer]:
-    """Fill in the figures that are missing: parameters first, then operations of what is within the limit on them.
+def _measure(
+    offers: Sequence[Offer], measured: _Measured, max_parameters: float | None, say: Callable[[str], object]
+) -> list[Offer]:
+    """Fill in parameters and operations that are missing; operations only of networks within the limit.
 
     New figures are added to `measured` too.
     """
-    counted = _filled(offers, "num_parameters", measured.parameters, _num_parameters, say)
-    counted = [offer for offer in counted if _at_most(offer.num_parameters, wanted.max_parameters)]
-    return _filled(counted, "forward_macs", measured.macs, _forward_macs, say)
-
-
-def _filled(
-    offers: Sequence[Offer],
-    name: str,
-    known: dict[str, N],
-    measure: Callable[[Offer], N | None],
-    say: Callable[[str], object],
-) -> list[Offer]:
-    """Return the offers with the field `name`, where it is missing, from what is known or measured, which is added."""
-    missing = {measured_as(offer): offer for offer in offers if getattr(offer, name) is None}
-    todo = [key for key in missing if key not in known]
-    for done, key in enumerate(todo):
+    filled = [_filled(offer, measured) for offer in offers]
+    todo = {
+        measured_as(offer): offer
+        for offer in filled
+        if offer.num_parameters is None
+        or (offer.forward_macs is None and _at_most(offer.num_parameters, max_parameters))
+    }
+    for done, offer in enumerate(todo.values()):
         if done % _EVERY == 0:
-            say(f"counting {_NOUNS[name]} of {plural(len(todo), 'network')}, once for this version: {done} done")
-        if (value := measure(missing[key])) is not None:
-            known[key] = value
-    return [
-        replace(offer, **{name: known.get(measured_as(offer))}) if getattr(offer, name) is None else offer
-        for offer in offers
-    ]
+            networks = plural(len(todo), "network")
+            say(f"counting parameters and operations of {networks}, once for this version: {done} done")
+        with suppress(Exception):  # a library raises what it likes, and one network hides no other
+            _count(offer, measured, max_parameters)
+    return [_filled(offer, measured) for offer in filled]
 
 
-def _num_parameters(offer: Offer) -> int | None:
-    """Return the parameters with 1,000 classes; `None` if the network cannot be built."""
-    from intelbench.profiling.complexity import count_parameters
-
-    try:
-        return count_parameters(_workload(offer).shapes())[0]
-    except Exception:  # noqa: BLE001 - a library raises what it likes, and one network hides no other
-        return None
-
-
-def _forward_macs(offer: Offer) -> float | None:
-    """Return the operations of a forward pass; `None` if they cannot be counted."""
-    from intelbench.profiling.complexity import forward_macs_per_image
-
-    try:
-        return forward_macs_per_image(_workload(offer))
-    except Exception:  # noqa: BLE001 - as above
-        return None
+def _filled(offer: Offer, measured: _Measured) -> Offer:
+    """Return the offer with figures that its library does not state, as far as they are measured."""
+    key = measured_as(offer)
+    num_parameters, macs = offer.num_parameters, offer.forward_macs
+    return replace(
+        offer,
+        num_parameters=measured.parameters.get(key) if num_parameters is None else num_parameters,
+        forward_macs=measured.macs.get(key) if macs is None else macs,
+    )
 
 
-def _workload(offer: Offer) -> "Workload":
-    from intelbench.architectures.registry import ModelRequest
+def _count(offer: Offer, measured: _Measured, max_parameters: float | None) -> None:
+    """Build a network without weights, and add what is missing to `measured`.
+
+    Raises:
+        Exception: the network cannot be built, or its operations cannot be counted.
+    """
+    from intelbench.profiling.complexity import count_parameters, forward_macs_per_image
     from intelbench.profiling.workload import Workload
 
     request = ModelRequest(num_classes=1000, image_size=offer.image_size or _USUAL_SIZE)
     architecture = find(offer.name)[0]
     architecture.require_installed()
-    return Workload(architecture=architecture, request=request)
+    workload = Workload(architecture=architecture, request=request)
+    model = workload.shapes()
+    num_parameters = offer.num_parameters
+    if num_parameters is None:
+        num_parameters = measured.parameters[measured_as(offer)] = count_parameters(model)[0]
+    if _at_most(num_parameters, max_parameters):
+        measured.macs[measured_as(offer)] = forward_macs_per_image(workload, model)
 
 
 def _read(file: Path, kind: type[T]) -> T | None:
@@ -232,6 +263,6 @@ def _write(file: Path, value: object) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as partial:
             partial.write(msgspec.json.encode(value))
-        os.replace(partial.name, file)  # noqa: PTH105 - the name is a text
+        Path(partial.name).replace(file)
     except OSError:  # the search has its result
         return

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from intelbench.architectures.catalogue import Offer
 from intelbench.config.conditions import Suite
 from intelbench.config.suites import budgets
 from intelbench.errors import plural, printable
@@ -63,7 +64,7 @@ def offers_as_json(offers: Sequence[Mapping[str, object]]) -> str:
 def offers_as_csv(offers: Sequence[Mapping[str, object]]) -> str:
     """Return the networks that a search has found as CSV, in base units; what is not known is empty."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(offers[0]) if offers else ["name"], lineterminator="\n")
+    writer = csv.DictWriter(text, Offer.__struct_fields__, lineterminator="\n")
     writer.writeheader()
     writer.writerows(offers)
     return text.getvalue()

@@ -224,3 +224,13 @@ def test_a_network_without_weights_offers_none() -> None:
     without = next(name for name in timm.list_models() if not timm.models.is_model_pretrained(name))
     with pytest.raises(UserError, match=r"has no weights 'imagenet'; accepted for it: none, or a file"):
         obtain(find(f"timm:{without}")[0], "imagenet", ignore)
+
+
+def test_a_wrong_tag_is_answered_with_the_tags_of_the_network() -> None:
+    """And not with other networks."""
+    with pytest.raises(UserError) as caught:
+        find("timm:resnet10t.c3_in2k")
+    assert str(caught.value) == (
+        "architecture 'timm:resnet10t.c3_in2k' is not known; did you mean timm:resnet10t.c3_in1k? "
+        "Its weights have the tags c3_in1k"
+    )

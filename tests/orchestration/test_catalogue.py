@@ -129,9 +129,9 @@ def test_a_network_is_measured_once_for_a_version(tmp_path: Path, monkeypatch: p
     wanted = Search(pattern="timm:test_resnet")
     first = search(wanted, tmp_path, said.append)
     assert any(f"timm {timm.__version__}" in line for line in said)
-    assert any("counting the parameters of 1 network" in line for line in said)
+    assert any("counting parameters and operations of 1 network" in line for line in said)
     said.clear()
-    monkeypatch.setattr(catalogue, "_workload", lambda _: pytest.fail("measured again"))
+    monkeypatch.setattr(catalogue, "_count", lambda *_: pytest.fail("measured again"))
     assert first == search(wanted, tmp_path, said.append)
     assert [] == said
     (tmp_path / "catalogue" / f"torchvision-{torchvision.__version__.partition('+')[0]}.json").write_text("{")
@@ -183,3 +183,46 @@ def test_a_number_that_is_none_is_refused(intelbench: Command, text: str) -> Non
     assert 2 == done.returncode
     assert "--max-params" in done.stderr
     assert "Try 30M" in done.stderr
+
+
+def test_nothing_that_fits_the_name_is_answered_with_the_nearest_names(folder: Path) -> None:
+    """And other conditions that nothing fits are said to be the cause."""
+    said: list[str] = []
+    assert [] == search(Search(pattern="timm:convnxt_atto"), folder, said.append)
+    assert f"no name fits 'timm:convnxt_atto'. Did you mean {ATTO} or" in said[-1]
+    assert [] == search(Search(pattern="torchvision:resnet18", max_parameters=1), folder, said.append)
+    assert "the name fits 1 row of the catalogue, the other conditions fit none" in said[-1]
+
+
+def test_a_licence_that_no_weights_have_is_refused(intelbench: Command, folder: Path) -> None:
+    """With the licences that there are."""
+    done = intelbench("list", "resnet18", "--licence", "apache", "--cache-dir", folder)
+    assert 2 == done.returncode
+    assert "--licence 'apache': no weights have it. Expected one of: open, apache-2.0," in done.stderr
+    assert "Try `apache-2.0`" in done.stderr
+
+
+def test_csv_without_rows_has_the_same_header(intelbench: Command, folder: Path) -> None:
+    """So a program that reads it need not know how many networks were found."""
+    arguments = ("--format", "csv", "--cache-dir", folder)
+    found = intelbench("list", "torchvision:resnet18", *arguments).stdout.splitlines()
+    nothing = intelbench("list", "no_such_network", *arguments).stdout.splitlines()
+    assert (2, 1) == (len(found), len(nothing))
+    assert found[0] == nothing[0]
+    assert ",0.69758," in found[1]
+
+
+def test_built_in_networks_have_the_size_of_their_published_accuracy(folder: Path) -> None:
+    """And the operations of that size: those of EfficientNet-Lite 1 and 2 as TensorFlow's authors state them."""
+    offers = {offer.name: offer for offer in search(Search(pattern="efficientnet_lite[0-2]"), folder, ignore)}
+    for variant, (size, macs) in enumerate([(224, 407e6), (240, 631e6), (260, 899e6)]):
+        offer = offers[f"efficientnet_lite{variant}"]
+        assert size == offer.image_size
+        assert offer.forward_macs == pytest.approx(macs, rel=0.06)
+    (inception,) = search(Search(pattern="inception_v[3]"), folder, ignore)[:1]
+    assert ("inception_v3", 299) == (inception.name, inception.image_size)
+
+
+def test_accuracies_of_torchvision_have_its_own_digits() -> None:
+    """No more: 0.76130, and nothing at the end that is a rounding error of the division."""
+    assert all(len(repr(offer.imagenet_top1)) <= len("0.12345") for offer in library.catalogue().pretrained)
