@@ -25,8 +25,9 @@ _MIN_SHARE = 0.01
 
 
 def stderr_console() -> Console:
-    """Return a console that writes to stderr, in a notebook too, where rich would make an output of every line."""
-    return Console(stderr=True, force_jupyter=False)
+    """Return a console that writes to stderr; in a notebook lines, of which rich would make an output each."""
+    in_notebook = Console().is_jupyter  # whose stderr says that it is a terminal
+    return Console(stderr=True, force_jupyter=False, force_terminal=False if in_notebook else None)
 
 
 @listener("display")

@@ -114,6 +114,7 @@ def test_a_worker_that_is_killed_leaves_its_run_to_another_one_with_equal_bits(p
         with worker(study) as second:
             wait_for("another process executes it", second)
             first.kill()
+            first.wait()  # its lease is free when no process has its number
             for child in children:
                 child.resume()
             wait_until_ended(*(child.pid for child in children))
