@@ -8,7 +8,7 @@ OUT ?= results/reference-gpu
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run report test slow torture check bench docs gpu
+.PHONY: help run report test slow torture cluster check bench docs gpu
 
 help: ## Show these targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,10 @@ slow: .venv/ready ## Run the slow tests: whether the statistics are as sure as t
 
 torture: .venv/ready ## Kill commands and fill the disk at every moment there is
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/torture -m "torture or not torture" --numprocesses auto
+
+cluster: .venv/ready ## Run studies on a real Slurm and on Ray, with lost nodes, in 15 minutes at most
+	$(BIN)/pip install --quiet --editable ".[ray]"
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/cluster -m cluster
 
 check: .venv/ready ## Lint and type-check alone
 	$(BIN)/ruff check .

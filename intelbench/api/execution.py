@@ -62,8 +62,7 @@ class RunOptions(TypedDict, total=False):
     plugins: Sequence[str | Path] | None
     """Plug-in files."""
     on: str | Path | None
-    """Where runs are executed: `local`, `slots`, `gpus`, an engine of a plug-in, or a TOML file with `engine` and
-    `slots`."""
+    """Where runs are executed: `local`, `slots`, `gpus`, `slurm`, `ray`, an engine of a plug-in, or a TOML file."""
     shared_clock: bool | None
     """Whether runs that share a machine may have a budget in seconds."""
     track: Sequence[str] | None
@@ -104,12 +103,13 @@ def prepare(architectures: Sequence[str] | None, out: str | Path, **options: Unp
         return write_study(request, processes)
 
 
-def work(study: str | Path, *, run: str | None = None, track: Sequence[str] = ()) -> int:
+def work(study: str | Path, *, run: str | None = None, on: str | Path | None = None, track: Sequence[str] = ()) -> int:
     """Execute the runs of a study that have no record, or one of them, and return how many runs failed.
 
     Args:
         study: The file that `prepare` has returned.
         run: Name of a run, or its position from 0; `None` for all.
+        on: Engine that starts a worker for each run, or its TOML file; `None` to execute runs here.
         track: Names of trackers.
 
     Raises:
@@ -128,7 +128,10 @@ def work(study: str | Path, *, run: str | None = None, track: Sequence[str] = ()
         from intelbench.orchestration.work import Work
         from intelbench.orchestration.work import work as execute_study
 
-        return execute_study(Work(study=stored, run=run, track=tuple(dict.fromkeys(track))), processes)
+        return execute_study(
+            Work(study=stored, run=run, on=None if on is None else str(on), track=tuple(dict.fromkeys(track))),
+            processes,
+        )
 
 
 @contextmanager

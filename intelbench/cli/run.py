@@ -13,7 +13,6 @@ from intelbench.cli.values import (
     FOLDER,
     Value,
     budget_or_share,
-    byte_count,
     checkpoint_time,
     device,
     duration,
@@ -24,6 +23,7 @@ from intelbench.cli.values import (
     vary,
     whole_number,
 )
+from intelbench.config.sizes import byte_count
 
 _COMPARISON, _DATA, _MACHINE, _RUNS = "Comparison", "Data", "Machine", "Runs and records"
 _EXIT_FAILED_RUNS = 1
@@ -163,8 +163,8 @@ _EXIT_FAILED_RUNS = 1
     show_default=True,
     group=_MACHINE,
     help="Where runs are executed: local, one after the other on this machine; gpus, one on each GPU of this machine; "
-    "slots, one on each processor; an engine of a plug-in; or a TOML file with engine and slots, the number of runs at "
-    "once. Times of runs that share a machine have tables of their own.",
+    "slots, one on each processor; slurm or ray, each on a host of a cluster; an engine of a plug-in; or the TOML file "
+    "of one. Times of runs that share a machine have tables of their own.",
 )
 @option(
     "--shared-clock",

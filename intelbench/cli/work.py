@@ -20,6 +20,13 @@ _EXIT_FAILED_RUNS = 1
     help="The only run to execute: its name, or its number in the study from 0, as in arrays of jobs. [default: all]",
 )
 @option(
+    "--on",
+    metavar="NAME|FILE",
+    group="Options",
+    help="What starts a worker for each run: slurm, ray, an engine of an installed plug-in, or the TOML file of one. "
+    "This host need not be of the kind that prepared the study. [default: execute runs on this host]",
+)
+@option(
     "--track",
     metavar="NAME",
     multiple=True,
@@ -27,7 +34,7 @@ _EXIT_FAILED_RUNS = 1
     help="Tracker to which runs are sent while they are executed: mlflow, tensorboard or wandb. Can be given more than "
     "once.",
 )
-def work(study: Path, run: str | None, track: tuple[str, ...]) -> int:
+def work(study: Path, run: str | None, on: str | None, track: tuple[str, ...]) -> int:
     """Execute the runs of a study that have no record yet.
 
     STUDY is the file that `intelbench run ... --prepare` has written. Start as many workers as you like, on every host
@@ -37,4 +44,4 @@ def work(study: Path, run: str | None, track: tuple[str, ...]) -> int:
     """
     from intelbench.api.execution import work as execute
 
-    return stoppable(lambda: _EXIT_FAILED_RUNS if execute(study, run=run, track=track) else 0)
+    return stoppable(lambda: _EXIT_FAILED_RUNS if execute(study, run=run, on=on, track=track) else 0)

@@ -6,18 +6,49 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from intelbench.config.decoding import convert, parse_toml, read_text
+from intelbench.config.sizes import byte_count
 from intelbench.errors import printable
 
 _SUFFIX = ".toml"
+
+
+SbatchValue = str | int | float | bool | list[str]
+
+
+class RayOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Where Ray runs, and what it gives to a run."""
+
+    address: str = "auto"
+    """Address of the cluster; `auto` finds the one of this host."""
+    resources: dict[str, float] = {}
+    """Resources of a run by the names of the cluster, such as those of a kind of GPU."""
 
 
 class Pool(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """An engine and its arguments."""
 
     engine: Annotated[str, Meta(min_length=1)]
-    """Name of a built-in engine (`local`, `slots`, `gpus`), or of one of a plug-in."""
+    """Name of a built-in engine (`local`, `slots`, `gpus`, `slurm`, `ray`), or of one of a plug-in."""
     slots: Annotated[int, Meta(ge=1, le=1024)] | None = None
     """Runs at once; `None` for the engine's default."""
+    gpus: Annotated[int, Meta(ge=0, le=64)] | None = None
+    """GPUs of a run on a cluster; `None` for one if runs are on GPUs."""
+    cpus: Annotated[int, Meta(ge=1, le=1024)] | None = None
+    """CPUs of a run on a cluster; `None` for its threads and those that load data."""
+    memory: str | None = None
+    """Memory of a run on a cluster, such as `32GB`; `None` for the cluster's default."""
+    attempts: Annotated[int, Meta(ge=1, le=100)] = 3
+    """How often a run is started whose hosts are lost; one that fails by itself is started once."""
+    slurm: dict[str, SbatchValue] | None = None
+    """Long options of `sbatch`, and the lines of shell `setup`."""
+    ray: RayOptions | None = None
+
+    def __post_init__(self) -> None:
+        if self.memory is not None:
+            try:
+                byte_count(self.memory)
+            except ValueError as error:
+                raise ValueError(f"memory {self.memory!r}: {error}") from error
 
 
 def load_pool(name_or_file: str) -> Pool:

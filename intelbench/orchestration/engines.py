@@ -1,4 +1,4 @@
-"""Engines, which execute planned runs: `local`, `slots` and `gpus`; plug-ins and entry points add others."""
+"""Engines, which execute planned runs. Plug-ins and entry points add others to those of this package."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 
 from intelbench.config.pool import Pool
 from intelbench.errors import UserError
-from intelbench.orchestration import devices
+from intelbench.orchestration import devices, ray, slurm
 from intelbench.plugins.guard import failed_with, require_methods, source_file
 from intelbench.plugins.providers import BUILT_IN
 from intelbench.plugins.registry import Registry
@@ -42,9 +42,18 @@ class Engine(Protocol):
 
 Factory = TypeVar("Factory", bound=Callable[..., Engine])
 ENGINES: Registry[Callable[..., Engine]] = Registry(
-    "engine", {"local": devices.Local, "slots": devices.on_processors, "gpus": devices.on_gpus}
+    "engine",
+    {
+        "local": devices.Local,
+        "slots": devices.on_processors,
+        "gpus": devices.on_gpus,
+        "slurm": slurm.Slurm,
+        "ray": ray.Ray,
+    },
 )
 """Factories of engines. The user chooses one for a session."""
+ON_THIS_MACHINE = "local", "slots", "gpus"
+"""Engines that execute runs in processes of the session."""
 
 
 def engine(name: str) -> Callable[[Factory], Factory]:
@@ -58,8 +67,9 @@ class NamedEngine:
     def __init__(self, pool: Pool) -> None:
         make = ENGINES.get(pool.engine)
         self.name = pool.engine
-        arguments = {key: value for key, value in msgspec.structs.asdict(pool).items() if key != "engine"}
-        arguments = {key: value for key, value in arguments.items() if value is not None}
+        self.attempts = pool.attempts
+        arguments = {key: value for key, value in msgspec.structs.asdict(pool).items() if value is not None}
+        arguments = {key: value for key, value in arguments.items() if key not in ("engine", "attempts")}
         for key in arguments.keys() - signature(make).parameters.keys():
             raise UserError(f"engine {self.name!r}: takes no `{key}`. Try it without")
         with self._errors():

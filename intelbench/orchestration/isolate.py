@@ -45,12 +45,28 @@ class Unit:
     """Releases the lock; nothing after `command`."""
     on_progress: Callable[[Progress], None]
     last: Progress = STARTING
+    ending: str = "ended without a record"
+    """What the engine knows of the end of a run that has left no record, such as the state of its job."""
+    is_cancelled: bool = False
+    """Whether somebody else has cancelled the run, so that the engine does not start it again."""
     started: float = field(default_factory=time.monotonic)
     handle: Any = None
     """What the engine has returned for the run."""
     _started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     _worker: ProgressReader | None = None
     _process: Team | None = None
+
+    @property
+    def num_gpus(self) -> int:
+        """Return how many GPUs the run uses."""
+        execution = self.job.spec.execution
+        return execution.gpus if execution.device == "cuda" else 0
+
+    @property
+    def num_cpus(self) -> int:
+        """Return how many CPUs the run can use."""
+        execution = self.job.spec.execution
+        return execution.gpus * (execution.threads + execution.workers)
 
     def command(self) -> list[str]:
         """Write the study, if it is not written, and return the command of a worker that executes the run.

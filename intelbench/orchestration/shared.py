@@ -3,6 +3,7 @@
 Without a study there is no folder, and one process keeps the profiles for itself.
 """
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -18,7 +19,7 @@ from intelbench.orchestration.probe import Probe, ProbeError, probe_in_process
 from intelbench.orchestration.process import Starter
 from intelbench.records.files import content_of, replace
 from intelbench.records.identity import digest
-from intelbench.records.locks import lease
+from intelbench.records.leases import hold_everywhere
 from intelbench.records.profiles import ArchitectureProfile
 from intelbench.records.types import RunRecord
 
@@ -64,7 +65,9 @@ class Profiles:
             return self._made(job, on_profiling)
         self._folder.mkdir(parents=True, exist_ok=True)
         file = self._folder / f"profile-{digest((job.spec.architecture, job.spec.provider))[:10]}.json"
-        while (lock := lease(file.with_suffix(".lease"))) is None:  # another worker profiles it, here or elsewhere
+        guard = file.with_suffix(".lock")
+        guard.touch()
+        while (lock := hold_everywhere(guard, file.with_suffix(".lease"))) is None:  # another worker profiles it
             time.sleep(_LOOK_SECONDS)
         try:
             if (stored := _stored(file)) is None:
@@ -142,6 +145,8 @@ class ProgressReader:
         """Return the progress since the last call."""
         try:
             with self._file.open("rb") as file:  # opened each time: only then a network disk shows what was written
+                if file.seek(0, os.SEEK_END) < self._position:  # another worker has begun
+                    self._position = 0
                 file.seek(self._position)
                 content = file.read()
         except OSError:

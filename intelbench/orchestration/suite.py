@@ -1,7 +1,7 @@
 """Execute what is planned on an engine, as many runs at once as it has slots."""
 
 import time
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -22,8 +22,6 @@ from intelbench.records.types import RunRecord
 
 _BUSY_SECONDS = 1.0
 """Between two looks at runs that other processes execute."""
-_ATTEMPTS = 3
-"""How often a run is started whose engine ends it without a record: the host was lost, or is of another kind."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +75,8 @@ class _Runner:
     session: Session
     records: dict[int, RunRecord] = field(default_factory=dict)
     running: dict[int, Unit] = field(default_factory=dict)
-    attempts: Counter[int] = field(default_factory=Counter)
-    """How often an engine has lost a run, or found no host for it."""
+    attempts: defaultdict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
+    """How each attempt ended in which the engine has lost a run, or found no host for it."""
     refused: dict[int, str] = field(default_factory=dict)
     """Why no host executed a run."""
 
@@ -122,27 +120,31 @@ class _Runner:
     def conclude(self, index: int) -> bool:
         """Collect the record of a run that has ended; return `False` if the run is to be started again.
 
-        A worker that was asked to stop says so. One that was lost, or could not execute the run, is an attempt.
+        A worker that was asked to stop says so. One that was lost, or could not execute the run, is an attempt. A run
+        that somebody else has cancelled is left out, without a record.
         """
         unit = self.running.pop(index)
         unit.release()
         record = unit.job.record()
         if record is None:
+            title, engine = unit.job.spec.title, self.session.engine
+            if unit.is_cancelled:
+                self.refused[index] = f"{title}: {unit.ending}; the same command again starts it"
+                return True
             if unit.last.phase == "stopped":
                 return False
-            self.attempts[index] += 1
-            if self.attempts[index] < _ATTEMPTS:
+            attempts = self.attempts[index]
+            attempts.append(unit.ending)
+            if len(attempts) < engine.attempts:
                 return False
             if unit.last.phase == "refused":
-                self.refused[index] = f"{unit.job.spec.title}: {unit.last.note}"
+                self.refused[index] = f"{title}: {unit.last.note}"
                 return True
             with unit.job.workspace.lock() as lock:
                 if lock is None:
                     return False
-                message = (
-                    f"engine {self.session.engine.name!r} ended the run, {plural(_ATTEMPTS, 'time')}, the last one"
-                )
-                record = unit.job.record() or unit.fail("killed", message)
+                times = f"{plural(len(attempts), 'time')} ({', '.join(attempts)}), the last one"
+                record = unit.job.record() or unit.fail("lost", f"engine {engine.name!r} has lost the run {times}")
         self.records[index] = record
         self.session.listener.run_ended(index, record, time.monotonic() - unit.started)
         return True

@@ -1,13 +1,14 @@
 """`intelbench work`: execute the runs of a study that have no record yet."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from intelbench.config.pool import Pool
+from intelbench.config.pool import Pool, load_pool
 from intelbench.errors import HostError, UserError, plural
-from intelbench.orchestration.engines import NamedEngine
+from intelbench.orchestration.engines import ON_THIS_MACHINE, NamedEngine
 from intelbench.orchestration.host import require_files, require_machine
-from intelbench.orchestration.job import Progress
-from intelbench.orchestration.listeners import Listeners
+from intelbench.orchestration.job import Job, Progress
+from intelbench.orchestration.listeners import Listeners, RunListener
 from intelbench.orchestration.plan import PlannedRun
 from intelbench.orchestration.process import Starter
 from intelbench.orchestration.running import execute_runs, say
@@ -27,6 +28,8 @@ class Work:
     study: StudyFile
     run: str | None
     """Name, or position from 0, of the only run to execute; `None` for all."""
+    on: str | None
+    """Engine that starts a worker for each run, or the file that configures it; `None` to execute runs here."""
     track: tuple[str, ...]
     """Names of the trackers to which runs are sent."""
 
@@ -34,38 +37,64 @@ class Work:
 def work(request: Work, starter: Starter) -> int:
     """Execute every run that has no record and that no other worker executes; return how many runs have failed.
 
-    A run of another worker is waited for, and executed if that worker ends without a record.
+    A run of another worker is waited for, and executed if that worker ends without a record. With `on`, an engine
+    starts the workers, and this host need not be of the kind for which the study was prepared.
 
     Raises:
         UserError: the study has no such run, a tracker is not accepted, or a record cannot be written.
         HostError: this host is not of the kind for which the study was prepared, or does not see its files.
         KeyboardInterrupt: on Ctrl-C, after the processes of runs have ended.
     """
-    study = request.study
-    jobs = study.jobs(request.run)
-    trackers = {name: make_tracker(name, Place(results=study.results)) for name in request.track}
-    written = ProgressWriter(study.folder, [job.run_id for job in jobs])
+    jobs = request.study.jobs(request.run)
+    if request.on is not None:
+        return _execute(request, jobs, _elsewhere(request.on), starter, {})
+    written = ProgressWriter(request.study.folder, [job.run_id for job in jobs])
     try:
-        require_machine(study.study.environment, study.study.execution)
+        execution = request.study.study.execution
+        require_machine(request.study.study.environment, execution)
         require_files(jobs)
-        tracking = {name: Tracking(name, tracker, jobs, say) for name, tracker in trackers.items()}
-        session = Session(
-            study=study,
-            engine=_engine(study.study.execution, is_only_run=request.run is not None),
-            starter=starter,
-            profiles=Profiles(starter, study.folder),
-            listener=Listeners(say, {"progress of the study": written, **tracking}),
-        )
-        planned = [PlannedRun(job, job.record()) for job in jobs]
-        pending = sum(run.pending for run in planned)
-        say(f"study {study.path.stem}: {pending} of {plural(len(planned), 'run')} have no record")
-        return execute_runs(planned, session)
+        engine = _engine(execution, is_only_run=request.run is not None)
+        return _execute(request, jobs, engine, starter, {"progress of the study": written})
     except KeyboardInterrupt:
         written.end(Progress(phase="stopped"))
         raise
     except UserError as error:
         written.end(Progress(phase="refused", note=str(error)))
         raise
+
+
+def _execute(
+    request: Work, jobs: Sequence[Job], engine: NamedEngine, starter: Starter, listeners: Mapping[str, RunListener]
+) -> int:
+    study = request.study
+    trackers = {name: make_tracker(name, Place(results=study.results)) for name in request.track}
+    tracking = {name: Tracking(name, tracker, jobs, say) for name, tracker in trackers.items()}
+    session = Session(
+        study=study,
+        engine=engine,
+        starter=starter,
+        profiles=Profiles(starter, study.folder),
+        listener=Listeners(say, {**listeners, **tracking}),
+    )
+    planned = [PlannedRun(job, job.record()) for job in jobs]
+    pending = sum(run.pending for run in planned)
+    say(f"study {study.path.stem}: {pending} of {plural(len(planned), 'run')} have no record")
+    return execute_runs(planned, session)
+
+
+def _elsewhere(on: str) -> NamedEngine:
+    """Return the engine of `--on`, which starts a worker for each run.
+
+    Raises:
+        UserError: it executes runs on this machine, which is not of the kind of the study, perhaps.
+    """
+    pool = load_pool(on)
+    if pool.engine in ON_THIS_MACHINE:
+        raise UserError(
+            f"on {pool.engine!r}: how many runs a host executes at once is a part of the study. Expected slurm, ray or "
+            "an engine of an installed plug-in. Try it without --on, or prepare the study with it"
+        )
+    return NamedEngine(pool)
 
 
 def _engine(execution: Execution, *, is_only_run: bool) -> NamedEngine:

@@ -1,6 +1,6 @@
-"""Locks of processes: the kernel's, which end with their process, and leases, which exclude other hosts too.
+"""File locks that are released when their process exits: the kernel's `flock`, or `filelock` on Windows.
 
-The kernel's lock is `flock`, or that of `filelock` on Windows. Some network disks keep such locks for each host alone.
+Some network disks keep such locks for each host alone; see `leases`.
 """
 
 import importlib
@@ -9,20 +9,12 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from intelbench.records.files import TO_READ
-
-if TYPE_CHECKING:
-    from filelock import SoftFileLease
 
 HAS_FLOCK = importlib.util.find_spec("fcntl") is not None
 _LOCK_OF_FOLDER = ".lock"
 """File that `filelock` locks instead of a folder."""
-LEASE_SECONDS = 90.0
-"""Time after which other hosts take over the lease of a process that does not renew it; it does every 30 s."""
-_seen: "dict[Path, SoftFileLease]" = {}
-"""Leases of other processes, and since when they are unchanged."""
 
 
 @dataclass(frozen=True)
@@ -65,27 +57,6 @@ def _flock(path: Path, *, wait: bool, shared: bool) -> Lock | None:
         os.close(descriptor)
 
     return Lock(release, (descriptor,))
-
-
-def lease(path: Path) -> Lock | None:
-    """Create a file that this process renews until it releases the lease; return `None` if another process has it.
-
-    The lease of a process that has exited is free at once on its own host. On others it is free when they have looked
-    at it for `LEASE_SECONDS` without a change, so a host that was paused for so long loses it.
-
-    Raises:
-        OSError: the file cannot be created.
-    """
-    from filelock import SoftFileLease, Timeout
-
-    claim = _seen.get(path) or SoftFileLease(path, lease_duration=LEASE_SECONDS, thread_local=False)
-    try:
-        claim.acquire(timeout=0)
-    except Timeout:
-        _seen[path] = claim
-        return None
-    _seen.pop(path, None)
-    return Lock(claim.release, claim=path.read_bytes(), is_lost=lambda: claim.compromise is not None)
 
 
 def _filelock(path: Path, *, wait: bool, shared: bool) -> Lock | None:

@@ -31,7 +31,7 @@ from intelbench.records.profiles import (
 SCHEMA_VERSION = 1
 
 Colour = tuple[float, float, float]
-FailureCause = Literal["out_of_memory", "killed", "timeout", "diverged", "error"]
+FailureCause = Literal["out_of_memory", "killed", "timeout", "diverged", "lost", "error"]
 
 
 class DataFacts(Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ It is removed when the run has left its record. An interrupted run leaves its ch
 import os
 import re
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from dataclasses import replace as replace_fields
 from pathlib import Path
@@ -18,7 +18,8 @@ from msgspec import Struct
 from intelbench.errors import HostError, UserError
 from intelbench.records.files import content_of, move, remove, replace, synced
 from intelbench.records.identity import facts_of_run
-from intelbench.records.locks import Lock, hold, lease
+from intelbench.records.leases import hold_everywhere, lease
+from intelbench.records.locks import Lock, hold
 from intelbench.records.types import SCHEMA_VERSION, Environment, RunSpec
 
 _LOCK = "lock"
@@ -132,14 +133,18 @@ class Workspace:
         """Return whether a process is executing the run, here or on another host."""
         try:
             lock = hold(self.folder / _LOCK, shared=True)
-            if lock is not None and (self.folder / _LEASE).exists():
-                lock.release()
-                lock = lease(self.folder / _LEASE)
         except OSError:
             return False
-        if lock is not None:
-            lock.release()
-        return lock is None
+        if lock is None:
+            return True
+        try:
+            claim = lease(self.folder / _LEASE) if (self.folder / _LEASE).exists() else lock
+        except OSError:
+            claim = None
+        if claim is not None and claim is not lock:
+            claim.release()
+        lock.release()
+        return claim is None
 
     def checkpoint(self) -> Checkpoint | None:
         """Return the last complete checkpoint of this schema version, or `None`."""
@@ -189,21 +194,12 @@ class Workspace:
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 (self.folder / _LOCK).touch()
-                lock = hold(self.folder / _LOCK)
+                lock = hold_everywhere(self.folder / _LOCK, self.folder / _LEASE)
             except FileNotFoundError:  # the process that held the lock has just removed the folder
                 continue
-            if lock is None:
-                return None
-            claim = lease(self.folder / _LEASE)
-            both = ExitStack()
-            both.callback(lock.release)
-            if claim is not None:
-                both.callback(claim.release)
-                if self._is_current(lock):
-                    return Lock(both.close, lock.inheritable, claim.claim, claim.is_lost)
-            both.close()
-            if claim is None:
-                return None
+            if lock is None or self._is_current(lock):
+                return lock
+            lock.release()
 
     def _is_current(self, lock: Lock) -> bool:
         """Return whether the locked file is still the one that other processes would lock."""

@@ -201,7 +201,7 @@ ALL_OPTIONS = {
     "--images-per-class --vary --data --skip-unreadable "
     "--no-cache --cache-dir --device --gpus --threads --workers --on --shared-clock --prepare --track --timeout "
     "--memory-limit --out --keep-weights --rerun --checkpoint --plugin",
-    "work": "--run --track",
+    "work": "--run --on --track",
     "report": "--out --claims --full --predictions --images --metric --margin --plugin --cache-dir",
     "predict": "--architecture --out --device --margin --plugin",
     "publish": "--to --out --architecture --margin --plugin",

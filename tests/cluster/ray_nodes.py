@@ -1,14 +1,16 @@
 """A Ray cluster of two nodes on this machine, in a process of its own.
 
-The process prints the address of the cluster. It reads one number of a node a line, and kills that node. It ends the
-cluster when stdin ends.
+The process prints the address of the cluster. For each line of stdin it kills the first node and starts another one.
+It ends the cluster when stdin ends.
 """
 
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from typing import Self
 
+import psutil
 import pytest
 
 _STARTED, _KILLED = "started at ", "killed"
@@ -24,10 +26,10 @@ class RayCluster:
         )
         self.address = self._answer().removeprefix(_STARTED)
 
-    def kill_node(self, node: int) -> None:
-        """Kill a node and everything that runs on it at once, as a power cut does."""
+    def kill_node(self) -> None:
+        """Kill a node and everything that runs on it at once, as a power cut does; another one takes its place."""
         assert self._process.stdin
-        self._process.stdin.write(f"{node}\n")
+        self._process.stdin.write("\n")
         self._process.stdin.flush()
         self._answer()
 
@@ -61,8 +63,15 @@ def main() -> None:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
     _answer(f"{_STARTED}{cluster.address}")
-    for line in sys.stdin:
-        cluster.remove_node(nodes[int(line)], allow_graceful=False)
+    for _ in sys.stdin:
+        node = nodes.pop(0)
+        [daemon] = node.all_processes["raylet"]
+        processes = psutil.Process(daemon.process.pid).children(recursive=True)
+        cluster.remove_node(node, allow_graceful=False)
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        nodes.append(cluster.add_node(num_cpus=1))
         _answer(_KILLED)
     cluster.shutdown()
 

@@ -28,6 +28,9 @@ def test_a_file_names_the_engine_and_its_slots(tmp_path: Path) -> None:
         ('engine = "slots"\nslots = 0\n', "slots"),
         ('engine = "slots"\nslots = "4"\n', "slots"),
         ("engine: slots\n", "not TOML"),
+        ('engine = "slurm"\nmemory = "32"\n', "memory '32': not a size"),
+        ('engine = "slurm"\n[slurm]\ntime = {hours = 8}\n', "time"),
+        ('engine = "ray"\n[ray]\nadress = "auto"\n', "adress: not known"),
     ],
 )
 def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, said: str) -> None:

@@ -237,10 +237,19 @@ def test_an_engine_with_slots_executes_several_runs_at_once(log: Log, fake: Fake
 def test_a_run_without_a_record_has_failed(log: Log, fake: Fake, planned: list[PlannedRun]) -> None:
     """If it is lost three times; the failure names the engine, and the other runs are executed."""
     lost = planned[0].job.run_id
-    fake.behave = lambda unit: None if unit.job.run_id == lost else fake.diverge(unit)
+    hosts = iter(range(1, 4))
+
+    def behave(unit: Unit) -> None:
+        if unit.job.run_id != lost:
+            fake.diverge(unit)
+        else:
+            unit.ending = f"host {next(hosts)} is gone"
+
+    fake.behave = behave
     records = execute(planned, log)
-    assert [("killed", "engine 'fake' ended the run, 3 times, the last one while training"), *["diverged"] * 3] == [
-        (failure.cause, failure.message) if failure.cause == "killed" else failure.cause
+    said = "engine 'fake' has lost the run 3 times (host 1 is gone, host 2 is gone, host 3 is gone), the last one while"
+    assert [("lost", f"{said} training"), *["diverged"] * 3] == [
+        (failure.cause, failure.message) if failure.cause == "lost" else failure.cause
         for record in records
         if (failure := record.failure)
     ]
@@ -256,6 +265,23 @@ def test_a_run_whose_worker_was_stopped_is_started_again(log: Log, fake: Fake, p
     fake.behave = behave
     records = execute(planned[:1], log)
     assert (["diverged"], stops + 1) == ([record.failure.cause for record in records], len(log.jobs))
+
+
+def test_a_run_that_somebody_cancels_is_left(log: Log, fake: Fake, planned: list[PlannedRun]) -> None:
+    """It has no record and is not started again; the others are executed, and at last it is named."""
+    cancelled = planned[0].job.run_id
+
+    def behave(unit: Unit) -> None:
+        if unit.job.run_id == cancelled:
+            unit.ending, unit.is_cancelled = "job 7: CANCELLED", True
+        else:
+            fake.diverge(unit)
+
+    fake.behave = behave
+    with pytest.raises(HostError, match=r"^tiny, seed 0: job 7: CANCELLED; the same command again starts it$"):
+        execute(planned, log)
+    assert 4 == len(log.jobs)
+    assert 3 == len(list(planned[0].job.workspace.runs.iterdir()))
 
 
 def test_a_run_that_no_host_can_execute_has_no_record(log: Log, fake: Fake, planned: list[PlannedRun]) -> None:

@@ -15,11 +15,13 @@ import psutil
 import pytest
 
 from intelbench.orchestration.study import StudyFile
+from intelbench.plugins.loading import load_plugin
 from intelbench.records.store import StoredRun, read_runs
 from intelbench.records.workspace import workspaces
 from tests.command import Command, wait_until_ended
 from tests.orchestration.test_stopping import SLOW, STEPS
 
+ENGINE = Path(__file__).parents[1] / "plugins" / "engine.py"
 RAISING = """
 
 @architecture("raising", minimum_size=8)
@@ -154,6 +156,24 @@ def test_a_worker_that_is_stopped_leaves_a_checkpoint_and_no_record(
     checkpoint = workspace.checkpoint()
     assert checkpoint is not None
     assert 1 <= checkpoint.step < STEPS
+
+
+def test_an_engine_starts_the_workers_on_hosts_of_the_study_s_kind(prepare: Prepare, intelbench: Command) -> None:
+    """From a host that need not be of that kind, and does not look; an engine of this machine is refused."""
+    study = prepare("raising", "--seeds", "0,1")
+    environment = StudyFile.read(study).study.environment
+    other = changed(study, environment=msgspec.structs.replace(environment, cpu="Z80"))
+    load_plugin(ENGINE)
+    done = intelbench("work", other, "--on", "nice")
+    assert 75 == done.returncode
+    assert "cpu is" in done.stderr.splitlines()[-1]
+    done = intelbench("work", study, "--on", "nice")
+    assert 1 == done.returncode
+    assert 2 == done.stderr.count(": done in")
+    assert 2 == len(records(study))
+    done = intelbench("work", study, "--on", "slots")
+    assert 2 == done.returncode
+    assert "on 'slots': how many runs a host executes at once is a part of the study" in done.stderr
 
 
 def test_a_study_is_named_by_its_content(prepare: Prepare) -> None:

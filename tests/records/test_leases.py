@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from intelbench.records import locks, workspace
+from intelbench.records import leases, locks, workspace
 from intelbench.records.store import read_runs, write_run
 from intelbench.records.workspace import Checkpoint, LostLeaseError, Workspace
 from tests.synthetic import Study, synthetic_run
@@ -25,9 +25,9 @@ SECONDS = 1.5
 OTHER_HOST = """
 import socket, sys, time
 from pathlib import Path
-from intelbench.records import locks
+from intelbench.records import leases
 from intelbench.records.workspace import LostLeaseError, Workspace
-locks.LEASE_SECONDS = float(sys.argv[2])
+leases.LEASE_SECONDS = float(sys.argv[2])
 socket.gethostname = lambda: "elsewhere"
 with Workspace(Path(sys.argv[1]), "a").lock() as lock:
     print(lock is not None, flush=True)
@@ -41,8 +41,9 @@ with Workspace(Path(sys.argv[1]), "a").lock() as lock:
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """Return the workspace of a run on a disk without common locks, where leases are short."""
-    monkeypatch.setattr(locks, "LEASE_SECONDS", SECONDS)
-    monkeypatch.setattr(workspace, "hold", lambda path, shared=False: locks.Lock(lambda: None))
+    monkeypatch.setattr(leases, "LEASE_SECONDS", SECONDS)
+    for module in (leases, workspace):
+        monkeypatch.setattr(module, "hold", lambda path, shared=False: locks.Lock(lambda: None))
     return Workspace(tmp_path / "runs", "a")
 
 

@@ -1,0 +1,119 @@
+"""The engine `ray`: each run is a task of a Ray cluster, which starts the command of a worker and nothing else."""
+
+import importlib
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from intelbench.config.pool import RayOptions
+from intelbench.config.sizes import byte_count
+from intelbench.errors import UserError
+
+if TYPE_CHECKING:
+    from intelbench.orchestration.isolate import Unit
+
+_LOOK_SECONDS = 0.5
+"""Between two looks at the command of a task."""
+_STOP_SECONDS = 40.0
+"""Time in which the command of a cancelled task saves a checkpoint and ends."""
+
+
+def execute_command(command: Sequence[str]) -> int:
+    """Execute a command in the process of a task, and return its exit status.
+
+    Ray interrupts the task to cancel it, between two lines of Python; then the command gets SIGTERM and ends by itself.
+    """
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
+        try:
+            while (status := process.poll()) is None:
+                time.sleep(_LOOK_SECONDS)
+            return status
+        except BaseException:
+            process.send_signal(signal.SIGTERM)
+            process.wait(_STOP_SECONDS)
+            raise
+
+
+@dataclass
+class Submitted:
+    """A run and its task."""
+
+    unit: "Unit"
+    task: Any
+
+
+@dataclass
+class Ray:
+    """Executes each run as a task.
+
+    Args:
+        slots: Tasks at once; Ray queues those for which there are no resources.
+        gpus: GPUs of a task.
+        cpus: CPUs of a task.
+        memory: Memory of a task.
+        ray: Where the cluster is, and other resources of a task.
+    """
+
+    slots: int = 100
+    gpus: int | None = None
+    cpus: int | None = None
+    memory: str | None = None
+    ray: RayOptions = field(default_factory=RayOptions)
+
+    def __post_init__(self) -> None:
+        try:
+            self._ray = importlib.import_module("ray")
+        except ImportError as error:
+            raise UserError(f"engine 'ray': {error}. Try pip install 'intelbench[ray]'") from error
+        self._connect()
+
+    def start(self, unit: "Unit") -> Submitted:
+        """Submit the task of a run."""
+        self._connect()
+        task = self._ray.remote(execute_command).options(
+            name=unit.job.run_id,
+            num_cpus=self.cpus or unit.num_cpus,
+            num_gpus=unit.num_gpus if self.gpus is None else self.gpus,
+            memory=byte_count(self.memory) if self.memory else None,
+            resources=self.ray.resources or None,
+            max_retries=0,  # the session starts a run again that was lost
+        )
+        return Submitted(unit, task.remote(unit.command()))
+
+    def has_ended(self, handle: Submitted) -> bool:
+        """Return whether the task has ended; why, if it was lost, is for the run's record."""
+        if not self._has_result(handle, 0):
+            return False
+        try:
+            handle.unit.ending = f"Ray task: exit status {self._ray.get(handle.task)}"
+        except self._ray.exceptions.RayError as error:
+            handle.unit.ending = f"Ray task: {type(error).__name__}"
+        return True
+
+    def cancel(self, handle: Submitted) -> None:
+        """Cancel the task, and return when it has ended."""
+        self._ray.cancel(handle.task)
+        if not self._has_result(handle, _STOP_SECONDS):
+            self._ray.cancel(handle.task, force=True)
+
+    def close(self) -> None:
+        """Leave the cluster."""
+        self._ray.shutdown()
+
+    def _connect(self) -> None:
+        if self._ray.is_initialized():
+            return
+        address = self.ray.address
+        try:
+            self._ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise UserError(
+                f"engine 'ray': no cluster at address {address!r} ({error}). Expected one that runs. Try `ray start "
+                "--head` on one host, and `ray start --address` on the others"
+            ) from error
+
+    def _has_result(self, handle: Submitted, seconds: float) -> bool:
+        return bool(self._ray.wait([handle.task], timeout=seconds)[0])
