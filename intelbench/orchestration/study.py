@@ -167,7 +167,8 @@ class StudyFile:
         if run not in tasks:
             number = plural(len(tasks), "run")
             raise UserError(
-                f"run {shortened(printable(run))!r}: not one of the {number} of the study. {one_of(run, tasks)}"
+                f"run {shortened(printable(run))!r}: not one of the {number} of the study, which are numbered from 0. "
+                f"{one_of(run, tasks)}"
             )
         return tasks[run]
 

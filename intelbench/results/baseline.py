@@ -54,7 +54,7 @@ def baseline_value(summary: CohortSummary) -> float | None:
     baseline = METRICS.get(summary.ranking.metric).baseline
     labels = next((run.test_labels for run in summary.runs if len(run.test_labels)), None)
     values = baseline(labels) if baseline and labels is not None else None
-    return None if values is None else float(values.mean())
+    return None if values is None else round(float(values.mean()), 12) + 0.0  # a kappa of 0 is not -4e-17
 
 
 def _p_above_baseline(architecture: ArchitectureSummary, ranking: Ranking) -> float | None:

@@ -174,9 +174,8 @@ class RunSummary:
     def extracted_images_per_second(self) -> float | None:
         """Return how fast the backbone passed images, if the run has computed all of its features."""
         features = self.measurements.features
-        if features is None or features.num_stored_images or self.measurements.resumed_after or not features.seconds:
-            return None
-        return features.num_images / features.seconds
+        is_complete = features and not features.num_stored_images and not self.measurements.resumed_after
+        return features.num_images / features.seconds if features and is_complete and features.seconds else None
 
     @property
     def peak_memory_bytes(self) -> int | None:

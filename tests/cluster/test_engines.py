@@ -233,7 +233,7 @@ def test_terminated_workers(session: Session, undisturbed: dict[int, StoredRun],
 
 
 def test_an_interrupt_cancels_the_runs(session: Session, undisturbed: dict[int, StoredRun], table: Table) -> None:
-    """Ctrl-C leaves checkpoints and no record, and no worker; the same command goes on."""
+    """Ctrl-C leaves checkpoints, no record and no worker; the same command continues."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, as do its children
     with running(session) as process:
         process.send_signal(signal.SIGINT)
@@ -290,7 +290,7 @@ def test_requeued_jobs(session: Session, undisturbed: dict[int, StoredRun], tabl
 
 @pytest.mark.parametrize("pool", ["slurm"], indirect=True)
 def test_cancelled_jobs(session: Session, undisturbed: dict[int, StoredRun], table: Table) -> None:
-    """`scancel` of another user leaves a checkpoint and no record; the command says so, and goes on when repeated."""
+    """`scancel` of another user leaves a checkpoint and no record; the command says so, and continues when repeated."""
     assert session.pool.cluster
     with running(session) as process:
         session.pool.cluster.call("scancel", *jobs_of(session.pool.cluster))

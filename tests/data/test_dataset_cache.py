@@ -75,7 +75,7 @@ def test_a_damaged_cache_is_built_again_and_said(root: Path) -> None:
 
 
 def test_a_cache_that_vanishes_is_named(root: Path) -> None:
-    """A run's process that finds none says which, and what will mend it; the next session builds it."""
+    """The process of a run that has no cache names its folder and the command that builds it."""
     loaded = load(root)
     shutil.rmtree(root.parent / "cache")
     with pytest.raises(UserError, match=rf"cache {loaded.cache}: index is missing; the next `intelbench run`"):
@@ -113,7 +113,7 @@ def test_preparing_clears_what_killed_ones_have_left(root: Path) -> None:
 
 
 def test_an_image_that_changes_during_a_run_stops_it(root: Path) -> None:
-    """Without the cache, the pixels of another picture are never taken for those of the one that was listed."""
+    """Without the cache, an image that was replaced after it was listed is an error; its pixels are not used."""
     loaded = load(root, use_cache=False)
     changed = root / loaded.train.ids[3]
     write_image(changed, seed=12345)

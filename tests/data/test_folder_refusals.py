@@ -18,7 +18,7 @@ def test_no_such_folder(tmp_path: Path) -> None:
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
-    """Giving the archive instead of the folder is told apart from a wrong path."""
+    """The message for a file, such as an archive, differs from that for a path that does not exist."""
     archive = lay(tmp_path, "archive.zip") / "archive.zip"
     message = refusal(archive)
     assert message.startswith(f"data {archive}: is a file")

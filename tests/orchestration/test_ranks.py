@@ -245,7 +245,7 @@ def test_any_number_of_processes_has_the_same_batches_and_losses(
 
 @pytest.mark.usefixtures("quick")
 def test_a_run_with_a_killed_process_resumes_to_the_same_bits(execute: Execute, networks: Path, tmp_path: Path) -> None:
-    """The record names the process, all others have ended, and the repeated run goes on from its checkpoint."""
+    """The record names the process, all others have ended, and the repeated run resumes from its checkpoint."""
     networks.with_name("died").unlink(missing_ok=True)
     killed = execute(2, "shards = 2", "--checkpoint", "0.001 s", name="dies_once").record.failure
     assert killed is not None

@@ -307,4 +307,4 @@ def test_a_run_of_a_study_is_chosen_by_its_name_or_number(prepare: Prepare, inte
         done = intelbench("work", study, "--run", run)
         assert 2 == done.returncode
         assert f"run '{run[:100]}" in done.stderr
-        assert "': not one of the 2 runs of the study" in done.stderr
+        assert "': not one of the 2 runs of the study, which are numbered from 0. Expected" in done.stderr

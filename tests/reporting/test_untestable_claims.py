@@ -58,7 +58,7 @@ def test_one_seed_in_common_is_too_few(summarize: Summarize, metric: str) -> Non
 
 
 def test_other_batches_are_not_compared(summarize: Summarize) -> None:
-    """A figure of one architecture is still held against what was published."""
+    """A claim about one architecture alone is still tested against the published value."""
     summary = summarize(["a", "b"], range(3), other_batches=[("b", 1)])
     for metric in ("relative_loss_variance", "test_accuracy"):
         found = verdict(summary, metric=metric)

@@ -105,3 +105,11 @@ def test_without_test_images_there_is_no_baseline(tmp_path: Path) -> None:
     write(tmp_path, {"a": [np.empty(0, dtype=int)]}, np.empty(0, dtype=int))
     assert [] == baseline.not_above_majority(summary(tmp_path).finished)
     assert {} == baseline.single_class_runs(summary(tmp_path).finished[0])
+
+
+def test_a_kappa_by_chance_is_0_and_not_its_rounding_error(tmp_path: Path) -> None:
+    """Always answering one class agrees no more than chance does."""
+    labels = np.arange(12) % 3
+    write(tmp_path, {"constant": [np.zeros(12, dtype=int)]}, labels)
+    (cohort,) = read(tmp_path, metric="quadratic_kappa").cohorts
+    assert str(baseline.baseline_value(cohort)) == "0.0"
