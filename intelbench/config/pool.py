@@ -60,5 +60,5 @@ def load_pool(name_or_file: str) -> Pool:
     path = Path(name_or_file)
     if path.suffix != _SUFFIX:
         return Pool(engine=name_or_file)
-    origin = f"pool {printable(path)}"
-    return convert(origin, parse_toml(origin, read_text("pool", path)), Pool)
+    origin = f"--on {printable(path)}"
+    return convert(origin, parse_toml(origin, read_text("--on", path)), Pool)

@@ -126,9 +126,10 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
                 raise ValueError(f"`{name}` is [smallest, largest]; got [{low}, {high}]")
         if self.batch_size % self.num_parts or self.batch_size // self.num_parts < 2:
             parts = [(name, number) for name in ("shards", "micro_batches") if (number := getattr(self, name)) > 1]
+            fitting = [n for n in range(1, self.batch_size // 2 + 1) if self.batch_size % n == 0]
             raise ValueError(
                 f"`batch_size` is {self.batch_size}, which has no {' x '.join(f'{n} `{name}`' for name, n in parts)} "
-                "of equally many images, at least 2"
+                f"of equally many images, at least 2. Expected {', '.join(map(str, fitting))} in all"
             )
         if self.sampling == "balanced" and self.class_weights != "none":
             raise ValueError('`sampling` is "balanced", so `class_weights` must be "none": both favour small classes')

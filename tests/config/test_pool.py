@@ -39,5 +39,5 @@ def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, said: str) ->
     file.write_text(text)
     with pytest.raises(UserError) as error:
         load_pool(str(file))
-    assert f"pool {file}: " in str(error.value)
+    assert f"--on {file}: " in str(error.value)
     assert said in str(error.value).replace("`", "")

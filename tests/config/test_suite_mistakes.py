@@ -97,11 +97,13 @@ def write(tmp_path: Path, top: str = "", budget: str = "steps = 3", recipe: str 
         ),
         (
             {"recipe": "batch_size = 32\nshards = 3"},
-            r"key `recipe`: `batch_size` is 32, which has no 3 `shards` of equally many images, at least 2$",
+            r"key `recipe`: `batch_size` is 32, which has no 3 `shards` of equally many images, at least 2\. "
+            r"Expected 1, 2, 4, 8, 16 in all$",
         ),
         (
             {"recipe": "batch_size = 32\nmicro_batches = 32"},
-            r"key `recipe`: `batch_size` is 32, which has no 32 `micro_batches` of equally many images, at least 2$",
+            r"key `recipe`: `batch_size` is 32, which has no 32 `micro_batches` of equally many images, at least 2\. "
+            r"Expected 1, 2, 4, 8, 16 in all$",
         ),
         (
             {"recipe": "batch_size = 32\nshards = 8\nmicro_batches = 4"},
