@@ -1,6 +1,16 @@
-"""What a library offers: its networks and their published weights, as rows that can be searched without the library."""
+"""What a library offers: its networks and their published weights, as rows that can be searched without the library.
 
+`catalogues/` has the rows of one version of each library, with counted parameters and operations.
+`python -m tests.orchestration.regenerate_catalogues` writes it.
+"""
+
+from collections.abc import Iterable, Iterator
+from importlib import metadata
+from importlib.resources import files
+
+import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 OPEN_LICENCES = frozenset(
     {"apache-2.0", "bsd-2-clause", "bsd-3-clause", "cc-by-4.0", "cc0-1.0", "isc", "mit", "unlicense"}
@@ -9,7 +19,7 @@ OPEN_LICENCES = frozenset(
 most. A licence that is not known is not open."""
 
 
-class Offer(Struct, frozen=True, kw_only=True):
+class Offer(Struct, frozen=True, kw_only=True, array_like=True):
     """A network by the name that a suite takes, and the published weights that it can start from."""
 
     name: str
@@ -32,15 +42,65 @@ class Offer(Struct, frozen=True, kw_only=True):
         return self.licence is not None and self.licence.lower() in OPEN_LICENCES
 
 
+class Figures(Struct, frozen=True, kw_only=True, array_like=True):
+    """What was counted of a network; `None` where that fails."""
+
+    num_parameters: int | None = None
+    forward_macs: float | None = None
+
+
 class Catalogue(Struct, frozen=True, kw_only=True):
     """The networks of one version of a library."""
 
+    version: str
     networks: tuple[Offer, ...]
     """Each network once, with its default weights."""
     pretrained: tuple[Offer, ...]
     """Each file of weights once."""
 
+    def __iter__(self) -> Iterator[Offer]:
+        """Iterate over all rows."""
+        yield from self.networks
+        yield from self.pretrained
+
+    def encoded(self) -> bytes:
+        """Return the catalogue as JSON with a line for each row."""
+        rows = {
+            name: b",\n".join(map(msgspec.json.encode, offers))
+            for name, offers in (("networks", self.networks), ("pretrained", self.pretrained))
+        }
+        lists = b",\n".join(b'"%s":[\n%s\n]' % (name.encode(), text) for name, text in rows.items())
+        return b'{"version":%s,\n%s}\n' % (msgspec.json.encode(self.version), lists)
+
+
+def installed_version(library: str) -> str:
+    """Return the version of an installed library, without the build that follows a `+`."""
+    return metadata.version(library).partition("+")[0]
+
+
+def shipped(library: str) -> Catalogue:
+    """Return the catalogue of a library that comes with intelbench, with all figures that can be counted."""
+    file = files("intelbench.architectures") / "catalogues" / f"{library}.json"
+    return msgspec.json.decode(file.read_bytes(), type=Catalogue)
+
 
 def measured_as(offer: Offer) -> str:
     """Return a key that is equal for offers with equal parameters and operations: the network and its image size."""
     return f"{offer.name.partition('.')[0]} {offer.image_size}"
+
+
+def figures_of(offers: Iterable[Offer]) -> dict[str, Figures]:
+    """Return the figures in a catalogue by `measured_as`."""
+    return {
+        measured_as(offer): Figures(num_parameters=offer.num_parameters, forward_macs=offer.forward_macs)
+        for offer in offers
+    }
+
+
+def filled(offer: Offer, figures: Figures) -> Offer:
+    """Return the offer with figures that its library does not state."""
+    return replace(
+        offer,
+        num_parameters=figures.num_parameters if offer.num_parameters is None else offer.num_parameters,
+        forward_macs=figures.forward_macs if offer.forward_macs is None else offer.forward_macs,
+    )

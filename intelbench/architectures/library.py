@@ -9,7 +9,7 @@ from torchvision import models
 from torchvision.models import WeightsEnum
 from torchvision.models.vision_transformer import interpolate_embeddings
 
-from intelbench.architectures.catalogue import Catalogue, Offer
+from intelbench.architectures.catalogue import Catalogue, Offer, installed_version
 from intelbench.architectures.registry import (
     FROM_MINUS_ONE,
     TORCHVISION,
@@ -97,7 +97,7 @@ def catalogue() -> Catalogue:
         pretrained += reversed(offers.values())
         if "DEFAULT" in members:
             networks.append(offers[members["DEFAULT"].url])
-    return Catalogue(networks=tuple(networks), pretrained=tuple(pretrained))
+    return Catalogue(version=installed_version("torchvision"), networks=tuple(networks), pretrained=tuple(pretrained))
 
 
 def _offer(name: str, choice: str, weights: WeightsEnum) -> Offer:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from intelbench.architectures.catalogue import Catalogue, Offer
+from intelbench.architectures.catalogue import Catalogue, Offer, installed_version
 from intelbench.architectures.hub import SCHEME
 from intelbench.architectures.registry import TIMM, Architecture, ModelRequest, PretrainedFile
 from intelbench.records.types import Preprocessing
@@ -69,7 +69,9 @@ def catalogue() -> Catalogue:
     import timm
 
     return Catalogue(
-        networks=tuple(map(_offer, timm.list_models())), pretrained=tuple(map(_offer, timm.list_pretrained()))
+        version=installed_version("timm"),
+        networks=tuple(map(_offer, timm.list_models())),
+        pretrained=tuple(map(_offer, timm.list_pretrained())),
     )
 
 

@@ -32,7 +32,7 @@ from intelbench.cli.values import FOLDER, Value, magnitude, number, part_of_name
 )  # fmt: skip
 @option(
     "--format", "form", type=click.Choice(["md", "json", "csv"]), default="md", show_default=True, group="Search",
-    help="Format of what a search finds.",
+    help="Format of what a search finds; json and csv list all networks if nothing is searched for.",
 )  # fmt: skip
 def list_(pattern: str | None, form: str, cache_dir: Path | None, **filters: Any) -> None:
     """List the known architectures and suites, or search the networks of torchvision and timm.
@@ -40,7 +40,7 @@ def list_(pattern: str | None, form: str, cache_dir: Path | None, **filters: Any
     PATTERN is a part of a name (convnext), or a pattern for all of it (vit_*_patch16_224). A search has a row for each
     network, with the facts of its default weights, or with --pretrained for each file of weights.
     """
-    if pattern is None and not any(filters.values()):
+    if pattern is None and not any(filters.values()) and form == "md":
         _list_all()
         return
     import msgspec

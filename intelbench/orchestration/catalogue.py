@@ -1,31 +1,40 @@
-"""Search the networks of all libraries, and measure those whose size their library does not state.
+"""Search the networks of all libraries, and count parameters and operations of those that are not known.
 
-A catalogue and what was measured are kept in the cache folder under the version of the library, so a later search
-imports neither PyTorch nor the library.
+The catalogues of one version of each library come with intelbench. That of another version is read from the library,
+and what is not known of its networks is counted. Both are kept in the cache folder under the version, so that a later
+search imports neither PyTorch nor the library.
 """
 
 import fnmatch
 import tempfile
-from collections.abc import Callable, Collection, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from importlib import metadata
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-from msgspec.structs import replace
 
-from intelbench.architectures.catalogue import Catalogue, Offer, measured_as
+from intelbench.architectures.catalogue import (
+    Catalogue,
+    Figures,
+    Offer,
+    figures_of,
+    filled,
+    installed_version,
+    measured_as,
+    shipped,
+)
 from intelbench.architectures.registry import ARCHITECTURES, ModelRequest, PublishedFacts, closest, find, has_timm
 from intelbench.errors import UserError, one_of, plural, shortened
 from intelbench.plugins.providers import BUILT_IN
 
 T = TypeVar("T")
-_LIBRARIES = ("torchvision", "timm")
+LIBRARIES = (BUILT_IN, "torchvision", "timm")
 _OPEN = "open"
-_EVERY = 20
-"""Networks between two lines on what takes long."""
+_REPORT_SECONDS = 5.0
+"""Time between two lines on what takes long; what was counted is then kept too."""
 _USUAL_SIZE = PublishedFacts.image_size
 
 
@@ -40,6 +49,10 @@ class Search:
     max_macs: float | None = None
     licence: str | None = None
     """`open`, or the name of a licence."""
+
+    def has_room_for(self, offer: Offer) -> bool:
+        """Return whether the network is within the limits; one whose figure is not known is in none."""
+        return _at_most(offer.num_parameters, self.max_parameters) and _at_most(offer.forward_macs, self.max_macs)
 
     def accepts(self, offer: Offer) -> bool:
         """Return whether name, weights and licence fit."""
@@ -62,41 +75,43 @@ class Search:
         return pattern in name
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Measured:
-    """Parameters and operations of networks by `measured_as`."""
-
-    parameters: dict[str, int] = field(default_factory=dict)
-    macs: dict[str, float] = field(default_factory=dict)
-
-
 def search(wanted: Search, folder: Path, say: Callable[[str], object]) -> list[Offer]:
     """Return the networks that fit, those of intelbench first.
+
+    A name or a pattern that fits no network, but files of weights, such as `resnet18.a1_in1k`, finds these files.
 
     Args:
         wanted: What to look for.
         folder: The cache folder.
-        say: Called with a line on what takes long, and with why nothing is found.
+        say: Called with a line on what takes long, and with why something is not found.
 
     Raises:
         UserError: no weights have the licence.
     """
-    libraries = [library for library in (BUILT_IN, *_LIBRARIES) if library != "timm" or has_timm()]
-    catalogues = {library: _catalogue(library, folder, say) for library in libraries}
-    offers = [
-        offer
-        for catalogue in catalogues.values()
-        for offer in (catalogue.pretrained if wanted.pretrained else catalogue.networks)
-    ]
-    _require_licence(wanted.licence, [offer for each in catalogues.values() for offer in each.pretrained])
-    found = []
-    for library, catalogue in catalogues.items():
-        of_library = catalogue.pretrained if wanted.pretrained else catalogue.networks
-        file = _file(folder, library, "measured.json")
-        found += _within_limits([offer for offer in of_library if wanted.accepts(offer)], wanted, file, say)
+    catalogues = {library: _catalogue(library, folder, say) for library in LIBRARIES if library != "timm" or has_timm()}
+    networks = {library: catalogue.networks for library, catalogue in catalogues.items()}
+    pretrained = {library: catalogue.pretrained for library, catalogue in catalogues.items()}
+    _require_licence(wanted.licence, _all_of(pretrained))
+    rows = networks
+    if wanted.pretrained or not any(map(wanted.names, _all_of(networks))):
+        rows = pretrained
+    accepted: list[Offer] = []
+    for library, offers in rows.items():
+        fitting = [offer for offer in offers if wanted.accepts(offer)]
+        accepted += counted(fitting, library, shipped(library), folder, say)
+    found = [offer for offer in accepted if wanted.has_room_for(offer)]
+    if unknown := {measured_as(offer) for offer in accepted if _is_incomplete(offer)}:
+        say(
+            f"parameters or operations of {plural(len(unknown), 'network')} cannot be counted; a network without a "
+            "figure is within no limit on it"
+        )
     if not found:
-        say(_nothing(wanted, offers))
+        say(_nothing(wanted, _all_of(rows), [*_all_of(networks), *_all_of(pretrained)]))
     return found
+
+
+def _all_of(rows: Mapping[str, Sequence[Offer]]) -> list[Offer]:
+    return [offer for offers in rows.values() for offer in offers]
 
 
 def _require_licence(name: str | None, offers: Collection[Offer]) -> None:
@@ -112,51 +127,42 @@ def _require_licence(name: str | None, offers: Collection[Offer]) -> None:
         )
 
 
-def _nothing(wanted: Search, offers: Sequence[Offer]) -> str:
-    """Say why a search finds nothing: no such name, with the nearest ones, or the other conditions."""
-    named = sum(map(wanted.names, offers))
+def _nothing(wanted: Search, searched: Sequence[Offer], known: Sequence[Offer]) -> str:
+    """Say why a search finds nothing: no such name, with the nearest known ones, or the other conditions."""
+    named = sum(map(wanted.names, searched))
     if named:
         return f"nothing found: the name fits {plural(named, 'row')} of the catalogue, the other conditions fit none"
     pattern = wanted.pattern or ""
-    bare = {offer.name.rpartition(":")[2].lower(): offer.name for offer in reversed(offers)}
+    bare = {offer.name.rpartition(":")[2].lower(): offer.name for offer in reversed(known)}
     near = closest(pattern.lower().strip("*?").rpartition(":")[2], bare)
     suggestion = f"Did you mean {' or '.join(bare[name] for name in near)}?" if near else "Try a shorter part of a name"
     return f"nothing found: no name fits {shortened(repr(pattern))}. {suggestion}"
 
 
 def _catalogue(library: str, folder: Path, say: Callable[[str], object]) -> Catalogue:
-    """Return the networks of a library, from the cache folder if they are there."""
+    """Return the networks of the installed version of a library, with what is known of them without counting."""
     if library == BUILT_IN:
         return _built_in()
-    return _kept(_file(folder, library, "json"), library, metadata.version(library), say)
-
-
-def _file(folder: Path, library: str, suffix: str) -> Path:
-    return folder / "catalogue" / f"{library}-{metadata.version(library)}.{suffix}"
-
-
-def _within_limits(offers: Sequence[Offer], wanted: Search, file: Path, say: Callable[[str], object]) -> list[Offer]:
-    """Return the offers within the limits; what had to be counted is kept in a file."""
-    measured = _read(file, _Measured) or _Measured()
-    before = len(measured.parameters) + len(measured.macs)
-    try:
-        return _within(wanted, _measure(offers, measured, wanted.max_parameters, say))
-    finally:  # Ctrl-C too
-        if len(measured.parameters) + len(measured.macs) > before:
-            _write(file, measured)
-
-
-def _kept(file: Path, library: str, version: str, say: Callable[[str], object]) -> Catalogue:
-    """Return the catalogue in a file of the cache, or make it."""
+    version = installed_version(library)
+    if (known := shipped(library)).version == version:
+        return known
+    file = _file(folder, library, "json")
     catalogue = _read(file, Catalogue)
     if catalogue is None:
         say(f"reading the networks of {library} {version}, once for this version")
-        catalogue = _catalogue_of(library)
+        catalogue = catalogue_of(library)
         _write(file, catalogue)
     return catalogue
 
 
-def _catalogue_of(library: str) -> Catalogue:
+def _file(folder: Path, library: str, suffix: str) -> Path:
+    return folder / "catalogue" / f"{library}-{installed_version(library)}.{suffix}"
+
+
+def catalogue_of(library: str) -> Catalogue:
+    """Return the networks of the installed version of a library as the library states them."""
+    if library == BUILT_IN:
+        return _built_in()
     if library == "timm":
         from intelbench.architectures.timm_library import catalogue
     else:
@@ -178,75 +184,79 @@ def _built_in() -> Catalogue:
                 num_parameters=published.num_parameters if published else None,
             )
             offers.append(offer)
-    return Catalogue(networks=tuple(offers), pretrained=tuple(offers))
-
-
-def _within(wanted: Search, offers: Sequence[Offer]) -> list[Offer]:
-    """Return the offers within the limits; one whose figure is not known is in none."""
-    return [
-        each
-        for each in offers
-        if _at_most(each.num_parameters, wanted.max_parameters) and _at_most(each.forward_macs, wanted.max_macs)
-    ]
+    return Catalogue(version=installed_version(BUILT_IN), networks=tuple(offers), pretrained=tuple(offers))
 
 
 def _at_most(value: float | None, limit: float | None) -> bool:
     return limit is None or (value is not None and value <= limit)
 
 
-def _measure(
-    offers: Sequence[Offer], measured: _Measured, max_parameters: float | None, say: Callable[[str], object]
+def counted(
+    offers: Sequence[Offer], library: str, known: Catalogue, folder: Path, say: Callable[[str], object]
 ) -> list[Offer]:
-    """Fill in parameters and operations that are missing; operations only of networks within the limit.
+    """Return offers of one library with parameters and operations; those that are not known are counted and kept.
 
-    New figures are added to `measured` too.
+    Args:
+        offers: Some of the networks of the library.
+        library: Its name.
+        known: Catalogue of any version of the library; a name keeps its network, since its weights have to fit.
+        folder: The cache folder.
+        say: Called with a line on what takes long.
     """
-    filled = [_filled(offer, measured) for offer in offers]
-    todo = {
-        measured_as(offer): offer
-        for offer in filled
-        if offer.num_parameters is None
-        or (offer.forward_macs is None and _at_most(offer.num_parameters, max_parameters))
+    tried = known.version == installed_version(library)  # a missing figure is one that cannot be counted
+    figures = figures_of(offer for offer in known if tried or not _is_incomplete(offer))
+    missing = {
+        measured_as(offer): offer for offer in offers if _is_incomplete(offer) and measured_as(offer) not in figures
     }
-    for done, offer in enumerate(todo.values()):
-        if done % _EVERY == 0:
-            networks = plural(len(todo), "network")
-            say(f"counting parameters and operations of {networks}, once for this version: {done} done")
-        with suppress(Exception):  # a library raises what it likes, and one network hides no other
-            _count(offer, measured, max_parameters)
-    return [_filled(offer, measured) for offer in filled]
+    if missing:
+        file = _file(folder, library, "measured.json")
+        kept = _read(file, dict[str, Figures]) or {}
+        _count_all({key: offer for key, offer in missing.items() if key not in kept}, kept, file, say)
+        figures |= kept
+    return [filled(offer, figures.get(measured_as(offer), Figures())) for offer in offers]
 
 
-def _filled(offer: Offer, measured: _Measured) -> Offer:
-    """Return the offer with figures that its library does not state, as far as they are measured."""
-    key = measured_as(offer)
-    num_parameters, macs = offer.num_parameters, offer.forward_macs
-    return replace(
-        offer,
-        num_parameters=measured.parameters.get(key) if num_parameters is None else num_parameters,
-        forward_macs=measured.macs.get(key) if macs is None else macs,
-    )
+def _is_incomplete(offer: Offer) -> bool:
+    return offer.num_parameters is None or offer.forward_macs is None
 
 
-def _count(offer: Offer, measured: _Measured, max_parameters: float | None) -> None:
-    """Build a network without weights, and add what is missing to `measured`.
+def _count_all(todo: Mapping[str, Offer], kept: dict[str, Figures], file: Path, say: Callable[[str], object]) -> None:
+    """Add the figures of networks to those that are kept, and write these to the file, on Ctrl-C too."""
+    if not todo:
+        return
+    say(f"counting parameters and operations of {plural(len(todo), 'network')}, once for this version")
+    start = reported = time.monotonic()
+    try:
+        for done, (key, offer) in enumerate(todo.items(), start=1):
+            kept[key] = _count(offer)
+            if (now := time.monotonic()) - reported >= _REPORT_SECONDS and done < len(todo):
+                reported = now
+                left = (now - start) / done * (len(todo) - done)
+                say(f"{done:,} of {plural(len(todo), 'network')} counted, about {_time(left)} left")
+                _write(file, kept)
+    finally:
+        _write(file, kept)
 
-    Raises:
-        Exception: the network cannot be built, or its operations cannot be counted.
-    """
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def _count(offer: Offer) -> Figures:
+    """Build a network without weights, and count its parameters and operations, as far as that is possible."""
     from intelbench.profiling.complexity import count_parameters, forward_macs_per_image
     from intelbench.profiling.workload import Workload
 
-    request = ModelRequest(num_classes=1000, image_size=offer.image_size or _USUAL_SIZE)
-    architecture = find(offer.name)[0]
-    architecture.require_installed()
-    workload = Workload(architecture=architecture, request=request)
-    model = workload.shapes()
-    num_parameters = offer.num_parameters
-    if num_parameters is None:
-        num_parameters = measured.parameters[measured_as(offer)] = count_parameters(model)[0]
-    if _at_most(num_parameters, max_parameters):
-        measured.macs[measured_as(offer)] = forward_macs_per_image(workload, model)
+    num_parameters = macs = None
+    with suppress(Exception):  # a library raises what it likes, and one network hides no other
+        architecture = find(offer.name)[0]
+        architecture.require_installed()
+        request = ModelRequest(num_classes=1000, image_size=offer.image_size or _USUAL_SIZE)
+        workload = Workload(architecture=architecture, request=request)
+        model = workload.shapes()
+        num_parameters = count_parameters(model)[0]
+        macs = forward_macs_per_image(workload, model)
+    return Figures(num_parameters=num_parameters, forward_macs=macs)
 
 
 def _read(file: Path, kind: type[T]) -> T | None:

@@ -1,4 +1,4 @@
-"""`intelbench list` searches the networks of all libraries, and measures each once for a version."""
+"""`intelbench list` searches the networks of all libraries, and counts what intelbench does not know of them once."""
 
 import csv
 import io
@@ -10,11 +10,19 @@ from pathlib import Path
 
 import pytest
 import timm
-import torchvision
+from msgspec.structs import replace
 from torchvision import models
 
 from intelbench.architectures import library, timm_library
-from intelbench.architectures.catalogue import OPEN_LICENCES, Offer
+from intelbench.architectures.catalogue import (
+    OPEN_LICENCES,
+    Catalogue,
+    Figures,
+    Offer,
+    installed_version,
+    measured_as,
+    shipped,
+)
 from intelbench.architectures.registry import ModelRequest, find
 from intelbench.orchestration import catalogue
 from intelbench.orchestration.catalogue import Search, search
@@ -29,8 +37,14 @@ def ignore(_: str) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache folder, in which the searches of this module leave what they have measured."""
+    """A cache folder, in which the searches of this module leave what they have counted."""
     return tmp_path_factory.mktemp("catalogues")
+
+
+@pytest.fixture
+def unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let intelbench know no version of any library."""
+    monkeypatch.setattr(catalogue, "shipped", lambda _: Catalogue(version="", networks=(), pretrained=()))
 
 
 Names = Callable[..., list[str]]
@@ -48,6 +62,12 @@ def test_a_pattern_is_a_part_of_a_name_or_fits_all_of_it(names: Names) -> None:
     assert [ATTO] == names(pattern="convnext_att?") == names(pattern="timm:convnext_att[o]")
     assert ["efficientnet_lite0", "timm:efficientnet_lite0"] == names(pattern="efficientnet_lite[0]")
     assert [] == names(pattern="no_such_network")
+
+
+@pytest.mark.parametrize("pattern", ["resnet18.a1_in1k", "timm:resnet18.a1_in1k", "RESNET18.a1*"])
+def test_the_name_of_weights_finds_them(names: Names, pattern: str) -> None:
+    """No network has a tag in its name, so files of weights are searched."""
+    assert ["timm:resnet18.a1_in1k"] == names(pattern=pattern)
 
 
 def test_each_file_of_weights_has_a_row_if_asked_for(names: Names) -> None:
@@ -93,6 +113,12 @@ def test_every_open_licence_is_in_the_docs() -> None:
     assert all(licence in text for licence in OPEN_LICENCES)
 
 
+def test_the_docs_name_the_versions_that_are_known() -> None:
+    """A reader knows whether the first search has something to count."""
+    versions = ", ".join(f"{name} {shipped(name).version}" for name in ("timm", "torchvision"))
+    assert f"({versions})" in (REPOSITORY / "docs" / "usage.md").read_text("utf-8")
+
+
 @pytest.mark.parametrize("name", ["test_vit", "test_resnet", "test_convnext"])
 def test_figures_of_timm_are_those_of_the_network(folder: Path, name: str) -> None:
     """Counted on the meta device, they equal those of the network with weights."""
@@ -123,29 +149,125 @@ def test_all_of_timm_is_there() -> None:
     assert [f"timm:{name}" for name in timm.list_pretrained()] == [offer.name for offer in offered.pretrained]
 
 
-def test_a_network_is_measured_once_for_a_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "every"), [("intelbench", 1), ("timm", 40)])
+def test_shipped_figures_are_those_of_the_installed_networks(name: str, every: int) -> None:
+    """Of a sample of them. Published parameters of built-in networks include auxiliary heads, which are not built."""
+    installed = {measured_as(offer) for offer in catalogue.catalogue_of(name).networks}
+    known = [offer for offer in shipped(name).networks if measured_as(offer) in installed]
+    sample = [offer for offer in known[::every] if offer.num_parameters and offer.num_parameters < 5e7]
+    assert len(sample) > 5
+    for offer in sample:
+        figures = catalogue._count(offer)
+        assert offer.forward_macs == figures.forward_macs, offer.name
+        assert offer.num_parameters == figures.num_parameters or offer.name == "inception_v3"
+
+
+@pytest.mark.parametrize("name", catalogue.LIBRARIES)
+def test_shipped_catalogues_are_those_of_the_libraries(name: str) -> None:
+    """Except for figures that a library does not state; the file is written as it was."""
+    known = shipped(name)
+    if known.version != installed_version(name):
+        pytest.skip(f"{name} {known.version} is not installed")
+    stated = catalogue.catalogue_of(name)
+    assert len(list(known)) == len(list(stated))
+    for row, offer in zip(known, stated, strict=True):
+        assert offer == replace(
+            row,
+            num_parameters=row.num_parameters if offer.num_parameters else None,
+            forward_macs=row.forward_macs if offer.forward_macs else None,
+        )
+    file = REPOSITORY / "intelbench" / "architectures" / "catalogues" / f"{name}.json"
+    assert known.encoded() == file.read_bytes()
+
+
+@pytest.mark.usefixtures("unknown")
+def test_a_network_is_counted_once_for_a_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And a library is read once; a damaged file of the cache is made again."""
     said: list[str] = []
     wanted = Search(pattern="timm:test_resnet")
     first = search(wanted, tmp_path, said.append)
-    assert any(f"timm {timm.__version__}" in line for line in said)
-    assert any("counting parameters and operations of 1 network" in line for line in said)
+    assert f"reading the networks of timm {timm.__version__}, once for this version" in said
+    assert "counting parameters and operations of 1 network, once for this version" in said
     said.clear()
-    monkeypatch.setattr(catalogue, "_count", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(catalogue, "_count", lambda _: pytest.fail("counted again"))
     assert first == search(wanted, tmp_path, said.append)
     assert [] == said
-    (tmp_path / "catalogue" / f"torchvision-{torchvision.__version__.partition('+')[0]}.json").write_text("{")
+    (tmp_path / "catalogue" / f"torchvision-{installed_version('torchvision')}.json").write_text("{")
     assert first == search(wanted, tmp_path, said.append)
     assert 1 == len(said)
 
 
-def test_a_later_search_imports_neither_pytorch_nor_a_library(folder: Path, names: Names) -> None:
-    """So it takes a moment."""
-    assert [ATTO] == names(pattern="convnext_att?")
+def test_another_version_of_a_library_has_the_figures_of_the_shipped_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a network with an equal name and image size; only the others are counted."""
+    known = shipped("timm")
+    older = Catalogue(version="0", networks=known.networks[1:], pretrained=())
+    monkeypatch.setattr(catalogue, "_count", lambda offer: counted.append(offer) or Figures())
+    counted: list[Offer] = []
+    rows = [replace(offer, num_parameters=None, forward_macs=None) for offer in known.networks[:3]]
+    filled = catalogue.counted(rows, "timm", older, folder / "older", ignore)
+    assert rows[:1] == counted == filled[:1]
+    assert list(known.networks[1:3]) == filled[1:]
+
+
+def test_what_was_counted_is_kept_on_ctrl_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next search continues; progress is said with the time left."""
+    nothing = Catalogue(version="", networks=(), pretrained=())
+    offers = [Offer(name=f"timm:{name}", image_size=8) for name in "abc"]
+    seen: list[str] = []
+
+    def count(offer: Offer) -> Figures:
+        seen.append(offer.name)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return Figures(num_parameters=1, forward_macs=2.0)
+
+    monkeypatch.setattr(catalogue, "_count", count)
+    monkeypatch.setattr(catalogue, "_REPORT_SECONDS", 0)
+    with pytest.raises(KeyboardInterrupt):
+        catalogue.counted(offers, "timm", nothing, tmp_path, ignore)
+    said: list[str] = []
+    rows = catalogue.counted(offers, "timm", nothing, tmp_path, said.append)
+    assert ["timm:a", "timm:b", "timm:b", "timm:c"] == seen
+    assert [(1, 2.0)] * 3 == [(row.num_parameters, row.forward_macs) for row in rows]
+    assert [
+        "counting parameters and operations of 2 networks, once for this version",
+        "1 of 2 networks counted, about 0 s left",
+    ] == said
+
+
+def test_networks_that_cannot_be_counted_are_numbered_and_not_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are found, and are within no limit."""
+    rows = (Offer(name="timm:no_such_network", image_size=8), *shipped("timm").networks[:1])
+    monkeypatch.setattr(
+        catalogue, "shipped", lambda _: Catalogue(version="", networks=shipped("timm").networks, pretrained=())
+    )
+    stated = Catalogue(version="", networks=rows, pretrained=())
+    monkeypatch.setattr(catalogue, "_catalogue", lambda *_: stated)
+    monkeypatch.setattr(catalogue, "LIBRARIES", ("timm",))
+    said: list[str] = []
+    assert list(rows) == search(Search(), tmp_path, said.append)
+    why = "parameters or operations of 1 network cannot be counted; a network without a figure is within no limit on it"
+    assert why == said[-1]
+    said.clear()
+    assert list(rows[1:]) == search(Search(max_parameters=1e12), tmp_path, said.append)
+    assert [why] == said
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_search_imports_neither_pytorch_nor_a_library(folder: Path, tmp_path: Path, *, is_first: bool) -> None:
+    """So it takes a moment: the first one too, if intelbench knows the installed versions."""
+    if is_first and any(shipped(name).version != installed_version(name) for name in catalogue.LIBRARIES):
+        pytest.skip("other versions are installed")
+    if not is_first:
+        search(Search(pattern="convnext_att?"), folder, ignore)
     code = f"""
 import sys
 from intelbench.cli.main import cli
-cli(["list", "convnext_att?", "--cache-dir", {str(folder)!r}], standalone_mode=False)
+cli(["list", "convnext", "--cache-dir", {str(tmp_path if is_first else folder)!r}], standalone_mode=False)
 sys.exit(", ".join({{"torch", "torchvision", "timm"}} & set(sys.modules)))
 """
     done = subprocess.run(
@@ -176,6 +298,16 @@ def test_the_command_prints_a_table_json_or_csv(intelbench: Command, folder: Pat
     assert ("torchvision:resnet18", "") == (record["name"], record["licence"])
 
 
+def test_every_format_is_kept_without_a_pattern(intelbench: Command, folder: Path) -> None:
+    """JSON and CSV have all networks."""
+    all_networks = [offer.name for offer in search(Search(), folder, ignore)]
+    as_json = json.loads(intelbench("list", "--format", "json", "--cache-dir", folder).stdout)
+    assert all_networks == [offer["name"] for offer in as_json]
+    as_csv = csv.DictReader(io.StringIO(intelbench("list", "--format", "csv", "--cache-dir", folder).stdout))
+    assert all_networks == [offer["name"] for offer in as_csv]
+    assert intelbench("list").stdout.startswith("Architectures:")
+
+
 @pytest.mark.parametrize("text", ["", "30X", "M", "-1", "0", "1e400"])
 def test_a_number_that_is_none_is_refused(intelbench: Command, text: str) -> None:
     """With what is accepted."""
@@ -190,6 +322,8 @@ def test_nothing_that_fits_the_name_is_answered_with_the_nearest_names(folder: P
     said: list[str] = []
     assert [] == search(Search(pattern="timm:convnxt_atto"), folder, said.append)
     assert f"no name fits 'timm:convnxt_atto'. Did you mean {ATTO} or" in said[-1]
+    assert [] == search(Search(pattern="resnet18.a1_in2k"), folder, said.append)
+    assert "Did you mean timm:resnet18.a1_in1k" in said[-1]
     assert [] == search(Search(pattern="torchvision:resnet18", max_parameters=1), folder, said.append)
     assert "the name fits 1 row of the catalogue, the other conditions fit none" in said[-1]
 
