@@ -10,7 +10,9 @@ from intelbench.reporting.verdicts import Verdict, claims_about, verdicts
 from intelbench.results import efficiency, predictions, tables, usage
 from intelbench.results.claims import Claim
 from intelbench.results.columns import Row, estimate_columns
+from intelbench.results.cost_metrics import COST_METRICS
 from intelbench.results.equal_budgets import equal_budget_table
+from intelbench.results.executions import ExecutionStudy, execution_studies
 from intelbench.results.label_efficiency import label_studies
 from intelbench.results.metrics import METRICS, metrics_in
 from intelbench.results.origins import Contrast, contrasts, matches
@@ -36,6 +38,7 @@ def as_json(study: Study, *, claims: Sequence[Claim] | None = None) -> str:
             for name, entry in METRICS.entries.items()
         ],
         "cohorts": [_plain(summary, claims) for summary in study.cohorts],
+        "executions": [_executions(executed) for executed in execution_studies(study.cohorts)],
         "label_efficiency": [labelled.plain() for labelled in label_studies(study.cohorts)],
         "variance": [_variance(varied) for varied in variance_studies(study.cohorts)],
         "origins": _origins(study.cohorts, claims),
@@ -161,6 +164,20 @@ def _claim_row(verdict: Verdict) -> Row:
         "p_value": verdict.p_value,
         "rule": verdict.rule or None,
         "reason": verdict.reason or None,
+    }
+
+
+def _executions(study: ExecutionStudy) -> Row:
+    """Return the accuracies of groups that differ only in how their runs were executed."""
+    costs = *(metric.name for metric in COST_METRICS), "num_timed_steps"
+    return {
+        "cohorts": study.keys,
+        "num_changed_predictions": study.num_changed_predictions,
+        "architectures": [
+            {name: value for name, value in row.items() if not name.startswith(costs)}
+            for row in tables.rows(tables.main(study.pooled))
+        ],
+        "differences": tables.rows(tables.differences(study.pooled)),
     }
 
 

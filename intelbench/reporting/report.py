@@ -13,6 +13,7 @@ from intelbench.reporting.formatting import escape, listed
 from intelbench.reporting.plugin_sections import blocks_of, sections
 from intelbench.reporting.sections import CLAIMS, ReportSection
 from intelbench.reporting.sections.claims import published_claims
+from intelbench.reporting.sections.executions import accuracy_across_executions
 from intelbench.reporting.sections.groups import group_title, groups
 from intelbench.reporting.sections.label_efficiency import label_efficiency
 from intelbench.reporting.sections.opening import opening
@@ -20,6 +21,7 @@ from intelbench.reporting.sections.origins import origin
 from intelbench.reporting.sections.planner import planner
 from intelbench.reporting.sections.variance import sources_of_variance
 from intelbench.results.claims import Claim
+from intelbench.results.executions import execution_studies
 from intelbench.results.label_efficiency import label_studies
 from intelbench.results.study import Study, read
 from intelbench.results.summaries import CohortSummary
@@ -74,6 +76,8 @@ def compose(study: Study, *, title: str = TITLE, claims: Sequence[Claim] | None 
         *groups([summary.cohort for summary in study.cohorts]),
         *_section("Architecture or recipe", origin(study.cohorts, claims)),
     ]
+    for executed in execution_studies(study.cohorts):
+        blocks += _section("Accuracy across executions", accuracy_across_executions(executed))
     for labelled in label_studies(study.cohorts):
         blocks += _section("Labelled images needed", label_efficiency(labelled))
     for varied in variance_studies(study.cohorts):

@@ -92,6 +92,12 @@ class Cohort:
     stored_designs: tuple[StoredDesign, ...] = ()
     """Sequential designs whose first look had only runs that were recorded before."""
 
+    @classmethod
+    def of(cls, key: object, runs: Sequence[StoredRun], designs: Sequence[StoredDesign]) -> "Cohort":
+        """Return the cohort of runs in any order, which have `key` in common, with the designs of these runs."""
+        of_runs = designs_of([run.record.run_id for run in runs], designs)
+        return cls(digest(key)[:8], tuple(sorted(runs, key=_sort_key)), of_runs)
+
     @property
     def spec(self) -> RunSpec:
         """Return the spec of a run, for what all runs of the cohort have in common."""
@@ -200,16 +206,8 @@ def group(runs: Sequence[StoredRun], designs: Sequence[StoredDesign] = ()) -> li
     members = defaultdict(list)
     for run in runs:
         members[comparison_digest(run.record.spec), machine_digest(run.record)].append(run)
-    cohorts = [
-        Cohort(
-            digest(key)[:8],
-            tuple(sorted(of_key, key=_sort_key)),
-            designs_of([run.record.run_id for run in of_key], designs),
-        )
-        for key, of_key in members.items()
-    ]
     return sorted(
-        cohorts,
+        (Cohort.of(key, of_key, designs) for key, of_key in members.items()),
         key=lambda cohort: (-len(cohort.runs), cohort.spec.vary != "all", -cohort.spec.num_train, cohort.key),
     )
 

@@ -7,6 +7,7 @@ from intelbench.reporting import formatting
 from intelbench.reporting.document import Block, Paragraph, table
 from intelbench.reporting.formatting import code, escape
 from intelbench.results.cohorts import Cohort, differing_keys
+from intelbench.results.executions import depends_on_speed
 
 
 def groups(cohorts: Sequence[Cohort]) -> list[Block]:
@@ -20,6 +21,14 @@ def groups(cohorts: Sequence[Cohort]) -> list[Block]:
         f"The records fall into {len(cohorts)} groups that must not be compared with each other: they differ in "
         f"{formatting.listed(code(key) for key in keys)}. Each group has its own tables."
     )
+    if all(key.startswith("execution.") and key != "execution.device" for key in keys) and not any(
+        map(depends_on_speed, cohorts)
+    ):
+        text = (
+            f"The records fall into {len(cohorts)} groups that differ in how their runs were executed: "
+            f"{formatting.listed(code(key) for key in keys)}. Each group has its own tables of times and memory; "
+            '"Accuracy across executions" has the accuracies of all runs.'
+        )
     if list(keys) == ["images_per_class"]:
         text = (
             f"The records fall into {len(cohorts)} groups that differ in how many images of each class their runs were "

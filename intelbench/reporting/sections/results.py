@@ -37,9 +37,21 @@ _MEANINGS = {
 
 def results(summary: CohortSummary) -> list[Block]:
     """Return the main table, what its columns mean, every run behind it, and the metric that ranks against cost."""
+    runs = [every_run(summary)] if summary.finished else []
+    return [*main_table(summary, metrics_in("main")), *runs, *_accuracy_against_cost(summary)]
+
+
+def main_table(summary: CohortSummary, of_metrics: Sequence[Metric]) -> list[Block]:
+    """Return a row for each architecture with these metrics, why there is no rank, and what the columns mean.
+
+    The metric that ranks comes first, unless it is one of these anyway.
+    """
+    ranking = metrics.ranking(summary)
+    columns = [metric for metric in of_metrics if metric.is_shown(summary)]
+    columns = columns if ranking in columns else [ranking, *columns]
     architectures = rows(tables.main(summary))
     ranks = [row.number("rank") for row in architectures]
-    cells = [_cells(row, ranks, summary) for row in architectures]
+    cells = [_cells(row, ranks, summary, columns) for row in architectures]
     test_accuracy = _accuracy_header("test", summary)
     shown = [
         header for header in cells[0] if any(row[header].text != ABSENT for row in cells) or header == test_accuracy
@@ -48,10 +60,8 @@ def results(summary: CohortSummary) -> list[Block]:
     blocks: list[Block] = [table(shown, [[line.get(header, "") for header in shown] for line in lines])]
     if note := narrative.ranking_note(summary):
         blocks.append(Paragraph(note))
-    blocks.append(Items(_definitions(shown, summary)))
-    if summary.finished:
-        blocks.append(every_run(summary))
-    return [*blocks, *_accuracy_against_cost(summary)]
+    blocks.append(Items(_definitions(shown, summary, columns)))
+    return blocks
 
 
 def every_run(summary: CohortSummary) -> Block:
@@ -77,7 +87,7 @@ def _score(metric: Metric, row: Row) -> Cell:
     return cell(value, lambda known: ABSENT if known is None else metrics.figure(known, metric.unit, 1))
 
 
-def _cells(row: Row, ranks: Sequence[object], summary: CohortSummary) -> dict[str, Cell]:
+def _cells(row: Row, ranks: Sequence[object], summary: CohortSummary, columns: Sequence[Metric]) -> dict[str, Cell]:
     """Return the cells of one architecture by heading; columns without any value are left out later."""
     failed, runs = row.whole("num_failed"), row.whole("num_finished")
     causes = formatting.listed(map(formatting.cause, row.words("failure_causes")))
@@ -90,25 +100,16 @@ def _cells(row: Row, ranks: Sequence[object], summary: CohortSummary) -> dict[st
         "Group": Cell(row.text_or_none("group") or ABSENT),
         "Runs": Cell(f"{runs} of {runs + failed}" if failed else str(runs), runs),
     }
-    for metric in _metrics(summary):
-        if metric.is_shown(summary):
-            heading = metrics.heading(metric, summary)
-            if heading in (*cells, "Finished (%)", "Failed"):
-                raise UserError(
-                    f"metric {metric.name!r}: the main table has another column {heading!r}; choose another"
-                )
-            cells[heading] = metrics.cell(metric, _estimate(row, metric))
+    for metric in columns:
+        heading = metrics.heading(metric, summary)
+        if heading in (*cells, "Finished (%)", "Failed"):
+            raise UserError(f"metric {metric.name!r}: the main table has another column {heading!r}; choose another")
+        cells[heading] = metrics.cell(metric, _estimate(row, metric))
     if summary.cohort.failed:
         rate = row.estimate("success_rate", runs + failed)
         cells["Finished (%)"] = cell(rate, formatting.with_interval(formatting.bare_percent))
     cells["Failed"] = Cell(f"{failed}: {causes}" if failed else ABSENT, failed or None)
     return cells
-
-
-def _metrics(summary: CohortSummary) -> list[Metric]:
-    """Return the metrics of the main table; the one that ranks comes first, unless it is in the table anyway."""
-    shown, ranks = metrics_in("main"), metrics.ranking(summary)
-    return shown if ranks in shown else [ranks, *shown]
 
 
 def _estimate(row: Row, metric: Metric) -> Estimate | None:
@@ -140,26 +141,28 @@ def _baseline_cells(summary: CohortSummary) -> list[dict[str, Cell]]:
     return [{"Architecture": Cell("*majority baseline*"), **cells}] if cells else []
 
 
-def _definitions(shown: Sequence[str], summary: CohortSummary) -> list[str]:
+def _definitions(shown: Sequence[str], summary: CohortSummary, of_metrics: Sequence[Metric]) -> list[str]:
     """Say what each column shown means, and why a kind of memory is missing."""
     noun = metrics.noun(metrics.ranking(summary))
     defined = [
         f"**{header}**: {text.replace('{metric}', noun)}" for header, text in _MEANINGS.items() if header in shown
     ]
-    columns = [metric for metric in _metrics(summary) if metrics.heading(metric, summary) in shown]
+    columns = [metric for metric in of_metrics if metrics.heading(metric, summary) in shown]
     ranks = metrics.ranking(summary)
     if not (ranks.note or ranks.of_logits):
         columns.remove(ranks)
         direction = f"{ranks.definition}, mean over seeds [95 % interval over seeds and test images]; {ranks.better}"
         defined.append(f"**{metrics.heading(ranks, summary)}**: {direction} is better.")
-    return [*defined, *metrics.definitions(columns, summary), *_absent_memory(summary)]
+    return [*defined, *metrics.definitions(columns, summary), *_absent_memory(summary, of_metrics)]
 
 
-def _absent_memory(summary: CohortSummary) -> list[str]:
+def _absent_memory(summary: CohortSummary, of_metrics: Sequence[Metric]) -> list[str]:
     """Say why kinds of memory have no column: one line for all that lack it for the same reasons."""
     fields: dict[tuple[str, ...], list[str]] = {}
+    wanted = {metric.name for metric in of_metrics}
     for field, reasons in tables.absent_memory(summary).items():
-        fields.setdefault(tuple(reasons), []).append(formatting.memory_name(field))
+        if f"peak_{field}" in wanted:
+            fields.setdefault(tuple(reasons), []).append(formatting.memory_name(field))
     return [
         f"No column for {formatting.listed(names)}: {formatting.listed(map(escape, reasons))}."
         for reasons, names in fields.items()
