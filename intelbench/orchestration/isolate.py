@@ -49,6 +49,10 @@ class Unit:
     """What the engine knows of the end of a run that has left no record, such as the state of its job."""
     is_cancelled: bool = False
     """Whether somebody else has cancelled the run, so that the engine does not start it again."""
+    is_out_of_memory: bool = False
+    """Whether the engine knows that the run needs more memory than it was given, so that it fails as by itself."""
+    resumes_after: int = 0
+    """Step of the checkpoint from which the run was started; 0 without one."""
     started: float = field(default_factory=time.monotonic)
     handle: Any = None
     """What the engine has returned for the run."""

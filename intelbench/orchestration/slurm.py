@@ -32,6 +32,8 @@ _ENDED = (
     "TIMEOUT",
 )  # fmt: skip
 """States of jobs that do not start again. Slurm forgets a job some minutes after its end."""
+_WITH_RECORD = "COMPLETED", "OUT_OF_MEMORY"
+"""States of jobs that have left a record, unless their worker was killed: it survives a run whose memory is full."""
 _QUEUED = "CONFIGURING", "PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "SUSPENDED"
 _OWN_OPTIONS = "array", "job-name", "open-mode", "output", "parsable", "wrap"
 _COMMANDS = "sbatch", "squeue", "scancel"
@@ -100,11 +102,11 @@ class Slurm:
         if state not in _ENDED:
             return False
         handle.ended = handle.ended or time.monotonic()
-        if state == "COMPLETED" and handle.unit.job.record() is None:
-            return time.monotonic() - handle.ended > _RECORD_SECONDS
         handle.unit.ending = f"Slurm job {handle.job}: {state}"
         handle.unit.is_cancelled = state == "CANCELLED"
-        return True
+        handle.unit.is_out_of_memory = state == "OUT_OF_MEMORY"
+        is_expected = state in _WITH_RECORD and handle.unit.job.record() is None
+        return not is_expected or time.monotonic() - handle.ended > _RECORD_SECONDS
 
     def cancel(self, handle: Submitted) -> None:
         """Cancel all jobs of this session, and return when that of the run has ended."""

@@ -96,6 +96,7 @@ class _Runner:
                 self.session.listener.run_updated(index, WAITING)
                 return False
             self.session.listener.run_started(index)
+            checkpoint = workspace.checkpoint()
             unit = Unit(
                 job=msgspec.structs.replace(run.job, claim=lock.claim),
                 study=self.session.study,
@@ -103,6 +104,7 @@ class _Runner:
                 profiles=self.session.profiles,
                 lock=lock,
                 resources=resources,
+                resumes_after=checkpoint.step if checkpoint else 0,
                 on_progress=partial(self.session.listener.run_updated, index),
             )
             unit.handle = self.session.engine.start(unit)
@@ -120,8 +122,9 @@ class _Runner:
     def conclude(self, index: int) -> bool:
         """Collect the record of a run that has ended; return `False` if the run is to be started again.
 
-        A worker that was asked to stop says so. One that was lost, or could not execute the run, is an attempt. A run
-        that somebody else has cancelled is left out, without a record.
+        A worker that was asked to stop says so. One that was lost, that could not execute the run, or that was stopped
+        before it has saved a newer checkpoint, is an attempt. A run that somebody else has cancelled is left out,
+        without a record.
         """
         unit = self.running.pop(index)
         unit.release()
@@ -131,11 +134,12 @@ class _Runner:
             if unit.is_cancelled:
                 self.refused[index] = f"{title}: {unit.ending}; the same command again starts it"
                 return True
-            if unit.last.phase == "stopped":
+            was_stopped, checkpoint = unit.last.phase == "stopped", unit.job.workspace.checkpoint()
+            if was_stopped and checkpoint and checkpoint.step > unit.resumes_after:
                 return False
             attempts = self.attempts[index]
-            attempts.append(unit.ending)
-            if len(attempts) < engine.attempts:
+            attempts.append(f"{unit.ending} before a newer checkpoint" if was_stopped else unit.ending)
+            if len(attempts) < engine.attempts and not unit.is_out_of_memory:
                 return False
             if unit.last.phase == "refused":
                 self.refused[index] = f"{title}: {unit.last.note}"
@@ -143,8 +147,12 @@ class _Runner:
             with unit.job.workspace.lock() as lock:
                 if lock is None:
                     return False
-                times = f"{plural(len(attempts), 'time')} ({', '.join(attempts)}), the last one"
-                record = unit.job.record() or unit.fail("lost", f"engine {engine.name!r} has lost the run {times}")
+                record = unit.job.record()
+                if record is None and unit.is_out_of_memory:
+                    record = unit.fail("out_of_memory", f"{unit.ending}: the memory of the run was full")
+                elif record is None:
+                    times = f"{plural(len(attempts), 'time')} ({', '.join(attempts)}), the last one"
+                    record = unit.fail("lost", f"engine {engine.name!r} has lost the run {times}")
         self.records[index] = record
         self.session.listener.run_ended(index, record, time.monotonic() - unit.started)
         return True

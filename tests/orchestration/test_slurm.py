@@ -138,6 +138,17 @@ def test_a_job_that_waits_is_shown_as_queued(site: Path, unit: Any) -> None:
     assert engine.has_ended(handle)
     assert "Slurm job 12: FORGOTTEN" == unit.ending
 
+def test_a_job_whose_memory_was_full_has_failed(site: Path, unit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its worker writes the record, if it was not killed too; else the session does, and starts no other job."""
+    engine = Slurm()
+    handle = engine.start(unit)
+    (site / "squeue.answer").write_text("12 OUT_OF_MEMORY\n")
+    assert not engine.has_ended(handle)
+    monkeypatch.setattr(slurm, "_RECORD_SECONDS", 0.0)
+    assert engine.has_ended(handle)
+    assert (True, "Slurm job 12: OUT_OF_MEMORY") == (unit.is_out_of_memory, unit.ending)
+
+
 
 def test_cancelling_waits_for_the_end(site: Path, unit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """All jobs of the session are cancelled with the first one, to end at the same time; no other job of the user."""

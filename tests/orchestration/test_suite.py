@@ -28,6 +28,7 @@ from intelbench.profiling.environment import read_environment
 from intelbench.records.profiles import ArchitectureProfile
 from intelbench.records.store import write_run
 from intelbench.records.types import Execution, RunRecord
+from intelbench.records.workspace import Checkpoint
 
 CPU = Execution(device="cpu", threads=1, workers=0)
 ENVIRONMENT = read_environment(CPU)
@@ -255,16 +256,53 @@ def test_a_run_without_a_record_has_failed(log: Log, fake: Fake, planned: list[P
     ]
 
 
+def stop(unit: Unit, step: int) -> None:
+    """Stop a run as a scheduler does, after it has saved a checkpoint of a step; 0 saves none."""
+    if step:
+        about = Checkpoint(step=step, done=0.1, spec=unit.job.spec, environment=unit.job.environment)
+        unit.job.workspace.save(about, lambda file: file.write(b"state"))
+    unit.ending = "job 7: TIMEOUT"
+    unit.report(Progress(phase="stopped"))
+
+
 def test_a_run_whose_worker_was_stopped_is_started_again(log: Log, fake: Fake, planned: list[PlannedRun]) -> None:
-    """As often as that happens, as by preemption; no record says that it failed."""
+    """As often as that happens after a newer checkpoint, as by preemption; no record says that it failed."""
     stops = 5
 
     def behave(unit: Unit) -> None:
-        unit.report(Progress(phase="stopped")) if len(log.jobs) <= stops else fake.diverge(unit)
+        stop(unit, len(log.jobs)) if len(log.jobs) <= stops else fake.diverge(unit)
 
     fake.behave = behave
     records = execute(planned[:1], log)
     assert (["diverged"], stops + 1) == ([record.failure.cause for record in records], len(log.jobs))
+
+
+def test_a_run_that_gets_nowhere_is_not_started_for_ever(log: Log, fake: Fake, planned: list[PlannedRun]) -> None:
+    """A time limit that ends before each checkpoint; those that were saved before do not count again."""
+    fake.behave = lambda unit: stop(unit, [0, 3, 3, 0][len(log.jobs) - 1])
+    [record] = execute(planned[:1], log)
+    assert 4 == len(log.jobs)
+    assert record.failure is not None
+    assert "lost" == record.failure.cause
+    said = "TIMEOUT before a newer checkpoint"
+    assert 3 == record.failure.message.count(said)
+    checkpoint = planned[0].job.workspace.checkpoint()
+    assert checkpoint is not None
+    assert 3 == checkpoint.step
+
+
+def test_a_run_whose_memory_was_full_has_failed(log: Log, fake: Fake, planned: list[PlannedRun]) -> None:
+    """By itself: it is not started again, since it would fail again."""
+
+    def behave(unit: Unit) -> None:
+        unit.ending, unit.is_out_of_memory = "job 7: OUT_OF_MEMORY", True
+
+    fake.behave = behave
+    [record] = execute(planned[:1], log)
+    assert 1 == len(log.jobs)
+    assert record.failure is not None
+    said = "job 7: OUT_OF_MEMORY: the memory of the run was full while training"
+    assert ("out_of_memory", said) == (record.failure.cause, record.failure.message)
 
 
 def test_a_run_that_somebody_cancels_is_left(log: Log, fake: Fake, planned: list[PlannedRun]) -> None:
