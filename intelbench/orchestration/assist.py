@@ -1,6 +1,6 @@
 """What the other processes of a run on several devices do, while rank 0 executes the run."""
 
-from intelbench.orchestration.execute import prepare_training
+from intelbench.orchestration.execute import evaluate_trained, prepare_training
 from intelbench.orchestration.job import Job
 from intelbench.profiling.environment import read_environment
 from intelbench.profiling.memory import MemoryMeter
@@ -14,7 +14,7 @@ from intelbench.training.step_breakdown import measure_step_breakdown
 
 
 def assist(job: Job) -> None:
-    """Train the shards of this process, and measure its memory.
+    """Train the shards of this process, evaluate its part of the images, and measure its memory.
 
     Raises:
         Exception: the run cannot go on; rank 0 may wait for this process.
@@ -25,12 +25,13 @@ def assist(job: Job) -> None:
     ranks = Ranks.join(job.workspace.store, job.rank, spec.execution.gpus, device)
     memory = MemoryMeter(device)
     setup, budget, _ = prepare_training(job, environment, device, ranks, lambda: None)
-    ranks.other_process_ids()
+    ranks.process_ids()
     about = Checkpoint(step=0, done=0.0, spec=spec, environment=environment)
     checkpoints = Checkpoints(job.workspace, about, "never", device)
     trained = train(setup, budget, LapClock(device), lambda _: None, checkpoints)
     if trained.divergence:
         return
     ranks.facts(device, memory.read())
+    evaluate_trained(job, setup.evaluator)
     if "step_breakdown_seconds" not in trained.traces:
         measure_step_breakdown(setup, trained.seconds / trained.num_steps)

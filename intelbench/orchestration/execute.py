@@ -103,7 +103,7 @@ def _run(
         on_progress(msgspec.structs.replace(updates(step), note=checkpoints.problem or eager))
 
     others = [device_for(spec.execution.of_rank(rank)).torch_device for rank in range(1, ranks.num)]
-    meters.start(others, ranks.other_process_ids())
+    meters.start(others, ranks.process_ids()[1:])
     trained = train(setup, budget, LapClock(device), on_step, checkpoints)
     record = msgspec.structs.replace(record, stream_digests=trained.stream_digests)
     if trained.divergence:
@@ -148,14 +148,9 @@ def _conclude(
 ) -> tuple[Measurements, Traces]:
     """Evaluate the trained network, and return all that was observed."""
     readings = meters.read()
-    conditions, dataset, evaluator = job.spec.conditions, job.dataset, setup.evaluator
+    conditions, evaluator = job.spec.conditions, setup.evaluator
     ranks = setup.ranks.facts(evaluator.device, readings.peak_memory)
-    traces = {
-        **trained.traces,
-        **_outcome("train", evaluator, _evaluated_part(dataset.train, conditions.training_evaluation_images)),
-        **_outcome("test", evaluator, dataset.test),
-        **readings.traces,
-    }
+    traces = {**trained.traces, **evaluate_trained(job, evaluator), **readings.traces}
     num_parameters, num_trainable = count_parameters(evaluator.model)
     measurements = Measurements(
         num_parameters=num_parameters,
@@ -166,7 +161,7 @@ def _conclude(
         training_seconds=trained.seconds,
         total_seconds=meters.total_seconds,
         peak_memory=reduce(largest, (each.peak_memory for each in ranks)) if ranks else readings.peak_memory,
-        filter_gradients=evaluator.filter_gradients(_evaluated_part(dataset.validation, _GRADIENT_IMAGES)),
+        filter_gradients=evaluator.filter_gradients(_evaluated_part(job.dataset.validation, _GRADIENT_IMAGES)),
         first_step_seconds=readings.first_step_seconds,
         reference_kernels=readings.reference_kernels,
         contention=readings.contention,
@@ -179,6 +174,13 @@ def _conclude(
         backend=device_of(evaluator.device).backend if ranks else None,
     )
     return measurements, traces
+
+
+def evaluate_trained(job: Job, evaluator: Evaluator) -> Traces:
+    """Return ids, labels and logits of training and test images; all processes of a run call this."""
+    dataset, num_train = job.dataset, job.spec.conditions.training_evaluation_images
+    train = _outcome("train", evaluator, _evaluated_part(dataset.train, num_train))
+    return {**train, **_outcome("test", evaluator, dataset.test)}
 
 
 def _evaluated_part(split: Split, limit: int | None) -> Split:

@@ -8,6 +8,7 @@ still passes a gradient.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -27,6 +28,9 @@ _RECTIFIERS = {
 }  # fmt: skip
 
 
+_ZERO = torch.zeros(1)
+
+
 class Activations(NamedTuple):
     """Statistics by site, in call order. A site is the n-th call of a rectifier in the forward pass of a module."""
 
@@ -39,6 +43,18 @@ class Activations(NamedTuple):
     """Share of outputs above 0."""
     mean: NDArray[np.float64]
     """Mean output."""
+
+    @classmethod
+    def of(cls, parts: Sequence[Mapping[tuple[str, int], Site]]) -> Activations:
+        """Return the statistics of the outputs that several processes have observed; without any, those of none."""
+        merged: dict[tuple[str, int], Site] = {}
+        for part in parts:
+            for place, site in part.items():
+                merged[place] = merged[place] + site if place in merged else site
+        rows = np.array([site.read() for site in merged.values()]).reshape(-1, 4)
+        num_units, dead_share, positive_share, mean = rows.T
+        sites = tuple(f"{owner or 'network'} {call}" for owner, call in merged)
+        return cls(sites, num_units.astype(np.int64), dead_share, positive_share, mean)
 
 
 class ActivationProbe(TorchFunctionMode):
@@ -55,7 +71,8 @@ class ActivationProbe(TorchFunctionMode):
         """Names of the modules whose forward pass is running, innermost last."""
         self._calls: Counter[str] = Counter()
         """Number of rectifier calls in this forward pass, by module."""
-        self._sites: dict[tuple[str, int], _Site] = {}
+        self.sites: dict[tuple[str, int], Site] = {}
+        """Sums of the outputs so far, by module and number of the call in it."""
 
     def __enter__(self) -> Self:
         """Register hooks that follow the forward pass from module to module."""
@@ -79,15 +96,8 @@ class ActivationProbe(TorchFunctionMode):
         if func in _RECTIFIERS:
             owner = self._owners[-1] if self._owners else ""
             self._calls[owner] += 1
-            self._sites.setdefault((owner, self._calls[owner]), _Site()).add(result)
+            self.sites.setdefault((owner, self._calls[owner]), Site()).add(result)
         return result
-
-    def read(self) -> Activations:
-        """Return the statistics of all outputs so far."""
-        rows = np.array([site.read() for site in self._sites.values()]).reshape(-1, 4)
-        num_units, dead_share, positive_share, mean = rows.T
-        sites = tuple(f"{owner or 'network'} {call}" for owner, call in self._sites)
-        return Activations(sites, num_units.astype(np.int64), dead_share, positive_share, mean)
 
     def _began(self, name: str, *_: object) -> None:
         if not self._owners:
@@ -98,14 +108,23 @@ class ActivationProbe(TorchFunctionMode):
         self._owners.pop()
 
 
-class _Site:
+class Site:
     """Sums of the outputs of one call over all images, by unit, on the device of the outputs."""
 
-    def __init__(self) -> None:
-        self._num_outputs = 0
+    def __init__(self, num_outputs: int = 0, num_positive: Tensor = _ZERO, sum_: Tensor = _ZERO) -> None:
+        self._num_outputs = num_outputs
         """Number of outputs of each unit."""
-        self._num_positive = torch.zeros(1)
-        self._sum = torch.zeros(1)
+        self._num_positive = num_positive
+        self._sum = sum_
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return the sums on the CPU, since another process may have no such device."""
+        return Site, (self._num_outputs, self._num_positive.cpu(), self._sum.cpu())
+
+    def __add__(self, other: Site) -> Site:
+        """Return the sums over the images of both."""
+        num_outputs = self._num_outputs + other._num_outputs
+        return Site(num_outputs, self._num_positive + other._num_positive, self._sum + other._sum)
 
     def add(self, output: Tensor) -> None:
         """Add the outputs of a batch. Units are the second dimension, or the last of three dimensions.

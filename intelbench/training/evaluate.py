@@ -1,8 +1,10 @@
 """Evaluation: every image of a split once, in evaluation mode, without augmentation, outside the budget."""
 
+import math
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from intelbench.architectures.generators import preserve_generators
+from intelbench.architectures.generators import preserve_generators, seed_generators
 from intelbench.config.conditions import Conditions
 from intelbench.data.dataset import Split
 from intelbench.data.pixels import PixelSource
@@ -23,6 +25,7 @@ from intelbench.profiling.device import device_of, is_out_of_memory
 from intelbench.records.profiles import FilterGradients
 from intelbench.records.types import IMAGENET_NORMALIZATION, Normalization
 from intelbench.training.precision import autocast
+from intelbench.training.ranks import ALONE, Ranks
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -52,6 +55,8 @@ class Evaluator:
     """Threads that load data."""
     head: HeadEvaluator | None = None
     """Computes the logits from features if the backbone is always frozen."""
+    ranks: Ranks = ALONE
+    """This process among those of a run, of which each evaluates some of the batches."""
 
     @torch.no_grad()
     def require_logits(self, split: Split, num_classes: int) -> None:
@@ -87,17 +92,31 @@ class Evaluator:
 
     @torch.no_grad()
     def logits(self, split: Split) -> NDArray[np.float32]:
-        """Return the logits of every image, in the order of the split: images x classes."""
+        """Return the logits of every image, in the order of the split: images x classes.
+
+        All processes of a run call this, and get the logits of all of them. The batches are those of one process, and
+        so are the bits. Logits from features are computed by rank 0.
+        """
         if self.head:
-            return self.head.logits(split).numpy()
-        cast = autocast(self.conditions, self.device)
+            own = [self.head.logits(split).numpy()] if self.ranks.leads else []
+        else:
+            self.ranks.share(self.model.buffers())
+            own = self._logits_of_own_batches(split)
+        return np.concatenate(list(chain.from_iterable(self.ranks.gather(own))))
+
+    def _logits_of_own_batches(self, split: Split) -> list[NDArray[np.float32]]:
+        """Return the logits of the batches of this process, whose random numbers depend on the number of the batch."""
+        cast, size = autocast(self.conditions, self.device), self.conditions.recipe.batch_size
+        numbers = self.ranks.own(math.ceil(len(split) / size))
+        own = split.subset(list(range(len(split)))[numbers.start * size : numbers.stop * size])
         logits = []
         with evaluation_mode(self.model, self.device):
-            for images, _ in self.batches(split):
+            for number, (images, _) in zip(numbers, self.batches(own), strict=True):
                 inputs = self.inputs(images)
+                seed_generators(number)
                 with cast():
-                    logits.append(self.model(inputs).float().cpu())
-        return torch.cat(logits).numpy()
+                    logits.append(self.model(inputs).float().cpu().numpy())
+        return logits
 
     def batches(self, split: Split) -> Generator[tuple[Tensor, Tensor]]:
         """Yield the batches of an evaluation of the split: uint8 images (N x size x size x 3) and labels (N)."""
@@ -114,11 +133,11 @@ class Evaluator:
 
     def logits_and_activations(self, split: Split) -> tuple[NDArray[np.float32], Activations]:
         """Return the logits of the split, and the activations of the network, or of its head if it has features."""
-        if self.head:
+        if self.head and self.ranks.leads:
             self.head.prepare(split)
         with ActivationProbe(self.model) as probe:
             logits = self.logits(split)
-        return logits, probe.read()
+        return logits, Activations.of(self.ranks.gather(probe.sites))
 
     def filter_gradients(self, split: Split) -> FilterGradients | None:
         """Count the convolution filters whose gradient is exactly 0 for every batch of the split, in evaluation mode.

@@ -99,6 +99,7 @@ def train(
         journal.add_step(loss, norm, rate, is_frozen=setup.backbone.frozen)
         done = budget.done(step, clock.budget_seconds)
         clock.lap("other")
+        done = ranks.agree(done)
         evaluated = _evaluate_if_due(setup, step, done, clock, journal, state.weights)
         if evaluated or step & (step - 1) == 0:
             digest.keep(step)
@@ -108,7 +109,7 @@ def train(
             _settle(clock, journal)
             if journal.divergence is None:
                 checkpoints.save(step, done)
-        done, ends = ranks.agree(done, ends=done >= 1 or journal.divergence is not None)
+        ends = ranks.agree(done >= 1 or journal.divergence is not None)
         clock.lap("pause")
         if ends:
             break
@@ -175,7 +176,7 @@ def _evaluate_if_due(
 ) -> bool:
     """Evaluate the network if the run has reached its next evaluation point; return whether it has."""
     points = done * setup.evaluator.conditions.evaluation_points
-    if setup.validation is None or not setup.ranks.leads or points < journal.num_evaluations + 1 - ROUNDING:
+    if setup.validation is None or points < journal.num_evaluations + 1 - ROUNDING:
         return False
     seconds = _settle(clock, journal)
     if journal.divergence is None:

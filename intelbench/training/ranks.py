@@ -1,19 +1,18 @@
 """The processes that compute one run together, each on its own device; they are numbered by their ranks, from 0.
 
-Each of them trains its shards of every batch, and `DistributedDataParallel` averages their gradients. All decisions are
-those of rank 0, which alone evaluates, saves and records.
+Each of them trains its shards of every batch, and `DistributedDataParallel` averages their gradients. Each evaluates
+some of the images. All decisions are those of rank 0, which alone saves and records.
 """
 
 import os
 import platform
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-import msgspec
 import psutil
 import torch
 from torch import Tensor, distributed, nn
@@ -23,8 +22,11 @@ from intelbench.profiling.device import device_of
 from intelbench.records.profiles import PeakMemory, RankFacts
 
 _TIMEOUT = timedelta(days=365)
-"""For one operation of all processes: the others wait while rank 0 evaluates. A process that dies ends all others."""
+"""For one operation of all processes: the others wait while rank 0 computes features, for example. A process that dies
+ends all others."""
 _LOOPBACK = "127.0.0.1"
+
+Value = TypeVar("Value")
 
 
 class Ranks:
@@ -61,13 +63,12 @@ class Ranks:
 
     @property
     def leads(self) -> bool:
-        """Return whether this process decides, evaluates and records."""
+        """Return whether this process decides, saves and records."""
         return self.rank == 0
 
     def own(self, num: int) -> range:
-        """Return which of the images or shards of a batch this process trains; `num` is a multiple of the processes."""
-        share = num // self.num
-        return range(self.rank * share, (self.rank + 1) * share)
+        """Return which of `num` images or shards of a batch, or batches of an evaluation, this process computes."""
+        return range(self.rank * num // self.num, (self.rank + 1) * num // self.num)
 
     def parallel(self, network: nn.Module) -> nn.Module:
         """Return the network, so that its backward pass averages the gradients of all processes.
@@ -83,13 +84,30 @@ class Ranks:
             loss /= self.num
         return loss
 
-    def agree(self, done: float, *, ends: bool) -> tuple[float, bool]:
-        """Return what rank 0 says: the share of the budget that is spent, and whether training ends."""
+    def agree(self, value: float) -> float:
+        """Return the number of rank 0, such as the share of the budget that is spent, or whether training ends."""
         if self.num > 1:
-            said = torch.tensor([done, ends], dtype=torch.float64)
+            said = torch.tensor(value, dtype=torch.float64)
             distributed.broadcast(said, 0)
-            done, ends = said[0].item(), bool(said[1])
-        return done, ends
+            value = said.item()
+        return value
+
+    @torch.no_grad()
+    def share(self, tensors: Iterable[Tensor]) -> None:
+        """Give tensors, such as the buffers of a network, the values that they have on rank 0."""
+        if self.num > 1:
+            for tensor in tensors:
+                value = tensor.contiguous()
+                distributed.broadcast(value, 0)
+                tensor.copy_(value)
+
+    def gather(self, own: Value) -> list[Value]:
+        """Return the values of all processes, by rank; they are sent as bytes by `pickle`."""
+        if self.num == 1:
+            return [own]
+        values: list[Value | None] = [None] * self.num
+        distributed.all_gather_object(values, own)
+        return [value for value in values if value is not None]
 
     def require_same(self, step: int) -> None:
         """Check that all processes resume after the same step.
@@ -97,7 +115,7 @@ class Ranks:
         Raises:
             RuntimeError: the checkpoint of this process is not that of rank 0.
         """
-        leaders, _ = self.agree(step, ends=False)
+        leaders = self.agree(step)
         if leaders != step:
             raise RuntimeError(f"resumes after step {step}, and rank 0 after step {leaders:.0f}")
 
@@ -105,27 +123,19 @@ class Ranks:
     def leader_first(self) -> Iterator[None]:
         """Run the block on rank 0, then on the other ranks, which can read what it has stored."""
         if not self.leads:
-            self.agree(0.0, ends=False)
+            self.agree(0.0)
         yield
         if self.leads:
-            self.agree(0.0, ends=False)
+            self.agree(0.0)
 
     def facts(self, device: torch.device, peak_memory: PeakMemory) -> tuple[RankFacts, ...]:
-        """Return the facts of all processes on rank 0, by rank; nothing if there is only one process."""
+        """Return the facts of all processes, by rank; nothing if there is only one process."""
         own = RankFacts(host=platform.node(), device=str(device), peak_memory=peak_memory)
-        return tuple(msgspec.convert(each, RankFacts) for each in self._gather(msgspec.to_builtins(own)))
+        return tuple(self.gather(own)) if self.num > 1 else ()
 
-    def other_process_ids(self) -> list[int]:
-        """Return the ids of the other processes, on rank 0."""
-        return self._gather(os.getpid())[1:]
-
-    def _gather(self, own: Any) -> list[Any]:
-        """Return the values of all processes on rank 0, by rank; nothing if there is only one process."""
-        if self.num == 1:
-            return []
-        values = [None] * self.num if self.leads else None
-        distributed.gather_object(own, values)
-        return values or []
+    def process_ids(self) -> list[int]:
+        """Return the ids of all processes, by rank."""
+        return self.gather(os.getpid())
 
 
 ALONE = Ranks()

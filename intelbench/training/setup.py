@@ -112,7 +112,7 @@ def build_training_setup(
     model, heads = build_network(workload, conditions.recipe, weights)
     model = model.to(device).to(memory_format=MEMORY_FORMATS[conditions.memory_format])
     backbone = Backbone.of(model, heads, conditions.recipe, stream.steps_per_epoch)
-    evaluator = Evaluator(model, pixels, conditions, device, spec.normalization, spec.execution.workers)
+    evaluator = Evaluator(model, pixels, conditions, device, spec.normalization, spec.execution.workers, ranks=ranks)
     evaluator.require_logits(dataset.train, num_classes)
     features: FeatureStream | None = None
     if conditions.recipe.freezes:

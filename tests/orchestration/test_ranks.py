@@ -68,6 +68,23 @@ def small(request):
     return Small(request.num_classes)
 
 
+class Noisy(Small):
+    """A network with random logits in evaluation, which notes how many images each process evaluates."""
+
+    def forward(self, images):
+        logits = super().forward(images)
+        if self.training or images.device.type == "meta" or torch.is_grad_enabled():
+            return logits
+        with Path(__file__).with_name(f"evaluated-{os.environ.get('RANK')}").open("a") as file:
+            file.write(f"{len(images)}\\n")
+        return logits + torch.rand_like(logits)
+
+
+@architecture("noisy")
+def noisy(request):
+    return Noisy(request.num_classes)
+
+
 def misbehaving(name, act):
     architecture(name)(lambda request: Small(request.num_classes, act))
 
@@ -210,6 +227,21 @@ def test_two_processes_give_the_bits_of_two_shards_on_one(execute: Execute, reci
     one, two = (execute(gpus, recipe, "--workers", str(gpus - 1), top=top) for gpus in (1, 2))
     assert_equal_bits(one, two)
     assert one.record.run_id != two.record.run_id
+
+
+@pytest.mark.usefixtures("quick")
+def test_each_process_evaluates_some_of_the_batches(execute: Execute, networks: Path) -> None:
+    """The batches are those of one process, each evaluated once, with equal logits, also if these are random."""
+    one, two = (execute(gpus, "shards = 2\nema_decay = 0.9", name="noisy") for gpus in (1, 2))
+    assert_equal_bits(one, two)
+    traces = two.traces()
+    numbers = [len(traces[f"{split}_ids"]) for split in ("validation", "validation", "train", "test")]
+    sizes = [min(16, number - start) for number in numbers for start in range(0, number, 16)]
+    ranks = [networks.with_name(f"evaluated-{rank}").read_text().split() for rank in (0, 1)]
+    for of_rank in ranks:
+        of_rank.remove("2")  # the check of what the network returns
+    assert sorted(sizes) == sorted(int(size) for of_rank in ranks for size in of_rank)
+    assert min(map(len, ranks)) >= 2
 
 
 def test_a_record_of_two_processes_is_verified_by_one(execute: Execute, intelbench: Command, networks: Path) -> None:

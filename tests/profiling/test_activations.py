@@ -1,7 +1,9 @@
 """Dead units are found where they were planted, in modules and in functions, and looking changes nothing."""
 
+import pickle
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -26,7 +28,7 @@ def seen(model: nn.Module, *batches: Tensor) -> Activations:
     with ActivationProbe(model) as probe, torch.no_grad():
         for batch in batches:
             model(batch)
-    return probe.read()
+    return Activations.of([probe.sites])
 
 
 @pytest.mark.parametrize("rectifier", [nn.ReLU(), nn.ReLU(inplace=True), nn.LeakyReLU(), nn.LeakyReLU(inplace=True)])
@@ -105,5 +107,21 @@ def test_looking_changes_nothing() -> None:
             with pytest.raises(RuntimeError):
                 model(torch.zeros(1, 4, 8, 8))
             assert torch.equal(expected, model(IMAGES))
-    assert ("1 1",) == probe.read().sites
+    assert ("1 1",) == Activations.of([probe.sites]).sites
     assert not any(module._forward_pre_hooks or module._forward_hooks for module in model.modules())
+
+
+def test_processes_add_up_to_one() -> None:
+    """Each observes some of the batches, or none, and sends its sums to the others."""
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 5), nn.ReLU())
+    batches = [torch.randn(6, 3, 8, 8) for _ in range(3)]
+    parts = []
+    for own in ([], batches[:1], batches[1:]):
+        with ActivationProbe(model) as probe, torch.no_grad():
+            for batch in own:
+                model(batch)
+        parts.append(pickle.loads(pickle.dumps(probe.sites)))
+    expected, merged = seen(model, *batches), Activations.of(parts)
+    assert expected.sites == merged.sites
+    for ours, theirs in zip(expected[1:], merged[1:], strict=True):
+        np.testing.assert_allclose(theirs, ours, rtol=1e-6)
