@@ -109,21 +109,23 @@ class Devices:
         return self._starters[number]
 
 
-def on_processors(slots: int | None = None) -> Devices:
-    """Return an engine that executes `slots` runs at once and divides the CPUs among them; by default each has one.
+def on_processors(slots: int | None = None, processes: int = 1) -> Devices:
+    """Return an engine that executes `slots` runs at once and divides the CPUs among them.
+
+    By default each run has as many CPUs as it has processes.
 
     Raises:
         UserError: there are fewer CPUs.
     """
     number = num_processors()
-    if slots is not None and slots > number:
-        raise UserError(f"slots = {slots}: more than the {plural(number, 'processor')}. Expected 1 to {number}")
-    parts = divided(own_processors(), slots or number)
+    parts = divided(own_processors(), _slots(slots, processes, number, plural(number, "processor")))
     return Devices("cpu", [Slot(part, {}) for part in parts])
 
 
-def on_gpus(slots: int | None = None) -> Devices:
-    """Return an engine with one run on each GPU, or on the first `slots` of them, each with CPUs near it.
+def on_gpus(slots: int | None = None, processes: int = 1) -> Devices:
+    """Return an engine with one run on each GPU, or on as many as it has processes; at most `slots` runs at once.
+
+    Each has CPUs near its GPUs.
 
     Raises:
         UserError: PyTorch sees fewer GPUs.
@@ -131,13 +133,22 @@ def on_gpus(slots: int | None = None) -> Devices:
     names = visible_gpus()
     if not names:
         raise UserError("engine 'gpus': PyTorch sees no GPU. Try --on slots, which uses the CPU")
-    if slots is not None and slots > len(names):
-        number = plural(len(names), "GPU")
-        raise UserError(f"slots = {slots}: more than the {number} that PyTorch sees. Expected 1 to {len(names)}")
+    number = _slots(slots, processes, len(names), f"{plural(len(names), 'GPU')} that PyTorch sees")
     mine = own_processors()
     near = [processors_near(torch.device("cuda", index), max(mine, default=-1) + 1) for index in range(len(names))]
     parts = divided_by_place(near, mine)
+    groups = [slice(first, first + processes) for first in range(0, number * processes, processes)]
     return Devices(
         "cuda",
-        [Slot(part, {"CUDA_VISIBLE_DEVICES": name}) for part, name in zip(parts, names, strict=True)][:slots],
+        [Slot(frozenset().union(*parts[group]), {"CUDA_VISIBLE_DEVICES": ",".join(names[group])}) for group in groups],
     )
+
+
+def _slots(slots: int | None, processes: int, number: int, devices: str) -> int:
+    """Return how many runs are executed at once on a number of devices; `None` stands for as many as there can be."""
+    most, each = number // processes, "" if processes == 1 else f" of {processes} processes each (--gpus)"
+    if not most:
+        raise UserError(f"--gpus {processes}: more than the {devices}. Expected 1 to {number}")
+    if slots is not None and slots > most:
+        raise UserError(f"slots = {slots}{each}: more than the {devices}. Expected 1 to {most}")
+    return slots or most

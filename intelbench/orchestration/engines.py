@@ -64,14 +64,26 @@ def engine(name: str) -> Callable[[Factory], Factory]:
 class NamedEngine:
     """The engine of a session. An error of a plug-in's engine becomes a `UserError` that names the engine."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, gpus: int = 1) -> None:
+        """Make the engine of a pool for runs that are computed by this number of GPUs, or of processes on a CPU.
+
+        Raises:
+            UserError: the engine does not exist, does not accept an argument, or has too few GPUs for a run.
+        """
         make = ENGINES.get(pool.engine)
         self.name = pool.engine
         self.attempts = pool.attempts
         arguments = {key: value for key, value in msgspec.structs.asdict(pool).items() if value is not None}
         arguments = {key: value for key, value in arguments.items() if key not in ("engine", "attempts")}
+        if pool.gpus is not None and 0 < pool.gpus < gpus:
+            raise UserError(
+                f"engine {self.name!r}: gpus = {pool.gpus}, fewer than those of a run, --gpus {gpus}. Expected at "
+                "least as many. Try it without `gpus`"
+            )
         for key in arguments.keys() - signature(make).parameters.keys():
             raise UserError(f"engine {self.name!r}: takes no `{key}`. Try it without")
+        if "processes" in signature(make).parameters:  # of each run, for which the engine has a device
+            arguments["processes"] = gpus
         with self._errors():
             self._engine = make(**arguments)
             require_methods(self._engine, Engine)

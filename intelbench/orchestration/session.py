@@ -117,7 +117,7 @@ def write_study(request: Request, starter: Starter) -> Path:
 def _prepared(request: Request, starter: Starter) -> tuple[list[PlannedRun], Session]:
     """Return the planned runs, after all checks, and what they share."""
     suite = _suite_of(request)
-    engine = NamedEngine(load_pool(request.on))
+    engine = NamedEngine(load_pool(request.on), request.gpus)
     trackers = {name: make_tracker(name, Place(results=request.results)) for name in request.track}
     execution = choose_execution(
         engine.device(request.device), request.threads, request.workers, request.cache, suite.precision,

@@ -47,7 +47,7 @@ def work(request: Work, starter: Starter) -> int:
     """
     jobs = request.study.jobs(request.run)
     if request.on is not None:
-        return _execute(request, jobs, _elsewhere(request.on), starter, {})
+        return _execute(request, jobs, _elsewhere(request.on, request.study.study.execution.gpus), starter, {})
     written = ProgressWriter(request.study.folder, [job.run_id for job in jobs])
     try:
         execution = request.study.study.execution
@@ -82,8 +82,8 @@ def _execute(
     return execute_runs(planned, session)
 
 
-def _elsewhere(on: str) -> NamedEngine:
-    """Return the engine of `--on`, which starts a worker for each run.
+def _elsewhere(on: str, gpus: int) -> NamedEngine:
+    """Return the engine of `--on`, which starts a worker for each run on that number of GPUs.
 
     Raises:
         UserError: it executes runs on this machine, which is not of the kind of the study, perhaps.
@@ -94,7 +94,7 @@ def _elsewhere(on: str) -> NamedEngine:
             f"on {pool.engine!r}: how many runs a host executes at once is a part of the study. Expected slurm, ray or "
             "an engine of an installed plug-in. Try it without --on, or prepare the study with it"
         )
-    return NamedEngine(pool)
+    return NamedEngine(pool, gpus)
 
 
 def _engine(execution: Execution, *, is_only_run: bool) -> NamedEngine:
@@ -106,6 +106,7 @@ def _engine(execution: Execution, *, is_only_run: bool) -> NamedEngine:
     if execution.slots == 1 or is_only_run:
         return NamedEngine(Pool(engine="local"))
     try:
-        return NamedEngine(Pool(engine="slots" if execution.device == "cpu" else "gpus", slots=execution.slots))
+        name = "slots" if execution.device == "cpu" else "gpus"
+        return NamedEngine(Pool(engine=name, slots=execution.slots), execution.gpus)
     except UserError as error:
         raise HostError.here(f"{error}; the study executes {execution.slots} runs at once on each host") from error

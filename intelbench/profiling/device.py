@@ -339,8 +339,6 @@ def require_gpus(execution: Execution) -> None:
     if execution.gpus == 1:
         return
     asked = f"--gpus {execution.gpus}"
-    if execution.slots > 1:
-        raise UserError(f"{asked}: each of {execution.slots} runs at once has one device. Expected 1. Try without --on")
     if execution.device == "mps":
         raise UserError(f"{asked}: a computer has one MPS device. Expected 1. Try without --gpus")
     if not distributed.is_available():

@@ -14,7 +14,11 @@ from torch import Tensor, nn
 from intelbench.architectures.generators import seed_generators
 from intelbench.config.recipe import Recipe
 from intelbench.data.seeds import stream_seed
+from intelbench.errors import UserError
 from intelbench.training.ranks import ALONE, Ranks, unsynchronized
+
+_MAX_NAMES = 5
+"""Parameters that a message names."""
 
 Part = tuple[Tensor, Tensor]
 """Inputs and labels of some images of a batch."""
@@ -29,6 +33,8 @@ class Parts:
         """The network, to be called with the inputs of each part."""
         self.are_whole = recipe.num_parts == 1
         """Whether batches are not split."""
+        self._trained = [(name, each) for name, each in network.named_parameters() if each.requires_grad]
+        self._ranks = ranks
         self._has_shards = recipe.shards > 1
         self._shards = ranks.own(recipe.shards)
         self._num_micro_batches = recipe.micro_batches
@@ -46,6 +52,9 @@ class Parts:
 
         The first shard comes last, because its buffers are those that remain. Gradients are averaged over the processes
         in the backward pass of the last part.
+
+        Raises:
+            UserError: a parameter has no gradient, and the others wait for it to be averaged.
         """
         parts = list(zip(inputs.chunk(len(self)), labels.chunk(len(self)), strict=True))
         for shard in reversed(self._shards):
@@ -59,6 +68,18 @@ class Parts:
                     yield from others
                 with nullcontext() if is_last else unsynchronized(self.network):
                     yield last
+        if self._ranks.num > 1:
+            self._require_gradients()
+
+    def _require_gradients(self) -> None:
+        without = [f"`{name}`" for name, parameter in self._trained if parameter.grad is None]
+        if without:
+            more = f" and {len(without) - _MAX_NAMES} more" if len(without) > _MAX_NAMES else ""
+            raise UserError(
+                f"--gpus {self._ranks.num}: in step {self.step} these parameters got no gradient: "
+                f"{', '.join(without[:_MAX_NAMES])}{more}. Expected one for each. Try requires_grad = False for those "
+                "that the network never uses, or --gpus 1"
+            )
 
 
 class _Buffers:

@@ -181,6 +181,10 @@ def test_more_slots_than_processors_are_refused() -> None:
     """As are GPUs where there are none, an argument that an engine does not take, and another device."""
     with pytest.raises(UserError, match=r"^slots = 1024: more than the .* processors?\. Expected 1 to "):
         NamedEngine(Pool(engine="slots", slots=1024))
+    with pytest.raises(UserError, match=r"^--gpus 1024: more than the .* processors?\. Expected 1 to "):
+        NamedEngine(Pool(engine="slots"), 1024)
+    with pytest.raises(UserError, match=r"^engine 'ray': gpus = 1, fewer than those of a run, --gpus 2\. "):
+        NamedEngine(Pool(engine="ray", gpus=1), 2)
     with pytest.raises(UserError, match=r"^engine 'gpus': PyTorch sees no GPU\. Try --on slots"):
         NamedEngine(Pool(engine="gpus"))
     with pytest.raises(UserError, match=r"^engine 'local': takes no `slots`"):
@@ -245,3 +249,22 @@ def test_each_run_sees_one_gpu_and_its_processors(monkeypatch: pytest.MonkeyPatc
     assert 1 == devices.on_gpus(1).slots
     with pytest.raises(UserError, match=r"^slots = 3: more than the 2 GPUs that PyTorch sees\. Expected 1 to 2$"):
         devices.on_gpus(3)
+
+
+def test_a_run_of_two_processes_sees_two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the processors near both; a GPU that is left over is not used."""
+    recorder = Recorder(monkeypatch)
+    monkeypatch.setattr(devices, "visible_gpus", lambda: ["0", "1", "2", "3", "4"])
+    monkeypatch.setattr(devices, "processors_near", lambda device, number: frozenset())
+    monkeypatch.setattr(devices, "own_processors", lambda: list(range(10)))
+    monkeypatch.setattr(devices, "pinned", lambda processors: nullcontext())
+    engine = devices.on_gpus(processes=2)
+    assert 2 == engine.slots
+    for _ in range(2):
+        engine.start(unit(recorder))
+    assert ["0,1", "2,3"] == [each["CUDA_VISIBLE_DEVICES"] for each in recorder.variables]
+    assert [{0, 1, 2, 3}, {4, 5, 6, 7}] == [set(slot.processors) for slot in engine._all]
+    with pytest.raises(
+        UserError, match=r"^slots = 3 of 2 processes each \(--gpus\): more than the 5 GPUs that PyTorch"
+    ):
+        devices.on_gpus(slots=3, processes=2)

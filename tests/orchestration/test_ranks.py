@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 
 from intelbench.orchestration import team
 from intelbench.orchestration.process import FreshPython, Started
+from intelbench.profiling.processors import num_processors
 from intelbench.records.store import StoredRun, read_runs
 from intelbench.records.workspace import workspaces
 from tests.command import Command, Servers, start, wait_until_ended
@@ -110,6 +111,13 @@ def diverges(calls, logits):
     return logits * float("nan") if os.environ["RANK"] == "1" and calls == 3 else logits
 
 
+@architecture("unused")
+def unused(request):
+    network = Small(request.num_classes)
+    network.spare = nn.Linear(2, 2)
+    return network
+
+
 misbehaving("dies_once", die_once)
 misbehaving("raises_in_0", raises_in("0"))
 misbehaving("raises_in_1", raises_in("1"))
@@ -133,6 +141,7 @@ learning_rate = 0.05
 batch_size = 16
 {recipe}
 """
+ENGINE = Path(__file__).parents[1] / "plugins" / "engine.py"
 Execute = Callable[..., StoredRun]
 
 
@@ -244,6 +253,18 @@ def test_each_process_evaluates_some_of_the_batches(execute: Execute, networks: 
     assert min(map(len, ranks)) >= 2
 
 
+@pytest.mark.skipif(num_processors() < 2, reason="needs two processors")
+@pytest.mark.parametrize("engine", ["slots", "nice"])
+def test_an_engine_gives_each_run_its_processes(execute: Execute, engine: str) -> None:
+    """One of this machine, and one of a plug-in that starts a worker, as a cluster does."""
+    elsewhere = execute(2, "shards = 2", "--on", engine, "--plugin", ENGINE)
+    here = execute(1, "shards = 2")
+    assert_equal_bits(here, elsewhere)
+    assert (2, 2 if engine == "nice" else num_processors() // 2) == (
+        elsewhere.record.spec.execution.gpus, elsewhere.record.spec.execution.slots
+    )  # fmt: skip
+
+
 def test_a_record_of_two_processes_is_verified_by_one(execute: Execute, intelbench: Command, networks: Path) -> None:
     """The record has both processes, its peak memory is the larger one, and one process repeats its bits."""
     stored = execute(2, "shards = 2")
@@ -311,6 +332,16 @@ def test_what_happens_in_one_process_ends_the_run(execute: Execute, name: str, c
         assert (2,) == stored.traces()["step_loss"].shape
     else:
         assert "networks.py" in failure.details
+
+
+@pytest.mark.usefixtures("quick")
+def test_parameters_without_a_gradient_are_named(execute: Execute) -> None:
+    """With what to do; one process does not mind."""
+    failure = execute(2, "shards = 2", name="unused").record.failure
+    assert failure is not None
+    said = "--gpus 2: in step 1 these parameters got no gradient: `spare.weight`, `spare.bias`. Expected one for each."
+    assert f"{said} Try requires_grad = False for those that the network never uses, or --gpus 1" in failure.message
+    assert execute(1, "shards = 2", name="unused").record.failure is None
 
 
 @pytest.mark.usefixtures("quick")

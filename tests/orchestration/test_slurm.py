@@ -11,7 +11,9 @@ from intelbench.config.pool import load_pool
 from intelbench.errors import UserError
 from intelbench.orchestration import slurm
 from intelbench.orchestration.engines import NamedEngine
+from intelbench.orchestration.isolate import Unit
 from intelbench.orchestration.slurm import Slurm
+from intelbench.records.types import Execution
 
 SCRIPT = """#!/bin/sh
 cd {folder}
@@ -86,6 +88,21 @@ def test_a_pool_becomes_a_batch_job(site: Path, unit: Any) -> None:
     assert "#!/bin/sh\nmodule load cuda\nsource /shared/bin/activate\nexec python 'a file'\n" == script
 
 
+def test_a_run_on_several_gpus_is_a_job_with_as_many(site: Path, unit: Any) -> None:
+    """And with the CPUs of all its processes; a pool with fewer GPUs is refused."""
+    execution = Execution(device="cuda", threads=1, workers=7, gpus=4)
+    job = SimpleNamespace(spec=SimpleNamespace(execution=execution))
+    wanted = Unit(job=job, study=None, starter=None, profiles=None, lock=None, resources=None, on_progress=None)
+    unit.num_gpus, unit.num_cpus = wanted.num_gpus, wanted.num_cpus
+    NamedEngine(load_pool("slurm"), 4).start(unit)
+    [submitted] = calls(site, "sbatch")
+    assert " --gpus=4 " in f" {submitted} "
+    assert " --cpus-per-task=32 " in f" {submitted} "
+    (site / "pool.toml").write_text(POOL)
+    with pytest.raises(UserError, match=r"^engine 'slurm': gpus = 2, fewer than those of a run, --gpus 4\. "):
+        NamedEngine(load_pool(str(site / "pool.toml")), 4)
+
+
 def test_a_job_in_the_queue_is_joined(site: Path, unit: Any) -> None:
     """As an earlier session has left it; it is found by the names of the study and the run."""
     (site / "squeue.answer").write_text("31\n")
@@ -121,6 +138,17 @@ def test_a_completed_job_has_a_record_or_is_waited_for(site: Path, unit: Any, mo
     assert engine.has_ended(handle)
 
 
+def test_a_job_whose_memory_was_full_has_failed(site: Path, unit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its worker writes the record, if it was not killed too; else the session does, and starts no other job."""
+    engine = Slurm()
+    handle = engine.start(unit)
+    (site / "squeue.answer").write_text("12 OUT_OF_MEMORY\n")
+    assert not engine.has_ended(handle)
+    monkeypatch.setattr(slurm, "_RECORD_SECONDS", 0.0)
+    assert engine.has_ended(handle)
+    assert (True, "Slurm job 12: OUT_OF_MEMORY") == (unit.is_out_of_memory, unit.ending)
+
+
 def test_a_job_that_waits_is_shown_as_queued(site: Path, unit: Any) -> None:
     """Also before Slurm has answered, and while its controller is away, which ends nothing."""
     engine = Slurm()
@@ -137,17 +165,6 @@ def test_a_job_that_waits_is_shown_as_queued(site: Path, unit: Any) -> None:
     (site / "squeue.answer").write_text("")
     assert engine.has_ended(handle)
     assert "Slurm job 12: FORGOTTEN" == unit.ending
-
-def test_a_job_whose_memory_was_full_has_failed(site: Path, unit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its worker writes the record, if it was not killed too; else the session does, and starts no other job."""
-    engine = Slurm()
-    handle = engine.start(unit)
-    (site / "squeue.answer").write_text("12 OUT_OF_MEMORY\n")
-    assert not engine.has_ended(handle)
-    monkeypatch.setattr(slurm, "_RECORD_SECONDS", 0.0)
-    assert engine.has_ended(handle)
-    assert (True, "Slurm job 12: OUT_OF_MEMORY") == (unit.is_out_of_memory, unit.ending)
-
 
 
 def test_cancelling_waits_for_the_end(site: Path, unit: Any, monkeypatch: pytest.MonkeyPatch) -> None:

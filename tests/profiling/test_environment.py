@@ -195,11 +195,11 @@ def test_several_processes_share_the_cpus(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_gpus_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before anything runs: their number, their kinds, and what cannot be together."""
+    """Before anything runs: their number, and their kinds."""
 
-    def refusal(device: str, gpus: int, slots: int = 1) -> str:
+    def refusal(device: str, gpus: int) -> str:
         with pytest.raises(UserError) as raised:
-            choose_execution(device, None, None, True, processes=Processes(slots, gpus))
+            choose_execution(device, None, None, True, processes=Processes(gpus=gpus))
         return str(raised.value)
 
     fake_cuda = install(monkeypatch, tensors_on_cpu=False)
@@ -207,7 +207,7 @@ def test_gpus_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch) ->
     chosen = choose_execution("cuda:1", None, None, True, processes=Processes(gpus=3))
     assert [1, 2, 3] == [chosen.of_rank(rank).device_index for rank in range(3)]
     assert "--gpus 4: PyTorch sees 3 from cuda:1 on. Expected at most as many. Try --gpus 3" == refusal("cuda:1", 4)
-    assert "--gpus 2: each of 2 runs at once has one device. Expected 1. Try without --on" == refusal("cuda", 2, 2)
+    assert (2, 2) == ((both := choose_execution("cuda", None, None, True, processes=Processes(2, 2))).slots, both.gpus)
     monkeypatch.setattr(fake_cuda, "get_device_name", lambda index: f"GPU {index // 2}")
     assert "--gpus 3: they are of several kinds: GPU 0, GPU 1. Expected one" in refusal("cuda", 3)
     assert 2 == choose_execution("cuda", None, None, True, processes=Processes(gpus=2)).gpus
