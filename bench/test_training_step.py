@@ -26,6 +26,7 @@ from intelbench.training.budget import learning_rate
 from intelbench.training.journal import Journal
 from intelbench.training.loop import Step
 from intelbench.training.optimizer import make_optimizer, set_learning_rate
+from intelbench.training.ranks import ALONE
 
 CPU = torch.device("cpu")
 FASTEST = "inception_v3"
@@ -63,13 +64,15 @@ def own_code_seconds() -> float:
         clock.lap("norm")
         clock.lap("optimizer")
         digest.update(batch)
-        journal.add_step(loss, norm, rate)
+        journal.add_step(ALONE.mean(loss), norm, rate)
         done = FOREVER.done(step, clock.budget_seconds)
         clock.lap("other")
+        done = ALONE.agree(done)
         meters.step(step, at_evaluation=False)
         sign = Step(step, done, clock.budget_seconds, journal.latest_loss, journal.latest_accuracy, False)
         updates.append(as_progress(sign))
         assert not checkpoints.due(at_evaluation=False)
+        assert not ALONE.agree(done >= 1 or journal.divergence is not None)
         clock.lap("pause")
     return (time.perf_counter() - start) / CALLS
 
@@ -86,6 +89,6 @@ def test_training_step(comparison: Comparison, name: str) -> None:
 
 @pytest.mark.allowance(seconds=25)
 def test_harness_overhead(comparison: Comparison) -> None:
-    """Clock, meters, digest, journal, schedule and progress take less than 1 % of the cheapest network's step."""
+    """Clock, meters, digest, journal, schedule, ranks and progress take less than 1 % of the cheapest step."""
     with steps_of("harness", FASTEST) as harness:
         comparison.cost(own_code_seconds, harness, at_most=0.01)

@@ -1,5 +1,6 @@
 """Planned runs are executed by an engine, each architecture profiled before its first. No processes here."""
 
+import heapq
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -233,6 +234,43 @@ def test_an_engine_with_slots_executes_several_runs_at_once(log: Log, fake: Fake
         (event, index) for event, index in log.events if index < 2 and event in ("training", "ended")
     ]
     assert not any(run.job.workspace.folder.exists() for run in planned)
+
+
+def test_slots_are_busy_until_few_runs_are_left(
+    log: Log, fake: Fake, small_folder: Path, small_suite: Path, plugin: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """32 runs of about a second in 8 slots take at most 1.1 times as long as without a pause between them.
+
+    The clock is that of the loop, which only waiting moves.
+    """
+    load_plugin(plugin)
+    small = override(load_suite(str(small_suite)), architectures=("tiny",), seeds=tuple(range(32)))
+    dataset = prepare(str(small_folder), small.conditions, tmp_path / "cache")
+    planned = plan(small, dataset, CPU, ENVIRONMENT, runs=tmp_path / "runs", options=PlanOptions(limits=LIMITS))
+    seconds = {run.job.run_id: 0.9 + 0.2 * (7 * index % 32) / 31 for index, run in enumerate(planned)}
+    now, ends = 0.0, dict[str, float]()
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    def has_ended(unit: Unit) -> bool:
+        if now < ends[unit.job.run_id]:
+            return False
+        fake.diverge(unit)
+        return True
+
+    fake.slots = 8
+    fake.behave = lambda unit: ends.update({unit.job.run_id: now + seconds[unit.job.run_id]})
+    monkeypatch.setattr(fake, "has_ended", has_ended)
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    assert 32 == len(execute(planned, log))
+    slots = [0.0] * 8
+    for run in planned:
+        heapq.heapreplace(slots, slots[0] + seconds[run.job.run_id])
+    assert 4 < max(slots) < now < 1.1 * max(slots)
 
 
 def test_a_run_without_a_record_has_failed(log: Log, fake: Fake, planned: list[PlannedRun]) -> None:

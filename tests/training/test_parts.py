@@ -1,16 +1,21 @@
 """Shards are trained as if each was on a GPU of its own; micro batches follow one another."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from intelbench.architectures.registry import Architecture, ModelRequest
 from intelbench.config.budget import Budget
 from intelbench.config.recipe import Recipe
 from intelbench.training.parts import Parts
+from intelbench.training.passes import Eager
+from intelbench.training.precision import autocast
+from intelbench.training.ranks import ALONE
 from tests.training.conftest import CONDITIONS, REQUEST, Run, Train, assert_same, tiny_network
 
 STEPS = 12
@@ -73,6 +78,50 @@ def test_an_undivided_batch_draws_the_random_numbers_of_the_run() -> None:
     torch.manual_seed(3)
     drawn = passes(Parts(network, Recipe(batch_size=8, micro_batches=4), seed=0), network, 1)
     assert expected == [number for _, number in drawn]
+
+
+class Operations(TorchDispatchMode):
+    """Notes the names of PyTorch's operations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Execute an operation."""
+        self.names.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_step_without_parts_is_a_plain_step() -> None:
+    """The network gets the batch itself, operations are those of a tutorial's step, and nothing is exchanged; so the
+    step takes no longer than before there were shards.
+    """
+    network, inputs, labels = tiny_network(REQUEST), torch.rand(8, 3, 16, 16), torch.arange(8) % 2
+    recipe, device = CONDITIONS.recipe, torch.device("cpu")
+    assert (1, 1) == (recipe.shards, recipe.micro_batches)
+    batches = []
+
+    def loss(*batch: Tensor) -> Tensor:
+        batches.append(batch)
+        return nn.functional.cross_entropy(network(batch[0]), batch[1])
+
+    laps: list[str] = []
+    parts = Parts(network, recipe, seed=0)
+    passes = Eager(loss, autocast(CONDITIONS, device), torch.amp.GradScaler("cpu", enabled=False), laps.append, parts)
+    with Operations() as ours:
+        mean = ALONE.mean(passes(inputs, labels))
+        assert 0.5 == ALONE.agree(0.5)
+    network.zero_grad()
+    with Operations() as plain:
+        expected = loss(inputs, labels)
+        expected.backward()
+        expected.detach()
+    assert plain.names == ours.names
+    assert ["forward"] == laps
+    assert network is parts.network
+    assert all(inputs is batch[0] and labels is batch[1] for batch in batches)
+    assert mean.shape == expected.shape
 
 
 def by_hand(images: Tensor, labels: Tensor, num_shards: int) -> tuple[float, nn.Module]:
