@@ -38,7 +38,7 @@ torture: .venv/ready ## Kill commands and fill the disk at every moment there is
 
 cluster: .venv/ready ## Run studies on a real Slurm and on Ray, with lost nodes, in 15 minutes at most
 	$(BIN)/pip install --quiet --editable ".[ray]"
-	OMP_NUM_THREADS=1 $(BIN)/pytest tests/cluster -m cluster
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/cluster -m "cluster and not moments" --numprocesses 2 --dist loadgroup
 
 check: .venv/ready ## Lint and type-check alone
 	$(BIN)/ruff check .

@@ -26,8 +26,8 @@ class RayCluster:
         )
         self.address = self._answer().removeprefix(_STARTED)
 
-    def kill_node(self) -> None:
-        """Kill a node and everything that runs on it at once, as a power cut does; another one takes its place."""
+    def lose_node(self) -> None:
+        """Kill everything on a node at once, as a power cut does; another one takes its place."""
         assert self._process.stdin
         self._process.stdin.write("\n")
         self._process.stdin.flush()

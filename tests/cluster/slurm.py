@@ -1,6 +1,7 @@
 """A Slurm cluster of two nodes on this machine: the daemons of Debian's packages, as they are on a real one."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -70,43 +71,47 @@ class SlurmCluster:
         if os.getuid():
             pytest.skip("Slurm's daemons start jobs, for which they must be root")
         self.folder = folder
-        self._programs = Programs(folder, PACKAGES, f"SLURM_CONF={folder}/slurm.conf")
+        self._configuration = folder / "slurm.conf"
+        self._programs = Programs(folder, PACKAGES, f"SLURM_CONF={self._configuration}")
         self.bin = self._programs.bin
         for name in ("sbatch", "scancel", "scontrol", "sinfo", "squeue"):
             self._programs.script(name, f"usr/bin/{name}")
         for name in ("slurmctld", "slurmd"):
             self._programs.script(name, f"usr/sbin/{name}-wlm")
-        for name in ("state", *NODES):
-            (folder / name).mkdir()
+        (folder / "state").mkdir()
         host, (port, first, second) = socket.gethostname(), free_ports(3)
         plugins = self._programs.root / "usr/lib/x86_64-linux-gnu/slurm-wlm"
-        (folder / "slurm.conf").write_text(
+        self._configuration.write_text(
             CONFIGURATION.format(folder=folder, host=host, port=port, first=first, second=second, plugins=plugins)
         )
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
         self._start("slurmctld", "slurmctld", "-D")
         for node in NODES:
-            self.start_node(node)
+            self._start_node(node)
         wait(lambda: self.states() == ["idle", "idle"])
 
     def _start(self, name: str, *command: str) -> None:
         with (self.folder / f"{name}.out").open("ab") as log:
             self._daemons[name] = subprocess.Popen([self.bin / command[0], *command[1:]], stdout=log, stderr=log)
 
-    def start_node(self, node: str) -> None:
-        """Start the daemon of a node."""
+    def _start_node(self, node: str) -> None:
+        (self.folder / node).mkdir()
         steps = self._programs.root / "usr/sbin/slurmstepd-wlm"
         self._start(node, "slurmd", "-D", "-N", node, "-d", str(steps))
 
-    def kill_node(self, node: str) -> None:
-        """Kill everything that runs on a node at once, as a power cut does."""
+    def lose_node(self) -> None:
+        """Kill everything on a node at once, as a power cut does; when Slurm has noticed, a new one takes its place."""
+        node = NODES[0]
         self._daemons[node].kill()
         self._daemons.pop(node).wait()
-        jobs = [process for process in psutil.process_iter() if _runs_on(process, node)]
+        jobs = [process for process in psutil.process_iter() if self._runs_on(process, node)]
         steps = {process.parent() for process in jobs}
         for process in [*(step for step in steps if step and step.name().startswith("slurmstepd")), *jobs]:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
+        wait(lambda: self.states()[0].startswith("down"))
+        shutil.rmtree(self.folder / node)
+        self._start_node(node)
 
     def call(self, *command: str) -> str:
         """Return what a command of Slurm prints."""
@@ -128,10 +133,10 @@ class SlurmCluster:
         for daemon in self._daemons.values():
             daemon.wait(30)
 
-
-def _runs_on(process: psutil.Process, node: str) -> bool:
-    """Return whether a process belongs to a job on a node."""
-    try:
-        return process.environ().get("SLURMD_NODENAME") == node
-    except psutil.Error:
-        return False
+    def _runs_on(self, process: psutil.Process, node: str) -> bool:
+        """Return whether a process belongs to a job on a node of this cluster."""
+        try:
+            variables = process.environ()
+        except psutil.Error:
+            return False
+        return (str(self._configuration), node) == (variables.get("SLURM_CONF"), variables.get("SLURMD_NODENAME"))

@@ -10,15 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from intelbench.records.store import StoredRun
+from intelbench.records.locks import hold
 from intelbench.records.workspace import workspaces
-from tests.cluster.conftest import Table
+from tests.cluster.conftest import Table, Undisturbed
 from tests.cluster.mounts import mounted_twice
+from tests.cluster.sessions import Results, arguments
 from tests.cluster.slurm import wait
-from tests.cluster.test_engines import Results, arguments, check, undisturbed
 
-__all__ = ["undisturbed"]
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("local")]
 TRIES = 100
 HOLD_EACH_ONCE = """
 import os, sys, time
@@ -57,6 +56,18 @@ def hosts(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
         yield mounts
 
 
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    """Return what sessions on the hosts leave, without an engine."""
+    return Results(tmp_path, tmp_path / "shared" / "results", "local")
+
+
+@pytest.fixture
+def words(tmp_path: Path, small_folder: Path, small_suite: Path) -> list[str | Path]:
+    """Return the arguments of a session of two runs."""
+    return ["slow", *arguments(tmp_path, small_folder, small_suite)]
+
+
 def on_host(number: int, *command: str | Path, log: Path | None = None) -> "subprocess.Popen[bytes]":
     """Start Python on a host."""
     words = ["unshare", "--uts", "sh", "-c", f'hostname host{number}; exec "$@"', "sh", sys.executable, *command]
@@ -64,7 +75,17 @@ def on_host(number: int, *command: str | Path, log: Path | None = None) -> "subp
         return subprocess.Popen(list(map(str, words)), stderr=file if log else None, start_new_session=True)
 
 
-def test_a_run_is_held_by_one_host(hosts: tuple[Path, Path], tmp_path: Path, table: Table) -> None:
+def test_locks_alone_do_not_exclude(hosts: tuple[Path, Path]) -> None:
+    """Those of the kernel; so these tests are about leases."""
+    (hosts[0] / "file").touch()
+    locks = [hold(mount / "file") for mount in hosts]
+    assert all(locks)
+    assert hold(hosts[0] / "file") is None
+    for lock in filter(None, locks):
+        lock.release()
+
+
+def test_a_run_is_held_by_one_host(hosts: tuple[Path, Path], tmp_path: Path) -> None:
     """In each of 100 tries at the same time."""
     (tmp_path / "held").mkdir()
     processes = [
@@ -72,15 +93,13 @@ def test_a_run_is_held_by_one_host(hosts: tuple[Path, Path], tmp_path: Path, tab
         for number, mount in enumerate(hosts)
     ]
     assert [0, 0] == [process.wait(120) for process in processes]
-    table.add("locks", f"{TRIES} tries of two hosts without common locks", "", 0, 0)
 
 
-def test_no_draft_is_lost(hosts: tuple[Path, Path], table: Table) -> None:
+def test_no_draft_is_lost(hosts: tuple[Path, Path]) -> None:
     """While both hosts write drafts and clear away those of killed processes."""
     processes = [on_host(number, "-c", DRAFT, mount / "cache", str(number)) for number, mount in enumerate(hosts)]
     assert [0, 0] == [process.wait(120) for process in processes]
     assert 100 == len(list((hosts[0] / "cache").glob("*/file")))
-    table.add("cache", "100 drafts of two hosts without common locks", "", 0, 0)
 
 
 def session_on(number: int, mount: Path, results: Results, words: list[str | Path]) -> "subprocess.Popen[bytes]":
@@ -90,24 +109,18 @@ def session_on(number: int, mount: Path, results: Results, words: list[str | Pat
 
 
 def test_two_coordinators_on_two_hosts(
-    hosts: tuple[Path, Path], tmp_path: Path, small_folder: Path, small_suite: Path,
-    undisturbed: dict[int, StoredRun], table: Table,
-) -> None:  # fmt: skip
+    hosts: tuple[Path, Path], results: Results, words: list[str | Path], undisturbed: Undisturbed, table: Table
+) -> None:
     """Each run is made once."""
-    results = Results(tmp_path, tmp_path / "shared" / "results", "local")
-    words = arguments(tmp_path, small_folder, small_suite, "slow", "--seeds", "0,1")
     processes = [session_on(number, mount, results, words) for number, mount in enumerate(hosts)]
     assert [0, 0] == [process.wait(180) for process in processes], results.said()
-    check(results, undisturbed, table, "two coordinators without common locks")
+    table.check(results, undisturbed, "two coordinators without common locks")
 
 
 def test_a_lost_host(
-    hosts: tuple[Path, Path], tmp_path: Path, small_folder: Path, small_suite: Path,
-    undisturbed: dict[int, StoredRun], table: Table,
-) -> None:  # fmt: skip
+    hosts: tuple[Path, Path], results: Results, words: list[str | Path], undisturbed: Undisturbed, table: Table
+) -> None:
     """The other host takes over when the lease has ended, from the checkpoint, and not before."""
-    results = Results(tmp_path, tmp_path / "shared" / "results", "local")
-    words = arguments(tmp_path, small_folder, small_suite, "slow", "--seeds", "0,1")
     first = session_on(1, hosts[0], results, words)
     wait(lambda: any(space.checkpoint() for space in workspaces(results.path / "runs")), 120)
     os.killpg(first.pid, signal.SIGKILL)
@@ -115,4 +128,4 @@ def test_a_lost_host(
     killed = time.monotonic()
     assert 0 == session_on(2, hosts[1], results, words).wait(240), results.said()
     assert time.monotonic() - killed > 60
-    check(results, undisturbed, table, "a host lost, without common locks")
+    table.check(results, undisturbed, "a host lost, without common locks")
