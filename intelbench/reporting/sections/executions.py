@@ -24,8 +24,11 @@ def _note(study: ExecutionStudy) -> str:
     ]
     if study.repeated:
         number, changed = len(study.repeated), study.num_changed_predictions
+        agreement = (
+            f"up to {plural(changed, 'test image')} predicted otherwise" if changed else "equal test predictions"
+        )
         sentences.append(
-            f"{plural(number, 'more run')} of an architecture and seed that {'is' if number == 1 else 'are'} here: "
-            + (f"up to {plural(changed, 'test image')} predicted otherwise." if changed else "equal test predictions.")
+            f"{plural(number, 'run')} of these groups {'repeats' if number == 1 else 'repeat'} a run that is in the "
+            f"table, with {agreement}."
         )
     return " ".join(sentences)

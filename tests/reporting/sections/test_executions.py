@@ -37,7 +37,7 @@ def test_accuracies_share_a_table_and_times_do_not(folder: Path) -> None:
     assert isinstance(section, Section)
     note, main = rendered(section.blocks)[:2]
     assert note.startswith("Groups 1 and 2 differ only in how their runs were executed")
-    assert note.endswith("2 more runs of an architecture and seed that are here: equal test predictions.")
+    assert note.endswith("2 runs of these groups repeat a run that is in the table, with equal test predictions.")
     assert isinstance(section.blocks[1], Table)
     headings = headings_of(section.blocks[1])
     assert "Test accuracy (300 images)" in headings
