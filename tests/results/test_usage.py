@@ -17,7 +17,8 @@ from intelbench.results import usage
 from intelbench.results.study import read
 from intelbench.results.summaries import CohortSummary
 from intelbench.results.tables import rows
-from tests.synthetic import OTHERS_RATE, Study, failure, synthetic_run, synthetic_runs
+from tests.synthetic import Study, failure, synthetic_run, synthetic_runs
+from tests.synthetic_traces import OTHERS_RATE
 
 CPU = Study()
 GPU = Study(execution=Execution(device="cuda", threads=2, workers=1), gpu="NVIDIA H100 80GB HBM3")
