@@ -19,10 +19,13 @@ import pytest
 import intelbench.orchestration.session
 import intelbench.results.metrics  # noqa: F401 - all registries are made before they are copied
 from intelbench.cli.main import main
-from intelbench.orchestration import forkserver
+from intelbench.orchestration import forkserver, suite
 from intelbench.orchestration.forkserver import ForkServer
+from intelbench.orchestration.job import Progress
+from intelbench.orchestration.listeners import RunListener, listener
 from intelbench.orchestration.process import Starter
 from intelbench.plugins.registry import Registry
+from intelbench.profiling.processors import own_processors
 from tests import quick_server
 
 REPOSITORY = Path(__file__).parent.parent
@@ -40,6 +43,17 @@ def start(arguments: Sequence[str | Path], folder: Path, variables: Mapping[str,
     )  # fmt: skip
 
 
+def wait_for(text: str, process: subprocess.Popen[str]) -> str:
+    """Read the stderr of a command until it has said a text, and return what it has said."""
+    said = ""
+    assert process.stderr is not None
+    while text not in said:
+        line = process.stderr.readline()
+        assert line, said
+        said += line
+    return said
+
+
 def wait_until_ended(*processes: int) -> None:
     """Fail unless all processes with these ids end within a minute: a killed one is gone when the system gets to it."""
     deadline = time.monotonic() + 60
@@ -55,22 +69,39 @@ def _is_running(process: int) -> bool:
         return False
 
 
+def at_phase(phase: str, act: Callable[[], object], index: int = 0) -> None:
+    """Act once, when a run of a later command that the test calls comes to a phase; `index` is that of the run."""
+
+    @listener("acting")
+    class Acting(RunListener):
+        has_acted = False
+
+        def run_updated(self, updated: int, progress: Progress) -> None:
+            if (index, phase) == (updated, progress.phase) and not self.has_acted:
+                self.has_acted = True
+                act()
+
+
+def quick(variables: Mapping[str, str]) -> ForkServer:
+    """Start a server of processes with these variables, whose reference kernels take a moment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forkserver, "__name__", quick_server.__name__)
+        return ForkServer({**variables, "PYTHONPATH": str(REPOSITORY)})
+
+
 class Servers:
-    """The servers of a session of tests, by their environment variables; they find the modules of the tests too."""
+    """The servers of a session of tests, by environment variables and processors; they find the tests' modules too."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
-        self._servers: dict[frozenset[tuple[str, str]], ForkServer] = {}
+        self._servers: dict[tuple[frozenset[tuple[str, str]], tuple[int, ...]], ForkServer] = {}
 
     def server(self, variables: Mapping[str, str]) -> ForkServer:
-        """Return the server of processes with these variables; start it if there is none."""
+        """Return the server of processes with these variables on the processors of this one; start it if need be."""
         variables = {name: value for name, value in variables.items() if name not in _OF_THE_COMMAND}
-        key = frozenset(variables.items())
+        key = frozenset(variables.items()), tuple(own_processors())
         if key not in self._servers:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(forkserver, "__name__", quick_server.__name__)
-                server = ForkServer({**variables, "PYTHONPATH": str(REPOSITORY)})
-            self._servers[key] = self._stack.enter_context(server)
+            self._servers[key] = self._stack.enter_context(quick(variables))
         return self._servers[key]
 
     def starter(self, variables: Mapping[str, str]) -> AbstractContextManager[Starter]:
@@ -100,6 +131,8 @@ def call(
 ) -> int:
     """Call the command in a folder, and return its exit status; what it prints is for the caller to capture.
 
+    It looks at its runs more often than that of users.
+
     Args:
         arguments: Of the command.
         folder: Its working directory.
@@ -111,6 +144,8 @@ def call(
         patch.chdir(folder)
         patch.setattr(sys, "argv", ["intelbench", *map(str, arguments)])
         os.environ.update(variables)
+        patch.setattr(suite, "LOOK_SECONDS", 0.02)
+        patch.setattr(suite, "_BUSY_SECONDS", 0.1)
         if starter:
             patch.setattr(forkserver, "starter", starter)
         try:

@@ -1,5 +1,6 @@
 """What several test modules stand on: small image folders, small networks, and the command line as users call it."""
 
+import gc
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from intelbench.records.store import read_runs
 from intelbench.records.types import RunRecord
 from intelbench.results.study import read
 from intelbench.results.summaries import CohortSummary
-from tests.command import REPOSITORY, Command, Servers, call, own_registries
+from tests.command import REPOSITORY, Command, Servers, call, own_registries, quick
 from tests.fake_cuda import FakeCuda, install
 from tests.synthetic import ARCHITECTURES, Study, Summarize, synthetic_runs
 
@@ -119,6 +120,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if config.option.markexpr != "gpu":
         os.environ |= dict.fromkeys(("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"), "")
+
+
+def pytest_collection_finish() -> None:
+    """Let garbage collections pass over the modules and the tests, which would take most of their time."""
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
@@ -254,7 +260,7 @@ def intelbench(
 
     def command(*arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         capfd.readouterr()
-        starter = None if env else servers.starter  # a server of other variables is of no further use
+        starter = quick if env else servers.starter  # a server of other variables is of no further use
         status = call(arguments, tmp_path, {**command_variables, **(env or {})}, starter)
         return subprocess.CompletedProcess(arguments, status, *capfd.readouterr())
 

@@ -4,7 +4,6 @@ Importing PyTorch and torchvision takes some seconds, a fork 10 ms. The server c
 and touches no GPU, so a fork is in the state of a process that has just imported them. It has one fork at a time.
 """
 
-import gc
 import os
 import signal
 import socket
@@ -18,7 +17,15 @@ from select import select
 from types import TracebackType
 from typing import IO, Self
 
-from intelbench.orchestration.process import FreshPython, Program, Started, Starter, end_marked, execute_and_exit
+from intelbench.orchestration.process import (
+    FreshPython,
+    Program,
+    Started,
+    Starter,
+    end_marked,
+    execute_and_exit,
+    import_frozen,
+)
 
 _MODULES = (
     "torchvision",
@@ -139,18 +146,15 @@ def starter(variables: Mapping[str, str]) -> AbstractContextManager[Starter]:
 
 def main() -> None:
     """Serve until the parent has ended."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which a scheduler sends to every process: the parent decides
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    warnings.filterwarnings("ignore", category=DeprecationWarning)  # a library has threads, which a fork does not have
+    import_frozen(*_MODULES)
     import torch  # the parent's side does not need it
 
     from intelbench.profiling.environment import process_seconds
 
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which a scheduler sends to every process: the parent decides
-    channel = socket.socket(fileno=int(sys.argv[1]))
-    warnings.filterwarnings("ignore", category=DeprecationWarning)  # a library has threads, which a fork does not have
-    for name in _MODULES:
-        import_module(name)
     process_seconds(torch.device("cpu"))  # forks count the imports as their own
-    gc.collect()
-    gc.freeze()  # a collection in a fork would copy the memory that it shares
     while True:
         message, descriptors, _, _ = socket.recv_fds(channel, _MESSAGE_BYTES, _MAX_DESCRIPTORS)
         if not message:

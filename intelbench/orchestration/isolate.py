@@ -83,7 +83,7 @@ class Unit:
         self.release()  # the worker takes the lock
         self._worker = ProgressReader(progress_file(self.study.folder, self.job.run_id))
         arguments = "work", str(self.study.path), "--run", self.job.run_id
-        return command_of("intelbench.cli.main", *arguments)
+        return command_of("intelbench.launch", *arguments)
 
     def release(self) -> None:
         """Release the lock of the run, if that has not been done."""

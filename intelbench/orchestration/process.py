@@ -4,6 +4,7 @@ It reads one request from stdin and writes answers to stdout, one JSON line each
 the process to stop. When it closes, the parent has died, and the process ends too.
 """
 
+import gc
 import os
 import platform
 import secrets
@@ -17,8 +18,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from selectors import EVENT_READ, DefaultSelector
-from typing import IO, NoReturn, Protocol, Self, TypeVar
+from typing import IO, Any, NoReturn, Protocol, Self, TypeVar
 
 import msgspec
 import psutil
@@ -319,6 +321,20 @@ def execute_and_exit(main: Callable[[], None]) -> NoReturn:
         sys.stderr.flush()
         status = error.code if isinstance(error, SystemExit) else error is not None
         os._exit(status if isinstance(status, int) else 1)
+
+
+def import_frozen(*names: str) -> list[Any]:
+    """Import modules and return them. No garbage collection looks at their objects, now or later.
+
+    Collections would take a third of the time in which PyTorch is imported, and each collection in a fork would copy
+    the memory that the fork shares.
+    """
+    gc.disable()
+    try:
+        return [import_module(name) for name in names]
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _ignore_unless_forked(process: int, number: int, _: object) -> None:

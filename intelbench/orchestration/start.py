@@ -8,7 +8,6 @@ name.
 """
 
 import sys
-from importlib import import_module
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
 from pathlib import Path
@@ -21,7 +20,7 @@ if "intelbench" not in sys.modules:
     spec.loader.exec_module(sys.modules["intelbench"])
 
 if __name__ == "__main__":
-    from intelbench.orchestration.process import execute_and_exit
+    from intelbench.orchestration.process import execute_and_exit, import_frozen
 
     del sys.argv[0]
-    execute_and_exit(lambda: import_module(sys.argv[0]).main())
+    execute_and_exit(import_frozen(sys.argv[0])[0].main)

@@ -9,6 +9,8 @@ import pytest
 import intelbench
 from intelbench.api.results import Results
 from intelbench.errors import UserError
+from intelbench.orchestration import forkserver
+from tests.command import Servers
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
 
@@ -40,8 +42,16 @@ def test_a_run_in_a_thread(tmp_path: Path, plugin: Path, small_suite: Path, smal
     assert first.plot.curves().has_data()
 
 
-def test_what_varies_is_a_word_or_a_list(tmp_path: Path, plugin: Path, small_suite: Path, small_folder: Path) -> None:
+def test_what_varies_is_a_word_or_a_list(
+    tmp_path: Path,
+    plugin: Path,
+    small_suite: Path,
+    small_folder: Path,
+    servers: Servers,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Of the words that a suite accepts."""
+    monkeypatch.setattr(forkserver, "starter", servers.starter)
 
     def run(vary: object) -> Results:
         return intelbench.run(

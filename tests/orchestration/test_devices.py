@@ -2,9 +2,7 @@
 
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +20,7 @@ from intelbench.orchestration.isolate import Unit
 from intelbench.profiling.processors import num_processors, own_processors
 from intelbench.records.store import StoredRun, read_runs
 from intelbench.records.workspace import workspaces
-from tests.command import Command, start, wait_until_ended
+from tests.command import Command, start, wait_for, wait_until_ended
 from tests.orchestration.test_stopping import SLOW, STEPS
 
 PINNED = """
@@ -65,14 +63,12 @@ def runs(results: Path) -> dict[tuple[str, int], StoredRun]:
 
 @two_processors
 def test_two_runs_at_once_have_processors_of_their_own(
-    tmp_path: Path, intelbench: Command, arguments: list[str | Path], command_variables: dict[str, str]
+    tmp_path: Path, intelbench: Command, arguments: list[str | Path]
 ) -> None:
     """They are those of runs one after the other but for times, and a failing one does not stop the others."""
-    command = ["run", "pinned", "raising", *arguments, "--seeds", "0,1", "--out", "both"]
-    with start(command, tmp_path, command_variables) as process:
-        _, said = process.communicate(timeout=300)
-    assert 1 == process.returncode, said
-    assert "failed: 2 error" in said, said
+    done = intelbench("run", "pinned", "raising", *arguments, "--seeds", "0,1", "--out", "both")
+    assert 1 == done.returncode, done.stderr
+    assert "failed: 2 error" in done.stderr
     both = runs(tmp_path / "both")
     assert 4 == len(both)
     used = [eval(file.read_text()) for file in tmp_path.glob("processors-*")]
@@ -101,27 +97,21 @@ def assert_equal(one: StoredRun, other: StoredRun) -> None:
         np.testing.assert_array_equal(one.traces()[name], other.traces()[name])
 
 
-def started(arguments: Sequence[str | Path], *more: str | Path) -> "subprocess.Popen[str]":
-    """Start a session of two seeds, and return when both are training."""
-    command = [sys.executable, "-m", "intelbench", "run", "slow", "--seeds", "0,1", *arguments, *more]
-    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    waited = {"slow, seed 0: step", "slow, seed 1: step"}
-    while waited:
-        line = process.stderr.readline()
-        assert line
-        waited -= {each for each in waited if each in line}
-    return process
-
-
 @two_processors
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_session_that_ends_is_continued_to_the_same_bits(
-    tmp_path: Path, arguments: list[str | Path], number: signal.Signals
+    tmp_path: Path,
+    intelbench: Command,
+    arguments: list[str | Path],
+    command_variables: dict[str, str],
+    number: signal.Signals,
 ) -> None:
     """Stopped by a scheduler, both runs save checkpoints; killed, the runs end with it; no record is left of either."""
-    options = [*arguments, "--cache-dir", tmp_path / "cache"]
-    with started(options, "--checkpoint", "0.2 s", "--out", tmp_path / "results") as process:
+    command = ["run", "slow", "--seeds", "0,1", *arguments]
+    with start([*command, "--checkpoint", "0.2 s"], tmp_path, command_variables) as process:
+        said = ""
+        while not all(f"slow, seed {seed}: step" in said for seed in (0, 1)):
+            said += wait_for(": step", process)
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(number)
         assert (75 if number == signal.SIGTERM else -number) == process.wait(60)
@@ -130,19 +120,8 @@ def test_a_session_that_ends_is_continued_to_the_same_bits(
     found = workspaces(tmp_path / "results" / "runs")
     assert number == signal.SIGKILL or [True, True] == [each.checkpoint() is not None for each in found]
     for folder in ("results", "undisturbed"):
-        again = [
-            sys.executable,
-            "-m",
-            "intelbench",
-            "run",
-            "slow",
-            "--seeds",
-            "0,1",
-            *options,
-            "--out",
-            tmp_path / folder,
-        ]
-        subprocess.run(list(map(str, again)), check=True, capture_output=True)
+        again = intelbench(*command, "--out", folder)
+        assert 0 == again.returncode, again.stderr
     whole = runs(tmp_path / "undisturbed")
     for key, run in runs(tmp_path / "results").items():
         assert_equal(run, whole[key])
@@ -153,12 +132,9 @@ def test_a_study_of_two_slots_is_executed_by_workers_with_two(intelbench: Comman
     """Both begin before one of them ends; a host with fewer processors is refused."""
     prepared = intelbench("run", "slow", "--seeds", "0,1", *arguments, "--prepare")
     study = prepared.stdout.split()[2]
-    affinity = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, list(affinity)[:1])
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(devices, "num_processors", lambda: 1)
         refused = intelbench("work", study)
-    finally:
-        os.sched_setaffinity(0, affinity)
     assert 75 == refused.returncode
     assert "slots = 2: more than the 1 processor. Expected 1 to 1; the study executes 2 runs at once" in refused.stderr
     done = intelbench("work", study)

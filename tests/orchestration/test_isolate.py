@@ -1,19 +1,18 @@
 """Whatever happens inside a run's process, one true record is left and the others go on. Real processes."""
 
+import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
+from intelbench.orchestration import isolate
 from intelbench.records.store import StoredRun, read_runs
 from intelbench.records.workspace import workspaces
-from tests.command import Command, wait_until_ended
+from tests.command import Command, at_phase, start, wait_for, wait_until_ended
 
 
 def records(results: Path) -> dict[str, StoredRun]:
@@ -77,35 +76,56 @@ def test_a_run_that_hangs_is_ended_at_its_time_out(
 
 @pytest.mark.parametrize(("ending", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
 def test_an_interrupt_ends_the_run_and_says_how_to_go_on(
-    tmp_path: Path, small_folder: Path, small_suite: Path, plugin: Path, ending: signal.Signals, status: int
+    tmp_path: Path,
+    intelbench: Command,
+    small_folder: Path,
+    small_suite: Path,
+    plugin: Path,
+    ending: signal.Signals,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Within seconds, with the finished record kept, none for the interrupted run, and no process left."""
-    with hanging(["tiny"], tmp_path, small_folder, small_suite, plugin) as (process, said):
-        children = _descendants(process.pid)
-        assert 2 == len(children)  # the server and the run
-        asked = time.monotonic()
-        process.send_signal(ending)
-        said_in_all = said + process.stderr.read()
-        assert status == process.wait(30)
-        assert time.monotonic() - asked < 60  # it takes 5, and the network sleeps for 600
+    """Within seconds, with the finished record kept, none for the interrupted run, and no process of it left."""
+    monkeypatch.setattr(isolate, "_STOP_SECONDS", 0.5)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, as do its children
+    hangs, forks, asked = plugin.with_name("hangs"), [], []
+    hangs.unlink(missing_ok=True)
+
+    def interrupt() -> None:
+        while not hangs.exists():
+            time.sleep(0.01)
+        this = psutil.Process()
+        forks.extend({*this.children(recursive=True)} - {*this.children()})
+        asked.append(time.monotonic())
+        os.kill(os.getpid(), ending)
+
+    at_phase("training", interrupt, index=1)
+    done = intelbench("run", "tiny", "hangs", "--suite", small_suite, "--data", small_folder, "--plugin", plugin)
+    assert status == done.returncode
+    assert time.monotonic() - asked[0] < 60  # it takes 1, and the network sleeps for 600
     assert ["tiny"] == list(records(tmp_path / "results"))
-    assert "interrupted: 1 of 2 runs recorded" in said_in_all
-    assert "the same command again executes the others" in said_in_all
-    wait_until_ended(*children)
+    assert "interrupted: 1 of 2 runs recorded" in done.stderr
+    assert "the same command again executes the others" in done.stderr
+    [run] = forks
+    wait_until_ended(run.pid)
 
 
 def test_a_run_does_not_outlive_a_killed_parent(
-    tmp_path: Path, small_folder: Path, small_suite: Path, plugin: Path
+    tmp_path: Path, small_folder: Path, small_suite: Path, plugin: Path, command_variables: dict[str, str]
 ) -> None:
     """SIGKILL gives the parent no time to clean up; its child notices and ends too."""
-    with hanging([], tmp_path, small_folder, small_suite, plugin) as (process, _):
-        children = _descendants(process.pid)
+    command = ["run", "hangs", "--suite", small_suite, "--data", small_folder, "--plugin", plugin]
+    with start(command, tmp_path, command_variables) as process:
+        wait_for("hangs, seed 0: step", process)
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert 2 == len(children)  # the server and the run
         process.kill()
-    wait_until_ended(*children)
+    wait_until_ended(*(child.pid for child in children))
     deadline = time.monotonic() + 60
     (left,) = workspaces(tmp_path / "results" / "runs")
     while left.locked:  # until the last thread of the child has ended
         assert time.monotonic() < deadline
+        time.sleep(0.01)
     assert not left.target.exists()
 
 
@@ -135,29 +155,3 @@ def test_a_record_stands_whatever_its_process_does_afterwards(
     )  # fmt: skip
     assert 0 == done.returncode, done.stderr
     assert records(tmp_path / "results")["crashes_late"].record.measurements is not None
-
-
-@contextmanager
-def hanging(
-    before: list[str], tmp_path: Path, data: Path, suite: Path, plugin: Path, *options: str | Path
-) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A command whose last run hangs in its third step, and what it has said until then."""
-    command = [
-        sys.executable, "-m", "intelbench", "run", *before, "hangs", "--suite", suite, "--data", data,
-        "--plugin", plugin, "--out", tmp_path / "results", "--cache-dir", tmp_path / "cache", *options,
-    ]  # fmt: skip
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, as do its children
-    with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True) as process:
-        said = ""
-        for line in process.stderr:
-            said += line
-            if "hangs, seed 0: step" in line:
-                break
-        try:
-            yield process, said
-        finally:
-            process.kill()
-
-
-def _descendants(pid: int) -> list[int]:
-    return [child.pid for child in psutil.Process(pid).children(recursive=True)]

@@ -12,10 +12,12 @@ import pytest
 from intelbench.config.budget import Budget
 from intelbench.config.conditions import Conditions
 from intelbench.config.recipe import Recipe
+from intelbench.orchestration import probe
 from intelbench.orchestration.forkserver import ForkServer
 from intelbench.orchestration.probe import Probe, ProbeError, describe, probe_in_process
-from intelbench.orchestration.process import Limits
+from intelbench.orchestration.process import Limits, Process, take_request
 from intelbench.plugins.loading import load_plugin
+from intelbench.profiling.memory import return_freed_memory
 from intelbench.records.types import Execution
 from tests.command import wait_until_ended
 
@@ -170,6 +172,7 @@ def test_a_probe_does_not_outlive_a_killed_parent(doomed: Path) -> None:
         deadline = time.monotonic() + 60
         while not pid_file.exists() or not pid_file.read_text():
             assert time.monotonic() < deadline
+            time.sleep(0.01)
         parent.kill()
     wait_until_ended(int(pid_file.read_text()))
 
@@ -180,21 +183,32 @@ def test_a_network_that_hangs_before_it_is_described_cannot_be_profiled(server: 
         probe_in_process(probe_of("hangs", doomed), server, Limits(seconds=0.01))
 
 
-def test_a_small_first_step_leaves_the_peak_of_the_second_as_it_was() -> None:
+def test_a_small_first_step_leaves_the_peak_of_the_second_as_it_was(server: ForkServer) -> None:
     """A processor's peak is that of the whole batch, once the optimizer has its state, whatever came before it."""
-    program = (
-        "import sys, msgspec; from intelbench.orchestration import probe; "
-        "from intelbench.profiling.memory import return_freed_memory; "
-        "probe._FIRST_IMAGES = int(sys.argv[2]); return_freed_memory(); "
-        "measured, = probe.measure_steps(msgspec.json.decode(sys.argv[1], type=probe.Probe)); "
-        "print(measured.peak.process_bytes)"
-    )
     asked = msgspec.structs.replace(probe_of("resnet18", Path(), (64,)), plugins=())
 
     def peak(first_images: int) -> int:
-        command = [sys.executable, "-c", program, msgspec.json.encode(asked), str(first_images)]
-        return int(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+        with Process(__name__, Measurement(asked, first_images), server, Limits()) as process:
+            [peak] = process.answers()
+        return int(peak)
 
     small = peak(2)
     assert pytest.approx(small, rel=0.03) == peak(64)
     assert small > 100e6
+
+
+class Measurement(msgspec.Struct):
+    """What the process of a measurement is to do."""
+
+    asked: Probe
+    first_images: int
+
+
+def main() -> None:
+    """Measure a training step, and answer with the peak of its memory in bytes."""
+    order, answer = take_request(Measurement)
+    probe._FIRST_IMAGES = order.first_images
+    return_freed_memory()
+    (measured,) = probe.measure_steps(order.asked)
+    assert measured.peak is not None
+    answer(measured.peak.process_bytes)

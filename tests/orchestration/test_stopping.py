@@ -2,9 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +10,7 @@ import pytest
 
 from intelbench.records.store import read_runs
 from intelbench.records.workspace import workspaces
-from tests.command import wait_until_ended
+from tests.command import Command, at_phase, start, wait_for, wait_until_ended
 
 SLOW = """
 import time
@@ -49,34 +46,14 @@ STEPS = 30
 
 
 @pytest.fixture
-def command(tmp_path: Path, small_folder: Path, small_suite: Path) -> list[str]:
+def arguments(tmp_path: Path, small_folder: Path, small_suite: Path) -> list[str | Path]:
     """Train a network whose steps take a tenth of a second."""
     plugin = tmp_path / "slow.py"
     plugin.write_text(SLOW)
-    words = [
-        sys.executable, "-m", "intelbench", "run", "slow", "--plugin", plugin, "--suite", small_suite,
-        "--data", small_folder, "--budget", f"{STEPS} steps", "--threads", 1, "--cache-dir", tmp_path / "cache",
+    return [
+        "run", "slow", "--plugin", plugin, "--suite", small_suite, "--data", small_folder,
+        "--budget", f"{STEPS} steps", "--threads", "1",
     ]  # fmt: skip
-    return list(map(str, words))
-
-
-def stopped(command: Sequence[str], number: signal.Signals) -> tuple[int, str]:
-    """Send a signal to every process of a command that is training, twice; return its exit status and what it said."""
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        said = ""
-        assert process.stderr is not None
-        while "slow, seed 0: step" not in said:
-            line = process.stderr.readline()
-            assert line, said
-            said += line
-        processes = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-        assert 3 == len(processes)  # the session, its server and the run
-        for _ in range(2):
-            for each in reversed(processes):
-                each.send_signal(number)
-        said += process.stderr.read()
-        wait_until_ended(*(each.pid for each in processes[1:]))
-        return process.wait(60), said
 
 
 def saved_step(results: Path) -> int:
@@ -95,46 +72,60 @@ def traces(results: Path) -> dict[str, np.ndarray]:
     return {name: stored.traces()[name] for name in names}
 
 
-def test_a_run_that_is_terminated_continues_to_the_same_bits(command: list[str], tmp_path: Path) -> None:
-    """With every process signalled, as a scheduler does: exit status 75, no record, and a checkpoint."""
+def test_a_run_that_is_terminated_continues_to_the_same_bits(
+    arguments: list[str | Path], tmp_path: Path, intelbench: Command, command_variables: dict[str, str]
+) -> None:
+    """With every process signalled twice, as a scheduler does: exit status 75, no record, and a checkpoint."""
     results, whole = tmp_path / "results", tmp_path / "whole"
-    status, said = stopped([*command, "--out", str(results)], signal.SIGTERM)
-    assert (75, []) == (status, read_runs(results / "runs")[0]), said
+    with start(arguments, tmp_path, command_variables) as process:
+        said = wait_for("slow, seed 0: step", process)
+        processes = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        assert 3 == len(processes)  # the session, its server and the run
+        for _ in range(2):
+            for each in reversed(processes):
+                each.send_signal(signal.SIGTERM)
+        said += process.communicate(timeout=60)[1]
+        wait_until_ended(*(each.pid for each in processes[1:]))
+    assert (75, []) == (process.returncode, read_runs(results / "runs")[0]), said
     assert 1 <= saved_step(results) < STEPS
     assert "resumes from checkpoints" in said or "the same command again" in said
     for folder in (results, whole):
-        subprocess.run([*command, "--out", str(folder)], check=True, capture_output=True)
+        done = intelbench(*arguments, "--out", folder)
+        assert 0 == done.returncode, done.stderr
     resumed, undisturbed = traces(results), traces(whole)
     assert STEPS == len(resumed["step_loss"])
     for name, values in undisturbed.items():
         np.testing.assert_array_equal(values, resumed[name])
 
 
-def test_without_checkpoints_nothing_is_saved(command: list[str], tmp_path: Path) -> None:
+def test_without_checkpoints_nothing_is_saved(arguments: list[str | Path], tmp_path: Path, intelbench: Command) -> None:
     """`--checkpoint never` holds when the run is stopped, too."""
-    results = tmp_path / "results"
-    status, _ = stopped([*command, "--out", str(results), "--checkpoint", "never"], signal.SIGTERM)
-    assert 75 == status
-    assert ([], []) == (workspaces(results / "runs"), read_runs(results / "runs")[0])
+    at_phase("training", lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert 75 == intelbench(*arguments, "--checkpoint", "never").returncode
+    runs = tmp_path / "results" / "runs"
+    assert ([], []) == (workspaces(runs), read_runs(runs)[0])
 
 
-def test_ctrl_c_saves_a_checkpoint_too(command: list[str], tmp_path: Path) -> None:
-    """It reaches the session alone, because runs lead process groups of their own."""
+def test_ctrl_c_saves_a_checkpoint_too(
+    arguments: list[str | Path], tmp_path: Path, command_variables: dict[str, str]
+) -> None:
+    """It reaches the session alone, because runs lead process groups of their own; no process is left."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, as do its children
-    with subprocess.Popen([*command, "--out", tmp_path / "results"], stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        while "slow, seed 0: step" not in process.stderr.readline():
-            pass
+    with start(arguments, tmp_path, command_variables) as process:
+        wait_for("slow, seed 0: step", process)
+        children = psutil.Process(process.pid).children(recursive=True)
         os.kill(process.pid, signal.SIGINT)
-        assert 130 == process.wait(60)
-        process.stderr.read()
+        process.communicate(timeout=60)
+        wait_until_ended(*(child.pid for child in children))
+    assert 130 == process.returncode
     assert saved_step(tmp_path / "results") >= 1
 
 
-def test_ctrl_c_while_the_run_is_looked_at_saves_a_checkpoint_too(command: list[str], tmp_path: Path) -> None:
+def test_ctrl_c_while_the_run_is_looked_at_saves_a_checkpoint_too(
+    arguments: list[str | Path], tmp_path: Path, intelbench: Command
+) -> None:
     """As it does while the session waits."""
     plugin = tmp_path / "interrupting.py"
     plugin.write_text(INTERRUPTING)
-    done = subprocess.run([*command, "--plugin", plugin, "--out", tmp_path / "results"], check=False)
-    assert 130 == done.returncode
+    assert 130 == intelbench(*arguments, "--plugin", plugin).returncode
     assert saved_step(tmp_path / "results") >= 1

@@ -1,10 +1,8 @@
 """A study is a file, and workers execute it: each run once, whatever ends them. Real processes, a tiny network."""
 
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +16,7 @@ from intelbench.orchestration.study import StudyFile
 from intelbench.plugins.loading import load_plugin
 from intelbench.records.store import StoredRun, read_runs
 from intelbench.records.workspace import workspaces
-from tests.command import Command, wait_until_ended
+from tests.command import Command, at_phase, start, wait_for, wait_until_ended
 from tests.orchestration.test_stopping import SLOW, STEPS
 
 ENGINE = Path(__file__).parents[1] / "plugins" / "engine.py"
@@ -50,20 +48,9 @@ def prepare(intelbench: Command, tmp_path: Path, small_folder: Path, small_suite
     return prepare
 
 
-def worker(study: Path, *arguments: str) -> "subprocess.Popen[str]":
+def worker(study: Path) -> "subprocess.Popen[str]":
     """Start a worker in a process of its own."""
-    command = [sys.executable, "-m", "intelbench", "work", str(study), *arguments]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "120"})
-
-
-def wait_for(text: str, process: "subprocess.Popen[str]") -> None:
-    """Read what a worker says until it has said a text."""
-    said = ""
-    assert process.stderr is not None
-    while text not in said:
-        line = process.stderr.readline()
-        assert line, said
-        said += line
+    return start(["work", study], study.parent, {"COLUMNS": "120"})
 
 
 def records(study: Path) -> dict[str, StoredRun]:
@@ -84,13 +71,16 @@ def assert_equal_bits(first: StoredRun, second: StoredRun) -> None:
     assert first.record.stream_digests == second.record.stream_digests
 
 
-def test_two_workers_execute_each_run_once_with_one_profile(prepare: Prepare) -> None:
-    """The records are those of a session without workers, but for times; a failing run does not stop the others."""
+def test_two_workers_execute_each_run_once_with_one_profile(prepare: Prepare, intelbench: Command) -> None:
+    """The second begins while the first profiles; a failing run does not stop the others."""
     study = prepare("slow", "raising", "--seeds", "0,1")
     started = time.time()
-    with worker(study) as first, worker(study) as second:
-        outputs = [process.communicate(timeout=120)[1] for process in (first, second)]
+    with worker(study) as first:
+        said = wait_for(": profiling", first)
+        second = intelbench("work", study)
+        outputs = [said + first.communicate(timeout=120)[1], second.stderr]
     assert [1, 1] == [first.returncode, second.returncode], outputs
+    assert all(": done in" in output for output in outputs), outputs
     made = records(study)
     assert 4 == len(made)
     assert 4 == sum(output.count(": done in") for output in outputs)
@@ -102,7 +92,9 @@ def test_two_workers_execute_each_run_once_with_one_profile(prepare: Prepare) ->
     assert all(run.path.stat().st_mtime >= started for run in made.values())
 
 
-def test_a_worker_that_is_killed_leaves_its_run_to_another_one_with_equal_bits(prepare: Prepare) -> None:
+def test_a_worker_that_is_killed_leaves_its_run_to_another_one_with_equal_bits(
+    prepare: Prepare, intelbench: Command
+) -> None:
     """Killed where it trains, after a checkpoint; the record is that of an undisturbed run."""
     study = prepare("slow", "--checkpoint", "0.2 s")
     [job] = StudyFile.read(study).jobs()
@@ -113,24 +105,26 @@ def test_a_worker_that_is_killed_leaves_its_run_to_another_one_with_equal_bits(p
         children = psutil.Process(first.pid).children(recursive=True)
         for child in children:
             child.suspend()  # so that the run has not ended when the second worker looks
-        with worker(study) as second:
-            wait_for("another process executes it", second)
+
+        def kill() -> None:
             first.kill()
             first.wait()  # its lease is free when no process has its number
             for child in children:
                 child.resume()
             wait_until_ended(*(child.pid for child in children))
-            said = second.communicate(timeout=120)[1]
-    assert 0 == second.returncode, said
-    assert "resumes after step" in said
+
+        at_phase("waiting", kill)
+        second = intelbench("work", study)
+    assert first.returncode == -signal.SIGKILL
+    assert 0 == second.returncode, second.stderr
+    assert "resumes after step" in second.stderr
     [made] = records(study).values()
     assert made.record.measurements is not None
     assert made.record.measurements.resumed_after
     shutil.rmtree(study.parents[1] / "runs")
-    with worker(study, "--run", "0") as undisturbed:
-        said = undisturbed.communicate(timeout=120)[1]
-    assert 0 == undisturbed.returncode, said
-    assert ": profiling" not in said  # the study has the profile
+    undisturbed = intelbench("work", study, "--run", "0")
+    assert 0 == undisturbed.returncode, undisturbed.stderr
+    assert ": profiling" not in undisturbed.stderr  # the study has the profile
     [whole] = records(study).values()
     assert whole.record.measurements is not None
     assert () == whole.record.measurements.resumed_after

@@ -14,7 +14,7 @@ class Nice:
 
     def start(self, unit):
         """Start the command of a run."""
-        return subprocess.Popen(["nice", "-n", "5", *unit.command()], stderr=subprocess.DEVNULL)
+        return subprocess.Popen(["nice", "-n", "1", *unit.command()], stderr=subprocess.DEVNULL)
 
     def has_ended(self, process):
         """Return whether the command has ended."""

@@ -1,8 +1,7 @@
 """A plug-in file adds an engine, which executes the runs of a session that names it."""
 
+import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +13,20 @@ from intelbench.errors import UserError
 from intelbench.orchestration.devices import Local
 from intelbench.orchestration.engines import ENGINES, NamedEngine, engine
 from intelbench.records.store import StoredRun, read_runs
-from tests.command import Command, wait_until_ended
-from tests.orchestration.test_isolate import hanging
+from tests.command import Command, at_phase, start, wait_for, wait_until_ended
 from tests.orchestration.test_stopping import SLOW, STEPS
-from tests.orchestration.test_work import wait_for
 
 PLUGIN = Path(__file__).with_name("engine.py")
+
+
+@pytest.fixture
+def slow(tmp_path: Path, small_folder: Path, small_suite: Path) -> list[str | Path]:
+    """Have the engine train a network whose steps take a tenth of a second."""
+    (tmp_path / "slow.py").write_text(SLOW)
+    return [
+        "run", "slow", "--suite", small_suite, "--data", small_folder, "--plugin", tmp_path / "slow.py",
+        "--plugin", PLUGIN, "--on", "nice", "--budget", f"{STEPS} steps", "--threads", "1",
+    ]  # fmt: skip
 
 
 def runs(folder: Path) -> list[StoredRun]:
@@ -50,45 +57,52 @@ def test_a_plugin_adds_an_engine(
 
 
 def test_an_interrupt_cancels_what_an_engine_has_started(
-    tmp_path: Path, small_folder: Path, small_suite: Path, plugin: Path
+    tmp_path: Path, intelbench: Command, slow: list[str | Path]
 ) -> None:
     """No process is left, and no record of an interrupted run."""
-    options = ("--plugin", PLUGIN, "--on", "nice")
-    with hanging([], tmp_path, small_folder, small_suite, plugin, *options) as (process, _):
-        children = psutil.Process(process.pid).children(recursive=True)
-        assert 4 == len(children)  # the server, the worker, its server and the run
-        process.send_signal(signal.SIGINT)
-        assert "interrupted: 0 of 1 run recorded" in process.stderr.read()
-        assert 130 == process.wait(30)
-    wait_until_ended(*(child.pid for child in children))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, as do its children
+    processes = []
+
+    def interrupt() -> None:
+        processes.extend(started_by(psutil.Process()))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    at_phase("training", interrupt)
+    done = intelbench(*slow, "--checkpoint", "never")
+    assert 130 == done.returncode
+    assert "interrupted: 0 of 1 run recorded" in done.stderr
+    wait_until_ended(*(process.pid for process in processes))
     assert [] == list((tmp_path / "results" / "runs").iterdir())
 
 
+def started_by(session: psutil.Process) -> list[psutil.Process]:
+    """Return the processes that the engine has started for a run of a session: the worker, its server and the run."""
+    [worker] = [child for child in session.children() if "work" in child.cmdline()]
+    processes = [worker, *worker.children(recursive=True)]
+    assert 3 == len(processes)
+    return processes
+
+
 def test_a_worker_outlives_its_session_and_one_that_is_stopped_is_started_again(
-    tmp_path: Path, small_folder: Path, small_suite: Path
+    tmp_path: Path, intelbench: Command, slow: list[str | Path], command_variables: dict[str, str]
 ) -> None:
     """The next session waits for the worker of a killed one; its run continues from the checkpoint."""
-    (tmp_path / "slow.py").write_text(SLOW)
-    command = [
-        sys.executable, "-m", "intelbench", "run", "slow", "--suite", small_suite, "--data", small_folder, "--plugin",
-        tmp_path / "slow.py", "--plugin", PLUGIN, "--on", "nice", "--budget", f"{STEPS} steps", "--threads", 1,
-        "--out", tmp_path / "results", "--cache-dir", tmp_path / "cache",
-    ]  # fmt: skip
-    with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True) as first:
+    with start(slow, tmp_path, command_variables) as first:
         wait_for("slow, seed 0: step", first)
-        [worker] = [each for each in psutil.Process(first.pid).children() if "work" in each.cmdline()]
-        processes = worker.children(recursive=True)
+        worker, *processes = started_by(psutil.Process(first.pid))
         for process in processes:
             process.suspend()  # so that the run has not ended when the second session looks
         first.kill()
-    with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True) as second:
-        wait_for("slow, seed 0: another process executes it", second)
+
+    def stop() -> None:
         worker.terminate()
         for process in processes:
             process.resume()
-        wait_for("slow, seed 0: resumes after step", second)
-        _, said = second.communicate(timeout=120)
-    assert 0 == second.returncode, said
+
+    at_phase("waiting", stop)
+    second = intelbench(*slow)
+    assert 0 == second.returncode, second.stderr
+    assert "slow, seed 0: resumes after step" in second.stderr
     [run] = runs(tmp_path / "results")
     assert run.record.measurements is not None
     assert 1 == len(run.record.measurements.resumed_after)
