@@ -1,10 +1,12 @@
 """A registry: a dict of named values that built-in code, entry points and plug-in files add to."""
 
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast
@@ -135,7 +137,8 @@ class Registry(Generic[Value]):
 
     def entry_points(self) -> dict[str, metadata.EntryPoint]:
         """Return the installed entry points of this kind by name."""
-        return {point.name: point for point in metadata.entry_points(group=self.group)}
+        changed = tuple((path, _modified(path)) for path in sys.path)
+        return {point.name: point for point in _installed(self.group, changed)}
 
     def describe(self, entry: Entry[Value]) -> str:
         """Return whose code an entry is, as messages about it begin."""
@@ -162,6 +165,23 @@ class Registry(Generic[Value]):
                 f"{provider}: entry point {point.name!r} must lead to the value that was registered with "
                 f"@intelbench.{self.kind}({point.name!r}); it leads to {kind_of(value)}"
             )
+
+
+@lru_cache(maxsize=32)
+def _installed(group: str, _: tuple[tuple[str, int | None], ...]) -> metadata.EntryPoints:
+    """Return the installed entry points of a group, which are read once for each state of the import path.
+
+    That takes 5 ms where 100 packages are installed, and one report asks 30 times.
+    """
+    return metadata.entry_points(group=group)
+
+
+def _modified(path: str) -> int | None:
+    """Return when a folder of the import path was changed, as by an installation; `None` if there is none."""
+    try:
+        return os.stat(path or ".").st_mtime_ns  # noqa: PTH116 - this is called often
+    except OSError:
+        return None
 
 
 def _is_run_again(earlier: Callable[..., Any], later: Callable[..., Any]) -> bool:

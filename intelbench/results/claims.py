@@ -6,6 +6,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from importlib import resources
 from operator import attrgetter
 from pathlib import Path
@@ -148,7 +149,8 @@ def load_claims(path: Path | None = None) -> tuple[Claim, ...]:
     return _decode(read_text("claims", path), printable(path))
 
 
-def condition_keys() -> dict[str, Any]:
+@cache
+def condition_keys() -> Mapping[str, Any]:
     """Return every key that `conditions` accepts, with the type of its value."""
     types: dict[str, Any] = dict.fromkeys(IN_WORDS, str)
     types |= _types("", Conditions) | _types("data.", DataFacts)

@@ -1,11 +1,14 @@
-"""The notebooks run from the first cell to the last one on the built-in images."""
+"""The notebooks run from the first cell to the last one."""
 
 from pathlib import Path
 
 import nbformat
 import pytest
 
+from intelbench.data.sources import SOURCES
+from tests.conftest import write_folder
 from tests.examples.execute import NOTEBOOKS, execute
+from tests.synthetic import CLASSES
 
 PARAMETERS = {
     "intel": """
@@ -32,10 +35,13 @@ def test_every_notebook_is_executed() -> None:
 
 
 @NAMED
-def test_a_notebook_runs(notebook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No cell raises, the progress of runs is plain text, and the page with the report is written."""
-    for name_of_folder in ("INTEL_IMAGES", "PHOTOS", "NEW_PHOTOS"):
-        monkeypatch.delenv(name_of_folder, raising=False)
+def test_a_notebook_runs(notebook: Path, tmp_path: Path, small_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On folders of images no cell raises, progress is plain text, and the page with the report is written."""
+    intel = write_folder(
+        tmp_path / "intel", classes=CLASSES, per_class=10, splits="seg_train/seg_train seg_test/seg_test"
+    )
+    for variable, folder in (("INTEL_IMAGES", intel), ("PHOTOS", small_folder), ("NEW_PHOTOS", small_folder / "test")):
+        monkeypatch.setenv(variable, str(folder))
     content = nbformat.read(notebook, as_version=4)
     [parameters] = [cell for cell in content.cells if "parameters" in cell.metadata.get("tags", ())]
     parameters.source = PARAMETERS[notebook.stem]
@@ -43,6 +49,21 @@ def test_a_notebook_runs(notebook: Path, tmp_path: Path, monkeypatch: pytest.Mon
     [training] = [cell for cell in content.cells if "ib.run(" in cell.source]
     assert "seed 1: done in" in "".join(output.text for output in training.outputs if output.output_type == "stream")
     assert (tmp_path / "results" / "report.html").stat().st_size > 100_000
+
+
+@NAMED
+def test_without_a_folder_the_built_in_images_are_used(
+    notebook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cell that looks for images names a data source that is always there."""
+    for variable in ("INTEL_IMAGES", "PHOTOS", "NEW_PHOTOS"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.chdir(tmp_path)
+    content = nbformat.read(notebook, as_version=4)
+    [cell] = [cell for cell in content.cells if "os.environ.get(" in cell.source]
+    found: dict[str, str] = {}
+    exec(cell.source, found)
+    assert (found.get("DATA") or found["PHOTOS"]) in SOURCES.providers()
 
 
 @NAMED
