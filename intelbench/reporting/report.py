@@ -1,8 +1,8 @@
 """Records in, report out: a pure function of the files in a folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from intelbench.errors import UserError
@@ -30,13 +30,22 @@ from intelbench.results.variance import variance_studies
 TITLE = "Image-classification architectures compared"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Report:
     """The report in Markdown, and the figures that it links to as `figures/NAME`."""
 
     text: str
-    figures: Mapping[str, bytes]
-    """SVG by file name."""
+    drawings: Mapping[str, Callable[[], bytes]]
+    """What draws a figure as SVG, by file name."""
+
+    @cached_property
+    def figures(self) -> dict[str, bytes]:
+        """Draw the figures, and return their SVG by file name.
+
+        Raises:
+            UserError: a figure of a plug-in fails.
+        """
+        return {name: draw() for name, draw in self.drawings.items()}
 
 
 def build(folder: Path, *, title: str = TITLE, claims: Sequence[Claim] | None = None, full: bool = False) -> Report:
@@ -57,7 +66,7 @@ def build(folder: Path, *, title: str = TITLE, claims: Sequence[Claim] | None = 
 def write(study: Study, *, title: str = TITLE, claims: Sequence[Claim] | None = None, full: bool = False) -> Report:
     """Write the report on a study; the arguments are those of `build`."""
     document = compose(study, title=title, claims=claims, full=full)
-    return Report(markdown.render(document), {figure.name: figure.draw() for figure in figures(document)})
+    return Report(markdown.render(document), {figure.name: figure.draw for figure in figures(document)})
 
 
 def write_plan(study: Study) -> str:

@@ -122,7 +122,7 @@ def test_a_section_that_fails_is_one_line(tmp_path: Path, body: str, says: str) 
     load_plugin(file)
     synthetic_runs(tmp_path / "runs", ["a"], [0])
     with pytest.raises(UserError, match=rf"plug-in {file}: section 'Mine': {says}"):
-        build(tmp_path / "runs")
+        assert build(tmp_path / "runs").figures
 
 
 def test_two_figures_of_one_name_are_refused(tmp_path: Path) -> None:
