@@ -22,7 +22,6 @@ from intelbench.results.reported_pairs import compared_as_reported
 from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 from intelbench.results.verdicts import Compared, UntestableError, Word
-from intelbench.statistics import inference
 from intelbench.statistics.estimates import SIGNIFICANCE, Estimate
 
 PUBLISHED_CLASSES = {"buildings", "forest", "glacier", "mountain", "sea", "street"}
@@ -232,8 +231,7 @@ def _confusion(summary: CohortSummary, claim: Claim, subject: ArchitectureSummar
     comparisons = []
     for pair in claimed:
         for other in others:
-            inferred = inference.infer((pairs == pair).astype(np.int8) - (pairs == other), -1, 1)
-            assert inferred is not None
+            inferred = rules.infer_difference(pairs == pair, pairs == other, 1)
             between = f"{_pair_name(pair, names)} against {_pair_name(other, names)}"
             comparisons.append(rules.compared(between, inferred, claim.largest_equivalent))
     size = f"{len(subject.runs)} seeds × {count(pairs.shape[1])} test images"

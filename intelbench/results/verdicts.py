@@ -126,9 +126,20 @@ def _value(claim: Claim, run: RunSummary) -> NDArray[Any] | None:
     return values if values.dtype == np.bool_ else values.astype(np.float64)
 
 
-def infer_mean(values: NDArray[Any], limit: float = np.inf) -> Inferred:
-    """Return the mean of n finite numbers or of a table of n x N, whose interval is cut to [-limit, limit]."""
-    inferred = inference.infer(values, -limit, limit) if values.ndim == 2 else inference.infer_from_seeds(values)
+def infer_mean(values: NDArray[Any]) -> Inferred:
+    """Return the mean of n finite numbers or of a table of n x N."""
+    inferred = inference.infer(values) if values.ndim == 2 else inference.infer_from_seeds(values)
+    assert inferred is not None
+    return inferred
+
+
+def infer_difference(first: NDArray[Any], second: NDArray[Any], limit: float) -> Inferred:
+    """Return the mean difference of n finite numbers or of tables of n x N, of which `limit` is the largest."""
+    difference = first.astype(np.float64) - second
+    if difference.ndim == 1:
+        return infer_mean(difference)
+    images = inference.Images.of(np.stack([first, second])) if np.isfinite(limit) else None
+    inferred = inference.infer(difference, -limit, limit, images=images)
     assert inferred is not None
     return inferred
 
@@ -162,7 +173,7 @@ def compare(claim: Claim, other: str, first: NDArray[Any], second: NDArray[Any])
     ratio = metric.change == "ratio"
     margin = math.log1p(claim.largest_equivalent) if ratio else claim.largest_equivalent
     largest = metric.limits[1] - metric.limits[0]
-    inferred = infer_ratio(first, second) if ratio else infer_mean(first.astype(np.float64) - second, largest)
+    inferred = infer_ratio(first, second) if ratio else infer_difference(first, second, largest)
     found = compared(other, inferred, margin)
     if inferred.error is None or inferred.error > _NO_SPREAD * abs(found.effect) or metric.unit == "bytes":
         return found

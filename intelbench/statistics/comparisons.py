@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from scipy.special import chdtrc
 
 from intelbench.statistics.estimates import SIGNIFICANCE, Estimate
-from intelbench.statistics.inference import Inferred, SeedVariance, Spread, holm_known, infer_moments, sign_p_values
+from intelbench.statistics.inference import (
+    Images,
+    Inferred,
+    SeedVariance,
+    Spread,
+    holm_known,
+    infer_moments,
+    sign_p_values,
+)
 from intelbench.statistics.moderation import PairVariance, pair_variances
 from intelbench.statistics.moments import Moments, without_each_seed
 from intelbench.statistics.seed_table import SeedTable
@@ -125,7 +133,8 @@ def paired_differences(table: SeedTable, scale: Scale = Scale()) -> list[PairedD
         first, second = table.of_pair(*pair)
         moments.append(Moments.of(first.astype(np.float64) - second))
         counts.append(discordance(first, second) if table.padded.dtype == np.bool_ else ())
-    inferred = _inferred(moments, pair_variances(table.means, table.finished, pairs), scale.limit)
+    images = _images(table, scale)
+    inferred = _inferred(moments, pair_variances(table.means, table.finished, pairs), scale.limit, images)
     return _corrected(pairs, [table.common(*pair) for pair in pairs], inferred, scale, counts)
 
 
@@ -144,13 +153,13 @@ def differences_without_each_seed(table: SeedTable, scale: Scale = Scale()) -> d
         complete[pair] = Moments.of(difference)
         several = len(difference) > 1
         left_out[pair] = dict(zip(common[pair], without_each_seed(difference), strict=True)) if several else {}
-    compared = {}
+    compared, images = {}, _images(table, scale)
     for column, seed in enumerate(table.seeds):
         finished = table.finished.copy()
         finished[:, column] = False
         kept = [pair for pair in pairs if set(common[pair]) != {seed}]
         moments = [left_out[pair][seed] if seed in common[pair] else complete[pair] for pair in kept]
-        inferred = _inferred(moments, pair_variances(table.means, finished, kept), scale.limit)
+        inferred = _inferred(moments, pair_variances(table.means, finished, kept), scale.limit, images)
         seeds = [tuple(other for other in common[pair] if other != seed) for pair in kept]
         compared[seed] = _corrected(kept, seeds, inferred, scale, [()] * len(kept))
     return compared
@@ -162,9 +171,16 @@ def _pairs(table: SeedTable) -> list[tuple[int, int]]:
     return [pair for pair in every_pair if table.common(*pair) and table.padded.shape[2]]
 
 
-def _inferred(moments: Sequence[Moments], variances: Sequence[PairVariance | None], limit: float) -> list[Inferred]:
+def _images(table: SeedTable, scale: Scale) -> Images | None:
+    """Return the images of the differences; `None` of values without a limit."""
+    return Images.of(table.padded) if np.isfinite(scale.limit) else None
+
+
+def _inferred(
+    moments: Sequence[Moments], variances: Sequence[PairVariance | None], limit: float, images: Images | None
+) -> list[Inferred]:
     return [
-        infer_moments(of_pair, -limit, limit, *_pooled(of_pair, variance))
+        infer_moments(of_pair, -limit, limit, *_pooled(of_pair, variance), images)
         for of_pair, variance in zip(moments, variances, strict=True)
     ]
 

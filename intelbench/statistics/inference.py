@@ -14,6 +14,10 @@ freedom (Rubin, 1987), at most N - 1. With few seeds that are similar by chance 
 conclusion must also hold over the seeds alone, with V_seeds and n - 1 degrees of freedom (an intersection-union test;
 Berger, 1982): the longer interval and the larger p value are used. `docs/statistics.md` shows the coverage by
 simulation, and why no percentile bootstrap of seeds and images is used.
+
+Where hardly any image has another value, V says nothing of the images that were not drawn: 18 images on which two
+architectures agree do not show that they are equal. So bounds and tests of a margin must also hold with the smallest
+variance that the images can have if the margin is the true mean (`Images`).
 """
 
 import math
@@ -56,6 +60,60 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class Images:
+    """The images of a mean, whose variance depends on the true mean, as that of a share does (score test; Tango, 1998).
+
+    If the values are between -w and w and their true mean is m, at least a share |m| / w of the images has a value
+    other than 0. The variance of the mean of N images is smallest where these values are w and all others are 0:
+    |m| (w - |m|) / N.
+    """
+
+    num: int
+    """Number N of images, at least 2."""
+    largest: float = 1.0
+    """Largest size w of a value."""
+    are_answers: bool = True
+    """Whether each image has one value where it is answered right, and 0 where not."""
+
+    @classmethod
+    def of(cls, values: NDArray[np.generic]) -> "Images | None":
+        """Return the images of differences of tables of bounded values (... x N); `None` for fewer than 2 images."""
+        num = values.shape[-1]
+        if num < 2:
+            return None
+        if values.dtype == np.bool_:
+            return cls(num)
+        by_image = values.reshape(-1, num)
+        right = by_image.max(axis=0)
+        return cls(num, max(1.0, float(right.max())), bool(((by_image == 0) | (by_image == right)).all()))
+
+    @property
+    def freedom(self) -> int:
+        """Return the degrees of freedom of Student's distribution."""
+        return self.num - 1
+
+    def error(self, mean: float) -> float:
+        """Return the smallest standard error of the mean of the images if `mean` is the true mean."""
+        return math.sqrt(max(abs(mean) * (self.largest - abs(mean)), 0.0) / self.num)
+
+    def bound_above(self, observed: float, confidence: float) -> float:
+        """Return the largest true mean whose distance from the observed one is Student's quantile times its error."""
+        if (bound := self._solution(observed, confidence, 1)) is None:  # it is negative
+            bound = self._solution(-observed, confidence, -1)
+            return observed if bound is None else -bound
+        return bound
+
+    def _solution(self, observed: float, confidence: float, sign: int) -> float | None:
+        """Return the larger or the smaller solution m >= 0 of N (m - observed)^2 = quantile^2 m (w - m)."""
+        squared = float(stdtrit(self.freedom, confidence)) ** 2
+        discriminant = squared * (squared * self.largest**2 + 4 * self.num * observed * (self.largest - observed))
+        if discriminant < 0:
+            return None
+        total = 2 * self.num * observed + squared * self.largest + sign * math.sqrt(discriminant)
+        return total / (2 * (self.num + squared)) if total >= 0 else None
+
+
+@dataclass(frozen=True)
 class Inferred:
     """A mean with its uncertainty, and the test whether it differs from 0."""
 
@@ -64,12 +122,14 @@ class Inferred:
     """A conclusion must hold with each of them; empty for one seed."""
     unpooled: Spread | None = None
     """A conclusion must hold with it too, whatever the number of other comparisons; see `moderation`."""
+    images: Images | None = None
+    """Bounds and tests of a margin must hold with them too; `None` where values are not bounded."""
 
     @property
     def parts(self) -> "tuple[Inferred, Inferred | None]":
         """Return the mean with its spreads but the unpooled one, and with that one alone."""
         pooled = replace(self, unpooled=None)
-        return pooled, None if self.unpooled is None else replace(pooled, spreads=(self.unpooled,))
+        return pooled, None if self.unpooled is None else replace(pooled, spreads=(self.unpooled,), images=None)
 
     @property
     def error(self) -> float | None:
@@ -93,7 +153,10 @@ class Inferred:
 
     def p_above(self, value: float, margin: float, sides: int = 1) -> float | None:
         """Return the p value of the hypothesis that the true mean is at most `margin`, if `value` was observed."""
-        return max((sides * _tail(value - margin, spread) for spread in self.all_spreads), default=None)
+        spreads = self.all_spreads
+        if spreads and self.images and margin and value > margin:
+            spreads = (*spreads, Spread(self.images.error(margin), self.images.freedom))
+        return max((sides * _tail(value - margin, spread) for spread in spreads), default=None)
 
     def p_equivalent(self, margin: float) -> float | None:
         """Return the p value of the hypothesis that the true mean is at least `margin` from 0, on either side.
@@ -105,8 +168,20 @@ class Inferred:
 
     def bound_above(self, value: float) -> float | None:
         """Return the one-sided 95 % bound above the true mean, if `value` was observed; `None` for one seed."""
-        quantiles = ((spread, float(stdtrit(spread.freedom, CONFIDENCE))) for spread in self.all_spreads)
-        return max((value + quantile * spread.error for spread, quantile in quantiles), default=None)
+        return self._bound_above(value, CONFIDENCE) if self.spreads else None
+
+    def _bound_above(self, value: float, confidence: float) -> float:
+        """Return the largest of the bounds by each spread, and by the images, if `value` was observed."""
+        bounds = [value + float(stdtrit(each.freedom, confidence)) * each.error for each in self.all_spreads]
+        return max(bounds + ([self.images.bound_above(value, confidence)] if self.images else []))
+
+    def with_interval(self, lower: float = -np.inf, upper: float = np.inf) -> "Inferred":
+        """Return the mean with the longest of its intervals, cut to [lower, upper]; without one for one seed."""
+        if not self.spreads:
+            return self
+        mean = self.estimate.mean
+        low, high = -self._bound_above(-mean, _UPPER), self._bound_above(mean, _UPPER)
+        return replace(self, estimate=Estimate(mean, max(low, lower), min(high, upper), self.estimate.n))
 
 
 @dataclass(frozen=True)
@@ -125,6 +200,7 @@ def infer(
     upper: float = np.inf,
     between_seeds: SeedVariance | None = None,
     unpooled: Spread | None = None,
+    images: Images | None = None,
 ) -> Inferred | None:
     """Return the mean of a table (n x N) with its 95 % interval over seeds and images, cut to [lower, upper].
 
@@ -136,9 +212,10 @@ def infer(
         upper: Largest possible mean.
         between_seeds: Variance of the mean of a seed; `None` for the one of this table.
         unpooled: A further spread that the interval and the p value must hold with.
+        images: The images, if the values are bounded differences; the interval must hold with them too.
     """
     table = np.asarray(values, dtype=np.float64)
-    return infer_moments(Moments.of(table), lower, upper, between_seeds, unpooled) if table.size else None
+    return infer_moments(Moments.of(table), lower, upper, between_seeds, unpooled, images) if table.size else None
 
 
 def infer_moments(
@@ -147,11 +224,14 @@ def infer_moments(
     upper: float = np.inf,
     between_seeds: SeedVariance | None = None,
     unpooled: Spread | None = None,
+    images: Images | None = None,
 ) -> Inferred:
     """Return what `infer` returns, from the moments of the table; the other arguments are those of `infer`."""
     estimate = Estimate(moments.mean, None, None, moments.num_seeds)
     spreads = _spreads(moments, between_seeds)
-    return _with_interval(Inferred(estimate, spreads, unpooled if spreads else None), lower, upper)
+    if images and not (images.are_answers or moments.is_zero):
+        images = None  # other values may vary less, and their variance was seen
+    return Inferred(estimate, spreads, unpooled if spreads else None, images).with_interval(lower, upper)
 
 
 def infer_ratio_of_means(first: NDArray[np.generic], second: NDArray[np.generic]) -> InferredRatio | None:
@@ -167,7 +247,7 @@ def infer_ratio_of_means(first: NDArray[np.generic], second: NDArray[np.generic]
         return None
     ratio = float(above.mean() / below.mean())
     spreads = _spreads(Moments.of(above / above.mean() - below / below.mean()))
-    logs = _with_interval(Inferred(Estimate(math.log(ratio), None, None, len(above)), spreads)).estimate
+    logs = Inferred(Estimate(math.log(ratio), None, None, len(above)), spreads).with_interval().estimate
     return InferredRatio(replace(_exponential(logs), mean=ratio), spreads)
 
 
@@ -180,7 +260,7 @@ def infer_from_seeds(values: NDArray[np.generic]) -> Inferred | None:
     if array.size == 1:
         return Inferred(estimate, ())
     spread = Spread(float(np.sqrt(array.var(ddof=1) / array.size)), array.size - 1)
-    return _with_interval(Inferred(estimate, (spread,)))
+    return Inferred(estimate, (spread,)).with_interval()
 
 
 def infer_ratio(first: NDArray[np.floating], second: NDArray[np.floating]) -> InferredRatio | None:
@@ -270,15 +350,6 @@ def _exponential(logs: Estimate) -> Estimate:
     """Return the ratio whose logarithm is estimated."""
     low, high = (None if bound is None else float(np.exp(bound)) for bound in (logs.low, logs.high))
     return Estimate(float(np.exp(logs.mean)), low, high, logs.n)
-
-
-def _with_interval(inferred: Inferred, lower: float = -np.inf, upper: float = np.inf) -> Inferred:
-    """Return a mean with the longest of the intervals by its spreads; without one if it has no spread."""
-    if not inferred.spreads:
-        return inferred
-    mean, num_seeds = inferred.estimate.mean, inferred.estimate.n
-    half = max(float(stdtrit(spread.freedom, _UPPER)) * float(spread.error) for spread in inferred.all_spreads)
-    return replace(inferred, estimate=Estimate(mean, max(mean - half, lower), min(mean + half, upper), num_seeds))
 
 
 def _last_possible(start: float, sign: int, is_possible: Callable[[float], bool]) -> float | None:

@@ -14,7 +14,7 @@ from scipy.special import chdtri, nctdtr, stdtr, stdtrit
 
 from intelbench.statistics.comparisons import UNPOOLED_FACTOR
 from intelbench.statistics.estimates import SIGNIFICANCE
-from intelbench.statistics.inference import Inferred, Spread
+from intelbench.statistics.inference import Images, Inferred, Spread
 
 ASSURANCE = 0.8
 MAX_SEEDS = 200
@@ -63,7 +63,16 @@ def assurance(question: Question, num_seeds: int) -> float:
     by_spread = [_probabilities(question, spread, question.level, num_seeds) for spread in inferred.spreads]
     if inferred.unpooled is not None:
         by_spread.append(_probabilities(question, inferred.unpooled, SIGNIFICANCE / UNPOOLED_FACTOR, num_seeds))
+    if inferred.images is not None:
+        by_spread.append(_on_images(question, inferred.images))
     return float(np.min(by_spread, axis=0).mean(axis=1).max())
+
+
+def _on_images(question: Question, images: Images) -> NDArray[np.float64]:
+    """Return whether the images are enough for significance, and for equivalence, whatever the seeds (2 x K)."""
+    distance, error = question.margin - abs(question.inferred.location), images.error(question.margin)
+    within = distance > error * stdtrit(images.freedom, 1 - question.level)
+    return np.array([np.ones(len(_QUANTILES)), np.full(len(_QUANTILES), within)], dtype=float)
 
 
 def _probabilities(question: Question, spread: Spread, level: float, num_seeds: int) -> NDArray[np.float64]:

@@ -59,7 +59,7 @@ def draw_cost(values: NDArray[np.float64]) -> NDArray[np.float64]:
     error = float(np.log(values).std(ddof=1)) / np.sqrt(len(values))
     with np.errstate(over="ignore"):  # two runs that differ widely tell hardly anything, so a draw may be infinite
         factors: NDArray[np.float64] = np.exp(error * _student(np.random.default_rng(_SEED), len(values) - 1))
-    return float(values.mean()) * factors
+        return float(values.mean()) * factors
 
 
 def standings(draws: NDArray[np.float64]) -> list[Standing]:

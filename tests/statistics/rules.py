@@ -5,12 +5,19 @@ study of equal architectures, how often its intervals hold the true difference, 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 
-from intelbench.statistics.comparisons import PairedDifference, SeedTable, corrected_p_values, paired_differences
+from intelbench.statistics.comparisons import (
+    MARGIN,
+    PairedDifference,
+    SeedTable,
+    corrected_p_values,
+    paired_differences,
+)
+from intelbench.statistics.estimates import SIGNIFICANCE
 from intelbench.statistics.inference import Inferred, SeedVariance, infer
 from intelbench.statistics.moderation import pair_variances
 from tests.statistics.worlds import WORLDS, World
@@ -18,6 +25,8 @@ from tests.statistics.worlds import WORLDS, World
 SEEDS = (2, 3, 5, 10)
 NUM_ARCHITECTURES = 5
 LEAD = 0.05
+NUM_IMAGES = (18, 100, 300, 1000, 3000)
+"""Test images of the studies of false equivalence."""
 NUM_STUDIES = 600
 Pooling = Callable[[SeedTable, Sequence[tuple[int, int]]], list[tuple[SeedVariance | None, object]]]
 
@@ -107,6 +116,24 @@ def power(world: World, rule: str, num_seeds: int, num_studies: int) -> tuple[fl
     return every / num_studies, single / num_studies
 
 
+def false_equivalence(num_images: int, num_seeds: int, num_studies: int) -> tuple[float, float]:
+    """Return how often two networks that differ by the margin are equivalent, and how often they would be by V alone.
+
+    Heads on stored features give the same answers with every seed. One network is right where the other one is, and on
+    one image in a hundred more.
+    """
+    random = np.random.default_rng([num_images, num_seeds])
+    used = by_variance = 0
+    for _ in range(num_studies):
+        image = random.random(num_images)
+        correct = np.array([image < 0.9 + MARGIN, image < 0.9])[:, None].repeat(num_seeds, axis=1)
+        (pair,) = paired_differences(SeedTable.complete(correct))
+        alone = replace(pair.inferred, images=None).p_equivalent(MARGIN)
+        used += pair.is_equivalent
+        by_variance += alone is not None and alone <= SIGNIFICANCE
+    return used / num_studies, by_variance / num_studies
+
+
 def main(write: Callable[[str], object] = print) -> None:
     """Print the tables: wrong studies by rule with three seeds, by number of seeds with the rule used, and power."""
     write(f"| World, 3 seeds | {' | '.join(RULES)} |\n|:--|{'--:|' * len(RULES)}")
@@ -123,6 +150,9 @@ def main(write: Callable[[str], object] = print) -> None:
     for num_seeds in SEEDS:
         cells = [" / ".join(map(_percent, power(WORLDS[1], rule, num_seeds, NUM_STUDIES))) for rule in RULES]
         write(f"| {num_seeds} seeds | {' | '.join(cells)} |")
+    write("\n| Test images, 3 seeds | Equivalent | By V alone |\n|--:|--:|--:|")
+    for num_images in NUM_IMAGES:
+        write(f"| {num_images:,} | {' | '.join(map(_percent, false_equivalence(num_images, 3, 4 * NUM_STUDIES)))} |")
 
 
 def _percent(share: float) -> str:

@@ -160,6 +160,30 @@ def test_equivalence_needs_enough_images() -> None:
     assert ["equivalent", "undecided"] == answers
 
 
+@pytest.mark.parametrize(("num_images", "answer"), [(18, "undecided"), (200, "undecided"), (400, "equivalent")])
+def test_few_images_do_not_show_equivalence(num_images: int, answer: str) -> None:
+    """Where all answers are equal, the interval is the score interval of paired shares (Tango, 1998)."""
+    right = np.ones((2, 3, num_images), dtype=np.bool_)
+    (pair,) = paired_differences(SeedTable.complete(right))
+    squared = stats.t.isf(0.025, num_images - 1) ** 2
+    assert answer == pair.answer
+    assert squared / (num_images + squared) == pytest.approx(pair.difference.high)
+    assert -pair.difference.high == pair.difference.low
+
+
+def test_an_image_of_a_rare_class_counts_more() -> None:
+    """By balanced accuracy; so more images are needed to show equivalence."""
+    weights = np.where(np.arange(400) < 40, 5.0, 0.5)
+    table = SeedTable.complete(np.broadcast_to(weights, (2, 3, 400)))
+    assert "undecided" == paired_differences(table)[0].answer
+    assert "equivalent" == paired_differences(table, Scale(limit=np.inf))[0].answer
+
+
+def test_networks_that_differ_by_the_margin_are_seldom_equivalent() -> None:
+    """In at most 7 % of 1,500 studies, which three standard errors above 5 % are."""
+    assert max(rules.false_equivalence(num_images, 3, 1500)[0] for num_images in (100, 300, 1000)) <= 0.07
+
+
 def test_a_lower_level_of_significance_decides_less() -> None:
     """Where results are looked at several times, each look has a smaller level."""
     (found,) = paired_differences(SeedTable.complete(WORLDS[1].study(np.random.default_rng(1), 2, 5, 0.1)))

@@ -210,3 +210,15 @@ def test_a_conclusion_holds_with_the_unpooled_spread_too() -> None:
     half = stats.t.ppf(0.975, 2) * 10
     assert (inferred.estimate.low, inferred.estimate.high) == pytest.approx((table.mean() - half, table.mean() + half))
     assert 10.0 == inferred.error
+
+
+@given(st.integers(2, 500), st.floats(-1, 1), st.sampled_from([1.0, 1.5, 5.0]), st.sampled_from([0.9, 0.975]))
+def test_bounds_of_images_invert_their_test(num: int, observed: float, largest: float, confidence: float) -> None:
+    """At the bound the observed mean is as far as the quantile allows, and beyond it too far."""
+    images = inference.Images(num, largest)
+    bound = images.bound_above(observed, confidence)
+    quantile = stats.t.ppf(confidence, num - 1)
+    assert observed <= bound <= largest + 1e-9
+    assert bound - observed == pytest.approx(quantile * images.error(bound), abs=1e-7)
+    for beyond in np.linspace(bound, largest, 50)[1:]:
+        assert beyond - observed >= quantile * images.error(beyond) - 1e-9
