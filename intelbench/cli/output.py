@@ -1,6 +1,7 @@
 """What the command prints: its product to stdout, everything else to stderr."""
 
 import sys
+from collections.abc import Iterable
 
 import click
 
@@ -15,6 +16,12 @@ def print_product(text: str) -> None:
 def complain(text: str) -> None:
     """Print to stderr, with control characters escaped."""
     click.echo(_escaped(text), err=True)
+
+
+def complain_of_left_out(problems: Iterable[str]) -> None:
+    """Print to stderr which records are left out, and why."""
+    for problem in problems:
+        complain(f"left out: {problem}")
 
 
 def _escaped(text: str) -> str:

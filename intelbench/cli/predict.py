@@ -55,6 +55,11 @@ def predict(
     from intelbench.records.store import runs_folder, write_figures
     from intelbench.results.study import read
 
+    if results.is_file() and (unused := "--architecture" if architecture else "--margin" if margin else None):
+        raise click.UsageError(
+            f"{unused} chooses a network of a results folder, and {printable(results)} is a file with one. Try it "
+            "without"
+        )
     photos = find_photos(images)
     if results.is_file():
         choice = Choice(read_kept(results), "as asked for")

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from intelbench.cli.figures import import_matplotlib
-from intelbench.cli.output import print_product
+from intelbench.cli.output import complain, complain_of_left_out, print_product
 from intelbench.cli.parameters import GroupedCommand, margin_option, option, plugin_option
 from intelbench.cli.values import FILE, FOLDER
 from intelbench.errors import UserError, one_of, plural, printable
@@ -76,8 +76,10 @@ def publish(
     if out is not None and target in (_CSV, *_FOLDERS):
         out = str(FOLDER.convert(out, None, ctx))
     results = load(folder, margin)
-    for problem in results.problems:
-        click.echo(f"left out: {printable(problem)}", err=True)
+    complain_of_left_out(results.problems)
+    if target == "card" and (number := len(results.cohorts)) > 1:
+        which = "that has it" if architecture else "of records"
+        complain(f"card of the largest of {number} groups {which}. For another one, give a folder of its records alone")
     if target in _TEXTS:
         _write_text(results.to_latex() if target == "latex" else results.to_card(architecture), file)
     elif target == _CSV:

@@ -8,9 +8,10 @@ import click
 
 from intelbench.api.locations import cache_folder
 from intelbench.cli.figures import import_matplotlib
-from intelbench.cli.output import print_product
+from intelbench.cli.output import complain_of_left_out, print_product
 from intelbench.cli.parameters import GroupedCommand, cache_option, margin_option, metric_option, option, plugin_option
 from intelbench.cli.values import FILE, FOLDER, REPORT_FILE
+from intelbench.errors import UserError, printable
 
 
 @click.command(cls=GroupedCommand)
@@ -87,6 +88,7 @@ def report(
     from intelbench.reporting.report import write
 
     study = read(runs, options["margin"], options["metric"], asked={claim.metric for claim in claims or ()})
+    complain_of_left_out(study.problems)
     if suffix == ".html":
         from intelbench.reporting.html.page import as_html
 
@@ -97,7 +99,14 @@ def report(
         text = as_json(study, claims=claims)
     else:
         written = write(study, claims=claims, full=options["full"])
-        write_figures((out.parent if out else runs.parent) / "figures", written.figures)
+        figures = (out.parent if out else runs.parent) / "figures"
+        try:
+            write_figures(figures, written.figures)
+        except OSError as error:
+            raise UserError(
+                f"{printable(figures)}: figures cannot be written there ({error.strerror or error}). Expected "
+                "a writable folder. Try --out FILE.md in another folder, which gets the figures too"
+            ) from error
         text = written.text
     if predictions := options["predictions"]:
         write_parts(predictions, predictions_as_csv(study))

@@ -67,6 +67,7 @@ def start(
         raise UserError(
             f"{printable(out)}: exists already. Expected a new file. Try --out FILE, or --force to replace it"
         )
+    _require_writable(out)
     for plugin in plugins:
         load_plugin(plugin)
     request = Request(source=source, device=device, offline=options["offline"], cache_folder=cache_folder(cache_dir))
@@ -79,8 +80,17 @@ def start(
         file.write(proposal.as_toml())
     complain(f"{printable(out)} has the suite, with a comment on each choice. This command runs it:")
     again = ["--device", device] if device != "auto" else []
+    again += ["--skip-unreadable"] if proposal.skips_unreadable else []
     for plugin in plugins:
         again += ["--plugin", str(plugin)]
     if ctx.get_parameter_source("cache_dir") is ParameterSource.COMMANDLINE:
         again += ["--cache-dir", str(cache_dir)]
     print_product(shlex.join(["intelbench", "run", "--suite", str(out), *again]) + "\n")
+
+
+def _require_writable(file: Path) -> None:
+    """Raise an `OSError` if the file cannot be written; what is in it stays, and a missing file stays missing."""
+    is_new = not file.exists()
+    file.open("ab").close()
+    if is_new:
+        file.unlink()

@@ -1,10 +1,11 @@
 """Look at a data set before anything is decided about it: classes, splits, and the sizes of its images.
 
-Every file is hashed, so that copies count once, but only a sample is opened. `intelbench data check` reads them all.
+Every file is hashed, so that copies count once, but only a sample is decoded. `intelbench data check` reads them all.
 """
 
 import warnings
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 
@@ -14,6 +15,7 @@ from PIL import Image
 
 from intelbench.config.conditions import Conditions
 from intelbench.data.dataset import Contents, divide, stored_side
+from intelbench.data.decoding import find_unreadable
 from intelbench.data.files import Content
 from intelbench.data.folder import content_digests, list_images
 from intelbench.data.sources import locate
@@ -39,6 +41,8 @@ class Survey(Struct, frozen=True, kw_only=True):
     """Images from all parts of the data set, at equal distances."""
     sizes: tuple[tuple[int, int], ...]
     """Width and height of each image of the sample, in pixels."""
+    unreadable: Mapping[str, str]
+    """Files that cannot be read, and why, as far as they are in the sample; they are left out of the numbers."""
     notes: tuple[str, ...]
     """Messages for the user: how the data folder was understood."""
 
@@ -72,16 +76,20 @@ def survey(source: str, conditions: Conditions, cache_folder: Path) -> Survey:
     path_of = {digests[file.id]: file.path for file in listing.files() if file.id in digests}
     files = tuple(Content(path, content) for content, path in path_of.items())
     row_of = {file.digest: row for row, file in enumerate(files)}
+    sample = files[:: -(-len(files) // _SAMPLE)]
+    undecodable = find_unreadable(sample, stored_side(conditions.image_size))
+    reasons = {sample[row].digest: reason for row, reason in undecodable.items()}
+    unreadable |= {file.id: reasons[each] for file in listing.files() if (each := digests.get(file.id)) in reasons}
     splits = {
         split: [
             SplitImage(file.id, file.label, digests[file.id], row_of[digests[file.id]])
             for file in listed
-            if file.id in digests
+            if file.id not in unreadable
         ]
         for split, listed in listing.splits.items()
     }
     train, validation, test = divide(Contents(source, listing, splits, unreadable, files, None, notes), conditions)
-    sizes = {file: size for file in files[:: -(-len(files) // _SAMPLE)] if (size := _size(file.path))}
+    sizes = {file: size for file in sample if file.digest not in reasons and (size := _size(file.path))}
     if not sizes:
         name = printable(source)
         raise UserError(f"data {name}: no image can be read; `intelbench data check {name}` says why")
@@ -95,6 +103,7 @@ def survey(source: str, conditions: Conditions, cache_folder: Path) -> Survey:
         num_contents=len(files),
         sample=tuple(sizes),
         sizes=tuple(sizes.values()),
+        unreadable=unreadable,
         notes=(*notes, *listing.remarks),
     )
 

@@ -21,7 +21,9 @@ from intelbench.records.types import RunRecord, RunSpec
 _LINE_SECONDS = 15.0
 """Shortest time between two lines of one run."""
 _MIN_SHARE = 0.01
-"""Share of a budget from which the remaining time is extrapolated if only one step has been seen."""
+"""Share of a budget from which the remaining time is extrapolated if only one update about steps has been seen."""
+_WIDE = 1000
+"""Characters of a terminal on which no cell is shortened."""
 
 
 def stderr_console() -> Console:
@@ -64,15 +66,15 @@ class _Running:
     started: float
     last: Progress
     first: Progress | None = None
-    """First training progress: what precedes it does not belong to the steps."""
+    """First training progress: what precedes it does not belong to the steps, and is in the time of the first one."""
 
     @property
     def left(self) -> float | None:
-        """Return the seconds of training left; `None` before the first steps."""
+        """Return the seconds of training left; `None` before the second step."""
         last, first = self.last, self.first
         if first is not None and last.done > first.done:
             return (last.seconds - first.seconds) * (1 - last.done) / (last.done - first.done)
-        return last.seconds * (1 - last.done) / last.done if last.done >= _MIN_SHARE else None
+        return last.seconds * (1 - last.done) / last.done if last.step > 1 and last.done >= _MIN_SHARE else None
 
 
 class Schedule:
@@ -153,7 +155,7 @@ class Lines(RunListener):
                 f"step {progress.step}",
                 _number("loss", progress.loss, ".3f"),
                 _number("validation", progress.validation_accuracy, ".1%"),
-                f"{progress.images_per_second:.1f} images/s",
+                f"{_number('', progress.images_per_second, '.1f')} images/s".removeprefix(" images/s"),
                 f"{_clock(self._schedule.run_left(index))} left".removeprefix(" left"),
                 f"{_clock(self._schedule.all_left())} for all".removeprefix(" for all"),
             )
@@ -180,11 +182,14 @@ class LiveTable(RunListener):
         self._live = Live(console=console, auto_refresh=False)
         self._schedule = Schedule([])
         self._rows: list[list[str]] = []
+        self._short_names: list[str] = []
+        """Titles of the runs without the libraries of the architectures, for a narrow terminal."""
         self._left: float | None = None
 
     def session_started(self, runs: Sequence[RunSpec], pending: Sequence[bool]) -> None:
         """Start the table, with a row for each run."""
         self._rows, self._schedule = [[run.title, "waiting", "", "", "", "", ""] for run in runs], Schedule(pending)
+        self._short_names = [run.title.removeprefix(f"{run.architecture.rpartition(':')[0]}:") for run in runs]
         self._live.start()
 
     def session_ended(self) -> None:
@@ -207,7 +212,7 @@ class LiveTable(RunListener):
                 str(progress.step),
                 _number("", progress.loss, ".3f"),
                 _number("", progress.validation_accuracy, ".1%"),
-                f"{progress.images_per_second:.1f}",
+                _number("", progress.images_per_second, ".1f"),
                 _clock(self._schedule.run_left(index)),
             ]
         self._left = self._schedule.all_left()
@@ -227,14 +232,21 @@ class LiveTable(RunListener):
         self._draw()
 
     def _draw(self) -> None:
-        table = Table(caption=f"time left for all: {_clock(self._left) or 'not known yet'}")
-        for name in ("run", "state"):
-            table.add_column(name)
-        for name in ("step", "loss", "validation", "images/s", "time left"):
-            table.add_column(name, justify="right")
-        for row in self._rows:
-            table.add_row(*(Text(printable(cell)) for cell in row))  # a name is not markup
+        console, table = self._live.console, self._table([row[0] for row in self._rows])
+        needed = console.measure(table, options=console.options.update(width=_WIDE)).maximum
+        if needed > console.width and len({*self._short_names}) == len(self._rows):
+            table = self._table(self._short_names)
         self._live.update(table, refresh=True)
+
+    def _table(self, names: Sequence[str]) -> Table:
+        table = Table(caption=f"time left for all: {_clock(self._left) or 'not known yet'}")
+        for heading in ("run", "state"):
+            table.add_column(heading, overflow="fold")
+        for heading in ("step", "loss", "validation", "images/s", "time left"):
+            table.add_column(heading, justify="right")
+        for name, row in zip(names, self._rows, strict=True):
+            table.add_row(*(Text(printable(cell)) for cell in (name, *row[1:])))  # a name is not markup
+        return table
 
 
 def _failed(record: RunRecord) -> str:

@@ -199,17 +199,17 @@ def _outcome(name: str, evaluator: Evaluator, split: Split) -> dict[str, np.ndar
 
 def _progress_of_steps(batch_size: int) -> Callable[[Step], Progress]:
     """Return a function that turns training steps into progress, with the throughput since the last step."""
-    before = Step(number=0, done=0.0, seconds=0.0, loss=None, validation_accuracy=None, at_evaluation=False)
+    before: Step | None = None
 
     def follow(step: Step) -> Progress:
         nonlocal before
-        elapsed = step.seconds - before.seconds
+        elapsed = step.seconds - before.seconds if before else 0.0
         progress = Progress(
             phase="training",
             step=step.number,
             done=step.done,
             seconds=step.seconds,
-            images_per_second=(step.number - before.number) * batch_size / elapsed if elapsed > 0 else 0.0,
+            images_per_second=(step.number - before.number) * batch_size / elapsed if before and elapsed > 0 else None,
             loss=step.loss,
             validation_accuracy=step.validation_accuracy,
         )

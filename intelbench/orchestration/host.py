@@ -41,12 +41,16 @@ def require_files(jobs: Sequence[Job]) -> None:
     Raises:
         HostError: something is missing, or has another content.
     """
-    with _refused("put it into a folder that every host sees at the same path, and prepare the study again"):
-        for plugin in dict.fromkeys(plugin for job in jobs for plugin in job.plugins):
+    shared = "put it into a folder that every host sees at the same path, and prepare the study again"
+    as_prepared = "put back the plug-in file with which the study was prepared, or prepare the study again"
+    for plugin in dict.fromkeys(plugin for job in jobs for plugin in job.plugins):
+        with _refused(as_prepared if Path(plugin).is_file() else shared):
             load_plugin(Path(plugin))
+    with _refused(as_prepared):
         for name, expected, found in _providers(jobs):
             if found != expected:
                 raise UserError(f"{name} is provided by {found}, that of the study by {expected}")
+    with _refused(shared):
         for file, expected in {job.weights: job.spec.weights for job in jobs}.items():
             if file and expected and (not Path(file).is_file() or sha256_of(Path(file)) != expected.sha256):
                 raise UserError(f"weights {printable(file)}: not a file with SHA-256 {expected.sha256}")

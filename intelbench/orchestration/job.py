@@ -111,8 +111,8 @@ class Progress(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Share of the training budget that is spent."""
     seconds: float = 0.0
     """Training time that counts towards the budget."""
-    images_per_second: float = 0.0
-    """Throughput since the last update."""
+    images_per_second: float | None = None
+    """Throughput since the last update; `None` in the first one, whose time may include extracting features."""
     loss: float | None = None
     validation_accuracy: float | None = None
     failure: Failure | None = None

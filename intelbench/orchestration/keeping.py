@@ -1,9 +1,12 @@
 """Keep the weights of a trained network, if the suite asks for it and no run of other seeds has better ones."""
 
+import os
+import re
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 
 from intelbench.orchestration.job import Job
 from intelbench.records.files import remove
@@ -42,8 +45,9 @@ def keep_weights(job: Job, record: RunRecord, evaluator: Evaluator, traces: Trac
 
 
 def not_kept(error: Exception) -> str:
-    """Return a message for the user."""
-    return f"the trained weights are not kept: {error}"
+    """Return a message for the user; of a full disk, in the words of the system."""
+    code = re.search(r"\(os error (\d+)\)", str(error)) if isinstance(error, SafetensorError) else None
+    return f"the trained weights are not kept: {os.strerror(int(code[1])) if code else error}"
 
 
 def _about(job: Job, record: RunRecord, traces: Traces) -> KeptWeights:

@@ -209,9 +209,10 @@ def _conditions(name: str, suite: Suite, dataset: Dataset, gpus: int) -> Conditi
             f"{plural(len(dataset.train), 'training image')}"
         )
     if (shards := conditions.recipe.shards) % gpus:
+        fewer = max(number for number in range(1, gpus) if shards % number == 0)
         raise UserError(
             f"--gpus {gpus}: `recipe.shards` is {shards}. Expected a number of GPUs that divides it. Try `shards = "
-            f"{gpus}` in the suite, which is another experiment than `shards = 1`, or --gpus 1"
+            f"{gpus}` in the suite, which is another experiment than `shards = {shards}`, or --gpus {fewer}"
         )
     return conditions
 

@@ -32,6 +32,8 @@ _MIN_STEPS = 4
 _MIN_BATCH = 2
 _LOW, _HIGH = 0.7, 1.4
 """Ends of the range of an estimate: a factor of two apart."""
+_MAX_LISTED = 5
+"""Unreadable files that are named."""
 _MB = 10**6
 
 
@@ -58,6 +60,8 @@ class Proposal:
     """What the data set does not allow, or only badly."""
     summary: tuple[str, ...]
     """Lines that sum up the data set, the choices and their costs."""
+    skips_unreadable: bool
+    """Whether files were seen that cannot be read, which `intelbench run` refuses without `--skip-unreadable`."""
 
     def as_toml(self) -> str:
         """Return the suite as TOML, with the reasons as comments."""
@@ -100,6 +104,7 @@ def propose(request: Request, say: Callable[[str], object]) -> Proposal:
         comments=_comments(suite, data, device, networks, costs),
         warnings=_warnings(suite, data),
         summary=_summary(suite, data, networks, costs),
+        skips_unreadable=bool(data.unreadable),
     )
 
 
@@ -164,7 +169,12 @@ def _is_installed(name: str) -> bool:
 
 def _warnings(suite: Suite, data: Survey) -> tuple[str, ...]:
     """Say what the data set does not allow, or only badly."""
-    warnings = []
+    warnings = [
+        f"{printable(file)}: cannot be read ({printable(reason)}), so it is left out"
+        for file, reason in sorted(data.unreadable.items())[:_MAX_LISTED]
+    ]
+    if (more := len(data.unreadable) - _MAX_LISTED) > 0:
+        warnings.append(f"{more} more images cannot be read; intelbench data check lists them")
     fewest = min(data.num_train_of_class)
     if fewest < _FEW_IMAGES:
         name = data.class_names[data.num_train_of_class.index(fewest)]

@@ -162,13 +162,13 @@ class StudyFile:
 
     def _task(self, run: str) -> Task:
         tasks = {task.run_id: task for task in self.study.tasks}
-        if run.isdecimal() and len(run) <= len(str(MAX_RUNS)) and int(run) < len(tasks):
-            return self.study.tasks[int(run)]
+        tasks |= {str(number): task for number, task in enumerate(self.study.tasks)}
         if run not in tasks:
-            number = plural(len(tasks), "run")
+            names = [task.run_id for task in self.study.tasks]
+            numbers = "0" if len(names) == 1 else f"a number from 0 to {len(names) - 1}"
             raise UserError(
-                f"run {shortened(printable(run))!r}: not one of the {number} of the study, which are numbered from 0. "
-                f"{one_of(run, tasks)}"
+                f"run {shortened(printable(run))!r}: not one of the {plural(len(names), 'run')} of the study. Expected "
+                f"{numbers}, or a name. {one_of(run, names)}"
             )
         return tasks[run]
 

@@ -11,6 +11,8 @@ from typing import Any
 from intelbench.plugins.imports import with_named
 
 BUILT_IN = "intelbench"
+_IN_FILE = " sha256:"
+"""Between the name of a file and its digest."""
 
 
 def provider_of(function: Callable[..., Any], loaded: Mapping[str, Path] | None = None) -> str:
@@ -37,7 +39,13 @@ def provider_of_file(name: str, source: bytes, modules: Mapping[str, Path]) -> s
     digest = hashlib.sha256(source)
     for module, file in sorted(modules.items()):
         digest.update(f"\0{module}\0{hashlib.sha256(file.read_bytes()).hexdigest()}".encode())
-    return f"{name} sha256:{digest.hexdigest()[:16]}"
+    return f"{name}{_IN_FILE}{digest.hexdigest()[:16]}"
+
+
+def file_of(provider: str) -> str:
+    """Return the name of the file of a provider; empty if the provider is no file."""
+    file, mark, _ = provider.partition(_IN_FILE)
+    return file if mark else ""
 
 
 def provider_of_entry_point(point: metadata.EntryPoint) -> str:

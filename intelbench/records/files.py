@@ -4,7 +4,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,17 +36,21 @@ def replace_by_parts(path: Path, parts: Iterable[bytes]) -> None:
     """Write a file atomically from parts that are made one after the other, so that it may be larger than the memory.
 
     Raises:
-        OSError: the disk is full, for example; the old file stays, and no partial file is left.
+        OSError: the disk is full, for example, with the name of the file; the old file stays, and no partial file is
+            left.
     """
     partial = path.with_name(f".{path.name}.partial")
-    partial.unlink(missing_ok=True)  # it may be a link
     try:
+        partial.unlink(missing_ok=True)  # it may be a link
         with synced(partial) as file:
             for part in parts:
                 file.write(part)
         move(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, os.fspath(partial)):
+            error.filename, error.filename2 = str(path), None  # and not that of the partial file
         raise
 
 

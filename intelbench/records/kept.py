@@ -113,6 +113,11 @@ def read_kept(path: Path) -> KeptFile:
     except OSError as error:
         raise UserError(f"{name}: cannot be read ({error.strerror or error})") from error
     except SafetensorError as error:
+        if path.suffix != SUFFIX:
+            raise UserError(
+                f"{name}: not a file of weights. Expected a file weights/RUN_ID{SUFFIX} of a results folder, or the "
+                "folder itself"
+            ) from error
         raise UserError(f"{name}: damaged ({error}). Remove it, and run again with --rerun all") from error
     try:
         about = msgspec.json.decode(content, type=KeptWeights)

@@ -88,6 +88,7 @@ def as_json(comparison: Comparison, verdicts: Sequence[Verdict]) -> str:
         ],
         "seeds": comparison.seeds,
         "differing": comparison.differing,
+        "num_same_runs": comparison.num_same_runs,
         "left_out": comparison.left_out,
     }
     return msgspec.json.format(msgspec.json.encode(content), indent=1).decode() + "\n"
@@ -149,7 +150,10 @@ def _seeds(comparison: Comparison) -> str:
         for seeds, names in by_seeds.items()
         if seeds
     ]
-    return f"Compared: {'; '.join(clauses)}."
+    same = comparison.num_same_runs
+    noun = "of them is the same run" if same == 1 else "of them are the same runs"
+    copies = f" {same} {noun} in both folders, so their change is 0 by definition." if same else ""
+    return f"Compared: {'; '.join(clauses)}.{copies}"
 
 
 def _differing(comparison: Comparison, names: tuple[str, str]) -> Block:

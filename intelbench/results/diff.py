@@ -1,5 +1,6 @@
 """The diff of two results folders by architecture: two versions of a recipe, of a library, or two machines."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,6 +119,8 @@ class Comparison:
     changes: tuple[Change, ...]
     differing: Mapping[str, list[object]]
     """Key of the record -> its values before and after, where they differ."""
+    num_same_runs: int
+    """Compared runs that are the same run in both folders, whose change is 0 by definition."""
     left_out: tuple[str, ...]
     """Runs that could not be compared, and why."""
 
@@ -149,21 +152,25 @@ def gate_metrics() -> list[Metric]:
 
 
 def compare(before: Path, after: Path, gates: Sequence[Gate] = ()) -> Comparison:
-    """Return the diff of the largest group of runs in each folder, by the metrics of the diff and those of the gates.
+    """Return the diff of a group of runs in each folder, by the metrics of the diff and those of the gates.
+
+    The two groups are those with the most runs in common, by architecture and seed; runs that were copied from one
+    folder to the other count only where there are no others. Of several such groups the larger ones are compared.
 
     Raises:
         UserError: a folder has no readable record, or the two have no architecture with a common seed.
     """
     gated = {gate.metric for gate in gates}
     studies = [(folder, read(runs_folder(folder), asked=gated)) for folder in (before, after)]
-    left_out = [
+    left_out = [problem for _, study in studies for problem in study.problems]
+    left_out += [
         f"{folder}: {plural(len(study.cohorts) - 1, 'other group')} of runs, under other conditions"
         for folder, study in studies
         if len(study.cohorts) > 1
     ]
-    first, second = (study.cohorts[0] for _, study in studies)
+    cohorts_before, cohorts_after = (study.cohorts for _, study in studies)
+    first, second = max(itertools.product(cohorts_before, cohorts_after), key=_in_common)
     earlier, later = _by_name_and_seed(first), _by_name_and_seed(second)
-    earlier_runs, later_runs = ({(r.record.run_id, r.record.started_at) for r in each.runs} for each in (first, second))
     seeds = {name: tuple(sorted(earlier[name].keys() & later[name].keys())) for name in earlier if name in later}
     metrics = [metric for metric in gate_metrics() if "diff" in metric.tables or metric.name in gated]
     changes: list[Change] = []
@@ -172,15 +179,14 @@ def compare(before: Path, after: Path, gates: Sequence[Gate] = ()) -> Comparison
     left_out += [f"{name}: no seed in common" for name, in_common in seeds.items() if not in_common]
     left_out += [f"{name}: only in {before}" for name in earlier if name not in later]
     left_out += [f"{name}: only in {after}" for name in later if name not in earlier]
-    same = earlier_runs & later_runs
-    left_out += [f"{plural(len(same), 'run')} in both folders: a run does not differ from itself"] if same else []
     if not changes:
         raise UserError(
             f"{before} and {after}: nothing to compare, no architecture has a finished run of the same seed in both; "
             "run the same architectures and seeds in both"
         )
     differing = cohorts.differing_keys([first.cohort, second.cohort])
-    return Comparison(first, second, seeds, tuple(changes), differing, tuple(left_out))
+    different, common = _in_common((first, second))
+    return Comparison(first, second, seeds, tuple(changes), differing, common - different, tuple(left_out))
 
 
 _COLUMNS: Sequence[Columns[Change]] = (
@@ -226,6 +232,17 @@ def judge(comparison: Comparison, gates: Sequence[Gate]) -> list[Verdict]:
 
 def _by_name_and_seed(summary: CohortSummary) -> dict[str, dict[int, RunSummary]]:
     return {architecture.name: {run.seed: run for run in architecture.runs} for architecture in summary.finished}
+
+
+def _in_common(pair: tuple[CohortSummary, CohortSummary]) -> tuple[int, int]:
+    """Return how many runs of one architecture and seed two groups have that are two runs, and how many in all."""
+    first, second = (
+        {(architecture.name, run.seed): run.record for architecture in each.finished for run in architecture.runs}
+        for each in pair
+    )
+    common = first.keys() & second.keys()
+    started = [tuple((each[key].run_id, each[key].started_at) for each in (first, second)) for key in common]
+    return sum(before != after for before, after in started), len(common)
 
 
 def _changes(name: str, pairs: Sequence[tuple[RunSummary, RunSummary]], metrics: Sequence[Metric]) -> list[Change]:

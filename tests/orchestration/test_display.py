@@ -8,8 +8,10 @@ import pytest
 from rich.console import Console
 
 from intelbench.orchestration.display import Lines, LiveTable, Schedule, downloads
+from intelbench.orchestration.execute import _progress_of_steps
 from intelbench.orchestration.job import Progress
 from intelbench.records.types import RunRecord, RunSpec
+from intelbench.training.loop import Step
 from tests.orchestration.conftest import Clock
 
 HALFWAY = Progress(
@@ -77,6 +79,9 @@ def test_what_precedes_the_first_step_is_not_extrapolated() -> None:
     first = Progress(phase="training", step=1, done=0.001, seconds=9)
     schedule.update(0, first)
     assert schedule.run_left(0) is None
+    few_steps = Schedule([True])
+    few_steps.update(0, msgspec.structs.replace(first, done=0.25))
+    assert (None, None) == (few_steps.run_left(0), few_steps.all_left())
     schedule.update(0, Progress(phase="training", step=501, done=0.501, seconds=14))
     assert schedule.run_left(0) == pytest.approx(499 * 5 / 500)
 
@@ -134,3 +139,41 @@ def test_runs_that_are_not_needed_are_left_out_of_the_time(clock: Clock, failed_
     table.session_ended()
     assert 1 == len(stream.getvalue().splitlines())
     assert "not needed" in table._live.console.file.getvalue()
+
+
+def test_a_narrow_table_keeps_the_names_of_networks(failed_record: RunRecord) -> None:
+    """Without their libraries at 80 columns, unless two runs would then have one name."""
+    for names, expected in (
+        (("resnet18", "squeezenet1_1"), {"resnet18,", "squeezenet1_1,"}),
+        (("a", "a"), {"timm:a,"}),
+    ):
+        console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+        table = LiveTable(console)
+        libraries = ("torchvision", "timm")
+        runs = [
+            msgspec.structs.replace(failed_record.spec, architecture=f"{library}:{name}", seed=0)
+            for library, name in zip(libraries, names, strict=True)
+        ]
+        table.session_started(runs, [True, True])
+        table.run_updated(0, HALFWAY)
+        table.session_ended()
+        assert expected <= set(console.file.getvalue().split())
+
+
+def test_the_first_update_has_no_throughput() -> None:
+    """Features may have been extracted in its time; neither display writes a number for it."""
+    follow = _progress_of_steps(32)
+    steps = [
+        Step(number=number, done=number / 4, seconds=seconds, loss=1.0, validation_accuracy=None, at_evaluation=False)
+        for number, seconds in ((1, 60.0), (2, 61.0))
+    ]
+    assert [None, 32.0] == [follow(step).images_per_second for step in steps]
+
+
+def test_a_line_of_the_first_step_has_no_throughput(failed_record: RunRecord) -> None:
+    """And no time left."""
+    stream = io.StringIO()
+    lines = Lines(Console(file=stream, width=40))
+    lines.session_started(specs(failed_record), [True, True, True])
+    lines.run_updated(0, Progress(phase="training", step=1, done=0.25, seconds=60, loss=1.0))
+    assert "[1/3] resnet101, seed 0: step 1, loss 1.000\n" == stream.getvalue()

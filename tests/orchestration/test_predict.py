@@ -240,6 +240,9 @@ def test_the_command_line_predicts(
     (file,) = (each for each in kept_files(tmp_path / "results" / "runs") if each.about.spec.architecture == "tiny")
     recorded = recorded_logits(tmp_path / "results", file)
     assert [("day", "night")[label] for label in recorded.argmax(axis=1)] == frame["predicted"].tolist()
+    refused = intelbench("predict", file.path, images, "--plugin", plugin, "--architecture", "resnet18")
+    assert (2, "") == (refused.returncode, refused.stdout)
+    assert "--architecture chooses a network of a results folder, and " in refused.stderr
     of_file = intelbench("predict", file.path, images / "day" / "000.png", "--plugin", plugin)
     assert 0 == of_file.returncode, of_file.stderr
     assert of_file.stdout.startswith("path,predicted,confidence,probability_day,probability_night\n000.png,")

@@ -391,6 +391,10 @@ def test_a_number_of_gpus_that_does_not_divide_the_shards_is_refused(
     assert (
         "--gpus 2: `recipe.shards` is 1. Expected a number of GPUs that divides it. Try `shards = 2`" in refused.stderr
     )
+    sharded = small_suite.with_name("sharded.toml")
+    sharded.write_text(small_suite.read_text().replace("[recipe]", "[recipe]\nshards = 2"))
+    refused = intelbench(*options, "--suite", sharded, "--device", "cpu", "--gpus", "3")
+    assert "which is another experiment than `shards = 2`, or --gpus 2" in refused.stderr
     no_gpu = intelbench(*options, "--gpus", "2")
     assert 2 == no_gpu.returncode
     assert "--gpus 2: PyTorch sees no CUDA device. Expected 2 of them. Try --device cpu" in no_gpu.stderr

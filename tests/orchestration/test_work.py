@@ -250,6 +250,8 @@ def test_a_host_that_does_not_see_the_files_is_refused(
     plugin = tmp_path / "slow.py"
     plugin.write_text(plugin.read_text() + "# edited\n")
     refused(intelbench, study, "architecture 'slow' is provided by slow.py sha256:", ", that of the study by slow.py")
+    plugin.write_text("def(")
+    refused(intelbench, study, "slow.py:1", "put back the plug-in file with which the study was prepared")
 
 
 def test_a_file_that_is_no_study_is_refused_with_what_to_do(prepare: Prepare, intelbench: Command) -> None:
@@ -297,8 +299,8 @@ def test_a_run_of_a_study_is_chosen_by_its_name_or_number(prepare: Prepare, inte
     assert {second} == records(study).keys()
     assert 1 == intelbench("work", study, "--run", "0").returncode
     assert {first, second} == records(study).keys()
-    for run in (f"{second}x", "2", "9" * 5000):
+    for run in (f"{second}x", "2", "00", "9" * 5000):
         done = intelbench("work", study, "--run", run)
         assert 2 == done.returncode
         assert f"run '{run[:100]}" in done.stderr
-        assert "': not one of the 2 runs of the study, which are numbered from 0. Expected" in done.stderr
+        assert "': not one of the 2 runs of the study. Expected a number from 0 to 1, or a name. Exp" in done.stderr

@@ -32,6 +32,13 @@ def test_what_cannot_be_replaced_stands(tmp_path: Path, monkeypatch: pytest.Monk
     assert [path] == list(tmp_path.iterdir())
 
 
+def test_an_error_has_the_name_of_the_file(tmp_path: Path) -> None:
+    """And not that of the partial file, which nobody has asked for."""
+    with pytest.raises(OSError, match="No such file or directory") as raised:
+        replace(tmp_path / "missing" / "a", b"")
+    assert str(tmp_path / "missing" / "a") == raised.value.filename
+
+
 def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
     """The target of a link is not changed if the link has the name of the file or of its partial file."""
     (tmp_path / "precious").write_bytes(b"precious")

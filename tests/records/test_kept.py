@@ -259,3 +259,12 @@ def test_another_file_is_no_kept_weights(runs: Path, keep: Keep, tmp_path: Path)
         read_kept(tmp_path / "pipe")
     with pytest.raises(UserError, match="No such file"):
         read_kept(tmp_path / "missing")
+
+
+def test_a_file_that_never_was_of_weights_is_not_to_be_removed(tmp_path: Path) -> None:
+    """The message says which files are."""
+    other = tmp_path / "env.sh"
+    other.write_text("export A=1")
+    with pytest.raises(UserError, match=r"env\.sh: not a file of weights\. Expected a file weights/RUN_ID") as raised:
+        read_kept(other)
+    assert "Remove" not in str(raised.value)

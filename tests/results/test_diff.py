@@ -118,7 +118,30 @@ def test_the_same_folder_never_fails(make: Make) -> None:
     assert {"passed"} == set(outcomes(verdicts))
     assert not any(change.distinguishable for change in found.changes)
     assert {} == found.differing
-    assert ("12 runs in both folders: a run does not differ from itself",) == found.left_out
+    assert () == found.left_out
+    assert 12 == found.num_same_runs
+    assert " 12 of them are the same runs in both folders" in changes.as_markdown(found, [], ("before", "after"))
+
+
+def test_groups_are_compared_that_have_runs_in_common(make: Make, tmp_path: Path) -> None:
+    """Not the largest one of a folder with several groups; copies are compared where there is nothing else."""
+    larger = Study(conditions=msgspec.structs.replace(CONDITIONS, image_size=CONDITIONS.image_size - 1))
+    synthetic_runs(tmp_path / "before" / "runs", ["a", "c"], range(10, 20), larger)
+    found = make()
+    assert {"a": tuple(range(6)), "b": tuple(range(6))} == found.seeds
+    assert 12 == found.num_same_runs
+    synthetic_runs(tmp_path / "before" / "runs", ["a"], range(2), larger)
+    found = compare(tmp_path / "before", tmp_path / "after")
+    assert ({"a": (0, 1)}, 0) == (found.seeds, found.num_same_runs)
+
+
+def test_a_damaged_record_is_named(make: Make, tmp_path: Path) -> None:
+    """As in a report, with what to do."""
+    make()
+    (file, *_) = sorted(tmp_path.glob("after/runs/*/record.json"))
+    file.write_text("{}")
+    found = compare(tmp_path / "before", tmp_path / "after")
+    assert [True] == [file.parent.name in reason for reason in found.left_out[:1]]
 
 
 def test_a_slower_disk_fails_no_gate_on_the_step_time(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def _answer(planned: Plan) -> str:
         seeds = listed(f"{plural(more, 'more seed')} of {code(name)}" for name, more in planned.more_seeds.items())
         text += (
             f" To decide those that more seeds are likely to decide, run {seeds}: "
-            f"{formatting.significant(planned.seconds / 60)} minutes on this machine."
+            f"{formatting.significant(planned.seconds / 60)} minutes on the machine of the records."
         )
     if any(pair.needs_images for pair in planned.open_pairs):
         text += " No number of seeds decides some pairs: they need more test images."

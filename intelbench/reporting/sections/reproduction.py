@@ -10,10 +10,12 @@ from intelbench.config.conditions import Override, Suite
 from intelbench.config.sequential import SequentialDesign
 from intelbench.config.suites import built_in_suites, conditions_of, encode_suite, load_suite, override
 from intelbench.errors import UserError
+from intelbench.plugins.providers import file_of
 from intelbench.records.types import RunRecord
 from intelbench.reporting.document import Block, CodeBlock, Details, Paragraph
-from intelbench.reporting.formatting import code
+from intelbench.reporting.formatting import code, listed
 from intelbench.results.cohorts import Cohort
+from intelbench.results.metrics import METRICS
 from intelbench.results.summaries import CohortSummary
 
 SUITE_FILE = "suite.toml"
@@ -22,10 +24,19 @@ SUITE_FILE = "suite.toml"
 def reproduce(summary: CohortSummary) -> list[Block]:
     """Return what to type to make the same runs again."""
     line, suite = command(summary.cohort)
-    if suite is None:
-        return [CodeBlock(line, "sh")]
-    note = f"The conditions are those of no built-in suite; save this as {code(SUITE_FILE)}:"
-    return [Details("The suite", [Paragraph(note), CodeBlock(suite, "toml")]), CodeBlock(line, "sh")]
+    blocks: list[Block] = []
+    if suite is not None:
+        note = f"The conditions are those of no built-in suite; save this as {code(SUITE_FILE)}:"
+        blocks.append(Details("The suite", [Paragraph(note), CodeBlock(suite, "toml")]))
+    blocks.append(CodeBlock(line, "sh"))
+    if files := _plugin_files(summary.cohort):
+        blocks.append(
+            Paragraph(
+                f"Records have the names of plug-in files and not their folders: {listed(map(code, files))}. "
+                f"{code('--plugin')} is left out for a plug-in that is an installed package."
+            )
+        )
+    return blocks
 
 
 def effective_suite(cohort: Cohort) -> Suite:
@@ -59,10 +70,20 @@ def command(cohort: Cohort) -> tuple[str, str | None]:
     options += ["--gpus", str(execution.gpus)] if execution.gpus > 1 else []
     if design := _design(cohort):
         options += ["--until", "decided", "--spending", design.spending]
+    for file in _plugin_files(cohort):
+        options += ["--plugin", file]
     named = _named(suite)
     if named is None:
         return shlex.join(["intelbench", "run", "--suite", SUITE_FILE, *options]), encode_suite(suite)
     return shlex.join(["intelbench", "run", *suite.architectures, *named, *options]), None
+
+
+def _plugin_files(cohort: Cohort) -> list[str]:
+    """Return the names of the plug-in files of architectures, optimizers, transforms and the ranking metric."""
+    specs = [record.spec for record in cohort.records]
+    providers = {each for spec in specs for each in (spec.provider, spec.optimizer_provider, *spec.transform_providers)}
+    metric = METRICS.entries.get(cohort.metrics[0])
+    return sorted({file for each in [*providers, *([metric.provider] if metric else [])] if (file := file_of(each))})
 
 
 def _seeds(cohort: Cohort) -> tuple[int, ...]:

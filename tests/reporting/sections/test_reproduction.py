@@ -105,3 +105,17 @@ def test_a_built_in_suite_of_own_recipes_is_named(summarize: Summarize, budget: 
 def test_a_suite_name_is_never_read_as_a_file(summarize: Summarize, tmp_path: object) -> None:
     """A record's suite called like a file does not make the report read that file."""
     assert reproduction.command(summarize(["a"], suite=str(tmp_path / "x.toml")).cohort)[1] is not None
+
+
+def test_files_of_plugins_are_options(summarize: Summarize) -> None:
+    """Of architectures, without the digest, each once; a package is none."""
+    assert "--plugin" not in reproduction.command(summarize(["a"]).cohort)[0]
+    of_file = "plugs.py sha256:0123456789abcdef"
+    cohort = summarize(["a", "b", "c"], providers={"a": of_file, "b": of_file, "c": "timm 1.0"}).cohort
+    assert reproduction.command(cohort)[0].endswith(" --workers 1 --plugin plugs.py")
+
+
+def test_the_section_says_that_folders_of_plugins_are_not_recorded(summarize: Summarize) -> None:
+    """Under the command, which has the name of the file alone."""
+    blocks = reproduction.reproduce(summarize(["a"], providers={"a": "plugs.py sha256:0123456789abcdef"}))
+    assert "not their folders: `plugs.py`." in str(blocks[-1])
