@@ -4,6 +4,8 @@ import difflib
 import socket
 from collections.abc import Iterable
 
+_FEW_NAMES = 10
+"""Names that a reader takes in at a glance, so that a suggestion may follow them."""
 _MAX_NAMES = 30
 """Names that a message lists: a message that is cut elsewhere would lose its suggestion."""
 
@@ -37,13 +39,23 @@ def shortened(text: str, most: int = 100) -> str:
     return text if len(text) <= most else f"{text[:most]}…"
 
 
-def one_of(name: str, known: Iterable[str]) -> str:
-    """List the known names, of many the first ones, and suggest the one nearest to `name`."""
+def one_of(name: str, known: Iterable[str], suggestion: str = "") -> str:
+    """List the known names, of many the first ones, and suggest one; the suggestion comes before a long list.
+
+    Args:
+        name: Name that is not known.
+        known: Names that are.
+        suggestion: What to try; empty for the known name nearest to `name`, if one is near.
+    """
     known = list(known)
     near = difflib.get_close_matches(name, known, n=1)
+    suggestion = suggestion or (f"`{near[0]}`" if near else "")
     others = len(known) - _MAX_NAMES
     listed = f"{', '.join(known[:_MAX_NAMES])} and {others} others" if others > 1 else ", ".join(known)
-    return f"Expected one of: {listed}" + (f". Try `{near[0]}`" if near else "")
+    expected = f"Expected one of: {listed}"
+    if not suggestion:
+        return expected
+    return f"Try {suggestion}. {expected}" if len(known) > _FEW_NAMES else f"{expected}. Try {suggestion}"
 
 
 def plural(number: int, noun: str, nouns: str = "") -> str:

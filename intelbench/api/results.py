@@ -17,7 +17,7 @@ from intelbench.records.store import runs_folder
 from intelbench.results import tables
 from intelbench.results.columns import Table
 from intelbench.results.equal_budgets import equal_budget_table
-from intelbench.results.metrics import METRICS
+from intelbench.results.metrics import named_metric
 from intelbench.results.planner import plan_table
 from intelbench.results.predictions import frames
 from intelbench.results.runs import RunSummary
@@ -108,7 +108,7 @@ class Results:
         Raises:
             UserError: no such metric, or it has no value of each image.
         """
-        named = None if metric is None else METRICS.get(metric)
+        named = None if metric is None else named_metric(metric)
         if named and named.per_image is None:
             raise UserError(f"metric {metric!r}: it has no value of each image, by which pairs are compared")
         if named and named.on_demand and any(each.ranking.metric != metric for each in self._study.cohorts):

@@ -16,8 +16,8 @@ class Choice:
     """The weights to use."""
 
     file: KeptFile
-    reason: str
-    """Why this architecture, in words."""
+    reason: str | None
+    """Why this architecture, in words; `None` for the weights in a file that was named."""
 
 
 def choose(study: Study, runs: Path, architecture: str | None = None, cohort: str | None = None) -> Choice:

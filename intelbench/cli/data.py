@@ -28,7 +28,7 @@ def data() -> None:
     help="Suite to run on DIR: its batch size, its images per class, and its fractions for "
     "validation and test are checked too.",
 )
-@plugin_option()
+@plugin_option(adds="data sources")
 @cache_option()
 def check(source: str, suite: str, plugins: tuple[Path, ...], cache_dir: Path | None) -> int:
     """Read every image in DIR, and list classes, splits, copies and unreadable files.

@@ -66,7 +66,8 @@ def metric_option(group: str = "Options") -> Callable[[Callable[..., Any]], Call
 
 def plugin_option(
     group: str = "Options",
-    adds: str = "architectures, meters, listeners, trackers, optimizers, sources or engines",
+    adds: str = "architectures, optimizers, transforms, metrics, data sources, progress displays, measurements next to "
+    "training, trackers or engines",
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare `--plugin` of a command that loads the files itself; `adds` is what it can use of them."""
     return option(

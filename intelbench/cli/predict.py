@@ -31,7 +31,7 @@ _LINE_SECONDS = 15.0
 @option("--out", type=FILE, group="Options", help="CSV file to write instead of stdout.")
 @option("--device", type=Value(device), group="Options", help="Device to use, such as cpu. [default: that of the run]")
 @margin_option()
-@plugin_option(adds="the architecture")
+@plugin_option(adds="architectures")
 def predict(
     results: Path,
     images: Path,
@@ -62,14 +62,15 @@ def predict(
         )
     photos = find_photos(images)
     if results.is_file():
-        choice = Choice(read_kept(results), "as asked for")
+        choice = Choice(read_kept(results), reason=None)
     else:
         runs = runs_folder(results)
         choice = choose(read(runs, margin), runs, architecture)
     about = choice.file.about
+    seed = f": {choice.reason}; its seed" if choice.reason else ", seed"
     complain(
-        f"{about.spec.architecture}: {choice.reason}; its seed {about.spec.seed}, validation score "
-        f"{about.validation_score:.3f} ({about.validation_metric})"
+        f"{about.spec.architecture}{seed} {about.spec.seed}, validation score {about.validation_score:.3f} "
+        f"({about.validation_metric})"
     )
     if about.temperature is None:
         complain("confidence is not scaled: no temperature could be fitted on the validation images")

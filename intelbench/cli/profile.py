@@ -30,7 +30,7 @@ _EXIT_FAILED = 1
     group="Network",
     help="Number of classes, from 2 to 32,767.",
 )
-@plugin_option("Network")
+@plugin_option("Network", adds="architectures or optimizers")
 @option(
     "--batch-sizes",
     type=Value(whole_numbers(1, 65_536), "numbers"),

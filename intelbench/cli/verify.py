@@ -31,7 +31,7 @@ _EXIT_NOT_REPRODUCED = 1
     help="Accepted relative difference of losses and gradient norms; 0 asks for equal bits.",
 )
 @option("--data", type=Value(source), group="Options", help="Folder of the images. [default: the folder in the record]")
-@plugin_option()
+@plugin_option(adds="architectures, optimizers, transforms or measurements next to training")
 @cache_option()
 def verify(
     record: Path, steps: int, tolerance: float, data: str | None, plugins: tuple[Path, ...], cache_dir: Path | None

@@ -6,13 +6,13 @@ import click
 
 from intelbench.cli.parameters import GroupedCommand, option
 from intelbench.cli.signals import stoppable
-from intelbench.cli.values import FILE
+from intelbench.cli.values import Value, existing_path
 
 _EXIT_FAILED_RUNS = 1
 
 
 @click.command(cls=GroupedCommand)
-@click.argument("study", type=FILE)
+@click.argument("study", type=Value(existing_path), metavar="STUDY")
 @option(
     "--run",
     metavar="NAME",

@@ -51,14 +51,19 @@ class Pool(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
                 raise ValueError(f"memory {self.memory!r}: {error}") from error
 
 
+def is_pool_file(name_or_file: str) -> bool:
+    """Return whether this is a TOML file, and not the name of an engine."""
+    return Path(name_or_file).suffix == _SUFFIX
+
+
 def load_pool(name_or_file: str) -> Pool:
     """Return the pool that a TOML file describes, or the engine of a name with its defaults.
 
     Raises:
         UserError: the file cannot be read, or has an unknown key, or a value that is not accepted.
     """
-    path = Path(name_or_file)
-    if path.suffix != _SUFFIX:
+    if not is_pool_file(name_or_file):
         return Pool(engine=name_or_file)
+    path = Path(name_or_file)
     origin = f"--on {printable(path)}"
     return convert(origin, parse_toml(origin, read_text("--on", path)), Pool)

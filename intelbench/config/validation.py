@@ -163,7 +163,7 @@ def _near(unknown: str, struct: type[Struct], root: Any) -> str:
     if elsewhere is None or difflib.get_close_matches(unknown, keys, cutoff=_MISSPELT):
         return one_of(unknown, keys)
     above = ", above the first [table]" if len(elsewhere) == 1 else ""
-    return f"Expected one of: {', '.join(keys)}. Try `{dotted(elsewhere)}`{above}"
+    return one_of(unknown, keys, f"`{dotted(elsewhere)}`{above}")
 
 
 def _keys(type_: Any, place: Place) -> Iterator[Place]:

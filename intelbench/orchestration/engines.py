@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
-from intelbench.config.pool import Pool
-from intelbench.errors import UserError
+from intelbench.config.pool import Pool, is_pool_file, load_pool
+from intelbench.errors import UserError, printable
 from intelbench.orchestration import devices, ray, slurm
 from intelbench.plugins.guard import failed_with, require_methods, source_file
 from intelbench.plugins.providers import BUILT_IN
@@ -92,6 +92,21 @@ class NamedEngine:
             for number in (self.slots, self.slots_per_host):
                 if not isinstance(number, int) or number < 1:
                     raise ValueError(f"slots is {number!r}. Expected how many runs it executes at once, 1 or more")
+
+    @classmethod
+    def of(cls, on: str, gpus: int = 1) -> NamedEngine:
+        """Return the engine of `--on`, which is a name or a TOML file; messages about it name the file.
+
+        Raises:
+            UserError: as `load_pool` and `NamedEngine`.
+        """
+        pool = load_pool(on)
+        try:
+            return cls(pool, gpus)
+        except UserError as error:
+            if not is_pool_file(on):
+                raise
+            raise UserError(f"--on {printable(on)}: {error}") from error
 
     def device(self, wanted: str) -> str:
         """Return the device for an option `--device`.

@@ -1,8 +1,9 @@
 """Execute planned runs and summarise them on stderr."""
 
+import shlex
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from intelbench.errors import plural, printable
 from intelbench.orchestration.listeners import notified
 from intelbench.orchestration.plan import PlannedRun
 from intelbench.orchestration.race import RaceSession
+from intelbench.orchestration.study import StudyFile
 from intelbench.orchestration.suite import Session, run_planned
+from intelbench.plugins.registry import Registry
 from intelbench.records.kept import kept_files, kept_folder, settle
 from intelbench.records.types import RunRecord
 
@@ -38,9 +41,9 @@ def execute_runs(planned: Sequence[PlannedRun], session: Session, until: Until |
         raise
     num_failed = _summarise(list(records.values()), results)
     settle(runs)
-    if kept := _kept(results):
+    if kept := _kept(session.study):
         say(kept)
-    say(f"now: intelbench report {results} > {results / 'REPORT.md'}")
+    say(f"now: {report_command(results)} > {shlex.quote(str(results / 'REPORT.md'))}")
     return num_failed
 
 
@@ -65,16 +68,32 @@ def _summarise(records: Sequence[RunRecord], results: Path) -> int:
     return len(failed)
 
 
-def _kept(results: Path) -> str:
+def _kept(study: StudyFile) -> str:
     """Say how many trained networks are in the results, and how large their files are; empty if there are none."""
-    files = list(kept_files(results / "runs"))
+    files = list(kept_files(study.runs))
     if not files:
         return ""
     megabytes = sum(file.num_bytes for file in files) / 1e6
+    plugins = dict.fromkeys(plugin for task in study.study.tasks for plugin in task.plugins)
     return (
-        f"{plural(len(files), 'trained network')} ({megabytes:,.1f} MB) in {kept_folder(results / 'runs')}; "
-        f"intelbench predict {results} IMAGES uses {'it' if len(files) == 1 else 'them'}"
+        f"{plural(len(files), 'trained network')} ({megabytes:,.1f} MB) in {kept_folder(study.runs)}; "
+        f"{_command('predict', study.results, 'IMAGES', plugins=plugins)} uses {'it' if len(files) == 1 else 'them'}"
     )
+
+
+def report_command(results: Path, *options: str) -> str:
+    """Return the command that reports on the results, with the loaded plug-in files that a report can use."""
+    registries = [registry for registry in Registry.every if registry.kind in ("metric", "section")]
+    plugins = dict.fromkeys(file for registry in registries for file in registry.plugin_files())
+    return _command("report", results, *options, plugins=plugins)
+
+
+def _command(name: str, results: Path, *words: str, plugins: Iterable[str]) -> str:
+    """Return `intelbench NAME RESULTS` with other words and plug-in files, as a shell reads it."""
+    here = Path.cwd()
+    files = [Path(plugin).relative_to(here) if Path(plugin).is_relative_to(here) else plugin for plugin in plugins]
+    options = [word for file in files for word in ("--plugin", str(file))]
+    return shlex.join(["intelbench", name, str(results), *words, *options])
 
 
 def say(text: str) -> None:

@@ -12,7 +12,6 @@ from intelbench.architectures.registry import resolutions
 from intelbench.config.budget import Budget
 from intelbench.config.conditions import Suite
 from intelbench.config.fields import KeepWeights, Vary
-from intelbench.config.pool import load_pool
 from intelbench.config.sequential import Until
 from intelbench.config.suites import budgets, load_suite, override
 from intelbench.data.dataset import prepare
@@ -26,7 +25,7 @@ from intelbench.orchestration.preflight import require_sizes
 from intelbench.orchestration.process import Limits, Starter
 from intelbench.orchestration.race import designed
 from intelbench.orchestration.randomness import without_dropout
-from intelbench.orchestration.running import execute_runs, say
+from intelbench.orchestration.running import execute_runs, report_command, say
 from intelbench.orchestration.shared import Profiles
 from intelbench.orchestration.study import Study, StudyFile
 from intelbench.orchestration.suite import Session
@@ -117,7 +116,7 @@ def write_study(request: Request, starter: Starter) -> Path:
 def _prepared(request: Request, starter: Starter) -> tuple[list[PlannedRun], Session]:
     """Return the planned runs, after all checks, and what they share."""
     suite = _suite_of(request)
-    engine = NamedEngine(load_pool(request.on), request.gpus)
+    engine = NamedEngine.of(request.on, request.gpus)
     trackers = {name: make_tracker(name, Place(results=request.results)) for name in request.track}
     execution = choose_execution(
         engine.device(request.device), request.threads, request.workers, request.cache, suite.precision,
@@ -144,7 +143,7 @@ def _prepared(request: Request, starter: Starter) -> tuple[list[PlannedRun], Ses
             origin=printable(request.suite),
         )
         planned = plan(suite, dataset, execution, environment, runs=request.results / "runs", options=options)
-    for note in _not_recorded(planned):
+    for note in _not_recorded(planned, request.results):
         say(note)
     if request.until:
         planned = designed(planned, request.until)
@@ -221,7 +220,7 @@ def _require_own_clock(suite: Suite, execution: Execution, *, is_accepted: bool)
         )
 
 
-def _not_recorded(planned: Sequence[PlannedRun]) -> list[str]:
+def _not_recorded(planned: Sequence[PlannedRun], results: Path) -> list[str]:
     """Say that the margin or the metric is in no record, because all runs were recorded before, with other ones."""
     if any(run.pending for run in planned):
         return []
@@ -232,7 +231,7 @@ def _not_recorded(planned: Sequence[PlannedRun]) -> list[str]:
     )
     return [
         f"{name} {value}: not recorded, because all runs were recorded before, with {name} "
-        f"{' or '.join(sorted({*before}))}. Try intelbench report --{name} {value}"
+        f"{' or '.join(sorted({*before}))}. Try {report_command(results, f'--{name}', value)}"
         for name, value, before in options
         if value not in before
     ]

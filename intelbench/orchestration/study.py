@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 
 import intelbench
 from intelbench.config.fields import MAX_RUNS
+from intelbench.config.validation import json_fault
 from intelbench.data.dataset import Dataset
 from intelbench.errors import HostError, UserError, one_of, plural, printable, shortened
 from intelbench.orchestration.job import Job, Rerun, Task
@@ -88,12 +89,19 @@ class StudyFile:
             HostError: another version of intelbench has written it.
         """
         name = f"study {printable(path)}"
-        if path.is_dir() or path.suffix != _SUFFIX:
-            raise UserError(f"{name}: not a study. Expected a file {_FOLDER}/ID{_SUFFIX} of a results folder")
+        if path.is_dir():
+            raise UserError(f"{name}: a folder. {_expected(path)}")
+        if path.suffix != _SUFFIX:
+            raise UserError(f"{name}: not a study. {_expected(path.parent)}")
         path, again = path.absolute(), "prepare it again with intelbench run ... --prepare"
         content = content_of(path, _MAX_BYTES)
         try:
             header = msgspec.json.decode(content, type=_Header)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise UserError(
+                f"{name}: not a study ({json_fault(content, _Header)}). {_expected(path.parent)}"
+            ) from error
+        try:
             if header.intelbench != intelbench.__version__:
                 raise HostError.here(
                     f"intelbench is {intelbench.__version__}, that of {name} is {printable(header.intelbench)}; "
@@ -171,6 +179,15 @@ class StudyFile:
                 f"{numbers}, or a name. {one_of(run, names)}"
             )
         return tasks[run]
+
+
+def _expected(folder: Path) -> str:
+    """Say what a study is; if the folder is one of results or of studies, name those in it, the newest first."""
+    of_results = folder.glob(f"{_FOLDER}/*{_SUFFIX}")
+    studies = [*of_results, *(folder.glob(f"*{_SUFFIX}") if folder.absolute().name == _FOLDER else ())]
+    if studies := sorted(studies, key=lambda study: study.stat().st_mtime, reverse=True):
+        return one_of("", [printable(study) for study in studies])
+    return f"Expected a file {_FOLDER}/ID{_SUFFIX} of a results folder, which intelbench run ... --prepare writes"
 
 
 def _id(content: bytes) -> str:

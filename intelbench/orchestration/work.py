@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from intelbench.config.pool import Pool, load_pool
-from intelbench.errors import HostError, UserError, plural
+from intelbench.config.pool import Pool, is_pool_file, load_pool
+from intelbench.errors import HostError, UserError, plural, printable
 from intelbench.orchestration.engines import ON_THIS_MACHINE, NamedEngine
 from intelbench.orchestration.host import require_files, require_machine
 from intelbench.orchestration.job import Job, Progress
@@ -89,13 +89,14 @@ def _elsewhere(on: str, gpus: int) -> NamedEngine:
     Raises:
         UserError: it executes runs on this machine, which is not of the kind of the study, perhaps.
     """
-    pool = load_pool(on)
-    if pool.engine in ON_THIS_MACHINE:
+    engine = load_pool(on).engine
+    if engine in ON_THIS_MACHINE:
+        named = f"--on {printable(on)}: engine {engine!r}" if is_pool_file(on) else f"--on {engine}"
         raise UserError(
-            f"on {pool.engine!r}: how many runs a host executes at once is a part of the study. Expected slurm, ray or "
+            f"{named}: how many runs a host executes at once is a part of the study. Expected slurm, ray or "
             "an engine of an installed plug-in. Try it without --on, or prepare the study with it"
         )
-    return NamedEngine(pool, gpus)
+    return NamedEngine.of(on, gpus)
 
 
 def _engine(execution: Execution, *, is_only_run: bool) -> NamedEngine:

@@ -22,7 +22,7 @@ from intelbench.config.validation import Fault, dotted, find_fault
 from intelbench.errors import UserError, one_of, printable, shortened
 from intelbench.records.types import DataFacts, Environment, Execution, RunRecord
 from intelbench.results.metric import Metric
-from intelbench.results.metrics import METRICS
+from intelbench.results.metrics import METRICS, one_of_metrics
 
 _BUILT_IN = resources.files("intelbench") / "claims" / "published.toml"
 
@@ -107,8 +107,7 @@ class Claim(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if METRICS.find(self.metric) is None:
-            known = one_of(self.metric, METRICS.providers())
-            raise ValueError(f"`metric` {shortened(repr(self.metric))} is not known. {known}")
+            raise ValueError(f"`metric` {shortened(repr(self.metric))} is not known. {one_of_metrics(self.metric)}")
         _check_fields(self)
         for key, value in self.required.items():
             _check_condition(key, value)

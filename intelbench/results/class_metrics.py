@@ -29,7 +29,9 @@ def log_frequencies(labels: Labels) -> Floats:
     return np.tile(logits, (len(labels), 1))
 
 
-def _of_predictions(name: str, heading: str, definition: str, note: str, *, macro: bool) -> Metric:
+def _of_predictions(
+    name: str, heading: str, definition: str, note: str, *, macro: bool, synonyms: tuple[str, ...]
+) -> Metric:
     """Return the metric of a score of labels and predicted classes."""
     score = OF_PREDICTIONS[name]
 
@@ -43,6 +45,7 @@ def _of_predictions(name: str, heading: str, definition: str, note: str, *, macr
     is_share = name != "quadratic_kappa"
     return Metric(
         name=name, heading=heading, unit="share" if is_share else "number", better="higher", compared="images",
+        synonyms=synonyms,
         definition=definition, note=f"{note}; {_OVER_CLASSES}", value=value, per_image=per_image,
         bounds=(0, 1) if is_share else (-1, 1), ranks=True,
         baseline=lambda labels: score(labels, majority_answers(labels)),
@@ -74,33 +77,40 @@ CLASS_METRICS = (
     _of_predictions(
         "balanced_accuracy", "Balanced accuracy", "mean recall of the classes of the test images",
         "mean recall of the classes, each with the same weight (macro recall; Brodersen et al., 2010)", macro=True,
+        synonyms=("macro_recall", "recall", "unweighted_average_recall", "mean_class_accuracy"),
     ),
     _of_predictions(
         "macro_precision", "Macro precision", "mean precision of the classes of the test images",
         "mean precision of the classes, each with the same weight; 0 for a class that is never predicted", macro=True,
+        synonyms=("precision",),
     ),
     _of_predictions(
         "macro_f1", "Macro F1", "mean F1 of the classes of the test images",
         "mean F1 of the classes, each with the same weight", macro=True,
+        synonyms=("f1", "f1_score", "f1_macro"),
     ),
     _of_predictions(
         "weighted_precision", "Weighted precision",
         "mean precision of the classes of the test images, weighted by their numbers of images",
         "mean precision of the classes, weighted by their numbers of test images; 0 for a class that is never "
         "predicted", macro=False,
+        synonyms=("precision_weighted",),
     ),
     _of_predictions(
         "weighted_f1", "Weighted F1", "mean F1 of the classes of the test images, weighted by their numbers of images",
         "mean F1 of the classes, weighted by their numbers of test images", macro=False,
+        synonyms=("f1_weighted",),
     ),
     _of_predictions(
         "quadratic_kappa", "Quadratic kappa",
         "Cohen's kappa of the test images with quadratic weights, for classes whose names are in an order",
         "Cohen's kappa with quadratic weights (1968): 1 - mean squared distance of prediction and class, over that of "
         "independent ones; for classes with an order, which is that of their names", macro=False,
+        synonyms=("kappa", "cohen_kappa", "qwk", "quadratic_weighted_kappa"),
     ),
     Metric(
         name="top5", heading="Top-5 accuracy", unit="share", better="higher", compared="images",
+        synonyms=("top5_accuracy", "top_5", "top_k_accuracy"),
         definition=f"test images whose class is among the {TOP_K} most probable; from {MIN_TOP_K_CLASSES} classes on",
         note=f"share of the test images whose class is among the {TOP_K} with the largest logits; from "
         f"{MIN_TOP_K_CLASSES} classes on.",
@@ -112,6 +122,7 @@ CLASS_METRICS = (
     ),
     Metric(
         name="auroc", heading="AUROC", unit="share", better="higher", compared="images",
+        synonyms=("auc", "roc_auc", "roc_auc_ovr"),
         definition="area under the ROC curve of one class against the rest, mean over the classes of the test images",
         note="area under the ROC curve of the probability of a class against the rest (Hanley and McNeil, 1982), mean "
         f"over the classes; {_OVER_CLASSES}",

@@ -74,6 +74,7 @@ def _peak_memory(field: str, heading: str, meaning: str) -> Metric:
 COST_METRICS = (
     Metric(
         name="num_parameters", heading="Parameters", unit="parameters", better="lower", compared="exact",
+        synonyms=("params", "parameters"),
         definition="of the network as trained", note="all of them{trained}.",
         value=attrgetter("measurements.num_parameters"), of_profile=attrgetter("num_parameters"),
         over_runs=first_run, interval=False, tables=("main", "export"),
@@ -129,6 +130,7 @@ COST_METRICS = (
     ),
     Metric(
         name="step_seconds", heading="Step (ms)", unit="seconds", better="lower", compared="ratio",
+        synonyms=("step_time",),
         definition="median training step after warm-up, without data wait",
         note="median of forward, backward and optimizer{steps_of} over the steps of all runs, the first "
         "{warmup_steps} of each left out; without data wait [95 % percentile interval, two-level bootstrap of runs and "
@@ -143,6 +145,7 @@ COST_METRICS = (
     ),
     Metric(
         name="images_per_second", heading="Images/s", unit="number", better="higher", compared="ratio",
+        synonyms=("throughput",),
         definition="batch size over the median of step time plus data wait; not of heads on stored features",
         note="batch size ({batch_sizes}) over the median of step time plus data wait.",
         value=_images_per_second_of_run, over_runs=_images_per_second, interval=False, tables=("main", "export"),
@@ -168,12 +171,14 @@ COST_METRICS = (
     ),
     Metric(
         name="peak_memory_bytes", heading="Peak memory", unit="bytes", better="lower", compared="ratio",
+        synonyms=("memory", "peak_memory"),
         definition="of the process on a CPU, of the allocated tensors on a GPU",
         note="{memory}; the main table has the largest of the runs, this is their mean.",
         value=attrgetter("peak_memory_bytes"), tables=("diff",),
     ),
     Metric(
         name="seconds_per_image", heading="Time an image (ms)", unit="seconds", better="lower", compared="ratio",
+        synonyms=("latency",),
         definition="median step with its data wait, over the batch size",
         note="median step with its data wait, over the batch size. It is shown instead of the training time of a "
         "run, which the budget fixes for all.",
@@ -192,12 +197,14 @@ COST_METRICS = (
     ),
     Metric(
         name="training_flops", heading="Training TFLOPs", unit="flops", better="lower", compared="ratio",
+        synonyms=("flops",),
         definition="forward and backward of all images that a run was trained on, 1 MAC = 2 FLOPs",
         note="forward and backward of all images that a run was trained on, 1 MAC = 2 FLOPs.",
         value=_training_flops, scale=1e-12,
     ),
     Metric(
         name="joules", heading="Energy (kJ)", unit="joules", better="lower", compared="ratio",
+        synonyms=("energy",),
         definition="as counted in each run, validation passes included",
         note="as counted in each run, validation passes included.",
         value=lambda run: run.measurements.energy.joules, scale=1e-3,
@@ -214,6 +221,7 @@ COST_METRICS = (
     ),
     Metric(
         name="utilization", heading="MFU", unit="share", better="higher",
+        synonyms=("mfu",),
         definition="model FLOPs utilization: achieved over the measured peak",
         value=attrgetter("utilization"), bounds=(0, np.inf),
     ),

@@ -8,12 +8,12 @@ from typing import Literal
 
 import numpy as np
 
-from intelbench.errors import UserError, one_of, plural, shortened
+from intelbench.errors import UserError, plural, shortened
 from intelbench.records.store import runs_folder
 from intelbench.results import cohorts
 from intelbench.results.columns import Columns, column, estimate, fields, table
 from intelbench.results.metric import Metric
-from intelbench.results.metrics import METRICS, metrics_in
+from intelbench.results.metrics import METRICS, metrics_in, one_of_metrics
 from intelbench.results.runs import RunSummary
 from intelbench.results.study import read
 from intelbench.results.summaries import CohortSummary, same_images
@@ -42,7 +42,8 @@ class Gate:
         name, _, margin = text.partition(":")
         entry = METRICS.find(name)
         if entry is None or not entry.value.can_gate:
-            known = one_of(name, [metric.name for metric in metrics_in("diff")])
+            accepted = {metric.name: metric for metric in gate_metrics()}
+            known = one_of_metrics(name, accepted, [metric.name for metric in metrics_in("diff")])
             problem = "no metric" if entry is None else "no direction is worse for metric"
             raise ValueError(
                 f"{problem} {shortened(repr(name))}. {known}, or another of docs/claims.md, with a margin, as in "

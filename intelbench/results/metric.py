@@ -59,6 +59,8 @@ class Metric:
     """Name in claims, gates, JSON and CSV."""
     alias: str = ""
     """Short name in `metric` of a suite and `--metric`; empty for `name`."""
+    synonyms: tuple[str, ...] = ()
+    """Other names that people and libraries have for it; an error message answers them with its name."""
     heading: str
     """Heading of a column, with the unit of its numbers unless they are written with a unit."""
     phrase: str = ""

@@ -4,7 +4,8 @@ To add a metric, add a `Metric` to one of the tuples below, of `class_metrics` o
 which tables show it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from operator import attrgetter
 from typing import Any
 
@@ -53,6 +54,7 @@ _ACCURACY = (
         "for all runs. **Majority baseline**: the share of the largest class, which is the accuracy of answering that "
         "class for every image.",
         value=attrgetter("test_accuracy"), per_image=attrgetter("correct"), alias="accuracy", ranks=True,
+        synonyms=("top1", "acc", "accuracy_score", "micro_f1", "weighted_recall"),
         baseline=lambda labels: majority_answers(labels) == labels,
         over_runs=lambda _, architecture: architecture.test_accuracy, tables=("main", "export", "runs", "diff"),
     ),
@@ -72,7 +74,8 @@ _ACCURACY = (
         name="test_cross_entropy", heading="Test NLL (nats)", unit="nats", better="lower", compared="images",
         definition="mean over the test images",
         value=attrgetter("test_cross_entropy"), per_image=attrgetter("images.test_losses"), alias="log_loss",
-        ranks=True, baseline=lambda labels: log_losses(labels, log_frequencies(labels)),
+        synonyms=("cross_entropy", "nll", "negative_log_likelihood", "test_loss"), ranks=True,
+        baseline=lambda labels: log_losses(labels, log_frequencies(labels)),
         tables=("export", "runs", "diff"),
     ),
     Metric(
@@ -83,6 +86,7 @@ _ACCURACY = (
     ),
     Metric(
         name="expected_calibration_error", heading="ECE", unit="share", better="lower", compared="images",
+        synonyms=("ece", "calibration_error"),
         definition="of the test images, 15 bins", value=_of_part("reliability", "expected_calibration_error"),
         per_image=lambda run: run.images.calibration_gaps(run.correct), tables=("diff",),
     ),
@@ -94,18 +98,20 @@ _ACCURACY = (
     ),
     Metric(
         name="adaptive_calibration_error", heading="Adaptive ECE", unit="share", better="lower", compared="images",
+        synonyms=("ace", "adaptive_ece"),
         definition="of the test images, with bins of equally many images",
         value=_of_part("reliability", "adaptive_error"),
         per_image=lambda run: run.images.adaptive_gaps(run.correct),
     ),
     Metric(
         name="brier_score", heading="Brier score", unit="number", better="lower", compared="images",
+        synonyms=("brier", "brier_score_loss"),
         definition="squared distance of the probabilities from the truth", bounds=(0, 2), phrase="Brier score",
         value=_of_part("reliability", "brier_score"), per_image=attrgetter("images.squared_distances"), ranks=True,
         baseline=lambda labels: squared_distances(labels, Softmax.of(log_frequencies(labels)).probabilities),
     ),
     Metric(
-        name="fitted_temperature", heading="Temperature", unit="number",
+        name="fitted_temperature", heading="Temperature", unit="number", synonyms=("temperature",),
         definition="fitted to the validation images; absent where the fit did not converge",
         value=_of_part("temperature", "value"),
     ),
@@ -224,8 +230,40 @@ def ranking_metric(name: str) -> Metric:
     by_name = accepted | {metric.name: metric for metric in accepted.values()}
     if name not in by_name:
         what = "architectures cannot be ranked by it" if name in METRICS.entries else "not known"
-        raise UserError(f"metric {shortened(repr(name))}: {what}. {one_of(name, accepted)}")
+        raise UserError(f"metric {shortened(repr(name))}: {what}. {one_of_metrics(name, by_name)}")
     return by_name[name]
+
+
+def named_metric(name: str) -> Metric:
+    """Return the metric of that name.
+
+    Raises:
+        UserError: there is none.
+    """
+    entry = METRICS.find(name)
+    if entry is None:
+        raise UserError(f"metric {shortened(repr(name))} is not known. {one_of_metrics(name)}")
+    return entry.value
+
+
+def one_of_metrics(name: str, accepted: Mapping[str, Metric] | None = None, listed: Iterable[str] = ()) -> str:
+    """List names of metrics, and suggest the metric that has a name near `name`.
+
+    Args:
+        name: Name that is not known, or not accepted.
+        accepted: Metrics by accepted name; `None` for every metric.
+        listed: Names to list; all accepted ones if there are none.
+    """
+    if accepted is None:
+        accepted = {each.name: each.value for each in METRICS.entries.values()}
+    spellings = {
+        spelling: known
+        for known, metric in reversed(list(accepted.items()))  # of two names of a metric the first one is suggested
+        for spelling in (metric.name, metric.short_name, *metric.synonyms)
+    }
+    spellings |= {known: known for known in accepted}
+    near = get_close_matches(name.lower().replace("-", "_"), spellings, n=1)
+    return one_of(name, listed or accepted, f"`{spellings[near[0]]}`" if near else "")
 
 
 def require_classes(metric: Metric, num_classes: int) -> None:

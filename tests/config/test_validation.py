@@ -118,8 +118,10 @@ def test_an_unknown_key_names_the_nearest(place: Place, tmp_path: Path) -> None:
     """A letter too many in any key of a suite."""
     wrong = (*place[:-1], f"{place[-1]}x")
     message = refused(tmp_path / "suite.toml", changed(SUITE, wrong, 1))
-    assert f"key `{'.'.join(wrong)}`: not known. Expected one of: " in message
-    assert message.endswith(f". Try `{place[-1]}`")
+    first, last = (f"key `{'.'.join(wrong)}`: not known", f"Try `{place[-1]}`")
+    assert f"{first}. {last}. Expected one of: " in message or (
+        f"{first}. Expected one of: " in message and message.endswith(f". {last}")
+    )
 
 
 @pytest.mark.parametrize(
@@ -196,3 +198,12 @@ def test_the_nearest_of_several_names_is_tried() -> None:
     """Where one is near."""
     assert "Expected one of: steps, epochs. Try `steps`" == one_of("step", ["steps", "epochs"])
     assert "Expected one of: steps, epochs" == one_of("zzz", ["steps", "epochs"])
+
+
+def test_the_suggestion_comes_before_a_long_list() -> None:
+    """Where nobody has to search for it."""
+    many = [f"name{number}" for number in range(40)]
+    assert one_of("nam7", many).startswith("Try `name7`. Expected one of: name0, name1, ")
+    assert one_of("nam7", many).endswith(", name29 and 10 others")
+    assert one_of("zzz", many).startswith("Expected one of: name0, ")
+    assert "Expected one of: a, b. Try `c`, elsewhere" == one_of("zzz", ["a", "b"], "`c`, elsewhere")

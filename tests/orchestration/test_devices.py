@@ -153,7 +153,7 @@ def test_a_budget_in_seconds_is_not_shared_unawares(intelbench: Command, argumen
     assert 0 == intelbench("run", "slow", *options, "--shared-clock", "--prepare").returncode
 
 
-def test_more_slots_than_processors_are_refused() -> None:
+def test_more_slots_than_processors_are_refused(tmp_path: Path) -> None:
     """As are GPUs where there are none, an argument that an engine does not take, and another device."""
     with pytest.raises(UserError, match=r"^slots = 1024: more than the .* processors?\. Expected 1 to "):
         NamedEngine(Pool(engine="slots", slots=1024))
@@ -161,6 +161,9 @@ def test_more_slots_than_processors_are_refused() -> None:
         NamedEngine(Pool(engine="slots"), 1024)
     with pytest.raises(UserError, match=r"^engine 'ray': gpus = 1, fewer than those of a run, --gpus 2\. "):
         NamedEngine(Pool(engine="ray", gpus=1), 2)
+    (file := tmp_path / "many.toml").write_text('engine = "slots"\nslots = 1024\n')
+    with pytest.raises(UserError, match=r"many\.toml: slots = 1024: more than the .* processors?\. Expected 1 to "):
+        NamedEngine.of(str(file))
     with pytest.raises(UserError, match=r"^engine 'gpus': PyTorch sees no GPU\. Try --on slots"):
         NamedEngine(Pool(engine="gpus"))
     with pytest.raises(UserError, match=r"^engine 'local': takes no `slots`"):

@@ -1,5 +1,6 @@
 """Trained networks are kept as the suite says, and what cannot be kept fails no run."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -168,8 +169,9 @@ def test_a_diverged_run_keeps_none(make_jobs: MakeJobs) -> None:
 def test_a_session_keeps_the_best_seed_and_says_so(
     tmp_path: Path, intelbench: Command, small_suite: Path, small_folder: Path, plugin: Path
 ) -> None:
-    """With the size on the disk. All runs keep theirs if asked for, and the records are the same."""
-    arguments = ("--suite", small_suite, "--data", small_folder, "--plugin", plugin, "--threads", "1")
+    """With the size on the disk, and how to use it. All runs keep theirs if asked for; the records are the same."""
+    shutil.copy(plugin, tmp_path / "mine.py")
+    arguments = ("--suite", small_suite, "--data", small_folder, "--plugin", "mine.py", "--threads", "1")
     done = intelbench("run", *arguments, "--seeds", "0-2")
     assert 0 == done.returncode, done.stderr
     runs = tmp_path / "results" / "runs"
@@ -181,7 +183,9 @@ def test_a_session_keeps_the_best_seed_and_says_so(
     files = {file.about.spec.architecture: file for file in kept_files(runs)}
     assert {name: -seed for name, (_, seed) in best.items()} == {name: f.about.spec.seed for name, f in files.items()}
     megabytes = sum(file.num_bytes for file in files.values()) / 1e6
-    assert f"2 trained networks ({megabytes:,.1f} MB) in results/weights; intelbench predict results" in done.stderr
+    kept = f"2 trained networks ({megabytes:,.1f} MB) in results/weights; "
+    assert f"{kept}intelbench predict results IMAGES --plugin mine.py uses them" in done.stderr
+    assert "now: intelbench report results > results/REPORT.md" in done.stderr
 
     every = intelbench("run", *arguments, "--seeds", "0-2", "--keep-weights", "all", "--out", "every")
     assert 0 == every.returncode, every.stderr

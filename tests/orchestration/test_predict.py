@@ -245,6 +245,7 @@ def test_the_command_line_predicts(
     assert "--architecture chooses a network of a results folder, and " in refused.stderr
     of_file = intelbench("predict", file.path, images / "day" / "000.png", "--plugin", plugin)
     assert 0 == of_file.returncode, of_file.stderr
+    assert of_file.stderr.startswith(f"tiny, seed {file.about.spec.seed}, validation score ")
     assert of_file.stdout.startswith("path,predicted,confidence,probability_day,probability_night\n000.png,")
 
 

@@ -327,7 +327,7 @@ def test_two_equal_networks_and_a_bad_one(
     wider = intelbench(*arguments[:-6], "--margin", "3", "--seeds", "0-2")
     assert (
         "margin 3: not recorded, because all runs were recorded before, with margin 30. "
-        "Try intelbench report --margin 3" in wider.stderr
+        "Try intelbench report results --margin 3" in wider.stderr
     )
     report = intelbench("report", "--margin", "3").stdout
     assert "by the margin of their design, 30 points. Equivalence is tested here within 3 points" in report

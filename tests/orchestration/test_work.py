@@ -167,7 +167,7 @@ def test_an_engine_starts_the_workers_on_hosts_of_the_study_s_kind(prepare: Prep
     assert 2 == len(records(study))
     done = intelbench("work", study, "--on", "slots")
     assert 2 == done.returncode
-    assert "on 'slots': how many runs a host executes at once is a part of the study" in done.stderr
+    assert "--on slots: how many runs a host executes at once is a part of the study" in done.stderr
 
 
 def test_a_study_is_named_by_its_content(prepare: Prepare) -> None:
@@ -262,14 +262,28 @@ def test_a_file_that_is_no_study_is_refused_with_what_to_do(prepare: Prepare, in
         (study, content.replace(b"slow", b"fast"), "was changed, renamed or moved"),
         (study.with_name("renamed.json"), content, "was changed, renamed or moved"),
         (study.with_name("broken.json"), content[:100], "not a study"),
-        (study.with_suffix(".txt"), content, "Expected a file studies/ID.json"),
+        (study.parents[2] / "e.json", b"{}", "not a study (key `format`: missing. Expected a whole number)"),
+        (study.with_suffix(".txt"), content, "not a study. Expected one of: "),
     ]
     for path, text, said in cases:
         path.write_bytes(text)
         done = intelbench("work", path)
         assert 2 == done.returncode
         assert said in done.stderr
+        assert ("prepare it again" in done.stderr) == ("was changed" in said)
         assert 1 == done.stderr.count("\n")
+
+
+def test_a_folder_is_answered_with_its_studies(prepare: Prepare, intelbench: Command) -> None:
+    """That of the results, or of the studies; without any, with how one is made."""
+    study = prepare()
+    for folder in study.parents[:2]:
+        done = intelbench("work", folder)
+        assert 2 == done.returncode
+        assert done.stderr == f"intelbench: study {folder}: a folder. Expected one of: {study}\n"
+    (empty := study.parents[2] / "empty").mkdir()
+    said = intelbench("work", empty).stderr
+    assert "a folder. Expected a file studies/ID.json of a results folder, which intelbench run ... --prepare" in said
 
 
 def test_a_study_that_names_other_folders_is_not_read(prepare: Prepare, intelbench: Command) -> None:

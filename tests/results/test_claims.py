@@ -144,7 +144,7 @@ def test_a_file_of_the_users_own_is_read(tmp_path: Path) -> None:
         ),
         (
             VALID + SECOND.replace("test_accuracy", "accuracy"),
-            r"key `claim\[1\]`: `metric` 'accuracy' is not known. Expected one of: test_accuracy, .* Try `",
+            r"key `claim\[1\]`: `metric` 'accuracy' is not known. Try `test_accuracy`. Expected one of: test_acc",
         ),
         (VALID + SECOND.replace("0.9", "93.1"), r"fraction from 0 to 1; got 93.1.*\(claim 'second'\)"),
         (VALID + SECOND.replace("0.9", "nan"), r"finite numbers.*\(claim 'second'\)"),

@@ -282,6 +282,7 @@ def test_the_page_says_what_failed(make: Make) -> None:
     ("text", "message"),
     [
         ("speed:0.1", "no metric 'speed'. Expected one of: test_accuracy, "),
+        ("accuracy:0.01", r"no metric 'accuracy'. Expected one of: .*\. Try `test_accuracy`, or another"),
         ("test_accuracy", "the margin '' is not accepted. Expected a number of at least 0"),
         (
             "test_accuracy:-1",

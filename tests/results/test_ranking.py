@@ -166,10 +166,42 @@ def test_the_metric_of_the_suite_ranks_unless_another_is_given(tmp_path: Path) -
 def test_a_metric_that_is_not_known_or_ranks_nothing_is_refused(tmp_path: Path) -> None:
     """With those that are accepted, and the nearest."""
     synthetic_runs(tmp_path, ["a"], [0])
-    with pytest.raises(UserError, match=r"metric 'balanced': not known\. Expected one of: .*Try `balanced_accuracy`"):
+    with pytest.raises(UserError, match=r"metric 'balanced': not known\. Try `balanced_accuracy`\. Expected one of: "):
         read(tmp_path, metric="balanced")
     with pytest.raises(UserError, match="metric 'step_seconds': architectures cannot be ranked by it"):
         read(tmp_path, metric="step_seconds")
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("f1", "macro_f1"),
+        ("F1-score", "macro_f1"),
+        ("top1", "accuracy"),
+        ("acc", "accuracy"),
+        ("test_acuracy", "test_accuracy"),
+        ("macro_recall", "balanced_accuracy"),
+        ("recall", "balanced_accuracy"),
+        ("precision", "macro_precision"),
+        ("kappa", "quadratic_kappa"),
+        ("roc_auc", "auroc"),
+        ("nll", "log_loss"),
+        ("cross_entropy", "log_loss"),
+        ("brier", "brier_score"),
+        ("top_5", "top5"),
+    ],
+)
+def test_another_usual_name_of_a_metric_is_answered_with_its_name(written: str, name: str) -> None:
+    """As people and libraries call it; both accepted names of a metric are listed."""
+    with pytest.raises(UserError, match=f"not known. Try `{name}`. Expected one of: accuracy, .*test_accuracy"):
+        ranking_metric(written)
+
+
+def test_every_other_name_belongs_to_one_metric() -> None:
+    """And is not the name of another one."""
+    metrics = [entry.value for entry in METRICS.entries.values()]
+    names = [name for metric in metrics for name in {metric.name, metric.short_name, *metric.synonyms}]
+    assert len(names) == len(set(names))
 
 
 def test_without_the_plugin_of_the_metric_accuracy_ranks(tmp_path: Path) -> None:
