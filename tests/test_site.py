@@ -11,7 +11,15 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from intelbench.cli.main import cli
+from tests.conftest import commands_of
+
 REPOSITORY = Path(__file__).parents[1]
+OF_OTHERS = {
+    "--allowance-scale", "--benchmark-enable", "--benchmark-json", "--deadline", "--help", "--logdir", "--num-nodes",
+    "--requeue", "--retry-failed",
+}  # fmt: skip
+"""Options of click, pytest, TensorBoard, Slurm, SkyPilot and the scripts of this repository."""
 LINK = re.compile(r'(?:href|src)="([^"]*)"')
 
 
@@ -70,6 +78,14 @@ def test_links_of_the_repository_lead_to_files(file: str) -> None:
     text = (REPOSITORY / file).read_text("utf-8")
     links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
     assert [link for link in links if not (REPOSITORY / link).exists()] == []
+
+
+def test_options_that_pages_name_exist() -> None:
+    """As `--help` lists them; a few are those of other programs."""
+    known = {option for _, command in commands_of(cli) for parameter in command.params for option in parameter.opts}
+    pages = [*(REPOSITORY / "docs").glob("*.md"), REPOSITORY / "README.md"]
+    named = {(page.name, name) for page in pages for name in re.findall(r"(?<![\w-])--[a-z][a-z-]*", page.read_text())}
+    assert {(page, name) for page, name in named if name not in known | OF_OTHERS} == set()
 
 
 def test_pages_that_the_code_names_exist() -> None:
