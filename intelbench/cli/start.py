@@ -53,10 +53,7 @@ def start(
     comment on each choice: networks, image size, budget, seeds, and what they will cost. Nothing is trained or
     downloaded.
     """
-    from intelbench.profiling.variables import process_variables
-
-    if "torch" not in sys.modules:  # which reads the variables of its threads once; networks are timed as runs are
-        os.environ["GOMP_SPINCOUNT"] = process_variables(None)["GOMP_SPINCOUNT"]
+    _become_like_a_run()
     from intelbench.orchestration.proposal import Request, propose
     from intelbench.plugins.loading import load_plugin
 
@@ -94,3 +91,17 @@ def _require_writable(file: Path) -> None:
     file.open("ab").close()
     if is_new:
         file.unlink()
+
+
+def _become_like_a_run() -> None:
+    """Execute this command again with the environment variables of runs, so that networks are timed as in runs.
+
+    Libraries read the variables when a process starts. Nothing happens where they are set, where PyTorch has been
+    imported by a program that calls this command, and on systems that cannot execute runs.
+    """
+    from intelbench.orchestration.process import can_start, command_of
+    from intelbench.profiling.variables import process_variables
+
+    variables = process_variables(None)
+    if sys.argv[1:2] == ["start"] and "torch" not in sys.modules and can_start() and variables != dict(os.environ):
+        os.execve(sys.executable, command_of("intelbench.cli.main", *sys.argv[1:]), variables)  # noqa: S606 - no shell

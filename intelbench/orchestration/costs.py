@@ -24,21 +24,27 @@ from intelbench.profiling.workload import Workload
 from intelbench.training.evaluated import Update
 from intelbench.training.precision import MEMORY_FORMATS, autocast
 
-_BATCH = 4
-"""Images of a measured step on a CPU; a GPU takes the batch of the recipe, because it is slow with few."""
-_MIN_REPEATS, _MAX_REPEATS = 2, 5
-"""Repetitions, of which the fastest counts; the first one is slow, because libraries prepare themselves in it."""
-_ENOUGH_SECONDS = 1.0
-"""Time of all repetitions after which there are no more than the least number."""
+_REPEATS = 3
+"""Repetitions, of which the fastest counts."""
+_MEASURING_SECONDS = 3.0
+"""Time of the forward passes of a network on a CPU, all repetitions together. It decides how many images they have: as
+many as in a run if possible. An image took MobileNetV3 8.4 ms in a batch of 2, and 5.0 ms in one of 16 or 32. A GPU
+takes the batch of the recipe at once."""
+_FEWEST_IMAGES = 2
 _HEAD_STEPS = 20
 _DECODED = 32
 """Images that are decoded to measure how long that takes."""
-_MEASURING_SECONDS = 20
-"""Time after which no further network is measured; larger ones are scaled by their operations. That is rough: an
-operation in MobileNet takes several times as long as one in a vision transformer."""
-_RUN_SECONDS = 5.0
-"""Seconds of a run outside its budget: the process, weights, evaluation, the record. A run on stored features took 4 to
-6 seconds on two cores of an EPYC (`results/reference-transfer`)."""
+_STARTUP_SECONDS = 8.0
+"""Time before the first run: importing PyTorch, reading and hashing the images."""
+_RUN_SECONDS = 1.0
+"""Time of a run outside its budget: weights, setting up, the record. A run on stored features took 1.2 seconds on two
+cores of an EPYC, 0.3 of them in steps of the head (`results/reference-transfer`)."""
+_GPU_RUN_SECONDS = 5.0
+"""The same on a GPU, where each process loads CUDA too. An assumption: no GPU has been measured yet."""
+_SECONDS_OF_PARAMETER = 2e-8
+"""Time to build a network, read its weights and check their digests, in every run: 2 seconds of ViT-B/16."""
+_NETWORK_SECONDS = 3.0
+"""Time of the profile of a network, once for all its runs."""
 _BYTES_OF_VALUE = 4
 """Of a feature or a parameter, in float32."""
 
@@ -55,8 +61,6 @@ class Pace:
     num_features: int
     """Values of an image that the head gets."""
     num_parameters: int
-    measured: bool
-    """Whether this network was timed; if not, the times of a smaller one were scaled by `macs`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +70,7 @@ class Costs:
     seconds: Mapping[str, float]
     """By network, all seeds together."""
     shared_seconds: float
-    """Decoding the images, once."""
+    """Starting the command and decoding the images, once."""
     cache_bytes: int
     """Decoded images."""
     feature_bytes: int
@@ -97,16 +101,15 @@ def estimate(suite: Suite, data: Survey, device: Device, on_network: Callable[[s
     suite = replace(suite, precision=precision)
     decode_seconds, pixels = _decoded(data, suite.image_size)
     view_seconds, images = _views(pixels, suite.image_size)
-    workers = max(1, num_processors() - 2) if device.kind != "cpu" else 0
     paces = _paces(suite, len(data.class_names), images, device, on_network)
     timed = {
-        name: _Timing(suite, data, pace, view_seconds, workers, _head_step_seconds(suite, data, pace, device))
+        name: _Timing(suite, data, device, pace, view_seconds, _head_step_seconds(suite, data, pace, device))
         for name, pace in paces.items()
     }
     num_features = sum(pace.num_features for pace in paces.values()) if _stores_features(suite) else 0
     return Costs(
         seconds={name: each.total() for name, each in timed.items()},
-        shared_seconds=decode_seconds * data.num_contents,
+        shared_seconds=_STARTUP_SECONDS + decode_seconds * data.num_contents,
         cache_bytes=data.cache_bytes(suite.image_size),
         feature_bytes=num_features * data.num_images * _BYTES_OF_VALUE,
         network_bytes=_kept(suite) * sum(pace.num_parameters for pace in paces.values()) * _BYTES_OF_VALUE,
@@ -120,29 +123,32 @@ class _Timing:
 
     suite: Suite
     data: Survey
+    device: Device
     pace: Pace
     view_seconds: float
     """Time to make the input of an image from stored pixels."""
-    workers: int
-    """Threads that make inputs while the network computes; 0 if nothing else does."""
     head_step_seconds: float
 
     def total(self) -> float:
         """Return the seconds of all seeds."""
         data, num_seeds = self.data, len(self.suite.seeds)
         epochs = self.suite.budget.epochs or 0
+        outside = _RUN_SECONDS if self.device.kind == "cpu" else _GPU_RUN_SECONDS
+        outside += self.pace.num_parameters * _SECONDS_OF_PARAMETER
         forward = self._with_view(self.pace.forward_seconds)
         if _stores_features(self.suite):
             steps = epochs * (data.num_train // self.suite.recipe.batch_size)
-            return data.num_images * forward + num_seeds * (steps * self.head_step_seconds + _RUN_SECONDS)
+            return _NETWORK_SECONDS + data.num_images * forward + num_seeds * (steps * self.head_step_seconds + outside)
         frozen = self.suite.recipe.frozen_fraction
         step = frozen * forward + (1 - frozen) * self._with_view(self.pace.step_seconds)
         evaluated = self.suite.evaluation_points * data.num_validation + data.num_train + data.num_test
-        return num_seeds * (epochs * data.num_train * step + evaluated * forward + _RUN_SECONDS)
+        return _NETWORK_SECONDS + num_seeds * (epochs * data.num_train * step + evaluated * forward + outside)
 
     def _with_view(self, seconds: float) -> float:
-        """Return the seconds of an image with its preparation, which threads do at the same time if there are some."""
-        return max(seconds, self.view_seconds / self.workers) if self.workers else seconds + self.view_seconds
+        """Return the seconds of an image with its preparation, which on a GPU other threads do at the same time."""
+        if self.device.kind == "cpu":
+            return seconds + self.view_seconds
+        return max(seconds, self.view_seconds / max(1, num_processors() - 2))
 
 
 def _stores_features(suite: Suite) -> bool:
@@ -178,37 +184,26 @@ def _views(pixels: Sequence[Pixels], size: int) -> tuple[float, Tensor]:
 def _paces(
     suite: Suite, num_classes: int, images: Tensor, device: Device, on_network: Callable[[str], object]
 ) -> dict[str, Pace]:
-    """Return the pace of each network: measured, the smallest first, until time is up; the others are scaled."""
+    """Return the pace of each network."""
     request = ModelRequest(num_classes=num_classes, image_size=suite.image_size)
-    workloads = {name: Workload(architecture=find(name)[0], request=request) for name in suite.architectures}
-    macs = {name: forward_macs_per_image(workload) for name, workload in workloads.items()}
-    start = time.perf_counter()
-    paces: dict[str, Pace] = {}
-    last: Pace | None = None
-    for name in sorted(macs, key=lambda name: macs[name]):
-        if last is None or time.perf_counter() - start < _MEASURING_SECONDS:
-            on_network(name)
-            paces[name] = last = _measured(workloads[name], macs[name], suite, images, device)
-        else:
-            factor = macs[name] / last.macs
-            paces[name] = Pace(
-                macs=macs[name],
-                forward_seconds=last.forward_seconds * factor,
-                step_seconds=last.step_seconds * factor,
-                num_features=_num_features(workloads[name]),
-                num_parameters=count_parameters(workloads[name].shapes())[0],
-                measured=False,
-            )
+    paces = {}
+    for name in suite.architectures:
+        on_network(name)
+        paces[name] = _pace(Workload(architecture=find(name)[0], request=request), suite, images, device)
     return paces
 
 
-def _measured(workload: Workload, macs: float, suite: Suite, images: Tensor, device: Device) -> Pace:
+def _pace(workload: Workload, suite: Suite, images: Tensor, device: Device) -> Pace:
     """Time forward passes and, unless the backbone is always frozen, training steps."""
-    num_images = _BATCH if device.kind == "cpu" else suite.recipe.batch_size
-    batch = normalize(images[torch.arange(num_images) % len(images)].to(device.torch_device), suite.memory_format)
-    labels = torch.zeros(num_images, dtype=torch.long, device=device.torch_device)
+    num_images = _FEWEST_IMAGES if device.kind == "cpu" else suite.recipe.batch_size
     model = workload.build().to(device.torch_device).to(memory_format=MEMORY_FORMATS[suite.memory_format])
     cast = autocast(suite, device.torch_device)
+
+    def take(num_images: int) -> tuple[Tensor, Tensor]:
+        """Return a batch and its labels."""
+        batch = images[torch.arange(num_images) % len(images)].to(device.torch_device)
+        labels = torch.zeros(num_images, dtype=torch.long, device=device.torch_device)
+        return normalize(batch, suite.memory_format), labels
 
     @torch.no_grad()
     def forward() -> None:
@@ -222,21 +217,25 @@ def _measured(workload: Workload, macs: float, suite: Suite, images: Tensor, dev
         update.step()
         update.zero_grad()
 
+    batch, labels = take(num_images)
     with torch.no_grad():
         calibrate(model, batch)
     model.eval()
+    if device.kind == "cpu":
+        affordable = int(_MEASURING_SECONDS / _REPEATS / (_fastest(forward, device) / num_images))
+        num_images = min(suite.recipe.batch_size, max(_FEWEST_IMAGES, affordable))
+        batch, labels = take(num_images)
     forward_seconds = step_seconds = _fastest(forward, device) / num_images
     if suite.recipe.freeze_backbone != "always":
         model.train()
         update = Update(model, suite)
         step_seconds = _fastest(step, device) / num_images
     return Pace(
-        macs=macs,
+        macs=forward_macs_per_image(workload),
         forward_seconds=forward_seconds,
         step_seconds=step_seconds,
         num_features=_num_features(workload),
         num_parameters=count_parameters(model)[0],
-        measured=True,
     )
 
 
@@ -279,8 +278,8 @@ def _head_step_seconds(suite: Suite, data: Survey, pace: Pace, device: Device) -
 
 def _fastest(work: Callable[[], object], device: Device) -> float:
     """Return the seconds of the fastest repetition."""
-    seconds: list[float] = []
-    while len(seconds) < _MIN_REPEATS or (len(seconds) < _MAX_REPEATS and sum(seconds) < _ENOUGH_SECONDS):
+    seconds = []
+    for _ in range(_REPEATS):
         device.synchronize()
         start = time.perf_counter()
         work()

@@ -261,8 +261,6 @@ def _about_seeds(suite: Suite, fewest: int) -> str:
 def _of_network(name: str, networks: _Networks, costs: Costs) -> str:
     pace = costs.paces[name]
     parts = [_time(costs.seconds[name]), f"{pace.macs / 1e9:.3g} GMACs an image"]
-    if not pace.measured:
-        parts.append("scaled from a smaller network, so rather less")
     if name in networks.downloads:
         parts.append(f"{_megabytes(networks.downloads[name])} to download")
     return ", ".join(parts)

@@ -15,16 +15,19 @@ _REMOVED = ("CUDA_LAUNCH_BLOCKING", "NVIDIA_TF32_OVERRIDE")
 def process_variables(threads: int | None) -> dict[str, str]:
     """Return the variables of this process, changed where the bits or the speed of a run depend on them.
 
+    A process that was started with them gets the same ones.
+
     Args:
         threads: Number of threads of every library that reads `OMP_NUM_THREADS`; `None` keeps that variable.
     """
+    tunables = os.environ.get("GLIBC_TUNABLES", "").removesuffix(_ALLOCATOR).rstrip(":")
     return {
         **{name: value for name, value in os.environ.items() if name not in _REMOVED},
         **({} if threads is None else {"OMP_NUM_THREADS": str(threads)}),
         # Rounds that an idle thread spins before it sleeps. Without spinning (passive) steps took 1.5 times as long;
         # the default of 300,000 rounds takes CPU time from other processes.
         "GOMP_SPINCOUNT": "10000",
-        "GLIBC_TUNABLES": ":".join(filter(None, (os.environ.get("GLIBC_TUNABLES"), _ALLOCATOR))),
+        "GLIBC_TUNABLES": ":".join(filter(None, (tunables, _ALLOCATOR))),
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # cuBLAS is deterministic only with a fixed workspace
         "ONEDNN_DEFAULT_FPMATH_MODE": "STRICT",  # other modes may compute float32 in bfloat16
         "PYTHONHASHSEED": "0",  # fixes the order of a set of strings

@@ -1,7 +1,10 @@
 """`intelbench start`, as users call it."""
 
 import importlib.util
+import os
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ import torch
 
 from intelbench.config.suites import load_suite
 from intelbench.orchestration import proposal
+from intelbench.profiling.variables import process_variables
 from tests.command import Command
 from tests.conftest import write_folder
 
@@ -104,3 +108,17 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_timed(inte
     assert (2, "") == (done.returncode, done.stdout)
     assert "missing/suite.toml: cannot be read or written (No such file or directory)" in done.stderr
     assert "timing" not in done.stderr
+
+
+def test_networks_are_timed_with_the_variables_of_runs(tmp_path: Path) -> None:
+    """The command executes itself again with them, and its arguments, output and status are the same."""
+    (tmp_path / "asks.py").write_text("import os\nprint(os.environ['GLIBC_TUNABLES'], os.environ['OMP_NUM_THREADS'])\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "intelbench", "start", "no photos", "--offline", "--plugin", "asks.py"],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,
+        env={**os.environ, "GLIBC_TUNABLES": "glibc.malloc.arena_max=2", "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    expected = process_variables(1)["GLIBC_TUNABLES"].split(":")
+    assert 2 == done.returncode
+    assert f"{':'.join(['glibc.malloc.arena_max=2', *expected])} 1" in done.stdout + done.stderr
+    assert "plug-in asks.py: registers nothing" in done.stderr

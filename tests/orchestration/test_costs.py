@@ -9,8 +9,10 @@ from torch import nn
 
 from intelbench.config.budget import Budget
 from intelbench.config.conditions import Suite
+from intelbench.config.fields import MemoryFormat
 from intelbench.config.suites import load_suite, override
 from intelbench.data.survey import Survey, survey
+from intelbench.data.transforms import normalize
 from intelbench.orchestration import costs
 from intelbench.orchestration.costs import Pace, calibrate, estimate
 from intelbench.profiling.device import find_device
@@ -37,13 +39,12 @@ def ignore(_: str) -> None:
     """Watch nothing."""
 
 
-def test_networks_are_timed_from_the_smallest_on(data: Survey) -> None:
-    """Every one of them, and the estimates keep the order of the suite; bytes are those of what is stored."""
+def test_all_networks_are_timed(data: Survey) -> None:
+    """In the order of the suite; bytes are those of what is stored."""
     timed: list[str] = []
     found = estimate(suite("transfer"), data, find_device("cpu"), timed.append)
-    assert ["squeezenet1_1", "resnet18"] == timed
-    assert list(NAMES) == list(found.paces)
-    assert all(pace.measured and pace.forward_seconds > 0 for pace in found.paces.values())
+    assert list(NAMES) == timed == list(found.paces)
+    assert all(pace.forward_seconds > 0 for pace in found.paces.values())
     assert (512 + 512) * data.num_images * 4 == found.feature_bytes
     assert 4 * sum(pace.num_parameters for pace in found.paces.values()) == found.network_bytes
     assert 11_177_538 == found.paces["resnet18"].num_parameters
@@ -51,14 +52,21 @@ def test_networks_are_timed_from_the_smallest_on(data: Survey) -> None:
     assert found.total_seconds == pytest.approx(found.shared_seconds + sum(found.seconds.values()))
 
 
-def test_networks_that_time_does_not_reach_are_scaled(data: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By their operations, from the largest that was timed; the smallest is always timed."""
-    monkeypatch.setattr(costs, "_MEASURING_SECONDS", -1)
-    timed: list[str] = []
-    small, large = estimate(suite("transfer"), data, find_device("cpu"), timed.append).paces.values()
-    assert ["squeezenet1_1"] == timed
-    assert (True, False) == (small.measured, large.measured)
-    assert large.forward_seconds / small.forward_seconds == pytest.approx(large.macs / small.macs)
+@pytest.mark.parametrize(("seconds", "num_images"), [(1000.0, 8), (0.0, 2)])
+def test_a_slow_network_is_timed_with_fewer_images(
+    data: Survey, monkeypatch: pytest.MonkeyPatch, seconds: float, num_images: int
+) -> None:
+    """But every network is timed, with the batch of the recipe if time allows."""
+    sizes: list[int] = []
+
+    def seen(images: torch.Tensor, memory_format: MemoryFormat) -> torch.Tensor:
+        sizes.append(len(images))
+        return normalize(images, memory_format)
+
+    monkeypatch.setattr(costs, "_MEASURING_SECONDS", seconds)
+    monkeypatch.setattr(costs, "normalize", seen)
+    estimate(suite("transfer"), data, find_device("cpu"), ignore)
+    assert [2, num_images] * len(NAMES) == sizes
 
 
 def test_an_untrained_network_is_timed_with_activations_of_a_trained_one() -> None:
@@ -78,25 +86,26 @@ def test_an_untrained_network_is_timed_with_activations_of_a_trained_one() -> No
 
 def test_features_are_computed_once_for_all_seeds(data: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
     """A further seed costs the steps of the head and the rest of a run; without stored features it costs everything."""
-    pace = Pace(
-        macs=1e9, forward_seconds=1.0, step_seconds=3.0, num_features=10, num_parameters=100, measured=True
-    )  # fmt: skip
+    pace = Pace(macs=1e9, forward_seconds=1.0, step_seconds=3.0, num_features=10, num_parameters=100)
     monkeypatch.setattr(costs, "_paces", lambda *_: dict.fromkeys(NAMES, pace))
     monkeypatch.setattr(costs, "_head_step_seconds", lambda *_: 0.1)
     monkeypatch.setattr(costs, "_views", lambda *_: (0.0, torch.empty(0)))
-    monkeypatch.setattr(costs, "_RUN_SECONDS", 7.0)
+    monkeypatch.setattr(costs, "_RUN_SECONDS", 5.0)
+    monkeypatch.setattr(costs, "_SECONDS_OF_PARAMETER", 0.02)  # 2 seconds in all
+    monkeypatch.setattr(costs, "_NETWORK_SECONDS", 100.0)
+    monkeypatch.setattr(costs, "_STARTUP_SECONDS", 1000.0)  # not of a network
 
     def seconds(name: str, num_seeds: int) -> float:
         changed = override(suite(name), seeds=tuple(range(num_seeds)), budget=Budget(epochs=10))
         return estimate(changed, data, find_device("cpu"), ignore).seconds["resnet18"]
 
     batches = data.num_train // 8
-    assert seconds("transfer", 1) == pytest.approx(data.num_images + 10 * batches * 0.1 + 7)
+    assert seconds("transfer", 1) == pytest.approx(data.num_images + 10 * batches * 0.1 + 7 + 100)
     assert seconds("transfer", 3) - seconds("transfer", 2) == pytest.approx(10 * batches * 0.1 + 7)
     trained = 10 * data.num_train * (0.1 * 1 + 0.9 * 3)
     evaluated = 10 * data.num_validation + data.num_train + data.num_test
-    assert seconds("finetune", 1) == pytest.approx(trained + evaluated + 7)
-    assert seconds("finetune", 3) == pytest.approx(3 * seconds("finetune", 1))
+    assert seconds("finetune", 1) == pytest.approx(trained + evaluated + 7 + 100)
+    assert seconds("finetune", 3) == pytest.approx(3 * (trained + evaluated + 7) + 100)
 
 
 def test_a_gpu_is_timed_with_training_steps(data: Survey, fake_cuda: FakeCuda) -> None:

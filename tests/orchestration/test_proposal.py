@@ -25,7 +25,7 @@ Propose = Callable[..., Proposal]
 
 def costs(suite: Suite, data: Survey, device: Device, on_network: Callable[[str], object]) -> Costs:
     """A minute for each network, without timing it."""
-    pace = Pace(macs=4.09e9, forward_seconds=1, step_seconds=3, num_features=8, num_parameters=8, measured=True)
+    pace = Pace(macs=4.09e9, forward_seconds=1, step_seconds=3, num_features=8, num_parameters=8)
     return Costs(
         seconds=dict.fromkeys(suite.architectures, 60.0),
         shared_seconds=0,
