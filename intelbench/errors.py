@@ -1,8 +1,10 @@
 """The exception whose message is written for the user, and how names are written in messages."""
 
 import difflib
+import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 _FEW_NAMES = 10
 """Names that a reader takes in at a glance, so that a suggestion may follow them."""
@@ -25,6 +27,22 @@ class HostError(UserError):
     def here(cls, reason: object) -> "HostError":
         """Return the error of this host."""
         return cls(f"host {printable(socket.gethostname())}: {reason}")
+
+
+def reason_of(error: OSError) -> str:
+    """Return the system's reason, and the file that it could not work with, if it was a file."""
+    files = [os.fsdecode(file) for file in (error.filename, error.filename2) if isinstance(file, str | bytes)]
+    reason = error.strerror or str(error)
+    return f"{' and '.join(files)}: cannot be read or written ({reason})" if files else reason
+
+
+@contextmanager
+def os_errors_as_user_errors() -> Iterator[None]:
+    """Raise a `UserError` in place of an `OSError` of the block."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(printable(reason_of(error))) from error
 
 
 def printable(text: object) -> str:

@@ -17,7 +17,8 @@ from bench.gpu.session import FAKE_DEVICE, Session, variables_of
 from bench.gpu.sizes import FAKE, FULL
 from bench.gpu.stages import STAGES
 from bench.gpu.table import render
-from intelbench.cli.values import FOLDER, Value, device, source
+from intelbench.cli.values import FOLDER, Value, source
+from intelbench.config import bounds
 from intelbench.errors import UserError
 from intelbench.orchestration.forkserver import starter
 from intelbench.profiling.variables import process_variables
@@ -27,7 +28,7 @@ _INTERRUPTED = 130
 
 
 def _device(text: str) -> str:
-    return text if text == FAKE_DEVICE else device(text)
+    return text if text == FAKE_DEVICE else bounds.device_name(text)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,22 +1,21 @@
 """Execution of a session of runs, for the Python API and the command line."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from math import inf
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
+from msgspec.structs import replace
+
 from intelbench.api.locations import cache_folder
-from intelbench.errors import UserError
+from intelbench.errors import UserError, one_of
 
 if TYPE_CHECKING:
     from intelbench.config.budget import Budget
-    from intelbench.config.fields import KeepWeights, Vary
-    from intelbench.config.sequential import Spending, Until
-    from intelbench.orchestration.job import Rerun
+    from intelbench.config.fields import CheckpointTime, KeepWeights, Rerun, Vary
+    from intelbench.config.requests import RunRequest
+    from intelbench.config.sequential import Spending
     from intelbench.orchestration.process import Starter
-    from intelbench.orchestration.session import Request
-    from intelbench.training.checkpoint import CheckpointTime
 
 
 class RunOptions(TypedDict, total=False):
@@ -137,113 +136,23 @@ def work(study: str | Path, *, run: str | None = None, on: str | Path | None = N
 @contextmanager
 def _prepared(
     architectures: Sequence[str] | None, out: str | Path, options: RunOptions
-) -> Iterator["tuple[Request, Starter]"]:
+) -> Iterator["tuple[RunRequest, Starter]"]:
     """Yield the request, and what starts the processes of runs."""
+    from intelbench.config.requests import RunRequest, accepted
     from intelbench.orchestration.forkserver import starter
-    from intelbench.orchestration.process import Limits, require_start
+    from intelbench.orchestration.process import require_start
     from intelbench.profiling.variables import process_variables
 
-    if unknown := options.keys() - RunOptions.__annotations__:
-        raise TypeError(f"run() got unexpected options: {', '.join(sorted(unknown))}")
-    if isinstance(architectures, str):
-        raise UserError(f"architectures: a text. Expected a list of names. Try [{architectures!r:.100}]")
-    for name in ("seeds", "images_per_class"):
-        if isinstance(given := options.get(name), int | str):
-            raise UserError(f"{name} {given!r:.100}: not a list. Try {name}=[{given!r:.100}]")
-    if isinstance(track := options.get("track"), str):
-        raise UserError(f"track {track!r:.100}: a text. Expected a list of names. Try track=[{track!r:.100}]")
-    budget, until, margin = _budget(options.get("budget")), _until(options), _points(options.get("margin"))
+    require_known("run", options, RunOptions)
+    places = {"out": out, "cache_folder": cache_folder(options.get("cache_folder"))}
+    request = accepted(RunRequest, {"architectures": architectures, **options, **places})
+    request = replace(request, track=tuple(dict.fromkeys(request.track)))
     require_start("run")
-    with starter(process_variables(options.get("threads"))) as processes:  # imports PyTorch while this process does
-        from intelbench.orchestration.session import Request
-
-        data, seeds, numbers = options.get("data"), options.get("seeds"), options.get("images_per_class")
-        vary = options.get("vary")
-        yield (
-            Request(
-                suite=options.get("suite") or "quick",
-                architectures=None if architectures is None else tuple(architectures),
-                data=None if data is None else str(data),
-                seeds=None if seeds is None else tuple(seeds),
-                until=until,
-                budget=budget,
-                image_size=options.get("image_size"),
-                precision=options.get("precision"),
-                images_per_class=None if numbers is None else tuple(numbers),
-                vary=vary if vary is None or isinstance(vary, str) else tuple(vary),
-                margin=margin,
-                keep_weights=options.get("keep_weights"),
-                metric=options.get("metric"),
-                device=options.get("device") or "auto",
-                gpus=options.get("gpus") or 1,
-                threads=options.get("threads"),
-                workers=options.get("workers"),
-                results=Path(out),
-                plugins=tuple(map(Path, options.get("plugins") or ())),
-                on=str(options.get("on") or "local"),
-                shared_clock=bool(options.get("shared_clock")),
-                track=tuple(dict.fromkeys(options.get("track") or ())),
-                limits=Limits(options.get("timeout_seconds"), options.get("memory_limit_bytes")),
-                rerun=options.get("rerun") or "none",
-                checkpoint=options.get("checkpoint"),
-                cache=options.get("use_cache") is not False,
-                skip_unreadable=bool(options.get("skip_unreadable")),
-                cache_folder=cache_folder(options.get("cache_folder")),
-            ),
-            processes,
-        )
+    with starter(process_variables(request.threads)) as processes:  # imports PyTorch while this process does
+        yield request, processes
 
 
-def _until(options: RunOptions) -> "Until | None":
-    from intelbench.config.sequential import Until
-
-    until, spending = options.get("until"), options.get("spending")
-    if until is None:
-        for name in ("spending", "at_most"):
-            if (value := options.get(name)) is not None:
-                raise UserError(
-                    f"{name} {value!r:.100}: given without `until`. Expected both, or none. Try until decided"
-                )
-        return None
-    if until != "decided":
-        raise UserError(f"until {until!r:.100}: not known. Expected decided")
-    if spending not in (None, "obrien-fleming", "pocock"):
-        raise UserError(f"spending {spending!r:.100}: not known. Expected obrien-fleming or pocock")
-    return Until(spending=spending or "obrien-fleming", at_most_seconds=_seconds(options.get("at_most")))
-
-
-def _points(margin: float | None) -> float | None:
-    """Return a margin, which is a fraction, in percentage points, as suites have it; they have bounds of their own."""
-    if margin is None:
-        return None
-    if not isinstance(margin, int | float) or not 0 < margin < 1:
-        raise UserError(f"margin {margin!r:.100}: not accepted. Expected a fraction above 0 and below 1. Try 0.01")
-    return round(100 * margin, 10)
-
-
-def _seconds(time: str | float | None) -> float | None:
-    """Return a time in seconds."""
-    from intelbench.config.budget import Budget
-
-    seconds = None if isinstance(time, str) else time
-    if isinstance(time, str):
-        with suppress(ValueError):
-            seconds = Budget.parse(time).seconds
-    if time is not None and not (seconds and 0 < seconds < inf):
-        raise UserError(f"at_most {time!r:.100}: not a time. Expected seconds, or a number with a unit. Try '4 h'")
-    return seconds
-
-
-def _budget(budget: "str | float | Budget | None") -> "Budget | float | None":
-    if isinstance(budget, int):
-        raise UserError(
-            f"budget {budget}: has no unit. Expected a text, or a share of the suite's. Try '{budget} steps'"
-        )
-    if not isinstance(budget, str):
-        return budget
-    from intelbench.config.budget import parse_budget
-
-    try:
-        return parse_budget(budget)
-    except ValueError as error:
-        raise UserError(f"budget {budget!r}: {error}") from error
+def require_known(function: str, options: Mapping[str, object], kind: type) -> None:
+    """Raise a `TypeError`, as Python does, if an option is no key of a `TypedDict`."""
+    for name in options.keys() - kind.__annotations__:
+        raise TypeError(f"{function}() got an unexpected option {name!r}. {one_of(name, kind.__annotations__)}")

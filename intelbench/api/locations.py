@@ -7,4 +7,8 @@ def cache_folder(given: str | Path | None = None) -> Path:
     """Return the folder of decoded images: the given one, or the user's cache folder."""
     from platformdirs import user_cache_path
 
-    return Path(given) if given else user_cache_path("intelbench", appauthor=False)
+    from intelbench.config.requests import text
+
+    if given is not None:
+        return Path(text("cache_folder", given))
+    return user_cache_path("intelbench", appauthor=False)

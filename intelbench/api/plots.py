@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from intelbench.config.requests import text
 from intelbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Plots:
         """
         from intelbench.reporting.figures.canvas import look
 
+        cost = text("cost", cost)
         axes, summary, table = _axes(ax), self._results.cohort(cohort), self._results.table()
         if cost not in table or not pd.api.types.is_numeric_dtype(table[cost]):
             raise UserError(f"cost {cost!r} is no column of numbers in the table")

@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 from intelbench.api.frames import typed
 from intelbench.api.locations import cache_folder
 from intelbench.api.plots import Plots
-from intelbench.errors import UserError, one_of, plural
-from intelbench.records.store import runs_folder
+from intelbench.config.fields import Name
+from intelbench.config.requests import Margin, accepted_value, optional_text, text
+from intelbench.errors import UserError, one_of, os_errors_as_user_errors, plural
+from intelbench.records.store import runs_folder, write_figures
 from intelbench.results import tables
 from intelbench.results.columns import Table
 from intelbench.results.equal_budgets import equal_budget_table
 from intelbench.results.metrics import named_metric
 from intelbench.results.planner import plan_table
-from intelbench.results.predictions import frames
-from intelbench.results.runs import RunSummary
+from intelbench.results.predictions import frames, predicted_classes
 from intelbench.results.study import Study, read
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 from intelbench.results.variance import variance_studies, variance_table
@@ -42,7 +43,7 @@ def load(folder: str | Path = "results", margin: float | None = None, metric: st
     Raises:
         UserError: there is no readable record, or no such metric.
     """
-    return Results(Path(folder), margin, metric)
+    return Results(folder, margin, metric)
 
 
 class Results:
@@ -50,22 +51,14 @@ class Results:
 
     Runs under different conditions, on different data or on different machines form different cohorts. Frames have a
     column `cohort`; methods that need runs on the same images use the largest cohort, or the one that `cohort` names.
-
-    Args:
-        folder: A results folder, with runs/ in it, or a folder of records.
-        margin: Largest difference that counts as equivalent, as a fraction; of a metric that is no share, in its unit.
-            `None` for that of the suite.
-        metric: Metric of the test images by which architectures are ranked; `None` for that of the suite.
-
-    Raises:
-        UserError: there is no readable record, or no such metric.
+    Arguments and errors are those of `load`.
     """
 
-    def __init__(self, folder: Path, margin: float | None = None, metric: str | None = None) -> None:
-        if margin is not None and (not isinstance(margin, int | float) or not 0 < margin < 1):
-            raise UserError(f"margin {margin!r:.100}: not accepted. Expected a fraction between 0 and 1, such as 0.01")
-        self.folder = folder
-        self._study = read(runs_folder(folder), margin, metric)
+    def __init__(self, folder: str | Path, margin: float | None = None, metric: str | None = None) -> None:
+        margin = None if margin is None else accepted_value("margin", margin, Margin)
+        metric = optional_text("metric", metric)
+        self.folder = Path(text("folder", folder))
+        self._study = read(runs_folder(self.folder), margin, metric)
 
     @property
     def study(self) -> Study:
@@ -108,7 +101,7 @@ class Results:
         Raises:
             UserError: no such metric, or it has no value of each image.
         """
-        named = None if metric is None else named_metric(metric)
+        named = None if metric is None else named_metric(text("metric", metric))
         if named and named.per_image is None:
             raise UserError(f"metric {metric!r}: it has no value of each image, by which pairs are compared")
         if named and named.on_demand and any(each.ranking.metric != metric for each in self._study.cohorts):
@@ -148,7 +141,7 @@ class Results:
         from intelbench.reporting.verdicts import verdict_table
         from intelbench.results.claims import load_claims
 
-        return self._frame(verdict_table, load_claims(Path(file)) if file else None)
+        return self._frame(verdict_table, None if file is None else load_claims(Path(text("file", file))))
 
     def predictions(self, cohort: str | None = None) -> pd.DataFrame:
         """Return one row for each test image: its id, its class, and the predicted class of every run.
@@ -159,22 +152,10 @@ class Results:
         Raises:
             UserError: no such cohort, or its runs were tested on different images.
         """
-        summary = self.cohort(cohort)
-        runs = summary.runs
-        names = summary.data.class_names
-        if not runs:
-            raise UserError(f"cohort {summary.cohort.key}: no run has finished, so there are no predictions")
-        if any(not np.array_equal(run.test_ids, runs[0].test_ids) for run in runs):
+        summary = self._finished(cohort)
+        if any(not np.array_equal(run.test_ids, summary.runs[0].test_ids) for run in summary.runs):
             raise UserError(f"cohort {summary.cohort.key}: its runs were tested on different images")
-
-        kind = pd.CategoricalDtype(list(names))
-
-        def classes(labels: NDArray[np.integer]) -> "pd.Series[Any]":
-            return pd.Series(np.array(names)[labels], dtype=kind)
-
-        columns = {_column(run): classes(run.test_predictions) for run in runs}
-        ids = pd.Series(runs[0].test_ids.astype(str), dtype=pd.StringDtype())
-        return pd.DataFrame({"image": ids, "label": classes(runs[0].test_labels), **columns})
+        return predicted_classes(summary)
 
     def probabilities(self, cohort: str | None = None) -> pd.DataFrame:
         """Return one row for each finished run and test image: its class, the predicted class, and all probabilities.
@@ -187,11 +168,7 @@ class Results:
         Raises:
             UserError: no such cohort, or no run of it has finished.
         """
-        summary = self.cohort(cohort)
-        of_runs = list(frames(summary))
-        if not of_runs:
-            raise UserError(f"cohort {summary.cohort.key}: no run has finished, so there are no predictions")
-        return pd.concat(of_runs, ignore_index=True)
+        return pd.concat(list(frames(self._finished(cohort))), ignore_index=True)
 
     def model(
         self,
@@ -220,9 +197,13 @@ class Results:
         from intelbench.plugins.loading import load_plugin
         from intelbench.training.trained import load as load_model
 
-        choice = choose(self._study, runs_folder(self.folder), architecture, cohort)
-        for plugin in plugins:
-            load_plugin(Path(plugin))
+        name = optional_text("architecture", architecture)
+        files = accepted_value("plugins", plugins, tuple[Name, ...])
+        choice = choose(
+            self._study, runs_folder(self.folder), name, self.cohort(cohort).cohort.key if cohort is not None else None
+        )
+        for file in files:
+            load_plugin(Path(file))
         return load_model(choice.file, device)
 
     def trace(self, name: str, cohort: str | None = None) -> pd.DataFrame:
@@ -235,7 +216,7 @@ class Results:
         Raises:
             UserError: no such cohort; or a run has no such array, or one with other dimensions.
         """
-        frames = []
+        name, frames = text("name", name), []
         for stored in self.cohort(cohort).cohort.runs:
             if stored.record.measurements is None:
                 continue
@@ -285,21 +266,32 @@ class Results:
         Args:
             path: File to write.
             images: Folder of the images; `None` for the folder in the records.
+
+        Raises:
+            UserError: the file cannot be written.
         """
         from intelbench.reporting.html.page import as_html
 
-        page = as_html(self._study, Path(images) if images else None, cache_folder())
-        Path(path).write_text(page, encoding="utf-8")
+        file = Path(text("path", path))
+        source = None if images is None else Path(text("images", images))
+        page = as_html(self._study, source, cache_folder())
+        with os_errors_as_user_errors():
+            write_figures(file.parent, {file.name: page.encode()})
 
     def to_csv(self, folder: str | Path) -> tuple[Path, ...]:
         """Write the data frames as CSV files, and return their paths.
 
         Args:
             folder: Folder to write to; it is made if it does not exist.
+
+        Raises:
+            UserError: a file cannot be written.
         """
         from intelbench.api.tables import write_tables
 
-        return write_tables(self, Path(folder))
+        place = Path(text("folder", folder))
+        with os_errors_as_user_errors():
+            return write_tables(self, place)
 
     def to_latex(self) -> str:
         """Return results and differences as LaTeX tables with captions; they need `booktabs` and `graphicx`."""
@@ -319,7 +311,7 @@ class Results:
         """
         from intelbench.reporting.card import model_card
 
-        return model_card(self._study.cohorts, architecture)
+        return model_card(self._study.cohorts, optional_text("architecture", architecture))
 
     def publish(self, tracker: str, place: str | Path | None = None) -> int:
         """Send all runs to a tracker, in place of what it has of them, and return how many runs.
@@ -337,7 +329,9 @@ class Results:
         from intelbench.trackers.registry import make_tracker
         from intelbench.trackers.tracker import Place
 
-        made = make_tracker(tracker, Place(results=self.folder, given=None if place is None else str(place)))
+        tracker = text("tracker", tracker)
+        given = optional_text("place", place)
+        made = make_tracker(tracker, Place(results=self.folder, given=given))
         report: dict[str, bytes] = {}
         if made.keeps_files:
             written = write(self._study)
@@ -351,10 +345,11 @@ class Results:
         Raises:
             UserError: no such cohort.
         """
+        wanted = optional_text("cohort", key)
         for summary in self._study.cohorts:
-            if key in (None, summary.cohort.key):
+            if wanted in (None, summary.cohort.key):
                 return summary
-        raise UserError(f"cohort {key!r} is not known. {one_of(str(key), self.cohorts)}")
+        raise UserError(f"cohort {key!r} is not known. {one_of(str(wanted), self.cohorts)}")
 
     def architecture(self, name: str, cohort: str | None = None) -> ArchitectureSummary:
         """Return an architecture with a finished run.
@@ -366,6 +361,7 @@ class Results:
         Raises:
             UserError: no such architecture or cohort, or several architectures have that name.
         """
+        name = text("architecture", name)
         finished = {each.name: each for each in self.cohort(cohort).finished}
         named = [name] if name in finished else [full for full in finished if full.partition(":")[2] == name]
         if not named:
@@ -373,6 +369,12 @@ class Results:
         if len(named) > 1:
             raise UserError(f"architecture {name!r} is the name of several. Expected one of: {', '.join(named)}")
         return finished[named[0]]
+
+    def _finished(self, cohort: str | None) -> CohortSummary:
+        summary = self.cohort(cohort)
+        if not summary.runs:
+            raise UserError(f"cohort {summary.cohort.key}: no run has finished, so there are no predictions")
+        return summary
 
     def __repr__(self) -> str:
         num_runs = sum(len(summary.cohort.runs) for summary in self._study.cohorts)
@@ -390,7 +392,3 @@ class Results:
             frame.insert(0, "cohort", summary.cohort.key)
             frames.append(frame)
         return typed(pd.concat(frames, ignore_index=True), {"cohort": str, **table.types()})
-
-
-def _column(run: RunSummary) -> str:
-    return f"{run.record.spec.architecture}-s{run.seed}"

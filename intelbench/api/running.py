@@ -6,10 +6,10 @@ from typing import Literal, TypedDict, Unpack
 
 import pandas as pd
 
-from intelbench.api.execution import RunOptions, execute
+from intelbench.api.execution import RunOptions, execute, require_known
 from intelbench.api.frames import typed
 from intelbench.api.results import Results, load
-from intelbench.config.budget import Budget
+from intelbench.config.requests import text
 from intelbench.results.diff import changes, compare
 
 
@@ -44,7 +44,8 @@ def diff(before: str | Path, after: str | Path) -> pd.DataFrame:
     Raises:
         UserError: a folder has no readable record, or they have no architecture with a common seed.
     """
-    return typed(changes(compare(Path(before), Path(after))), changes.types())
+    folders = [Path(text(*named)) for named in (("before", before), ("after", after))]
+    return typed(changes(compare(folders[0], folders[1])), changes.types())
 
 
 class ProfileOptions(TypedDict, total=False):
@@ -69,28 +70,13 @@ def profile(architectures: Sequence[str], **options: Unpack[ProfileOptions]) -> 
         options: See `ProfileOptions`.
 
     Raises:
+        TypeError: an option is not known.
         UserError: an architecture or an option is not accepted.
     """
-    from intelbench.config.conditions import Conditions
-    from intelbench.config.recipe import Recipe
+    from intelbench.config.requests import ProfileRequest, accepted
     from intelbench.orchestration import profile as profiling
     from intelbench.reporting.profile import as_frame
 
-    unknown = options.keys() - ProfileOptions.__annotations__
-    if unknown:
-        raise TypeError(f"profile() got unexpected options: {', '.join(sorted(unknown))}")
-    request = profiling.Request(
-        architectures=tuple(architectures),
-        batch_sizes=tuple(options.get("batch_sizes", (1, 8, 32, 128))),
-        memories=tuple(options.get("memories", (8, 12, 16, 24, 40, 80, 141))),
-        num_classes=options.get("num_classes", 6),
-        conditions=Conditions(
-            image_size=options.get("image_size", 224),
-            precision=options.get("precision", "fp32"),
-            budget=Budget(steps=1),
-            recipe=Recipe(optimizer=options.get("optimizer", "adam")),
-        ),
-        frozen=options.get("frozen", False),
-        plugins=tuple(map(Path, options.get("plugins", ()))),
-    )
+    require_known("profile", options, ProfileOptions)
+    request = accepted(ProfileRequest, {"architectures": architectures, **options})
     return typed(as_frame(profiling.profile(request, lambda _: None)), as_frame.types())

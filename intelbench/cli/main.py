@@ -1,7 +1,6 @@
 """The `intelbench` command: its subcommands, and errors meant for the user as one line on stderr."""
 
 import io
-import os
 import sys
 
 import click
@@ -21,7 +20,7 @@ from intelbench.cli.signals import EXIT_TEMPORARY
 from intelbench.cli.start import start
 from intelbench.cli.verify import verify
 from intelbench.cli.work import work
-from intelbench.errors import HostError, UserError, printable, shortened
+from intelbench.errors import HostError, UserError, printable, reason_of, shortened
 
 _EXIT_USER_ERROR = 2
 _EXIT_INTERRUPTED = 130
@@ -53,18 +52,11 @@ def main() -> None:
         complain(f"intelbench: {name}: not UTF-8. Expected names of files and folders in UTF-8. Try another name")
         status = _EXIT_USER_ERROR
     except OSError as error:  # a full disk, a read-only folder
-        complain(f"intelbench: {printable(shortened(_of_the_system(error), _MAX_MESSAGE))}")
+        complain(f"intelbench: {printable(shortened(reason_of(error), _MAX_MESSAGE))}")
         status = _EXIT_USER_ERROR
     except (click.Abort, KeyboardInterrupt):
         status = _EXIT_INTERRUPTED
     sys.exit(status)
-
-
-def _of_the_system(error: OSError) -> str:
-    """The system's reason, and which file it could not work with, if it was a file."""
-    files = [os.fsdecode(file) for file in (error.filename, error.filename2) if isinstance(file, str | bytes)]
-    reason = error.strerror or str(error)
-    return f"{' and '.join(files)}: cannot be read or written ({reason})" if files else reason
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -10,7 +10,8 @@ import click
 
 from intelbench.cli.output import complain, print_product
 from intelbench.cli.parameters import GroupedCommand, margin_option, option, plugin_option
-from intelbench.cli.values import FILE, Value, device, existing_path
+from intelbench.cli.values import FILE, Value, existing_path
+from intelbench.config.bounds import device_name
 from intelbench.errors import plural, printable
 
 _EXIT_UNREADABLE = 1
@@ -29,7 +30,9 @@ _LINE_SECONDS = 15.0
     help="Architecture whose trained network is used. [default: the one that the report recommends]",
 )
 @option("--out", type=FILE, group="Options", help="CSV file to write instead of stdout.")
-@option("--device", type=Value(device), group="Options", help="Device to use, such as cpu. [default: that of the run]")
+@option(
+    "--device", type=Value(device_name), group="Options", help="Device to use, such as cpu. [default: that of the run]"
+)
 @margin_option()
 @plugin_option(adds="architectures")
 def predict(

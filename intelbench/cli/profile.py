@@ -7,6 +7,7 @@ import click
 from intelbench.cli.output import complain, print_product
 from intelbench.cli.parameters import GroupedCommand, option, plugin_option
 from intelbench.cli.values import Value, optimizer, whole_gigabytes, whole_number, whole_numbers
+from intelbench.config.bounds import BATCH_SIZE, IMAGE_SIZE, NUM_CLASSES
 
 _EXIT_FAILED = 1
 
@@ -16,7 +17,7 @@ _EXIT_FAILED = 1
 @option("--all", "all_", is_flag=True, group="Network", help="All five reference architectures.")
 @option(
     "--image-size",
-    type=Value(whole_number(8, 4096), "number"),
+    type=Value(whole_number(*IMAGE_SIZE), "number"),
     default=224,
     show_default=True,
     group="Network",
@@ -24,7 +25,8 @@ _EXIT_FAILED = 1
 )
 @option(
     "--classes",
-    type=Value(whole_number(2, 32_767), "number"),
+    "num_classes",
+    type=Value(whole_number(*NUM_CLASSES), "number"),
     default=6,
     show_default=True,
     group="Network",
@@ -33,7 +35,7 @@ _EXIT_FAILED = 1
 @plugin_option("Network", adds="architectures or optimizers")
 @option(
     "--batch-sizes",
-    type=Value(whole_numbers(1, 65_536), "numbers"),
+    type=Value(whole_numbers(*BATCH_SIZE), "numbers"),
     default="1,8,32,128",
     show_default=True,
     group="Training",
@@ -77,26 +79,11 @@ def profile(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, f
 
     if all_ == bool(architectures):
         raise click.UsageError("give architecture names, or --all", ctx)
-    from intelbench.config.budget import Budget
-    from intelbench.config.conditions import Conditions
-    from intelbench.config.recipe import Recipe
+    from intelbench.config.requests import ProfileRequest, accepted
     from intelbench.orchestration import profile as profiling
     from intelbench.reporting import profile as reporting
 
-    request = profiling.Request(
-        architectures=REFERENCE if all_ else architectures,
-        batch_sizes=options["batch_sizes"],
-        memories=options["memories"],
-        num_classes=options["classes"],
-        conditions=Conditions(
-            image_size=options["image_size"],
-            precision=options["precision"],
-            budget=Budget(steps=1),
-            recipe=Recipe(optimizer=options["optimizer"]),
-        ),
-        frozen=options["frozen"],
-        plugins=options["plugins"],
-    )
+    request = accepted(ProfileRequest, {"architectures": REFERENCE if all_ else architectures, **options})
     profiles = profiling.profile(request, lambda name: complain(f"profiling {name}"))
     render = {"md": reporting.as_markdown, "json": reporting.as_json, "csv": reporting.as_csv}[form]
     print_product(render(profiles))

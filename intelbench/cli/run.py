@@ -14,7 +14,6 @@ from intelbench.cli.values import (
     Value,
     budget_or_share,
     checkpoint_time,
-    device,
     duration,
     images_per_class,
     percentage_points,
@@ -23,6 +22,7 @@ from intelbench.cli.values import (
     vary,
     whole_number,
 )
+from intelbench.config.bounds import GPUS, IMAGE_SIZE, THREADS, WORKERS, device_name
 from intelbench.config.sizes import byte_count
 
 _COMPARISON, _DATA, _MACHINE, _RUNS = "Comparison", "Data", "Machine", "Runs and records"
@@ -91,7 +91,7 @@ _EXIT_FAILED_RUNS = 1
 )
 @option(
     "--image-size",
-    type=Value(whole_number(8, 4096), "number"),
+    type=Value(whole_number(*IMAGE_SIZE), "number"),
     group=_COMPARISON,
     help="Height and width of the network's input in pixels. [default: the suite's]",
 )
@@ -128,7 +128,7 @@ _EXIT_FAILED_RUNS = 1
 @cache_option(_DATA)
 @option(
     "--device",
-    type=Value(device),
+    type=Value(device_name),
     default="auto",
     show_default=True,
     group=_MACHINE,
@@ -137,7 +137,7 @@ _EXIT_FAILED_RUNS = 1
 )
 @option(
     "--gpus",
-    type=Value(whole_number(1, 64), "number"),
+    type=Value(whole_number(*GPUS), "number"),
     default=1,
     show_default=True,
     group=_MACHINE,
@@ -146,13 +146,13 @@ _EXIT_FAILED_RUNS = 1
 )
 @option(
     "--threads",
-    type=Value(whole_number(1, 1024), "number"),
+    type=Value(whole_number(*THREADS), "number"),
     group=_MACHINE,
     help="PyTorch's threads. [default: PyTorch's choice on a CPU, 1 with a GPU]",
 )
 @option(
     "--workers",
-    type=Value(whole_number(0, 1024), "number"),
+    type=Value(whole_number(*WORKERS), "number"),
     group=_MACHINE,
     help="Threads that load data. [default: 0 on a CPU; with a GPU 8, or the number of processors minus 2]",
 )

@@ -12,7 +12,8 @@ from click.core import ParameterSource
 from intelbench.api.locations import cache_folder
 from intelbench.cli.output import complain, print_product
 from intelbench.cli.parameters import GroupedCommand, cache_option, option, plugin_option
-from intelbench.cli.values import FILE, Value, device, source
+from intelbench.cli.values import FILE, Value, source
+from intelbench.config.bounds import device_name
 from intelbench.errors import UserError, printable, shortened
 
 
@@ -35,7 +36,7 @@ from intelbench.errors import UserError, printable, shortened
 )
 @option(
     "--device",
-    type=Value(device),
+    type=Value(device_name),
     default="auto",
     show_default=True,
     group="Options",

@@ -4,13 +4,13 @@ import math
 import os
 import re
 import stat
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from intelbench.config.bounds import MAX_GIGABYTES, MAX_SEED, POINTS, each_once
 from intelbench.config.sizes import byte_count
 from intelbench.errors import UserError, one_of, shortened
 
@@ -18,12 +18,8 @@ if TYPE_CHECKING:
     from intelbench.config.budget import Budget
     from intelbench.results.diff import Gate
 
-_MAX_SEED = 2**63 - 1
 _MAX_SEEDS = 10_000
 """A suite has no more runs."""
-_MAX_SECONDS = 2_000_000
-"""The operating system waits for at most 2^31 milliseconds, which are 24.8 days."""
-_MAX_GIGABYTES = 1_000_000
 REPORT_SUFFIXES = (".md", ".html", ".json", ".csv")
 """Of files that `intelbench report` writes."""
 _NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
@@ -117,10 +113,10 @@ def existing_path(text: str) -> Path:
 
 
 def percentage_points(text: str) -> float:
-    """A difference of two shares in percentage points, more than 0 and less than 100."""
+    """A difference of two shares in percentage points."""
     value = float(text) if re.fullmatch(_NUMBER, text) else math.nan
-    if not 0 < value < 100:
-        raise ValueError("not accepted. Expected percentage points, more than 0 and less than 100, such as 1")
+    if not POINTS[0] <= value < POINTS[1]:
+        raise ValueError(f"not accepted. Expected percentage points, at least {POINTS[0]} and below {POINTS[1]}. Try 1")
     return value
 
 
@@ -160,7 +156,7 @@ def whole_numbers(least: int, most: int) -> Callable[[str], tuple[int, ...]]:
             raise ValueError(
                 f"not accepted. Expected whole numbers from {least:,} to {most:,} with commas between them. Try 8,16"
             )
-        return _each_once(number for number in numbers if number is not None)
+        return each_once(number for number in numbers if number is not None)
 
     return parse
 
@@ -178,11 +174,11 @@ def seeds(text: str) -> tuple[int, ...]:
     ranges = []
     for part in text.split(","):
         first, dash, last = part.partition("-")
-        ends = [_whole_number(end, 0, _MAX_SEED) for end in ((first, last) if dash else (first, first))]
+        ends = [_whole_number(end, 0, MAX_SEED) for end in ((first, last) if dash else (first, first))]
         if ends[0] is None or ends[1] is None:
             raise ValueError(
                 f"{shortened(repr(part.strip()))} is no seed and no range of seeds. Expected whole numbers from 0 to "
-                f"{_MAX_SEED:,}. Try 0,1,2 or 0-2"
+                f"{MAX_SEED:,}. Try 0,1,2 or 0-2"
             )
         ranges.append((ends[0], ends[1]))
     for low, high in ranges:
@@ -190,7 +186,7 @@ def seeds(text: str) -> tuple[int, ...]:
             raise ValueError(f"the range {low}-{high} goes down. Try {high}-{low}")
     if (count := sum(high - low + 1 for low, high in ranges)) > _MAX_SEEDS:
         raise ValueError(f"{count:,} seeds. Expected at most {_MAX_SEEDS:,}. Try 0-2")
-    return _each_once(seed for low, high in ranges for seed in range(low, high + 1))
+    return each_once(seed for low, high in ranges for seed in range(low, high + 1))
 
 
 def images_per_class(text: str) -> tuple[int | str, ...]:
@@ -199,7 +195,7 @@ def images_per_class(text: str) -> tuple[int | str, ...]:
     numbers = [part if part == "all" else _whole_number(part, 1, 2**53) for part in parts]
     if None in numbers:
         raise ValueError("not accepted. Expected whole numbers of at least 1, or `all`. Try 10,50,200,all")
-    return _each_once(number for number in numbers if number is not None)
+    return each_once(number for number in numbers if number is not None)
 
 
 def vary(text: str) -> tuple[str, ...]:
@@ -210,7 +206,7 @@ def vary(text: str) -> tuple[str, ...]:
     for part in parts:
         if part not in known:
             raise ValueError(f"{shortened(repr(part))} is not accepted. {one_of(part, known)}")
-    return _each_once(parts)
+    return each_once(parts)
 
 
 def budget(text: str) -> "Budget":
@@ -228,17 +224,10 @@ def budget_or_share(text: str) -> "Budget | float":
 
 
 def duration(text: str) -> float:
-    """Read a time with its unit, in seconds: `90 s`, `10 min`, `1.5 h`."""
-    try:
-        seconds = budget(text).seconds
-    except ValueError:
-        seconds = None
-    if seconds is None or seconds > _MAX_SECONDS:
-        raise ValueError(
-            f"not a time. Expected a number and a unit, more than 0 and at most {_MAX_SECONDS:,} seconds. Try '90 s', "
-            "'10 min' or '1.5 h'"
-        )
-    return seconds
+    """As `parse_duration`."""
+    from intelbench.config.budget import parse_duration
+
+    return parse_duration(text)
 
 
 def checkpoint_time(text: str) -> Any:
@@ -256,20 +245,13 @@ def whole_gigabytes(text: str) -> tuple[int, ...]:
     gigabytes = []
     for part in text.split(","):
         size = byte_count(part)
-        if size % 10**9 or size > _MAX_GIGABYTES * 10**9:
+        if size % 10**9 or size > MAX_GIGABYTES * 10**9:
             raise ValueError(
                 f"{part.strip()!r} is not accepted. Expected a whole number of gigabytes, at most "
-                f"{_MAX_GIGABYTES:,}. Try 8GB,24GB"
+                f"{MAX_GIGABYTES:,}. Try 8GB,24GB"
             )
         gigabytes.append(size // 10**9)
-    return _each_once(gigabytes)
-
-
-def device(text: str) -> str:
-    """A device by its name: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`."""
-    if not re.fullmatch(r"auto|cpu|mps|cuda(?::(?:0|[1-9][0-9]{0,2}))?", text):
-        raise ValueError("not a device. Expected auto, cpu, cuda, cuda with a number, or mps. Try cuda:1")
-    return text
+    return each_once(gigabytes)
 
 
 def optimizer(text: str) -> str:
@@ -297,12 +279,3 @@ def _whole_number(text: str, least: int, most: int) -> int | None:
     digits = text.strip()
     number = int(digits) if re.fullmatch(r"[0-9]{1,19}", digits) else -1
     return number if least <= number <= most else None
-
-
-def _each_once(values: Iterable[Any]) -> tuple[Any, ...]:
-    """Return the values; raise a `ValueError` if one is given twice."""
-    given = tuple(values)
-    twice = next((value for value, count in Counter(given).items() if count > 1), None)
-    if twice is not None:
-        raise ValueError(f"{twice} is given more than once. Expected each value once")
-    return given

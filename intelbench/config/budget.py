@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from intelbench.config.bounds import MAX_SECONDS
 from intelbench.config.fields import Count
 from intelbench.config.validation import expected
 
@@ -83,6 +84,24 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
         except msgspec.ValidationError as error:
             field = next(each for each in msgspec.structs.fields(cls) if each.name == unit)
             raise ValueError(f"not a budget. Expected, in {unit}, {expected(field.type)}") from error
+
+
+def parse_duration(text: str) -> float:
+    """Read a time with its unit, in seconds: `90 s`, `10 min`, `1.5 h`.
+
+    Raises:
+        ValueError: `text` is no time, or too long a one.
+    """
+    try:
+        seconds = Budget.parse(text).seconds
+    except ValueError:
+        seconds = None
+    if seconds is None or seconds > MAX_SECONDS:
+        raise ValueError(
+            f"not a time. Expected a number and a unit, more than 0 and at most {MAX_SECONDS:,} seconds. Try '90 s', "
+            "'10 min' or '1.5 h'"
+        )
+    return seconds
 
 
 def parse_budget(text: str) -> Budget | float:

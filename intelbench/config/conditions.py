@@ -1,7 +1,7 @@
 """The conditions of a comparison, and a suite: architectures and seeds under one set of conditions."""
 
 from math import prod
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
@@ -10,11 +10,15 @@ from intelbench.config.fields import (
     MAX_RUNS,
     Count,
     Fraction,
+    ImageSize,
+    ImagesPerClass,
     KeepWeights,
     MemoryFormat,
     Name,
     Points,
     Precision,
+    Seeds,
+    SeveralVary,
     StepKind,
     Text,
     Vary,
@@ -25,8 +29,8 @@ from intelbench.config.recipe import Recipe
 class Conditions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What must be equal, besides the data, before two accuracies are compared."""
 
-    image_size: Annotated[int, Meta(ge=8, le=4096)] = 224
-    """Height and width of the network's input in pixels; at 4096 an image takes 200 MB in float32."""
+    image_size: ImageSize = 224
+    """Height and width of the network's input in pixels."""
     validation_fraction: Fraction = 0.1
     """Share of the training images used for validation, chosen by their content, and not by the seed unless `vary` is
     `split`."""
@@ -84,12 +88,12 @@ class Suite(Conditions, frozen=True, forbid_unknown_fields=True, kw_only=True):
     name: Name
     description: Text = ""
     architectures: Annotated[tuple[Name, ...], Meta(min_length=1)]
-    seeds: Annotated[tuple[Annotated[int, Meta(ge=0, le=2**63 - 1)], ...], Meta(min_length=1)]
+    seeds: Seeds
     data: Name = "scenes"
     """`scenes`, the built-in drawn data set, or a folder of images."""
-    images_per_class: Annotated[tuple[Count | Literal["all"], ...], Meta(min_length=1)] = ("all",)
+    images_per_class: ImagesPerClass = ("all",)
     """Training images of each class; every architecture and seed is run with each number."""
-    vary: Vary | Annotated[tuple[Vary, ...], Meta(min_length=1)] = "all"
+    vary: Vary | SeveralVary = "all"
     """What differs between the seeds: `all`, every random stream; or only `init`, `order`, `augment`, `dropout` or
     `split`, while the others keep the first seed. Of several, every architecture and seed is run with each."""
     margin: Points = 1.0

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-MAX_BATCH_SIZE = 65_536
-"""Images a step: twice what large-batch training was published with (You et al., 2017)."""
+from intelbench.config.bounds import IMAGE_SIZE, MAX_SECONDS, MAX_SEED, POINTS
+
 MAX_CLASSES = 2000
 """Twice those of ImageNet; a confusion matrix grows with the square."""
 MAX_RUNS = 10_000
@@ -23,8 +23,8 @@ Identifier = Annotated[
     str, Meta(pattern=r"^[a-z_][a-z0-9_]{0,99}\Z", description="of lower-case letters, digits and '_'")
 ]
 Fraction = Annotated[float, Meta(gt=0, lt=1)]
-Points = Annotated[float, Meta(ge=0.1, lt=100, description="in percentage points (1 is 1 %)")]
-"""Difference of two shares; a smaller one is probably a fraction, and no test set that people have can show it."""
+Points = Annotated[float, Meta(ge=POINTS[0], lt=POINTS[1], description="in percentage points (1 is 1 %)")]
+"""Difference of two shares."""
 FileName = Annotated[str, Meta(min_length=1, max_length=255)]
 """No file system has longer names."""
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -36,5 +36,14 @@ StreamName = Literal["init", "order", "augment", "dropout", "labels", "split"]
 """Random streams that are derived from a seed."""
 Vary = Literal["all", "init", "order", "augment", "dropout", "split"]
 """What differs between the seeds of a comparison."""
+SeveralVary = Annotated[tuple[Vary, ...], Meta(min_length=1)]
+Seeds = Annotated[tuple[Annotated[int, Meta(ge=0, le=MAX_SEED)], ...], Meta(min_length=1)]
+ImageSize = Annotated[int, Meta(ge=IMAGE_SIZE[0], le=IMAGE_SIZE[1])]
+ImagesPerClass = Annotated[tuple[Count | Literal["all"], ...], Meta(min_length=1)]
+Seconds = Annotated[float, Meta(gt=0, le=MAX_SECONDS, description="in seconds")]
+CheckpointTime = Seconds | Literal["evaluations", "never"]
+"""When to save a checkpoint: after this number of seconds, at each evaluation point, or never."""
+Rerun = Literal["none", "interrupted", "failed", "all"]
+"""Runs that are repeated."""
 KeepWeights = Literal["best", "all", "none"]
 """Runs whose trained weights are kept."""

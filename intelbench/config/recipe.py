@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, to_builtins
 
-from intelbench.config.fields import MAX_BATCH_SIZE, Count, Identifier, Name
+from intelbench.config.bounds import BATCH_SIZE
+from intelbench.config.fields import Count, Identifier, Name
 
 _FiniteNumber = Annotated[float, Meta(ge=-1e9, le=1e9)]
 ArgumentValue = bool | int | _FiniteNumber | str | tuple[bool | int | _FiniteNumber, ...]
@@ -60,13 +61,13 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     class_weights: Literal["none", "balanced", "sqrt"] = "none"
     """Weight of each class in the training loss: `balanced` is inversely proportional to its number of training images,
     `sqrt` to the square root of that; the mean over all training images is 1."""
-    batch_size: Annotated[int, Meta(ge=2, le=MAX_BATCH_SIZE)] = 32
+    batch_size: Annotated[int, Meta(ge=2, le=BATCH_SIZE[1])] = 32
     """Images a step, all shards and micro batches together."""
-    shards: Annotated[int, Meta(ge=1, le=MAX_BATCH_SIZE // 2)] = 1
+    shards: Annotated[int, Meta(ge=1, le=BATCH_SIZE[1] // 2)] = 1
     """Equal parts into which a batch is split as if each was on a GPU of its own: batch norm and dropout work within a
     shard, and the gradients of a step are the mean of theirs (data parallelism). The number of GPUs that compute them
     (`--gpus`) divides it. Each has at least 2 images, because batch norm needs them."""
-    micro_batches: Annotated[int, Meta(ge=1, le=MAX_BATCH_SIZE // 2)] = 1
+    micro_batches: Annotated[int, Meta(ge=1, le=BATCH_SIZE[1] // 2)] = 1
     """Equal parts into which each shard is split, to need less memory: the gradients of a step are the mean of theirs
     (gradient accumulation). Each has at least 2 images."""
     ema_decay: Annotated[float, Meta(ge=0, lt=1)] = 0.0

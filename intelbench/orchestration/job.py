@@ -2,11 +2,10 @@
 
 import os
 from pathlib import Path
-from typing import Literal
 
 from msgspec import Struct
 
-from intelbench.config.fields import KeepWeights
+from intelbench.config.fields import CheckpointTime, KeepWeights, Rerun
 from intelbench.config.sequential import Look
 from intelbench.data.dataset import Dataset
 from intelbench.errors import UserError
@@ -16,10 +15,7 @@ from intelbench.records.profiles import ArchitectureProfile
 from intelbench.records.store import read_run
 from intelbench.records.types import Environment, Failure, RunRecord, RunSpec
 from intelbench.records.workspace import Workspace
-from intelbench.training.checkpoint import CheckpointTime
 
-Rerun = Literal["none", "interrupted", "failed", "all"]
-"""Runs to repeat: those with a checkpoint, from their first step; failed ones; or all that have a record."""
 NOT_STORED = 74
 """Exit status of a run that has ended but could not write its record (EX_IOERR of sysexits.h)."""
 REFUSED = 69

@@ -13,13 +13,13 @@ from intelbench.architectures.hub import OnDownload
 from intelbench.architectures.registry import Architecture, ModelRequest, contained_unless_built_in, find
 from intelbench.architectures.weights import PUBLISHED, Source, check, obtain
 from intelbench.config.conditions import Conditions, Override, Suite
-from intelbench.config.fields import KeepWeights, Vary
+from intelbench.config.fields import CheckpointTime, KeepWeights, Rerun, Vary
 from intelbench.config.suites import conditions_of
 from intelbench.config.validation import dotted
 from intelbench.data.augment import require_transforms
 from intelbench.data.dataset import Dataset, require_a_batch
 from intelbench.errors import UserError, plural
-from intelbench.orchestration.job import Job, Rerun, recorded
+from intelbench.orchestration.job import Job, recorded
 from intelbench.orchestration.plugin_files import plugins_of_run
 from intelbench.orchestration.process import NO_LIMITS, Limits
 from intelbench.profiling.device import device_for
@@ -27,7 +27,6 @@ from intelbench.records.identity import changes, digest, facts_of_run, record_di
 from intelbench.records.npz import MAX_UNPACKED_BYTES
 from intelbench.records.types import Environment, Execution, RunRecord, RunSpec
 from intelbench.records.workspace import Workspace, workspaces
-from intelbench.training.checkpoint import CheckpointTime
 from intelbench.training.optimizer import require_optimizer
 
 _ARITHMETIC = ("precision", "memory_format", "fused_optimizer", "deterministic", "step")

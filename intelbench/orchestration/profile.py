@@ -1,7 +1,6 @@
 """`intelbench profile`: parameters, operations and memory of networks, without training."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -9,8 +8,7 @@ import msgspec
 import torch
 
 from intelbench.architectures.registry import contained_unless_built_in, find, plugins_of
-from intelbench.config.conditions import Conditions
-from intelbench.data.augment import require_transforms
+from intelbench.config.requests import ProfileRequest
 from intelbench.errors import UserError
 from intelbench.orchestration.probe import Probe, describe, probe_in_process
 from intelbench.orchestration.process import FreshPython, Limits, can_start
@@ -22,46 +20,31 @@ from intelbench.records.profiles import ArchitectureProfile, Profile
 from intelbench.training.optimizer import require_optimizer
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """Options of `intelbench profile`."""
-
-    architectures: tuple[str, ...]
-    batch_sizes: tuple[int, ...]
-    memories: tuple[int, ...]
-    """Gigabytes of GPU memory for which to find the largest batch size."""
-    num_classes: int
-    conditions: Conditions
-    frozen: bool
-    plugins: tuple[Path, ...]
-
-
-def profile(request: Request, on_architecture: Callable[[str], None]) -> Profile:
+def profile(request: ProfileRequest, on_architecture: Callable[[str], None]) -> Profile:
     """Profile each architecture, after a call of `on_architecture` with its name.
 
     Failures are part of the result.
 
     Raises:
-        UserError: an architecture, an optimizer, a transform or a plug-in is not known.
+        UserError: an architecture, an optimizer or a plug-in is not known.
     """
     for plugin in request.plugins:
-        load_plugin(plugin)
+        load_plugin(Path(plugin))
     require_optimizer(request.conditions.recipe)
-    require_transforms(request.conditions.recipe)
     profiles, failures = [], {}
     for architecture in dict.fromkeys(find(name)[0] for name in request.architectures):
         on_architecture(architecture.name)
         try:
             architecture.require_installed()
-            architecture.require_size(request.conditions.image_size)
+            architecture.require_size(request.image_size)
             profiles.append(_profile(architecture.name, request))
         except UserError as error:
             failures[architecture.name] = str(error)
     return Profile(
-        image_size=request.conditions.image_size,
+        image_size=request.image_size,
         num_classes=request.num_classes,
-        precision="fp32" if request.conditions.precision == "fp32" else "bf16",
-        optimizer=request.conditions.recipe.optimizer,
+        precision=request.precision,
+        optimizer=request.optimizer,
         frozen=request.frozen,
         torch=str(torch.__version__),
         torchvision=metadata.version("torchvision"),
@@ -71,7 +54,7 @@ def profile(request: Request, on_architecture: Callable[[str], None]) -> Profile
     )
 
 
-def _profile(name: str, request: Request) -> ArchitectureProfile:
+def _profile(name: str, request: ProfileRequest) -> ArchitectureProfile:
     """Profile in this process, which has imported PyTorch, unless there is a GPU to measure on."""
     has_gpu = find_device("auto").kind != "cpu"
     probe = Probe(

@@ -1,24 +1,19 @@
 """`intelbench run` from request to summary."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from intelbench.architectures.reference import REFERENCE
 from intelbench.architectures.registry import resolutions
-from intelbench.config.budget import Budget
 from intelbench.config.conditions import Suite
-from intelbench.config.fields import KeepWeights, Vary
-from intelbench.config.sequential import Until
+from intelbench.config.requests import RunRequest
 from intelbench.config.suites import budgets, load_suite, override
 from intelbench.data.dataset import prepare
 from intelbench.errors import UserError, plural, printable
 from intelbench.orchestration.display import downloads, stderr_console
 from intelbench.orchestration.engines import NamedEngine
-from intelbench.orchestration.job import Rerun
 from intelbench.orchestration.listeners import Listeners
 from intelbench.orchestration.plan import PlannedRun, PlanOptions, architectures_of, plan, unresumable
 from intelbench.orchestration.preflight import require_sizes
@@ -38,59 +33,15 @@ from intelbench.records.workspace import workspaces
 from intelbench.results.metrics import ranking_metric, require_classes
 from intelbench.trackers.registry import make_tracker
 from intelbench.trackers.tracker import Place
-from intelbench.training.checkpoint import CheckpointTime
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """Options of a session; `None` leaves the suite's value."""
-
-    suite: str
-    architectures: tuple[str, ...] | None
-    data: str | None
-    seeds: tuple[int, ...] | None
-    until: Until | None
-    """When the session ends; `None` for when all seeds are recorded."""
-    budget: Budget | float | None
-    """Training budget of every run, or a share of the suite's budgets."""
-    image_size: int | None
-    precision: str | None
-    images_per_class: tuple[int | Literal["all"], ...] | None
-    keep_weights: KeepWeights | None
-    vary: Vary | tuple[Vary, ...] | None
-    margin: float | None
-    """Largest difference that counts as equivalent, in percentage points."""
-    metric: str | None
-    """Metric by which the report ranks architectures."""
-    device: str
-    gpus: int
-    """GPUs that compute each run together."""
-    threads: int | None
-    workers: int | None
-    results: Path
-    plugins: tuple[Path, ...]
-    on: str
-    """Name of an engine, or a TOML file that configures one."""
-    shared_clock: bool
-    """Whether runs with a budget in seconds may share a host."""
-    track: tuple[str, ...]
-    """Names of the trackers to which runs are sent."""
-    limits: Limits
-    rerun: Rerun
-    checkpoint: CheckpointTime | None
-    cache: bool
-    skip_unreadable: bool
-    cache_folder: Path
-
 
 _KEYS_OF_SUITE = (
-    "architectures", "seeds", "data", "budget", "image_size", "precision", "images_per_class", "vary", "margin",
+    "architectures", "seeds", "data", "budget", "image_size", "precision", "images_per_class", "vary",
     "keep_weights", "metric",
 )  # fmt: skip
 """Options of a request that replace keys of the suite."""
 
 
-def run_session(request: Request, starter: Starter) -> int:
+def run_session(request: RunRequest, starter: Starter) -> int:
     """Plan and execute runs, summarise them on stderr, and return how many failed; `starter` starts their processes.
 
     Raises:
@@ -98,10 +49,10 @@ def run_session(request: Request, starter: Starter) -> int:
             accepted; or the engine fails.
         KeyboardInterrupt: on Ctrl-C, after the processes of runs have ended.
     """
-    return execute_runs(*_prepared(request, starter), request.until)
+    return execute_runs(*_prepared(request, starter), request.design)
 
 
-def write_study(request: Request, starter: Starter) -> Path:
+def write_study(request: RunRequest, starter: Starter) -> Path:
     """Plan runs as `run_session` does, and write them as a study instead of executing them; return its file.
 
     Raises:
@@ -113,13 +64,14 @@ def write_study(request: Request, starter: Starter) -> Path:
     return session.study.path
 
 
-def _prepared(request: Request, starter: Starter) -> tuple[list[PlannedRun], Session]:
+def _prepared(request: RunRequest, starter: Starter) -> tuple[list[PlannedRun], Session]:
     """Return the planned runs, after all checks, and what they share."""
-    suite = _suite_of(request)
+    suite, results = _suite_of(request), Path(request.out)
+    limits = Limits(request.timeout_seconds, request.memory_limit_bytes)
     engine = NamedEngine.of(request.on, request.gpus)
-    trackers = {name: make_tracker(name, Place(results=request.results)) for name in request.track}
+    trackers = {name: make_tracker(name, Place(results=results)) for name in request.track}
     execution = choose_execution(
-        engine.device(request.device), request.threads, request.workers, request.cache, suite.precision,
+        engine.device(request.device), request.threads, request.workers, request.use_cache, suite.precision,
         Processes(engine.slots_per_host, request.gpus),
     )  # fmt: skip
     _require_own_clock(suite, execution, is_accepted=request.shared_clock)
@@ -127,8 +79,8 @@ def _prepared(request: Request, starter: Starter) -> tuple[list[PlannedRun], Ses
     dataset = prepare(
         suite.data,
         suite.conditions,
-        request.cache_folder,
-        use_cache=request.cache,
+        Path(request.cache_folder),
+        use_cache=request.use_cache,
         skip_unreadable=request.skip_unreadable,
     )
     require_classes(ranking_metric(suite.metric), len(dataset.facts.class_names))
@@ -138,17 +90,17 @@ def _prepared(request: Request, starter: Starter) -> tuple[list[PlannedRun], Ses
         options = PlanOptions(
             rerun=request.rerun,
             checkpoint=request.checkpoint,
-            limits=request.limits,
+            limits=limits,
             on_download=on_download,
             origin=printable(request.suite),
         )
-        planned = plan(suite, dataset, execution, environment, runs=request.results / "runs", options=options)
-    for note in _not_recorded(planned, request.results):
+        planned = plan(suite, dataset, execution, environment, runs=results / "runs", options=options)
+    for note in _not_recorded(planned, results):
         say(note)
-    if request.until:
-        planned = designed(planned, request.until)
-    require_sizes(planned, starter, request.limits)
-    if names := without_dropout(planned, starter, request.limits):
+    if request.design:
+        planned = designed(planned, request.design)
+    require_sizes(planned, starter, limits)
+    if names := without_dropout(planned, starter, limits):
         say(f"vary 'dropout': {', '.join(names)}: no dropout, so their seeds give equal runs")
     _clear(planned, environment, restart=request.rerun == "interrupted")
     facts, bound = dataset.facts, "at most " if request.until else ""
@@ -160,7 +112,7 @@ def _prepared(request: Request, starter: Starter) -> tuple[list[PlannedRun], Ses
     )
     jobs = [run.job for run in planned]
     return planned, Session(
-        study=StudyFile(Study.of(jobs, dataset), request.results),
+        study=StudyFile(Study.of(jobs, dataset), results),
         engine=engine,
         starter=starter,
         profiles=Profiles(starter, folder=None),
@@ -168,7 +120,7 @@ def _prepared(request: Request, starter: Starter) -> tuple[list[PlannedRun], Ses
     )
 
 
-def _suite_of(request: Request) -> Suite:
+def _suite_of(request: RunRequest) -> Suite:
     """Return the suite with the options of a request, after loading its plug-ins.
 
     A mistake in the name of an architecture or of the metric is reported here, before images are read or drawn.
@@ -179,11 +131,12 @@ def _suite_of(request: Request) -> Suite:
     suite = override(
         load_suite(request.suite),
         origin=printable(request.suite),
+        margin=None if request.margin is None else round(100 * request.margin, 10),
         **{name: getattr(request, name) for name in _KEYS_OF_SUITE},
     )
     _require_seeds(suite)
     for plugin in request.plugins:
-        load_plugin(plugin)
+        load_plugin(Path(plugin))
     if suite.architectures != REFERENCE and (note := resolutions(suite.architectures)):
         say(note)
     architectures_of(suite, printable(request.suite))

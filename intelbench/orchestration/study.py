@@ -14,15 +14,14 @@ import msgspec
 from msgspec import Meta, Struct
 
 import intelbench
-from intelbench.config.fields import MAX_RUNS
+from intelbench.config.fields import MAX_RUNS, CheckpointTime, Rerun
 from intelbench.config.validation import json_fault
 from intelbench.data.dataset import Dataset
 from intelbench.errors import HostError, UserError, one_of, plural, printable, shortened
-from intelbench.orchestration.job import Job, Rerun, Task
+from intelbench.orchestration.job import Job, Task
 from intelbench.orchestration.process import Limits
 from intelbench.records.files import content_of, replace
 from intelbench.records.types import Environment, Execution
-from intelbench.training.checkpoint import CheckpointTime
 
 FORMAT = 1
 _FOLDER, _SUFFIX = "studies", ".json"

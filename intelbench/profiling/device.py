@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar, cast
 import torch
 from torch import Tensor, cuda, distributed, mps
 
+from intelbench.config.bounds import device_name
 from intelbench.config.fields import DeviceKind, Precision
 from intelbench.errors import UserError
 from intelbench.records.types import Execution
@@ -295,8 +296,12 @@ def find_device(wanted: str) -> Device:
     `auto` is the first CUDA device, or else the CPU. It is never MPS, on which runs may not repeat to the bit.
 
     Raises:
-        UserError: PyTorch sees no such device.
+        UserError: this is not the name of a device, or PyTorch sees no such device.
     """
+    try:
+        device_name(wanted)
+    except ValueError as error:
+        raise UserError(f"device {wanted!r:.100}: {error}") from error
     name, _, index = wanted.partition(":")
     number = num_gpus()
     if wanted == "auto":

@@ -32,6 +32,16 @@ def frames(summary: CohortSummary) -> Iterator[pd.DataFrame]:
             yield frame
 
 
+def predicted_classes(summary: CohortSummary) -> pd.DataFrame:
+    """Return a row for each test image of runs on the same images: its id, its class, and the class for each run."""
+    names, first = np.array(summary.data.class_names), summary.runs[0]
+    kind = pd.CategoricalDtype(list(summary.data.class_names))
+    labels = {"label": first.test_labels}
+    labels |= {f"{run.record.spec.architecture}-s{run.seed}": run.test_predictions for run in summary.runs}
+    ids = pd.Series(first.test_ids.astype(str), dtype=pd.StringDtype())
+    return pd.DataFrame({"image": ids, **{name: pd.Series(names[each], dtype=kind) for name, each in labels.items()}})
+
+
 def columns(summaries: Sequence[CohortSummary]) -> list[str]:
     """Return the columns of the frames of all cohorts, whose classes may differ."""
     classes = dict.fromkeys(name for summary in summaries for name in summary.data.class_names)

@@ -7,19 +7,17 @@ PyTorch's modules and optimizers have too. Batches are not saved, because the se
 import threading
 import time
 import zipfile
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import msgspec
 import torch
 
 from intelbench.architectures.generators import Generators
+from intelbench.config.fields import CheckpointTime
 from intelbench.errors import HostError
 from intelbench.profiling.device import device_of
 from intelbench.records.identity import changes
 from intelbench.records.workspace import Checkpoint, Workspace
-
-CheckpointTime = float | Literal["evaluations", "never"]
-"""When to save a checkpoint: after this number of seconds, at each evaluation point, or never."""
 
 _DEFAULT_SECONDS = 300.0
 """Time between two checkpoints if the user has not set it."""

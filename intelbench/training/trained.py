@@ -215,7 +215,7 @@ def _execution(recorded: Execution, device: str | None) -> Execution:
     """Return how the run was executed, on another device if it is asked for or there is none like it."""
     if device is None and is_available(recorded.device):
         return recorded
-    chosen = find_device(device or "cpu")
+    chosen = find_device("cpu" if device is None else device)
     return msgspec.structs.replace(recorded, device=chosen.kind, device_index=chosen.torch_device.index)
 
 

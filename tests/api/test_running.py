@@ -63,7 +63,7 @@ def test_what_varies_is_a_word_or_a_list(
     results = run(["init", "order"])
     assert ["init", "order"] == results.variance()["vary"].tolist()
     assert [4, 4] == results.variance()["fixed_seed"].tolist()
-    with pytest.raises(UserError, match=r"key `vary`: 'weights' is not accepted. Expected 'all', 'augment', "):
+    with pytest.raises(UserError, match=r"^vary: 'weights' is not accepted. Expected 'all', 'augment', "):
         run("weights")
 
 

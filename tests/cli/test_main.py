@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from intelbench.cli.main import cli, main
 from intelbench.config.conditions import Conditions
+from intelbench.config.requests import ProfileRequest, RunRequest
 from intelbench.errors import UserError
 from intelbench.orchestration import forkserver, session
 from intelbench.orchestration import profile as profiling
@@ -121,7 +122,7 @@ def test_a_mistake_is_answered_in_words(intelbench: Command, arguments: list[str
             "1" + "0" * 12,
             "--threads '1000000000000': not accepted. Expected a whole number from 1 to 1,024",
         ),
-        ("--data", "\x1b[31m", "key `data`: '\\x1b[31m' is not accepted. Expected text"),
+        ("--data", "\x1b[31m", "data: '\\x1b[31m' is not accepted. Expected text"),
     ],
 )
 def test_absurd_values_are_refused_before_anything_is_done(option: str, value: str, said: str, tmp_path: Path) -> None:
@@ -185,11 +186,11 @@ def test_any_value_of_any_option_is_taken_or_refused(
     done = CliRunner().invoke(cli, arguments, standalone_mode=False)
     assert done.exception is None or isinstance(done.exception, UserError | click.ClickException), done.exc_info
     for request in unreachable:
-        if isinstance(request, session.Request):
-            assert request.limits.seconds is None or 0 < request.limits.seconds <= 2_000_000
-            assert request.limits.memory_bytes is None or 0 < request.limits.memory_bytes
+        if isinstance(request, RunRequest):
+            assert request.timeout_seconds is None or 0 < request.timeout_seconds <= 2_000_000
+            assert request.memory_limit_bytes is None or 0 < request.memory_limit_bytes
             assert all(0 <= seed < 2**63 for seed in request.seeds or ())
-        if isinstance(request, profiling.Request):
+        if isinstance(request, ProfileRequest):
             msgspec.convert(msgspec.to_builtins(request.conditions), Conditions)
             assert all(1 <= size <= 65_536 for size in request.batch_sizes)
     unreachable.clear()

@@ -39,12 +39,18 @@ def test_tables_are_files(intelbench: Command, results: Path) -> None:
     done = intelbench("publish", "--to", "csv")
     key = load(results).cohorts[0]
     names = {
-        "table", "runs", "failures", "differences", "plan", "standings", "claims", "variance", f"predictions-{key}",
-        f"confusion-{key}",
+        "table", "runs", "failures", "differences", "equal_budgets", "plan", "standings", "claims", "variance",
+        f"predictions-{key}", f"probabilities-{key}", f"confusion-{key}",
     }  # fmt: skip
     assert (0, f"{len(names)} files in results/csv\n") == (done.returncode, done.stderr)
     assert names == {path.stem for path in (results / "csv").iterdir()}
-    for name, frame in (("table", load(results).table()), (f"predictions-{key}", load(results).predictions())):
+    frames = {
+        "table": load(results).table(),
+        "equal_budgets": load(results).equal_budgets(),
+        f"predictions-{key}": load(results).predictions(),
+        f"probabilities-{key}": load(results).probabilities(),
+    }
+    for name, frame in frames.items():
         read = pd.read_csv(results / "csv" / f"{name}.csv")
         assert list(frame.columns) == list(read.columns)
         assert len(frame) == len(read)

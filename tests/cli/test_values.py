@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from intelbench.cli import values
 from intelbench.cli.values import FILE, FOLDER, Value
+from intelbench.config.bounds import device_name
 from intelbench.config.budget import Budget
 from intelbench.errors import UserError
 
@@ -230,11 +231,11 @@ def test_an_argument_is_named_as_the_help_names_it() -> None:
 @pytest.mark.parametrize("text", ["auto", "cpu", "cuda", "cuda:0", "cuda:17", "mps"])
 def test_a_device_is_a_name(text: str) -> None:
     """With the number of a GPU, if any; whether there is such a device is asked later."""
-    assert text == read(Value(values.device), text)
+    assert text == read(Value(device_name), text)
 
 
 @pytest.mark.parametrize("text", ["", "gpu", "cuda:", "cuda:-1", "cuda:01", "cuda:1000", "mps:0", "CPU", "cuda:1 "])
 def test_what_is_no_device_is_refused(text: str) -> None:
     """With what is one."""
     said = "not a device. Expected auto, cpu, cuda, cuda with a number, or mps. Try cuda:1"
-    assert said == refused(Value(values.device), text)
+    assert said == refused(Value(device_name), text)

@@ -173,8 +173,30 @@ def test_a_transform_takes_files_images_and_tensors(trained: MakeTrained, tmp_pa
     assert torch.equal(of_file, model.transform(tensor.float() / 255))
     assert (1, 2) == tuple(model.network(of_file[None]).shape)
     assert not model.network.training
-    with pytest.raises(ValueError, match="Expected RGB"):
-        model.transform(tensor[:1])
+    array = upright.copy()
+    assert torch.equal(of_file, model.transform(array))
+    assert torch.equal(of_file, model.transform(array / 255))
+    with_nan = tensor.float() / 255
+    with_nan[0, 0, 0] = torch.nan
+    (tmp_path / "empty.jpg").touch()
+    for wrong, message in (
+        (tensor[:1], r"a tensor of uint8, \(1, \d+, \d+\), has another shape. Expected the file of an image, "),
+        (tensor[:, :0], "has another shape"),
+        (array[:, :, 0], r"an array of uint8, \(\d+, \d+\), has another shape"),
+        (tensor.int(), "a tensor of int32, .* has values of another type"),
+        (tensor > 5, "a tensor of bool, .* has values of another type"),
+        (tensor.float(), "a tensor of float32, .* has values that are not from 0 to 1"),
+        (-tensor.float() / 255, "not from 0 to 1"),
+        (with_nan, "not from 0 to 1"),
+        (array.astype("uint16"), "an array of uint16, .* has values of another type"),
+        (array.astype(object), "an array of object, .* has values of another type"),
+        (5, "image: an int is not accepted"),
+        (None, "image: None is not accepted"),
+        (tmp_path / "missing.jpg", r"missing.jpg: cannot be read \("),
+        (str(tmp_path / "empty.jpg"), r"empty.jpg: cannot be read \(empty file\)"),
+    ):
+        with pytest.raises(UserError, match=message):
+            model.transform(wrong)
 
 
 def test_a_plugin_that_is_missing_or_was_edited_is_named(trained: MakeTrained, plugin: Path, tmp_path: Path) -> None:

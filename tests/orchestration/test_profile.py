@@ -4,13 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from intelbench.config.budget import Budget
-from intelbench.config.conditions import Conditions
-from intelbench.config.recipe import Recipe
-from intelbench.orchestration.profile import Request, profile
+from intelbench.config.requests import ProfileRequest
+from intelbench.orchestration.profile import profile
 from intelbench.records.profiles import Profile
-
-CONDITIONS = Conditions(image_size=64, budget=Budget(steps=1), recipe=Recipe())
 
 ODD = """
 from torch import nn
@@ -55,12 +51,12 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def profile_of(*architectures: str, plugin: Path | None = None, frozen: bool = False) -> Profile:
     """At 64 px."""
-    request = Request(
+    request = ProfileRequest(
         architectures=architectures,
         batch_sizes=(2, 64),
         memories=(8,),
         num_classes=5,
-        conditions=CONDITIONS,
+        image_size=64,
         frozen=frozen,
         plugins=(plugin,) if plugin else (),
     )

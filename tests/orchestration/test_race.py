@@ -338,9 +338,9 @@ def test_two_equal_networks_and_a_bad_one(
     [
         (
             ["--margin", "0.01"],
-            "key `margin`: 0.01 is not accepted. Expected a number of at least 0.1 and below 100, in perc",
+            "--margin '0.01': not accepted. Expected percentage points, at least 0.1 and below 100. Try 1",
         ),
-        (["--at-most", "4 h"], "at_most 14400.0: given without `until`"),
+        (["--at-most", "4 h"], "at_most: given without `until`"),
         (["--until", "decided", "--margin", "0"], "--margin '0': not accepted. Expected percentage points"),
     ],
 )

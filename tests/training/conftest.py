@@ -15,6 +15,7 @@ from torch import nn
 from intelbench.architectures.registry import Architecture, ModelRequest
 from intelbench.config.budget import Budget
 from intelbench.config.conditions import Conditions
+from intelbench.config.fields import CheckpointTime
 from intelbench.config.recipe import Recipe
 from intelbench.data.dataset import Dataset, prepare
 from intelbench.data.features import FeatureStore
@@ -25,7 +26,7 @@ from intelbench.records.profiles import FeatureExtraction
 from intelbench.records.workspace import Checkpoint, Workspace
 from intelbench.training.backbone import Backbone
 from intelbench.training.budget import TrainingBudget
-from intelbench.training.checkpoint import Checkpoints, CheckpointTime
+from intelbench.training.checkpoint import Checkpoints
 from intelbench.training.evaluate import Evaluator
 from intelbench.training.features import FeatureStream, feature_bank
 from intelbench.training.loop import Step, Trained, train

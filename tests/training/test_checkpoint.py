@@ -13,12 +13,13 @@ import pytest
 import torch
 
 from intelbench.config.budget import Budget
+from intelbench.config.fields import CheckpointTime
 from intelbench.config.recipe import Recipe
 from intelbench.data.features import FeatureStore
 from intelbench.errors import UserError
 from intelbench.records.workspace import Workspace
 from intelbench.training import checkpoint as checkpointing
-from intelbench.training.checkpoint import Checkpoints, CheckpointTime
+from intelbench.training.checkpoint import Checkpoints
 from tests.fake_cuda import FakeCuda
 from tests.training.conftest import ABOUT, Make, Run, Train, assert_same
 

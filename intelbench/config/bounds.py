@@ -1,0 +1,46 @@
+"""What options of the command line and of the Python API accept. No other module is imported, so that help is quick."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+IMAGE_SIZE = (8, 4096)
+"""Pixels; at 4096 an image takes 200 MB in float32."""
+NUM_CLASSES = (2, 32_767)
+BATCH_SIZE = (1, 65_536)
+"""Images a step: twice what large-batch training was published with (You et al., 2017)."""
+GPUS = (1, 64)
+THREADS = (1, 1024)
+WORKERS = (0, 1024)
+MAX_SEED = 2**63 - 1
+MAX_SECONDS = 2_000_000
+"""The operating system waits for at most 2^31 milliseconds, which are 24.8 days."""
+MAX_GIGABYTES = 1_000_000
+POINTS = (0.1, 100)
+"""Percentage points from the first number on and below the second; a smaller number is probably a fraction, and no test
+set that people have can show it."""
+
+
+def device_name(text: object) -> str:
+    """Return the name of a device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(text, str) or not re.fullmatch(r"auto|cpu|mps|cuda(?::(?:0|[1-9][0-9]{0,2}))?", text):
+        raise ValueError("not a device. Expected auto, cpu, cuda, cuda with a number, or mps. Try cuda:1")
+    return text
+
+
+def each_once(values: Iterable[Any]) -> tuple[Any, ...]:
+    """Return the values.
+
+    Raises:
+        ValueError: one is given twice.
+    """
+    given = tuple(values)
+    twice = next((value for value, count in Counter(given).items() if count > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice} is given more than once. Expected each value once")
+    return given
