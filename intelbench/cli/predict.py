@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -92,13 +92,19 @@ def predict(
     else:
         print_product(text)
     complain(f"{plural(len(frame), 'image')} predicted{f', in {printable(out)}' if out else ''}")
-    if unreadable:
-        complain(f"{plural(len(unreadable), 'image')} left out, unreadable:")
-        for path, reason in list(unreadable.items())[:_MAX_LISTED]:
-            complain(f"  {path}: {reason}")
-        if len(unreadable) > _MAX_LISTED:
-            complain(f"  and {len(unreadable) - _MAX_LISTED:,} more")
-    return _EXIT_UNREADABLE if unreadable else 0
+    if not unreadable:
+        return 0
+    _list_unreadable(unreadable)
+    return _EXIT_UNREADABLE
+
+
+def _list_unreadable(reasons: Mapping[str, str]) -> None:
+    """Name the images that are left out, and why, up to a number of them."""
+    complain(f"{plural(len(reasons), 'image')} left out, unreadable:")
+    for path, reason in list(reasons.items())[:_MAX_LISTED]:
+        complain(f"  {path}: {reason}")
+    if len(reasons) > _MAX_LISTED:
+        complain(f"  and {len(reasons) - _MAX_LISTED:,} more")
 
 
 @contextmanager

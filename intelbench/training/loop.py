@@ -78,7 +78,6 @@ def train(
     recipe, device = evaluator.conditions.recipe, evaluator.device
     first, state = _start(setup, clock, checkpoints)
     passes, digest, journal = state.passes, state.digest, state.journal
-    ranks.require_same(first)
     done = budget.done(first, clock.budget_seconds)
     setup.backbone.set_step(first, done)
     batches = setup.batches.batches(evaluator.workers, first)
@@ -148,10 +147,13 @@ def _start(setup: TrainingSetup, clock: LapClock, checkpoints: Checkpoints | Non
         journal=Journal(device, setup.validation, conditions.recipe.keep),
     )
     if checkpoints is None:
+        setup.ranks.require_same(0)
         return 0, state
     checkpoints.add(model=model, optimizer=state.optimizer, scaler=scaler, digest=state.digest, journal=state.journal)
     checkpoints.add(clock=clock, preparation=state.passes.log, weights=state.weights)
-    return checkpoints.resume(), state
+    completed = checkpoints.resume()
+    setup.ranks.require_same(completed)
+    return completed, state
 
 
 def _update(state: _State, parameters: Sequence[nn.Parameter], clip_grad_norm: float | None, clock: LapClock) -> Tensor:
