@@ -1,7 +1,7 @@
 """The diff of two results folders by architecture: two versions of a recipe, of a library, or two machines."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,6 +22,8 @@ from intelbench.statistics.estimates import SIGNIFICANCE, Estimate
 from intelbench.statistics.inference import Inferred
 
 Outcome = Literal["passed", "failed", "undecided"]
+Run = tuple[str, str]
+"""Name of a run, and when it was started."""
 
 
 @dataclass(frozen=True)
@@ -155,8 +157,8 @@ def gate_metrics() -> list[Metric]:
 def compare(before: Path, after: Path, gates: Sequence[Gate] = ()) -> Comparison:
     """Return the diff of a group of runs in each folder, by the metrics of the diff and those of the gates.
 
-    The two groups are those with the most runs in common, by architecture and seed; runs that were copied from one
-    folder to the other count only where there are no others. Of several such groups the larger ones are compared.
+    The two groups are those with the most runs in common, by architecture and seed; runs that are in both folders
+    count only where there are no others. Of several such groups the larger ones are compared.
 
     Raises:
         UserError: a folder has no readable record, or the two have no architecture with a common seed.
@@ -170,7 +172,10 @@ def compare(before: Path, after: Path, gates: Sequence[Gate] = ()) -> Comparison
         if len(study.cohorts) > 1
     ]
     cohorts_before, cohorts_after = (study.cohorts for _, study in studies)
-    first, second = max(itertools.product(cohorts_before, cohorts_after), key=_in_common)
+    copied = _runs_of(cohorts_before) & _runs_of(cohorts_after)
+    first, second = max(
+        itertools.product(cohorts_before, cohorts_after), key=lambda pair: _num_in_common(pair[0], pair[1], copied)
+    )
     earlier, later = _by_name_and_seed(first), _by_name_and_seed(second)
     seeds = {name: tuple(sorted(earlier[name].keys() & later[name].keys())) for name in earlier if name in later}
     metrics = [metric for metric in gate_metrics() if "diff" in metric.tables or metric.name in gated]
@@ -186,8 +191,8 @@ def compare(before: Path, after: Path, gates: Sequence[Gate] = ()) -> Comparison
             "run the same architectures and seeds in both"
         )
     differing = cohorts.differing_keys([first.cohort, second.cohort])
-    different, common = _in_common((first, second))
-    return Comparison(first, second, seeds, tuple(changes), differing, common - different, tuple(left_out))
+    num_same_runs = len(_runs_of([first]) & _runs_of([second]))
+    return Comparison(first, second, seeds, tuple(changes), differing, num_same_runs, tuple(left_out))
 
 
 _COLUMNS: Sequence[Columns[Change]] = (
@@ -235,15 +240,22 @@ def _by_name_and_seed(summary: CohortSummary) -> dict[str, dict[int, RunSummary]
     return {architecture.name: {run.seed: run for run in architecture.runs} for architecture in summary.finished}
 
 
-def _in_common(pair: tuple[CohortSummary, CohortSummary]) -> tuple[int, int]:
-    """Return how many runs of one architecture and seed two groups have that are two runs, and how many in all."""
-    first, second = (
-        {(architecture.name, run.seed): run.record for architecture in each.finished for run in architecture.runs}
-        for each in pair
-    )
-    common = first.keys() & second.keys()
-    started = [tuple((each[key].run_id, each[key].started_at) for each in (first, second)) for key in common]
-    return sum(before != after for before, after in started), len(common)
+def _runs_of(groups: Iterable[CohortSummary]) -> set[Run]:
+    return {_identity(run) for each in groups for architecture in each.finished for run in architecture.runs}
+
+
+def _identity(run: RunSummary) -> Run:
+    return run.record.run_id, run.record.started_at
+
+
+def _num_in_common(first: CohortSummary, second: CohortSummary, copied: set[Run]) -> tuple[int, int]:
+    """Return how many runs of one architecture and seed two groups have, without copies and with them."""
+    by_key = [
+        {(architecture.name, run.seed): _identity(run) for architecture in each.finished for run in architecture.runs}
+        for each in (first, second)
+    ]
+    common = by_key[0].keys() & by_key[1].keys()
+    return sum(not {each[key] for each in by_key} <= copied for key in common), len(common)
 
 
 def _changes(name: str, pairs: Sequence[tuple[RunSummary, RunSummary]], metrics: Sequence[Metric]) -> list[Change]:

@@ -65,7 +65,7 @@ def test_a_suite_leaves_a_record_a_run_and_the_same_command_skips_them(
     assert 4 == second.stderr.count("recorded already")
     assert (
         "metric log_loss: not recorded, because all runs were recorded before, with metric accuracy. Try intelbench "
-        "report --metric log_loss"
+        "report results --metric log_loss"
     ) in second.stderr
     assert {key: each.record for key, each in found.items()} == {
         key: each.record for key, each in runs_of(tmp_path / "results").items()
