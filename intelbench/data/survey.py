@@ -88,11 +88,11 @@ def survey(source: str, conditions: Conditions, cache_folder: Path) -> Survey:
         ]
         for split, listed in listing.splits.items()
     }
-    train, validation, test = divide(Contents(source, listing, splits, unreadable, files, None, notes), conditions)
     sizes = {file: size for file in sample if file.digest not in reasons and (size := _size(file.path))}
     if not sizes:
         name = printable(source)
         raise UserError(f"data {name}: no image can be read; `intelbench data check {name}` says why")
+    train, validation, test = divide(Contents(source, listing, splits, unreadable, files, None, notes), conditions)
     counts = Counter(image.label for image in train)
     return Survey(
         class_names=listing.class_names,

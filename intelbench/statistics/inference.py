@@ -99,9 +99,9 @@ class Images:
     def bound_above(self, observed: float, confidence: float) -> float:
         """Return the largest true mean whose distance from the observed one is Student's quantile times its error."""
         if (bound := self._solution(observed, confidence, 1)) is None:  # it is negative
-            bound = self._solution(-observed, confidence, -1)
-            return observed if bound is None else -bound
-        return bound
+            nearer = self._solution(-observed, confidence, -1)
+            bound = observed if nearer is None else -nearer
+        return max(bound, observed)  # rounding may leave it below
 
     def _solution(self, observed: float, confidence: float, sign: int) -> float | None:
         """Return the larger or the smaller solution m >= 0 of N (m - observed)^2 = quantile^2 m (w - m)."""

@@ -14,7 +14,9 @@ from tests.data.test_folder import lay, refusal
 
 def test_no_such_folder(tmp_path: Path) -> None:
     """The message says so and names the path."""
-    assert f"data {tmp_path / 'nowhere'}: no such folder" == refusal(tmp_path / "nowhere")
+    assert f"data {tmp_path / 'nowhere'}: no such folder. Expected the folder of the images" == refusal(
+        tmp_path / "nowhere"
+    )
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:

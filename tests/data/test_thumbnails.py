@@ -111,7 +111,7 @@ def test_an_absent_folder_is_named(tmp_path: Path) -> None:
     """As every command names it, but without the path, which is nobody's business who reads the report."""
     with pytest.raises(UserError) as raised:
         find_pictures(str(tmp_path / "gone"), CLASSES, tmp_path)
-    assert "data gone: no such folder" == str(raised.value)
+    assert "data gone: no such folder. Expected the folder of the images" == str(raised.value)
 
 
 def test_an_absent_folder_of_a_hostile_name_is_named_without_its_path(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_a_section_with_nothing_to_say_is_left_out(tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         ('"Results"', "section 'Results' is registered already, by intelbench; choose another name"),
-        ('"Mine", after="Result"', "section 'Result' is not known. Expected one of: Results, .*Try `Results`"),
+        ('"Mine", after="Result"', "section 'Result' is not known. Try `Results`. Expected one of: Results, "),
         ('"a | b"', "section 'a | b': a name is 1 to 100 letters, digits, spaces,"),
     ],
 )

@@ -94,13 +94,13 @@ def test_the_report_has_a_section_where_a_gpu_was_watched(tmp_path: Path, monkey
     """Run by run, with the flagged ones in its first line; without readings there is no section."""
     summary = summary_of(tmp_path / "unwatched")
     assert [] == gpu_section(summary) == rows(usage.gpu(summary))
-    make = synthetic._traces
+    make = synthetic.traces_of
 
     def watched(num_steps: int, spec: RunSpec, place: int, study: Study) -> Traces:
         hot = {"gpu_clock_event_reasons": np.array([0, 0x40])} if spec.seed == 1 else {}
         return {**make(num_steps, spec, place, study), **QUIET, **hot}
 
-    monkeypatch.setattr(synthetic, "_traces", watched)
+    monkeypatch.setattr(synthetic, "traces_of", watched)
     summary = summary_of(tmp_path / "watched")
     answer, table, note = rendered(gpu_section(summary))
     assert answer.startswith("**1 of 3 runs had a GPU that was not quiet**: a clock slowed down for heat.")
