@@ -92,14 +92,14 @@ def predict(
     else:
         print_product(text)
     complain(f"{plural(len(frame), 'image')} predicted{f', in {printable(out)}' if out else ''}")
-    if not unreadable:
-        return 0
     _list_unreadable(unreadable)
-    return _EXIT_UNREADABLE
+    return _EXIT_UNREADABLE if unreadable else 0
 
 
 def _list_unreadable(reasons: Mapping[str, str]) -> None:
-    """Name the images that are left out, and why, up to a number of them."""
+    """Name the images that are left out, if there are any, and why, up to a number of them."""
+    if not reasons:
+        return
     complain(f"{plural(len(reasons), 'image')} left out, unreadable:")
     for path, reason in list(reasons.items())[:_MAX_LISTED]:
         complain(f"  {path}: {reason}")

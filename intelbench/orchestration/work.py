@@ -78,7 +78,7 @@ def _execute(
     )
     planned = [PlannedRun(job, job.record()) for job in jobs]
     pending = sum(run.pending for run in planned)
-    verb = "has" if pending == 1 else "have"
+    verb = "has" if pending == 1 or len(planned) == 1 else "have"
     say(f"study {study.path.stem}: {pending} of {plural(len(planned), 'run')} {verb} no record")
     return execute_runs(planned, session)
 

@@ -193,7 +193,7 @@ def test_records_that_a_study_replaces_are_replaced_once(prepare: Prepare, intel
     cases = (
         (True, "1 of 1 run has no record\n[1/1] raising, seed 0: profiling"),
         (False, "recorded already"),
-        (False, "0 of 1 run have no record\n[1/1] raising, seed 0: recorded already"),
+        (False, "0 of 1 run has no record\n[1/1] raising, seed 0: recorded already"),
     )
     for replaced, said in cases:
         [record] = (study.parents[1] / "runs").glob("*/record.json")
