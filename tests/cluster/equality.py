@@ -56,7 +56,7 @@ def _with_times_of(expected: RunRecord, run: RunRecord) -> RunRecord:
 def without_measurements(report: str) -> str:
     """Return a report in Markdown without what was measured of the machine."""
     report = re.sub(
-        r"\(cpu, 1 thread(, 2 runs at once)?\)|-[0-9a-f]{8}(?=\.svg\))| --on slots$", "", report, flags=re.M
+        r"\(cpu, 1 thread(, 2 runs at once)?\)|-[0-9a-f]{8}(?=\.svg\))| --on slots(?= |$)", "", report, flags=re.M
     )
     return "\n\n".join(
         _table_without_measurements(block) if block.startswith("|") else _text_without_measurements(block)
