@@ -1,6 +1,5 @@
 """A registry: a dict of named values that built-in code, entry points and plug-in files add to."""
 
-import os
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -179,7 +178,7 @@ def _installed(group: str, _: tuple[tuple[str, int | None], ...]) -> metadata.En
 def _modified(path: str) -> int | None:
     """Return when a folder of the import path was changed, as by an installation; `None` if there is none."""
     try:
-        return os.stat(path or ".").st_mtime_ns  # noqa: PTH116 - this is called often
+        return Path(path).stat().st_mtime_ns
     except OSError:
         return None
 

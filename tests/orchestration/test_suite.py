@@ -2,60 +2,32 @@
 
 import heapq
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from intelbench.config.pool import Pool
 from intelbench.config.suites import load_suite, override
 from intelbench.data.dataset import Dataset, prepare
 from intelbench.errors import HostError, UserError
 from intelbench.orchestration import shared, suite
-from intelbench.orchestration.engines import ENGINES, NamedEngine
+from intelbench.orchestration.engines import ENGINES
 from intelbench.orchestration.isolate import Unit
-from intelbench.orchestration.job import Job, Progress
-from intelbench.orchestration.listeners import RunListener
+from intelbench.orchestration.job import Progress
 from intelbench.orchestration.plan import PlannedRun, PlanOptions, plan
 from intelbench.orchestration.probe import Probe, ProbeError
-from intelbench.orchestration.process import FreshPython, Limits, Starter
-from intelbench.orchestration.shared import Profiles
-from intelbench.orchestration.study import Study, StudyFile
-from intelbench.orchestration.suite import Session, run_planned
+from intelbench.orchestration.process import Limits, Starter
 from intelbench.plugins.loading import load_plugin
 from intelbench.profiling.environment import read_environment
 from intelbench.records.profiles import ArchitectureProfile
 from intelbench.records.store import write_run
 from intelbench.records.types import Execution, RunRecord
 from intelbench.records.workspace import Checkpoint
+from tests.orchestration.fake_engine import LIMITS, STARTER, Fake, Log, execute
 
 CPU = Execution(device="cpu", threads=1, workers=0)
 ENVIRONMENT = read_environment(CPU)
-LIMITS = Limits(seconds=60)
-STARTER = FreshPython({})
-
-
-class Log(RunListener):
-    """Takes down what it is told, and what was probed and executed."""
-
-    def __init__(self) -> None:
-        self.events: list[tuple[str, object]] = []
-        self.probes: list[Probe] = []
-        self.jobs: list[Job] = []
-
-    def run_skipped(self, index: int, record: RunRecord) -> None:
-        """A run that is recorded."""
-        self.events.append(("skipped", index))
-
-    def run_updated(self, index: int, progress: Progress) -> None:
-        """A run that is alive."""
-        self.events.append((progress.phase, index))
-
-    def run_ended(self, index: int, record: RunRecord, seconds: float) -> None:
-        """A run that has ended."""
-        self.events.append(("ended", index))
 
 
 @pytest.fixture
@@ -75,39 +47,6 @@ def log(monkeypatch: pytest.MonkeyPatch, failed_record: RunRecord) -> Log:
     return log
 
 
-class Fake:
-    """An engine whose runs diverge at once, or do what `behave` does."""
-
-    def __init__(self, log: Log, record: RunRecord) -> None:
-        self.log, self.record_of_all = log, record
-        self.slots = 1
-        self.behave: Callable[[Unit], None] = self.diverge
-        self.cancelled: list[str] = []
-
-    def start(self, unit: Unit) -> Unit:
-        """Start a run, whose lock is held."""
-        assert (LIMITS, STARTER) == (unit.job.limits, unit.starter)
-        assert unit.job.workspace.locked
-        self.log.jobs.append(unit.profiled())
-        unit.report(Progress(phase="training"))
-        self.behave(unit)
-        return unit
-
-    def has_ended(self, unit: Unit) -> bool:
-        """Whether as many runs have started as fit."""
-        return len(self.log.jobs) % self.slots == 0
-
-    def cancel(self, unit: Unit) -> None:
-        """Note it; the lock is still held."""
-        assert unit.job.workspace.locked
-        self.cancelled.append(unit.job.run_id)
-
-    def diverge(self, unit: Unit) -> None:
-        """Leave a record."""
-        job = unit.job
-        write_run(Path(job.runs), msgspec.structs.replace(self.record_of_all, run_id=job.run_id), {})
-
-
 @pytest.fixture
 def fake(log: Log, failed_record: RunRecord, monkeypatch: pytest.MonkeyPatch) -> Fake:
     """The engine `fake`."""
@@ -115,19 +54,6 @@ def fake(log: Log, failed_record: RunRecord, monkeypatch: pytest.MonkeyPatch) ->
     ENGINES.add(lambda: fake, "fake", function=Fake)
     monkeypatch.setattr(suite, "_BUSY_SECONDS", 0.0)
     return fake
-
-
-def execute(planned: list[PlannedRun], log: Log) -> list[RunRecord]:
-    """Execute the runs on the engine `fake`."""
-    study = StudyFile(Study.of([run.job for run in planned], planned[0].job.dataset), Path(planned[0].job.runs).parent)
-    session = Session(
-        study=study,
-        engine=NamedEngine(Pool(engine="fake")),
-        starter=STARTER,
-        profiles=Profiles(STARTER, None),
-        listener=log,
-    )
-    return list(run_planned(dict(enumerate(planned)), session).values())
 
 
 @pytest.fixture
@@ -381,8 +307,8 @@ def test_a_run_that_no_host_can_execute_has_no_record(log: Log, fake: Fake, plan
 @pytest.mark.parametrize(
     ("error", "raised", "says"),
     [
-        (ValueError("full"), UserError, r"engine 'fake': failed with ValueError: full \(test_suite\.py:\d+\)"),
-        (SystemExit(3), UserError, r"engine 'fake': failed with SystemExit: 3 \(test_suite\.py:\d+\)"),
+        (ValueError("full"), UserError, r"engine 'fake': failed with ValueError: full \(fake_engine\.py:\d+\)"),
+        (SystemExit(3), UserError, r"engine 'fake': failed with SystemExit: 3 \(fake_engine\.py:\d+\)"),
         (UserError("no such queue"), UserError, "no such queue"),
         (KeyboardInterrupt(), KeyboardInterrupt, ""),
     ],
