@@ -4,7 +4,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import reduce
 
 import msgspec
@@ -22,7 +21,7 @@ from intelbench.profiling.environment import read_environment
 from intelbench.profiling.meters import Meters, largest
 from intelbench.profiling.steps import LapClock
 from intelbench.records.store import Traces
-from intelbench.records.types import SCHEMA_VERSION, Environment, Failure, Measurements, RunRecord
+from intelbench.records.types import SCHEMA_VERSION, Environment, Failure, Measurements, RunRecord, utc_now
 from intelbench.records.workspace import Checkpoint
 from intelbench.training.budget import TrainingBudget
 from intelbench.training.checkpoint import Checkpoints
@@ -54,7 +53,7 @@ def execute(
     record = RunRecord(
         schema_version=SCHEMA_VERSION,
         run_id=job.run_id,
-        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        started_at=utc_now(),
         spec=job.spec,
         environment=read_environment(job.spec.execution),
         stream_digests={},

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from intelbench.orchestration.study import StudyFile
 from intelbench.orchestration.team import Team
 from intelbench.records.locks import Lock
 from intelbench.records.store import write_run
-from intelbench.records.types import SCHEMA_VERSION, Failure, FailureCause, RunRecord
+from intelbench.records.types import SCHEMA_VERSION, Failure, FailureCause, RunRecord, utc_now
 
 LOOK_SECONDS = 0.1
 """Between two looks at a run that is executed: for progress, limits and its end."""
@@ -56,7 +55,7 @@ class Unit:
     started: float = field(default_factory=time.monotonic)
     handle: Any = None
     """What the engine has returned for the run."""
-    _started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    _started_at: str = field(default_factory=utc_now)
     _worker: ProgressReader | None = None
     _process: Team | None = None
 

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median_low
 
@@ -19,7 +18,7 @@ from intelbench.orchestration.plan import PlannedRun
 from intelbench.records.designs import StoredDesign, designs_of, read_designs, write_design
 from intelbench.records.identity import changes
 from intelbench.records.store import read_run
-from intelbench.records.types import RunRecord
+from intelbench.records.types import RunRecord, utc_now
 from intelbench.results.runs import observe
 from intelbench.results.sequential import replay
 from intelbench.statistics.estimates import SIGNIFICANCE
@@ -194,8 +193,7 @@ class RaceSession:
         names = tuple(sorted(record.run_id for record in self.records.values()))
         if any(look and look.design == self.design for look in looks) or _stored(runs, names, self.design):
             return
-        started_at = datetime.now(UTC).isoformat(timespec="seconds")
-        write_design(runs, StoredDesign(started_at=started_at, runs=names, design=self.design))
+        write_design(runs, StoredDesign(started_at=utc_now(), runs=names, design=self.design))
 
     def _leave_out(self, race: Race) -> None:
         """Tell the listener which runs are not needed."""

@@ -40,7 +40,7 @@ class KeptWeights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     format_version: int = FORMAT_VERSION
     run_id: str
     started_at: str
-    """As in the record of the run: a later record of the same run has other weights."""
+    """As in the record of the run: another record of the same run has other weights."""
     spec: RunSpec
     """Architecture and provider, classes, image size, normalization, head, precision, threads and batch size."""
     group: str

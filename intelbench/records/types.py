@@ -4,6 +4,7 @@ Names end in their units (`_seconds`, `_bytes`) or begin with `num_`. An absent 
 the order that they have in the files.
 """
 
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -32,6 +33,11 @@ SCHEMA_VERSION = 1
 
 Colour = tuple[float, float, float]
 FailureCause = Literal["out_of_memory", "killed", "timeout", "diverged", "lost", "error"]
+
+
+def utc_now() -> str:
+    """Return the time of now, as `started_at` of a record has it: UTC, ISO 8601, with microseconds."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 class DataFacts(Struct, frozen=True, kw_only=True):
@@ -288,7 +294,7 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     schema_version: int
     run_id: str
     started_at: str
-    """UTC, ISO 8601."""
+    """UTC, ISO 8601, with microseconds: it tells this record from another of the same run."""
     spec: RunSpec
     environment: Environment
     stream_digests: dict[int, str]

@@ -4,6 +4,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from functools import lru_cache
 from itertools import pairwise
 
@@ -158,6 +159,14 @@ def fact(value: object) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(fact(item) for item in value)}]"
     return str(value)
+
+
+def moment(text: str) -> str:
+    """Return a time of ISO 8601 to the second; what is not one, unchanged."""
+    try:
+        return datetime.fromisoformat(text).isoformat(timespec="seconds")
+    except ValueError:
+        return text
 
 
 def memory_name(field: str) -> str:

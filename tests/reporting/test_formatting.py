@@ -146,3 +146,16 @@ def test_only_all_are_100_percent_and_only_none_are_0(share: float, shown: str) 
     assert shown == formatting.percent(share)
     assert shown == formatting.percent_interval(Estimate(share, None, None, 3)).removesuffix(" (n = 3)")
     assert shown.removesuffix(" %") == formatting.bare_percent(share)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-11-29T12:12:26.123456+00:00", "2026-11-29T12:12:26+00:00"),
+        ("2026-11-29T12:12:26+00:00", "2026-11-29T12:12:26+00:00"),
+        ("99999-99-99T99:99:99", "99999-99-99T99:99:99"),
+    ],
+)
+def test_a_time_is_written_to_the_second(text: str, expected: str) -> None:
+    """A record has microseconds, which tell it from another of the same run; the report does not need them."""
+    assert expected == formatting.moment(text)

@@ -21,5 +21,6 @@ def environment(summary: CohortSummary) -> list[Block]:
         built = formatting.listed(escape(name) for by, name in providers if by == provider)
         facts.append([f"built by {escape(provider)}", built])
     started = [record.started_at for record in summary.cohort.records]
-    facts.append(["runs started", escape(" to ".join(dict.fromkeys([min(started), max(started)])))])
+    ends = dict.fromkeys(formatting.moment(end) for end in (min(started), max(started)))
+    facts.append(["runs started", escape(" to ".join(ends))])
     return [table(["", "Value"], facts, left=2)]
