@@ -27,6 +27,7 @@ TORCHVISION = "torchvision:"
 """Prefix of the names of torchvision's classifiers, in records and wherever a name could be ambiguous."""
 TIMM = "timm:"
 """Prefix of the names of timm's networks."""
+MORE_IN_TIMM = "More networks are in timm: pip install 'intelbench[timm]'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,7 +296,7 @@ def _nearest(name: str) -> str:
         sizes = {key: len({known.partition(".")[0] for known in names}) for key, names in libraries.items()}
         counts = [f"{key.removesuffix(':')}'s {size:,} networks" for key, size in sizes.items()]
         suggestion = f"known: {', '.join(sorted(ARCHITECTURES.providers()))}, and {' and '.join(counts)}."
-    hint = "" if TIMM in libraries else " More networks are in timm: pip install 'intelbench[timm]'."
+    hint = "" if TIMM in libraries else f" {MORE_IN_TIMM}."
     return f"{suggestion}{hint} A file with an architecture of your own is given with --plugin FILE.py"
 
 

@@ -26,7 +26,15 @@ from intelbench.architectures.catalogue import (
     measured_as,
     shipped,
 )
-from intelbench.architectures.registry import ARCHITECTURES, ModelRequest, PublishedFacts, closest, find, has_timm
+from intelbench.architectures.registry import (
+    ARCHITECTURES,
+    MORE_IN_TIMM,
+    ModelRequest,
+    PublishedFacts,
+    closest,
+    find,
+    has_timm,
+)
 from intelbench.errors import UserError, one_of, plural, shortened
 from intelbench.plugins.providers import BUILT_IN
 
@@ -43,7 +51,7 @@ class Search:
     """What `intelbench list` looks for; `None` accepts everything."""
 
     pattern: str | None = None
-    """Part of a name, or a pattern with `*`, `?` and `[...]` for the complete name with or without its prefix."""
+    """Part of a name or an alias, or a pattern with `*`, `?` and `[...]` for all of it, with or without its prefix."""
     pretrained: bool = False
     max_parameters: float | None = None
     max_macs: float | None = None
@@ -66,10 +74,17 @@ class Search:
         return offer.licence is not None and offer.licence.lower() == (self.licence or "").lower()
 
     def names(self, offer: Offer) -> bool:
-        """Return whether the name fits."""
+        """Return whether the name or an alias fits."""
+        return self._fits(offer.name) or self.alias_of(offer) is not None
+
+    def alias_of(self, offer: Offer) -> str | None:
+        """Return the alias of the network that fits where its name does not; `None` if there is none."""
+        return None if self._fits(offer.name) else next(filter(self._fits, _aliases(offer)), None)
+
+    def _fits(self, name: str) -> bool:
         if self.pattern is None:
             return True
-        name, pattern = offer.name.lower(), self.pattern.lower()
+        name, pattern = name.lower(), self.pattern.lower()
         if any(character in pattern for character in "*?["):
             return any(fnmatch.fnmatchcase(each, pattern) for each in (name, name.partition(":")[2] or name))
         return pattern in name
@@ -105,9 +120,18 @@ def search(wanted: Search, folder: Path, say: Callable[[str], object]) -> list[O
             f"parameters or operations of {plural(len(unknown), 'network')} cannot be counted; a network without a "
             "figure is within no limit on it"
         )
+    for offer in found:
+        if alias := wanted.alias_of(offer):
+            say(f"{alias} is another name of {offer.name}")
     if not found:
-        say(_nothing(wanted, _all_of(rows), [*_all_of(networks), *_all_of(pretrained)]))
+        reason = _nothing(wanted, _all_of(rows), [*_all_of(networks), *_all_of(pretrained)])
+        say(reason if has_timm() else f"{reason}. {MORE_IN_TIMM}")
     return found
+
+
+def _aliases(offer: Offer) -> tuple[str, ...]:
+    entry = ARCHITECTURES.entries.get(offer.name)
+    return entry.value.aliases if entry else ()
 
 
 def _all_of(rows: Mapping[str, Sequence[Offer]]) -> list[Offer]:
@@ -124,6 +148,7 @@ def _require_licence(name: str | None, offers: Collection[Offer]) -> None:
     if name and name.lower() not in (_OPEN, *known):
         raise UserError(
             f"--licence {shortened(repr(name))}: no weights have it. {one_of(name.lower(), [_OPEN, *known])}"
+            f"{'' if has_timm() else f'. {MORE_IN_TIMM}'}"
         )
 
 
@@ -134,6 +159,7 @@ def _nothing(wanted: Search, searched: Sequence[Offer], known: Sequence[Offer]) 
         return f"nothing found: the name fits {plural(named, 'row')} of the catalogue, the other conditions fit none"
     pattern = wanted.pattern or ""
     bare = {offer.name.rpartition(":")[2].lower(): offer.name for offer in reversed(known)}
+    bare |= {alias.lower(): alias for offer in known for alias in _aliases(offer)}
     near = closest(pattern.lower().strip("*?").rpartition(":")[2], bare)
     suggestion = f"Did you mean {' or '.join(bare[name] for name in near)}?" if near else "Try a shorter part of a name"
     return f"nothing found: no name fits {shortened(repr(pattern))}. {suggestion}"

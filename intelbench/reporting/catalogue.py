@@ -53,7 +53,9 @@ def offers_as_markdown(offers: Sequence[Mapping[str, object]]) -> str:
         offers: The fields of `intelbench.architectures.catalogue.Offer`.
     """
     table = block_text(table_of(_COLUMNS, [Row(offer) for offer in offers]))
-    return f"{table}\n\n{plural(len(offers), 'network')}. {definitions(_COLUMNS)}\n"
+    networks = plural(len({str(offer["name"]).partition(".")[0] for offer in offers}), "network")
+    files = "" if networks == plural(len(offers), "network") else f"{len(offers):,} files of weights of "
+    return f"{table}\n\n{files}{networks}. {definitions(_COLUMNS)}\n"
 
 
 def offers_as_json(offers: Sequence[Mapping[str, object]]) -> str:

@@ -24,6 +24,7 @@ from intelbench.architectures.catalogue import (
     shipped,
 )
 from intelbench.architectures.registry import ModelRequest, find
+from intelbench.errors import UserError
 from intelbench.orchestration import catalogue
 from intelbench.orchestration.catalogue import Search, search
 from tests.command import REPOSITORY, Command
@@ -62,6 +63,34 @@ def test_a_pattern_is_a_part_of_a_name_or_fits_all_of_it(names: Names) -> None:
     assert [ATTO] == names(pattern="convnext_att?") == names(pattern="timm:convnext_att[o]")
     assert ["efficientnet_lite0", "timm:efficientnet_lite0"] == names(pattern="efficientnet_lite[0]")
     assert [] == names(pattern="no_such_network")
+
+
+@pytest.mark.parametrize("pattern", ["wrn", "WR*"])
+def test_an_alias_finds_its_network_and_is_said_to_be_one(folder: Path, pattern: str) -> None:
+    """The built-in one, with and without a pattern for all of the alias; the name of a network needs no remark."""
+    said: list[str] = []
+    assert ["wide_resnet101_2"] == [offer.name for offer in search(Search(pattern=pattern), folder, said.append)]
+    assert ["wrn is another name of wide_resnet101_2"] == said
+    said.clear()
+    assert search(Search(pattern="wide_resnet101_2"), folder, said.append)
+    assert [] == said
+    assert [] == search(Search(pattern="wrm"), folder, said.append)
+    assert said[-1].endswith("Did you mean wrn?")
+
+
+def test_a_search_that_finds_nothing_says_where_more_networks_are(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In timm, if it is not installed; of a licence too, since torchvision states none."""
+    wanted = Search(pattern="convnext_atto")
+    said: list[str] = []
+    assert search(wanted, folder, said.append)
+    assert [] == said
+    monkeypatch.setitem(sys.modules, "timm", None)
+    assert [] == search(wanted, folder, said.append)
+    assert said[-1].endswith("More networks are in timm: pip install 'intelbench[timm]'")
+    with pytest.raises(UserError, match=r"'mit': no weights have it\. .*pip install 'intelbench\[timm\]'"):
+        search(Search(licence="mit"), folder, said.append)
 
 
 @pytest.mark.parametrize("pattern", ["resnet18.a1_in1k", "timm:resnet18.a1_in1k", "RESNET18.a1*"])
@@ -292,6 +321,8 @@ def test_the_command_prints_a_table_json_or_csv(intelbench: Command, folder: Pat
     (row,) = (line for line in printed.splitlines() if line.startswith("| torchvision:resnet18"))
     assert ["11.7", "1.81", "224", "`imagenet`", "–", "69.8"] == [cell.strip() for cell in row.split("|")[2:-1]]
     assert "1 network. **Parameters**: with the head of 1,000 classes" in printed
+    weights = intelbench("list", "torchvision:resnet50", "--pretrained", "--cache-dir", folder).stdout
+    assert "\n2 files of weights of 1 network. **Parameters**" in weights
     (offer,) = json.loads(intelbench(*arguments, "--format", "json").stdout)
     assert (11_689_512, 0.69758) == (offer["num_parameters"], pytest.approx(offer["imagenet_top1"]))
     (record,) = csv.DictReader(io.StringIO(intelbench(*arguments, "--format", "csv").stdout))
