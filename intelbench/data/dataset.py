@@ -14,7 +14,7 @@ from intelbench.data.files import Content
 from intelbench.data.folder import Listing, content_digests, list_images
 from intelbench.data.pixels import DecodedOnTheFly, PixelCache, PixelSource, cache_key, discard_damaged, open_cache
 from intelbench.data.seeds import stream_key
-from intelbench.data.sources import COPIES, locate
+from intelbench.data.sources import COPIES, locate, source_provider
 from intelbench.data.split import Image, carve, draw_of_each_class
 from intelbench.errors import UserError, plural, printable
 from intelbench.records.atomic import clear_drafts
@@ -187,6 +187,7 @@ def prepare(
     class_names = contents.listing.class_names
     facts = DataFacts(
         source=source,
+        provider=source_provider(source),
         digest=_digest(class_names, splits),
         class_names=class_names,
         num_train=len(train),

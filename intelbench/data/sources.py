@@ -15,7 +15,7 @@ from typing import Literal, Protocol, TypeVar
 from intelbench.data.names import is_hidden, is_image, is_system_folder
 from intelbench.errors import UserError, printable
 from intelbench.plugins.guard import failed_with, plugin_errors_as_user_errors, require_methods, source_file
-from intelbench.plugins.registry import Registry
+from intelbench.plugins.registry import Entry, Registry
 from intelbench.records.atomic import discard
 from intelbench.records.copies import is_intact, write_copy
 from intelbench.scenes import source as scenes
@@ -95,14 +95,13 @@ def location_of(text: str, cache_folder: Path) -> Location:
     Raises:
         UserError: the source of a plug-in fails.
     """
-    name, colon, rest = text.partition(":")
-    if SOURCES.find(name) and (colon or name != _FOLDER):
-        return SOURCES.get(name).locate(rest, cache_folder)
-    if Path(text).is_file():
-        for entry in SOURCES.entries.values():
-            if text.lower().endswith(entry.value.suffixes):
-                return entry.value.locate(text, cache_folder)
-    return Location(Path(text))
+    entry, rest = _entry_of(text)
+    return entry.value.locate(rest, cache_folder)
+
+
+def source_provider(text: str) -> str:
+    """Return the provider of the source that reads the data set that the user names."""
+    return _entry_of(text)[0].provider
 
 
 def locate(text: str, cache_folder: Path) -> tuple[Path, tuple[str, ...]]:
@@ -118,6 +117,19 @@ def locate(text: str, cache_folder: Path) -> tuple[Path, tuple[str, ...]]:
     if not root.exists():
         location.write(root)
     return root, notes
+
+
+def _entry_of(text: str) -> tuple[Entry[Kind], str]:
+    """Return the kind of source that reads the data set that the user names, and the text for it."""
+    name, colon, rest = text.partition(":")
+    entry = SOURCES.find(name)
+    if entry and (colon or name != _FOLDER):
+        return entry, rest
+    if Path(text).is_file():
+        for each in SOURCES.entries.values():
+            if text.lower().endswith(each.value.suffixes):
+                return each, text
+    return SOURCES.entries[_FOLDER], text
 
 
 def _copied(name: str, make: Callable[[str], Source], text: str, cache_folder: Path) -> Location:

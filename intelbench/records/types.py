@@ -44,7 +44,10 @@ class DataFacts(Struct, frozen=True, kw_only=True):
     """The images of a run."""
 
     source: str
-    """Source as the user gave it: a folder, or `scenes`."""
+    """Source as the user gave it: a folder, `scenes`, or a table of a plug-in's source."""
+    provider: str = "intelbench"
+    """Provider of what reads the source: `intelbench`, or `FILE sha256:...` of a plug-in. The identity of a run has the
+    digest of the images instead."""
     digest: str
     """Digest of the class, split, path and content of every image that is used."""
     class_names: Annotated[tuple[FileName, ...], Meta(min_length=1, max_length=MAX_CLASSES)]

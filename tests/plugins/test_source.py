@@ -9,10 +9,12 @@ import pytest
 
 from intelbench.data.sources import SOURCES, locate, source
 from intelbench.errors import UserError
+from intelbench.plugins.providers import provider_of_file
 from intelbench.records.store import read_runs
 from tests.command import Command
 
 PLUGIN = Path(__file__).with_name("source.py")
+PROVIDER = provider_of_file(PLUGIN.name, PLUGIN.read_bytes(), {})
 Item = tuple[str, str, str]
 
 
@@ -37,8 +39,11 @@ def test_a_plugin_adds_a_data_source(
         ((stored,), _) = read_runs(tmp_path / f"of {data}" / "runs")
         assert stored.record.failure is None
         facts.append(stored.record.spec.data)
+        report = intelbench("report", f"of {data}", "--plugin", plugin).stdout
+        assert "--plugin source.py" in report.partition("How to reproduce")[2]
         assert {"train/day", "train/night"} == {each.rpartition("/")[0] for each in stored.traces()["train_ids"]}
     assert ["table:colours.csv", "colours.csv"] == [each.source for each in facts]
+    assert {PROVIDER} == {each.provider for each in facts}
     assert facts[0].digest == facts[1].digest
     assert (("day", "night"), 38, 10, 48) == (
         facts[0].class_names, facts[0].num_train, facts[0].num_validation, facts[0].num_test

@@ -11,7 +11,7 @@ from intelbench.config.sequential import SequentialDesign
 from intelbench.config.suites import built_in_suites, conditions_of, encode_suite, load_suite, override
 from intelbench.errors import UserError
 from intelbench.plugins.providers import file_of
-from intelbench.records.types import RunRecord
+from intelbench.records.types import DataFacts, RunRecord
 from intelbench.reporting.document import Block, CodeBlock, Details, Paragraph
 from intelbench.reporting.formatting import code, listed
 from intelbench.results.cohorts import Cohort
@@ -50,7 +50,7 @@ def effective_suite(cohort: Cohort) -> Suite:
         name=min(record.spec.suite for record in cohort.records),
         architectures=tuple(sorted({record.spec.architecture for record in cohort.records})),
         seeds=_seeds(cohort),
-        data=min(record.spec.data.source for record in cohort.records),
+        data=_data(cohort).source,
         images_per_class=(cohort.spec.images_per_class or "all",),
         vary=cohort.spec.vary,
         margin=round(100 * (design.margin if design else cohort.margins[0]), 10),
@@ -79,11 +79,17 @@ def command(cohort: Cohort) -> tuple[str, str | None]:
 
 
 def _plugin_files(cohort: Cohort) -> list[str]:
-    """Return the names of the plug-in files of architectures, optimizers, transforms and the ranking metric."""
+    """Return the names of the plug-in files of architectures, optimizers, transforms, data and the ranking metric."""
     specs = [record.spec for record in cohort.records]
     providers = {each for spec in specs for each in (spec.provider, spec.optimizer_provider, *spec.transform_providers)}
+    providers.add(_data(cohort).provider)
     metric = METRICS.entries.get(cohort.metrics[0])
     return sorted({file for each in [*providers, *([metric.provider] if metric else [])] if (file := file_of(each))})
+
+
+def _data(cohort: Cohort) -> DataFacts:
+    """Return the images of the cohort by one of the sources that they were read from."""
+    return min((record.spec.data for record in cohort.records), key=attrgetter("source"))
 
 
 def _seeds(cohort: Cohort) -> tuple[int, ...]:
