@@ -91,6 +91,7 @@ class Ray:
             handle.unit.ending = f"Ray task: exit status {self._ray.get(handle.task)}"
         except self._ray.exceptions.RayError as error:
             handle.unit.ending = f"Ray task: {type(error).__name__}"
+            handle.unit.is_out_of_memory = isinstance(error, self._ray.exceptions.OutOfMemoryError)
         return True
 
     def cancel(self, handle: Submitted) -> None:

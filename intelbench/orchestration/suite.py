@@ -149,7 +149,7 @@ class _Runner:
                     return False
                 record = unit.job.record()
                 if record is None and unit.is_out_of_memory:
-                    record = unit.fail("out_of_memory", f"{unit.ending}: the memory of the run was full")
+                    record = unit.fail("out_of_memory", f"{unit.ending}: memory was full")
                 elif record is None:
                     times = f"{plural(len(attempts), 'time')} ({', '.join(attempts)}), the last one"
                     record = unit.fail("lost", f"engine {engine.name!r} has lost the run {times}")

@@ -265,7 +265,7 @@ def test_a_run_whose_memory_was_full_has_failed(log: Log, fake: Fake, planned: l
     [record] = execute(planned[:1], log)
     assert 1 == len(log.jobs)
     assert record.failure is not None
-    said = "job 7: OUT_OF_MEMORY: the memory of the run was full while training"
+    said = "job 7: OUT_OF_MEMORY: memory was full while training"
     assert ("out_of_memory", said) == (record.failure.cause, record.failure.message)
 
 
