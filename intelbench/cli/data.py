@@ -23,13 +23,11 @@ def data() -> None:
 @option(
     "--suite",
     default="quick",
-    show_default=True,
-    group="Options",
     help="Suite to run on DIR: its batch size, its images per class, and its fractions for "
     "validation and test are checked too.",
 )
 @plugin_option(adds="data sources")
-@cache_option()
+@cache_option
 def check(source: str, suite: str, plugins: tuple[Path, ...], cache_dir: Path | None) -> int:
     """Read every image in DIR, and list classes, splits, copies and unreadable files.
 

@@ -20,7 +20,7 @@ _EXIT_NOT_PASSED = 1
     help="Exit with status 1 unless the runs show for every architecture that the metric is not worse in RUNS_B by "
     "more than the margin, such as test_accuracy:0.01 or step_seconds:0.05. Can be given more than once.",
 )  # fmt: skip
-@metric_plugin_option()
+@metric_plugin_option
 @click.option("--format", "form", type=click.Choice(["md", "json"]), default="md", show_default=True)
 def diff(before: Path, after: Path, gates: tuple[Any, ...], form: str) -> int:
     """Show what changed from RUNS_A to RUNS_B, for each architecture, paired by seed.

@@ -13,25 +13,25 @@ from intelbench.cli.values import FOLDER, Value, magnitude, number, part_of_name
 
 @click.command("list", cls=GroupedCommand)
 @click.argument("pattern", type=Value(part_of_name), required=False)
-@option("--pretrained", is_flag=True, group="Search", help="Only networks with published weights; one row a file.")
+@option("--pretrained", is_flag=True, heading="Search", help="Only networks with published weights; one row a file.")
 @option(
-    "--max-params", type=Value(magnitude, "number"), group="Search",
+    "--max-params", type=Value(magnitude, "number"),
     help="Most parameters, with 1,000 classes: 30M, 500k.",
 )  # fmt: skip
 @option(
-    "--max-gmacs", type=Value(number, "number"), group="Search",
+    "--max-gmacs", type=Value(number, "number"),
     help="Most GMACs of a forward pass for one image of the size of the weights.",
 )  # fmt: skip
 @option(
-    "--licence", type=Value(part_of_name, "name"), group="Search",
+    "--licence", type=Value(part_of_name, "name"),
     help="Licence of the weights: `open`, or its name, such as mit. A licence that is not known is not open.",
 )  # fmt: skip
 @option(
-    "--cache-dir", type=FOLDER, envvar="INTELBENCH_CACHE", group="Search",
+    "--cache-dir", type=FOLDER, envvar="INTELBENCH_CACHE",
     help="Folder that keeps the catalogues. [default: the user's cache folder; env: INTELBENCH_CACHE]",
 )  # fmt: skip
 @option(
-    "--format", "form", type=click.Choice(["md", "json", "csv"]), default="md", show_default=True, group="Search",
+    "--format", "form", type=click.Choice(["md", "json", "csv"]), default="md",
     help="Format of what a search finds; json and csv list all networks if nothing is searched for.",
 )  # fmt: skip
 def list_(pattern: str | None, form: str, cache_dir: Path | None, **filters: Any) -> None:

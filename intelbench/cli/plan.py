@@ -11,9 +11,9 @@ from intelbench.cli.values import FOLDER
 
 @click.command(cls=GroupedCommand)
 @click.argument("folder", type=FOLDER, default=Path("results"), metavar="[RUNS_DIR]")
-@metric_option()
-@margin_option()
-@metric_plugin_option()
+@metric_option
+@margin_option
+@metric_plugin_option
 def plan(folder: Path, metric: str | None, margin: float | None) -> None:
     """Say how many more seeds would decide the open pairs in RUNS_DIR, and how long they take.
 

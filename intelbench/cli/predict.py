@@ -26,14 +26,11 @@ _LINE_SECONDS = 15.0
 @option(
     "--architecture",
     metavar="NAME",
-    group="Options",
     help="Architecture whose trained network is used. [default: the one that the report recommends]",
 )
-@option("--out", type=FILE, group="Options", help="CSV file to write instead of stdout.")
-@option(
-    "--device", type=Value(device_name), group="Options", help="Device to use, such as cpu. [default: that of the run]"
-)
-@margin_option()
+@option("--out", type=FILE, help="CSV file to write instead of stdout.")
+@option("--device", type=Value(device_name), help="Device to use, such as cpu. [default: that of the run]")
+@margin_option
 @plugin_option(adds="architectures")
 def predict(
     results: Path,

@@ -14,13 +14,11 @@ _EXIT_FAILED = 1
 
 @click.command(cls=GroupedCommand)
 @click.argument("architectures", nargs=-1, metavar="[ARCHITECTURE]...")
-@option("--all", "all_", is_flag=True, group="Network", help="All five reference architectures.")
+@option("--all", "all_", is_flag=True, heading="Network", help="All five reference architectures.")
 @option(
     "--image-size",
     type=Value(whole_number(*IMAGE_SIZE), "number"),
     default=224,
-    show_default=True,
-    group="Network",
     help="Height and width of the network's input in pixels, from 8 to 4,096.",
 )
 @option(
@@ -28,43 +26,34 @@ _EXIT_FAILED = 1
     "num_classes",
     type=Value(whole_number(*NUM_CLASSES), "number"),
     default=6,
-    show_default=True,
-    group="Network",
     help="Number of classes, from 2 to 32,767.",
 )
-@plugin_option("Network", adds="architectures or optimizers")
+@plugin_option(adds="architectures or optimizers")
 @option(
     "--batch-sizes",
     type=Value(whole_numbers(*BATCH_SIZE), "numbers"),
     default="1,8,32,128",
-    show_default=True,
-    group="Training",
+    heading="Training",
     help="Batch sizes for which memory is predicted.",
 )
 @option(
     "--precision",
     type=click.Choice(["fp32", "bf16"]),
     default="fp32",
-    show_default=True,
-    group="Training",
     help="Precision of convolutions and matrix products.",
 )
 @option(
     "--optimizer",
     type=Value(optimizer, "name"),
     default="adam",
-    show_default=True,
-    group="Training",
     help="Optimizer, whose state takes memory: a class of torch.optim in lower case, or of a plug-in.",
 )
-@option("--frozen", is_flag=True, group="Training", help="Train only the head, on a frozen backbone.")
+@option("--frozen", is_flag=True, help="Train only the head, on a frozen backbone.")
 @option(
     "--memory",
     "memories",
     type=Value(whole_gigabytes, "sizes"),
     default="8GB,12GB,16GB,24GB,40GB,80GB,141GB",
-    show_default=True,
-    group="Training",
     help="GPU memory for which to find the largest batch size.",
 )
 @click.option("--format", "form", type=click.Choice(["md", "json", "csv"]), default="md", show_default=True)

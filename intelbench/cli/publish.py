@@ -23,24 +23,21 @@ _FOLDERS = ("tensorboard", "wandb")
     "target",
     required=True,
     metavar="TARGET",
-    group="Options",
     help="mlflow, tensorboard, wandb or a plug-in's tracker: a run for each record, with all training steps. csv: a "
     "file for each table. latex: tables for a paper. card: a model card for the Hugging Face Hub.",
 )
 @option(
     "--out",
     metavar="PLACE",
-    group="Options",
     help="For latex and card, the file to write instead of stdout. For csv, tensorboard and wandb, the folder. For "
     "mlflow, the tracking URI. [default: csv/ or tensorboard/ in the results folder; the settings of mlflow and wandb]",
 )
 @option(
     "--architecture",
     metavar="NAME",
-    group="Options",
     help="With --to card: the architecture to describe. [default: the one that the report recommends]",
 )
-@margin_option()
+@margin_option
 @plugin_option(adds="metrics, report sections or trackers")
 @click.pass_context
 def publish(

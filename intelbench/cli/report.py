@@ -19,7 +19,6 @@ from intelbench.errors import UserError, printable
 @option(
     "--out",
     type=REPORT_FILE,
-    group="Options",
     help="File to write instead of stdout. Its suffix decides the format: .md, .html (one page, with the misclassified "
     "images), .json or .csv.",
 )
@@ -27,33 +26,25 @@ from intelbench.errors import UserError, printable
     "--claims",
     "claims_file",
     type=FILE,
-    group="Options",
     help="TOML file of claims to check instead of the published ones, which are checked on the data that they are "
     "about; see docs/claims.md.",
 )
 @option(
     "--full",
     is_flag=True,
-    group="Options",
     help="Write every section, not only those that a reader acts on. An .html report has all of them, folded.",
 )
 @option(
     "--predictions",
     type=FILE,
-    group="Options",
     help="CSV file to write in addition: a row for each run and test image, with its class, the predicted class and "
     "the probability of each class.",
 )
-@option(
-    "--images",
-    type=FOLDER,
-    group="Options",
-    help="Folder of the images, for an .html report. [default: the folder in the records]",
-)
-@metric_option()
-@margin_option()
+@option("--images", type=FOLDER, help="Folder of the images, for an .html report. [default: the folder in the records]")
+@metric_option
+@margin_option
 @plugin_option(adds="metrics or report sections")
-@cache_option()
+@cache_option
 @click.pass_context
 def report(
     ctx: click.Context,

@@ -23,27 +23,18 @@ from intelbench.errors import UserError, printable, shortened
     "--out",
     type=FILE,
     default=Path("intelbench.toml"),
-    show_default=True,
-    group="Options",
     help="File for the proposed suite; its name ends in .toml.",
 )
-@option("--force", is_flag=True, group="Options", help="Replace the file if it exists.")
-@option(
-    "--offline",
-    is_flag=True,
-    group="Options",
-    help="Propose only networks whose weights are on this machine, and use no network.",
-)
+@option("--force", is_flag=True, help="Replace the file if it exists.")
+@option("--offline", is_flag=True, help="Propose only networks whose weights are on this machine, and use no network.")
 @option(
     "--device",
     type=Value(device_name),
     default="auto",
-    show_default=True,
-    group="Options",
     help="Device of the runs: auto, cpu, cuda, a GPU by its number such as cuda:1, or mps.",
 )
 @plugin_option(adds="data sources")
-@cache_option()
+@cache_option
 @click.pass_context
 def start(
     ctx: click.Context, /, source: str, out: Path, plugins: tuple[Path, ...], cache_dir: Path | None, **options: Any

@@ -209,13 +209,6 @@ def vary(text: str) -> tuple[str, ...]:
     return each_once(parts)
 
 
-def budget(text: str) -> "Budget":
-    """As `Budget.parse`."""
-    from intelbench.config.budget import Budget  # no help text needs it
-
-    return Budget.parse(text)
-
-
 def budget_or_share(text: str) -> "Budget | float":
     """As `parse_budget`."""
     from intelbench.config.budget import parse_budget

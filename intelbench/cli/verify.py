@@ -14,25 +14,16 @@ _EXIT_NOT_REPRODUCED = 1
 
 @click.command(cls=GroupedCommand)
 @click.argument("record", type=FOLDER, metavar="RUN")
-@option(
-    "--steps",
-    type=Value(whole_number(1, 2**53), "number"),
-    default=8,
-    show_default=True,
-    group="Options",
-    help="Training steps to repeat.",
-)
+@option("--steps", type=Value(whole_number(1, 2**53), "number"), default=8, help="Training steps to repeat.")
 @option(
     "--tolerance",
     type=Value(number, "number"),
     default=0.0,
-    show_default=True,
-    group="Options",
     help="Accepted relative difference of losses and gradient norms; 0 asks for equal bits.",
 )
-@option("--data", type=Value(source), group="Options", help="Folder of the images. [default: the folder in the record]")
+@option("--data", type=Value(source), help="Folder of the images. [default: the folder in the record]")
 @plugin_option(adds="architectures, optimizers, transforms or measurements next to training")
-@cache_option()
+@cache_option
 def verify(
     record: Path, steps: int, tolerance: float, data: str | None, plugins: tuple[Path, ...], cache_dir: Path | None
 ) -> int:

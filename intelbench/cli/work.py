@@ -16,13 +16,11 @@ _EXIT_FAILED_RUNS = 1
 @option(
     "--run",
     metavar="NAME",
-    group="Options",
     help="The only run to execute: its name, or its number in the study from 0, as in arrays of jobs. [default: all]",
 )
 @option(
     "--on",
     metavar="NAME|FILE",
-    group="Options",
     help="What starts a worker for each run: slurm, ray, an engine of an installed plug-in, or the TOML file of one. "
     "This host need not be of the kind that prepared the study. [default: execute runs on this host]",
 )
@@ -30,7 +28,6 @@ _EXIT_FAILED_RUNS = 1
     "--track",
     metavar="NAME",
     multiple=True,
-    group="Options",
     help="Tracker to which runs are sent while they are executed: mlflow, tensorboard or wandb. Can be given more than "
     "once.",
 )

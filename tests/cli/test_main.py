@@ -200,8 +200,8 @@ ALL_OPTIONS = {
     "start": "--out --force --offline --device --plugin --cache-dir",
     "run": "--all --suite --seeds --until --margin --metric --spending --at-most --budget --image-size --precision "
     "--images-per-class --vary --data --skip-unreadable "
-    "--no-cache --cache-dir --device --gpus --threads --workers --on --shared-clock --prepare --track --timeout "
-    "--memory-limit --out --keep-weights --rerun --checkpoint --plugin",
+    "--no-cache --cache-dir --device --gpus --threads --workers --on --shared-clock --timeout --memory-limit "
+    "--prepare --track --out --keep-weights --rerun --checkpoint --plugin",
     "work": "--run --on --track",
     "report": "--out --claims --full --predictions --images --metric --margin --plugin --cache-dir",
     "predict": "--architecture --out --device --margin --plugin",
