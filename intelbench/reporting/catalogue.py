@@ -52,7 +52,7 @@ def offers_as_markdown(offers: Sequence[Mapping[str, object]]) -> str:
     Args:
         offers: The fields of `intelbench.architectures.catalogue.Offer`.
     """
-    table = block_text(table_of(_COLUMNS, [Row(offer) for offer in offers]))
+    table = block_text(table_of(_COLUMNS, offers))
     networks = plural(len({str(offer["name"]).partition(".")[0] for offer in offers}), "network")
     files = "" if networks == plural(len(offers), "network") else f"{len(offers):,} files of weights of "
     return f"{table}\n\n{files}{networks}. {definitions(_COLUMNS)}\n"
@@ -77,37 +77,37 @@ def _millions(value: float | None) -> str:
 
 
 def _weights(row: Row) -> str:
-    weights = row.text_or_none("weights")
+    weights = row["weights"]
     return code(weights) if weights else ABSENT
 
 
 _COLUMNS = (
-    Column[Row]("Network", lambda row: escape(row.text("name")), is_number=False),
+    Column[Row]("Network", lambda row: escape(row["name"]), is_number=False),
     Column[Row](
         "Parameters (M)",
-        lambda row: cell(row.number("num_parameters"), _millions),
+        lambda row: cell(row["num_parameters"], _millions),
         definition="with the head of 1,000 classes",
     ),
     Column[Row](
         "GMACs",
-        lambda row: cell(row.number("forward_macs"), formatting.giga),
+        lambda row: cell(row["forward_macs"], formatting.giga),
         definition="10⁹ multiply-accumulate operations of a forward pass for one image of that size",
     ),
     Column[Row](
         "Size (px)",
-        lambda row: cell(row.number("image_size"), formatting.count),
+        lambda row: cell(row["image_size"], formatting.count),
         definition="input with which the publishers evaluate the weights; a suite has a size of its own",
     ),
     Column[Row]("Weights", _weights, is_number=False, definition="value of `recipe.weights`"),
     Column[Row](
         "Licence",
-        lambda row: escape(row.text_or_none("licence") or ABSENT),
+        lambda row: escape(row["licence"] or ABSENT),
         is_number=False,
         definition="of the weights, as the library states it",
     ),
     Column[Row](
         "ImageNet top-1 (%)",
-        lambda row: cell(row.number("imagenet_top1"), formatting.bare_percent),
+        lambda row: cell(row["imagenet_top1"], formatting.bare_percent),
         definition="as the library states it, under its own preprocessing; timm states none",
     ),
 )

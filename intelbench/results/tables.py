@@ -81,11 +81,11 @@ def metric_columns(architecture: ArchitectureSummary, *names: str) -> Row:
     return columns
 
 
-def estimate_of(row: Mapping[str, Any], name: str) -> Estimate | None:
-    """Return the estimate in three columns of a row."""
+def estimate_of(row: Mapping[str, Any], name: str, num_runs: int | None = None) -> Estimate | None:
+    """Return the estimate in three columns of a row; `num_runs` for one that is not over the runs of the row."""
     if row[name] is None:
         return None
-    num_runs = next(row[count] for count in ("num_finished", "num_runs", "num_seeds") if count in row)
+    num_runs = num_runs or next(row[count] for count in ("num_finished", "num_runs", "num_seeds") if count in row)
     return Estimate(row[name], row[f"{name}_low"], row[f"{name}_high"], num_runs)
 
 

@@ -45,7 +45,7 @@ def arithmetic(summary: CohortSummary) -> list[Block]:
     if not summary.finished:
         return []
     architectures = rows(usage.compute(summary))
-    is_stated = any(row.number("stated_peak_flops_per_second") for row in architectures)
+    is_stated = any(row["stated_peak_flops_per_second"] for row in architectures)
     columns = [*_COLUMNS, *(_STATED if is_stated else ()), _FIRST_STEP]
     note = (
         "FLOPs of forward and backward pass as trained (1 MAC = 2 FLOPs); convolutions and matrix products are "

@@ -26,7 +26,7 @@ def calibration(summary: CohortSummary) -> list[Block]:
         f"how: docs/statistics.md. {_near_calibrated(architectures)}"
     )
     columns = _columns(summary)
-    if any(row.whole("num_temperatures") for row in architectures):
+    if any(row["num_temperatures"] for row in architectures):
         columns += _scaled_columns(summary)
         note += f" {definitions(_scaled_columns(summary))} {_scaling(architectures)}"
     return [table_of(columns, architectures), *_figure(summary), Paragraph(note)]
@@ -73,9 +73,9 @@ def _scaled_columns(summary: CohortSummary) -> list[Column[Row]]:
 
 def _scaled(title: str, name: str, write: Callable[[Estimate | None], str], definition: str = "") -> Column[Row]:
     def show(row: Row) -> Cell:
-        if num_runs := row.whole("num_temperatures_converged"):
-            return cell(row.estimate(name, num_runs), write)
-        is_first = name == "fitted_temperature" and row.whole("num_temperatures")
+        if num_runs := row["num_temperatures_converged"]:
+            return cell(tables.estimate_of(row, name, num_runs), write)
+        is_first = name == "fitted_temperature" and row["num_temperatures"]
         return Cell("not converged" if is_first else ABSENT)
 
     return Column(title, show, definition)
@@ -92,11 +92,11 @@ def _near_calibrated(architectures: Sequence[Row]) -> str:
     near = []
     for row in architectures:
         error, chance = (
-            row.estimate("expected_calibration_error"),
-            row.number("expected_calibration_error_if_calibrated"),
+            tables.estimate_of(row, "expected_calibration_error"),
+            row["expected_calibration_error_if_calibrated"],
         )
         if error and error.low is not None and chance is not None and error.low <= chance:
-            near.append(code(row.text("architecture")))
+            near.append(code(row["architecture"]))
     return f"ECE is not beyond that of a calibrated network for {formatting.listed(near)}." if near else ""
 
 
@@ -107,10 +107,10 @@ def _scaling(architectures: Sequence[Row]) -> str:
     worse: list[str] = []
     higher: list[str] = []
     for row in architectures:
-        name, number = code(row.text("architecture")), row.whole("num_temperatures")
-        if left := number - row.whole("num_temperatures_converged"):
+        name, number = code(row["architecture"]), row["num_temperatures"]
+        if left := number - row["num_temperatures_converged"]:
             failed.append(f"{name} ({left} of {plural(number, 'run')})")
-        change = row.estimate("scaling_calibration_change")
+        change = tables.estimate_of(row, "scaling_calibration_change")
         if change and change.mean > 0:
             is_beyond_noise = change.low is not None and change.low > 0
             (worse if is_beyond_noise else higher).append(f"{name} ({formatting.points(change)} points)")

@@ -33,9 +33,11 @@ def classes(summary: CohortSummary) -> list[Block]:
 
 def _by_class(scores: Sequence[Row], field: str, title: str) -> Table:
     """Show one measure for every class and architecture; the longer list makes the rows."""
-    cells = {(row.text("architecture"), row.text("class")): cell(row.estimate(field), percent_number) for row in scores}
-    images = {row.text("class"): row.whole("num_test") for row in scores}
-    names = list(dict.fromkeys(row.text("architecture") for row in scores))
+    cells = {
+        (row["architecture"], row["class"]): cell(tables.estimate_of(row, field), percent_number) for row in scores
+    }
+    images = {row["class"]: row["num_test"] for row in scores}
+    names = list(dict.fromkeys(row["architecture"] for row in scores))
     if len(names) > len(images):
         headers = [title, *(f"{escape(each)} (n = {count(images[each])})" for each in images)]
         return table(headers, [[escape(name), *(cells[name, each] for each in images)] for name in names])

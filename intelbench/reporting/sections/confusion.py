@@ -50,7 +50,7 @@ def _confusion(architecture: ArchitectureSummary, summary: CohortSummary, names:
 
 
 def _in_words(row: Row) -> str:
-    true, predicted = escape(row.text("true")), escape(row.text("predicted"))
-    share = formatting.percent_interval(row.estimate("share"))
-    images = f"{count(row.whole('num_images'))} of {count(row.whole('num_true'))}"
+    true, predicted = escape(row["true"]), escape(row["predicted"])
+    share = formatting.percent_interval(tables.estimate_of(row, "share"))
+    images = f"{count(row['num_images'])} of {count(row['num_true'])}"
     return f"{true} predicted as {predicted}: {share} of {true} ({images})"

@@ -9,6 +9,7 @@ from intelbench.results import efficiency
 from intelbench.results.metric import Metric
 from intelbench.results.metrics import METRICS
 from intelbench.results.summaries import CohortSummary
+from intelbench.results.tables import estimate_of
 from intelbench.statistics.estimates import Estimate
 from intelbench.statistics.posterior import NUM_DRAWS
 
@@ -23,12 +24,10 @@ def cost(summary: CohortSummary) -> list[Block]:
     points = rows(efficiency.pareto(summary))
     if not points:
         return [Paragraph("Who is on the Pareto front is not said where nothing may be ranked.")]
-    kinds = [METRICS.get(name) for name in dict.fromkeys(row.text("cost") for row in points)]
-    by_kind = {
-        kind: {row.text("architecture"): row for row in points if row.text("cost") == kind.name} for kind in kinds
-    }
+    kinds = [METRICS.get(name) for name in dict.fromkeys(row["cost"] for row in points)]
+    by_kind = {kind: {row["architecture"]: row for row in points if row["cost"] == kind.name} for kind in kinds}
     metric = metrics.ranking(summary)
-    score = Column[Row](metric.heading, lambda row: metrics.cell(metric, row.estimate("score")))
+    score = Column[Row](metric.heading, lambda row: metrics.cell(metric, estimate_of(row, "score")))
     columns = [ARCHITECTURE, score]
     for kind in kinds:
         columns += _columns(kind, by_kind[kind])
@@ -41,23 +40,23 @@ def _columns(kind: Metric, by_architecture: Mapping[str, Row]) -> list[Column[Ro
     """Return columns of a kind of cost, and of how often an architecture is on its front."""
 
     def spent(row: Row) -> Cell:
-        own = by_architecture[row.text("architecture")]
-        value = own.number("value")
-        return metrics.cell(kind, None if value is None else Estimate(value, None, None, own.whole("num_seeds")))
+        own = by_architecture[row["architecture"]]
+        value = own["value"]
+        return metrics.cell(kind, None if value is None else Estimate(value, None, None, own["num_seeds"]))
 
     return [
         Column(kind.heading, spent),
-        Column("On the front (%)", lambda row: _share(by_architecture[row.text("architecture")])),
+        Column("On the front (%)", lambda row: _share(by_architecture[row["architecture"]])),
     ]
 
 
 def _share(row: Row) -> Cell:
     """Show how often an architecture is on the front; never all or none of the draws where one could differ."""
-    share = row.number("front_share")
-    if share is not None and not row.flag("front_certain"):
+    share = row["front_share"]
+    if share is not None and not row["front_certain"]:
         share = min(max(share, 0.5 / NUM_DRAWS), 1 - 0.5 / NUM_DRAWS)
     text = formatting.bare_percent(share)
-    return Cell(f"**{text}**" if row.flag("on_front") else text, share)
+    return Cell(f"**{text}**" if row["on_front"] else text, share)
 
 
 def _note(summary: CohortSummary) -> str:

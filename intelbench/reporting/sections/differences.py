@@ -37,10 +37,10 @@ _TESTED = (number("p", "p_value", formatting.p_value), number("p (Holm)", "p_hol
 
 
 def _answer(row: Row) -> str:
-    better = row.text_or_none("better")
-    if row.text_or_none("answer") is None:
+    better = row["better"]
+    if row["answer"] is None:
         return "not tested"
-    if row.text("answer") == "equivalent":
+    if row["answer"] == "equivalent":
         return "equivalent" + (f"; {escape(better)} is better by less than the margin" if better else "")
     return f"{escape(better)} is better" if better else "undecided"
 
@@ -58,7 +58,7 @@ def differences(summary: CohortSummary) -> list[Block]:
     columns = [PAIR, difference, *_TESTED, _ANSWER]
     if summary.sequential:
         columns.insert(-1, _LEVEL)
-    if summary.sequential or len({row.whole("num_seeds") for row in pairs}) > 1:
+    if summary.sequential or len({row["num_seeds"] for row in pairs}) > 1:
         columns.insert(1, number("Seeds", "num_seeds", formatting.count))
     blocks: list[Block] = [Paragraph(_OWN_RECIPES)] if own else []
     blocks += [pairs_folded(table_of(columns, pairs)), Paragraph(_method(summary, pairs))]
@@ -83,7 +83,7 @@ def _by_metric(metric: Metric, summary: CohortSummary) -> list[Block]:
 
 
 def _method(summary: CohortSummary, pairs: Sequence[Row]) -> str:
-    fewest_seeds, num_seeds = (of(row.whole("num_seeds") for row in pairs) for of in (min, max))
+    fewest_seeds, num_seeds = (of(row["num_seeds"] for row in pairs) for of in (min, max))
     if num_seeds < 2:
         return "n = 1: one seed tells nothing of how far another would have come out differently."
     level = "**Level**" if summary.sequential else f"{100 * summary.significance:.2g} %"
@@ -190,14 +190,14 @@ def _warnings(summary: CohortSummary) -> list[Block]:
 
 
 def _omnibus(summary: CohortSummary) -> list[Block]:
-    seeds = [row for row in rows(tables.omnibus(summary)) if row.whole("num_architectures") > 2]
+    seeds = [row for row in rows(tables.omnibus(summary)) if row["num_architectures"] > 2]
     if not seeds:
         return []
-    statistics = [row.number("statistic") or 0.0 for row in seeds]
+    statistics = [row["statistic"] or 0.0 for row in seeds]
     low, high = formatting.significant(min(statistics)), formatting.significant(max(statistics))
-    largest = max(row.number("p_value") or 0.0 for row in seeds)
+    largest = max(row["p_value"] or 0.0 for row in seeds)
     spread = low if low == high else f"{low} to {high}"
-    freedoms = [row.whole("degrees_of_freedom") for row in seeds]
+    freedoms = [row["degrees_of_freedom"] for row in seeds]
     freedom = " to ".join(map(str, dict.fromkeys((min(freedoms), max(freedoms)))))
     text = (
         f"All at once, Cochran's Q (1950) of the networks of each seed, as they were trained: Q = {spread} with "
@@ -209,7 +209,7 @@ def _omnibus(summary: CohortSummary) -> list[Block]:
 
 def _seed_by_seed(pairs: Sequence[Row]) -> Block:
     """Show how many images only one of two got right, and McNemar's test, for the networks of each seed."""
-    seeds = sorted({seed for row in pairs for seed in row.items("seeds")})
+    seeds = sorted({seed for row in pairs for seed in row["seeds"]})
     title = "Discordant images, seed by seed"
     return listing(title, len(seeds), lambda: _discordances(seeds, pairs), limit=MAX_SEED_COLUMNS)
 
@@ -224,10 +224,10 @@ def _discordances(seeds: Sequence[int], pairs: Sequence[Row]) -> list[Block]:
 
 
 def _discordant(seed: int, row: Row) -> Cell:
-    if seed not in row.items("seeds"):
+    if seed not in row["seeds"]:
         return Cell(ABSENT)
-    place = row.items("seeds").index(seed)
-    first, second, p = (row.items(name)[place] for name in ("first_only", "second_only", "mcnemar_p_values"))
+    place = row["seeds"].index(seed)
+    first, second, p = (row[name][place] for name in ("first_only", "second_only", "mcnemar_p_values"))
     return Cell(f"{first} : {second} ({formatting.p_value(p)})", first - second)
 
 

@@ -10,6 +10,7 @@ from intelbench.reporting.rows import ARCHITECTURE, SEED, Row, number, rows
 from intelbench.results import usage
 from intelbench.results.disturbance import COMPUTE_SLOWDOWN, EXCHANGE_SLOWDOWN, FLAGGED_CHANGE, LOST_SECONDS, exceeds
 from intelbench.results.summaries import CohortSummary
+from intelbench.results.tables import estimate_of
 from intelbench.statistics.estimates import Estimate
 
 _REASONS = {
@@ -23,7 +24,7 @@ _REASONS = {
 
 def _of_run(title: str, name: str, write: Callable[[Estimate | None], str]) -> Column[Row]:
     """Return a column of estimates about one run."""
-    return Column(title, lambda row: cell(row.estimate(name, num_runs=1), write))
+    return Column(title, lambda row: cell(estimate_of(row, name, 1), write))
 
 
 def disturbances(summary: CohortSummary) -> list[Block]:
@@ -80,13 +81,15 @@ _COLUMNS = (
     _of_run("Step, by others (%)", "step_change", formatting.points),
     _of_run("Step, unexplained (%)", "unexplained_step_change", formatting.points),
     _STEPS_LOST,
-    Column[Row]("Disturbed", lambda row: listed(_REASONS[word] for word in row.words("disturbed_by")) or "no"),
+    Column[Row](
+        "Disturbed", lambda row: listed(_REASONS[word] for word in (row["disturbed_by"] or "").split()) or "no"
+    ),
 )
 
 
 def _run_by_run(summary: CohortSummary) -> Table:
     runs = rows(usage.contention(summary))
-    lost = any(row.number("steps_lost") is not None for row in runs)
+    lost = any(row["steps_lost"] is not None for row in runs)
     return table_of([column for column in _COLUMNS if column is not _STEPS_LOST or lost], runs)
 
 

@@ -12,8 +12,8 @@ def energy(summary: CohortSummary) -> list[Block]:
     runs = rows(usage.energy(summary))
     if not runs:
         return []
-    counted = [row for row in runs if row.number("joules") is not None]
-    absent = sorted({reason for row in runs if (reason := row.text_or_none("absent"))})
+    counted = [row for row in runs if row["joules"] is not None]
+    absent = sorted({reason for row in runs if (reason := row["absent"])})
     reason = f"Not measured: {listed(map(escape, absent))}." if absent else ""
     if not counted:
         return [Paragraph(f"{reason} It is never estimated.")]
@@ -26,7 +26,7 @@ def energy(summary: CohortSummary) -> list[Block]:
 
 
 def _watts(row: Row) -> float | None:
-    joules, seconds = row.number("joules"), row.number("seconds")
+    joules, seconds = row["joules"], row["seconds"]
     return joules / seconds if joules is not None and seconds else None
 
 

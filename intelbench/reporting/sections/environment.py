@@ -12,10 +12,10 @@ def environment(summary: CohortSummary) -> list[Block]:
     """Return facts about the machine, the providers of the architectures, and when the runs were started."""
     facts = []
     for row in rows(tables.environment(summary)):
-        values = [value for value in row.items("values") if value is not None]
-        write = formatting.size if row.text("fact") == "memory_bytes" else formatting.fact
+        values = [value for value in row["values"] if value is not None]
+        write = formatting.size if row["fact"] == "memory_bytes" else formatting.fact
         if values:
-            facts.append([code(row.text("fact")), "; ".join(escape(write(value)) for value in values)])
+            facts.append([code(row["fact"]), "; ".join(escape(write(value)) for value in values)])
     providers = sorted({(record.spec.provider, record.spec.architecture) for record in summary.cohort.records})
     for provider in dict.fromkeys(provider for provider, _ in providers):
         built = formatting.listed(escape(name) for by, name in providers if by == provider)

@@ -8,6 +8,7 @@ from intelbench.reporting.narrative import MAX_NAMES
 from intelbench.reporting.rows import ARCHITECTURE, Row, rows
 from intelbench.results.equal_budgets import equal_budget_table, equal_budgets, order_change
 from intelbench.results.summaries import CohortSummary
+from intelbench.results.tables import estimate_of
 
 UNKNOWN = "not available"
 
@@ -24,12 +25,12 @@ def equal_budgets_section(summary: CohortSummary) -> list[Block]:
         "seconds": f"After {formatting.significant(by_unit['seconds'])} s of training (%)",
     }
     found = rows(equal_budget_table(summary))
-    cells = {(row.text("architecture"), row.text("unit")): row for row in found}
+    cells = {(row["architecture"], row["unit"]): row for row in found}
 
     def shown(unit: str) -> Column[Row]:
-        return Column(headings[unit], lambda row: _accuracy(cells[row.text("architecture"), unit]))
+        return Column(headings[unit], lambda row: _accuracy(cells[row["architecture"], unit]))
 
-    architectures = [row for row in found if row.text("unit") == "steps"]
+    architectures = [row for row in found if row["unit"] == "steps"]
     blocks: list[Block] = [table_of([ARCHITECTURE, *map(shown, headings)], architectures)]
     note = (
         "Validation accuracy after the largest number of steps, and after the longest training time, that every run "
@@ -43,7 +44,7 @@ def equal_budgets_section(summary: CohortSummary) -> list[Block]:
 
 
 def _accuracy(row: Row) -> Cell:
-    accuracy = row.estimate("validation_accuracy")
+    accuracy = estimate_of(row, "validation_accuracy")
     return Cell(UNKNOWN) if accuracy is None else Cell(percent_interval(accuracy, unit=""), accuracy.mean)
 
 

@@ -9,7 +9,7 @@ from intelbench.results.summaries import CohortSummary
 _COLUMNS = (
     ARCHITECTURE,
     SEED,
-    Column[Row]("Cause", lambda row: cause(row.text("cause")), is_number=False),
+    Column[Row]("Cause", lambda row: cause(row["cause"]), is_number=False),
     number("Steps done", "step", count),
     text("Message", "message"),
 )

@@ -23,7 +23,7 @@ _COLUMNS = (
     number("At the power limit (%)", "power_limited_share", bare_percent),
     number("Copy (GB/s)", "copy_bytes_per_second", giga),
     number("Other processes", "foreign_processes", significant),
-    Column[Row]("Flagged", lambda row: listed(_REASONS[word] for word in row.words("flagged_for")) or "no"),
+    Column[Row]("Flagged", lambda row: listed(_REASONS[word] for word in (row["flagged_for"] or "").split()) or "no"),
 )
 
 
@@ -32,7 +32,7 @@ def gpu(summary: CohortSummary) -> list[Block]:
     runs = rows(usage.gpu(summary))
     if not runs:
         return []
-    flagged = [words for row in runs if (words := row.words("flagged_for"))]
+    flagged = [words for row in runs if (words := (row["flagged_for"] or "").split())]
     watched = plural(len(runs), "run")
     answer = f"The GPU was quiet in {'all of ' if len(runs) > 1 else ''}{watched}, as far as its driver tells."
     if flagged:

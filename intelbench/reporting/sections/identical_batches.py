@@ -35,20 +35,20 @@ def identical_batches(summary: CohortSummary) -> list[Block]:
 
 
 def _verdict(row: Row) -> str:
-    if (step := row.number("mismatch_step")) is not None:
+    if (step := row["mismatch_step"]) is not None:
         return f"**no**, from step {step} at the latest"
-    if not row.flag("identical"):
+    if not row["identical"]:
         return "**not verified**: no step in common"
-    return "yes" if row.number("verified_step") is not None else "nothing to compare"
+    return "yes" if row["verified_step"] is not None else "nothing to compare"
 
 
 def _digest(row: Row) -> str:
-    digest = row.text_or_none("digest")
+    digest = row["digest"]
     return code(digest[:16]) if digest else ABSENT
 
 
 _COLUMNS = (
-    Column[Row]("Seed", lambda row: cell(row.whole("seed"), count), is_number=False),
+    Column[Row]("Seed", lambda row: cell(row["seed"], count), is_number=False),
     number("Runs with digests", "num_runs", count),
     number("Verified through step", "verified_step", count),
     Column("Stream digest there", _digest),
@@ -131,8 +131,8 @@ def _weights(summary: CohortSummary) -> list[Block]:
     files = rows(tables.weights(summary))
     if not files:
         return []
-    known = any(row.number("publisher_image_size") for row in files)
-    licensed = any(row.text_or_none("licence") for row in files)
+    known = any(row["publisher_image_size"] for row in files)
+    licensed = any(row["licence"] for row in files)
     columns = [*_WEIGHTS, *([_PUBLISHER] if known else []), *([_LICENCE] if licensed else [])]
     return [table_of(columns, files), Paragraph(_preprocessing_note(summary, known))]
 
@@ -156,20 +156,18 @@ def _preprocessing_note(summary: CohortSummary, known: bool) -> str:
 
 
 def _evaluation(row: Row) -> str:
-    size, share = row.number("publisher_image_size"), row.number("publisher_crop_fraction")
+    size, share = row["publisher_image_size"], row["publisher_crop_fraction"]
     if size is None or share is None:
         return ABSENT
-    return f"{size:.0f} px, {100 * share:.1f} %, {row.text('publisher_interpolation')}"
+    return f"{size:.0f} px, {100 * share:.1f} %, {row['publisher_interpolation']}"
 
 
 _WEIGHTS = (
     ARCHITECTURE,
-    Column[Row]("Starts from", lambda row: code(row.text("file")), is_number=False),
-    Column[Row]("SHA-256", lambda row: code(row.text("sha256")[:16]), is_number=False),
-    Column[Row]("Normalisation: mean", lambda row: formatting.fact(row.items("mean")), is_number=False),
-    Column[Row]("Deviation", lambda row: formatting.fact(row.items("std")), is_number=False),
+    Column[Row]("Starts from", lambda row: code(row["file"]), is_number=False),
+    Column[Row]("SHA-256", lambda row: code(row["sha256"][:16]), is_number=False),
+    Column[Row]("Normalisation: mean", lambda row: formatting.fact(row["mean"]), is_number=False),
+    Column[Row]("Deviation", lambda row: formatting.fact(row["std"]), is_number=False),
 )
 _PUBLISHER = Column[Row]("Publisher's evaluation", _evaluation, is_number=False)
-_LICENCE = Column[Row](
-    "Licence of the weights", lambda row: escape(row.text_or_none("licence") or ABSENT), is_number=False
-)
+_LICENCE = Column[Row]("Licence of the weights", lambda row: escape(row["licence"] or ABSENT), is_number=False)

@@ -30,7 +30,7 @@ def memory(summary: CohortSummary) -> list[Block]:
     architectures = rows(usage.memory(summary))
     if not architectures:
         return [Items(reasons)] if reasons else []
-    failures = {row.text("architecture"): row.text_or_none("probe_failure") for row in architectures}
+    failures = {row["architecture"]: row["probe_failure"] for row in architectures}
     reasons += [f"{escape(name)}: {escape(failure)}" for name, failure in failures.items() if failure]
     is_on_gpu = summary.cohort.spec.execution.device == "cuda"
     probed = f"probe_{'cuda_allocated_bytes' if is_on_gpu else 'process_bytes'}"
@@ -39,7 +39,7 @@ def memory(summary: CohortSummary) -> list[Block]:
         *(
             number(f"Measured {memory_name(field)}", f"probe_{field}", size)
             for field in MEMORY_FIELDS
-            if any(row.number(f"probe_{field}") is not None for row in architectures)
+            if any(row[f"probe_{field}"] is not None for row in architectures)
         ),
         Column("Measured / predicted", lambda row: cell(_quotient(row, probed), ratio)),
     ]
@@ -53,7 +53,7 @@ def memory(summary: CohortSummary) -> list[Block]:
 
 
 def _quotient(row: Row, probed: str) -> float | None:
-    measured, predicted = row.number(probed), row.number("predicted_peak_bytes")
+    measured, predicted = row[probed], row["predicted_peak_bytes"]
     return None if measured is None or not predicted else measured / predicted
 
 

@@ -55,14 +55,14 @@ def _answer(planned: Plan) -> str:
 
 
 def _more_seeds(row: Row) -> Cell:
-    more = row.values["more_seeds"]
+    more = row["more_seeds"]
     if more is not None:
         return Cell(str(more), more)
-    return Cell("more test images" if row.flag("needs_images") else f"> {MAX_SEEDS - row.whole('num_seeds')}", None)
+    return Cell("more test images" if row["needs_images"] else f"> {MAX_SEEDS - row['num_seeds']}", None)
 
 
 def _minutes(row: Row) -> Cell:
-    seconds = row.number("seconds")
+    seconds = row["seconds"]
     return Cell(ABSENT if seconds is None else formatting.significant(seconds / 60), seconds)
 
 

@@ -21,12 +21,12 @@ def preparation(summary: CohortSummary) -> list[Block]:
     kind = summary.cohort.spec.conditions.step
     if not runs or kind not in _AS_ASKED:
         return []
-    as_asked = [row for row in runs if row.text_or_none("fallback") is None]
+    as_asked = [row for row in runs if row["fallback"] is None]
     number = f"{len(as_asked)} of {plural(len(runs), 'run')}" if len(runs) > 1 else "the run"
     answer = f"The forward and the backward pass of a training step {_AS_ASKED[kind]} in {number}."
     if not as_asked:
         answer = f"No run has steps of the kind `{kind}` throughout, which its conditions ask for."
-    prepared = [row.number("preparation_seconds") or 0.0 for row in runs if row.whole("num_prepared")]
+    prepared = [row["preparation_seconds"] or 0.0 for row in runs if row["num_prepared"]]
     if prepared:
         seconds = formatting.significant(median(prepared))
         answer += f" {_PREPARING[kind]} took {seconds} s a run (median), outside the budget and in no step time."
@@ -37,9 +37,9 @@ def _fallbacks(runs: Sequence[Row]) -> list[Block]:
     """List the runs of each architecture with eager steps, and why; nothing where there are none."""
     seeds: dict[tuple[str, str, bool], list[int]] = {}
     for row in runs:
-        if reason := row.text_or_none("fallback"):
-            key = (row.text("architecture"), reason, row.whole("num_prepared") > 0)
-            seeds.setdefault(key, []).append(row.whole("seed"))
+        if reason := row["fallback"]:
+            key = (row["architecture"], reason, row["num_prepared"] > 0)
+            seeds.setdefault(key, []).append(row["seed"])
     if not seeds:
         return []
     lines = [

@@ -12,7 +12,7 @@ def rectifiers(summary: CohortSummary) -> list[Block]:
     architectures = rows(tables.rectifiers(summary))
     if not architectures:
         return []
-    num_images = max(int(row.number("num_gradient_images") or 0) for row in architectures)
+    num_images = max(int(row["num_gradient_images"] or 0) for row in architectures)
     note = (
         f"Over the {summary.data.num_validation:,} validation images in evaluation mode; with more images, fewer units "
         "would seem dead. A unit is a channel of one call of ReLU or LeakyReLU; it is never positive if no image and "
@@ -26,8 +26,8 @@ def rectifiers(summary: CohortSummary) -> list[Block]:
 
 
 def _worst(row: Row) -> str:
-    share = row.number("worst_dead_share")
-    return f"{code(row.text('worst_site'))}: {percent(share)}" if share else "none"
+    share = row["worst_dead_share"]
+    return f"{code(row['worst_site'])}: {percent(share)}" if share else "none"
 
 
 _COLUMNS = (

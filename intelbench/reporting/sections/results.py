@@ -19,7 +19,9 @@ from intelbench.statistics.estimates import Estimate
 _OF_RUNS = (
     ARCHITECTURE,
     SEED,
-    Column[Row]("Test accuracy", lambda row: cell(row.estimate("test_accuracy", 1), formatting.percent_interval)),
+    Column[Row](
+        "Test accuracy", lambda row: cell(tables.estimate_of(row, "test_accuracy", 1), formatting.percent_interval)
+    ),
     number("Validation accuracy", "validation_accuracy", formatting.percent),
     number("Relative loss variance", "relative_loss_variance", formatting.significant),
     number("Step (ms)", "step_seconds", formatting.milliseconds),
@@ -50,7 +52,7 @@ def main_table(summary: CohortSummary, of_metrics: Sequence[Metric]) -> list[Blo
     columns = [metric for metric in of_metrics if metric.is_shown(summary)]
     columns = columns if ranking in columns else [ranking, *columns]
     architectures = rows(tables.main(summary))
-    ranks = [row.number("rank") for row in architectures]
+    ranks = [row["rank"] for row in architectures]
     cells = [_cells(row, ranks, summary, columns) for row in architectures]
     test_accuracy = _accuracy_header("test", summary)
     shown = [
@@ -83,21 +85,19 @@ def _runs(summary: CohortSummary) -> list[Block]:
 
 
 def _score(metric: Metric, row: Row) -> Cell:
-    value = row.number("score")
+    value = row["score"]
     return cell(value, lambda known: ABSENT if known is None else metrics.figure(known, metric.unit, 1))
 
 
 def _cells(row: Row, ranks: Sequence[object], summary: CohortSummary, columns: Sequence[Metric]) -> dict[str, Cell]:
     """Return the cells of one architecture by heading; columns without any value are left out later."""
-    failed, runs = row.whole("num_failed"), row.whole("num_finished")
-    causes = formatting.listed(map(formatting.cause, row.words("failure_causes")))
-    tied = "=" if ranks.count(row.number("rank")) > 1 else ""
+    failed, runs = row["num_failed"], row["num_finished"]
+    causes = formatting.listed(map(formatting.cause, (row["failure_causes"] or "").split()))
+    tied = "=" if ranks.count(row["rank"]) > 1 else ""
     cells = {
-        "Architecture": Cell(escape(row.text("architecture"))),
-        "Rank": cell(
-            row.number("rank"), lambda rank: ABSENT if rank is None else f"{rank}{tied}{'†' if failed else ''}"
-        ),
-        "Group": Cell(row.text_or_none("group") or ABSENT),
+        "Architecture": Cell(escape(row["architecture"])),
+        "Rank": cell(row["rank"], lambda rank: ABSENT if rank is None else f"{rank}{tied}{'†' if failed else ''}"),
+        "Group": Cell(row["group"] or ABSENT),
         "Runs": Cell(f"{runs} of {runs + failed}" if failed else str(runs), runs),
     }
     for metric in columns:
@@ -106,7 +106,7 @@ def _cells(row: Row, ranks: Sequence[object], summary: CohortSummary, columns: S
             raise UserError(f"metric {metric.name!r}: the main table has another column {heading!r}; choose another")
         cells[heading] = metrics.cell(metric, _estimate(row, metric))
     if summary.cohort.failed:
-        rate = row.estimate("success_rate", runs + failed)
+        rate = tables.estimate_of(row, "success_rate", runs + failed)
         cells["Finished (%)"] = cell(rate, formatting.with_interval(formatting.bare_percent))
     cells["Failed"] = Cell(f"{failed}: {causes}" if failed else ABSENT, failed or None)
     return cells
@@ -114,12 +114,12 @@ def _cells(row: Row, ranks: Sequence[object], summary: CohortSummary, columns: S
 
 def _estimate(row: Row, metric: Metric) -> Estimate | None:
     """Return the value of a metric in a row of the main table; `None` where it is absent."""
-    if row.text("metric") == metric.name:
-        return row.estimate("score")
+    if row["metric"] == metric.name:
+        return tables.estimate_of(row, "score")
     if metric.interval:
-        return row.estimate(metric.name)
-    value = row.number(metric.name)
-    return None if value is None else Estimate(value, None, None, row.whole("num_finished"))
+        return tables.estimate_of(row, metric.name)
+    value = row[metric.name]
+    return None if value is None else Estimate(value, None, None, row["num_finished"])
 
 
 def _accuracy_header(split: Split, summary: CohortSummary) -> str:

@@ -21,24 +21,24 @@ def step_breakdown(summary: CohortSummary) -> list[Block]:
     breakdowns = rows(usage.step_breakdown(summary))
     if not breakdowns:
         return []
-    are_of_run = all(row.flag("are_of_run") for row in breakdowns)
+    are_of_run = all(row["are_of_run"] for row in breakdowns)
     columns = [column for column in _COLUMNS if column is not _OVERHEAD or not are_of_run]
     figure = Figure("step-breakdown", "Median parts of a training step", partial(plots.step_breakdown, summary))
     return [table_of(columns, breakdowns), figure, Paragraph(_note(summary, are_of_run))]
 
 
 def _quartiles(name: str, row: Row) -> Cell:
-    median, low, high = (row.number(f"{name}_seconds{end}") for end in ("", "_quartile_1", "_quartile_3"))
+    median, low, high = (row[f"{name}_seconds{end}"] for end in ("", "_quartile_1", "_quartile_3"))
     return Cell(f"{milliseconds(median)} [{milliseconds(low)}, {milliseconds(high)}]", median)
 
 
 def _tail(row: Row) -> Cell:
-    has_tail = row.whole("num_steps") >= _MIN_STEPS_FOR_TAIL
-    return cell(row.number("step_with_data_wait_seconds_percentile_95") if has_tail else None, milliseconds)
+    has_tail = row["num_steps"] >= _MIN_STEPS_FOR_TAIL
+    return cell(row["step_with_data_wait_seconds_percentile_95"] if has_tail else None, milliseconds)
 
 
 def _verdict(row: Row) -> str:
-    bound_by = row.text_or_none("bound_by")
+    bound_by = row["bound_by"]
     return f"{bound_by}-bound" if bound_by else ABSENT
 
 

@@ -25,8 +25,8 @@ def time_to_accuracy(summary: CohortSummary) -> list[Block]:
     if not times:
         none = f"No run reached {_percent(rungs[0])}." if rungs else "With one class there is nothing to reach."
         return [Paragraph(none)]
-    targets = list(dict.fromkeys(row.number("target") or 0.0 for row in times))
-    cells = {(row.text("architecture"), row.number("target")): row for row in times}
+    targets = list(dict.fromkeys(row["target"] or 0.0 for row in times))
+    cells = {(row["architecture"], row["target"]): row for row in times}
     names = [architecture.name for architecture in summary.architectures]
     headers = ["Seconds to validation accuracy", *map(_percent, targets)]
     reached = table(headers, [[escape(name), *(_reached(cells[name, target]) for target in targets)] for name in names])
@@ -50,7 +50,7 @@ def _percent(share: float) -> str:
 
 
 def _reached(row: Row) -> Cell:
-    seconds = row.number("seconds")
+    seconds = row["seconds"]
     written = NEVER if seconds is None else f"{_bound(row, '')}{formatting.significant(seconds)}"
     text = f"{written} ({_num_reached(row)})"
     return Cell(text, math.inf if seconds is None else seconds)
@@ -58,27 +58,27 @@ def _reached(row: Row) -> Cell:
 
 def _bound(row: Row, end: str) -> str:
     """Return the sign of an upper bound, where the run or runs of a value reached it before the first point."""
-    runs, at_first = row.whole("num_runs"), row.whole("num_at_first_point")
+    runs, at_first = row["num_runs"], row["num_at_first_point"]
     is_bound = {"": 2 * at_first >= runs, "_least": at_first > 0, "_most": at_first == runs}[end]
     return "≤ " if is_bound else ""
 
 
 def _num_reached(row: Row) -> str:
-    return f"{row.whole('num_reached')} of {row.whole('num_runs')}"
+    return f"{row['num_reached']} of {row['num_runs']}"
 
 
 def _spent(unit: Unit, row: Row) -> Cell:
     """Show the median [least, most] over the runs."""
     median, least, most = (_written(row, unit, end) for end in ("", "_least", "_most"))
     text = median if median == ABSENT or least == NEVER else f"{median} [{least}, {most}]"
-    return Cell(text, math.inf if median == NEVER else row.number(unit))
+    return Cell(text, math.inf if median == NEVER else row[unit])
 
 
 def _written(row: Row, unit: Unit, end: str) -> str:
     """Write what was spent; what is missing is infinite, unless the seconds are there."""
-    value = row.number(f"{unit}{end}")
+    value = row[f"{unit}{end}"]
     if value is None:
-        return NEVER if row.number(f"seconds{end}") is None else ABSENT
+        return NEVER if row[f"seconds{end}"] is None else ABSENT
     if unit == "steps":
         return _bound(row, end) + formatting.count(round(value))
     return _bound(row, end) + formatting.significant(value / 1e12 if unit == "flops" else value)
@@ -86,8 +86,8 @@ def _written(row: Row, unit: Unit, end: str) -> str:
 
 _HEADINGS: Mapping[Unit, str] = {"seconds": "Seconds", "steps": "Steps", "flops": "TFLOPs"}
 _BY_UNIT = (
-    Column[Row]("Target", lambda row: cell(row.number("target"), _percent), is_number=False),
+    Column[Row]("Target", lambda row: cell(row["target"], _percent), is_number=False),
     ARCHITECTURE,
-    Column[Row]("Reached", lambda row: Cell(_num_reached(row), row.number("num_reached"))),
+    Column[Row]("Reached", lambda row: Cell(_num_reached(row), row["num_reached"])),
     *(Column[Row](_HEADINGS[unit], partial(_spent, unit)) for unit in efficiency.COMPARED_UNITS),
 )

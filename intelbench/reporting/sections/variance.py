@@ -8,6 +8,7 @@ from intelbench.reporting.document import Block, Column, Paragraph, cell, table_
 from intelbench.reporting.formatting import code, listed
 from intelbench.reporting.narrative import MAX_NAMES, source_name
 from intelbench.reporting.rows import ARCHITECTURE, Row, estimate, number, rows
+from intelbench.results.tables import estimate_of
 from intelbench.results.variance import Source, VarianceStudy, variance_table
 from intelbench.statistics.estimates import Estimate
 
@@ -99,9 +100,9 @@ def _points(share: float) -> str:
 _POINTS = formatting.with_interval(_points)
 _COLUMNS = (
     ARCHITECTURE,
-    Column[Row]("Varies between the seeds", lambda row: source_name(row.text("vary")), is_number=False),
+    Column[Row]("Varies between the seeds", lambda row: source_name(row["vary"]), is_number=False),
     number("Seeds", "num_runs", formatting.count),
     number("Mean test accuracy (%)", "test_accuracy", formatting.bare_percent),
-    Column[Row]("Standard deviation (points)", lambda row: cell(_deviation(row.estimate("variance")), _POINTS)),
+    Column[Row]("Standard deviation (points)", lambda row: cell(_deviation(estimate_of(row, "variance")), _POINTS)),
     estimate("Share of the variance of `all` (%)", "share", _POINTS),
 )
