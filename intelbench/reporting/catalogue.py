@@ -11,10 +11,10 @@ from intelbench.config.conditions import Suite
 from intelbench.config.suites import budgets
 from intelbench.errors import plural, printable
 from intelbench.reporting import formatting
-from intelbench.reporting.document import Column, cell, definitions, table_of
+from intelbench.reporting.document import Column, definitions, table_of
 from intelbench.reporting.formatting import ABSENT, code, escape
 from intelbench.reporting.markdown import block_text
-from intelbench.reporting.rows import Row
+from intelbench.reporting.rows import Row, number
 
 
 def as_text(providers: Mapping[str, str], published: Mapping[str, tuple[int, str]], suites: Sequence[Suite]) -> str:
@@ -72,42 +72,33 @@ def offers_as_csv(offers: Sequence[Mapping[str, object]]) -> str:
     return text.getvalue()
 
 
-def _millions(value: float | None) -> str:
-    return ABSENT if value is None else f"{value / 1e6:.1f}"
-
-
-def _weights(row: Row) -> str:
-    weights = row["weights"]
-    return code(weights) if weights else ABSENT
-
-
 _COLUMNS = (
     Column[Row]("Network", lambda row: escape(row["name"]), is_number=False),
-    Column[Row](
-        "Parameters (M)",
-        lambda row: cell(row["num_parameters"], _millions),
-        definition="with the head of 1,000 classes",
+    number(
+        "Parameters (M)", "num_parameters", lambda value: f"{value / 1e6:.1f}", "with the head of 1,000 classes"
+    ),
+    number(
+        "GMACs", "forward_macs", formatting.giga,
+        "10⁹ multiply-accumulate operations of a forward pass for one image of that size",
+    ),
+    number(
+        "Size (px)", "image_size", formatting.count,
+        "input with which the publishers evaluate the weights; a suite has a size of its own",
     ),
     Column[Row](
-        "GMACs",
-        lambda row: cell(row["forward_macs"], formatting.giga),
-        definition="10⁹ multiply-accumulate operations of a forward pass for one image of that size",
+        "Weights",
+        lambda row: code(row["weights"]) if row["weights"] else ABSENT,
+        is_number=False,
+        definition="value of `recipe.weights`",
     ),
-    Column[Row](
-        "Size (px)",
-        lambda row: cell(row["image_size"], formatting.count),
-        definition="input with which the publishers evaluate the weights; a suite has a size of its own",
-    ),
-    Column[Row]("Weights", _weights, is_number=False, definition="value of `recipe.weights`"),
     Column[Row](
         "Licence",
         lambda row: escape(row["licence"] or ABSENT),
         is_number=False,
         definition="of the weights, as the library states it",
     ),
-    Column[Row](
-        "ImageNet top-1 (%)",
-        lambda row: cell(row["imagenet_top1"], formatting.bare_percent),
-        definition="as the library states it, under its own preprocessing; timm states none",
+    number(
+        "ImageNet top-1 (%)", "imagenet_top1", formatting.bare_percent,
+        "as the library states it, under its own preprocessing; timm states none",
     ),
-)
+)  # fmt: skip

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from intelbench.reporting.formatting import points
+from intelbench.reporting.formatting import ABSENT, points
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 from intelbench.statistics.estimates import Estimate
 
@@ -152,9 +152,10 @@ class Document:
 
 
 def cell(value: Estimate | float | None, write: Callable[[Any], str]) -> Cell:
-    """Show a number as `write` writes it; the mean of an estimate is what the page sorts by."""
-    raw = value.mean if isinstance(value, Estimate) else value
-    return Cell(write(value), None if raw is None else float(raw))
+    """Show a number as `write` writes it, which gets none that is absent; the page sorts by the mean of an estimate."""
+    if value is None:
+        return Cell(ABSENT)
+    return Cell(write(value), float(value.mean if isinstance(value, Estimate) else value))
 
 
 def difference_cell(difference: Estimate, is_significant: bool) -> Cell:

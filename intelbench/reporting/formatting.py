@@ -181,6 +181,11 @@ def p_value(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def p_relation(value: float) -> str:
+    """Write a p value after `p`: `= 0.012`, `< 0.001`."""
+    return p_value(value) if value < 0.001 else f"= {p_value(value)}"
+
+
 def plural_number(value: float, noun: str) -> str:
     """Write `1 point`, `0.5 points`."""
     return f"{value:g} {noun if value == 1 else noun + 's'}"

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from markdown_it import MarkdownIt
 
-from intelbench.reporting.document import Column, Table
 from intelbench.reporting.paper import PaperTable
 
 _MARKDOWN = MarkdownIt("commonmark").disable(["autolink", "html_inline", "image", "link"])
@@ -46,6 +45,14 @@ def escape(text: str) -> str:
 
 
 def _float(table: PaperTable) -> str:
+    columns = table.table.columns
+    titles = [inline(column.title) for column in columns]
+    headings = [
+        rf"\multicolumn{{1}}{{c}}{{{title}}}" if column.is_number else title  # numbers are below the middle of theirs
+        for column, title in zip(columns, titles, strict=True)
+    ]
+    alignment = "".join("r" if column.is_number else "l" for column in columns)
+    rows = [[inline(cell.text) for cell in row] for row in table.table.rows]
     return "\n".join(
         [
             r"\begin{table}",
@@ -53,31 +60,18 @@ def _float(table: PaperTable) -> str:
             rf"\caption{{{inline(table.caption)}}}",
             rf"\label{{tab:{table.label}}}",
             r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-            *_tabular(table.table),
+            rf"\begin{{tabular}}{{{alignment}}}",
+            r"\toprule",
+            _row(headings),
+            r"\midrule",
+            *map(_row, rows),
+            r"\bottomrule",
+            r"\end{tabular}",
             "}",
             r"\end{table}",
             "",
         ]
     )
-
-
-def _tabular(table: Table) -> list[str]:
-    alignment = "".join("r" if column.is_number else "l" for column in table.columns)
-    return [
-        rf"\begin{{tabular}}{{{alignment}}}",
-        r"\toprule",
-        _row([_heading(column) for column in table.columns]),
-        r"\midrule",
-        *(_row([inline(cell.text) for cell in row]) for row in table.rows),
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-
-
-def _heading(column: Column[object]) -> str:
-    """Return the heading of a column, which is centred above numbers."""
-    text = inline(column.title)
-    return rf"\multicolumn{{1}}{{c}}{{{text}}}" if column.is_number else text
 
 
 def _row(cells: Sequence[str]) -> str:

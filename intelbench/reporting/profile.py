@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from intelbench.records.profiles import ArchitectureProfile, PredictedMemory, Profile, TorchsummaryEstimate
+from intelbench.records.profiles import ArchitectureProfile, MeasuredMemory, PredictedMemory, Profile
 from intelbench.reporting import formatting, markdown
 from intelbench.reporting.document import Block, Cell, Cells, Document, Items, Paragraph, Section, cell, table
 from intelbench.reporting.formatting import ABSENT, escape
@@ -64,19 +64,22 @@ class _Profiled(NamedTuple):
     absent: str | None
 
 
-def _measured_fields(each: _Profiled) -> dict[str, object]:
-    if each.profile is None or each.memory is None:
-        return dict.fromkeys(_MEASURED)
-    return {name: _measured(each.profile, each.memory.batch_size, name) for name in _MEASURED}
+def _measured(profile: ArchitectureProfile | None, memory: PredictedMemory | None) -> MeasuredMemory | None:
+    """Return what was measured at the batch size of a prediction."""
+    if profile is None or memory is None:
+        return None
+    return next((each for each in profile.measured if each.batch_size == memory.batch_size), None)
 
 
 _COLUMNS: Sequence[Columns[_Profiled]] = (
     column("architecture", str, lambda each: each.name),
     fields(int, lambda each: each.profile, "num_parameters", "num_trainable_parameters"),
     fields(float, lambda each: each.profile, "forward_macs_per_image", "training_flops_per_image"),
-    column("torchsummary_bytes", int, lambda each: _torchsummary_bytes(each.profile)),
+    column(
+        "torchsummary_bytes", int, lambda each: getattr(each.profile and each.profile.torchsummary, "total_bytes", None)
+    ),
     fields(int, lambda each: each.memory, *PredictedMemory.__struct_fields__),
-    Columns(dict.fromkeys(_MEASURED, int), _measured_fields),
+    fields(int, lambda each: getattr(_measured(each.profile, each.memory), "peak", None), *_MEASURED),
     column("absent", str, lambda each: each.absent),
 )
 
@@ -92,7 +95,7 @@ def as_frame(profile: Profile) -> Iterator[_Profiled]:
 
 
 def _overview(profile: Profile) -> list[Block]:
-    batch_sizes = _batch_sizes(profile)
+    batch_sizes = list(dict.fromkeys(memory.batch_size for each in profile.architectures for memory in each.memory))
     headers = ["Architecture", "Parameters", "Trainable", "Forward GMACs", "Training GFLOPs"]
     headers += [f"Peak, batch {size}" for size in batch_sizes]
     cells: Cells = [
@@ -129,7 +132,7 @@ def _overview(profile: Profile) -> list[Block]:
 def _largest(profile: Profile) -> list[Block]:
     memories = list(dict.fromkeys(memory for each in profile.architectures for memory in each.largest_batch))
     cells: Cells = [
-        [escape(each.architecture), *(cell(each.largest_batch.get(memory), _fitting) for memory in memories)]
+        [escape(each.architecture), *(cell(each.largest_batch.get(memory), _images) for memory in memories)]
         for each in profile.architectures
     ]
     note = (
@@ -149,7 +152,7 @@ def _breakdown(profile: Profile) -> list[Block]:
             *(cell(getattr(memory, kind), formatting.size) for kind in _KINDS),
             cell(memory.peak_bytes, formatting.size),
             cell(memory.reserved_bytes, formatting.size),
-            *([_measured_cell(each, memory.batch_size, field) for field in _MEASURED] if profile.gpu else []),
+            *([_measured_cell(_measured(each, memory), field) for field in _MEASURED] if profile.gpu else []),
         ]
         for each in profile.architectures
         for memory in each.memory
@@ -164,9 +167,13 @@ def _breakdown(profile: Profile) -> list[Block]:
 
 
 def _torchsummary(profile: Profile) -> list[Block]:
-    headers = ["MB (2²⁰ bytes)", "Activations", "Parameters", "Input", "Total"]
+    parts = ("activations", "parameters", "input", "total")
+    headers = ["MB (2²⁰ bytes)", *(part.capitalize() for part in parts)]
     cells: Cells = [
-        [f"{escape(each.architecture)}, {title}", *_torchsummary_cells(summary)]
+        [
+            f"{escape(each.architecture)}, {title}",
+            *(cell(getattr(summary, f"{part}_bytes", None), formatting.mebibytes) for part in parts),
+        ]
         for each in profile.architectures
         for title, summary in (
             *([("published parity: 1000 classes at 300 px", each.published)] if each.published else []),
@@ -181,43 +188,17 @@ def _torchsummary(profile: Profile) -> list[Block]:
     return [Paragraph(note), table(headers, cells)]
 
 
-def _torchsummary_cells(summary: TorchsummaryEstimate | None) -> list[Cell]:
-    if summary is None:
-        return [Cell(ABSENT)] * 4
-    parts = (summary.activations_bytes, summary.parameters_bytes, summary.input_bytes, summary.total_bytes)
-    return [cell(num_bytes, formatting.mebibytes) for num_bytes in parts]
-
-
-def _torchsummary_bytes(profile: ArchitectureProfile | None) -> int | None:
-    return profile.torchsummary.total_bytes if profile and profile.torchsummary else None
-
-
-def _measured(each: ArchitectureProfile, batch_size: int, field: str) -> int | None:
-    for measured in each.measured:
-        if measured.batch_size == batch_size and measured.peak:
-            value: int | None = getattr(measured.peak, field)
-            return value
-    return None
-
-
-def _measured_cell(each: ArchitectureProfile, batch_size: int, field: str) -> Cell:
-    value = _measured(each, batch_size, field)
-    if value is not None:
+def _measured_cell(measured: MeasuredMemory | None, field: str) -> Cell:
+    value = getattr(measured and measured.peak, field, None)
+    if measured is None or value is not None:
         return cell(value, formatting.size)
-    for measured in each.measured:
-        if measured.batch_size == batch_size:
-            absent = measured.peak.absent.get(field, ABSENT) if measured.peak else ABSENT
-            return Cell(escape(measured.failure or absent))
-    return Cell(ABSENT)
+    absent = measured.peak.absent.get(field, ABSENT) if measured.peak else ABSENT
+    return Cell(escape(measured.failure or absent))
 
 
-def _batch_sizes(profile: Profile) -> list[int]:
-    return list(dict.fromkeys(memory.batch_size for each in profile.architectures for memory in each.memory))
+def _giga(value: float) -> str:
+    return f"{value / 1e9:.3f}"
 
 
-def _giga(value: float | None) -> str:
-    return ABSENT if value is None else f"{value / 1e9:.3f}"
-
-
-def _fitting(num_images: int | None) -> str:
-    return ABSENT if num_images is None else formatting.count(num_images) if num_images else "none"
+def _images(number: int) -> str:
+    return formatting.count(number) if number else "none"

@@ -24,9 +24,15 @@ def number(title: str, name: str, write: Callable[[Any], str], definition: str =
     return Column(title, lambda row: cell(row[name], write), definition)
 
 
-def estimate(title: str, name: str, write: Callable[[Estimate | None], str], definition: str = "") -> Column[Row]:
-    """Return a column of estimates, written by `write`."""
-    return Column(title, lambda row: cell(tables.estimate_of(row, name), write), definition)
+def estimate(
+    title: str,
+    name: str,
+    write: Callable[[Estimate | None], str],
+    definition: str = "",
+    num_runs: int | None = None,
+) -> Column[Row]:
+    """Return a column of estimates, written by `write`; `num_runs` for those that are not over the runs of a row."""
+    return Column(title, lambda row: cell(tables.estimate_of(row, name, num_runs), write), definition)
 
 
 ARCHITECTURE = text("Architecture", "architecture")

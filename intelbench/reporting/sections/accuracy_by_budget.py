@@ -50,7 +50,12 @@ def _crossings(summary: CohortSummary) -> list[Block]:
         return []
     compared = efficiency.crossings(summary)
     if not compared:
-        return [Paragraph(f"**Where curves cross** was not tested: {_untested(summary)}.")]
+        why = "no two architectures have a stretch of their curves in common"
+        if summary.correct is None:
+            why = "nothing may be ranked here"
+        elif not summary.ranked:
+            why = "no two architectures have two finished seeds in common, which a test takes"
+        return [Paragraph(f"**Where curves cross** was not tested: {why}.")]
     crossings = [_crossing(each, crossing, summary) for each in compared for crossing in each.distinguishable]
     level = "at the level of the look of the pair" if summary.sequential else "5 % level"
     note = (
@@ -75,8 +80,7 @@ def _answer(compared: Sequence[Crossings]) -> str:
 
 
 def _crossing(compared: Crossings, crossing: Crossing, summary: CohortSummary) -> str:
-    def amount(value: float) -> str:
-        return _amount(value, compared.unit, summary.cohort.batch_sizes)
+    amount = partial(_amount, compared.unit, summary.cohort.batch_sizes)
 
     def lead(name: str, by: Lead) -> str:
         return f"{escape(name)} is ahead by {formatting.points(by.difference)} points at {amount(by.spent)}"
@@ -87,15 +91,7 @@ def _crossing(compared: Crossings, crossing: Crossing, summary: CohortSummary) -
     )
 
 
-def _untested(summary: CohortSummary) -> str:
-    if summary.correct is None:
-        return "nothing may be ranked here"
-    if not summary.ranked:
-        return "no two architectures have two finished seeds in common, which a test takes"
-    return "no two architectures have a stretch of their curves in common"
-
-
-def _amount(value: float, unit: Unit, batch_sizes: Sequence[int]) -> str:
+def _amount(unit: Unit, batch_sizes: Sequence[int], value: float) -> str:
     """Write `27.3 s`, `step 41 (656 images)`, `12.9 TFLOPs`; a step of several batch sizes is no number of images."""
     if unit == "seconds":
         return f"{formatting.significant(value)} s"

@@ -20,16 +20,20 @@ def calibration(summary: CohortSummary) -> list[Block]:
     architectures = rows(tables.reliability(summary))
     if not architectures:
         return []
+    columns = _columns(summary)
     note = (
         "Of the test images, without scaling of the logits where nothing else is said. "
-        f"{definitions(_columns(summary))} Means over the runs, with their 95 % interval over seeds and test images; "
+        f"{definitions(columns)} Means over the runs, with their 95 % interval over seeds and test images; "
         f"how: docs/statistics.md. {_near_calibrated(architectures)}"
     )
-    columns = _columns(summary)
     if any(row["num_temperatures"] for row in architectures):
-        columns += _scaled_columns(summary)
-        note += f" {definitions(_scaled_columns(summary))} {_scaling(architectures)}"
-    return [table_of(columns, architectures), *_figure(summary), Paragraph(note)]
+        scaled = _scaled_columns(summary)
+        columns += scaled
+        note += f" {definitions(scaled)} {_scaling(architectures)}"
+    blocks: list[Block] = [table_of(columns, architectures)]
+    if any(run.reliability for run in summary.runs):
+        blocks.append(Figure("reliability", "Accuracy against confidence", partial(plots.reliability, summary)))
+    return [*blocks, Paragraph(note)]
 
 
 def _columns(summary: CohortSummary) -> list[Column[Row]]:
@@ -81,20 +85,12 @@ def _scaled(title: str, name: str, write: Callable[[Estimate | None], str], defi
     return Column(title, show, definition)
 
 
-def _figure(summary: CohortSummary) -> list[Block]:
-    if not any(run.reliability for run in summary.runs):
-        return []
-    return [Figure("reliability", "Accuracy against confidence", partial(plots.reliability, summary))]
-
-
 def _near_calibrated(architectures: Sequence[Row]) -> str:
     """Say whose calibration error is not beyond what chance alone would show."""
     near = []
     for row in architectures:
-        error, chance = (
-            tables.estimate_of(row, "expected_calibration_error"),
-            row["expected_calibration_error_if_calibrated"],
-        )
+        error = tables.estimate_of(row, "expected_calibration_error")
+        chance = row["expected_calibration_error_if_calibrated"]
         if error and error.low is not None and chance is not None and error.low <= chance:
             near.append(code(row["architecture"]))
     return f"ECE is not beyond that of a calibrated network for {formatting.listed(near)}." if near else ""

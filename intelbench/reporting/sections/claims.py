@@ -71,14 +71,10 @@ def _note(verdict: Verdict) -> str:
     claim = verdict.claim
     metric = f"Measure: {code(claim.metric)}, {escape(METRICS.get(claim.metric).definition, MAX_CHARACTERS)}."
     accuracy = f" The accuracy is {formatting.percent(claim.accuracy, 0)}." if claim.accuracy is not None else ""
-    p_value = f" p = {formatting.p_value(verdict.p_value)}." if verdict.p_value is not None else ""
-    p_value = p_value.replace("= <", "<")
-    tested = verdict.verdict != "not testable"
-    reason = (
-        f" {escape(verdict.reason[:1].upper() + verdict.reason[1:], MAX_CHARACTERS)}."
-        if verdict.reason and tested
-        else ""
-    )
+    p_value = f" p {formatting.p_relation(verdict.p_value)}." if verdict.p_value is not None else ""
+    reason = ""
+    if verdict.reason and verdict.verdict != "not testable":
+        reason = f" {escape(verdict.reason[0].upper() + verdict.reason[1:], MAX_CHARACTERS)}."
     known = f" {escape(claim.known, MAX_CHARACTERS)}" if claim.known else ""
     rule = f" {escape(verdict.rule, MAX_CHARACTERS)}" if verdict.rule else ""
     return f"{code(claim.id)} ({escape(claim.source)}).{known} {metric}{accuracy}{rule}{p_value}{reason}"

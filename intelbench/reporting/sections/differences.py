@@ -202,7 +202,7 @@ def _omnibus(summary: CohortSummary) -> list[Block]:
     text = (
         f"All at once, Cochran's Q (1950) of the networks of each seed, as they were trained: Q = {spread} with "
         f"{freedom} degrees of freedom; largest p of {plural(len(seeds), 'seed')} "
-        f"{_equal(largest)}."
+        f"{formatting.p_relation(largest)}."
     )
     return [Paragraph(text)]
 
@@ -210,17 +210,13 @@ def _omnibus(summary: CohortSummary) -> list[Block]:
 def _seed_by_seed(pairs: Sequence[Row]) -> Block:
     """Show how many images only one of two got right, and McNemar's test, for the networks of each seed."""
     seeds = sorted({seed for row in pairs for seed in row["seeds"]})
-    title = "Discordant images, seed by seed"
-    return listing(title, len(seeds), lambda: _discordances(seeds, pairs), limit=MAX_SEED_COLUMNS)
-
-
-def _discordances(seeds: Sequence[int], pairs: Sequence[Row]) -> list[Block]:
+    columns = [PAIR, *(Column(f"Seed {seed}", partial(_discordant, seed)) for seed in seeds)]
     note = (
         "Images that only the first got right : only the second (p of McNemar's exact test, 1947). It compares two "
         "networks as they were trained, not two architectures: another seed gives other networks."
     )
-    columns = [Column(f"Seed {seed}", partial(_discordant, seed)) for seed in seeds]
-    return [Paragraph(note), table_of([PAIR, *columns], pairs)]
+    title = "Discordant images, seed by seed"
+    return listing(title, len(seeds), lambda: [Paragraph(note), table_of(columns, pairs)], limit=MAX_SEED_COLUMNS)
 
 
 def _discordant(seed: int, row: Row) -> Cell:
@@ -229,8 +225,3 @@ def _discordant(seed: int, row: Row) -> Cell:
     place = row["seeds"].index(seed)
     first, second, p = (row[name][place] for name in ("first_only", "second_only", "mcnemar_p_values"))
     return Cell(f"{first} : {second} ({formatting.p_value(p)})", first - second)
-
-
-def _equal(p: float) -> str:
-    text = formatting.p_value(p)
-    return text if text.startswith("<") else f"= {text}"

@@ -1,17 +1,13 @@
 """Disturbances: what else used the machine in each run, and what that changed."""
 
-from collections.abc import Callable
-
 from intelbench.errors import plural
 from intelbench.reporting import formatting
-from intelbench.reporting.document import Block, Column, Paragraph, Table, cell, listing, table_of
+from intelbench.reporting.document import Block, Column, Paragraph, listing, table_of
 from intelbench.reporting.formatting import bare_percent, listed, significant
-from intelbench.reporting.rows import ARCHITECTURE, SEED, Row, number, rows
+from intelbench.reporting.rows import ARCHITECTURE, SEED, Row, estimate, number, rows
 from intelbench.results import usage
 from intelbench.results.disturbance import COMPUTE_SLOWDOWN, EXCHANGE_SLOWDOWN, FLAGGED_CHANGE, LOST_SECONDS, exceeds
 from intelbench.results.summaries import CohortSummary
-from intelbench.results.tables import estimate_of
-from intelbench.statistics.estimates import Estimate
 
 _REASONS = {
     "others": "other processes",
@@ -22,19 +18,16 @@ _REASONS = {
 }
 
 
-def _of_run(title: str, name: str, write: Callable[[Estimate | None], str]) -> Column[Row]:
-    """Return a column of estimates about one run."""
-    return Column(title, lambda row: cell(estimate_of(row, name, 1), write))
-
-
 def disturbances(summary: CohortSummary) -> list[Block]:
     """Return how many runs were disturbed, and each run; nothing where no record has the accounts."""
-    watched = summary.disturbances
-    if not watched:
+    if not summary.disturbances:
         return []
+    runs = rows(usage.contention(summary))
+    lost = any(row["steps_lost"] is not None for row in runs)
+    columns = [column for column in _COLUMNS if column is not _STEPS_LOST or lost]
     return [
         Paragraph(disturbed_answer(summary)),
-        listing("Run by run", len(watched), lambda: [_run_by_run(summary)]),
+        listing("Run by run", len(runs), lambda: [table_of(columns, runs)]),
         Paragraph(_note(summary)),
     ]
 
@@ -68,7 +61,7 @@ def disturbed_answer(summary: CohortSummary) -> str:
     return f"{start}: beyond the noise, {listed(effects)}." if effects else f"{start}."
 
 
-_STEPS_LOST = _of_run("Steps lost", "steps_lost", formatting.number_interval)
+_STEPS_LOST = estimate("Steps lost", "steps_lost", formatting.number_interval, num_runs=1)
 _COLUMNS = (
     ARCHITECTURE,
     SEED,
@@ -78,19 +71,13 @@ _COLUMNS = (
     number("Load before", "load_before", significant),
     number("Arithmetic", "compute_slowdown", formatting.times),
     number("Exchange", "exchange_slowdown", formatting.times),
-    _of_run("Step, by others (%)", "step_change", formatting.points),
-    _of_run("Step, unexplained (%)", "unexplained_step_change", formatting.points),
+    estimate("Step, by others (%)", "step_change", formatting.points, num_runs=1),
+    estimate("Step, unexplained (%)", "unexplained_step_change", formatting.points, num_runs=1),
     _STEPS_LOST,
     Column[Row](
         "Disturbed", lambda row: listed(_REASONS[word] for word in (row["disturbed_by"] or "").split()) or "no"
     ),
 )
-
-
-def _run_by_run(summary: CohortSummary) -> Table:
-    runs = rows(usage.contention(summary))
-    lost = any(row["steps_lost"] is not None for row in runs)
-    return table_of([column for column in _COLUMNS if column is not _STEPS_LOST or lost], runs)
 
 
 def _note(summary: CohortSummary) -> str:

@@ -25,17 +25,12 @@ def energy(summary: CohortSummary) -> list[Block]:
     return [table_of(_COLUMNS, counted), Paragraph(note), *([Paragraph(reason)] if reason else [])]
 
 
-def _watts(row: Row) -> float | None:
-    joules, seconds = row["joules"], row["seconds"]
-    return joules / seconds if joules is not None and seconds else None
-
-
 _COLUMNS = (
     ARCHITECTURE,
     SEED,
     number("Joules", "joules", significant),
     number("Joules an image", "joules_per_image", significant),
-    Column[Row]("Watts", lambda row: cell(_watts(row), significant)),
+    Column[Row]("Watts", lambda row: cell(row["joules"] / row["seconds"] if row["seconds"] else None, significant)),
     number("Watts idle", "idle_watts", significant),
     text("Counter", "source"),
 )

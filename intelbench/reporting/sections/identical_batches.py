@@ -42,16 +42,11 @@ def _verdict(row: Row) -> str:
     return "yes" if row["verified_step"] is not None else "nothing to compare"
 
 
-def _digest(row: Row) -> str:
-    digest = row["digest"]
-    return code(digest[:16]) if digest else ABSENT
-
-
 _COLUMNS = (
     Column[Row]("Seed", lambda row: cell(row["seed"], count), is_number=False),
     number("Runs with digests", "num_runs", count),
     number("Verified through step", "verified_step", count),
-    Column("Stream digest there", _digest),
+    Column[Row]("Stream digest there", lambda row: code(row["digest"][:16]) if row["digest"] else ABSENT),
     Column("Identical", _verdict),
 )
 
@@ -65,9 +60,11 @@ def _shared_facts(summary: CohortSummary) -> Table:
     settings = {key: value for key, value in flattened(tables).items() if key not in own}
     recipe = {key.removeprefix("recipe."): settings.pop(key) for key in list(settings) if key.startswith("recipe.")}
     budgets = [settings.pop(key) for key in list(settings) if key.startswith("budget.")]
+    spec = summary.cohort.spec
+    varied = f"{narrative.source_name(spec.vary)}; the others keep seed {spec.fixed_seed}"
     facts = [
         ["Data", f"{code(narrative.data_name(data.source))}, digest {code(data.comparable_digest)}"],
-        *_varied(summary),
+        *([] if spec.vary == "all" else [["Differs between the seeds", varied]]),
         ["Classes", count(len(data.class_names))],
         ["Training images", _training_images(summary)],
         ["Validation images", count(data.num_validation)],
@@ -91,15 +88,6 @@ def _training_images(summary: CohortSummary) -> str:
         f"{count(spec.num_train)} of {count(spec.data.num_train)}: {spec.images_per_class:,} of "
         f"each class, drawn by {'the seed' if spec.vary in ('all', 'split') else f'seed {spec.fixed_seed}'}"
     )
-
-
-def _varied(summary: CohortSummary) -> list[list[str]]:
-    """Say what differs between the seeds, if it is not every random stream."""
-    spec = summary.cohort.spec
-    if spec.vary == "all":
-        return []
-    source = narrative.source_name(spec.vary)
-    return [["Differs between the seeds", f"{source}; the others keep seed {spec.fixed_seed}"]]
 
 
 def _settings(title: str, values: Mapping[str, object]) -> list[list[str]]:

@@ -102,14 +102,14 @@ def _accuracy(summary: CohortSummary, name: str) -> Cell:
 
 def _number(estimate: Estimate, curve: LabelCurve) -> str:
     """Write `34.2 [28.1, 41.0]`; `≤ 10` and `> 346` at the ends of what was run."""
-    return formatting.with_interval(partial(_bounded, curve))(estimate)
-
-
-def _bounded(curve: LabelCurve, number: float) -> str:
     fewest, most = curve.points[0], curve.points[-1]
-    if number <= fewest:
-        return f"≤ {formatting.count(round(fewest))}"
-    return f"> {formatting.count(round(most))}" if number > most else formatting.significant(number)
+
+    def bounded(number: float) -> str:
+        if number <= fewest:
+            return f"≤ {formatting.count(round(fewest))}"
+        return f"> {formatting.count(round(most))}" if number > most else formatting.significant(number)
+
+    return formatting.with_interval(bounded)(estimate)
 
 
 def _caption(study: LabelStudy) -> str:

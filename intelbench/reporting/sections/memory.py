@@ -1,6 +1,6 @@
 """Memory: predicted peaks by what fills them, measured ones, and the published kind of figure."""
 
-from intelbench.reporting.document import Block, Column, Items, Paragraph, cell, table_of
+from intelbench.reporting.document import Block, Cell, Column, Items, Paragraph, cell, table_of
 from intelbench.reporting.formatting import escape, mebibytes, memory_name, ratio, size
 from intelbench.reporting.rows import ARCHITECTURE, Row, number, rows
 from intelbench.results import usage
@@ -34,6 +34,11 @@ def memory(summary: CohortSummary) -> list[Block]:
     reasons += [f"{escape(name)}: {escape(failure)}" for name, failure in failures.items() if failure]
     is_on_gpu = summary.cohort.spec.execution.device == "cuda"
     probed = f"probe_{'cuda_allocated_bytes' if is_on_gpu else 'process_bytes'}"
+
+    def quotient(row: Row) -> Cell:
+        measured, predicted = row[probed], row["predicted_peak_bytes"]
+        return cell(measured / predicted if measured is not None and predicted else None, ratio)
+
     columns = [
         *_PREDICTED,
         *(
@@ -41,20 +46,21 @@ def memory(summary: CohortSummary) -> list[Block]:
             for field in MEMORY_FIELDS
             if any(row[f"probe_{field}"] is not None for row in architectures)
         ),
-        Column("Measured / predicted", lambda row: cell(_quotient(row, probed), ratio)),
+        Column("Measured / predicted", quotient),
     ]
+    published = (
+        "What was published as the memory of ResNet-152, Wide ResNet-101-2 and Inception-v3 (1343.71, 1481.65 and "
+        "333.30 MB) is torchsummary's estimate for one image: the outputs of all modules, twice, with 1000 classes at "
+        f"300 px. **The same as trained**: {len(summary.data.class_names):,} classes at "
+        f"{summary.cohort.spec.conditions.image_size} px. It is neither the peak of memory nor proportional to it."
+    )
     return [
         table_of(columns, architectures),
         Paragraph(_note(summary, is_on_gpu)),
         *([Items(reasons)] if reasons else []),
         table_of(_TORCHSUMMARY, architectures),
-        Paragraph(_torchsummary_note(summary)),
+        Paragraph(published),
     ]
-
-
-def _quotient(row: Row, probed: str) -> float | None:
-    measured, predicted = row[probed], row["predicted_peak_bytes"]
-    return None if measured is None or not predicted else measured / predicted
 
 
 def _note(summary: CohortSummary, is_on_gpu: bool) -> str:
@@ -73,12 +79,3 @@ def _note(summary: CohortSummary, is_on_gpu: bool) -> str:
         " that returns at once what it frees; above its memory before the network was built, and with the libraries' "
         "own buffers. The main table has the peak of the run itself, which keeps what it frees for the next step."
     )  # fmt: skip
-
-
-def _torchsummary_note(summary: CohortSummary) -> str:
-    return (
-        "What was published as the memory of ResNet-152, Wide ResNet-101-2 and Inception-v3 (1343.71, 1481.65 and "
-        "333.30 MB) is torchsummary's estimate for one image: the outputs of all modules, twice, with 1000 classes at "
-        f"300 px. **The same as trained**: {len(summary.data.class_names):,} classes at "
-        f"{summary.cohort.spec.conditions.image_size} px. It is neither the peak of memory nor proportional to it."
-    )

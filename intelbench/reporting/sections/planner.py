@@ -5,7 +5,7 @@ from functools import partial
 from intelbench.errors import plural
 from intelbench.reporting import formatting, metrics
 from intelbench.reporting.document import MAX_ROWS, Block, Cell, Column, Paragraph, pairs_folded, table_of
-from intelbench.reporting.formatting import ABSENT, code, listed
+from intelbench.reporting.formatting import code, listed
 from intelbench.reporting.rows import PAIR, Row, estimate, number, rows
 from intelbench.results.planner import Plan, plan, plan_table
 from intelbench.results.summaries import CohortSummary
@@ -26,9 +26,15 @@ def planner(summary: CohortSummary) -> list[Block]:
     if summary.sequential and any(pair.answer == "undecided" for pair in summary.differences):
         return [Paragraph(_IN_LOOKS)]
     if not planned.open_pairs:
-        pairs_decided = plural(planned.num_pairs, "pair")
-        return [Paragraph(f"Nothing is open: {pairs_decided} decided.")]
-    pairs = rows(plan_table(summary))[:MAX_ROWS]
+        return [Paragraph(f"Nothing is open: {plural(planned.num_pairs, 'pair')} decided.")]
+    pairs, metric = rows(plan_table(summary))[:MAX_ROWS], metrics.ranking(summary)
+    columns = [
+        PAIR,
+        estimate(metrics.subject(metric, summary), "difference", partial(metrics.difference, metric)),
+        number("Seeds so far", "num_seeds", str),
+        Column[Row]("More seeds", _more_seeds),
+        number("Time for both (min)", "seconds", lambda seconds: formatting.significant(seconds / 60)),
+    ]
     note = (
         "**More seeds**: with that number added, the pair is significantly different or equivalent within the margin "
         f"with {formatting.percent(ASSURANCE, 0)} assurance, if the true difference is the one seen here (averaged "
@@ -36,7 +42,7 @@ def planner(summary: CohortSummary) -> list[Block]:
         "after the other, at the median time of their runs here. **>**: more than "
         f"{MAX_SEEDS} seeds in all."
     )
-    return [Paragraph(_answer(planned)), pairs_folded(table_of(_columns(summary), pairs)), Paragraph(note)]
+    return [Paragraph(_answer(planned)), pairs_folded(table_of(columns, pairs)), Paragraph(note)]
 
 
 def _answer(planned: Plan) -> str:
@@ -59,19 +65,3 @@ def _more_seeds(row: Row) -> Cell:
     if more is not None:
         return Cell(str(more), more)
     return Cell("more test images" if row["needs_images"] else f"> {MAX_SEEDS - row['num_seeds']}", None)
-
-
-def _minutes(row: Row) -> Cell:
-    seconds = row["seconds"]
-    return Cell(ABSENT if seconds is None else formatting.significant(seconds / 60), seconds)
-
-
-def _columns(summary: CohortSummary) -> list[Column[Row]]:
-    metric = metrics.ranking(summary)
-    return [
-        PAIR,
-        estimate(metrics.subject(metric, summary), "difference", partial(metrics.difference, metric)),
-        number("Seeds so far", "num_seeds", str),
-        Column[Row]("More seeds", _more_seeds),
-        Column[Row]("Time for both (min)", _minutes),
-    ]

@@ -25,11 +25,6 @@ def rectifiers(summary: CohortSummary) -> list[Block]:
     return [Paragraph(note), table_of(_COLUMNS, architectures)]
 
 
-def _worst(row: Row) -> str:
-    share = row["worst_dead_share"]
-    return f"{code(row['worst_site'])}: {percent(share)}" if share else "none"
-
-
 _COLUMNS = (
     ARCHITECTURE,
     number("Units", "num_units", count),
@@ -38,5 +33,10 @@ _COLUMNS = (
     estimate("Filters without gradient (%)", "filters_without_gradient", percent_number),
     estimate("Positive outputs (%)", "positive_share", percent_number),
     estimate("Mean activation", "mean_activation", number_interval),
-    Column[Row]("Most dead units", _worst),
+    Column[Row](
+        "Most dead units",
+        lambda row: (
+            f"{code(row['worst_site'])}: {percent(row['worst_dead_share'])}" if row["worst_dead_share"] else "none"
+        ),
+    ),
 )

@@ -144,14 +144,9 @@ def _becomes(base: Suite, suite: Suite, budget: Budget | None) -> bool:
         )
     except UserError:  # a name from a record may be none that a suite accepts
         return False
-    return _same_conditions(suite, effective)
-
-
-def _same_conditions(first: Suite, second: Suite) -> bool:
-    """Whether what they share is the same, and what is each architecture's own."""
-    pairs = [(first.conditions, second.conditions)]
-    pairs += [(conditions_of(first, name), conditions_of(second, name)) for name in first.architectures]
-    return bool(first.overrides) == bool(second.overrides) and all(ours == theirs for ours, theirs in pairs)
+    pairs = [(suite.conditions, effective.conditions)]
+    pairs += [(conditions_of(suite, name), conditions_of(effective, name)) for name in suite.architectures]
+    return bool(suite.overrides) == bool(effective.overrides) and all(ours == theirs for ours, theirs in pairs)
 
 
 def _own(record: RunRecord) -> Override | None:

@@ -8,7 +8,7 @@ from intelbench.reporting import formatting, metrics, narrative
 from intelbench.reporting.document import Block, Cell, Column, Figure, Items, Paragraph, cell, listing, table, table_of
 from intelbench.reporting.figures import plots
 from intelbench.reporting.formatting import ABSENT, code, escape
-from intelbench.reporting.rows import ARCHITECTURE, SEED, Row, number, rows
+from intelbench.reporting.rows import ARCHITECTURE, SEED, Row, estimate, number, rows
 from intelbench.results import baseline, tables
 from intelbench.results.metric import Metric
 from intelbench.results.metrics import METRICS, metrics_in
@@ -19,9 +19,7 @@ from intelbench.statistics.estimates import Estimate
 _OF_RUNS = (
     ARCHITECTURE,
     SEED,
-    Column[Row](
-        "Test accuracy", lambda row: cell(tables.estimate_of(row, "test_accuracy", 1), formatting.percent_interval)
-    ),
+    estimate("Test accuracy", "test_accuracy", formatting.percent_interval, num_runs=1),
     number("Validation accuracy", "validation_accuracy", formatting.percent),
     number("Relative loss variance", "relative_loss_variance", formatting.significant),
     number("Step (ms)", "step_seconds", formatting.milliseconds),

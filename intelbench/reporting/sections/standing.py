@@ -20,14 +20,12 @@ def standing(summary: CohortSummary) -> list[Block]:
     standings = rows(tables.standings(summary))
     if len(standings) < 2:
         return []
+    ranking = metrics.ranking(summary)
+    values = "test accuracies" if summary.ranking.is_accuracy else f"values of {metrics.noun(ranking)}"
     note = (
-        f"Over {NUM_DRAWS:,} draws of the true {_values(summary)} from their posterior: other seeds, by the moderated "
+        f"Over {NUM_DRAWS:,} draws of the true {values} from their posterior: other seeds, by the moderated "
         "variance of each architecture, and other test images, which are the same for all (docs/statistics.md). "
         "**Expected rank**: mean of the drawn ranks, with the 95 % interval of the rank. The tests of pairs, and not "
         "these probabilities, say whether two architectures differ."
     )
     return [table_of(_COLUMNS, standings), Paragraph(note)]
-
-
-def _values(summary: CohortSummary) -> str:
-    return "test accuracies" if summary.ranking.is_accuracy else f"values of {metrics.noun(metrics.ranking(summary))}"

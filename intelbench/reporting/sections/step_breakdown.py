@@ -37,11 +37,6 @@ def _tail(row: Row) -> Cell:
     return cell(row["step_with_data_wait_seconds_percentile_95"] if has_tail else None, milliseconds)
 
 
-def _verdict(row: Row) -> str:
-    bound_by = row["bound_by"]
-    return f"{bound_by}-bound" if bound_by else ABSENT
-
-
 _OVERHEAD = number("Profiling overhead (%)", "overhead", formatting.signed_percent)
 _COLUMNS = (
     Column[Row]("Milliseconds", ARCHITECTURE.show, is_number=False),
@@ -50,7 +45,7 @@ _COLUMNS = (
     Column[Row]("Step with data wait", partial(_quartiles, "step_with_data_wait")),
     Column[Row]("95th percentile", _tail),
     _OVERHEAD,
-    Column[Row]("Verdict", _verdict),
+    Column[Row]("Verdict", lambda row: f"{row['bound_by']}-bound" if row["bound_by"] else ABSENT),
 )
 
 
