@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import lru_cache
 from itertools import pairwise
 
+from intelbench.errors import plural
 from intelbench.statistics.estimates import Estimate
 
 ABSENT = "–"
@@ -189,6 +190,12 @@ def p_relation(value: float) -> str:
 def plural_number(value: float, noun: str) -> str:
     """Write `1 point`, `0.5 points`."""
     return f"{value:g} {noun if value == 1 else noun + 's'}"
+
+
+def span(numbers: Iterable[int], noun: str) -> str:
+    """Write `4 seeds`, or `2 to 4 seeds` if several numbers are given."""
+    known = sorted(numbers)
+    return plural(known[-1], noun) if known[0] == known[-1] else f"{known[0]} to {known[-1]} {noun}s"
 
 
 def listed(items: Iterable[str]) -> str:

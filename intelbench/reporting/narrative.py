@@ -283,6 +283,11 @@ def first_few(names: Sequence[str]) -> str:
     return listed(names if len(names) <= MAX_NAMES else [*names[:MAX_NAMES], f"{len(names) - MAX_NAMES} more"])
 
 
+def names_or_number(names: Sequence[str], noun: str = "architectures") -> str:
+    """Return all names as code, or of too many how many there are: `9 architectures`."""
+    return f"{len(names)} {noun}" if len(names) > MAX_NAMES else listed(map(code, names))
+
+
 def _seeds(seeds: Sequence[int]) -> str:
     """Write `seed 0`, `seeds 0 and 3`, `5 seeds (0–4)`."""
     if len(seeds) > 2:

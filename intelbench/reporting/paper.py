@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from intelbench.errors import plural
 from intelbench.reporting import formatting, metrics, narrative
 from intelbench.reporting.document import Table, walk
-from intelbench.reporting.formatting import ABSENT, code, count, escape
+from intelbench.reporting.formatting import ABSENT, code, count, escape, span
 from intelbench.reporting.sections.differences import differences
 from intelbench.reporting.sections.results import results
 from intelbench.results.metrics import METRICS
@@ -110,6 +110,4 @@ def _differences_caption(summary: CohortSummary) -> str:
 
 
 def _seeds(summary: CohortSummary) -> str:
-    """Write `4 seeds`, or `2 to 4 seeds` where architectures have finished different numbers of them."""
-    numbers = sorted({len(architecture.runs) for architecture in summary.finished}) or [0]
-    return plural(numbers[0], "seed") if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]} seeds"
+    return span([len(architecture.runs) for architecture in summary.finished] or [0], "seed")

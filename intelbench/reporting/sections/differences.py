@@ -83,15 +83,14 @@ def _by_metric(metric: Metric, summary: CohortSummary) -> list[Block]:
 
 
 def _method(summary: CohortSummary, pairs: Sequence[Row]) -> str:
-    fewest_seeds, num_seeds = (of(row["num_seeds"] for row in pairs) for of in (min, max))
-    if num_seeds < 2:
+    numbers = [row["num_seeds"] for row in pairs]
+    if max(numbers) < 2:
         return "n = 1: one seed tells nothing of how far another would have come out differently."
     level = "**Level**" if summary.sequential else f"{100 * summary.significance:.2g} %"
-    n = f"{num_seeds} seeds" if fewest_seeds == num_seeds else f"{fewest_seeds} to {num_seeds} seeds"
     untested = " A pair with one seed in common is not tested, and not part of the correction."
     return (
-        f"n = {n} × {len(summary.runs[0].test_ids):,} test images, the same for both of a pair."
-        f"{untested if fewest_seeds < 2 else ''} "
+        f"n = {formatting.span(numbers, 'seed')} × {len(summary.runs[0].test_ids):,} test images, the same for both of "
+        f"a pair.{untested if min(numbers) < 2 else ''} "
         "**Difference**: mean, with its 95 % interval over seeds and images, not corrected for the number of pairs; "
         "the variance between seeds is moderated by that of all architectures (docs/statistics.md). **p**: two-sided t "
         "test of the same. **p (Holm)**: corrected over all pairs, by Holm (1979) for the moderated test, or twice the "

@@ -1,7 +1,6 @@
 """Labelled images needed: how many it takes to reach an accuracy."""
 
 import math
-from collections.abc import Sequence
 from functools import partial
 
 from intelbench.errors import plural
@@ -61,12 +60,13 @@ def _answer(study: LabelStudy) -> str:
     rest = f" Not compared, without two finished seeds in common: {narrative.first_few(untested)}." if untested else ""
     said: list[str] = []
     for curve in curves:
-        others = [code(each.more.name) for each in study.comparisons if each.fewer is curve and each.more]
+        others = [each.more.name for each in study.comparisons if each.fewer is curve and each.more]
         if len(others) == len(curves) - 1:
             number = _number(curve.needed(target), curve)
             said.insert(0, f"{code(curve.name)} needs the fewest images of each class, {number}")
         elif others:
-            said.append(f"{code(curve.name)} needs fewer images of each class than {_names(others)}")
+            names = narrative.names_or_number(others, "others")
+            said.append(f"{code(curve.name)} needs fewer images of each class than {names}")
     if not said:
         said = [f"{narrative.none_differ(len(curves))} significantly different in how many images they need"]
     return f"{to_reach}, {'; '.join(said[: narrative.MAX_NAMES])}.{rest}"
@@ -191,10 +191,6 @@ def _difference(summary: CohortSummary, pair: LabelComparison) -> Cell:
             difference = each.difference if each.first == first else -each.difference
             return difference_cell(difference, each.better is not None)
     return Cell(ABSENT)
-
-
-def _names(names: Sequence[str]) -> str:
-    return f"{len(names)} others" if len(names) > narrative.MAX_NAMES else formatting.listed(names)
 
 
 def _percent(share: float) -> str:

@@ -5,21 +5,14 @@ from collections.abc import Sequence
 from intelbench.errors import plural
 from intelbench.reporting import metrics, narrative
 from intelbench.reporting.document import Block, Paragraph
-from intelbench.reporting.formatting import (
-    code,
-    listed,
-    percent,
-    significant,
-    times_interval,
-)
-from intelbench.reporting.narrative import MAX_NAMES
+from intelbench.reporting.formatting import code, listed, percent, significant, times_interval
+from intelbench.reporting.narrative import MAX_NAMES, names_or_number
 from intelbench.reporting.sections.disturbances import disturbed_answer
 from intelbench.reporting.sections.robustness import Robustness, margin_of, without_disturbed_runs
 from intelbench.results import answers, baseline, choice
-from intelbench.results.metric import Metric
+from intelbench.results.answers import Pair
 from intelbench.results.metrics import METRICS
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
-from intelbench.statistics.comparisons import PairedDifference
 
 
 def opening(summary: CohortSummary) -> list[Block]:
@@ -51,30 +44,27 @@ def headline(summary: CohortSummary) -> str:
 def _compared(summary: CohortSummary, robust: Robustness) -> str:
     metric, (better, worse) = metrics.ranking(summary), metrics.comparatives(summary)
     names = [architecture.name for architecture in summary.ranked]
-    top = [place for place, architecture in enumerate(summary.ranked) if architecture.rank == 1]
+    top = [architecture.name for architecture in summary.ranked if architecture.rank == 1]
     if len(top) == len(names):
         return _nothing_apart(summary, robust)
-    below_all = [place for place in range(len(names)) if all(_beats(summary, winner, place) for winner in top)]
+    beaten = robust.concluded.better
+    below_all = [name for name in names if all((winner, name) in beaten for winner in top)]
     sentences = []
     if len(top) > 1:
-        tied = [names[place] for place in top]
-        but = robust.not_different(tied)
-        sentences.append(f"{_names(names, top)} are not significantly different in {metrics.noun(metric)}{but}")
+        but = robust.not_different(top)
+        sentences.append(f"{names_or_number(top)} are not significantly different in {metrics.noun(metric)}{but}")
     if below_all:
-        subject, verb = code(names[top[0]]), "is"
+        subject, verb = code(top[0]), "is"
         if len(top) > 1:
             subject, verb = f"{'both' if len(top) == 2 else f'all {len(top)}'} of them", "are"
-        gaps = [{winner, place} for winner in top for place in below_all]
-        pairs = [pair for pair in summary.differences if {pair.first, pair.second} in gaps]
-        holds = robust.better((names[winner], names[place]) for winner in top for place in below_all)
-        gap = _in_one_bracket(_smallest_gap(metric, pairs, names), holds)
+        gaps = [(winner, name) for winner in top for name in below_all]
+        gap = _in_one_bracket(_smallest_gap(summary, gaps), robust.better(gaps))
         by = "" if summary.ranking.is_accuracy else f" in {metrics.noun(metric)}"
-        sentences.append(f"{subject} {verb} significantly {better} {_names(names, below_all)}{by}{gap}")
-    others = [place for place in range(len(names)) if place not in top and place not in below_all]
-    for place in others[:MAX_NAMES]:
-        winners = [winner for winner in range(len(names)) if _beats(summary, winner, place)]
-        holds = robust.better((names[winner], names[place]) for winner in winners)
-        sentences.append(f"{code(names[place])} is significantly {worse} only {_names(names, winners)}{holds}")
+        sentences.append(f"{subject} {verb} significantly {better} {names_or_number(below_all)}{by}{gap}")
+    for name in [name for name in names if name not in (*top, *below_all)][:MAX_NAMES]:
+        winners = [winner for winner in names if (winner, name) in beaten]
+        holds = robust.better((winner, name) for winner in winners)
+        sentences.append(f"{code(name)} is significantly {worse} only {names_or_number(winners)}{holds}")
     return "; ".join(sentences) + "."
 
 
@@ -104,9 +94,8 @@ def _within_margin(summary: CohortSummary, robust: Robustness) -> list[str]:
     if not good:
         return [f"For no architecture is it shown that it is within {margin} of the best."]
     shown = [architecture.name for architecture in good]
-    names = listed(map(code, shown)) if len(good) <= MAX_NAMES else f"{len(good)} architectures"
     verb = "is" if len(good) == 1 else "are"
-    text = f"{names} {verb} shown to be within {margin} of the best{robust.within_margin(shown)}"
+    text = f"{names_or_number(shown)} {verb} shown to be within {margin} of the best{robust.within_margin(shown)}"
     by_architecture: dict[str, list[str]] = {}
     for metric, architecture in choice.cheapest(good).items():
         by_architecture.setdefault(architecture.name, []).append(metric.name)
@@ -120,13 +109,10 @@ def _within_margin(summary: CohortSummary, robust: Robustness) -> list[str]:
 def _learnt_nothing(summary: CohortSummary) -> list[str]:
     """Say which architectures are not above the majority baseline, and which answer one class for every image."""
     sentences = []
-    names = [architecture.name for architecture in summary.finished]
-    low = [names.index(architecture.name) for architecture in baseline.not_above_baseline(summary)]
-    if low:
+    if low := baseline.not_above_baseline(summary):
         verb = "is" if len(low) == 1 else "are"
-        sentences.append(
-            f"{_names(names, low)} {verb} not significantly {_baseline(summary, summary.finished[low[0]])}."
-        )
+        names = names_or_number([architecture.name for architecture in low])
+        sentences.append(f"{names} {verb} not significantly {_baseline(summary, low[0])}.")
     constant = [(architecture, baseline.single_class_runs(architecture)) for architecture in summary.finished]
     constant = [(architecture, runs) for architecture, runs in constant if runs]
     for architecture, runs in constant[:MAX_NAMES]:
@@ -190,29 +176,16 @@ def _extraction(summary: CohortSummary) -> list[str]:
     return sentences
 
 
-def _beats(summary: CohortSummary, winner: int, place: int) -> bool:
-    return winner != place and any(
-        pair.better == winner and place in (pair.first, pair.second) for pair in summary.differences
-    )
-
-
-def _smallest_gap(metric: Metric, pairs: Sequence[PairedDifference], names: Sequence[str]) -> str:
+def _smallest_gap(summary: CohortSummary, gaps: Sequence[Pair]) -> str:
     """Write ` by 8.4 [3.4, 13.5] points`; of several pairs ` (smallest difference: `a` over `c` by 8.4 ... points)`."""
-    smallest = min(pairs, key=lambda pair: abs(pair.difference.mean))
-    gap = smallest.difference if smallest.difference.mean > 0 else -smallest.difference
-    text = f"by {metrics.lead(metric, gap)}"
-    over = [names[place] for place in (smallest.first, smallest.second)]
-    if smallest.better == smallest.second:
-        over.reverse()
-    return f" {text}" if len(pairs) == 1 else f" (smallest difference: {' over '.join(map(code, over))} {text})"
+    names = [architecture.name for architecture in summary.finished]
+    differences = {(names[pair.first], names[pair.second]): pair.difference for pair in summary.differences}
+    differences |= {(second, first): -difference for (first, second), difference in differences.items()}
+    over = min(gaps, key=lambda gap: abs(differences[gap].mean))
+    text = f"by {metrics.lead(metrics.ranking(summary), differences[over])}"
+    return f" {text}" if len(gaps) == 1 else f" (smallest difference: {' over '.join(map(code, over))} {text})"
 
 
 def _in_one_bracket(first: str, second: str) -> str:
     """Join two texts, and their brackets where the one ends and the other begins with one."""
     return f"{first[:-1]}; {second[2:]}" if first.endswith(")") and second else first + second
-
-
-def _names(names: Sequence[str], places: Sequence[int]) -> str:
-    if len(places) > MAX_NAMES:
-        return f"{len(places)} architectures"
-    return listed(code(names[place]) for place in places)

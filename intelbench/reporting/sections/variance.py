@@ -5,8 +5,8 @@ import math
 from intelbench.errors import plural
 from intelbench.reporting import formatting
 from intelbench.reporting.document import Block, Column, Paragraph, cell, table_of
-from intelbench.reporting.formatting import code, listed
-from intelbench.reporting.narrative import MAX_NAMES, source_name
+from intelbench.reporting.formatting import code, listed, span
+from intelbench.reporting.narrative import MAX_NAMES, names_or_number, source_name
 from intelbench.reporting.rows import ARCHITECTURE, Row, estimate, number, rows
 from intelbench.results.tables import estimate_of
 from intelbench.results.variance import Source, VarianceStudy, variance_table
@@ -34,10 +34,10 @@ def _answer(study: VarianceStudy) -> str:
         [f"**In short:** of the sources that were varied alone, the largest is {'; '.join(said)}."] if said else []
     )
     if undecided := [name for name in study.largest if name not in named]:
-        names = listed(map(code, undecided)) if len(undecided) <= MAX_NAMES else f"{len(undecided)} architectures"
-        seeds = _seeds(study, undecided)
+        numbers = {each.num_seeds for each in study.sources if each.architecture in undecided and each.vary != "all"}
         opening = "" if sentences else "**In short:** "
-        sentences.append(f"{opening}{seeds} cannot say which source is the largest for {names}.")
+        names = names_or_number(undecided)
+        sentences.append(f"{opening}{span(numbers, 'seed')} cannot say which source is the largest for {names}.")
     return " ".join(sentences)
 
 
@@ -45,13 +45,6 @@ def _largest(name: str, source: Source) -> str:
     """Write `` `init` (initial weights) for `a`, with a standard deviation of 0.81 [0.56, 1.48] points``."""
     deviation = _POINTS(_deviation(source.variance))
     return f"{source_name(source.vary)} for {code(name)}, with a standard deviation of {deviation} points"
-
-
-def _seeds(study: VarianceStudy, names: list[str]) -> str:
-    """Write `5 seeds`, `3 to 5 seeds`: the numbers of seeds of the sources of these architectures."""
-    numbers = {source.num_seeds for source in study.sources if source.architecture in names and source.vary != "all"}
-    least, most = min(numbers), max(numbers)
-    return plural(most, "seed") if least == most else f"{least} to {most} seeds"
 
 
 def _deviation(variance: Estimate | None) -> Estimate | None:
