@@ -99,6 +99,8 @@ class Study:
     """Metric of the suite."""
     design: SequentialDesign | None = None
     """Design for which the runs of its seeds were made."""
+    year: int = 2026
+    """When its runs were started; two runs of one time and architecture are one run."""
     gpu: str = "Example GPU 80GB"
     """Its name, where the execution is on one."""
 
@@ -159,7 +161,7 @@ def synthetic_run(
     record = RunRecord(
         schema_version=SCHEMA_VERSION,
         run_id=run_id(spec, environment),
-        started_at=f"2026-01-{1 + place % 28:02d}T{seed % 24:02d}:00:00+00:00",
+        started_at=f"{study.year}-01-{1 + place % 28:02d}T{seed % 24:02d}:00:00+00:00",
         spec=spec,
         environment=environment,
         stream_digests=_stream_digests(num_steps if failure is None else (failure.step or 0), spec, study),

@@ -110,6 +110,8 @@ def complaint(verdict: Verdict) -> str:
 
 def _in_short(comparison: Comparison) -> str:
     """Say which metrics got better or worse, and for which architectures."""
+    if len(comparison.copied) == sum(map(bool, comparison.seeds.values())):
+        return "**The compared runs are the same runs in both folders, which shows nothing.**"
     if not any(change.inferred.p_value is not None for change in comparison.changes):
         return "One seed in common gives no estimate of the noise, so no change is tested."
     clauses, unchanged = [], []

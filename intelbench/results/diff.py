@@ -118,14 +118,19 @@ class Comparison:
     before: CohortSummary
     after: CohortSummary
     seeds: Mapping[str, tuple[int, ...]]
-    """Seeds that both folders have finished, by architecture."""
+    """Seeds that are compared, by architecture."""
     changes: tuple[Change, ...]
     differing: Mapping[str, list[object]]
     """Key of the record -> its values before and after, where they differ."""
-    num_same_runs: int
-    """Compared runs that are the same run in both folders, whose change is 0 by definition."""
+    copied: tuple[str, ...]
+    """Architectures whose compared runs are the same runs in both folders, so that their change is 0 by definition."""
     left_out: tuple[str, ...]
     """Runs that could not be compared, and why."""
+
+    @property
+    def num_same_runs(self) -> int:
+        """Return how many compared runs are the same run in both folders."""
+        return sum(len(self.seeds[name]) for name in self.copied)
 
 
 @dataclass(frozen=True)
@@ -157,8 +162,8 @@ def gate_metrics() -> list[Metric]:
 def compare(before: Path, after: Path, gates: Sequence[Gate] = ()) -> Comparison:
     """Return the diff of a group of runs in each folder, by the metrics of the diff and those of the gates.
 
-    The two groups are those with the most runs in common, by architecture and seed; runs that are in both folders
-    count only where there are no others. Of several such groups the larger ones are compared.
+    The two groups are those with the most runs in common, by architecture and seed. Of several such groups the larger
+    ones are compared. Runs that are in both folders are compared only where there are no others.
 
     Raises:
         UserError: a folder has no readable record, or the two have no architecture with a common seed.
@@ -177,12 +182,22 @@ def compare(before: Path, after: Path, gates: Sequence[Gate] = ()) -> Comparison
         itertools.product(cohorts_before, cohorts_after), key=lambda pair: _num_in_common(pair[0], pair[1], copied)
     )
     earlier, later = _by_name_and_seed(first), _by_name_and_seed(second)
-    seeds = {name: tuple(sorted(earlier[name].keys() & later[name].keys())) for name in earlier if name in later}
+    in_both = {name: tuple(sorted(earlier[name].keys() & later[name].keys())) for name in earlier if name in later}
+    separate = {
+        name: tuple(seed for seed in seeds if _identity(earlier[name][seed]) != _identity(later[name][seed]))
+        for name, seeds in in_both.items()
+    }
+    seeds = {name: separate[name] or in_both[name] for name in in_both}
     metrics = [metric for metric in gate_metrics() if "diff" in metric.tables or metric.name in gated]
     changes: list[Change] = []
     for name, in_common in seeds.items():
         changes += _changes(name, [(earlier[name][seed], later[name][seed]) for seed in in_common], metrics)
     left_out += [f"{name}: no seed in common" for name, in_common in seeds.items() if not in_common]
+    left_out += [
+        f"{name}: {plural(num_copied, 'other run')}, the same in both folders"
+        for name in seeds
+        if (num_copied := len(in_both[name]) - len(seeds[name]))
+    ]
     left_out += [f"{name}: only in {before}" for name in earlier if name not in later]
     left_out += [f"{name}: only in {after}" for name in later if name not in earlier]
     if not changes:
@@ -191,8 +206,8 @@ def compare(before: Path, after: Path, gates: Sequence[Gate] = ()) -> Comparison
             "run the same architectures and seeds in both"
         )
     differing = cohorts.differing_keys([first.cohort, second.cohort])
-    num_same_runs = len(_runs_of([first]) & _runs_of([second]))
-    return Comparison(first, second, seeds, tuple(changes), differing, num_same_runs, tuple(left_out))
+    copies = tuple(name for name in seeds if seeds[name] and not separate[name])
+    return Comparison(first, second, seeds, tuple(changes), differing, copies, tuple(left_out))
 
 
 _COLUMNS: Sequence[Columns[Change]] = (
@@ -223,6 +238,12 @@ def judge(comparison: Comparison, gates: Sequence[Gate]) -> list[Verdict]:
         if not changes:
             raise UserError(f"--gate {gate.metric}: neither folder can be compared by it; {_why(comparison)}")
         for change in changes:
+            if change.architecture in comparison.copied:
+                raise UserError(
+                    f"--gate {gate.metric}: the runs of {change.architecture} are the same runs in both folders, which "
+                    "shows nothing. Expected runs that were executed separately. Try intelbench run --rerun all with "
+                    "--out for one of the folders"
+                )
             p_value = change.p_worse(gate.margin)
             if p_value is None:
                 raise UserError(

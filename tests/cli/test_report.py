@@ -20,9 +20,9 @@ architecture = "a"
 """
 
 
-def folder(path: Path, accuracy: float = 0.8, seeds: range = range(4)) -> Path:
-    """A results folder of two architectures; `a` has that test accuracy."""
-    synthetic_runs(path / "runs", ["a", "b"], seeds, Study(accuracies={"a": accuracy, "b": 0.5}))
+def folder(path: Path, accuracy: float = 0.8, seeds: range = range(4), year: int = 2026) -> Path:
+    """A results folder of two architectures, which were trained in that year; `a` has that test accuracy."""
+    synthetic_runs(path / "runs", ["a", "b"], seeds, Study(accuracies={"a": accuracy, "b": 0.5}, year=year))
     return path
 
 
@@ -87,7 +87,7 @@ def test_the_margin_decides_what_is_equivalent(intelbench: Command, tmp_path: Pa
 
 def test_a_gate_decides_the_exit_status(intelbench: Command, tmp_path: Path) -> None:
     """0 without a gate and within the margin, 1 beyond it, with the reason on stderr."""
-    folder(tmp_path / "old"), folder(tmp_path / "new", accuracy=0.4)
+    folder(tmp_path / "old"), folder(tmp_path / "new", accuracy=0.4, year=2027)
     plain = intelbench("diff", "old", "new")
     assert (0, "") == (plain.returncode, plain.stderr)
     assert "Test accuracy is worse for `a`" in plain.stdout
@@ -96,9 +96,10 @@ def test_a_gate_decides_the_exit_status(intelbench: Command, tmp_path: Path) -> 
     assert 1 == failed.returncode
     assert "a: test_accuracy is worse by more than 0.1" in failed.stderr
     assert ["failed", "passed"] == [gate["outcome"] for gate in json.loads(failed.stdout)["gates"]]
-    undecided = intelbench("diff", "old", "old", "--gate", "test_accuracy:0.3", "--gate", "relative_loss_variance:0")
-    assert 0 == undecided.returncode  # nothing changed, not by one bit
-    folder(tmp_path / "noisy", accuracy=0.79)
+    folder(tmp_path / "again", year=2027)
+    equal = intelbench("diff", "old", "again", "--gate", "test_accuracy:0.3", "--gate", "relative_loss_variance:0")
+    assert 0 == equal.returncode  # nothing changed, not by one bit
+    folder(tmp_path / "noisy", accuracy=0.79, year=2027)
     undecided = intelbench("diff", "old", "noisy", "--gate", "test_accuracy:0.011")
     assert 1 == undecided.returncode
     assert "Run more seeds in both folders, or accept a larger margin" in undecided.stderr
@@ -117,11 +118,12 @@ def test_a_gate_decides_the_exit_status(intelbench: Command, tmp_path: Path) -> 
             "no metric 'speed'. Expected one of: test_accuracy",
         ),
         (["diff", "results", "single", "--gate", "step_seconds:0"], "run at least two seeds"),
+        (["diff", "results", "results", "--gate", "step_seconds:0"], "the runs of a are the same runs in both folders"),
     ],
 )
 def test_a_mistake_is_answered_in_words(intelbench: Command, tmp_path: Path, arguments: list[str], said: str) -> None:
     """Status 2, what was wrong, and never a traceback."""
-    folder(tmp_path / "results"), folder(tmp_path / "single", seeds=range(1))
+    folder(tmp_path / "results"), folder(tmp_path / "single", seeds=range(1), year=2027)
     (tmp_path / "wrong.toml").write_text(CLAIM.replace('"higher"', '"best"'))
     done = intelbench(*arguments)
     assert 2 == done.returncode
@@ -132,7 +134,7 @@ def test_a_mistake_is_answered_in_words(intelbench: Command, tmp_path: Path, arg
 def test_a_plugin_adds_a_metric(intelbench: Command, tmp_path: Path) -> None:
     """It has a column and a definition in the report, is compared pair by pair, judged in a claim, and gated."""
     plugin = ["--plugin", Path(__file__).parents[1] / "plugins" / "metric.py"]
-    folder(tmp_path / "results"), folder(tmp_path / "new", accuracy=0.4)
+    folder(tmp_path / "results"), folder(tmp_path / "new", accuracy=0.4, year=2027)
     (tmp_path / "mine.toml").write_text(CLAIM.replace("test_accuracy", "top2_accuracy"))
     text = intelbench("report", *plugin, "--claims", "mine.toml").stdout
     assert "Top-2 accuracy (300 images) |" in text

@@ -1,6 +1,7 @@
 """Two folders are compared by what they have in common, and a gate fails beyond the noise alone."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,7 +36,8 @@ def make(tmp_path: Path) -> Make:
         architectures: tuple[list[str], list[str]] = (["a", "b"], ["a", "b"]),
     ) -> Comparison:
         for name, study, numbers, names in zip(("before", "after"), (before, after), seeds, architectures, strict=True):
-            synthetic_runs(tmp_path / name / "runs", names, numbers, Study(**(study or {})))
+            year = 2026 if name == "before" else 2027
+            synthetic_runs(tmp_path / name / "runs", names, numbers, Study(**{"year": year, **(study or {})}))
         return compare(tmp_path / "before", tmp_path / "after")
 
     return made
@@ -109,25 +111,42 @@ def test_a_gain_fails_no_gate(make: Make) -> None:
     assert "failed" not in outcomes(judge(make(WORSE, GOOD), [Gate("test_accuracy", 0.0)]))
 
 
-def test_the_same_folder_never_fails(make: Make) -> None:
-    """Nothing changed in any metric, and nothing differs in what is recorded."""
-    found = make(GOOD, GOOD)
+def test_the_same_folder_shows_nothing(make: Make) -> None:
+    """Nothing changed in any metric, and nothing differs in what is recorded; this is said, and passes no gate."""
+    found = make(GOOD, {**GOOD, "year": 2026})
+    assert not any(change.distinguishable for change in found.changes)
+    assert {} == found.differing
+    assert () == found.left_out
+    assert (("a", "b"), 12) == (found.copied, found.num_same_runs)
+    text = changes.as_markdown(found, [], ("before", "after"))
+    assert "**The compared runs are the same runs in both folders, which shows nothing.**" in text
+    assert " 12 of them are the same runs in both folders" in text
+    for metric in metrics_in("diff"):
+        with pytest.raises(UserError, match="the runs of a are the same runs in both folders, which shows nothing"):
+            judge(found, [Gate(metric.name, 0.0)])
+
+
+def test_equal_runs_that_were_executed_separately_pass_every_gate(make: Make, tmp_path: Path) -> None:
+    """They are evidence that nothing changed; copies of other seeds are left out, since their change is 0 anyway."""
+    make(GOOD, GOOD)
+    (copy,) = tmp_path.glob("before/runs/a-s0-*")
+    shutil.copytree(copy, tmp_path / "after" / "runs" / copy.name, dirs_exist_ok=True)
+    found = compare(tmp_path / "before", tmp_path / "after")
+    assert {"a": tuple(range(1, 6)), "b": tuple(range(6))} == found.seeds
+    assert ((), 0) == (found.copied, found.num_same_runs)
+    assert ("a: 1 other run, the same in both folders",) == found.left_out
     gates = [Gate(metric.name, 0.0) for metric in metrics_in("diff")]
     verdicts = judge(found, gates)
     assert 2 * len(gates) == len(verdicts)
     assert {"passed"} == set(outcomes(verdicts))
-    assert not any(change.distinguishable for change in found.changes)
-    assert {} == found.differing
-    assert () == found.left_out
-    assert 12 == found.num_same_runs
-    assert " 12 of them are the same runs in both folders" in changes.as_markdown(found, [], ("before", "after"))
+    assert "which shows nothing" not in changes.as_markdown(found, verdicts, ("before", "after"))
 
 
 def test_groups_are_compared_that_have_runs_in_common(make: Make, tmp_path: Path) -> None:
     """Not the largest one of a folder with several groups; copies are compared where there is nothing else."""
     larger = Study(conditions=msgspec.structs.replace(CONDITIONS, image_size=CONDITIONS.image_size - 1))
     synthetic_runs(tmp_path / "before" / "runs", ["a", "c"], range(10, 20), larger)
-    found = make()
+    found = make(None, {"year": 2026})
     assert {"a": tuple(range(6)), "b": tuple(range(6))} == found.seeds
     assert 12 == found.num_same_runs
     synthetic_runs(tmp_path / "before" / "runs", ["a"], range(2), larger)
@@ -148,7 +167,7 @@ def test_a_slower_disk_fails_no_gate_on_the_step_time(tmp_path: Path) -> None:
     """Ten times the data wait: the step time is the same, and the wait is a metric of its own, in seconds."""
     for name, factor in (("before", 1), ("after", 10)):
         for seed in range(4):
-            record, traces = synthetic_run("a", seed, Study())
+            record, traces = synthetic_run("a", seed, Study(year=2025 + factor))
             write_run(
                 tmp_path / name / "runs", record, {**traces, "data_wait_seconds": factor * traces["data_wait_seconds"]}
             )
@@ -200,7 +219,7 @@ def test_times_are_compared_as_ratios(tmp_path: Path) -> None:
     """Steps that take twice as long: a ratio of 2, which fails a margin of 50 % and passes one of 150 %."""
     for name, factor in (("before", 1), ("after", 2)):
         for seed in range(4):
-            record, traces = synthetic_run("a", seed, Study())
+            record, traces = synthetic_run("a", seed, Study(year=2025 + factor))
             slower = {key: traces[key] * factor for key in ("step_seconds", "data_wait_seconds")}
             write_run(tmp_path / name / "runs", record, {**traces, **slower})
     found = compare(tmp_path / "before", tmp_path / "after")

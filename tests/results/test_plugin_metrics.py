@@ -87,7 +87,7 @@ def test_it_is_a_gate(tmp_path: Path) -> None:
     """Which fails in the direction that is worse."""
     load_plugin(PLUGIN)
     synthetic_runs(tmp_path / "old" / "runs", ["a"], range(4), Study(accuracies={"a": 0.9}))
-    synthetic_runs(tmp_path / "new" / "runs", ["a"], range(4), Study(accuracies={"a": 0.5}))
+    synthetic_runs(tmp_path / "new" / "runs", ["a"], range(4), Study(accuracies={"a": 0.5}, year=2027))
     gates = [Gate.parse("top2_accuracy:0.01"), Gate.parse("balanced_error:0.01")]
     worse, better = (compare(tmp_path / one, tmp_path / two) for one, two in (("old", "new"), ("new", "old")))
     assert ["failed", "failed"] == [verdict.outcome for verdict in judge(worse, gates)]

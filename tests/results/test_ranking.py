@@ -269,8 +269,9 @@ def test_ranking_by_accuracy_is_what_it_was(tmp_path: Path) -> None:
 
 def test_what_takes_long_or_many_classes_is_claimed_and_gated(tmp_path: Path) -> None:
     """AUROC is computed for the claims and gates that name it, and top-5 accuracy where there are 20 classes."""
-    many = Study(class_names=tuple(f"class {index}" for index in range(20)), accuracies={"a": 0.9, "b": 0.4})
-    for folder in ("before", "after"):
+    class_names = tuple(f"class {index}" for index in range(20))
+    for folder, year in (("before", 2026), ("after", 2027)):
+        many = Study(class_names=class_names, accuracies={"a": 0.9, "b": 0.4}, year=year)
         synthetic_runs(tmp_path / folder / "runs", ["a", "b"], study=many)
     (summary,) = read(tmp_path / "before" / "runs", asked=["auroc"]).cohorts
     judged = verdicts(summary, [claim("auroc", "higher"), claim("top5", "higher")])
