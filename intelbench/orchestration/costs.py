@@ -21,7 +21,7 @@ from intelbench.profiling.complexity import count_parameters, forward_macs_per_i
 from intelbench.profiling.device import Device
 from intelbench.profiling.processors import num_processors
 from intelbench.profiling.workload import Workload
-from intelbench.training.evaluated import Update
+from intelbench.training.evaluated import make_averaging_optimizer
 from intelbench.training.precision import MEMORY_FORMATS, autocast
 
 _REPEATS = 3
@@ -214,8 +214,8 @@ def _pace(workload: Workload, suite: Suite, images: Tensor, device: Device) -> P
         with cast():
             loss = workload.loss(model, batch, labels)
         loss.backward()
-        update.step()
-        update.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
 
     batch, labels = take(num_images)
     with torch.no_grad():
@@ -228,7 +228,7 @@ def _pace(workload: Workload, suite: Suite, images: Tensor, device: Device) -> P
     forward_seconds = step_seconds = _fastest(forward, device) / num_images
     if suite.recipe.freeze_backbone != "always":
         model.train()
-        update = Update(model, suite)
+        optimizer = make_averaging_optimizer(model, suite)
         step_seconds = _fastest(step, device) / num_images
     return Pace(
         macs=forward_macs_per_image(workload),
@@ -263,15 +263,15 @@ def _head_step_seconds(suite: Suite, data: Survey, pace: Pace, device: Device) -
     head = nn.Linear(pace.num_features, len(data.class_names)).to(device.torch_device)
     features = torch.zeros(size, pace.num_features, device=device.torch_device)
     labels = torch.zeros(size, dtype=torch.long, device=device.torch_device)
-    update, cast = Update(head, suite), autocast(suite, device.torch_device)
+    optimizer, cast = make_averaging_optimizer(head, suite), autocast(suite, device.torch_device)
 
     def steps() -> None:
         for _ in range(_HEAD_STEPS):
             with cast():
                 loss = nn.functional.cross_entropy(head(features), labels)
             loss.backward()
-            update.step()
-            update.zero_grad()
+            optimizer.step()
+            optimizer.zero_grad()
 
     return _fastest(steps, device) / _HEAD_STEPS
 

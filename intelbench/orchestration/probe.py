@@ -30,7 +30,7 @@ from intelbench.profiling.torchsummary import torchsummary_estimate
 from intelbench.profiling.workload import Workload
 from intelbench.records.profiles import ArchitectureProfile, MeasuredMemory, PeakMemory, TorchsummaryEstimate
 from intelbench.records.types import Execution
-from intelbench.training.evaluated import Update
+from intelbench.training.evaluated import make_averaging_optimizer
 from intelbench.training.precision import MEMORY_FORMATS, autocast, configure
 
 PUBLISHED = ModelRequest(num_classes=1000, image_size=300)
@@ -110,7 +110,7 @@ def describe(probe: Probe) -> ArchitectureProfile:
         require_size(workload)
     num_parameters, num_trainable = count_parameters(workload.shapes())
     stock = replace(workload, request=replace(workload.request, num_classes=1000), head=ORIGINAL_HEAD, frozen=False)
-    make = partial(Update, conditions=conditions)
+    make = partial(make_averaging_optimizer, conditions=conditions)
     traced = None if len(probe.batch_sizes) > 1 or probe.memories else probe.batch_sizes
     tape = _or_absent("memory", absent, lambda: record_tape(workload, make, autocast(conditions, _CPU), traced))
     return ArchitectureProfile(
@@ -204,7 +204,7 @@ def _peak(probe: Probe, batch_size: int, device: torch.device) -> PeakMemory:
     memory_format = MEMORY_FORMATS[conditions.memory_format]
     meter = MemoryMeter(device)
     model = workload.build().to(device).to(memory_format=memory_format)
-    update, parts = Update(model, conditions), workload.num_parts
+    optimizer, parts = make_averaging_optimizer(model, conditions), workload.num_parts
     cast = autocast(conditions, device)
     images = torch.zeros(batch_size, 3, conditions.image_size, conditions.image_size, device=device)
     images = images.to(memory_format=memory_format)
@@ -215,6 +215,6 @@ def _peak(probe: Probe, batch_size: int, device: torch.device) -> PeakMemory:
             with cast():
                 loss = workload.loss(model, *part)
             loss.backward()
-        update.step()
-        update.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
     return meter.read()

@@ -17,13 +17,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
@@ -39,19 +40,7 @@ _KINDS = ("parameters", "gradients", "optimizer_state", "activations", "temporar
 """Kinds of storage, named as in `PredictedMemory`."""
 
 
-class Update(Protocol):
-    """What changes the weights after the passes of a step: an optimizer, and perhaps an average of the weights."""
-
-    def step(self) -> object:
-        """Change the weights."""
-        ...
-
-    def zero_grad(self) -> None:
-        """Free the gradients."""
-        ...
-
-
-MakeUpdate = Callable[[nn.Module], Update]
+MakeOptimizer = Callable[[nn.Module], Optimizer]
 Autocast = Callable[[], AbstractContextManager[None]]
 
 
@@ -116,13 +105,13 @@ class Tape:
 
 
 def record_tape(
-    workload: Workload, make_update: MakeUpdate, autocast: Autocast, batch_sizes: tuple[int, ...] | None = None
+    workload: Workload, make_optimizer: MakeOptimizer, autocast: Autocast, batch_sizes: tuple[int, ...] | None = None
 ) -> Tape:
     """Trace training steps on fake CPU tensors: nothing is computed, and no random number is drawn.
 
     Args:
         workload: The network; parameters that do not require gradients are frozen.
-        make_update: Returns the optimizer of a network, or what else changes its weights.
+        make_optimizer: Returns the optimizer of a network.
         autocast: The context of the forward pass, for the device type `cpu`.
         batch_sizes: The batch sizes that are traced. Two give a tape of every batch size, as does `None`; one gives a
             tape of that batch size only, in half the time.
@@ -131,7 +120,7 @@ def record_tape(
         Exception: the operations depend on the batch size, or the network computes with the values of tensors.
     """
     sizes = TRACED if batch_sizes is None else tuple(size // workload.num_parts for size in batch_sizes)
-    traces = [_record(workload, make_update, autocast, size * workload.num_parts) for size in sizes]
+    traces = [_record(workload, make_optimizer, autocast, size * workload.num_parts) for size in sizes]
     first, last = traces[0], traces[-1]
     if first.events != last.events:
         raise RuntimeError("its operations depend on the batch size")
@@ -207,14 +196,14 @@ def take_steps(
     recorder: Recorder,
     model: nn.Module,
     workload: Workload,
-    make_update: MakeUpdate,
+    make_optimizer: MakeOptimizer,
     autocast: Autocast,
     batch_size: int,
 ) -> None:
     """Train the network for two steps on the default device, and record its storages."""
     recorder.see((*model.parameters(), *model.buffers()), "parameters")
     with recorder:
-        update = make_update(model)
+        optimizer = make_optimizer(model)
     recorder.keep_as("optimizer_state")
     images, labels = workload.batch(batch_size)
     recorder.see((images, labels), "activations")
@@ -228,17 +217,17 @@ def take_steps(
                 loss.backward()
                 recorder.see((p.grad for p in model.parameters() if p.grad is not None), "gradients")
             recorder.in_optimizer = True
-            update.step()
+            optimizer.step()
             recorder.in_optimizer = False
             recorder.keep_as("optimizer_state")
             del loss
-            update.zero_grad()
+            optimizer.zero_grad()
     recorder.close()
 
 
-def _record(workload: Workload, make_update: MakeUpdate, autocast: Autocast, batch_size: int) -> Recorder:
+def _record(workload: Workload, make_optimizer: MakeOptimizer, autocast: Autocast, batch_size: int) -> Recorder:
     recorder = Recorder()
     model = workload.shapes()
     with FakeTensorMode(allow_non_fake_inputs=True):  # CPU and not meta, which knows no autocast and no fused optimizer
-        take_steps(recorder, model.to_empty(device="cpu"), workload, make_update, autocast, batch_size)
+        take_steps(recorder, model.to_empty(device="cpu"), workload, make_optimizer, autocast, batch_size)
     return recorder

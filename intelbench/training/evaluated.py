@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from intelbench.config.conditions import Conditions
@@ -98,21 +99,11 @@ class EvaluatedWeights:
                 yield name, value.detach()
 
 
-class Update:
-    """The optimizer of a network together with the average of its weights, as far as they need memory."""
-
-    def __init__(self, model: nn.Module, conditions: Conditions) -> None:
-        self._optimizer = make_optimizer(model, conditions)
-        self._weights = EvaluatedWeights(model, conditions.recipe)
-
-    def step(self) -> None:
-        """Change the weights, and average them."""
-        self._optimizer.step()
-        self._weights.update()
-
-    def zero_grad(self) -> None:
-        """Free the gradients."""
-        self._optimizer.zero_grad()
+def make_averaging_optimizer(model: nn.Module, conditions: Conditions) -> Optimizer:
+    """Return the optimizer of a network, whose steps average the weights too if the recipe says so."""
+    optimizer, weights = make_optimizer(model, conditions), EvaluatedWeights(model, conditions.recipe)
+    optimizer.register_step_post_hook(lambda *_: weights.update())
+    return optimizer
 
 
 def _places(model: nn.Module) -> list[tuple[str, dict[str, Any], str]]:

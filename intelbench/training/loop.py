@@ -17,7 +17,7 @@ from intelbench.training.budget import ROUNDING, TrainingBudget
 from intelbench.training.checkpoint import Checkpoints
 from intelbench.training.evaluated import EvaluatedWeights
 from intelbench.training.journal import Journal
-from intelbench.training.optimizer import clip_gradients, gradient_norm, make_optimizer, set_learning_rate
+from intelbench.training.optimizer import gradient_norm, make_optimizer, set_learning_rate
 from intelbench.training.passes import Passes
 from intelbench.training.setup import TrainingSetup
 
@@ -150,7 +150,7 @@ def _start(setup: TrainingSetup, clock: LapClock, checkpoints: Checkpoints | Non
         setup.ranks.require_same(0)
         return 0, state
     checkpoints.add(model=model, optimizer=state.optimizer, scaler=scaler, digest=state.digest, journal=state.journal)
-    checkpoints.add(clock=clock, preparation=state.passes.log, weights=state.weights)
+    checkpoints.add(clock=clock, preparation=state.passes, weights=state.weights)
     completed = checkpoints.resume()
     setup.ranks.require_same(completed)
     return completed, state
@@ -164,7 +164,7 @@ def _update(state: _State, parameters: Sequence[nn.Parameter], clip_grad_norm: f
     if clip_grad_norm is None:
         clock.lap("norm")  # which is only recorded, so its time is no part of the step
     else:
-        clip_gradients(parameters, clip_grad_norm, norm)
+        nn.utils.clip_grads_with_norm_(parameters, clip_grad_norm, norm)  # the host does not wait for the norm
     state.scaler.step(state.optimizer)
     state.scaler.update()
     state.optimizer.zero_grad()

@@ -92,11 +92,6 @@ def gradient_norm(parameters: Sequence[nn.Parameter]) -> Tensor:
     return torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
 
 
-def clip_gradients(parameters: Sequence[nn.Parameter], max_norm: float, norm: Tensor) -> None:
-    """Scale all gradients down to a largest 2-norm, where `norm` is their norm; the host does not wait for it."""
-    torch.nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
-
-
 def _make(recipe: Recipe, groups: list[dict[str, Any]], *, is_fused: bool) -> Optimizer:
     entry = _entry(recipe.optimizer)
     accepted = signature(entry.value).parameters

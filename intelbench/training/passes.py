@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from msgspec import structs
 from torch import Tensor, nn
 
 from intelbench.data.stream import InputKind
@@ -34,28 +35,6 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 class UncapturableError(Exception):
     """The passes of a network differ when they are replayed."""
-
-
-class PreparationLog:
-    """Captures and compilations of a run, their time, and why one failed; saved in checkpoints."""
-
-    def __init__(self) -> None:
-        self.num_prepared = 0
-        self.seconds = 0.0
-        self.fallback: str | None = None
-        """Why all later steps are eager although the conditions ask for other ones."""
-
-    def read(self) -> Preparation:
-        """Return the log as a field of a record."""
-        return Preparation(num_prepared=self.num_prepared, seconds=self.seconds, fallback=self.fallback)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the log for a checkpoint."""
-        return dict(vars(self))
-
-    def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
-        """Restore the log from a checkpoint. A run that has a reason for eager steps keeps it."""
-        vars(self).update(state_dict)
 
 
 @dataclass(frozen=True)
@@ -132,9 +111,10 @@ class Passes:
         self._prepared: Eager | Replayed | None = None
         self._num_eager = 0
         """Eager steps since the shape of the batches or the backbone changed."""
-        self.log = PreparationLog()
+        self.log = Preparation(num_prepared=0, seconds=0.0)
+        """Captures and compilations of the run so far. With a fallback all later steps are eager."""
         if self._kind == "graph" and not self._device.has_graphs:
-            self.log.fallback = f"a CUDA graph needs a CUDA device, and this one is {self._device.kind}"
+            self._note(fallback=f"a CUDA graph needs a CUDA device, and this one is {self._device.kind}")
         elif self._kind == "graph":
             self._stream = self._device.new_stream()
 
@@ -173,7 +153,18 @@ class Passes:
     @property
     def preparation(self) -> Preparation | None:
         """Return the captures or compilations of the run; `None` if its conditions ask for eager steps."""
-        return None if self._kind == "eager" else self.log.read()
+        return None if self._kind == "eager" else self.log
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the captures and compilations for a checkpoint."""
+        return structs.asdict(self.log)
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
+        """Restore them from a checkpoint. A run that has a reason for eager steps keeps it."""
+        self.log = Preparation(**state_dict)
+
+    def _note(self, **changes: object) -> None:
+        self.log = structs.replace(self.log, **changes)
 
     def _prepare(self, eager: Eager, inputs: Tensor, labels: Tensor) -> Eager | Replayed:
         """Capture or compile the passes for batches of this shape; if that fails, all later steps are eager."""
@@ -184,13 +175,13 @@ class Passes:
             with restored(self._backbone.model, self._device):
                 prepare = self._captured if self._stream else self._compiled
                 prepared = prepare(eager, inputs, labels)
-            self.log.num_prepared += 1
+            self._note(num_prepared=self.log.num_prepared + 1)
         except Exception as error:  # a plug-in or a compiler may raise anything
             if is_out_of_memory(error):
                 raise
-            self.log.fallback = _reason(error)
+            self._note(fallback=_reason(error))
         self._device.synchronize()
-        self.log.seconds += time.perf_counter() - started
+        self._note(seconds=self.log.seconds + time.perf_counter() - started)
         self._clock.lap(PREPARATION)
         return prepared
 

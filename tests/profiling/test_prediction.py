@@ -24,7 +24,7 @@ from intelbench.profiling.allocator import round_up
 from intelbench.profiling.prediction import Recorder, Tape, record_tape
 from intelbench.profiling.workload import Workload
 from intelbench.records.profiles import PredictedMemory
-from intelbench.training.evaluated import Update
+from intelbench.training.evaluated import make_averaging_optimizer
 
 MEBIBYTE = 2**20
 BATCH = 8
@@ -174,7 +174,7 @@ def test_averages_and_micro_batches_are_predicted(recipe: dict[str, Any]) -> Non
     """Real steps allocate the same, at a batch size that was not traced."""
     conditions = Conditions(budget=Budget(steps=1), recipe=Recipe(batch_size=16, **recipe))
     workload = dataclasses.replace(small(), num_parts=conditions.recipe.num_parts)
-    make = partial(Update, conditions=conditions)
+    make = partial(make_averaging_optimizer, conditions=conditions)
     tape, real = record_tape(workload, make, nullcontext), Recorder()
     prediction.take_steps(real, workload.build(), workload, make, nullcontext, 16)
     assert real.events == tape.events.tolist()
@@ -189,7 +189,7 @@ def test_micro_batches_need_less_and_averages_more() -> None:
     def predicted(**recipe: Any) -> PredictedMemory:
         conditions = Conditions(budget=Budget(steps=1), recipe=Recipe(batch_size=16, **recipe))
         workload = dataclasses.replace(small(), num_parts=conditions.recipe.num_parts)
-        return record_tape(workload, partial(Update, conditions=conditions), nullcontext).predict(16)
+        return record_tape(workload, partial(make_averaging_optimizer, conditions=conditions), nullcontext).predict(16)
 
     plain, split, averaged = predicted(), predicted(micro_batches=4), predicted(ema_decay=0.9)
     assert split.activations_bytes < plain.activations_bytes / 3

@@ -66,6 +66,17 @@ def test_another_seed_is_another_run(run_training: Train) -> None:
     assert (one.trained.traces["step_loss"] != other.trained.traces["step_loss"]).all()
 
 
+def test_gradients_are_clipped(run_training: Train) -> None:
+    """SGD with a learning rate of 1 moves the weights by the largest norm; the recorded norm is that before."""
+    runs = [
+        run_training(budget=Budget(steps=1), recipe=Recipe(optimizer="sgd", learning_rate=rate, clip_grad_norm=0.01))
+        for rate in (0.0, 1.0)
+    ]
+    before, after = (nn.utils.parameters_to_vector(run.model.parameters()) for run in runs)
+    assert (after - before).norm().item() == pytest.approx(0.01, rel=1e-3)
+    assert runs[1].trained.traces["gradient_norm"] > 0.01
+
+
 def test_traces_have_one_value_a_step(run_training: Train, loaded: Dataset) -> None:
     """Evaluations have one row each; the seconds of the run are the sum of the step times and data waits."""
     trained = run_training().trained

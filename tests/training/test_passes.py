@@ -17,7 +17,6 @@ from intelbench.config.recipe import Recipe
 from intelbench.data.features import FeatureStore
 from intelbench.profiling import device as devices
 from intelbench.records.profiles import Preparation
-from intelbench.training.passes import PreparationLog
 from tests.fake_cuda import FakeCuda, FakeGraph
 from tests.training.conftest import Run, Train, assert_same, tiny_network
 
@@ -206,12 +205,20 @@ def test_an_interrupted_run_with_a_graph_gives_the_same_bits(
     assert 3 == fake_cuda.calls["capture"]
 
 
-def test_a_resumed_run_stays_eager_where_it_was() -> None:
-    """All steps of a run are eager if the first process could not prepare its passes."""
-    log, resumed = PreparationLog(), PreparationLog()
-    log.seconds, log.fallback = 1.5, "no compiler"
-    resumed.load_state_dict(log.state_dict())
-    assert Preparation(num_prepared=0, seconds=1.5, fallback="no compiler") == resumed.read()
+def test_a_resumed_run_stays_eager_where_it_was(
+    interrupted: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All steps of a run are eager if the first process could not prepare its passes; no other process tries."""
+    tried = []
+
+    def fail(*_: object, **__: object) -> None:
+        tried.append(True)
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(torch, "compile", fail)
+    resumed = preparation(interrupted(2, 4, step="compile"))
+    assert (0, "RuntimeError: no compiler") == (resumed.num_prepared, resumed.fallback)
+    assert [True] == tried
 
 
 @pytest.mark.parametrize("step", ["graph", "compile"])
