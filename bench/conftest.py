@@ -237,7 +237,7 @@ def comparison(
     smoke, start = pytestconfig.getoption("smoke"), request.node.stash[_START]
     moment = len(reference_kernels.read().get("step", ()))
     if not smoke:
-        reference_kernels.measure(moment)
+        reference_kernels.step(moment, at_evaluation=True)
     return Comparison(
         request.node.name,
         pytestconfig.stash[_LEDGER],

@@ -96,12 +96,12 @@ def card(device: str, sizes: Sizes) -> Iterator[Row]:
     configure(setting.conditions, setting.execution)
     yield _facts(setting.execution)
     watch = GpuWatch(chosen.torch_device)
-    watch.look(0)
+    watch.step(0, at_evaluation=True)
     kinds: tuple[tuple[torch.dtype, Precision], ...] = ((torch.bfloat16, "bf16"), (torch.float32, "fp32"))
     for dtype, precision in kinds:
         kernels = ReferenceKernels(chosen.torch_device, dtype)
-        kernels.measure(0)
-        watch.look(0)
+        kernels.start()
+        watch.step(0, at_evaluation=True)
         yield from _kernels(kernels, precision, peak_flops_per_second(chosen.name or "", precision))
     readings = {name: values for name, values in watch.read().items() if name != "step"}
     for position, moment in enumerate(("before the kernels", "after bf16", "after fp32")):

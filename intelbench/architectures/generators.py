@@ -82,6 +82,12 @@ class Generators:
         np.random.set_state(state_dict["numpy"])  # noqa: NPY002 - as above
 
 
+def host_generator_states() -> tuple[object, ...]:
+    """Return the states of the generators of PyTorch on the CPU, Python and NumPy, which can be compared."""
+    state = Generators().state_dict()
+    return state["cpu"].tolist(), state["random"], state["numpy"]
+
+
 def _derived(seed: int, generator: str) -> int:
     """Return a seed of four bytes, which NumPy accepts."""
     return int.from_bytes(hashlib.blake2b(f"{seed}/{generator}".encode(), digest_size=4).digest())

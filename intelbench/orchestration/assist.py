@@ -1,5 +1,7 @@
 """What the other processes of a run on several devices do, while rank 0 executes the run."""
 
+import os
+
 from intelbench.orchestration.execute import evaluate_trained, prepare_training
 from intelbench.orchestration.job import Job
 from intelbench.profiling.environment import read_environment
@@ -25,7 +27,7 @@ def assist(job: Job) -> None:
     ranks = Ranks.join(job.workspace.store, job.rank, spec.execution.gpus, device)
     memory = MemoryMeter(device)
     setup, budget, _ = prepare_training(job, environment, device, ranks, lambda: None)
-    ranks.process_ids()
+    ranks.gather(os.getpid())
     about = Checkpoint(step=0, done=0.0, spec=spec, environment=environment)
     checkpoints = Checkpoints(job.workspace, about, "never", device)
     trained = train(setup, budget, LapClock(device), lambda _: None, checkpoints)

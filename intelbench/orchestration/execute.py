@@ -1,5 +1,6 @@
 """Execute one run: data, network, training and profiling come together here."""
 
+import os
 import threading
 import time
 import traceback
@@ -102,7 +103,7 @@ def _run(
         on_progress(msgspec.structs.replace(updates(step), note=checkpoints.problem or eager))
 
     others = [device_for(spec.execution.of_rank(rank)).torch_device for rank in range(1, ranks.num)]
-    meters.start(others, ranks.process_ids()[1:])
+    meters.start(others, ranks.gather(os.getpid())[1:])
     trained = train(setup, budget, LapClock(device), on_step, checkpoints)
     record = msgspec.structs.replace(record, stream_digests=trained.stream_digests)
     if trained.divergence:
@@ -166,7 +167,7 @@ def _conclude(
         contention=readings.contention,
         energy=readings.energy,
         preparation=trained.preparation,
-        features=setup.features.extraction if setup.features else None,
+        features=setup.features.bank.extraction if setup.features else None,
         resumed_after=trained.resumed_after,
         kept_step=trained.kept_step,
         ranks=ranks,

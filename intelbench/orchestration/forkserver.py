@@ -34,7 +34,6 @@ _MODULES = (
     "intelbench.orchestration.child",
     "intelbench.orchestration.preflight",
     "intelbench.orchestration.probe",
-    "intelbench.orchestration.randomness",
     "intelbench.orchestration.verify",
 )
 """Modules that the server imports."""

@@ -16,10 +16,9 @@ from intelbench.orchestration.display import downloads, stderr_console
 from intelbench.orchestration.engines import NamedEngine
 from intelbench.orchestration.listeners import Listeners
 from intelbench.orchestration.plan import PlannedRun, PlanOptions, architectures_of, plan, unresumable
-from intelbench.orchestration.preflight import require_sizes
+from intelbench.orchestration.preflight import require_sizes, without_dropout
 from intelbench.orchestration.process import Limits, Starter
 from intelbench.orchestration.race import designed
-from intelbench.orchestration.randomness import without_dropout
 from intelbench.orchestration.running import execute_runs, report_command, say
 from intelbench.orchestration.shared import Profiles
 from intelbench.orchestration.study import Study, StudyFile

@@ -1,7 +1,7 @@
 """Measure how much other processes and virtual machines used the CPUs of this one, by the system's counters."""
 
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import psutil
@@ -77,7 +77,9 @@ class ContentionMeter:
         )
 
     def _counters(self) -> _Counters:
-        monotonic, times = time.monotonic(), _times_of_own_processors()
+        monotonic, times = time.monotonic(), psutil.cpu_times(percpu=True)
+        # Runs next to this one have other CPUs. A system may not tell which ones a process may use.
+        times = [times[processor] for processor in own_processors() if processor < len(times)] or times
         own = sum(each.user + each.system for each in (process.cpu_times() for process in self._own))
         has_boottime = hasattr(time, "CLOCK_BOOTTIME")
         suspended = time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic() if has_boottime else None
@@ -88,13 +90,6 @@ class ContentionMeter:
             suspended=suspended,
             time_of_day=time.time() - time.monotonic() - (suspended or 0.0),
         )
-
-
-def _times_of_own_processors() -> list[Any]:
-    """Return the times of each CPU that this process may use; runs next to this one have others."""
-    times = psutil.cpu_times(percpu=True)
-    own = [times[processor] for processor in own_processors() if processor < len(times)]
-    return own or times  # a system that does not tell
 
 
 def _increase(before: float | None, after: float | None) -> float | None:

@@ -53,14 +53,6 @@ class AllocatorFigures(NamedTuple):
     """How often the GPU was out of memory, since the process was started."""
 
 
-class Versions(NamedTuple):
-    """Versions of the libraries below PyTorch; `None` if the device does not use the library."""
-
-    cuda: str | None = None
-    rocm: str | None = None
-    cudnn: str | None = None
-
-
 @dataclass(frozen=True)
 class Device:
     """A device, with the functions of PyTorch that depend on its kind."""
@@ -195,11 +187,12 @@ class Device:
         return str(getattr(cuda.get_device_properties(self.torch_device), "uuid", ""))  # not on every AMD GPU
 
     @property
-    def versions(self) -> Versions:
-        """Return the versions of CUDA or ROCm, and of cuDNN (MIOpen under ROCm)."""
+    def versions(self) -> dict[str, str | None]:
+        """Return the versions of `cuda` or `rocm`, and of `cudnn` (MIOpen under ROCm), if the device uses them."""
         if self.kind != "cuda":
-            return Versions()
-        return Versions(torch.version.cuda, torch.version.hip, str(torch.backends.cudnn.version()))
+            return {}
+        cudnn = str(torch.backends.cudnn.version())
+        return {"cuda": torch.version.cuda, "rocm": torch.version.hip, "cudnn": cudnn}
 
     @property
     def backend(self) -> str:

@@ -53,7 +53,7 @@ class RaplCounter:
         self._packages = [zone for zone in zones if (zone / "name").read_text().startswith("package")]
         if not self._packages:
             raise OSError("the kernel shows no RAPL counter, as on most virtual machines")
-        self._ranges = {path: _microjoules(path / "max_energy_range_uj") for path in self._packages}
+        self._ranges = {path: int((path / "max_energy_range_uj").read_text()) for path in self._packages}
         self._last = self._counters()
         self._total = 0
 
@@ -71,7 +71,7 @@ class RaplCounter:
         return self._total / 1e6
 
     def _counters(self) -> Mapping[Path, int]:
-        return {path: _microjoules(path / "energy_uj") for path in self._packages}
+        return {path: int((path / "energy_uj").read_text()) for path in self._packages}
 
 
 EnergyCounter = NvmlCounter | RaplCounter
@@ -142,7 +142,3 @@ class EnergyMeter:
         """Note why the counter cannot be read; the run continues without it."""
         self._counter = None
         self._absent = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-
-
-def _microjoules(file: Path) -> int:
-    return int(file.read_text())

@@ -98,7 +98,6 @@ def read_environment(execution: Execution) -> Environment:
     """Describe this machine and its libraries for a run with this execution."""
     cpu = _cpu_name()
     device = device_for(execution)
-    versions = device.versions
     return Environment(
         intelbench=intelbench.__version__,
         python=platform.python_version(),
@@ -111,10 +110,8 @@ def read_environment(execution: Execution) -> Environment:
         num_cpus=num_processors(),
         memory_bytes=psutil.virtual_memory().total,
         device_name=device.name or cpu,
-        cuda=versions.cuda,
-        cudnn=versions.cudnn,
         driver=driver_version() if device.kind == "cuda" else None,
-        rocm=versions.rocm,
+        **device.versions,
         gpu=_gpu_facts(device) if device.kind == "cuda" else None,
         variables={name: os.environ[name] for name in _RECORDED_VARIABLES if name in os.environ},
     )
@@ -156,11 +153,10 @@ def _gpu_facts(device: Device) -> GpuFacts:
         gpu = Nvml(device.torch_device)
     except OSError as error:
         return msgspec.structs.replace(facts, absent=str(error))
-    milliwatts = gpu.ask_or_none("nvmlDeviceGetEnforcedPowerLimit")
     ecc, mig = (gpu.ask_or_none(f"nvmlDeviceGet{name}Mode") for name in ("Ecc", "Mig"))
     return msgspec.structs.replace(
         facts,
-        power_limit_watts=None if milliwatts is None else milliwatts / 1000,
+        power_limit_watts=gpu.watts("nvmlDeviceGetEnforcedPowerLimit"),
         max_sm_clock_megahertz=gpu.ask_or_none("nvmlDeviceGetMaxClockInfo", gpu.library.NVML_CLOCK_SM),
         ecc=None if ecc is None else bool(ecc[0]),  # the current mode; the second is the mode after a reboot
         mig=None if mig is None else bool(mig[0]),

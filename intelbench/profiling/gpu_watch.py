@@ -1,6 +1,7 @@
 """Read clocks, temperature, power and other processes of a GPU from NVML at the evaluation points of a run."""
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 
 import numpy as np
@@ -11,15 +12,33 @@ from intelbench.profiling.device import device_of
 from intelbench.profiling.nvml import Nvml
 from intelbench.records.store import Traces
 
-_NAMES = {
-    "sm_clock_megahertz": np.float64,
-    "memory_clock_megahertz": np.float64,
-    "temperature_celsius": np.float64,
-    "power_watts": np.float64,
-    "clock_event_reasons": np.int64,
-    "foreign_processes": np.int64,
+
+def _foreign_processes(gpu: Nvml) -> int | None:
+    """Return the number of processes of others that compute on the GPU; `None` if NVML lists no process.
+
+    In a container NVML may list processes by the ids of the host; one of them is this process.
+    """
+    listed = gpu.ask_or_none("nvmlDeviceGetComputeRunningProcesses")
+    pids = {process.pid for process in listed or ()}
+    if not pids:
+        return None
+    own = {os.getpid(), *(process.pid for process in psutil.Process().parents())}
+    return len(pids - own) if os.getpid() in pids else len(pids) - 1
+
+
+_CLOCK = "nvmlDeviceGetClockInfo"
+_READINGS: dict[str, tuple[type[np.generic], Callable[[Nvml], float | None]]] = {
+    "sm_clock_megahertz": (np.float64, lambda gpu: gpu.ask_or_none(_CLOCK, gpu.library.NVML_CLOCK_SM)),
+    "memory_clock_megahertz": (np.float64, lambda gpu: gpu.ask_or_none(_CLOCK, gpu.library.NVML_CLOCK_MEM)),
+    "temperature_celsius": (
+        np.float64,
+        lambda gpu: gpu.ask_or_none("nvmlDeviceGetTemperature", gpu.library.NVML_TEMPERATURE_GPU),
+    ),
+    "power_watts": (np.float64, lambda gpu: gpu.watts("nvmlDeviceGetPowerUsage")),
+    "clock_event_reasons": (np.int64, lambda gpu: gpu.ask_or_none("nvmlDeviceGetCurrentClocksEventReasons")),
+    "foreign_processes": (np.int64, _foreign_processes),
 }
-"""Names of the readings, and the types of their arrays."""
+"""Type of the array of each reading, and the function that takes it."""
 
 
 class GpuWatch:
@@ -35,18 +54,16 @@ class GpuWatch:
 
     def start(self) -> None:
         """Take a reading before training."""
-        self.look(0)
+        self.step(0, at_evaluation=True)
 
     def step(self, number: int, *, at_evaluation: bool) -> None:
-        """Take a reading at an evaluation point, after `number` training steps."""
-        if at_evaluation:
-            self.look(number)
+        """Take a reading at an evaluation point, after `number` training steps.
 
-    def look(self, step: int) -> None:
-        """Take a reading after `step` training steps. Call it right after work, while the clocks are those of work."""
-        if self._gpu is not None:
-            self._steps.append(step)
-            self._readings.append(_read(self._gpu))
+        Call it right after work, while the clocks are those of work.
+        """
+        if at_evaluation and self._gpu is not None:
+            self._steps.append(number)
+            self._readings.append({name: take(self._gpu) for name, (_, take) in _READINGS.items()})
 
     def resume_at(self, step: int) -> None:
         """Set the step of all readings so far to the step at which the run was resumed."""
@@ -54,37 +71,9 @@ class GpuWatch:
 
     def read(self) -> Traces:
         """Return the arrays `gpu_*` of `traces.npz` without this prefix, if NVML had the reading every time."""
-        known = {
-            name: [reading[name] for reading in self._readings]
-            for name in _NAMES
+        arrays = {
+            name: np.array([reading[name] for reading in self._readings], dtype=dtype)
+            for name, (dtype, _) in _READINGS.items()
             if self._readings and all(reading[name] is not None for reading in self._readings)
         }
-        if not known:
-            return {}
-        arrays = {name: np.array(values, dtype=_NAMES[name]) for name, values in known.items()}
-        return {"step": np.array(self._steps, dtype=np.int64), **arrays}
-
-
-def _read(gpu: Nvml) -> dict[str, float | None]:
-    milliwatts = gpu.ask_or_none("nvmlDeviceGetPowerUsage")
-    return {
-        "sm_clock_megahertz": gpu.ask_or_none("nvmlDeviceGetClockInfo", gpu.library.NVML_CLOCK_SM),
-        "memory_clock_megahertz": gpu.ask_or_none("nvmlDeviceGetClockInfo", gpu.library.NVML_CLOCK_MEM),
-        "temperature_celsius": gpu.ask_or_none("nvmlDeviceGetTemperature", gpu.library.NVML_TEMPERATURE_GPU),
-        "power_watts": None if milliwatts is None else milliwatts / 1000,
-        "clock_event_reasons": gpu.ask_or_none("nvmlDeviceGetCurrentClocksEventReasons"),
-        "foreign_processes": _foreign_processes(gpu),
-    }
-
-
-def _foreign_processes(gpu: Nvml) -> int | None:
-    """Return the number of processes of others that compute on the GPU; `None` if NVML lists no process.
-
-    In a container NVML may list processes by the ids of the host; one of them is this process.
-    """
-    listed = gpu.ask_or_none("nvmlDeviceGetComputeRunningProcesses")
-    pids = {process.pid for process in listed or ()}
-    if not pids:
-        return None
-    own = {os.getpid(), *(process.pid for process in psutil.Process().parents())}
-    return len(pids - own) if os.getpid() in pids else len(pids) - 1
+        return {"step": np.array(self._steps, dtype=np.int64), **arrays} if arrays else {}

@@ -44,6 +44,11 @@ class Nvml:
         except OSError:
             return None
 
+    def watts(self, function: str) -> float | None:
+        """Return the watts of a function that answers in milliwatts; `None` if it is not supported."""
+        milliwatts = self.ask_or_none(function)
+        return None if milliwatts is None else milliwatts / 1000
+
     def _call(self, function: Callable[..., Any], *arguments: object) -> Any:
         try:
             return function(*arguments)

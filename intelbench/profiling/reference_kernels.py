@@ -67,17 +67,14 @@ class ReferenceKernels:
 
     def start(self) -> None:
         """Time the kernels before training."""
-        self.measure(0)
-
-    def step(self, number: int, *, at_evaluation: bool) -> None:
-        """Time the kernels at an evaluation point."""
-        if at_evaluation:
-            self.measure(number)
+        self.step(0, at_evaluation=True)
 
     @torch.no_grad()
-    def measure(self, step: int) -> None:
-        """Time the kernels after `step` training steps."""
-        self._steps.append(step)
+    def step(self, number: int, *, at_evaluation: bool) -> None:
+        """Time the kernels at an evaluation point, after `number` training steps."""
+        if not at_evaluation:
+            return
+        self._steps.append(number)
         timed = self._timed_by_events if self._device.has_events else self._timed
         for name, make_kernel in self._kinds.items():
             self._seconds[name].append(timed(make_kernel()))

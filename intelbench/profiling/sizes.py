@@ -29,19 +29,16 @@ def require_size(workload: Workload) -> None:
     size = workload.request.image_size
     smaller = [usual for usual in reversed(_USUAL_SIZES) if workload.architecture.minimum_size <= usual < size]
     larger = [usual for usual in _USUAL_SIZES if usual > size]
-    fitting = [str(first) for sizes in (smaller, larger) if (first := _first_fitting(workload, sizes))]
+
+    def fits(size: int) -> bool:
+        return _problem(replace(workload, request=replace(workload.request, image_size=size))) is None
+
+    fitting = [str(first) for sizes in (smaller, larger) if (first := next(filter(fits, sizes), None))]
     if fitting:
         raise UserError(
             f"architecture {workload.architecture.name!r} does not take images of {size} px ({problem}); "
             f"it takes {' or '.join(fitting)} px, the nearest usual size{'s'[: len(fitting) - 1]}"
         )
-
-
-def _first_fitting(workload: Workload, sizes: list[int]) -> int | None:
-    for size in sizes:
-        if _problem(replace(workload, request=replace(workload.request, image_size=size))) is None:
-            return size
-    return None
 
 
 def _problem(workload: Workload) -> str | None:

@@ -68,7 +68,9 @@ class LapClock:
         self._seconds = {part: array("d") for part in self._timed}
         """Seconds of each step, by part."""
         self._host_seconds = {part: array("d") for part in self._timed}
-        self._budget_seconds = 0.0
+        self.budget_seconds = 0.0
+        """Seconds inside the budget, without synchronising. On a GPU these are by its clock for laps that are converted
+        to seconds, and by the host's clock after that."""
         self._last_lap = 0.0
         self._charged = 0.0
         """Seconds to add to the next lap."""
@@ -83,7 +85,7 @@ class LapClock:
             return
         now = time.perf_counter()
         if part not in _OUTSIDE:
-            self._budget_seconds += now - self._last_lap
+            self.budget_seconds += now - self._last_lap
         self._last_lap = now
         charged, self._charged = self._charged, 0.0
         event = self._free_events.pop() if self._free_events else self._device.event(timing=True)
@@ -96,16 +98,8 @@ class LapClock:
 
     def add_seconds(self, seconds: float) -> None:
         """Add seconds that have not passed to the current data loading time and to the budget."""
-        self._budget_seconds += seconds
+        self.budget_seconds += seconds
         self._charged += seconds
-
-    @property
-    def budget_seconds(self) -> float:
-        """Return the seconds inside the budget, without synchronising.
-
-        On a GPU these are by its clock for laps that are converted to seconds, and by the host's clock after that.
-        """
-        return self._budget_seconds
 
     def settle(self) -> float:
         """Synchronise the device, convert all laps to seconds, and return the seconds inside the budget."""
@@ -117,7 +111,7 @@ class LapClock:
     def state_dict(self) -> dict[str, Any]:
         """Return the state for a checkpoint: the settled seconds by part, and the seconds inside the budget."""
         return {
-            "budget_seconds": self._budget_seconds,
+            "budget_seconds": self.budget_seconds,
             **{
                 name: {part: torch.tensor(seconds, dtype=torch.float64) for part, seconds in columns.items()}
                 for name, columns in (("seconds", self._seconds), ("host_seconds", self._host_seconds))
@@ -126,7 +120,7 @@ class LapClock:
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
         """Restore the state from a checkpoint."""
-        self._budget_seconds = state_dict["budget_seconds"]
+        self.budget_seconds = state_dict["budget_seconds"]
         self._seconds, self._host_seconds = (
             {part: array("d", seconds.tolist()) for part, seconds in state_dict[name].items()}
             for name in ("seconds", "host_seconds")
@@ -162,7 +156,7 @@ class LapClock:
         elif not self._seconds[PAUSE]:
             return
         if end.part not in _OUTSIDE:
-            self._budget_seconds += seconds - host_seconds  # `lap` has added the host's
+            self.budget_seconds += seconds - host_seconds  # `lap` has added the host's
         self._seconds[end.part][-1] += seconds + end.charged_seconds
         self._host_seconds[end.part][-1] += host_seconds + end.charged_seconds
 

@@ -5,8 +5,6 @@ lives; process ids would not do, since containers that share a disk have the sam
 because locks need not exclude other hosts.
 """
 
-import errno
-import os
 import re
 import secrets
 import shutil
@@ -17,7 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from intelbench.errors import UserError, printable
-from intelbench.records.locks import hold
+from intelbench.records.locks import locked
 
 _PREFIX = ".intelbench-"
 _ABANDONED_SECONDS = 86_400.0
@@ -59,9 +57,9 @@ def clear_drafts(parent: Path) -> None:
 
     Without file locks on the disk, all drafts stay.
     """
-    with suppress(OSError), _locked(parent, wait=True) as held:
+    with suppress(OSError), locked(parent, wait=True) as held:
         for draft in parent.glob(f"{_PREFIX}*") if held else ():
-            with suppress(OSError), _locked(draft, wait=False) as free:
+            with suppress(OSError), locked(draft, wait=False) as free:
                 is_ours = draft.name.startswith(_prefix())
                 if free and (is_ours or time.time() - draft.stat().st_mtime > _ABANDONED_SECONDS):
                     shutil.rmtree(draft, ignore_errors=True)
@@ -79,10 +77,10 @@ def _scratch(parent: Path) -> Iterator[Path]:
     try:
         parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            with _locked(parent, wait=True):  # so that no process sees the folder before it is locked
+            with locked(parent, wait=True):  # so that no process sees the folder before it is locked
                 scratch.mkdir()
                 stack.callback(shutil.rmtree, scratch, ignore_errors=True)
-                stack.enter_context(_locked(scratch, wait=True))
+                stack.enter_context(locked(scratch, wait=True))
             yield scratch
     except OSError as error:
         reason = "it is a file" if isinstance(error, FileExistsError) else error.strerror or str(error)
@@ -90,19 +88,3 @@ def _scratch(parent: Path) -> Iterator[Path]:
             f"cache {printable(parent)}: cannot be written ({reason}). Expected a writable folder. "
             "Try another one with --cache-dir"
         ) from error
-
-
-@contextmanager
-def _locked(folder: Path, *, wait: bool) -> Iterator[bool]:
-    """Lock the folder for the block, and yield whether that was possible; some disks have no locks."""
-    if not folder.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
-    try:
-        lock = hold(folder, wait=wait)
-    except OSError:
-        lock = None
-    try:
-        yield lock is not None
-    finally:
-        if lock:
-            lock.release()

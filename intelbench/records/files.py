@@ -57,9 +57,13 @@ def replace_by_parts(path: Path, parts: Iterable[bytes]) -> None:
 def move(source: Path, target: Path) -> None:
     """Rename a file or folder, and sync the folder, so that a power cut does not undo it."""
     source.replace(target)
-    if os.name == "nt":  # Windows writes the folder with the rename, and cannot open folders
-        return
-    descriptor = os.open(target.parent, os.O_RDONLY)
+    if os.name != "nt":  # Windows writes the folder with the rename, and cannot open folders
+        sync(target.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk as it is now."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

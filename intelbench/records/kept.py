@@ -8,7 +8,7 @@ record, and a run that is killed leaves a complete file or a hidden folder, whic
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -21,7 +21,7 @@ from intelbench.config.validation import json_fault
 from intelbench.errors import UserError, printable
 from intelbench.records.files import move, remove
 from intelbench.records.identity import canonical_fields, comparison_digest, digest, machine_digest
-from intelbench.records.locks import hold
+from intelbench.records.locks import locked
 from intelbench.records.store import read_run
 from intelbench.records.types import RunRecord, RunSpec
 from intelbench.records.workspace import Workspace
@@ -156,7 +156,7 @@ def publish(runs: Path, run_id: str) -> None:
     draft, final = draft_folder(runs, run_id), kept_path(runs, run_id)
     if not os.path.lexists(draft) and not os.path.lexists(final):
         return
-    with _locked(kept_folder(runs)):
+    with locked(kept_folder(runs), wait=True):
         if _belongs(runs, run_id, draft / DRAFT):
             move(draft / DRAFT, final)
         remove(draft)
@@ -213,17 +213,3 @@ def _belongs(runs: Path, run_id: str, path: Path) -> bool | None:
     except UserError:
         return None
     return record.failure is None and kept.about.started_at == record.started_at
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of the folder for the block, where its disk has locks."""
-    try:
-        lock = hold(folder, wait=True)
-    except OSError:
-        lock = None
-    try:
-        yield
-    finally:
-        if lock:
-            lock.release()

@@ -6,7 +6,8 @@ Some network disks keep such locks for each host alone; see `leases`.
 import importlib
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,20 @@ def hold(path: Path, *, wait: bool = False, shared: bool = False) -> Lock | None
         OSError: the path does not exist, or is on a disk without locks.
     """
     return (_flock if HAS_FLOCK else _filelock)(path, wait=wait, shared=shared)
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool) -> Iterator[bool]:
+    """Lock a file or a folder for the block, and yield whether that was possible; some disks have no locks."""
+    try:
+        lock = hold(path, wait=wait)
+    except OSError:
+        lock = None
+    try:
+        yield lock is not None
+    finally:
+        if lock:
+            lock.release()
 
 
 def _flock(path: Path, *, wait: bool, shared: bool) -> Lock | None:

@@ -33,13 +33,11 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 class HeadEvaluator(Protocol):
     """Computes logits from the stored features of images, without the backbone."""
 
-    def prepare(self, split: Split) -> None:
-        """Compute or read the features of the split, so that `logits` does not have to."""
-        ...
+    def of_split(self, split: Split) -> object:
+        """Return the features of the split, which are computed or read once."""
 
     def logits(self, split: Split) -> Tensor:
         """Return the logits of every image, in the order of the split: images x classes."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ class Evaluator:
     def logits_and_activations(self, split: Split) -> tuple[NDArray[np.float32], Activations]:
         """Return the logits of the split, and the activations of the network, or of its head if it has features."""
         if self.head and self.ranks.leads:
-            self.head.prepare(split)
+            self.head.of_split(split)  # before the probe looks at what the network does
         with ActivationProbe(self.model) as probe:
             logits = self.logits(split)
         return logits, Activations.of(self.ranks.gather(probe.sites))

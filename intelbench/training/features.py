@@ -12,7 +12,6 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from intelbench.config.conditions import Conditions
 from intelbench.data.dataset import Split
 from intelbench.data.features import Features, FeatureStore
 from intelbench.data.stream import EVALUATION, Batch, Sample, TrainingStream, prepared_ahead
@@ -39,17 +38,13 @@ class FeatureBank:
     _features: dict[object, Features] = field(default_factory=dict)
     """Features that this process has read or computed, by split or view."""
 
-    def prepare(self, split: Split) -> None:
-        """Compute or read the features of the split, so that `logits` does not have to."""
-        self.of_split(split)
-
     def logits(self, split: Split) -> Tensor:
         """Return the logits of every image with the present head, in the order of the split: images x classes."""
-        head, cast = self.evaluator.model.get_submodule(self.head), autocast(self._conditions, self.evaluator.device)
-        values = self.of_split(split).values
-        with torch.no_grad(), evaluation_mode(head, self.evaluator.device), cast():
-            parts = values.split(self._conditions.recipe.batch_size)
-            return torch.cat([head(part.to(self.evaluator.device)).float().cpu() for part in parts])
+        conditions, device = self.evaluator.conditions, self.evaluator.device
+        head = self.evaluator.model.get_submodule(self.head)
+        parts = self.of_split(split).values.split(conditions.recipe.batch_size)
+        with torch.no_grad(), evaluation_mode(head, device), autocast(conditions, device)():
+            return torch.cat([head(part.to(device)).float().cpu() for part in parts])
 
     def of_split(self, split: Split) -> Features:
         """Return the features of the images in their evaluation view, which may be a part of those of another split."""
@@ -68,7 +63,7 @@ class FeatureBank:
         return [self._of_view(stream, view) for view in range(stream.num_views or 0)]
 
     def _of_view(self, stream: TrainingStream, view: int) -> Features:
-        size, num_images = self._conditions.recipe.batch_size, len(stream.split)
+        size, num_images = self.evaluator.conditions.recipe.batch_size, len(stream.split)
 
         def batch(start: int) -> Tensor:
             positions = range(start, min(start + size, num_images))
@@ -99,7 +94,7 @@ class FeatureBank:
     def _extract(self, images: Iterable[Tensor]) -> Tensor:
         """Return the input of the head for every image."""
         self.on_extraction()
-        model, cast = self.evaluator.model, autocast(self._conditions, self.evaluator.device)
+        model, cast = self.evaluator.model, autocast(self.evaluator.conditions, self.evaluator.device)
         parts: list[Tensor] = []
         hook = model.get_submodule(self.head).register_forward_pre_hook(lambda _, inputs: parts.append(inputs[0].cpu()))
         try:
@@ -122,10 +117,6 @@ class FeatureBank:
                 digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
         return digest.hexdigest()
 
-    @property
-    def _conditions(self) -> Conditions:
-        return self.evaluator.conditions
-
 
 class FeatureStream:
     """The batches of a stream, with features instead of images as long as the backbone is frozen.
@@ -136,14 +127,9 @@ class FeatureStream:
 
     def __init__(self, stream: TrainingStream, bank: FeatureBank, backbone: Backbone, ranks: Ranks = ALONE) -> None:
         self._stream = stream
-        self._bank = bank
+        self.bank = bank
         self._backbone = backbone
         self._ranks = ranks
-
-    @property
-    def extraction(self) -> FeatureExtraction:
-        """Return how many features there are, and the time that computing them took."""
-        return self._bank.extraction
 
     @property
     def steps_per_epoch(self) -> int:
@@ -155,9 +141,9 @@ class FeatureStream:
         step = first_step
         if self._backbone.frozen:
             with self._ranks.leader_first():
-                features = self._bank.of_stream(self._stream)
+                features = self.bank.of_stream(self._stream)
             cached_seconds = sum(view.seconds for view in features if view.stored)
-            pins = device_of(self._bank.evaluator.device).pins_memory
+            pins = device_of(self.bank.evaluator.device).pins_memory
             contents: dict[tuple[int, int], bytes] = {}  # by position and view
             while self._backbone.frozen:
                 samples = self._stream.samples(step)

@@ -14,6 +14,7 @@ import torch
 from msgspec import structs
 from torch import Tensor, nn
 
+from intelbench.architectures.generators import host_generator_states
 from intelbench.data.stream import InputKind
 from intelbench.errors import printable
 from intelbench.profiling.device import Graph, Stream, device_of, is_out_of_memory
@@ -22,7 +23,7 @@ from intelbench.records.profiles import Preparation
 from intelbench.training.criterion import make_criterion
 from intelbench.training.parts import Parts
 from intelbench.training.precision import Autocast, autocast
-from intelbench.training.rehearsal import Attributes, host_generator_states, restored
+from intelbench.training.rehearsal import Attributes, restored
 from intelbench.training.setup import TrainingSetup
 
 EAGER_STEPS = 3

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 
 import torch
 
@@ -41,8 +42,4 @@ def compute_dtype(conditions: Conditions) -> torch.dtype:
 def autocast(conditions: Conditions, device: torch.device) -> Autocast:
     """Return a context manager that computes matrix products and convolutions in the precision of the suite."""
     dtype = _AUTOCAST.get(conditions.precision)
-
-    def context() -> AbstractContextManager[None]:
-        return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
-
-    return context
+    return partial(torch.autocast, device.type, dtype=dtype, enabled=dtype is not None)

@@ -133,10 +133,6 @@ class Ranks:
         own = RankFacts(host=platform.node(), device=str(device), peak_memory=peak_memory)
         return tuple(self.gather(own)) if self.num > 1 else ()
 
-    def process_ids(self) -> list[int]:
-        """Return the ids of all processes, by rank."""
-        return self.gather(os.getpid())
-
 
 ALONE = Ranks()
 """The only process of a run."""

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from intelbench.architectures.generators import Generators, preserve_generators
+from intelbench.architectures.generators import preserve_generators
 from intelbench.profiling.device import Device
 
 _ABSENT = object()
@@ -55,12 +55,6 @@ class Attributes:
             for _, attributes, before in self._before:
                 attributes.clear()
                 attributes.update(before)
-
-
-def host_generator_states() -> tuple[object, ...]:
-    """Return the states of the random number generators of the host: PyTorch's, Python's and numpy's."""
-    state = Generators().state_dict()
-    return state["cpu"].tolist(), state["random"], state["numpy"]
 
 
 def _is_same(before: object, now: object) -> bool:

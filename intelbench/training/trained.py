@@ -4,7 +4,6 @@ A loaded network gives the logits that its run has recorded, bit for bit on the 
 the test split: decoding, batches, precision, memory format and threads are those of the run.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ from intelbench.data.unlabelled import EvaluationTransform
 from intelbench.errors import UserError, printable
 from intelbench.plugins.providers import file_of
 from intelbench.profiling.device import device_for, find_device, is_available
+from intelbench.records.files import sync
 from intelbench.records.kept import METADATA, KeptFile, KeptWeights
 from intelbench.records.types import Execution
 from intelbench.training.precision import MEMORY_FORMATS, autocast, configure
@@ -48,11 +48,7 @@ def save(model: nn.Module, about: KeptWeights, path: Path) -> None:
     """
     save_model(model, str(path), {METADATA: msgspec.json.encode(about).decode()})
     path.chmod(path.parent.stat().st_mode & 0o666)  # safetensors creates files that only their owner can read
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(path)
 
 
 @dataclass(frozen=True)

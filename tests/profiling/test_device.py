@@ -62,7 +62,7 @@ def test_a_cpu_has_nothing_to_wait_for() -> None:
     )  # fmt: skip
     assert (False, False, False) == (found.has_events, found.pins_memory, found.has_allocator)
     assert (0, 0, None) == (found.allocated_bytes, found.reserved_bytes, found.generator_state())
-    assert (None, None, None) == found.versions
+    assert {} == found.versions
     assert ("fp32", "bf16") == found.precisions
     with pytest.raises(UserError, match=r"^precision fp16: not supported by cpu\. Expected fp32 or bf16\."):
         require_precision(found, "fp16")
@@ -73,7 +73,7 @@ def test_a_gpu_tells_about_itself(fake_cuda: FakeCuda) -> None:
     found = device_of(CPU)
     assert "cuda" == found.kind
     assert (NAME, "9.0", MEMORY, UUID) == (found.name, found.capability, found.memory_bytes, found.uuid)
-    assert "13.0" == found.versions.cuda
+    assert "13.0" == found.versions["cuda"]
     fake_cuda.allocate(5000)
     fake_cuda.allocate(-5000)
     assert (1000, 7000) == (found.allocated_bytes, found.reserved_bytes)
@@ -254,7 +254,7 @@ def test_a_real_gpu_tells_about_itself() -> None:
     assert found.memory_bytes
     assert found.memory_bytes > 10**9
     assert found.uuid
-    assert found.versions.cudnn
+    assert found.versions["cudnn"]
     event = found.event(timing=True)
     assert event is not None
     event.record()

@@ -36,9 +36,9 @@ def watch(monkeypatch: pytest.MonkeyPatch, **answers: object) -> GpuWatch:
 def test_each_look_is_a_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the step after which it was; after a resumption the earlier ones have the step of that."""
     found = watch(monkeypatch, **ANSWERS)
-    found.look(0)
+    found.step(0, at_evaluation=True)
     found.resume_at(5)
-    found.look(10)
+    found.step(10, at_evaluation=True)
     traces = found.read()
     assert [5, 10] == traces["step"].tolist()
     assert [1755, 1755] == traces["sm_clock_megahertz"].tolist()
@@ -68,7 +68,7 @@ def test_processes_of_others_are_counted(
     """The run, and the session that started it, are none; where NVML lists nobody, nobody knows."""
     listed = [SimpleNamespace(pid=pid) for pid in pids]
     found = watch(monkeypatch, **ANSWERS | {"nvmlDeviceGetComputeRunningProcesses": lambda _: listed})
-    found.look(0)
+    found.step(0, at_evaluation=True)
     traces = found.read()
     assert expected == (int(traces["foreign_processes"][0]) if "foreign_processes" in traces else None)
 
@@ -78,10 +78,10 @@ def test_what_the_driver_does_not_know_is_absent(monkeypatch: pytest.MonkeyPatch
     """Neither 0 nor NaN: no array; and none at all where it knows nothing, or has never been asked."""
     known = {"nvmlDeviceGetTemperature": lambda _, sensor: 61}
     found = watch(monkeypatch, **known)
-    found.look(0)
+    found.step(0, at_evaluation=True)
     assert {"step", "temperature_celsius"} == set(found.read())
     found = watch(monkeypatch)
-    found.look(0)
+    found.step(0, at_evaluation=True)
     assert {} == found.read() == watch(monkeypatch, **ANSWERS).read()
 
 
@@ -93,14 +93,14 @@ def test_a_gpu_without_nvml_is_not_watched(monkeypatch: pytest.MonkeyPatch) -> N
         raise sys.modules["pynvml"].NVMLError("Driver Not Loaded")
 
     found = watch(monkeypatch, nvmlInit=refuse)
-    found.look(0)
+    found.step(0, at_evaluation=True)
     assert {} == found.read()
 
 
 def test_a_cpu_is_not_watched() -> None:
     """No driver is asked."""
     found = GpuWatch(CPU)
-    found.look(0)
+    found.step(0, at_evaluation=True)
     assert {} == found.read()
 
 
@@ -110,14 +110,14 @@ def test_a_real_gpu_is_watched() -> None:
     device = torch.device("cuda")
     found = GpuWatch(device)
     torch.ones(1, device=device)
-    found.look(0)
+    found.step(0, at_evaluation=True)
     program = "import torch; x = torch.ones(1, device='cuda'); print('there', flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as foreign:
         assert foreign.stdout
         assert "there\n" == foreign.stdout.readline()
-        found.look(1)
+        found.step(1, at_evaluation=True)
         foreign.communicate("\n")
     traces = found.read()
     assert (traces["sm_clock_megahertz"] > 0).all()

@@ -29,7 +29,7 @@ def test_each_timing_is_a_row_of_repetitions(dtype: torch.dtype) -> None:
     """By kind of work, with the step before which it was done; all took some time."""
     meter = ReferenceKernels(CPU, dtype)
     for step in (0, 3, 6):
-        meter.measure(step)
+        meter.step(step, at_evaluation=True)
     traces = meter.read()
     expected = {f"{name}_seconds": (3, 5) for name in NAMES} | {"step": (3,)}
     assert expected == {name: array.shape for name, array in traces.items()}
@@ -57,7 +57,7 @@ def test_flops_are_those_that_pytorch_counts(monkeypatch: pytest.MonkeyPatch, dt
 
     monkeypatch.setattr(ReferenceKernels, "_timed", counting)
     meter = ReferenceKernels(CPU, dtype)
-    meter.measure(0)
+    meter.step(0, at_evaluation=True)
     assert [meter.work.convolution_flops, meter.work.matmul_flops, 0] == counted
 
 
@@ -72,7 +72,7 @@ def test_work_is_done_in_the_precision_of_the_run(monkeypatch: pytest.MonkeyPatc
         return convolve(images, weight, padding=padding)
 
     monkeypatch.setattr(F, "conv2d", watching)
-    ReferenceKernels(CPU, torch.bfloat16).measure(0)
+    ReferenceKernels(CPU, torch.bfloat16).step(0, at_evaluation=True)
     assert 6 == len(seen)
     assert {torch.bfloat16} == {tensor.dtype for pair in seen for tensor in pair}
     assert all(tensor.is_contiguous(memory_format=torch.channels_last) for pair in seen for tensor in pair)
@@ -82,7 +82,7 @@ def test_work_is_done_in_the_precision_of_the_run(monkeypatch: pytest.MonkeyPatc
 def test_a_runs_random_numbers_are_not_touched() -> None:
     """The dropout of the steps after it is what it would have been."""
     before = torch.get_rng_state()
-    ReferenceKernels(CPU, torch.float32).measure(0)
+    ReferenceKernels(CPU, torch.float32).step(0, at_evaluation=True)
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -91,7 +91,7 @@ def test_a_runs_random_numbers_are_not_touched() -> None:
 def test_a_gpus_work_is_done_when_it_is_timed(dtype: torch.dtype) -> None:
     """A convolution of 118 GFLOPs or more is not over as soon as it is asked for: no GPU does 10 PFLOP/s."""
     meter = ReferenceKernels(torch.device("cuda"), dtype)
-    meter.measure(0)
+    meter.step(0, at_evaluation=True)
     taken = meter.read()["convolution_seconds"]
     assert (meter.work.convolution_flops / taken < 1e16).all()
 
@@ -111,8 +111,8 @@ def small_gpu(fake_cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
 def test_a_gpu_copies_in_place_of_exchanging(dtype: torch.dtype) -> None:
     """Convolution, product and copy within its memory; larger work in the precisions of tensor cores."""
     meter = ReferenceKernels(CPU, dtype)
-    meter.measure(0)
-    meter.measure(4)
+    meter.step(0, at_evaluation=True)
+    meter.step(4, at_evaluation=True)
     traces = meter.read()
     expected = {f"{name}_seconds": (2, 5) for name in ("convolution", "matmul", "copy")}
     assert expected | {"step": (2,)} == {name: array.shape for name, array in traces.items()}
@@ -174,6 +174,6 @@ def test_a_gpus_peak_is_near_its_data_sheet(dtype: torch.dtype) -> None:
         pytest.skip(f"no data sheet is known for {torch.cuda.get_device_name()}")
     torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = "ieee"
     meter = ReferenceKernels(torch.device("cuda"), dtype)
-    meter.measure(0)
+    meter.step(0, at_evaluation=True)
     seconds = meter.read()["matmul_seconds"].min()
     assert 0.5 <= meter.work.matmul_flops / seconds / stated <= 1.05

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from intelbench.errors import UserError
-from intelbench.records import atomic as drafts
+from intelbench.records import locks
 from intelbench.records.atomic import clear_drafts, discard, draft_of
 from intelbench.records.locks import Lock
 
@@ -145,7 +145,7 @@ def test_a_live_maker_s_draft_stays(tmp_path: Path) -> None:
 
 def test_a_draft_of_another_host_stays_for_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its lock may not be seen here. Even of a host with an odd name, and next to the draft of a similar name."""
-    monkeypatch.setattr(drafts, "hold", lambda folder, *, wait: Lock(lambda: None))
+    monkeypatch.setattr(locks, "hold", lambda folder, *, wait: Lock(lambda: None))
     monkeypatch.setattr(socket, "gethostname", lambda: "node-1/ü")
     with draft_of(tmp_path / "folder"):
         [draft] = [path for path in tmp_path.iterdir() if path.name.startswith(".intelbench-")]
@@ -162,7 +162,7 @@ def test_a_draft_of_another_host_stays_for_a_day(tmp_path: Path, monkeypatch: py
 def test_a_draft_is_locked_before_anybody_sees_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that removes drafts between the creation and the locking of one waits for it."""
     cleared = threading.Thread(target=clear_drafts, args=(tmp_path,))
-    real = drafts.hold
+    real = locks.hold
 
     def slow(folder: Path, *, wait: bool) -> Lock | None:
         if folder.name.startswith(".intelbench-") and wait:
@@ -171,7 +171,7 @@ def test_a_draft_is_locked_before_anybody_sees_it(tmp_path: Path, monkeypatch: p
             assert cleared.is_alive()
         return real(folder, wait=wait)
 
-    monkeypatch.setattr(drafts, "hold", slow)
+    monkeypatch.setattr(locks, "hold", slow)
     with draft_of(tmp_path / "folder") as draft:
         cleared.join(10)
         assert draft.is_dir()

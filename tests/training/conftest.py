@@ -141,7 +141,7 @@ def run_training(loaded: Dataset, make_evaluator: Callable[..., Evaluator]) -> T
             class_weights=class_weights,
         )
         trained = train(setup, progress, LapClock(evaluator.device, every_part=every_part), observe, checkpoints)
-        return Run(trained, model, steps, features.extraction if features else None)
+        return Run(trained, model, steps, features.bank.extraction if features else None)
 
     return run
 
