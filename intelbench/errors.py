@@ -3,7 +3,7 @@
 import difflib
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 _FEW_NAMES = 10
@@ -79,6 +79,11 @@ def one_of(name: str, known: Iterable[str], suggestion: str = "") -> str:
 def plural(number: int, noun: str, nouns: str = "") -> str:
     """Write `1 run`, `3 runs`."""
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def few(names: Sequence[str], most: int) -> str:
+    """List the first names, at most that many, and say how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def kind_of(value: object) -> str:

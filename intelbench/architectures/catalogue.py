@@ -59,18 +59,8 @@ class Catalogue(Struct, frozen=True, kw_only=True):
     """Each file of weights once."""
 
     def __iter__(self) -> Iterator[Offer]:
-        """Iterate over all rows."""
         yield from self.networks
         yield from self.pretrained
-
-    def encoded(self) -> bytes:
-        """Return the catalogue as JSON with a line for each row."""
-        rows = {
-            name: b",\n".join(map(msgspec.json.encode, offers))
-            for name, offers in (("networks", self.networks), ("pretrained", self.pretrained))
-        }
-        lists = b",\n".join(b'"%s":[\n%s\n]' % (name.encode(), text) for name, text in rows.items())
-        return b'{"version":%s,\n%s}\n' % (msgspec.json.encode(self.version), lists)
 
 
 def installed_version(library: str) -> str:

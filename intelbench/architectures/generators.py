@@ -28,11 +28,9 @@ class HasGenerator(Protocol):
 
     def generator_state(self) -> Tensor | None:
         """Return the state of the device's generator; `None` on a CPU."""
-        ...
 
     def set_generator_state(self, state: Tensor) -> None:
         """Restore the state of the device's generator."""
-        ...
 
 
 @contextmanager

@@ -65,12 +65,20 @@ def materialize(model: nn.Module, image_size: int) -> None:
 
     if not any(is_lazy(value) for value in (*model.parameters(), *model.buffers())):
         return
+    with torch.no_grad(), evaluating(model):
+        model(torch.zeros(2, 3, image_size, image_size))
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put the network into evaluation mode for the block, and restore the mode of each module afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
-    with torch.no_grad():
-        model(torch.zeros(2, 3, image_size, image_size))
-    for module, training in modes:
-        module.training = training
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def require_trainable(model: nn.Module) -> None:

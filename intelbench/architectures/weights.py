@@ -20,7 +20,7 @@ from intelbench.architectures import hub
 from intelbench.architectures.hub import OnDownload
 from intelbench.architectures.registry import PretrainedFile
 from intelbench.architectures.surgery import build_shapes, find_heads
-from intelbench.errors import UserError, kind_of, shortened
+from intelbench.errors import UserError, few, kind_of, shortened
 from intelbench.records.types import IMAGENET_NORMALIZATION, Normalization, Weights
 
 if TYPE_CHECKING:
@@ -145,7 +145,12 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     import torch
 
     if path.suffix == ".safetensors":
-        content = _read_safetensors(path)
+        import safetensors.torch
+
+        try:
+            content: object = safetensors.torch.load_file(path)
+        except safetensors.SafetensorError as error:
+            raise UserError(f"weights {path}: damaged ({error})") from error
     else:
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -153,7 +158,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             reason = str(error).partition("\n")[0]
             raise UserError(f"weights {path}: not a file of tensors alone ({reason}); save a state dict") from error
     if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
-        held = f"a dict with {_some(list(content))}" if isinstance(content, dict) else kind_of(content)
+        held = kind_of(content)
+        if isinstance(content, dict):
+            held = f"a dict with {few([str(name) for name in content], _MAX_KEYS)}"
         raise UserError(f"weights {path}: holds {held}, not a state dict; save `model.state_dict()` alone")
     return {_OLD_DENSENET.sub(r"\1\2", name): value for name, value in content.items()}
 
@@ -223,7 +230,7 @@ def matching(
         "of another shape": (of_network & of_file) - fitting,
     }
     if any(problems.values()):
-        parts = [f"{len(names)} {what}: {_some(sorted(names))}" for what, names in problems.items() if names]
+        parts = [f"{len(names)} {what}: {few(sorted(names), _MAX_KEYS)}" for what, names in problems.items() if names]
         raise UserError(f"weights {file} are not those of {architecture.name!r}: {'; '.join(parts)}")
     return {name: state[name] for name in of_network & of_file}
 
@@ -319,15 +326,6 @@ def _expected(name: str) -> str:
     return match[1] if match else ""
 
 
-def _read_safetensors(path: Path) -> object:
-    import safetensors.torch
-
-    try:
-        return safetensors.torch.load_file(path)
-    except safetensors.SafetensorError as error:
-        raise UserError(f"weights {path}: damaged ({error})") from error
-
-
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal digits."""
     with path.open("rb") as file:
@@ -336,8 +334,3 @@ def sha256_of(path: Path) -> str:
 
 def _within(name: str, module: str) -> bool:
     return name.startswith(f"{module}.")
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(map(str, names[:_MAX_KEYS]))
-    return shown + (f" and {len(names) - _MAX_KEYS} more" if len(names) > _MAX_KEYS else "")

@@ -11,8 +11,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from intelbench.errors import HostError
-from intelbench.orchestration.assist import assist
-from intelbench.orchestration.execute import execute, failure_of
+from intelbench.orchestration.execute import assist, execute, failure_of
 from intelbench.orchestration.host import require_machine
 from intelbench.orchestration.job import NOT_STORED, REFUSED, STOPPED, Job, Progress
 from intelbench.orchestration.keeping import not_kept
@@ -89,6 +88,5 @@ def _assist(job: Job, answer: Callable[[Progress], None]) -> NoReturn:
 
 
 def _wait_for_parent() -> NoReturn:
-    """Wait until the parent ends this process."""
     while True:
         threading.Event().wait()

@@ -102,62 +102,42 @@ def estimate(suite: Suite, data: Survey, device: Device, on_network: Callable[[s
     decode_seconds, pixels = _decoded(data, suite.image_size)
     view_seconds, images = _views(pixels, suite.image_size)
     paces = _paces(suite, len(data.class_names), images, device, on_network)
-    timed = {
-        name: _Timing(suite, data, device, pace, view_seconds, _head_step_seconds(suite, data, pace, device))
-        for name, pace in paces.items()
-    }
     num_features = sum(pace.num_features for pace in paces.values()) if _stores_features(suite) else 0
+    num_kept = {"none": 0, "best": 1, "all": len(suite.seeds)}[suite.keep_weights]
     return Costs(
-        seconds={name: each.total() for name, each in timed.items()},
+        seconds={name: _seconds_of_runs(suite, data, device, pace, view_seconds) for name, pace in paces.items()},
         shared_seconds=_STARTUP_SECONDS + decode_seconds * data.num_contents,
         cache_bytes=data.cache_bytes(suite.image_size),
         feature_bytes=num_features * data.num_images * _BYTES_OF_VALUE,
-        network_bytes=_kept(suite) * sum(pace.num_parameters for pace in paces.values()) * _BYTES_OF_VALUE,
+        network_bytes=num_kept * sum(pace.num_parameters for pace in paces.values()) * _BYTES_OF_VALUE,
         paces={name: paces[name] for name in suite.architectures},
     )
 
 
-@dataclass(frozen=True)
-class _Timing:
-    """What determines the time of the runs of one network."""
+def _seconds_of_runs(suite: Suite, data: Survey, device: Device, pace: Pace, view_seconds: float) -> float:
+    """Return the time of all seeds of one network; `view_seconds` make the input of an image from stored pixels."""
 
-    suite: Suite
-    data: Survey
-    device: Device
-    pace: Pace
-    view_seconds: float
-    """Time to make the input of an image from stored pixels."""
-    head_step_seconds: float
-
-    def total(self) -> float:
-        """Return the seconds of all seeds."""
-        data, num_seeds = self.data, len(self.suite.seeds)
-        epochs = self.suite.budget.epochs or 0
-        outside = _RUN_SECONDS if self.device.kind == "cpu" else _GPU_RUN_SECONDS
-        outside += self.pace.num_parameters * _SECONDS_OF_PARAMETER
-        forward = self._with_view(self.pace.forward_seconds)
-        if _stores_features(self.suite):
-            steps = epochs * (data.num_train // self.suite.recipe.batch_size)
-            return _NETWORK_SECONDS + data.num_images * forward + num_seeds * (steps * self.head_step_seconds + outside)
-        frozen = self.suite.recipe.frozen_fraction
-        step = frozen * forward + (1 - frozen) * self._with_view(self.pace.step_seconds)
-        evaluated = self.suite.evaluation_points * data.num_validation + data.num_train + data.num_test
-        return _NETWORK_SECONDS + num_seeds * (epochs * data.num_train * step + evaluated * forward + outside)
-
-    def _with_view(self, seconds: float) -> float:
+    def with_view(seconds: float) -> float:
         """Return the seconds of an image with its preparation, which on a GPU other threads do at the same time."""
-        if self.device.kind == "cpu":
-            return seconds + self.view_seconds
-        return max(seconds, self.view_seconds / max(1, num_processors() - 2))
+        if device.kind == "cpu":
+            return seconds + view_seconds
+        return max(seconds, view_seconds / max(1, num_processors() - 2))
+
+    num_seeds, epochs, recipe = len(suite.seeds), suite.budget.epochs or 0, suite.recipe
+    outside = _RUN_SECONDS if device.kind == "cpu" else _GPU_RUN_SECONDS
+    outside += pace.num_parameters * _SECONDS_OF_PARAMETER
+    forward = with_view(pace.forward_seconds)
+    if _stores_features(suite):
+        steps = epochs * (data.num_train // recipe.batch_size)
+        head = steps * _head_step_seconds(suite, data, pace, device)
+        return _NETWORK_SECONDS + data.num_images * forward + num_seeds * (head + outside)
+    step = recipe.frozen_fraction * forward + (1 - recipe.frozen_fraction) * with_view(pace.step_seconds)
+    evaluated = suite.evaluation_points * data.num_validation + data.num_train + data.num_test
+    return _NETWORK_SECONDS + num_seeds * (epochs * data.num_train * step + evaluated * forward + outside)
 
 
 def _stores_features(suite: Suite) -> bool:
     return suite.recipe.freeze_backbone == "always" and suite.recipe.augmentation == "none"
-
-
-def _kept(suite: Suite) -> int:
-    """Return how many networks of each architecture are kept."""
-    return {"none": 0, "best": 1, "all": len(suite.seeds)}[suite.keep_weights]
 
 
 def _decoded(data: Survey, image_size: int) -> tuple[float, list[Pixels]]:
@@ -257,8 +237,6 @@ def calibrate(model: nn.Module, images: Tensor) -> None:
 
 def _head_step_seconds(suite: Suite, data: Survey, pace: Pace, device: Device) -> float:
     """Time steps of a linear head on stored features."""
-    if not _stores_features(suite):
-        return 0.0
     size = suite.recipe.batch_size
     head = nn.Linear(pace.num_features, len(data.class_names)).to(device.torch_device)
     features = torch.zeros(size, pace.num_features, device=device.torch_device)

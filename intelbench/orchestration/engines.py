@@ -29,15 +29,12 @@ class Engine(Protocol):
 
     def start(self, unit: Unit) -> Any:
         """Start a run, usually by its `unit.command()`, and return a handle for the other methods."""
-        ...
 
     def has_ended(self, handle: Any) -> bool:
         """Return at once whether the run has ended. It has failed if it has left no record."""
-        ...
 
     def cancel(self, handle: Any) -> None:
         """End the run, and return when it has ended."""
-        ...
 
 
 Factory = TypeVar("Factory", bound=Callable[..., Engine])

@@ -19,10 +19,11 @@ from intelbench.orchestration.keeping import keep_weights
 from intelbench.profiling.complexity import count_parameters
 from intelbench.profiling.device import device_for, device_of, is_out_of_memory
 from intelbench.profiling.environment import read_environment
+from intelbench.profiling.memory import MemoryMeter
 from intelbench.profiling.meters import Meters, largest
 from intelbench.profiling.steps import LapClock
 from intelbench.records.store import Traces
-from intelbench.records.types import SCHEMA_VERSION, Environment, Failure, Measurements, RunRecord, utc_now
+from intelbench.records.types import Environment, Failure, Measurements, RunRecord, utc_now
 from intelbench.records.workspace import Checkpoint
 from intelbench.training.budget import TrainingBudget
 from intelbench.training.checkpoint import Checkpoints
@@ -51,18 +52,8 @@ def execute(
         StopRequestedError: `stop` was set during training.
         HostError: the run has a checkpoint of another machine.
     """
-    record = RunRecord(
-        schema_version=SCHEMA_VERSION,
-        run_id=job.run_id,
-        started_at=utc_now(),
-        spec=job.spec,
-        environment=read_environment(job.spec.execution),
-        stream_digests={},
-        profile=job.profile,
-        profile_absent=job.profile_absent,
-        look=job.look,
-        failure=Failure(cause="error", message="the run has not finished", step=None),
-    )
+    unfinished = Failure(cause="error", message="the run has not finished", step=None)
+    record = job.failed(unfinished, read_environment(job.spec.execution), utc_now())
     last_step: int | None = None
 
     def follow(progress: Progress) -> None:
@@ -87,7 +78,7 @@ def _run(
     device = configure(conditions, spec.execution.of_rank(0))
     ranks = Ranks.join(job.workspace.store, 0, spec.execution.gpus, device)
     meters = Meters(device, compute_dtype(conditions), started, slots=spec.execution.slots)
-    setup, budget, flops = prepare_training(
+    setup, budget, flops = _prepare_training(
         job, record.environment, device, ranks, lambda: on_progress(Progress(phase="extracting features"))
     )
     about = Checkpoint(step=0, done=0.0, spec=spec, environment=record.environment)
@@ -125,7 +116,31 @@ def _run(
     return msgspec.structs.replace(record, measurements=measurements, failure=None), traces
 
 
-def prepare_training(
+def assist(job: Job) -> None:
+    """Compute a run together with rank 0: train the shards of this process, and evaluate its part of the images.
+
+    Raises:
+        Exception: the run cannot go on; rank 0 may wait for this process.
+    """
+    spec = job.spec
+    environment = read_environment(spec.execution)
+    device = configure(spec.conditions, spec.execution.of_rank(job.rank))
+    ranks = Ranks.join(job.workspace.store, job.rank, spec.execution.gpus, device)
+    memory = MemoryMeter(device)
+    setup, budget, _ = _prepare_training(job, environment, device, ranks, lambda: None)
+    ranks.gather(os.getpid())
+    about = Checkpoint(step=0, done=0.0, spec=spec, environment=environment)
+    checkpoints = Checkpoints(job.workspace, about, "never", device)
+    trained = train(setup, budget, LapClock(device), lambda _: None, checkpoints)
+    if trained.divergence:
+        return
+    ranks.facts(device, memory.read())
+    _evaluate_trained(job, setup.evaluator)
+    if "step_breakdown_seconds" not in trained.traces:
+        measure_step_breakdown(setup, trained.seconds / trained.num_steps)
+
+
+def _prepare_training(
     job: Job, environment: Environment, device: torch.device, ranks: Ranks, on_extraction: Callable[[], object]
 ) -> tuple[TrainingSetup, TrainingBudget, float | None]:
     """Return the setup and the budget of a run, and the FLOPs of an image in a step, if they can be counted."""
@@ -150,7 +165,7 @@ def _conclude(
     readings = meters.read()
     conditions, evaluator = job.spec.conditions, setup.evaluator
     ranks = setup.ranks.facts(evaluator.device, readings.peak_memory)
-    traces = {**trained.traces, **evaluate_trained(job, evaluator), **readings.traces}
+    traces = {**trained.traces, **_evaluate_trained(job, evaluator), **readings.traces}
     num_parameters, num_trainable = count_parameters(evaluator.model)
     measurements = Measurements(
         num_parameters=num_parameters,
@@ -176,7 +191,7 @@ def _conclude(
     return measurements, traces
 
 
-def evaluate_trained(job: Job, evaluator: Evaluator) -> Traces:
+def _evaluate_trained(job: Job, evaluator: Evaluator) -> Traces:
     """Return ids, labels and logits of training and test images; all processes of a run call this."""
     dataset, num_train = job.dataset, job.spec.conditions.training_evaluation_images
     train = _outcome("train", evaluator, _evaluated_part(dataset.train, num_train))

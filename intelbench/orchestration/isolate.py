@@ -21,7 +21,7 @@ from intelbench.orchestration.study import StudyFile
 from intelbench.orchestration.team import Team
 from intelbench.records.locks import Lock
 from intelbench.records.store import write_run
-from intelbench.records.types import SCHEMA_VERSION, Failure, FailureCause, RunRecord, utc_now
+from intelbench.records.types import Failure, FailureCause, RunRecord, utc_now
 
 LOOK_SECONDS = 0.1
 """Between two looks at a run that is executed: for progress, limits and its end."""
@@ -107,23 +107,9 @@ class Unit:
     def fail(self, cause: FailureCause, message: str, details: str = "") -> RunRecord:
         """Write and return the record of a run that could not write its own."""
         job, last = self.job, self.last
-        record = RunRecord(
-            schema_version=SCHEMA_VERSION,
-            run_id=job.run_id,
-            started_at=self._started_at,
-            spec=job.spec,
-            environment=job.environment,
-            stream_digests={},
-            profile=job.profile,
-            profile_absent=job.profile_absent,
-            look=job.look,
-            failure=Failure(
-                cause=cause,
-                message=f"{message} while {last.phase}",
-                step=last.step if last.phase == "training" else None,
-                details=details,
-            ),
-        )
+        step = last.step if last.phase == "training" else None
+        failure = Failure(cause=cause, message=f"{message} while {last.phase}", step=step, details=details)
+        record = job.failed(failure, job.environment, self._started_at)
         write_run(job.workspace.runs, record, {}, job.claim)
         return record
 

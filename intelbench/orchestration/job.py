@@ -13,7 +13,7 @@ from intelbench.orchestration.process import NO_LIMITS, Limits
 from intelbench.records.identity import record_digest
 from intelbench.records.profiles import ArchitectureProfile
 from intelbench.records.store import read_run
-from intelbench.records.types import Environment, Failure, RunRecord, RunSpec
+from intelbench.records.types import SCHEMA_VERSION, Environment, Failure, RunRecord, RunSpec
 from intelbench.records.workspace import Workspace
 
 NOT_STORED = 74
@@ -66,6 +66,21 @@ class Job(Task, frozen=True, kw_only=True):
     def workspace(self) -> Workspace:
         """Return where the run is executed."""
         return Workspace(Path(self.runs), self.run_id, self.claim)
+
+    def failed(self, failure: Failure, environment: Environment, started_at: str) -> RunRecord:
+        """Return the record of a run that has failed, without any observation."""
+        return RunRecord(
+            schema_version=SCHEMA_VERSION,
+            run_id=self.run_id,
+            started_at=started_at,
+            spec=self.spec,
+            environment=environment,
+            stream_digests={},
+            profile=self.profile,
+            profile_absent=self.profile_absent,
+            look=self.look,
+            failure=failure,
+        )
 
     def record(self) -> RunRecord | None:
         """Return the record that makes the run unnecessary; `None` until there is one.

@@ -107,6 +107,7 @@ def plan(
             with _override_named(suite, origin, spec.architecture):
                 _require_a_batch(spec)
             earlier = recorded(runs / (name := run_id(spec, environment)), options.rerun)
+            repeats = options.rerun == "all" or (options.rerun == "failed" and earlier and earlier.failure)
             job = Job(
                 run_id=name,
                 spec=spec,
@@ -119,15 +120,10 @@ def plan(
                 checkpoint=options.checkpoint,
                 limits=options.limits,
                 rerun=options.rerun,
-                replaces=record_digest(earlier) if earlier and _repeats(options.rerun, earlier) else None,
+                replaces=record_digest(earlier) if earlier and repeats else None,
             )
             planned.append(PlannedRun(job, earlier))
     return planned
-
-
-def _repeats(rerun: Rerun, record: RunRecord) -> bool:
-    """Return whether a run that has a record is repeated."""
-    return rerun == "all" or (rerun == "failed" and record.failure is not None)
 
 
 def _specs(
@@ -200,7 +196,6 @@ def _override_named(suite: Suite, origin: str, name: str) -> Iterator[None]:
 
 
 def _conditions(name: str, suite: Suite, dataset: Dataset, gpus: int) -> Conditions:
-    """Return the conditions of the architecture's runs."""
     conditions = conditions_of(suite, name)
     if len(dataset.train) < conditions.recipe.batch_size:
         raise UserError(

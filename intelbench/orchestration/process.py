@@ -88,15 +88,12 @@ class Started(Protocol):
 
     def poll(self) -> int | None:
         """Return the exit status (negative: a signal), or `None` while the process runs."""
-        ...
 
     def wait(self, timeout: float | None = None) -> int:
         """Return the exit status when the process has ended, or raise `subprocess.TimeoutExpired`."""
-        ...
 
     def clear(self) -> None:
         """Kill every process that the process has started, after its own end."""
-        ...
 
 
 class Starter(Protocol):
@@ -104,7 +101,6 @@ class Starter(Protocol):
 
     def start(self, module: str, stderr: int, inherit: Collection[int]) -> Started:
         """Execute `main` of a module in a new process, which keeps the descriptors `stderr` and `inherit` open."""
-        ...
 
 
 @dataclass(frozen=True)

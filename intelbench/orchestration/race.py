@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from statistics import median_low
 
 import msgspec
@@ -11,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intelbench.config.sequential import Look, SequentialDesign, Until
-from intelbench.errors import UserError, plural
-from intelbench.orchestration.job import Job
+from intelbench.errors import UserError, few, plural
 from intelbench.orchestration.listeners import RunListener
 from intelbench.orchestration.plan import PlannedRun
 from intelbench.records.designs import StoredDesign, designs_of, read_designs, write_design
@@ -86,11 +84,6 @@ def _require_same_design(planned: Sequence[PlannedRun], design: SequentialDesign
             )
 
 
-def _stored(runs: Path, names: Sequence[str], design: SequentialDesign) -> bool:
-    """Return whether a file next to the records holds the design of these runs."""
-    return any(stored.design == design for stored in designs_of(names, read_designs(runs)[0]))
-
-
 class RaceSession:
     """Runs of a sequential design, executed look by look.
 
@@ -162,8 +155,10 @@ class RaceSession:
             spec = run.job.spec
             if index in self.records or spec.seed not in seeds or self._index(run) not in race.racing:
                 continue
-            record = profiled.get(spec.architecture)
-            due[index] = replace(run, job=_with_profile_of(record, run.job)) if record else run
+            if record := profiled.get(spec.architecture):
+                known = {"profile": record.profile, "profile_absent": record.profile_absent}
+                run = replace(run, job=msgspec.structs.replace(run.job, **known))  # noqa: PLW2901
+            due[index] = run
         return due
 
     def _seconds(self, due: Mapping[int, PlannedRun]) -> float:
@@ -188,12 +183,12 @@ class RaceSession:
 
     def _keep_design(self) -> None:
         """Write the design next to the records if none of them holds it: all were made for other comparisons."""
-        looks = [record.look for record in self.records.values()]
         runs = self._planned[0].job.workspace.runs
         names = tuple(sorted(record.run_id for record in self.records.values()))
-        if any(look and look.design == self.design for look in looks) or _stored(runs, names, self.design):
-            return
-        write_design(runs, StoredDesign(started_at=utc_now(), runs=names, design=self.design))
+        held = [record.look.design for record in self.records.values() if record.look]
+        held += [stored.design for stored in designs_of(names, read_designs(runs)[0])]
+        if self.design not in held:
+            write_design(runs, StoredDesign(started_at=utc_now(), runs=names, design=self.design))
 
     def _leave_out(self, race: Race) -> None:
         """Tell the listener which runs are not needed."""
@@ -211,12 +206,13 @@ class RaceSession:
             lost = [pair for pair in race.pairs.values() if worse_of(pair) == index]
             better = [names[pair.first if pair.second == index else pair.second] for pair in lost]
             if better:
-                news.append(f"{names[index]} leaves, worse than {_listed(better)}")
+                news.append(f"{names[index]} leaves, worse than {few(better, _MAX_NAMES)}")
         for key, pair in race.pairs.items():
             if pair.answer == "equivalent" and not (key in before.pairs and is_decided(before.pairs[key])):
                 news.append(f"{names[pair.first]} and {names[pair.second]} are equivalent within {self._margin}")
         if race.open:
-            news.append(f"not decided: {_listed([f'{names[first]} / {names[second]}' for first, second in race.open])}")
+            pairs = [f"{names[first]} / {names[second]}" for first, second in race.open]
+            news.append(f"not decided: {few(pairs, _MAX_NAMES)}")
         return "; ".join(news)
 
     @property
@@ -231,13 +227,3 @@ class RaceSession:
         saved = f"{number} of {total} runs were not needed" if number else f"all {total} runs were made"
         word = "not decided" if race.open else "ended" if race.failed else "decided"
         return f"{word} after {self._seeds(race)}; {saved}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Return the first names, and how many more there are."""
-    return ", ".join(names[:_MAX_NAMES]) + (f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else "")
-
-
-def _with_profile_of(record: RunRecord, job: Job) -> Job:
-    """Return a job that takes over the profile of a record of the same architecture."""
-    return msgspec.structs.replace(job, profile=record.profile, profile_absent=record.profile_absent)

@@ -56,14 +56,13 @@ def _execute(planned: Sequence[PlannedRun], session: Session, until: Until | Non
 
 
 def _summarise(records: Sequence[RunRecord], results: Path) -> int:
-    failed = [record for record in records if record.failure is not None]
+    failed = {record.run_id: record.failure for record in records if record.failure}
     say(f"{len(records) - len(failed)} of {plural(len(records), 'run')} succeeded; records in {results / 'runs'}")
     if failed:
-        causes = Counter(record.failure.cause for record in failed if record.failure)
+        causes = Counter(failure.cause for failure in failed.values())
         say(f"failed: {', '.join(f'{count} {cause}' for cause, count in causes.items())}")
-        for record in failed:
-            assert record.failure is not None
-            say(f"  {record.run_id}: {record.failure.cause}: {record.failure.message}")
+        for run_id, failure in failed.items():
+            say(f"  {run_id}: {failure.cause}: {failure.message}")
         say("their records say why; --rerun failed resumes them")
     return len(failed)
 

@@ -104,8 +104,9 @@ def _prepared(request: RunRequest, starter: Starter) -> tuple[list[PlannedRun], 
     _clear(planned, environment, restart=request.rerun == "interrupted")
     facts, bound = dataset.facts, "at most " if request.until else ""
     machine = execution.machine(environment.device_name)
+    durations = dict.fromkeys(str(run.job.spec.conditions.budget) for run in planned)
     say(
-        f"{suite.name}: {bound}{plural(len(planned), 'run')} of {_budgets(planned)} on {machine}; "
+        f"{suite.name}: {bound}{plural(len(planned), 'run')} of {' or '.join(durations)} on {machine}; "
         f"{facts.num_train} training, {facts.num_validation} validation and {facts.num_test} test images of "
         f"{len(facts.class_names)} classes" + _other_files(facts) + _limits(suite) + _sources(suite),
     )
@@ -144,12 +145,10 @@ def _suite_of(request: RunRequest) -> Suite:
 
 def _other_files(facts: DataFacts) -> str:
     """Say how many files in class folders are not used."""
-    num_files = facts.num_other_files
-    return (
-        f"; {plural(num_files, 'other file')} in class folders not used (`intelbench data check` lists them)"
-        if num_files
-        else ""
-    )
+    if not facts.num_other_files:
+        return ""
+    number = plural(facts.num_other_files, "other file")
+    return f"; {number} in class folders not used (`intelbench data check` lists them)"
 
 
 def _require_seeds(suite: Suite) -> None:
@@ -199,11 +198,6 @@ def _limits(suite: Suite) -> str:
 def _sources(suite: Suite) -> str:
     """Say what differs between the seeds, if it is not only every random stream."""
     return "" if suite.sources == ("all",) else f"; seeds vary {', '.join(suite.sources)}, one at a time"
-
-
-def _budgets(planned: Sequence[PlannedRun]) -> str:
-    """Return the budget, or the different budgets of architectures: `40 epochs or 30 epochs`."""
-    return " or ".join(dict.fromkeys(str(run.job.spec.conditions.budget) for run in planned))
 
 
 def _clear(planned: Sequence[PlannedRun], environment: Environment, *, restart: bool) -> None:

@@ -93,7 +93,7 @@ def verify(request: Request, starter: Starter, on_note: Callable[[str], None]) -
     if not os.path.lexists(request.record / RECORD_FILE):
         raise UserError(_no_run(request.record))
     stored, traces = read_with_traces(request.record.absolute())
-    recorded, spec = _first_steps(request, traces), stored.record.spec
+    (recorded, num_frozen_steps), spec = _first_steps(request, traces), stored.record.spec
     for plugin in request.plugins:
         load_plugin(plugin)
     job = _job(request, stored)
@@ -102,7 +102,7 @@ def verify(request: Request, starter: Starter, on_note: Callable[[str], None]) -
     replay = Replay(
         job=_as_executed(job, stored.record),
         rates=tuple(recorded["learning_rate"].tolist()),
-        num_frozen_steps=_num_frozen_steps(request, traces),
+        num_frozen_steps=num_frozen_steps,
     )
     answers: list[bytes] = []
     with Process("intelbench.orchestration.verify", replay, starter, Limits()) as process:
@@ -142,11 +142,15 @@ def _no_run(folder: Path) -> str:
     return printable(f"{folder}: {problem}. Expected one with {RECORD_FILE} in it. Try `intelbench verify {example}`")
 
 
-def _first_steps(request: Request, traces: Traces) -> dict[str, NDArray[np.float64]]:
-    """Return the arrays of the record for the steps to repeat."""
+def _first_steps(request: Request, traces: Traces) -> tuple[dict[str, NDArray[np.float64]], int | None]:
+    """Return the arrays of the record for the steps to repeat, and in how many of them the backbone was frozen.
+
+    That is `None` if it was frozen in all steps of the run, or in none.
+    """
     unusable = f"{request.record / TRACES_FILE}: does not describe the steps"
     try:
         steps = {name: traces[name] for name in (*_COMPARED, "learning_rate")} if "step_loss" in traces else {}
+        frozen = traces["backbone_frozen"][: request.steps] if "backbone_frozen" in traces else None
     except (KeyError, ValueError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else error
         raise UserError(f"{unusable} ({reason}); run it again") from error
@@ -156,19 +160,8 @@ def _first_steps(request: Request, traces: Traces) -> dict[str, NDArray[np.float
         raise UserError(f"{unusable} (there is not a number for each); run it again")
     if not np.isfinite(steps["learning_rate"]).all():
         raise UserError(f"{unusable} (a learning rate is not finite); run it again")
-    return {name: values[: request.steps].astype(np.float64) for name, values in steps.items()}
-
-
-def _num_frozen_steps(request: Request, traces: Traces) -> int | None:
-    """Return in how many of the steps to repeat the backbone was frozen, if it was not so in all steps or in none."""
-    if "backbone_frozen" not in traces:
-        return None
-    try:
-        return int(np.count_nonzero(traces["backbone_frozen"][: request.steps]))
-    except ValueError as error:
-        raise UserError(
-            f"{request.record / TRACES_FILE}: does not describe the steps ({error}); run it again"
-        ) from error
+    first = {name: values[: request.steps].astype(np.float64) for name, values in steps.items()}
+    return first, None if frozen is None else int(np.count_nonzero(frozen))
 
 
 def _job(request: Request, stored: StoredRun) -> Job:

@@ -53,19 +53,15 @@ class Meter(Protocol):
 
     def start(self) -> None:
         """Start measuring, right before training."""
-        ...
 
     def step(self, number: int, *, at_evaluation: bool) -> None:
         """Measure after a training step, and after its validation pass if there is one, outside the budget."""
-        ...
 
     def read(self) -> Traces:
         """Return the readings so far: arrays of numbers with a row for each reading; a resumed run appends rows."""
-        ...
 
     def resume_at(self, step: int) -> None:
         """Set the step of all readings so far to the step at which the run was resumed."""
-        ...
 
 
 Factory = TypeVar("Factory", bound=Callable[[torch.device], Meter])

@@ -35,11 +35,9 @@ class Stateful(Protocol):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state for a checkpoint."""
-        ...
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> object:
         """Restore the state from a checkpoint."""
-        ...
 
 
 class Checkpoints:

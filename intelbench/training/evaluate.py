@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from intelbench.architectures.generators import preserve_generators, seed_generators
+from intelbench.architectures.surgery import evaluating
 from intelbench.config.conditions import Conditions
 from intelbench.data.dataset import Split
 from intelbench.data.pixels import PixelSource
@@ -188,14 +189,8 @@ def evaluation_mode(model: nn.Module, device: torch.device) -> Iterator[None]:
 
     Random numbers that the network draws in the block do not change those of training.
     """
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with preserve_generators(device_of(device)):
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
+    with evaluating(model), preserve_generators(device_of(device)):
+        yield
 
 
 def mean_cross_entropy(logits: NDArray[np.float32], labels: NDArray[np.integer]) -> float:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from intelbench.architectures.generators import seed_generators
 from intelbench.config.recipe import Recipe
 from intelbench.data.seeds import stream_seed
-from intelbench.errors import UserError
+from intelbench.errors import UserError, few
 from intelbench.training.ranks import ALONE, Ranks, unsynchronized
 
 _MAX_NAMES = 5
@@ -74,10 +74,9 @@ class Parts:
     def _require_gradients(self) -> None:
         without = [f"`{name}`" for name, parameter in self._trained if parameter.grad is None]
         if without:
-            more = f" and {len(without) - _MAX_NAMES} more" if len(without) > _MAX_NAMES else ""
             raise UserError(
                 f"--gpus {self._ranks.num}: in step {self.step} these parameters got no gradient: "
-                f"{', '.join(without[:_MAX_NAMES])}{more}. Expected one for each. Try requires_grad = False for those "
+                f"{few(without, _MAX_NAMES)}. Expected one for each. Try requires_grad = False for those "
                 "that the network never uses, or --gpus 1"
             )
 

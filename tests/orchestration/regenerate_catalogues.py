@@ -7,6 +7,7 @@ takes several minutes. FOLDER keeps what was counted, so that the command contin
 import sys
 from pathlib import Path
 
+import msgspec
 from msgspec.structs import replace
 
 from intelbench.architectures.catalogue import Catalogue
@@ -26,9 +27,19 @@ def complete(library: str, folder: Path) -> Catalogue:
     )
 
 
+def encoded(catalogue: Catalogue) -> bytes:
+    """Return a catalogue as JSON with a line for each row."""
+    rows = {
+        name: b",\n".join(map(msgspec.json.encode, offers))
+        for name, offers in (("networks", catalogue.networks), ("pretrained", catalogue.pretrained))
+    }
+    lists = b",\n".join(b'"%s":[\n%s\n]' % (name.encode(), text) for name, text in rows.items())
+    return b'{"version":%s,\n%s}\n' % (msgspec.json.encode(catalogue.version), lists)
+
+
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     for name in LIBRARIES:
         file = REPOSITORY / "intelbench" / "architectures" / "catalogues" / f"{name}.json"
-        file.write_bytes(complete(name, Path(sys.argv[1])).encoded())
+        file.write_bytes(encoded(complete(name, Path(sys.argv[1]))))

@@ -28,6 +28,7 @@ from intelbench.errors import UserError
 from intelbench.orchestration import catalogue
 from intelbench.orchestration.catalogue import Search, search
 from tests.command import REPOSITORY, Command
+from tests.orchestration.regenerate_catalogues import encoded
 
 ATTO = "timm:convnext_atto"
 
@@ -206,7 +207,7 @@ def test_shipped_catalogues_are_those_of_the_libraries(name: str) -> None:
             forward_macs=row.forward_macs if offer.forward_macs else None,
         )
     file = REPOSITORY / "intelbench" / "architectures" / "catalogues" / f"{name}.json"
-    assert known.encoded() == file.read_bytes()
+    assert encoded(known) == file.read_bytes()
 
 
 @pytest.mark.usefixtures("unknown")
