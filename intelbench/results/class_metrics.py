@@ -3,13 +3,12 @@
 Each has values of the test images whose mean is the metric, so that it is inferred, compared and ranked as accuracy is.
 """
 
-from collections.abc import Callable
 from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from intelbench.results.metric import Metric, of_logits
+from intelbench.results.metric import Metric
 from intelbench.results.runs import RunSummary
 from intelbench.statistics import scores
 from intelbench.statistics.scores import MIN_TOP_K_CLASSES, OF_PREDICTIONS, TOP_K, Floats, Labels
@@ -38,15 +37,11 @@ def _of_predictions(
     def per_image(run: RunSummary) -> Floats | None:
         return score(run.test_labels, run.test_predictions)
 
-    def value(run: RunSummary) -> float | None:
-        values = per_image(run)
-        return None if values is None else float(values.mean())
-
     is_share = name != "quadratic_kappa"
     return Metric(
         name=name, heading=heading, unit="share" if is_share else "number", better="higher", compared="images",
         synonyms=synonyms,
-        definition=definition, note=f"{note}; {_OVER_CLASSES}", value=value, per_image=per_image,
+        definition=definition, note=f"{note}; {_OVER_CLASSES}", per_image=per_image,
         bounds=(0, 1) if is_share else (-1, 1), ranks=True,
         baseline=lambda labels: score(labels, majority_answers(labels)),
         num_independent=(_equivalent_images if macro else _num_images) if is_share else None,
@@ -67,10 +62,6 @@ def _num_images(run: RunSummary) -> float:
 def _auroc(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> Floats:
     values = scores.auroc(labels, logits)
     return np.empty(0) if values is None else values
-
-
-def _computed(name: str) -> Callable[[RunSummary], NDArray[np.floating] | None]:
-    return lambda run: run.of_logits.get(name)
 
 
 CLASS_METRICS = (
@@ -114,7 +105,6 @@ CLASS_METRICS = (
         definition=f"test images whose class is among the {TOP_K} most probable; from {MIN_TOP_K_CLASSES} classes on",
         note=f"share of the test images whose class is among the {TOP_K} with the largest logits; from "
         f"{MIN_TOP_K_CLASSES} classes on.",
-        value=lambda run: None if run.images.top5_right is None else float(run.images.top5_right.mean()),
         per_image=attrgetter("images.top5_right"), ranks=True, tables=("main", "runs", "export"),
         min_classes=MIN_TOP_K_CLASSES,
         is_shown=lambda summary: len(summary.data.class_names) >= MIN_TOP_K_CLASSES,
@@ -126,7 +116,7 @@ CLASS_METRICS = (
         definition="area under the ROC curve of one class against the rest, mean over the classes of the test images",
         note="area under the ROC curve of the probability of a class against the rest (Hanley and McNeil, 1982), mean "
         f"over the classes; {_OVER_CLASSES}",
-        value=of_logits("auroc"), per_image=_computed("auroc"), on_demand=_auroc, bounds=(0, 1), ranks=True,
+        per_image=lambda run: run.of_logits.get("auroc"), on_demand=_auroc, bounds=(0, 1), ranks=True,
         baseline=lambda labels: np.full(len(labels), 0.5),
     ),
 )  # fmt: skip

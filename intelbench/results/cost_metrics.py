@@ -9,17 +9,16 @@ from intelbench.results.metric import Metric, first_run, largest_run
 from intelbench.results.reaching import steps_to_accuracy
 from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
-from intelbench.statistics.estimates import Estimate, images_per_second
+from intelbench.statistics.estimates import Estimate, quantile
 
 _FLOAT32_BYTES = 4
 
 
 def _images_per_second(_: Metric, architecture: ArchitectureSummary) -> Estimate | None:
-    runs = architecture.runs
-    if not runs or runs[0].measurements.features:
+    runs, seconds = architecture.runs, quantile(architecture.total_seconds, 0.5)
+    if not seconds or runs[0].measurements.features:
         return None
-    rate = images_per_second(runs[0].record.spec.conditions.recipe.batch_size, architecture.total_seconds)
-    return None if rate is None else Estimate(rate, None, None, len(runs))
+    return Estimate(runs[0].record.spec.conditions.recipe.batch_size / seconds, None, None, len(runs))
 
 
 def _head_epoch_seconds(run: RunSummary) -> float | None:
@@ -66,7 +65,7 @@ def _peak_memory(field: str, heading: str, meaning: str) -> Metric:
     return Metric(
         name=f"peak_{field}", heading=heading, unit="bytes", better="lower", compared="ratio",
         definition=meaning.replace("`", ""), note=f"{meaning}; the largest of the runs{{extraction}}.",
-        value=attrgetter(f"measurements.peak_memory.{field}"), over_runs=largest_run, interval=False,
+        of_run=attrgetter(f"measurements.peak_memory.{field}"), over_runs=largest_run, interval=False,
         tables=("main", "export", "runs"),
     )  # fmt: skip
 
@@ -76,13 +75,13 @@ COST_METRICS = (
         name="num_parameters", heading="Parameters", unit="parameters", better="lower", compared="exact",
         synonyms=("params", "parameters"),
         definition="of the network as trained", note="all of them{trained}.",
-        value=attrgetter("measurements.num_parameters"), of_profile=attrgetter("num_parameters"),
+        of_run=attrgetter("measurements.num_parameters"), of_profile=attrgetter("num_parameters"),
         over_runs=first_run, interval=False, tables=("main", "export"),
     ),
     Metric(
         name="num_trainable_parameters", heading="Trainable", unit="parameters", better="lower", compared="exact",
         definition="of the network as trained, those that training changes",
-        value=attrgetter("measurements.num_trainable_parameters"), of_profile=attrgetter("num_trainable_parameters"),
+        of_run=attrgetter("measurements.num_trainable_parameters"), of_profile=attrgetter("num_trainable_parameters"),
         over_runs=first_run, interval=False, tables=("main", "export"), is_shown=_has_frozen_parameters,
     ),
     Metric(
@@ -103,7 +102,7 @@ COST_METRICS = (
         definition="forward and backward, 1 MAC = 2 FLOPs",
         note="forward and backward, 1 MAC = 2 FLOPs; not those of a run, of which the budget decides how many there "
         "are.",
-        value=attrgetter("measurements.training_flops_per_image"), of_profile=attrgetter("training_flops_per_image"),
+        of_run=attrgetter("measurements.training_flops_per_image"), of_profile=attrgetter("training_flops_per_image"),
         profile_field="flops", over_runs=first_run, interval=False, scale=1e-9, tables=("export",),
     ),
     Metric(
@@ -135,38 +134,38 @@ COST_METRICS = (
         note="median of forward, backward and optimizer{steps_of} over the steps of all runs, the first "
         "{warmup_steps} of each left out; without data wait [95 % percentile interval, two-level bootstrap of runs and "
         "their steps].",
-        value=attrgetter("median_step_seconds"), over_runs=lambda _, architecture: architecture.step_estimate,
+        of_run=attrgetter("median_step_seconds"), over_runs=lambda _, architecture: architecture.step_estimate,
         scale=1e3, tables=("main", "export", "runs", "diff"),
     ),
     Metric(
         name="data_wait_seconds", heading="Data wait (ms)", unit="seconds", better="lower",
         definition="median wait for a batch on the device, after warm-up",
-        value=attrgetter("median_data_wait_seconds"), scale=1e3, tables=("runs", "diff"),
+        of_run=attrgetter("median_data_wait_seconds"), scale=1e3, tables=("runs", "diff"),
     ),
     Metric(
         name="images_per_second", heading="Images/s", unit="number", better="higher", compared="ratio",
         synonyms=("throughput",),
         definition="batch size over the median of step time plus data wait; not of heads on stored features",
         note="batch size ({batch_sizes}) over the median of step time plus data wait.",
-        value=_images_per_second_of_run, over_runs=_images_per_second, interval=False, tables=("main", "export"),
+        of_run=_images_per_second_of_run, over_runs=_images_per_second, interval=False, tables=("main", "export"),
     ),
     Metric(
         name="extracted_images_per_second", heading="Extraction (images/s)", unit="number", better="higher",
         compared="ratio", definition="images through the frozen backbone, by the runs that computed its features",
         note="images that pass the frozen backbone in a second, loading included, when its features are computed; mean "
         "over the runs that computed them.",
-        value=attrgetter("extracted_images_per_second"), tables=("main", "export", "runs"),
+        of_run=attrgetter("extracted_images_per_second"), tables=("main", "export", "runs"),
         is_shown=attrgetter("on_features"),
     ),
     Metric(
         name="head_epoch_seconds", heading="Head epoch (s)", unit="seconds", better="lower", compared="ratio",
         definition="median step of the head on stored features, with its data wait, times the steps of an epoch",
         note="an epoch of the head on stored features: median step with its data wait, times the steps of an epoch.",
-        value=_head_epoch_seconds, tables=("main", "export", "runs"), is_shown=attrgetter("on_features"),
+        of_run=_head_epoch_seconds, tables=("main", "export", "runs"), is_shown=attrgetter("on_features"),
     ),
     Metric(
         name="num_steps", heading="Steps", unit="steps", definition="optimizer steps within the budget",
-        note="optimizer steps within the budget, mean over runs.", value=attrgetter("measurements.num_steps"),
+        note="optimizer steps within the budget, mean over runs.", of_run=attrgetter("measurements.num_steps"),
         interval=False, tables=("main", "export", "runs"), is_shown=_has_other_budget_than_steps,
     ),
     Metric(
@@ -174,7 +173,7 @@ COST_METRICS = (
         synonyms=("memory", "peak_memory"),
         definition="of the process on a CPU, of the allocated tensors on a GPU",
         note="{memory}; the main table has the largest of the runs, this is their mean.",
-        value=attrgetter("peak_memory_bytes"), tables=("diff",),
+        of_run=attrgetter("peak_memory_bytes"), tables=("diff",),
     ),
     Metric(
         name="seconds_per_image", heading="Time an image (ms)", unit="seconds", better="lower", compared="ratio",
@@ -182,48 +181,48 @@ COST_METRICS = (
         definition="median step with its data wait, over the batch size",
         note="median step with its data wait, over the batch size. It is shown instead of the training time of a "
         "run, which the budget fixes for all.",
-        value=_seconds_per_image, scale=1e3,
+        of_run=_seconds_per_image, scale=1e3,
     ),
     Metric(
         name="training_seconds", heading="Training time (s)", unit="seconds", better="lower", compared="ratio",
         definition="clock of the budget at the end of a run",
         note="the clock of the budget at the end: training alone, data wait included.",
-        value=attrgetter("measurements.training_seconds"), tables=("runs",),
+        of_run=attrgetter("measurements.training_seconds"), tables=("runs",),
     ),
     Metric(
         name="total_seconds", heading="Total time (s)", unit="seconds", better="lower", compared="ratio",
         definition="wall clock of a run, evaluations included",
-        value=attrgetter("measurements.total_seconds"), tables=("runs",),
+        of_run=attrgetter("measurements.total_seconds"), tables=("runs",),
     ),
     Metric(
         name="training_flops", heading="Training TFLOPs", unit="flops", better="lower", compared="ratio",
         synonyms=("flops",),
         definition="forward and backward of all images that a run was trained on, 1 MAC = 2 FLOPs",
         note="forward and backward of all images that a run was trained on, 1 MAC = 2 FLOPs.",
-        value=_training_flops, scale=1e-12,
+        of_run=_training_flops, scale=1e-12,
     ),
     Metric(
         name="joules", heading="Energy (kJ)", unit="joules", better="lower", compared="ratio",
         synonyms=("energy",),
         definition="as counted in each run, validation passes included",
         note="as counted in each run, validation passes included.",
-        value=lambda run: run.measurements.energy.joules, scale=1e-3,
+        of_run=lambda run: run.measurements.energy.joules, scale=1e-3,
     ),
     Metric(
         name="first_step_seconds", heading="First step after (s)", unit="seconds", better="lower", compared="ratio",
         definition="from the start of the process to the end of the first training step",
-        value=attrgetter("measurements.first_step_seconds"),
+        of_run=attrgetter("measurements.first_step_seconds"),
     ),
     Metric(
         name="achieved_flops_per_second", heading="Achieved (GFLOP/s)", unit="number", better="higher",
         compared="ratio", definition="FLOPs of a training image times images a second, data wait included",
-        value=attrgetter("achieved_flops_per_second"), scale=1e-9,
+        of_run=attrgetter("achieved_flops_per_second"), scale=1e-9,
     ),
     Metric(
         name="utilization", heading="MFU", unit="share", better="higher",
         synonyms=("mfu",),
         definition="model FLOPs utilization: achieved over the measured peak",
-        value=attrgetter("utilization"), bounds=(0, np.inf),
+        of_run=attrgetter("utilization"), bounds=(0, np.inf),
     ),
     Metric(
         name="steps_to_accuracy", heading="Steps to the accuracy", unit="steps", better="lower", compared="ratio",

@@ -11,7 +11,7 @@ from intelbench.records.profiles import ArchitectureProfile
 from intelbench.results.ranking import Ranking
 from intelbench.results.runs import RunSummary, Split
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary, same_images
-from intelbench.statistics import inference
+from intelbench.statistics import estimates, inference
 from intelbench.statistics.comparisons import PairedDifference, Scale, paired_differences
 from intelbench.statistics.estimates import Estimate, mean_interval, positive_mean_interval
 from intelbench.statistics.scores import Floats, Labels
@@ -74,10 +74,10 @@ class Metric:
     compared: Comparison = "difference"
     """Comparison of two architectures, or of two folders: `exact` by arithmetic; `images` paired by seed and image;
     `ratio` and `difference` paired by seed. `confusion` compares pairs of classes within one architecture."""
-    value: Callable[[RunSummary], float | None] = lambda _: None
-    """Value of a run."""
     per_image: Callable[[RunSummary], NDArray[np.generic] | None] | None = None
     """Values of the images of `split`, in a run; their mean is the value of the run."""
+    of_run: Callable[[RunSummary], float | None] | None = None
+    """Value of a run; `None` for the mean of `per_image`, which may have values in lower precision."""
     ranks: bool = False
     """Whether architectures can be ranked by it; it then has a value of each test image."""
     min_classes: int = 0
@@ -159,6 +159,13 @@ class Metric:
         """Return whether `intelbench diff` can compare the metric and tell which of two values is worse."""
         measured = self.compared in ("images", "ratio", "difference") and self.at_accuracy is None
         return measured and self.better is not None
+
+    def value(self, run: RunSummary) -> float | None:
+        """Return the value of a run; `None` where the run does not have the metric."""
+        if self.of_run:
+            return self.of_run(run)
+        of_images = self.per_image(run) if self.per_image else None
+        return None if of_images is None else estimates.mean(of_images)
 
     def values(self, architecture: ArchitectureSummary) -> list[float]:
         """Return the values of the finished runs that have the metric."""

@@ -39,11 +39,6 @@ def _scaling_calibration_change(run: RunSummary) -> float | None:
     return None if run.reliability is None or after is None else after - run.reliability.expected_calibration_error
 
 
-def _accuracy_setback(run: RunSummary) -> float | None:
-    falls = np.maximum(-np.diff(run.evaluation_accuracy), 0)
-    return float(falls.mean()) if len(falls) else None
-
-
 _ACCURACY = (
     Metric(
         name="test_accuracy", heading="Test accuracy", unit="share", better="higher", compared="images",
@@ -53,7 +48,7 @@ _ACCURACY = (
         "seeds and these images; training accuracy on as many of the training images as the heading says, the same "
         "for all runs. **Majority baseline**: the share of the largest class, which is the accuracy of answering that "
         "class for every image.",
-        value=attrgetter("test_accuracy"), per_image=attrgetter("correct"), alias="accuracy", ranks=True,
+        of_run=attrgetter("test_accuracy"), per_image=attrgetter("correct"), alias="accuracy", ranks=True,
         synonyms=("top1", "acc", "accuracy_score", "micro_f1", "weighted_recall"),
         baseline=lambda labels: majority_answers(labels) == labels,
         over_runs=lambda _, architecture: architecture.test_accuracy, tables=("main", "export", "runs", "diff"),
@@ -61,19 +56,18 @@ _ACCURACY = (
     Metric(
         name="validation_accuracy", heading="Validation accuracy", unit="share", better="higher", compared="images",
         definition="at the last evaluation point, or at the best if the recipe keeps that", split="validation",
-        value=attrgetter("validation_accuracy"),
         per_image=attrgetter("images.kept_right"), tables=("main", "export", "runs"),
     ),
     Metric(
         name="training_accuracy", heading="Training accuracy", unit="share", better="higher", compared="images",
         definition="on a sample of the training images, the same for all runs, after training, without augmentation",
-        split="training", value=attrgetter("training_accuracy"), per_image=attrgetter("images.training_right"),
+        split="training", per_image=attrgetter("images.training_right"),
         tables=("main", "export", "runs"),
     ),
     Metric(
         name="test_cross_entropy", heading="Test NLL (nats)", unit="nats", better="lower", compared="images",
         definition="mean over the test images",
-        value=attrgetter("test_cross_entropy"), per_image=attrgetter("images.test_losses"), alias="log_loss",
+        of_run=attrgetter("test_cross_entropy"), per_image=attrgetter("images.test_losses"), alias="log_loss",
         synonyms=("cross_entropy", "nll", "negative_log_likelihood", "test_loss"), ranks=True,
         baseline=lambda labels: log_losses(labels, log_frequencies(labels)),
         tables=("export", "runs", "diff"),
@@ -81,54 +75,54 @@ _ACCURACY = (
     Metric(
         name="training_cross_entropy", heading="Training NLL (nats)", unit="nats", better="lower", compared="images",
         definition="on a sample of the training images, the same for all runs, after training, without augmentation",
-        split="training", value=attrgetter("training_cross_entropy"), per_image=attrgetter("images.training_losses"),
+        split="training", of_run=attrgetter("training_cross_entropy"), per_image=attrgetter("images.training_losses"),
         tables=("export", "runs"),
     ),
     Metric(
         name="expected_calibration_error", heading="ECE", unit="share", better="lower", compared="images",
         synonyms=("ece", "calibration_error"),
-        definition="of the test images, 15 bins", value=_of_part("reliability", "expected_calibration_error"),
+        definition="of the test images, 15 bins", of_run=_of_part("reliability", "expected_calibration_error"),
         per_image=lambda run: run.images.calibration_gaps(run.correct), tables=("diff",),
     ),
     Metric(
         name="expected_calibration_error_if_calibrated", heading="ECE if calibrated", unit="share", interval=False,
         definition="what a perfectly calibrated network with the same confidences is expected to show on the test "
         "images",
-        value=_of_part("reliability", "expected_calibration_error_if_calibrated"),
+        of_run=_of_part("reliability", "expected_calibration_error_if_calibrated"),
     ),
     Metric(
         name="adaptive_calibration_error", heading="Adaptive ECE", unit="share", better="lower", compared="images",
         synonyms=("ace", "adaptive_ece"),
         definition="of the test images, with bins of equally many images",
-        value=_of_part("reliability", "adaptive_error"),
+        of_run=_of_part("reliability", "adaptive_error"),
         per_image=lambda run: run.images.adaptive_gaps(run.correct),
     ),
     Metric(
         name="brier_score", heading="Brier score", unit="number", better="lower", compared="images",
         synonyms=("brier", "brier_score_loss"),
         definition="squared distance of the probabilities from the truth", bounds=(0, 2), phrase="Brier score",
-        value=_of_part("reliability", "brier_score"), per_image=attrgetter("images.squared_distances"), ranks=True,
+        of_run=_of_part("reliability", "brier_score"), per_image=attrgetter("images.squared_distances"), ranks=True,
         baseline=lambda labels: squared_distances(labels, Softmax.of(log_frequencies(labels)).probabilities),
     ),
     Metric(
         name="fitted_temperature", heading="Temperature", unit="number", synonyms=("temperature",),
         definition="fitted to the validation images; absent where the fit did not converge",
-        value=_of_part("temperature", "value"),
+        of_run=_of_part("temperature", "value"),
     ),
     Metric(
         name="scaled_calibration_error", heading="ECE, scaled", unit="share", better="lower", compared="images",
         definition="of the test images, with the logits divided by the temperature",
-        value=attrgetter("scaled_calibration_error"), per_image=attrgetter("images.scaled_gaps"),
+        of_run=attrgetter("scaled_calibration_error"), per_image=attrgetter("images.scaled_gaps"),
     ),
     Metric(
         name="scaled_cross_entropy", heading="NLL, scaled (nats)", unit="nats", better="lower", compared="images",
         definition="mean over the test images, with the logits divided by the temperature",
-        value=attrgetter("scaled_cross_entropy"), per_image=attrgetter("images.scaled_losses"),
+        of_run=attrgetter("scaled_cross_entropy"), per_image=attrgetter("images.scaled_losses"),
     ),
     Metric(
         name="scaling_calibration_change", heading="Change of ECE by scaling", unit="share", better="lower",
         compared="images", definition="expected calibration error with scaled logits minus that without",
-        bounds=(-1, 1), value=_scaling_calibration_change,
+        bounds=(-1, 1), of_run=_scaling_calibration_change,
         per_image=lambda run: run.images.scaling_change(run.correct),
     ),
 )  # fmt: skip
@@ -141,60 +135,60 @@ _STABILITY = (
         note=f"of the logarithm of the training loss about its least-squares line over the last {VARIANCE_WINDOW} "
         "steps of each run, so that neither the level of the loss nor the number of steps counts; mean over runs "
         "[95 % interval over seeds].",
-        value=attrgetter("relative_loss_variance"), tables=("main", "export", "runs", "diff"),
+        of_run=attrgetter("relative_loss_variance"), tables=("main", "export", "runs", "diff"),
     ),
     Metric(
         name="spike_score", heading="Spikes", unit="share", better="lower",
-        definition="training steps whose loss was a spike", value=attrgetter("stability.spike_score"),
+        definition="training steps whose loss was a spike", of_run=attrgetter("spike_score"),
     ),
     Metric(
         name="accuracy_swing", heading="Swing", unit="share", better="lower", compared="images",
         definition="mean change of validation accuracy between evaluation points", split="validation",
-        value=attrgetter("stability.accuracy_swing"), per_image=attrgetter("images.swing"),
+        per_image=attrgetter("images.swing"),
     ),
     Metric(
         name="accuracy_setback", heading="Setback", unit="share", better="lower", compared="images",
         definition="mean fall of validation accuracy between evaluation points, rises as 0", split="validation",
-        value=_accuracy_setback, per_image=attrgetter("images.setback"),
+        per_image=attrgetter("images.setback"),
     ),
     Metric(
         name="churn", heading="Churn", unit="share", better="lower", compared="images",
         definition="validation images predicted otherwise at the next evaluation point", split="validation",
-        value=_of_part("stability.churn", "total"), per_image=attrgetter("images.churn"),
+        per_image=attrgetter("images.churn"),
     ),
     Metric(
         name="churn_unnecessary", heading="Unnecessary churn", unit="share", better="lower", compared="images",
         definition="churn that the change in accuracy does not require", split="validation",
-        value=_of_part("stability.churn", "unnecessary"), per_image=attrgetter("images.unnecessary_churn"),
+        per_image=attrgetter("images.unnecessary_churn"),
     ),
     Metric(
         name="forgetting_events", heading="Forgetting events an image", unit="number", better="lower",
         compared="images", definition="right, then wrong at the next evaluation point, by image", split="validation",
-        value=attrgetter("stability.forgetting_events"), per_image=attrgetter("images.forgetting_events"),
+        per_image=attrgetter("images.forgetting_events"),
     ),
     Metric(
         name="dead_share", heading="Never positive, last evaluation", unit="share", better="lower",
         definition="units of ReLU or LeakyReLU above 0 for no validation image",
-        value=_of_part("rectifiers", "last_dead_share"),
+        of_run=_of_part("rectifiers", "last_dead_share"),
     ),
     Metric(
         name="first_dead_share", heading="Never positive, first evaluation", unit="share", better="lower",
         definition="units of ReLU or LeakyReLU above 0 for no validation image, at the first evaluation point",
-        value=_of_part("rectifiers", "first_dead_share"),
+        of_run=_of_part("rectifiers", "first_dead_share"),
     ),
     Metric(
         name="positive_share", heading="Positive outputs", unit="share",
         definition="outputs of ReLU or LeakyReLU above 0, at the last evaluation point",
-        value=_of_part("rectifiers", "positive_share"),
+        of_run=_of_part("rectifiers", "positive_share"),
     ),
     Metric(
         name="filters_without_gradient", heading="Filters without gradient", unit="share", better="lower",
-        definition="convolution filters with a gradient of exactly 0", value=_filters_without_gradient,
+        definition="convolution filters with a gradient of exactly 0", of_run=_filters_without_gradient,
     ),
     Metric(
         name="mean_activation", heading="Mean activation", unit="number",
         definition="output of ReLU or LeakyReLU on validation images",
-        value=_of_part("rectifiers", "mean"), bounds=(-np.inf, np.inf),
+        of_run=_of_part("rectifiers", "mean"), bounds=(-np.inf, np.inf),
     ),
     Metric(
         name="confusion", heading="Confusion", unit="share", compared="confusion",

@@ -62,7 +62,7 @@ def metric(
             raise UserError(f"metric {name!r:.100}: decorates {kind_of(function)}. Expected a function")
         value = Metric(
             name=name, heading=heading, unit=unit, definition=definition, better=better, compared="images",
-            value=of_logits(name),
+            of_run=of_logits(name),
             per_image=lambda run: _by_image(run, name), of_logits=function, ranks=True,
             bounds=_BOUNDS[unit], tables=("main", "export", "runs", "diff"),
         )  # fmt: skip

@@ -22,7 +22,7 @@ from intelbench.statistics.calibration import Reliability, Temperature
 from intelbench.statistics.estimates import Estimate, Softmax
 from intelbench.statistics.scores import MIN_TOP_K_CLASSES, top_k_right
 from intelbench.statistics.shares import wilson
-from intelbench.statistics.stability import Stability
+from intelbench.statistics.stability import Churn
 
 CLOCK_SECONDS = 1.0
 """Seconds of sleep, or of a clock that is set, from which on a run has no usable step times."""
@@ -54,9 +54,6 @@ class RunSummary:
     """A finished run, with its traces reduced to what the report needs."""
 
     record: RunRecord
-    training_accuracy: float | None
-    validation_accuracy: float | None
-    """At the last evaluation point, or at the best one if the recipe keeps its weights."""
     test_accuracy: float | None
     majority_shares: Mapping[Split, float | None]
     """Share of the largest class among the labelled images of each split."""
@@ -86,7 +83,10 @@ class RunSummary:
     """ECE on the test images, with the logits divided by the temperature; `None` unless the fit converged."""
     scaled_cross_entropy: float | None
     """NLL on the test images, with the logits divided by the temperature; `None` unless the fit converged."""
-    stability: Stability
+    spike_score: float | None
+    """Share of training steps whose loss was a spike."""
+    churn: Churn | None
+    """Mean churn from one evaluation point to the next."""
     rectifiers: Rectifiers | None
     """`None` where the network has none."""
     step_breakdown: StepBreakdown | None
@@ -257,8 +257,6 @@ def _reduce(record: RunRecord, traces: Traces) -> RunSummary:
     kept = _kept_point(record.measurements.kept_step, evaluation_step)
     return RunSummary(
         record=record,
-        training_accuracy=statistics.mean(training.right),
-        validation_accuracy=float(evaluation_accuracy[kept]) if len(evaluation_accuracy) else None,
         test_accuracy=statistics.mean(test.right),
         majority_shares={
             "training": statistics.majority_share(training.labels),
@@ -282,7 +280,8 @@ def _reduce(record: RunRecord, traces: Traces) -> RunSummary:
         temperature=temperature,
         scaled_calibration_error=reliability.calibration_error(scaled.labels, scaled.softmax) if scaled else None,
         scaled_cross_entropy=statistics.mean(scaled.losses) if scaled else None,
-        stability=stability.stability(step_loss, validation_labels, validation_predictions),
+        spike_score=stability.spike_score(step_loss),
+        churn=stability.churn_between_evaluations(validation_labels, validation_predictions),
         rectifiers=_rectifiers(traces),
         step_breakdown=timing.read_step_breakdown(traces),
         reference_kernels=timing.read_reference_kernels(traces),
@@ -384,7 +383,7 @@ class _Classified:
 
     @cached_property
     def predictions(self) -> NDArray[np.int64]:
-        return statistics.predictions(self.logits)
+        return np.asarray(self.logits.argmax(axis=1), dtype=np.int64)
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:

@@ -17,7 +17,7 @@ from intelbench.results.disturbance import Disturbance
 from intelbench.results.ranking import BY_ACCURACY, Ranking
 from intelbench.results.runs import RunSummary, Split, memory_field
 from intelbench.results.sequential import SequentialComparison
-from intelbench.statistics import comparisons, posterior, resampling, shares, stability
+from intelbench.statistics import comparisons, posterior, resampling, shares, stability, variance
 from intelbench.statistics import estimates as statistics
 from intelbench.statistics.comparisons import MARGIN, PairedDifference, Scale
 from intelbench.statistics.estimates import SIGNIFICANCE, Estimate
@@ -139,12 +139,12 @@ class ArchitectureSummary:
     @property
     def run_to_run_deviation(self) -> Estimate | None:
         """Return the standard deviation of test accuracy over the finished seeds (n - 1)."""
-        return statistics.deviation_interval([r.test_accuracy for r in self.runs if r.test_accuracy is not None])
+        return variance.deviation([run.test_accuracy for run in self.runs if run.test_accuracy is not None])
 
     @cached_property
     def churn_between_evaluations(self) -> Churn | None:
         """Return the churn between evaluation points, mean over the runs."""
-        return stability.mean_churn([run.stability.churn for run in self.runs])
+        return stability.mean_churn([run.churn for run in self.runs])
 
     @cached_property
     def churn_between_seeds(self) -> Churn | None:

@@ -5,6 +5,7 @@ from functools import wraps
 from typing import Any, NamedTuple, ParamSpec
 
 import msgspec
+import numpy as np
 import pandas as pd
 
 from intelbench.records.types import RunRecord
@@ -249,17 +250,24 @@ def classes(summary: CohortSummary) -> Iterator[Row]:
 
 @as_frame
 def confusions(architecture: ArchitectureSummary, summary: CohortSummary, limit: int) -> Iterator[Row]:
-    """Return one row for each of the most frequent confusions of an architecture, over its runs."""
-    class_names, prior = summary.data.class_names, summary.confusion_dispersion
-    pairs = [] if architecture.confusion is None else statistics.confused_pairs(architecture.confusion, limit)
-    for pair in pairs:
+    """Return one row for each of the most frequent confusions of an architecture, over its runs.
+
+    They come by number of images, then by share of the true class.
+    """
+    names, counts = summary.data.class_names, architecture.confusion
+    if counts is None:
+        return
+    totals = counts.sum(axis=1)
+    wrong = [(true, predicted) for true, predicted in np.argwhere(counts).tolist() if true != predicted]
+    wrong.sort(key=lambda cell: (-counts[cell], totals[cell[0]], cell))
+    for true, predicted in wrong[:limit]:
         yield {
-            "true": class_names[pair.true],
-            "predicted": class_names[pair.predicted],
-            "num_images": pair.count,
-            "num_true": pair.total,
+            "true": names[true],
+            "predicted": names[predicted],
+            "num_images": int(counts[true, predicted]),
+            "num_true": int(totals[true]),
             "num_runs": len(architecture.runs),
-            **estimate_columns("share", architecture.share_predicted(pair.true, pair.predicted, prior)),
+            **estimate_columns("share", architecture.share_predicted(true, predicted, summary.confusion_dispersion)),
         }
 
 

@@ -8,11 +8,10 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import chdtri, stdtrit
+from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
 SIGNIFICANCE = 0.05
-_TAILS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
 
 
 @dataclass(frozen=True)
@@ -27,24 +26,6 @@ class Estimate:
     def __neg__(self) -> "Estimate":
         low, high = (None if bound is None else -bound for bound in (self.high, self.low))
         return Estimate(-self.mean, low, high, self.n)
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """Images of one class that were predicted as another."""
-
-    true: int
-    """Index of the true class."""
-    predicted: int
-    """Index of the predicted class."""
-    count: int
-    total: int
-    """Number of images of the true class."""
-
-    @property
-    def share(self) -> float:
-        """Return the share of the images of the true class."""
-        return self.count / self.total
 
 
 @dataclass(frozen=True)
@@ -125,24 +106,6 @@ def positive_mean_interval(values: ArrayLike) -> Estimate | None:
     return Estimate(estimate.mean, estimate.mean / factor, estimate.mean * factor, array.size)
 
 
-def deviation_interval(values: ArrayLike) -> Estimate | None:
-    """Return the standard deviation of n values with its 95 % chi-square interval; `None` for less than two values.
-
-    The interval assumes normal values. It is wide: with n = 6 from 0.62 to 2.45 times the standard deviation.
-    """
-    array = np.asarray(values, dtype=np.float64)
-    if array.size < 2 or not np.isfinite(array).all():
-        return None
-    deviation, freedom = float(array.std(ddof=1)), array.size - 1
-    low, high = (deviation * float(np.sqrt(freedom / chdtri(freedom, tail))) for tail in _TAILS)
-    return Estimate(deviation, low, high, array.size)
-
-
-def predictions(logits: NDArray[np.generic]) -> NDArray[np.int64]:
-    """Return the class of the largest logit of each image (N x C -> N); of equal logits, the first."""
-    return np.asarray(np.argmax(logits, axis=1), dtype=np.int64)
-
-
 def majority_share(labels: NDArray[np.integer]) -> float | None:
     """Return the share of the most frequent of N labels: the accuracy of predicting it for every image."""
     return int(np.bincount(labels).max()) / len(labels) if len(labels) else None
@@ -150,7 +113,7 @@ def majority_share(labels: NDArray[np.integer]) -> float | None:
 
 def mean(values: NDArray[np.generic]) -> float | None:
     """Return the mean; `None` without values, or if it is not finite."""
-    return finite(values.mean()) if values.size else None
+    return finite(values.mean(dtype=np.float64)) if values.size else None
 
 
 def confusion_matrix(
@@ -159,15 +122,6 @@ def confusion_matrix(
     """Return the counts of predictions (C x C): a row for each true class, a column for each predicted class."""
     cells = labels.astype(np.int64) * num_classes + predicted
     return np.bincount(cells, minlength=num_classes**2).astype(np.int64).reshape(num_classes, num_classes)
-
-
-def confused_pairs(confusion: NDArray[np.int64], limit: int) -> list[Confusion]:
-    """Return the `limit` most frequent confusions, by count, then by share of the true class."""
-    totals = confusion.sum(axis=1)
-    wrong = confusion.copy()
-    np.fill_diagonal(wrong, 0)
-    pairs = [Confusion(int(t), int(p), int(wrong[t, p]), int(totals[t])) for t, p in np.argwhere(wrong)]
-    return sorted(pairs, key=lambda pair: (-pair.count, -pair.share, pair.true, pair.predicted))[:limit]
 
 
 def quantile(values: NDArray[np.floating], share: float) -> float | None:
@@ -184,12 +138,6 @@ def quantile(values: NDArray[np.floating], share: float) -> float | None:
     weight = position - before
     value = low + (high - low) * weight if weight < 0.5 else high - (high - low) * (1 - weight)
     return None if np.isnan(ordered[-1]) else finite(value)
-
-
-def images_per_second(batch_size: int, seconds: NDArray[np.floating]) -> float | None:
-    """Return the throughput: `batch_size` divided by the median seconds of a step, data loading time included."""
-    median = quantile(seconds, 0.5)
-    return batch_size / median if median else None
 
 
 def finite(value: float | np.floating | None) -> float | None:

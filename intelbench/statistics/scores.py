@@ -18,7 +18,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
+
+from intelbench.statistics.calibration import squared_distances
+from intelbench.statistics.estimates import Softmax
 
 Labels = NDArray[np.integer]
 Floats = NDArray[np.float64]
@@ -30,58 +32,6 @@ OfPredictions = Callable[[Labels, Labels], "Floats | None"]
 TOP_K = 5
 MIN_TOP_K_CLASSES = 20
 """Classes from which on top-5 accuracy is computed; of fewer classes, five are a large part of all."""
-
-
-def accuracy(labels: Labels, predictions: Labels) -> Floats | None:
-    """Return 1 for every image that was recognised, else 0."""
-    return (predictions == labels).astype(np.float64) if len(labels) else None
-
-
-def balanced_accuracy(labels: Labels, predictions: Labels) -> Floats | None:
-    """Return values of images whose mean is the mean recall of the classes (Brodersen et al., 2010)."""
-    if not len(labels):
-        return None
-    counts = _Counts.of(labels, predictions)
-    recall = _ratio(counts.right, counts.true)
-    return counts.mean_over_classes(
-        _Rates(recall, by_right=_ratio(1, counts.true), by_true=-_ratio(recall, counts.true)), weighted=False
-    )
-
-
-def precision(labels: Labels, predictions: Labels, *, weighted: bool) -> Floats | None:
-    """Return values of images whose mean is the mean precision of the classes.
-
-    Args:
-        labels: Classes (N).
-        predictions: Predicted classes (N).
-        weighted: Whether a class counts as often as it has images, and not once.
-    """
-    if not len(labels):
-        return None
-    counts = _Counts.of(labels, predictions)
-    share = _ratio(counts.right, counts.predicted)
-    rates = _Rates(share, by_right=_ratio(1, counts.predicted), by_predicted=-_ratio(share, counts.predicted))
-    return counts.mean_over_classes(rates, weighted=weighted)
-
-
-def f1(labels: Labels, predictions: Labels, *, weighted: bool) -> Floats | None:
-    """Return values of images whose mean is the mean F1 of the classes.
-
-    F1 is 2 TP / (2 TP + FP + FN), the harmonic mean of precision and recall (van Rijsbergen, 1979).
-
-    Args:
-        labels: Classes (N).
-        predictions: Predicted classes (N).
-        weighted: Whether a class counts as often as it has images, and not once.
-    """
-    if not len(labels):
-        return None
-    counts = _Counts.of(labels, predictions)
-    totals = counts.true + counts.predicted
-    score = _ratio(2 * counts.right, totals)
-    slope = -_ratio(score, totals)
-    rates = _Rates(score, by_right=_ratio(2, totals), by_true=slope, by_predicted=slope)
-    return counts.mean_over_classes(rates, weighted=weighted)
 
 
 def quadratic_kappa(labels: Labels, predictions: Labels) -> Floats | None:
@@ -155,22 +105,8 @@ def top_k_right(labels: Labels, logits: NDArray[np.floating], k: int = TOP_K) ->
 
 def log_losses(labels: Labels, logits: NDArray[np.floating]) -> Floats | None:
     """Return -log softmax(logits)[label] of each image, in nats; `None` with logits that are not finite."""
-    if not len(labels) or not np.isfinite(logits).all():
-        return None
-    scores = np.asarray(logits, dtype=np.float64)
-    losses: Floats = logsumexp(scores, axis=1) - scores[np.arange(len(labels)), labels]
-    return losses
-
-
-OF_PREDICTIONS: Mapping[str, OfPredictions] = {
-    "balanced_accuracy": balanced_accuracy,
-    "macro_precision": lambda labels, predictions: precision(labels, predictions, weighted=False),
-    "macro_f1": lambda labels, predictions: f1(labels, predictions, weighted=False),
-    "weighted_precision": lambda labels, predictions: precision(labels, predictions, weighted=True),
-    "weighted_f1": lambda labels, predictions: f1(labels, predictions, weighted=True),
-    "quadratic_kappa": quadratic_kappa,
-}
-"""Scores that need predicted classes alone, by the name of the metric."""
+    softmax = Softmax.of(logits)
+    return softmax.losses(labels) if len(labels) and softmax.finite else None
 
 
 class ValidationScore(NamedTuple):
@@ -217,13 +153,8 @@ def _negative_log_losses(labels: Labels, logits: NDArray[np.floating]) -> Floats
 
 
 def _negative_brier_scores(labels: Labels, logits: NDArray[np.floating]) -> Floats | None:
-    if not np.isfinite(logits).all():
-        return None
-    scores = np.asarray(logits, dtype=np.float64)
-    distances = np.exp(scores - logsumexp(scores, axis=1, keepdims=True))
-    distances[np.arange(len(labels)), labels] -= 1
-    values: Floats = -np.einsum("nc,nc->n", distances, distances)
-    return values
+    softmax = Softmax.of(logits)
+    return -squared_distances(labels, softmax.probabilities) if softmax.finite else None
 
 
 _OF_LOGITS: Mapping[str, Callable[[Labels, NDArray[np.floating]], Floats | None]] = {
@@ -251,8 +182,6 @@ class _Rates:
 class _Counts:
     """How many images each class has (C)."""
 
-    labels: Labels
-    predictions: Labels
     true: Floats
     predicted: Floats
     right: Floats
@@ -261,21 +190,46 @@ class _Counts:
     def of(cls, labels: Labels, predictions: Labels) -> "_Counts":
         size = 1 + int(max(labels.max(), predictions.max()))
         groups = labels, predictions, labels[labels == predictions]
-        true, predicted, right = (np.bincount(group, minlength=size).astype(np.float64) for group in groups)
-        return cls(labels, predictions, true, predicted, right)
+        return cls(*(np.bincount(group, minlength=size).astype(np.float64) for group in groups))
 
-    def mean_over_classes(self, rates: _Rates, *, weighted: bool) -> Floats:
-        """Return the mean of a rate over the classes, plus the influence of each image (N)."""
-        num_images = len(self.labels)
-        weights = self.true / num_images if weighted else (self.true > 0) / np.count_nonzero(self.true)
+
+def _recall(counts: _Counts) -> _Rates:
+    recall = _ratio(counts.right, counts.true)
+    return _Rates(recall, by_right=_ratio(1, counts.true), by_true=-_ratio(recall, counts.true))
+
+
+def _precision(counts: _Counts) -> _Rates:
+    precision = _ratio(counts.right, counts.predicted)
+    return _Rates(precision, by_right=_ratio(1, counts.predicted), by_predicted=-_ratio(precision, counts.predicted))
+
+
+def _f1(counts: _Counts) -> _Rates:
+    """Return 2 TP / (2 TP + FP + FN), the harmonic mean of precision and recall (van Rijsbergen, 1979)."""
+    totals = counts.true + counts.predicted
+    score = _ratio(2 * counts.right, totals)
+    slope = -_ratio(score, totals)
+    return _Rates(score, by_right=_ratio(2, totals), by_true=slope, by_predicted=slope)
+
+
+def _over_classes(rates_of: Callable[[_Counts], _Rates], *, weighted: bool = False) -> OfPredictions:
+    """Return the mean of a rate over the classes; `weighted` counts a class as often as it has images, not once."""
+
+    def of_images(labels: Labels, predictions: Labels) -> Floats | None:
+        if not len(labels):
+            return None
+        num_images, counts = len(labels), _Counts.of(labels, predictions)
+        rates = rates_of(counts)
+        weights = counts.true / num_images if weighted else (counts.true > 0) / np.count_nonzero(counts.true)
         score = float(weights @ rates.value)
-        slopes = np.where(self.labels == self.predictions, (weights * rates.by_right)[self.labels], 0.0)
+        slopes = np.where(labels == predictions, (weights * rates.by_right)[labels], 0.0)
         if rates.by_true is not None:
-            slopes += (weights * rates.by_true)[self.labels]
+            slopes += (weights * rates.by_true)[labels]
         if rates.by_predicted is not None:
-            slopes += (weights * rates.by_predicted)[self.predictions]
+            slopes += (weights * rates.by_predicted)[predictions]
         values = score + num_images * slopes
-        return values + rates.value[self.labels] - score if weighted else values
+        return values + rates.value[labels] - score if weighted else values
+
+    return of_images
 
 
 @dataclass(frozen=True)
@@ -322,3 +276,14 @@ def _placements(own: Floats, others: Floats) -> tuple[Floats, Floats]:
 def _ratio(part: Floats | float, total: Floats) -> Floats:
     """Return part / total of each class; 0 where the total is 0."""
     return np.divide(part, total, out=np.zeros(len(total)), where=total > 0)
+
+
+OF_PREDICTIONS: Mapping[str, OfPredictions] = {
+    "balanced_accuracy": _over_classes(_recall),  # Brodersen et al. (2010)
+    "macro_precision": _over_classes(_precision),
+    "macro_f1": _over_classes(_f1),
+    "weighted_precision": _over_classes(_precision, weighted=True),
+    "weighted_f1": _over_classes(_f1, weighted=True),
+    "quadratic_kappa": quadratic_kappa,
+}
+"""Scores that need predicted classes alone, by the name of the metric."""

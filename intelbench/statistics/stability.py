@@ -39,32 +39,6 @@ class Churn:
         return self.wins + self.losses + self.neutral
 
 
-@dataclass(frozen=True)
-class Stability:
-    """The stability of the training loss of a run, and of its predictions on the validation images."""
-
-    spike_score: float | None
-    """Share of training steps whose loss was a spike."""
-    accuracy_swing: float | None
-    """Mean absolute change of validation accuracy between evaluation points."""
-    churn: Churn | None
-    """Mean over the steps from one evaluation point to the next."""
-    forgetting_events: float | None
-    """Mean number of forgetting events of an image."""
-
-
-def stability(
-    step_loss: NDArray[np.floating], labels: NDArray[np.integer], predictions: NDArray[np.integer]
-) -> Stability:
-    """Return the stability of a run from S losses and the predictions of N images at E evaluation points (E x N)."""
-    return Stability(
-        spike_score=spike_score(step_loss),
-        accuracy_swing=accuracy_swing(labels, predictions),
-        churn=churn_between_evaluations(labels, predictions),
-        forgetting_events=forgetting_events(labels, predictions),
-    )
-
-
 def mean_churn(churns: Sequence[Churn | None]) -> Churn | None:
     """Return the mean of the churns that are not `None`; `None` if there are none."""
     known = [churn for churn in churns if churn is not None]
@@ -104,26 +78,6 @@ def churn_between_seeds(labels: NDArray[np.integer], predictions: NDArray[np.int
     accuracy = np.sort((predictions == labels).mean(axis=1))
     differences = 2 * float(accuracy @ (2 * np.arange(num_runs) - num_runs + 1)) / pairs
     return Churn(wins, wins, total - 2 * wins, unnecessary=total - differences)
-
-
-def accuracy_swing(labels: NDArray[np.integer], predictions: NDArray[np.integer]) -> float | None:
-    """Return the mean absolute change of accuracy from one evaluation point to the next (predictions: E x N)."""
-    if len(predictions) < 2 or len(labels) == 0:
-        return None
-    accuracy = np.count_nonzero(predictions == labels, axis=1) / len(labels)
-    return float(np.add.reduce(np.abs(accuracy[1:] - accuracy[:-1]))) / (len(accuracy) - 1)
-
-
-def forgetting_events(labels: NDArray[np.integer], predictions: NDArray[np.integer]) -> float | None:
-    """Return how often an image was right at an evaluation point and wrong at the next, averaged over N images.
-
-    After Toneva et al. (An Empirical Study of Example Forgetting, 2019), who count over the epochs and training images.
-    This counts over evaluation points and validation images (predictions: E x N).
-    """
-    if len(predictions) < 2 or len(labels) == 0:
-        return None
-    right = predictions == labels
-    return int(np.count_nonzero(right[:-1] & ~right[1:])) / len(labels)
 
 
 def relative_variance(loss: NDArray[np.floating]) -> float | None:

@@ -1,7 +1,9 @@
-"""The variance of values over seeds, and the ratio of two variances.
+"""The variance and the standard deviation of values over seeds, and the ratio of two variances.
 
 The intervals assume roughly normal values; values with longer tails make them too short (Box, 1953).
 """
+
+import math
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,6 +25,17 @@ def variance(values: ArrayLike) -> Estimate | None:
     tail = (1 - CONFIDENCE) / 2
     low, high = (squares / float(chdtri(freedom, share)) for share in (tail, 1 - tail))
     return Estimate(squares / freedom, low, high, array.size)
+
+
+def deviation(values: ArrayLike) -> Estimate | None:
+    """Return the standard deviation of n values with the interval of `variance`; `None` as there.
+
+    The interval is wide: with n = 6 from 0.62 to 2.45 times the standard deviation.
+    """
+    squared = variance(values)
+    if squared is None or squared.low is None or squared.high is None:
+        return None
+    return Estimate(math.sqrt(squared.mean), math.sqrt(squared.low), math.sqrt(squared.high), squared.n)
 
 
 def variance_ratio(first: Estimate, second: Estimate) -> Estimate | None:

@@ -83,7 +83,8 @@ def test_tables_headline_and_choice_follow_the_metric(imbalanced: Callable[[str]
     """The score of a row, the pairs, the probability of being the best, the front, and the words."""
     summary = imbalanced("balanced_accuracy")
     rows = tables.rows(tables.main(summary))
-    means = {a.name: np.mean([scores.balanced_accuracy(LABELS, r.test_predictions).mean() for r in a.runs])
+    score = scores.OF_PREDICTIONS["balanced_accuracy"]
+    means = {a.name: np.mean([score(LABELS, r.test_predictions).mean() for r in a.runs])
              for a in summary.finished}  # fmt: skip
     assert {row["architecture"]: row["score"] for row in rows} == pytest.approx(means)
     assert ["balanced_accuracy"] * 2 == [row["metric"] for row in rows]

@@ -10,6 +10,7 @@ from intelbench.errors import UserError
 from intelbench.records.store import read_with_traces, write_run
 from intelbench.records.types import Measurements, RunRecord
 from intelbench.reporting.report import build
+from intelbench.results.metrics import METRICS
 from intelbench.results.runs import observe
 from tests.synthetic import Study, synthetic_run
 
@@ -41,7 +42,7 @@ def test_observed_numbers_are_those_of_the_arrays(tmp_path: Path) -> None:
     assert right.sum() == run.confusion.trace()
     assert traces["step_seconds"][3:].tolist() == run.warm_step_seconds.tolist()
     assert len(traces["step_loss"]) == len(run.step_loss)
-    assert run.evaluation_accuracy[-1] == run.validation_accuracy
+    assert run.evaluation_accuracy[-1] == METRICS.get("validation_accuracy").value(run)
 
 
 def test_steps_after_a_resumption_warm_up_again(tmp_path: Path) -> None:
@@ -63,7 +64,7 @@ def test_the_validation_accuracy_is_that_of_the_weights_that_were_kept(tmp_path:
     kept = replace(record, msgspec.structs.replace(record.measurements, kept_step=first))
     run = observe(*read_with_traces(write_run(tmp_path / "kept", kept, traces)))
     right = traces["validation_predictions"][0] == traces["validation_labels"]
-    assert right.mean() == run.validation_accuracy != run.evaluation_accuracy[-1]
+    assert right.mean() == METRICS.get("validation_accuracy").value(run) != run.evaluation_accuracy[-1]
     assert run.images.kept_right is not None
     assert right.tolist() == run.images.kept_right.tolist()
     wrong = replace(record, msgspec.structs.replace(record.measurements, kept_step=first + 1))

@@ -163,5 +163,5 @@ def test_images_that_the_seeds_drew_are_part_of_the_interval_over_seeds(tmp_path
         )
         for seed, run in enumerate(found.summaries[1].finished[0].runs)
     ]
-    expected = mean_interval([run.validation_accuracy for run in runs], 0, 1)
+    expected = mean_interval([METRICS.get("validation_accuracy").value(run) for run in runs], 0, 1)
     assert expected == METRICS.get("validation_accuracy").mean(runs)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intelbench.statistics.comparisons import Scale, paired_differences
-from intelbench.statistics.scores import OF_PREDICTIONS, accuracy, auroc, log_losses
+from intelbench.statistics.scores import OF_PREDICTIONS, auroc, log_losses
 from intelbench.statistics.seed_table import SeedTable
 
 NUM_ARCHITECTURES = 5
@@ -66,7 +66,7 @@ IMBALANCES: Sequence[Imbalance] = tuple(
     )
 )
 SCORES: Mapping[str, Score] = {
-    "accuracy": lambda labels, logits: accuracy(labels, logits.argmax(axis=1)),
+    "accuracy": lambda labels, logits: (logits.argmax(axis=1) == labels).astype(np.float64),
     **{
         name: lambda labels, logits, score=score: score(labels, logits.argmax(axis=1))
         for name, score in OF_PREDICTIONS.items()

@@ -10,7 +10,7 @@ from scipy.special import softmax
 from sklearn import metrics as sklearn_metrics
 
 from intelbench.statistics import scores
-from intelbench.statistics.estimates import Softmax, predictions
+from intelbench.statistics.estimates import Softmax
 from intelbench.statistics.scores import OF_PREDICTIONS, validation_score
 from tests.statistics.imbalanced import IMBALANCES, NUM_STUDIES, SEEDS, Imbalance, false_shares
 
@@ -41,13 +41,13 @@ def _average(score: Callable[..., float], case: Case, average: str) -> float:
     """Return an average of scikit-learn over the classes that have images."""
     labels, logits = case
     classes = np.unique(labels)
-    return score(labels, predictions(logits), labels=classes, average=average, zero_division=0)
+    return score(labels, logits.argmax(axis=1), labels=classes, average=average, zero_division=0)
 
 
 @every_case
 def test_scores_of_predictions_are_those_of_scikit_learn(case: Case) -> None:
     """Balanced accuracy, precision and F1 by both averages, and quadratic kappa; absent classes do not count."""
-    labels, predicted = case[0], predictions(case[1])
+    labels, predicted = case[0], case[1].argmax(axis=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of predicted classes without images
         expected = {
@@ -114,7 +114,7 @@ def test_the_value_of_an_image_is_its_influence(name: str) -> None:
     labels, logits = _case(6, 80)
 
     def values(labels: NDArray[np.int64], logits: NDArray[np.float64]) -> NDArray[np.float64]:
-        found = OF_PREDICTIONS[name](labels, predictions(logits)) if name != "auroc" else scores.auroc(labels, logits)
+        found = OF_PREDICTIONS[name](labels, logits.argmax(axis=1)) if name != "auroc" else scores.auroc(labels, logits)
         assert found is not None
         return found
 
@@ -143,7 +143,7 @@ def test_scores_of_one_class_alone() -> None:
     labels = np.zeros(4, dtype=np.int64)
     assert scores.auroc(labels, np.eye(4)) is None
     assert scores.quadratic_kappa(labels, labels) is None
-    assert scores.balanced_accuracy(labels, np.array([0, 0, 1, 1])).mean() == 0.5
+    assert OF_PREDICTIONS["balanced_accuracy"](labels, np.array([0, 0, 1, 1])).mean() == 0.5
 
 
 def test_a_validation_score_is_higher_where_it_is_better() -> None:
@@ -152,8 +152,8 @@ def test_a_validation_score_is_higher_where_it_is_better() -> None:
     softmax_of = Softmax.of(logits)
     one_hot = np.eye(25)[labels]
     expected = {
-        "accuracy": (predictions(logits) == labels).mean(),
-        "balanced_accuracy": scores.balanced_accuracy(labels, predictions(logits)).mean(),
+        "accuracy": (logits.argmax(axis=1) == labels).mean(),
+        "balanced_accuracy": OF_PREDICTIONS["balanced_accuracy"](labels, logits.argmax(axis=1)).mean(),
         "auroc": scores.auroc(labels, logits).mean(),
         "top5": scores.top_k_right(labels, logits).mean(),
         "log_loss": -softmax_of.losses(labels).mean(),
@@ -168,7 +168,7 @@ def test_a_validation_score_is_higher_where_it_is_better() -> None:
 def test_a_validation_score_falls_back_to_accuracy(name: str) -> None:
     """And says so: for the metric of a plug-in, and where the metric is not defined."""
     labels, logits = _case(6, 50)
-    assert ("accuracy", (predictions(logits) == labels).mean()) == validation_score(name, labels, logits)
+    assert ("accuracy", (logits.argmax(axis=1) == labels).mean()) == validation_score(name, labels, logits)
 
 
 @pytest.mark.parametrize("name", ["auroc", "quadratic_kappa"])

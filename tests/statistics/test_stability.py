@@ -17,6 +17,7 @@ from intelbench.results import tables
 from intelbench.results.study import read
 from intelbench.statistics import stability
 from intelbench.statistics.stability import SPIKE_WINDOW, VARIANCE_WINDOW, Churn
+from tests.results.metric_simulation import evaluated
 from tests.synthetic import CONDITIONS, Study, failure, synthetic_run, synthetic_runs
 
 classes = st.integers(0, 3)
@@ -82,20 +83,18 @@ def test_churn_between_seeds_is_the_mean_over_pairs(given_: Predictions, data: s
 
 @given(predictions())
 def test_what_stays_has_no_churn(given_: Predictions) -> None:
-    """Nor swing, nor forgetting."""
+    """Nothing was won or lost."""
     labels, before, _ = given_
     points = np.array([before, before, before])
     assert Churn(0.0, 0.0, 0.0, 0.0) == stability.churn_between_evaluations(labels, points)
-    assert 0.0 == stability.accuracy_swing(labels, points)
-    assert 0.0 == stability.forgetting_events(labels, points)
 
 
 def test_swing_and_forgetting_by_hand() -> None:
     """Accuracies 0, 1, 0.5: changes of 1 and 0.5; one of two images is forgotten once."""
     labels = np.array([0, 0])
     points = np.array([[1, 1], [0, 0], [0, 1]])
-    assert 0.75 == stability.accuracy_swing(labels, points)
-    assert 0.5 == stability.forgetting_events(labels, points)
+    images = evaluated(points == labels)
+    assert [0.75, 0.5] == [images.swing.mean(), images.forgetting_events.mean()]
     assert Churn(wins=0.5, losses=0.25, neutral=0.0, unnecessary=0.0) == stability.churn_between_evaluations(
         labels, points
     )
@@ -104,13 +103,9 @@ def test_swing_and_forgetting_by_hand() -> None:
 def test_one_point_or_no_image_tells_nothing() -> None:
     """`None`, not 0."""
     labels, nothing = np.array([0, 1]), np.array([], dtype=np.int64)
-    assert stability.accuracy_swing(labels, np.array([[0, 1]])) is None
-    assert stability.forgetting_events(labels, np.array([[0, 1]])) is None
     assert stability.churn_between_evaluations(labels, np.array([[0, 1]])) is None
     assert stability.churn_between_seeds(labels, np.array([labels])) is None
     assert churn(nothing, nothing, nothing) is None
-    assert stability.accuracy_swing(nothing, np.empty((3, 0))) is None
-    assert stability.forgetting_events(nothing, np.empty((3, 0))) is None
 
 
 def test_a_spike_is_counted_once() -> None:

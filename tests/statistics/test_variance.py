@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from intelbench.statistics.estimates import Estimate
-from intelbench.statistics.variance import p_equal_variances, variance, variance_ratio
+from intelbench.statistics.variance import deviation, p_equal_variances, variance, variance_ratio
 
 
 def test_a_variance_has_the_interval_of_chi_square() -> None:
@@ -33,6 +33,22 @@ def test_the_p_value_agrees_with_the_interval(first: int, second: int) -> None:
     assert 0.05 == pytest.approx(p_equal_variances(smaller, larger, 0))
     twice = 2 * stats.f.sf(3.0, first - 1, second - 1)
     assert min(1, twice, 2 - twice) == pytest.approx(p_equal_variances(Estimate(3.0, 0, 0, first), smaller, 0))
+
+
+@pytest.mark.parametrize("num_values", [2, 3, 6, 30])
+def test_the_interval_of_a_deviation_holds_the_true_one(num_values: int) -> None:
+    """In 95 % of samples of normal values; one value has no deviation."""
+    samples = np.random.default_rng(num_values).standard_normal((2000, num_values))
+    found = [deviation(sample) for sample in samples]
+    assert 0.94 <= np.mean([each.low <= 1 <= each.high for each in found]) <= 0.96
+    assert np.std(samples[0], ddof=1) == pytest.approx(found[0].mean)
+    assert deviation(samples[0][:1]) is None
+
+
+def test_six_runs_know_their_deviation_roughly() -> None:
+    """From 0.62 to 2.45 times what was seen."""
+    found = deviation(np.arange(6.0))
+    assert pytest.approx([0.624, 2.453], abs=1e-3) == [found.low / found.mean, found.high / found.mean]
 
 
 def test_what_has_no_variance() -> None:

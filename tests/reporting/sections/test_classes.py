@@ -1,5 +1,7 @@
 """What is said of single classes is what the confusion matrices hold."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -26,6 +28,17 @@ def test_nothing_confused(summarize: Summarize) -> None:
     """A perfect network has no confused pair."""
     summary = summarize(["a"], accuracies={"a": 1.0})
     assert "No test image was misclassified." in rendered(confusion_matrices(summary))[0]
+
+
+def test_confusions_come_by_number_then_by_share(summarize: Summarize) -> None:
+    """Two of four images of a class are more than two of ten."""
+    summary = summarize(["a"], class_names=("cat", "dog"))
+    labels, predicted = np.repeat([0, 1], [10, 4]), np.repeat([0, 1, 0, 1], [8, 2, 2, 2])
+    runs = [replace(run, test_labels=labels, test_predictions=predicted) for run in summary.runs]
+    found = tables.rows(tables.confusions(replace(summary.finished[0], runs=tuple(runs)), summary, limit=3))
+    num_runs = len(runs)
+    expected = [("dog", "cat", 2 * num_runs, 4 * num_runs), ("cat", "dog", 2 * num_runs, 10 * num_runs)]
+    assert expected == [(row["true"], row["predicted"], row["num_images"], row["num_true"]) for row in found]
 
 
 def test_numbers_of_a_class_are_those_of_its_images(summarize: Summarize) -> None:
