@@ -54,13 +54,6 @@ def bare(metric: Metric, value: float) -> str:
     return formatting.bare_percent(value) if metric.change == "points" else formatting.significant(value)
 
 
-def margin(metric: Metric, value: float) -> str:
-    """Write a margin with its unit: `1 point`, `0.02 nats`."""
-    if metric.change == "points":
-        return formatting.plural_number(100 * value, "point")
-    return f"{value:g}{unit(metric)}"
-
-
 def lead(metric: Metric, estimate: Estimate) -> str:
     """Write a difference in a sentence, with its interval and unit: `8.4 [3.4, 13.5] points`."""
     write = formatting.percent_number if metric.change == "points" else formatting.number_interval

@@ -98,7 +98,7 @@ def _differences_caption(summary: CohortSummary) -> str:
     metric = metrics.ranking(summary)
     in_points = metric.change == "points"
     unit = " (percentage points)" if in_points else " (nats)" if metric.unit == "nats" else ""
-    margin = metrics.margin(metric, summary.margin)
+    margin = metric.margin(summary.margin)
     if in_points:
         margin = formatting.plural_number(100 * summary.margin, "percentage point")
     return (

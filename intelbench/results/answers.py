@@ -49,34 +49,20 @@ class SpeedComparison:
     """Pairs from which they were chosen, for which the p value is corrected (Bonferroni)."""
 
     def ratio(self, left_out: int | None = None) -> inference.Inferred | None:
-        """Return the ratio of the images a second if it is significantly above 1; `None` if it is not.
+        """Return the ratio of the images a second, over the seeds that both have finished; `None` unless above 1.
 
-        Args:
-            left_out: Seed that does not count.
+        It has to be above 1 significantly. `left_out` is a seed that does not count.
         """
-        speed = relative_speed(self.first, self.second, left_out)
+        seconds = [
+            {run.seed: run.median_total_seconds for run in each.runs if run.median_total_seconds is not None}
+            for each in (self.first, self.second)
+        ]
+        seeds = sorted((seconds[0].keys() & seconds[1].keys()) - {left_out})
+        of_first, of_second = (np.array([by_seed[seed] for seed in seeds]) for by_seed in seconds)
+        speed = inference.infer_ratio(of_second, of_first)
         if speed is None or speed.p_value is None or speed.p_value * self.num_comparisons > SIGNIFICANCE:
             return None
         return speed if speed.estimate.mean > 1 else None
-
-
-def relative_speed(
-    first: ArchitectureSummary, second: ArchitectureSummary, left_out: int | None = None
-) -> inference.Inferred | None:
-    """Return the ratio of the images a second of two architectures, over the seeds that both have finished.
-
-    Args:
-        first: The one architecture.
-        second: The other architecture.
-        left_out: Seed that does not count.
-    """
-    seconds = [
-        {run.seed: run.median_total_seconds for run in summary.runs if run.median_total_seconds is not None}
-        for summary in (first, second)
-    ]
-    seeds = sorted((seconds[0].keys() & seconds[1].keys()) - {left_out})
-    of_first, of_second = (np.array([by_seed[seed] for seed in seeds]) for by_seed in seconds)
-    return inference.infer_ratio(of_second, of_first)
 
 
 def speed_comparison(summary: CohortSummary) -> SpeedComparison | None:
@@ -163,9 +149,3 @@ def _answer(
         {metric.name: architecture.name for metric, architecture in choice.cheapest(good, left_out).items()},
         (speed.first.name, speed.second.name) if speed and speed.ratio(left_out) else None,
     )
-
-
-def depends_on_times(summary: CohortSummary) -> bool:
-    """Return whether how fast runs were has a part in what is concluded: by the budget, or by a comparison of speed."""
-    in_seconds = any(budget.unit == "seconds" for budget in summary.cohort.budgets)
-    return in_seconds or speed_comparison(summary) is not None

@@ -95,11 +95,8 @@ def recommended(summary: CohortSummary) -> tuple[ArchitectureSummary, str]:
     if not summary.finished:
         raise UserError(f"cohort {summary.cohort.key}: no run has finished, so there is no architecture to use")
     good = not_inferior(summary)
-    metric, points = METRICS.get(summary.ranking.metric), 100 * summary.margin
-    margin = f"{points:g} {'point' if points == 1 else 'points'}"
-    if metric.change != "points":
-        margin = f"{summary.margin:g}{' nats' if metric.unit == 'nats' else ''}"
-    within = f"shown to be within {margin} of the best"
+    metric = METRICS.get(summary.ranking.metric)
+    within = f"shown to be within {metric.margin(summary.margin)} of the best"
     if len(good) == 1:
         return good[0], f"the only architecture {within}"
     if by_cost := cheapest(good):

@@ -150,6 +150,11 @@ class Cohort:
         """Return the budgets of the runs, each amount once."""
         return tuple(dict.fromkeys(record.spec.conditions.budget for record in self.records))
 
+    @property
+    def in_seconds(self) -> bool:
+        """Return whether a budget is in seconds, so that the accuracies of runs depend on their speed."""
+        return any(budget.seconds is not None for budget in self.budgets)
+
     @cached_property
     def batch_sizes(self) -> tuple[int, ...]:
         """Return the batch sizes of the runs, each size once."""

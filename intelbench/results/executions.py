@@ -44,15 +44,10 @@ def execution_studies(summaries: Sequence[CohortSummary]) -> list[ExecutionStudy
     members: dict[object, dict[int, CohortSummary]] = defaultdict(dict)
     for group, summary in enumerate(summaries, start=1):
         record = summary.cohort.runs[0].record
-        if not depends_on_speed(summary.cohort):
+        if not summary.cohort.in_seconds:
             key = comparison_digest(record.spec), record.environment.fingerprint, record.spec.execution.device
             members[key][group] = summary
     return [_study(key, of_key) for key, of_key in members.items() if len(of_key) > 1]
-
-
-def depends_on_speed(cohort: Cohort) -> bool:
-    """Return whether the accuracies of runs depend on their speed, because a budget is in seconds."""
-    return any(budget.seconds is not None for budget in cohort.budgets)
 
 
 def _study(key: object, numbered: Mapping[int, CohortSummary]) -> ExecutionStudy:

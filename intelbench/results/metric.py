@@ -132,6 +132,12 @@ class Metric:
         """Return its name in `metric` of a suite and `--metric`."""
         return self.alias or self.name
 
+    def margin(self, value: float) -> str:
+        """Return a margin with its unit: `1 point`, `0.02 nats`."""
+        if self.change == "points":
+            return f"{100 * value:g} {'point' if 100 * value == 1 else 'points'}"
+        return f"{value:g} nats" if self.unit == "nats" else f"{value:g}"
+
     @property
     def ranking(self) -> Ranking:
         """Return a ranking by the metric, which has a value of each test image."""

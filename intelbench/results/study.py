@@ -1,11 +1,11 @@
 """The records of a folder, read once and reduced."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
@@ -33,6 +33,7 @@ _MAX_OPEN_BYTES = 16 * 2**20
 _Opened = tuple[StoredRun, Traces] | str
 _Reduced = tuple[StoredRun, RunSummary | None] | str
 """A record and, of a finished run, its arrays reduced; or why the record cannot be used."""
+T = TypeVar("T")
 _Arrays = dict[tuple[str, bytes], NDArray[Any]]
 
 
@@ -67,7 +68,7 @@ def read(folder: Path, margin: float | None = None, metric: str | None = None, a
     observed: dict[str, RunSummary] = {}
     problems: list[str] = []
     arrays: _Arrays = {}
-    for reduced in _reduce(record_folders(folder)):
+    for reduced in _in_parts(partial(_reduce_part, plugins=plugin_files()), record_folders(folder)):
         if isinstance(reduced, str):
             problems.append(reduced)
             continue
@@ -97,12 +98,10 @@ def read(folder: Path, margin: float | None = None, metric: str | None = None, a
     return Study(tuple(grouped), tuple(sorted(problem.replace(f"{folder}/", "") for problem in problems)))
 
 
-def _reduce(paths: Sequence[Path]) -> Iterator[_Reduced]:
-    """Yield the reduced record of each path, in order; many are read by a pool of processes."""
+def _in_parts(compute: Callable[[Sequence[Path]], list[T]], paths: Sequence[Path]) -> Iterator[T]:
+    """Yield what a function returns of each path, in order; of many paths, computed by a pool of processes."""
     parts = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
-    reduce_part = partial(_reduce_part, plugins=plugin_files())
-    reduced = map(reduce_part, parts) if len(paths) < _MANY else on_all_processors(reduce_part, parts)
-    yield from chain.from_iterable(reduced)
+    yield from chain.from_iterable(map(compute, parts) if len(paths) < _MANY else on_all_processors(compute, parts))
 
 
 def _reduce_part(paths: Sequence[Path], plugins: Sequence[Path]) -> list[_Reduced]:
@@ -167,14 +166,11 @@ def _with_on_demand(
     wanted = sorted(name for name in names if (entry := METRICS.find(name)) and entry.value.on_demand)
     if not wanted:
         return observed
-    paths = [run.path for run in runs]
-    parts = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
-    compute = partial(on_demand_values, names=wanted)
-    computed = chain.from_iterable(map(compute, parts) if len(paths) < _MANY else on_all_processors(compute, parts))
-    ids = [run.record.run_id for run in runs]
+    computed = _in_parts(partial(on_demand_values, names=wanted), [run.path for run in runs])
+    by_name = {run.record.run_id: values for run, values in zip(runs, computed, strict=True)}
     return {
         name: replace(observed[name], of_logits={**observed[name].of_logits, **values})
-        for name, values in zip(ids, computed, strict=True)
+        for name, values in by_name.items()
     }
 
 

@@ -65,7 +65,7 @@ def test_who_has_learnt_is_above_the_baseline_and_nothing_is_said(tmp_path: Path
     """All images right, in every seed."""
     labels = np.tile(IMBALANCED, 10)
     write(tmp_path, {"good": [labels, labels, labels]}, labels)
-    assert [] == baseline.not_above_majority(summary(tmp_path).finished)
+    assert [] == baseline.not_above_baseline(summary(tmp_path))
     assert "majority baseline:" not in build(tmp_path).text.split("\n\n")[1]
 
 
@@ -73,10 +73,10 @@ def test_one_seed_is_judged_by_an_exact_test(tmp_path: Path) -> None:
     """McNemar's, one-sided: 3 images that only the network got right against none."""
     write(tmp_path, {"good": [IMBALANCED]})
     (good,) = summary(tmp_path).finished
-    assert pytest.approx(binomtest(3, 3, alternative="greater").pvalue) == baseline.p_above_majority(good)
+    assert pytest.approx(binomtest(3, 3, alternative="greater").pvalue) == baseline.p_above_baseline(good)
     write(tmp_path / "bad", {"bad": [(IMBALANCED + 1) % 3]})
     (bad,) = summary(tmp_path / "bad").finished
-    assert 1 == baseline.p_above_majority(bad)
+    assert 1 == baseline.p_above_baseline(bad)
 
 
 def test_a_higher_accuracy_within_the_noise_is_not_above(tmp_path: Path) -> None:
@@ -84,8 +84,8 @@ def test_a_higher_accuracy_within_the_noise_is_not_above(tmp_path: Path) -> None
     better, worse = IMBALANCED.copy(), (IMBALANCED + 1) % 3
     worse[:9] = 0
     write(tmp_path, {"noisy": [better, worse, np.zeros(13, dtype=int)]})
-    (noisy,) = summary(tmp_path).finished
-    assert [noisy] == baseline.not_above_majority([noisy])
+    found = summary(tmp_path)
+    assert list(found.finished) == baseline.not_above_baseline(found)
 
 
 def test_a_class_predicted_for_every_image_in_some_runs_is_counted(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_class_predicted_for_every_image_in_some_runs_is_counted(tmp_path: Pat
 def test_without_test_images_there_is_no_baseline(tmp_path: Path) -> None:
     """Nor is anything said of it."""
     write(tmp_path, {"a": [np.empty(0, dtype=int)]}, np.empty(0, dtype=int))
-    assert [] == baseline.not_above_majority(summary(tmp_path).finished)
+    assert [] == baseline.not_above_baseline(summary(tmp_path))
     assert {} == baseline.single_class_runs(summary(tmp_path).finished[0])
 
 

@@ -96,7 +96,7 @@ def _method(summary: CohortSummary, pairs: Sequence[Row]) -> str:
         "test of the same. **p (Holm)**: corrected over all pairs, by Holm (1979) for the moderated test, or twice the "
         f"p by the variances of the two alone, whichever is larger. **Answer**: better at {level}; equivalent if the "
         "difference is shown to be smaller than the margin of "
-        f"{metrics.margin(metrics.ranking(summary), summary.margin)} (two one-sided tests, Holm-corrected); else "
+        f"{metrics.ranking(summary).margin(summary.margin)} (two one-sided tests, Holm-corrected); else "
         f"undecided.{_margin_note(summary)}"
     )
 
@@ -108,8 +108,8 @@ def _margin_note(summary: CohortSummary) -> str:
     if summary.sequential or (summary.margin == newest and not older):
         return ""
     if summary.margin != newest:
-        return f" The report was given this margin; that of the suite is {metrics.margin(metric, newest)}."
-    others = formatting.listed(metrics.margin(metric, other) for other in older)
+        return f" The report was given this margin; that of the suite is {metric.margin(newest)}."
+    others = formatting.listed(metric.margin(other) for other in older)
     return f" The margin is that of the suite of the newest run; earlier runs had {others}."
 
 

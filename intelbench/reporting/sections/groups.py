@@ -7,7 +7,6 @@ from intelbench.reporting import formatting
 from intelbench.reporting.document import Block, Paragraph, table
 from intelbench.reporting.formatting import code, escape
 from intelbench.results.cohorts import Cohort, differing_keys
-from intelbench.results.executions import depends_on_speed
 
 
 def groups(cohorts: Sequence[Cohort]) -> list[Block]:
@@ -21,9 +20,8 @@ def groups(cohorts: Sequence[Cohort]) -> list[Block]:
         f"The records fall into {len(cohorts)} groups that must not be compared with each other: they differ in "
         f"{formatting.listed(code(key) for key in keys)}. Each group has its own tables."
     )
-    if all(key.startswith("execution.") and key != "execution.device" for key in keys) and not any(
-        map(depends_on_speed, cohorts)
-    ):
+    in_seconds = any(cohort.in_seconds for cohort in cohorts)
+    if not in_seconds and all(key.startswith("execution.") and key != "execution.device" for key in keys):
         text = (
             f"The records fall into {len(cohorts)} groups that differ in how their runs were executed: "
             f"{formatting.listed(code(key) for key in keys)}. Each group has its own tables of times and memory; "

@@ -15,7 +15,7 @@ from intelbench.results.summaries import CohortSummary
 
 def margin_of(summary: CohortSummary) -> str:
     """Write `1 point`, or `0.02 nats`."""
-    return metrics.margin(metrics.ranking(summary), summary.margin)
+    return metrics.ranking(summary).margin(summary.margin)
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def _seeds(seeds: Sequence[int], total: int) -> str:
 def without_disturbed_runs(summary: CohortSummary, concluded: Answer) -> list[str]:
     """Say what changes without the disturbed runs, where speed has a part in what is concluded; nothing without any."""
     number = sum(bool(each.reasons) for each in summary.disturbances)
-    if not number or not answers.depends_on_times(summary):
+    if not number or not (summary.cohort.in_seconds or answers.speed_comparison(summary)):
         return []
     runs = "the disturbed run" if number == 1 else f"the {number} disturbed runs"
     rest = answers.without_disturbed_runs(summary)

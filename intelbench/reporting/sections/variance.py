@@ -72,7 +72,7 @@ def _note(study: VarianceStudy) -> str:
             f"A variance of 0 ({listed(map(code, same[:MAX_NAMES]))}) means that the seeds gave equal accuracies: the "
             "source changes nothing there, such as `dropout` in a network without it."
         )
-    if any(budget.unit == "seconds" for budget in study.summaries[0].cohort.budgets):
+    if study.summaries[0].cohort.in_seconds:
         lines.append("The budget is in seconds, so runs differ in their number of steps too, in every row.")
     if "all" in study.varied:
         lines.append(

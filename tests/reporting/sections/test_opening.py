@@ -5,7 +5,7 @@ import re
 import pytest
 
 from intelbench.reporting.sections.opening import headline
-from intelbench.results.answers import relative_speed
+from intelbench.results.answers import SpeedComparison
 from tests.synthetic import Summarize
 
 
@@ -37,7 +37,7 @@ def test_two_alike_above_a_third(summarize: Summarize) -> None:
         in text
     )
     fast, slow = (architecture for architecture in summary.finished if architecture.name in "ab")
-    found = relative_speed(fast, slow)
+    found = SpeedComparison(fast, slow, 1).ratio()
     assert f"`a` trains {found.estimate.mean:.2f} × [" in text
     assert text.endswith("as many images a second as `b` (holds if any one seed is left out).")
 
@@ -73,7 +73,7 @@ def test_speed_is_paired_over_the_seeds_both_have(summarize: Summarize) -> None:
     """Twice the step time is half the speed, whatever seed is missing."""
     summary = summarize(["a", "b"], range(4), missing=[("b", 2)])
     first, second = sorted(summary.finished, key=lambda architecture: architecture.name)
-    found = relative_speed(first, second)
+    found = SpeedComparison(first, second, 1).ratio()
     assert 3 == found.estimate.n
     assert found.estimate.low < second.median_step_seconds / first.median_step_seconds < found.estimate.high
 
