@@ -9,7 +9,6 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import suppress
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -68,17 +67,6 @@ class Archive(Mapping[str, NDArray[np.generic]]):
             except (TypeError, struct.error, zlib.error) as error:
                 raise ValueError(f"the array {name!r} is damaged: it cannot be unpacked") from error
         return self._arrays[name]
-
-    @property
-    def size(self) -> int:
-        """Return the compressed or the decompressed size in bytes, whichever is larger."""
-        return max(len(self._content), sum(member.unpacked_size for member in self._members.values()))
-
-    def unpack(self) -> None:
-        """Decompress all arrays up to the first damaged one, which raises when it is read."""
-        with suppress(ValueError):
-            for name in self:
-                self[name]
 
     def _read(self, member: _Member) -> NDArray[np.generic]:
         packed = _packed(self._content, member)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from intelbench.errors import UserError, printable
 from intelbench.records.designs import read_designs
-from intelbench.records.npz import Archive, Texts
-from intelbench.records.store import StoredRun, Traces, nothing_recorded, read_with_traces, record_folders
+from intelbench.records.npz import Texts
+from intelbench.records.store import StoredRun, nothing_recorded, read_with_traces, record_folders
 from intelbench.results import cohorts, summaries
 from intelbench.results import runs as observations
 from intelbench.results.cohorts import Cohort
@@ -27,10 +27,6 @@ _MANY = 200
 """Records that several processes read more quickly than a single process."""
 _CHUNK = 50
 """Records that a process is given at a time."""
-_MAX_OPEN_BYTES = 16 * 2**20
-"""Size of the arrays of open records, compressed or not, above which they are reduced before further ones are read."""
-
-_Opened = tuple[StoredRun, Traces] | str
 _Reduced = tuple[StoredRun, RunSummary | None] | str
 """A record and, of a finished run, its arrays reduced; or why the record cannot be used."""
 T = TypeVar("T")
@@ -105,48 +101,19 @@ def _in_parts(compute: Callable[[Sequence[Path]], list[T]], paths: Sequence[Path
 
 
 def _reduce_part(paths: Sequence[Path], plugins: Sequence[Path]) -> list[_Reduced]:
-    """Return the reduced record of each path.
-
-    Records are read, then unpacked, then reduced in groups. That is a fifth quicker than one record after the other,
-    since the CPU caches hold the code of one kind of work.
-    """
+    """Return the reduced record of each path."""
     register_metrics(plugins)  # a process of the pool has none where it is no copy of this one
-    reduced: list[_Reduced] = []
-    for records in _opened(paths):
-        for record in records:
-            if not isinstance(record, str) and isinstance(record[1], Archive):
-                record[1].unpack()
-        reduced += [record if isinstance(record, str) else _reduced(*record) for record in records]
-        records.clear()  # before the next are read
-    return reduced
-
-
-def _opened(paths: Sequence[Path]) -> Iterator[list[_Opened]]:
-    """Yield groups of records with packed arrays, or why a record cannot be used; a group takes little memory."""
     texts: Texts = {}
-    group: list[_Opened] = []
-    size = 0
-    for path in paths:
-        try:
-            run, traces = read_with_traces(path, texts)
-            group.append((run, traces))
-            size += traces.size if isinstance(traces, Archive) else 0
-        except UserError as error:
-            group.append(printable(str(error)))
-        if size > _MAX_OPEN_BYTES:
-            yield group
-            group, size = [], 0
-    yield group
+    return [_reduced(path, texts) for path in paths]
 
 
-def _reduced(run: StoredRun, traces: Traces) -> _Reduced:
-    if run.record.measurements is None:
-        return run, None
+def _reduced(path: Path, texts: Texts) -> _Reduced:
     try:
-        summary = observations.observe(run, traces)
+        run, traces = read_with_traces(path, texts)
+        summary = None if run.record.measurements is None else observations.observe(run, traces)
     except UserError as error:
         return printable(str(error))
-    return run, with_plugin_values(summary, traces)
+    return run, summary and with_plugin_values(summary, traces)
 
 
 def _ranking_of(cohort: Cohort) -> Ranking:
