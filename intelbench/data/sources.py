@@ -16,8 +16,7 @@ from intelbench.data.names import is_hidden, is_image, is_system_folder
 from intelbench.errors import UserError, printable
 from intelbench.plugins.guard import failed_with, plugin_errors_as_user_errors, require_methods, source_file
 from intelbench.plugins.registry import Entry, Registry
-from intelbench.records.atomic import discard
-from intelbench.records.copies import is_intact, write_copy
+from intelbench.records.atomic import discard, is_intact, write_copy
 from intelbench.scenes import source as scenes
 
 SplitOfSource = Literal["train", "validation", "test"]

@@ -94,11 +94,7 @@ def search(wanted: Search, folder: Path, say: Callable[[str], object]) -> list[O
     """Return the networks that fit, those of intelbench first.
 
     A name or a pattern that fits no network, but files of weights, such as `resnet18.a1_in1k`, finds these files.
-
-    Args:
-        wanted: What to look for.
-        folder: The cache folder.
-        say: Called with a line on what takes long, and with why something is not found.
+    `say` is called with a line on what takes long, and with why something is not found.
 
     Raises:
         UserError: no weights have the licence.
@@ -222,12 +218,8 @@ def counted(
 ) -> list[Offer]:
     """Return offers of one library with parameters and operations; those that are not known are counted and kept.
 
-    Args:
-        offers: Some of the networks of the library.
-        library: Its name.
-        known: Catalogue of any version of the library; a name keeps its network, since its weights have to fit.
-        folder: The cache folder.
-        say: Called with a line on what takes long.
+    Figures are taken from the known catalogue, which may be of another version of the library: a name keeps its
+    network, since its weights have to fit.
     """
     tried = known.version == installed_version(library)  # a missing figure is one that cannot be counted
     figures = figures_of(offer for offer in known if tried or not _is_incomplete(offer))

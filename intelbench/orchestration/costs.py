@@ -86,13 +86,9 @@ class Costs:
 
 
 def estimate(suite: Suite, data: Survey, device: Device, on_network: Callable[[str], object]) -> Costs:
-    """Time the networks of a suite on this machine, and estimate what its runs take.
+    """Time the networks of a suite on this machine, and estimate what its runs take. Its budget is in epochs.
 
-    Args:
-        suite: A suite whose budget is in epochs.
-        data: The data set of the runs.
-        device: The device of the runs.
-        on_network: Called with the name of a network before it is timed, which takes a second or several.
+    `on_network` is called with the name of a network before it is timed, which takes a second or several.
 
     Raises:
         UserError: an image of the sample or a network cannot be used.
@@ -164,7 +160,6 @@ def _views(pixels: Sequence[Pixels], size: int) -> tuple[float, Tensor]:
 def _paces(
     suite: Suite, num_classes: int, images: Tensor, device: Device, on_network: Callable[[str], object]
 ) -> dict[str, Pace]:
-    """Return the pace of each network."""
     request = ModelRequest(num_classes=num_classes, image_size=suite.image_size)
     paces = {}
     for name in suite.architectures:
@@ -255,7 +250,6 @@ def _head_step_seconds(suite: Suite, data: Survey, pace: Pace, device: Device) -
 
 
 def _fastest(work: Callable[[], object], device: Device) -> float:
-    """Return the seconds of the fastest repetition."""
     seconds = []
     for _ in range(_REPEATS):
         device.synchronize()

@@ -108,12 +108,8 @@ class ForkServer:
 
 
 class _Fork:
-    """A fork of the server, at work."""
-
     def __init__(self, pid: int, stdin: IO[bytes], stdout: IO[bytes], server: ForkServer) -> None:
-        self.pid = pid
-        self.stdin: IO[bytes] | None = stdin
-        self.stdout: IO[bytes] | None = stdout
+        self.pid, self.stdin, self.stdout = pid, stdin, stdout
         self.clear = server.clear
         self._server = server
         self._status: int | None = None

@@ -165,9 +165,7 @@ def _specs(
 def architectures_of(suite: Suite, origin: str) -> dict[Architecture, str]:
     """Return the architectures of the suite and their providers; names in `overrides` must not be aliases.
 
-    Args:
-        suite: The suite.
-        origin: Its name or file, for messages.
+    Messages call the suite `origin`.
 
     Raises:
         UserError: an architecture is not known, not installed or needs larger images.

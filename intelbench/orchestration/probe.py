@@ -16,7 +16,6 @@ from msgspec import Struct
 from intelbench.architectures.registry import ModelRequest, find
 from intelbench.config.conditions import Conditions
 from intelbench.config.recipe import ORIGINAL_HEAD
-from intelbench.data.seeds import stream_seed
 from intelbench.errors import UserError, printable
 from intelbench.orchestration.job import Job
 from intelbench.orchestration.plugin_files import load_plugins
@@ -32,6 +31,7 @@ from intelbench.records.profiles import ArchitectureProfile, MeasuredMemory, Pea
 from intelbench.records.types import Execution
 from intelbench.training.evaluated import make_averaging_optimizer
 from intelbench.training.precision import MEMORY_FORMATS, autocast, configure
+from intelbench.training.setup import workload_of
 
 PUBLISHED = ModelRequest(num_classes=1000, image_size=300)
 """The input that the published memory figures describe."""
@@ -81,15 +81,8 @@ class Probe(Struct, frozen=True, kw_only=True):
     @property
     def workload(self) -> Workload:
         """Return the network under these conditions."""
-        request = ModelRequest(num_classes=self.num_classes, image_size=self.conditions.image_size)
-        return Workload(
-            architecture=find(self.architecture)[0],
-            request=request,
-            head=self.conditions.recipe.head,
-            frozen=self.frozen,
-            seed=stream_seed(self.seed, "init"),
-            num_parts=self.conditions.recipe.num_parts // self.execution.gpus,
-        )
+        workload = workload_of(find(self.architecture)[0], self.num_classes, self.conditions, self.seed)
+        return replace(workload, frozen=self.frozen, num_parts=self.conditions.recipe.num_parts // self.execution.gpus)
 
 
 class ProbeError(UserError):
@@ -206,9 +199,9 @@ def _peak(probe: Probe, batch_size: int, device: torch.device) -> PeakMemory:
     model = workload.build().to(device).to(memory_format=memory_format)
     optimizer, parts = make_averaging_optimizer(model, conditions), workload.num_parts
     cast = autocast(conditions, device)
-    images = torch.zeros(batch_size, 3, conditions.image_size, conditions.image_size, device=device)
+    with device:
+        images, labels = workload.batch(batch_size)
     images = images.to(memory_format=memory_format)
-    labels = torch.zeros(batch_size, dtype=torch.long, device=device)
     first = batch_size if device_of(device).has_allocator else min(_FIRST_IMAGES * parts, batch_size)
     for num_images in (first, batch_size):
         for part in zip(images[:num_images].chunk(parts), labels[:num_images].chunk(parts), strict=True):

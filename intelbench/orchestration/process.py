@@ -83,8 +83,8 @@ class Started(Protocol):
     """A process that leads its own session, with the interface of `subprocess.Popen`."""
 
     pid: int
-    stdin: IO[bytes] | None
-    stdout: IO[bytes] | None
+    stdin: IO[bytes]
+    stdout: IO[bytes]
 
     def poll(self) -> int | None:
         """Return the exit status (negative: a signal), or `None` while the process runs."""
@@ -126,6 +126,9 @@ def command_of(module: str, *arguments: str) -> list[str]:
 class Program(subprocess.Popen[bytes]):
     """A new Python that executes `command_of` its arguments."""
 
+    stdin: IO[bytes]
+    stdout: IO[bytes]
+
     def __init__(
         self, arguments: Collection[str], variables: Mapping[str, str], stderr: int, inherit: Collection[int]
     ) -> None:
@@ -161,8 +164,6 @@ class Process:
         self._unread = b""
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed on exit
         self._process = starter.start(module, self._stderr.fileno(), inherit)
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._selector = DefaultSelector()
         self._selector.register(self._process.stdout, EVENT_READ)
         with suppress(BrokenPipeError):  # it died before it read: its exit status and stderr say why
@@ -170,12 +171,10 @@ class Process:
             self._process.stdin.flush()
 
     def __enter__(self) -> Self:
-        """Return the running process."""
         return self
 
     def __exit__(self, *error: object) -> None:
         """End the process and all that it has started: its stdin closes, SIGTERM ends one that starts, then SIGKILL."""
-        assert self._process.stdin is not None
         with suppress(BrokenPipeError):
             self._process.stdin.close()
         for ending in (signal.SIGTERM, signal.SIGKILL):
@@ -191,7 +190,6 @@ class Process:
         self._stderr.seek(max(0, self._stderr.seek(0, os.SEEK_END) - _STDERR_KEPT))
         self.last_words = self._stderr.read().decode(errors="replace").strip("\0 \n")
         for file in (self._selector, self._process.stdin, self._process.stdout, self._stderr):
-            assert file is not None
             file.close()
 
     def answers(self) -> Iterator[bytes]:
@@ -229,7 +227,6 @@ class Process:
 
     def ask_to_stop(self) -> None:
         """Ask the process to stop by itself, which may be asked more than once."""
-        assert self._process.stdin is not None
         with suppress(OSError, ValueError):  # it has ended
             self._process.stdin.write(b"\n")
             self._process.stdin.flush()

@@ -82,10 +82,7 @@ def propose(request: Request, say: Callable[[str], object]) -> Proposal:
     """Look at the data set and the machine, and propose a suite.
 
     The network is used only if weights are missing, to see whether they can be downloaded; nothing is downloaded.
-
-    Args:
-        request: The options.
-        say: Called with a line on what takes long.
+    `say` is called with a line on what takes long.
 
     Raises:
         UserError: `intelbench run` would refuse the data set, there is no such device, or there are no weights.
@@ -109,7 +106,6 @@ def propose(request: Request, say: Callable[[str], object]) -> Proposal:
 
 
 def _suite(base: Suite, data: Survey, networks: _Networks, source: str) -> Suite:
-    """Return the suite for a data set."""
     batch_size = base.recipe.batch_size
     while batch_size > _MIN_BATCH and data.num_train // batch_size < _MIN_STEPS:
         batch_size //= 2
@@ -195,7 +191,6 @@ def _ratio(data: Survey) -> float:
 
 
 def _summary(suite: Suite, data: Survey, networks: _Networks, costs: Costs) -> tuple[str, ...]:
-    """Return the lines that sum up the proposal."""
     return (
         f"{len(data.class_names)} classes, {_splits(data)}",
         f"{plural(len(suite.architectures), 'network')} x {plural(len(suite.seeds), 'seed')} at {suite.image_size} px: "

@@ -23,6 +23,7 @@ from intelbench.statistics.estimates import SIGNIFICANCE
 from intelbench.statistics.sequential import Race, is_decided, planned_looks, worse_of
 
 Execute = Callable[[Mapping[int, PlannedRun]], Mapping[int, RunRecord]]
+"""Executes runs by index, those of one look at a time, and returns their records."""
 _FEWEST_SEEDS = 3
 _MAX_NAMES = 4
 """Architectures or pairs that a line names."""
@@ -85,14 +86,7 @@ def _require_same_design(planned: Sequence[PlannedRun], design: SequentialDesign
 
 
 class RaceSession:
-    """Runs of a sequential design, executed look by look.
-
-    Args:
-        planned: All runs of the design.
-        execute: Executes runs by index, those of one look at a time, and returns their records.
-        listener: Told about runs that are not needed.
-        say: Prints a line.
-    """
+    """Runs of a sequential design, executed look by look; the listener is told about those that are not needed."""
 
     def __init__(
         self, planned: Sequence[PlannedRun], execute: Execute, listener: RunListener, say: Callable[[str], None]
@@ -109,9 +103,7 @@ class RaceSession:
     def run(self, at_most_seconds: float | None, slots: int) -> Mapping[int, RunRecord]:
         """Execute looks until the comparison is decided or the next look would take too long; return the records.
 
-        Args:
-            at_most_seconds: Time for all looks; the first look is executed also where its time is not known.
-            slots: Number of runs that are executed at once.
+        `slots` runs are executed at once. The first look is executed also where its time is not known.
         """
         looks = ", ".join(map(str, self.design.looks))
         self._say(f"looks at {looks} seeds, {self.design.spending}; equivalent within {self._margin}")

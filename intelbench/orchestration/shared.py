@@ -39,12 +39,7 @@ class Profiled(Struct, frozen=True, kw_only=True):
 
 
 class Profiles:
-    """Profiles of networks, each made once: in a study by the first worker that needs it.
-
-    Args:
-        starter: Starts the processes that profile.
-        folder: Folder of the study; `None` without one.
-    """
+    """Profiles of networks, each made once: in the folder of a study, if there is one, by the first worker."""
 
     def __init__(self, starter: Starter, folder: Path | None) -> None:
         self._starter, self._folder = starter, folder

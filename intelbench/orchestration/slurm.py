@@ -141,7 +141,6 @@ class Slurm:
 
 
 def _call(*command: str, script: str = "") -> str:
-    """Return what a command of Slurm prints."""
     done = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(f"engine 'slurm': {command[0]}: {done.stderr.strip() or f'exit status {done.returncode}'}")

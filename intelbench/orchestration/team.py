@@ -41,13 +41,11 @@ class Team:
         """Why that process cannot go on, if it has said so."""
 
     def __enter__(self) -> Self:
-        """Return the running processes."""
         for process in self._processes:
             self._exit.enter_context(process)
         return self
 
     def __exit__(self, *error: object) -> None:
-        """End all processes."""
         self._exit.close()
 
     def read(self) -> list[Progress] | None:

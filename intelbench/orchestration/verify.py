@@ -81,10 +81,7 @@ class Replayed(Struct, frozen=True, kw_only=True):
 def verify(request: Request, starter: Starter, on_note: Callable[[str], None]) -> Verification:
     """Repeat the first steps of a run on this machine, and compare with the record.
 
-    Args:
-        request: Options of the user.
-        starter: Starts the process that repeats the steps.
-        on_note: Called with what was damaged in the cache.
+    `on_note` is called with what was damaged in the cache.
 
     Raises:
         UserError: the record cannot be read, was changed or has no step; the images are not those of the run; the

@@ -43,9 +43,7 @@ def plugin_errors_as_user_errors(whose: str, file: str = "") -> Iterator[None]:
 def failed_with(error: BaseException, file: str) -> str:
     """Return what code of others raised, and where: `failed with ValueError: 0 (mine.py:12)`.
 
-    Args:
-        error: The exception.
-        file: The file of that code, as tracebacks name it; empty if it is not known.
+    The file of that code is named as in tracebacks; it is empty if it is not known.
     """
     said = traceback.format_exception_only(error)[-1].strip()  # also of an exception without a text
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]

@@ -68,10 +68,7 @@ class Registry(Generic[Value]):
     def add(self, value: Value, *names: str, function: Callable[..., Any]) -> Value:
         """Register a value under its name and aliases. A notebook cell that is run again replaces its earlier entry.
 
-        Args:
-            value: The value.
-            names: Its name, then its aliases.
-            function: A function or class of the code that provides it.
+        `function` is a function or class of the code that provides the value.
 
         Raises:
             UserError: a name is taken, or has characters that a name cannot have.

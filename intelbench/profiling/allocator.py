@@ -99,7 +99,6 @@ class CachingAllocator:
 
 
 def _joined(first: Block, second: Block) -> Block:
-    """Merge the second block into the first one."""
     first.size += second.size
     first.after = second.after
     if second.after:

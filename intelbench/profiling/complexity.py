@@ -21,16 +21,13 @@ def count_parameters(model: nn.Module) -> tuple[int, int]:
 def forward_macs_per_image(workload: Workload, model: nn.Module | None = None) -> float:
     """Return the multiply-accumulate operations of a forward pass in evaluation mode, for one image.
 
-    Args:
-        workload: The network and its image size.
-        model: What `workload.shapes()` has returned, which is changed; `None` to build it.
+    `model` is what `workload.shapes()` has returned; it is changed. By default it is built.
 
     Raises:
         Exception: the network needs pixel values, which the meta device does not have.
     """
-    model = (
-        (model or workload.shapes()).eval().requires_grad_(False)
-    )  # the counter fails on a parameter as argument of a module
+    model = (model or workload.shapes()).eval()
+    model.requires_grad_(False)  # the counter fails on a parameter as argument of a module
     with torch.device("meta"), torch.no_grad(), _counter() as counter:
         model(workload.batch()[0])
     return float(counter.get_total_flops()) / 2 / MIN_BATCH

@@ -168,22 +168,18 @@ class Device:
         return cuda.get_device_name(self.torch_device) if self.kind == "cuda" else None
 
     @property
-    def capability(self) -> str | None:
-        """Return the CUDA compute capability, such as `9.0`; `None` on other devices."""
-        if self.kind != "cuda":
-            return None
+    def capability(self) -> str:
+        """Return the compute capability of a CUDA device, such as `9.0`."""
         return ".".join(map(str, cuda.get_device_capability(self.torch_device)))
 
     @property
-    def memory_bytes(self) -> int | None:
-        """Return the memory of the GPU in bytes; `None` if the device shares the machine's memory."""
-        return int(cuda.get_device_properties(self.torch_device).total_memory) if self.kind == "cuda" else None
+    def memory_bytes(self) -> int:
+        """Return the memory of a CUDA device in bytes."""
+        return int(cuda.get_device_properties(self.torch_device).total_memory)
 
     @property
-    def uuid(self) -> str | None:
-        """Return the unique id by which NVML finds the GPU; `None` on other devices."""
-        if self.kind != "cuda":
-            return None
+    def uuid(self) -> str:
+        """Return the unique id by which NVML finds a CUDA device."""
         return str(getattr(cuda.get_device_properties(self.torch_device), "uuid", ""))  # not on every AMD GPU
 
     @property

@@ -147,7 +147,6 @@ def _own_seconds() -> float:
 
 
 def _gpu_facts(device: Device) -> GpuFacts:
-    """Return properties and settings of a GPU from PyTorch and NVML."""
     facts = GpuFacts(capability=device.capability, memory_bytes=device.memory_bytes)
     try:
         gpu = Nvml(device.torch_device)

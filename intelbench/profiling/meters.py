@@ -134,11 +134,8 @@ class Meters:
     def step(self, number: int, *, at_evaluation: bool, machine_speed: bool = True) -> None:
         """Measure after a training step, and after its validation pass if there is one, outside the budget.
 
-        Args:
-            number: Number of finished steps.
-            at_evaluation: Whether there was a validation pass.
-            machine_speed: Whether to time the reference kernels and read the clocks of the GPU after the validation
-                pass.
+        With `machine_speed` the reference kernels are timed and the clocks of the GPU are read after the validation
+        pass.
         """
         if self._first_step_seconds is None:
             self._first_step_seconds = process_seconds(self._device)

@@ -109,12 +109,8 @@ def record_tape(
 ) -> Tape:
     """Trace training steps on fake CPU tensors: nothing is computed, and no random number is drawn.
 
-    Args:
-        workload: The network; parameters that do not require gradients are frozen.
-        make_optimizer: Returns the optimizer of a network.
-        autocast: The context of the forward pass, for the device type `cpu`.
-        batch_sizes: The batch sizes that are traced. Two give a tape of every batch size, as does `None`; one gives a
-            tape of that batch size only, in half the time.
+    `autocast` is for the device type `cpu`. Two `batch_sizes` give a tape of every batch size, as does `None`; one
+    gives a tape of that batch size only, in half the time.
 
     Raises:
         Exception: the operations depend on the batch size, or the network computes with the values of tensors.

@@ -15,10 +15,8 @@ _REMOVED = ("CUDA_LAUNCH_BLOCKING", "NVIDIA_TF32_OVERRIDE")
 def process_variables(threads: int | None) -> dict[str, str]:
     """Return the variables of this process, changed where the bits or the speed of a run depend on them.
 
-    A process that was started with them gets the same ones.
-
-    Args:
-        threads: Number of threads of every library that reads `OMP_NUM_THREADS`; `None` keeps that variable.
+    A process that was started with them gets the same ones. `OMP_NUM_THREADS`, which several libraries read, is kept if
+    `threads` is `None`.
     """
     tunables = os.environ.get("GLIBC_TUNABLES", "").removesuffix(_ALLOCATOR).rstrip(":")
     return {

@@ -86,12 +86,7 @@ def draft_folder(runs: Path, run_id: str) -> Path:
 
 
 def group_of(record: RunRecord, metric: str) -> str:
-    """Return a digest that is equal for runs of one architecture that differ in the seed alone.
-
-    Args:
-        record: Record of the run.
-        metric: Metric of the validation score by which these runs compete.
-    """
+    """Return a digest that is equal for runs that differ in the seed alone, and compete by their score in a metric."""
     spec = record.spec
     architecture = spec.architecture, spec.provider, canonical_fields(spec.conditions)
     return digest((architecture, comparison_digest(spec), machine_digest(record), metric))

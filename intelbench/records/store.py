@@ -83,13 +83,9 @@ def runs_folder(folder: Path) -> Path:
 
 
 def write_run(runs: Path, record: RunRecord, traces: Traces, claim: bytes = b"") -> Path:
-    """Write one record directory atomically; it replaces an older record of the same run.
+    """Write one record directory in `runs` atomically; it replaces an older record of the same run.
 
-    Args:
-        runs: Folder of the records.
-        record: The record.
-        traces: Its arrays.
-        claim: Claim of the lock under which the run was executed; empty without a lock.
+    `claim` is that of the lock under which the run was executed; it is empty without a lock.
 
     Raises:
         OSError: the disk is full, for example; an older record stays, and no partial file is left.

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from intelbench.records.copies import write_copy
+from intelbench.records.atomic import write_copy
 from intelbench.scenes.cityscape import Camera, Plot, building, paving, person, scattered, terraces, traffic
 from intelbench.scenes.drawing import SIDE, Light, X, Y, colour, mix, noise, paint, photograph, ramp, sketch, sky
 from intelbench.scenes.landscape import (

@@ -12,15 +12,11 @@ Criterion = Callable[[Tensor, Tensor], Tensor]
 
 
 def class_weights(recipe: Recipe, labels: Sequence[int]) -> tuple[float, ...] | None:
-    """Return the weight of each class in the training loss; `None` if the recipe has none.
+    """Return the weight of each class in the training loss; `None` if the recipe has none. Each class has an image.
 
     With n images of K classes, of which n_k are of class k, `balanced` is n / (K n_k), as scikit-learn's
     `compute_class_weight` has it, and `sqrt` is proportional to 1 / sqrt(n_k). The mean of the weights over all
     training images is 1.
-
-    Args:
-        recipe: The recipe.
-        labels: Classes of the training images of the run; each class has at least one.
     """
     if recipe.class_weights == "none":
         return None
@@ -35,11 +31,6 @@ def make_criterion(recipe: Recipe, weights: tuple[float, ...] | None, device: to
     A weighted loss is the sum over the images, divided by the number of images and not by the sum of their weights, as
     `nn.CrossEntropyLoss` divides it for classes. Its mean over micro batches is therefore that of the batch, and mixed
     images are weighted as other images are.
-
-    Args:
-        recipe: The recipe.
-        weights: Weight of each class, or `None`.
-        device: Device of the logits.
     """
     smoothing = recipe.label_smoothing
     if weights is None:

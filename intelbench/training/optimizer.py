@@ -62,12 +62,8 @@ def require_optimizer(recipe: Recipe) -> str:
 def make_optimizer(model: nn.Module, conditions: Conditions, heads: tuple[str, ...] = ()) -> Optimizer:
     """Make the optimizer of the recipe for all trainable parameters of a model.
 
-    PyTorch's fused kernels take real numbers only, so complex weights are trained without them.
-
-    Args:
-        model: The network.
-        conditions: Conditions with the recipe.
-        heads: Names of the modules that are not part of the backbone, which has its own learning rate.
+    All modules but the named heads are part of the backbone, which has its own learning rate. PyTorch's fused kernels
+    take real numbers only, so complex weights are trained without them.
 
     Raises:
         UserError: no parameter is trainable, or for the reasons of `require_optimizer`.

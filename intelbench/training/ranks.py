@@ -42,11 +42,7 @@ class Ranks:
     def join(cls, store: Path, rank: int, num: int, device: torch.device) -> "Ranks":
         """Wait for the other processes of the run, which are on this machine.
 
-        Args:
-            store: A file by which the processes find each other; a new one for each start of the run.
-            rank: Number of this process.
-            num: Number of processes.
-            device: The device of this process.
+        The processes find each other by the file `store`, a new one for each start of the run.
         """
         if num == 1:
             return cls()

@@ -67,11 +67,8 @@ class TrainingSetup:
     def flops_per_image(self, flops_of_workload: float | None, frozen_share: float) -> float | None:
         """Return the FLOPs of an image in a step, averaged over the steps with and without a frozen backbone.
 
-        Returns `None` if the network was trained on features: computing them is not part of a step.
-
-        Args:
-            flops_of_workload: FLOPs of an image in a step of the workload.
-            frozen_share: Share of the steps of the run in which the backbone was frozen.
+        `frozen_share` of the steps had a frozen backbone. Returns `None` if the network was trained on features:
+        computing them is not part of a step.
         """
         if self.features:
             return None
@@ -93,14 +90,8 @@ def build_training_setup(
 ) -> TrainingSetup:
     """Build the network of a run with the initial weights of its seed, and everything for training it.
 
-    Args:
-        spec: The run.
-        dataset: The images of the run.
-        environment: The machine and the libraries, which determine the bits of features.
-        device: The device on which this process trains the network.
-        ranks: This process among those of the run.
-        weights: The file of `spec.weights`.
-        on_extraction: Called before features are computed.
+    `weights` is the file of `spec.weights`. The environment determines the bits of features; `on_extraction` is called
+    before they are computed.
     """
     conditions, num_classes = spec.conditions, len(spec.data.class_names)
     workload = workload_of(find(spec.architecture)[0], num_classes, conditions, spec.seed_of("init"))

@@ -23,11 +23,7 @@ def measure_step_breakdown(setup: TrainingSetup, step_seconds: float) -> Traces:
     """Train the network for some more steps on a GPU, and return the arrays `step_breakdown_*` of `traces.npz`.
 
     A step that is replayed from a CUDA graph has no time for the forward pass; the time of its backward pass is that of
-    both passes.
-
-    Args:
-        setup: The setup of the run after training.
-        step_seconds: Mean time of a step of the run.
+    both passes. `step_seconds` is the mean time of a step of the run.
     """
     num_steps = int(min(max(_SECONDS / step_seconds, _MIN_STEPS), MAX_BREAKDOWN_STEPS))
     device = setup.evaluator.device

@@ -88,11 +88,8 @@ class TrainedModel:
     ) -> tuple[pd.DataFrame, dict[str, str]]:
         """Return the frame of `predict` and why images cannot be read, by path.
 
-        Threads and precision of this process are those of the run afterwards.
-
-        Args:
-            photos: The images.
-            on_images: Called with the number of images so far.
+        `on_images` is called with the number of images so far. Threads and precision of this process are those of the
+        run afterwards.
         """
         unreadable: dict[str, str] = {}
         logits = self.logits(photos, unreadable, on_images)
@@ -117,15 +114,10 @@ class TrainedModel:
         unreadable: dict[str, str],
         on_images: Callable[[int], object] = lambda _: None,
     ) -> NDArray[np.float32]:
-        """Return the logits of every image that can be read: images x classes.
+        """Return the logits of every image that can be read (images x classes), and add why others cannot, by id.
 
         The images of the test split, in the order of their ids, get the logits in the record of the run, bit for bit on
-        the same machine.
-
-        Args:
-            photos: The images.
-            unreadable: Gets the reason, by id, for each image that cannot be read.
-            on_images: Called with the number of images so far.
+        the same machine. `on_images` is called with the number of images so far.
         """
         conditions = self.about.spec.conditions
         device = configure(conditions, self.execution)
@@ -153,10 +145,7 @@ class TrainedModel:
 def load(file: KeptFile, device: str | None = None) -> TrainedModel:
     """Build the network of a run, and load its kept weights.
 
-    Args:
-        file: The kept weights.
-        device: `cpu`, `cuda`, `cuda:1` or `mps`; `None` for that of the run, or the CPU if this machine has no such
-            device.
+    The device is named as by `--device`; `None` is that of the run, or the CPU if this machine has no such device.
 
     Raises:
         UserError: the architecture is not known or has changed, the file is damaged, its tensors are not those of the

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from intelbench.errors import UserError
-from intelbench.records.copies import is_intact
+from intelbench.records.atomic import is_intact
 from intelbench.scenes import source as scenes
 
 
