@@ -182,7 +182,8 @@ def _smallest_gap(summary: CohortSummary, gaps: Sequence[Pair]) -> str:
     differences = {(names[pair.first], names[pair.second]): pair.difference for pair in summary.differences}
     differences |= {(second, first): -difference for (first, second), difference in differences.items()}
     over = min(gaps, key=lambda gap: abs(differences[gap].mean))
-    text = f"by {metrics.lead(metrics.ranking(summary), differences[over])}"
+    gap = differences[over] if differences[over].mean > 0 else -differences[over]  # where lower is better
+    text = f"by {metrics.lead(metrics.ranking(summary), gap)}"
     return f" {text}" if len(gaps) == 1 else f" (smallest difference: {' over '.join(map(code, over))} {text})"
 
 

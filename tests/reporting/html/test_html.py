@@ -197,13 +197,13 @@ def test_tables_for_people_and_machines() -> None:
         (Estimate(-0.107, -0.221, 0.008, 3), ' data-value="-0.107"'),
         (math.inf, ' data-value="Infinity"'),
         (math.nan, ""),
-        (None, ""),
     ],
 )
 def test_cells_carry_the_number_they_are_sorted_by(value: Estimate | float | None, attribute: str) -> None:
     """In base units, with digits that are the same on every machine, whatever is shown; one that is absent has none."""
     text = rendered(table(["a", "b"], [["x", cell(value, lambda _: "shown")]]))
     assert f'<td class="number"{attribute}>shown</td>' in text
+    assert '<td class="number">–</td>' in rendered(table(["a", "b"], [["x", cell(None, lambda _: "shown")]]))
 
 
 def test_figures_do_not_share_names(tmp_path: Path) -> None:
