@@ -88,14 +88,18 @@ def execute(architectures: Sequence[str] | None, out: str | Path, **options: Unp
 def prepare(architectures: Sequence[str] | None, out: str | Path, **options: Unpack[RunOptions]) -> Path:
     """Plan runs as `execute` does, and return the file of their study in studies/ of `out`, for `work`.
 
+    Messages name the options of the command line, which alone has this.
+
     Raises:
         TypeError: an option is not known.
         UserError: an option, the data or an architecture is not accepted, or an option is one of workers.
     """
     if options.get("track"):
-        raise UserError("prepare: trackers are not written in a study. Try intelbench work --track")
+        raise UserError(
+            "--prepare: trackers are not written in a study. Expected no --track. Try intelbench work --track"
+        )
     if options.get("until"):
-        raise UserError("prepare: all runs of a study are executed. Expected no `until`. Try a fixed number of seeds")
+        raise UserError("--prepare: all runs of a study are executed. Expected no --until. Try --seeds 0-4")
     with _prepared(architectures, out, options) as (request, processes):
         from intelbench.orchestration.session import write_study
 
@@ -116,21 +120,23 @@ def work(study: str | Path, *, run: str | None = None, on: str | Path | None = N
         HostError: this host is not of the kind for which the study was prepared.
         KeyboardInterrupt: on Ctrl-C, after the processes of runs have ended.
     """
+    from intelbench.config.fields import Name
+    from intelbench.config.requests import accepted_value, optional_text, text
     from intelbench.orchestration.forkserver import starter
     from intelbench.orchestration.process import require_start
     from intelbench.orchestration.study import StudyFile
     from intelbench.profiling.variables import process_variables
 
+    file, on = text("study", study), optional_text("on", on)
+    run = None if run is None else accepted_value("run", run, str)
+    trackers = accepted_value("track", track, tuple[Name, ...])
     require_start("work")
-    stored = StudyFile.read(Path(study))
+    stored = StudyFile.read(Path(file))
     with starter(process_variables(stored.study.execution.threads)) as processes:
         from intelbench.orchestration.work import Work
         from intelbench.orchestration.work import work as execute_study
 
-        return execute_study(
-            Work(study=stored, run=run, on=None if on is None else str(on), track=tuple(dict.fromkeys(track))),
-            processes,
-        )
+        return execute_study(Work(study=stored, run=run, on=on, track=tuple(dict.fromkeys(trackers))), processes)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from intelbench.config.requests import text
-from intelbench.errors import UserError
+from intelbench.errors import UserError, kind_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -107,8 +107,15 @@ class Plots:
 
 
 def _axes(ax: "Axes | None") -> "Axes":
-    if ax is not None:
-        return ax
-    from matplotlib import pyplot
+    """Return the axes to draw into.
 
-    return pyplot.subplots()[1]
+    Raises:
+        UserError: the argument is something else, such as the array that `pyplot.subplots(1, 2)` returns.
+    """
+    from matplotlib import axes, pyplot
+
+    if ax is None:
+        return pyplot.subplots()[1]
+    if not isinstance(ax, axes.Axes):
+        raise UserError(f"ax: {kind_of(ax)} is not accepted. Expected the axes of one plot. Try ax=pyplot.gca()")
+    return ax

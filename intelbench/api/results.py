@@ -13,7 +13,7 @@ from intelbench.api.frames import typed
 from intelbench.api.locations import cache_folder
 from intelbench.api.plots import Plots
 from intelbench.config.fields import Name
-from intelbench.config.requests import Margin, accepted_value, optional_text, text
+from intelbench.config.requests import Margin, accepted_value, flag, optional_device, optional_text, text
 from intelbench.errors import UserError, one_of, os_errors_as_user_errors, plural
 from intelbench.records.store import runs_folder, write_figures
 from intelbench.results import tables
@@ -199,6 +199,7 @@ class Results:
 
         name = optional_text("architecture", architecture)
         files = accepted_value("plugins", plugins, tuple[Name, ...])
+        device = optional_device(device)
         choice = choose(
             self._study, runs_folder(self.folder), name, self.cohort(cohort).cohort.key if cohort is not None else None
         )
@@ -255,10 +256,13 @@ class Results:
 
         Args:
             full: Write every section, not only those that a reader acts on.
+
+        Raises:
+            UserError: `full` is neither true nor false.
         """
         from intelbench.reporting.report import write
 
-        return write(self._study, full=full).text
+        return write(self._study, full=flag("full", full)).text
 
     def to_html(self, path: str | Path, images: str | Path | None = None) -> None:
         """Write the report as one HTML page.

@@ -198,9 +198,13 @@ def run(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, **opt
     SIGUSR2 ended it: the same command continues.
     """
     from intelbench.api.execution import execute, prepare
+    from intelbench.config.requests import ONLY_WITH_UNTIL
 
     if all_ and architectures:
         raise click.UsageError("give architecture names or --all, not both", ctx)
+    for name in ONLY_WITH_UNTIL:
+        if options[name] is not None and options["until"] is None:
+            raise click.UsageError(f"--{name.replace('_', '-')} goes with --until. Try --until decided", ctx)
     if all_:
         from intelbench.architectures.reference import REFERENCE
 

@@ -252,12 +252,12 @@ def optimizer(text: str) -> str:
     import msgspec
 
     from intelbench.config.fields import Identifier
-    from intelbench.config.validation import expected
+    from intelbench.config.validation import PYTHON
 
     try:
         return msgspec.convert(text, Identifier)
     except msgspec.ValidationError as error:
-        raise ValueError(f"not a name. Expected {expected(Identifier)}. Try adamw") from error
+        raise ValueError(f"not a name. Expected {PYTHON.expected(Identifier)}. Try adamw") from error
 
 
 def gate(text: str) -> "Gate":

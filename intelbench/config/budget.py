@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from intelbench.config.bounds import MAX_SECONDS
 from intelbench.config.fields import Count
-from intelbench.config.validation import expected
+from intelbench.config.validation import TOML
 
 BudgetUnit = Literal["steps", "epochs", "images", "seconds", "flops"]
 
@@ -62,7 +62,8 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     def __str__(self) -> str:
         """In full, so that `parse` reads the same budget back: `60 s`, `2.5 epochs`."""
         amount = int(self.amount) if float(self.amount).is_integer() and self.amount < 1e15 else self.amount
-        return f"{amount!r} {'s' if self.unit == 'seconds' else self.unit}"
+        unit = "s" if self.unit == "seconds" else self.unit.removesuffix("s" if amount == 1 else "")
+        return f"{amount!r} {unit}"
 
     @classmethod
     def parse(cls, text: str) -> "Budget":
@@ -83,7 +84,7 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
             return msgspec.convert({unit: int(amount) if amount.is_integer() else amount}, cls)
         except msgspec.ValidationError as error:
             field = next(each for each in msgspec.structs.fields(cls) if each.name == unit)
-            raise ValueError(f"not a budget. Expected, in {unit}, {expected(field.type)}") from error
+            raise ValueError(f"not a budget. Expected, in {unit}, {TOML.expected(field.type)}") from error
 
 
 def parse_duration(text: str) -> float:

@@ -1,7 +1,8 @@
 """The conditions of a comparison, and a suite: architectures and seeds under one set of conditions."""
 
+from collections.abc import Mapping
 from math import prod
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta, Struct
 
@@ -85,6 +86,13 @@ class Suite(Conditions, frozen=True, forbid_unknown_fields=True, kw_only=True):
     Its runs are architectures x seeds x numbers of training images x sources of variance.
     """
 
+    other_names: ClassVar[Mapping[str, str]] = {
+        "dataset": "data",
+        "models": "architectures",
+        "networks": "architectures",
+        "resolution": "image_size",
+    }
+    """Keys by the names that they have in other programs, for messages about unknown keys."""
     name: Name
     description: Text = ""
     architectures: Annotated[tuple[Name, ...], Meta(min_length=1)]

@@ -1,6 +1,7 @@
 """The training recipe: optimizer, schedule, augmentation, weights and head."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct, to_builtins
 
@@ -40,6 +41,12 @@ ORIGINAL_HEAD = Head()
 class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How a network is trained: everything that could be mistaken for a merit of the architecture."""
 
+    other_names: ClassVar[Mapping[str, str]] = {
+        "lr": "learning_rate",
+        "scheduler": "schedule",
+        **{name: f"optimizer_arguments.{name}" for name in ("betas", "eps", "momentum", "nesterov", "weight_decay")},
+    }
+    """Keys by the names that they have in other programs, for messages about unknown keys."""
     optimizer: Identifier = "adam"
     """Name of a class of `torch.optim` in lower case (`adam`, `adamw`, `sgd`, `rmsprop`), or of an optimizer that a
     plug-in registers."""

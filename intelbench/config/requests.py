@@ -30,7 +30,7 @@ from intelbench.config.fields import (
 )
 from intelbench.config.recipe import Recipe
 from intelbench.config.sequential import Spending, Until
-from intelbench.config.validation import dotted, expected, find_fault
+from intelbench.config.validation import PYTHON, dotted, find_fault
 from intelbench.errors import UserError, printable, shortened
 
 Margin = Annotated[
@@ -39,6 +39,8 @@ Margin = Annotated[
 ]
 Names = Annotated[tuple[Name, ...], Meta(min_length=1)]
 Accepted = TypeVar("Accepted")
+ONLY_WITH_UNTIL = "spending", "at_most"
+"""Options that need `until`."""
 
 
 class RunRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,9 +94,9 @@ class RunRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         for name in ("seeds", "images_per_class", "vary"):
             if isinstance(given := getattr(self, name), tuple):
                 _check(name, given, bounds.each_once)
-        for name in ("spending", "at_most"):
+        for name in ONLY_WITH_UNTIL:
             if self.until is None and getattr(self, name) is not None:
-                raise ValueError(f"{name}: given without `until`. Expected both, or none. Try until decided")
+                raise ValueError(f"{name}: given without `until`. Expected both, or none. Try until='decided'")
 
     @property
     def design(self) -> Until | None:
@@ -165,7 +167,7 @@ def accepted_value(name: str, value: object, kind: Any) -> Any:
     """
     plain = _plain(value)
     if plain is None:
-        raise UserError(f"{name}: `None` is not accepted. Expected {expected(kind)}")
+        raise UserError(f"{name}: `None` is not accepted. Expected {PYTHON.expected(kind)}")
     return getattr(_converted({name: plain}, msgspec.defstruct("Argument", [(name, kind)])), name)
 
 
@@ -179,11 +181,26 @@ def optional_text(name: str, value: object) -> str | None:
     return None if value is None else text(name, value)
 
 
+def optional_device(value: object) -> str | None:
+    """Return the argument `device`, or `None` for `None`.
+
+    Raises:
+        UserError: it is not the name of a device.
+    """
+    name = optional_text("device", value)
+    return None if name is None else str(_check("device", name, bounds.device_name, UserError))
+
+
+def flag(name: str, value: object) -> bool:
+    """Return an argument that is true or false; raise as `accepted_value`."""
+    return bool(accepted_value(name, value, bool))
+
+
 def _converted(given: Mapping[str, object], kind: type[Accepted]) -> Accepted:
     try:
         return msgspec.convert(given, kind)
     except msgspec.ValidationError as error:
-        fault = find_fault(given, kind)
+        fault = find_fault(given, kind, words=PYTHON)
         if not fault.place:  # of `__post_init__`, which names the option
             raise UserError(fault.fault) from error
         name = dotted(fault.place)

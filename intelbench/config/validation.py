@@ -7,7 +7,7 @@ them: this module searches the value for its first fault and describes that.
 import difflib
 import re
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -28,6 +28,75 @@ Place = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
+class Words:
+    """What messages call values: as the file or the language calls them in which they were written."""
+
+    array: str
+    table: str
+    absent: str
+    false: str
+    true: str
+
+    def expected(self, type_: Any) -> str:
+        """Describe the values that a type accepts: `a whole number from 8 to 4,096`."""
+        return self._described(inspect.type_info(type_))
+
+    def shown(self, value: object) -> str:
+        """Write a value, shortened to fit in a line."""
+        if value is None or isinstance(value, bool):
+            return {None: self.absent, False: self.false, True: self.true}[value]
+        if isinstance(value, dict):
+            return f"a {self.table}"
+        if isinstance(value, list | tuple):
+            return f"{self._array} of {_count(len(value), 'item')}" if value else f"an empty {self.array}"
+        if isinstance(value, int) and abs(value) >= 2**64:
+            return "a number beyond 2^64"
+        return shortened(repr(value) if isinstance(value, str) else str(value), _MAX_VALUE)
+
+    @property
+    def _array(self) -> str:
+        return f"{'an' if self.array.startswith('a') else 'a'} {self.array}"
+
+    def _described(self, info: inspect.Type) -> str:
+        match info:
+            case inspect.Metadata(type=inner, extra_json_schema={"description": words}):
+                return f"{self._described(inner)}, {words}"
+            case inspect.UnionType() | inspect.LiteralType():
+                return _either(self._alternatives(info))
+            case inspect.BoolType():
+                return f"{self.true} or {self.false}"
+            case inspect.IntType():
+                return "a whole number" + _bounds(info)
+            case inspect.FloatType():
+                return "a number" + _bounds(info)
+            case inspect.StrType():
+                return "text" + _lengths(info.min_length, info.max_length, "character")
+            case inspect.VarTupleType():
+                lengths = _lengths(info.min_length, info.max_length, "item")
+                return f"{self._array}{lengths}, each {self._described(info.item_type)}"
+            case inspect.TupleType():
+                items = ", ".join(map(self._described, info.item_types))
+                return f"{self._array} of {len(info.item_types)} items: {items}"
+        return f"a {self.table}"
+
+    def _alternatives(self, info: inspect.Type) -> list[str]:
+        """Describe each alternative of a type, without the absent one, which stands for a value that is not given."""
+        match info:
+            case inspect.UnionType(types=alternatives):
+                return [words for alternative in alternatives for words in self._alternatives(alternative)]
+            case inspect.LiteralType(values=values):
+                return [self.shown(value) for value in values]
+            case inspect.NoneType():
+                return []
+        return [self._described(info)]
+
+
+TOML = Words("array", "table", "null", "false", "true")
+"""JSON has the same, and the `null` that TOML lacks."""
+PYTHON = Words("list", "dict", "None", "False", "True")
+
+
+@dataclass(frozen=True)
 class Fault:
     """The first fault of a value."""
 
@@ -40,15 +109,16 @@ class Fault:
         return f"key `{dotted(self.place)}`: {self.fault}" if self.place else self.fault
 
 
-def find_fault(value: object, type_: Any, place: Place = ()) -> Fault:
+def find_fault(value: object, type_: Any, place: Place = (), words: Words = TOML) -> Fault:
     """Find the first fault of a value that msgspec does not convert to a type.
 
     Args:
         value: Plain dicts, lists, numbers and texts, at `place` of a file.
         type_: The type that was expected.
         place: Keys from the outermost table of the file.
+        words: What the message calls values.
     """
-    return _fault(value, type_, place, type_)
+    return _fault(value, type_, place, type_, words)
 
 
 def json_fault(content: bytes, type_: Any) -> str:
@@ -67,11 +137,6 @@ def json_fault(content: bytes, type_: Any) -> str:
         return f"it is not JSON at byte {int(position[1]) + 1}" if position else "it is cut short"
 
 
-def expected(type_: Any) -> str:
-    """Describe the values that a type accepts: `a whole number from 8 to 4,096`."""
-    return _described(inspect.type_info(type_))
-
-
 def dotted(place: Place) -> str:
     """Write a place as TOML writes keys: `overrides."a b".recipe.betas[0]`."""
     parts = [f"[{part}]" if isinstance(part, int) else f".{_key(part)}" for part in place]
@@ -86,7 +151,7 @@ def _fits(value: object, type_: Any) -> bool:
     return True
 
 
-def _fault(value: object, type_: Any, place: Place, root: Any) -> Fault:
+def _fault(value: object, type_: Any, place: Place, root: Any, words: Words) -> Fault:
     """Describe the fault of a value that does not fit; the innermost one if it is in a part of the value."""
     form = _alternative(type_, value)
     is_table = isinstance(value, dict) and isinstance(form, type) and issubclass(form, Struct)
@@ -94,13 +159,14 @@ def _fault(value: object, type_: Any, place: Place, root: Any) -> Fault:
         return Fault((*place, unknown), f"not known. {_near(unknown, form, root)}")
     for key, part, type_of_part in _parts(value, form):
         if not _fits(part, type_of_part):
-            return _fault(part, type_of_part, (*place, key), root)
+            return _fault(part, type_of_part, (*place, key), root, words)
     if is_table:
-        return _fault_of_table(value, form, place)
+        return _fault_of_table(value, form, place, words)
     if isinstance(value, dict) and get_origin(form) is dict:
         wrong = next(key for key, part in value.items() if not _fits({key: part}, form))
-        return Fault((*place, wrong), f"not accepted as a key. Expected {expected(get_args(form)[0])}")
-    return Fault(place, f"{_shown(value)} is not accepted. Expected {expected(type_)}{_nearest(value, type_)}")
+        return Fault((*place, wrong), f"not accepted as a key. Expected {words.expected(get_args(form)[0])}")
+    said = f"{words.shown(value)} is not accepted. Expected {words.expected(type_)}{_nearest(value, type_)}"
+    return Fault(place, said)
 
 
 def _unknown_key(table: Any, struct: type[Struct]) -> str | None:
@@ -110,11 +176,11 @@ def _unknown_key(table: Any, struct: type[Struct]) -> str | None:
     return next((key for key in table if key not in struct.__struct_encode_fields__), None)
 
 
-def _fault_of_table(table: Any, struct: type[Struct], place: Place) -> Fault:
+def _fault_of_table(table: Any, struct: type[Struct], place: Place, words: Words) -> Fault:
     """Describe the fault of a table whose keys are known and whose values fit: a missing key, or a contradiction."""
     for field in msgspec.structs.fields(struct):
         if field.required and field.encode_name not in table:
-            return Fault((*place, field.encode_name), f"missing. Expected {expected(field.type)}")
+            return Fault((*place, field.encode_name), f"missing. Expected {words.expected(field.type)}")
     try:
         msgspec.convert(table, struct, str_keys=True)
     except msgspec.ValidationError as error:  # the message of the struct's own `__post_init__`
@@ -157,22 +223,31 @@ def _alternative(type_: Any, value: object) -> Any:
 def _near(unknown: str, struct: type[Struct], root: Any) -> str:
     """List the keys of a table, and suggest the table that has the unknown key.
 
-    A similar key of the same table comes first: `step` in a budget means `steps`.
+    Another usual name of a key of the same table comes first, and then a similar key: `step` in a budget means `steps`.
     """
     keys = struct.__struct_encode_fields__
-    elsewhere = next((place for place in _keys(root, ()) if place[-1] == unknown), None)
+    if usual := _other_names(struct).get(unknown):
+        return one_of(unknown, keys, f"`{usual}`")
+    elsewhere = next((place for name, place in _keys(root, ()) if name == unknown), None)
     if elsewhere is None or difflib.get_close_matches(unknown, keys, cutoff=_MISSPELT):
         return one_of(unknown, keys)
     above = ", above the first [table]" if len(elsewhere) == 1 else ""
     return one_of(unknown, keys, f"`{dotted(elsewhere)}`{above}")
 
 
-def _keys(type_: Any, place: Place) -> Iterator[Place]:
-    """Yield the keys of a struct and of the structs in it."""
+def _keys(type_: Any, place: Place) -> Iterator[tuple[str, Place]]:
+    """Yield the keys of a struct and of the structs in it, by every usual name."""
     if isinstance(type_, type) and issubclass(type_, Struct):
         for field in msgspec.structs.fields(type_):
-            yield (*place, field.encode_name)
+            yield field.encode_name, (*place, field.encode_name)
             yield from _keys(field.type, (*place, field.encode_name))
+        for name, key in _other_names(type_).items():
+            yield name, (*place, *key.split("."))
+
+
+def _other_names(struct: type[Struct]) -> Mapping[str, str]:
+    """Return the keys of a table by the names that they have elsewhere, which its struct lists in `other_names`."""
+    return getattr(struct, "other_names", {})
 
 
 def _nearest(value: object, type_: Any) -> str:
@@ -182,40 +257,6 @@ def _nearest(value: object, type_: Any) -> str:
     words = [word for each in listed for word in each.values if isinstance(word, str)]
     near = difflib.get_close_matches(value, words, n=1) if isinstance(value, str) else []
     return f". Try {near[0]!r}" if near else ""
-
-
-def _described(info: inspect.Type) -> str:
-    match info:
-        case inspect.Metadata(type=inner, extra_json_schema={"description": words}):
-            return f"{_described(inner)}, {words}"
-        case inspect.UnionType() | inspect.LiteralType():
-            return _either(_alternatives(info))
-        case inspect.BoolType():
-            return "true or false"
-        case inspect.IntType():
-            return "a whole number" + _bounds(info)
-        case inspect.FloatType():
-            return "a number" + _bounds(info)
-        case inspect.StrType():
-            return "text" + _lengths(info.min_length, info.max_length, "character")
-        case inspect.VarTupleType():
-            lengths = _lengths(info.min_length, info.max_length, "item")
-            return f"an array{lengths}, each {_described(info.item_type)}"
-        case inspect.TupleType():
-            return f"an array of {len(info.item_types)} items: {', '.join(map(_described, info.item_types))}"
-    return "a table"
-
-
-def _alternatives(info: inspect.Type) -> list[str]:
-    """Describe each alternative of a type, without null, which TOML does not have."""
-    match info:
-        case inspect.UnionType(types=alternatives):
-            return [words for alternative in alternatives for words in _alternatives(alternative)]
-        case inspect.LiteralType(values=values):
-            return [_shown(value) for value in values]
-        case inspect.NoneType():
-            return []
-    return [_described(info)]
 
 
 def _either(alternatives: list[str]) -> str:
@@ -247,19 +288,6 @@ def _count(number: int, unit: str) -> str:
 
 def _number(bound: float) -> str:
     return f"{int(bound):,}" if float(bound).is_integer() and bound < 2**64 else f"{bound:g}"
-
-
-def _shown(value: object) -> str:
-    """Write a value as in its file, shortened to fit in a line."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", False: "false", True: "true"}[value]
-    if isinstance(value, dict):
-        return "a table"
-    if isinstance(value, list | tuple):
-        return f"an array of {_count(len(value), 'item')}" if value else "an empty array"
-    if isinstance(value, int) and abs(value) >= 2**64:
-        return "a number beyond 2^64"
-    return shortened(repr(value) if isinstance(value, str) else str(value), _MAX_VALUE)
 
 
 def _key(name: str) -> str:

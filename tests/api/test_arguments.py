@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import intelbench
-from intelbench.api.execution import RunOptions
+from intelbench.api.execution import RunOptions, work
 from intelbench.api.results import Results
 from intelbench.api.running import ProfileOptions
 from intelbench.config.requests import ProfileRequest, RunRequest, accepted
@@ -28,9 +28,9 @@ RUN = {
         ([], "budget \\[\\]: not a budget"),
     ],
     "seeds": [
-        ("0-2", "seeds: '0-2' is not accepted. Expected an array of at least 1 item, each a whole number from [^T]*$"),
+        ("0-2", "seeds: '0-2' is not accepted. Expected a list of at least 1 item, each a whole number from [^T]*$"),
         (3, "seeds: 3 is not accepted. .* Try seeds=\\[3\\]$"),
-        ([], "seeds: an empty array is not accepted"),
+        ([], "seeds: an empty list is not accepted"),
         ([0, -1], "seeds\\[1\\]: -1 is not accepted"),
         ([0, 0], "seeds .*: 0 is given more than once. Expected each value once"),
     ],
@@ -39,13 +39,16 @@ RUN = {
         (0.0001, "margin: 0.0001 is not accepted. Expected a number of at least 0.001 and below 1, a fraction"),
         ("x", "margin: 'x' is not accepted"),
     ],
-    "metric": [(3, "metric: 3 is not accepted")],
-    "spending": [("pocock", "spending: given without `until`"), ("x", "spending: 'x' is not accepted")],
+    "metric": [(3, "metric: 3 is not accepted"), ({}, "metric: a dict is not accepted"), (True, "metric: True is not")],
+    "spending": [
+        ("pocock", "spending: given without `until`. .* Try until='decided'$"),
+        ("x", "spending: 'x' is not accepted"),
+    ],
     "at_most": [("4 h", "at_most: given without"), ("4 steps", "at_most '4 steps': not a time"), (-1, "at_most: -1 ")],
     "image_size": [(4, "image_size: 4 is not .* a whole number from 8 to 4,096"), ("x", "image_size: ")],
     "precision": [("fp8", "precision: 'fp8' is not accepted. Expected 'auto', 'bf16', 'fp16' or 'fp32'")],
     "images_per_class": [
-        ("x", "images_per_class: 'x' is not accepted. Expected an array [^T]*$"),
+        ("x", "images_per_class: 'x' is not accepted. Expected a list [^T]*$"),
         ("all", "images_per_class: 'all' is .* Try images_per_class=\\['all'\\]$"),
         ([0], "images_per_class\\[0\\]: 0 is not accepted"),
     ],
@@ -64,10 +67,10 @@ RUN = {
     "rerun": [("x", "rerun: 'x' is not accepted. Expected 'all', 'failed', 'interrupted' or 'none'")],
     "plugins": [("no.py", "plugins: 'no.py' is not .* Try plugins=\\['no.py'\\]"), ([3], "plugins\\[0\\]: 3 is not")],
     "on": [(3, "on: 3 is not accepted")],
-    "shared_clock": [("no", "shared_clock: 'no' is not accepted. Expected true or false")],
+    "shared_clock": [("no", "shared_clock: 'no' is not accepted. Expected True or False")],
     "track": [("mlflow", "track: 'mlflow' is not .* Try track=\\['mlflow'\\]")],
-    "use_cache": [("no", "use_cache: 'no' is not accepted. Expected true or false")],
-    "skip_unreadable": [(1, "skip_unreadable: 1 is not accepted. Expected true or false")],
+    "use_cache": [("no", "use_cache: 'no' is not accepted. Expected True or False")],
+    "skip_unreadable": [(1, "skip_unreadable: 1 is not accepted. Expected True or False")],
     "cache_folder": [(3, "cache_folder: 3 is not accepted"), ("", "cache_folder: '' is not accepted")],
 }  # fmt: skip
 """Wrong values of each option of `run`, and the message."""
@@ -165,7 +168,12 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
         (lambda of: of.confusion(None), "architecture: `None` is not accepted"),
         (lambda of: of.model(3), "architecture: 3 is not accepted"),
         (lambda of: of.model(plugins="no.py"), r"plugins: 'no.py' is not .* Try plugins=\['no.py'\]"),
+        (lambda of: of.model(device=3), "device: 3 is not accepted"),
         (lambda of: of.plot.accuracy_cost(3), "cost: 3 is not accepted"),
+        (lambda of: of.plot.accuracy_cost(ax=3), "ax: an int is not accepted. Expected the axes of one plot. Try "),
+        (lambda of: of.plot.confusion("resnet101", ax=[]), "ax: a list is not accepted"),
+        (lambda of: of.plot.curves(ax="a"), "ax: a str is not accepted"),
+        (lambda of: of.to_markdown(full="no"), "full: 'no' is not accepted. Expected True or False"),
         (lambda of: of.to_card(3), "architecture: 3 is not accepted"),
         (lambda of: of.to_csv(None), "folder: `None` is not accepted"),
         (lambda of: of.to_html(None), "path: `None` is not accepted"),
@@ -174,6 +182,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
         (lambda of: of.to_csv("/proc/folder"), "cannot be read or written"),
         (lambda of: of.publish(None), "tracker: `None` is not accepted"),
         (lambda of: of.publish("mlflow", 3), "place: 3 is not accepted"),
+        (lambda _: work(None), "study: `None` is not accepted"),
+        (lambda _: work("study.json", run=3), "run: 3 is not accepted"),
+        (lambda _: work("study.json", on=3), "on: 3 is not accepted"),
+        (lambda _: work("study.json", track="mlflow"), r"track: 'mlflow' is not .* Try track=\['mlflow'\]"),
     ],
 )
 def test_a_wrong_argument_of_results_is_refused(results: Results, call: Callable[[Any], object], message: str) -> None:

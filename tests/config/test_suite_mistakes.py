@@ -70,8 +70,14 @@ def write(tmp_path: Path, top: str = "", budget: str = "steps = 3", recipe: str 
         ),
         (
             {"recipe": "lr = 1"},
-            r"key `recipe.lr`: not known. Expected one of: optimizer, optimizer_arguments, learning",
+            r"key `recipe.lr`: not known. Try `learning_rate`. Expected one of: optimizer, optimizer_arguments",
         ),
+        (
+            {"recipe": "weight_decay = 0.1"},
+            r"key `recipe.weight_decay`: not known. Try `optimizer_arguments.weight_decay`. Expected one of: opt",
+        ),
+        ({"top": "lr = 0.1"}, r"key `lr`: not known. Try `recipe.learning_rate`. Expected one of: image_size, "),
+        ({"top": "models = ['resnet101']"}, r"key `models`: not known. Try `architectures`. Expected one of: "),
         (
             {"recipe": "batch_size = 1"},
             r"key `recipe.batch_size`: 1 is not accepted. Expected a whole number from 2 to 65,536$",
@@ -173,7 +179,7 @@ def write(tmp_path: Path, top: str = "", budget: str = "steps = 3", recipe: str 
         ),
         (
             {"recipe": "[overrides.a.recipe]\nlr = 1"},
-            r"key `overrides\.a\.recipe\.lr`: not known. Expected one of: optimizer, optimizer_arguments, learning",
+            r"key `overrides\.a\.recipe\.lr`: not known. Try `learning_rate`. Expected one of: optimizer, ",
         ),
         (
             {"recipe": "[overrides.a]\nrecipe.optimizer = 'AdamW'"},

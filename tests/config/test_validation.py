@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from intelbench.config.conditions import Override, Suite
 from intelbench.config.suites import load_suite
-from intelbench.config.validation import Place, expected, find_fault, json_fault
+from intelbench.config.validation import PYTHON, TOML, Place, find_fault, json_fault
 from intelbench.errors import UserError, one_of
 from intelbench.results.claims import Claim, load_claims
 
@@ -82,7 +82,7 @@ def test_each_key_of_a_suite_is_refused_by_its_name(place: Place, tmp_path: Path
     for value in wrong:
         message = refused(path, changed(SUITE, place, value))
         assert f"key `{'.'.join(place)}" in message
-    assert any(f"Expected {expected(type_)}" in refused(path, changed(SUITE, place, value)) for value in wrong)
+    assert any(f"Expected {TOML.expected(type_)}" in refused(path, changed(SUITE, place, value)) for value in wrong)
 
 
 @pytest.mark.parametrize("place", CLAIM_KEYS, ids=".".join)
@@ -102,7 +102,7 @@ def test_each_key_of_a_claim_is_refused_by_its_name(place: Place, tmp_path: Path
 def test_a_missing_key_of_a_suite_is_named(key: str, tmp_path: Path) -> None:
     """With what is expected there."""
     message = refused(tmp_path / "suite.toml", changed(SUITE, (key,), None))
-    assert f"key `{key}`: missing. Expected {expected(SUITE_KEYS[(key,)])}" in message
+    assert f"key `{key}`: missing. Expected {TOML.expected(SUITE_KEYS[(key,)])}" in message
 
 
 @pytest.mark.parametrize("key", CLAIM)
@@ -147,7 +147,16 @@ def test_an_unknown_key_names_the_nearest(place: Place, tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_is_expected_is_said_in_words(type_: Any, words: str) -> None:
     """Of each kind of type, with its bounds."""
-    assert words == expected(type_)
+    assert words == TOML.expected(type_)
+
+
+def test_python_has_words_of_its_own() -> None:
+    """Of what was given, and of what is expected, also in a part of the value."""
+    listed = Annotated[tuple[dict[str, int], ...], Meta(min_length=1)]
+    assert "True or False or a list of at least 1 item, each a dict" == PYTHON.expected(bool | listed)
+    assert "key `name`: None is not accepted. Expected text" in str(find_fault({"name": None}, Suite, words=PYTHON))
+    said = str(find_fault({"name": "a", "seeds": [[]]}, Suite, words=PYTHON))
+    assert "key `seeds[0]`: an empty list is not accepted. Expected a whole number" in said
 
 
 @pytest.mark.parametrize(

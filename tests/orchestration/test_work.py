@@ -298,8 +298,11 @@ def test_a_study_that_names_other_folders_is_not_read(prepare: Prepare, intelben
 
 
 def test_what_is_of_workers_is_not_prepared(intelbench: Command, small_folder: Path) -> None:
-    """Trackers and looks are named with the remedy."""
-    for options, remedy in ((("--track", "mlflow"), "intelbench work --track"), (("--until", "decided"), "seeds")):
+    """Trackers and looks are named as they were typed, with the remedy."""
+    for options, remedy in (
+        (("--track", "mlflow"), "Expected no --track. Try intelbench work --track"),
+        (("--until", "decided"), "Expected no --until. Try --seeds 0-4"),
+    ):
         done = intelbench("run", "--data", small_folder, "--prepare", *options)
         assert 2 == done.returncode
         assert remedy in done.stderr
