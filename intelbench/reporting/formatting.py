@@ -12,6 +12,8 @@ from intelbench.errors import plural
 from intelbench.statistics.estimates import Estimate
 
 ABSENT = "–"
+_Unit = tuple[float, str]
+"""Factor and name."""
 _SI = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _BINARY = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 _MEMORY_NAMES = {
@@ -140,8 +142,12 @@ points = with_interval(signed_percent)
 """A difference of shares in percentage points: `+3.2 [−0.4, +6.8]`."""
 times_interval = with_interval(lambda factor: f"{factor:.2f}", " ×")
 """`1.90 × [1.71, 2.11]`."""
-size_interval = with_interval(lambda num_bytes: size(round(num_bytes)))
-"""`1.04 GiB [1.01 GiB, 1.07 GiB]`."""
+
+
+def size_interval(estimate: Estimate | None) -> str:
+    """Write `1.01 GiB [0.996 GiB, 1.07 GiB]`, all in the unit of the mean."""
+    unit = _unit(0 if estimate is None else round(estimate.mean), _BINARY, "B")
+    return with_interval(lambda num_bytes: _in_unit(round(num_bytes), unit))(estimate)
 
 
 def cause(name: str) -> str:
@@ -259,8 +265,15 @@ def _without_controls(line: str) -> str:
     )
 
 
-def _scaled(value: float, units: Sequence[tuple[float, str]], base: str = "") -> str:
-    for factor, unit in units:
-        if abs(value) >= 0.9995 * factor:
-            return f"{significant(value / factor)} {unit}"
-    return f"{value:,.0f} {base}".strip()
+def _scaled(value: float, units: Sequence[_Unit], base: str = "") -> str:
+    return _in_unit(value, _unit(value, units, base))
+
+
+def _unit(value: float, units: Sequence[_Unit], base: str) -> _Unit:
+    """Return the largest unit in which a value is at least 1."""
+    return next((unit for unit in units if abs(value) >= 0.9995 * unit[0]), (1, base))
+
+
+def _in_unit(value: float, unit: _Unit) -> str:
+    factor, name = unit
+    return f"{f'{value:,.0f}' if factor == 1 else significant(value / factor)} {name}".strip()

@@ -31,13 +31,18 @@ def _answer(shared: Sequence[SharedMistake], summary: CohortSummary) -> str:
     numbers, names = Counter(mistake.label for mistake in shared), summary.data.class_names
     by_class = formatting.listed(f"{formatting.escape(names[label])} {n:,}" for label, n in sorted(numbers.items()))
     share = formatting.percent(len(shared) / summary.data.num_test)
-    runs = plural(sum(len(architecture.runs) for architecture in summary.finished), "run")
+    num_runs = sum(len(architecture.runs) for architecture in summary.finished)
+    said = "what it was predicted as, and with what confidence"
+    if num_runs > 1:
+        said = (
+            f"as what it was predicted in how many of all {num_runs:,} runs, and the mean confidence of the runs that "
+            "got it wrong"
+        )
     shown = f" The {MAX_IMAGES} that most runs get wrong are shown." if len(shared) > MAX_IMAGES else ""
     return (
         f"**{len(shared):,} of {plural(summary.data.num_test, 'test image')} ({share})** are misclassified "
         f"in more than half of the runs of each architecture; by true class: {by_class}. Said of each image: its true "
-        f"class, as what it was predicted in how many of all {runs}, and the mean confidence of the runs that got it "
-        f"wrong.{shown}"
+        f"class, {said}.{shown}"
     )
 
 

@@ -112,7 +112,7 @@ def test_what_was_published_has_its_unit(changes: dict[str, Any], text: str) -> 
         (Estimate(12.68, 10.41, 15.44, 3), "times", "12.7 [10.4, 15.4] ×"),
         (Estimate(-0.002, -0.004, 0.001, 3), "difference", "−0.00200 [−0.00400, 0.00100]"),
         (Estimate(0.2, 0.1, 0.3, 3), "seconds", "200 [100, 300] ms"),
-        (Estimate(2e9, 1e9, 3e9, 3), "bytes", "1.86 GiB [954 MiB, 2.79 GiB]"),
+        (Estimate(2e9, 1e9, 3e9, 3), "bytes", "1.86 GiB [0.931 GiB, 2.79 GiB]"),
     ],
 )
 def test_what_was_measured_has_its_unit_and_interval(measured: Estimate | float, unit: str, text: str) -> None:
