@@ -1,6 +1,5 @@
 """The data frames of `Results` as CSV files."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,23 +10,13 @@ from intelbench.records.store import write_figures
 if TYPE_CHECKING:
     from intelbench.api.results import Results
 
-_FRAMES: dict[str, Callable[["Results"], pd.DataFrame]] = {
-    "table": lambda results: results.table(),
-    "runs": lambda results: results.runs(),
-    "failures": lambda results: results.failures(),
-    "differences": lambda results: results.differences(),
-    "equal_budgets": lambda results: results.equal_budgets(),
-    "plan": lambda results: results.plan(),
-    "standings": lambda results: results.standings(),
-    "claims": lambda results: results.claims(),
-    "variance": lambda results: results.variance(),
-}
-"""Methods without arguments by the name of their file."""
+_FRAMES = ("table", "runs", "failures", "differences", "equal_budgets", "plan", "standings", "claims", "variance")
+"""Methods without arguments, by which their files are named."""
 
 
 def write_tables(results: "Results", folder: Path) -> tuple[Path, ...]:
     """Write a file for each data frame, and for predictions, probabilities and confusion matrices of each cohort."""
-    frames = {name: frame(results) for name, frame in _FRAMES.items()}
+    frames = {name: getattr(results, name)() for name in _FRAMES}
     for summary in results.study.cohorts:
         key = summary.cohort.key
         if summary.correct is not None:  # its runs have the same test images

@@ -32,28 +32,26 @@ def main() -> None:
     """Run the command line and turn errors meant for the user into one message on stderr."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # a report is the same bytes everywhere
+    status = _EXIT_USER_ERROR
     try:
         status = cli(prog_name="intelbench", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         complain(error.format_message())
-        status = _EXIT_USER_ERROR
     except click.ClickException as error:
         command = getattr(getattr(error, "ctx", None), "command_path", "intelbench")
         said = printable(shortened(error.format_message(), _MAX_MESSAGE))
         complain(f"{command}: {said}{'' if said.endswith(('.', '?')) else '.'} Try '{command} --help'")
-        status = _EXIT_USER_ERROR
     except UserError as error:
         complain(f"intelbench: {error}")
-        status = EXIT_TEMPORARY if isinstance(error, HostError) else _EXIT_USER_ERROR
+        if isinstance(error, HostError):
+            status = EXIT_TEMPORARY
     except UnicodeEncodeError as error:
         if not any("\ud800" <= character <= "\udfff" for character in error.object):
             raise
         name = shortened(printable(error.object), _MAX_MESSAGE)  # bytes of the system that are no text
         complain(f"intelbench: {name}: not UTF-8. Expected names of files and folders in UTF-8. Try another name")
-        status = _EXIT_USER_ERROR
     except OSError as error:  # a full disk, a read-only folder
         complain(f"intelbench: {printable(shortened(reason_of(error), _MAX_MESSAGE))}")
-        status = _EXIT_USER_ERROR
     except (click.Abort, KeyboardInterrupt):
         status = _EXIT_INTERRUPTED
     sys.exit(status)

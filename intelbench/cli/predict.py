@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from intelbench.cli.output import complain, print_product
+from intelbench.cli.output import complain, write_product
 from intelbench.cli.parameters import GroupedCommand, margin_option, option, plugin_option
 from intelbench.cli.values import FILE, Value, existing_path
 from intelbench.config.bounds import device_name
@@ -52,7 +52,7 @@ def predict(
     from intelbench.data.photos import find_photos
     from intelbench.profiling.variables import process_variables
     from intelbench.records.kept import read_kept
-    from intelbench.records.store import runs_folder, write_figures
+    from intelbench.records.store import runs_folder
     from intelbench.results.study import read
 
     if results.is_file() and (unused := "--architecture" if architecture else "--margin" if margin else None):
@@ -83,11 +83,7 @@ def predict(
     model = load(choice.file, device)
     with _progress(len(photos)) as on_images:
         frame, unreadable = model.predict_photos(photos, on_images)
-    text = frame.to_csv(index=False, lineterminator="\n", float_format="%.6g")
-    if out:
-        write_figures(out.parent, {out.name: text.encode()})
-    else:
-        print_product(text)
+    write_product(frame.to_csv(index=False, lineterminator="\n", float_format="%.6g"), out)
     complain(f"{plural(len(frame), 'image')} predicted{f', in {printable(out)}' if out else ''}")
     _list_unreadable(unreadable)
     return _EXIT_UNREADABLE if unreadable else 0

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from intelbench.cli.figures import import_matplotlib
-from intelbench.cli.output import complain, complain_of_left_out, print_product
+from intelbench.cli.output import complain, complain_of_left_out, write_product
 from intelbench.cli.parameters import GroupedCommand, margin_option, option, plugin_option
 from intelbench.cli.values import FILE, FOLDER
 from intelbench.errors import UserError, one_of, plural, printable
@@ -78,18 +78,9 @@ def publish(
         which = "that has it" if architecture else "of records"
         complain(f"card of the largest of {number} groups {which}. For another one, give a folder of its records alone")
     if target in _TEXTS:
-        _write_text(results.to_latex() if target == "latex" else results.to_card(architecture), file)
+        write_product(results.to_latex() if target == "latex" else results.to_card(architecture), file)
     elif target == _CSV:
         written = results.to_csv(folder / "csv" if out is None else out)
         click.echo(f"{plural(len(written), 'file')} in {printable(str(written[0].parent))}", err=True)
     else:
         click.echo(f"{plural(results.publish(target, out), 'run')} sent to {target}", err=True)
-
-
-def _write_text(text: str, file: Path | None) -> None:
-    from intelbench.records.store import write_figures
-
-    if file is None:
-        print_product(text)
-    else:
-        write_figures(file.parent, {file.name: text.encode()})

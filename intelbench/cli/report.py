@@ -8,7 +8,7 @@ import click
 
 from intelbench.api.locations import cache_folder
 from intelbench.cli.figures import import_matplotlib
-from intelbench.cli.output import complain_of_left_out, print_product
+from intelbench.cli.output import complain_of_left_out, write_product
 from intelbench.cli.parameters import GroupedCommand, cache_option, margin_option, metric_option, option, plugin_option
 from intelbench.cli.values import FILE, FOLDER, REPORT_FILE
 from intelbench.errors import UserError, printable
@@ -101,7 +101,4 @@ def report(
         text = written.text
     if predictions := options["predictions"]:
         write_parts(predictions, predictions_as_csv(study))
-    if out:
-        write_figures(out.parent, {out.name: text.encode()})
-    else:
-        print_product(text)
+    write_product(text, out)

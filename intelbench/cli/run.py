@@ -212,12 +212,12 @@ def run(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, **opt
     given = architectures or None
     out: Path = options.pop("out")
     options |= {"use_cache": not options.pop("no_cache"), "cache_folder": options.pop("cache_dir")}
-    if options.pop("prepare"):
-        return stoppable(lambda: _print_next(prepare(given, out, **options)))
-    return stoppable(lambda: _EXIT_FAILED_RUNS if execute(given, out, **options) else 0)
+    is_prepared = options.pop("prepare")
 
+    def prepare_or_execute() -> int:
+        if not is_prepared:
+            return _EXIT_FAILED_RUNS if execute(given, out, **options) else 0
+        print_product(f"intelbench work {shlex.quote(str(prepare(given, out, **options)))}\n")
+        return 0
 
-def _print_next(study: Path) -> int:
-    """Print the command of a worker."""
-    print_product(f"intelbench work {shlex.quote(str(study))}\n")
-    return 0
+    return stoppable(prepare_or_execute)

@@ -23,7 +23,6 @@ from intelbench.reporting.document import (
 from intelbench.reporting.formatting import code, escape, listed
 from intelbench.results.diff import Change, Comparison, Outcome, Verdict
 from intelbench.results.metrics import METRICS
-from intelbench.statistics.estimates import Estimate
 
 
 def as_markdown(comparison: Comparison, verdicts: Sequence[Verdict], names: tuple[str, str]) -> str:
@@ -67,9 +66,9 @@ def as_json(comparison: Comparison, verdicts: Sequence[Verdict]) -> str:
                 "metric": change.metric,
                 "scale": METRICS.get(change.metric).change,
                 "higher_is_better": METRICS.get(change.metric).better == "higher",
-                "before": _plain(change.before),
-                "after": _plain(change.after),
-                "change": _plain(change.inferred.estimate),
+                "before": change.before,
+                "after": change.after,
+                "change": change.inferred.estimate,
                 "p_value": change.inferred.p_value,
                 "distinguishable": change.distinguishable,
             }
@@ -199,7 +198,3 @@ def _bound(change: Change) -> str:
     if metric.change == "points":
         return f"{formatting.signed_percent(worst)} points"
     return f"{formatting.signed_percent(worst)} %" if metric.change == "ratio" else formatting.significant(worst)
-
-
-def _plain(estimate: Estimate) -> dict[str, float | int | None]:
-    return {"mean": estimate.mean, "low": estimate.low, "high": estimate.high, "n": estimate.n}

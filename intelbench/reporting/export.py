@@ -19,7 +19,7 @@ from intelbench.results.origins import Contrast, contrasts, matches
 from intelbench.results.planner import plan_table
 from intelbench.results.study import Study
 from intelbench.results.summaries import CohortSummary
-from intelbench.results.variance import VarianceStudy, variance_studies, variance_table
+from intelbench.results.variance import variance_studies, variance_table
 from intelbench.statistics.estimates import Estimate
 
 
@@ -40,7 +40,13 @@ def as_json(study: Study, *, claims: Sequence[Claim] | None = None) -> str:
         "cohorts": [_plain(summary, claims) for summary in study.cohorts],
         "executions": [_executions(executed) for executed in execution_studies(study.cohorts)],
         "label_efficiency": [labelled.plain() for labelled in label_studies(study.cohorts)],
-        "variance": [_variance(varied) for varied in variance_studies(study.cohorts)],
+        "variance": [
+            [
+                {"cohort": source.cohort, **row}
+                for source, row in zip(varied.sources, tables.rows(variance_table(varied)), strict=True)
+            ]
+            for varied in variance_studies(study.cohorts)
+        ],
         "origins": _origins(study.cohorts, claims),
         "problems": study.problems,
     }
@@ -139,7 +145,6 @@ def claims_rows(summary: CohortSummary, claims: Sequence[Claim] | None) -> list[
 def _claim_row(verdict: Verdict) -> Row:
     claim, measured, predicted = verdict.claim, verdict.measured, verdict.predicted
     exact = METRICS.get(claim.metric).compared == "exact"
-    estimate = Estimate(measured, None, None, 1) if isinstance(measured, int | float) else measured
     return {
         "id": claim.id,
         "statement": claim.statement,
@@ -155,7 +160,7 @@ def _claim_row(verdict: Verdict) -> Row:
         "margin": claim.largest_equivalent if claim.comparative else None,
         "conditions": claim.required,
         "verdict": verdict.verdict,
-        **estimate_columns("measured", estimate),
+        **estimate_columns("measured", verdict.estimate),
         "predicted_low": predicted.low if predicted else None,
         "predicted_high": predicted.high if predicted else None,
         "num_seeds": measured.n if isinstance(measured, Estimate) else None,
@@ -179,12 +184,6 @@ def _executions(study: ExecutionStudy) -> Row:
         ],
         "differences": tables.rows(tables.differences(study.pooled)),
     }
-
-
-def _variance(study: VarianceStudy) -> list[Row]:
-    """Return a row for each architecture and source of variance."""
-    rows = tables.rows(variance_table(study))
-    return [{"cohort": source.cohort, **row} for source, row in zip(study.sources, rows, strict=True)]
 
 
 def _origins(cohorts: Sequence[CohortSummary], claims: Sequence[Claim] | None) -> list[Row]:

@@ -16,13 +16,14 @@ _Unit = tuple[float, str]
 """Factor and name."""
 _SI = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _BINARY = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
-_MEMORY_NAMES = {
+MEMORY_NAMES = {
     "process_bytes": "process memory",
     "cuda_allocated_bytes": "CUDA memory allocated",
     "cuda_reserved_bytes": "CUDA memory reserved",
     "nvml_process_bytes": "GPU memory of the process (NVML)",
     "cublas_workspace_bytes": "workspace of cuBLAS",
 }
+"""Names of the fields of `PeakMemory` in headings."""
 _BIDI_CONTROLS = {chr(code) for code in (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 _NOT_IN_XML = {"\ufffe", "\uffff"}
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -174,11 +175,6 @@ def moment(text: str) -> str:
         return datetime.fromisoformat(text).isoformat(timespec="seconds")
     except ValueError:
         return text
-
-
-def memory_name(field: str) -> str:
-    """Return the name of a field of `PeakMemory` in headings."""
-    return _MEMORY_NAMES[field]
 
 
 def p_value(value: float | None) -> str:

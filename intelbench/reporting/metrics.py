@@ -133,7 +133,7 @@ def definitions(metrics: Iterable[Metric], summary: CohortSummary) -> list[str]:
     facts = {
         "warmup_steps": summary.cohort.spec.conditions.warmup_steps,
         "batch_sizes": " or ".join(map(str, summary.cohort.batch_sizes)),
-        "memory": formatting.memory_name(summary.memory_field) if summary.memory_field else "",
+        "memory": formatting.MEMORY_NAMES[summary.memory_field] if summary.memory_field else "",
         "steps_of": " of the head, on stored features," if summary.on_features else "",
         "extraction": "; with the extraction of features where a run did it (**Stored features** has both)"
         if summary.on_features

@@ -45,17 +45,13 @@ def reading(summary: CohortSummary) -> str:
 
 def fairness_answer(summary: CohortSummary) -> str:
     """Whether runs had one recipe, whether those of each seed saw the same batches, and how far that was verified."""
-    if summary.cohort.own_recipes:
-        return f"{_own_recipes(summary)} {_batches_answer(summary)}"
-    return _batches_answer(summary)
-
-
-def _own_recipes(summary: CohortSummary) -> str:
+    if not summary.cohort.own_recipes:
+        return _batches_answer(summary)
     settings = [code(key) for key in summary.cohort.own_settings]
     differing = f" (they differ in {first_few(settings)})" if settings else ""
     return (
         f"**Each architecture was trained under its own recipe**{differing}: a difference between two of them is one "
-        "of architecture and recipe together."
+        f"of architecture and recipe together. {_batches_answer(summary)}"
     )
 
 

@@ -144,7 +144,7 @@ def _largest(profile: Profile) -> list[Block]:
 
 def _breakdown(profile: Profile) -> list[Block]:
     headers = ["Architecture", "Batch", *_KINDS.values(), "Peak", "Reserved"]
-    measured = [f"Measured {formatting.memory_name(field)}" for field in _MEASURED] if profile.gpu else []
+    measured = [f"Measured {formatting.MEMORY_NAMES[field]}" for field in _MEASURED] if profile.gpu else []
     cells: Cells = [
         [
             escape(each.architecture),

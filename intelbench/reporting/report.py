@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from pathlib import Path
 
 from intelbench.errors import UserError
 from intelbench.plugins.registry import Entry
@@ -23,11 +22,8 @@ from intelbench.reporting.sections.variance import sources_of_variance
 from intelbench.results.claims import Claim
 from intelbench.results.executions import execution_studies
 from intelbench.results.label_efficiency import label_studies
-from intelbench.results.study import Study, read
-from intelbench.results.summaries import CohortSummary
+from intelbench.results.study import Study
 from intelbench.results.variance import variance_studies
-
-TITLE = "Image-classification architectures compared"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,24 +44,9 @@ class Report:
         return {name: draw() for name, draw in self.drawings.items()}
 
 
-def build(folder: Path, *, title: str = TITLE, claims: Sequence[Claim] | None = None, full: bool = False) -> Report:
-    """Write the report on the records in `folder`; equal records and claims give equal bytes.
-
-    Args:
-        folder: Folder of the records.
-        title: Title of the report.
-        claims: Claims to check; `None` for the published ones, on the data that they are about.
-        full: Whether to write every section, and not only those that a reader acts on.
-
-    Raises:
-        UserError: there is no readable record.
-    """
-    return write(read(folder), title=title, claims=claims, full=full)
-
-
-def write(study: Study, *, title: str = TITLE, claims: Sequence[Claim] | None = None, full: bool = False) -> Report:
-    """Write the report on a study; the arguments are those of `build`."""
-    document = compose(study, title=title, claims=claims, full=full)
+def write(study: Study, *, claims: Sequence[Claim] | None = None, full: bool = False) -> Report:
+    """Write the report on a study in Markdown; the arguments are those of `compose`."""
+    document = compose(study, claims=claims, full=full)
     return Report(markdown.render(document), {figure.name: figure.draw for figure in figures(document)})
 
 
@@ -79,8 +60,14 @@ def write_plan(study: Study) -> str:
     return markdown.render(Document("Seeds that would decide open pairs", blocks))
 
 
-def compose(study: Study, *, title: str = TITLE, claims: Sequence[Claim] | None = None, full: bool = False) -> Document:
-    """Compose the report on a study as a tree, for any renderer; the arguments are those of `build`."""
+def compose(study: Study, *, claims: Sequence[Claim] | None = None, full: bool = False) -> Document:
+    """Compose the report on a study as a tree, for any renderer; equal records and claims give equal documents.
+
+    Args:
+        study: The records.
+        claims: Claims to check; `None` for the published ones, on the data that they are about.
+        full: Whether to have every section, and not only those that a reader acts on.
+    """
     blocks = [
         *groups([summary.cohort for summary in study.cohorts]),
         *_section("Architecture or recipe", origin(study.cohorts, claims)),
@@ -94,12 +81,19 @@ def compose(study: Study, *, title: str = TITLE, claims: Sequence[Claim] | None 
     shown = [_with_claims(entry, claims) for entry in sections() if full or entry.value.in_default]
     number = len(study.cohorts)
     for place, summary in enumerate(study.cohorts, start=1):
-        cohort_blocks = _of_cohort(summary, shown)
+        cohort_blocks = opening(summary)
+        for entry in shown:
+            of_section = blocks_of(entry, summary)
+            cohort_blocks += _section(escape(entry.name), of_section, is_folded=not entry.value.in_default)
         blocks += cohort_blocks if number == 1 else _section(group_title(place, number, summary.cohort), cohort_blocks)
     if not full:
-        blocks.append(_more())
+        titles = [escape(entry.name[0].lower() + entry.name[1:]) for entry in sections() if not entry.value.in_default]
+        more = f"`intelbench report --full` adds {listed(titles)}, as far as it was recorded."
+        blocks.append(Section("More", [Paragraph(more)]))
     problems = [Items(list(map(escape, study.problems)))] if study.problems else []
-    document = Document(escape(title), [*blocks, *_section("Records left out", problems)])
+    document = Document(
+        "Image-classification architectures compared", [*blocks, *_section("Records left out", problems)]
+    )
     names = [figure.name.lower() for figure in figures(document)]
     for name in {name for name in names if names.count(name) > 1}:
         raise UserError(f"figure {name!r}: another figure of the report has this name. Choose another in the plug-in")
@@ -112,19 +106,6 @@ def _with_claims(entry: Entry[ReportSection], claims: Sequence[Claim] | None) ->
     return replace(entry, value=replace(entry.value, blocks=partial(published_claims, claims=claims)))
 
 
-def _of_cohort(summary: CohortSummary, shown: Sequence[Entry[ReportSection]]) -> list[Block]:
-    blocks = opening(summary)
-    for entry in shown:
-        title, is_folded = escape(entry.name), not entry.value.in_default
-        blocks += _section(title, blocks_of(entry, summary), is_folded=is_folded)
-    return blocks
-
-
 def _section(title: str, blocks: Sequence[Block], *, is_folded: bool = False) -> list[Block]:
     """Return a section, or nothing if it has no blocks."""
     return [Section(title, blocks, is_folded)] if blocks else []
-
-
-def _more() -> Block:
-    titles = [escape(entry.name[0].lower() + entry.name[1:]) for entry in sections() if not entry.value.in_default]
-    return Section("More", [Paragraph(f"`intelbench report --full` adds {listed(titles)}, as far as it was recorded.")])

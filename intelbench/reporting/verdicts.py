@@ -15,11 +15,10 @@ from intelbench.reporting import metrics, narrative
 from intelbench.reporting.formatting import count, fact, listed, percent, significant
 from intelbench.results import verdicts as rules
 from intelbench.results.claims import Claim, differing_conditions, load_claims
-from intelbench.results.columns import Columns, Row, column, estimate_columns, table
+from intelbench.results.columns import Columns, column, estimate, table
 from intelbench.results.metric import Metric
 from intelbench.results.metrics import METRICS
 from intelbench.results.reported_pairs import compared_as_reported
-from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 from intelbench.results.verdicts import Compared, UntestableError, Word
 from intelbench.statistics.estimates import SIGNIFICANCE, Estimate
@@ -51,6 +50,12 @@ class Verdict:
     """How it was judged; empty where it was not."""
     reason: str = ""
     """Why it could not be judged, or what else a reader must know."""
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """What was measured, also where it is exact and has no interval."""
+        measured = self.measured
+        return Estimate(measured, None, None, 1) if isinstance(measured, int | float) else measured
 
 
 def claims_about(summary: CohortSummary, chosen: Sequence[Claim] | None) -> Sequence[Claim]:
@@ -202,18 +207,16 @@ def _comparison(
     if claim.accuracy is not None and all(np.isposinf(pair).all() for pair in pairs):
         raise UntestableError(f"no run reached a validation accuracy of {percent(claim.accuracy, 0)} in its budget")
     comparisons = compared_as_reported(claim, summary, subject, others) or [
-        replace(rules.compare(claim, other.name, *pair), level=_level(summary, subject, other))
+        replace(
+            rules.compare(claim, other.name, *pair),
+            level=summary.level_on([subject.name, other.name], subject.seeds & other.seeds),
+        )
         for other, pair in zip(others, pairs, strict=True)
     ]
     size = _size(metric, [own for own, _ in pairs], [each.num_seeds for each in comparisons if each.num_seeds])
     if metric.change == "ratio":
         return _decided(claim, comparisons, "times", size, "the logarithm of the ratio")
     return _decided(claim, comparisons, metric.change, size, "the difference")
-
-
-def _level(summary: CohortSummary, first: ArchitectureSummary, second: ArchitectureSummary) -> float:
-    """Return the significance level of a test of two architectures on their seeds in common."""
-    return summary.level_on([first.name, second.name], first.seeds & second.seeds)
 
 
 def _confusion(summary: CohortSummary, claim: Claim, subject: ArchitectureSummary) -> Verdict:
@@ -224,7 +227,10 @@ def _confusion(summary: CohortSummary, claim: Claim, subject: ArchitectureSummar
         raise UntestableError(f"the data have no class {listed(missing)}")
     if len(subject.runs) < 2 or not subject.same_images:
         raise UntestableError(f"{subject.name} has no two finished runs that were tested on the same images")
-    pairs = _confused(subject.runs, len(names))
+    labels = subject.runs[0].test_labels.astype(np.int64)
+    predicted = np.array([run.test_predictions for run in subject.runs], dtype=np.int64)
+    within = np.minimum(labels, predicted) * len(names) + np.maximum(labels, predicted)
+    pairs = np.where(predicted == labels, _NO_PAIR, within)  # number of the pair: lower class x classes + higher
     places = [sorted(map(names.index, pair)) for pair in claim.classes]
     claimed = [first * len(names) + second for first, second in places]
     others = [pair for pair in np.unique(pairs).tolist() if pair not in (_NO_PAIR, *claimed)] or [_NO_PAIR - 1]
@@ -236,14 +242,6 @@ def _confusion(summary: CohortSummary, claim: Claim, subject: ArchitectureSummar
             comparisons.append(rules.compared(between, inferred, claim.largest_equivalent))
     size = f"{len(subject.runs)} seeds × {count(pairs.shape[1])} test images"
     return _decided(claim, comparisons, "points", size, "the difference of shares")
-
-
-def _confused(runs: Sequence[RunSummary], num_classes: int) -> NDArray[np.int64]:
-    """Return the number of the pair of classes that an image was confused within (n x N): lower x classes + higher."""
-    labels = runs[0].test_labels.astype(np.int64)
-    predicted = np.array([run.test_predictions for run in runs], dtype=np.int64)
-    pairs = np.minimum(labels, predicted) * num_classes + np.maximum(labels, predicted)
-    return np.where(predicted == labels, _NO_PAIR, pairs)
 
 
 def _pair_name(pair: int, names: Sequence[str]) -> str:
@@ -322,12 +320,6 @@ def _with_disturbances(summary: CohortSummary, verdict: Verdict, involved: Seque
     return replace(verdict, reason=reason) if disturbed else verdict
 
 
-def _measured(verdict: Verdict) -> Row:
-    if isinstance(verdict.measured, Estimate):
-        return estimate_columns("measured", verdict.measured)
-    return {"measured": verdict.measured, "measured_low": None, "measured_high": None}
-
-
 _COLUMNS: Sequence[Columns[Verdict]] = (
     column("claim", str, lambda each: each.claim.id),
     column("statement", str, lambda each: each.claim.statement),
@@ -335,7 +327,7 @@ _COLUMNS: Sequence[Columns[Verdict]] = (
     column("metric", str, lambda each: each.claim.metric),
     column("architecture", str, lambda each: each.claim.architecture),
     column("against", str, lambda each: each.against),
-    Columns(dict.fromkeys(("measured", "measured_low", "measured_high"), float), _measured),
+    estimate("measured", lambda each: each.estimate),
     column("unit", str, lambda each: each.unit or None),
     column("verdict", str, lambda each: each.verdict),
     column("p_value", float, lambda each: each.p_value),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from intelbench.records.identity import facts
 from intelbench.records.store import Traces, read_with_traces
-from intelbench.records.types import Environment, RunRecord, RunSpec
+from intelbench.records.types import Environment, RunSpec
 from intelbench.results.metrics import METRICS
 from intelbench.results.plugin_metrics import with_plugin_values
 from intelbench.results.runs import RunSummary, observe
@@ -71,8 +71,10 @@ def recorded(path: Path, *, most_points: int | None = None) -> Recorded:
     record = stored.record
     started_at = datetime.fromisoformat(record.started_at).timestamp()
     run = replace(started(record.run_id, record.spec, record.environment), started_at=started_at)
-    if record.measurements is None:
-        return Recorded(run, (), _failed(record))
+    if failure := record.failure:
+        message = f"{failure.cause}: {failure.message}"
+        return Recorded(run, (), Outcome(status="failed", message=message, step=failure.step or 0))
+    assert record.measurements is not None
     summary = with_plugin_values(observe(stored, traces), traces)
     outcome = Outcome(
         status="finished",
@@ -110,9 +112,3 @@ def _add(values: dict[int, dict[str, float]], name: str, steps: NDArray[Any], nu
     for step, number in zip(steps.tolist(), numbers.tolist(), strict=False):
         if math.isfinite(number):
             values.setdefault(int(step), {})[name] = number
-
-
-def _failed(record: RunRecord) -> Outcome:
-    assert record.failure is not None
-    failure = record.failure
-    return Outcome(status="failed", message=f"{failure.cause}: {failure.message}", step=failure.step or 0)

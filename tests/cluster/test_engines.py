@@ -11,11 +11,11 @@ import pytest
 
 from intelbench.records.store import read_runs
 from intelbench.records.workspace import workspaces
-from intelbench.reporting.report import build
 from tests.cluster.conftest import RAY, SLOTS, SLURM, Table, Undisturbed
 from tests.cluster.equality import without_measurements
 from tests.cluster.sessions import Session
 from tests.cluster.slurm import SlurmCluster
+from tests.reporting.rendered import build
 
 pytestmark = pytest.mark.cluster
 

@@ -8,9 +8,9 @@ import torch
 
 from intelbench.config.suites import load_suite
 from intelbench.records.store import StoredRun, read_runs
-from intelbench.reporting.report import build
 from tests.command import Command
 from tests.orchestration.test_transfer import with_recipe
+from tests.reporting.rendered import build
 
 
 def runs_of(folder: Path) -> dict[tuple[str, int | None], StoredRun]:

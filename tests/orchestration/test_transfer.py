@@ -18,9 +18,9 @@ from intelbench.plugins.loading import load_plugin
 from intelbench.profiling.environment import read_environment
 from intelbench.records.store import read_runs
 from intelbench.records.types import Execution
-from intelbench.reporting.report import build
 from intelbench.training.setup import build_network, workload_of
 from tests.command import Command
+from tests.reporting.rendered import build
 
 CPU = Execution(device="cpu", threads=1, workers=0)
 

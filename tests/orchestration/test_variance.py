@@ -17,10 +17,10 @@ from intelbench.plugins.loading import load_plugin
 from intelbench.profiling.environment import read_environment
 from intelbench.records.store import StoredRun, read_runs
 from intelbench.records.types import Execution
-from intelbench.reporting.report import build
 from intelbench.training.setup import TrainingSetup, build_training_setup
 from tests.command import Command
 from tests.conftest import write_folder
+from tests.reporting.rendered import build
 
 CPU = Execution(device="cpu", threads=1, workers=0)
 SOURCES: tuple[Vary, ...] = get_args(Vary)

@@ -12,9 +12,9 @@ from intelbench.plugins.loading import load_plugin
 from intelbench.reporting.document import Block, Column, Figure, Paragraph, definitions, table_of
 from intelbench.reporting.html.page import as_html
 from intelbench.reporting.plugin_sections import sections
-from intelbench.reporting.report import build
 from intelbench.results.study import read
 from tests.conftest import Command
+from tests.reporting.rendered import build
 from tests.synthetic import synthetic_runs
 
 PLUGIN = Path(__file__).with_name("section.py")

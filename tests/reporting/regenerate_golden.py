@@ -3,8 +3,8 @@
 import tempfile
 from pathlib import Path
 
-from intelbench.reporting.report import build
 from intelbench.results.claims import load_claims
+from tests.reporting.rendered import build
 from tests.synthetic import ARCHITECTURES, Study, failure, synthetic_runs
 
 GOLDEN = Path(__file__).parent / "golden" / "REPORT.md"

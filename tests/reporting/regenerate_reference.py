@@ -4,8 +4,8 @@ from pathlib import Path
 
 from intelbench.records.store import write_figures
 from intelbench.reporting.html.page import as_html
-from intelbench.reporting.report import build
 from intelbench.results.study import read
+from tests.reporting.rendered import build
 
 RESULTS = Path(__file__).parents[2] / "results"
 REFERENCES = ("reference", "reference-transfer")

@@ -9,9 +9,9 @@ import pytest
 
 import intelbench as ib
 from intelbench.reporting.export import as_csv, as_json
-from intelbench.reporting.report import build
 from intelbench.reporting.sections.opening import headline
 from intelbench.results.study import read
+from tests.reporting.rendered import build
 from tests.synthetic import Study, Summarize, failure, synthetic_runs
 
 ACCURACIES = {"a": 0.9, "b": 0.6, "fragile": 0.95, "single": 0.95}

@@ -19,11 +19,11 @@ from intelbench.errors import UserError
 from intelbench.records.store import MAX_RECORD_BYTES, RECORD_FILE, TRACES_FILE, Traces, write_run
 from intelbench.reporting.export import as_csv, as_json
 from intelbench.reporting.html.page import as_html
-from intelbench.reporting.report import build
 from intelbench.results import diff as compare
 from intelbench.results.study import read
 from tests.command import Command
 from tests.records.test_hostile_records import HOSTILE, json_values, places_of
+from tests.reporting.rendered import build
 from tests.synthetic import Study, failure, synthetic_run, synthetic_runs, write_sums
 
 SMALL = Study(num_train=12, num_validation=12, num_test=12, num_steps=30)

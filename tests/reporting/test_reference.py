@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from intelbench.reporting.report import build
 from tests.reporting.regenerate_reference import REFERENCES, RESULTS, page
+from tests.reporting.rendered import build
 
 FOLDERS = pytest.mark.parametrize("folder", [RESULTS / name for name in REFERENCES], ids=REFERENCES)
 

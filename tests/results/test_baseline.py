@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from intelbench.records.store import write_run
-from intelbench.reporting.report import build
 from intelbench.results import baseline, tables
 from intelbench.results.study import read
 from intelbench.results.summaries import CohortSummary
+from tests.reporting.rendered import build
 from tests.synthetic import Study, synthetic_run
 
 IMBALANCED = np.repeat([0, 1, 2], [10, 2, 1])

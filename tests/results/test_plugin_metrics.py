@@ -14,7 +14,6 @@ from intelbench.plugins.loading import load_plugin
 from intelbench.records.store import write_run
 from intelbench.reporting import diff as changes
 from intelbench.reporting.export import as_csv, as_json
-from intelbench.reporting.report import build
 from intelbench.reporting.verdicts import verdicts
 from intelbench.results import study
 from intelbench.results.claims import Claim
@@ -23,6 +22,7 @@ from intelbench.results.metrics import METRICS
 from intelbench.results.study import Study as Read
 from intelbench.results.study import read
 from tests.conftest import REPOSITORY
+from tests.reporting.rendered import build
 from tests.synthetic import Study, synthetic_run, synthetic_runs
 
 PLUGIN = REPOSITORY / "tests" / "plugins" / "metric.py"

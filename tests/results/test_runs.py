@@ -9,9 +9,9 @@ import pytest
 from intelbench.errors import UserError
 from intelbench.records.store import read_with_traces, write_run
 from intelbench.records.types import Measurements, RunRecord
-from intelbench.reporting.report import build
 from intelbench.results.metrics import METRICS
 from intelbench.results.runs import observe
+from tests.reporting.rendered import build
 from tests.synthetic import Study, synthetic_run
 
 

@@ -12,11 +12,11 @@ from intelbench.config.recipe import Recipe
 from intelbench.records.profiles import MeasuredMemory
 from intelbench.records.store import write_run
 from intelbench.records.types import Execution
-from intelbench.reporting.report import build
 from intelbench.results import usage
 from intelbench.results.study import read
 from intelbench.results.summaries import CohortSummary
 from intelbench.results.tables import rows
+from tests.reporting.rendered import build
 from tests.synthetic import Study, failure, synthetic_run, synthetic_runs
 from tests.synthetic_traces import OTHERS_RATE
 

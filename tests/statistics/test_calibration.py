@@ -13,13 +13,13 @@ from scipy.special import softmax
 
 from intelbench.records.store import Traces, write_run
 from intelbench.records.types import RunRecord
-from intelbench.reporting.report import build
 from intelbench.results import tables
 from intelbench.results.metrics import METRICS
 from intelbench.results.study import read
 from intelbench.statistics import calibration as reliability
 from intelbench.statistics.calibration import NUM_BINS, Temperature
 from intelbench.statistics.estimates import Softmax
+from tests.reporting.rendered import build
 from tests.synthetic import Study, synthetic_run, synthetic_runs
 
 shapes = st.tuples(st.integers(1, 40), st.just(4))

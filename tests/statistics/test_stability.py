@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from intelbench.records.store import write_run
-from intelbench.reporting.report import build
 from intelbench.results import tables
 from intelbench.results.study import read
 from intelbench.statistics import stability
 from intelbench.statistics.stability import SPIKE_WINDOW, VARIANCE_WINDOW, Churn
+from tests.reporting.rendered import build
 from tests.results.metric_simulation import evaluated
 from tests.synthetic import CONDITIONS, Study, failure, synthetic_run, synthetic_runs
 

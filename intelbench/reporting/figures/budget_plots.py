@@ -32,7 +32,11 @@ def budgets(summary: CohortSummary) -> Figure:
 
     An axis that no architecture has is left out, and on an axis that some do not have those are left out.
     """
-    panels = {unit: drawn for unit in UNITS if (drawn := _curves(summary, unit))}
+    known = {
+        unit: {each.index: drawn for each in summary.finished if (drawn := curve(each.runs, unit)) is not None}
+        for unit in UNITS
+    }
+    panels = {unit: curves for unit, curves in known.items() if curves}
     below = legend_height(summary.finished)
     height = _ROW * ((len(panels) + 1) // 2) + below + 12
     figure = blank(height)
@@ -45,12 +49,6 @@ def budgets(summary: CohortSummary) -> Figure:
         shared = shared or axes
     legend(figure, summary.finished)
     return figure
-
-
-def _curves(summary: CohortSummary, unit: Unit) -> dict[int, Curve]:
-    """Return the curves by the index that fixes the look of their architecture."""
-    curves = {architecture.index: curve(architecture.runs, unit) for architecture in summary.finished}
-    return {index: each for index, each in curves.items() if each is not None}
 
 
 def _panel(axes: Axes, unit: Unit, curves: Mapping[int, Curve]) -> None:

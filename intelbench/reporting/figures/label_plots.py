@@ -1,14 +1,13 @@
 """Test accuracy against labelled images, as one SVG."""
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from intelbench.reporting import formatting
 from intelbench.reporting.figures.canvas import as_svg, blank, look
 from intelbench.reporting.figures.plots import legend, legend_height
-from intelbench.results.label_efficiency import LabelCurve, LabelStudy
+from intelbench.results.label_efficiency import LabelStudy
 
 _PANEL = 250
 """Height in points."""
@@ -23,7 +22,12 @@ def label_curves(study: LabelStudy) -> Figure:
     figure = blank(height)
     axes = figure.add_axes((0.075, (below + 44) / height, 0.9, _PANEL / height))
     for curve in study.curves:
-        _line(axes, curve)
+        drawn = look(curve.architecture.index)
+        means = 100 * curve.correct.mean(axis=(1, 2))
+        axes.plot(curve.numbers, means, color=drawn.color, linestyle=drawn.line, marker=drawn.marker, ms=4, zorder=3)
+        if curve.band:
+            low, high = (100 * np.asarray(end) for end in curve.band)
+            axes.fill_between(curve.points, low, high, color=drawn.color, alpha=0.13, linewidth=0, zorder=2)
     if study.target is not None:
         axes.axhline(100 * study.target, color="#555555", linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
     axes.set_xscale("log")
@@ -34,12 +38,3 @@ def label_curves(study: LabelStudy) -> Figure:
     axes.set_title("Test accuracy by labelled images", loc="left")
     legend(figure, shown)
     return figure
-
-
-def _line(axes: Axes, curve: LabelCurve) -> None:
-    drawn = look(curve.architecture.index)
-    means = 100 * curve.correct.mean(axis=(1, 2))
-    axes.plot(curve.numbers, means, color=drawn.color, linestyle=drawn.line, marker=drawn.marker, ms=4, zorder=3)
-    if curve.band:
-        low, high = (100 * np.asarray(end) for end in curve.band)
-        axes.fill_between(curve.points, low, high, color=drawn.color, alpha=0.13, linewidth=0, zorder=2)

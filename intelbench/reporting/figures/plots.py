@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from matplotlib import colormaps
@@ -106,10 +105,10 @@ def cost(summary: CohortSummary) -> Figure:
     figure = blank(280 + below)
     for position, (field, values) in enumerate(summary.cost_panels.items()):
         axes = half(figure, position, below + 44, 220)
-        points = [_Point(a, values[a.name], reached[a.name]) for a in shown if a.name in values]
+        points = [(a, values[a.name], reached[a.name]) for a in shown if a.name in values]
         if points:
             _cost_panel(axes, points, is_share, numbered)
-        x_label = _TIMES.get(field) or f"peak {formatting.memory_name(field)} (MiB)"
+        x_label = _TIMES.get(field) or f"peak {formatting.MEMORY_NAMES[field]} (MiB)"
         axes.set(xlabel=x_label, ylabel=label(y_label))
     if numbered:
         legend(figure, shown, numbered)
@@ -160,16 +159,10 @@ def step_breakdown(summary: CohortSummary) -> Figure:
     return figure
 
 
-class _Point(NamedTuple):
-    """An architecture in a panel of costs."""
-
-    architecture: ArchitectureSummary
-    cost: float
-    reached: Estimate
-
-
-def _cost_panel(axes: Axes, points: Sequence[_Point], is_share: bool, numbered: bool) -> None:
-    """Draw points with their intervals, each with its name or number next to it; shares in percent."""
+def _cost_panel(
+    axes: Axes, points: Sequence[tuple[ArchitectureSummary, float, Estimate]], is_share: bool, numbered: bool
+) -> None:
+    """Draw costs and values with their intervals, each with its name or number next to it; shares in percent."""
     places: list[tuple[float, float, float, float]] = []
     scale = 100 if is_share else 1
     for architecture, x, estimate in points:
@@ -191,9 +184,8 @@ def _cost_panel(axes: Axes, points: Sequence[_Point], is_share: bool, numbered: 
         axes.set_xscale("log")
     else:
         axes.set_xlim(0, 1.15 * widest if widest > 0 else 1)
-    names = [point.architecture.name for point in points]
-    numbers = [point.architecture.index + 1 for point in points]
-    _name_points(axes, list(map(str, numbers)) if numbered else list(map(label, names)), places)
+    names = [str(each.index + 1) if numbered else label(each.name) for each, _, _ in points]
+    _name_points(axes, names, places)
 
 
 def _name_points(axes: Axes, names: Sequence[str], places: Sequence[tuple[float, float, float, float]]) -> None:
@@ -261,18 +253,13 @@ def _annotate(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64]
     """Write share and count in each cell that holds an image, in black or white, whichever stands out more."""
     for row, column in np.argwhere(counts).tolist():
         share = float(shares[row, column])
+        linear = [(c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4) for c in colormaps[_SHADES](share)[:3]]
+        luminance = np.dot((0.2126, 0.7152, 0.0722), linear)  # WCAG 2: at 0.18 both have the same contrast
         text = f"{formatting.percent(share, 0)}\n{formatting.count(counts[row, column])}"
-        color = "white" if _luminance(share) < 0.18 else "black"
+        color = "white" if luminance < 0.18 else "black"
         axes.text(
             column + 0.5, row + 0.5, text, color=color, fontsize=_SMALL, ha="center", va="center", linespacing=1.25
         )
-
-
-def _luminance(share: float) -> float:
-    """Return the relative luminance of a cell (WCAG 2): at 0.18 black and white text have the same contrast."""
-    red, green, blue, _ = colormaps[_SHADES](share)
-    linear = [(c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4) for c in (red, green, blue)]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def _loss_curves(

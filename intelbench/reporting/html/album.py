@@ -46,7 +46,12 @@ def embed(summaries: Sequence[CohortSummary], wanted: Iterable[Key], find: Find,
     for summary in summaries:
         times_wrong[summary.data.digest].update(mistakes.times_wrong(summary))
     order = sorted(set(wanted), key=lambda key: (-times_wrong[key[0]][key[1]], key))
-    pictures, problems = _find({summary.data.digest: summary.data for summary in reversed(summaries)}, find)
+    pictures, problems = {}, {}
+    for digest, facts in {summary.data.digest: summary.data for summary in reversed(summaries)}.items():
+        try:
+            pictures[digest] = find(facts)
+        except UserError as error:
+            problems[digest] = str(error)
     entries, left = [], budget
     for digest, image_id in order:
         content = pictures[digest].thumbnail(image_id) if digest in pictures and left > 0 else None
@@ -54,13 +59,3 @@ def embed(summaries: Sequence[CohortSummary], wanted: Iterable[Key], find: Find,
         left -= len(picture or "")
         entries.append(Entry(image_id, picture if left >= 0 else None))
     return Album(tuple(entries), {key: number for number, key in enumerate(order)}, problems)
-
-
-def _find(data: Mapping[str, DataFacts], find: Find) -> tuple[dict[str, Pictures], dict[str, str]]:
-    pictures, problems = {}, {}
-    for digest, facts in data.items():
-        try:
-            pictures[digest] = find(facts)
-        except UserError as error:
-            problems[digest] = str(error)
-    return pictures, problems

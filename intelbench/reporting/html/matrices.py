@@ -102,10 +102,9 @@ def _images(wrong: Sequence[Mistake] | None, runs: int) -> tuple[str, tuple[tupl
         return "", ()
     images = plural(len(wrong), "image")
     shown = f"{MAX_IN_CELL} of {images}" if len(wrong) > MAX_IN_CELL else images
-    said = tuple((mistake.image_id, _said(mistake, runs)) for mistake in wrong[:MAX_IN_CELL])
-    return f"{shown}, the most confident first", said
-
-
-def _said(mistake: Mistake, runs: int) -> str:
-    confidence = f"confidence {formatting.percent(mistake.confidence, 0)}"
-    return f"{confidence}\n{mistake.num_runs} of {runs} runs" if runs > 1 else confidence
+    said = []
+    for mistake in wrong[:MAX_IN_CELL]:
+        confidence = f"confidence {formatting.percent(mistake.confidence, 0)}"
+        of_runs = f"\n{mistake.num_runs} of {runs} runs" if runs > 1 else ""
+        said.append((mistake.image_id, confidence + of_runs))
+    return f"{shown}, the most confident first", tuple(said)

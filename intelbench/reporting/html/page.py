@@ -46,7 +46,12 @@ def page(study: Study, find: Find, *, claims: Sequence[Claim] | None = None) -> 
     matrix_nodes = (node for node in nodes if isinstance(node, Matrix))
     matrices = {node: matrix_table(node.architecture, node.summary, str(n)) for n, node in enumerate(matrix_nodes)}
     galleries = [node for node in nodes if isinstance(node, Gallery)]
-    wanted = [key for node, table in matrices.items() for key in _images_of(node, table)]
+    wanted: list[Key] = [
+        (node.summary.data.digest, image_id)
+        for node, table in matrices.items()
+        for cell in table.opening
+        for image_id, _ in cell.items
+    ]
     wanted += [(gallery.digest, image.image_id) for gallery in galleries for image in gallery.images]
     album = embed(study.cohorts, wanted, find)
     environment = _environment()
@@ -83,11 +88,6 @@ def _environment() -> jinja2.Environment:
     )
     environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "separators": (",", ":"), "ensure_ascii": False}
     return environment
-
-
-def _images_of(node: Matrix, table: MatrixTable) -> list[Key]:
-    digest = node.summary.data.digest
-    return [(digest, image_id) for cell in table.opening for image_id, _ in cell.items]
 
 
 def _missing(wanted: Sequence[Key], album: Album) -> str:

@@ -1,7 +1,7 @@
 """Memory: predicted peaks by what fills them, measured ones, and the published kind of figure."""
 
 from intelbench.reporting.document import Block, Cell, Column, Items, Paragraph, cell, table_of
-from intelbench.reporting.formatting import escape, mebibytes, memory_name, ratio, size
+from intelbench.reporting.formatting import MEMORY_NAMES, escape, mebibytes, ratio, size
 from intelbench.reporting.rows import ARCHITECTURE, Row, number, rows
 from intelbench.results import usage
 from intelbench.results.summaries import MEMORY_FIELDS, CohortSummary
@@ -42,7 +42,7 @@ def memory(summary: CohortSummary) -> list[Block]:
     columns = [
         *_PREDICTED,
         *(
-            number(f"Measured {memory_name(field)}", f"probe_{field}", size)
+            number(f"Measured {MEMORY_NAMES[field]}", f"probe_{field}", size)
             for field in MEMORY_FIELDS
             if any(row[f"probe_{field}"] is not None for row in architectures)
         ),

@@ -58,13 +58,14 @@ def _compared(summary: CohortSummary, robust: Robustness) -> str:
         if len(top) > 1:
             subject, verb = f"{'both' if len(top) == 2 else f'all {len(top)}'} of them", "are"
         gaps = [(winner, name) for winner in top for name in below_all]
-        gap = _in_one_bracket(_smallest_gap(summary, gaps), robust.better(gaps))
+        gap = _in_one_bracket(_smallest_gap(summary, gaps), robust.bracket({*gaps}, lambda answer: answer.better))
         by = "" if summary.ranking.is_accuracy else f" in {metrics.noun(metric)}"
         sentences.append(f"{subject} {verb} significantly {better} {names_or_number(below_all)}{by}{gap}")
     for name in [name for name in names if name not in (*top, *below_all)][:MAX_NAMES]:
-        winners = [winner for winner in names if (winner, name) in beaten]
-        holds = robust.better((winner, name) for winner in winners)
-        sentences.append(f"{code(name)} is significantly {worse} only {names_or_number(winners)}{holds}")
+        lost = {(winner, name) for winner in names} & beaten
+        holds = robust.bracket(lost, lambda answer: answer.better)
+        winners = names_or_number([winner for winner in names if (winner, name) in lost])
+        sentences.append(f"{code(name)} is significantly {worse} only {winners}{holds}")
     return "; ".join(sentences) + "."
 
 
@@ -80,7 +81,9 @@ def _nothing_apart(summary: CohortSummary, robust: Robustness) -> str:
     sentence += robust.not_different([architecture.name for architecture in summary.ranked])
     tested = [pair for pair in summary.differences if pair.p_holm is not None]
     equivalent = sum(pair.is_equivalent for pair in tested)
-    within = f"equivalent within {margin_of(summary)}{robust.equivalent}"
+    pairs = robust.concluded.equivalent
+    holds = robust.bracket(pairs, lambda answer: answer.equivalent) if pairs else ""
+    within = f"equivalent within {margin_of(summary)}{holds}"
     if equivalent == len(tested):
         return f"{sentence}, and all are {within}."
     shown = f"{equivalent} of {plural(len(tested), 'pair')} are" if equivalent else "no pair is"
@@ -95,14 +98,13 @@ def _within_margin(summary: CohortSummary, robust: Robustness) -> list[str]:
         return [f"For no architecture is it shown that it is within {margin} of the best."]
     shown = [architecture.name for architecture in good]
     verb = "is" if len(good) == 1 else "are"
-    text = f"{names_or_number(shown)} {verb} shown to be within {margin} of the best{robust.within_margin(shown)}"
-    by_architecture: dict[str, list[str]] = {}
-    for metric, architecture in choice.cheapest(good).items():
-        by_architecture.setdefault(architecture.name, []).append(metric.name)
-    cheapest = [
-        f"{code(name)} by {listed(choice.COSTS[cost] for cost in costs)}{robust.cheapest(name, costs)}"
-        for name, costs in by_architecture.items()
-    ]
+    holds = robust.bracket({*shown}, lambda answer: answer.within_margin)
+    text = f"{names_or_number(shown)} {verb} shown to be within {margin} of the best{holds}"
+    by_cost, cheapest = robust.concluded.cheapest, []
+    for name in dict.fromkeys(by_cost.values()):
+        costs = {cost: name for cost, chosen in by_cost.items() if chosen == name}
+        holds = robust.bracket(costs.items(), lambda answer: answer.cheapest.items())
+        cheapest.append(f"{code(name)} by {listed(choice.COSTS[cost] for cost in costs)}{holds}")
     return [f"{text}; the cheapest of them is {listed(cheapest)}." if cheapest and len(good) > 1 else f"{text}."]
 
 
@@ -154,8 +156,8 @@ def _speed(summary: CohortSummary, robust: Robustness) -> list[str]:
         tied = sum(architecture.rank == 1 for architecture in summary.ranked) > 1
         return ["In training speed those on the first rank do not differ significantly."] if tied else []
     first, second = compared.first.name, compared.second.name
-    ratio = times_interval(speed.estimate)
-    return [f"{code(first)} trains {ratio} as many images a second as {code(second)}{robust.faster(first, second)}."]
+    ratio, holds = times_interval(speed.estimate), robust.bracket({(first, second)}, lambda answer: {answer.faster})
+    return [f"{code(first)} trains {ratio} as many images a second as {code(second)}{holds}."]
 
 
 def _extraction(summary: CohortSummary) -> list[str]:

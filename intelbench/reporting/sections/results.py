@@ -160,7 +160,7 @@ def _absent_memory(summary: CohortSummary, of_metrics: Sequence[Metric]) -> list
     wanted = {metric.name for metric in of_metrics}
     for field, reasons in tables.absent_memory(summary).items():
         if f"peak_{field}" in wanted:
-            fields.setdefault(tuple(reasons), []).append(formatting.memory_name(field))
+            fields.setdefault(tuple(reasons), []).append(formatting.MEMORY_NAMES[field])
     return [
         f"No column for {formatting.listed(names)}: {formatting.listed(map(escape, reasons))}."
         for reasons, names in fields.items()

@@ -1,14 +1,15 @@
 """Whether the first sentences of the report hang on single seeds or on disturbed runs: a description, no test."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import Any
 
 from intelbench.errors import plural
 from intelbench.reporting import metrics
 from intelbench.reporting.formatting import code, numbers
 from intelbench.reporting.narrative import MAX_NAMES
 from intelbench.results import answers
-from intelbench.results.answers import MIN_SEEDS, Answer, Pair
+from intelbench.results.answers import MIN_SEEDS, Answer
 from intelbench.results.choice import COSTS
 from intelbench.results.summaries import CohortSummary
 
@@ -42,11 +43,6 @@ class Robustness:
         pairs = "With two seeds" if len(summary.cohort.seeds) == fewest else "Where two have two seeds in common"
         return cls({}, concluded, (f"{pairs}, it cannot be said whether one of them decides.",))
 
-    def better(self, pairs: Iterable[Pair]) -> str:
-        """Write the bracket of `each first one is significantly above the second`."""
-        stated = set(pairs)
-        return self._bracket(lambda answer: stated <= answer.better)
-
     def not_different(self, names: Sequence[str]) -> str:
         """Name the seeds without which some of these architectures differ; empty where there are none."""
         lost = self._lost(lambda answer: not any({first, second} <= set(names) for first, second in answer.better))
@@ -55,36 +51,15 @@ class Robustness:
         which = "they are" if len(names) == 2 else "some of them are"
         return f" ({which} significantly different if {_seeds(lost, len(self.by_seed))} is left out)"
 
-    @property
-    def equivalent(self) -> str:
-        """Write the bracket of `these pairs are equivalent`; empty where there are none."""
-        stated = self.concluded.equivalent
-        return self._bracket(lambda answer: stated <= answer.equivalent) if stated else ""
-
-    def within_margin(self, names: Iterable[str]) -> str:
-        """Write the bracket of `these are within the margin of the best`."""
-        stated = set(names)
-        return self._bracket(lambda answer: stated <= answer.within_margin)
-
-    def cheapest(self, name: str, costs: Iterable[str]) -> str:
-        """Write the bracket of `the cheapest is this one by these costs`."""
-        stated = list(costs)
-        return self._bracket(lambda answer: all(answer.cheapest.get(cost) == name for cost in stated))
-
-    def faster(self, first: str, second: str) -> str:
-        """Write the bracket of `the first trains faster`."""
-        return self._bracket(lambda answer: answer.faster == (first, second))
+    def bracket(self, stated: Set[Any], concluded: Callable[[Answer], Set[Any]]) -> str:
+        """Write whether `stated` is part of what is concluded without each seed; empty where nothing is said of it."""
+        lost = self._lost(lambda answer: stated <= concluded(answer))
+        if lost:
+            return f" (does not hold if {_seeds(lost, len(self.by_seed))} is left out)"
+        return " (holds if any one seed is left out)" if self.by_seed else ""
 
     def _lost(self, holds: Callable[[Answer], bool]) -> list[int]:
         return [seed for seed, answer in self.by_seed.items() if not holds(answer)]
-
-    def _bracket(self, holds: Callable[[Answer], bool]) -> str:
-        if not self.by_seed:
-            return ""
-        lost = self._lost(holds)
-        if not lost:
-            return " (holds if any one seed is left out)"
-        return f" (does not hold if {_seeds(lost, len(self.by_seed))} is left out)"
 
 
 def _seeds(seeds: Sequence[int], total: int) -> str:

@@ -31,12 +31,12 @@ from intelbench.reporting.html.figures import inline_svg
 from intelbench.reporting.html.page import as_html, page
 from intelbench.reporting.markdown import block_text
 from intelbench.reporting.plugin_sections import sections
-from intelbench.reporting.report import build
 from intelbench.reporting.sections.mistakes import mistakes as section
 from intelbench.results import mistakes
 from intelbench.results.study import read
 from intelbench.statistics.estimates import Estimate
 from tests.conftest import write_image
+from tests.reporting.rendered import build
 from tests.synthetic import CONDITIONS, Study, Summarize, failure, synthetic_runs
 
 CONDITIONS_96 = msgspec.structs.replace(CONDITIONS, image_size=96)

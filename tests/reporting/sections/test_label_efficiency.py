@@ -9,10 +9,10 @@ import pytest
 from intelbench.config.budget import Budget
 from intelbench.reporting.document import Section
 from intelbench.reporting.export import as_json
-from intelbench.reporting.report import build, compose
+from intelbench.reporting.report import compose
 from intelbench.reporting.sections.label_efficiency import label_efficiency
 from intelbench.results.study import read
-from tests.reporting.rendered import rendered
+from tests.reporting.rendered import build, rendered
 from tests.results.test_label_efficiency import Accuracies, studies
 from tests.synthetic import CONDITIONS, failure
 

@@ -9,11 +9,10 @@ import pytest
 from intelbench.config.budget import Budget
 from intelbench.reporting.export import as_json
 from intelbench.reporting.html.page import as_html
-from intelbench.reporting.report import build
 from intelbench.reporting.sections.origins import origin
 from intelbench.results.claims import Claim, load_claims
 from intelbench.results.study import read
-from tests.reporting.rendered import rendered
+from tests.reporting.rendered import build, rendered
 from tests.synthetic import CONDITIONS, Study, synthetic_runs
 
 OWN = msgspec.structs.replace(CONDITIONS, budget=Budget(epochs=2))

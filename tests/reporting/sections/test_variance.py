@@ -10,12 +10,12 @@ import pytest
 from intelbench.config.budget import Budget
 from intelbench.reporting.document import Section
 from intelbench.reporting.export import as_json
-from intelbench.reporting.report import build, compose
+from intelbench.reporting.report import compose
 from intelbench.reporting.sections.variance import sources_of_variance
 from intelbench.reporting.verdicts import verdicts
 from intelbench.results.claims import Claim
 from intelbench.results.study import read
-from tests.reporting.rendered import rendered
+from tests.reporting.rendered import build, rendered
 from tests.results.test_variance import Spreads, studies
 from tests.synthetic import CONDITIONS
 
