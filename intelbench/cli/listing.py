@@ -41,7 +41,15 @@ def list_(pattern: str | None, form: str, cache_dir: Path | None, **filters: Any
     network, with the facts of its default weights, or with --pretrained for each file of weights.
     """
     if pattern is None and not any(filters.values()) and form == "md":
-        _list_all()
+        from intelbench.architectures.registry import ARCHITECTURES, find
+        from intelbench.config.suites import built_in_suites, load_suite
+        from intelbench.plugins.providers import BUILT_IN
+        from intelbench.reporting.catalogue import as_text
+
+        providers = ARCHITECTURES.providers()
+        facts = {name: find(name)[0].published for name, provider in providers.items() if provider == BUILT_IN}
+        published = {name: (each.num_parameters, each.paper) for name, each in facts.items() if each}
+        print_product(as_text(providers, published, [load_suite(name) for name in built_in_suites()]))
         return
     import msgspec
 
@@ -63,16 +71,3 @@ def list_(pattern: str | None, form: str, cache_dir: Path | None, **filters: Any
         "csv": catalogue.offers_as_csv,
     }[form]
     print_product(render(found))
-
-
-def _list_all() -> None:
-    """List the registered architectures and the built-in suites."""
-    from intelbench.architectures.registry import ARCHITECTURES, find
-    from intelbench.config.suites import built_in_suites, load_suite
-    from intelbench.plugins.providers import BUILT_IN
-    from intelbench.reporting.catalogue import as_text
-
-    providers = ARCHITECTURES.providers()
-    facts = {name: find(name)[0].published for name, provider in providers.items() if provider == BUILT_IN}
-    published = {name: (each.num_parameters, each.paper) for name, each in facts.items() if each}
-    print_product(as_text(providers, published, [load_suite(name) for name in built_in_suites()]))

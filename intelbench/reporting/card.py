@@ -131,12 +131,10 @@ def _by_class(summary: CohortSummary, architecture: ArchitectureSummary) -> list
         for label, name in enumerate(summary.data.class_names)
     ]
     known = sorted(
-        ((estimate.mean, name, estimate) for name, estimate in shares if estimate), key=lambda item: item[:2]
+        (estimate.mean, name, formatting.percent_interval(estimate)) for name, estimate in shares if estimate
     )
-    if not known:
-        return []
-    lines = [f"{escape(name)}: {formatting.percent_interval(estimate)}" for _, name, estimate in known]
-    return [Paragraph("Recall of each class, the lowest first:"), Items(lines)]
+    lines = [f"{escape(name)}: {written}" for _, name, written in known]
+    return [Paragraph("Recall of each class, the lowest first:"), Items(lines)] if lines else []
 
 
 def _training(summary: CohortSummary, architecture: ArchitectureSummary) -> str:

@@ -15,7 +15,7 @@ from intelbench.results.equal_budgets import equal_budget_table
 from intelbench.results.executions import ExecutionStudy, execution_studies
 from intelbench.results.label_efficiency import label_studies
 from intelbench.results.metrics import METRICS, metrics_in
-from intelbench.results.origins import Contrast, contrasts, matches
+from intelbench.results.origins import contrasts, matches
 from intelbench.results.planner import plan_table
 from intelbench.results.study import Study
 from intelbench.results.summaries import CohortSummary
@@ -192,7 +192,21 @@ def _origins(cohorts: Sequence[CohortSummary], claims: Sequence[Claim] | None) -
         {
             "own_recipes": match.own.cohort.key,
             "identical": match.identical.cohort.key,
-            "pairs": [_contrast_row(contrast) for contrast in contrasts(match)],
+            "pairs": [
+                {
+                    "first": contrast.first,
+                    "second": contrast.second,
+                    **estimate_columns("own_recipes", contrast.own.difference),
+                    "own_recipes_p_holm": contrast.own.p_holm,
+                    **estimate_columns("identical", contrast.identical.difference),
+                    "identical_p_holm": contrast.identical.p_holm,
+                    **estimate_columns("change", contrast.change),
+                    "change_p_holm": contrast.p_change,
+                    **estimate_columns("recipe_share", contrast.recipe_share),
+                    "origin": contrast.origin,
+                }
+                for contrast in contrasts(match)
+            ],
             "claims": [
                 {
                     "id": own.claim.id,
@@ -205,18 +219,3 @@ def _origins(cohorts: Sequence[CohortSummary], claims: Sequence[Claim] | None) -
         }
         for match in matches(cohorts)
     ]
-
-
-def _contrast_row(contrast: Contrast) -> Row:
-    return {
-        "first": contrast.first,
-        "second": contrast.second,
-        **estimate_columns("own_recipes", contrast.own.difference),
-        "own_recipes_p_holm": contrast.own.p_holm,
-        **estimate_columns("identical", contrast.identical.difference),
-        "identical_p_holm": contrast.identical.p_holm,
-        **estimate_columns("change", contrast.change),
-        "change_p_holm": contrast.p_change,
-        **estimate_columns("recipe_share", contrast.recipe_share),
-        "origin": contrast.origin,
-    }

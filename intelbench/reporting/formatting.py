@@ -89,11 +89,6 @@ def times(factor: float | None) -> str:
     return ABSENT if factor is None or math.isnan(factor) else f"{factor:.2f} ×"
 
 
-def ratio(quotient: float | None) -> str:
-    """Write a ratio with three decimals."""
-    return ABSENT if quotient is None else f"{quotient:.3f}"
-
-
 def mebibytes(num_bytes: int | None) -> str:
     """Write mebibytes with two decimals, as published, where the heading has the unit."""
     return ABSENT if num_bytes is None else f"{num_bytes / 2**20:.2f}"

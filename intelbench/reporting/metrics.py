@@ -8,7 +8,6 @@ from intelbench.reporting.document import Cell
 from intelbench.reporting.formatting import ABSENT
 from intelbench.results.metric import Metric
 from intelbench.results.metrics import METRICS
-from intelbench.results.runs import Split
 from intelbench.results.summaries import CohortSummary
 from intelbench.statistics.estimates import Estimate
 
@@ -18,12 +17,14 @@ _LONG_SECONDS = 10
 
 def heading(metric: Metric, summary: CohortSummary) -> str:
     """Return the heading of a column of the main table: `Training accuracy (120 of 2,160 images)`."""
-    name = formatting.escape(metric.heading)
-    numbers = _num_images(metric.split, summary) if metric.per_image else set()
-    if not numbers:
+    name, sampled = formatting.escape(metric.heading), ""
+    numbers = {summary.data.num_test if metric.split == "test" else summary.data.num_validation}
+    if metric.split == "training":
+        num_train = summary.cohort.spec.num_train
+        numbers = {len(run.images.training_ids) for run in summary.runs}
+        sampled = "" if numbers == {num_train} else f" of {formatting.count(num_train)}"
+    if not metric.per_image or not numbers:
         return name
-    num_train = summary.cohort.spec.num_train
-    sampled = f" of {formatting.count(num_train)}" if metric.split == "training" and numbers != {num_train} else ""
     return f"{name} ({formatting.listed(map(formatting.count, sorted(numbers)))}{sampled} images)"
 
 
@@ -140,23 +141,17 @@ def definitions(metrics: Iterable[Metric], summary: CohortSummary) -> list[str]:
         else "",
         "trained": "; all are trained" if all_trained else ", and those trained",
     }
-    notes = {metric: _plugin_note(metric) if metric.of_logits else metric.note.format_map(facts) for metric in metrics}
-    return [f"**{heading(metric, summary)}**: {note}" for metric, note in notes.items() if note]
-
-
-def _plugin_note(metric: Metric) -> str:
-    provider = formatting.code(METRICS.entries[metric.name].provider)
-    return (
-        f"{formatting.escape(metric.definition)}, mean over seeds [95 % interval over seeds and test images]; "
-        f"{metric.better} is better. Computed by {provider}."
-    )
-
-
-def _num_images(split: Split, summary: CohortSummary) -> set[int]:
-    """Return on how many images of a split the runs were evaluated, each number once."""
-    if split == "training":
-        return {len(run.images.training_ids) for run in summary.runs}
-    return {summary.data.num_test if split == "test" else summary.data.num_validation}
+    lines = []
+    for metric in metrics:
+        if not metric.of_logits:
+            note = metric.note.format_map(facts)
+        else:  # a plug-in's
+            note = (
+                f"{formatting.escape(metric.definition)}, mean over seeds [95 % interval over seeds and test images]; "
+                f"{metric.better} is better. Computed by {formatting.code(METRICS.entries[metric.name].provider)}."
+            )
+        lines += [f"**{heading(metric, summary)}**: {note}"] if note else []
+    return lines
 
 
 def _written(metric: Metric, estimate: Estimate | None) -> str:

@@ -6,16 +6,7 @@ from pathlib import PurePath
 
 from intelbench.errors import plural
 from intelbench.reporting import metrics
-from intelbench.reporting.formatting import (
-    cause,
-    code,
-    count,
-    escape,
-    listed,
-    numbers,
-    percent,
-    percent_interval,
-)
+from intelbench.reporting.formatting import cause, code, count, escape, listed, numbers, percent, percent_interval
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 
 MAX_NAMES = 8
@@ -176,20 +167,19 @@ def data_name(source: str) -> str:
     return PurePath(source).name or source
 
 
+def images(summary: CohortSummary) -> str:
+    """Write `2,160 training, 540 validation and 900 test images of 6 classes, 96 × 96 pixels`."""
+    data, spec, size = summary.data, summary.cohort.spec, summary.cohort.spec.conditions.image_size
+    return (
+        f"{count(spec.num_train)} training, {count(data.num_validation)} validation and {count(data.num_test)} test "
+        f"images of {plural(len(data.class_names), 'class', 'classes')}, {size} × {size} pixels"
+    )
+
+
 def _compared(summary: CohortSummary) -> str:
     cohort, data, spec = summary.cohort, summary.data, summary.cohort.spec
     names = [code(name) for name in cohort.by_architecture]
     verb = ("was" if len(names) == 1 else "were") + (" trained" if summary.finished else " tried")
-    images = listed(
-        f"{count(number)} {split}"
-        for number, split in (
-            (spec.num_train, "training"),
-            (data.num_validation, "validation"),
-            (data.num_test, "test"),
-        )
-    )
-    classes = plural(len(data.class_names), "class", "classes")
-    pixels = f"{spec.conditions.image_size} × {spec.conditions.image_size} pixels"
     each = " each" if spec.execution.gpus > 1 else ""
     threads = f", {plural(spec.execution.threads, 'thread')}{each}" if spec.execution.device == "cpu" else ""
     shared = f", {spec.execution.slots} runs at once" if spec.execution.slots > 1 else ""
@@ -197,7 +187,7 @@ def _compared(summary: CohortSummary) -> str:
     machine = f"{escape(device)} ({spec.execution.device}{threads}{shared})"
     return (
         f"{plural(len(names), 'architecture')} ({first_few(names)}) {verb} on {code(data_name(data.source))} "
-        f"({images} images of {classes}, {pixels}), with {_seeds(cohort.seeds)} and a budget of "
+        f"({images(summary)}), with {_seeds(cohort.seeds)} and a budget of "
         f"{' or '.join(map(str, cohort.budgets))} a run, on {machine}."
     )
 

@@ -57,14 +57,11 @@ def results_table(summary: CohortSummary) -> Table:
 
 def trained_on(summary: CohortSummary) -> str:
     """Say on which data, with which budget and on which machine: `photos (2,160 training ...), 60 s ...`."""
-    data, spec = summary.data, summary.cohort.spec
-    size = spec.conditions.image_size
-    environment = summary.cohort.records[0].environment
+    spec, environment = summary.cohort.spec, summary.cohort.records[0].environment
+    budgets = " or ".join(map(str, summary.cohort.budgets))
     return (
-        f"{escape(narrative.data_name(data.source))} ({count(spec.num_train)} training, {count(data.num_validation)} "
-        f"validation and {count(data.num_test)} test images of {plural(len(data.class_names), 'class', 'classes')}, "
-        f"{size} × {size} pixels), {' or '.join(map(str, summary.cohort.budgets))} of training a run on "
-        f"{escape(spec.execution.machine(environment.device_name))}"
+        f"{escape(narrative.data_name(summary.data.source))} ({narrative.images(summary)}), {budgets} of training "
+        f"a run on {escape(spec.execution.machine(environment.device_name))}"
     )
 
 

@@ -22,6 +22,14 @@ def publish_runs(name: str, tracker: Tracker, cohorts: Sequence[Cohort], report:
         UserError: the tracker fails, or a record cannot be read.
     """
     paths = [run.path for cohort in cohorts for run in cohort.runs]
+    largest = cohorts[0]
+    architectures = sorted({run.record.spec.architecture for cohort in cohorts for run in cohort.runs})
+    report_run = TrackedRun(
+        run_id=f"report-{largest.key}",
+        suite=largest.spec.suite,
+        architecture="all",
+        parameters={"architectures": ", ".join(architectures), "data.digest": largest.spec.data.comparable_digest},
+    )
     try:
         tracker.connect()
         for path in paths:
@@ -30,7 +38,7 @@ def publish_runs(name: str, tracker: Tracker, cohorts: Sequence[Cohort], report:
             log.add(content.points)
             log.end(content.outcome)
         if tracker.keeps_files:
-            tracker.start(_report_run(cohorts)).end(Outcome(status="finished", files=report))
+            tracker.start(report_run).end(Outcome(status="finished", files=report))
     except UserError:
         raise
     except Exception as error:
@@ -41,14 +49,3 @@ def publish_runs(name: str, tracker: Tracker, cohorts: Sequence[Cohort], report:
             ) from error
         raise UserError(f"tracker {name!r}: {failed_with(error, '')}") from error
     return len(paths)
-
-
-def _report_run(cohorts: Sequence[Cohort]) -> TrackedRun:
-    largest = cohorts[0]
-    architectures = sorted({run.record.spec.architecture for cohort in cohorts for run in cohort.runs})
-    return TrackedRun(
-        run_id=f"report-{largest.key}",
-        suite=largest.spec.suite,
-        architecture="all",
-        parameters={"architectures": ", ".join(architectures), "data.digest": largest.spec.data.comparable_digest},
-    )

@@ -1,14 +1,7 @@
 """Arithmetic: FLOP/s against the measured and the stated peak."""
 
 from intelbench.reporting.document import Block, Paragraph, definitions, table_of
-from intelbench.reporting.formatting import (
-    bare_percent,
-    escape,
-    giga,
-    giga_interval,
-    number_interval,
-    percent_number,
-)
+from intelbench.reporting.formatting import bare_percent, escape, giga, giga_interval, number_interval, percent_number
 from intelbench.reporting.rows import ARCHITECTURE, estimate, number, rows
 from intelbench.results import usage
 from intelbench.results.summaries import CohortSummary

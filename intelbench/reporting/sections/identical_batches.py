@@ -122,11 +122,6 @@ def _weights(summary: CohortSummary) -> list[Block]:
     known = any(row["publisher_image_size"] for row in files)
     licensed = any(row["licence"] for row in files)
     columns = [*_WEIGHTS, *([_PUBLISHER] if known else []), *([_LICENCE] if licensed else [])]
-    return [table_of(columns, files), Paragraph(_preprocessing_note(summary, known))]
-
-
-def _preprocessing_note(summary: CohortSummary, known: bool) -> str:
-    """Say what is the suite's and what is the network's in the preparation of images."""
     size = summary.cohort.spec.conditions.image_size
     note = (
         "Images are resized and cropped as the suite says, for all architectures alike: for evaluation, bilinearly to "
@@ -140,7 +135,7 @@ def _preprocessing_note(summary: CohortSummary, known: bool) -> str:
             "share of the shorter side of the resized image, and interpolation. Where it differs from the suite's, a "
             "published accuracy is not that of these conditions."
         )
-    return note
+    return [table_of(columns, files), Paragraph(note)]
 
 
 def _evaluation(row: Row) -> str:

@@ -1,7 +1,7 @@
 """Memory: predicted peaks by what fills them, measured ones, and the published kind of figure."""
 
 from intelbench.reporting.document import Block, Cell, Column, Items, Paragraph, cell, table_of
-from intelbench.reporting.formatting import MEMORY_NAMES, escape, mebibytes, ratio, size
+from intelbench.reporting.formatting import MEMORY_NAMES, escape, mebibytes, size
 from intelbench.reporting.rows import ARCHITECTURE, Row, number, rows
 from intelbench.results import usage
 from intelbench.results.summaries import MEMORY_FIELDS, CohortSummary
@@ -37,7 +37,7 @@ def memory(summary: CohortSummary) -> list[Block]:
 
     def quotient(row: Row) -> Cell:
         measured, predicted = row[probed], row["predicted_peak_bytes"]
-        return cell(measured / predicted if measured is not None and predicted else None, ratio)
+        return cell(measured / predicted if measured is not None and predicted else None, "{:.3f}".format)
 
     columns = [
         *_PREDICTED,

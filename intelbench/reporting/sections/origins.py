@@ -103,13 +103,10 @@ def _pairs(match: Match) -> list[Block]:
         "the difference, and below 0 where own recipes reduce it."
         + (" Seeds were added in looks, so a change is significant at the level of the look of the pair." * in_looks)
     )
-    return [Paragraph(_counted(contrasts)), pairs_folded(table_of(_COLUMNS, contrasts)), Paragraph(note)]
-
-
-def _counted(contrasts: Sequence[Contrast]) -> str:
     numbers = Counter(each.origin for each in contrasts)
-    counts = [f"{_ORIGINS[origin]} ({numbers[origin]})" for origin in _ORIGINS if numbers[origin]]
-    return f"**{plural(len(contrasts), 'pair')} in test accuracy:** {'; '.join(counts)}."
+    counts = [f"{text} ({numbers[origin]})" for origin, text in _ORIGINS.items() if numbers[origin]]
+    answer = f"**{plural(len(contrasts), 'pair')} in test accuracy:** {'; '.join(counts)}."
+    return [Paragraph(answer), pairs_folded(table_of(_COLUMNS, contrasts)), Paragraph(note)]
 
 
 def _verdict(contrast: Contrast) -> str:
