@@ -67,6 +67,8 @@ class _Running:
     last: Progress
     first: Progress | None = None
     """First training progress: what precedes it does not belong to the steps, and is in the time of the first one."""
+    extracts: bool = False
+    """Whether it has extracted features, which later runs of its architecture find stored."""
 
     @property
     def left(self) -> float | None:
@@ -83,7 +85,8 @@ class Schedule:
     def __init__(self, pending: Sequence[bool]) -> None:
         self._pending = {index for index, value in enumerate(pending) if value}
         self._running: dict[int, _Running] = {}
-        self._durations: list[float] = []
+        self._ended: list[tuple[float, bool]] = []
+        """Seconds of each run that has ended, and whether it has extracted features."""
 
     def update(self, index: int, progress: Progress) -> None:
         """Note the progress of a run."""
@@ -92,6 +95,7 @@ class Schedule:
             return
         run = self._running.setdefault(index, _Running(time.monotonic(), progress))
         run.last = progress
+        run.extracts |= progress.phase == "extracting features"
         if progress.phase == "training":
             run.first = run.first or progress
 
@@ -102,8 +106,8 @@ class Schedule:
     def end(self, index: int, seconds: float) -> None:
         """Note that a run has ended."""
         self._pending.discard(index)
-        self._running.pop(index, None)
-        self._durations.append(seconds)
+        run = self._running.pop(index, None)
+        self._ended.append((seconds, run is not None and run.extracts))
 
     def run_left(self, index: int) -> float | None:
         """Return the seconds of training left in a run; `None` if they are not known yet."""
@@ -111,13 +115,24 @@ class Schedule:
 
     def all_left(self) -> float | None:
         """Return the seconds left for all runs, if each takes as long as those before on average."""
-        now, running = time.monotonic(), self._running.values()
-        durations = self._durations or [now - run.started + run.left for run in running if run.left is not None]
+        now, running, durations = time.monotonic(), self._running.values(), self._durations()
         if not durations:
             return None
-        mean = sum(durations) / len(durations)
+        mean = sum(seconds for seconds, _ in durations) / len(durations)
         left = sum(max(0.0, mean - now + run.started) if run.left is None else run.left for run in running)
         return (left + mean * len(self._pending - self._running.keys())) / max(1, len(running))
+
+    @property
+    def condition(self) -> str:
+        """Return under which condition the runs to come take as long as those before, to follow `for all`."""
+        durations = self._durations()
+        extract = durations and all(extracts for _, extracts in durations) and self._pending - self._running.keys()
+        return " if each run extracts features" if extract else ""
+
+    def _durations(self) -> list[tuple[float, bool]]:
+        """Return what is known of the runs that have ended, or else of the running ones."""
+        now, running = time.monotonic(), self._running.values()
+        return self._ended or [(now - run.started + run.left, run.extracts) for run in running if run.left is not None]
 
 
 class Lines(RunListener):
@@ -157,7 +172,7 @@ class Lines(RunListener):
                 _number("validation", progress.validation_accuracy, ".1%"),
                 f"{_number('', progress.images_per_second, '.1f')} images/s".removeprefix(" images/s"),
                 f"{_clock(self._schedule.run_left(index))} left".removeprefix(" left"),
-                f"{_clock(self._schedule.all_left())} for all".removeprefix(" for all"),
+                f"{_clock(self._schedule.all_left())} for all{self._schedule.condition}".removeprefix(" for all"),
             )
             self._say(index, ", ".join(filter(None, figures)))
 
@@ -239,7 +254,7 @@ class LiveTable(RunListener):
         self._live.update(table, refresh=True)
 
     def _table(self, names: Sequence[str]) -> Table:
-        table = Table(caption=f"time left for all: {_clock(self._left) or 'not known yet'}")
+        table = Table(caption=f"time left for all{self._schedule.condition}: {_clock(self._left) or 'not known yet'}")
         for heading in ("run", "state"):
             table.add_column(heading, overflow="fold")
         for heading in ("step", "loss", "validation", "images/s", "time left"):

@@ -86,6 +86,25 @@ def test_what_precedes_the_first_step_is_not_extrapolated() -> None:
     assert schedule.run_left(0) == pytest.approx(499 * 5 / 500)
 
 
+def test_the_time_left_for_all_says_that_features_were_extracted(clock: Clock) -> None:
+    """While all runs that were seen have done so and others are to come, which may find them stored."""
+    schedule = Schedule([True, True, True])
+    for _ in range(2):
+        assert "" == schedule.condition
+        schedule.update(0, Progress(phase="extracting features"))
+    schedule.update(0, HALFWAY)
+    assert " if each run extracts features" == schedule.condition
+    schedule.end(0, 80.0)
+    schedule.update(1, HALFWAY)
+    assert " if each run extracts features" == schedule.condition
+    schedule.end(1, 5.0)
+    assert "" == schedule.condition
+    last = Schedule([True])
+    last.update(0, Progress(phase="extracting features"))
+    last.update(0, HALFWAY)
+    assert "" == last.condition
+
+
 def test_lines_say_each_step_of_a_run_and_take_no_markup_from_names(clock: Clock, failed_record: RunRecord) -> None:
     """Plain text for a log: phases, first figures, the end with the cause of a failure; not a line for each update."""
     stream = io.StringIO()
@@ -103,7 +122,8 @@ def test_lines_say_each_step_of_a_run_and_take_no_markup_from_names(clock: Clock
         "[2/3] [bold]tiny, seed 0: profiling",
         "[2/3] [bold]tiny, seed 0: starting",
         "[2/3] [bold]tiny, seed 0: extracting features",
-        "[2/3] [bold]tiny, seed 0: step 5, loss 1.250, validation 50.0%, 12.0 images/s, 30 s left, 1:30 for all",
+        "[2/3] [bold]tiny, seed 0: step 5, loss 1.250, validation 50.0%, 12.0 images/s, 30 s left, "
+        "1:30 for all if each run extracts features",
         "[2/3] [bold]tiny, seed 0: done in 1:01, failed: diverged (the training loss of step 3: not finite)",
         "[3/3] resnet101, seed 1: recorded already, failed: diverged (the training loss of step 3: not finite)",
     ] == stream.getvalue().splitlines()
