@@ -47,9 +47,11 @@ def list_(pattern: str | None, form: str, cache_dir: Path | None, **filters: Any
         from intelbench.reporting.catalogue import as_text
 
         providers = ARCHITECTURES.providers()
-        facts = {name: find(name)[0].published for name, provider in providers.items() if provider == BUILT_IN}
+        built_in = {name: find(name)[0] for name, provider in providers.items() if provider == BUILT_IN}
+        facts = {name: each.published for name, each in built_in.items()}
         published = {name: (each.num_parameters, each.paper) for name, each in facts.items() if each}
-        print_product(as_text(providers, published, [load_suite(name) for name in built_in_suites()]))
+        aliases = {name: each.aliases for name, each in built_in.items()}
+        print_product(as_text(providers, aliases, published, [load_suite(name) for name in built_in_suites()]))
         return
     import msgspec
 

@@ -17,11 +17,17 @@ from intelbench.reporting.markdown import block_text
 from intelbench.reporting.rows import Row, number
 
 
-def as_text(providers: Mapping[str, str], published: Mapping[str, tuple[int, str]], suites: Sequence[Suite]) -> str:
+def as_text(
+    providers: Mapping[str, str],
+    aliases: Mapping[str, Sequence[str]],
+    published: Mapping[str, tuple[int, str]],
+    suites: Sequence[Suite],
+) -> str:
     """List architectures and suites, one a line.
 
     Args:
         providers: Who provides each architecture, by its name.
+        aliases: Other names of each architecture that has some.
         published: Parameters with 1000 classes, and the paper, of the architectures for which they are known.
         suites: The built-in suites.
     """
@@ -31,7 +37,8 @@ def as_text(providers: Mapping[str, str], published: Mapping[str, tuple[int, str
         if name in published:
             num_parameters, paper = published[name]
             note = f"{num_parameters / 1e6:.1f} M parameters with 1000 classes; {paper}"
-        lines.append(printable(f"  {name:20} {note}"))
+        also = f"; also called {' or '.join(aliases[name])}" if aliases.get(name) else ""
+        lines.append(printable(f"  {name:20} {note}{also}"))
     lines += [
         "  NAME                 any classifier of torchvision (torchvision:NAME) or timm (timm:NAME; extra `timm`);",
         "                       `intelbench list PATTERN` searches them.",

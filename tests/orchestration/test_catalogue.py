@@ -337,7 +337,9 @@ def test_every_format_is_kept_without_a_pattern(intelbench: Command, folder: Pat
     assert all_networks == [offer["name"] for offer in as_json]
     as_csv = csv.DictReader(io.StringIO(intelbench("list", "--format", "csv", "--cache-dir", folder).stdout))
     assert all_networks == [offer["name"] for offer in as_csv]
-    assert intelbench("list").stdout.startswith("Architectures:")
+    text = intelbench("list").stdout
+    assert text.startswith("Architectures:")
+    assert "Wide Residual Networks, 2016; also called wrn\n" in text
 
 
 @pytest.mark.parametrize("text", ["", "30X", "M", "-1", "0", "1e400"])
