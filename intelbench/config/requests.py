@@ -30,7 +30,7 @@ from intelbench.config.fields import (
 )
 from intelbench.config.recipe import Recipe
 from intelbench.config.sequential import Spending, Until
-from intelbench.config.validation import PYTHON, dotted, find_fault
+from intelbench.config.validation import PYTHON, dotted, find_fault, fits
 from intelbench.errors import UserError, printable, shortened
 
 Margin = Annotated[
@@ -205,17 +205,9 @@ def _converted(given: Mapping[str, object], kind: type[Accepted]) -> Accepted:
             raise UserError(fault.fault) from error
         name = dotted(fault.place)
         value = given.get(name)
-        is_item = isinstance(value, str | int) and _fits({**given, name: [value]}, kind)
+        is_item = isinstance(value, str | int) and fits({**given, name: [value]}, kind)
         hint = f". Try {name}=[{value!r}]" if is_item else ""
         raise UserError(printable(f"{name}: {fault.fault}{hint}")) from error
-
-
-def _fits(given: Mapping[str, object], kind: Any) -> bool:
-    try:
-        msgspec.convert(given, kind)
-    except msgspec.ValidationError:
-        return False
-    return True
 
 
 def _check(name: str, value: Any, read: Callable[[Any], Any], kind: type[Exception] = ValueError) -> Any:

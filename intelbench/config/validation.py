@@ -14,7 +14,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import msgspec
 from msgspec import Struct, inspect
 
-from intelbench.errors import one_of, printable, shortened
+from intelbench.errors import one_of, plural, printable, shortened
 
 _MAX_VALUE = 60
 """Characters of a value or key that a message repeats."""
@@ -48,7 +48,7 @@ class Words:
         if isinstance(value, dict):
             return f"a {self.table}"
         if isinstance(value, list | tuple):
-            return f"{self._array} of {_count(len(value), 'item')}" if value else f"an empty {self.array}"
+            return f"{self._array} of {plural(len(value), 'item')}" if value else f"an empty {self.array}"
         if isinstance(value, int) and abs(value) >= 2**64:
             return "a number beyond 2^64"
         return shortened(repr(value) if isinstance(value, str) else str(value), _MAX_VALUE)
@@ -143,7 +143,8 @@ def dotted(place: Place) -> str:
     return "".join(parts).removeprefix(".")
 
 
-def _fits(value: object, type_: Any) -> bool:
+def fits(value: object, type_: Any) -> bool:
+    """Return whether msgspec converts a value to a type."""
     try:
         msgspec.convert(value, type_, str_keys=True)
     except msgspec.ValidationError:
@@ -158,12 +159,12 @@ def _fault(value: object, type_: Any, place: Place, root: Any, words: Words) -> 
     if is_table and (unknown := _unknown_key(value, form)) is not None:
         return Fault((*place, unknown), f"not known. {_near(unknown, form, root)}")
     for key, part, type_of_part in _parts(value, form):
-        if not _fits(part, type_of_part):
+        if not fits(part, type_of_part):
             return _fault(part, type_of_part, (*place, key), root, words)
     if is_table:
         return _fault_of_table(value, form, place, words)
     if isinstance(value, dict) and get_origin(form) is dict:
-        wrong = next(key for key, part in value.items() if not _fits({key: part}, form))
+        wrong = next(key for key, part in value.items() if not fits({key: part}, form))
         return Fault((*place, wrong), f"not accepted as a key. Expected {words.expected(get_args(form)[0])}")
     said = f"{words.shown(value)} is not accepted. Expected {words.expected(type_)}{_nearest(value, type_)}"
     return Fault(place, said)
@@ -276,14 +277,10 @@ def _bounds(info: inspect.IntType | inspect.FloatType) -> str:
 
 def _lengths(least: int | None, most: int | None, unit: str) -> str:
     if least and most is not None:
-        return f" of {least:,} to {_count(most, unit)}"
+        return f" of {least:,} to {plural(most, unit)}"
     if most is not None:
-        return f" of at most {_count(most, unit)}"
-    return f" of at least {_count(least, unit)}" if least else ""
-
-
-def _count(number: int, unit: str) -> str:
-    return f"{number:,} {unit}" + ("s" if number != 1 else "")
+        return f" of at most {plural(most, unit)}"
+    return f" of at least {plural(least, unit)}" if least else ""
 
 
 def _number(bound: float) -> str:

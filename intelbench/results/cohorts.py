@@ -20,6 +20,9 @@ _BATCHES = ("batch_size", "crop_scale", "crop_ratio", "flip", "augmentation")
 """Fields of a recipe that decide which batches a run sees."""
 
 
+_ORDER = attrgetter(*(f"record.{name}" for name in ("spec.architecture", "spec.provider", "spec.seed", "run_id")))
+
+
 @dataclass(frozen=True)
 class SeedFairness:
     """Whether the runs of one seed saw the same batches, by their stream digests."""
@@ -96,7 +99,7 @@ class Cohort:
     def of(cls, key: object, runs: Sequence[StoredRun], designs: Sequence[StoredDesign]) -> "Cohort":
         """Return the cohort of runs in any order, which have `key` in common, with the designs of these runs."""
         of_runs = designs_of([run.record.run_id for run in runs], designs)
-        return cls(digest(key)[:8], tuple(sorted(runs, key=_sort_key)), of_runs)
+        return cls(digest(key)[:8], tuple(sorted(runs, key=_ORDER)), of_runs)
 
     @property
     def spec(self) -> RunSpec:
@@ -271,11 +274,6 @@ def _facts_of_images(run: StoredRun) -> dict[object, object]:
         data.comparable_digest: (data.class_names, data.num_test),
         (data.comparable_digest, data.digest): (data.num_train, data.num_validation),
     }
-
-
-def _sort_key(run: StoredRun) -> tuple[object, ...]:
-    spec = run.record.spec
-    return (spec.architecture, spec.provider, spec.seed, run.record.run_id)
 
 
 def _seed_fairness(seed: int, records: Sequence[RunRecord]) -> SeedFairness:

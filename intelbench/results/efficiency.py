@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
-from intelbench.results import reaching
 from intelbench.results.columns import Row, estimate_columns
 from intelbench.results.metrics import METRICS
+from intelbench.results.reaching import spent_until
 from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 from intelbench.results.tables import as_frame
@@ -142,12 +142,6 @@ def curve(runs: Sequence[RunSummary], unit: Unit) -> Curve | None:
 def ladder(num_classes: int, step: int = 10) -> list[float]:
     """Return the accuracies to reach, chosen without the results: 10 %, 20 % ... 90 %, those that are above chance."""
     return [percent / 100 for percent in range(step, 100, step) if percent * num_classes > 100]
-
-
-def spent_until(run: RunSummary, unit: Unit, targets: Sequence[float]) -> Values | None:
-    """Return the budget that a run had spent when it first reached each accuracy, as `reaching.spent_until` does."""
-    used = spent(run, unit)
-    return None if used is None else reaching.spent_until(used, run.evaluation_accuracy, targets)
 
 
 @as_frame
@@ -300,9 +294,10 @@ def _target_rows(architecture: ArchitectureSummary, targets: Sequence[float]) ->
         for target in targets
     ]
     for unit in COMPARED_UNITS:
-        used = [spent_until(run, unit, targets) for run in architecture.runs] + failed
-        known = [values for values in used if values is not None]
-        by_target = np.array(known).T if len(known) == len(used) else [None] * len(targets)
+        used = [(values, run) for run in architecture.runs if (values := spent(run, unit)) is not None]
+        reached = [spent_until(values, run.evaluation_accuracy, targets) for values, run in used]
+        is_known = len(used) == len(architecture.runs)
+        by_target = np.array(reached + failed).T if is_known else [None] * len(targets)
         for row, values in zip(rows, by_target, strict=True):
             row[unit] = None if values is None else finite(np.median(values))
             row[f"{unit}_least"] = None if values is None else finite(values.min())

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from intelbench.records.identity import comparison_digest, digest, machine_digest
 from intelbench.results.columns import Row, estimate_columns
 from intelbench.results.efficiency import ladder
+from intelbench.results.reaching import spent_until
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary, are_comparable
 from intelbench.statistics.estimates import SIGNIFICANCE, Estimate, finite
 from intelbench.statistics.inference import Inferred, holm_known, infer
@@ -52,10 +53,15 @@ class LabelCurve:
         return replace(self, seeds=tuple(seeds), correct=self.correct[:, rows])
 
     @cached_property
+    def _log_points(self) -> Values:
+        steps = np.linspace(0, len(self.numbers) - 1, _POINTS * (len(self.numbers) - 1) + 1)
+        points: Values = np.interp(steps, np.arange(len(self.numbers)), np.log(self.numbers))
+        return points
+
+    @cached_property
     def points(self) -> Values:
         """Return the numbers of images (P), from the smallest to the largest; `numbers` are among them."""
-        steps = np.linspace(0, len(self.numbers) - 1, _POINTS * (len(self.numbers) - 1) + 1)
-        return np.exp(np.interp(steps, np.arange(len(self.numbers)), np.log(self.numbers)))
+        return np.exp(self._log_points)
 
     def at(self, num_images: float) -> Values:
         """Return 1 or 0 by seed and image (n x N); between two numbers that were run, the weighted mean of both."""
@@ -104,14 +110,7 @@ class LabelCurve:
 
     def first(self, values: Values, target: float) -> float:
         """Return the number of images at which values at the points first reach the target; infinite without one."""
-        reached = np.flatnonzero(values >= target)
-        if not len(reached):
-            return np.inf
-        end = int(reached[0])
-        if end == 0:
-            return float(self.points[0])
-        between = slice(end - 1, end + 1)
-        return float(np.exp(np.interp(target, values[between], np.log(self.points[between]))))
+        return float(np.exp(spent_until(self._log_points, values, [target])[0]))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Predictions of every finished run for every test image, with the probability of each class."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -25,11 +25,8 @@ def frames(summary: CohortSummary) -> Iterator[pd.DataFrame]:
     names = {record.run_id: name for name, records in summary.cohort.by_architecture.items() for record in records}
     for stored in summary.cohort.runs:
         if stored.record.run_id in finished:
-            frame = _frame(stored, summary.data.class_names)
-            frame.insert(0, "architecture", pd.Series([names[stored.record.run_id]] * len(frame), dtype="string"))
-            frame.insert(0, "run_id", pd.Series([stored.record.run_id] * len(frame), dtype="string"))
-            frame.insert(0, "cohort", pd.Series([summary.cohort.key] * len(frame), dtype="string"))
-            yield frame
+            run_id = stored.record.run_id
+            yield _frame(stored, {"cohort": summary.cohort.key, "run_id": run_id, "architecture": names[run_id]})
 
 
 def predicted_classes(summary: CohortSummary) -> pd.DataFrame:
@@ -48,8 +45,9 @@ def columns(summaries: Sequence[CohortSummary]) -> list[str]:
     return [*_FIRST, *map(probability_column, classes)]
 
 
-def _frame(stored: StoredRun, class_names: Sequence[str]) -> pd.DataFrame:
-    traces = stored.traces()
+def _frame(stored: StoredRun, of_run: Mapping[str, str]) -> pd.DataFrame:
+    """Return a row for each test image of a run, beginning with texts that all rows have."""
+    traces, class_names = stored.traces(), stored.record.spec.data.class_names
     logits = traces["test_logits"].astype(np.float64)
     predicted, labels = logits.argmax(axis=1), traces["test_labels"].astype(np.int64)
     probabilities = softmax(logits, axis=1)
@@ -57,6 +55,7 @@ def _frame(stored: StoredRun, class_names: Sequence[str]) -> pd.DataFrame:
     names = np.array(class_names)
     return pd.DataFrame(
         {
+            **{name: pd.Series([text] * len(labels), dtype=pd.StringDtype()) for name, text in of_run.items()},
             "seed": pd.Series([stored.record.spec.seed] * len(labels), dtype=pd.Int64Dtype()),
             "image": pd.Series(traces["test_ids"].astype(str), dtype=pd.StringDtype()),
             "label": pd.Series(names[labels], dtype=kind),

@@ -163,7 +163,8 @@ def _differences(
     """
     raced, additional, others, added = [], [], [], set[int]()
     of_race = within(race, margin)
-    for (first, second), on_all_seeds in _compared(table, margin).items():
+    for on_all_seeds in paired_differences(table, Scale(margin=margin)):
+        first, second = on_all_seeds.first, on_all_seeds.second
         one, other = entrants[first], entrants[second]
         if one is None or other is None:
             others.append(on_all_seeds)
@@ -185,8 +186,3 @@ def _differences(
     others = corrected_pairs(others, margin, num_pairs, num_pairs)
     differences = sorted([*raced, *additional, *others], key=lambda pair: (pair.first, pair.second))
     return differences, tuple(sorted(added))
-
-
-def _compared(table: SeedTable, margin: float) -> dict[tuple[int, int], PairedDifference]:
-    """Return the differences of every pair on all seeds that both have finished."""
-    return {(pair.first, pair.second): pair for pair in paired_differences(table, Scale(margin=margin))}

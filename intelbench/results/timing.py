@@ -10,6 +10,7 @@ from intelbench.records.profiles import ReferenceKernelWork
 from intelbench.records.store import Traces
 from intelbench.results import arrays
 from intelbench.statistics.estimates import finite
+from intelbench.statistics.resampling import medians
 
 BUDGET_PARTS = ("data_wait", "transfer", "forward", "backward", "optimizer")
 """Parts of a step that a budget in seconds pays for."""
@@ -82,13 +83,6 @@ class StepBreakdown:
         return "overhead" if launching >= OVERHEAD_BOUND * self.total(work).sum() else "compute"
 
 
-def _medians(seconds: NDArray[np.float64]) -> list[float]:
-    """Return the median of each row (K x R); `np.median` takes several times as long."""
-    ordered, num_repetitions = np.sort(seconds, axis=1), seconds.shape[1]
-    medians: list[float] = ((ordered[:, (num_repetitions - 1) // 2] + ordered[:, num_repetitions // 2]) / 2).tolist()
-    return medians
-
-
 @dataclass(frozen=True)
 class ReferenceKernelTimes:
     """Seconds that the same work took, by its name in `REFERENCE_KERNELS`, or `copy`."""
@@ -102,7 +96,7 @@ class ReferenceKernelTimes:
     def of(cls, seconds: Mapping[str, NDArray[np.float64]]) -> "ReferenceKernelTimes":
         """Return the times of R repetitions at each moment (K x R)."""
         shortest = {name: float(of_kernel.min()) for name, of_kernel in seconds.items()}
-        return cls(shortest, {name: _medians(of_kernel) for name, of_kernel in seconds.items()})
+        return cls(shortest, {name: medians(of_kernel.copy()).tolist() for name, of_kernel in seconds.items()})
 
     def peak_flops_per_second(self, work: ReferenceKernelWork) -> float | None:
         """Return the FLOP/s of the quickest convolution or matrix product."""

@@ -199,7 +199,6 @@ def infer(
     lower: float = -np.inf,
     upper: float = np.inf,
     between_seeds: SeedVariance | None = None,
-    unpooled: Spread | None = None,
     images: Images | None = None,
 ) -> Inferred | None:
     """Return the mean of a table (n x N) with its 95 % interval over seeds and images, cut to [lower, upper].
@@ -211,11 +210,10 @@ def infer(
         lower: Smallest possible mean.
         upper: Largest possible mean.
         between_seeds: Variance of the mean of a seed; `None` for the one of this table.
-        unpooled: A further spread that the interval and the p value must hold with.
         images: The images, if the values are bounded differences; the interval must hold with them too.
     """
     table = np.asarray(values, dtype=np.float64)
-    return infer_moments(Moments.of(table), lower, upper, between_seeds, unpooled, images) if table.size else None
+    return infer_moments(Moments.of(table), lower, upper, between_seeds, images=images) if table.size else None
 
 
 def infer_moments(
@@ -226,7 +224,10 @@ def infer_moments(
     unpooled: Spread | None = None,
     images: Images | None = None,
 ) -> Inferred:
-    """Return what `infer` returns, from the moments of the table; the other arguments are those of `infer`."""
+    """Return what `infer` returns, from the moments of the table.
+
+    The interval and the p value must hold with the spread `unpooled` too. The other arguments are those of `infer`.
+    """
     estimate = Estimate(moments.mean, None, None, moments.num_seeds)
     spreads = _spreads(moments, between_seeds)
     if images and not (images.are_answers or moments.is_zero):

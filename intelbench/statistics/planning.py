@@ -6,6 +6,7 @@ Campbell, 2005) averages the power over the posterior of the variance, freedom x
 degrees of freedom of the estimate. The true difference is assumed to be the one that was observed.
 """
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,20 +38,17 @@ class Question:
     """Largest difference that counts as equivalent, in the unit of the mean; 0 for none."""
 
 
-def seeds_needed(question: Question, assurance_needed: float = ASSURANCE) -> int | None:
-    """Return the smallest number of seeds in all that decides a comparison with the assurance needed.
+def seeds_needed(question: Question) -> int | None:
+    """Return the smallest number of seeds in all that decides a comparison with the assurance `ASSURANCE`.
 
     Returns `None` where `MAX_SEEDS` seeds do not, or where there is no estimate of the variance (fewer than two seeds).
     """
     if not question.inferred.spreads:
         return None
-    low, high = question.inferred.estimate.n, MAX_SEEDS
-    if assurance(question, high) < assurance_needed:
-        return None
-    while low < high:  # the assurance rises with the number of seeds
-        middle = (low + high) // 2
-        low, high = (low, middle) if assurance(question, middle) >= assurance_needed else (middle + 1, high)
-    return low
+    num_seeds = question.inferred.estimate.n
+    numbers = range(num_seeds, max(num_seeds, MAX_SEEDS) + 1)  # the assurance rises with the number of seeds
+    index = bisect_left(numbers, True, key=lambda number: assurance(question, number) >= ASSURANCE)
+    return numbers[index] if index < len(numbers) else None
 
 
 def assurance(question: Question, num_seeds: int) -> float:

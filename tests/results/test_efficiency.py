@@ -16,6 +16,7 @@ from intelbench.records.profiles import Energy
 from intelbench.records.types import Execution, Measurements
 from intelbench.reporting.sections.cost import cost
 from intelbench.results import efficiency
+from intelbench.results.reaching import spent_until
 from intelbench.results.runs import RunSummary
 from intelbench.results.study import read
 from intelbench.results.summaries import CohortSummary
@@ -65,7 +66,6 @@ def test_what_is_spent_at_an_evaluation_point(run: RunSummary) -> None:
     unknown = remeasured(run, training_flops_per_image=None)
     assert efficiency.spent(unknown, "flops") is None
     assert efficiency.curve([run, unknown], "flops") is None
-    assert efficiency.spent_until(unknown, "flops", [0.0]) is None
 
 
 @pytest.mark.parametrize(
@@ -132,15 +132,12 @@ def test_before_the_first_evaluation_point_there_is_a_bound_alone(summarize: Sum
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
-def test_higher_targets_take_longer(run: RunSummary, accuracy: list[float]) -> None:
+def test_higher_targets_take_longer(accuracy: list[float]) -> None:
     """Or as long; and what is reached is reached between the first and the last evaluation point."""
     points = np.arange(1.0, len(accuracy) + 1)
-    evaluated = replace(run, evaluation_step=points, evaluation_accuracy=np.array(accuracy))
-    found = efficiency.spent_until(evaluated, "steps", efficiency.ladder(6)).tolist()
-    known = [value for value in found if value is not None]
-    assert known == sorted(known)
-    assert len(found) == len(known)
-    assert all(value == np.inf or points[0] <= value <= points[-1] for value in known)
+    found = spent_until(points, np.array(accuracy), efficiency.ladder(6)).tolist()
+    assert found == sorted(found)
+    assert all(value == np.inf or points[0] <= value <= points[-1] for value in found)
 
 
 def test_nothing_infinite_leaves_the_tables(summarize: Summarize) -> None:

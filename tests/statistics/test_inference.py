@@ -15,6 +15,7 @@ from statsmodels.stats.weightstats import ttost_paired
 from intelbench.statistics import inference
 from intelbench.statistics.estimates import Estimate
 from intelbench.statistics.inference import SeedVariance, Spread
+from intelbench.statistics.moments import Moments
 
 tables = arrays(np.bool_, st.tuples(st.integers(2, 5), st.integers(2, 12)))
 
@@ -204,7 +205,7 @@ def test_a_conclusion_holds_with_the_unpooled_spread_too() -> None:
     """The longest interval and the largest p value count; both parts can be had alone."""
     table = random_table(4, 50)
     unpooled = Spread(10.0, 2.0)
-    inferred, without = inference.infer(table, unpooled=unpooled), inference.infer(table)
+    inferred, without = inference.infer_moments(Moments.of(table), unpooled=unpooled), inference.infer(table)
     pooled, alone = inferred.parts
     assert inferred.p_value == alone.p_value > without.p_value == pooled.p_value
     half = stats.t.ppf(0.975, 2) * 10
