@@ -1,7 +1,7 @@
 """Prepare a data set for training: find its images, check them, split them and decode them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import ceil
 from pathlib import Path
 
@@ -137,13 +137,13 @@ class Dataset(Struct, frozen=True, kw_only=True):
 
 
 class Contents(Struct, frozen=True):
-    """A listing whose files have been read and decoded."""
+    """A listing whose files have been read."""
 
     source: str
     """The data set as the user named it."""
     listing: Listing
     splits: dict[str, list[Image]]
-    """The images of each split on the disk that decode, in the order of the listing."""
+    """The images of each split on the disk, in the order of the listing; not those that are known not to decode."""
     unreadable: dict[str, str]
     """Why a file cannot be used, by id."""
     files: tuple[Content, ...]
@@ -160,6 +160,15 @@ class Contents(Struct, frozen=True):
                 copies[image.digest].append(image)
         groups = [images for images in copies.values() if len({image.label for image in images}) > 1]
         return [[image.id for image in images] for images in groups]
+
+    def without(self, undecodable: Mapping[int, str]) -> "Contents":
+        """Return the contents without the images in some rows, given why each of these cannot be decoded."""
+        images = [image for images in self.splits.values() for image in images if image.row in undecodable]
+        unreadable = self.unreadable | {image.id: undecodable[image.row] for image in images}
+        splits = {
+            split: [image for image in images if image.row not in undecodable] for split, images in self.splits.items()
+        }
+        return msgspec.structs.replace(self, splits=splits, unreadable=dict(sorted(unreadable.items())))
 
 
 def stored_side(image_size: int) -> int:
@@ -226,30 +235,38 @@ def read(source: str, shorter_side: int, cache_folder: Path, *, use_cache: bool)
     Raises:
         UserError: the folder has no known layout, or a file or the cache cannot be read.
     """
+    contents = list_contents(source, cache_folder)
+    if not use_cache:
+        return contents.without(find_unreadable(contents.files, shorter_side))
+    notes = contents.notes
+    cache = cache_folder / _PIXELS / cache_key([file.digest for file in contents.files], shorter_side)
+    if damage := discard_damaged(cache):
+        notes += (f"cache {printable(cache)}: {damage}; built again",)
+    undecodable = open_cache(cache, contents.files, shorter_side).unreadable
+    return msgspec.structs.replace(contents, cache=cache, notes=notes).without(undecodable)
+
+
+def list_contents(source: str, cache_folder: Path) -> Contents:
+    """Find a data set and hash every file. No image is decoded.
+
+    Raises:
+        UserError: the folder has no known layout, or a file could not be read for a reason that may be temporary.
+    """
     root, notes = locate(source, cache_folder)
     listing = list_images(root)
     digests, unreadable = content_digests(list(listing.files()))
     path_of = {digests[file.id]: file.path for file in listing.files() if file.id in digests}
     files = tuple(Content(path_of[file_digest], file_digest) for file_digest in sorted(path_of))
     row_of = {file.digest: row for row, file in enumerate(files)}
-    cache = None
-    if use_cache:
-        cache = cache_folder / _PIXELS / cache_key([file.digest for file in files], shorter_side)
-        if damage := discard_damaged(cache):
-            notes += (f"cache {printable(cache)}: {damage}; built again",)
-        undecodable = open_cache(cache, files, shorter_side).unreadable
-    else:
-        undecodable = find_unreadable(files, shorter_side)
-    splits: dict[str, list[Image]] = {}
-    for split, listed in listing.splits.items():
-        images = [
+    splits = {
+        split: [
             Image(file.id, file.label, digests[file.id], row_of[digests[file.id]])
             for file in listed
             if file.id in digests
         ]
-        unreadable |= {image.id: undecodable[image.row] for image in images if image.row in undecodable}
-        splits[split] = [image for image in images if image.row not in undecodable]
-    return Contents(source, listing, splits, dict(sorted(unreadable.items())), files, cache, notes)
+        for split, listed in listing.splits.items()
+    }
+    return Contents(source, listing, splits, unreadable, files, None, notes)
 
 
 def divide(contents: Contents, conditions: Conditions) -> tuple[list[Image], list[Image], list[Image]]:

@@ -95,6 +95,12 @@ def is_image(name: str) -> bool:
     return PurePath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
+def is_image_path(path: str) -> bool:
+    """Return whether a relative path leads down to an image, without hidden names and folders of systems."""
+    names = path.split("/")
+    return is_image(path) and not any(not name or is_hidden(name) or is_system_folder(name) for name in names)
+
+
 def class_name(folder_name: str) -> str:
     """Return the class of a folder in Unicode's composed form (NFC), because systems encode letters differently."""
     return unicodedata.normalize("NFC", folder_name)

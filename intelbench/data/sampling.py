@@ -1,9 +1,10 @@
 """The order of the training images in an epoch, from a hash of seed, epoch and image."""
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Sequence
 from itertools import cycle, islice
+
+from intelbench.data.split import by_label
 
 
 def shuffled(key: bytes, epoch: int, ids: Sequence[str]) -> list[int]:
@@ -29,9 +30,7 @@ def balanced(key: bytes, epoch: int, ids: Sequence[str], labels: Sequence[int]) 
     Returns:
         For each place the position of its image, plus n times the number of times that the epoch has it already.
     """
-    members: dict[int, list[int]] = defaultdict(list)
-    for position, label in enumerate(labels):
-        members[label].append(position)
+    members = by_label(labels, range(len(labels)))
     num_each, num_more = divmod(len(ids), len(members))
     larger = set(sorted(members, key=lambda label: _hash(key, epoch, f"class\0{label}"))[:num_more])
     places = []

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
-from intelbench.data.names import is_hidden, is_image, is_system_folder
+from intelbench.data.names import is_image_path
 from intelbench.errors import UserError, printable
 from intelbench.plugins.guard import failed_with, plugin_errors_as_user_errors, require_methods, source_file
 from intelbench.plugins.registry import Entry, Registry
@@ -150,7 +150,8 @@ def _copy(title: str, file: str, made: Source, root: Path) -> None:
         ids: dict[str, str] = {}
         for image_id, label, split in made.images():
             path = f"{split}/{label}/{image_id}"
-            if split not in _SPLITS or "/" in label or not _is_plain(path) or path in ids:
+            is_plain = is_image_path(path) and not set("\\:\0") & set(path)
+            if split not in _SPLITS or "/" in label or not is_plain or path in ids:
                 raise UserError(
                     f"{title}: {printable(path)} is not usable as SPLIT/CLASS/ID, or is given twice. Expected a split "
                     f"of {', '.join(_SPLITS)}, a class that can be the name of a folder, and the path of an image"
@@ -166,13 +167,3 @@ def _copy(title: str, file: str, made: Source, root: Path) -> None:
                 ) from error
 
         write_copy(root, ids, content)
-
-
-def _is_plain(path: str) -> bool:
-    """Return whether a relative path leads down to an image, without hidden names."""
-    parts = path.split("/")
-    return (
-        is_image(path)
-        and all(part and not is_hidden(part) and not is_system_folder(part) for part in parts)
-        and not any(character in path for character in "\\:\0")
-    )

@@ -53,7 +53,7 @@ def stratified_subset(labels: Sequence[int], ids: Sequence[str], count: int) -> 
     order = sorted(range(len(ids)), key=lambda position: _hash(ids[position].encode()))
     ranked = [
         ((rank + 0.5) / len(positions), label, position)
-        for label, positions in _by_label(labels, order).items()
+        for label, positions in by_label(labels, order).items()
         for rank, position in enumerate(positions)
     ]
     return sorted(position for _, _, position in sorted(ranked)[:count])
@@ -70,14 +70,15 @@ def draw_of_each_class(labels: Sequence[int], digests: Sequence[str], count: int
         first.setdefault(content, position)
     prefix = b"%b/" % stream_key(seed, "labels")
     order = sorted(first.values(), key=lambda position: _hash(prefix + digests[position].encode()))
-    return sorted(position for positions in _by_label(labels, order).values() for position in positions[:count])
+    return sorted(position for positions in by_label(labels, order).values() for position in positions[:count])
 
 
 def _hash(content: bytes) -> bytes:
     return hashlib.blake2b(content).digest()
 
 
-def _by_label(labels: Sequence[int], positions: Iterable[int]) -> dict[int, list[int]]:
+def by_label(labels: Sequence[int], positions: Iterable[int]) -> dict[int, list[int]]:
+    """Return positions by the label at each position."""
     groups: dict[int, list[int]] = defaultdict(list)
     for position in positions:
         groups[labels[position]].append(position)

@@ -14,12 +14,9 @@ from msgspec import Struct
 from PIL import Image
 
 from intelbench.config.conditions import Conditions
-from intelbench.data.dataset import Contents, divide, stored_side
+from intelbench.data.dataset import divide, list_contents, stored_side
 from intelbench.data.decoding import find_unreadable
 from intelbench.data.files import Content
-from intelbench.data.folder import content_digests, list_images
-from intelbench.data.sources import locate
-from intelbench.data.split import Image as SplitImage
 from intelbench.errors import UserError, printable
 
 _SAMPLE = 256
@@ -70,41 +67,29 @@ def survey(source: str, conditions: Conditions, cache_folder: Path) -> Survey:
         UserError: the folder has no known layout, `intelbench run` would refuse it under these conditions, or no image
             of the sample can be read.
     """
-    root, notes = locate(source, cache_folder)
-    listing = list_images(root)
-    digests, unreadable = content_digests(list(listing.files()))
-    path_of = {digests[file.id]: file.path for file in listing.files() if file.id in digests}
-    files = tuple(Content(path, content) for content, path in path_of.items())
-    row_of = {file.digest: row for row, file in enumerate(files)}
-    sample = files[:: -(-len(files) // _SAMPLE)]
-    undecodable = find_unreadable(sample, stored_side(conditions.image_size))
-    reasons = {sample[row].digest: reason for row, reason in undecodable.items()}
-    unreadable |= {file.id: reasons[each] for file in listing.files() if (each := digests.get(file.id)) in reasons}
-    splits = {
-        split: [
-            SplitImage(file.id, file.label, digests[file.id], row_of[digests[file.id]])
-            for file in listed
-            if file.id not in unreadable
-        ]
-        for split, listed in listing.splits.items()
-    }
-    sizes = {file: size for file in sample if file.digest not in reasons and (size := _size(file.path))}
+    contents = list_contents(source, cache_folder)
+    files, class_names = contents.files, contents.listing.class_names
+    rows = sorted(range(len(files)), key=lambda row: files[row].path)[:: max(1, -(-len(files) // _SAMPLE))]
+    unreadable = find_unreadable([files[row] for row in rows], stored_side(conditions.image_size))
+    contents = contents.without({rows[index]: reason for index, reason in unreadable.items()})
+    sample = [files[row] for index, row in enumerate(rows) if index not in unreadable]
+    sizes = {file: size for file in sample if (size := _size(file.path))}
     if not sizes:
         name = printable(source)
         raise UserError(f"data {name}: no image can be read; `intelbench data check {name}` says why")
-    train, validation, test = divide(Contents(source, listing, splits, unreadable, files, None, notes), conditions)
+    train, validation, test = divide(contents, conditions)
     counts = Counter(image.label for image in train)
     return Survey(
-        class_names=listing.class_names,
-        num_train_of_class=tuple(counts[label] for label in range(len(listing.class_names))),
+        class_names=class_names,
+        num_train_of_class=tuple(counts[label] for label in range(len(class_names))),
         num_train=len(train),
         num_validation=len(validation),
         num_test=len(test),
         num_contents=len(files),
         sample=tuple(sizes),
         sizes=tuple(sizes.values()),
-        unreadable=unreadable,
-        notes=(*notes, *listing.remarks),
+        unreadable=contents.unreadable,
+        notes=(*contents.notes, *contents.listing.remarks),
     )
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from intelbench.data.decoding import UnreadableImageError, decode
 from intelbench.data.files import UnusableFileError, read_file
 from intelbench.data.layout import find_layout
-from intelbench.data.names import is_hidden, is_image, is_system_folder
+from intelbench.data.names import is_image_path
 from intelbench.data.sources import location_of
 from intelbench.errors import UserError, printable
 
@@ -37,8 +37,7 @@ class Pictures:
 
         Ids with `..` or hidden names, and links that lead out of the folder, are refused.
         """
-        has_hidden = any(is_hidden(name) or is_system_folder(name) for name in image_id.split("/"))
-        if has_hidden or not image_id.startswith(self.classes) or not is_image(image_id):
+        if not image_id.startswith(self.classes) or not is_image_path(image_id):
             return None
         try:
             path = Path(os.path.realpath(self.root / image_id))

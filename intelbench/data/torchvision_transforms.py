@@ -74,8 +74,7 @@ class RandomRotation(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     def __call__(self, image: Tensor, angle: float) -> Tensor:
         """Return the rotated image."""
-        mode, fill = _mode(self.interpolation), _fill_values(self.fill)
-        rotated: Tensor = _functional().rotate(image, angle, interpolation=mode, fill=fill)
+        rotated: Tensor = _functional().rotate(image, angle, **_resampling(self.interpolation, self.fill))
         return rotated
 
 
@@ -228,7 +227,7 @@ def _magnitude(name: str, largest: float, position: int, num_bins: int) -> float
 def _apply(image: Tensor, name: str, magnitude: float, interpolation: _Interpolation, fill: _Fill) -> Tensor:
     """Return the image after an operation of TrivialAugment or RandAugment."""
     functional: Any = _functional()
-    pixels: dict[str, Any] = {"interpolation": _mode(interpolation), "fill": _fill_values(fill)}
+    pixels = _resampling(interpolation, fill)
     degrees = math.degrees(math.atan(magnitude))
     corner: dict[str, Any] = {"angle": 0.0, "translate": [0, 0], "scale": 1.0, "center": [0, 0], **pixels}
     shift: dict[str, Any] = {"angle": 0.0, "scale": 1.0, "shear": [0.0, 0.0], **pixels}
@@ -256,14 +255,12 @@ def _require_ascending(name: str, value: object) -> None:
         raise ValueError(f"`{name}` is [smallest, largest]; got [{value[0]}, {value[1]}]")
 
 
-def _fill_values(fill: _Fill) -> list[float]:
-    return [float(fill)] * 3 if isinstance(fill, int) else list(map(float, fill))
-
-
-def _mode(interpolation: _Interpolation) -> Any:
+def _resampling(interpolation: _Interpolation, fill: _Fill) -> dict[str, Any]:
+    """Return the keyword arguments with which torchvision resamples and fills."""
     from torchvision.transforms import InterpolationMode
 
-    return InterpolationMode(interpolation)
+    values = [fill] * 3 if isinstance(fill, int) else fill
+    return {"interpolation": InterpolationMode(interpolation), "fill": list(map(float, values))}
 
 
 def _functional() -> Any:
