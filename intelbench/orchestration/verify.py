@@ -15,12 +15,13 @@ from intelbench.architectures.registry import find
 from intelbench.architectures.weights import obtain
 from intelbench.data.dataset import Dataset, prepare
 from intelbench.data.layout import find_layout
-from intelbench.data.sources import location_of
+from intelbench.data.sources import location_of, source_provider
 from intelbench.errors import UserError, printable
 from intelbench.orchestration.job import Job
 from intelbench.orchestration.plugin_files import load_plugins, plugins_of_run
 from intelbench.orchestration.process import Limits, Process, Starter, take_request
 from intelbench.plugins.loading import load_plugin
+from intelbench.plugins.providers import BUILT_IN, file_of
 from intelbench.profiling.device import is_available
 from intelbench.profiling.environment import choose_execution, read_environment
 from intelbench.profiling.steps import LapClock
@@ -198,7 +199,12 @@ def _as_executed(job: Job, record: RunRecord) -> Job:
 
 def _dataset(request: Request, spec: RunSpec) -> Dataset:
     """Return the images of the run. A folder with other classes is not read, since a record may name `/`."""
-    source = request.data or spec.data.source
+    source, file = request.data or spec.data.source, file_of(spec.data.provider)
+    if file and not request.data and source_provider(source) == BUILT_IN:
+        raise UserError(
+            f"data {printable(source)}: read by plug-in {printable(file)}, which is not loaded. Try --plugin, or "
+            "--data with a folder of the images"
+        )
     location = location_of(source, request.cache_folder)
     if location.write is None and find_layout(location.root).class_names != spec.data.class_names:
         raise _others(request, source, "its classes are others")

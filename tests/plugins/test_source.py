@@ -42,6 +42,11 @@ def test_a_plugin_adds_a_data_source(
         report = intelbench("report", f"of {data}", "--plugin", plugin).stdout
         assert "--plugin source.py" in report.partition("How to reproduce")[2]
         assert {"train/day", "train/night"} == {each.rpartition("/")[0] for each in stored.traces()["train_ids"]}
+        done = intelbench("verify", stored.path, "--plugin", plugin)
+        assert 2 == done.returncode
+        assert f"data {data}: read by plug-in source.py, which is not loaded. Try --plugin" in done.stderr
+        done = intelbench("verify", stored.path, "--plugin", plugin, "--plugin", PLUGIN)
+        assert 0 == done.returncode, done.stderr
     assert ["table:colours.csv", "colours.csv"] == [each.source for each in facts]
     assert {PROVIDER} == {each.provider for each in facts}
     assert facts[0].digest == facts[1].digest
