@@ -105,16 +105,16 @@ class Evaluator:
 
     def _logits_of_own_batches(self, split: Split) -> list[NDArray[np.float32]]:
         """Return the logits of the batches of this process, whose random numbers depend on the number of the batch."""
-        cast, size = autocast(self.conditions, self.device), self.conditions.recipe.batch_size
+        size = self.conditions.recipe.batch_size
         numbers = self.ranks.own(math.ceil(len(split) / size))
         own = split.subset(list(range(len(split)))[numbers.start * size : numbers.stop * size])
         logits = []
-        with evaluation_mode(self.model, self.device):
+        # One context for all batches: it casts the weights once.
+        with evaluation_mode(self.model, self.device), autocast(self.conditions, self.device)():
             for number, (images, _) in zip(numbers, self.batches(own), strict=True):
                 inputs = self.inputs(images)
                 seed_generators(number)
-                with cast():
-                    logits.append(self.model(inputs).float().cpu().numpy())
+                logits.append(self.model(inputs).float().cpu().numpy())
         return logits
 
     def batches(self, split: Split) -> Generator[tuple[Tensor, Tensor]]:

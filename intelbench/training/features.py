@@ -94,15 +94,13 @@ class FeatureBank:
     def _extract(self, images: Iterable[Tensor]) -> Tensor:
         """Return the input of the head for every image."""
         self.on_extraction()
-        model, cast = self.evaluator.model, autocast(self.evaluator.conditions, self.evaluator.device)
+        model, conditions, device = self.evaluator.model, self.evaluator.conditions, self.evaluator.device
         parts: list[Tensor] = []
         hook = model.get_submodule(self.head).register_forward_pre_hook(lambda _, inputs: parts.append(inputs[0].cpu()))
         try:
-            with evaluation_mode(model, self.evaluator.device):
+            with evaluation_mode(model, device), autocast(conditions, device)():
                 for batch in images:
-                    inputs = self.evaluator.inputs(batch)
-                    with cast():
-                        model(inputs)
+                    model(self.evaluator.inputs(batch))
         finally:
             hook.remove()
         return torch.cat(parts)

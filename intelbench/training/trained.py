@@ -121,12 +121,12 @@ class TrainedModel:
         """
         conditions = self.about.spec.conditions
         device = configure(conditions, self.execution)
-        cast = autocast(conditions, device)
         parts: list[Tensor] = []
         views = self._views(photos, unreadable, on_images)
-        while batch := list(islice(views, conditions.recipe.batch_size)):
-            inputs = normalize(torch.stack(batch).to(device), conditions.memory_format, self.transform.normalization)
-            with cast():
+        with autocast(conditions, device)():
+            while batch := list(islice(views, conditions.recipe.batch_size)):
+                images = torch.stack(batch).to(device)
+                inputs = normalize(images, conditions.memory_format, self.transform.normalization)
                 parts.append(self.network(inputs).float().cpu())
         return torch.cat(parts).numpy() if parts else np.empty((0, len(self.classes)), dtype=np.float32)
 

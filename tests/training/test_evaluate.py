@@ -3,6 +3,7 @@
 import dataclasses
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import nn
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from intelbench.architectures.registry import ModelRequest
 from intelbench.config.recipe import Recipe
@@ -114,6 +116,26 @@ def test_evaluation_is_not_random(loaded: Dataset, make_evaluator: MakeEvaluator
     first = make_evaluator(model).logits(loaded.validation)
     torch.manual_seed(2)
     np.testing.assert_array_equal(first, make_evaluator(model).logits(loaded.validation))
+
+
+def test_weights_are_cast_once_for_all_batches(
+    loaded: Dataset, make_evaluator: MakeEvaluator, model: nn.Module
+) -> None:
+    """A pass has one context of autocast, and the next pass casts the weights of its time."""
+    copied: list[torch.Tensor] = []
+
+    class Copies(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func is torch.ops.aten._to_copy.default and args[0].is_leaf and args[0].dtype == torch.float32:
+                copied.append(args[0])
+            return func(*args, **(kwargs or {}))
+
+    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    evaluator = make_evaluator(model, precision="bf16", recipe=Recipe(batch_size=3))
+    for passes in (1, 2):
+        with Copies():
+            evaluator.logits(loaded.validation)
+        assert [passes] * len(weights) == [sum(copy is weight for copy in copied) for weight in weights]
 
 
 def test_logits_of_reduced_precision_are_float32(
