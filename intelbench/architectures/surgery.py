@@ -152,8 +152,7 @@ def replace_heads(model: nn.Module, heads: tuple[str, ...], head: Head) -> None:
         layers: list[nn.Module] = []
         for width, before in zip(head.widths, (old.in_features, *head.widths), strict=False):
             layers += [nn.Linear(before, width), activation(), nn.Dropout(head.dropout)]
-        parent, _, child = name.rpartition(".")
-        setattr(model.get_submodule(parent), child, nn.Sequential(*layers, nn.Linear(width, old.out_features)))
+        model.set_submodule(name, nn.Sequential(*layers, nn.Linear(width, old.out_features)))
 
 
 def freeze_backbone(model: nn.Module, heads: tuple[str, ...]) -> None:

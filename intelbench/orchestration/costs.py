@@ -8,6 +8,7 @@ from math import ceil
 import torch
 from msgspec.structs import replace
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from intelbench.architectures.registry import ModelRequest, find
 from intelbench.architectures.surgery import find_heads
@@ -106,7 +107,7 @@ def estimate(suite: Suite, data: Survey, device: Device, on_network: Callable[[s
         cache_bytes=data.cache_bytes(suite.image_size),
         feature_bytes=num_features * data.num_images * _BYTES_OF_VALUE,
         network_bytes=num_kept * sum(pace.num_parameters for pace in paces.values()) * _BYTES_OF_VALUE,
-        paces={name: paces[name] for name in suite.architectures},
+        paces=paces,
     )
 
 
@@ -193,8 +194,9 @@ def _pace(workload: Workload, suite: Suite, images: Tensor, device: Device) -> P
         optimizer.zero_grad()
 
     batch, labels = take(num_images)
-    with torch.no_grad():
-        calibrate(model, batch)
+    # As if it had been trained: the activations of a deep untrained network vanish in evaluation mode, and arithmetic
+    # with denormal numbers is slow.
+    update_bn([batch], model)
     model.eval()
     if device.kind == "cpu":
         affordable = int(_MEASURING_SECONDS / _REPEATS / (_fastest(forward, device) / num_images))
@@ -212,22 +214,6 @@ def _pace(workload: Workload, suite: Suite, images: Tensor, device: Device) -> P
         num_features=_num_features(workload),
         num_parameters=count_parameters(model)[0],
     )
-
-
-def calibrate(model: nn.Module, images: Tensor) -> None:
-    """Set the running averages of batch norm to those of a batch, as if the network had been trained.
-
-    Without them the activations of a deep untrained network vanish in evaluation mode, and arithmetic with denormal
-    numbers is slow.
-    """
-    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    before = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 1.0
-    model.train()
-    model(images)
-    for norm, momentum in zip(norms, before, strict=True):
-        norm.momentum = momentum
 
 
 def _head_step_seconds(suite: Suite, data: Survey, pace: Pace, device: Device) -> float:
@@ -263,9 +249,5 @@ def _fastest(work: Callable[[], object], device: Device) -> float:
 def _num_features(workload: Workload) -> int:
     """Return the number of inputs of the network's heads together."""
     model = workload.shapes()
-    num_features = 0
-    for name in find_heads(workload.architecture, workload.request, model):
-        head = model.get_submodule(name)
-        assert isinstance(head, nn.Linear | nn.Conv2d)  # `find_heads` accepts no other
-        num_features += head.in_features if isinstance(head, nn.Linear) else head.in_channels
-    return num_features
+    heads = find_heads(workload.architecture, workload.request, model)
+    return sum(model.get_parameter(f"{name}.weight").shape[1] for name in heads)

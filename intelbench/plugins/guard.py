@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from functools import partial
 from pathlib import Path
 from types import CodeType
@@ -77,7 +77,10 @@ def preserve_process_state() -> Iterator[None]:
     forks ends with the block: everything after it would be done twice.
     """
     process, folder, variables = os.getpid(), Path.cwd(), dict(os.environ)
-    kept = {descriptor: os.dup(descriptor) for descriptor in _STANDARD_STREAMS if _is_open(descriptor)}
+    kept: dict[int, int] = {}
+    for descriptor in _STANDARD_STREAMS:
+        with suppress(OSError):  # it is closed
+            kept[descriptor] = os.dup(descriptor)
     sys.stdout.flush()
     os.dup2(2, 1)
     try:
@@ -107,11 +110,3 @@ def require_methods(made: object, kind: type) -> None:
     names = [name for name, member in vars(kind).items() if not name.startswith("_") and callable(member)]
     if missing := [name for name in names if not callable(getattr(made, name, None))]:
         raise TypeError(f"{type(made).__name__} has no {', '.join(missing)}. Expected the methods {', '.join(names)}")
-
-
-def _is_open(descriptor: int) -> bool:
-    try:
-        os.fstat(descriptor)
-    except OSError:
-        return False
-    return True

@@ -131,16 +131,12 @@ class LapClock:
         sums: NDArray[np.float64] = _table(self._seconds, parts).sum(axis=1)
         return sums
 
-    def table(self) -> NDArray[np.float64]:
-        """Return the seconds of each settled step by part (S x 7, as in `PARTS`), on a GPU by its own clock."""
-        return _table(self._seconds, PARTS)
+    def table(self, *, by_host: bool = False) -> NDArray[np.float64]:
+        """Return the seconds of each settled step by part (S x 7, as in `PARTS`), on a GPU by its own clock.
 
-    def host_table(self) -> NDArray[np.float64]:
-        """Return the seconds of each settled step by part (S x 7, as in `PARTS`), by the host's clock.
-
-        On a GPU this is the time that the host took to start the work.
+        By the clock of the host, they are the time that it took to start the work of a GPU.
         """
-        return _table(self._host_seconds, PARTS)
+        return _table(self._host_seconds if by_host else self._seconds, PARTS)
 
     def _convert_first(self) -> None:
         """Convert the time between the first two laps to seconds."""

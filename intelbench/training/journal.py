@@ -197,7 +197,7 @@ def _breakdown(clock: LapClock, num_steps: int) -> Traces:
         "step_breakdown_parts": np.array(PARTS),
         "step_breakdown_seconds": clock.table()[steps],
     }
-    return {**traces, "step_breakdown_host_seconds": clock.host_table()[steps]} if clock.has_events else traces
+    return {**traces, "step_breakdown_host_seconds": clock.table(by_host=True)[steps]} if clock.has_events else traces
 
 
 def _by_site(points: list[Activations]) -> Traces:

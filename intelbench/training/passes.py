@@ -194,7 +194,7 @@ class Passes:
             Exception: the passes cannot be captured for another reason: the host waits for a value, for example.
         """
         assert self._stream
-        model, passes = self._backbone.model, replace(eager, lap=_no_lap)
+        model, passes = self._backbone.model, replace(eager, lap=lambda _: None)
         inputs, labels = inputs.clone(), labels.clone()
         attributes, generators = Attributes(model), host_generator_states()
         graph, loss = self._device.capture(lambda: passes(inputs, labels), self._stream)
@@ -212,7 +212,7 @@ class Passes:
             Exception: the passes cannot be compiled: there is no compiler, for example.
         """
         compiled = replace(eager, loss=torch.compile(eager.loss, dynamic=False))
-        replace(compiled, lap=_no_lap)(inputs, labels)
+        replace(compiled, lap=lambda _: None)(inputs, labels)
         return compiled
 
 
@@ -224,10 +224,6 @@ def _loss(setup: TrainingSetup, network: nn.Module) -> Loss:
         return architecture.loss(network(inputs), labels, criterion)
 
     return loss
-
-
-def _no_lap(_: Part) -> None:
-    """Take no time, as while passes are prepared."""
 
 
 def _reason(error: Exception) -> str:

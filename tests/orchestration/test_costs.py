@@ -6,6 +6,7 @@ import pytest
 import torch
 from msgspec.structs import replace
 from torch import nn
+from torch.optim.swa_utils import update_bn
 
 from intelbench.config.budget import Budget
 from intelbench.config.conditions import Suite
@@ -14,7 +15,7 @@ from intelbench.config.suites import load_suite, override
 from intelbench.data.survey import Survey, survey
 from intelbench.data.transforms import normalize
 from intelbench.orchestration import costs
-from intelbench.orchestration.costs import Pace, calibrate, estimate
+from intelbench.orchestration.costs import Pace, estimate
 from intelbench.profiling.device import find_device
 from tests.fake_cuda import FakeCuda
 
@@ -79,7 +80,7 @@ def test_an_untrained_network_is_timed_with_activations_of_a_trained_one() -> No
     images = torch.randn(4, 8, 16, 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         assert model(images).std() < torch.finfo(torch.float32).tiny
-        calibrate(model, images)
+        update_bn([images], model)
         assert model.eval()(images).std() > 0.1
     assert {0.1} == {layer[1].momentum for layer in layers}
 

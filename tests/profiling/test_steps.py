@@ -111,7 +111,7 @@ def test_on_a_cpu_every_part_is_told_apart(tick: Tick) -> None:
     expected = np.array(lasting).reshape(2, -1)
     np.testing.assert_array_equal(expected, np.stack([clock.seconds(each) for each in stretches], axis=1))
     np.testing.assert_array_equal(expected[:, : len(PARTS)], clock.table())
-    np.testing.assert_array_equal(clock.table(), clock.host_table())
+    np.testing.assert_array_equal(clock.table(), clock.table(by_host=True))
     passed = clock.seconds(*stretches).sum()
     assert time.perf_counter() - before == passed
     assert passed - clock.seconds("norm", "other", PAUSE).sum() == budget == clock.budget_seconds
@@ -150,7 +150,7 @@ def test_a_clock_without_steps_is_at_zero() -> None:
     clock = LapClock(CPU)
     clock.start()
     assert 0 == clock.settle() == clock.budget_seconds
-    assert [] == clock.seconds(*STEP).tolist() == clock.host_table().tolist()
+    assert [] == clock.seconds(*STEP).tolist() == clock.table(by_host=True).tolist()
 
 
 @pytest.mark.gpu
@@ -168,7 +168,7 @@ def test_a_gpus_laps_are_its_own_time() -> None:
     total = clock.settle()
     assert 0 < total <= time.perf_counter() - before
     assert clock.seconds(*STEP)[0] > 10 * clock.seconds(*DATA_WAIT)[0]
-    assert 0 < clock.host_table().sum() < clock.seconds(*STEP)[0]
+    assert 0 < clock.table(by_host=True).sum() < clock.seconds(*STEP)[0]
 
 
 def test_seconds_that_were_spared_can_be_charged(tick: Tick) -> None:
@@ -194,7 +194,7 @@ def test_a_gpus_laps_are_those_of_its_events(tick: Tick, fake_cuda: FakeCuda, mo
     assert pytest.approx(9) == clock.settle()
     assert pytest.approx(9) == clock.budget_seconds
     assert pytest.approx([6]) == clock.seconds(*STEP).tolist()
-    assert [[0, 1, 0, 0, 0, 2, 0]] == clock.host_table().tolist()
+    assert [[0, 1, 0, 0, 0, 2, 0]] == clock.table(by_host=True).tolist()
     assert 1 == fake_cuda.calls["synchronize"]
 
 
