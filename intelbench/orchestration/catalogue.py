@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
@@ -37,10 +36,12 @@ from intelbench.architectures.registry import (
 )
 from intelbench.errors import UserError, one_of, plural, shortened
 from intelbench.plugins.providers import BUILT_IN
+from intelbench.records.files import json_if_any
 
-T = TypeVar("T")
 LIBRARIES = (BUILT_IN, "torchvision", "timm")
 _OPEN = "open"
+_MAX_BYTES = 2**26
+"""Size of a file of the cache."""
 _REPORT_SECONDS = 5.0
 """Time between two lines on what takes long; what was counted is then kept too."""
 _USUAL_SIZE = PublishedFacts.image_size
@@ -169,7 +170,7 @@ def _catalogue(library: str, folder: Path, say: Callable[[str], object]) -> Cata
     if (known := shipped(library)).version == version:
         return known
     file = _file(folder, library, "json")
-    catalogue = _read(file, Catalogue)
+    catalogue = json_if_any(file, _MAX_BYTES, Catalogue)
     if catalogue is None:
         say(f"reading the networks of {library} {version}, once for this version")
         catalogue = catalogue_of(library)
@@ -228,7 +229,7 @@ def counted(
     }
     if missing:
         file = _file(folder, library, "measured.json")
-        kept = _read(file, dict[str, Figures]) or {}
+        kept = json_if_any(file, _MAX_BYTES, dict[str, Figures]) or {}
         _count_all({key: offer for key, offer in missing.items() if key not in kept}, kept, file, say)
         figures |= kept
     return [filled(offer, figures.get(measured_as(offer), Figures())) for offer in offers]
@@ -275,14 +276,6 @@ def _count(offer: Offer) -> Figures:
         num_parameters = count_parameters(model)[0]
         macs = forward_macs_per_image(workload, model)
     return Figures(num_parameters=num_parameters, forward_macs=macs)
-
-
-def _read(file: Path, kind: type[T]) -> T | None:
-    """Return what a file of the cache holds; `None` if there is none, or one of another form."""
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=kind)
-    except (OSError, msgspec.DecodeError):
-        return None
 
 
 def _write(file: Path, value: object) -> None:

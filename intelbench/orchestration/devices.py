@@ -59,7 +59,6 @@ class _Pinned:
     processors: frozenset[int]
 
     def start(self, module: str, stderr: int, inherit: Collection[int]) -> Started:
-        """Execute the module's `main` in a new process."""
         with pinned(self.processors):
             return self.starter.start(module, stderr, inherit)
 

@@ -115,13 +115,11 @@ class _Fork:
         self._status: int | None = None
 
     def poll(self) -> int | None:
-        """Return the exit status (negative: a signal), or `None` while the fork runs."""
         if self._status is None:
             self._status = self._server.look(0)
         return self._status
 
     def wait(self, timeout: float | None = None) -> int:
-        """Return the exit status when the fork has ended, or raise `subprocess.TimeoutExpired`."""
         if self._status is None:
             self._status = self._server.look(timeout)
         status = self._status

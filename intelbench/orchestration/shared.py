@@ -12,12 +12,11 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from intelbench.errors import UserError
 from intelbench.orchestration.job import Job, Progress
 from intelbench.orchestration.listeners import RunListener
 from intelbench.orchestration.probe import Probe, ProbeError, probe_in_process
 from intelbench.orchestration.process import Starter
-from intelbench.records.files import content_of, replace
+from intelbench.records.files import json_if_any, replace
 from intelbench.records.identity import digest
 from intelbench.records.leases import hold_everywhere
 from intelbench.records.profiles import ArchitectureProfile
@@ -65,7 +64,7 @@ class Profiles:
         while (lock := hold_everywhere(guard, file.with_suffix(".lease"))) is None:  # another worker profiles it
             time.sleep(_LOOK_SECONDS)
         try:
-            if (stored := _stored(file)) is None:
+            if (stored := json_if_any(file, _MAX_BYTES, Profiled)) is None:
                 stored = self._made(job, on_profiling)
                 replace(file, msgspec.json.encode(stored))
             return stored
@@ -78,14 +77,6 @@ class Profiles:
             return Profiled(profile=probe_in_process(Probe.of(job), self._starter, job.limits))
         except ProbeError as error:
             return Profiled(profile_absent=str(error))
-
-
-def _stored(file: Path) -> Profiled | None:
-    """Return the content of a file; `None` if there is none, or it cannot be read."""
-    try:
-        return msgspec.json.decode(content_of(file, _MAX_BYTES), type=Profiled)
-    except (UserError, msgspec.MsgspecError, UnicodeDecodeError):
-        return None
 
 
 def progress_file(folder: Path, run_id: str) -> Path:

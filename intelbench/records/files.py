@@ -6,10 +6,13 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
+
+import msgspec
 
 from intelbench.errors import UserError, printable
 
+T = TypeVar("T")
 TO_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 """Flags to open a path that may not be a regular file: opening a pipe does not block, and Windows keeps all bytes."""
 
@@ -114,6 +117,14 @@ def content_of(file: Path, limit: int) -> bytes:
             os.close(descriptor)
     except OSError as error:
         raise UserError(f"{name}: cannot be read ({error.strerror})") from error
+
+
+def json_if_any(file: Path, limit: int, type_: type[T]) -> T | None:
+    """Return the value in a JSON file of at most `limit` bytes; `None` if there is none, or it is not of the type."""
+    try:
+        return msgspec.json.decode(content_of(file, limit), type=type_)
+    except (UserError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def content_if_any(file: Path, limit: int) -> bytes | None:

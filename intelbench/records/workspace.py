@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from intelbench.errors import HostError, UserError
-from intelbench.records.files import content_of, move, remove, replace, synced
+from intelbench.records.files import content_of, json_if_any, move, remove, replace, synced
 from intelbench.records.identity import facts_of_run
 from intelbench.records.leases import hold_everywhere, lease
 from intelbench.records.locks import Lock, hold
@@ -148,13 +148,10 @@ class Workspace:
 
     def checkpoint(self) -> Checkpoint | None:
         """Return the last complete checkpoint of this schema version, or `None`."""
-        try:
-            content = content_of(self.folder / _ABOUT, _MAX_ABOUT_BYTES)
-            checkpoint = msgspec.json.decode(content, type=Checkpoint)
-        except (UserError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        checkpoint = json_if_any(self.folder / _ABOUT, _MAX_ABOUT_BYTES, Checkpoint)
+        if checkpoint is None or checkpoint.schema_version != SCHEMA_VERSION:
             return None
-        is_complete = checkpoint.schema_version == SCHEMA_VERSION and (self.folder / checkpoint.state).is_file()
-        return checkpoint if is_complete else None
+        return checkpoint if (self.folder / checkpoint.state).is_file() else None
 
     def save(self, checkpoint: Checkpoint, write: Callable[[BinaryIO], object]) -> None:
         """Replace the last checkpoint atomically.
