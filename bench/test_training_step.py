@@ -69,7 +69,7 @@ def own_code_seconds() -> float:
         clock.lap("other")
         done = ALONE.agree(done)
         meters.step(step, at_evaluation=False)
-        sign = Step(step, done, clock.budget_seconds, journal.latest_loss, journal.latest_accuracy, False)
+        sign = Step(step, done, clock.budget_seconds, *journal.latest, False)
         updates.append(as_progress(sign))
         assert not checkpoints.due(at_evaluation=False)
         assert not ALONE.agree(done >= 1 or journal.divergence is not None)

@@ -40,7 +40,6 @@ _GRADIENT_IMAGES = 64
 After 30 and 200 steps at 64 px on the built-in images, four times as many images gave some more filters a gradient: 0.7
 to 5 % of all filters of AlexNet, 0 to 4 % of SqueezeNet 1.1, at most 0.07 % of MobileNetV3 small, none of ResNet-18."""
 _MAX_TRACEBACK_CHARACTERS = 4000
-"""Characters of a traceback that a failure record keeps."""
 
 
 def execute(

@@ -36,7 +36,6 @@ _MODULES = (
     "intelbench.orchestration.probe",
     "intelbench.orchestration.verify",
 )
-"""Modules that the server imports."""
 _MESSAGE_BYTES = 4096
 _MAX_DESCRIPTORS = 16
 

@@ -52,7 +52,6 @@ class Job(Task, frozen=True, kw_only=True):
     checkpoint: CheckpointTime | None = None
     """When to save; `None` for the default of a run."""
     profile: ArchitectureProfile | None = None
-    """Profile of the network, for the record."""
     profile_absent: str | None = None
     """Why there is no profile, for the record."""
     rank: int = 0

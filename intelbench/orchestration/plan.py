@@ -43,9 +43,7 @@ class PlanOptions:
     checkpoint: CheckpointTime | None = None
     """When runs are saved; `None` for the default of a run."""
     limits: Limits = NO_LIMITS
-    """Limits of the process of each run."""
     on_download: OnDownload = lambda *_: None
-    """Called during the download of weights."""
     origin: str = ""
     """Name or file of the suite, for messages; empty for the name."""
 

@@ -43,7 +43,6 @@ the peak is the same.
 
 A GPU takes the complete batch, since its allocator's reserved memory depends on earlier requests."""
 _MAX_MESSAGE_CHARACTERS = 300
-"""Characters of an error message that are kept."""
 Value = TypeVar("Value")
 
 

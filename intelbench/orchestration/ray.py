@@ -38,14 +38,6 @@ def execute_command(command: Sequence[str]) -> int:
 
 
 @dataclass
-class Submitted:
-    """A run and its task."""
-
-    unit: "Unit"
-    task: Any
-
-
-@dataclass
 class Ray:
     """Executes each run as a task.
 
@@ -70,8 +62,8 @@ class Ray:
             raise UserError(f"engine 'ray': {error}. Try pip install 'intelbench[ray]'") from error
         self._connect()
 
-    def start(self, unit: "Unit") -> Submitted:
-        """Submit the task of a run."""
+    def start(self, unit: "Unit") -> tuple["Unit", Any]:
+        """Submit the task of a run; return both."""
         self._connect()
         task = self._ray.remote(execute_command).options(
             name=unit.job.run_id,
@@ -81,24 +73,26 @@ class Ray:
             resources=self.ray.resources or None,
             max_retries=0,  # the session starts a run again that was lost
         )
-        return Submitted(unit, task.remote(unit.command()))
+        return unit, task.remote(unit.command())
 
-    def has_ended(self, handle: Submitted) -> bool:
+    def has_ended(self, handle: tuple["Unit", Any]) -> bool:
         """Return whether the task has ended; why, if it was lost, is for the run's record."""
-        if not self._has_result(handle, 0):
+        unit, task = handle
+        if not self._has_result(task, 0):
             return False
         try:
-            handle.unit.ending = f"Ray task: exit status {self._ray.get(handle.task)}"
+            unit.ending = f"Ray task: exit status {self._ray.get(task)}"
         except self._ray.exceptions.RayError as error:
-            handle.unit.ending = f"Ray task: {type(error).__name__}"
-            handle.unit.is_out_of_memory = isinstance(error, self._ray.exceptions.OutOfMemoryError)
+            unit.ending = f"Ray task: {type(error).__name__}"
+            unit.is_out_of_memory = isinstance(error, self._ray.exceptions.OutOfMemoryError)
         return True
 
-    def cancel(self, handle: Submitted) -> None:
+    def cancel(self, handle: tuple["Unit", Any]) -> None:
         """Cancel the task, and return when it has ended."""
-        self._ray.cancel(handle.task)
-        if not self._has_result(handle, _STOP_SECONDS):
-            self._ray.cancel(handle.task, force=True)
+        _, task = handle
+        self._ray.cancel(task)
+        if not self._has_result(task, _STOP_SECONDS):
+            self._ray.cancel(task, force=True)
 
     def close(self) -> None:
         """Leave the cluster."""
@@ -116,5 +110,5 @@ class Ray:
                 "--head` on one host, and `ray start --address` on the others"
             ) from error
 
-    def _has_result(self, handle: Submitted, seconds: float) -> bool:
-        return bool(self._ray.wait([handle.task], timeout=seconds)[0])
+    def _has_result(self, task: Any, seconds: float) -> bool:
+        return bool(self._ray.wait([task], timeout=seconds)[0])

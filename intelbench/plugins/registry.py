@@ -35,7 +35,6 @@ class Entry(Generic[Value]):
     plugin: Path | None = None
     """The plug-in file that registered it."""
     imports: PluginImports | None = None
-    """The imports of that file."""
 
 
 class Registry(Generic[Value]):

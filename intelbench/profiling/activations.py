@@ -42,7 +42,6 @@ class Activations(NamedTuple):
     positive_share: NDArray[np.float64]
     """Share of outputs above 0."""
     mean: NDArray[np.float64]
-    """Mean output."""
 
     @classmethod
     def of(cls, parts: Sequence[Mapping[tuple[str, int], Site]]) -> Activations:

@@ -59,7 +59,6 @@ class Device:
 
     kind: DeviceKind
     torch_device: torch.device
-    """The device of its tensors."""
 
     def activate(self) -> None:
         """Make this GPU the current device, which is what `cuda` without a number means."""

@@ -104,7 +104,6 @@ class Meters:
         self._started = time.perf_counter() if started is None else started
         self._earlier_seconds = 0.0
         self._step = 0
-        """Number of finished steps."""
         self._device = device
         self._slots = slots
         """Runs at once on this machine."""

@@ -28,12 +28,10 @@ class Backbone:
         self.heads = heads
         """Names of the modules that are trained in every step."""
         self.model = model
-        """The network."""
         self._frozen_steps = frozen_steps
         self._frozen_fraction = frozen_fraction
         self._trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.frozen = False
-        """Whether the backbone is frozen now."""
         self.model.train()
         if self.always_frozen:  # so that the optimizer does not get parameters that are never trained
             self.set_step(0, 0.0)

@@ -59,7 +59,6 @@ class Checkpoints:
         self._parts: dict[str, Stateful] = {"random": Generators(device_of(device))}
         self._last_saved = time.monotonic()
         self._save_seconds = 0.0
-        """Time that saving the last checkpoint took."""
         self.problem: str | None = None
         """Why the last checkpoint could not be read or written, as a message for the user."""
 

@@ -116,14 +116,9 @@ class Journal:
         return self._points[self._kept][0] if self._keep == "best" and self._points else None
 
     @property
-    def latest_loss(self) -> float | None:
-        """Return the last recorded training loss."""
-        return self._loss[-1] if self._loss else None
-
-    @property
-    def latest_accuracy(self) -> float | None:
-        """Return the validation accuracy at the last evaluation point."""
-        return float((self._predictions[-1] == self._labels).mean()) if self._predictions else None
+    def latest(self) -> tuple[float | None, float | None]:
+        """Return the last recorded training loss, and the validation accuracy at the last evaluation point."""
+        return self._loss[-1] if self._loss else None, self._rank(-1)[0] if self._points else None
 
     def traces(self, clock: LapClock) -> Traces:
         """Return the arrays of `traces.npz` that training makes; settle `clock` first."""

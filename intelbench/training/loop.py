@@ -102,8 +102,7 @@ def train(
         evaluated = _evaluate_if_due(setup, step, done, clock, journal, state.weights)
         if evaluated or step & (step - 1) == 0:
             digest.keep(step)
-        latest = journal.latest_loss, journal.latest_accuracy
-        on_step(Step(step, done, clock.budget_seconds, *latest, evaluated, passes.log.fallback))
+        on_step(Step(step, done, clock.budget_seconds, *journal.latest, evaluated, passes.log.fallback))
         if checkpoints and done < 1 and checkpoints.due(at_evaluation=evaluated):
             _settle(clock, journal)
             if journal.divergence is None:

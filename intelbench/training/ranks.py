@@ -34,9 +34,7 @@ class Ranks:
 
     def __init__(self, rank: int = 0, num: int = 1) -> None:
         self.rank = rank
-        """Number of this process."""
         self.num = num
-        """Number of processes."""
 
     @classmethod
     def join(cls, store: Path, rank: int, num: int, device: torch.device) -> "Ranks":
@@ -131,7 +129,6 @@ class Ranks:
 
 
 ALONE = Ranks()
-"""The only process of a run."""
 
 
 def unsynchronized(network: nn.Module) -> AbstractContextManager[None]:

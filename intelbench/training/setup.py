@@ -37,17 +37,14 @@ class TrainingSetup:
     """Has the network and its device."""
     backbone: Backbone
     stream: BatchSource
-    """Batches of images."""
     features: FeatureStream | None = None
     """Batches of features while the backbone is frozen, and of images afterwards; `None` to train on images only."""
     validation: Split | None = None
     """`None` if the network is not evaluated."""
     class_weights: tuple[float, ...] | None = None
-    """Weight of each class in the training loss."""
     dropout_seed: int = 0
     """Seed of the random numbers that the network draws."""
     ranks: Ranks = ALONE
-    """This process among those of the run."""
 
     @property
     def batches(self) -> BatchSource:

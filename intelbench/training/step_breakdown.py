@@ -14,7 +14,6 @@ from intelbench.training.passes import EAGER_STEPS
 from intelbench.training.setup import TrainingSetup
 
 _MIN_STEPS = 3
-"""Least number of measured steps."""
 _SECONDS = 2.0
 """Time for all measured steps, if `_MIN_STEPS` and `MAX_BREAKDOWN_STEPS` allow it."""
 

@@ -38,7 +38,7 @@ def test_an_empty_journal() -> None:
     journal = Journal(CPU, VALIDATION)
     traces = journal.traces(clock_of(0))
     assert (0, 0, None, None) == (
-        journal.num_steps, journal.num_evaluations, journal.latest_loss, journal.latest_accuracy
+        journal.num_steps, journal.num_evaluations, journal.latest[0], journal.latest[1]
     )  # fmt: skip
     assert {"validation_ids": (3,), "validation_labels": (3,), "validation_predictions": (0, 3)} == {
         name: array.shape
@@ -84,7 +84,7 @@ def test_steps_and_evaluations_become_arrays() -> None:
     assert (-LOGITS).tolist() == traces["validation_logits"].tolist()
     assert ["a", "b", "c"] == traces["validation_ids"].tolist()
     assert [0, 1, 1] == traces["validation_labels"].tolist()
-    assert (1, pytest.approx(1 / 3)) == (journal.latest_loss, journal.latest_accuracy)
+    assert (1, pytest.approx(1 / 3)) == (journal.latest[0], journal.latest[1])
     assert (4, 2) == (journal.num_steps, journal.num_evaluations)
     assert ["relu 1", "head 1"] == traces["activation_sites"].tolist()
     assert [8, 4] == traces["activation_units"].tolist()
@@ -102,7 +102,7 @@ def test_a_loss_that_is_not_finite_ends_the_intake(loss: float) -> None:
     write(journal, 5)
     traces = journal.traces(clock_of(4))
     assert journal.divergence
-    assert (2, 1) == (journal.num_steps, journal.latest_loss)
+    assert (2, 1) == (journal.num_steps, journal.latest[0])
     for name in ("step_loss", "step_seconds", "data_wait_seconds", "gradient_norm", "learning_rate"):
         assert (2,) == traces[name].shape
     assert [2, 1] == traces["step_loss"].tolist()
