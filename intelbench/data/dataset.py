@@ -76,6 +76,12 @@ class Dataset(Struct, frozen=True, kw_only=True):
         split = self.split_by(spec.seed) if spec.vary == "split" else self
         return split.drawn(spec.images_per_class, spec.seed_of("labels"))
 
+    def of_runs(self, specs: Sequence[RunSpec]) -> list["Dataset"]:
+        """Return the data set of each run, as `of_run` does; runs with equal images share one."""
+        choices = [(spec.seed, spec.vary, spec.images_per_class) for spec in specs]
+        drawn = {choice: self.of_run(spec) for choice, spec in dict(zip(choices, specs, strict=True)).items()}
+        return [drawn[choice] for choice in choices]
+
     def split_by(self, seed: int) -> "Dataset":
         """Return the data set with as many validation images as now, drawn by the seed from all but the test images.
 

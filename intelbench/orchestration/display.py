@@ -22,6 +22,8 @@ _LINE_SECONDS = 15.0
 """Shortest time between two lines of one run."""
 _MIN_SHARE = 0.01
 """Share of a budget from which the remaining time is extrapolated if only one update about steps has been seen."""
+_FORMS = "step {}", "loss {}", "validation {}", "{} images/s", "{} left"
+"""Figures of a run in a line about training."""
 _WIDE = 1000
 """Characters of a terminal on which no cell is shortened."""
 
@@ -166,15 +168,10 @@ class Lines(RunListener):
             self._say(index, progress.phase)
         elif progress.phase == "training" and now - self._written.get(index, -_LINE_SECONDS) >= _LINE_SECONDS:
             self._written[index] = now
-            figures = (
-                f"step {progress.step}",
-                _number("loss", progress.loss, ".3f"),
-                _number("validation", progress.validation_accuracy, ".1%"),
-                f"{_number('', progress.images_per_second, '.1f')} images/s".removeprefix(" images/s"),
-                f"{_clock(self._schedule.run_left(index))} left".removeprefix(" left"),
-                f"{_clock(self._schedule.all_left())} for all{self._schedule.condition}".removeprefix(" for all"),
-            )
-            self._say(index, ", ".join(filter(None, figures)))
+            figures = [*_figures(progress, self._schedule.run_left(index)), _clock(self._schedule.all_left())]
+            forms = *_FORMS, f"{{}} for all{self._schedule.condition}"
+            said = [form.format(figure) for form, figure in zip(forms, figures, strict=True) if figure]
+            self._say(index, ", ".join(said))
 
     def run_ended(self, index: int, record: RunRecord, seconds: float) -> None:
         """Show how the run ended."""
@@ -223,13 +220,7 @@ class LiveTable(RunListener):
         if progress.phase == "keeping weights" and progress.note:  # the end of the run overwrites the cell at once
             self._live.console.print(printable(f"{self._rows[index][0]}: {progress.note}"), markup=False)
         if progress.phase == "training":
-            self._rows[index][2:] = [
-                str(progress.step),
-                _number("", progress.loss, ".3f"),
-                _number("", progress.validation_accuracy, ".1%"),
-                _number("", progress.images_per_second, ".1f"),
-                _clock(self._schedule.run_left(index)),
-            ]
+            self._rows[index][2:] = _figures(progress, self._schedule.run_left(index))
         self._left = self._schedule.all_left()
         self._draw()
 
@@ -268,8 +259,10 @@ def _failed(record: RunRecord) -> str:
     return f", failed: {record.failure.cause} ({record.failure.message})" if record.failure else ""
 
 
-def _number(label: str, value: float | None, form: str) -> str:
-    return "" if value is None else f"{label} {value:{form}}".strip()
+def _figures(progress: Progress, left: float | None) -> list[str]:
+    """Return the step, loss, validation accuracy, images a second and time left of a run; empty if not known."""
+    values = (progress.loss, ".3f"), (progress.validation_accuracy, ".1%"), (progress.images_per_second, ".1f")
+    return [str(progress.step), *("" if value is None else f"{value:{form}}" for value, form in values), _clock(left)]
 
 
 def _clock(seconds: float | None) -> str:

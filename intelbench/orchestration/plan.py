@@ -13,7 +13,7 @@ from intelbench.architectures.hub import OnDownload
 from intelbench.architectures.registry import Architecture, ModelRequest, contained_unless_built_in, find
 from intelbench.architectures.weights import PUBLISHED, Source, check, obtain
 from intelbench.config.conditions import Conditions, Override, Suite
-from intelbench.config.fields import CheckpointTime, KeepWeights, Rerun, Vary
+from intelbench.config.fields import CheckpointTime, KeepWeights, Rerun
 from intelbench.config.suites import conditions_of
 from intelbench.config.validation import dotted
 from intelbench.data.augment import require_transforms
@@ -31,8 +31,6 @@ from intelbench.training.optimizer import require_optimizer
 
 _ARITHMETIC = ("precision", "memory_format", "fused_optimizer", "deterministic", "step")
 """Conditions that change the bits of a result, but not the experiment."""
-_Choice = tuple[int, Vary, int | None]
-"""Seed, what differs between the seeds, and number of training images of each class: runs with equal images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +87,7 @@ def plan(
     architectures = architectures_of(suite, origin)
     _require_readable(suite, origin, dataset)
     specs = _specs(suite, origin, dataset, architectures, execution)
-    images = {choice: dataset.of_run(of_choice[0]) for choice, of_choice in specs.items()}
+    datasets = dataset.of_runs(specs)
     num_classes = len(dataset.facts.class_names)
     sources = {}
     for architecture in architectures:
@@ -97,37 +95,36 @@ def plan(
             conditions = conditions_of(suite, architecture.name)
             sources[architecture.name] = _weights(architecture, conditions, num_classes, options.on_download)
     planned = []
-    for choice, of_choice in specs.items():
-        for draft in of_choice:
-            source, drawn = sources[draft.architecture], images[choice]
-            weights = source.facts if source else None
-            spec = msgspec.structs.replace(draft, data=drawn.facts, weights=weights)
-            with _override_named(suite, origin, spec.architecture):
-                _require_a_batch(spec)
-            earlier = recorded(runs / (name := run_id(spec, environment)), options.rerun)
-            repeats = options.rerun == "all" or (options.rerun == "failed" and earlier and earlier.failure)
-            job = Job(
-                run_id=name,
-                spec=spec,
-                environment=environment,
-                dataset=drawn,
-                plugins=plugins_of_run(spec.architecture, spec.conditions.recipe),
-                runs=str(runs.absolute()),
-                weights=str(source.path) if source else None,
-                keep_weights=_keep_weights(suite, spec),
-                checkpoint=options.checkpoint,
-                limits=options.limits,
-                rerun=options.rerun,
-                replaces=record_digest(earlier) if earlier and repeats else None,
-            )
-            planned.append(PlannedRun(job, earlier))
+    for draft, drawn in zip(specs, datasets, strict=True):
+        source = sources[draft.architecture]
+        weights = source.facts if source else None
+        spec = msgspec.structs.replace(draft, data=drawn.facts, weights=weights)
+        with _override_named(suite, origin, spec.architecture):
+            _require_a_batch(spec)
+        earlier = recorded(runs / (name := run_id(spec, environment)), options.rerun)
+        repeats = options.rerun == "all" or (options.rerun == "failed" and earlier and earlier.failure)
+        job = Job(
+            run_id=name,
+            spec=spec,
+            environment=environment,
+            dataset=drawn,
+            plugins=plugins_of_run(spec.architecture, spec.conditions.recipe),
+            runs=str(runs.absolute()),
+            weights=str(source.path) if source else None,
+            keep_weights=_keep_weights(suite, spec),
+            checkpoint=options.checkpoint,
+            limits=options.limits,
+            rerun=options.rerun,
+            replaces=record_digest(earlier) if earlier and repeats else None,
+        )
+        planned.append(PlannedRun(job, earlier))
     return planned
 
 
 def _specs(
     suite: Suite, origin: str, dataset: Dataset, architectures: Mapping[Architecture, str], execution: Execution
-) -> dict[_Choice, list[RunSpec]]:
-    """Return the runs, one for each architecture, before weights are known and images are chosen."""
+) -> list[RunSpec]:
+    """Return the runs, seed by seed, before weights are known and images are chosen."""
     conditions, optimizers, transforms = {}, {}, {}
     for name in (each.name for each in architectures):
         with _override_named(suite, origin, name):
@@ -135,29 +132,27 @@ def _specs(
             optimizers[name] = require_optimizer(conditions[name].recipe)
             transforms[name] = require_transforms(conditions[name].recipe)
     limits = [None if limit == "all" else limit for limit in suite.images_per_class]
-    return {
-        (seed, vary, limit): [
-            RunSpec(
-                architecture=architecture.name,
-                provider=provider,
-                seed=seed,
-                suite=suite.name,
-                data=dataset.facts,
-                conditions=conditions[architecture.name],
-                execution=execution,
-                optimizer_provider=optimizers[architecture.name],
-                transform_providers=transforms[architecture.name],
-                suite_conditions=suite.conditions if suite.overrides else None,
-                images_per_class=limit,
-                vary=vary,
-                fixed_seed=None if vary == "all" else suite.seeds[0],
-                margin=suite.margin_fraction,
-                metric=suite.metric,
-            )
-            for architecture, provider in architectures.items()
-        ]
+    return [
+        RunSpec(
+            architecture=architecture.name,
+            provider=provider,
+            seed=seed,
+            suite=suite.name,
+            data=dataset.facts,
+            conditions=conditions[architecture.name],
+            execution=execution,
+            optimizer_provider=optimizers[architecture.name],
+            transform_providers=transforms[architecture.name],
+            suite_conditions=suite.conditions if suite.overrides else None,
+            images_per_class=limit,
+            vary=vary,
+            fixed_seed=None if vary == "all" else suite.seeds[0],
+            margin=suite.margin_fraction,
+            metric=suite.metric,
+        )
         for seed, vary, limit in product(suite.seeds, suite.sources, limits)
-    }
+        for architecture, provider in architectures.items()
+    ]
 
 
 def architectures_of(suite: Suite, origin: str) -> dict[Architecture, str]:

@@ -148,24 +148,19 @@ class StudyFile:
             UserError: the study has no such run.
         """
         tasks = self.study.tasks if run is None else (self._task(run),)
-        drawn: dict[tuple[int, str, int | None], Dataset] = {}
-        jobs = []
-        for task in tasks:
-            spec = task.spec
-            choice = spec.seed, spec.vary, spec.images_per_class
-            drawn[choice] = drawn.get(choice) or self.study.dataset.of_run(spec)
-            jobs.append(
-                Job(
-                    **msgspec.structs.asdict(task),
-                    environment=self.study.environment,
-                    dataset=drawn[choice],
-                    runs=str(self.runs.absolute()),
-                    checkpoint=self.study.checkpoint,
-                    limits=self.study.limits,
-                    rerun=self.study.rerun,
-                )
+        datasets = self.study.dataset.of_runs([task.spec for task in tasks])
+        return [
+            Job(
+                **msgspec.structs.asdict(task),
+                environment=self.study.environment,
+                dataset=dataset,
+                runs=str(self.runs.absolute()),
+                checkpoint=self.study.checkpoint,
+                limits=self.study.limits,
+                rerun=self.study.rerun,
             )
-        return jobs
+            for task, dataset in zip(tasks, datasets, strict=True)
+        ]
 
     def _task(self, run: str) -> Task:
         tasks = {task.run_id: task for task in self.study.tasks}

@@ -113,6 +113,9 @@ def verify(request: Request, starter: Starter, on_note: Callable[[str], None]) -
     same = [step for step in common if replayed.stream_digests[step] == stored.record.stream_digests[step]]
     differences = np.array([_relative(np.frombuffer(getattr(replayed, name)), recorded[name]) for name in _COMPARED])
     differing = np.flatnonzero(differences.any(axis=0))
+    changed = [changes(facts_of_run(spec, stored.record.environment), facts_of_run(job.spec, job.environment))]
+    if replayed.fallback:
+        changed.append(f"steps were {spec.conditions.step}, are eager ({replayed.fallback})")
     return Verification(
         run_id=stored.record.run_id,
         num_steps=differences.shape[1],
@@ -120,15 +123,7 @@ def verify(request: Request, starter: Starter, on_note: Callable[[str], None]) -
         same_batches=same == common,
         first_difference=int(differing[0]) + 1 if differing.size else None,
         largest_difference=float(differences.max()),
-        changed=", ".join(
-            filter(
-                None,
-                [
-                    changes(facts_of_run(spec, stored.record.environment), facts_of_run(job.spec, job.environment)),
-                    replayed.fallback and f"steps were {spec.conditions.step}, are eager ({replayed.fallback})",
-                ],
-            )
-        ),
+        changed=", ".join(filter(None, changed)),
     )
 
 
