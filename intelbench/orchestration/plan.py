@@ -150,7 +150,7 @@ def _specs(
             margin=suite.margin_fraction,
             metric=suite.metric,
         )
-        for seed, vary, limit in product(suite.seeds, suite.sources, limits)
+        for seed, vary, limit in dict.fromkeys(product(suite.seeds, suite.sources, limits))  # a suite may repeat values
         for architecture, provider in architectures.items()
     ]
 

@@ -74,7 +74,8 @@ class _Followed:
     """Points that are not sent yet."""
     last_point: float = 0.0
     last_sent: float = 0.0
-    log: RunLog | None = None
+    log: RunLog = field(init=False)
+    """Of the tracker, which starts the run before anything else is sent of it."""
 
 
 class Tracking(RunListener):
@@ -140,7 +141,7 @@ class Tracking(RunListener):
         """End what was interrupted, and wait for a while until all is sent."""
         for followed in self._followed.values():
             self._send(followed)
-            self._call(partial(_interrupt, followed))
+            self._call(partial(self._interrupt, followed))
         self._followed.clear()
         if self._background and not self._background.settle(_CLOSE_SECONDS):
             self._fail(f"not everything is sent after {_CLOSE_SECONDS:.0f} s")
@@ -149,11 +150,13 @@ class Tracking(RunListener):
     def _send(self, followed: _Followed) -> None:
         points, followed.points = followed.points, []
         if points:
-            self._call(partial(_add, followed, points))
+            self._call(lambda: followed.log.add(points))
+
+    def _interrupt(self, followed: _Followed) -> None:
+        followed.log.end(Outcome(status="interrupted"))
 
     def _end(self, followed: _Followed, record: Path) -> None:
         content = recorded(record, most_points=_MOST_POINTS)
-        assert followed.log is not None
         followed.log.add(content.points)
         followed.log.end(content.outcome)
 
@@ -186,13 +189,3 @@ def _point(progress: Progress) -> Point:
         "progress/images_per_second": progress.images_per_second,
     }
     return Point(progress.step, {name: value for name, value in values.items() if value is not None})
-
-
-def _add(followed: _Followed, points: Sequence[Point]) -> None:
-    assert followed.log is not None
-    followed.log.add(points)
-
-
-def _interrupt(followed: _Followed) -> None:
-    if followed.log is not None:
-        followed.log.end(Outcome(status="interrupted"))
