@@ -136,11 +136,7 @@ def _all_of(rows: Mapping[str, Sequence[Offer]]) -> list[Offer]:
 
 
 def _require_licence(name: str | None, offers: Collection[Offer]) -> None:
-    """Check that some weights have a licence.
-
-    Raises:
-        UserError: none have it.
-    """
+    """Raise a `UserError` if no weights have the licence."""
     known = sorted({offer.licence.lower() for offer in offers if offer.licence})
     if name and name.lower() not in (_OPEN, *known):
         raise UserError(

@@ -133,11 +133,7 @@ def _image_size(median_side: int) -> int:
 
 
 def _networks(base: Suite, *, offline: bool) -> _Networks:
-    """Choose the networks of a suite whose weights are here or can be downloaded, or else those that come with theirs.
-
-    Raises:
-        UserError: there are no weights.
-    """
+    """Choose the networks of a suite whose weights are here or can be downloaded, else those that come with theirs."""
     locations = {name: locate(find(name)[0], base.recipe.weights) for name in base.architectures}
     missing = {name: location.file for name, location in locations.items() if location.path is None}
     if not missing:

@@ -124,9 +124,6 @@ def _suite_of(request: RunRequest) -> Suite:
     """Return the suite with the options of a request, after loading its plug-ins.
 
     A mistake in the name of an architecture or of the metric is reported here, before images are read or drawn.
-
-    Raises:
-        UserError: the suite, an option, a plug-in or a name is not accepted.
     """
     suite = override(
         load_suite(request.suite),

@@ -100,11 +100,7 @@ def _elsewhere(on: str, gpus: int) -> NamedEngine:
 
 
 def _engine(execution: Execution, *, is_only_run: bool) -> NamedEngine:
-    """Return the engine of as many runs at once on this host as the study says.
-
-    Raises:
-        HostError: this host has fewer GPUs or processors.
-    """
+    """Return the engine of as many runs at once as the study says; this host needs GPUs or processors for them."""
     if execution.slots == 1 or is_only_run:
         return NamedEngine(Pool(engine="local"))
     try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
-
-if TYPE_CHECKING:
-    from torch.utils.hooks import RemovableHandle
+from torch.utils.hooks import RemovableHandle
 
 _RECTIFIERS = {
     F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_,

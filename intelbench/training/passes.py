@@ -206,11 +206,7 @@ class Passes:
         return Replayed(graph, inputs, labels, loss, gradients)
 
     def _compiled(self, eager: Eager, inputs: Tensor, labels: Tensor) -> Eager:
-        """Compile the passes, which PyTorch does when they are executed for the first time.
-
-        Raises:
-            Exception: the passes cannot be compiled: there is no compiler, for example.
-        """
+        """Compile the passes, which PyTorch does when they are executed for the first time, if there is a compiler."""
         compiled = replace(eager, loss=torch.compile(eager.loss, dynamic=False))
         replace(compiled, lap=lambda _: None)(inputs, labels)
         return compiled
