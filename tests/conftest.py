@@ -14,12 +14,12 @@ import torch
 from hypothesis import settings
 from PIL import Image
 
-from intelbench.records.store import read_runs
 from intelbench.records.types import RunRecord
 from intelbench.results.study import read
 from intelbench.results.summaries import CohortSummary
 from tests.command import REPOSITORY, Command, Servers, call, own_registries, quick
 from tests.fake_cuda import FakeCuda, install
+from tests.reading import read_runs
 from tests.synthetic import ARCHITECTURES, Study, Summarize, synthetic_runs
 
 settings.register_profile("tests", deadline=None)  # how long an example takes depends on the load of the machine

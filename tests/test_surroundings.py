@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from intelbench.records.store import read_runs
 from tests.conftest import PLUGIN, REPOSITORY
+from tests.reading import read_runs
 from tests.synthetic import Study, synthetic_runs
 
 NAMES = ("random", "queue", "torch", "profile", "pickle", "numpy", "socket", "click", "runpy")

@@ -10,7 +10,8 @@ from bench.gpu.results import Figure, Row
 from bench.gpu.session import CutOffError, Session
 from bench.gpu.sizes import SUITE
 from intelbench.records import files
-from intelbench.records.store import StoredRun, read_runs, record_folders
+from intelbench.records.store import StoredRun, record_folders
+from tests.reading import read_runs
 
 ARCHIVE = "records.tar.xz"
 _FAILED_RUNS = 1

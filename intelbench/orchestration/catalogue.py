@@ -61,18 +61,16 @@ class Search:
 
     def has_room_for(self, offer: Offer) -> bool:
         """Return whether the network is within the limits; one whose figure is not known is in none."""
-        return _at_most(offer.num_parameters, self.max_parameters) and _at_most(offer.forward_macs, self.max_macs)
+        limits = (offer.num_parameters, self.max_parameters), (offer.forward_macs, self.max_macs)
+        return all(limit is None or (value is not None and value <= limit) for value, limit in limits)
 
     def accepts(self, offer: Offer) -> bool:
         """Return whether name, weights and licence fit."""
-        if self.pretrained and offer.weights is None:
-            return False
-        if self.licence and not (offer.is_open if self.licence == _OPEN else self._is_licence(offer)):
-            return False
-        return self.names(offer)
-
-    def _is_licence(self, offer: Offer) -> bool:
-        return offer.licence is not None and offer.licence.lower() == (self.licence or "").lower()
+        if self.licence == _OPEN:
+            has_licence = offer.is_open
+        else:
+            has_licence = not self.licence or self.licence.lower() == (offer.licence or "").lower()
+        return has_licence and (offer.weights is not None or not self.pretrained) and self.names(offer)
 
     def names(self, offer: Offer) -> bool:
         """Return whether the name or an alias fits."""
@@ -204,10 +202,6 @@ def _built_in() -> Catalogue:
             )
             offers.append(offer)
     return Catalogue(version=installed_version(BUILT_IN), networks=tuple(offers), pretrained=tuple(offers))
-
-
-def _at_most(value: float | None, limit: float | None) -> bool:
-    return limit is None or (value is not None and value <= limit)
 
 
 def counted(

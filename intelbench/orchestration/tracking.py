@@ -127,8 +127,7 @@ class Tracking(RunListener):
 
     def run_skipped(self, index: int, record: RunRecord) -> None:
         """End a run that another process has recorded after it was started here."""
-        if index in self._followed:
-            self.run_ended(index, record, 0.0)
+        self.run_ended(index, record, 0.0)
 
     def run_ended(self, index: int, record: RunRecord, seconds: float) -> None:
         """Send the curves and the outcome of the record."""

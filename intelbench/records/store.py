@@ -192,18 +192,6 @@ def _command(arguments: str, folder: Path) -> str:
     return f"intelbench {arguments} {shlex.quote(printable(str(folder)))}"
 
 
-def read_runs(runs: Path) -> tuple[list[StoredRun], list[str]]:
-    """Read every record in `runs`, sorted by name, and list the problems of those that cannot be read."""
-    stored_runs = []
-    problems = []
-    for path in record_folders(runs):
-        try:
-            stored_runs.append(read_run(path))
-        except UserError as error:
-            problems.append(str(error))
-    return stored_runs, problems
-
-
 def _may_be_record(path: Path) -> bool:
     try:
         with os.scandir(path) as entries:

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from tabulate import tabulate
 
-from intelbench.records.store import StoredRun, read_runs
+from intelbench.records.store import StoredRun
 from tests.cluster.ray_nodes import RayCluster
 from tests.cluster.sessions import Pool, Results, Session, arguments
 from tests.cluster.slurm import SlurmCluster
+from tests.reading import read_runs
 
 Undisturbed = Mapping[tuple[str, int], StoredRun]
 SLOTS = pytest.param("slots", marks=pytest.mark.xdist_group("local"))

@@ -14,9 +14,10 @@ from typing import Protocol
 import psutil
 import tomli_w
 
-from intelbench.records.store import StoredRun, read_runs
+from intelbench.records.store import StoredRun
 from tests.cluster.equality import assert_equal
 from tests.cluster.slurm import wait
+from tests.reading import read_runs
 
 STEPS = 30
 MOMENTS = "start", "first step", "training", "evaluation", "record"

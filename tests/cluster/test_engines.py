@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from intelbench.records.store import read_runs
 from intelbench.records.workspace import workspaces
 from tests.cluster.conftest import RAY, SLOTS, SLURM, Table, Undisturbed
 from tests.cluster.equality import without_measurements
 from tests.cluster.sessions import Session
 from tests.cluster.slurm import SlurmCluster
+from tests.reading import read_runs
 from tests.reporting.rendered import build
 
 pytestmark = pytest.mark.cluster

@@ -31,8 +31,9 @@ with atheris.instrument_imports(include=["intelbench", "numpy.lib", "PIL", "toml
     from intelbench.data.decoding import UnreadableImageError, decode
     from intelbench.data.folder import list_images
     from intelbench.errors import UserError
-    from intelbench.records.store import read_run, read_runs, read_with_traces
+    from intelbench.records.store import read_run, read_with_traces
     from intelbench.results.claims import load_claims
+    from tests.reading import read_runs
 
 REPOSITORY = Path(__file__).parent.parent.parent
 SAMPLE = REPOSITORY / "tests" / "records" / "version-1"

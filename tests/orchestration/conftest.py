@@ -12,10 +12,10 @@ from intelbench.orchestration import process
 from intelbench.orchestration.forkserver import ForkServer
 from intelbench.profiling import reference_kernels
 from intelbench.profiling.variables import process_variables
-from intelbench.records.store import read_runs
 from intelbench.records.types import RunRecord
 from tests.command import Servers
 from tests.fake_cuda import nvml_module
+from tests.reading import read_runs
 from tests.synthetic import Study, failure, synthetic_runs
 
 

@@ -18,10 +18,11 @@ from intelbench.orchestration import devices, forkserver
 from intelbench.orchestration.engines import NamedEngine
 from intelbench.orchestration.isolate import Unit
 from intelbench.profiling.processors import num_processors, own_processors
-from intelbench.records.store import StoredRun, read_runs
+from intelbench.records.store import StoredRun
 from intelbench.records.workspace import workspaces
 from tests.command import Command, start, wait_for, wait_until_ended
 from tests.orchestration.test_stopping import SLOW, STEPS
+from tests.reading import read_runs
 
 PINNED = """
 

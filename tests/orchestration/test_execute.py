@@ -22,10 +22,11 @@ from intelbench.orchestration.verify import Request, _as_executed, _job
 from intelbench.plugins.loading import load_plugin
 from intelbench.profiling.environment import choose_execution, read_environment
 from intelbench.records.profiles import Preparation
-from intelbench.records.store import StoredRun, read_runs, write_run
+from intelbench.records.store import StoredRun, write_run
 from intelbench.records.types import Execution, RunRecord
 from intelbench.records.workspace import Checkpoint
 from tests.fake_cuda import NAME, FakeCuda
+from tests.reading import read_runs
 from tests.synthetic import Study, synthetic_run
 
 CPU = Execution(device="cpu", threads=1, workers=0)

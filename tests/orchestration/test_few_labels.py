@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from intelbench.config.suites import load_suite
-from intelbench.records.store import StoredRun, read_runs
+from intelbench.records.store import StoredRun
 from tests.command import Command
 from tests.orchestration.test_transfer import with_recipe
+from tests.reading import read_runs
 from tests.reporting.rendered import build
 
 

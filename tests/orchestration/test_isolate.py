@@ -10,9 +10,10 @@ import psutil
 import pytest
 
 from intelbench.orchestration import isolate
-from intelbench.records.store import StoredRun, read_runs
+from intelbench.records.store import StoredRun
 from intelbench.records.workspace import workspaces
 from tests.command import Command, at_phase, start, wait_for, wait_until_ended
+from tests.reading import read_runs
 
 
 def records(results: Path) -> dict[str, StoredRun]:

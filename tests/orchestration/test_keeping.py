@@ -18,11 +18,11 @@ from intelbench.orchestration.plan import plan
 from intelbench.plugins.loading import load_plugin
 from intelbench.profiling.environment import read_environment
 from intelbench.records.kept import DRAFT, draft_folder, kept_files, kept_folder, read_kept
-from intelbench.records.store import read_runs
 from intelbench.records.types import Execution
 from intelbench.statistics.calibration import Temperature, fitted_temperature
 from intelbench.statistics.scores import log_losses
 from tests.command import Command
+from tests.reading import read_runs
 
 CPU = Execution(device="cpu", threads=1, workers=0)
 MakeJobs = Callable[..., list[Job]]

@@ -21,11 +21,12 @@ from intelbench.orchestration.process import Limits
 from intelbench.plugins.loading import load_plugin
 from intelbench.profiling import reference_kernels
 from intelbench.profiling.environment import read_environment
-from intelbench.records.store import StoredRun, read_runs
+from intelbench.records.store import StoredRun
 from intelbench.records.types import Execution
 from tests.command import Command, wait_until_ended
 from tests.conftest import PLUGIN
 from tests.quick_server import KERNEL_SIZES
+from tests.reading import read_runs
 
 CPU = Execution(device="cpu", threads=1, workers=0)
 HOSTILE = '''

@@ -24,11 +24,11 @@ from intelbench.orchestration.plan import plan
 from intelbench.plugins.loading import load_plugin
 from intelbench.profiling.environment import read_environment
 from intelbench.records.kept import DRAFT, KeptFile, draft_folder, kept_files, read_kept
-from intelbench.records.store import read_runs
 from intelbench.records.types import Execution
 from intelbench.training.trained import load, save
 from tests.command import Command
 from tests.conftest import write_image
+from tests.reading import read_runs
 
 CPU = Execution(device="cpu", threads=1, workers=0)
 

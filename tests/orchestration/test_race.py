@@ -14,10 +14,11 @@ from intelbench.orchestration.job import Job, Rerun
 from intelbench.orchestration.listeners import RunListener
 from intelbench.orchestration.plan import PlannedRun
 from intelbench.orchestration.race import RaceSession, designed
-from intelbench.records.store import read_run, read_runs, write_run
+from intelbench.records.store import read_run, write_run
 from intelbench.records.types import RunRecord
 from intelbench.results.study import read
 from tests.command import Command
+from tests.reading import read_runs
 from tests.synthetic import Study, failure, synthetic_run
 
 UNTIL = Until(spending="pocock", at_most_seconds=None)

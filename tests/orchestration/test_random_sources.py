@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from intelbench.records.store import StoredRun, read_runs
+from intelbench.records.store import StoredRun
 from tests.command import Command
+from tests.reading import read_runs
 
 DRAWS = '''
 """A network that draws from every generator when it is loaded, built, trained and evaluated."""

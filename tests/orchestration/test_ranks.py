@@ -14,9 +14,10 @@ from safetensors.numpy import load_file
 from intelbench.orchestration import team
 from intelbench.orchestration.process import FreshPython, Started
 from intelbench.profiling.processors import num_processors
-from intelbench.records.store import StoredRun, read_runs
+from intelbench.records.store import StoredRun
 from intelbench.records.workspace import workspaces
 from tests.command import Command, Servers, start, wait_until_ended
+from tests.reading import read_runs
 
 NETWORKS = '''
 """Small networks, of which some misbehave in one of the processes."""

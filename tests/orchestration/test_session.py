@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from intelbench.records.store import StoredRun, read_runs
+from intelbench.records.store import StoredRun
 from intelbench.records.workspace import workspaces
 from tests.command import Command, start
 from tests.conftest import write_folder, write_image
+from tests.reading import read_runs
 
 
 def runs_of(results: Path) -> dict[tuple[str, int], StoredRun]:

@@ -8,9 +8,9 @@ import numpy as np
 import psutil
 import pytest
 
-from intelbench.records.store import read_runs
 from intelbench.records.workspace import workspaces
 from tests.command import Command, at_phase, start, wait_for, wait_until_ended
+from tests.reading import read_runs
 
 SLOW = """
 import time

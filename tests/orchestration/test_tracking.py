@@ -15,11 +15,11 @@ from intelbench.errors import UserError
 from intelbench.orchestration import tracking
 from intelbench.orchestration.job import Job, Progress
 from intelbench.orchestration.tracking import Tracking
-from intelbench.records.store import read_runs
 from intelbench.records.workspace import Checkpoint, Workspace
 from intelbench.trackers.tracker import Outcome, Point, TrackedRun
 from tests.command import Command
 from tests.orchestration.conftest import Clock
+from tests.reading import read_runs
 from tests.synthetic import synthetic_runs
 
 

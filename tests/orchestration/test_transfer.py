@@ -16,10 +16,10 @@ from intelbench.data.dataset import prepare
 from intelbench.orchestration.plan import plan
 from intelbench.plugins.loading import load_plugin
 from intelbench.profiling.environment import read_environment
-from intelbench.records.store import read_runs
 from intelbench.records.types import Execution
 from intelbench.training.setup import build_network, workload_of
 from tests.command import Command
+from tests.reading import read_runs
 from tests.reporting.rendered import build
 
 CPU = Execution(device="cpu", threads=1, workers=0)

@@ -15,11 +15,12 @@ from intelbench.data.dataset import prepare
 from intelbench.orchestration.plan import PlannedRun, plan
 from intelbench.plugins.loading import load_plugin
 from intelbench.profiling.environment import read_environment
-from intelbench.records.store import StoredRun, read_runs
+from intelbench.records.store import StoredRun
 from intelbench.records.types import Execution
 from intelbench.training.setup import TrainingSetup, build_training_setup
 from tests.command import Command
 from tests.conftest import write_folder
+from tests.reading import read_runs
 from tests.reporting.rendered import build
 
 CPU = Execution(device="cpu", threads=1, workers=0)

@@ -14,10 +14,11 @@ import pytest
 
 from intelbench.orchestration.study import StudyFile
 from intelbench.plugins.loading import load_plugin
-from intelbench.records.store import StoredRun, read_runs
+from intelbench.records.store import StoredRun
 from intelbench.records.workspace import workspaces
 from tests.command import Command, at_phase, start, wait_for, wait_until_ended
 from tests.orchestration.test_stopping import SLOW, STEPS
+from tests.reading import read_runs
 
 ENGINE = Path(__file__).parents[1] / "plugins" / "engine.py"
 RAISING = """

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from intelbench.records.store import read_runs
 from tests.conftest import Command
+from tests.reading import read_runs
 
 PLUGIN = Path(__file__).with_name("architecture.py")
 

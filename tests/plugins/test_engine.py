@@ -12,9 +12,10 @@ from intelbench.config.pool import Pool
 from intelbench.errors import UserError
 from intelbench.orchestration.devices import Local
 from intelbench.orchestration.engines import ENGINES, NamedEngine, engine
-from intelbench.records.store import StoredRun, read_runs
+from intelbench.records.store import StoredRun
 from tests.command import Command, at_phase, start, wait_for, wait_until_ended
 from tests.orchestration.test_stopping import SLOW, STEPS
+from tests.reading import read_runs
 
 PLUGIN = Path(__file__).with_name("engine.py")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from intelbench.orchestration.listeners import LISTENERS, Listeners, RunListener, notified
-from intelbench.records.store import read_runs
 from tests.command import Command
+from tests.reading import read_runs
 
 PLUGIN = Path(__file__).with_name("listener.py")
 

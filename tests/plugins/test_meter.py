@@ -6,8 +6,9 @@ import numpy as np
 
 from intelbench.profiling.meters import RESERVED
 from intelbench.records.npz import Archive
-from intelbench.records.store import TRACES_FILE, read_runs
+from intelbench.records.store import TRACES_FILE
 from tests.command import Command
+from tests.reading import read_runs
 
 PLUGIN = Path(__file__).with_name("meter.py")
 

@@ -10,8 +10,8 @@ import pytest
 from intelbench.data.sources import SOURCES, locate, source
 from intelbench.errors import UserError
 from intelbench.plugins.providers import provider_of_file
-from intelbench.records.store import read_runs
 from tests.command import Command
+from tests.reading import read_runs
 
 PLUGIN = Path(__file__).with_name("source.py")
 PROVIDER = provider_of_file(PLUGIN.name, PLUGIN.read_bytes(), {})

@@ -15,15 +15,8 @@ from hypothesis import strategies as st
 
 from intelbench.errors import UserError
 from intelbench.records.npz import MAX_UNPACKED_BYTES
-from intelbench.records.store import (
-    MAX_RECORD_BYTES,
-    StoredRun,
-    read_run,
-    read_runs,
-    read_with_traces,
-    record_folders,
-    write_run,
-)
+from intelbench.records.store import MAX_RECORD_BYTES, StoredRun, read_run, read_with_traces, record_folders, write_run
+from tests.reading import read_runs
 from tests.synthetic import Study, synthetic_run, write_sums
 
 RECORD, TRACES = synthetic_run("resnet101", 0, Study(num_train=4, num_validation=4, num_test=4, num_steps=6))

@@ -8,8 +8,8 @@ from intelbench.config.budget import Budget
 from intelbench.config.conditions import Conditions
 from intelbench.config.recipe import Head, Recipe
 from intelbench.records.identity import canonical_fields, changes, comparison_digest, facts, machine_digest, run_id
-from intelbench.records.store import read_runs
 from intelbench.records.types import IMAGENET_NORMALIZATION, RunRecord, RunSpec, Weights
+from tests.reading import read_runs
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "runs"
 

@@ -15,8 +15,9 @@ import msgspec
 import pytest
 
 from intelbench.records import leases, locks, workspace
-from intelbench.records.store import read_runs, write_run
+from intelbench.records.store import write_run
 from intelbench.records.workspace import Checkpoint, LostLeaseError, Workspace
+from tests.reading import read_runs
 from tests.synthetic import Study, synthetic_run
 
 RECORD, TRACES = synthetic_run("resnet101", 0, Study())

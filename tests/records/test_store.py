@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from intelbench.errors import UserError
-from intelbench.records.store import nothing_recorded, read_run, read_runs, runs_folder, write_run
+from intelbench.records.store import nothing_recorded, read_run, runs_folder, write_run
 from intelbench.records.types import RunRecord
+from tests.reading import read_runs
 
 TRACES = {"step_loss": np.array([1.5, 1.25]), "test_ids": np.array(["sea/ä.jpg", "sea/b.jpg"])}
 VERSION_1 = Path(__file__).parent / "version-1"

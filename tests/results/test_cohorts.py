@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intelbench.config.budget import Budget
-from intelbench.records.store import StoredRun, read_runs
+from intelbench.records.store import StoredRun
 from intelbench.results.cohorts import agreeing, differing_keys, group
 from intelbench.results.study import read
+from tests.reading import read_runs
 from tests.synthetic import CONDITIONS, EXECUTION, Study, Summarize, failure, synthetic_run, synthetic_runs
 
 LARGER = msgspec.structs.replace(CONDITIONS, image_size=96)

@@ -9,8 +9,8 @@ from scipy.special import softmax
 
 from intelbench.api.results import load
 from intelbench.errors import UserError
-from intelbench.records.store import read_runs
 from tests.command import Command
+from tests.reading import read_runs
 from tests.synthetic import CLASSES, Study, failure, synthetic_runs
 
 

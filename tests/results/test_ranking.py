@@ -9,7 +9,6 @@ import pytest
 
 from intelbench.errors import UserError
 from intelbench.plugins.loading import load_plugin
-from intelbench.records.store import read_runs
 from intelbench.reporting.markdown import render
 from intelbench.reporting.report import compose, write_plan
 from intelbench.reporting.sections.opening import headline
@@ -23,6 +22,7 @@ from intelbench.results.study import read
 from intelbench.results.summaries import CohortSummary, summarize
 from intelbench.statistics import scores
 from tests.conftest import REPOSITORY
+from tests.reading import read_runs
 from tests.results.test_plugin_metrics import claim
 from tests.results.test_sequential import DESIGN
 from tests.synthetic import Study, Summarize, synthetic_runs

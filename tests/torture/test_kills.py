@@ -10,7 +10,8 @@ import psutil
 import pytest
 from safetensors.torch import load_file, save
 
-from intelbench.records.store import StoredRun, read_runs
+from intelbench.records.store import StoredRun
+from tests.reading import read_runs
 from tests.torture.saboteur import Laboratory, Moment, kill
 
 CHILD = [
