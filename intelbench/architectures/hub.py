@@ -1,7 +1,5 @@
 """Fetch a file of weights from the Hugging Face Hub, through huggingface-hub and into its own cache."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +25,7 @@ class HubAddress:
     """`None` for the usual names, safetensors first."""
 
     @classmethod
-    def parse(cls, address: str) -> HubAddress:
+    def parse(cls, address: str) -> "HubAddress":
         """Read `hf-hub:OWNER/NAME`, `hf-hub:OWNER/NAME@REVISION` or `hf-hub:OWNER/NAME@REVISION#FILE`."""
         location, _, file = address.removeprefix(SCHEME).partition("#")
         repository, _, revision = location.partition("@")

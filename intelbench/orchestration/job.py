@@ -9,7 +9,7 @@ from intelbench.config.fields import CheckpointTime, KeepWeights, Rerun
 from intelbench.config.sequential import Look
 from intelbench.data.dataset import Dataset
 from intelbench.errors import UserError
-from intelbench.orchestration.process import NO_LIMITS, Limits
+from intelbench.orchestration.process import Limits
 from intelbench.records.identity import record_digest
 from intelbench.records.profiles import ArchitectureProfile
 from intelbench.records.store import read_run
@@ -56,7 +56,7 @@ class Job(Task, frozen=True, kw_only=True):
     """Why there is no profile, for the record."""
     rank: int = 0
     """Which of the processes of the run this is."""
-    limits: Limits = NO_LIMITS
+    limits: Limits = Limits()
     rerun: Rerun = "none"
     claim: bytes = b""
     """Claim of the lock under which the run is executed."""

@@ -7,22 +7,18 @@ A plug-in file, or a package with an entry point of the group `intelbench.listen
         def run_ended(self, index, record, seconds): ...
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from intelbench.errors import printable
+from intelbench.orchestration.job import Progress
 from intelbench.plugins.guard import failed_with, require_methods, source_file
 from intelbench.plugins.providers import BUILT_IN
 from intelbench.plugins.registry import Registry
-
-if TYPE_CHECKING:
-    from intelbench.orchestration.job import Progress
-    from intelbench.records.types import RunRecord, RunSpec
+from intelbench.records.types import RunRecord, RunSpec
 
 
 class RunListener:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from math import inf
 from pathlib import Path
@@ -21,7 +21,7 @@ from intelbench.data.dataset import Dataset, require_a_batch
 from intelbench.errors import UserError, plural
 from intelbench.orchestration.job import Job, recorded
 from intelbench.orchestration.plugin_files import plugins_of_run
-from intelbench.orchestration.process import NO_LIMITS, Limits
+from intelbench.orchestration.process import Limits
 from intelbench.profiling.device import device_for
 from intelbench.records.identity import changes, digest, facts_of_run, record_digest, run_id
 from intelbench.records.npz import MAX_UNPACKED_BYTES
@@ -40,13 +40,10 @@ class PlanOptions:
     rerun: Rerun = "none"
     checkpoint: CheckpointTime | None = None
     """When runs are saved; `None` for the default of a run."""
-    limits: Limits = NO_LIMITS
+    limits: Limits = field(default_factory=Limits)
     on_download: OnDownload = lambda *_: None
     origin: str = ""
     """Name or file of the suite, for messages; empty for the name."""
-
-
-DEFAULTS = PlanOptions()
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ def plan(
     environment: Environment,
     *,
     runs: Path,
-    options: PlanOptions = DEFAULTS,
+    options: PlanOptions = PlanOptions(),
 ) -> list[PlannedRun]:
     """Return every run of the suite, seed by seed, so that an interrupted comparison is complete for its first seeds.
 

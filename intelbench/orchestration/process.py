@@ -54,9 +54,6 @@ class Limits:
     """Resident memory of the process."""
 
 
-NO_LIMITS = Limits()
-
-
 def can_start() -> bool:
     """Return whether this system has what a `Process` needs: process groups, and locks that a child inherits."""
     return hasattr(os, "fork") and hasattr(os, "killpg") and HAS_FLOCK

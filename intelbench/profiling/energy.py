@@ -5,8 +5,6 @@ A counter returns to 0 at a stated range. Since Linux 5.10 only the administrato
 RAPL, and most have no energy counter of NVML.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 from pathlib import Path

@@ -8,8 +8,6 @@ PyTorch's caching allocator reserves for them.
 Not covered: workspaces of cuDNN and cuBLAS, the CUDA context, fused kernels (attention) and compiled graphs.
 """
 
-from __future__ import annotations
-
 import weakref
 from bisect import bisect_right
 from collections.abc import Callable, Iterable

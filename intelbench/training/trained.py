@@ -155,7 +155,10 @@ def load(file: KeptFile, device: str | None = None) -> TrainedModel:
     spec = about.spec
     conditions = spec.conditions
     _require_provider(about, name)
-    execution = _execution(spec.execution, device)
+    execution = spec.execution
+    if device is not None or not is_available(execution.device):
+        chosen = find_device("cpu" if device is None else device)
+        execution = msgspec.structs.replace(execution, device=chosen.kind, device_index=chosen.torch_device.index)
     num_classes = len(spec.data.class_names)
     with preserve_generators(), contained_unless_built_in(spec.architecture):
         workload = workload_of(find(spec.architecture)[0], num_classes, conditions, spec.seed_of("init"))
@@ -194,14 +197,6 @@ def _require_provider(about: KeptWeights, name: str) -> None:
             f"{name}: architecture {spec.architecture!r} was trained with {spec.provider}, and here it is of "
             f"{provider}. Expected the plug-in as it was. Try the earlier file, or run again"
         )
-
-
-def _execution(recorded: Execution, device: str | None) -> Execution:
-    """Return how the run was executed, on another device if it is asked for or there is none like it."""
-    if device is None and is_available(recorded.device):
-        return recorded
-    chosen = find_device("cpu" if device is None else device)
-    return msgspec.structs.replace(recorded, device=chosen.kind, device_index=chosen.torch_device.index)
 
 
 @contextmanager
