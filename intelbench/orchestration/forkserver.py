@@ -14,7 +14,6 @@ from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from importlib import import_module
 from select import select
-from types import TracebackType
 from typing import IO, Self
 
 from intelbench.orchestration.process import (
@@ -53,23 +52,15 @@ class ForkServer:
             self._program = Program(arguments, variables, nowhere.fileno(), [end.fileno()])
 
     def __enter__(self) -> Self:
-        """Return the server, which may still be importing."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Kill the server and every fork."""
         self._program.kill()
         end_marked(self._program.mark)
         self._channel.close()
         with self._program:
             pass  # closes its pipes and waits for it
-
-    @property
-    def pid(self) -> int:
-        """Return the process id of the server."""
-        return self._program.pid
 
     def start(self, module: str, stderr: int, inherit: Collection[int]) -> Started:
         """Execute the module's `main` in a fork; in a new Python if the server has died or has a fork already."""

@@ -111,13 +111,13 @@ def test_a_server_outlives_a_copy_that_is_cancelled(server: ForkServer, tmp_path
             time.sleep(0.01)
     with Process(HERE, Order("describe"), server, Limits()) as process:
         assert all(msgspec.json.decode(answer)["modules"] for answer in process.answers())
-    assert psutil.pid_exists(server.pid)
+    assert psutil.pid_exists(server._program.pid)
 
 
 def test_a_server_ends_with_its_context() -> None:
     """Also while it still imports."""
     with ForkServer(os.environ) as server:
-        pid = server.pid
+        pid = server._program.pid
     assert not psutil.pid_exists(pid)
 
 
