@@ -3,19 +3,39 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.overrides import TorchFunctionMode
 
 from intelbench.architectures.generators import preserve_generators
-from intelbench.architectures.initialisation import WithoutInitialisation
 from intelbench.architectures.registry import Architecture, ModelRequest
 from intelbench.config.recipe import Head
 from intelbench.errors import UserError, kind_of
 
 Old = TypeVar("Old", bound=nn.Module)
+_INITIALISING = {
+    Tensor.add_, Tensor.clamp_, Tensor.erfinv_, Tensor.fill_,
+    Tensor.mul_, Tensor.normal_, Tensor.uniform_, Tensor.zero_,
+}  # fmt: skip
+"""What initialisations do to a parameter."""
+
+
+class _WithoutInitialisation(TorchFunctionMode):
+    """Skip in-place operations on values of tensors that have none.
+
+    PyTorch computes shapes of the meta device in Python. Without these operations 18 networks were built in 1.5 instead
+    of 2.1 s.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in _INITIALISING and args[0].is_meta and not torch.is_grad_enabled():
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 def build_shapes(architecture: Architecture, request: ModelRequest) -> nn.Module:
@@ -26,7 +46,7 @@ def build_shapes(architecture: Architecture, request: ModelRequest) -> nn.Module
     """
     with preserve_generators():
         try:
-            with preserve_generators(), torch.device("meta"), WithoutInitialisation():
+            with preserve_generators(), torch.device("meta"), _WithoutInitialisation():
                 return architecture.network(request)
         except Exception:  # noqa: BLE001 - an error with another cause recurs on the CPU
             return architecture.network(request).to("meta")
