@@ -83,8 +83,8 @@ def block_of(step: Callable[[], None]) -> Block:
     meter.look(len(seconds) + 1, at_evaluation=True)
     rates = read_contention(meter.traces(), len(seconds))
     assert rates is not None
-    others, times = rates.others + rates.stolen, np.array(seconds)
-    return Block(float(np.median(times)), change_of_median(times, others), float(np.average(others, weights=times)))
+    times = np.array(seconds)
+    return Block(float(np.median(times)), change_of_median(times, rates), float(np.average(rates, weights=times)))
 
 
 @contextmanager

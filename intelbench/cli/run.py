@@ -22,8 +22,7 @@ from intelbench.cli.values import (
     vary,
     whole_number,
 )
-from intelbench.config.bounds import GPUS, IMAGE_SIZE, THREADS, WORKERS, device_name
-from intelbench.config.sizes import byte_count
+from intelbench.config.bounds import GPUS, IMAGE_SIZE, THREADS, WORKERS, byte_count, device_name
 
 _EXIT_FAILED_RUNS = 1
 

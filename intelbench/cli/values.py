@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from intelbench.config.bounds import MAX_GIGABYTES, MAX_SEED, POINTS, each_once
-from intelbench.config.sizes import byte_count
+from intelbench.config.bounds import MAX_GIGABYTES, MAX_SEED, POINTS, byte_count, each_once
 from intelbench.errors import UserError, one_of, shortened
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from intelbench.config.bounds import byte_count
 from intelbench.config.decoding import convert, parse_toml, read_text
-from intelbench.config.sizes import byte_count
 from intelbench.errors import printable
 
 _SUFFIX = ".toml"

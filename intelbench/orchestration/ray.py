@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from intelbench.config.bounds import byte_count
 from intelbench.config.pool import RayOptions
-from intelbench.config.sizes import byte_count
 from intelbench.errors import UserError
 
 if TYPE_CHECKING:

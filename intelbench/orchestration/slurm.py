@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from intelbench.config.bounds import byte_count
 from intelbench.config.pool import SbatchValue
-from intelbench.config.sizes import byte_count
 from intelbench.errors import UserError
 from intelbench.orchestration.isolate import Unit
 from intelbench.orchestration.job import Progress

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from intelbench.results.runs import CLOCK_SECONDS, RunSummary
-from intelbench.results.timing import REFERENCE_KERNELS, ContentionRates
+from intelbench.results.timing import REFERENCE_KERNELS
 from intelbench.statistics.estimates import CONFIDENCE, Estimate, quantile
 
 FLAGGED_CHANGE = 0.05
@@ -159,17 +159,16 @@ def _budget_change(run: RunSummary) -> Estimate | None:
     if rates is None:
         if contention.others_cpu_seconds is None or not contention.seconds:
             return None
-        constant = np.ones_like(run.total_seconds) / contention.seconds
-        stolen = (contention.stolen_cpu_seconds or 0.0) * constant
-        rates = ContentionRates(contention.others_cpu_seconds * constant, stolen)
+        taken = contention.others_cpu_seconds + (contention.stolen_cpu_seconds or 0.0)
+        rates = np.full_like(run.total_seconds, taken / contention.seconds)
     return _change(run.total_seconds, _taken(run, rates), lambda values: float(values.sum()))
 
 
-def _taken(run: RunSummary, rates: ContentionRates) -> Floats:
+def _taken(run: RunSummary, rates: Floats) -> Floats:
     """Return the CPU seconds taken from the run per second of each step: those beyond what idle CPUs could give."""
     execution, num_cpus = run.record.spec.execution, run.record.environment.num_cpus
     wanted = execution.gpus * (execution.threads if execution.device == "cpu" else 1)
-    taken: Floats = np.maximum(rates.others + rates.stolen - max(num_cpus - wanted, 0), 0.0)
+    taken: Floats = np.maximum(rates - max(num_cpus - wanted, 0), 0.0)
     return taken
 
 

@@ -14,7 +14,7 @@ from intelbench.records.types import DataFacts, Measurements, RunRecord
 from intelbench.results import arrays, timing
 from intelbench.results.gpu import GpuReadings, read_gpu
 from intelbench.results.images import ImageValues, half, single
-from intelbench.results.timing import ContentionRates, ReferenceKernelTimes, StepBreakdown
+from intelbench.results.timing import ReferenceKernelTimes, StepBreakdown
 from intelbench.statistics import calibration as reliability
 from intelbench.statistics import estimates as statistics
 from intelbench.statistics import stability
@@ -92,7 +92,8 @@ class RunSummary:
     step_breakdown: StepBreakdown | None
     """`None` where too few steps were timed."""
     reference_kernels: ReferenceKernelTimes
-    contention_rates: ContentionRates | None
+    contention_rates: NDArray[np.float64] | None
+    """CPU seconds taken by others per second of wall clock, in each of S steps; `None` without a reading."""
     gpu: GpuReadings | None = None
     """`None` on a CPU, and where NVML gave no readings."""
     of_logits: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)

@@ -117,18 +117,10 @@ class ReferenceKernelTimes:
         return max(self.medians.get(name, (np.nan,)))
 
 
-@dataclass(frozen=True)
-class ContentionRates:
-    """CPU seconds taken from a run per second of wall clock, for each of S steps."""
+def read_contention(traces: Traces, num_steps: int) -> NDArray[np.float64] | None:
+    """Return the CPU seconds taken by others per second of wall clock, in each of S steps; `None` without a reading.
 
-    others: NDArray[np.float64]
-    """Taken by other processes."""
-    stolen: NDArray[np.float64]
-    """Taken by the hypervisor; 0 where the kernel does not report them."""
-
-
-def read_contention(traces: Traces, num_steps: int) -> ContentionRates | None:
-    """Return the rates at each step; `None` without a reading.
+    Others are other processes, and the hypervisor where the kernel reports it.
 
     A step has the rate of the first reading after it; steps after the last reading have the rate of the last one.
     """
@@ -137,11 +129,9 @@ def read_contention(traces: Traces, num_steps: int) -> ContentionRates | None:
     steps = arrays.rising("contention_step", arrays.numbers(traces, "contention_step", None))
     seconds = np.maximum(arrays.seconds(traces, "contention_seconds", len(steps)), arrays.MIN_SECONDS)
     reading = np.minimum(np.searchsorted(steps, np.arange(1, num_steps + 1)), len(steps) - 1)
-    others, stolen = (
-        arrays.seconds(traces, name, len(steps)) if name in traces else np.zeros(len(steps))
-        for name in ("contention_others_cpu_seconds", "contention_stolen_cpu_seconds")
-    )
-    return ContentionRates((others / seconds)[reading], (stolen / seconds)[reading])
+    names = ("contention_others_cpu_seconds", "contention_stolen_cpu_seconds")
+    taken = [arrays.seconds(traces, name, len(steps)) / seconds for name in names if name in traces]
+    return np.sum(taken, axis=0)[reading] if taken else np.zeros(num_steps)
 
 
 def read_step_breakdown(traces: Traces) -> StepBreakdown | None:

@@ -184,7 +184,8 @@ def energy(summary: CohortSummary) -> Iterator[Row]:
 def gpu(summary: CohortSummary) -> Iterator[Row]:
     """Return one row for each finished run with readings of NVML: clock, heat and power, and what it is flagged for."""
     watched = [(run, run.gpu) for run in summary.runs if run.gpu]
-    clocks = [readings.median_sm_clock_megahertz for _, readings in watched]
+    clocks = [readings.sm_clock_megahertz for _, readings in watched]
+    told = ("sm_clock_megahertz", "temperature_celsius", "power_watts", "power_limited_share", "foreign_processes")
     for index, (run, readings) in enumerate(watched):
         retries = run.measurements.peak_memory.num_alloc_retries
         reasons = readings.reasons(clocks[:index] + clocks[index + 1 :]) + (["memory"] if retries else [])
@@ -192,7 +193,7 @@ def gpu(summary: CohortSummary) -> Iterator[Row]:
         yield {
             "architecture": run.record.spec.architecture,
             "seed": run.seed,
-            **readings.summary(),
+            **attributes(readings, *told),
             "copy_bytes_per_second": peak,
             "num_alloc_retries": retries,
             "flagged_for": " ".join(reasons) or None,

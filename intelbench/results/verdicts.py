@@ -177,7 +177,7 @@ def compare(claim: Claim, other: str, first: NDArray[Any], second: NDArray[Any])
     found = compared(other, inferred, margin)
     if inferred.error is None or inferred.error > _NO_SPREAD * abs(found.effect) or metric.unit == "bytes":
         return found
-    p_value = inference.smallest_sign_p_value(len(first))
+    p_value = min(1.0, 2.0 ** (1 - len(first)))  # the smallest of a sign test
     return replace(
         found,
         p_value=p_value if found.effect else 1.0,

@@ -323,11 +323,6 @@ def sign_p_values(plus: NDArray[np.integer], minus: NDArray[np.integer]) -> NDAr
     return p_values
 
 
-def smallest_sign_p_value(num_seeds: int) -> float:
-    """Return the smallest two-sided p value that a sign test over this number of seeds can reach."""
-    return min(1.0, 2.0 ** (1 - num_seeds))
-
-
 def _spreads(moments: Moments, between_seeds: SeedVariance | None = None) -> tuple[Spread, ...]:
     """Return the spreads of the mean of a table (n x N): over the seeds alone, and over seeds and images.
 

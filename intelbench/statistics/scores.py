@@ -62,11 +62,7 @@ def auroc(labels: Labels, logits: NDArray[np.floating]) -> Floats | None:
     The area of a class is the share of its images whose softmax probability of the class is above that of an image of
     another class, over all pairs; ties count half (Hanley and McNeil, 1982). The values are the placements of DeLong et
     al. (1988). The mean is over the classes that have images and do not have all of them; `None` without any, or with
-    logits that are not finite.
-
-    Args:
-        labels: Classes (N).
-        logits: Logits (N x C).
+    logits that are not finite (labels: N; logits: N x C).
     """
     num_images, sizes = len(labels), np.bincount(labels, minlength=logits.shape[1])
     classes = np.flatnonzero((sizes > 0) & (sizes < num_images))
@@ -84,22 +80,17 @@ def auroc(labels: Labels, logits: NDArray[np.floating]) -> Floats | None:
     return (values + total) / len(classes)
 
 
-def top_k_right(labels: Labels, logits: NDArray[np.floating], k: int = TOP_K) -> NDArray[np.bool_]:
-    """Return whether the class of each image is among the `k` with the largest logits (N).
+def top_k_right(labels: Labels, logits: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return whether the class of each image is among the `TOP_K` with the largest logits (labels: N; logits: N x C).
 
-    Of equal logits the first counts as the largest, so that `k` = 1 is accuracy. An image with logits that are not
-    finite is right if its prediction is.
-
-    Args:
-        labels: Classes (N).
-        logits: Logits (N x C).
-        k: Number of classes.
+    Of equal logits the first counts as the largest. An image with logits that are not finite is right if its
+    prediction is.
     """
     own = logits[np.arange(len(labels)), labels][:, None]
     before = np.arange(logits.shape[1]) < labels[:, None]
     places = np.count_nonzero((logits > own) | ((logits == own) & before), axis=1)
     finite = np.isfinite(logits).all(axis=1)
-    right: NDArray[np.bool_] = np.where(finite, places < k, logits.argmax(axis=1) == labels)
+    right: NDArray[np.bool_] = np.where(finite, places < TOP_K, logits.argmax(axis=1) == labels)
     return right
 
 
@@ -121,12 +112,8 @@ class ValidationScore(NamedTuple):
 def validation_score(metric: str, labels: Labels, logits: NDArray[np.floating]) -> ValidationScore:
     """Return how good a network is on the validation images by a metric, to choose between seeds.
 
-    It is the accuracy where the metric is one of a plug-in, or is not defined for these images.
-
-    Args:
-        metric: Name of the metric of a suite.
-        labels: Classes (N, at least one).
-        logits: Logits (N x C).
+    It is the accuracy where the metric is one of a plug-in, or is not defined for these images (labels: N; logits:
+    N x C).
 
     Raises:
         ValueError: there are no images.

@@ -11,7 +11,6 @@ from intelbench.config.recipe import Recipe
 from intelbench.records.types import Execution
 from intelbench.results.disturbance import FLAGGED_CHANGE, LOST_SECONDS, disturbances
 from intelbench.results.runs import RunSummary, _reduce
-from intelbench.results.timing import ContentionRates
 from tests.results import disturbance_simulation as simulation
 from tests.synthetic import Study, synthetic_run
 
@@ -26,7 +25,7 @@ def run_of(rate: float, study: Study = STUDY, *, others: slice = slice(None)) ->
     run = _reduce(*synthetic_run("a", 0, study))
     rates = np.zeros(len(run.step_seconds))
     rates[others] = rate
-    return replace(run, contention_rates=ContentionRates(rates, np.zeros(len(rates))))
+    return replace(run, contention_rates=rates)
 
 
 @pytest.mark.parametrize("competitor", COMPETITORS, ids=lambda competitor: competitor.name)

@@ -1,5 +1,6 @@
 """Whether the GPU of a run was quiet follows from what its driver told."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -63,15 +64,16 @@ def test_readings_are_summed_up() -> None:
         "temperature_celsius": 61.0,
         "power_watts": 405.0,
         "power_limited_share": 0.5,
+        "heat_limited_share": 0.0,
         "foreign_processes": 0,
-    } == found.summary()
+    } == asdict(found)
 
 
 def test_what_was_not_read_is_absent() -> None:
     """And flags no run."""
     found = read_gpu({"gpu_step": np.array([0])})
     assert found is not None
-    assert {None} == set(found.summary().values())
+    assert {None} == set(asdict(found).values())
     assert [] == found.reasons([1000.0])
     assert read_gpu({}) is None is read_gpu({"gpu_step": np.empty(0)})
 

@@ -163,14 +163,6 @@ def test_the_margin_is_tested_on_one_side() -> None:
     assert (0.0, 1.0) == (certain.p_above(0.5, 0.4), certain.p_above(0.5, 0.6))
 
 
-def test_five_seeds_are_too_few_for_a_sign_test() -> None:
-    """Six reach 5 %, as scipy's binomial test says of as many successes."""
-    for num_seeds in range(1, 10):
-        expected = stats.binomtest(num_seeds, num_seeds).pvalue
-        assert inference.smallest_sign_p_value(num_seeds) == pytest.approx(expected, abs=1e-12)
-    assert inference.smallest_sign_p_value(6) < 0.05 < inference.smallest_sign_p_value(5)
-
-
 @settings(max_examples=10)  # statsmodels collects garbage in each
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_is_that_of_statsmodels(p_values: list[float]) -> None:

@@ -85,12 +85,11 @@ def test_probabilities_that_float64_rounds_to_1_are_told_by_auroc() -> None:
     assert scores.auroc(labels, logits).mean() == 1
 
 
-@pytest.mark.parametrize("k", [1, 5])
-def test_top_k_accuracy_is_that_of_scikit_learn(k: int) -> None:
-    """Without ties; with one class it is accuracy."""
+def test_top_5_accuracy_is_that_of_scikit_learn() -> None:
+    """Without ties."""
     labels, logits = _case(25, 300)
-    right = scores.top_k_right(labels, logits, k)
-    expected = sklearn_metrics.top_k_accuracy_score(labels, logits, k=k, labels=np.arange(25))
+    right = scores.top_k_right(labels, logits)
+    expected = sklearn_metrics.top_k_accuracy_score(labels, logits, k=5, labels=np.arange(25))
     assert right.mean() == pytest.approx(expected)
 
 
