@@ -157,11 +157,6 @@ def accepted(kind: type[Accepted], options: Mapping[str, object]) -> Accepted:
 def accepted_value(name: str, value: object, kind: Any) -> Any:
     """Return an argument of a function as the plain value that it stands for.
 
-    Args:
-        name: Name of the argument, for messages.
-        value: The argument.
-        kind: The type that is accepted, with bounds.
-
     Raises:
         UserError: the value has another type, or is out of bounds.
     """

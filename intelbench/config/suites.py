@@ -87,9 +87,7 @@ def encode_with_comments(suite: Suite, comments: Mapping[str, str]) -> str:
 
     Keys that have their default and no comment are left out.
 
-    Args:
-        suite: The suite.
-        comments: Comment above a key or a table, such as `seeds`, `budget` or `recipe.weights`; `""` is at the top.
+    `comments` are those above a key or a table, such as `seeds` or `recipe.weights`; that of `""` is at the top.
     """
     lines = _comment(comments.get("", ""))
     tables: dict[str, Any] = _without_none(msgspec.to_builtins(suite))

@@ -306,11 +306,7 @@ def require_images(
 ) -> None:
     """Check that each class has enough different training images.
 
-    Args:
-        source: The data set as the user named it.
-        class_names: Names of the classes.
-        contents: Class and digest of each training image.
-        images_per_class: Number of images that each class needs.
+    `contents` are class and digest of each training image.
 
     Raises:
         UserError: a class has fewer.

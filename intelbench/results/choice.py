@@ -30,9 +30,7 @@ def not_inferior(
     1982), which is corrected over the architectures as differences are over pairs, so that the cheapest of them may be
     picked. One that is not significantly better than the baseline is left out.
 
-    Args:
-        summary: The cohort.
-        differences: Differences on some of its seeds; `None` for those of the cohort.
+    `differences` are those on some of its seeds; `None` for those of the cohort.
     """
     tested: dict[int, list[tuple[PairedDifference, int]]] = {}
     for pair in summary.differences if differences is None else differences:
@@ -67,9 +65,7 @@ def cheapest(
     (Bonferroni); a cost that follows from the network only lower. A single architecture is the cheapest one. The step
     time of a head on stored features is no cost of its architecture: the backbone is not part of such a step.
 
-    Args:
-        architectures: The architectures.
-        left_out: Seed that does not count.
+    `left_out` is a seed that does not count.
     """
     by_cost = {}
     on_features = any(architecture.on_features for architecture in architectures)

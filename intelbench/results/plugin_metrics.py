@@ -110,10 +110,6 @@ def on_demand_values(paths: Sequence[Path], names: Sequence[str]) -> list[Mappin
 
     A run in which a metric is not defined lacks it.
 
-    Args:
-        paths: Folders of records.
-        names: Names of metrics.
-
     Raises:
         UserError: a record was damaged or removed since it was read.
     """

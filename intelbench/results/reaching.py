@@ -45,11 +45,6 @@ def points_decide(first: Sequence[RunSummary], second: Sequence[RunSummary], acc
     They may where runs of a seed were evaluated at different steps, and the mean difference in steps is smaller than
     the distance of the evaluation points around the accuracy. Where a run reached the accuracy before its first
     evaluation point or not at all, the order within each seed must be certain.
-
-    Args:
-        first: Runs of the one architecture.
-        second: Runs of the other architecture, on the same seeds.
-        accuracy: Validation accuracy to reach.
     """
     if all(np.array_equal(a.evaluation_step, b.evaluation_step) for a, b in zip(first, second, strict=True)):
         return False

@@ -55,10 +55,8 @@ class SequentialComparison:
 def replay(design: SequentialDesign, correct: Sequence[Correct], failed: Sequence[Collection[int]]) -> Race:
     """Return the race after all looks whose runs are complete; an architecture leaves when one of its runs failed.
 
-    Args:
-        design: The design.
-        correct: Test images that each architecture of the design recognised in its finished runs.
-        failed: Seeds of the failed runs of each architecture of the design.
+    `correct` are the test images that each architecture of the design recognised in its finished runs, `failed` the
+    seeds of its failed runs.
     """
     looks = looks_at(design.looks, design.spending, design.significance)
     race = Race.start(looks, design.margin, len(design.architectures))
@@ -154,12 +152,7 @@ def _differences(
 
     Pairs of an outsider are tested once, and so are pairs with additional seeds, at the level that the looks have left.
 
-    Args:
-        race: The race.
-        entrants: Index in the design of each finished architecture; `None` for an outsider.
-        table: Whether each finished architecture recognised each test image.
-        planned_seeds: The seeds of the design.
-        margin: Largest difference that counts as equivalent.
+    `entrants` are the indices in the design of the finished architectures of the table, `None` for an outsider.
     """
     raced, additional, others, added = [], [], [], set[int]()
     of_race = within(race, margin)

@@ -292,10 +292,7 @@ def judge_figure(claim: Claim, inferred: Inferred, num_images: int | None = None
     What is said of the architecture holds if the mean satisfies it. A publication, however, reports a few runs, often
     one: its figure is contradicted only if that number of further runs would not give it.
 
-    Args:
-        claim: The claim.
-        inferred: The mean or ratio.
-        num_images: Number of images that were right or wrong, if the mean is the share of right ones.
+    `num_images` is the number of images that were right or wrong, if the mean is the share of right ones.
 
     Raises:
         UntestableError: one seed has no interval.

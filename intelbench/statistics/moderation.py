@@ -46,10 +46,7 @@ def pair_variances(
 ) -> list[PairVariance | None]:
     """Return the variance of each pair between its seeds in common; `None` for less than two.
 
-    Args:
-        means: Means over the images of A architectures and n seeds (A x n).
-        finished: Which of them exist (A x n).
-        pairs: Two indices of architectures each.
+    `means` are those over the images, of A architectures and n seeds; `finished` says which exist (A x n each).
     """
     own = [_between_seeds(means[first] - means[second], finished[first] & finished[second]) for first, second in pairs]
     alone = [_between_seeds(of_architecture, seeds) for of_architecture, seeds in zip(means, finished, strict=True)]

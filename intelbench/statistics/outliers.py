@@ -1,8 +1,10 @@
 """Seeds and spreads that stand out: records whose p values may be too small.
 
-Shapes: A architectures, n seeds. Where the seeds of one architecture vary much more than those of the others, and a few
-of them are much worse than the rest, its mean is often overestimated with a small variance, and no test that was tried
-keeps its error (docs/statistics.md). Such records show one of two signs.
+Shapes: A architectures, n seeds. `means` are those over the images, and `finished` says which exist (A x n each).
+
+Where the seeds of one architecture vary much more than those of the others, and a few of them are much worse than the
+rest, its mean is often overestimated with a small variance, and no test that was tried keeps its error
+(docs/statistics.md). Such records show one of two signs.
 """
 
 from dataclasses import dataclass
@@ -45,10 +47,6 @@ def wide_spreads(means: NDArray[np.float64], finished: NDArray[np.bool_]) -> lis
     """Return the architectures whose variance between seeds is significantly above that of the others.
 
     By an F test at 5 %, corrected for the number of architectures (Bonferroni).
-
-    Args:
-        means: Means over the images (A x n).
-        finished: Which of them exist (A x n).
     """
     freedoms = np.maximum(finished.sum(axis=1) - 1, 0)
     sums = [float(((of_all[seeds] - of_all[seeds].mean()) ** 2).sum()) if seeds.any() else 0.0
@@ -69,10 +67,6 @@ def outlying_runs(means: NDArray[np.float64], finished: NDArray[np.bool_]) -> li
 
     The unit is the median distance of all runs from that median, which outlying runs hardly change. Of an architecture
     only its farthest run counts, because it moves the median of the others.
-
-    Args:
-        means: Means over the images (A x n).
-        finished: Which of them exist (A x n).
     """
     runs = [
         OutlyingRun(place, seed, float(means[place, seed] - np.median(means[place, np.delete(seeds, index)])))

@@ -163,11 +163,7 @@ def corrected_pairs(
 ) -> list[PairedDifference]:
     """Return pairs with p values after Holm's correction among more comparisons, whose p values count as 1.
 
-    Args:
-        pairs: The pairs.
-        margin: Largest difference that counts as equivalent.
-        num_differing: Number of comparisons for a difference.
-        num_equivalent: Number of comparisons for an equivalence.
+    `num_differing` comparisons are for a difference, and `num_equivalent` for an equivalence within the margin.
     """
     inferred = [pair.inferred for pair in pairs]
     differing = corrected_p_values(inferred, lambda mean: mean.p_value, num_differing)

@@ -42,12 +42,9 @@ def wilson(share: float, num_images: float, quantile: float = float(ndtri(_UPPER
 def dispersion_prior(shares: Sequence[NDArray[np.float64]]) -> SeedVariance:
     """Return the prior of how much shares vary between seeds, as a multiple of p (1 - p), with its degrees of freedom.
 
-    The dispersions of K shares are regarded as draws of one scaled inverse chi-square distribution (Smyth, 2004), whose
-    degrees of freedom d0 follow from the second moment, (d0 - 2) / (d0 - 4) = mean(s^4) / mean(s^2)^2 / (1 + 2 / d),
-    which holds for dispersions of exactly 0 too, as they occur for few images.
-
-    Args:
-        shares: K shares, each of at least two seeds (n).
+    The dispersions of K shares, each of two seeds or more (n), are regarded as draws of one scaled inverse chi-square
+    distribution (Smyth, 2004), whose degrees of freedom d0 follow from the second moment, (d0 - 2) / (d0 - 4) =
+    mean(s^4) / mean(s^2)^2 / (1 + 2 / d), which holds for dispersions of exactly 0 too, as they occur for few images.
     """
     freedom = float(np.mean([len(share) - 1 for share in shares])) if shares else 0.0
     dispersions = np.array([share.var(ddof=1) / _binomial(float(share.mean()), len(share)) for share in shares])
@@ -65,9 +62,7 @@ def infer_share(table: NDArray[np.bool_], prior: SeedVariance | None = None) -> 
     answer is right or every answer is wrong, the share counts as one of N independent images. A single seed has no
     interval. Returns `None` for an empty table.
 
-    Args:
-        table: Whether each image counts for each seed.
-        prior: The dispersion of further shares, by which that of this share is moderated.
+    `prior` is the dispersion of further shares, by which that of this share is moderated.
     """
     return _moderated_share(table, prior, table.shape[1])
 
