@@ -27,31 +27,22 @@ __all__ = [
     "source", "tracker", "transform",
 ]  # fmt: skip
 
-_MODULES = {
-    "Architecture": "intelbench.architectures.registry",
-    "ModelRequest": "intelbench.architectures.registry",
-    "architecture": "intelbench.architectures.registry",
-    "Transform": "intelbench.data.augment",
-    "transform": "intelbench.data.augment",
-    "Source": "intelbench.data.sources",
-    "source": "intelbench.data.sources",
-    "Meter": "intelbench.profiling.meters",
-    "meter": "intelbench.profiling.meters",
-    "Engine": "intelbench.orchestration.engines",
-    "engine": "intelbench.orchestration.engines",
-    "RunListener": "intelbench.orchestration.listeners",
-    "listener": "intelbench.orchestration.listeners",
-    "Results": "intelbench.api.results",
-    "load": "intelbench.api.results",
-    "diff": "intelbench.api.running",
-    "metric": "intelbench.results.plugin_metrics",
-    "optimizer": "intelbench.training.optimizer",
-    "profile": "intelbench.api.running",
-    "run": "intelbench.api.running",
-    "section": "intelbench.reporting.plugin_sections",
-    "tracker": "intelbench.trackers.registry",
+_NAMES = {
+    "intelbench.api.results": ("Results", "load"),
+    "intelbench.api.running": ("diff", "profile", "run"),
+    "intelbench.architectures.registry": ("Architecture", "ModelRequest", "architecture"),
+    "intelbench.data.augment": ("Transform", "transform"),
+    "intelbench.data.sources": ("Source", "source"),
+    "intelbench.orchestration.engines": ("Engine", "engine"),
+    "intelbench.orchestration.listeners": ("RunListener", "listener"),
+    "intelbench.profiling.meters": ("Meter", "meter"),
+    "intelbench.reporting.plugin_sections": ("section",),
+    "intelbench.results.plugin_metrics": ("metric",),
+    "intelbench.trackers.registry": ("tracker",),
+    "intelbench.training.optimizer": ("optimizer",),
 }
-"""The module that defines each public name."""
+"""Public names by the module that defines them."""
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:

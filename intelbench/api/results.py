@@ -194,7 +194,7 @@ class Results:
             UserError: there are no such weights, or the architecture has changed since.
         """
         from intelbench.api.trained import choose
-        from intelbench.plugins.loading import load_plugin
+        from intelbench.plugins.loading import load_plugins
         from intelbench.training.trained import load as load_model
 
         name = optional_text("architecture", architecture)
@@ -203,8 +203,7 @@ class Results:
         choice = choose(
             self._study, runs_folder(self.folder), name, self.cohort(cohort).cohort.key if cohort is not None else None
         )
-        for file in files:
-            load_plugin(Path(file))
+        load_plugins(files)
         return load_model(choice.file, device)
 
     def trace(self, name: str, cohort: str | None = None) -> pd.DataFrame:

@@ -35,11 +35,10 @@ def check(source: str, suite: str, plugins: tuple[Path, ...], cache_dir: Path | 
     """
     from intelbench.config.suites import load_suite
     from intelbench.data.inspection import inspect
-    from intelbench.plugins.loading import load_plugin
+    from intelbench.plugins.loading import load_plugins
     from intelbench.reporting.inspection import as_text
 
-    for plugin in plugins:
-        load_plugin(plugin)
+    load_plugins(plugins)
     inspection = inspect(source, load_suite(suite), cache_folder(cache_dir))
     for note in inspection.notes:
         complain(note)

@@ -76,10 +76,9 @@ def plugin_option(
 
 
 def _load_plugins(_context: click.Context, _parameter: click.Parameter, paths: tuple[Path, ...]) -> None:
-    from intelbench.plugins.loading import load_plugin
+    from intelbench.plugins.loading import load_plugins
 
-    for path in paths:
-        load_plugin(path)
+    load_plugins(paths)
 
 
 metric_plugin_option = option(

@@ -75,11 +75,10 @@ def predict(
     if about.temperature is None:
         complain("confidence is not scaled: no temperature could be fitted on the validation images")
     os.environ.update(process_variables(about.spec.execution.threads))  # before PyTorch is imported, which reads them
-    from intelbench.plugins.loading import load_plugin
+    from intelbench.plugins.loading import load_plugins
     from intelbench.training.trained import load
 
-    for plugin in plugins:
-        load_plugin(plugin)
+    load_plugins(plugins)
     model = load(choice.file, device)
     with _progress(len(photos)) as on_images:
         frame, unreadable = model.predict_photos(photos, on_images)

@@ -61,11 +61,10 @@ def publish(
         raise UserError("--out '': empty. Expected a file, a folder or an address")
     import_matplotlib()  # before a plug-in does
     from intelbench.api.results import load
-    from intelbench.plugins.loading import load_plugin
+    from intelbench.plugins.loading import load_plugins
     from intelbench.trackers.registry import TRACKERS
 
-    for path in plugins:
-        load_plugin(path)
+    load_plugins(plugins)
     known = (*TRACKERS.providers(), _CSV, *_TEXTS)
     if target not in known:
         raise UserError(f"--to {target!r:.100}: not known. {one_of(target, known)}")

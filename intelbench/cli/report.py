@@ -60,7 +60,7 @@ def report(
     runs/ in it) or a folder of records. [default: results]
     """
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's, whose threads would be in the way of two processes
-    from intelbench.plugins.loading import load_plugin
+    from intelbench.plugins.loading import load_plugins
     from intelbench.records.store import runs_folder, write_figures, write_parts
     from intelbench.records.workspace import describe_unfinished
     from intelbench.results.claims import load_claims
@@ -70,8 +70,7 @@ def report(
     if images and suffix != ".html":
         raise click.UsageError("--images goes with --out FILE.html", ctx)
     import_matplotlib()  # before a plug-in does
-    for path in options["plugins"]:
-        load_plugin(path)
+    load_plugins(options["plugins"])
     runs, claims = runs_folder(folder), load_claims(options["claims_file"]) if options["claims_file"] else None
     if unfinished := describe_unfinished(runs):
         click.echo(unfinished, err=True)

@@ -47,7 +47,7 @@ def start(
     """
     _become_like_a_run()
     from intelbench.orchestration.proposal import Request, propose
-    from intelbench.plugins.loading import load_plugin
+    from intelbench.plugins.loading import load_plugins
 
     if out.suffix != ".toml":
         raise UserError(f"--out {shortened(repr(str(out)))}: unknown format. Expected a name that ends in .toml")
@@ -57,8 +57,7 @@ def start(
             f"{printable(out)}: exists already. Expected a new file. Try --out FILE, or --force to replace it"
         )
     _require_writable(out)
-    for plugin in plugins:
-        load_plugin(plugin)
+    load_plugins(plugins)
     request = Request(source=source, device=device, offline=options["offline"], cache_folder=cache_folder(cache_dir))
     proposal = propose(request, complain)
     for warning in proposal.warnings:

@@ -15,7 +15,7 @@ from intelbench.orchestration.execute import assist, execute, failure_of
 from intelbench.orchestration.host import require_machine
 from intelbench.orchestration.job import NOT_STORED, REFUSED, STOPPED, Job, Progress
 from intelbench.orchestration.keeping import not_kept
-from intelbench.orchestration.plugin_files import load_plugins
+from intelbench.orchestration.plugin_files import load_plugins_of_run
 from intelbench.orchestration.process import take_request
 from intelbench.plugins.guard import preserve_process_state
 from intelbench.records.kept import publish
@@ -46,7 +46,7 @@ def main() -> None:
             last = (progress.phase, progress.note, now)
             answer(progress)
 
-    load_plugins(job.plugins, job.spec.seed_of("init"))
+    load_plugins_of_run(job.plugins, job.spec.seed_of("init"))
     if job.rank:
         _assist(job, answer)
     try:

@@ -1,14 +1,13 @@
 """Plug-in files that the process of a run loads."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from intelbench.architectures.generators import seed_generators
 from intelbench.architectures.registry import plugins_of
 from intelbench.config.recipe import Recipe
 from intelbench.data.augment import transform_plugins
 from intelbench.data.seeds import stream_seed
-from intelbench.plugins.loading import load_plugin
+from intelbench.plugins.loading import load_plugins
 from intelbench.profiling.meters import METERS
 from intelbench.training.optimizer import OPTIMIZERS
 
@@ -25,8 +24,7 @@ def plugins_of_run(architecture: str, recipe: Recipe) -> tuple[str, ...]:
     return (*(file for file in dict.fromkeys(first) if file not in last), *last)
 
 
-def load_plugins(plugins: Sequence[str], seed: int) -> None:
+def load_plugins_of_run(plugins: Sequence[str], seed: int) -> None:
     """Load plug-in files; random numbers that they draw come from the seed's `init` stream."""
     seed_generators(stream_seed(seed, "init"))
-    for plugin in plugins:
-        load_plugin(Path(plugin))
+    load_plugins(plugins)

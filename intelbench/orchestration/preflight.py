@@ -15,7 +15,7 @@ from intelbench.architectures.generators import host_generator_states, preserve_
 from intelbench.errors import UserError, plural
 from intelbench.orchestration.job import Job
 from intelbench.orchestration.plan import PlannedRun
-from intelbench.orchestration.plugin_files import load_plugins
+from intelbench.orchestration.plugin_files import load_plugins_of_run
 from intelbench.orchestration.probe import Probe
 from intelbench.orchestration.process import Limits, OverrunError, Process, Starter, take_request
 from intelbench.plugins.providers import BUILT_IN
@@ -76,7 +76,7 @@ def main() -> None:
     """Build the network, and answer the question; if the network takes the size there is no answer."""
     question, answer = take_request(Question)
     probe = question.probe
-    load_plugins(probe.plugins, probe.seed)
+    load_plugins_of_run(probe.plugins, probe.seed)
     if question.about == "randomness":
         answer(draws_random_numbers(probe.workload))
         return

@@ -18,7 +18,7 @@ from intelbench.config.conditions import Conditions
 from intelbench.config.recipe import ORIGINAL_HEAD
 from intelbench.errors import UserError, printable
 from intelbench.orchestration.job import Job
-from intelbench.orchestration.plugin_files import load_plugins
+from intelbench.orchestration.plugin_files import load_plugins_of_run
 from intelbench.orchestration.process import Limits, OverrunError, Process, Starter, take_request
 from intelbench.profiling.complexity import count_parameters, forward_macs_per_image, training_flops_per_image
 from intelbench.profiling.device import device_of, is_out_of_memory
@@ -153,7 +153,7 @@ def main() -> None:
     """Answer with the description, then with the memory at each batch size."""
     probe, answer = take_request(Probe)
     return_freed_memory()
-    load_plugins(probe.plugins, probe.seed)
+    load_plugins_of_run(probe.plugins, probe.seed)
     answer(describe(probe))
     for memory in measure_steps(probe):
         answer(memory)

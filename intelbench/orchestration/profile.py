@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from importlib import metadata
-from pathlib import Path
 
 import msgspec
 import torch
@@ -12,7 +11,7 @@ from intelbench.config.requests import ProfileRequest
 from intelbench.errors import UserError
 from intelbench.orchestration.probe import Probe, describe, probe_in_process
 from intelbench.orchestration.process import FreshPython, Limits, can_start
-from intelbench.plugins.loading import load_plugin
+from intelbench.plugins.loading import load_plugins
 from intelbench.profiling.device import find_device
 from intelbench.profiling.environment import choose_execution
 from intelbench.profiling.variables import process_variables
@@ -28,8 +27,7 @@ def profile(request: ProfileRequest, on_architecture: Callable[[str], None]) -> 
     Raises:
         UserError: an architecture, an optimizer or a plug-in is not known.
     """
-    for plugin in request.plugins:
-        load_plugin(Path(plugin))
+    load_plugins(request.plugins)
     require_optimizer(request.conditions.recipe)
     profiles, failures = [], {}
     for architecture in dict.fromkeys(find(name)[0] for name in request.architectures):

@@ -24,7 +24,7 @@ from intelbench.orchestration.shared import Profiles
 from intelbench.orchestration.study import Study, StudyFile
 from intelbench.orchestration.suite import Session
 from intelbench.orchestration.tracking import Tracking
-from intelbench.plugins.loading import load_plugin
+from intelbench.plugins.loading import load_plugins
 from intelbench.profiling.environment import Processes, choose_execution, read_environment
 from intelbench.records.kept import settle
 from intelbench.records.types import DataFacts, Environment, Execution
@@ -132,8 +132,7 @@ def _suite_of(request: RunRequest) -> Suite:
         **{name: getattr(request, name) for name in _KEYS_OF_SUITE},
     )
     _require_seeds(suite)
-    for plugin in request.plugins:
-        load_plugin(Path(plugin))
+    load_plugins(request.plugins)
     if suite.architectures != REFERENCE and (note := resolutions(suite.architectures)):
         say(note)
     architectures_of(suite, printable(request.suite))

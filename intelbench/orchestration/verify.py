@@ -18,9 +18,9 @@ from intelbench.data.layout import find_layout
 from intelbench.data.sources import location_of, source_provider
 from intelbench.errors import UserError, printable
 from intelbench.orchestration.job import Job
-from intelbench.orchestration.plugin_files import load_plugins, plugins_of_run
+from intelbench.orchestration.plugin_files import load_plugins_of_run, plugins_of_run
 from intelbench.orchestration.process import Limits, Process, Starter, take_request
-from intelbench.plugins.loading import load_plugin
+from intelbench.plugins.loading import load_plugins
 from intelbench.plugins.providers import BUILT_IN, file_of
 from intelbench.profiling.device import is_available
 from intelbench.profiling.environment import choose_execution, read_environment
@@ -92,8 +92,7 @@ def verify(request: Request, starter: Starter, on_note: Callable[[str], None]) -
         raise UserError(_no_run(request.record))
     stored, traces = read_with_traces(request.record.absolute())
     (recorded, num_frozen_steps), spec = _first_steps(request, traces), stored.record.spec
-    for plugin in request.plugins:
-        load_plugin(plugin)
+    load_plugins(request.plugins)
     job = _job(request, stored)
     for note in job.dataset.notes:
         on_note(note)
@@ -235,7 +234,7 @@ def main() -> None:
     """Repeat the steps, and answer with what was observed."""
     replay, answer = take_request(Replay)
     job = replay.job
-    load_plugins(job.plugins, job.spec.seed_of("init"))
+    load_plugins_of_run(job.plugins, job.spec.seed_of("init"))
     device = configure(job.spec.conditions, job.spec.execution)
     setup = build_training_setup(job.spec, job.dataset, job.environment, device, weights=job.weights)
     if replay.num_frozen_steps is not None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +12,12 @@ from intelbench.plugins.guard import plugin_errors_as_user_errors
 from intelbench.plugins.imports import PluginImports
 from intelbench.plugins.providers import provider_of_file
 from intelbench.plugins.registry import Registry
+
+
+def load_plugins(paths: Iterable[str | Path]) -> None:
+    """Run plug-in files one after the other, as `load_plugin` does."""
+    for path in paths:
+        load_plugin(Path(path))
 
 
 def load_plugin(path: Path) -> list[str]:

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
-from itertools import pairwise
+from itertools import groupby
 
 from intelbench.errors import plural
 from intelbench.statistics.estimates import Estimate
@@ -203,12 +203,8 @@ def listed(items: Iterable[str]) -> str:
 
 def numbers(values: Sequence[int]) -> str:
     """Write seeds or steps in order, runs of three and more shortened: `0, 1, 2` as `0–2`."""
-    runs: list[list[int]] = []
-    for previous, value in pairwise([None, *sorted(values)]):
-        if runs and previous is not None and value == previous + 1:
-            runs[-1].append(value)
-        elif value is not None:
-            runs.append([value])
+    ordered = enumerate(sorted(values))
+    runs = [[value for _, value in run] for _, run in groupby(ordered, lambda item: item[1] - item[0])]
     return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)
 
 

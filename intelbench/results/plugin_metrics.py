@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intelbench.errors import UserError, kind_of, one_of, shortened
-from intelbench.plugins.loading import load_plugin
+from intelbench.plugins.loading import load_plugins
 from intelbench.plugins.registry import Entry
 from intelbench.records.store import StoredRun, Traces, read_run
 from intelbench.results import arrays
@@ -79,8 +79,7 @@ def register_metrics(plugins: Sequence[Path]) -> None:
     """
     for name in METRICS.entry_points():
         METRICS.find(name)
-    for path in plugins:
-        load_plugin(path)
+    load_plugins(plugins)
 
 
 def plugin_files() -> tuple[Path, ...]:

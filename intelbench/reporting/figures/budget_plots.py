@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from intelbench.reporting import formatting
-from intelbench.reporting.figures.canvas import as_svg, blank, half, look
-from intelbench.reporting.figures.plots import band, legend, legend_height
+from intelbench.reporting.figures.canvas import as_svg, half, look
+from intelbench.reporting.figures.plots import band, with_legend
 from intelbench.results.efficiency import UNITS, Curve, Unit, curve
 from intelbench.results.summaries import CohortSummary
 
@@ -37,17 +37,15 @@ def budgets(summary: CohortSummary) -> Figure:
         for unit in UNITS
     }
     panels = {unit: curves for unit, curves in known.items() if curves}
-    below = legend_height(summary.finished)
-    height = _ROW * ((len(panels) + 1) // 2) + below + 12
-    figure = blank(height)
+    num_rows = (len(panels) + 1) // 2
+    figure, below = with_legend(summary.finished, _ROW * num_rows + 12)
     shared: Axes | None = None
     for place, (unit, curves) in enumerate(panels.items()):
-        bottom = height - _ROW * (place // 2) - _PANEL - 10
+        bottom = below + 2 + _ROW * (num_rows - place // 2) - _PANEL
         axes = half(figure, place, bottom, _PANEL, sharey=shared)
         _panel(axes, unit, curves)
         axes.set(xlabel=_AXES[unit][0], ylabel="validation accuracy (%)")
         shared = shared or axes
-    legend(figure, summary.finished)
     return figure
 
 

@@ -5,8 +5,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from intelbench.reporting import formatting
-from intelbench.reporting.figures.canvas import as_svg, blank, look
-from intelbench.reporting.figures.plots import legend, legend_height
+from intelbench.reporting.figures.canvas import as_svg, look
+from intelbench.reporting.figures.plots import with_legend
 from intelbench.results.label_efficiency import LabelStudy
 
 _PANEL = 250
@@ -17,9 +17,8 @@ _PANEL = 250
 def label_curves(study: LabelStudy) -> Figure:
     """Draw a line for each architecture with its 95 % interval, and the target."""
     shown = [curve.architecture for curve in study.curves]
-    below = legend_height(shown)
-    height = _PANEL + below + 66
-    figure = blank(height)
+    figure, below = with_legend(shown, _PANEL + 66)
+    height = _PANEL + 66 + below
     axes = figure.add_axes((0.075, (below + 44) / height, 0.9, _PANEL / height))
     for curve in study.curves:
         drawn = look(curve.architecture.index)
@@ -36,5 +35,4 @@ def label_curves(study: LabelStudy) -> Figure:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set(xlabel="training images of each class", ylabel="test accuracy (%)")
     axes.set_title("Test accuracy by labelled images", loc="left")
-    legend(figure, shown)
     return figure

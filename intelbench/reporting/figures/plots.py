@@ -75,8 +75,7 @@ def curves(summary: CohortSummary) -> Figure:
     """Draw the training loss by step and by time: mean over the runs, and the range from least to most."""
     window = summary.smoothing_window
     smoothing = f", moving mean of {window} steps" if window > 1 else ""
-    below = legend_height(summary.finished)
-    figure = blank(290 + below)
+    figure, below = with_legend(summary.finished, 290)
     first: Axes | None = None
     for position, x_label in enumerate(("training step", "training time (s)")):
         axes = half(figure, position, below + 46, 220, sharey=first)
@@ -87,7 +86,6 @@ def curves(summary: CohortSummary) -> Figure:
         first = first or axes
     assert first is not None
     first.set_title(f"Training loss{smoothing}", loc="left")
-    legend(figure, summary.finished)
     return figure
 
 
@@ -101,17 +99,14 @@ def cost(summary: CohortSummary) -> Figure:
     is_share = metric.unit == "share"
     y_label = f"{metric.noun} (%)" if is_share else f"{metric.noun}{' (nats)' if metric.unit == 'nats' else ''}"
     numbered = len(shown) > _MAX_NAMED_POINTS
-    below = legend_height(shown, numbered) + 4 if numbered else 0
-    figure = blank(280 + below)
+    figure, below = with_legend(shown, 284, numbered) if numbered else (blank(280), -4)
     for position, (field, values) in enumerate(summary.cost_panels.items()):
-        axes = half(figure, position, below + 44, 220)
+        axes = half(figure, position, below + 48, 220)
         points = [(a, values[a.name], reached[a.name]) for a in shown if a.name in values]
         if points:
             _cost_panel(axes, points, is_share, numbered)
         x_label = _TIMES.get(field) or f"peak {formatting.MEMORY_NAMES[field]} (MiB)"
         axes.set(xlabel=x_label, ylabel=label(y_label))
-    if numbered:
-        legend(figure, shown, numbered)
     return figure
 
 
@@ -119,10 +114,8 @@ def cost(summary: CohortSummary) -> Figure:
 def reliability(summary: CohortSummary) -> Figure:
     """Draw accuracy against confidence on the test images, all runs together."""
     shown = [a for a in summary.finished if any(run.reliability for run in a.runs)]
-    below = legend_height(shown)
-    height = 300 + below
-    figure = blank(height)
-    side = 230
+    figure, below = with_legend(shown, 300)
+    height, side = 300 + below, 230
     axes = figure.add_axes(((WIDTH - side) / 2 / WIDTH, (below + 46) / height, side / WIDTH, side / height))
     axes.plot((0, 100), (0, 100), color="#999999", linewidth=0.8, zorder=1)
     for architecture in shown:
@@ -131,7 +124,6 @@ def reliability(summary: CohortSummary) -> Figure:
         axes.plot(100 * confidence, 100 * accuracy, color=drawn.color, linestyle=drawn.line, marker=drawn.marker, ms=4)
     axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="confidence (%)", ylabel="accuracy (%)")
     axes.set_title("Above the line: less sure than right", loc="left")
-    legend(figure, shown)
     return figure
 
 
@@ -210,30 +202,24 @@ def _name_points(axes: Axes, names: Sequence[str], places: Sequence[tuple[float,
         axes.text(left, middle, name, fontsize=_SMALL, verticalalignment="center")
 
 
-def _legend_name(architecture: ArchitectureSummary, numbered: bool) -> str:
-    return f"{architecture.index + 1}  {label(architecture.name)}" if numbered else label(architecture.name)
+def with_legend(
+    architectures: Sequence[ArchitectureSummary], height: float, numbered: bool = False
+) -> tuple[Figure, float]:
+    """Return a figure with `height` points above a legend, and the height of the legend.
 
-
-def _legend_columns(architectures: Sequence[ArchitectureSummary], numbered: bool) -> int:
-    """Return how many columns the longest name leaves room for."""
-    widest = max(text_width(_legend_name(architecture, numbered), 8) for architecture in architectures)
-    return max(1, min(len(architectures), int(WIDTH // (widest + 50))))
-
-
-def legend_height(architectures: Sequence[ArchitectureSummary], numbered: bool = False) -> int:
-    """Return the points that the legend takes at the bottom of a figure."""
-    return 13 * math.ceil(len(architectures) / _legend_columns(architectures, numbered))
-
-
-def legend(figure: Figure, architectures: Sequence[ArchitectureSummary], numbered: bool = False) -> None:
-    """Draw the legend below the panels: markers, and lines where the figure draws lines."""
+    The legend shows markers, and lines where the figure draws lines.
+    """
     handles = []
     for architecture in sorted(architectures, key=lambda architecture: architecture.index):
-        drawn, name = look(architecture.index), _legend_name(architecture, numbered)
-        line = "none" if numbered else drawn.line
+        drawn, name = look(architecture.index), label(architecture.name)
+        name, line = (f"{architecture.index + 1}  {name}", "none") if numbered else (name, drawn.line)
         handles.append(Line2D([], [], color=drawn.color, ls=line, marker=drawn.marker, markersize=4, label=name))
-    columns = _legend_columns(architectures, numbered)
+    widest = max(text_width(str(handle.get_label()), 8) for handle in handles)
+    columns = max(1, min(len(handles), int(WIDTH // (widest + 50))))
+    below = 13 * math.ceil(len(handles) / columns)
+    figure = blank(height + below)
     figure.legend(handles=handles, loc="lower center", ncols=columns, frameon=False, handlelength=3.2)
+    return figure, below
 
 
 def _class_axes(axes: Axes, names: Sequence[str], rotated: bool) -> None:

@@ -1,10 +1,12 @@
 """Choice by cost: who is on the Pareto front of the metric that ranks and each kind of cost, and how surely."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from intelbench.reporting import formatting, metrics
 from intelbench.reporting.document import Block, Cell, Column, Items, Paragraph, table_of
-from intelbench.reporting.rows import ARCHITECTURE, Row, rows
+from intelbench.reporting.formatting import escape
+from intelbench.reporting.rows import Row, rows
 from intelbench.results import efficiency
 from intelbench.results.metric import Metric
 from intelbench.results.metrics import METRICS
@@ -12,6 +14,9 @@ from intelbench.results.summaries import CohortSummary
 from intelbench.results.tables import estimate_of
 from intelbench.statistics.estimates import Estimate
 from intelbench.statistics.posterior import NUM_DRAWS
+
+_Points = Mapping[tuple[str, str], Row]
+"""By architecture and kind of cost."""
 
 
 def cost(summary: CohortSummary) -> list[Block]:
@@ -21,37 +26,32 @@ def cost(summary: CohortSummary) -> list[Block]:
     """
     if len(summary.finished) < 2:
         return []
-    points = rows(efficiency.pareto(summary))
+    points = {(row["architecture"], row["cost"]): row for row in rows(efficiency.pareto(summary))}
     if not points:
         return [Paragraph("Who is on the Pareto front is not said where nothing may be ranked.")]
-    kinds = [METRICS.get(name) for name in dict.fromkeys(row["cost"] for row in points)]
-    by_kind = {kind: {row["architecture"]: row for row in points if row["cost"] == kind.name} for kind in kinds}
+    kinds = [METRICS.get(name) for name in dict.fromkeys(name for _, name in points)]
     metric = metrics.ranking(summary)
-    score = Column[Row](metric.heading, lambda row: metrics.cell(metric, estimate_of(row, "score")))
-    columns = [ARCHITECTURE, score]
-    for kind in kinds:
-        columns += _columns(kind, by_kind[kind])
-    order = [by_kind[kinds[0]][architecture.name] for architecture in summary.finished]
-    note = Paragraph(_note(summary))
-    return [table_of(columns, order), note, Items(metrics.definitions(kinds, summary))]
-
-
-def _columns(kind: Metric, by_architecture: Mapping[str, Row]) -> list[Column[Row]]:
-    """Return columns of a kind of cost, and of how often an architecture is on its front."""
-
-    def spent(row: Row) -> Cell:
-        own = by_architecture[row["architecture"]]
-        value = own["value"]
-        return metrics.cell(kind, None if value is None else Estimate(value, None, None, own["num_seeds"]))
-
-    return [
-        Column(kind.heading, spent),
-        Column("On the front (%)", lambda row: _share(by_architecture[row["architecture"]])),
+    columns = [
+        Column[str]("Architecture", escape, is_number=False),
+        Column[str](
+            metric.heading, lambda name: metrics.cell(metric, estimate_of(points[name, kinds[0].name], "score"))
+        ),
     ]
+    for kind in kinds:
+        columns.append(Column(kind.heading, partial(_spent, points, kind)))
+        columns.append(Column("On the front (%)", partial(_share, points, kind)))
+    names = [architecture.name for architecture in summary.finished]
+    return [table_of(columns, names), Paragraph(_note(summary)), Items(metrics.definitions(kinds, summary))]
 
 
-def _share(row: Row) -> Cell:
+def _spent(points: _Points, kind: Metric, name: str) -> Cell:
+    row = points[name, kind.name]
+    return metrics.cell(kind, None if row["value"] is None else Estimate(row["value"], None, None, row["num_seeds"]))
+
+
+def _share(points: _Points, kind: Metric, name: str) -> Cell:
     """Show how often an architecture is on the front; never all or none of the draws where one could differ."""
+    row = points[name, kind.name]
     share = row["front_share"]
     if share is not None and not row["front_certain"]:
         share = min(max(share, 0.5 / NUM_DRAWS), 1 - 0.5 / NUM_DRAWS)

@@ -83,8 +83,7 @@ def _runs(summary: CohortSummary) -> list[Block]:
 
 
 def _score(metric: Metric, row: Row) -> Cell:
-    value = row["score"]
-    return cell(value, lambda known: ABSENT if known is None else metrics.figure(known, metric.unit, 1))
+    return cell(row["score"], lambda known: metrics.figure(known, metric.unit, 1))
 
 
 def _cells(row: Row, ranks: Sequence[object], summary: CohortSummary, columns: Sequence[Metric]) -> dict[str, Cell]:
@@ -94,7 +93,7 @@ def _cells(row: Row, ranks: Sequence[object], summary: CohortSummary, columns: S
     tied = "=" if ranks.count(row["rank"]) > 1 else ""
     cells = {
         "Architecture": Cell(escape(row["architecture"])),
-        "Rank": cell(row["rank"], lambda rank: ABSENT if rank is None else f"{rank}{tied}{'†' if failed else ''}"),
+        "Rank": cell(row["rank"], lambda rank: f"{rank}{tied}{'†' if failed else ''}"),
         "Group": Cell(row["group"] or ABSENT),
         "Runs": Cell(f"{runs} of {runs + failed}" if failed else str(runs), runs),
     }
