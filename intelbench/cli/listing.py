@@ -15,11 +15,12 @@ from intelbench.cli.values import FOLDER, Value, magnitude, number, part_of_name
 @click.argument("pattern", type=Value(part_of_name), required=False)
 @option("--pretrained", is_flag=True, heading="Search", help="Only networks with published weights; one row a file.")
 @option(
-    "--max-params", type=Value(magnitude, "number"),
+    "--max-params", "max_parameters", type=Value(magnitude, "number"),
     help="Most parameters, with 1,000 classes: 30M, 500k.",
 )  # fmt: skip
 @option(
-    "--max-gmacs", type=Value(number, "number"),
+    "--max-gmacs", "max_macs", type=Value(number, "number"),
+    callback=lambda _context, _parameter, gmacs: None if gmacs is None else gmacs * 1e9,
     help="Most GMACs of a forward pass for one image of the size of the weights.",
 )  # fmt: skip
 @option(
@@ -58,14 +59,7 @@ def list_(pattern: str | None, form: str, cache_dir: Path | None, **filters: Any
     from intelbench.orchestration.catalogue import Search, search
     from intelbench.reporting import catalogue
 
-    gmacs = filters["max_gmacs"]
-    wanted = Search(
-        pattern=pattern,
-        pretrained=filters["pretrained"],
-        max_parameters=filters["max_params"],
-        max_macs=None if gmacs is None else gmacs * 1e9,
-        licence=filters["licence"],
-    )
+    wanted = Search(pattern=pattern, **filters)
     found = [msgspec.structs.asdict(offer) for offer in search(wanted, cache_folder(cache_dir), complain)]
     render = {
         "md": catalogue.offers_as_markdown,

@@ -27,9 +27,7 @@ def stoppable(execute: Callable[[], int]) -> int:
         raise KeyboardInterrupt if number == signal.SIGINT else _TerminatedError
 
     for number in numbers:
-        if (
-            number != signal.SIGINT or before[number] is signal.default_int_handler
-        ):  # a job in the background ignores it
+        if number != signal.SIGINT or before[number] is signal.default_int_handler:  # a background job ignores it
             signal.signal(number, stop)
     try:
         return execute()

@@ -24,6 +24,14 @@ MEMORY_NAMES = {
     "cublas_workspace_bytes": "workspace of cuBLAS",
 }
 """Names of the fields of `PeakMemory` in headings."""
+MEMORY_KINDS = {
+    "parameters_bytes": "Parameters",
+    "gradients_bytes": "Gradients",
+    "optimizer_state_bytes": "Optimizer state",
+    "activations_bytes": "Activations",
+    "temporaries_bytes": "Temporaries",
+}
+"""Headings of the fields of `PredictedMemory` that add up to the peak."""
 _BIDI_CONTROLS = {chr(code) for code in (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 _NOT_IN_XML = {"\ufffe", "\uffff"}
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}

@@ -1,7 +1,7 @@
 """What the numbers say, in plain sentences that stay true in every case the records can hold."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 
 from intelbench.errors import plural
@@ -90,12 +90,10 @@ def _varied(summary: CohortSummary) -> str:
 def ranking_note(summary: CohortSummary) -> str:
     """Say why there is no rank, or who has none, and on which seeds the others rest."""
     cohort, finished = summary.cohort, summary.finished
+    if len(summary.architectures) < 2:
+        return ""
     if len(finished) < 2:
-        return (
-            ""
-            if len(summary.architectures) < 2
-            else f"**Not ranked:** {plural(len(finished), 'architecture')} finished."
-        )
+        return f"**Not ranked:** {plural(len(finished), 'architecture')} finished."
     if not cohort.fairness.identical:
         return f"**Not ranked:** the batches of {_seeds(cohort.fairness.mismatched_seeds)} differ or are unverified."
     if summary.sequential:
@@ -120,16 +118,19 @@ def ranking_note(summary: CohortSummary) -> str:
 def not_compared(summary: CohortSummary) -> str:
     """Say which architectures were compared with no other one, though others were, and which pairs were not."""
     unranked = [code(each.name) for each in finished_unranked(summary)] if summary.ranked else []
-    pairs = [f"{code(first)} with {code(second)}" for first, second in summary.untested]
     sentences = []
     if unranked:
         verb = "is" if len(unranked) == 1 else "are"
         sentences.append(
             f"{first_few(unranked)} {verb} not compared: no two finished seeds in common with another one."
         )
-    if pairs:
-        sentences.append(f"Not compared, without two finished seeds in common: {first_few(pairs)}.")
-    return " ".join(sentences)
+    return " ".join([*sentences, *untested(summary.untested)])
+
+
+def untested(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """Say which pairs of architectures were not compared; nothing if all were."""
+    names = [f"{code(first)} with {code(second)}" for first, second in pairs]
+    return [f"Not compared, without two finished seeds in common: {first_few(names)}."] if names else []
 
 
 def finished_unranked(summary: CohortSummary) -> Sequence[ArchitectureSummary]:

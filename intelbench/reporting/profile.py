@@ -12,13 +12,6 @@ from intelbench.reporting.formatting import ABSENT, escape
 from intelbench.results.columns import Columns, column, fields
 from intelbench.results.columns import table as frame_of
 
-_KINDS = {
-    "parameters_bytes": "Parameters",
-    "gradients_bytes": "Gradients",
-    "optimizer_state_bytes": "Optimizer state",
-    "activations_bytes": "Activations",
-    "temporaries_bytes": "Temporaries",
-}
 _UNREMARKABLE = ("measured", "published")
 """What is usually absent: there is no GPU, and a figure was published for three networks only."""
 _MEASURED = ("cuda_allocated_bytes", "cublas_workspace_bytes", "cuda_reserved_bytes", "nvml_process_bytes")
@@ -143,13 +136,13 @@ def _largest(profile: Profile) -> list[Block]:
 
 
 def _breakdown(profile: Profile) -> list[Block]:
-    headers = ["Architecture", "Batch", *_KINDS.values(), "Peak", "Reserved"]
+    headers = ["Architecture", "Batch", *formatting.MEMORY_KINDS.values(), "Peak", "Reserved"]
     measured = [f"Measured {formatting.MEMORY_NAMES[field]}" for field in _MEASURED] if profile.gpu else []
     cells: Cells = [
         [
             escape(each.architecture),
             cell(memory.batch_size, str),
-            *(cell(getattr(memory, kind), formatting.size) for kind in _KINDS),
+            *(cell(getattr(memory, kind), formatting.size) for kind in formatting.MEMORY_KINDS),
             cell(memory.peak_bytes, formatting.size),
             cell(memory.reserved_bytes, formatting.size),
             *([_measured_cell(_measured(each, memory), field) for field in _MEASURED] if profile.gpu else []),

@@ -15,29 +15,27 @@ def groups(cohorts: Sequence[Cohort]) -> list[Block]:
         return []
     keys = differing_keys(cohorts)
     cells = [[code(key), *(escape(formatting.fact(value)) for value in values)] for key, values in keys.items()]
+    by_execution = all(key.startswith("execution.") and key != "execution.device" for key in keys)
+    named = formatting.listed(map(code, keys))
     headers = ["", *(f"Group {number}" for number in range(1, len(cohorts) + 1))]
-    text = (
-        f"The records fall into {len(cohorts)} groups that must not be compared with each other: they differ in "
-        f"{formatting.listed(code(key) for key in keys)}. Each group has its own tables."
-    )
-    in_seconds = any(cohort.in_seconds for cohort in cohorts)
-    if not in_seconds and all(key.startswith("execution.") and key != "execution.device" for key in keys):
-        text = (
-            f"The records fall into {len(cohorts)} groups that differ in how their runs were executed: "
-            f"{formatting.listed(code(key) for key in keys)}. Each group has its own tables of times and memory; "
-            '"Accuracy across executions" has the accuracies of all runs.'
-        )
     if list(keys) == ["images_per_class"]:
         text = (
-            f"The records fall into {len(cohorts)} groups that differ in how many images of each class their runs were "
-            'trained on. Each group has its own tables; "Labelled images needed" compares them.'
+            "differ in how many images of each class their runs were trained on. Each group has its own tables; "
+            '"Labelled images needed" compares them.'
         )
-    if list(keys) == ["vary"]:
+    elif list(keys) == ["vary"]:
         text = (
-            f"The records fall into {len(cohorts)} groups that differ in what varies between the seeds of their runs. "
-            'Each group has its own tables; "Sources of variance" compares them.'
+            "differ in what varies between the seeds of their runs. Each group has its own tables; "
+            '"Sources of variance" compares them.'
         )
-    return [Paragraph(text), table(headers, cells, left=len(headers))]
+    elif by_execution and not any(cohort.in_seconds for cohort in cohorts):
+        text = (
+            f"differ in how their runs were executed: {named}. Each group has its own tables of times and memory; "
+            '"Accuracy across executions" has the accuracies of all runs.'
+        )
+    else:
+        text = f"must not be compared with each other: they differ in {named}. Each group has its own tables."
+    return [Paragraph(f"The records fall into {len(cohorts)} groups that {text}"), table(headers, cells, len(headers))]
 
 
 def group_title(number: int, of: int, cohort: Cohort) -> str:

@@ -56,8 +56,7 @@ def _answer(study: LabelStudy) -> str:
         return f"{to_reach}, {code(curves[0].name)} needs {number} images of each class."
     if all(pair.p_holm is None for pair in study.comparisons):
         return f"{to_reach}, one seed does not show which architecture needs fewer images."
-    untested = [f"{code(p.first.name)} with {code(p.second.name)}" for p in study.comparisons if p.p_holm is None]
-    rest = f" Not compared, without two finished seeds in common: {narrative.first_few(untested)}." if untested else ""
+    untested = narrative.untested((p.first.name, p.second.name) for p in study.comparisons if p.p_holm is None)
     said: list[str] = []
     for curve in curves:
         others = [each.more.name for each in study.comparisons if each.fewer is curve and each.more]
@@ -69,7 +68,7 @@ def _answer(study: LabelStudy) -> str:
             said.append(f"{code(curve.name)} needs fewer images of each class than {names}")
     if not said:
         said = [f"{narrative.none_differ(len(curves))} significantly different in how many images they need"]
-    return f"{to_reach}, {'; '.join(said[: narrative.MAX_NAMES])}.{rest}"
+    return " ".join([f"{to_reach}, {'; '.join(said[: narrative.MAX_NAMES])}.", *untested])
 
 
 def _accuracies(study: LabelStudy) -> Table:

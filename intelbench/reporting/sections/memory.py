@@ -1,7 +1,7 @@
 """Memory: predicted peaks by what fills them, measured ones, and the published kind of figure."""
 
 from intelbench.reporting.document import Block, Cell, Column, Items, Paragraph, cell, table_of
-from intelbench.reporting.formatting import MEMORY_NAMES, escape, mebibytes, size
+from intelbench.reporting.formatting import MEMORY_KINDS, MEMORY_NAMES, escape, mebibytes, size
 from intelbench.reporting.rows import ARCHITECTURE, Row, number, rows
 from intelbench.results import usage
 from intelbench.results.summaries import MEMORY_FIELDS, CohortSummary
@@ -9,11 +9,7 @@ from intelbench.results.summaries import MEMORY_FIELDS, CohortSummary
 _PREDICTED = (
     ARCHITECTURE,
     number("Predicted peak", "predicted_peak_bytes", size),
-    number("Parameters", "predicted_parameters_bytes", size),
-    number("Gradients", "predicted_gradients_bytes", size),
-    number("Optimizer state", "predicted_optimizer_state_bytes", size),
-    number("Activations", "predicted_activations_bytes", size),
-    number("Temporaries", "predicted_temporaries_bytes", size),
+    *(number(title, f"predicted_{field}", size) for field, title in MEMORY_KINDS.items()),
     number("Predicted reserved", "predicted_reserved_bytes", size),
 )
 _TORCHSUMMARY = (

@@ -115,8 +115,7 @@ def _learnt_nothing(summary: CohortSummary) -> list[str]:
         verb = "is" if len(low) == 1 else "are"
         names = names_or_number([architecture.name for architecture in low])
         sentences.append(f"{names} {verb} not significantly {_baseline(summary, low[0])}.")
-    constant = [(architecture, baseline.single_class_runs(architecture)) for architecture in summary.finished]
-    constant = [(architecture, runs) for architecture, runs in constant if runs]
+    constant = [(each, runs) for each in summary.finished if (runs := baseline.single_class_runs(each))]
     for architecture, runs in constant[:MAX_NAMES]:
         classes = [code(summary.data.class_names[label]) for label in runs]
         total, number = len(architecture.runs), sum(runs.values())

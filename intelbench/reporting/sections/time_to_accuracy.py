@@ -50,10 +50,8 @@ def _percent(share: float) -> str:
 
 
 def _reached(row: Row) -> Cell:
-    seconds = row["seconds"]
-    written = NEVER if seconds is None else f"{_bound(row, '')}{formatting.significant(seconds)}"
-    text = f"{written} ({_num_reached(row)})"
-    return Cell(text, math.inf if seconds is None else seconds)
+    text = f"{_written(row, 'seconds', '')} ({_num_reached(row)})"
+    return Cell(text, math.inf if row["seconds"] is None else row["seconds"])
 
 
 def _bound(row: Row, end: str) -> str:
