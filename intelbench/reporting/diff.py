@@ -21,6 +21,7 @@ from intelbench.reporting.document import (
     table_of,
 )
 from intelbench.reporting.formatting import code, escape, listed
+from intelbench.results.columns import attributes
 from intelbench.results.diff import Change, Comparison, Outcome, Verdict
 from intelbench.results.metrics import METRICS
 
@@ -62,12 +63,10 @@ def as_json(comparison: Comparison, verdicts: Sequence[Verdict]) -> str:
     content = {
         "changes": [
             {
-                "architecture": change.architecture,
-                "metric": change.metric,
+                **attributes(change, "architecture", "metric"),
                 "scale": METRICS.get(change.metric).change,
                 "higher_is_better": METRICS.get(change.metric).better == "higher",
-                "before": change.before,
-                "after": change.after,
+                **attributes(change, "before", "after"),
                 "change": change.inferred.estimate,
                 "p_value": change.inferred.p_value,
                 "distinguishable": change.distinguishable,
@@ -77,18 +76,14 @@ def as_json(comparison: Comparison, verdicts: Sequence[Verdict]) -> str:
         "gates": [
             {
                 "architecture": verdict.change.architecture,
-                "metric": verdict.gate.metric,
-                "margin": verdict.gate.margin,
+                **attributes(verdict.gate, "metric", "margin"),
                 "p_holm": verdict.p_holm,
                 "worse_by_at_most": verdict.change.worst,
                 "outcome": verdict.outcome,
             }
             for verdict in verdicts
         ],
-        "seeds": comparison.seeds,
-        "differing": comparison.differing,
-        "num_same_runs": comparison.num_same_runs,
-        "left_out": comparison.left_out,
+        **attributes(comparison, "seeds", "differing", "num_same_runs", "left_out"),
     }
     return msgspec.json.format(msgspec.json.encode(content), indent=1).decode() + "\n"
 

@@ -9,7 +9,7 @@ from intelbench.reporting.sections import origins, reproduction
 from intelbench.reporting.verdicts import Verdict, claims_about, verdicts
 from intelbench.results import efficiency, predictions, tables, usage
 from intelbench.results.claims import Claim
-from intelbench.results.columns import Row, estimate_columns
+from intelbench.results.columns import Row, attributes, estimate_columns
 from intelbench.results.cost_metrics import COST_METRICS
 from intelbench.results.equal_budgets import equal_budget_table
 from intelbench.results.executions import ExecutionStudy, execution_studies
@@ -32,7 +32,7 @@ def as_json(study: Study, *, claims: Sequence[Claim] | None = None) -> str:
         "metrics": [
             {
                 "name": name,
-                **{field: getattr(entry.value, field) for field in ("heading", "unit", "better", "definition")},
+                **attributes(entry.value, "heading", "unit", "better", "definition"),
                 "provider": entry.provider,
             }
             for name, entry in METRICS.entries.items()
@@ -87,16 +87,10 @@ def _plain(summary: CohortSummary, claims: Sequence[Claim] | None) -> dict[str, 
         "identical": cohort.fairness.identical,
         "ranked": bool(summary.ranked),
         "seeds": cohort.seeds,
-        "margin": summary.margin,
-        "significance": summary.significance,
-        "own_recipes": cohort.own_recipes,
-        "conditions": cohort.conditions,
+        **attributes(summary, "margin", "significance"),
+        **attributes(cohort, "own_recipes", "conditions"),
         "own_settings": tables.rows(tables.own_settings(summary)),
-        "data": spec.data,
-        "images_per_class": spec.images_per_class,
-        "vary": spec.vary,
-        "fixed_seed": spec.fixed_seed,
-        "execution": spec.execution,
+        **attributes(spec, "data", "images_per_class", "vary", "fixed_seed", "execution"),
         "architectures": tables.rows(tables.main(summary)),
         "differences": [
             row
@@ -146,14 +140,9 @@ def _claim_row(verdict: Verdict) -> Row:
     claim, measured, predicted = verdict.claim, verdict.measured, verdict.predicted
     exact = METRICS.get(claim.metric).compared == "exact"
     return {
-        "id": claim.id,
-        "statement": claim.statement,
-        "source": claim.source,
+        **attributes(claim, "id", "statement", "source"),
         "known": claim.known or None,
-        "metric": claim.metric,
-        "relation": claim.relation,
-        "architecture": claim.architecture,
-        "others": claim.others,
+        **attributes(claim, "metric", "relation", "architecture", "others"),
         "published": claim.value,
         "tolerance": None if claim.comparative else claim.tolerance,
         "published_runs": None if claim.comparative or exact else claim.runs,
@@ -194,8 +183,7 @@ def _origins(cohorts: Sequence[CohortSummary], claims: Sequence[Claim] | None) -
             "identical": match.identical.cohort.key,
             "pairs": [
                 {
-                    "first": contrast.first,
-                    "second": contrast.second,
+                    **attributes(contrast, "first", "second"),
                     **estimate_columns("own_recipes", contrast.own.difference),
                     "own_recipes_p_holm": contrast.own.p_holm,
                     **estimate_columns("identical", contrast.identical.difference),

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from intelbench.errors import plural
 from intelbench.reporting import metrics, narrative
-from intelbench.reporting.formatting import count, fact, listed, percent, significant
+from intelbench.reporting.formatting import count, fact, listed, percent, plural_number, significant
 from intelbench.results import verdicts as rules
 from intelbench.results.claims import Claim, differing_conditions, load_claims
-from intelbench.results.columns import Columns, column, estimate, table
+from intelbench.results.columns import Columns, column, estimate, fields, table
 from intelbench.results.metric import Metric
 from intelbench.results.metrics import METRICS
 from intelbench.results.reported_pairs import compared_as_reported
@@ -302,7 +302,7 @@ def _margin(claim: Claim) -> str:
     if metric.compared in ("exact", "ratio"):
         return f"{100 * margin:g} %"
     if metric.change == "points":
-        return "1 point" if margin == 0.01 else f"{100 * margin:g} points"
+        return plural_number(100 * margin, "point")
     return metrics.figure(margin, metric.unit)
 
 
@@ -322,10 +322,7 @@ def _with_disturbances(summary: CohortSummary, verdict: Verdict, involved: Seque
 
 _COLUMNS: Sequence[Columns[Verdict]] = (
     column("claim", str, lambda each: each.claim.id),
-    column("statement", str, lambda each: each.claim.statement),
-    column("source", str, lambda each: each.claim.source),
-    column("metric", str, lambda each: each.claim.metric),
-    column("architecture", str, lambda each: each.claim.architecture),
+    fields(str, lambda each: each.claim, "statement", "source", "metric", "architecture"),
     column("against", str, lambda each: each.against),
     estimate("measured", lambda each: each.estimate),
     column("unit", str, lambda each: each.unit or None),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from intelbench.records.identity import facts
 from intelbench.records.store import Traces, read_with_traces
 from intelbench.records.types import Environment, RunSpec
+from intelbench.results.columns import attributes
 from intelbench.results.metrics import METRICS
 from intelbench.results.plugin_metrics import with_plugin_values
 from intelbench.results.runs import RunSummary, observe
@@ -47,10 +48,7 @@ def parameters(spec: RunSpec, environment: Environment) -> dict[str, Value]:
     """Return what determines the result of a run, by dotted key; a list or an absent value is a text."""
     weights = {} if spec.weights is None else {"weights.file": spec.weights.file, "weights.sha256": spec.weights.sha256}
     known = {
-        "architecture": spec.architecture,
-        "provider": spec.provider,
-        "seed": spec.seed,
-        "suite": spec.suite,
+        **attributes(spec, "architecture", "provider", "seed", "suite"),
         **facts(spec, environment),
         **weights,
     }
