@@ -125,7 +125,13 @@ def _overview(profile: Profile) -> list[Block]:
 def _largest(profile: Profile) -> list[Block]:
     memories = list(dict.fromkeys(memory for each in profile.architectures for memory in each.largest_batch))
     cells: Cells = [
-        [escape(each.architecture), *(cell(each.largest_batch.get(memory), _images) for memory in memories)]
+        [
+            escape(each.architecture),
+            *(
+                cell(each.largest_batch.get(memory), lambda number: formatting.count(number) if number else "none")
+                for memory in memories
+            ),
+        ]
         for each in profile.architectures
     ]
     note = (
@@ -191,7 +197,3 @@ def _measured_cell(measured: MeasuredMemory | None, field: str) -> Cell:
 
 def _giga(value: float) -> str:
     return f"{value / 1e9:.3f}"
-
-
-def _images(number: int) -> str:
-    return formatting.count(number) if number else "none"

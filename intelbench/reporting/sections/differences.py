@@ -113,13 +113,9 @@ def _margin_note(summary: CohortSummary) -> str:
     return f" The margin is that of the suite of the newest run; earlier runs had {others}."
 
 
-def _points(margin: float) -> str:
-    return formatting.plural_number(100 * margin, "point")
-
-
 def looks(sequential: SequentialComparison, margin: float) -> str:
     """Say at which numbers of seeds results were tested, how far that came, and which levels and margin were used."""
-    design, race = sequential.design, sequential.race
+    design, race, in_points = sequential.design, sequential.race, METRICS.get("test_accuracy").margin
     if not race.num_looks:
         reached = "No look is complete yet"
     elif race.over:
@@ -137,8 +133,8 @@ def looks(sequential: SequentialComparison, margin: float) -> str:
     ]
     if margin != design.margin:
         sentences.append(
-            f"The looks stopped by the margin of their design, {_points(design.margin)}. Equivalence is tested here "
-            f"within {_points(margin)}, at the same levels, which is as sure if that margin was not chosen by these "
+            f"The looks stopped by the margin of their design, {in_points(design.margin)}. Equivalence is tested here "
+            f"within {in_points(margin)}, at the same levels, which is as sure if that margin was not chosen by these "
             "results; pairs that it leaves undecided get no more seeds from this design."
         )
     if race.failed:

@@ -50,7 +50,7 @@ def _answer(study: LabelStudy) -> str:
         )
     if target is None:
         return f"**Not said:** no multiple of {TARGET_STEP} % above chance is an accuracy that all architectures reach."
-    to_reach = f"**In short:** to reach a test accuracy of {_percent(target)}"
+    to_reach = f"**In short:** to reach a test accuracy of {formatting.percent(target, 0)}"
     if len(curves) == 1:
         number = _number(curves[0].needed(target), curves[0])
         return f"{to_reach}, {code(curves[0].name)} needs {number} images of each class."
@@ -78,7 +78,7 @@ def _accuracies(study: LabelStudy) -> Table:
     ]
     if (target := study.target) is not None:
         curves = {curve.name: curve for curve in study.curves}
-        title = f"Images of each class for {_percent(target)}"
+        title = f"Images of each class for {formatting.percent(target, 0)}"
         columns.append(Column(title, lambda name: _needed(curves[name], target) if name in curves else ABSENT))
     return table_of(columns, study.names)
 
@@ -118,7 +118,7 @@ def _caption(study: LabelStudy) -> str:
         seeds = f"the {numbers[0]} to {numbers[-1]} seeds that each has finished with every number"
     caption = f"Lines: mean over {seeds}; bands: 95 % interval over seeds and test images."
     if study.target is not None:
-        caption += f" Dotted: {_percent(study.target)}."
+        caption += f" Dotted: {formatting.percent(study.target, 0)}."
     missing = [escape(name) for name in study.names if name not in {curve.name for curve in study.curves}]
     if missing:
         caption += f" Not drawn, because finished runs with every number are missing: {formatting.listed(missing)}."
@@ -190,7 +190,3 @@ def _difference(summary: CohortSummary, pair: LabelComparison) -> Cell:
             difference = each.difference if each.first == first else -each.difference
             return difference_cell(difference, each.better is not None)
     return Cell(ABSENT)
-
-
-def _percent(share: float) -> str:
-    return formatting.percent(share, 0)

@@ -5,7 +5,7 @@ from functools import partial
 
 from intelbench.errors import UserError
 from intelbench.reporting import formatting, metrics, narrative
-from intelbench.reporting.document import Block, Cell, Column, Figure, Items, Paragraph, cell, listing, table, table_of
+from intelbench.reporting.document import Block, Cell, Figure, Items, Paragraph, cell, listing, table, table_of
 from intelbench.reporting.figures import plots
 from intelbench.reporting.formatting import ABSENT, code, escape
 from intelbench.reporting.rows import ARCHITECTURE, SEED, Row, estimate, number, rows
@@ -78,12 +78,8 @@ def _runs(summary: CohortSummary) -> list[Block]:
     )
     columns, metric = list(_OF_RUNS), metrics.ranking(summary)
     if not summary.ranking.is_accuracy:
-        columns.insert(2, Column[Row](escape(metric.heading), partial(_score, metric)))
+        columns.insert(2, number(escape(metric.heading), "score", lambda score: metrics.figure(score, metric.unit, 1)))
     return [Paragraph(note), table_of(columns, rows(tables.runs(summary)))]
-
-
-def _score(metric: Metric, row: Row) -> Cell:
-    return cell(row["score"], lambda known: metrics.figure(known, metric.unit, 1))
 
 
 def _cells(row: Row, ranks: Sequence[object], summary: CohortSummary, columns: Sequence[Metric]) -> dict[str, Cell]:

@@ -15,6 +15,7 @@ from intelbench.results.efficiency import Unit
 from intelbench.results.summaries import CohortSummary
 
 NEVER = "∞"
+_percent = partial(formatting.percent, digits=0)
 
 
 def time_to_accuracy(summary: CohortSummary) -> list[Block]:
@@ -43,10 +44,6 @@ def time_to_accuracy(summary: CohortSummary) -> list[Block]:
         "The same in seconds, steps and FLOPs, from the quickest run to the slowest", [table_of(_BY_UNIT, times)]
     )
     return [reached, Paragraph(note), folded]
-
-
-def _percent(share: float) -> str:
-    return formatting.percent(share, 0)
 
 
 def _reached(row: Row) -> Cell:

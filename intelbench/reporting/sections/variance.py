@@ -56,7 +56,8 @@ def _deviation(variance: Estimate | None) -> Estimate | None:
 
 def _note(study: VarianceStudy) -> str:
     """Say what the numbers mean, and what they do not hold."""
-    binomial = max(math.sqrt(source.accuracy * (1 - source.accuracy) / study.num_test) for source in study.sources)
+    largest = max(math.sqrt(source.accuracy * (1 - source.accuracy) / study.num_test) for source in study.sources)
+    binomial = formatting.significant(100 * largest)
     lines = [
         f"These are groups {listed(map(str, sorted(study.groups)))}, which differ in nothing but what varies between "
         f"their seeds; what does not vary keeps seed {study.fixed_seed}. Standard deviation and share are those of "
@@ -64,7 +65,7 @@ def _note(study: VarianceStudy) -> str:
         "(docs/statistics.md).",
         f"All runs were tested on the same {plural(study.num_test, 'image')}, and nothing is subtracted: networks that "
         "are equally good on all images differ on these, and this part is in every row. Other test images would change "
-        f"the accuracies too, by a binomial standard deviation of up to {_points(binomial)} points; that is in no row.",
+        f"the accuracies too, by a binomial standard deviation of up to {binomial} points; that is in no row.",
     ]
     same = sorted({each.architecture for each in study.sources if each.variance and not each.variance.mean})
     if same:
@@ -86,11 +87,7 @@ def _note(study: VarianceStudy) -> str:
     return " ".join(lines)
 
 
-def _points(share: float) -> str:
-    return formatting.significant(100 * share)
-
-
-_POINTS = formatting.with_interval(_points)
+_POINTS = formatting.with_interval(lambda share: formatting.significant(100 * share))
 _COLUMNS = (
     ARCHITECTURE,
     Column[Row]("Varies between the seeds", lambda row: source_name(row["vary"]), is_number=False),
