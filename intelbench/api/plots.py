@@ -51,7 +51,7 @@ class Plots:
             mean, low, high = (100 * (accuracies[0] if pd.isna(value) else value) for value in accuracies)
             axes.errorbar(
                 [x], [mean], yerr=[[mean - low], [high - mean]], label=name,
-                color=looks[name].color, marker=looks[name].marker, linestyle="none", capsize=2.5,
+                **(looks[name] | {"linestyle": "none"}), capsize=2.5,
             )  # fmt: skip
         axes.set(xlabel=cost, ylabel="test accuracy (%)")
         axes.legend()
@@ -99,8 +99,8 @@ class Plots:
         for architecture in self._results.cohort(cohort).finished:
             values = trace[trace["architecture"] == architecture.name].groupby("step")[name]
             mean, style = values.mean(), look(architecture.index)
-            axes.plot(mean.index, mean, color=style.color, linestyle=style.line, label=architecture.name)
-            axes.fill_between(mean.index, values.min(), values.max(), color=style.color, alpha=0.15, linewidth=0)
+            axes.plot(mean.index, mean, **(style | {"marker": ""}), label=architecture.name)
+            axes.fill_between(mean.index, values.min(), values.max(), color=style["color"], alpha=0.15, linewidth=0)
         axes.set(xlabel="training step", ylabel=name)
         axes.legend()
         return axes

@@ -53,10 +53,8 @@ def percent_number(estimate: Estimate | None) -> str:
     return percent_interval(estimate, unit="")
 
 
-def significant(value: float | None, digits: int = 3) -> str:
+def significant(value: float, digits: int = 3) -> str:
     """Write significant digits, with an exponent for extreme values only: `0.0123`, `1,230`, `1.2e-06`."""
-    if value is None:
-        return ABSENT
     if value == 0:
         return "0"
     rounded = float(f"{value:.{digits - 1}e}")
@@ -107,10 +105,8 @@ def milliseconds(seconds: float | None) -> str:
     return ABSENT if seconds is None else significant(1000 * seconds)
 
 
-def count(value: float | None) -> str:
+def count(value: float) -> str:
     """Write a whole number with separators of thousands; a mean of whole numbers with one decimal where it needs it."""
-    if value is None:
-        return ABSENT
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
 
 
@@ -180,10 +176,8 @@ def moment(text: str) -> str:
         return text
 
 
-def p_value(value: float | None) -> str:
+def p_value(value: float) -> str:
     """Write a p value with three decimals, or as `< 0.001`."""
-    if value is None:
-        return ABSENT
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 

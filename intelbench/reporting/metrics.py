@@ -5,7 +5,6 @@ from functools import partial
 
 from intelbench.reporting import document, formatting
 from intelbench.reporting.document import Cell
-from intelbench.reporting.formatting import ABSENT
 from intelbench.results.metric import Metric
 from intelbench.results.metrics import METRICS
 from intelbench.results.summaries import CohortSummary
@@ -69,9 +68,9 @@ def subject(metric: Metric, summary: CohortSummary) -> str:
     return f"Difference{own}{by}{in_unit}"
 
 
-def difference(metric: Metric, estimate: Estimate | None) -> str:
+def difference(metric: Metric, estimate: Estimate) -> str:
     """Write a difference in a column headed `subject`."""
-    if metric.change == "points" or estimate is None:
+    if metric.change == "points":
         return formatting.points(estimate)
     return formatting.number_interval(estimate).replace("-", "−")
 
@@ -81,10 +80,8 @@ def cell(metric: Metric, estimate: Estimate | None) -> Cell:
     return document.cell(estimate, partial(_written, metric))
 
 
-def change(metric: Metric, estimate: Estimate | None) -> str:
+def change(metric: Metric, estimate: Estimate) -> str:
     """Write a difference or ratio of two values in a column headed `metric.heading`."""
-    if estimate is None:
-        return ABSENT
     if metric.change == "points":
         return f"{formatting.points(estimate)} points"
     if metric.change == "ratio":
@@ -154,9 +151,7 @@ def definitions(metrics: Iterable[Metric], summary: CohortSummary) -> list[str]:
     return lines
 
 
-def _written(metric: Metric, estimate: Estimate | None) -> str:
-    if estimate is None:
-        return ABSENT
+def _written(metric: Metric, estimate: Estimate) -> str:
     if metric.unit == "share":
         return formatting.percent_interval(estimate)
     if metric.unit == "bytes":

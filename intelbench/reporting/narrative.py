@@ -66,8 +66,8 @@ def _batches_answer(summary: CohortSummary) -> str:
     shared = images if own else f"one recipe, one budget and {images}"
     last = "the last one" if fairness.complete else "the last recorded one that the runs of a seed have in common"
     return (
-        f"All runs share {shared}, and for {scope} {runs} saw the same batches in "
-        f"the same order with the same crops and flips (verified through step {count(fairness.verified_step)}, {last})."
+        f"All runs share {shared}, and for {scope} {runs} saw the same batches in the same order with the same crops "
+        f"and flips (verified through step {count(fairness.verified_step or 0)}, {last})."
     )
 
 

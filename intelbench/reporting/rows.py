@@ -27,7 +27,7 @@ def number(title: str, name: str, write: Callable[[Any], str], definition: str =
 def estimate(
     title: str,
     name: str,
-    write: Callable[[Estimate | None], str],
+    write: Callable[[Estimate], str],
     definition: str = "",
     num_runs: int | None = None,
 ) -> Column[Row]:

@@ -52,8 +52,7 @@ def budgets(summary: CohortSummary) -> Figure:
 def _panel(axes: Axes, unit: Unit, curves: Mapping[int, Curve]) -> None:
     scale = _AXES[unit][1]
     for index, each in curves.items():
-        drawn = look(index)
-        band(axes, each.spent / scale, 100 * each.accuracy, drawn, drawn.marker)
+        band(axes, each.spent / scale, 100 * each.accuracy, look(index))
     ends = [each.spent[-1] for each in curves.values()]
     if max(ends) > _LOG_FACTOR * min(ends) and min(each.spent[0] for each in curves.values()) > 0:
         axes.set_xscale("log")

@@ -3,7 +3,6 @@
 import io
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ParamSpec
 
@@ -46,18 +45,16 @@ _DASHES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 
 
-@dataclass(frozen=True)
-class Look:
-    """How an architecture is drawn in every figure: recognised by colour and, without colour, by line and marker."""
+def look(index: int) -> dict[str, Any]:
+    """Return how the architecture at that place is drawn in every figure, as arguments of matplotlib.
 
-    color: str
-    line: Any
-    marker: str
-
-
-def look(index: int) -> Look:
-    """Return the look of the architecture at that place; 7, 4 and 10 in step give 140 different ones."""
-    return Look(_OKABE_ITO[index % len(_OKABE_ITO)], _DASHES[index % len(_DASHES)], _MARKERS[index % len(_MARKERS)])
+    It is recognised by colour and, without colour, by line and marker; 7, 4 and 10 in step give 140 different ones.
+    """
+    return {
+        "color": _OKABE_ITO[index % len(_OKABE_ITO)],
+        "linestyle": _DASHES[index % len(_DASHES)],
+        "marker": _MARKERS[index % len(_MARKERS)],
+    }
 
 
 def label(name: str) -> str:

@@ -23,10 +23,10 @@ def label_curves(study: LabelStudy) -> Figure:
     for curve in study.curves:
         drawn = look(curve.architecture.index)
         means = 100 * curve.correct.mean(axis=(1, 2))
-        axes.plot(curve.numbers, means, color=drawn.color, linestyle=drawn.line, marker=drawn.marker, ms=4, zorder=3)
+        axes.plot(curve.numbers, means, **drawn, ms=4, zorder=3)
         if curve.band:
             low, high = (100 * np.asarray(end) for end in curve.band)
-            axes.fill_between(curve.points, low, high, color=drawn.color, alpha=0.13, linewidth=0, zorder=2)
+            axes.fill_between(curve.points, low, high, color=drawn["color"], alpha=0.13, linewidth=0, zorder=2)
     if study.target is not None:
         axes.axhline(100 * study.target, color="#555555", linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
     axes.set_xscale("log")

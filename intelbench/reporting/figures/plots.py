@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from intelbench.errors import plural
 from intelbench.reporting import formatting
-from intelbench.reporting.figures.canvas import WIDTH, Look, as_svg, blank, half, label, look
+from intelbench.reporting.figures.canvas import WIDTH, as_svg, blank, half, label, look
 from intelbench.reporting.figures.labels import Box, place, text_width
 from intelbench.results import usage
 from intelbench.results.metrics import METRICS
@@ -80,7 +81,8 @@ def curves(summary: CohortSummary) -> Figure:
     for position, x_label in enumerate(("training step", "training time (s)")):
         axes = half(figure, position, below + 46, 220, sharey=first)
         for architecture in summary.finished:
-            band(axes, *_loss_curves(architecture.runs, window, by_time=position == 1), look(architecture.index))
+            x, losses = _loss_curves(architecture.runs, window, by_time=position == 1)
+            band(axes, x, losses, look(architecture.index) | {"marker": ""})
         axes.set(xlabel=x_label, ylabel="loss")
         axes.set_xlim(left=0)
         first = first or axes
@@ -119,9 +121,8 @@ def reliability(summary: CohortSummary) -> Figure:
     axes = figure.add_axes(((WIDTH - side) / 2 / WIDTH, (below + 46) / height, side / WIDTH, side / height))
     axes.plot((0, 100), (0, 100), color="#999999", linewidth=0.8, zorder=1)
     for architecture in shown:
-        drawn = look(architecture.index)
         confidence, accuracy = pooled_curve([run.reliability for run in architecture.runs if run.reliability])
-        axes.plot(100 * confidence, 100 * accuracy, color=drawn.color, linestyle=drawn.line, marker=drawn.marker, ms=4)
+        axes.plot(100 * confidence, 100 * accuracy, **look(architecture.index), ms=4)
     axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="confidence (%)", ylabel="accuracy (%)")
     axes.set_title("Above the line: less sure than right", loc="left")
     return figure
@@ -161,11 +162,11 @@ def _cost_panel(
         y = scale * estimate.mean
         low = y if estimate.low is None else scale * estimate.low
         high = y if estimate.high is None else scale * estimate.high
-        color, marker = look(architecture.index).color, look(architecture.index).marker
+        drawn = look(architecture.index)
         if high > low:
             bars = [[y - low], [high - y]]
-            axes.errorbar([x], [y], yerr=bars, color=color, linewidth=1, capsize=2.5, capthick=1, zorder=2)
-        axes.plot([x], [y], marker=marker, color=color, markersize=6, linestyle="none", zorder=3)
+            axes.errorbar([x], [y], yerr=bars, color=drawn["color"], linewidth=1, capsize=2.5, capthick=1, zorder=2)
+        axes.plot([x], [y], **(drawn | {"linestyle": "none"}), markersize=6, zorder=3)
         places.append((x, y, low, high))
     axes.margins(0.12, 0.12)
     if is_share:
@@ -212,8 +213,9 @@ def with_legend(
     handles = []
     for architecture in sorted(architectures, key=lambda architecture: architecture.index):
         drawn, name = look(architecture.index), label(architecture.name)
-        name, line = (f"{architecture.index + 1}  {name}", "none") if numbered else (name, drawn.line)
-        handles.append(Line2D([], [], color=drawn.color, ls=line, marker=drawn.marker, markersize=4, label=name))
+        if numbered:
+            drawn, name = drawn | {"linestyle": "none"}, f"{architecture.index + 1}  {name}"
+        handles.append(Line2D([], [], **drawn, markersize=4, label=name))
     widest = max(text_width(str(handle.get_label()), 8) for handle in handles)
     columns = max(1, min(len(handles), int(WIDTH // (widest + 50))))
     below = 13 * math.ceil(len(handles) / columns)
@@ -253,22 +255,18 @@ def _loss_curves(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the moving mean of the training loss: x (P) and one row for each run (runs x P)."""
     kernel = np.ones(window) / window
-    smooth = [np.convolve(run.step_loss, kernel, mode="valid") for run in runs if len(run.step_loss) >= window]
-    if not smooth:
-        return np.empty(0), np.empty((0, 0))
+    smooth = [np.convolve(run.step_loss, kernel, mode="valid") for run in runs]
     if not by_time:
         length = min(len(loss) for loss in smooth)
         return np.arange(window, window + length, dtype=np.float64), np.array([loss[:length] for loss in smooth])
-    seconds = [run.elapsed_seconds[window - 1 :] for run in runs if len(run.step_loss) >= window]
+    seconds = [run.elapsed_seconds[window - 1 :] for run in runs]
     x = np.linspace(max(elapsed[0] for elapsed in seconds), min(elapsed[-1] for elapsed in seconds), _GRID_POINTS)
     return x, np.array([np.interp(x, elapsed, loss) for elapsed, loss in zip(seconds, smooth, strict=True)])
 
 
-def band(axes: Axes, x: NDArray[np.float64], values: NDArray[np.float64], look: Look, marker: str = "") -> None:
+def band(axes: Axes, x: NDArray[np.float64], values: NDArray[np.float64], style: dict[str, Any]) -> None:
     """Draw the mean over the runs as a line, and least to most as a band behind it."""
-    if values.size == 0:
-        return
-    axes.plot(x, values.mean(axis=0), color=look.color, linestyle=look.line, marker=marker, markersize=4, zorder=3)
+    axes.plot(x, values.mean(axis=0), **style, markersize=4, zorder=3)
     if len(values) > 1:
         low, high = values.min(axis=0), values.max(axis=0)
-        axes.fill_between(x, low, high, color=look.color, alpha=0.13, linewidth=0, zorder=2)
+        axes.fill_between(x, low, high, color=style["color"], alpha=0.13, linewidth=0, zorder=2)

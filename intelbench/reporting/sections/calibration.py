@@ -75,7 +75,7 @@ def _scaled_columns(summary: CohortSummary) -> list[Column[Row]]:
     ]  # fmt: skip
 
 
-def _scaled(title: str, name: str, write: Callable[[Estimate | None], str], definition: str = "") -> Column[Row]:
+def _scaled(title: str, name: str, write: Callable[[Estimate], str], definition: str = "") -> Column[Row]:
     def show(row: Row) -> Cell:
         if num_runs := row["num_temperatures_converged"]:
             return cell(tables.estimate_of(row, name, num_runs), write)
