@@ -233,7 +233,9 @@ def _budget(budget: object) -> object:
     if isinstance(budget, str):
         return parse_budget(budget)
     if isinstance(budget, int) and not isinstance(budget, bool):
-        raise ValueError(f"has no unit. Expected a text, or a share of the suite's. Try '{max(1, budget)} steps'")
+        raise ValueError(
+            f"has no unit. Expected a text, or a share of the suite's. Try '{Budget(steps=max(1, budget))}'"
+        )
     if not isinstance(budget, Budget) and not (isinstance(budget, float) and 0 < budget <= 1):
         raise ValueError(
             "not a budget. Expected a text with a unit, or a share of the suite's budgets, more than 0 and at most 1. "

@@ -104,7 +104,7 @@ def figure(value: float, unit: str, digits: int = 2) -> str:
         "bytes": lambda number: formatting.size(round(number)),
         "joules": lambda number: f"{formatting.si(number)}J",
         "seconds": lambda number: f"{formatting.significant(number)} s",
-        "steps": lambda number: f"{formatting.count(number)} steps",
+        "steps": lambda number: f"{formatting.count(number)} {'step' if number == 1 else 'steps'}",
     }
     return written.get(unit, formatting.significant)(value)
 

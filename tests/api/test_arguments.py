@@ -21,7 +21,7 @@ RUN = {
     "budget": [
         (-0.1, "budget -0.1: not a budget. Expected a text with a unit, or a share"),
         (float("nan"), "budget nan: not a budget"),
-        (0, "budget 0: has no unit. .* Try '1 steps'"),
+        (0, "budget 0: has no unit. .* Try '1 step'"),
         (5, "budget 5: has no unit. .* Try '5 steps'"),
         (True, "budget True: not a budget"),
         ("5", "budget '5': not a budget. Expected a positive number and a unit"),

@@ -19,9 +19,8 @@ def equal_budgets_section(summary: CohortSummary) -> list[Block]:
     if len(summary.finished) < 2 or not views:
         return []
     by_unit = {view.unit: view.amount for view in views}
-    steps = formatting.count(round(by_unit["steps"]))
     headings = {
-        "steps": f"After {steps} steps (%)",
+        "steps": f"After {plural(round(by_unit['steps']), 'step')} (%)",
         "seconds": f"After {formatting.significant(by_unit['seconds'])} s of training (%)",
     }
     found = rows(equal_budget_table(summary))

@@ -90,6 +90,7 @@ def test_names_of_others_and_classes_are_no_markup() -> None:
         ({"metric": "peak_memory_bytes", "relation": "at_most", "value": 2**30}, "≤ 1.00 GiB"),
         ({"metric": "training_flops_per_image", "relation": "at_most", "value": 2e9}, "≤ 2.00 GFLOP"),
         ({"metric": "steps_to_accuracy", "accuracy": 0.5, "relation": "at_most", "value": 90}, "≤ 90 steps"),
+        ({"metric": "steps_to_accuracy", "accuracy": 0.5, "relation": "at_most", "value": 1}, "≤ 1 step"),
         ({"metric": "mean_activation", "relation": "equal", "value": 0, "tolerance": 0.1}, "0 ± 0.100"),
         ({}, "higher than every other"),
         ({"relation": "lower", "others": ["b", "d"]}, "lower than b and d"),
