@@ -104,7 +104,7 @@ def require_transforms(recipe: Recipe) -> tuple[str, ...]:
         UserError: a transform is not known, an argument is not known, or the transform refuses its value.
     """
     make_transforms(recipe)
-    providers = [_entry(name).provider for name in recipe.transforms]
+    providers = [TRANSFORMS.entries[name].provider for name in recipe.transforms]
     return tuple(provider for provider in providers if provider != BUILT_IN)
 
 
@@ -114,19 +114,13 @@ def make_transforms(recipe: Recipe) -> dict[str, Transform]:
     Raises:
         UserError: as `require_transforms`.
     """
-    return {name: _make(_entry(name), recipe.transform_arguments.get(name, {})) for name in recipe.transforms}
+    entries = {name: TRANSFORMS.require(name, "recipe.transforms") for name in recipe.transforms}
+    return {name: _make(entry, recipe.transform_arguments.get(name, {})) for name, entry in entries.items()}
 
 
 def transform_plugins(names: Sequence[str]) -> list[str]:
     """Return the plug-in files with these transforms."""
     return [str(entry.plugin) for entry in map(TRANSFORMS.find, names) if entry and entry.plugin]
-
-
-def _entry(name: str) -> Entry[Callable[..., Transform]]:
-    entry = TRANSFORMS.find(name)
-    if entry is None:
-        raise UserError(f"recipe.transforms: {name!r} is not known. {one_of(name, TRANSFORMS.providers())}")
-    return entry
 
 
 def _make(entry: Entry[Callable[..., Transform]], arguments: dict[str, ArgumentValue]) -> Transform:

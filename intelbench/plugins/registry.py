@@ -109,16 +109,21 @@ class Registry(Generic[Value]):
             self._load(point)
         return self.entries.get(name)
 
-    def get(self, name: str) -> Value:
-        """Return the value of that name.
+    def require(self, name: str, key: str = "") -> Entry[Value]:
+        """Return the entry of that name, which messages say is the value of a key.
 
         Raises:
             UserError: the name is not known; or as `find`.
         """
         entry = self.find(name)
         if entry is None:
-            raise UserError(f"{self.kind} {shortened(repr(name))} is not known. {one_of(name, self.providers())}")
-        return entry.value
+            title = f"{key}:" if key else self.kind
+            raise UserError(f"{title} {shortened(repr(name))} is not known. {one_of(name, self.providers())}")
+        return entry
+
+    def get(self, name: str) -> Value:
+        """Return the value of that name; raise a `UserError` as `require` does."""
+        return self.require(name).value
 
     def providers(self) -> dict[str, str]:
         """Return the provider of every name, aliases excluded; entry points are named without loading them."""

@@ -118,10 +118,7 @@ def _contents(groups: list[dict[str, Any]]) -> list[tuple[float | None, list[int
 def _entry(name: str) -> Entry[OptimizerFactory]:
     if name in _UNSUITABLE:
         raise UserError(f"recipe.optimizer: {name!r} is not accepted: {_UNSUITABLE[name]}. Try 'adamw'")
-    entry = OPTIMIZERS.find(name)
-    if entry is None:
-        raise UserError(f"recipe.optimizer: {name!r} is not known. {one_of(name, OPTIMIZERS.providers())}")
-    return entry
+    return OPTIMIZERS.require(name, "recipe.optimizer")
 
 
 def _arguments(recipe: Recipe, accepted: Mapping[str, Parameter]) -> dict[str, Any]:
