@@ -65,6 +65,15 @@ def test_an_amount_out_of_bounds_is_refused_with_the_bounds(text: str, expected:
         Budget.parse(text)
 
 
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [({"steps": 1}, "1 step"), ({"epochs": 1.0}, "1 epoch"), ({"epochs": 0.5}, "0.5 epochs"), ({"seconds": 1}, "1 s")],
+)
+def test_the_text_of_a_budget_has_the_noun_of_its_number(fields: dict[str, float], text: str) -> None:
+    """Its unit is singular for one."""
+    assert text == str(Budget(**fields))
+
+
 @given(budgets)
 def test_every_budget_that_is_accepted_can_be_typed(budget: Budget) -> None:
     """The text of a budget, read again, gives an equal budget."""
