@@ -10,7 +10,7 @@ from intelbench.api.locations import cache_folder
 from intelbench.cli.figures import import_matplotlib
 from intelbench.cli.output import complain_of_left_out, write_product
 from intelbench.cli.parameters import GroupedCommand, cache_option, margin_option, metric_option, option, plugin_option
-from intelbench.cli.values import FILE, FOLDER, REPORT_FILE
+from intelbench.cli.values import FILE, FOLDER, require_suffix
 from intelbench.errors import UserError, printable
 
 
@@ -18,7 +18,7 @@ from intelbench.errors import UserError, printable
 @click.argument("folder", type=FOLDER, default=Path("results"), metavar="[RUNS_DIR]")
 @option(
     "--out",
-    type=REPORT_FILE,
+    type=FILE,
     help="File to write instead of stdout. Its suffix decides the format: .md, .html (one page, with the misclassified "
     "images), .json or .csv.",
 )
@@ -67,6 +67,8 @@ def report(
     from intelbench.results.study import read
 
     suffix = out.suffix if out else ".md"
+    if out:
+        require_suffix(out, ".md", ".html", ".json", ".csv")
     if images and suffix != ".html":
         raise click.UsageError("--images goes with --out FILE.html", ctx)
     import_matplotlib()  # before a plug-in does

@@ -12,9 +12,9 @@ from click.core import ParameterSource
 from intelbench.api.locations import cache_folder
 from intelbench.cli.output import complain, print_product
 from intelbench.cli.parameters import GroupedCommand, cache_option, option, plugin_option
-from intelbench.cli.values import FILE, Value, source
+from intelbench.cli.values import FILE, Value, require_suffix, source
 from intelbench.config.bounds import device_name
-from intelbench.errors import UserError, printable, shortened
+from intelbench.errors import UserError, printable
 
 
 @click.command(cls=GroupedCommand)
@@ -49,8 +49,7 @@ def start(
     from intelbench.orchestration.proposal import Request, propose
     from intelbench.plugins.loading import load_plugins
 
-    if out.suffix != ".toml":
-        raise UserError(f"--out {shortened(repr(str(out)))}: unknown format. Expected a name that ends in .toml")
+    require_suffix(out, ".toml")
     force, device = options["force"], options["device"]
     if out.exists() and not force:
         raise UserError(

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 _MAX_SEEDS = 10_000
 """A suite has no more runs."""
-REPORT_SUFFIXES = (".md", ".html", ".json", ".csv")
-"""Of files that `intelbench report` writes."""
 _NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _MAX_MESSAGE = 1000
 """Characters; a message repeats a part of the value, which may be as long as a command line."""
@@ -69,21 +67,15 @@ class Place(click.Path):
         return Path(text)
 
 
-class ReportFile(Place):
-    """The type of an option that is the path of a report, whose suffix decides the format."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """Make a path of a text; refuse an unknown suffix."""
-        path = super().convert(value, param, ctx)
-        if path.suffix not in REPORT_SUFFIXES:
-            expected = ", ".join(REPORT_SUFFIXES)
-            raise UserError(f"{_typed(param, str(path))}: unknown format. Expected a name that ends in {expected}")
-        return path
+def require_suffix(out: Path, *suffixes: str) -> None:
+    """Refuse a value of `--out` that does not end in one of the suffixes."""
+    if out.suffix not in suffixes:
+        expected = ", ".join(suffixes)
+        raise UserError(f"--out {shortened(repr(str(out)))}: unknown format. Expected a name that ends in {expected}")
 
 
 FOLDER = Place(file_okay=False)
 FILE = Place(dir_okay=False)
-REPORT_FILE = ReportFile(dir_okay=False)
 
 
 def _typed(param: click.Parameter | None, text: str) -> str:

@@ -140,11 +140,9 @@ def _by_class(summary: CohortSummary, architecture: ArchitectureSummary) -> list
 def _training(summary: CohortSummary, architecture: ArchitectureSummary) -> str:
     spec = architecture.records[0].spec
     recipe = spec.conditions.recipe
-    start = (
-        f"pretrained weights {code(spec.weights.file)} (SHA-256 {code(spec.weights.sha256)})"
-        if spec.weights
-        else "random weights"
-    )
+    start = "random weights"
+    if spec.weights:
+        start = f"pretrained weights {code(spec.weights.file)} (SHA-256 {code(spec.weights.sha256)})"
     return (
         f"From {start}, with {code(recipe.optimizer)}, batch size {count(recipe.batch_size)} and a budget of "
         f"{spec.conditions.budget}, suite {code(spec.suite)}. {narrative.fairness_answer(summary)} "

@@ -12,9 +12,9 @@ from intelbench.config.suites import budgets
 from intelbench.errors import plural, printable
 from intelbench.reporting import formatting
 from intelbench.reporting.document import Column, definitions, table_of
-from intelbench.reporting.formatting import ABSENT, code, escape
+from intelbench.reporting.formatting import ABSENT, code
 from intelbench.reporting.markdown import block_text
-from intelbench.reporting.rows import Row, number
+from intelbench.reporting.rows import Row, number, text
 
 
 def as_text(
@@ -80,7 +80,7 @@ def offers_as_csv(offers: Sequence[Mapping[str, object]]) -> str:
 
 
 _COLUMNS = (
-    Column[Row]("Network", lambda row: escape(row["name"]), is_number=False),
+    text("Network", "name"),
     number(
         "Parameters (M)", "num_parameters", lambda value: f"{value / 1e6:.1f}", "with the head of 1,000 classes"
     ),
@@ -98,12 +98,7 @@ _COLUMNS = (
         is_number=False,
         definition="value of `recipe.weights`",
     ),
-    Column[Row](
-        "Licence",
-        lambda row: escape(row["licence"] or ABSENT),
-        is_number=False,
-        definition="of the weights, as the library states it",
-    ),
+    text("Licence", "licence", "of the weights, as the library states it"),
     number(
         "ImageNet top-1 (%)", "imagenet_top1", formatting.bare_percent,
         "as the library states it, under its own preprocessing; timm states none",

@@ -17,6 +17,7 @@ from intelbench.reporting.document import (
     Paragraph,
     Section,
     cell,
+    settings_table,
     table,
     table_of,
 )
@@ -155,11 +156,7 @@ def _seeds(comparison: Comparison) -> str:
 def _differing(comparison: Comparison, names: tuple[str, str]) -> Block:
     if not comparison.differing:
         return Paragraph("Nothing that is recorded: the same conditions, images, machine and libraries.")
-    cells = [
-        [code(key), *(escape(formatting.fact(value)) for value in values)]
-        for key, values in comparison.differing.items()
-    ]
-    return table(["", *map(code, names)], cells, left=3)
+    return settings_table(["", *map(code, names)], comparison.differing)
 
 
 def _gates(verdicts: Sequence[Verdict]) -> list[Block]:

@@ -5,12 +5,12 @@ by `formatting.escape` or `formatting.code`. Nodes are compared by identity.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from intelbench.reporting.formatting import ABSENT, points
+from intelbench.reporting.formatting import ABSENT, code, escape, fact, points
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 from intelbench.statistics.estimates import Estimate
 
@@ -177,6 +177,12 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Cell | str]], left: in
         for place, title in enumerate(headers)
     ]
     return table_of(columns, rows)
+
+
+def settings_table(headers: Sequence[str], settings: Mapping[str, Iterable[object]]) -> Table:
+    """Build a table with a row for each setting: its key, and its values as in a suite file."""
+    rows = [[code(key), *(escape(fact(value)) for value in values)] for key, values in settings.items()]
+    return table(headers, rows, left=len(headers))
 
 
 def definitions(columns: Iterable[Column[Any]]) -> str:

@@ -5,7 +5,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import groupby
 
 from intelbench.errors import plural
@@ -37,9 +37,13 @@ _NOT_IN_XML = {"\ufffe", "\uffff"}
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
-def percent(share: float | None, digits: int = 1) -> str:
+def percent(share: float | None, digits: int = 1, unit: str = " %") -> str:
     """Write 0.4133 as `41.3 %`; 0.9999 as `> 99.9 %`, since it is not all of them."""
-    return ABSENT if share is None else f"{_percentage(share, digits)} %"
+    return ABSENT if share is None else f"{_percentage(share, digits)}{unit}"
+
+
+bare_percent = partial(percent, unit="")
+"""`41.3`, where the heading has the unit."""
 
 
 def percent_interval(estimate: Estimate | None, unit: str = " %") -> str:
@@ -48,9 +52,8 @@ def percent_interval(estimate: Estimate | None, unit: str = " %") -> str:
     return text if estimate is None or estimate.low is not None else f"{text} (n = {estimate.n})"
 
 
-def percent_number(estimate: Estimate | None) -> str:
-    """Write `41.3 [38.0, 44.6]`, where the heading has the unit."""
-    return percent_interval(estimate, unit="")
+percent_number = partial(percent_interval, unit="")
+"""`41.3 [38.0, 44.6]`, where the heading has the unit."""
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -67,11 +70,6 @@ def significant(value: float, digits: int = 3) -> str:
 def giga(value: float | None) -> str:
     """Write 2.43e11 as `243`, where the heading says that thousands of millions are meant."""
     return ABSENT if value is None else significant(value / 1e9)
-
-
-def bare_percent(share: float | None) -> str:
-    """Write 0.4133 as `41.3`, where the heading has the unit."""
-    return ABSENT if share is None else _percentage(share)
 
 
 def _percentage(share: float, digits: int = 1) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from intelbench.reporting.document import Column, cell
-from intelbench.reporting.formatting import escape
+from intelbench.reporting.formatting import ABSENT, escape
 from intelbench.results import tables
 from intelbench.statistics.estimates import Estimate
 
@@ -16,7 +16,7 @@ rows = tables.rows
 
 def text(title: str, name: str, definition: str = "") -> Column[Row]:
     """Return a column of texts."""
-    return Column(title, lambda row: escape(row[name]), definition, is_number=False)
+    return Column(title, lambda row: ABSENT if row[name] is None else escape(row[name]), definition, is_number=False)
 
 
 def number(title: str, name: str, write: Callable[[Any], str], definition: str = "") -> Column[Row]:

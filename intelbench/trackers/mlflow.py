@@ -3,10 +3,9 @@
 import socket
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 from intelbench.errors import UserError, shortened
@@ -22,7 +21,6 @@ _MAX_METRICS = 1000
 """Most parameters and metrics that a server takes at once."""
 _CONNECT_SECONDS = 10.0
 _STATUS: Mapping[Status, str] = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
-Item = TypeVar("Item")
 
 
 class MlflowTracker:
@@ -74,8 +72,8 @@ class MlflowTracker:
         parameters = [
             self._entities.Param(key, shortened(str(value), _MAX_CHARACTERS)) for key, value in run.parameters.items()
         ]
-        for some in _parts(parameters, _MAX_PARAMETERS):
-            self._client.log_batch(made.info.run_id, params=some)
+        for start in range(0, len(parameters), _MAX_PARAMETERS):
+            self._client.log_batch(made.info.run_id, params=parameters[start : start + _MAX_PARAMETERS])
         return _MlflowRun(self._client, self._entities, made.info.run_id, run)
 
     def _experiment(self, name: str) -> str:
@@ -103,8 +101,8 @@ class _MlflowRun:
             for point in points
             for name, value in point.values.items()
         ]
-        for some in _parts(metrics, _MAX_METRICS):
-            self._client.log_batch(self._id, metrics=some)
+        for start in range(0, len(metrics), _MAX_METRICS):
+            self._client.log_batch(self._id, metrics=metrics[start : start + _MAX_METRICS])
 
     def end(self, outcome: Outcome) -> None:
         """Add metrics and files, why the run has failed, and its status."""
@@ -123,10 +121,3 @@ class _MlflowRun:
         if self._started_at is not None:
             ended = round(1000 * (self._started_at + (outcome.seconds or 0.0)))
         self._client.set_terminated(self._id, _STATUS[outcome.status], ended)
-
-
-def _parts(items: Sequence[Item], length: int) -> Iterator[list[Item]]:
-    """Yield the items in lists of at most `length`."""
-    left = iter(items)
-    while part := list(islice(left, length)):
-        yield part

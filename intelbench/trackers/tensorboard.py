@@ -74,7 +74,12 @@ class _EventFile:
         if outcome.metrics:
             self.add([Point(outcome.step, outcome.metrics)])
         if outcome.message:
-            self._write(self._text_summary("failure", outcome.message), outcome.step)
+            # A text as TensorBoard's text plug-in reads it: a tensor of one string.
+            metadata = self._text.create_summary_metadata(display_name="failure", description="")
+            value = self._summary.Summary.Value(tag="failure", metadata=metadata)
+            value.tensor.dtype = 7  # DT_STRING
+            value.tensor.string_val.append(outcome.message.encode())
+            self._write(self._summary.Summary(value=[value]), outcome.step)
         ended = self._plugin_data.HParamsPluginData(
             session_end_info=self._plugin_data.SessionEndInfo(
                 status=self._api.Status.Value(_STATUS[outcome.status]),
@@ -88,14 +93,6 @@ class _EventFile:
         )
         self._write(self._summary.Summary(value=[value]))
         self._writer.close()
-
-    def _text_summary(self, tag: str, text: str) -> Any:
-        """Return a text as TensorBoard's text plug-in reads it: a tensor of one string."""
-        metadata = self._text.create_summary_metadata(display_name=tag, description="")
-        value = self._summary.Summary.Value(tag=tag, metadata=metadata)
-        value.tensor.dtype = 7  # DT_STRING
-        value.tensor.string_val.append(text.encode())
-        return self._summary.Summary(value=[value])
 
     def _write(self, summary: Any, step: int = 0) -> None:
         self._add(self._event.Event(step=step, summary=summary))

@@ -65,12 +65,12 @@ def page(study: Study, find: Find, *, claims: Sequence[Claim] | None = None) -> 
         fragments[gallery] = partial(_gallery, environment.get_template("gallery.html.j2"), gallery, album, missing)
     renderer = Renderer(fragments)
     body = renderer.render(document)
-    script = _template("report.js")
+    script = (_TEMPLATES / "report.js").read_text("utf-8")
     return environment.get_template("report.html.j2").render(
         title=renderer.headings[0].text,
         headings=renderer.headings[1:],
         body=body,
-        style=_template("report.css"),
+        style=(_TEMPLATES / "report.css").read_text("utf-8"),
         script=script,
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         data=_data(matrices, album),
@@ -130,7 +130,3 @@ def _data(matrices: Mapping[Matrix, MatrixTable], album: Album) -> dict[str, obj
     }  # fmt: skip
     images = [(formatting.printable(entry.image_id), entry.picture) for entry in album.entries]
     return {"cells": cells, "images": images}
-
-
-def _template(name: str) -> str:
-    return (_TEMPLATES / name).read_text("utf-8")

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from intelbench.errors import plural
-from intelbench.reporting import formatting
-from intelbench.reporting.document import Block, Paragraph, table
-from intelbench.reporting.formatting import code, escape
+from intelbench.reporting.document import Block, Paragraph, settings_table
+from intelbench.reporting.formatting import code, listed
 from intelbench.results.cohorts import Cohort, differing_keys
 
 
@@ -14,10 +13,9 @@ def groups(cohorts: Sequence[Cohort]) -> list[Block]:
     if len(cohorts) < 2:
         return []
     keys = differing_keys(cohorts)
-    cells = [[code(key), *(escape(formatting.fact(value)) for value in values)] for key, values in keys.items()]
-    by_execution = all(key.startswith("execution.") and key != "execution.device" for key in keys)
-    named = formatting.listed(map(code, keys))
     headers = ["", *(f"Group {number}" for number in range(1, len(cohorts) + 1))]
+    by_execution = all(key.startswith("execution.") and key != "execution.device" for key in keys)
+    named = listed(map(code, keys))
     if list(keys) == ["images_per_class"]:
         text = (
             "differ in how many images of each class their runs were trained on. Each group has its own tables; "
@@ -35,7 +33,7 @@ def groups(cohorts: Sequence[Cohort]) -> list[Block]:
         )
     else:
         text = f"must not be compared with each other: they differ in {named}. Each group has its own tables."
-    return [Paragraph(f"The records fall into {len(cohorts)} groups that {text}"), table(headers, cells, len(headers))]
+    return [Paragraph(f"The records fall into {len(cohorts)} groups that {text}"), settings_table(headers, keys)]
 
 
 def group_title(number: int, of: int, cohort: Cohort) -> str:

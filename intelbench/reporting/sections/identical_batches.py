@@ -7,9 +7,9 @@ import msgspec
 from intelbench.config.decoding import flattened
 from intelbench.config.recipe import without_unused
 from intelbench.reporting import formatting, narrative
-from intelbench.reporting.document import Block, Column, Paragraph, Table, cell, listing, table, table_of
+from intelbench.reporting.document import Block, Column, Paragraph, cell, listing, settings_table, table, table_of
 from intelbench.reporting.formatting import ABSENT, code, count, escape
-from intelbench.reporting.rows import ARCHITECTURE, Row, number, rows
+from intelbench.reporting.rows import ARCHITECTURE, Row, number, rows, text
 from intelbench.reporting.sections.preparation import preparation
 from intelbench.results import tables
 from intelbench.results.summaries import CohortSummary
@@ -51,7 +51,7 @@ _COLUMNS = (
 )
 
 
-def _shared_facts(summary: CohortSummary) -> Table:
+def _shared_facts(summary: CohortSummary) -> Block:
     """Return data, conditions and recipe: the same for every run, by construction of the group."""
     data, conditions = summary.data, summary.cohort.spec.conditions
     own = summary.cohort.own_settings
@@ -109,9 +109,8 @@ def _own_settings(summary: CohortSummary) -> list[Block]:
     if not own:
         return [Paragraph("The recipes of these architectures do not differ.")]
     names = list(next(iter(own.values())))
-    cells = [[code(key), *(escape(formatting.fact(values[name])) for name in names)] for key, values in own.items()]
-    headers = ["Each under its own recipe", *map(escape, names)]
-    return [table(headers, cells, left=len(headers))]
+    values = {key: [of_key[name] for name in names] for key, of_key in own.items()}
+    return [settings_table(["Each under its own recipe", *map(escape, names)], values)]
 
 
 def _weights(summary: CohortSummary) -> list[Block]:
@@ -153,4 +152,4 @@ _WEIGHTS = (
     Column[Row]("Deviation", lambda row: formatting.fact(row["std"]), is_number=False),
 )
 _PUBLISHER = Column[Row]("Publisher's evaluation", _evaluation, is_number=False)
-_LICENCE = Column[Row]("Licence of the weights", lambda row: escape(row["licence"] or ABSENT), is_number=False)
+_LICENCE = text("Licence of the weights", "licence")

@@ -121,13 +121,11 @@ def _accuracy_header(split: Split, summary: CohortSummary) -> str:
 
 def _baseline_cells(summary: CohortSummary) -> list[dict[str, Cell]]:
     """Return the majority baseline as a row under the architectures, where some accuracy was measured."""
-    shares = {split: [a.majority_share(split) for a in summary.finished] for split in SPLITS}
-    known = {split: [share for share in values if share is not None] for split, values in shares.items()}
-    cells = {
-        _accuracy_header(split, summary): cell(max(values), formatting.percent)
-        for split, values in known.items()
-        if values
-    }
+    cells = {}
+    for split in SPLITS:
+        shares = [share for a in summary.finished if (share := a.majority_share(split)) is not None]
+        if shares:
+            cells[_accuracy_header(split, summary)] = cell(max(shares), formatting.percent)
     metric = metrics.ranking(summary)
     if not summary.ranking.is_accuracy and (value := baseline.baseline_value(summary)) is not None:
         cells[metrics.heading(metric, summary)] = Cell(metrics.figure(value, metric.unit, 1), value)

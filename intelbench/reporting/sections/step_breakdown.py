@@ -57,25 +57,21 @@ def _note(summary: CohortSummary, are_of_run: bool) -> str:
         if on_gpu
         else f"overhead-bound where more than {formatting.percent(OVERHEAD_BOUND_CPU, 0)} is outside the budget"
     )
-    note = (
-        "Median [quartiles] of the last steps of each run. "
-        if are_of_run
-        else "Median [quartiles] of steps that were taken after the run, for this table alone; the steps of the run "
-        "were not looked at in parts. "
-    )
-    note += (
-        "**Transfer**: to the device, and normalisation; with **batch wait** it makes up the "
-        "data wait of a run. **Outside the budget**: what a budget in seconds does not pay for, the gradient norm "
-        "and bookkeeping. **Step with data wait**: all but that. **95th percentile**: of it, given from "
-        f"{_MIN_STEPS_FOR_TAIL} steps up. "
-    )
+    steps, profiling = "of the last steps of each run.", ""
     if not are_of_run:
-        note += (
+        steps = (
+            "of steps that were taken after the run, for this table alone; the steps of the run were not looked at in "
+            "parts."
+        )
+        profiling = (
             "**Profiling overhead**: how much longer the median step with its data wait was than the run's own; noise, "
             "mostly. "
         )
-    note += (
-        "**Verdict**: data-bound where waiting and transfer take more than "
+    note = (
+        f"Median [quartiles] {steps} **Transfer**: to the device, and normalisation; with **batch wait** it makes up "
+        "the data wait of a run. **Outside the budget**: what a budget in seconds does not pay for, the gradient norm "
+        "and bookkeeping. **Step with data wait**: all but that. **95th percentile**: of it, given from "
+        f"{_MIN_STEPS_FOR_TAIL} steps up. {profiling}**Verdict**: data-bound where waiting and transfer take more than "
         f"{formatting.percent(DATA_BOUND, 0)} of the time, {overhead}, else compute-bound."
     )
     if summary.cohort.spec.conditions.step == "graph":
