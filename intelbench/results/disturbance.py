@@ -104,7 +104,7 @@ class Disturbance:
 def disturbances(runs: Sequence[RunSummary]) -> list[Disturbance]:
     """Return the effect of other work on each run of a cohort."""
     quickest = {
-        name: min((run.reference_kernels.quickest(name) for run in runs), default=np.nan) for name in REFERENCE_KERNELS
+        name: min((run.reference_kernels.quickest[name] for run in runs), default=np.nan) for name in REFERENCE_KERNELS
     }
     steps = [_step_change(run) for run in runs]
     unexplained = _unexplained_changes(runs, steps)
@@ -122,7 +122,7 @@ def _disturbance(
         return cpu_seconds / all_cpu_seconds if cpu_seconds is not None and all_cpu_seconds else None
 
     def slowdown(*names: str) -> float | None:
-        return max(run.reference_kernels.slowest(name) / quickest[name] for name in names)
+        return max(run.reference_kernels.slowest[name] / quickest[name] for name in names)
 
     return Disturbance(
         run=run,

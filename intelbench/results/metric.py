@@ -224,13 +224,13 @@ def differences(metric: Metric, summary: CohortSummary, margin: float | None = N
         return summary.differences
     if metric.name == "test_accuracy":
         return summary.accuracy_differences
-    runs = [run for run in summary.runs if metric.per_image and metric.per_image(run) is not None]
-    if summary.correct is None or metric.per_image is None or not runs or not same_images(runs, metric.split):
+    per_image = metric.per_image
+    runs = [run for run in summary.runs if per_image and per_image(run) is not None]
+    if summary.correct is None or per_image is None or not runs or not same_images(runs, metric.split):
         return ()
-    by_seed = [{run.seed: metric.per_image(run) for run in architecture.runs} for architecture in summary.finished]
     known = [
-        {seed: np.asarray(values, dtype=np.float64) for seed, values in of_architecture.items() if values is not None}
-        for of_architecture in by_seed
+        {run.seed: values.astype(np.float64) for run in each.runs if (values := per_image(run)) is not None}
+        for each in summary.finished
     ]
     low, high = metric.limits
     if margin is None:

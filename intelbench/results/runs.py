@@ -123,11 +123,6 @@ class RunSummary:
         num_classes = len(self.record.spec.data.class_names)
         return statistics.confusion_matrix(self.test_labels, self.test_predictions, num_classes)
 
-    @property
-    def elapsed_seconds(self) -> NDArray[np.float64]:
-        """Return the seconds of training after each step, data wait included."""
-        return np.cumsum(self.total_seconds)
-
     @cached_property
     def warm(self) -> NDArray[np.bool_]:
         """Return which steps have usable times: those after a warm-up, which a resumed run has again.

@@ -88,10 +88,6 @@ class ArchitectureSummary:
             by_class: NDArray[np.float64] = counts / counts.sum(axis=2, keepdims=True)
         return by_class
 
-    def measured(self, field: str) -> int | float | None:
-        """Return a field of `Measurements` that does not vary between seeds."""
-        return getattr(self.runs[0].measurements, field) if self.runs else None
-
     def peak_bytes(self, field: str) -> int | None:
         """Return the largest of the runs' peaks of one kind of memory."""
         peaks = [getattr(run.measurements.peak_memory, field) for run in self.runs]

@@ -89,14 +89,18 @@ class ReferenceKernelTimes:
 
     shortest: Mapping[str, float]
     """Minimum of all repetitions."""
-    medians: Mapping[str, Sequence[float]]
-    """Median of the repetitions at each of K moments."""
+    quickest: Mapping[str, float]
+    """Median of the repetitions at the quickest moment; NaN of a kernel that was not timed."""
+    slowest: Mapping[str, float]
+    """Median of the repetitions at the slowest moment; NaN of a kernel that was not timed."""
 
     @classmethod
     def of(cls, seconds: Mapping[str, NDArray[np.float64]]) -> "ReferenceKernelTimes":
         """Return the times of R repetitions at each moment (K x R)."""
         shortest = {name: float(of_kernel.min()) for name, of_kernel in seconds.items()}
-        return cls(shortest, {name: medians(of_kernel.copy()).tolist() for name, of_kernel in seconds.items()})
+        by_moment = {name: medians(of_kernel.copy()).tolist() for name, of_kernel in seconds.items()}
+        known = [(name, by_moment.get(name, [np.nan])) for name in REFERENCE_KERNELS]
+        return cls(shortest, {name: min(each) for name, each in known}, {name: max(each) for name, each in known})
 
     def peak_flops_per_second(self, work: ReferenceKernelWork) -> float | None:
         """Return the FLOP/s of the quickest convolution or matrix product."""
@@ -107,14 +111,6 @@ class ReferenceKernelTimes:
         """Return the bytes per second, read and written, of the quickest copy in GPU memory; `None` without a copy."""
         seconds = self.shortest.get("copy")
         return finite(work.copy_bytes / seconds) if work.copy_bytes and seconds else None
-
-    def quickest(self, name: str) -> float:
-        """Return the seconds of a kernel at the quickest moment, by its median repetition; NaN without a moment."""
-        return min(self.medians.get(name, (np.nan,)))
-
-    def slowest(self, name: str) -> float:
-        """Return the seconds of a kernel at the slowest moment, by its median repetition; NaN without a moment."""
-        return max(self.medians.get(name, (np.nan,)))
 
 
 def read_contention(traces: Traces, num_steps: int) -> NDArray[np.float64] | None:

@@ -1,6 +1,6 @@
 """How runs used the machine, as data frames of raw numbers: arithmetic, steps, memory, energy, GPU, disturbances."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from intelbench.results.columns import Row, attributes, estimate_columns
 from intelbench.results.datasheet import peak_flops_per_second
@@ -51,7 +51,7 @@ def compute(summary: CohortSummary) -> Iterator[Row]:
         yield {
             "architecture": architecture.name,
             "num_runs": len(architecture.runs),
-            "training_flops_per_image": architecture.measured("training_flops_per_image"),
+            "training_flops_per_image": architecture.runs[0].measurements.training_flops_per_image,
             **estimate_columns("achieved_flops_per_second", achieved),
             "measured_peak_flops_per_second": measured or None,
             **metric_columns(architecture, "utilization"),
@@ -155,11 +155,6 @@ def features(summary: CohortSummary) -> Iterator[Row]:
             peaks = [peak for run in runs if field and (peak := getattr(run.measurements.peak_memory, field))]
             row[f"peak_bytes_{name}"] = max(peaks, default=None)
         yield row
-
-
-def profiles_absent(summary: CohortSummary) -> Sequence[str]:
-    """Return the reasons for which architectures have no profile."""
-    return sorted({record.profile_absent for record in summary.cohort.records if record.profile_absent})
 
 
 @as_frame

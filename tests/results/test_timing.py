@@ -72,8 +72,8 @@ def test_the_peak_is_the_quickest_of_all() -> None:
 def test_a_slowdown_is_between_moments() -> None:
     """The median of the repetitions tells the quickest and the slowest moment; one slow repetition does not."""
     taken = times(exchange=[[1.0, 1.0, 9.0], [3.0, 3.0, 3.0]])
-    assert 1.0 == taken.quickest("exchange")
-    assert 3.0 == taken.slowest("exchange")
+    assert 1.0 == taken.quickest["exchange"]
+    assert 3.0 == taken.slowest["exchange"]
 
 
 def test_a_gpu_copies_and_does_not_exchange() -> None:
@@ -83,8 +83,8 @@ def test_a_gpu_copies_and_does_not_exchange() -> None:
     assert taken is not None
     assert 8.0 == taken.peak_bytes_per_second(ReferenceKernelWork(convolution_flops=4, matmul_flops=2, copy_bytes=8))
     assert taken.peak_bytes_per_second(ReferenceKernelWork(convolution_flops=4, matmul_flops=2)) is None
-    assert np.isnan(taken.quickest("exchange"))
-    assert np.isnan(taken.slowest("exchange"))
+    assert np.isnan(taken.quickest["exchange"])
+    assert np.isnan(taken.slowest["exchange"])
 
 
 def test_older_records_have_neither() -> None:

@@ -259,7 +259,7 @@ def _loss_curves(
     if not by_time:
         length = min(len(loss) for loss in smooth)
         return np.arange(window, window + length, dtype=np.float64), np.array([loss[:length] for loss in smooth])
-    seconds = [run.elapsed_seconds[window - 1 :] for run in runs]
+    seconds = [np.cumsum(run.total_seconds)[window - 1 :] for run in runs]
     x = np.linspace(max(elapsed[0] for elapsed in seconds), min(elapsed[-1] for elapsed in seconds), _GRID_POINTS)
     return x, np.array([np.interp(x, elapsed, loss) for elapsed, loss in zip(seconds, smooth, strict=True)])
 

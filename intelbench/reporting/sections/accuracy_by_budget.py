@@ -19,7 +19,7 @@ def accuracy_by_budget(summary: CohortSummary) -> list[Block]:
     """Return the curves and their crossings; nothing where no architecture was evaluated during training."""
     if not has_curves(summary):
         return []
-    unknown = [escape(a.name) for a in summary.finished if a.measured("training_flops_per_image") is None]
+    unknown = [escape(a.name) for a in summary.finished if a.runs[0].measurements.training_flops_per_image is None]
     caption = (
         "Validation accuracy at the evaluation points, against what had been spent until then. Lines: mean over the "
         "runs; bands: from the lowest to the highest run. Finished runs only."

@@ -22,7 +22,8 @@ _TORCHSUMMARY = (
 
 def memory(summary: CohortSummary) -> list[Block]:
     """Return predicted and measured peaks; nothing where the records hold no profile, nor a reason for it."""
-    reasons = [f"No profile: {escape(reason)}" for reason in usage.profiles_absent(summary)]
+    absent = sorted({record.profile_absent for record in summary.cohort.records if record.profile_absent})
+    reasons = [f"No profile: {escape(reason)}" for reason in absent]
     architectures = rows(usage.memory(summary))
     if not architectures:
         return [Items(reasons)] if reasons else []
