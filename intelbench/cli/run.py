@@ -203,7 +203,7 @@ def run(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, **opt
         raise click.UsageError("give architecture names or --all, not both", ctx)
     for name in ONLY_WITH_UNTIL:
         if options[name] is not None and options["until"] is None:
-            raise click.UsageError(f"--{name.replace('_', '-')} goes with --until. Try --until decided", ctx)
+            raise click.UsageError(f"--{name.replace('_', '-')} goes with --until decided", ctx)
     if all_:
         from intelbench.architectures.reference import REFERENCE
 

@@ -341,8 +341,8 @@ def test_two_equal_networks_and_a_bad_one(
             ["--margin", "0.01"],
             "--margin '0.01': not accepted. Expected percentage points, at least 0.1 and below 100. Try 1",
         ),
-        (["--at-most", "4 h"], "--at-most goes with --until. Try --until decided"),
-        (["--spending", "pocock"], "--spending goes with --until. Try --until decided"),
+        (["--at-most", "4 h"], "--at-most goes with --until decided"),
+        (["--spending", "pocock"], "--spending goes with --until decided"),
         (["--until", "decided", "--margin", "0"], "--margin '0': not accepted. Expected percentage points"),
     ],
 )
