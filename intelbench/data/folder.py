@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from intelbench.data.files import UnusableFileError, digest_of
 from intelbench.data.layout import entries, find_layout, is_image_file, refusal, require_utf8
 from intelbench.data.names import is_system_folder
-from intelbench.errors import UserError, printable
+from intelbench.errors import printable
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,10 @@ def list_images(root: Path) -> Listing:
         for label, folder in enumerate(class_folders):
             images, others, system_folders = _walk(folder)
             if not images:
-                raise _no_image(folder, others)
+                kinds = by_suffix(map(str, others))
+                but = f" but {len(others):,} other files ({kinds}); images are called .jpg, .png and the like"
+                what = f"the class folder holds no image{but if others else ''}"
+                raise refusal(folder, f"{what}; add images or remove the folder")
             files += [ImageFile(path.relative_to(root).as_posix(), path, label) for path in images]
             ignored += others
             left_out += system_folders
@@ -152,11 +155,3 @@ def _walk(class_folder: Path) -> tuple[list[Path], list[Path], list[str]]:
                 others.append(path)
         pending += reversed(subfolders)
     return images, others, system_folders
-
-
-def _no_image(folder: Path, others: Sequence[Path]) -> UserError:
-    what = "the class folder holds no image"
-    if others:
-        kinds = by_suffix(map(str, others))
-        what += f" but {len(others):,} other files ({kinds}); images are called .jpg, .png and the like"
-    return refusal(folder, f"{what}; add images or remove the folder")

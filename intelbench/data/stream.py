@@ -128,7 +128,8 @@ class TrainingStream:
         augment_seed: int | None = None,
         pin_memory: bool = False,
     ) -> None:
-        self._split = split
+        self.split = split
+        """The training images."""
         self._pin_memory = pin_memory
         self._pixels = pixels
         self._recipe = conditions.recipe
@@ -149,11 +150,6 @@ class TrainingStream:
         stream = copy(self)
         stream._own = own
         return stream
-
-    @property
-    def split(self) -> Split:
-        """Return the training images."""
-        return self._split
 
     @property
     def num_views(self) -> int | None:
@@ -180,7 +176,7 @@ class TrainingStream:
         size, num_views = self._recipe.batch_size, self.num_views
         samples = []
         for place in self._order(epoch)[index * size : (index + 1) * size]:
-            repetition, position = divmod(place, len(self._split))
+            repetition, position = divmod(place, len(self.split))
             view = epoch if num_views is None else (epoch + repetition) % num_views
             samples.append(Sample(position, view, repetition))
         return samples
@@ -195,7 +191,7 @@ class TrainingStream:
 
     def labels(self, samples: Sequence[Sample]) -> Tensor:
         """Return the classes of the images (N, int64)."""
-        return torch.tensor([self._split.labels[each.position] for each in samples], pin_memory=self._pin_memory)
+        return torch.tensor([self.split.labels[each.position] for each in samples], pin_memory=self._pin_memory)
 
     def views(self, samples: Sequence[Sample]) -> tuple[Tensor, list[bytes]]:
         """Return the views of images (N x size x size x 3, uint8), and the bytes of each image for the digest."""
@@ -203,14 +199,16 @@ class TrainingStream:
         images = torch.empty(shape, dtype=torch.uint8, pin_memory=self._pin_memory)
         contents = []
         for slot, sample in enumerate(samples):
-            pixels = self._pixels.read(self._split.rows[sample.position])
+            pixels = self._pixels.read(self.split.rows[sample.position])
             crop = self._crop(sample, pixels)
             if crop:
                 training_view(pixels, crop, images[slot])
             else:
                 evaluation_view(pixels, images[slot])
             parameters = self._parameters(sample)
-            self._transform(images[slot], parameters)
+            for transform, of_transform in zip(self._transforms.values(), parameters, strict=True):
+                if of_transform:  # it gets and returns the channels first
+                    images[slot].copy_(transform(images[slot].permute(2, 0, 1), *of_transform).permute(1, 2, 0))
             contents.append(self._content(sample, crop, parameters))
         self._pixels.release()
         return images, contents
@@ -219,7 +217,7 @@ class TrainingStream:
         """Return the bytes of a view for the digest, without creating the view."""
         if self._recipe.augmentation == "none":
             return self._content(sample, None, [])
-        crop = self._crop(sample, self._pixels.read(self._split.rows[sample.position]))
+        crop = self._crop(sample, self._pixels.read(self.split.rows[sample.position]))
         return self._content(sample, crop, self._parameters(sample))
 
     def batch(self, step: int) -> Batch:
@@ -251,7 +249,7 @@ class TrainingStream:
         mixes = {sample: mix(sample) for sample in {*samples, *digested}}
         of_images = [mixes[sample] for sample in samples]
         mix_images(batch.inputs, of_images)
-        labels = mix_labels(batch.labels, of_images, max(self._split.labels) + 1)
+        labels = mix_labels(batch.labels, of_images, max(self.split.labels) + 1)
         content = batch.content + b"".join(mixes[sample].content() for sample in digested)
         return replace(batch, labels=labels.pin_memory() if self._pin_memory else labels, content=content)
 
@@ -272,33 +270,27 @@ class TrainingStream:
             for name, transform in self._transforms.items()
         ]
 
-    def _transform(self, image: Tensor, parameters: Sequence[Parameters]) -> None:
-        """Apply the transforms to an image (size x size x 3, uint8) in place."""
-        for transform, of_transform in zip(self._transforms.values(), parameters, strict=True):
-            if of_transform:
-                image.copy_(transform(image.permute(2, 0, 1), *of_transform).permute(1, 2, 0))
-
     def _name(self, sample: Sample) -> str:
         """Return the id of an image, with the number of its repetition in the epoch."""
-        image_id = self._split.ids[sample.position]
+        image_id = self.split.ids[sample.position]
         return f"{image_id}\0{sample.repetition}" if sample.repetition else image_id
 
     def _name_of_view(self, sample: Sample) -> str:
         """Return what determines a view of an image together with the number of the view."""
-        return self._name(sample) if self.num_views is None else self._split.ids[sample.position]
+        return self._name(sample) if self.num_views is None else self.split.ids[sample.position]
 
     def _content(self, sample: Sample, crop: Crop | None, parameters: Sequence[Parameters]) -> bytes:
         """Return the bytes of a view for the digest: id, crop, and the parameters of transforms if there are any."""
         crop = crop or _WHOLE
         box = _CROP.pack(crop.top, crop.left, crop.height, crop.width, crop.flip)
         transforms = repr(parameters).encode() if self._transforms else b""
-        return self._split.ids[sample.position].encode() + b"\0" + box + transforms
+        return self.split.ids[sample.position].encode() + b"\0" + box + transforms
 
     def _order_of_epoch(self, epoch: int) -> list[int]:
         """Return the places of an epoch: positions in the split, plus the split's size for each repetition."""
         if self._recipe.sampling == "balanced":
-            return balanced(self._order_key, epoch, self._split.ids, self._split.labels)
-        return shuffled(self._order_key, epoch, self._split.ids)
+            return balanced(self._order_key, epoch, self.split.ids, self.split.labels)
+        return shuffled(self._order_key, epoch, self.split.ids)
 
 
 def evaluation_batches(

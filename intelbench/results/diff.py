@@ -236,7 +236,9 @@ def judge(comparison: Comparison, gates: Sequence[Gate]) -> list[Verdict]:
     for gate in gates:
         changes = [change for change in comparison.changes if change.metric == gate.metric]
         if not changes:
-            raise UserError(f"--gate {gate.metric}: neither folder can be compared by it; {_why(comparison)}")
+            differ = comparison.before.data.digest != comparison.after.data.digest
+            why = "they were tested on different images" if differ else "not every run has a value for it"
+            raise UserError(f"--gate {gate.metric}: neither folder can be compared by it; {why}")
         for change in changes:
             if change.architecture in comparison.copied:
                 raise UserError(
@@ -313,10 +315,3 @@ def _is_repeated(before: RunSummary, after: RunSummary) -> bool:
     """Return whether two runs have trained one network, by their losses, so that it gives the same answers anywhere."""
     same_loss = before.test_cross_entropy == after.test_cross_entropy
     return same_loss and np.array_equal(before.step_loss, after.step_loss)
-
-
-def _why(comparison: Comparison) -> str:
-    first, second = comparison.before.data, comparison.after.data
-    if first.digest != second.digest:
-        return "they were tested on different images"
-    return "not every run has a value for it"

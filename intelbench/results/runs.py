@@ -298,6 +298,7 @@ def _image_values(
     `validated` are the labels and predictions that `_validated` returns, and the evaluation point that was kept.
     """
     labels, predictions, kept = validated
+    has_top5 = test.logits.shape[1] >= MIN_TOP_K_CLASSES and len(test.labels) > 0
     return ImageValues(
         training_ids=arrays.texts(traces, "train_ids", len(training.labels)),
         training_right=training.right,
@@ -308,7 +309,7 @@ def _image_values(
         validation_changed=np.packbits(predictions[1:] != predictions[:-1], axis=1),
         confidence=test.softmax.confidence.astype(np.float32),
         test_losses=single(test.losses),
-        top5_right=_top5_right(test),
+        top5_right=top_k_right(test.labels, test.logits) if has_top5 else None,
         squared_distances=half(reliability.squared_distances(test.labels, test.softmax.probabilities)),
         scaled_losses=half(scaled.losses) if scaled else None,
         scaled_gaps=half(reliability.gaps(scaled.softmax.confidence, scaled.right))
@@ -325,11 +326,6 @@ def _kept_point(kept_step: int | None, evaluation_step: NDArray[np.float64]) -> 
     if not positions.size:
         raise ValueError(f"evaluation_step does not have kept_step, {kept_step}")
     return int(positions[0])
-
-
-def _top5_right(test: "_Classified") -> NDArray[np.bool_] | None:
-    enough = test.logits.shape[1] >= MIN_TOP_K_CLASSES and len(test.labels) > 0
-    return top_k_right(test.labels, test.logits) if enough else None
 
 
 def _validated(traces: Traces, data: DataFacts, num_points: int) -> tuple[NDArray[np.int16], NDArray[np.int16]]:

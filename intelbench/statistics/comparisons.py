@@ -19,8 +19,6 @@ from intelbench.statistics.estimates import SIGNIFICANCE, Estimate
 from intelbench.statistics.inference import (
     Images,
     Inferred,
-    SeedVariance,
-    Spread,
     holm_known,
     infer_moments,
     sign_p_values,
@@ -179,15 +177,12 @@ def _images(table: SeedTable, scale: Scale) -> Images | None:
 def _inferred(
     moments: Sequence[Moments], variances: Sequence[PairVariance | None], limit: float, images: Images | None
 ) -> list[Inferred]:
-    return [
-        infer_moments(of_pair, -limit, limit, *_pooled(of_pair, variance), images)
-        for of_pair, variance in zip(moments, variances, strict=True)
-    ]
-
-
-def _pooled(moments: Moments, variance: PairVariance | None) -> tuple[SeedVariance | None, Spread | None]:
-    """Return the moderated variance of a pair and its unpooled spread; neither of a pair that never differs."""
-    return (variance.moderated, variance.unpooled) if variance and not moments.is_zero else (None, None)
+    inferred = []
+    for of_pair, variance in zip(moments, variances, strict=True):
+        known = None if of_pair.is_zero else variance  # nothing is pooled for a pair that never differs
+        moderated, unpooled = (known.moderated, known.unpooled) if known else (None, None)
+        inferred.append(infer_moments(of_pair, -limit, limit, moderated, unpooled, images))
+    return inferred
 
 
 def _corrected(
@@ -282,10 +277,8 @@ def letters(num_architectures: int, differences: Sequence[PairedDifference]) -> 
             if not any(group < other or (group == other and index > at) for at, other in enumerate(split))
         ]
     groups.sort(key=sorted)
+    names = [*ascii_lowercase, *(f"({number})" for number in range(len(ascii_lowercase) + 1, len(groups) + 1))]
     return [
-        "".join(_letter(index) for index, group in enumerate(groups) if a in group) for a in range(num_architectures)
+        "".join(name for name, group in zip(names, groups, strict=False) if a in group)
+        for a in range(num_architectures)
     ]
-
-
-def _letter(index: int) -> str:
-    return ascii_lowercase[index] if index < len(ascii_lowercase) else f"({index + 1})"

@@ -54,8 +54,7 @@ def pair_variances(
     paired = [variance for variance in own if variance is not None]
     if not paired:
         return [None] * len(own)
-    freedom = float(np.mean([variance.freedom for variance in known]))
-    shared = _shared_freedom(known, freedom)
+    shared = _shared_freedom(known)
     varying = [variance for variance in paired if variance.value] or paired  # a pair may be one network under two names
     values, weights = zip(*((variance.value, variance.freedom) for variance in varying), strict=True)
     prior = SeedVariance(float(np.average(values, weights=weights)), shared)
@@ -77,15 +76,15 @@ def architecture_variances(means: NDArray[np.float64], finished: NDArray[np.bool
     known = [variance for variance in alone if variance is not None]
     if not known:
         return [SeedVariance(0.0, np.inf)] * len(alone)
-    freedom = float(np.mean([variance.freedom for variance in known]))
-    shared = _shared_freedom(known, freedom)
-    mean = float(np.mean([variance.value for variance in known]))
-    prior = SeedVariance(mean, shared)
-    return [SeedVariance(mean, max(shared, freedom)) if own is None else moderated(own, prior) for own in alone]
+    mean, freedom = (float(np.mean([getattr(each, name) for each in known])) for name in ("value", "freedom"))
+    prior = SeedVariance(mean, _shared_freedom(known))
+    of_missing = SeedVariance(mean, max(prior.freedom, freedom))
+    return [of_missing if own is None else moderated(own, prior) for own in alone]
 
 
-def _shared_freedom(known: Sequence[SeedVariance], freedom: float) -> float:
+def _shared_freedom(known: Sequence[SeedVariance]) -> float:
     """Return d0, at most as many degrees of freedom as all but two architectures have."""
+    freedom = float(np.mean([variance.freedom for variance in known]))
     estimated = prior_freedom(np.array([variance.value for variance in known]), freedom)
     return min(estimated, max(len(known) - 2, 0) * freedom)
 

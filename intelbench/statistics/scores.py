@@ -127,28 +127,24 @@ def validation_score(metric: str, labels: Labels, logits: NDArray[np.floating]) 
         values = _OF_LOGITS[metric](labels, logits) if metric in _OF_LOGITS else None
     if values is None:
         return ValidationScore("accuracy", float((predictions == labels).mean()))
-    return ValidationScore(metric, float(values.mean()))
+    return ValidationScore(metric, float(values.mean()) * (-1 if metric in _LOSSES else 1))
 
 
 def _top5_values(labels: Labels, logits: NDArray[np.floating]) -> Floats | None:
     return top_k_right(labels, logits).astype(np.float64) if logits.shape[1] >= MIN_TOP_K_CLASSES else None
 
 
-def _negative_log_losses(labels: Labels, logits: NDArray[np.floating]) -> Floats | None:
-    losses = log_losses(labels, logits)
-    return None if losses is None else -losses
-
-
-def _negative_brier_scores(labels: Labels, logits: NDArray[np.floating]) -> Floats | None:
+def _brier_scores(labels: Labels, logits: NDArray[np.floating]) -> Floats | None:
     softmax = Softmax.of(logits)
-    return -squared_distances(labels, softmax.probabilities) if softmax.finite else None
+    return squared_distances(labels, softmax.probabilities) if softmax.finite else None
 
 
+_LOSSES = frozenset({"log_loss", "brier_score"})
 _OF_LOGITS: Mapping[str, Callable[[Labels, NDArray[np.floating]], Floats | None]] = {
     "auroc": auroc,
     "top5": _top5_values,
-    "log_loss": _negative_log_losses,
-    "brier_score": _negative_brier_scores,
+    "log_loss": log_losses,
+    "brier_score": _brier_scores,
 }
 
 

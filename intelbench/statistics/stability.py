@@ -4,7 +4,7 @@ Shapes: S steps, E evaluation points, N images, n seeds. A value that cannot be 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,11 +41,8 @@ class Churn:
 
 def mean_churn(churns: Sequence[Churn | None]) -> Churn | None:
     """Return the mean of the churns that are not `None`; `None` if there are none."""
-    known = [churn for churn in churns if churn is not None]
-    if not known:
-        return None
-    parts = [(churn.wins, churn.losses, churn.neutral, churn.unnecessary) for churn in known]
-    return Churn(*np.mean(parts, axis=0).tolist())
+    parts = [astuple(churn) for churn in churns if churn is not None]
+    return Churn(*np.mean(parts, axis=0).tolist()) if parts else None
 
 
 def churn_between_evaluations(labels: NDArray[np.integer], predictions: NDArray[np.integer]) -> Churn | None:
