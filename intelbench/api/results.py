@@ -58,22 +58,18 @@ class Results:
         margin = None if margin is None else accepted_value("margin", margin, Margin)
         metric = optional_text("metric", metric)
         self.folder = Path(text("folder", folder))
-        self._study = read(runs_folder(self.folder), margin, metric)
-
-    @property
-    def study(self) -> Study:
+        self.study: Study = read(runs_folder(self.folder), margin, metric)
         """The reduced records, for code that needs more than frames."""
-        return self._study
 
     @property
     def cohorts(self) -> tuple[str, ...]:
         """Keys of the cohorts, the largest first."""
-        return tuple(summary.cohort.key for summary in self._study.cohorts)
+        return tuple(summary.cohort.key for summary in self.study.cohorts)
 
     @property
     def problems(self) -> tuple[str, ...]:
         """Why records could not be used, one line each."""
-        return self._study.problems
+        return self.study.problems
 
     @cached_property
     def plot(self) -> Plots:
@@ -104,7 +100,7 @@ class Results:
         named = None if metric is None else named_metric(text("metric", metric))
         if named and named.per_image is None:
             raise UserError(f"metric {metric!r}: it has no value of each image, by which pairs are compared")
-        if named and named.on_demand and any(each.ranking.metric != metric for each in self._study.cohorts):
+        if named and named.on_demand and any(each.ranking.metric != metric for each in self.study.cohorts):
             raise UserError(
                 f"metric {metric!r}: it is computed only where it ranks. Try load(..., metric={metric!r}).differences()"
             )
@@ -124,7 +120,7 @@ class Results:
 
     def variance(self) -> pd.DataFrame:
         """Return one row for each architecture and source of variance, of groups that differ only in `vary`."""
-        studies = variance_studies(self._study.cohorts)
+        studies = variance_studies(self.study.cohorts)
         frame = variance_table(*studies)
         frame.insert(0, "cohort", [source.cohort for study in studies for source in study.sources])
         return typed(frame, {"cohort": str, **variance_table.types()})
@@ -201,7 +197,7 @@ class Results:
         files = accepted_value("plugins", plugins, tuple[Name, ...])
         device = optional_device(device)
         choice = choose(
-            self._study, runs_folder(self.folder), name, self.cohort(cohort).cohort.key if cohort is not None else None
+            self.study, runs_folder(self.folder), name, self.cohort(cohort).cohort.key if cohort is not None else None
         )
         load_plugins(files)
         return load_model(choice.file, device)
@@ -261,7 +257,7 @@ class Results:
         """
         from intelbench.reporting.report import write
 
-        return write(self._study, full=flag("full", full)).text
+        return write(self.study, full=flag("full", full)).text
 
     def to_html(self, path: str | Path, images: str | Path | None = None) -> None:
         """Write the report as one HTML page.
@@ -277,7 +273,7 @@ class Results:
 
         file = Path(text("path", path))
         source = None if images is None else Path(text("images", images))
-        page = as_html(self._study, source, cache_folder())
+        page = as_html(self.study, source, cache_folder())
         with os_errors_as_user_errors():
             write_figures(file.parent, {file.name: page.encode()})
 
@@ -301,7 +297,7 @@ class Results:
         from intelbench.reporting.latex import render
         from intelbench.reporting.paper import paper_tables
 
-        return render(paper_tables(self._study.cohorts))
+        return render(paper_tables(self.study.cohorts))
 
     def to_card(self, architecture: str | None = None) -> str:
         """Return a model card for the Hugging Face Hub: Markdown with metadata.
@@ -314,7 +310,7 @@ class Results:
         """
         from intelbench.reporting.card import model_card
 
-        return model_card(self._study.cohorts, optional_text("architecture", architecture))
+        return model_card(self.study.cohorts, optional_text("architecture", architecture))
 
     def publish(self, tracker: str, place: str | Path | None = None) -> int:
         """Send all runs to a tracker, in place of what it has of them, and return how many runs.
@@ -337,10 +333,10 @@ class Results:
         made = make_tracker(tracker, Place(results=self.folder, given=given))
         report: dict[str, bytes] = {}
         if made.keeps_files:
-            written = write(self._study)
+            written = write(self.study)
             report = {"REPORT.md": written.text.encode()}
             report |= {f"figures/{name}": content for name, content in written.figures.items()}
-        return publish_runs(tracker, made, [summary.cohort for summary in self._study.cohorts], report)
+        return publish_runs(tracker, made, [summary.cohort for summary in self.study.cohorts], report)
 
     def cohort(self, key: str | None = None) -> CohortSummary:
         """Return a cohort by its key; `None` for the largest.
@@ -349,7 +345,7 @@ class Results:
             UserError: no such cohort.
         """
         wanted = optional_text("cohort", key)
-        for summary in self._study.cohorts:
+        for summary in self.study.cohorts:
             if wanted in (None, summary.cohort.key):
                 return summary
         raise UserError(f"cohort {key!r} is not known. {one_of(str(wanted), self.cohorts)}")
@@ -380,7 +376,7 @@ class Results:
         return summary
 
     def __repr__(self) -> str:
-        num_runs = sum(len(summary.cohort.runs) for summary in self._study.cohorts)
+        num_runs = sum(len(summary.cohort.runs) for summary in self.study.cohorts)
         num_cohorts = len(self.cohorts)
         return f"<Results of {plural(num_runs, 'run')} in {plural(num_cohorts, 'cohort')}, {self.folder}>"
 
@@ -389,9 +385,4 @@ class Results:
         return self.table()[columns].to_html(index=False)
 
     def _frame(self, table: Table[..., Any], *arguments: object) -> pd.DataFrame:
-        frames = []
-        for summary in self._study.cohorts:
-            frame = table(summary, *arguments)
-            frame.insert(0, "cohort", summary.cohort.key)
-            frames.append(frame)
-        return typed(pd.concat(frames, ignore_index=True), {"cohort": str, **table.types()})
+        return typed(tables.of_cohorts(table, self.study.cohorts, *arguments), {"cohort": str, **table.types()})

@@ -55,12 +55,7 @@ def as_json(study: Study, *, claims: Sequence[Claim] | None = None) -> str:
 
 def as_csv(study: Study) -> str:
     """Return the main table: a row for each architecture of each cohort, absent values empty."""
-    frames = []
-    for summary in study.cohorts:
-        frame = tables.main(summary)
-        frame.insert(0, "cohort", summary.cohort.key)
-        frames.append(frame)
-    return pd.concat(frames, ignore_index=True).to_csv(index=False, lineterminator="\n")
+    return tables.of_cohorts(tables.main, study.cohorts).to_csv(index=False, lineterminator="\n")
 
 
 def predictions_as_csv(study: Study) -> Iterator[str]:

@@ -68,6 +68,17 @@ def as_frame(rows_of: Callable[P, Iterable[Row]]) -> Callable[P, pd.DataFrame]:
     return frame
 
 
+def of_cohorts(
+    frame: Callable[..., pd.DataFrame], cohorts: Iterable[CohortSummary], *arguments: object
+) -> pd.DataFrame:
+    """Return the frames of several cohorts below each other; the first column has the key of the cohort."""
+    frames = []
+    for summary in cohorts:
+        frames.append(frame(summary, *arguments))
+        frames[-1].insert(0, "cohort", summary.cohort.key)
+    return pd.concat(frames, ignore_index=True)
+
+
 def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of a frame as plain values."""
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]

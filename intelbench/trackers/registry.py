@@ -35,9 +35,9 @@ def make_tracker(name: str, place: Place) -> Tracker:
     if entry.provider == BUILT_IN:  # its library may keep the standard streams, so they are not replaced
         try:
             return make(place)
+        except UserError:
+            raise
         except Exception as error:
-            if isinstance(error, UserError):
-                raise
             raise UserError(f"tracker {name!r}: {failed_with(error, '')}") from error
     with TRACKERS.guarded(entry):
         made = make(place)

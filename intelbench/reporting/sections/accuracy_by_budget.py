@@ -6,7 +6,7 @@ from functools import partial
 from intelbench.errors import plural
 from intelbench.reporting import formatting
 from intelbench.reporting.document import Block, Figure, Items, Paragraph
-from intelbench.reporting.figures import budget_plots
+from intelbench.reporting.figures import accuracy_plots
 from intelbench.reporting.formatting import escape
 from intelbench.results import efficiency
 from intelbench.results.efficiency import Crossing, Crossings, Lead, Unit
@@ -34,7 +34,7 @@ def accuracy_by_budget(summary: CohortSummary) -> list[Block]:
     figure = Figure(
         "budgets",
         "Validation accuracy by steps, images, seconds and FLOPs",
-        partial(budget_plots.budgets, summary),
+        partial(accuracy_plots.budgets, summary),
     )
     return [figure, Paragraph(caption), *_crossings(summary)]
 

@@ -18,7 +18,7 @@ from intelbench.reporting.document import (
     pairs_folded,
     table_of,
 )
-from intelbench.reporting.figures import label_plots
+from intelbench.reporting.figures import accuracy_plots
 from intelbench.reporting.formatting import ABSENT, code, escape
 from intelbench.results.label_efficiency import (
     TARGET_STEP,
@@ -36,7 +36,7 @@ def label_efficiency(study: LabelStudy) -> list[Block]:
     blocks: list[Block] = [Paragraph(_answer(study)), _accuracies(study)]
     if study.curves:
         name, description = f"labels-{study.key}.svg", "Test accuracy by training images of each class"
-        blocks.append(Figure(name, description, partial(label_plots.label_curves, study)))
+        blocks.append(Figure(name, description, partial(accuracy_plots.label_curves, study)))
         blocks.append(Paragraph(_caption(study)))
     return [*blocks, Paragraph(_note(study)), *_pairs(study)]
 

@@ -1,15 +1,17 @@
-"""Validation accuracy against everything that a budget can be made of, as one SVG."""
+"""Accuracy against everything that a budget can be made of, and against labelled images, as SVG."""
 
 from collections.abc import Mapping
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from intelbench.reporting import formatting
 from intelbench.reporting.figures.canvas import as_svg, half, look
 from intelbench.reporting.figures.plots import band, with_legend
 from intelbench.results.efficiency import UNITS, Curve, Unit, curve
+from intelbench.results.label_efficiency import LabelStudy
 from intelbench.results.summaries import CohortSummary
 
 _AXES: Mapping[Unit, tuple[str, float]] = {
@@ -24,6 +26,8 @@ _LOG_FACTOR = 10
 _PANEL = 165
 _ROW = 215
 """Height of a panel in points, without and with its label."""
+_LABEL_PANEL = 250
+"""Height in points of the panel of labelled images."""
 
 
 @as_svg
@@ -61,3 +65,28 @@ def _panel(axes: Axes, unit: Unit, curves: Mapping[int, Curve]) -> None:
         axes.xaxis.set_minor_formatter(NullFormatter())  # the usual ones write formulas, which stay text here
     else:
         axes.set_xlim(left=0)
+
+
+@as_svg
+def label_curves(study: LabelStudy) -> Figure:
+    """Draw a line for each architecture with its 95 % interval, and the target."""
+    shown = [curve.architecture for curve in study.curves]
+    figure, below = with_legend(shown, _LABEL_PANEL + 66)
+    height = _LABEL_PANEL + 66 + below
+    axes = figure.add_axes((0.075, (below + 44) / height, 0.9, _LABEL_PANEL / height))
+    for each in study.curves:
+        drawn = look(each.architecture.index)
+        means = 100 * each.correct.mean(axis=(1, 2))
+        axes.plot(each.numbers, means, **drawn, ms=4, zorder=3)
+        if each.band:
+            low, high = (100 * np.asarray(end) for end in each.band)
+            axes.fill_between(each.points, low, high, color=drawn["color"], alpha=0.13, linewidth=0, zorder=2)
+    if study.target is not None:
+        axes.axhline(100 * study.target, color="#555555", linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator(study.curves[0].numbers.tolist()))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: formatting.count(round(number))))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set(xlabel="training images of each class", ylabel="test accuracy (%)")
+    axes.set_title("Test accuracy by labelled images", loc="left")
+    return figure
