@@ -70,8 +70,7 @@ class Plots:
         """
         name = self._results.architecture(architecture, cohort).name
         axes, counts = _axes(ax), self._results.confusion(name, cohort)
-        totals = counts.to_numpy().sum(axis=1, keepdims=True)
-        shares = np.divide(counts.to_numpy(), totals, out=np.zeros(counts.shape), where=totals > 0)
+        shares = counts.div(counts.sum(axis=1), axis=0).fillna(0).to_numpy()  # a class without images has none
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         for (row, column), count in np.ndenumerate(counts.to_numpy()):
             color = "white" if shares[row, column] > 0.6 else "black"

@@ -61,9 +61,7 @@ def list_(pattern: str | None, form: str, cache_dir: Path | None, **filters: Any
 
     wanted = Search(pattern=pattern, **filters)
     found = [msgspec.structs.asdict(offer) for offer in search(wanted, cache_folder(cache_dir), complain)]
-    render = {
-        "md": catalogue.offers_as_markdown,
-        "json": catalogue.offers_as_json,
-        "csv": catalogue.offers_as_csv,
-    }[form]
+    render = {"md": catalogue.offers_as_markdown, "json": catalogue.offers_as_json, "csv": catalogue.offers_as_csv}[
+        form
+    ]
     print_product(render(found))

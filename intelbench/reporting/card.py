@@ -115,13 +115,11 @@ def _introduction(summary: CohortSummary, architecture: ArchitectureSummary) -> 
 
 
 def _results(summary: CohortSummary, architecture: ArchitectureSummary) -> list[Block]:
-    blocks: list[Block] = []
-    if said := headline(summary):
-        blocks.append(Paragraph(said))
-    table = results_table(summary)
+    said, table = headline(summary), results_table(summary)
+    answer = [Paragraph(said)] if said else []
     headings = {column.title for column in table.columns}
     shown = [entry.value for entry in METRICS.entries.values() if metrics.heading(entry.value, summary) in headings]
-    return [*blocks, table, Items(metrics.definitions(shown, summary)), *_by_class(summary, architecture)]
+    return [*answer, table, Items(metrics.definitions(shown, summary)), *_by_class(summary, architecture)]
 
 
 def _by_class(summary: CohortSummary, architecture: ArchitectureSummary) -> list[Block]:

@@ -228,10 +228,15 @@ def escape(text: str, limit: int = 300) -> str:
     return re.sub(r"^(?:([#+=-])|(\d+)([.)])(?=\s|$))", r"\2\\\1\3", safe)  # no heading, no list
 
 
+def backticks(text: str, least: int = 1) -> str:
+    """Return a row of backticks that text cannot close: longer than each in it."""
+    return "`" * max(least, 1 + max(map(len, re.findall("`+", text)), default=0))
+
+
 def code(text: str) -> str:
     """Return text as a code span, for identifiers."""
     plain = printable(text)
-    fence = "`" * (1 + max((len(ticks) for ticks in re.findall("`+", plain)), default=0))
+    fence = backticks(plain)
     pad = " " if plain.startswith("`") or plain.endswith("`") else ""
     return f"{fence}{pad}{plain}{pad}{fence}"
 

@@ -18,7 +18,7 @@ from intelbench.reporting.document import (
     Table,
     table,
 )
-from intelbench.reporting.formatting import escape, printable_lines
+from intelbench.reporting.formatting import backticks, escape, printable_lines
 
 
 def render(document: Document) -> str:
@@ -35,7 +35,8 @@ def block_text(block: Block, level: int = 2) -> str:
             marks = (f"{number}." if numbered else "-" for number in range(1, len(texts) + 1))
             return "\n".join(f"{mark} {text}" for mark, text in zip(marks, texts, strict=True))
         case CodeBlock(text, language):
-            return _fenced(text, language)
+            fence = backticks(text, least=3)
+            return f"{fence}{language}\n{printable_lines(text)}\n{fence}"
         case Table():
             return _table(block)
         case Figure():
@@ -65,9 +66,3 @@ def _table(block: Table) -> str:
     align = ["right" if column.is_number else "left" for column in block.columns]
     headers = [column.title for column in block.columns]
     return tabulate(rows, headers, tablefmt="pipe", colalign=align, disable_numparse=True)
-
-
-def _fenced(text: str, language: str) -> str:
-    """Render a code block that its content cannot close."""
-    fence = "`" * max(3, 1 + max((len(ticks) for ticks in re.findall("`+", text)), default=0))
-    return f"{fence}{language}\n{printable_lines(text)}\n{fence}"

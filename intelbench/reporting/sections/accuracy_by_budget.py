@@ -31,11 +31,8 @@ def accuracy_by_budget(summary: CohortSummary) -> list[Block]:
             " The learning rate follows a schedule over the whole budget: a run that is given less comes to the end of "
             "its schedule sooner, and may do better there than these runs did in passing."
         )
-    figure = Figure(
-        "budgets",
-        "Validation accuracy by steps, images, seconds and FLOPs",
-        partial(accuracy_plots.budgets, summary),
-    )
+    description = "Validation accuracy by steps, images, seconds and FLOPs"
+    figure = Figure("budgets", description, partial(accuracy_plots.budgets, summary))
     return [figure, Paragraph(caption), *_crossings(summary)]
 
 

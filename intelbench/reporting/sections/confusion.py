@@ -1,7 +1,7 @@
 """Confusion matrices: which classes are predicted as which others."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from intelbench.reporting import formatting
@@ -10,15 +10,23 @@ from intelbench.reporting.figures import plots
 from intelbench.reporting.formatting import code, count, escape
 from intelbench.reporting.rows import Row, rows
 from intelbench.results import tables
-from intelbench.results.summaries import ArchitectureSummary, CohortSummary
+from intelbench.results.summaries import CohortSummary
 
 MAX_CONFUSIONS = 3
+_NONE = "No test image was misclassified."
 
 
 def confusion_matrices(summary: CohortSummary) -> list[Block]:
     """Return the most confused pairs of each architecture in words, and its matrix."""
     names = figure_names([architecture.name for architecture in summary.finished])
-    return [block for each in summary.finished for block in _confusion(each, summary, names)]
+    blocks: list[Block] = []
+    for each in summary.finished:
+        confusions = rows(tables.confusions(each, summary, MAX_CONFUSIONS))
+        said = f"Most confused: {'; '.join(map(_in_words, confusions))}." if confusions else _NONE
+        draw = partial(plots.confusion, each, summary.data.class_names)
+        matrix = Matrix(names[each.name], f"Confusion matrix of {each.name}", draw, each, summary)
+        blocks += [Paragraph(f"{code(each.name)}. {said}"), matrix]
+    return blocks
 
 
 def figure_names(architectures: Sequence[str]) -> dict[str, str]:
@@ -31,22 +39,6 @@ def figure_names(architectures: Sequence[str]) -> dict[str, str]:
         taken.add((slug, number))
         names[architecture] = f"confusion-{slug}{'' if number == 1 else f'-{number}'}"
     return names
-
-
-def _confusion(architecture: ArchitectureSummary, summary: CohortSummary, names: Mapping[str, str]) -> list[Block]:
-    class_names = summary.data.class_names
-    confusions = rows(tables.confusions(architecture, summary, MAX_CONFUSIONS))
-    said = (
-        f"Most confused: {'; '.join(map(_in_words, confusions))}." if confusions else "No test image was misclassified."
-    )
-    matrix = Matrix(
-        names[architecture.name],
-        f"Confusion matrix of {architecture.name}",
-        partial(plots.confusion, architecture, class_names),
-        architecture,
-        summary,
-    )
-    return [Paragraph(f"{code(architecture.name)}. {said}"), matrix]
 
 
 def _in_words(row: Row) -> str:

@@ -82,10 +82,8 @@ def without_disturbed_runs(summary: CohortSummary, concluded: Answer) -> list[st
     changes = _changes(concluded, rest, margin_of(summary), metrics.comparatives(summary)[0])
     if not changes:
         return [f"Without {runs} the answer is the same."]
-    shown = [
-        *changes[:MAX_NAMES],
-        *([plural(len(changes) - MAX_NAMES, "other change")] if len(changes) > MAX_NAMES else []),
-    ]
+    shown, more = changes[:MAX_NAMES], len(changes) - MAX_NAMES
+    shown += [plural(more, "other change")] if more > 0 else []
     return [f"Without {runs} the answer changes: {'; '.join(shown)}."]
 
 

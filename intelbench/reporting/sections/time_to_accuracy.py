@@ -40,10 +40,8 @@ def time_to_accuracy(summary: CohortSummary) -> list[Block]:
         "the first evaluation point, where nothing is known of the curve. The targets are all multiples of 10 % above "
         f"chance, fixed beforehand{missed}. How far the truth bends between two points is not known."
     )
-    folded = Details(
-        "The same in seconds, steps and FLOPs, from the quickest run to the slowest", [table_of(_BY_UNIT, times)]
-    )
-    return [reached, Paragraph(note), folded]
+    title = "The same in seconds, steps and FLOPs, from the quickest run to the slowest"
+    return [reached, Paragraph(note), Details(title, [table_of(_BY_UNIT, times)])]
 
 
 def _reached(row: Row) -> Cell:
