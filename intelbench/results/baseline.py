@@ -53,7 +53,7 @@ def p_above_baseline(architecture: ArchitectureSummary, ranking: Ranking = BY_AC
         return None
     lead = ranking.sign * (table.astype(np.float64) - baseline)
     inferred = inference.infer(lead)
-    p_value = inferred.p_above(inferred.location, 0.0) if inferred else None
+    p_value = inferred.p_above(inferred.location, 0.0)
     if p_value is not None:
         return p_value
     if ranking.is_accuracy:

@@ -70,9 +70,7 @@ class EqualBudget:
             return mean_interval([values.mean() for values in by_seed.values()], 0, 1)
         answers = np.array(list(by_seed.values()))
         inferred = infer(answers, 0, 1)
-        if inferred is None or not inferred.spreads:
-            return inferred.estimate if inferred else None
-        return share_estimate(inferred, answers.shape[1])
+        return share_estimate(inferred, answers.shape[1]) if inferred.spreads else inferred.estimate
 
     def differences(self) -> list[PairedDifference]:
         """Return the differences of the architectures, which have the same images; those not known have none."""

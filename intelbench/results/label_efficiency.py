@@ -74,7 +74,7 @@ class LabelCurve:
     @cached_property
     def inferred(self) -> list[Inferred]:
         """Return the accuracy at each point, over seeds and test images."""
-        return [inferred for num_images in self.points if (inferred := infer(self.at(num_images), 0, 1)) is not None]
+        return [infer(self.at(num_images), 0, 1) for num_images in self.points]
 
     @cached_property
     def accuracy(self) -> Values:
@@ -286,7 +286,7 @@ def compare_labels(first: LabelCurve, second: LabelCurve, target: float) -> tupl
 
 def _p_value(tables: Sequence[Values]) -> float | None:
     """Return the two-sided p value that not all tables (n x N) have a mean above 0; `None` for one seed."""
-    inferred = [mean for table in tables if (mean := infer(table)) is not None]
+    inferred = [infer(table) for table in tables]
     p_values = [mean.p_above(mean.location, 0.0, sides=2) for mean in inferred]
     known = [p_value for p_value in p_values if p_value is not None]
     return min(1.0, max(known)) if known else None

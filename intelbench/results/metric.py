@@ -204,9 +204,9 @@ class Metric:
         if table.dtype == np.bool_:
             return infer_share(table)
         inferred = inference.infer(table, *self.limits)
-        if inferred and inferred.spreads and self.num_independent:
+        if inferred.spreads and self.num_independent:
             return share_estimate(inferred, self.num_independent(runs[0]))
-        return inferred.estimate if inferred else None
+        return inferred.estimate
 
     def of(self, architecture: ArchitectureSummary) -> Estimate | None:
         """Return the value of an architecture over its finished runs."""

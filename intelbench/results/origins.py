@@ -90,15 +90,12 @@ def matches(cohorts: Sequence[CohortSummary]) -> list[Match]:
 
 def contrasts(match: Match) -> list[Contrast]:
     """Return every pair that may be compared under both, the largest difference under own recipes first."""
+    own, identical = _by_names(match.own), _by_names(match.identical)
     pairs: list[Contrast] = []
     for names in combinations(match.architectures, 2):
-        own, identical = _difference(match.own, *names), _difference(match.identical, *names)
-        if own is None or identical is None:
-            continue
-        first, second = names
-        if own.difference.mean < 0:
-            first, second, own, identical = second, first, _reversed(own), _reversed(identical)
-        pairs.append(_contrast(match, first, second, own, identical))
+        if names in own and names in identical:
+            first, second = names if own[names].difference.mean >= 0 else names[::-1]
+            pairs.append(_contrast(match, first, second, own[first, second], identical[first, second]))
     corrected = inference.holm_known([pair.p_change for pair in pairs])
     pairs = [replace(pair, p_change=p_change) for pair, p_change in zip(pairs, corrected, strict=True)]
     return sorted(pairs, key=lambda pair: (-pair.own.difference.mean, pair.first, pair.second))
@@ -118,21 +115,11 @@ def _finished(summary: CohortSummary) -> frozenset[tuple[str, str]]:
     )
 
 
-def _indices(summary: CohortSummary, *names: str) -> list[int]:
-    """Return the indices of architectures among those with a finished run."""
-    known = [architecture.name for architecture in summary.finished]
-    return [known.index(name) for name in names]
-
-
-def _difference(summary: CohortSummary, first: str, second: str) -> PairedDifference | None:
-    """Return the difference of two architectures, first minus second; `None` where nothing may be ranked."""
-    a, b = _indices(summary, first, second)
-    for pair in summary.accuracy_differences:
-        if (pair.first, pair.second) == (a, b):
-            return pair
-        if (pair.first, pair.second) == (b, a):
-            return _reversed(pair)
-    return None
+def _by_names(summary: CohortSummary) -> dict[tuple[str, str], PairedDifference]:
+    """Return the differences by the names of both architectures, in either order: the first minus the second."""
+    names = [architecture.name for architecture in summary.finished]
+    pairs = {(names[pair.first], names[pair.second]): pair for pair in summary.accuracy_differences}
+    return pairs | {(second, first): _reversed(pair) for (first, second), pair in pairs.items()}
 
 
 def _reversed(pair: PairedDifference) -> PairedDifference:
@@ -149,7 +136,6 @@ def _contrast(match: Match, first: str, second: str, own: PairedDifference, iden
     total = _differences(match.own, first, second, seeds)
     added = total - _differences(match.identical, first, second, seeds)
     change = inference.infer(added, -2, 2)
-    assert change is not None
     share = inference.infer_part(added, total) if own.better is not None else None
     return Contrast(first, second, own, identical, change.estimate, change.p_value, share)
 
@@ -157,7 +143,8 @@ def _contrast(match: Match, first: str, second: str, own: PairedDifference, iden
 def _differences(summary: CohortSummary, first: str, second: str, seeds: Sequence[int]) -> NDArray[np.int8]:
     """Return 1 where only the first is right, -1 where only the second is, else 0 (n x N)."""
     assert summary.correct is not None
-    a, b = (summary.correct.of(index, seeds).astype(np.int8) for index in _indices(summary, first, second))
+    known = [architecture.name for architecture in summary.finished]
+    a, b = (summary.correct.of(known.index(name), seeds).astype(np.int8) for name in (first, second))
     difference: NDArray[np.int8] = a - b
     return difference
 

@@ -139,9 +139,7 @@ def infer_difference(first: NDArray[Any], second: NDArray[Any], limit: float) ->
     if difference.ndim == 1:
         return infer_mean(difference)
     images = inference.Images.of(np.stack([first, second])) if np.isfinite(limit) else None
-    inferred = inference.infer(difference, -limit, limit, images=images)
-    assert inferred is not None
-    return inferred
+    return inference.infer(difference, -limit, limit, images=images)
 
 
 def infer_ratio(first: NDArray[Any], second: NDArray[Any]) -> Inferred:

@@ -143,20 +143,20 @@ def differences_without_each_seed(table: SeedTable, scale: Scale = Scale()) -> d
     """
     pairs = _pairs(table)
     common = {pair: table.common(*pair) for pair in pairs}
-    left_out: dict[tuple[int, int], dict[int, Moments]] = {}
-    complete: dict[tuple[int, int], Moments] = {}
+    without: dict[tuple[int, int], dict[int, Moments]] = {}
+    """Moments of each pair without each seed."""
     for pair in pairs:
         first, second = table.of_pair(*pair)
         difference = first.astype(np.float64) - second
-        complete[pair] = Moments.of(difference)
-        several = len(difference) > 1
-        left_out[pair] = dict(zip(common[pair], without_each_seed(difference), strict=True)) if several else {}
+        without[pair] = dict.fromkeys(table.seeds, Moments.of(difference))
+        if len(difference) > 1:
+            without[pair] |= zip(common[pair], without_each_seed(difference), strict=True)
     compared, images = {}, _images(table, scale)
     for column, seed in enumerate(table.seeds):
         finished = table.finished.copy()
         finished[:, column] = False
         kept = [pair for pair in pairs if set(common[pair]) != {seed}]
-        moments = [left_out[pair][seed] if seed in common[pair] else complete[pair] for pair in kept]
+        moments = [without[pair][seed] for pair in kept]
         inferred = _inferred(moments, pair_variances(table.means, finished, kept), scale.limit, images)
         seeds = [tuple(other for other in common[pair] if other != seed) for pair in kept]
         compared[seed] = _corrected(kept, seeds, inferred, scale, [()] * len(kept))

@@ -200,20 +200,20 @@ def infer(
     upper: float = np.inf,
     between_seeds: SeedVariance | None = None,
     images: Images | None = None,
-) -> Inferred | None:
+) -> Inferred:
     """Return the mean of a table (n x N) with its 95 % interval over seeds and images, cut to [lower, upper].
 
-    A single seed has no interval. Returns `None` for an empty table.
+    A single seed has no interval.
 
     Args:
-        values: Values of n seeds and N images.
+        values: Values of n seeds and N images, at least one of each.
         lower: Smallest possible mean.
         upper: Largest possible mean.
         between_seeds: Variance of the mean of a seed; `None` for the one of this table.
         images: The images, if the values are bounded differences; the interval must hold with them too.
     """
-    table = np.asarray(values, dtype=np.float64)
-    return infer_moments(Moments.of(table), lower, upper, between_seeds, images=images) if table.size else None
+    moments = Moments.of(np.asarray(values, dtype=np.float64))
+    return infer_moments(moments, lower, upper, between_seeds, images=images)
 
 
 def infer_moments(
@@ -284,13 +284,13 @@ def infer_part(part: NDArray[Any], total: NDArray[Any]) -> Estimate | None:
     from 0. There is none where the total itself does not, because then every share is possible, nor for one seed.
     """
     whole = infer(total)
-    if whole is None or not whole.location:
+    if not whole.location:
         return None
     share = float(part.mean()) / whole.location
 
     def is_possible(candidate: float) -> bool:
-        inferred = infer(part - candidate * total)
-        return inferred is not None and inferred.p_value is not None and inferred.p_value > SIGNIFICANCE
+        p_value = infer(part - candidate * total).p_value
+        return p_value is not None and p_value > SIGNIFICANCE
 
     if whole.p_value is None or whole.p_value > SIGNIFICANCE:
         return Estimate(share, None, None, whole.estimate.n)

@@ -26,11 +26,6 @@ class SeedTable:
     """Whether the run of an architecture and a seed has finished (A x n)."""
 
     @classmethod
-    def complete(cls, values: NDArray[Any]) -> "SeedTable":
-        """Return the table of values (A x n x N) of which no run is missing."""
-        return cls(tuple(range(values.shape[1])), values, np.ones(values.shape[:2], dtype=np.bool_))
-
-    @classmethod
     def of_runs(cls, architectures: Sequence[Mapping[int, NDArray[Any]]]) -> "SeedTable":
         """Return the table of the values of each architecture by seed (N each); at least one run has finished."""
         seeds = tuple(sorted({seed for by_seed in architectures for seed in by_seed}))

@@ -99,16 +99,17 @@ def share_table(part: NDArray[np.generic], total: NDArray[np.generic]) -> NDArra
 
 
 def _moderated_share(table: NDArray[np.generic], prior: SeedVariance | None, num_independent: float) -> Estimate | None:
-    num_seeds, num_images = table.shape
-    between = None
-    if prior is not None and prior.freedom and num_seeds > 1 and num_images:
+    num_seeds, between = len(table), None
+    if not table.size:
+        return None
+    if prior is not None and prior.freedom and num_seeds > 1:
         means = table.mean(axis=1)
         binomial = _binomial(float(means.mean()), num_seeds)
         own = SeedVariance(float(means.var(ddof=1)), num_seeds - 1)
         between = moderated(own, SeedVariance(prior.value * binomial, prior.freedom))
     inferred = infer(table, between_seeds=between)
-    if inferred is None or not inferred.spreads:
-        return inferred.estimate if inferred else None
+    if not inferred.spreads:
+        return inferred.estimate
     share = min(max(inferred.estimate.mean, 0.0), 1.0)  # rounding of a table of fractions
     inferred = replace(inferred, estimate=replace(inferred.estimate, mean=share))
     return share_estimate(inferred, num_independent)

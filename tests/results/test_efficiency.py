@@ -21,9 +21,9 @@ from intelbench.results.runs import RunSummary
 from intelbench.results.study import read
 from intelbench.results.summaries import CohortSummary
 from intelbench.results.tables import rows
-from intelbench.statistics.seed_table import SeedTable
 from tests.reporting.rendered import rendered
 from tests.results.curves import changed, with_curves, written
+from tests.statistics.tables import complete_table
 from tests.synthetic import CONDITIONS, Summarize, failure, synthetic_runs
 
 GPU = Execution(device="cuda", threads=2, workers=1)
@@ -183,7 +183,7 @@ def with_correct(summary: CohortSummary, shares: Mapping[str, float]) -> CohortS
     """Each architecture recognises that share of 100 images, the same for every seed."""
     image = np.arange(100) % 10 * 10 + np.arange(100) // 10
     known: NDArray[np.bool_] = np.array([[image < 100 * shares[a.name]] * 3 for a in summary.finished])
-    return replace(summary, values=SeedTable.complete(known))
+    return replace(summary, values=complete_table(known))
 
 
 def test_shares_of_a_front(summarize: Summarize) -> None:

@@ -11,10 +11,10 @@ from intelbench.results import tables
 from intelbench.results.planner import plan, plan_table, seconds_per_run
 from intelbench.statistics.comparisons import paired_differences
 from intelbench.statistics.planning import ASSURANCE, Question, assurance
-from intelbench.statistics.seed_table import SeedTable
 from tests.command import Command
 from tests.reporting.rendered import rendered
 from tests.results.test_sequential import DESIGN
+from tests.statistics.tables import complete_table
 from tests.synthetic import Study, Summarize, synthetic_runs
 
 NEAR = {"a": 0.80, "b": 0.76, "c": 0.3}
@@ -57,7 +57,7 @@ def test_images_that_are_too_few_are_named(summarize: Summarize) -> None:
     """Seeds agree on every image, and the two networks are right on 30 and on 28 of 100 images alone."""
     image = np.arange(100)
     right = np.array([image < 50, (image >= 30) & (image < 78)])
-    table = SeedTable.complete(np.repeat(right[:, None], 4, axis=1))
+    table = complete_table(np.repeat(right[:, None], 4, axis=1))
     summary = replace(summarize(["a", "b"], range(4)), correct=table, differences=tuple(paired_differences(table)))
     rows = tables.rows(plan_table(summary))
     assert [(None, None, True)] == [(row["more_seeds"], row["seconds"], row["needs_images"]) for row in rows]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from intelbench.statistics.comparisons import Scale, paired_differences
 from intelbench.statistics.scores import OF_PREDICTIONS, auroc, log_losses
-from intelbench.statistics.seed_table import SeedTable
+from tests.statistics.tables import complete_table
 
 NUM_ARCHITECTURES = 5
 NUM_STUDIES = 600
@@ -87,7 +87,7 @@ def false_shares(
         logits = imbalance.study(random, num_seeds)
         for name in names:
             table = np.array([[SCORES[name](labels, of_run) for of_run in of_one] for of_one in logits])
-            pairs = paired_differences(SeedTable.complete(table), Scale(limit=np.inf))
+            pairs = paired_differences(complete_table(table), Scale(limit=np.inf))
             wrong[name] += any(pair.better is not None for pair in pairs)
             covered[name] += sum(pair.difference.low <= 0 <= pair.difference.high for pair in pairs)
         num_pairs += len(pairs)

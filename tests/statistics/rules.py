@@ -20,6 +20,7 @@ from intelbench.statistics.comparisons import (
 from intelbench.statistics.estimates import SIGNIFICANCE
 from intelbench.statistics.inference import Inferred, SeedVariance, infer
 from intelbench.statistics.moderation import pair_variances
+from tests.statistics.tables import complete_table
 from tests.statistics.worlds import WORLDS, World
 
 SEEDS = (2, 3, 5, 10)
@@ -109,7 +110,7 @@ def power(world: World, rule: str, num_seeds: int, num_studies: int) -> tuple[fl
     random = np.random.default_rng(num_seeds)
     every, single = 0, 0.0
     for _ in range(num_studies):
-        tables = SeedTable.complete(world.study(random, NUM_ARCHITECTURES, num_seeds, LEAD))
+        tables = complete_table(world.study(random, NUM_ARCHITECTURES, num_seeds, LEAD))
         found = [pair.better == 0 for pair in compare(tables, rule) if pair.first == 0]
         every += all(found)
         single += np.mean(found)
@@ -127,7 +128,7 @@ def false_equivalence(num_images: int, num_seeds: int, num_studies: int) -> tupl
     for _ in range(num_studies):
         image = random.random(num_images)
         correct = np.array([image < 0.9 + MARGIN, image < 0.9])[:, None].repeat(num_seeds, axis=1)
-        (pair,) = paired_differences(SeedTable.complete(correct))
+        (pair,) = paired_differences(complete_table(correct))
         alone = replace(pair.inferred, images=None).p_equivalent(MARGIN)
         used += pair.is_equivalent
         by_variance += alone is not None and alone <= SIGNIFICANCE

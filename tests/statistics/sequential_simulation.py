@@ -15,6 +15,7 @@ from scipy.special import stdtrit
 from intelbench.statistics.comparisons import paired_differences
 from intelbench.statistics.seed_table import SeedTable
 from intelbench.statistics.sequential import Looks, Race, looks_at, planned_looks, worse_of
+from tests.statistics.tables import complete_table
 
 World = Callable[[np.random.Generator, int, int, int], NDArray[np.bool_]]
 NUM_ARCHITECTURES, NUM_SEEDS, NUM_IMAGES = 5, 12, 900
@@ -120,7 +121,7 @@ def savings(world: World, looks: Looks, num_studies: int, architectures: int = N
         found.append(state.racing == (0,))
         runs.append(num_runs)
         for number in range(2, num_seeds + 1):
-            worse = {worse_of(pair) for pair in paired_differences(SeedTable.complete(values[:, :number]))}
+            worse = {worse_of(pair) for pair in paired_differences(complete_table(values[:, :number]))}
             fixed[number] += set(range(1, architectures)) == worse - {None}
     power = float(np.mean(found))
     enough = np.flatnonzero(fixed / num_studies >= power - 1e-12)

@@ -16,6 +16,7 @@ from intelbench.statistics.comparisons import PairedDifference, Scale, SeedTable
 from intelbench.statistics.estimates import Estimate
 from intelbench.statistics.inference import Inferred
 from tests.statistics import rules
+from tests.statistics.tables import complete_table
 from tests.statistics.worlds import WORLDS, World
 
 studies = arrays(np.bool_, st.tuples(st.integers(2, 6), st.integers(1, 6), st.integers(1, 40)))
@@ -69,7 +70,7 @@ def test_cochran_is_that_of_the_textbook() -> None:
 @given(studies)
 def test_pairs_are_complete_and_holm_never_helps(correct: np.ndarray) -> None:
     """Every pair once, as many discordant counts as seeds, and p values that the correction does not lower."""
-    pairs = paired_differences(SeedTable.complete(correct))
+    pairs = paired_differences(complete_table(correct))
     num_architectures, num_seeds, _ = correct.shape
     assert num_architectures * (num_architectures - 1) // 2 == len(pairs)
     for each in pairs:
@@ -86,7 +87,7 @@ def test_pairs_are_complete_and_holm_never_helps(correct: np.ndarray) -> None:
 @given(studies)
 def test_ranks_and_letters_agree_with_the_pairs(correct: np.ndarray) -> None:
     """A rank counts the better ones; two share a letter exactly if they do not differ significantly."""
-    pairs = paired_differences(SeedTable.complete(correct))
+    pairs = paired_differences(complete_table(correct))
     ranks, letters = comparisons.ranks(len(correct), pairs), comparisons.letters(len(correct), pairs)
     for place, rank in enumerate(ranks):
         if correct.shape[1] == 1:
@@ -113,7 +114,7 @@ def test_an_architecture_with_one_seed_changes_nothing_for_the_others(correct: n
     finished = np.ones(correct.shape[:2], dtype=np.bool_)
     finished[-1, 1:] = False
     with_it = paired_differences(SeedTable(tuple(range(correct.shape[1])), correct, finished))
-    without = paired_differences(SeedTable.complete(correct[:-1]))
+    without = paired_differences(complete_table(correct[:-1]))
     last = len(correct) - 1
     assert without == [each for each in with_it if each.second != last]
     assert all((None, 1) == (each.p_holm, each.difference.n) for each in with_it if each.second == last)
@@ -125,7 +126,7 @@ def test_a_pair_is_compared_on_its_seeds_in_common() -> None:
     correct = WORLDS[2].study(np.random.default_rng(0), 2, 4)
     finished = np.array([[True, True, True, False], [False, True, True, True]])
     (compared,) = paired_differences(SeedTable((0, 1, 2, 3), correct, finished))
-    (expected,) = paired_differences(SeedTable.complete(correct[:, 1:3]))
+    (expected,) = paired_differences(complete_table(correct[:, 1:3]))
     assert (1, 2) == compared.seeds
     assert replace(expected, seeds=(1, 2)) == compared
     assert [] == paired_differences(
@@ -136,7 +137,7 @@ def test_a_pair_is_compared_on_its_seeds_in_common() -> None:
 def test_one_network_under_two_names_is_equivalent() -> None:
     """Equal answers to every image differ by nothing, however much the seeds vary."""
     one, other = WORLDS[3].study(np.random.default_rng(0), 2, 3)
-    pairs = paired_differences(SeedTable.complete(np.array([one, one, other])))
+    pairs = paired_differences(complete_table(np.array([one, one, other])))
     assert ("equivalent", 0.0) == (pairs[0].answer, pairs[0].difference.mean)
 
 
@@ -148,15 +149,13 @@ def test_one_network_under_two_names_is_equivalent() -> None:
 def test_the_answer_of_a_pair(lead: float, num_seeds: int, answer: str) -> None:
     """By a lead of fifteen points, and of none with two seeds."""
     correct = World("", (0.05,)).study(np.random.default_rng(1), 2, num_seeds, lead)
-    assert answer == paired_differences(SeedTable.complete(correct))[0].answer
+    assert answer == paired_differences(complete_table(correct))[0].answer
 
 
 def test_equivalence_needs_enough_images() -> None:
     """With 20,000 test images and seeds that are alike, a margin of two points is shown, and one of a tenth is not."""
     correct = World("", (0.02,), num_images=20_000).study(np.random.default_rng(1), 2, 10)
-    answers = [
-        paired_differences(SeedTable.complete(correct), Scale(margin=margin))[0].answer for margin in (0.02, 1e-3)
-    ]
+    answers = [paired_differences(complete_table(correct), Scale(margin=margin))[0].answer for margin in (0.02, 1e-3)]
     assert ["equivalent", "undecided"] == answers
 
 
@@ -164,7 +163,7 @@ def test_equivalence_needs_enough_images() -> None:
 def test_few_images_do_not_show_equivalence(num_images: int, answer: str) -> None:
     """Where all answers are equal, the interval is the score interval of paired shares (Tango, 1998)."""
     right = np.ones((2, 3, num_images), dtype=np.bool_)
-    (pair,) = paired_differences(SeedTable.complete(right))
+    (pair,) = paired_differences(complete_table(right))
     squared = stats.t.isf(0.025, num_images - 1) ** 2
     assert answer == pair.answer
     assert squared / (num_images + squared) == pytest.approx(pair.difference.high)
@@ -174,7 +173,7 @@ def test_few_images_do_not_show_equivalence(num_images: int, answer: str) -> Non
 def test_an_image_of_a_rare_class_counts_more() -> None:
     """By balanced accuracy; so more images are needed to show equivalence."""
     weights = np.where(np.arange(400) < 40, 5.0, 0.5)
-    table = SeedTable.complete(np.broadcast_to(weights, (2, 3, 400)))
+    table = complete_table(np.broadcast_to(weights, (2, 3, 400)))
     assert "undecided" == paired_differences(table)[0].answer
     assert "equivalent" == paired_differences(table, Scale(limit=np.inf))[0].answer
 
@@ -186,7 +185,7 @@ def test_networks_that_differ_by_the_margin_are_seldom_equivalent() -> None:
 
 def test_a_lower_level_of_significance_decides_less() -> None:
     """Where results are looked at several times, each look has a smaller level."""
-    (found,) = paired_differences(SeedTable.complete(WORLDS[1].study(np.random.default_rng(1), 2, 5, 0.1)))
+    (found,) = paired_differences(complete_table(WORLDS[1].study(np.random.default_rng(1), 2, 5, 0.1)))
     assert 0 == found.better
     assert replace(found, significance=found.p_holm / 2).better is None
 

@@ -6,12 +6,13 @@ from scipy.stats import t
 
 from intelbench.statistics.posterior import draw_cost, draw_means, standings
 from intelbench.statistics.seed_table import SeedTable
+from tests.statistics.tables import complete_table
 from tests.statistics.worlds import World
 
 
 def draws(table: np.ndarray) -> np.ndarray:
     """Draw the means of architectures that have finished all seeds."""
-    return draw_means(SeedTable.complete(table))
+    return draw_means(complete_table(table))
 
 
 def test_the_probabilities_of_being_the_best_add_up_to_one() -> None:

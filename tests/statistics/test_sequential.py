@@ -12,6 +12,7 @@ from intelbench.statistics.inference import holm_known
 from intelbench.statistics.seed_table import SeedTable
 from intelbench.statistics.sequential import SPENDING, Looks, Race, is_decided, looks_at, planned_looks
 from tests.statistics import sequential_simulation as simulation
+from tests.statistics.tables import complete_table
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_holm_among_more_comparisons() -> None:
 def right(*accuracies: float, num_seeds: int = 4, flipped: float = 0.03) -> SeedTable:
     """A table whose architectures get these shares of the same 1,000 images right, but for some flipped cells."""
     flips = np.random.default_rng(1).random((len(accuracies), num_seeds, 1000)) < flipped
-    return SeedTable.complete((np.arange(1000) / 1000 < np.array(accuracies)[:, None, None]) ^ flips)
+    return complete_table((np.arange(1000) / 1000 < np.array(accuracies)[:, None, None]) ^ flips)
 
 
 LEVELS = Looks((4, 8), (0.02, 0.05), (0.02, 0.04))
