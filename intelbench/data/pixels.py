@@ -104,9 +104,6 @@ class PixelCache:
         self._bytes = np.frombuffer(self._map, dtype=np.uint8)
         self._resident = 0
 
-    def __len__(self) -> int:
-        return len(self._shapes)
-
     def read(self, row: int) -> Pixels:
         """Return a view of the image of a row, which must not be modified."""
         height, width = self._shapes[row].tolist()

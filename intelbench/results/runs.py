@@ -274,7 +274,7 @@ def _reduce(record: RunRecord, traces: Traces) -> RunSummary:
         evaluation_accuracy=evaluation_accuracy,
         reliability=reliability.reliability(test.labels, test.softmax),
         temperature=temperature,
-        scaled_calibration_error=reliability.calibration_error(scaled.labels, scaled.softmax) if scaled else None,
+        scaled_calibration_error=statistics.mean(scaled.gaps) if scaled else None,
         scaled_cross_entropy=statistics.mean(scaled.losses) if scaled else None,
         spike_score=stability.spike_score(step_loss),
         churn=stability.churn_between_evaluations(validation_labels, validation_predictions),
@@ -312,9 +312,7 @@ def _image_values(
         top5_right=top_k_right(test.labels, test.logits) if has_top5 else None,
         squared_distances=half(reliability.squared_distances(test.labels, test.softmax.probabilities)),
         scaled_losses=half(scaled.losses) if scaled else None,
-        scaled_gaps=half(reliability.gaps(scaled.softmax.confidence, scaled.right))
-        if scaled and scaled.softmax.finite
-        else None,
+        scaled_gaps=half(scaled.gaps) if scaled else None,
     )
 
 
@@ -385,6 +383,11 @@ class _Classified:
     @cached_property
     def softmax(self) -> Softmax:
         return Softmax.of(self.logits)
+
+    @cached_property
+    def gaps(self) -> NDArray[np.float64]:
+        """Return the share of each image in the ECE; empty with logits that are not finite."""
+        return reliability.gaps(self.softmax.confidence, self.right) if self.softmax.finite else np.empty(0)
 
     @cached_property
     def losses(self) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from intelbench.errors import plural
 from intelbench.results.claims import Claim
 from intelbench.results.metrics import METRICS
 from intelbench.results.reaching import points_decide
@@ -85,7 +86,7 @@ def observe(claim: Claim, *architectures: ArchitectureSummary) -> list[NDArray[A
     seeds = sorted(set.intersection(*map(set, runs)))
     if len(architectures) > 1 and len(seeds) < 2:
         names = " and ".join(architecture.name for architecture in architectures)
-        raise UntestableError(f"{names} have {len(seeds)} seed{'' if len(seeds) == 1 else 's'} in common, of two")
+        raise UntestableError(f"{names} have {plural(len(seeds), 'seed')} in common, of two")
     chosen = [of_architecture[seed] for of_architecture in runs for seed in seeds]
     split, shapes = METRICS.get(claim.metric).split, {values.shape for _, values in chosen}
     if shapes != {()} and (len(shapes) > 1 or not same_images([run for run, _ in chosen], split)):

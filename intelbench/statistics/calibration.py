@@ -67,7 +67,7 @@ def reliability(labels: NDArray[np.integer], softmax: Softmax) -> Reliability | 
     """Compare confidence with accuracy over N images; `None` without images or with logits that are not finite."""
     if len(labels) == 0 or not softmax.finite:
         return None
-    confidence, right = softmax.confidence, softmax.right(labels)
+    confidence, right = softmax.confidence, softmax.shifted.argmax(axis=0) == labels
     bins = bin_of(confidence)
     return Reliability(
         num_images=np.bincount(bins, minlength=NUM_BINS),
@@ -76,13 +76,6 @@ def reliability(labels: NDArray[np.integer], softmax: Softmax) -> Reliability | 
         adaptive_error=float(adaptive_gaps(confidence, right).mean()),
         brier_score=float(squared_distances(labels, softmax.probabilities).mean()),
     )
-
-
-def calibration_error(labels: NDArray[np.integer], softmax: Softmax) -> float | None:
-    """Return the expected calibration error (ECE; Naeini et al., 2015); `None` without images or finite logits."""
-    if len(labels) == 0 or not softmax.finite:
-        return None
-    return float(gaps(softmax.confidence, softmax.right(labels)).mean())
 
 
 def gaps(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> NDArray[np.float64]:

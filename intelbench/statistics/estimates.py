@@ -63,11 +63,6 @@ class Softmax:
         """Return the largest probability of each image (N), 1 / total because its exponential is 1."""
         return 1 / self.totals
 
-    def right(self, labels: NDArray[np.integer]) -> NDArray[np.bool_]:
-        """Return whether the largest logit of each image is that of its label (N)."""
-        right: NDArray[np.bool_] = self.shifted.argmax(axis=0) == labels
-        return right
-
     def losses(self, labels: NDArray[np.integer]) -> NDArray[np.float64]:
         """Return -log softmax(logits)[label] of N images, in nats."""
         with np.errstate(invalid="ignore", divide="ignore"):

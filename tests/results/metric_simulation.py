@@ -38,7 +38,7 @@ def by_image(values: NDArray[np.float64]) -> Tables:
     tables: dict[str, list[NDArray[np.float64]]] = {}
     for of_run in values.reshape(-1, *values.shape[2:]):
         labels, softmax = np.zeros(len(of_run), dtype=np.int64), Softmax.of(of_run)
-        right = softmax.right(labels)
+        right = softmax.shifted.argmax(axis=0) == labels
         of_metrics = {
             "Accuracy": right,
             "NLL": softmax.losses(labels),
