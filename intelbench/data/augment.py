@@ -7,7 +7,7 @@ does not change the parameters of the others.
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from inspect import Parameter, signature
 from typing import Any, Protocol, TypeVar, cast
 
@@ -116,11 +116,6 @@ def make_transforms(recipe: Recipe) -> dict[str, Transform]:
     """
     entries = {name: TRANSFORMS.require(name, "recipe.transforms") for name in recipe.transforms}
     return {name: _make(entry, recipe.transform_arguments.get(name, {})) for name, entry in entries.items()}
-
-
-def transform_plugins(names: Sequence[str]) -> list[str]:
-    """Return the plug-in files with these transforms."""
-    return [str(entry.plugin) for entry in map(TRANSFORMS.find, names) if entry and entry.plugin]
 
 
 def _make(entry: Entry[Callable[..., Transform]], arguments: dict[str, ArgumentValue]) -> Transform:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from intelbench.architectures.generators import seed_generators
 from intelbench.architectures.registry import plugins_of
 from intelbench.config.recipe import Recipe
-from intelbench.data.augment import transform_plugins
+from intelbench.data.augment import TRANSFORMS
 from intelbench.data.seeds import stream_seed
 from intelbench.plugins.loading import load_plugins
 from intelbench.profiling.meters import METERS
@@ -18,9 +18,8 @@ def plugins_of_run(architecture: str, recipe: Recipe) -> tuple[str, ...]:
     The last file can import modules of its folder when its network is built and run.
     """
     last = plugins_of(architecture)
-    entry = OPTIMIZERS.find(recipe.optimizer)
-    optimizer = [str(entry.plugin)] if entry and entry.plugin else []
-    first = [*METERS.plugin_files(), *optimizer, *transform_plugins(recipe.transforms)]
+    optimizer, transforms = OPTIMIZERS.plugin_files([recipe.optimizer]), TRANSFORMS.plugin_files(recipe.transforms)
+    first = [*METERS.plugin_files(), *optimizer, *transforms]
     return (*(file for file in dict.fromkeys(first) if file not in last), *last)
 
 

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -131,9 +131,10 @@ class Registry(Generic[Value]):
         points = self.entry_points().items()
         return loaded | {name: provider_of_entry_point(point) for name, point in points if name not in loaded}
 
-    def plugin_files(self) -> list[str]:
-        """Return the plug-in files that have registered values, each once."""
-        return list(dict.fromkeys(str(entry.plugin) for entry in self.entries.values() if entry.plugin))
+    def plugin_files(self, names: Iterable[str] | None = None) -> list[str]:
+        """Return the plug-in files that have registered the values of some names, or any value, each once."""
+        entries = self.entries.values() if names is None else map(self.find, names)
+        return list(dict.fromkeys(str(entry.plugin) for entry in entries if entry and entry.plugin))
 
     def entry_points(self) -> dict[str, metadata.EntryPoint]:
         """Return the installed entry points of this kind by name."""

@@ -71,7 +71,7 @@ def metric(
     return register
 
 
-def register_metrics(plugins: Sequence[Path]) -> None:
+def register_metrics(plugins: Sequence[str]) -> None:
     """Register the metrics of entry points and plug-in files, unless this process has registered them already.
 
     Raises:
@@ -80,11 +80,6 @@ def register_metrics(plugins: Sequence[Path]) -> None:
     for name in METRICS.entry_points():
         METRICS.find(name)
     load_plugins(plugins)
-
-
-def plugin_files() -> tuple[Path, ...]:
-    """Return the plug-in files that have registered a metric in this process."""
-    return tuple(dict.fromkeys(entry.plugin for entry in METRICS.entries.values() if entry.plugin))
 
 
 def with_plugin_values(run: RunSummary, traces: Traces) -> RunSummary:

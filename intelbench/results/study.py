@@ -17,7 +17,7 @@ from intelbench.results import cohorts, summaries
 from intelbench.results import runs as observations
 from intelbench.results.cohorts import Cohort
 from intelbench.results.metrics import METRICS, ranking_metric, require_classes
-from intelbench.results.plugin_metrics import on_demand_values, plugin_files, register_metrics, with_plugin_values
+from intelbench.results.plugin_metrics import on_demand_values, register_metrics, with_plugin_values
 from intelbench.results.processes import on_all_processors
 from intelbench.results.ranking import BY_ACCURACY, Ranking
 from intelbench.results.runs import RunSummary
@@ -64,7 +64,7 @@ def read(folder: Path, margin: float | None = None, metric: str | None = None, a
     observed: dict[str, RunSummary] = {}
     problems: list[str] = []
     arrays: _Arrays = {}
-    for reduced in _in_parts(partial(_reduce_part, plugins=plugin_files()), record_folders(folder)):
+    for reduced in _in_parts(partial(_reduce_part, plugins=METRICS.plugin_files()), record_folders(folder)):
         if isinstance(reduced, str):
             problems.append(reduced)
             continue
@@ -100,7 +100,7 @@ def _in_parts(compute: Callable[[Sequence[Path]], list[T]], paths: Sequence[Path
     yield from chain.from_iterable(map(compute, parts) if len(paths) < _MANY else on_all_processors(compute, parts))
 
 
-def _reduce_part(paths: Sequence[Path], plugins: Sequence[Path]) -> list[_Reduced]:
+def _reduce_part(paths: Sequence[Path], plugins: Sequence[str]) -> list[_Reduced]:
     """Return the reduced record of each path."""
     register_metrics(plugins)  # a process of the pool has none where it is no copy of this one
     texts: Texts = {}
