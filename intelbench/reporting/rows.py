@@ -1,4 +1,4 @@
-"""Columns of tables that show the rows of data frames of raw numbers."""
+"""Columns of tables that show rows of raw numbers."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import pandas as pd
 
 from intelbench.errors import UserError
 from intelbench.statistics.estimates import Estimate
 
-Row = dict[str, object]
+Row = dict[str, Any]
 Item = TypeVar("Item")
 P = ParamSpec("P")
 

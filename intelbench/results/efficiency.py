@@ -17,7 +17,6 @@ from intelbench.results.metrics import METRICS
 from intelbench.results.reaching import spent_until
 from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
-from intelbench.results.tables import as_frame
 from intelbench.statistics.estimates import Estimate, finite
 from intelbench.statistics.inference import holm, infer_from_seeds
 from intelbench.statistics.posterior import draw_cost
@@ -144,7 +143,6 @@ def ladder(num_classes: int, step: int = 10) -> list[float]:
     return [percent / 100 for percent in range(step, 100, step) if percent * num_classes > 100]
 
 
-@as_frame
 def time_to_accuracy(summary: CohortSummary) -> Iterator[Row]:
     """Return one row for each accuracy that some run reached and each architecture, failed ones included.
 
@@ -195,7 +193,6 @@ def on_front(cost: Values, accuracy: Values) -> NDArray[np.bool_]:
     return ~np.array(dominated, dtype=np.bool_).reshape(accuracy.shape)
 
 
-@as_frame
 def pareto(summary: CohortSummary) -> Iterator[Row]:
     """Return one row for each kind of cost and finished architecture: cost, ranking metric, whether it is on the front.
 
@@ -259,7 +256,6 @@ def crossings(summary: CohortSummary) -> list[Crossings]:
     return compared
 
 
-@as_frame
 def crossing_table(summary: CohortSummary) -> Iterator[Row]:
     """Return one row for each crossing."""
     for compared in crossings(summary):

@@ -1,7 +1,6 @@
-"""Cohorts as data frames of raw numbers: base units, in the names of the columns; what is absent is `None`."""
+"""Cohorts as rows and data frames of raw numbers: base units, in the names of the columns; what is absent is `None`."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import wraps
 from typing import Any, NamedTuple, ParamSpec
 
 import msgspec
@@ -53,19 +52,6 @@ class _Pair(NamedTuple):
     metric: str
     names: Sequence[str]
     compared: PairedDifference
-
-
-def as_frame(rows_of: Callable[P, Iterable[Row]]) -> Callable[P, pd.DataFrame]:
-    """Make a function of rows return a data frame.
-
-    `None` stays `None`: pandas would turn it into NaN, and the integers in its column into floats.
-    """
-
-    @wraps(rows_of)
-    def frame(*args: P.args, **kwargs: P.kwargs) -> pd.DataFrame:
-        return pd.DataFrame(list(rows_of(*args, **kwargs)), dtype=object)
-
-    return frame
 
 
 def of_cohorts(
@@ -191,7 +177,6 @@ def standings(summary: CohortSummary) -> Iterable[_Standing]:
     return zip(summary.finished, known, strict=False)  # no standing is known where nothing may be ranked
 
 
-@as_frame
 def omnibus(summary: CohortSummary) -> Iterator[Row]:
     """Return one row for each seed that several architectures have finished: Cochran's Q over these."""
     table = summary.correct
@@ -209,7 +194,6 @@ def omnibus(summary: CohortSummary) -> Iterator[Row]:
             }
 
 
-@as_frame
 def fairness(summary: CohortSummary) -> Iterator[Row]:
     """Return one row for each seed: how far its runs were verified to have seen the same batches."""
     names = ("seed", "num_runs", "num_finished", "identical", "verified_step", "mismatch_step", "digest")
@@ -217,14 +201,12 @@ def fairness(summary: CohortSummary) -> Iterator[Row]:
         yield attributes(seed, *names)
 
 
-@as_frame
 def own_settings(summary: CohortSummary) -> Iterator[Row]:
     """Return one row for each setting in which the recipes of the architectures differ."""
     for key, values in summary.cohort.own_settings.items():
         yield {"setting": key, "values": dict(values)}
 
 
-@as_frame
 def weights(summary: CohortSummary) -> Iterator[Row]:
     """Return one row for each architecture and file of weights that its runs started from."""
     for name, records in summary.cohort.by_architecture.items():
@@ -241,7 +223,6 @@ def weights(summary: CohortSummary) -> Iterator[Row]:
                 }
 
 
-@as_frame
 def classes(summary: CohortSummary) -> Iterator[Row]:
     """Return one row for each architecture and class: recall, precision and F1 on the test images of all seeds."""
     scores = class_scores(summary)
@@ -259,7 +240,6 @@ def classes(summary: CohortSummary) -> Iterator[Row]:
             }
 
 
-@as_frame
 def confusions(architecture: ArchitectureSummary, summary: CohortSummary, limit: int) -> Iterator[Row]:
     """Return one row for each of the most frequent confusions of an architecture, over its runs.
 
@@ -282,7 +262,6 @@ def confusions(architecture: ArchitectureSummary, summary: CohortSummary, limit:
         }
 
 
-@as_frame
 def rectifiers(summary: CohortSummary) -> Iterator[Row]:
     """Return one row for each architecture with ReLU or LeakyReLU: the activity of its units, mean over seeds."""
     names = ("first_dead_share", "dead_share", "filters_without_gradient", "positive_share", "mean_activation")
@@ -301,7 +280,6 @@ def rectifiers(summary: CohortSummary) -> Iterator[Row]:
         }
 
 
-@as_frame
 def reliability(summary: CohortSummary) -> Iterator[Row]:
     """Return one row for each architecture: the calibration of its confidence on the test images, mean over seeds."""
     names = (
@@ -319,7 +297,6 @@ def reliability(summary: CohortSummary) -> Iterator[Row]:
         }
 
 
-@as_frame
 def stability(summary: CohortSummary) -> Iterator[Row]:
     """Return one row for each architecture: how steadily it trains and predicts, mean over seeds."""
     parts = ("wins", "losses", "neutral", "unnecessary")
@@ -354,7 +331,6 @@ def failures(summary: CohortSummary) -> Iterator[RunRecord]:
         yield from architecture.failures
 
 
-@as_frame
 def environment(summary: CohortSummary) -> Iterator[Row]:
     """Return one row for each fact of machine, libraries and way of executing, with every value that the runs had.
 

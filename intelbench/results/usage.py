@@ -1,4 +1,4 @@
-"""How runs used the machine, as data frames of raw numbers: arithmetic, steps, memory, energy, GPU, disturbances."""
+"""How runs used the machine, as rows of raw numbers: arithmetic, steps, memory, energy, GPU, disturbances."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from intelbench.results.columns import Row, attributes, estimate_columns
 from intelbench.results.datasheet import peak_flops_per_second
 from intelbench.results.metrics import METRICS
 from intelbench.results.summaries import MEMORY_FIELDS, CohortSummary
-from intelbench.results.tables import as_frame, metric_columns
+from intelbench.results.tables import metric_columns
 from intelbench.results.timing import OTHER_PARTS, StepBreakdown
 from intelbench.statistics.estimates import quantile
 
@@ -23,7 +23,6 @@ _PARTS_OF = {"batch_wait": ("data_wait",), "other": OTHER_PARTS}
 """The parts in a column, where it is not the part of the same name."""
 
 
-@as_frame
 def contention(summary: CohortSummary) -> Iterator[Row]:
     """Return one row for each finished run: other use of the machine, and its effect on the run."""
     shares = ("others_share", "stolen_share", "involuntary_switches_per_second", "load_before")
@@ -39,7 +38,6 @@ def contention(summary: CohortSummary) -> Iterator[Row]:
         }
 
 
-@as_frame
 def compute(summary: CohortSummary) -> Iterator[Row]:
     """Return one row for each architecture: its FLOP/s, and the peak of the machine."""
     spec, environment = summary.cohort.spec, summary.cohort.records[0].environment
@@ -61,7 +59,6 @@ def compute(summary: CohortSummary) -> Iterator[Row]:
         }
 
 
-@as_frame
 def preparation(summary: CohortSummary) -> Iterator[Row]:
     """Return one row for each finished run whose conditions ask for steps that are not eager."""
     for architecture in summary.finished:
@@ -76,7 +73,6 @@ def preparation(summary: CohortSummary) -> Iterator[Row]:
                 }
 
 
-@as_frame
 def step_breakdown(summary: CohortSummary) -> Iterator[Row]:
     """Return one row for each architecture with timed parts: median and quartiles of each part, over its runs."""
     for architecture in summary.finished:
@@ -101,7 +97,6 @@ def step_breakdown(summary: CohortSummary) -> Iterator[Row]:
         }
 
 
-@as_frame
 def memory(summary: CohortSummary) -> Iterator[Row]:
     """Return one row for each architecture with a profile, failed ones included: predicted and measured peaks."""
     kinds = ("peak", "reserved", "parameters", "gradients", "optimizer_state", "activations", "temporaries")
@@ -124,7 +119,6 @@ def memory(summary: CohortSummary) -> Iterator[Row]:
         yield row
 
 
-@as_frame
 def features(summary: CohortSummary) -> Iterator[Row]:
     """Return one row for each architecture whose head was trained on features: what they cost, and what a head costs.
 
@@ -157,7 +151,6 @@ def features(summary: CohortSummary) -> Iterator[Row]:
         yield row
 
 
-@as_frame
 def energy(summary: CohortSummary) -> Iterator[Row]:
     """Return one row for each finished run: its joules, and the power of the idle device."""
     for architecture in summary.finished:
@@ -175,7 +168,6 @@ def energy(summary: CohortSummary) -> Iterator[Row]:
             }
 
 
-@as_frame
 def gpu(summary: CohortSummary) -> Iterator[Row]:
     """Return one row for each finished run with readings of NVML: clock, heat and power, and what it is flagged for."""
     watched = [(run, run.gpu) for run in summary.runs if run.gpu]

@@ -14,7 +14,6 @@ from intelbench.results.efficiency import Crossings
 from intelbench.results.runs import RunSummary
 from intelbench.results.study import read
 from intelbench.results.summaries import CohortSummary
-from intelbench.results.tables import rows
 from tests.results.curves import changed, with_curves, written
 from tests.synthetic import Study, Summarize, failure, synthetic_runs
 
@@ -77,7 +76,7 @@ def test_steps_and_seconds_have_crossings_of_their_own(summarize: Summarize) -> 
     )
     assert ["a", "b"] == [crossing.first, crossing.second]
     assert 40 < crossing.spent < 50
-    (row,) = (row for row in rows(efficiency.crossing_table(summary)) if row["unit"] == "seconds")
+    (row,) = (row for row in list(efficiency.crossing_table(summary)) if row["unit"] == "seconds")
     assert ["a", "b", 6] == [row["ahead_before"], row["ahead_after"], row["num_seeds"]]
     assert row["before_spent"] < row["spent"] < row["after_spent"]
 

@@ -20,7 +20,6 @@ from intelbench.results.reaching import spent_until
 from intelbench.results.runs import RunSummary
 from intelbench.results.study import read
 from intelbench.results.summaries import CohortSummary
-from intelbench.results.tables import rows
 from tests.reporting.rendered import rendered
 from tests.results.curves import changed, with_curves, written
 from tests.statistics.tables import complete_table
@@ -54,7 +53,7 @@ def with_measurements(summary: CohortSummary, names: str, **fields: object) -> C
 
 def reached(summary: CohortSummary, target: float) -> dict[str, dict[str, object]]:
     """The rows of one target, by architecture."""
-    found = rows(efficiency.time_to_accuracy(summary))
+    found = list(efficiency.time_to_accuracy(summary))
     return {row["architecture"]: row for row in found if row["target"] == target}
 
 
@@ -90,7 +89,7 @@ def test_misses_are_infinite(summarize: Summarize) -> None:
     assert [None, 20.0, None] == [a["steps"], a["steps_least"], a["steps_most"]]
     assert [4, 6] == [b["num_reached"], b["num_runs"]]
     assert [25.0, 50.0] == [b["steps"], b["seconds"]]
-    assert {0.2, 0.3} == {row["target"] for row in rows(efficiency.time_to_accuracy(summary))}
+    assert {0.2, 0.3} == {row["target"] for row in list(efficiency.time_to_accuracy(summary))}
     text = written(summary)
     assert "∞ (3 of 6)" in text
     assert "50.0 (4 of 6)" in text
@@ -143,8 +142,8 @@ def test_higher_targets_take_longer(accuracy: list[float]) -> None:
 def test_nothing_infinite_leaves_the_tables(summarize: Summarize) -> None:
     """JSON has no infinity: every number is finite or `None`."""
     summary = summarize()
-    frames = [efficiency.time_to_accuracy(summary), efficiency.pareto(summary), efficiency.crossing_table(summary)]
-    numbers = [value for frame in frames for row in rows(frame) for value in row.values() if isinstance(value, float)]
+    tables = [efficiency.time_to_accuracy(summary), efficiency.pareto(summary), efficiency.crossing_table(summary)]
+    numbers = [value for table in tables for row in table for value in row.values() if isinstance(value, float)]
     assert np.isfinite(numbers).all()
 
 
@@ -189,7 +188,7 @@ def with_correct(summary: CohortSummary, shares: Mapping[str, float]) -> CohortS
 def test_shares_of_a_front(summarize: Summarize) -> None:
     """The cheapest is always on it; of two that are dearer, the better one is on it more often."""
     summary = with_correct(summarize(["a", "b", "c"]), {"a": 0.5, "b": 0.5, "c": 0.52})
-    found = [row for row in rows(efficiency.pareto(summary)) if row["cost"] == "training_seconds"]
+    found = [row for row in list(efficiency.pareto(summary)) if row["cost"] == "training_seconds"]
     by_name = {row["architecture"]: row for row in found}
     assert [True, False, True] == [by_name[name]["on_front"] for name in "abc"]
     assert 1.0 == by_name["a"]["front_share"]
@@ -200,7 +199,7 @@ def test_shares_of_a_front(summarize: Summarize) -> None:
 def test_only_what_no_draw_could_change_is_100_percent(summarize: Summarize) -> None:
     """The cheapest is on every front there could be; one that was on all that were drawn is not certain."""
     summary = with_correct(summarize(["a", "b"]), {"a": 0.3, "b": 0.9})
-    found = [row for row in rows(efficiency.pareto(summary)) if row["cost"] == "training_seconds"]
+    found = [row for row in list(efficiency.pareto(summary)) if row["cost"] == "training_seconds"]
     certain = {row["architecture"]: (row["front_share"], row["front_certain"]) for row in found}
     assert {"a": (1.0, True), "b": (1.0, False)} == certain
     table = rendered(cost(summary))[0]
@@ -221,7 +220,7 @@ def test_an_architecture_with_one_seed_is_as_uncertain_as_the_others(summarize: 
     """Cheap and far better in its only seed: its seeds are taken to vary as those of the others do."""
     failures = {("a", 1): failure(), ("a", 2): failure()}
     summary = summarize(["a", "b", "c"], accuracies={"a": 0.95, "b": 0.3, "c": 0.3}, failures=failures)
-    found = [row for row in rows(efficiency.pareto(summary)) if row["cost"] == "training_seconds"]
+    found = [row for row in list(efficiency.pareto(summary)) if row["cost"] == "training_seconds"]
     by_name = {row["architecture"]: row for row in found}
     assert {"a": 1, "b": 3, "c": 3} == {name: row["num_seeds"] for name, row in by_name.items()}
     assert 1.0 == by_name["a"]["front_share"]
@@ -251,7 +250,7 @@ def test_joules_are_a_cost_where_all_have_them(summarize: Summarize) -> None:
     summary = summarize(["a", "b"], execution=GPU)
     joules = dict(zip([each.name for each in summary.finished], efficiency.costs(summary)["joules"], strict=True))
     assert pytest.approx({"a": 250 * (60 * 0.2 + 3), "b": 250 * (60 * 0.26 + 3)}) == joules
-    assert "joules" in {row["cost"] for row in rows(efficiency.pareto(summary))}
+    assert "joules" in {row["cost"] for row in list(efficiency.pareto(summary))}
     assert "Energy (kJ)" in written(summary)
     unread = Energy(source=None, joules=None, seconds=60, idle_joules=None, idle_seconds=0, absent="no counter")
     assert "joules" not in efficiency.costs(with_measurements(summary, "b", energy=unread))
@@ -260,21 +259,21 @@ def test_joules_are_a_cost_where_all_have_them(summarize: Summarize) -> None:
 def test_unknown_flops_are_absent(summarize: Summarize) -> None:
     """A dash for the architecture that has none, a front of the others, and no such front where fewer than two have."""
     summary = with_measurements(summarize(["a", "b", "c"]), "b", training_flops_per_image=None)
-    found = {row["architecture"]: row for row in rows(efficiency.pareto(summary)) if row["cost"] == "training_flops"}
+    found = {row["architecture"]: row for row in list(efficiency.pareto(summary)) if row["cost"] == "training_flops"}
     assert [None, None, None] == [found["b"][name] for name in ("value", "on_front", "front_share")]
     assert None not in [found[name]["front_share"] for name in "ac"]
     assert [None, 3] == [reached(summary, 0.2)["b"]["flops"], reached(summary, 0.2)["b"]["num_reached"]]
     text = written(summary)
     assert "FLOPs are not known of b." in text
     few = with_measurements(summary, "c", training_flops_per_image=None)
-    assert "training_flops" not in {row["cost"] for row in rows(efficiency.pareto(few))}
+    assert "training_flops" not in {row["cost"] for row in list(efficiency.pareto(few))}
     assert ["seconds", "steps"] == [each.unit for each in efficiency.crossings(few)]
 
 
 def test_no_front_where_nothing_may_be_ranked(summarize: Summarize) -> None:
     """Other batches for one run: no share, no crossing, and the report says why."""
     summary = summarize(["a", "b"], other_batches=[("b", 1)])
-    assert [] == rows(efficiency.pareto(summary))
+    assert [] == list(efficiency.pareto(summary))
     assert [] == efficiency.crossings(summary)
     text = written(summary)
     assert "was not tested: nothing may be ranked here." in text

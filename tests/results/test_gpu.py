@@ -13,7 +13,6 @@ from intelbench.results import usage
 from intelbench.results.gpu import read_gpu
 from intelbench.results.study import read
 from intelbench.results.summaries import CohortSummary
-from intelbench.results.tables import rows
 from tests import synthetic
 from tests.reporting.rendered import rendered
 from tests.synthetic import Study, synthetic_runs
@@ -95,7 +94,7 @@ def test_damaged_readings_are_refused(changes: Traces) -> None:
 def test_the_report_has_a_section_where_a_gpu_was_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run by run, with the flagged ones in its first line; without readings there is no section."""
     summary = summary_of(tmp_path / "unwatched")
-    assert [] == gpu_section(summary) == rows(usage.gpu(summary))
+    assert [] == gpu_section(summary) == list(usage.gpu(summary))
     make = synthetic.traces_of
 
     def watched(num_steps: int, spec: RunSpec, place: int, study: Study) -> Traces:
@@ -109,4 +108,4 @@ def test_the_report_has_a_section_where_a_gpu_was_watched(tmp_path: Path, monkey
     flagged = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if "heat" in line]
     assert [["resnet101", "1", "1,755", "61.0", "405", "0.0", "–", "0", "a clock slowed down for heat"]] == flagged
     assert "NVML" in note
-    assert ["heat"] == [row["flagged_for"] for row in rows(usage.gpu(summary)) if row["flagged_for"]]
+    assert ["heat"] == [row["flagged_for"] for row in list(usage.gpu(summary)) if row["flagged_for"]]

@@ -95,7 +95,7 @@ def test_tables_headline_and_choice_follow_the_metric(imbalanced: Callable[[str]
     (accuracy,) = tables.rows(tables.differences(summary, "test_accuracy"))
     assert accuracy["better"] == "majority"
     assert tables.rows(tables.standings(summary))[0]["best_probability"] > 0.99
-    assert {row["metric"] for row in tables.rows(efficiency.pareto(summary))} == {"balanced_accuracy"}
+    assert {row["metric"] for row in list(efficiency.pareto(summary))} == {"balanced_accuracy"}
     assert ["every_class"] == [a.name for a in choice.not_inferior(summary)]
     assert "`every_class` is significantly above `majority` in balanced accuracy by " in headline(summary)
 
@@ -117,7 +117,7 @@ def test_lower_is_better_of_a_loss(summarize: Summarize) -> None:
     assert "nats" in text
     assert "within 0.02 nats of the best" in text
     assert tables.rows(tables.standings(ranked))[0]["best_probability"] > 0.99
-    front = [row for row in tables.rows(efficiency.pareto(ranked)) if row["cost"] == "training_seconds"]
+    front = [row for row in list(efficiency.pareto(ranked)) if row["cost"] == "training_seconds"]
     assert [True] == [row["on_front"] for row in front if row["architecture"] == "low"]
     (pair,) = tables.rows(tables.differences(ranked))
     assert abs(pair["difference"]) == pytest.approx(0.5)

@@ -15,7 +15,6 @@ from intelbench.records.types import Execution
 from intelbench.results import usage
 from intelbench.results.study import read
 from intelbench.results.summaries import CohortSummary
-from intelbench.results.tables import rows
 from tests.reporting.rendered import build
 from tests.synthetic import Study, failure, synthetic_run, synthetic_runs
 from tests.synthetic_traces import OTHERS_RATE
@@ -50,14 +49,14 @@ def test_utilization_is_achieved_over_peak(tmp_path: Path) -> None:
                 1.5e10 / run.reference_kernels.shortest["convolution"], 9e9 / run.reference_kernels.shortest["matmul"]
             )
             assert run.utilization == pytest.approx(achieved / peak)
-    assert all(0 < row["utilization"] < 1 for row in rows(usage.compute(summary)))
-    assert all(row["stated_utilization"] is None for row in rows(usage.compute(summary)))
+    assert all(0 < row["utilization"] < 1 for row in list(usage.compute(summary)))
+    assert all(row["stated_utilization"] is None for row in list(usage.compute(summary)))
 
 
 def test_a_known_gpu_has_a_stated_peak(tmp_path: Path) -> None:
     """In the precision of the runs, in columns of its own; an unknown device has no such column."""
     summary = summary_of(tmp_path / "gpu", GPU)
-    for row in rows(usage.compute(summary)):
+    for row in list(usage.compute(summary)):
         assert 66.9e12 == row["stated_peak_flops_per_second"]
         assert row["achieved_flops_per_second"] / 66.9e12 == pytest.approx(row["stated_utilization"])
     assert "Data-sheet peak" in section(build(tmp_path / "gpu", full=True).text, "Arithmetic throughput")
@@ -78,7 +77,7 @@ def test_disturbed_runs_are_flagged_with_the_reason(tmp_path: Path) -> None:
     """Another process during one run, a slower machine in another; the first paragraph says so, and what it did."""
     study = Study(disturbed=[("a", 1)], far_apart=[("b", 0)], slowed=[("b", 0)])
     summary = summary_of(tmp_path, study, ("a", "b", "c", "d"))
-    found = {(row["architecture"], row["seed"]): row["disturbed_by"] for row in rows(usage.contention(summary))}
+    found = {(row["architecture"], row["seed"]): row["disturbed_by"] for row in list(usage.contention(summary))}
     assert {("a", 1): "others", ("b", 0): "exchange"} == {key: reason for key, reason in found.items() if reason}
     first = build(tmp_path, full=True).text.split("\n\n")[2]
     assert "**2 of 8 runs were disturbed** by other processes and slower exchange between threads: " in first
@@ -96,13 +95,13 @@ def test_steps_lost_are_those_of_a_budget_in_seconds(tmp_path: Path) -> None:
     """A step loses 0.9 s, at least 0.6, for each processor second taken from it; other budgets lose no steps."""
     conditions = Conditions(budget=Budget(seconds=20), recipe=Recipe(), image_size=64)
     summary = summary_of(tmp_path / "seconds", Study(conditions=conditions, disturbed=[("a", 1)]))
-    found = {(row["architecture"], row["seed"]): row for row in rows(usage.contention(summary))}
+    found = {(row["architecture"], row["seed"]): row for row in list(usage.contention(summary))}
     disturbed = found["a", 1]
     assert 60 * (1 / (1 - 0.9 * OTHERS_RATE) - 1) == pytest.approx(disturbed["steps_lost"])
     assert 60 * (1 / (1 - 0.6 * OTHERS_RATE) - 1) == pytest.approx(disturbed["steps_lost_low"])
     assert "more than 5 % more steps within the budget" in build(tmp_path / "seconds", full=True).text
     steps = summary_of(tmp_path / "steps", Study(disturbed=[("a", 1)]))
-    assert all(row["steps_lost"] is None for row in rows(usage.contention(steps)))
+    assert all(row["steps_lost"] is None for row in list(usage.contention(steps)))
     assert "Steps lost |" not in build(tmp_path / "steps", full=True).text
 
 
@@ -117,7 +116,7 @@ def test_what_the_kernel_does_not_tell_is_absent(tmp_path: Path) -> None:
     measurements = msgspec.structs.replace(record.measurements, contention=contention)
     write_run(tmp_path, msgspec.structs.replace(record, measurements=measurements), traces)
     (summary,) = read(tmp_path).cohorts
-    (row,) = rows(usage.contention(summary))
+    (row,) = list(usage.contention(summary))
     assert [None, None, None] == [row["others_share"], row["stolen_share"], row["disturbed_by"]]
     (line,) = (
         line
@@ -131,7 +130,7 @@ def test_predicted_stands_beside_measured(tmp_path: Path) -> None:
     """The probe's peak over the prediction; on a GPU that of the tensors, on a CPU that of the process."""
     for study, field in ((Study(), "process_bytes"), (GPU, "cuda_allocated_bytes")):
         folder = tmp_path / study.execution.device
-        for row in rows(usage.memory(summary_of(folder, study))):
+        for row in list(usage.memory(summary_of(folder, study))):
             kinds = ("parameters", "gradients", "optimizer_state", "activations", "temporaries")
             assert row["predicted_peak_bytes"] == sum(row[f"predicted_{kind}_bytes"] for kind in kinds)
             assert 15 * 2**20 == row[f"probe_{field}"] - row["predicted_peak_bytes"]
@@ -143,7 +142,7 @@ def test_a_network_that_failed_keeps_its_prediction(tmp_path: Path) -> None:
     """Out of memory is where it is wanted most."""
     synthetic_runs(tmp_path, ["a", "b"], [0], Study(failures={("b", 0): failure()}))
     (summary,) = read(tmp_path).cohorts
-    assert ["a", "b"] == [row["architecture"] for row in rows(usage.memory(summary))]
+    assert ["a", "b"] == [row["architecture"] for row in list(usage.memory(summary))]
 
 
 def test_a_probe_that_failed_says_why(tmp_path: Path) -> None:
@@ -162,7 +161,7 @@ def test_a_probe_that_failed_says_why(tmp_path: Path) -> None:
 
 def test_energy_is_counted_or_absent_with_a_reason(tmp_path: Path) -> None:
     """Joules by run and by image on a GPU with a counter; elsewhere the reason and no number."""
-    for row in rows(usage.energy(summary_of(tmp_path / "gpu", GPU))):
+    for row in list(usage.energy(summary_of(tmp_path / "gpu", GPU))):
         assert row["joules"] == pytest.approx(250 * row["seconds"])
         assert row["joules_per_image"] == pytest.approx(row["joules"] / (60 * 32))
         assert 70 == row["idle_watts"]
@@ -174,7 +173,7 @@ def test_energy_is_counted_or_absent_with_a_reason(tmp_path: Path) -> None:
 
 def test_steps_of_the_run_itself_have_no_overhead(tmp_path: Path) -> None:
     """There is nothing to compare them with, and no column."""
-    assert {None} == {row["overhead"] for row in rows(usage.step_breakdown(summary_of(tmp_path)))}
+    assert {None} == {row["overhead"] for row in list(usage.step_breakdown(summary_of(tmp_path)))}
     text = section(build(tmp_path, full=True).text, "Step breakdown")
     assert "the last steps of each run" in text
     assert "overhead (%)" not in text
@@ -184,7 +183,7 @@ def test_looking_costs_what_the_step_grew_by(tmp_path: Path) -> None:
     """The median instrumented step against the median timed one."""
     summary = summary_of(tmp_path, GPU)
     assert "Profiling overhead (%)" in section(build(tmp_path, full=True).text, "Step breakdown")
-    for row, architecture in zip(rows(usage.step_breakdown(summary)), summary.finished, strict=True):
+    for row, architecture in zip(list(usage.step_breakdown(summary)), summary.finished, strict=True):
         timed = np.median(architecture.total_seconds)
         assert row["overhead"] == pytest.approx(row["step_with_data_wait_seconds"] / timed - 1)
         assert 16 == row["num_steps"]
@@ -213,6 +212,6 @@ def test_runs_that_found_only_some_features_are_counted(tmp_path: Path) -> None:
             measured = msgspec.structs.replace(measured, resumed_after=(3,))
         write_run(tmp_path, msgspec.structs.replace(record, measurements=measured), traces)
     (summary,) = read(tmp_path).cohorts
-    (row,) = rows(usage.features(summary))
+    (row,) = list(usage.features(summary))
     counted = {name: row[name] for name in ("num_runs", "num_computed", "num_read", "num_other")}
     assert {"num_runs": 4, "num_computed": 1, "num_read": 1, "num_other": 2} == counted

@@ -123,7 +123,7 @@ def test_the_report_has_means_over_seeds_and_a_diagram(tmp_path: Path) -> None:
     """The mean of what each run gives, in the table, and one line of the diagram for each architecture."""
     synthetic_runs(tmp_path, ["a", "b"], [0, 1])
     (summary,) = read(tmp_path).cohorts
-    for row, architecture in zip(tables.rows(tables.reliability(summary)), summary.finished, strict=True):
+    for row, architecture in zip(list(tables.reliability(summary)), summary.finished, strict=True):
         errors = [run.reliability.expected_calibration_error for run in architecture.runs if run.reliability]
         assert pytest.approx(np.mean(errors)) == row["expected_calibration_error"]
     report = build(tmp_path, full=True)
@@ -218,7 +218,7 @@ def test_records_without_validation_logits_have_no_temperature(tmp_path: Path) -
         )
     assert "NLL, scaled" in build(tmp_path / "new", full=True).text
     assert "NLL, scaled" not in build(tmp_path / "old", full=True).text
-    row = tables.rows(tables.reliability(read(tmp_path / "old").cohorts[0]))[0]
+    (row, *_) = tables.reliability(read(tmp_path / "old").cohorts[0])
     assert (0, None) == (row["num_temperatures"], row["fitted_temperature"])
 
 
@@ -240,7 +240,7 @@ def test_a_temperature_at_a_bound_is_not_averaged_but_reported(tmp_path: Path) -
         run = synthetic_run("a", seed, Study())
         write_run(tmp_path, *(without_information(*run) if seed == 1 else run))
     (summary,) = read(tmp_path).cohorts
-    (row,) = tables.rows(tables.reliability(summary))
+    (row,) = list(tables.reliability(summary))
     runs = [run for run in summary.finished[0].runs if run.seed != 1]
     assert (3, 2) == (row["num_temperatures"], row["num_temperatures_converged"])
     assert row["fitted_temperature"] == pytest.approx(np.mean([run.temperature.value for run in runs]))

@@ -166,7 +166,7 @@ def test_the_table_counts_divergences_and_runs(tmp_path: Path) -> None:
     """A diverged run is no finished one, and stands in its own column."""
     synthetic_runs(tmp_path, ["a", "b"], [0, 1, 2], Study(failures={("b", 1): failure("diverged", "no", 7)}))
     (summary,) = read(tmp_path).cohorts
-    found = {row["architecture"]: row for row in tables.rows(tables.stability(summary))}
+    found = {row["architecture"]: row for row in list(tables.stability(summary))}
     assert [3, 0] == [found["a"]["num_runs"], found["a"]["num_diverged"]]
     assert [2, 1] == [found["b"]["num_runs"], found["b"]["num_diverged"]]
     by_seed = [run.test_accuracy for architecture in summary.finished[:1] for run in architecture.runs]
@@ -179,7 +179,7 @@ def test_one_run_has_nothing_between_seeds(tmp_path: Path) -> None:
     """Dashes, in a table that is there all the same."""
     synthetic_runs(tmp_path, ["a"], [0])
     (summary,) = read(tmp_path).cohorts
-    (row,) = tables.rows(tables.stability(summary))
+    (row,) = list(tables.stability(summary))
     assert row["run_to_run_deviation"] is None
     assert row["seed_churn_total"] is None
     assert row["churn"] > 0
@@ -191,5 +191,5 @@ def test_one_evaluation_point_has_nothing_between_them(tmp_path: Path) -> None:
     study = Study(conditions=msgspec.structs.replace(CONDITIONS, evaluation_points=1))
     write_run(tmp_path, *synthetic_run("a", 0, study))
     (summary,) = read(tmp_path).cohorts
-    (row,) = tables.rows(tables.stability(summary))
+    (row,) = list(tables.stability(summary))
     assert [None, None, None] == [row["accuracy_swing"], row["forgetting_events"], row["churn"]]

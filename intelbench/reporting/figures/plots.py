@@ -20,7 +20,6 @@ from intelbench.results import usage
 from intelbench.results.metrics import METRICS
 from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
-from intelbench.results.tables import rows
 from intelbench.results.usage import PART_NAMES
 from intelbench.statistics.calibration import pooled_curve
 from intelbench.statistics.estimates import Estimate
@@ -131,7 +130,7 @@ def reliability(summary: CohortSummary) -> Figure:
 @as_svg
 def step_breakdown(summary: CohortSummary) -> Figure:
     """Draw a bar for each architecture, as long as the median parts of its step."""
-    records = rows(usage.step_breakdown(summary))
+    records = list(usage.step_breakdown(summary))
     names = [label(row["architecture"]) for row in records]
     left, height = max(text_width(name, 8) for name in names) + 14, 24.0 * len(records)
     whole = height + 74

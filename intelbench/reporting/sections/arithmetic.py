@@ -2,7 +2,7 @@
 
 from intelbench.reporting.document import Block, Paragraph, definitions, table_of
 from intelbench.reporting.formatting import bare_percent, escape, giga, giga_interval, number_interval, percent_number
-from intelbench.reporting.rows import ARCHITECTURE, estimate, number, rows
+from intelbench.reporting.rows import ARCHITECTURE, estimate, number
 from intelbench.results import usage
 from intelbench.results.summaries import CohortSummary
 
@@ -37,7 +37,7 @@ def arithmetic(summary: CohortSummary) -> list[Block]:
     """Return achieved and possible FLOP/s, and the time of the first step; nothing if no run has finished."""
     if not summary.finished:
         return []
-    architectures = rows(usage.compute(summary))
+    architectures = list(usage.compute(summary))
     is_stated = any(row["stated_peak_flops_per_second"] for row in architectures)
     columns = [*_COLUMNS, *(_STATED if is_stated else ()), _FIRST_STEP]
     note = (

@@ -8,7 +8,7 @@ from intelbench.reporting import formatting
 from intelbench.reporting.document import Block, Cell, Column, Figure, Paragraph, cell, definitions, table_of
 from intelbench.reporting.figures import plots
 from intelbench.reporting.formatting import ABSENT, bare_percent, code, number_interval, percent_number
-from intelbench.reporting.rows import ARCHITECTURE, Row, estimate, number, rows
+from intelbench.reporting.rows import ARCHITECTURE, Row, estimate, number
 from intelbench.results import tables
 from intelbench.results.summaries import CohortSummary
 from intelbench.statistics.calibration import NUM_BINS, TEMPERATURES
@@ -17,7 +17,7 @@ from intelbench.statistics.estimates import Estimate
 
 def calibration(summary: CohortSummary) -> list[Block]:
     """Show errors of calibration, before and after scaling; nothing where no run has finished."""
-    architectures = rows(tables.reliability(summary))
+    architectures = list(tables.reliability(summary))
     if not architectures:
         return []
     columns = _columns(summary)

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from intelbench.reporting.document import Block, Details, Paragraph, Table, cell, table
 from intelbench.reporting.formatting import count, escape, percent_number
-from intelbench.reporting.rows import Row, rows
+from intelbench.reporting.rows import Row
 from intelbench.results import tables
 from intelbench.results.summaries import CohortSummary
 
 
 def classes(summary: CohortSummary) -> list[Block]:
     """Show recall, precision and F1 of each class; nothing where no run has finished."""
-    scores = rows(tables.classes(summary))
+    scores = list(tables.classes(summary))
     if not scores:
         return []
     note = (

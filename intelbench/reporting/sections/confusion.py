@@ -8,7 +8,7 @@ from intelbench.reporting import formatting
 from intelbench.reporting.document import Block, Matrix, Paragraph
 from intelbench.reporting.figures import plots
 from intelbench.reporting.formatting import code, count, escape
-from intelbench.reporting.rows import Row, rows
+from intelbench.reporting.rows import Row
 from intelbench.results import tables
 from intelbench.results.summaries import CohortSummary
 
@@ -21,7 +21,7 @@ def confusion_matrices(summary: CohortSummary) -> list[Block]:
     names = figure_names([architecture.name for architecture in summary.finished])
     blocks: list[Block] = []
     for each in summary.finished:
-        confusions = rows(tables.confusions(each, summary, MAX_CONFUSIONS))
+        confusions = list(tables.confusions(each, summary, MAX_CONFUSIONS))
         said = f"Most confused: {'; '.join(map(_in_words, confusions))}." if confusions else _NONE
         draw = partial(plots.confusion, each, summary.data.class_names)
         matrix = Matrix(names[each.name], f"Confusion matrix of {each.name}", draw, each, summary)

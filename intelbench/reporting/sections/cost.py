@@ -6,7 +6,7 @@ from functools import partial
 from intelbench.reporting import formatting, metrics
 from intelbench.reporting.document import Block, Cell, Column, Items, Paragraph, table_of
 from intelbench.reporting.formatting import escape
-from intelbench.reporting.rows import Row, rows
+from intelbench.reporting.rows import Row
 from intelbench.results import efficiency
 from intelbench.results.metric import Metric
 from intelbench.results.metrics import METRICS
@@ -26,7 +26,7 @@ def cost(summary: CohortSummary) -> list[Block]:
     """
     if len(summary.finished) < 2:
         return []
-    points = {(row["architecture"], row["cost"]): row for row in rows(efficiency.pareto(summary))}
+    points = {(row["architecture"], row["cost"]): row for row in list(efficiency.pareto(summary))}
     if not points:
         return [Paragraph("Who is on the Pareto front is not said where nothing may be ranked.")]
     kinds = [METRICS.get(name) for name in dict.fromkeys(name for _, name in points)]

@@ -185,7 +185,7 @@ def _warnings(summary: CohortSummary) -> list[Block]:
 
 
 def _omnibus(summary: CohortSummary) -> list[Block]:
-    seeds = [row for row in rows(tables.omnibus(summary)) if row["num_architectures"] > 2]
+    seeds = [row for row in list(tables.omnibus(summary)) if row["num_architectures"] > 2]
     if not seeds:
         return []
     statistics = [row["statistic"] or 0.0 for row in seeds]

@@ -4,7 +4,7 @@ from intelbench.errors import plural
 from intelbench.reporting import formatting
 from intelbench.reporting.document import Block, Column, Paragraph, listing, table_of
 from intelbench.reporting.formatting import bare_percent, listed, significant
-from intelbench.reporting.rows import ARCHITECTURE, SEED, Row, estimate, number, rows
+from intelbench.reporting.rows import ARCHITECTURE, SEED, Row, estimate, number
 from intelbench.results import usage
 from intelbench.results.disturbance import COMPUTE_SLOWDOWN, EXCHANGE_SLOWDOWN, FLAGGED_CHANGE, LOST_SECONDS, exceeds
 from intelbench.results.summaries import CohortSummary
@@ -22,7 +22,7 @@ def disturbances(summary: CohortSummary) -> list[Block]:
     """Return how many runs were disturbed, and each run; nothing where no record has the accounts."""
     if not summary.disturbances:
         return []
-    runs = rows(usage.contention(summary))
+    runs = list(usage.contention(summary))
     lost = any(row["steps_lost"] is not None for row in runs)
     columns = [column for column in _COLUMNS if column is not _STEPS_LOST or lost]
     return [

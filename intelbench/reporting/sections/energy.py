@@ -2,14 +2,14 @@
 
 from intelbench.reporting.document import Block, Column, Paragraph, cell, table_of
 from intelbench.reporting.formatting import escape, listed, significant
-from intelbench.reporting.rows import ARCHITECTURE, SEED, Row, number, rows, text
+from intelbench.reporting.rows import ARCHITECTURE, SEED, Row, number, text
 from intelbench.results import usage
 from intelbench.results.summaries import CohortSummary
 
 
 def energy(summary: CohortSummary) -> list[Block]:
     """Show what a counter of the machine measured; nothing where none was looked for."""
-    runs = rows(usage.energy(summary))
+    runs = list(usage.energy(summary))
     if not runs:
         return []
     counted = [row for row in runs if row["joules"] is not None]

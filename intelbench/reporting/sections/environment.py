@@ -3,7 +3,6 @@
 from intelbench.reporting import formatting
 from intelbench.reporting.document import Block, table
 from intelbench.reporting.formatting import code, escape
-from intelbench.reporting.rows import rows
 from intelbench.results import tables
 from intelbench.results.summaries import CohortSummary
 
@@ -11,7 +10,7 @@ from intelbench.results.summaries import CohortSummary
 def environment(summary: CohortSummary) -> list[Block]:
     """Return facts about the machine, the providers of the architectures, and when the runs were started."""
     facts = []
-    for row in rows(tables.environment(summary)):
+    for row in list(tables.environment(summary)):
         values = [value for value in row["values"] if value is not None]
         write = formatting.size if row["fact"] == "memory_bytes" else formatting.fact
         if values:

@@ -2,7 +2,7 @@
 
 from intelbench.reporting.document import Block, Paragraph, table_of
 from intelbench.reporting.formatting import count, number_interval, significant, size
-from intelbench.reporting.rows import ARCHITECTURE, estimate, number, rows
+from intelbench.reporting.rows import ARCHITECTURE, estimate, number
 from intelbench.results import usage
 from intelbench.results.summaries import CohortSummary
 
@@ -30,5 +30,5 @@ _NOTE = (
 
 def features(summary: CohortSummary) -> list[Block]:
     """Return a table of the architectures whose heads were trained on features; nothing if there is none."""
-    architectures = rows(usage.features(summary))
+    architectures = list(usage.features(summary))
     return [table_of(_COLUMNS, architectures), Paragraph(_NOTE)] if architectures else []

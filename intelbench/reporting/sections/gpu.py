@@ -3,7 +3,7 @@
 from intelbench.errors import plural
 from intelbench.reporting.document import Block, Column, Paragraph, listing, table_of
 from intelbench.reporting.formatting import bare_percent, giga, listed, significant
-from intelbench.reporting.rows import ARCHITECTURE, SEED, Row, number, rows
+from intelbench.reporting.rows import ARCHITECTURE, SEED, Row, number
 from intelbench.results import usage
 from intelbench.results.gpu import CLOCK_SHARE
 from intelbench.results.summaries import CohortSummary
@@ -29,7 +29,7 @@ _COLUMNS = (
 
 def gpu(summary: CohortSummary) -> list[Block]:
     """Return the state of the GPU run by run, and which runs are flagged; nothing where NVML watched none."""
-    runs = rows(usage.gpu(summary))
+    runs = list(usage.gpu(summary))
     if not runs:
         return []
     flagged = [words for row in runs if (words := (row["flagged_for"] or "").split())]

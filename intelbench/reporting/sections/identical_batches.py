@@ -9,7 +9,7 @@ from intelbench.config.recipe import without_unused
 from intelbench.reporting import formatting, narrative
 from intelbench.reporting.document import Block, Column, Paragraph, cell, listing, settings_table, table, table_of
 from intelbench.reporting.formatting import ABSENT, code, count, escape
-from intelbench.reporting.rows import ARCHITECTURE, Row, number, rows, text
+from intelbench.reporting.rows import ARCHITECTURE, Row, number, text
 from intelbench.reporting.sections.preparation import preparation
 from intelbench.results import tables
 from intelbench.results.summaries import CohortSummary
@@ -21,7 +21,7 @@ MAX_CHARACTERS = 100
 
 def identical_batches(summary: CohortSummary) -> list[Block]:
     """Return the answer, the facts that all runs share, and how far each seed's batches were verified."""
-    seeds = table_of(_COLUMNS, rows(tables.fairness(summary)))
+    seeds = table_of(_COLUMNS, list(tables.fairness(summary)))
     num_seeds = len(seeds.rows)
     shown = seeds if num_seeds <= MAX_OPEN_ROWS else listing(f"All {num_seeds:,} seeds", num_seeds, lambda: [seeds])
     return [
@@ -115,7 +115,7 @@ def _own_settings(summary: CohortSummary) -> list[Block]:
 
 def _weights(summary: CohortSummary) -> list[Block]:
     """Show which file each architecture starts from, and how far its preprocessing is the network's own."""
-    files = rows(tables.weights(summary))
+    files = list(tables.weights(summary))
     if not files:
         return []
     known = any(row["publisher_image_size"] for row in files)

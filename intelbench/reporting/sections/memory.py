@@ -2,7 +2,7 @@
 
 from intelbench.reporting.document import Block, Cell, Column, Items, Paragraph, cell, table_of
 from intelbench.reporting.formatting import MEMORY_KINDS, MEMORY_NAMES, escape, mebibytes, size
-from intelbench.reporting.rows import ARCHITECTURE, Row, number, rows
+from intelbench.reporting.rows import ARCHITECTURE, Row, number
 from intelbench.results import usage
 from intelbench.results.summaries import MEMORY_FIELDS, CohortSummary
 
@@ -24,7 +24,7 @@ def memory(summary: CohortSummary) -> list[Block]:
     """Return predicted and measured peaks; nothing where the records hold no profile, nor a reason for it."""
     absent = sorted({record.profile_absent for record in summary.cohort.records if record.profile_absent})
     reasons = [f"No profile: {escape(reason)}" for reason in absent]
-    architectures = rows(usage.memory(summary))
+    architectures = list(usage.memory(summary))
     if not architectures:
         return [Items(reasons)] if reasons else []
     failures = {row["architecture"]: row["probe_failure"] for row in architectures}

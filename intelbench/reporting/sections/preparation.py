@@ -7,7 +7,7 @@ from intelbench.errors import plural
 from intelbench.reporting import formatting
 from intelbench.reporting.document import Block, Items, Paragraph
 from intelbench.reporting.formatting import escape
-from intelbench.reporting.rows import Row, rows
+from intelbench.reporting.rows import Row
 from intelbench.results import usage
 from intelbench.results.summaries import CohortSummary
 
@@ -17,7 +17,7 @@ _PREPARING = {"graph": "Capturing it", "compile": "Compiling them"}
 
 def preparation(summary: CohortSummary) -> list[Block]:
     """Say in how many runs steps were carried out as asked, how long that was prepared, and why it was not possible."""
-    runs = rows(usage.preparation(summary))
+    runs = list(usage.preparation(summary))
     kind = summary.cohort.spec.conditions.step
     if not runs or kind not in _AS_ASKED:
         return []

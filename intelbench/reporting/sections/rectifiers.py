@@ -2,14 +2,14 @@
 
 from intelbench.reporting.document import Block, Column, Paragraph, table_of
 from intelbench.reporting.formatting import code, count, number_interval, percent, percent_number
-from intelbench.reporting.rows import ARCHITECTURE, Row, estimate, number, rows
+from intelbench.reporting.rows import ARCHITECTURE, Row, estimate, number
 from intelbench.results import tables
 from intelbench.results.summaries import CohortSummary
 
 
 def rectifiers(summary: CohortSummary) -> list[Block]:
     """Return shares of dead units, and activations; nothing where the networks have no such units."""
-    architectures = rows(tables.rectifiers(summary))
+    architectures = list(tables.rectifiers(summary))
     if not architectures:
         return []
     num_images = max(int(row["num_gradient_images"] or 0) for row in architectures)

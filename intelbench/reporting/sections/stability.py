@@ -2,7 +2,7 @@
 
 from intelbench.reporting.document import Block, Column, Paragraph, definitions, table_of
 from intelbench.reporting.formatting import bare_percent, number_interval, percent_number
-from intelbench.reporting.rows import ARCHITECTURE, Row, estimate, number, rows
+from intelbench.reporting.rows import ARCHITECTURE, Row, estimate, number
 from intelbench.results import tables
 from intelbench.results.summaries import CohortSummary
 from intelbench.statistics.stability import SPIKE_DEVIATIONS, SPIKE_WINDOW
@@ -29,7 +29,7 @@ _CHURN_NOTE = (
 
 def stability(summary: CohortSummary) -> list[Block]:
     """Show how steadily networks train and predict; nothing where no run has finished."""
-    architectures = rows(tables.stability(summary))
+    architectures = list(tables.stability(summary))
     if not architectures:
         return []
     points = summary.cohort.spec.conditions.evaluation_points

@@ -6,7 +6,7 @@ from intelbench.reporting import formatting
 from intelbench.reporting.document import Block, Cell, Column, Figure, Paragraph, cell, table_of
 from intelbench.reporting.figures import plots
 from intelbench.reporting.formatting import ABSENT, milliseconds
-from intelbench.reporting.rows import ARCHITECTURE, Row, number, rows
+from intelbench.reporting.rows import ARCHITECTURE, Row, number
 from intelbench.results import usage
 from intelbench.results.summaries import CohortSummary
 from intelbench.results.timing import DATA_BOUND, OVERHEAD_BOUND, OVERHEAD_BOUND_CPU
@@ -18,7 +18,7 @@ _MIN_STEPS_FOR_TAIL = 20
 
 def step_breakdown(summary: CohortSummary) -> list[Block]:
     """Return medians of the parts of a step as a table and a figure; nothing without a breakdown."""
-    breakdowns = rows(usage.step_breakdown(summary))
+    breakdowns = list(usage.step_breakdown(summary))
     if not breakdowns:
         return []
     are_of_run = all(row["are_of_run"] for row in breakdowns)

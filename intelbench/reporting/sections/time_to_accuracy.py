@@ -8,7 +8,7 @@ from intelbench.errors import plural
 from intelbench.reporting import formatting
 from intelbench.reporting.document import Block, Cell, Column, Details, Paragraph, cell, table, table_of
 from intelbench.reporting.formatting import ABSENT, escape
-from intelbench.reporting.rows import ARCHITECTURE, Row, rows
+from intelbench.reporting.rows import ARCHITECTURE, Row
 from intelbench.reporting.sections.accuracy_by_budget import has_curves
 from intelbench.results import efficiency
 from intelbench.results.efficiency import Unit
@@ -22,7 +22,7 @@ def time_to_accuracy(summary: CohortSummary) -> list[Block]:
     """Return seconds to each target by architecture; nothing where no architecture was evaluated during training."""
     if not has_curves(summary):
         return []
-    times, rungs = rows(efficiency.time_to_accuracy(summary)), efficiency.ladder(len(summary.data.class_names))
+    times, rungs = list(efficiency.time_to_accuracy(summary)), efficiency.ladder(len(summary.data.class_names))
     if not times:
         none = f"No run reached {_percent(rungs[0])}." if rungs else "With one class there is nothing to reach."
         return [Paragraph(none)]

@@ -35,7 +35,7 @@ def test_confusions_come_by_number_then_by_share(summarize: Summarize) -> None:
     summary = summarize(["a"], class_names=("cat", "dog"))
     labels, predicted = np.repeat([0, 1], [10, 4]), np.repeat([0, 1, 0, 1], [8, 2, 2, 2])
     runs = [replace(run, test_labels=labels, test_predictions=predicted) for run in summary.runs]
-    found = tables.rows(tables.confusions(replace(summary.finished[0], runs=tuple(runs)), summary, limit=3))
+    found = list(tables.confusions(replace(summary.finished[0], runs=tuple(runs)), summary, limit=3))
     num_runs = len(runs)
     expected = [("dog", "cat", 2 * num_runs, 4 * num_runs), ("cat", "dog", 2 * num_runs, 10 * num_runs)]
     assert expected == [(row["true"], row["predicted"], row["num_images"], row["num_true"]) for row in found]
@@ -44,7 +44,7 @@ def test_confusions_come_by_number_then_by_share(summarize: Summarize) -> None:
 def test_numbers_of_a_class_are_those_of_its_images(summarize: Summarize) -> None:
     """Recall over runs and images, precision and F1 of all runs together."""
     summary = summarize(["a", "b"])
-    records = tables.rows(tables.classes(summary))
+    records = list(tables.classes(summary))
     assert 2 * len(summary.data.class_names) == len(records)
     runs = summary.finished[0].runs
     row = next(row for row in records if row["architecture"] == summary.finished[0].name)
