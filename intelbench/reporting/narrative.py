@@ -154,7 +154,7 @@ def failures(summary: CohortSummary) -> list[str]:
 
 def failed_runs(architecture: ArchitectureSummary) -> str:
     """Write `out of memory (2 runs)`."""
-    causes = Counter(cause(record.failure.cause) for record in architecture.failures if record.failure)
+    causes = Counter(map(cause, architecture.causes))
     return ", ".join(f"{name} ({plural(number, 'run')})" for name, number in sorted(causes.items()))
 
 

@@ -161,11 +161,6 @@ class RunSummary:
         """Return the median of `warm_total_seconds`."""
         return statistics.quantile(self.warm_total_seconds, 0.5)
 
-    @cached_property
-    def median_data_wait_seconds(self) -> float | None:
-        """Return the median data wait of the steps in `warm`, with the transfer to the device and the normalization."""
-        return statistics.quantile(self.warm_total_seconds - self.warm_step_seconds, 0.5)
-
     @property
     def extracted_images_per_second(self) -> float | None:
         """Return how fast the backbone passed images, if the run has computed all of its features."""

@@ -122,6 +122,11 @@ class ArchitectureSummary:
         return (*(run.record for run in self.runs), *self.failures)
 
     @property
+    def causes(self) -> list[str]:
+        """Return the cause of each failed run."""
+        return [record.failure.cause for record in self.failures if record.failure]
+
+    @property
     def success_rate(self) -> Estimate:
         """Return the share of all its runs that finished, whatever made the others fail, with Wilson's interval."""
         num_finished, num_runs = len(self.runs), len(self.records)

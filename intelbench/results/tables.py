@@ -16,9 +16,8 @@ from intelbench.results.metrics import METRICS, metrics_in
 from intelbench.results.runs import RunSummary
 from intelbench.results.summaries import MEMORY_FIELDS, ArchitectureSummary, CohortSummary
 from intelbench.statistics import comparisons, posterior
-from intelbench.statistics import estimates as statistics
 from intelbench.statistics.comparisons import PairedDifference
-from intelbench.statistics.estimates import Estimate
+from intelbench.statistics.estimates import Estimate, quantile
 
 P = ParamSpec("P")
 
@@ -28,15 +27,6 @@ class _Member(NamedTuple):
 
     summary: CohortSummary
     architecture: ArchitectureSummary
-
-    @property
-    def causes(self) -> list[str]:
-        """Return the causes of failed runs, each once."""
-        return sorted({record.failure.cause for record in self.architecture.failures if record.failure is not None})
-
-    def step_seconds_quantile(self, share: float) -> float | None:
-        """Return a quantile of the times of all training steps."""
-        return statistics.quantile(self.architecture.step_seconds, share)
 
 
 class _Run(NamedTuple):
@@ -106,14 +96,14 @@ _MAIN: Sequence[Columns[_Member]] = (
     estimate("score", lambda member: METRICS.get(member.summary.ranking.metric).of(member.architecture)),
     column("num_finished", int, lambda member: len(member.architecture.runs)),
     column("num_failed", int, lambda member: len(member.architecture.failures)),
-    column("failure_causes", str, lambda member: " ".join(member.causes) or None),
+    column("failure_causes", str, lambda member: " ".join(sorted(set(member.architecture.causes))) or None),
     estimate("success_rate", lambda member: member.architecture.success_rate),
 )
 _AFTER_METRIC: Mapping[str, Sequence[Columns[_Member]]] = {
     "test_accuracy": (column("majority_baseline", float, lambda member: member.architecture.majority_share("test")),),
     "step_seconds": (
-        column("step_seconds_quartile_1", float, lambda member: member.step_seconds_quantile(0.25)),
-        column("step_seconds_quartile_3", float, lambda member: member.step_seconds_quantile(0.75)),
+        column("step_seconds_quartile_1", float, lambda member: quantile(member.architecture.step_seconds, 0.25)),
+        column("step_seconds_quartile_3", float, lambda member: quantile(member.architecture.step_seconds, 0.75)),
         column("num_timed_steps", int, lambda member: len(member.architecture.step_seconds)),
     ),
 }
@@ -301,11 +291,10 @@ def stability(summary: CohortSummary) -> Iterator[Row]:
     """Return one row for each architecture: how steadily it trains and predicts, mean over seeds."""
     parts = ("wins", "losses", "neutral", "unnecessary")
     for architecture in summary.finished:
-        causes = [record.failure.cause for record in architecture.failures if record.failure]
         yield {
             "architecture": architecture.name,
             "num_runs": len(architecture.runs),
-            "num_diverged": causes.count("diverged"),
+            "num_diverged": architecture.causes.count("diverged"),
             **metric_columns(architecture, "relative_loss_variance", "spike_score"),
             **estimate_columns("run_to_run_deviation", architecture.run_to_run_deviation),
             **metric_columns(architecture, "accuracy_swing", "churn", "forgetting_events"),
