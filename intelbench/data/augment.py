@@ -9,6 +9,7 @@ import hashlib
 import struct
 from collections.abc import Callable, Iterator
 from inspect import Parameter, signature
+from itertools import count
 from typing import Any, Protocol, TypeVar, cast
 
 import msgspec
@@ -38,7 +39,11 @@ class Random:
     """Uniform random numbers that depend on nothing but a key: a hash of the key and a counter."""
 
     def __init__(self, key: bytes) -> None:
-        self._numbers = self._hashed(key)
+        self._numbers: Iterator[float] = (
+            value / 2**32
+            for block in count()
+            for value in _BLOCK.unpack(hashlib.shake_128(b"%b/%d" % (key, block)).digest(_BLOCK.size))
+        )
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
         """Return a number from `low` to below `high`."""
@@ -52,14 +57,6 @@ class Random:
         """Return the numbers from 0 to below `num` in random order."""
         drawn = [next(self._numbers) for _ in range(num)]
         return sorted(range(num), key=drawn.__getitem__)
-
-    @staticmethod
-    def _hashed(key: bytes) -> Iterator[float]:
-        block = 0
-        while True:
-            data = hashlib.shake_128(b"%b/%d" % (key, block)).digest(_BLOCK.size)
-            yield from (value / 2**32 for value in _BLOCK.unpack(data))
-            block += 1
 
 
 class Transform(Protocol):

@@ -59,11 +59,6 @@ def _num_images(run: RunSummary) -> float:
     return float(len(run.test_labels))
 
 
-def _auroc(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> Floats:
-    values = scores.auroc(labels, logits)
-    return np.empty(0) if values is None else values
-
-
 CLASS_METRICS = (
     _of_predictions(
         "balanced_accuracy", "Balanced accuracy", "mean recall of the classes of the test images",
@@ -116,7 +111,8 @@ CLASS_METRICS = (
         definition="area under the ROC curve of one class against the rest, mean over the classes of the test images",
         note="area under the ROC curve of the probability of a class against the rest (Hanley and McNeil, 1982), mean "
         f"over the classes; {_OVER_CLASSES}",
-        per_image=lambda run: run.of_logits.get("auroc"), on_demand=_auroc, bounds=(0, 1), ranks=True,
+        per_image=lambda run: run.of_logits.get("auroc"), bounds=(0, 1), ranks=True,
+        on_demand=lambda logits, labels: scores.auroc(labels, logits),
         baseline=lambda labels: np.full(len(labels), 0.5),
     ),
 )  # fmt: skip

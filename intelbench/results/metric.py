@@ -86,9 +86,9 @@ class Metric:
     """Values of N labelled images by answering how frequent classes are, and nothing else; `None` where not known."""
     num_independent: Callable[[RunSummary], float] | None = None
     """Number of independent images that tell as much as those of a run, for the interval of a share without errors."""
-    on_demand: OfLogits | None = None
-    """Function of logits (N x C) and labels (N) that returns the value of each image, or no values where the metric is
-    not defined; it takes long, so it is called only where the metric is asked for."""
+    on_demand: Callable[[NDArray[np.float64], NDArray[np.int64]], Floats | None] | None = None
+    """Function of logits (N x C) and labels (N) that returns the value of each image; `None` where the metric is not
+    defined. It takes long, so it is called only where the metric is asked for."""
     of_logits: OfLogits | None = None
     """Function of a plug-in that computes the value from logits (N x C) and labels (N) of the test images."""
     at_accuracy: Callable[[RunSummary, float], float] | None = None

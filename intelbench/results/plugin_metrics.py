@@ -118,8 +118,9 @@ def _on_demand(run: StoredRun, names: Sequence[str]) -> Mapping[str, NDArray[np.
     for name in names:
         function = METRICS.get(name).on_demand
         assert function is not None
-        values[name] = np.asarray(function(logits, labels), dtype=np.float32)
-    return {name: of_images for name, of_images in values.items() if len(of_images)}
+        if (of_images := function(logits, labels)) is not None:
+            values[name] = of_images.astype(np.float32)
+    return values
 
 
 def _computed(entry: Entry[Metric], logits: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
