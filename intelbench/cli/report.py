@@ -69,6 +69,10 @@ def report(
     suffix = out.suffix if out else ".md"
     if out:
         require_suffix(out, ".md", ".html", ".json", ".csv")
+    if predictions := options["predictions"]:
+        require_suffix(predictions, ".csv", option="--predictions")
+        if out and out.resolve() == predictions.resolve():
+            raise click.UsageError(f"--out and --predictions are one file, {printable(out)}. Give two", ctx)
     if images and suffix != ".html":
         raise click.UsageError("--images goes with --out FILE.html", ctx)
     import_matplotlib()  # before a plug-in does
@@ -100,6 +104,6 @@ def report(
                 "a writable folder. Try --out FILE.md in another folder, which gets the figures too"
             ) from error
         text = written.text
-    if predictions := options["predictions"]:
+    if predictions:
         write_parts(predictions, predictions_as_csv(study))
     write_product(text, out)

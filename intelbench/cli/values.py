@@ -67,11 +67,12 @@ class Place(click.Path):
         return Path(text)
 
 
-def require_suffix(out: Path, *suffixes: str) -> None:
-    """Refuse a value of `--out` that does not end in one of the suffixes."""
-    if out.suffix not in suffixes:
+def require_suffix(file: Path, *suffixes: str, option: str = "--out") -> None:
+    """Refuse a value of the option that does not end in one of the suffixes."""
+    if file.suffix not in suffixes:
         expected = ", ".join(suffixes)
-        raise UserError(f"--out {shortened(repr(str(out)))}: unknown format. Expected a name that ends in {expected}")
+        name = shortened(repr(str(file)))
+        raise UserError(f"{option} {name}: unknown format. Expected a name that ends in {expected}")
 
 
 FOLDER = Place(file_okay=False)

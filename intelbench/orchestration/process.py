@@ -301,16 +301,22 @@ def take_request(
 
 
 def execute_and_exit(main: Callable[[], None]) -> NoReturn:
-    """Execute `main` and exit, without waiting for threads that a network has left."""
+    """Execute `main` and exit as Python does, but without waiting for threads that a network has left."""
+    status: int | str | None = None
     try:
         main()
-    finally:
-        error = sys.exc_info()[1]
-        if error is not None and not isinstance(error, SystemExit):
-            sys.excepthook(type(error), error, error.__traceback__)
-        sys.stderr.flush()
-        status = error.code if isinstance(error, SystemExit) else error is not None
-        os._exit(status if isinstance(status, int) else 1)
+    except SystemExit as error:
+        status = error.code
+    except BaseException as error:  # noqa: BLE001 - Python's own answer to it, which follows
+        sys.excepthook(type(error), error, error.__traceback__)
+        status = 1
+    if isinstance(status, str):
+        sys.stderr.write(f"{status}\n")
+        status = 1
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # nobody reads it any more, or a plug-in has closed it
+            stream.flush()
+    os._exit(status or 0)
 
 
 def import_frozen(*names: str) -> list[Any]:

@@ -166,3 +166,21 @@ def test_damaged_records_are_named_on_the_terminal(intelbench: Command, tmp_path
     done = intelbench(*command)
     assert 0 == done.returncode
     assert f"left out: {damaged.parent.name}/record.json: not a readable record" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--predictions", "p.json"], "--predictions 'p.json': unknown format. Expected a name that ends in .csv"),
+        (["--out", "r.csv", "--predictions", "./r.csv"], "--out and --predictions are one file, r.csv. Give two"),
+    ],
+)
+def test_predictions_have_a_csv_file_of_their_own(
+    intelbench: Command, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    """Nothing is written, so that the report does not replace them."""
+    folder(tmp_path / "results")
+    done = intelbench("report", *arguments)
+    assert (2, "") == (done.returncode, done.stdout)
+    assert message in done.stderr
+    assert ["results"] == [path.name for path in tmp_path.iterdir()]

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -153,3 +154,28 @@ def main() -> None:
             while True:
                 kept.append(bytearray(os.urandom(2**10) * 2**14))
                 time.sleep(0.002)
+
+
+@pytest.mark.parametrize(
+    ("ends", "status", "said"),
+    [
+        ("pass", 0, ""),
+        ("sys.exit(None)", 0, ""),
+        ("sys.exit(0)", 0, ""),
+        ("sys.exit(75)", 75, ""),
+        ("sys.exit('not today')", 1, "not today"),
+        ("raise ValueError('a fault')", 1, "ValueError: a fault"),
+    ],
+)
+def test_a_program_ends_with_the_status_that_python_would_give(ends: str, status: int, said: str) -> None:
+    """What it has printed is written, and a thread that never ends is not waited for."""
+    program = (
+        "import sys, threading; from intelbench.orchestration.process import execute_and_exit\n"
+        "def main():\n    threading.Thread(target=threading.Event().wait).start(); print('printed', end='')\n"
+        f"    {ends}\nexecute_and_exit(main)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (status, "printed") == (done.returncode, done.stdout)
+    assert said == done.stderr.rstrip().rpartition("\n")[2]
