@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from intelbench.config.requests import text
-from intelbench.errors import UserError, kind_of
+from intelbench.errors import UserError, kind_of, one_of, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,8 +37,11 @@ class Plots:
 
         cost = text("cost", cost)
         axes, summary, table = _axes(ax), self._results.cohort(cohort), self._results.table()
-        if cost not in table or not pd.api.types.is_numeric_dtype(table[cost]):
-            raise UserError(f"cost {cost!r} is no column of numbers in the table")
+        costs = [name for name in table if pd.api.types.is_numeric_dtype(table[name])]
+        if cost not in costs:
+            raise UserError(
+                f"cost {shortened(repr(cost))} is no column of numbers in the table. {one_of(cost, map(str, costs))}"
+            )
         columns = ["architecture", cost, "test_accuracy", "test_accuracy_low", "test_accuracy_high"]
         shown = table.loc[table["cohort"] == summary.cohort.key, columns].dropna(subset=[cost, "test_accuracy"])
         if shown.empty:

@@ -14,7 +14,7 @@ from intelbench.api.locations import cache_folder
 from intelbench.api.plots import Plots
 from intelbench.config.fields import Name
 from intelbench.config.requests import Margin, accepted_value, flag, optional_device, optional_text, text
-from intelbench.errors import UserError, one_of, os_errors_as_user_errors, plural
+from intelbench.errors import UserError, one_of, os_errors_as_user_errors, plural, shortened
 from intelbench.records.store import runs_folder, write_figures
 from intelbench.results import tables
 from intelbench.results.columns import Table
@@ -348,7 +348,7 @@ class Results:
         for summary in self.study.cohorts:
             if wanted in (None, summary.cohort.key):
                 return summary
-        raise UserError(f"cohort {key!r} is not known. {one_of(str(wanted), self.cohorts)}")
+        raise UserError(f"cohort {shortened(repr(wanted))} is not known. {one_of(str(wanted), self.cohorts)}")
 
     def architecture(self, name: str, cohort: str | None = None) -> ArchitectureSummary:
         """Return an architecture with a finished run.

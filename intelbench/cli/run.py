@@ -171,8 +171,8 @@ _EXIT_FAILED_RUNS = 1
 @option(
     "--keep-weights",
     type=click.Choice(["best", "all", "none"]),
-    help="Trained networks to keep in weights/ of the results folder: of each architecture the seed that is best "
-    "by the suite's metric on the validation images, those of all runs, or none. [default: the suite's]",
+    help="Trained networks to keep in weights/ of the results folder: of each architecture and execution the seed "
+    "that is best by the suite's metric on the validation images, those of all runs, or none. [default: the suite's]",
 )
 @option(
     "--rerun",

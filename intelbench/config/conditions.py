@@ -113,9 +113,9 @@ class Suite(Conditions, frozen=True, forbid_unknown_fields=True, kw_only=True):
     `macro_f1`, `auroc`, `log_loss`, or one of a plug-in. It changes no run: records keep it for their report, and it is
     no part of their names."""
     keep_weights: KeepWeights = "best"
-    """Trained networks that are kept in weights/ of the results: of each architecture the seed that is best by
-    the metric of the suite on the validation images, of the runs on the most images and with the first word of `vary`;
-    those of all runs; or none. This changes no run."""
+    """Trained networks that are kept in weights/ of the results: of each architecture and execution the seed
+    that is best by the metric of the suite on the validation images, of the runs on the most images and with the first
+    word of `vary`; those of all runs; or none. This changes no run."""
     overrides: dict[Name, Override] = {}
     """Budgets and recipes of single architectures, by name, such as the recipes they were published with. Differences
     between these architectures are then differences of their recipes too, and the report says so."""

@@ -1,6 +1,5 @@
 """Suites: TOML files decoded strictly, the built-in ones by name, and the overrides of the command line."""
 
-import difflib
 import textwrap
 from collections.abc import Mapping
 from importlib import resources
@@ -14,7 +13,7 @@ from intelbench.config.budget import Budget
 from intelbench.config.conditions import Conditions, Suite
 from intelbench.config.decoding import convert, parse_toml, read_text
 from intelbench.config.recipe import Recipe, without_unused
-from intelbench.errors import UserError, printable, shortened
+from intelbench.errors import UserError, one_of, printable, shortened
 
 _BUILT_IN = resources.files("intelbench") / "suites"
 _FIRST_KEYS = ("name", "description", "data", "architectures", "seeds")
@@ -38,10 +37,8 @@ def load_suite(name_or_file: str) -> Suite:
         return _decode(name_or_file, (_BUILT_IN / f"{name_or_file}.toml").read_text(encoding="utf-8"))
     path = Path(name_or_file)
     if path.suffix != ".toml":
-        near = difflib.get_close_matches(name_or_file, built_in_suites(), n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
         raise UserError(
-            f"suite {shortened(repr(name_or_file))} is not known; {hint}Built in: {', '.join(built_in_suites())}. "
+            f"suite {shortened(repr(name_or_file))} is not known. {one_of(name_or_file, built_in_suites())}. "
             "Your own suite is a file that ends in .toml"
         )
     return _decode(printable(path), read_text("suite", path))

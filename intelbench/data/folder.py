@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from intelbench.data.files import UnusableFileError, digest_of
-from intelbench.data.layout import entries, find_layout, is_image_file, refusal, require_utf8
+from intelbench.data.layout import entries, find_layout, is_image_file, no_image, require_utf8
 from intelbench.data.names import is_system_folder
 from intelbench.errors import printable
 
@@ -72,8 +72,7 @@ def list_images(root: Path) -> Listing:
             if not images:
                 kinds = by_suffix(map(str, others))
                 but = f" but {len(others):,} other files ({kinds}); images are called .jpg, .png and the like"
-                what = f"the class folder holds no image{but if others else ''}"
-                raise refusal(folder, f"{what}; add images or remove the folder")
+                raise no_image(folder, but if others else "")
             files += [ImageFile(path.relative_to(root).as_posix(), path, label) for path in images]
             ignored += others
             left_out += system_folders

@@ -80,7 +80,7 @@ def find_layout(root: Path) -> Layout:
     _require_classes(train, names, by_split["train"])
     for split, folder in splits.folders.items():
         if split != "train":
-            _require_same_classes(folder, by_split[split], names, train)
+            _require_same_classes(folder, by_split[split], train, by_split["train"])
     remarks = [*splits.remarks, *_look_alikes(names)]
     if splits.unused:
         remarks.append(f"not used: {_listed([folder.relative_to(root).as_posix() for folder in splits.unused])}")
@@ -276,15 +276,24 @@ def _require_classes(train: Path, names: Sequence[str], folders: Mapping[str, Pa
     raise refusal(train, f"{what}; accepted: {LAYOUTS}")
 
 
-def _require_same_classes(folder: Path, classes: Mapping[str, Path], names: Sequence[str], train: Path) -> None:
+def no_image(folder: Path, but: str = "") -> UserError:
+    """Return the refusal of a class folder that holds no image."""
+    return refusal(folder, f"the class folder holds no image{but}; add images or remove the folder")
+
+
+def _require_same_classes(folder: Path, classes: Mapping[str, Path], train: Path, names: Mapping[str, Path]) -> None:
+    for unshared in sorted(names.keys() ^ classes.keys()):
+        class_folder = names.get(unshared) or classes[unshared]
+        if not _holds_images(class_folder) and not _subfolders(class_folder):
+            raise no_image(class_folder)
     alternative = f"or give {printable(train)}, from which a test split is then set aside"
-    if names and not classes.keys() & set(names) and _holds_images(folder):
+    if not classes.keys() & names.keys() and _holds_images(folder):
         raise refusal(
             folder,
             "its images are in no class folder, so they have no labels; sort them into "
-            f"{_listed(names)}, {alternative}",
+            f"{_listed([*names])}, {alternative}",
         )
-    for missing in sorted(set(names) - classes.keys()):
+    for missing in sorted(names.keys() - classes.keys()):
         alike = [name for name in classes if likeness(name) == likeness(missing)]
         hint = f" (there is {alike[0]!r}; give both the same name)" if alike else ""
         raise refusal(
@@ -292,7 +301,7 @@ def _require_same_classes(folder: Path, classes: Mapping[str, Path], names: Sequ
             f"class {missing!r} of {printable(train)} is missing{hint}; every split needs the same classes: "
             f"add it, {alternative}",
         )
-    if extra := sorted(classes.keys() - set(names)):
+    if extra := sorted(classes.keys() - names.keys()):
         raise refusal(
             folder,
             f"class {extra[0]!r} is not in {printable(train)}; every split needs the same classes: "

@@ -141,7 +141,7 @@ def probe_in_process(probe: Probe, starter: Starter, limits: Limits) -> Architec
                     measured.append(msgspec.json.decode(answer, type=MeasuredMemory))
         except OverrunError as error:
             reason = str(error)
-    last_words = process.last_words.rpartition("\n")[2][-_MAX_MESSAGE_CHARACTERS:]
+    last_words = process.reason[-_MAX_MESSAGE_CHARACTERS:]
     reason = reason or ": ".join(filter(None, (f"its process exited with status {process.returncode}", last_words)))
     if described is None:
         raise ProbeError(f"{probe.architecture} cannot be profiled: {reason}")

@@ -189,6 +189,11 @@ class Process:
         for file in (self._selector, self._process.stdin, self._process.stdout, self._stderr):
             file.close()
 
+    @property
+    def reason(self) -> str:
+        """Return the last line of what the process wrote, such as an exception; of a `UserError` the message alone."""
+        return self.last_words.rpartition("\n")[2].removeprefix(f"{UserError.__module__}.{UserError.__name__}: ")
+
     def answers(self) -> Iterator[bytes]:
         """Yield the answers of the process, line by line, until it has ended.
 

@@ -167,10 +167,10 @@ class StudyFile:
         tasks |= {str(number): task for number, task in enumerate(self.study.tasks)}
         if run not in tasks:
             names = [task.run_id for task in self.study.tasks]
-            numbers = "0" if len(names) == 1 else f"a number from 0 to {len(names) - 1}"
+            numbers = "number 0" if len(names) == 1 else f"numbers 0 to {len(names) - 1}"
             raise UserError(
-                f"run {shortened(printable(run))!r}: not one of the {plural(len(names), 'run')} of the study. Expected "
-                f"{numbers}, or a name. {one_of(run, names)}"
+                f"run {shortened(printable(run))!r}: not one of the {plural(len(names), 'run')} of the study "
+                f"({numbers}). {one_of(run, names)}"
             )
         return tasks[run]
 

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from intelbench.architectures.registry import find
 from intelbench.architectures.weights import obtain
+from intelbench.data.augment import TRANSFORMS
 from intelbench.data.dataset import Dataset, prepare
 from intelbench.data.layout import find_layout
 from intelbench.data.sources import location_of, source_provider
@@ -22,6 +24,7 @@ from intelbench.orchestration.plugin_files import load_plugins_of_run, plugins_o
 from intelbench.orchestration.process import Limits, Process, Starter, take_request
 from intelbench.plugins.loading import load_plugins
 from intelbench.plugins.providers import BUILT_IN, file_of
+from intelbench.plugins.registry import Registry
 from intelbench.profiling.device import is_available
 from intelbench.profiling.environment import choose_execution, read_environment
 from intelbench.profiling.steps import LapClock
@@ -39,6 +42,7 @@ from intelbench.records.types import RunRecord, RunSpec
 from intelbench.results.verification import Verification
 from intelbench.training.budget import TrainingBudget
 from intelbench.training.loop import train
+from intelbench.training.optimizer import OPTIMIZERS
 from intelbench.training.precision import configure
 from intelbench.training.setup import build_training_setup
 
@@ -105,8 +109,7 @@ def verify(request: Request, starter: Starter, on_note: Callable[[str], None]) -
     with Process("intelbench.orchestration.verify", replay, starter, Limits()) as process:
         answers += process.answers()
     if process.returncode or not answers:
-        reason = process.last_words.rpartition("\n")[2]
-        raise UserError(f"{request.record}: its steps cannot be repeated here: {reason}")
+        raise UserError(f"{request.record}: its steps cannot be repeated here: {process.reason}")
     replayed = msgspec.json.decode(answers[-1], type=Replayed)
     common = sorted(set(replayed.stream_digests) & set(stored.record.stream_digests))
     same = [step for step in common if replayed.stream_digests[step] == stored.record.stream_digests[step]]
@@ -160,6 +163,7 @@ def _job(request: Request, stored: StoredRun) -> Job:
     """Return the job of the run, on the CPU if this machine does not have its device."""
     spec = stored.record.spec
     architecture, provider = find(spec.architecture)
+    _require_plugins(request.record, spec)
     source = obtain(architecture, spec.conditions.recipe.weights, lambda *_: None)
     if source and (spec.weights is None or source.facts.sha256 != spec.weights.sha256):
         raise UserError(
@@ -180,6 +184,22 @@ def _job(request: Request, stored: StoredRun) -> Job:
         runs=str(request.record.parent.absolute()),
         weights=str(source.path) if source else None,
     )
+
+
+def _require_plugins(record: Path, spec: RunSpec) -> None:
+    """Refuse a run whose optimizer or a transform is not known, before the images are read."""
+    recipe = spec.conditions.recipe
+    needed: list[tuple[Registry[Any], str]] = [
+        (OPTIMIZERS, recipe.optimizer),
+        *((TRANSFORMS, name) for name in recipe.transforms),
+    ]
+    for registry, name in needed:
+        if registry.find(name) is None:
+            files = filter(None, map(file_of, (spec.optimizer_provider, *spec.transform_providers)))
+            raise UserError(
+                f"{record}: {registry.kind} {printable(repr(name))} is not known here. Expected the plug-in that the "
+                f"run had. Try --plugin {printable(' --plugin '.join(files)) or 'FILE'}"
+            )
 
 
 def _as_executed(job: Job, record: RunRecord) -> Job:

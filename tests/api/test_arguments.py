@@ -164,6 +164,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
         (lambda of: of.differences(3), "metric: 3 is not accepted"),
         (lambda of: of.trace(None), "name: `None` is not accepted"),
         (lambda of: of.claims(3), "file: 3 is not accepted"),
+        (lambda of: of.predictions(Path("a")), "cohort 'a' is not known. Expected one of: "),
         (lambda of: of.predictions(3), "cohort: 3 is not accepted"),
         (lambda of: of.confusion(None), "architecture: `None` is not accepted"),
         (lambda of: of.model(3), "architecture: 3 is not accepted"),

@@ -211,7 +211,10 @@ def test_a_bare_name_is_enough_where_it_is_unique(tmp_path: Path) -> None:
         (lambda results: results.trace("loss"), "no array 'loss' of one value a step. Try `step_loss`. Expected one "),
         (lambda results: results.trace("test_logits"), "no array 'test_logits' of one value a step"),
         (lambda results: results.predictions("nowhere"), "cohort 'nowhere' is not known"),
-        (lambda results: results.plot.accuracy_cost("architecture"), "cost 'architecture' is no column of numbers"),
+        (
+            lambda results: results.plot.accuracy_cost("architecture"),
+            "no column of numbers in the table. Expected one of: rank, score",
+        ),
         (lambda results: intelbench.load("nowhere"), "nowhere: no such folder. Expected a results folder"),
     ],
 )

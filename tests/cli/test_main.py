@@ -60,7 +60,7 @@ def test_list_names_the_five_and_the_suites(intelbench: Command) -> None:
     [
         (["run", "resnet15"], "did you mean resnet152"),
         (["run", "resnet101", "--all"], "not both"),
-        (["run", "--suite", "quik"], "did you mean 'quick'"),
+        (["run", "--suite", "quik"], "Try `quick`"),
         (["run", "--seeds", "a"], "--seeds 'a'"),
         (
             ["run", "--seeds", "-1"],

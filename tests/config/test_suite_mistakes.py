@@ -233,8 +233,8 @@ def test_a_mistake_names_its_key_and_what_is_accepted(tmp_path: Path, changes: d
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("quik", "did you mean 'quick'"),
-        ("nothing", "Built in: finetune, modern, paper, published, quick, transfer"),
+        ("quik", r"published, quick, transfer\. Try `quick`\. Your own"),
+        ("nothing", r"known\. Expected one of: finetune, modern, paper, published, quick, transfer\. Your own"),
         ("no/such.toml", "cannot be read"),
     ],
 )

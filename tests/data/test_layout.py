@@ -240,6 +240,13 @@ def test_classes_of_like_names_are_named(tmp_path: Path) -> None:
     assert "class 'Cat' of ROOT/train is missing (there is 'cat'; give both the same name)" in message
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_an_empty_class_folder_of_one_split_is_named(tmp_path: Path, split: str) -> None:
+    """Rather than said to be missing in the other split, where nobody needs it."""
+    message = refusal(tmp_path, [*both("train", "test"), f"{split}/empty/notes.txt"])
+    assert message == f"data ROOT/{split}/empty: the class folder holds no image; add images or remove the folder"
+
+
 def test_folders_of_systems_are_neither_splits_nor_classes(tmp_path: Path) -> None:
     """Whatever images they hold."""
     names = [*both("train", "test"), "train/@eaDir/a/1.jpg", "__MACOSX/train/a/._1.jpg", "$RECYCLE.BIN/1.jpg"]

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import psutil
 import pytest
 import torch
 
+from intelbench.errors import UserError
 from intelbench.orchestration.forkserver import ForkServer
 from intelbench.orchestration.process import FreshPython, Limits, OverrunError, Process, Starter, take_request
 from intelbench.profiling.environment import process_seconds
@@ -42,6 +44,14 @@ def test_answers_are_told_apart_from_what_is_printed(starter: Starter) -> None:
         assert [b"1", b"[2,3]"] == list(process.answers())
     assert 5 == process.returncode
     assert "printed" == process.last_words
+
+
+def test_a_user_error_of_a_process_is_its_message() -> None:
+    """Without the name of the class; another exception keeps its own."""
+    process = Process.__new__(Process)
+    for raised, reason in ((UserError("give `a`"), "give `a`"), (ValueError("b"), "ValueError: b")):
+        process.last_words = "".join(traceback.format_exception(raised)).strip()
+        assert process.reason == reason
 
 
 @pytest.mark.parametrize("do", ["sleep", "close"])

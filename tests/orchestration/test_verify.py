@@ -1,7 +1,9 @@
 """The first steps of a recorded run, taken again. Partly in real processes."""
 
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -139,6 +141,28 @@ def test_arrays_that_tell_of_no_steps_are_named(
     traces = {key: value for key, value in TRACES.items() if key != name}
     folder = write_run(tmp_path, RECORD, traces if array is None else traces | {name: array})
     assert said in refusal(folder, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "providers", "said"),
+    [
+        (
+            {"transforms": ("no_such",)},
+            {"transform_providers": ("mine.py sha256:0123456789abcdef",)},
+            "transform 'no_such' is not known here. Expected the plug-in that the run had. Try --plugin mine.py",
+        ),
+        ({"optimizer": "no_such"}, {}, "optimizer 'no_such' is not known here. .* Try --plugin FILE"),
+    ],
+)
+def test_a_plugin_of_the_recipe_that_is_not_loaded_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: dict[str, Any], providers: dict[str, Any], said: str
+) -> None:
+    """Before images are read or a process begins."""
+    replace = msgspec.structs.replace
+    conditions = replace(RECORD.spec.conditions, recipe=replace(RECORD.spec.conditions.recipe, **recipe))
+    spec = replace(RECORD.spec, architecture="resnet18", conditions=conditions, **providers)
+    folder = write_run(tmp_path, replace(RECORD, spec=spec), TRACES)
+    assert re.fullmatch(f"{re.escape(str(folder))}: {said}", refusal(folder, monkeypatch))
 
 
 def test_no_folder_of_other_classes_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -321,4 +321,5 @@ def test_a_run_of_a_study_is_chosen_by_its_name_or_number(prepare: Prepare, inte
         done = intelbench("work", study, "--run", run)
         assert 2 == done.returncode
         assert f"run '{run[:100]}" in done.stderr
-        assert "': not one of the 2 runs of the study. Expected a number from 0 to 1, or a name. Exp" in done.stderr
+        assert "': not one of the 2 runs of the study (numbers 0 to 1). Expected one of: " in done.stderr
+        assert 1 == done.stderr.count("Expected")

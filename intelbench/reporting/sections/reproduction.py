@@ -15,7 +15,7 @@ from intelbench.records.types import DataFacts, RunRecord
 from intelbench.reporting.document import Block, CodeBlock, Details, Paragraph
 from intelbench.reporting.formatting import code, listed
 from intelbench.results.cohorts import Cohort
-from intelbench.results.metrics import METRICS
+from intelbench.results.metrics import METRICS, ranking_metric
 from intelbench.results.summaries import CohortSummary
 
 SUITE_FILE = "suite.toml"
@@ -34,6 +34,13 @@ def reproduce(summary: CohortSummary) -> list[Block]:
             Paragraph(
                 f"Records have the names of plug-in files and not their folders: {listed(map(code, files))}. "
                 f"{code('--plugin')} is left out for a plug-in that is an installed package."
+            )
+        )
+    if not _ranks(metric := summary.cohort.metrics[0]):
+        blocks.append(
+            Paragraph(
+                f"The metric of the suite, {code(metric)}, is not known here, and records do not name its plug-in: add "
+                f"{code('--plugin FILE')} with the file that registers it, or write another metric."
             )
         )
     return blocks
@@ -83,8 +90,17 @@ def _plugin_files(cohort: Cohort) -> list[str]:
     specs = [record.spec for record in cohort.records]
     providers = {each for spec in specs for each in (spec.provider, spec.optimizer_provider, *spec.transform_providers)}
     providers.add(_data(cohort).provider)
-    metric = METRICS.entries.get(cohort.metrics[0])
+    metric = METRICS.find(cohort.metrics[0])
     return sorted({file for each in [*providers, *([metric.provider] if metric else [])] if (file := file_of(each))})
+
+
+def _ranks(metric: str) -> bool:
+    """Return whether a suite with this metric is accepted here."""
+    try:
+        ranking_metric(metric)
+    except UserError:
+        return False
+    return True
 
 
 def _data(cohort: Cohort) -> DataFacts:

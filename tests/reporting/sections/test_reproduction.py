@@ -119,3 +119,11 @@ def test_the_section_says_that_folders_of_plugins_are_not_recorded(summarize: Su
     """Under the command, which has the name of the file alone."""
     blocks = reproduction.reproduce(summarize(["a"], providers={"a": "plugs.py sha256:0123456789abcdef"}))
     assert "not their folders: `plugs.py`." in str(blocks[-1])
+
+
+def test_a_metric_that_is_not_known_here_needs_a_plugin(summarize: Summarize) -> None:
+    """The printed suite has it, so the section says that the command needs a plug-in; a known metric needs none."""
+    assert "--plugin" not in str(reproduction.reproduce(summarize(["a"], metric="balanced_accuracy")))
+    suite, _, note = reproduction.reproduce(summarize(["a"], metric="top2_accuracy"))
+    assert 'metric = "top2_accuracy"' in str(suite)
+    assert "`top2_accuracy`, is not known here, and records do not name its plug-in: add `--plugin FILE`" in str(note)
