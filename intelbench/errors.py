@@ -11,6 +11,9 @@ _FEW_NAMES = 10
 _MAX_NAMES = 30
 """Names that a message lists: a message that is cut elsewhere would lose its suggestion."""
 
+MAX_PATH = 300
+"""Characters of a path that a message repeats: those of users are shorter."""
+
 
 class UserError(Exception):
     """An error that the user can fix.

@@ -7,8 +7,8 @@ def cache_folder(given: str | Path | None = None) -> Path:
     """Return the folder of decoded images: the given one, or the user's cache folder."""
     from platformdirs import user_cache_path
 
-    from intelbench.config.requests import text
+    from intelbench.config.requests import path_argument
 
     if given is not None:
-        return Path(text("cache_folder", given))
+        return path_argument("cache_folder", given)
     return user_cache_path("intelbench", appauthor=False)

@@ -13,7 +13,7 @@ from intelbench.api.frames import typed
 from intelbench.api.locations import cache_folder
 from intelbench.api.plots import Plots
 from intelbench.config.fields import Name
-from intelbench.config.requests import Margin, accepted_value, flag, optional_device, optional_text, text
+from intelbench.config.requests import Margin, accepted_value, flag, optional_device, optional_text, path_argument, text
 from intelbench.errors import UserError, one_of, os_errors_as_user_errors, plural, shortened
 from intelbench.records.store import runs_folder, write_figures
 from intelbench.results import tables
@@ -57,7 +57,7 @@ class Results:
     def __init__(self, folder: str | Path, margin: float | None = None, metric: str | None = None) -> None:
         margin = None if margin is None else accepted_value("margin", margin, Margin)
         metric = optional_text("metric", metric)
-        self.folder = Path(text("folder", folder))
+        self.folder = path_argument("folder", folder)
         self.study: Study = read(runs_folder(self.folder), margin, metric)
         """The reduced records, for code that needs more than frames."""
 
@@ -137,7 +137,7 @@ class Results:
         from intelbench.reporting.verdicts import verdict_table
         from intelbench.results.claims import load_claims
 
-        return self._frame(verdict_table, None if file is None else load_claims(Path(text("file", file))))
+        return self._frame(verdict_table, None if file is None else load_claims(path_argument("file", file, "file")))
 
     def predictions(self, cohort: str | None = None) -> pd.DataFrame:
         """Return one row for each test image: its id, its class, and the predicted class of every run.
@@ -271,8 +271,8 @@ class Results:
         """
         from intelbench.reporting.html.page import as_html
 
-        file = Path(text("path", path))
-        source = None if images is None else Path(text("images", images))
+        file = path_argument("path", path, "file")
+        source = None if images is None else path_argument("images", images)
         page = as_html(self.study, source, cache_folder())
         with os_errors_as_user_errors():
             write_figures(file.parent, {file.name: page.encode()})
@@ -288,7 +288,7 @@ class Results:
         """
         from intelbench.api.tables import write_tables
 
-        place = Path(text("folder", folder))
+        place = path_argument("folder", folder)
         with os_errors_as_user_errors():
             return write_tables(self, place)
 

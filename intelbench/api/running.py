@@ -9,7 +9,7 @@ import pandas as pd
 from intelbench.api.execution import RunOptions, execute, require_known
 from intelbench.api.frames import typed
 from intelbench.api.results import Results, load
-from intelbench.config.requests import text
+from intelbench.config.requests import path_argument
 from intelbench.results.diff import changes, compare
 
 
@@ -44,7 +44,7 @@ def diff(before: str | Path, after: str | Path) -> pd.DataFrame:
     Raises:
         UserError: a folder has no readable record, or they have no architecture with a common seed.
     """
-    folders = [Path(text(*named)) for named in (("before", before), ("after", after))]
+    folders = [path_argument(*named) for named in (("before", before), ("after", after))]
     return typed(changes(compare(folders[0], folders[1])), changes.types())
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from intelbench.config.bounds import MAX_GIGABYTES, MAX_SEED, POINTS, byte_count, each_once
+from intelbench.config.bounds import MAX_GIGABYTES, MAX_SEED, POINTS, byte_count, each_once, path_of
 from intelbench.errors import UserError, one_of, shortened
 
 if TYPE_CHECKING:
@@ -53,18 +53,10 @@ class Place(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Make a path of a text."""
         text = os.fspath(value)
-        expected = "folder" if self.dir_okay else "file"
-        if not text or re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", text):
-            problem = "holds a character that cannot be printed" if text else "empty"
-            raise UserError(f"{_typed(param, text)}: {problem}. Expected a {expected}")
         try:
-            mode = Path(text).stat().st_mode
-        except OSError:  # there is none, or what uses it says why it cannot be looked at
-            return Path(text)
-        kind = "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "pipe or a device"
-        if kind != expected:
-            raise UserError(f"{_typed(param, text)}: a {kind}. Expected a {expected}")
-        return Path(text)
+            return Path(path_of("folder" if self.dir_okay else "file", text))
+        except ValueError as error:
+            raise UserError(f"{_typed(param, text)}: {error}") from error
 
 
 def require_suffix(file: Path, *suffixes: str, option: str = "--out") -> None:

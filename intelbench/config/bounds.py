@@ -1,9 +1,12 @@
 """What options of the command line and of the Python API accept. No other module is imported, so that help is quick."""
 
+import errno
 import re
+import stat
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 IMAGE_SIZE = (8, 4096)
 """Pixels; at 4096 an image takes 200 MB in float32."""
@@ -30,6 +33,27 @@ def device_name(text: object) -> str:
     """
     if not isinstance(text, str) or not re.fullmatch(r"auto|cpu|mps|cuda(?::(?:0|[1-9][0-9]{0,2}))?", text):
         raise ValueError("not a device. Expected auto, cpu, cuda, cuda with a number, or mps. Try cuda:1")
+    return text
+
+
+def path_of(expected: Literal["folder", "file"], text: str) -> str:
+    """Return the path of a folder or of a file, which need not exist.
+
+    Raises:
+        ValueError: the path is empty, too long, or does not fit in one line, or something else is there.
+    """
+    if not text or re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", text):
+        problem = "holds a character that cannot be printed" if text else "empty"
+        raise ValueError(f"{problem}. Expected a {expected}")
+    try:
+        mode = Path(text).stat().st_mode
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise ValueError(f"longer than a path can be. Expected a {expected}") from error
+        return text  # there is none, or what uses it says why it cannot be looked at
+    kind = "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "pipe or a device"
+    if kind != expected:
+        raise ValueError(f"a {kind}. Expected a {expected}")
     return text
 
 

@@ -5,7 +5,9 @@ The command line and the Python API pass their options through `accepted`.
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -91,6 +93,8 @@ class RunRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         _check("device", self.device, bounds.device_name)
+        for name in ("out", "cache_folder"):
+            _check(name, getattr(self, name), partial(bounds.path_of, "folder"))
         for name in ("seeds", "images_per_class", "vary"):
             if isinstance(given := getattr(self, name), tuple):
                 _check(name, given, bounds.each_once)
@@ -169,6 +173,11 @@ def accepted_value(name: str, value: object, kind: Any) -> Any:
 def text(name: str, value: object) -> str:
     """Return an argument that is a name, or a path as text; raise as `accepted_value`."""
     return str(accepted_value(name, value, Name))
+
+
+def path_argument(name: str, value: object, expected: Literal["folder", "file"] = "folder") -> Path:
+    """Return an argument that is the path of a folder or a file, which need not exist; raise as `accepted_value`."""
+    return Path(_check(name, text(name, value), partial(bounds.path_of, expected), UserError))
 
 
 def optional_text(name: str, value: object) -> str | None:

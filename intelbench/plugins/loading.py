@@ -1,13 +1,14 @@
 """Plug-in files: Python files that add to the registries."""
 
 import hashlib
+import os
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
-from intelbench.errors import UserError
+from intelbench.errors import MAX_PATH, UserError, shortened
 from intelbench.plugins.guard import plugin_errors_as_user_errors
 from intelbench.plugins.imports import PluginImports
 from intelbench.plugins.providers import provider_of_file
@@ -29,8 +30,9 @@ def load_plugin(path: Path) -> list[str]:
     Raises:
         UserError: the file is missing, fails, ends the program, or registers nothing.
     """
-    if not path.is_file():
-        raise UserError(f"plug-in {path}: {'is not a file' if path.exists() else 'no such file'}")
+    if not os.path.isfile(path):  # noqa: PTH113 - false for a path that is too long
+        problem = "is not a file" if os.path.lexists(path) else "no such file"
+        raise UserError(f"plug-in {shortened(str(path), MAX_PATH)}: {problem}")
     if path.suffix != ".py":
         raise UserError(f"plug-in {path}: not a Python file; its name must end in .py")
     name = f"intelbench_plugin_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"

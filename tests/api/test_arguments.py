@@ -86,6 +86,11 @@ PROFILE = {
 }  # fmt: skip
 
 
+LONG = "a" * 3000
+"""Longer than a path can be."""
+SHORT = "'a{99}…: longer than a path can be. Expected a (file|folder)$"
+
+
 def cases(table: dict[str, list[tuple[object, str]]]) -> list[tuple[str, object, str]]:
     """Each option with a value and the message."""
     return [(name, value, message) for name, wrong in table.items() for value, message in wrong]
@@ -97,6 +102,26 @@ def test_a_wrong_option_of_a_run_is_refused(tmp_path: Path, name: str, value: ob
     with pytest.raises(UserError, match=f"^{message}"):
         intelbench.run(["resnet18"], out=tmp_path / "results", **{"data": tmp_path, name: value})  # type: ignore[misc]
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["out", "cache_folder"])
+def test_a_folder_that_is_a_file_is_refused(name: str) -> None:
+    """In the words of the command line; also a path that no system accepts, which is shortened."""
+    for value, message in ((__file__, "'.*': a file. Expected a folder$"), (LONG, SHORT)):
+        with pytest.raises(UserError, match=f"^{name} {message}"):
+            intelbench.run(["resnet18"], **{name: value})  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [("data", LONG, "data a{300}…: File name too long"), ("plugins", [LONG], "plug-in a{300}…: no such file")],
+)
+def test_an_option_that_is_too_long_for_a_path_is_shortened(
+    tmp_path: Path, name: str, value: object, message: str
+) -> None:
+    """Rather than an `OSError` with all of it."""
+    with pytest.raises(UserError, match=f"^{message}$"):
+        intelbench.run(["resnet18"], out=tmp_path, **{"data": tmp_path, name: value})  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(("name", "value", "message"), cases(PROFILE))
@@ -178,6 +203,12 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
         (lambda of: of.to_card(3), "architecture: 3 is not accepted"),
         (lambda of: of.to_csv(None), "folder: `None` is not accepted"),
         (lambda of: of.to_html(None), "path: `None` is not accepted"),
+        (lambda of: of.to_html(LONG), f"{SHORT}$"),
+        (lambda of: of.to_html("page.html", images=LONG), SHORT),
+        (lambda of: of.to_html("page.html", images="no such"), "images 'no such': no such folder. Expected the folder"),
+        (lambda of: of.to_html("page.html", images=__file__), r"images '.*': a file\. Expected a folder$"),
+        (lambda of: of.to_csv(LONG), SHORT),
+        (lambda _: intelbench.load(LONG), SHORT),
         (lambda of: of.to_html("page.html", images=3), "images: 3 is not accepted"),
         (lambda of: of.to_html("/proc/o.html"), "cannot be read or written"),
         (lambda of: of.to_csv("/proc/folder"), "cannot be read or written"),

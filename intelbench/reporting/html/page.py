@@ -13,7 +13,7 @@ from pathlib import Path
 import jinja2
 
 from intelbench.data.thumbnails import find_pictures
-from intelbench.errors import plural
+from intelbench.errors import UserError, plural, printable, shortened
 from intelbench.reporting import formatting
 from intelbench.reporting.document import Figure, Gallery, Matrix, figures, walk
 from intelbench.reporting.html.album import Album, Find, Key, embed
@@ -31,7 +31,14 @@ def as_html(study: Study, images: Path | None, cache_folder: Path, *, claims: Se
     """Write the report on a study as one page; the same records and images give the same text.
 
     The images are looked for in `images`, or else in the folder that the records name.
+
+    Raises:
+        UserError: `images` is not a folder.
     """
+    if images and not images.is_dir():
+        raise UserError(
+            f"images {shortened(repr(printable(images)))}: no such folder. Expected the folder of the images"
+        )
     return page(
         study,
         lambda data: find_pictures(str(images or data.source), data.class_names, cache_folder),
