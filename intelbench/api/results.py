@@ -267,7 +267,7 @@ class Results:
             images: Folder of the images; `None` for the folder in the records.
 
         Raises:
-            UserError: the file cannot be written.
+            UserError: the file cannot be written, or `images` is not a folder.
         """
         from intelbench.reporting.html.page import as_html
 

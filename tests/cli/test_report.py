@@ -109,6 +109,7 @@ def test_a_gate_decides_the_exit_status(intelbench: Command, tmp_path: Path) -> 
     ("arguments", "said"),
     [
         (["report", "--images", "photos"], "--images goes with --out FILE.html"),
+        (["report", "--images", "nowhere", "--out", "c.html"], "images 'nowhere': no such folder. Expected the folder"),
         (["report", "--claims", "no.toml"], "claims no.toml: cannot be read"),
         (["report", "--claims", "wrong.toml"], "relation"),
         (["diff", "results"], "Missing argument"),
