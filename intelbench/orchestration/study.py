@@ -127,7 +127,7 @@ class StudyFile:
             path = self.results.absolute() / _FOLDER / f"{_id(content)}{_SUFFIX}"
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                replace(path, content)
+                replace(path, content, shared=True)  # two sessions of one command may begin at the same moment
             self._path = path
         return self._path
 

@@ -1,6 +1,7 @@
 """Files and folders that are written atomically, also if the machine crashes, and read defensively."""
 
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import Iterable, Iterator
@@ -26,23 +27,27 @@ def synced(path: Path) -> Iterator[BinaryIO]:
         os.fsync(file.fileno())
 
 
-def replace(path: Path, content: bytes) -> None:
+def replace(path: Path, content: bytes, *, shared: bool = False) -> None:
     """Write a file atomically: readers see the old content or the new content.
+
+    A `shared` file may be written by other processes at the same time; what one of them leaves if it is killed stays.
 
     Raises:
         OSError: the disk is full, for example; the old file stays, and no partial file is left.
     """
-    replace_by_parts(path, [content])
+    replace_by_parts(path, [content], f".{secrets.token_hex(4)}" if shared else "")
 
 
-def replace_by_parts(path: Path, parts: Iterable[bytes]) -> None:
+def replace_by_parts(path: Path, parts: Iterable[bytes], own: str = "") -> None:
     """Write a file atomically from parts that are made one after the other, so that it may be larger than the memory.
+
+    The name of the partial file has the part `own`, which tells it from that of another process.
 
     Raises:
         OSError: the disk is full, for example, with the name of the file; the old file stays, and no partial file is
             left.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}{own}.partial")
     try:
         partial.unlink(missing_ok=True)  # it may be a link
         with synced(partial) as file:

@@ -14,6 +14,7 @@ import pytest
 
 from intelbench.orchestration.study import StudyFile
 from intelbench.plugins.loading import load_plugin
+from intelbench.records import files
 from intelbench.records.store import StoredRun
 from intelbench.records.workspace import workspaces
 from tests.command import Command, at_phase, start, wait_for, wait_until_ended
@@ -179,7 +180,25 @@ def test_a_study_is_named_by_its_content(prepare: Prepare) -> None:
     ids = StudyFile.read(more).study.dataset.train.ids
     assert 1 == more.read_bytes().count(msgspec.json.encode(ids[0]))
     assert 10 == len(StudyFile.read(more).jobs())
-    assert [[], []] == [list(path.parent.glob("*.partial")) for path in (study, more)]
+    assert [[], []] == [list(path.parent.glob(".*")) for path in (study, more)]
+
+
+def test_two_sessions_may_write_a_study_at_the_same_moment(
+    prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have the file, with its complete content."""
+    written = StudyFile.read(prepare("slow"))
+    first, second = (StudyFile(written.study, tmp_path / "shared") for _ in range(2))
+    move = files.move
+
+    def move_after_the_other(source: Path, target: Path) -> None:
+        monkeypatch.setattr(files, "move", move)
+        assert written.study == StudyFile.read(second.path).study
+        move(source, target)
+
+    monkeypatch.setattr(files, "move", move_after_the_other)
+    assert written.study == StudyFile.read(first.path).study
+    assert first.path == second.path
 
 
 def test_records_that_a_study_replaces_are_replaced_once(prepare: Prepare, intelbench: Command) -> None:

@@ -17,6 +17,22 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert [path] == list(tmp_path.iterdir())
 
 
+def test_a_shared_file_is_written_by_several_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second writer that begins and ends before the first one renames its file disturbs neither."""
+    path, move = tmp_path / "a", files.move
+
+    def move_after_another(source: Path, target: Path) -> None:
+        monkeypatch.setattr(files, "move", move)
+        replace(path, b"content", shared=True)
+        assert b"content" == path.read_bytes()
+        move(source, target)
+
+    monkeypatch.setattr(files, "move", move_after_another)
+    replace(path, b"content", shared=True)
+    assert b"content" == path.read_bytes()
+    assert [path] == list(tmp_path.iterdir())
+
+
 def test_what_cannot_be_replaced_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a full disk the old content stays, and no partial file is left."""
     path = tmp_path / "a"
