@@ -1,26 +1,28 @@
 """The diff of two results folders by architecture: two versions of a recipe, of a library, or two machines."""
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from intelbench.errors import UserError, plural, shortened
+from intelbench.errors import UserError, few, plural, shortened
 from intelbench.records.store import runs_folder
 from intelbench.results import cohorts
 from intelbench.results.columns import Columns, column, estimate, fields, table
 from intelbench.results.metric import Metric
 from intelbench.results.metrics import METRICS, metrics_in, one_of_metrics
 from intelbench.results.runs import RunSummary
-from intelbench.results.study import read
+from intelbench.results.study import Study, read
 from intelbench.results.summaries import CohortSummary, same_images
 from intelbench.statistics import inference
 from intelbench.statistics.estimates import SIGNIFICANCE, Estimate
 from intelbench.statistics.inference import Inferred
 
+_MAX_KEYS = 4
+"""Keys of a record that a line names."""
 Outcome = Literal["passed", "failed", "undecided"]
 Run = tuple[str, str]
 """Name of a run, and when it was started."""
@@ -124,6 +126,8 @@ class Comparison:
     """Key of the record -> its values before and after, where they differ."""
     copied: tuple[str, ...]
     """Architectures whose compared runs are the same runs in both folders, so that their change is 0 by definition."""
+    not_compared: tuple[str, ...]
+    """Architectures that have finished in both folders, and are not compared."""
     left_out: tuple[str, ...]
     """Runs that could not be compared, and why."""
 
@@ -170,12 +174,7 @@ def compare(before: Path, after: Path, gates: Sequence[Gate] = ()) -> Comparison
     """
     gated = {gate.metric for gate in gates}
     studies = [(folder, read(runs_folder(folder), asked=gated)) for folder in (before, after)]
-    left_out = [problem for _, study in studies for problem in study.problems]
-    left_out += [
-        f"{folder}: {plural(len(study.cohorts) - 1, 'other group')} of runs, under other conditions"
-        for folder, study in studies
-        if len(study.cohorts) > 1
-    ]
+    left_out = [problem for folder, study in studies for problem in (*study.problems, *_other_runs(folder, study))]
     cohorts_before, cohorts_after = (study.cohorts for _, study in studies)
     copied = _runs_of(cohorts_before) & _runs_of(cohorts_after)
     first, second = max(
@@ -198,8 +197,13 @@ def compare(before: Path, after: Path, gates: Sequence[Gate] = ()) -> Comparison
         for name in seeds
         if (num_copied := len(in_both[name]) - len(seeds[name]))
     ]
-    left_out += [f"{name}: only in {before}" for name in earlier if name not in later]
-    left_out += [f"{name}: only in {after}" for name in later if name not in earlier]
+    finished_before, finished_after = (set(_finished(study)) for _, study in studies)
+    left_out += [f"{name}: only in {before}" for name in earlier if name not in finished_after]
+    left_out += [f"{name}: only in {after}" for name in later if name not in finished_before]
+    not_compared = sorted(finished_before & finished_after - {name for name in seeds if seeds[name]})
+    left_out += [
+        f"{name}: in both, but not in the groups that are compared" for name in not_compared if name not in seeds
+    ]
     if not changes:
         raise UserError(
             f"{before} and {after}: nothing to compare, no architecture has a finished run of the same seed in both; "
@@ -207,7 +211,24 @@ def compare(before: Path, after: Path, gates: Sequence[Gate] = ()) -> Comparison
         )
     differing = cohorts.differing_keys([first.cohort, second.cohort])
     copies = tuple(name for name in seeds if seeds[name] and not separate[name])
-    return Comparison(first, second, seeds, tuple(changes), differing, copies, tuple(left_out))
+    return Comparison(first, second, seeds, tuple(changes), differing, copies, tuple(not_compared), tuple(left_out))
+
+
+def _other_runs(folder: Path, study: Study) -> Iterator[str]:
+    """Say how many groups and failed runs a folder has of which at least some are not compared."""
+    if len(study.cohorts) > 1:
+        keys = cohorts.differing_keys([summary.cohort for summary in study.cohorts])
+        others = plural(len(study.cohorts) - 1, "other group")
+        yield f"{folder}: {others} of runs; groups differ in {few(list(keys), _MAX_KEYS)}"
+    if num_failed := sum(len(summary.cohort.failed) for summary in study.cohorts):
+        yield f"{folder}: {plural(num_failed, 'failed run')}"
+
+
+def _finished(study: Study) -> Iterator[str]:
+    """Yield the architectures that have finished in any group."""
+    for summary in study.cohorts:
+        for architecture in summary.finished:
+            yield architecture.name
 
 
 _COLUMNS: Sequence[Columns[Change]] = (
@@ -232,6 +253,12 @@ def judge(comparison: Comparison, gates: Sequence[Gate]) -> list[Verdict]:
     Raises:
         UserError: a gate cannot be applied.
     """
+    if gates and comparison.not_compared:
+        raise UserError(
+            f"--gate {gates[0].metric}: {few(comparison.not_compared, 3)} finished in both folders, but not with "
+            "seeds in common in the two groups of runs that are compared. Expected folders in which "
+            "every architecture can be compared. Try folders with one group each, which intelbench report names"
+        )
     judged = []
     for gate in gates:
         changes = [change for change in comparison.changes if change.metric == gate.metric]

@@ -12,6 +12,7 @@ from scipy import stats
 
 from intelbench.errors import UserError
 from intelbench.records.store import write_run
+from intelbench.records.types import Failure
 from intelbench.reporting import diff as changes
 from intelbench.reporting.verdicts import verdicts
 from intelbench.results.claims import Claim
@@ -20,7 +21,7 @@ from intelbench.results.metrics import metrics_in
 from intelbench.results.study import read
 from intelbench.statistics import inference
 from intelbench.statistics.estimates import Estimate
-from tests.synthetic import CONDITIONS, Study, synthetic_run, synthetic_runs
+from tests.synthetic import CONDITIONS, EXECUTION, Study, synthetic_run, synthetic_runs
 
 Make = Callable[..., Comparison]
 
@@ -321,3 +322,28 @@ def test_a_gate_that_cannot_be_read(text: str, message: str) -> None:
 def test_a_gate_is_read() -> None:
     """Metric and margin."""
     assert Gate("step_seconds", 0.05) == Gate.parse("step_seconds:0.05")
+
+
+def test_an_architecture_in_another_group_is_named_and_no_gate_passes_without_it(tmp_path: Path) -> None:
+    """`b` was executed with more threads, `d` with other seeds. A failed run is counted."""
+    more_threads = msgspec.structs.replace(EXECUTION, threads=EXECUTION.threads + 1)
+    failure = Failure(cause="timeout", message="slow", step=None)
+    before, after = tmp_path / "before" / "runs", tmp_path / "after" / "runs"
+    synthetic_runs(before, ["a", "b", "c"], range(3), Study(failures={("c", 0): failure}))
+    synthetic_runs(before, ["d"], range(2))
+    synthetic_runs(after, ["a"], range(3), Study(year=2027))
+    synthetic_runs(after, ["d"], range(2, 4), Study(year=2027))
+    synthetic_runs(after, ["b"], range(2), Study(year=2027, execution=more_threads))
+    comparison = compare(before, after)
+    assert ("b", "d") == comparison.not_compared
+    assert (
+        f"{before}: 1 failed run",
+        f"{after}: 1 other group of runs; groups differ in execution.threads",
+        "d: no seed in common",
+        f"c: only in {before}",
+        "b: in both, but not in the groups that are compared",
+    ) == comparison.left_out
+    with pytest.raises(
+        UserError, match="b, d finished in both folders, but not with seeds in common in the two groups"
+    ):
+        judge(comparison, [Gate("test_accuracy", 0.5)])
