@@ -67,12 +67,7 @@ def report(
     from intelbench.results.study import read
 
     suffix = out.suffix if out else ".md"
-    if out:
-        require_suffix(out, ".md", ".html", ".json", ".csv")
-    if predictions := options["predictions"]:
-        require_suffix(predictions, ".csv", option="--predictions")
-        if out and out.resolve() == predictions.resolve():
-            raise click.UsageError(f"--out and --predictions are one file, {printable(out)}. Give two", ctx)
+    _require_names(out, options["predictions"])
     if images and suffix != ".html":
         raise click.UsageError("--images goes with --out FILE.html", ctx)
     import_matplotlib()  # before a plug-in does
@@ -104,6 +99,16 @@ def report(
                 "a writable folder. Try --out FILE.md in another folder, which gets the figures too"
             ) from error
         text = written.text
-    if predictions:
+    if predictions := options["predictions"]:
         write_parts(predictions, predictions_as_csv(study))
     write_product(text, out)
+
+
+def _require_names(out: Path | None, predictions: Path | None) -> None:
+    """Refuse names that do not say the format, and one file for both products."""
+    if out:
+        require_suffix(out, ".md", ".html", ".json", ".csv")
+    if predictions:
+        require_suffix(predictions, ".csv", option="--predictions")
+    if out and predictions and out.resolve() == predictions.resolve():
+        raise click.UsageError(f"--out and --predictions are one file, {printable(out)}. Give two")

@@ -65,12 +65,10 @@ def find_layout(root: Path) -> Layout:
     """
     try:
         is_folder = stat.S_ISDIR(root.stat().st_mode)
+    except FileNotFoundError as error:
+        raise refusal(root, "no such folder. Expected the folder of the images") from error
     except (OSError, ValueError) as error:
-        missing = isinstance(error, FileNotFoundError)
-        raise refusal(
-            root,
-            "no such folder. Expected the folder of the images" if missing else getattr(error, "strerror", str(error)),
-        ) from error
+        raise refusal(root, getattr(error, "strerror", str(error))) from error
     if not is_folder:
         raise refusal(root, f"is a file; give the folder that holds {LAYOUTS}")
     splits = _find_splits(root)

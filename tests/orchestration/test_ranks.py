@@ -389,9 +389,8 @@ def test_a_number_of_gpus_that_does_not_divide_the_shards_is_refused(
     options = "run", "tiny", "--suite", small_suite, "--data", small_folder, "--plugin", plugin
     refused = intelbench(*options, "--device", "cpu", "--gpus", "2")
     assert 2 == refused.returncode
-    assert (
-        "--gpus 2: `recipe.shards` is 1. Expected a number of GPUs that divides it. Try `shards = 2`" in refused.stderr
-    )
+    said = "--gpus 2: `recipe.shards` is 1. Expected a number of GPUs that divides it. Try `shards = 2`"
+    assert said in refused.stderr
     sharded = small_suite.with_name("sharded.toml")
     sharded.write_text(small_suite.read_text().replace("[recipe]", "[recipe]\nshards = 2"))
     refused = intelbench(*options, "--suite", sharded, "--device", "cpu", "--gpus", "3")
