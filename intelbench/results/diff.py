@@ -127,7 +127,7 @@ class Comparison:
     copied: tuple[str, ...]
     """Architectures whose compared runs are the same runs in both folders, so that their change is 0 by definition."""
     not_compared: tuple[str, ...]
-    """Architectures that have finished in both folders, and are not compared."""
+    """Architectures with runs in both folders that are not compared."""
     left_out: tuple[str, ...]
     """Runs that could not be compared, and why."""
 
@@ -197,13 +197,11 @@ def compare(before: Path, after: Path, gates: Sequence[Gate] = ()) -> Comparison
         for name in seeds
         if (num_copied := len(in_both[name]) - len(seeds[name]))
     ]
-    finished_before, finished_after = (set(_finished(study)) for _, study in studies)
-    left_out += [f"{name}: only in {before}" for name in earlier if name not in finished_after]
-    left_out += [f"{name}: only in {after}" for name in later if name not in finished_before]
-    not_compared = sorted(finished_before & finished_after - {name for name in seeds if seeds[name]})
-    left_out += [
-        f"{name}: in both, but not in the groups that are compared" for name in not_compared if name not in seeds
-    ]
+    have_finished = {folder: _have_finished(study) for folder, study in studies}
+    known = sorted({name for of_folder in have_finished.values() for name in of_folder})
+    left_out += [f"{name}: {_why_not(name, have_finished)}" for name in known if name not in seeds]
+    in_folders = set.intersection(*(set(of_folder) for of_folder in have_finished.values()))
+    not_compared = sorted(in_folders - {name for name in seeds if seeds[name]})
     if not changes:
         raise UserError(
             f"{before} and {after}: nothing to compare, no architecture has a finished run of the same seed in both; "
@@ -224,11 +222,22 @@ def _other_runs(folder: Path, study: Study) -> Iterator[str]:
         yield f"{folder}: {plural(num_failed, 'failed run')}"
 
 
-def _finished(study: Study) -> Iterator[str]:
-    """Yield the architectures that have finished in any group."""
+def _have_finished(study: Study) -> dict[str, bool]:
+    """Return by the name of each architecture whether it has a finished run, in any group."""
+    have_finished: dict[str, bool] = {}
     for summary in study.cohorts:
-        for architecture in summary.finished:
-            yield architecture.name
+        for architecture in summary.architectures:
+            have_finished[architecture.name] = have_finished.get(architecture.name, False) or bool(architecture.runs)
+    return have_finished
+
+
+def _why_not(name: str, have_finished: Mapping[Path, Mapping[str, bool]]) -> str:
+    """Say why an architecture is not compared."""
+    has_runs = [folder for folder, of_folder in have_finished.items() if name in of_folder]
+    if len(has_runs) < len(have_finished):
+        return f"only in {has_runs[0]}"
+    failed = [folder for folder in has_runs if not have_finished[folder][name]]
+    return f"no finished run in {failed[0]}" if failed else "in both, but not in the groups that are compared"
 
 
 _COLUMNS: Sequence[Columns[Change]] = (
@@ -255,9 +264,9 @@ def judge(comparison: Comparison, gates: Sequence[Gate]) -> list[Verdict]:
     """
     if gates and comparison.not_compared:
         raise UserError(
-            f"--gate {gates[0].metric}: {few(comparison.not_compared, 3)} finished in both folders, but not with "
-            "seeds in common in the two groups of runs that are compared. Expected folders in which "
-            "every architecture can be compared. Try folders with one group each, which intelbench report names"
+            f"--gate {gates[0].metric}: {few(comparison.not_compared, 3)} cannot be compared, with runs in both "
+            "folders: no finished run, no seed in common, or other groups of runs; intelbench diff without --gate says "
+            "which. Expected finished runs of every architecture with the same seeds in one group of each folder"
         )
     judged = []
     for gate in gates:

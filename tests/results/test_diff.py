@@ -325,25 +325,26 @@ def test_a_gate_is_read() -> None:
 
 
 def test_an_architecture_in_another_group_is_named_and_no_gate_passes_without_it(tmp_path: Path) -> None:
-    """`b` was executed with more threads, `d` with other seeds. A failed run is counted."""
+    """`b` was executed with more threads, `d` with other seeds, `e` has failed. Failed runs are counted."""
     more_threads = msgspec.structs.replace(EXECUTION, threads=EXECUTION.threads + 1)
     failure = Failure(cause="timeout", message="slow", step=None)
     before, after = tmp_path / "before" / "runs", tmp_path / "after" / "runs"
     synthetic_runs(before, ["a", "b", "c"], range(3), Study(failures={("c", 0): failure}))
-    synthetic_runs(before, ["d"], range(2))
+    synthetic_runs(before, ["d", "e"], range(2))
     synthetic_runs(after, ["a"], range(3), Study(year=2027))
     synthetic_runs(after, ["d"], range(2, 4), Study(year=2027))
+    synthetic_runs(after, ["e"], range(2), Study(year=2027, failures={("e", 0): failure, ("e", 1): failure}))
     synthetic_runs(after, ["b"], range(2), Study(year=2027, execution=more_threads))
     comparison = compare(before, after)
-    assert ("b", "d") == comparison.not_compared
+    assert ("b", "d", "e") == comparison.not_compared
     assert (
         f"{before}: 1 failed run",
         f"{after}: 1 other group of runs; groups differ in execution.threads",
+        f"{after}: 2 failed runs",
         "d: no seed in common",
-        f"c: only in {before}",
         "b: in both, but not in the groups that are compared",
+        f"c: only in {before}",
+        f"e: no finished run in {after}",
     ) == comparison.left_out
-    with pytest.raises(
-        UserError, match="b, d finished in both folders, but not with seeds in common in the two groups"
-    ):
+    with pytest.raises(UserError, match="test_accuracy: b, d, e cannot be compared, with runs in both folders"):
         judge(comparison, [Gate("test_accuracy", 0.5)])
