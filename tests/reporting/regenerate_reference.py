@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from intelbench.data.thumbnails import find_pictures
 from intelbench.records.store import write_figures
-from intelbench.reporting.html.page import as_html
+from intelbench.reporting.html import page as html
 from intelbench.results.study import read
 from tests.reporting.rendered import build
 
@@ -13,7 +14,8 @@ REFERENCES = ("reference", "reference-transfer")
 
 def page(folder: Path) -> str:
     """Return the page of reference records without pictures: they show images that may not be passed on."""
-    return as_html(read(folder / "runs"), folder / "no-pictures", folder)
+    nowhere = str(folder / "no-pictures")
+    return html.page(read(folder / "runs"), lambda data: find_pictures(nowhere, data.class_names, folder))
 
 
 def main() -> None:
