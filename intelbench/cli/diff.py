@@ -18,7 +18,8 @@ _EXIT_NOT_PASSED = 1
 @click.option(
     "--gate", "gates", type=Value(gate), multiple=True, metavar="METRIC:MARGIN",
     help="Exit with status 1 unless the runs show for every architecture that the metric is not worse in RUNS_B by "
-    "more than the margin, such as test_accuracy:0.01 or step_seconds:0.05. Can be given more than once.",
+    "more than the margin, such as test_accuracy:0.01 or step_seconds:0.05, and with status 2 if one cannot be "
+    "compared. Can be given more than once.",
 )  # fmt: skip
 @metric_plugin_option
 @click.option("--format", "form", type=click.Choice(["md", "json"]), default="md", show_default=True)

@@ -307,7 +307,7 @@ def take_request(
 
 def execute_and_exit(main: Callable[[], None]) -> NoReturn:
     """Execute `main` and exit as Python does, but without waiting for threads that a network has left."""
-    status: int | str | None = None
+    status: object = None
     try:
         main()
     except SystemExit as error:
@@ -315,7 +315,7 @@ def execute_and_exit(main: Callable[[], None]) -> NoReturn:
     except BaseException as error:  # noqa: BLE001 - Python's own answer to it, which follows
         sys.excepthook(type(error), error, error.__traceback__)
         status = 1
-    if isinstance(status, str):
+    if status is not None and not isinstance(status, int):
         sys.stderr.write(f"{status}\n")
         status = 1
     for stream in (sys.stdout, sys.stderr):

@@ -144,13 +144,12 @@ class RaceSession:
         profiled = {record.spec.architecture: record for record in self.records.values()}
         due = {}
         for index, run in enumerate(self._planned):
-            spec = run.job.spec
+            job, spec = run.job, run.job.spec
             if index in self.records or spec.seed not in seeds or self._index(run) not in race.racing:
                 continue
             if record := profiled.get(spec.architecture):
-                known = {"profile": record.profile, "profile_absent": record.profile_absent}
-                run = replace(run, job=msgspec.structs.replace(run.job, **known))  # noqa: PLW2901
-            due[index] = run
+                job = msgspec.structs.replace(job, profile=record.profile, profile_absent=record.profile_absent)
+            due[index] = replace(run, job=job)
         return due
 
     def _seconds(self, due: Mapping[int, PlannedRun]) -> float:

@@ -174,6 +174,7 @@ def main() -> None:
         ("sys.exit(0)", 0, ""),
         ("sys.exit(75)", 75, ""),
         ("sys.exit('not today')", 1, "not today"),
+        ("sys.exit(0.5)", 1, "0.5"),
         ("raise ValueError('a fault')", 1, "ValueError: a fault"),
     ],
 )
