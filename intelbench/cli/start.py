@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from intelbench.api.locations import cache_folder
-from intelbench.cli.output import complain, print_product
+from intelbench.cli.output import complain, print_product, write_product
 from intelbench.cli.parameters import GroupedCommand, cache_option, option, plugin_option
 from intelbench.cli.values import FILE, Value, require_suffix, source
 from intelbench.config.bounds import device_name
@@ -63,8 +63,11 @@ def start(
         complain(f"warning: {warning}")
     for line in proposal.summary:
         complain(line)
-    with out.open("w" if force else "x", encoding="utf-8") as file:
-        file.write(proposal.as_toml())
+    if force:
+        write_product(proposal.as_toml(), out)
+    else:
+        with out.open("x", encoding="utf-8") as file:
+            file.write(proposal.as_toml())
     complain(f"{printable(out)} has the suite, with a comment on each choice. This command runs it:")
     again = ["--device", device] if device != "auto" else []
     again += ["--skip-unreadable"] if proposal.skips_unreadable else []

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from intelbench.errors import UserError, printable
-from intelbench.records.files import TO_READ
+from intelbench.records.locks import TO_READ
 
 MAX_BYTES = 2**28
 """Largest file that is read: the size of the largest accepted image, uncompressed at 24 bits."""

@@ -41,7 +41,7 @@ def write_design(runs: Path, stored: StoredDesign) -> Path:
         OSError: the disk is full, for example.
     """
     file = runs / f"{_PREFIX}{digest(stored)}{_SUFFIX}"
-    replace(file, msgspec.json.format(msgspec.json.encode(stored), indent=2) + b"\n")
+    replace(file, msgspec.json.format(msgspec.json.encode(stored), indent=2) + b"\n", shared=True)
     return file
 
 

@@ -3,19 +3,20 @@
 import os
 import secrets
 import shutil
+import socket
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 import msgspec
 
 from intelbench.errors import UserError, printable
+from intelbench.records.locks import TO_READ, locked
 
 T = TypeVar("T")
-TO_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
-"""Flags to open a path that may not be a regular file: opening a pipe does not block, and Windows keeps all bytes."""
 
 
 @contextmanager
@@ -30,36 +31,45 @@ def synced(path: Path) -> Iterator[BinaryIO]:
 def replace(path: Path, content: bytes, *, shared: bool = False) -> None:
     """Write a file atomically: readers see the old content or the new content.
 
-    A `shared` file may be written by other processes at the same time; what one of them leaves if it is killed stays.
+    A `shared` file may be written by other processes at the same time, also by those of other hosts.
 
     Raises:
         OSError: the disk is full, for example; the old file stays, and no partial file is left.
     """
-    replace_by_parts(path, [content], f".{secrets.token_hex(4)}" if shared else "")
+    replace_by_parts(path, [content], shared=shared)
 
 
-def replace_by_parts(path: Path, parts: Iterable[bytes], own: str = "") -> None:
-    """Write a file atomically from parts that are made one after the other, so that it may be larger than the memory.
-
-    The name of the partial file has the part `own`, which tells it from that of another process.
+def replace_by_parts(path: Path, parts: Iterable[bytes], *, shared: bool = False) -> None:
+    """Write a file as `replace`, from parts made one after the other, so that it may be larger than the memory.
 
     Raises:
         OSError: the disk is full, for example, with the name of the file; the old file stays, and no partial file is
             left.
     """
-    partial = path.with_name(f".{path.name}{own}.partial")
-    try:
-        partial.unlink(missing_ok=True)  # it may be a link
-        with synced(partial) as file:
-            for part in parts:
-                file.write(part)
-        move(partial, path)
-    except BaseException as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename in (None, os.fspath(partial)):
-            error.filename, error.filename2 = str(path), None  # and not that of the partial file
-        raise
+    with _only_writer(path.parent) if shared else nullcontext("") as own:
+        partial = path.with_name(f".{path.name}{own}.partial")
+        try:
+            partial.unlink(missing_ok=True)  # it may be a link, or what a process has left that was killed
+            with synced(partial) as file:
+                for part in parts:
+                    file.write(part)
+            move(partial, path)
+        except BaseException as error:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.filename in (None, os.fspath(partial)):
+                error.filename, error.filename2 = str(path), None  # and not that of the partial file
+            raise
+
+
+@contextmanager
+def _only_writer(folder: Path) -> Iterator[str]:
+    """Yield a part for the names of partial files in a folder that no other process uses until the block ends.
+
+    A lock need not exclude other hosts, so the part is that of the host; on a disk without locks it is random.
+    """
+    with locked(folder, wait=True) as is_alone:
+        yield f".{sha256(socket.gethostname().encode()).hexdigest()[:8] if is_alone else secrets.token_hex(4)}"
 
 
 def move(source: Path, target: Path) -> None:

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from intelbench.records.files import TO_READ
-
+TO_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
+"""Flags to open a path that may not be a regular file: opening a pipe does not block, and Windows keeps all bytes."""
 HAS_FLOCK = importlib.util.find_spec("fcntl") is not None
 _LOCK_OF_FOLDER = ".lock"
 """File that `filelock` locks instead of a folder."""

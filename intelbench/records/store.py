@@ -119,20 +119,20 @@ def write_run(runs: Path, record: RunRecord, traces: Traces, claim: bytes = b"")
 
 
 def write_figures(folder: Path, figures: Mapping[str, bytes]) -> None:
-    """Write the figures of a report to files of these names."""
+    """Write the figures of a report to files of these names; another report may do so at the same time."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in figures.items():
-        replace(folder / name, content)
+        replace(folder / name, content, shared=True)
 
 
 def write_parts(path: Path, parts: Iterable[str]) -> None:
-    """Write a text file atomically from parts that are made one after the other.
+    """Write a text file atomically from parts that are made one after the other; other commands may write it, too.
 
     Raises:
         OSError: the disk is full, for example; an older file stays, and no partial file is left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_by_parts(path, (part.encode() for part in parts))
+    replace_by_parts(path, (part.encode() for part in parts), shared=True)
 
 
 def read_run(path: Path) -> StoredRun:

@@ -1,11 +1,16 @@
 """Files are replaced atomically."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
+from typing import NoReturn
 
 import pytest
 
-from intelbench.records import files
+from intelbench.records import files, locks
 from intelbench.records.files import remove, replace
+from intelbench.records.store import write_figures, write_parts
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
@@ -17,20 +22,84 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert [path] == list(tmp_path.iterdir())
 
 
-def test_a_shared_file_is_written_by_several_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second writer that begins and ends before the first one renames its file disturbs neither."""
-    path, move = tmp_path / "a", files.move
+Write = Callable[[Path], object]
+PRODUCTS: dict[str, Write] = {
+    "replace": lambda path: replace(path, b"content", shared=True),
+    "write_figures": lambda path: write_figures(path.parent, {path.name: b"content"}),
+    "write_parts": lambda path: write_parts(path, ["con", "tent"]),
+}
 
-    def move_after_another(source: Path, target: Path) -> None:
+
+def hold_rename(monkeypatch: pytest.MonkeyPatch) -> tuple[Event, Event]:
+    """Let the first writer wait before it renames its file; return what says that it waits, and what lets it go on."""
+    waits, may_rename, move = Event(), Event(), files.move
+
+    def move_after_the_other(source: Path, target: Path) -> None:
         monkeypatch.setattr(files, "move", move)
-        replace(path, b"content", shared=True)
-        assert b"content" == path.read_bytes()
+        waits.set()
+        assert may_rename.wait(60)
         move(source, target)
 
-    monkeypatch.setattr(files, "move", move_after_another)
-    replace(path, b"content", shared=True)
+    monkeypatch.setattr(files, "move", move_after_the_other)
+    return waits, may_rename
+
+
+@pytest.mark.parametrize("write", PRODUCTS.values(), ids=PRODUCTS.keys())
+def test_a_shared_file_is_written_by_several_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Write
+) -> None:
+    """A second writer that begins before the first one renames its file waits, and disturbs nothing."""
+    path = tmp_path / "a"
+    waits, may_rename = hold_rename(monkeypatch)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(write, path)
+        assert waits.wait(60)
+        second = pool.submit(write, path)
+        with pytest.raises(TimeoutError):
+            second.result(timeout=0.2)
+        may_rename.set()
+        first.result()
+        second.result()
     assert b"content" == path.read_bytes()
     assert [path] == list(tmp_path.iterdir())
+
+
+def test_a_shared_file_is_written_by_several_at_once_without_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a disk without locks a second writer may begin and end before the first one renames its file."""
+
+    def refuse(*_arguments: object, **_options: object) -> NoReturn:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(locks, "hold", refuse)
+    path = tmp_path / "a"
+    waits, may_rename = hold_rename(monkeypatch)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(replace, path, b"first", shared=True)
+        assert waits.wait(60)
+        replace(path, b"second", shared=True)
+        assert b"second" == path.read_bytes()
+        may_rename.set()
+        first.result()
+    assert b"first" == path.read_bytes()
+    assert [path] == list(tmp_path.iterdir())
+
+
+def test_a_shared_file_is_written_by_several_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Partial files of two hosts have different names, where the disk keeps locks for each host alone."""
+    names: list[str] = []
+    move = files.move
+
+    def note(source: Path, target: Path) -> None:
+        names.append(source.name)
+        move(source, target)
+
+    monkeypatch.setattr(files, "move", note)
+    for host in ("one", "two", "one"):
+        monkeypatch.setattr(files.socket, "gethostname", lambda host=host: host)
+        replace(tmp_path / "a", b"content", shared=True)
+    assert names[0] == names[2] != names[1]
 
 
 def test_what_cannot_be_replaced_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
