@@ -21,7 +21,7 @@ PEAK_BYTES = 10**9
 
 _COMMAND = """
 import sys
-from intelbench.cli.main import main
+from intelbench.launch import main
 try:
     main()
 finally:

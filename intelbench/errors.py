@@ -50,9 +50,10 @@ def os_errors_as_user_errors() -> Iterator[None]:
 
 def printable(text: object) -> str:
     """Return text for one line of a message, with control and invisible characters escaped."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in str(text)
-    )
+    text = str(text)
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def shortened(text: str, most: int = 100) -> str:

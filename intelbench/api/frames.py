@@ -1,9 +1,11 @@
 """Data frames with dtypes that depend on the columns and not on their values."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+
+from intelbench.results.columns import Row
 
 _DTYPES: Mapping[type, Any] = {
     str: pd.StringDtype(),
@@ -12,6 +14,11 @@ _DTYPES: Mapping[type, Any] = {
     bool: pd.BooleanDtype(),
     list: "object",
 }
+
+
+def frame_of(rows: Sequence[Row], types: Mapping[str, type]) -> pd.DataFrame:
+    """Return the data frame of the rows of a table, with every column also if there is no row."""
+    return typed(pd.DataFrame(rows, columns=list(types), dtype=object), types)
 
 
 def typed(frame: pd.DataFrame, types: Mapping[str, type]) -> pd.DataFrame:

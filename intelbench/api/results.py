@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from intelbench.api.frames import typed
+from intelbench.api.frames import frame_of, typed
 from intelbench.api.locations import cache_folder
 from intelbench.api.plots import Plots
 from intelbench.config.fields import Name
@@ -121,9 +121,10 @@ class Results:
     def variance(self) -> pd.DataFrame:
         """Return one row for each architecture and source of variance, of groups that differ only in `vary`."""
         studies = variance_studies(self.study.cohorts)
-        frame = variance_table(*studies)
-        frame.insert(0, "cohort", [source.cohort for study in studies for source in study.sources])
-        return typed(frame, {"cohort": str, **variance_table.types()})
+        sources = [source for study in studies for source in study.sources]
+        rows = zip(sources, variance_table(*studies), strict=True)
+        types = {"cohort": str, **variance_table.types()}
+        return frame_of([{"cohort": source.cohort, **row} for source, row in rows], types)
 
     def claims(self, file: str | Path | None = None) -> pd.DataFrame:
         """Return one row for each claim and cohort: its verdict, what was measured, and why it is not testable.
@@ -385,4 +386,4 @@ class Results:
         return self.table()[columns].to_html(index=False)
 
     def _frame(self, table: Table[..., Any], *arguments: object) -> pd.DataFrame:
-        return typed(tables.of_cohorts(table, self.study.cohorts, *arguments), {"cohort": str, **table.types()})
+        return frame_of(tables.of_cohorts(table, self.study.cohorts, *arguments), {"cohort": str, **table.types()})

@@ -7,7 +7,7 @@ from typing import Literal, TypedDict, Unpack
 import pandas as pd
 
 from intelbench.api.execution import RunOptions, execute, require_known
-from intelbench.api.frames import typed
+from intelbench.api.frames import frame_of
 from intelbench.api.results import Results, load
 from intelbench.config.requests import path_argument
 from intelbench.results.diff import changes, compare
@@ -45,7 +45,7 @@ def diff(before: str | Path, after: str | Path) -> pd.DataFrame:
         UserError: a folder has no readable record, or they have no architecture with a common seed.
     """
     folders = [path_argument(*named) for named in (("before", before), ("after", after))]
-    return typed(changes(compare(folders[0], folders[1])), changes.types())
+    return frame_of(changes(compare(folders[0], folders[1])), changes.types())
 
 
 class ProfileOptions(TypedDict, total=False):
@@ -75,8 +75,8 @@ def profile(architectures: Sequence[str], **options: Unpack[ProfileOptions]) -> 
     """
     from intelbench.config.requests import ProfileRequest, accepted
     from intelbench.orchestration import profile as profiling
-    from intelbench.reporting.profile import as_frame
+    from intelbench.reporting.profile import profile_table
 
     require_known("profile", options, ProfileOptions)
     request = accepted(ProfileRequest, {"architectures": architectures, **options})
-    return typed(as_frame(profiling.profile(request, lambda _: None)), as_frame.types())
+    return frame_of(profile_table(profiling.profile(request, lambda _: None)), profile_table.types())

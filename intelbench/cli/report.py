@@ -75,9 +75,6 @@ def report(
     runs, claims = runs_folder(folder), load_claims(options["claims_file"]) if options["claims_file"] else None
     if unfinished := describe_unfinished(runs):
         click.echo(unfinished, err=True)
-    from intelbench.reporting.export import as_csv, as_json, predictions_as_csv
-    from intelbench.reporting.report import write
-
     study = read(runs, options["margin"], options["metric"], asked={claim.metric for claim in claims or ()})
     complain_of_left_out(study.problems)
     if suffix == ".html":
@@ -85,10 +82,16 @@ def report(
 
         text = as_html(study, images, cache_folder(options["cache_dir"]), claims=claims)
     elif suffix == ".csv":
+        from intelbench.reporting.export import as_csv
+
         text = as_csv(study)
     elif suffix == ".json":
+        from intelbench.reporting.export import as_json
+
         text = as_json(study, claims=claims)
     else:
+        from intelbench.reporting.report import write
+
         written = write(study, claims=claims, full=options["full"])
         figures = (out.parent if out else runs.parent) / "figures"
         try:
@@ -100,6 +103,8 @@ def report(
             ) from error
         text = written.text
     if predictions := options["predictions"]:
+        from intelbench.reporting.export import predictions_as_csv
+
         write_parts(predictions, predictions_as_csv(study))
     write_product(text, out)
 

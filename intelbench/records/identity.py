@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -97,14 +98,19 @@ def canonical_fields(value: Struct) -> dict[str, object]:
     A field that is added later therefore does not change the digests of older records.
     """
     return {
-        field.name: canonical_fields(content) if isinstance(content, Struct) else content
-        for field in msgspec.structs.fields(value)
-        if (content := getattr(value, field.name)) != _default(field)
+        name: canonical_fields(content) if isinstance(content, Struct) else content
+        for name, default in _defaults(type(value)).items()
+        if (content := getattr(value, name)) != default
     }
 
 
-def _default(field: msgspec.structs.FieldInfo) -> object:
-    return field.default if field.default_factory is NODEFAULT else field.default_factory()
+@cache
+def _defaults(struct: type[Struct]) -> dict[str, object]:
+    """Return the default value of each field of a struct, by name."""
+    return {
+        field.name: field.default if field.default_factory is NODEFAULT else field.default_factory()
+        for field in msgspec.structs.fields(struct)
+    }
 
 
 def _weights_fields(weights: Weights | None) -> dict[str, object] | None:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 import msgspec
-import pandas as pd
 
+from intelbench.reporting.rows import csv_of
 from intelbench.reporting.sections import origins, reproduction
 from intelbench.reporting.verdicts import Verdict, claims_about, verdicts
 from intelbench.results import efficiency, predictions, tables, usage
@@ -43,7 +43,7 @@ def as_json(study: Study, *, claims: Sequence[Claim] | None = None) -> str:
         "variance": [
             [
                 {"cohort": source.cohort, **row}
-                for source, row in zip(varied.sources, tables.rows(variance_table(varied)), strict=True)
+                for source, row in zip(varied.sources, variance_table(varied), strict=True)
             ]
             for varied in variance_studies(study.cohorts)
         ],
@@ -55,7 +55,7 @@ def as_json(study: Study, *, claims: Sequence[Claim] | None = None) -> str:
 
 def as_csv(study: Study) -> str:
     """Return the main table: a row for each architecture of each cohort, absent values empty."""
-    return tables.of_cohorts(tables.main, study.cohorts).to_csv(index=False, lineterminator="\n")
+    return csv_of(tables.of_cohorts(tables.main, study.cohorts), ["cohort", *tables.main.types()])
 
 
 def predictions_as_csv(study: Study) -> Iterator[str]:
@@ -65,7 +65,7 @@ def predictions_as_csv(study: Study) -> Iterator[str]:
         UserError: the arrays of a record cannot be read.
     """
     names = predictions.columns(study.cohorts)
-    yield pd.DataFrame(columns=names).to_csv(index=False, lineterminator="\n")
+    yield csv_of([], names)
     for summary in study.cohorts:
         for frame in predictions.frames(summary):
             yield frame.reindex(columns=names).to_csv(
@@ -86,17 +86,17 @@ def _plain(summary: CohortSummary, claims: Sequence[Claim] | None) -> dict[str, 
         **attributes(cohort, "own_recipes", "conditions"),
         "own_settings": list(tables.own_settings(summary)),
         **attributes(spec, "data", "images_per_class", "vary", "fixed_seed", "execution"),
-        "architectures": tables.rows(tables.main(summary)),
+        "architectures": tables.main(summary),
         "differences": [
             row
             for metric in metrics_in("main")
             if metric.per_image and metric.split == "test"
-            for row in tables.rows(tables.differences(summary, metric.name))
+            for row in tables.differences(summary, metric.name)
         ],
-        "standings": tables.rows(tables.standings(summary)),
-        "planner": tables.rows(plan_table(summary)),
+        "standings": tables.standings(summary),
+        "planner": plan_table(summary),
         "claims": claims_rows(summary, claims),
-        "equal_budgets": tables.rows(equal_budget_table(summary)),
+        "equal_budgets": equal_budget_table(summary),
         "time_to_accuracy": list(efficiency.time_to_accuracy(summary)),
         "pareto": list(efficiency.pareto(summary)),
         "crossings": list(efficiency.crossing_table(summary)),
@@ -117,9 +117,9 @@ def _plain(summary: CohortSummary, claims: Sequence[Claim] | None) -> dict[str, 
         "confusion_matrices": {a.name: a.confusion.tolist() for a in summary.finished if a.confusion is not None},
         "runs": [
             {**row, "confusion_matrix": run.confusion.tolist()}
-            for row, run in zip(tables.rows(tables.runs(summary)), summary.runs, strict=True)
+            for row, run in zip(tables.runs(summary), summary.runs, strict=True)
         ],
-        "failures": tables.rows(tables.failures(summary)),
+        "failures": tables.failures(summary),
         "environment": list(tables.environment(summary)),
         "command": line,
         "suite": suite,
@@ -164,9 +164,9 @@ def _executions(study: ExecutionStudy) -> Row:
         "num_changed_predictions": study.num_changed_predictions,
         "architectures": [
             {name: value for name, value in row.items() if not name.startswith(costs)}
-            for row in tables.rows(tables.main(study.pooled))
+            for row in tables.main(study.pooled)
         ],
-        "differences": tables.rows(tables.differences(study.pooled)),
+        "differences": tables.differences(study.pooled),
     }
 
 

@@ -9,8 +9,9 @@ from intelbench.records.profiles import ArchitectureProfile, MeasuredMemory, Pre
 from intelbench.reporting import formatting, markdown
 from intelbench.reporting.document import Block, Cell, Cells, Document, Items, Paragraph, Section, cell, table
 from intelbench.reporting.formatting import ABSENT, escape
+from intelbench.reporting.rows import csv_of
 from intelbench.results.columns import Columns, column, fields
-from intelbench.results.columns import table as frame_of
+from intelbench.results.columns import table as rows_of
 
 _UNREMARKABLE = ("measured", "published")
 """What is usually absent: there is no GPU, and a figure was published for three networks only."""
@@ -44,8 +45,8 @@ def as_json(profile: Profile) -> str:
 
 
 def as_csv(profile: Profile) -> str:
-    """Return `as_frame` as CSV."""
-    return as_frame(profile).to_csv(index=False, lineterminator="\n")
+    """Return `profile_table` as CSV."""
+    return csv_of(profile_table(profile), profile_table.types())
 
 
 class _Profiled(NamedTuple):
@@ -77,8 +78,8 @@ _COLUMNS: Sequence[Columns[_Profiled]] = (
 )
 
 
-@frame_of(lambda: _COLUMNS)
-def as_frame(profile: Profile) -> Iterator[_Profiled]:
+@rows_of(lambda: _COLUMNS)
+def profile_table(profile: Profile) -> Iterator[_Profiled]:
     """Return a row for each architecture and batch size; without predicted memory, one row that says why."""
     for each in profile.architectures:
         for memory in each.memory or (None,):

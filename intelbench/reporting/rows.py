@@ -1,6 +1,8 @@
 """Columns of tables that show rows of raw numbers."""
 
-from collections.abc import Callable, Mapping
+import csv
+from collections.abc import Callable, Iterable, Mapping
+from io import StringIO
 from typing import Any, TypeAlias
 
 from intelbench.reporting.document import Column, cell
@@ -11,7 +13,14 @@ from intelbench.statistics.estimates import Estimate
 Row: TypeAlias = Mapping[str, Any]
 """Values by the name of their column; `None` is absent."""
 
-rows = tables.rows
+
+def csv_of(rows: Iterable[Row], names: Iterable[str]) -> str:
+    """Return rows as CSV with these columns; what is absent is empty."""
+    out = StringIO()
+    writer = csv.DictWriter(out, list(names), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
 
 
 def text(title: str, name: str, definition: str = "") -> Column[Row]:

@@ -10,7 +10,7 @@ from itertools import combinations
 
 import numpy as np
 
-from intelbench.results import choice, summaries
+from intelbench.results import baseline, choice, summaries
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 from intelbench.statistics import inference
 from intelbench.statistics.comparisons import PairedDifference, Scale, differences_without_each_seed
@@ -18,6 +18,8 @@ from intelbench.statistics.estimates import SIGNIFICANCE
 
 MIN_SEEDS = 3
 """Seeds of a pair from which one can be left out: a test takes two."""
+MAX_SEEDS = 100
+"""Seeds up to which each is left out: of more, none has a weight worth a sentence."""
 MAX_PAIRS = 500
 """Pairs up to which seeds are left out, as many as a report shows."""
 Pair = tuple[str, str]
@@ -85,7 +87,7 @@ def _pace(architecture: ArchitectureSummary) -> float:
 
 def answer(summary: CohortSummary) -> Answer:
     """Return what the runs of a cohort conclude."""
-    return _answer(summary, summary.differences, speed_comparison(summary))
+    return _answer(summary, summary.differences, choice.not_inferior(summary), speed_comparison(summary))
 
 
 def answers_without_each_seed(summary: CohortSummary) -> Mapping[int, Answer] | None:
@@ -93,20 +95,22 @@ def answers_without_each_seed(summary: CohortSummary) -> Mapping[int, Answer] | 
 
     It tells nothing where a pair that is compared has fewer than three seeds, of which two are left, and where seeds
     were added in planned looks, because without one of them the looks would have ended elsewhere. With more than
-    `MAX_PAIRS` pairs it would take too long.
+    `MAX_SEEDS` seeds or `MAX_PAIRS` pairs it would take too long.
     """
     tested = [pair for pair in summary.differences if pair.p_holm is not None]
     if summary.values is None or summary.sequential or not 0 < len(tested) <= MAX_PAIRS:
         return None
-    if min(len(pair.seeds) for pair in tested) < MIN_SEEDS:
+    if min(len(pair.seeds) for pair in tested) < MIN_SEEDS or len(summary.values.seeds) > MAX_SEEDS:
         return None
     ranking = summary.ranking
     speed = speed_comparison(summary)
     scale = Scale(ranking.limit, ranking.higher_is_better, summary.margin, summary.significance)
-    return {
-        seed: _answer(summary, differences, speed, seed)
-        for seed, differences in differences_without_each_seed(summary.values, scale).items()
-    }
+    unlearnt = {architecture.name for architecture in baseline.not_above_baseline(summary)}
+    by_seed = {}
+    for seed, differences in differences_without_each_seed(summary.values, scale).items():
+        good = [each for each in choice.within_margin(summary, differences) if each.name not in unlearnt]
+        by_seed[seed] = _answer(summary, differences, good, speed, seed)
+    return by_seed
 
 
 def without_disturbed_runs(summary: CohortSummary) -> Answer | None:
@@ -124,13 +128,15 @@ def without_disturbed_runs(summary: CohortSummary) -> Answer | None:
     known = {architecture.name: architecture for architecture in rest.finished}
     if speed and {speed.first.name, speed.second.name} <= known.keys():
         speed = replace(speed, first=known[speed.first.name], second=known[speed.second.name])
-        return _answer(rest, rest.differences, speed)
-    return _answer(rest, rest.differences, None)
+    else:
+        speed = None
+    return _answer(rest, rest.differences, choice.not_inferior(rest), speed)
 
 
 def _answer(
     summary: CohortSummary,
     differences: Sequence[PairedDifference],
+    good: Sequence[ArchitectureSummary],
     speed: SpeedComparison | None,
     left_out: int | None = None,
 ) -> Answer:
@@ -141,7 +147,6 @@ def _answer(
         if pair.better is not None
     }
     equivalent = {tuple(sorted((names[p.first], names[p.second]))) for p in differences if p.is_equivalent}
-    good = choice.not_inferior(summary, differences)
     return Answer(
         frozenset(better),
         frozenset((first, second) for first, second in equivalent),

@@ -21,29 +21,33 @@ COSTS = {
 """Metrics that are costs, the first of them first, and what they are called in sentences."""
 
 
-def not_inferior(
-    summary: CohortSummary, differences: Sequence[PairedDifference] | None = None
-) -> list[ArchitectureSummary]:
-    """Return the architectures that are shown to be worse than no other one by the margin or more.
+def not_inferior(summary: CohortSummary) -> list[ArchitectureSummary]:
+    """Return the architectures that learnt something and are shown to be worse than no other one by the margin or more.
+
+    An architecture that is not significantly better than the baseline is left out.
+    """
+    unlearnt = {architecture.name for architecture in not_above_baseline(summary)}
+    return [each for each in within_margin(summary, summary.differences) if each.name not in unlearnt]
+
+
+def within_margin(summary: CohortSummary, differences: Sequence[PairedDifference]) -> list[ArchitectureSummary]:
+    """Return the architectures that these differences show to be worse than no other one by the margin or more.
 
     An architecture has to pass a test of non-inferiority against every other one (an intersection-union test; Berger,
     1982), which is corrected over the architectures as differences are over pairs, so that the cheapest of them may be
-    picked. One that is not significantly better than the baseline is left out.
-
-    `differences` are those on some of its seeds; `None` for those of the cohort.
+    picked. The differences may be those on some of the seeds.
     """
     tested: dict[int, list[tuple[PairedDifference, int]]] = {}
-    for pair in summary.differences if differences is None else differences:
+    for pair in differences:
         if pair.p_holm is not None:
             tested.setdefault(pair.first, []).append((pair, 1))
             tested.setdefault(pair.second, []).append((pair, -1))
     pooled = holm(np.array([max(_p_inferior(summary, *each, part=0) for each in pairs) for pairs in tested.values()]))
-    unlearnt = {architecture.name for architecture in not_above_baseline(summary)}
     passed = []
     for (place, pairs), p_value in zip(tested.items(), pooled.tolist(), strict=True):
         alone = UNPOOLED_FACTOR * max(_p_inferior(summary, *each, part=1) for each in pairs)
         level = min(pair.significance for pair, _ in pairs)
-        if max(p_value, alone) <= level and summary.finished[place].name not in unlearnt:
+        if max(p_value, alone) <= level:
             passed.append(place)
     return [summary.finished[place] for place in sorted(passed)]
 

@@ -1,10 +1,8 @@
-"""Data frames whose columns are declared once: a name, the type of the values, and their value for an item."""
+"""Tables whose columns are declared once: a name, the type of the values, and their value for an item."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeVar
-
-import pandas as pd
 
 from intelbench.errors import UserError
 from intelbench.statistics.estimates import Estimate
@@ -41,24 +39,21 @@ def estimate(name: str, value: Callable[[Item], Estimate | None]) -> Columns[Ite
 
 
 class Table(Generic[P, Item]):
-    """A function that returns a data frame with a row for each item.
-
-    `None` stays `None`: pandas would turn it into NaN, and the integers in its column into floats.
-    """
+    """A function that returns a row for each item: its values by the name of their column."""
 
     def __init__(self, items: Callable[P, Iterable[Item]], columns: Callable[[], Sequence[Columns[Item]]]) -> None:
         self._items = items
         self._columns = columns
         self.__doc__ = items.__doc__
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> pd.DataFrame:
-        """Return the data frame, which has every column also if there is no item."""
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> list[Row]:
+        """Return the rows."""
+        self.types()  # refuses a name that two columns have
         columns = self._columns()
-        rows = [
+        return [
             {name: value for each in columns for name, value in each.row(item).items()}
             for item in self._items(*args, **kwargs)
         ]
-        return pd.DataFrame(rows, columns=list(self.types()), dtype=object)
 
     def types(self) -> dict[str, type]:
         """Return the type of the values of each column by name.
@@ -77,7 +72,7 @@ class Table(Generic[P, Item]):
 def table(
     columns: Callable[[], Sequence[Columns[Item]]],
 ) -> Callable[[Callable[P, Iterable[Item]]], Table[P, Item]]:
-    """Make a function of items return a data frame with these columns."""
+    """Make a function of items return rows with these columns."""
     return lambda items: Table(items, columns)
 
 

@@ -9,6 +9,8 @@ other runs of the architecture, with the noise between runs. A run is disturbed 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ from scipy.special import stdtrit
 
 from intelbench.results.runs import CLOCK_SECONDS, RunSummary
 from intelbench.results.timing import REFERENCE_KERNELS
-from intelbench.statistics.estimates import CONFIDENCE, Estimate, quantile
+from intelbench.statistics.estimates import CONFIDENCE, Estimate
 
 FLAGGED_CHANGE = 0.05
 """Change of the median step, or of the steps within a budget in seconds, above which a run is disturbed."""
@@ -161,7 +163,7 @@ def _budget_change(run: RunSummary) -> Estimate | None:
             return None
         taken = contention.others_cpu_seconds + (contention.stolen_cpu_seconds or 0.0)
         rates = np.full_like(run.total_seconds, taken / contention.seconds)
-    return _change(run.total_seconds, _taken(run, rates), lambda values: float(values.sum()))
+    return _change(run.total_seconds, _taken(run, rates), partial(np.sum, axis=-1))
 
 
 def _taken(run: RunSummary, rates: Floats) -> Floats:
@@ -177,22 +179,19 @@ def change_of_median(seconds: Floats, taken: Floats) -> Estimate:
 
     `taken` is the CPU seconds that they took per second of each step, beyond what idle CPUs could give.
     """
-    return _change(seconds, taken, lambda values: quantile(values, 0.5) or 0.0)
+    return _change(seconds, taken, partial(np.median, axis=-1))
 
 
-def _change(seconds: Floats, taken: Floats, statistic: Callable[[Floats], float]) -> Estimate:
+def _change(seconds: Floats, taken: Floats, statistic: Callable[[Floats], Any]) -> Estimate:
     """Return a statistic of S steps over what it would be without the time taken, minus 1.
 
     A step of s seconds would take s (1 - k r), where r CPU seconds were taken per second. The interval is the range of
     k in `LOST_SECONDS`. Both statistics are of the same steps, so the noise between steps and between runs is in both.
     """
-
-    def change(lost: float) -> float:
-        return statistic(seconds) / statistic(seconds * (1 - np.minimum(lost * taken, _MAX_LOST))) - 1
-
-    if not taken.any() or statistic(seconds) <= 0:
+    if not taken.any() or not (measured := statistic(seconds)) > 0:
         return Estimate(0.0, 0.0, 0.0, 1)
-    low, expected, high = (change(lost) for lost in LOST_SECONDS)
+    undisturbed = seconds * (1 - np.minimum(np.multiply.outer(LOST_SECONDS, taken), _MAX_LOST))
+    low, expected, high = (measured / statistic(undisturbed) - 1).tolist()
     return Estimate(expected, low, high, 1)
 
 

@@ -1,11 +1,10 @@
-"""Cohorts as rows and data frames of raw numbers: base units, in the names of the columns; what is absent is `None`."""
+"""Cohorts as rows of raw numbers: base units, in the names of the columns; what is absent is `None`."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, ParamSpec
 
 import msgspec
 import numpy as np
-import pandas as pd
 
 from intelbench.records.types import RunRecord
 from intelbench.results.class_scores import class_scores
@@ -44,20 +43,9 @@ class _Pair(NamedTuple):
     compared: PairedDifference
 
 
-def of_cohorts(
-    frame: Callable[..., pd.DataFrame], cohorts: Iterable[CohortSummary], *arguments: object
-) -> pd.DataFrame:
-    """Return the frames of several cohorts below each other; the first column has the key of the cohort."""
-    frames = []
-    for summary in cohorts:
-        frames.append(frame(summary, *arguments))
-        frames[-1].insert(0, "cohort", summary.cohort.key)
-    return pd.concat(frames, ignore_index=True)
-
-
-def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows of a frame as plain values."""
-    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+def of_cohorts(table: Callable[..., list[Row]], cohorts: Iterable[CohortSummary], *arguments: object) -> list[Row]:
+    """Return the rows of several cohorts, each with the key of its cohort first."""
+    return [{"cohort": each.cohort.key, **row} for each in cohorts for row in table(each, *arguments)]
 
 
 def metric_columns(architecture: ArchitectureSummary, *names: str) -> Row:

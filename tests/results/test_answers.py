@@ -70,6 +70,15 @@ def test_two_seeds_cannot_tell(summarize: Summarize) -> None:
     assert headline(summary).endswith("With two seeds, it cannot be said whether one of them decides.")
 
 
+def test_of_very_many_seeds_none_is_left_out(summarize: Summarize, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of them has a weight, and nothing is said of it."""
+    summary = summarize(["a", "b"], range(5), accuracies={"a": 0.9, "b": 0.5})
+    assert answers_without_each_seed(summary) is not None
+    monkeypatch.setattr("intelbench.results.answers.MAX_SEEDS", 4)
+    assert answers_without_each_seed(summary) is None
+    assert "left out" not in headline(summary)
+
+
 def test_without_disturbed_runs_the_answer_is_given_again(summarize: Summarize) -> None:
     """Under a budget in seconds; the same, or what changes; nothing where none is disturbed."""
     calm = summarize(["a", "b"], range(4), accuracies={"a": 0.9, "b": 0.5}, conditions=IN_SECONDS)

@@ -58,7 +58,7 @@ def test_the_share_of_the_largest_class_is_beside_every_accuracy(tmp_path: Path)
     write(tmp_path, {"constant": [np.zeros(13, dtype=int)]})
     (line,) = [line for line in build(tmp_path).text.splitlines() if line.startswith("| *majority baseline*")]
     assert ["76.9 %", "33.3 %", "33.3 %"] == [cell.strip() for cell in line.split("|") if "%" in cell]
-    assert [10 / 13] == tables.main(summary(tmp_path))["majority_baseline"].tolist()
+    assert [10 / 13] == [row["majority_baseline"] for row in tables.main(summary(tmp_path))]
 
 
 def test_who_has_learnt_is_above_the_baseline_and_nothing_is_said(tmp_path: Path) -> None:

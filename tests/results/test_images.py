@@ -74,11 +74,11 @@ def test_an_accuracy_without_an_error_is_not_certain(summarize: Summarize) -> No
         assert 1 == estimate.mean == estimate.high
 
 
-def test_pairs_by_any_mean_over_images_are_a_frame(summarize: Summarize) -> None:
+def test_pairs_by_any_mean_over_images_are_a_table(summarize: Summarize) -> None:
     """With one row for each pair."""
-    frame = tables.differences(summarize(["a", "b", "c"]), "test_cross_entropy")
-    assert ["test_cross_entropy"] * 3 == frame["metric"].tolist()
-    assert frame["p_holm"].notna().all()
+    rows = tables.differences(summarize(["a", "b", "c"]), "test_cross_entropy")
+    assert ["test_cross_entropy"] * 3 == [row["metric"] for row in rows]
+    assert all(row["p_holm"] is not None for row in rows)
 
 
 evaluations = arrays(np.int64, st.tuples(st.integers(2, 6), st.integers(1, 30)), elements=st.integers(0, 3))

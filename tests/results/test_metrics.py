@@ -61,7 +61,7 @@ def test_every_metric_is_documented_for_claims() -> None:
 def test_runs_and_architectures_have_one_name_for_a_value(summarize: Summarize) -> None:
     """With one run, an architecture has the value of that run in every column that both have."""
     summary = summarize(["a"], [0])
-    (architecture,), (run,) = tables.rows(tables.main(summary)), tables.rows(tables.runs(summary))
+    (architecture,), (run,) = tables.main(summary), tables.runs(summary)
     both = {metric.name for metric in metrics_in("export")} & {metric.name for metric in metrics_in("runs")}
     assert {"test_accuracy", "relative_loss_variance", "step_seconds", "num_steps"} <= both
     assert {name: pytest.approx(run[name]) for name in both} == {name: architecture[name] for name in both}

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from intelbench.reporting.sections.planner import planner
-from intelbench.results import tables
 from intelbench.results.planner import plan, plan_table, seconds_per_run
 from intelbench.statistics.comparisons import paired_differences
 from intelbench.statistics.planning import ASSURANCE, Question, assurance
@@ -59,7 +58,7 @@ def test_images_that_are_too_few_are_named(summarize: Summarize) -> None:
     right = np.array([image < 50, (image >= 30) & (image < 78)])
     table = complete_table(np.repeat(right[:, None], 4, axis=1))
     summary = replace(summarize(["a", "b"], range(4)), correct=table, differences=tuple(paired_differences(table)))
-    rows = tables.rows(plan_table(summary))
+    rows = plan_table(summary)
     assert [(None, None, True)] == [(row["more_seeds"], row["seconds"], row["needs_images"]) for row in rows]
     assert "more test images" in rendered(planner(summary))[1]
 

@@ -82,19 +82,19 @@ def test_classes_of_different_sizes_are_ranked_by_balanced_accuracy(
 def test_tables_headline_and_choice_follow_the_metric(imbalanced: Callable[[str], CohortSummary]) -> None:
     """The score of a row, the pairs, the probability of being the best, the front, and the words."""
     summary = imbalanced("balanced_accuracy")
-    rows = tables.rows(tables.main(summary))
+    rows = tables.main(summary)
     score = scores.OF_PREDICTIONS["balanced_accuracy"]
     means = {a.name: np.mean([score(LABELS, r.test_predictions).mean() for r in a.runs])
              for a in summary.finished}  # fmt: skip
     assert {row["architecture"]: row["score"] for row in rows} == pytest.approx(means)
     assert ["balanced_accuracy"] * 2 == [row["metric"] for row in rows]
-    (pair,) = tables.rows(tables.differences(summary))
+    (pair,) = tables.differences(summary)
     assert pair["metric"] == "balanced_accuracy"
     assert (pair["better"], pair["answer"]) == ("every_class", "better")
     assert pair["difference"] == pytest.approx(means["every_class"] - means["majority"], abs=1e-6)
-    (accuracy,) = tables.rows(tables.differences(summary, "test_accuracy"))
+    (accuracy,) = tables.differences(summary, "test_accuracy")
     assert accuracy["better"] == "majority"
-    assert tables.rows(tables.standings(summary))[0]["best_probability"] > 0.99
+    assert tables.standings(summary)[0]["best_probability"] > 0.99
     assert {row["metric"] for row in list(efficiency.pareto(summary))} == {"balanced_accuracy"}
     assert ["every_class"] == [a.name for a in choice.not_inferior(summary)]
     assert "`every_class` is significantly above `majority` in balanced accuracy by " in headline(summary)
@@ -116,10 +116,10 @@ def test_lower_is_better_of_a_loss(summarize: Summarize) -> None:
     assert "`low` is significantly better than `high` in test NLL by 0.500" in text
     assert "nats" in text
     assert "within 0.02 nats of the best" in text
-    assert tables.rows(tables.standings(ranked))[0]["best_probability"] > 0.99
+    assert tables.standings(ranked)[0]["best_probability"] > 0.99
     front = [row for row in list(efficiency.pareto(ranked)) if row["cost"] == "training_seconds"]
     assert [True] == [row["on_front"] for row in front if row["architecture"] == "low"]
-    (pair,) = tables.rows(tables.differences(ranked))
+    (pair,) = tables.differences(ranked)
     assert abs(pair["difference"]) == pytest.approx(0.5)
     assert pair["better"] == "low"
 
@@ -221,7 +221,7 @@ def test_a_metric_of_a_plugin_ranks(tmp_path: Path) -> None:
     study = read(tmp_path, metric=name)
     (summary,) = study.cohorts
     assert ["b", "a"] == [architecture.name for architecture in summary.architectures]
-    assert {row["metric"] for row in tables.rows(tables.differences(summary))} == {name}
+    assert {row["metric"] for row in tables.differences(summary)} == {name}
     assert f"are by **{METRICS.get(name).noun}**" in render(compose(study))
 
 

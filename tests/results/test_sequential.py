@@ -31,7 +31,7 @@ AFTER_FIVE = [("c", 3), ("c", 4)]
 
 def pairs(summary: CohortSummary) -> dict[str, dict[str, object]]:
     """The rows of the pairs by both names, in alphabetical order."""
-    return {"".join(sorted((row["first"], row["second"]))): row for row in tables.rows(tables.differences(summary))}
+    return {"".join(sorted((row["first"], row["second"]))): row for row in tables.differences(summary)}
 
 
 def test_each_pair_has_the_seeds_and_the_level_of_its_look(summarize: Summarize) -> None:

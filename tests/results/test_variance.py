@@ -72,7 +72,7 @@ def test_variances_and_shares_are_those_of_the_accuracies(tmp_path: Path) -> Non
     assert together.share is None
     assert expected["init"] / expected["all"] == pytest.approx(alone.share.mean)
     assert alone.share.low < alone.share.mean < alone.share.high
-    rows = variance_table(found).to_dict("records")
+    rows = variance_table(found)
     assert [("all", None, None), ("init", 0, alone.share.high)] == [
         (row["vary"], row["fixed_seed"], row["share_high"]) for row in rows
     ]
@@ -85,7 +85,7 @@ def test_the_largest_source_is_named_beyond_the_noise(tmp_path: Path) -> None:
     assert "init" == found.largest["a"].source.vary
     assert found.largest["a"].distinguishable
     expected = [None, found.largest["a"].p_holm, None, None]
-    assert expected == [row["p_holm"] for row in variance_table(found).to_dict("records")]
+    assert expected == [row["p_holm"] for row in variance_table(found)]
     (found,) = studies(tmp_path / "two", {"init": 0.12, "order": 0.12, "augment": 0.001})
     assert not found.largest["a"].distinguishable
     assert [None] * 3 == [source.share for source in found.sources]

@@ -17,7 +17,7 @@ from intelbench.reporting.document import (
     table_of,
 )
 from intelbench.reporting.formatting import ABSENT, code, escape
-from intelbench.reporting.rows import PAIR, Row, estimate, number, rows
+from intelbench.reporting.rows import PAIR, Row, estimate, number
 from intelbench.results import tables
 from intelbench.results.metric import Metric
 from intelbench.results.metrics import METRICS, metrics_in
@@ -50,7 +50,7 @@ _ANSWER = Column[Row]("Answer", _answer, is_number=False)
 
 def differences(summary: CohortSummary) -> list[Block]:
     """Compare every pair on the same seeds and images; nothing where no two may be compared."""
-    pairs = rows(tables.differences(summary))
+    pairs = tables.differences(summary)
     if not 0 < len(pairs) <= MAX_ROWS:
         return []
     metric, own = metrics.ranking(summary), summary.cohort.own_recipes
@@ -77,7 +77,7 @@ def differences(summary: CohortSummary) -> list[Block]:
 def _by_metric(metric: Metric, summary: CohortSummary) -> list[Block]:
     """Compare every pair by a metric that does not rank."""
     name = escape(metric.heading)
-    pairs = rows(tables.differences(summary, metric.name))
+    pairs = tables.differences(summary, metric.name)
     subject = estimate(f"Difference in {name}", "difference", partial(metrics.change, metric))
     return [Details(f"Pairs by {name}", [table_of([PAIR, subject, *_TESTED, _ANSWER], pairs)])] if pairs else []
 

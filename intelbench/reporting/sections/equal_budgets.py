@@ -5,7 +5,7 @@ from intelbench.reporting import formatting
 from intelbench.reporting.document import Block, Cell, Column, Paragraph, table_of
 from intelbench.reporting.formatting import code, percent_interval, points
 from intelbench.reporting.narrative import MAX_NAMES
-from intelbench.reporting.rows import ARCHITECTURE, Row, rows
+from intelbench.reporting.rows import ARCHITECTURE, Row
 from intelbench.results.equal_budgets import equal_budget_table, equal_budgets, order_change
 from intelbench.results.summaries import CohortSummary
 from intelbench.results.tables import estimate_of
@@ -23,7 +23,7 @@ def equal_budgets_section(summary: CohortSummary) -> list[Block]:
         "steps": f"After {plural(round(by_unit['steps']), 'step')} (%)",
         "seconds": f"After {formatting.significant(by_unit['seconds'])} s of training (%)",
     }
-    found = rows(equal_budget_table(summary))
+    found = equal_budget_table(summary)
     cells = {(row["architecture"], row["unit"]): row for row in found}
 
     def shown(unit: str) -> Column[Row]:

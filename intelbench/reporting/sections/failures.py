@@ -2,7 +2,7 @@
 
 from intelbench.reporting.document import Block, Column, table_of
 from intelbench.reporting.formatting import cause, count
-from intelbench.reporting.rows import ARCHITECTURE, SEED, Row, number, rows, text
+from intelbench.reporting.rows import ARCHITECTURE, SEED, Row, number, text
 from intelbench.results import tables
 from intelbench.results.summaries import CohortSummary
 
@@ -17,5 +17,5 @@ _COLUMNS = (
 
 def failures(summary: CohortSummary) -> list[Block]:
     """Return a row for each failed run; nothing where all have finished."""
-    failed = rows(tables.failures(summary))
+    failed = tables.failures(summary)
     return [table_of(_COLUMNS, failed)] if failed else []

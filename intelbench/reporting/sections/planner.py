@@ -6,7 +6,7 @@ from intelbench.errors import plural
 from intelbench.reporting import formatting, metrics
 from intelbench.reporting.document import MAX_ROWS, Block, Cell, Column, Paragraph, pairs_folded, table_of
 from intelbench.reporting.formatting import code, listed
-from intelbench.reporting.rows import PAIR, Row, estimate, number, rows
+from intelbench.reporting.rows import PAIR, Row, estimate, number
 from intelbench.results.planner import Plan, plan, plan_table
 from intelbench.results.summaries import CohortSummary
 from intelbench.statistics.planning import ASSURANCE, MAX_SEEDS
@@ -27,7 +27,7 @@ def planner(summary: CohortSummary) -> list[Block]:
         return [Paragraph(_IN_LOOKS)]
     if not planned.open_pairs:
         return [Paragraph(f"Nothing is open: {plural(planned.num_pairs, 'pair')} decided.")]
-    pairs, metric = rows(plan_table(summary))[:MAX_ROWS], metrics.ranking(summary)
+    pairs, metric = plan_table(summary)[:MAX_ROWS], metrics.ranking(summary)
     columns = [
         PAIR,
         estimate(metrics.subject(metric, summary), "difference", partial(metrics.difference, metric)),

@@ -8,7 +8,7 @@ from intelbench.reporting import formatting, metrics, narrative
 from intelbench.reporting.document import Block, Cell, Figure, Items, Paragraph, cell, listing, table, table_of
 from intelbench.reporting.figures import plots
 from intelbench.reporting.formatting import ABSENT, code, escape
-from intelbench.reporting.rows import ARCHITECTURE, SEED, Row, estimate, number, rows
+from intelbench.reporting.rows import ARCHITECTURE, SEED, Row, estimate, number
 from intelbench.results import baseline, tables
 from intelbench.results.metric import Metric
 from intelbench.results.metrics import METRICS, metrics_in
@@ -49,7 +49,7 @@ def main_table(summary: CohortSummary, of_metrics: Sequence[Metric]) -> list[Blo
     ranking = metrics.ranking(summary)
     columns = [metric for metric in of_metrics if metric.is_shown(summary)]
     columns = columns if ranking in columns else [ranking, *columns]
-    architectures = rows(tables.main(summary))
+    architectures = tables.main(summary)
     ranks = [row["rank"] for row in architectures]
     cells = [_cells(row, ranks, summary, columns) for row in architectures]
     test_accuracy = _accuracy_header("test", summary)
@@ -79,7 +79,7 @@ def _runs(summary: CohortSummary) -> list[Block]:
     columns, metric = list(_OF_RUNS), metrics.ranking(summary)
     if not summary.ranking.is_accuracy:
         columns.insert(2, number(escape(metric.heading), "score", lambda score: metrics.figure(score, metric.unit, 1)))
-    return [Paragraph(note), table_of(columns, rows(tables.runs(summary)))]
+    return [Paragraph(note), table_of(columns, tables.runs(summary))]
 
 
 def _cells(row: Row, ranks: Sequence[object], summary: CohortSummary, columns: Sequence[Metric]) -> dict[str, Cell]:

@@ -2,7 +2,7 @@
 
 from intelbench.reporting import formatting, metrics
 from intelbench.reporting.document import Block, Paragraph, table_of
-from intelbench.reporting.rows import ARCHITECTURE, estimate, number, rows
+from intelbench.reporting.rows import ARCHITECTURE, estimate, number
 from intelbench.results import tables
 from intelbench.results.summaries import CohortSummary
 from intelbench.statistics.posterior import NUM_DRAWS
@@ -17,7 +17,7 @@ _COLUMNS = (
 
 def standing(summary: CohortSummary) -> list[Block]:
     """Return the probability that an architecture is the best, and its expected rank; nothing for a single one."""
-    standings = rows(tables.standings(summary))
+    standings = tables.standings(summary)
     if len(standings) < 2:
         return []
     ranking = metrics.ranking(summary)

@@ -7,7 +7,7 @@ from intelbench.reporting import formatting
 from intelbench.reporting.document import Block, Column, Paragraph, cell, table_of
 from intelbench.reporting.formatting import code, listed, span
 from intelbench.reporting.narrative import MAX_NAMES, names_or_number, source_name
-from intelbench.reporting.rows import ARCHITECTURE, Row, estimate, number, rows
+from intelbench.reporting.rows import ARCHITECTURE, Row, estimate, number
 from intelbench.results.tables import estimate_of
 from intelbench.results.variance import Source, VarianceStudy, variance_table
 from intelbench.statistics.estimates import Estimate
@@ -17,7 +17,7 @@ def sources_of_variance(study: VarianceStudy) -> list[Block]:
     """Return which source is the largest, and variance and share of each source."""
     if not study.sources:
         return [Paragraph("**Not said:** no architecture has finished runs with one recipe in these groups.")]
-    return [Paragraph(_answer(study)), table_of(_COLUMNS, rows(variance_table(study))), Paragraph(_note(study))]
+    return [Paragraph(_answer(study)), table_of(_COLUMNS, variance_table(study)), Paragraph(_note(study))]
 
 
 def _answer(study: VarianceStudy) -> str:

@@ -38,7 +38,7 @@ def test_one_seed_is_n_1(summarize: Summarize) -> None:
 def test_discordant_counts_are_those_of_the_answers(summarize: Summarize) -> None:
     """First only and second only, by seed."""
     summary = summarize(["a", "b"], range(3))
-    (row,) = tables.rows(tables.differences(summary))
+    (row,) = tables.differences(summary)
     names = [architecture.name for architecture in summary.finished]
     first, second = (summary.correct.of(names.index(row[side])) for side in ("first", "second"))
     assert [(only & ~other).sum() for only, other in zip(first, second, strict=True)] == row["first_only"]

@@ -12,7 +12,7 @@ from tests.synthetic import Summarize
 def test_the_probabilities_are_those_of_the_draws(summarize: Summarize) -> None:
     """They add up to 1, the best one is nearly sure, and the section shows them."""
     summary = summarize(["a", "b", "c"], range(5), accuracies={"a": 0.9, "b": 0.5, "c": 0.5})
-    rows = tables.rows(tables.standings(summary))
+    rows = tables.standings(summary)
     assert ["a", "b", "c"] == [row["architecture"] for row in rows]
     assert sum(row["best_probability"] for row in rows) == pytest.approx(1, abs=0.01)
     assert rows[0]["best_probability"] > 0.99
