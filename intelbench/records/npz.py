@@ -78,6 +78,9 @@ class Archive(Mapping[str, NDArray[np.generic]]):
             self._texts[key] = array
         return array
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._members
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._members)
 

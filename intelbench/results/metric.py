@@ -225,13 +225,17 @@ def differences(metric: Metric, summary: CohortSummary, margin: float | None = N
     if metric.name == "test_accuracy":
         return summary.accuracy_differences
     per_image = metric.per_image
-    runs = [run for run in summary.runs if per_image and per_image(run) is not None]
-    if summary.correct is None or per_image is None or not runs or not same_images(runs, metric.split):
+    if summary.correct is None or per_image is None:
         return ()
     known = [
         {run.seed: values.astype(np.float64) for run in each.runs if (values := per_image(run)) is not None}
         for each in summary.finished
     ]
+    runs = [
+        run for each, of_each in zip(summary.finished, known, strict=True) for run in each.runs if run.seed in of_each
+    ]
+    if not runs or not same_images(runs, metric.split):
+        return ()
     low, high = metric.limits
     if margin is None:
         margin = summary.margin if metric.unit == "share" else 0.0

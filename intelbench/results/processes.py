@@ -21,12 +21,15 @@ T = TypeVar("T")
 
 
 def on_all_processors(work: Callable[[S], T], parts: Sequence[S]) -> Iterator[T]:
-    """Call `work` with each part in a pool of processes, and yield the results in order.
+    """Call `work` with each part in a pool of processes, on one processor in this one, and yield the results in order.
 
     Raises:
         UserError: a process of the pool was killed.
     """
-    num_workers = max(1, min(len(parts), num_processors(), _MAX_PROCESSES))
+    num_workers = min(len(parts), num_processors(), _MAX_PROCESSES)
+    if num_workers < 2:
+        yield from map(work, parts)
+        return
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     try:
         with ProcessPoolExecutor(num_workers, context, _begin) as pool:
