@@ -35,7 +35,7 @@ PARENT = [
     Moment("os.rename", r"/cache/pixels/\."),
     Moment("os.mkdir", r"runs/\.tiny"),
     Moment("open", r"runs/\.tiny.*/lock"),
-    Moment("os.remove", "^lock "),
+    Moment("os.remove", r"runs/\.tiny.*/lock "),
 ]
 """Of the command itself."""
 RERUN = [
