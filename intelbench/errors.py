@@ -61,6 +61,11 @@ def shortened(text: str, most: int = 100) -> str:
     return text if len(text) <= most else f"{text[:most]}…"
 
 
+def shown_path(path: object) -> str:
+    """Return a path as messages show it: in one line, and not all of one that is longer than those of users."""
+    return shortened(printable(path), MAX_PATH)
+
+
 def one_of(name: str, known: Iterable[str], suggestion: str = "") -> str:
     """List the known names, of many the first ones, and suggest one; the suggestion comes before a long list.
 

@@ -17,6 +17,7 @@ from intelbench.config.requests import Margin, accepted_value, flag, optional_de
 from intelbench.errors import UserError, one_of, os_errors_as_user_errors, plural, shortened
 from intelbench.records.store import runs_folder, write_figures
 from intelbench.results import tables
+from intelbench.results.choice import named
 from intelbench.results.columns import Table
 from intelbench.results.equal_budgets import equal_budget_table
 from intelbench.results.metrics import named_metric
@@ -97,10 +98,10 @@ class Results:
         Raises:
             UserError: no such metric, or it has no value of each image.
         """
-        named = None if metric is None else named_metric(text("metric", metric))
-        if named and named.per_image is None:
+        asked = None if metric is None else named_metric(text("metric", metric))
+        if asked and asked.per_image is None:
             raise UserError(f"metric {metric!r}: it has no value of each image, by which pairs are compared")
-        if named and named.on_demand and any(each.ranking.metric != metric for each in self.study.cohorts):
+        if asked and asked.on_demand and any(each.ranking.metric != metric for each in self.study.cohorts):
             raise UserError(
                 f"metric {metric!r}: it is computed only where it ranks. Try load(..., metric={metric!r}).differences()"
             )
@@ -223,7 +224,8 @@ class Results:
             steps = {len(traces["evaluation_step"]): traces["evaluation_step"]} | steps
             known = sorted(each for each, values in traces.items() if values.ndim == 1 and len(values) in steps)
             if name not in known:
-                raise UserError(f"{stored.path.name}: no array {name!r} of one value a step. {one_of(name, known)}")
+                problem = f"no array {shortened(repr(name))} of one value a step"
+                raise UserError(f"{stored.path.name}: {problem}. {one_of(name, known)}")
             spec = stored.record.spec
             facts = {"architecture": spec.architecture, "seed": spec.seed, "run_id": stored.record.run_id}
             frames.append(pd.DataFrame({**facts, "step": steps[len(traces[name])], name: traces[name]}))
@@ -363,12 +365,9 @@ class Results:
         """
         name = text("architecture", name)
         finished = {each.name: each for each in self.cohort(cohort).finished}
-        named = [name] if name in finished else [full for full in finished if full.partition(":")[2] == name]
-        if not named:
-            raise UserError(f"architecture {name!r} has no finished run here. {one_of(name, finished)}")
-        if len(named) > 1:
-            raise UserError(f"architecture {name!r} is the name of several. Expected one of: {', '.join(named)}")
-        return finished[named[0]]
+        if (full_name := named(name, finished)) is None:
+            raise UserError(f"architecture {shortened(repr(name))} has no finished run here. {one_of(name, finished)}")
+        return finished[full_name]
 
     def _finished(self, cohort: str | None) -> CohortSummary:
         summary = self.cohort(cohort)

@@ -1,12 +1,12 @@
 """Find the trained network to use among the weights that runs have kept."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from intelbench.errors import UserError, one_of, printable
+from intelbench.errors import UserError, one_of, printable, shortened
 from intelbench.records.kept import KeptFile, kept_files, kept_folder
-from intelbench.results.choice import recommended
+from intelbench.results.choice import named, recommended
 from intelbench.results.study import Study
 from intelbench.results.summaries import CohortSummary
 
@@ -51,12 +51,12 @@ def choose(study: Study, runs: Path, architecture: str | None = None, cohort: st
             )
         return Choice(of_cohort[best.name], reason)
     for _, of_cohort in kept:
-        if names := _named(architecture, of_cohort):
-            if len(names) > 1:
-                raise UserError(f"architecture {architecture!r} is the name of several. {one_of('', names)}")
-            return Choice(of_cohort[names[0]], "as asked for")
+        if full_name := named(architecture, of_cohort):
+            return Choice(of_cohort[full_name], "as asked for")
     known = sorted({name for _, of_cohort in kept for name in of_cohort})
-    raise UserError(f"architecture {architecture!r:.100} has no kept weights here. {one_of(architecture, known)}")
+    raise UserError(
+        f"architecture {shortened(repr(architecture))} has no kept weights here. {one_of(architecture, known)}"
+    )
 
 
 def _of_cohort(summary: CohortSummary, files: dict[tuple[str, str], KeptFile]) -> Iterator[tuple[str, KeptFile]]:
@@ -76,8 +76,3 @@ def _of_cohort(summary: CohortSummary, files: dict[tuple[str, str], KeptFile]) -
         keys = [(record.run_id, record.started_at) for record in records]
         if kept := [files[key] for key in keys if key in files]:
             yield architecture.name, min(kept, key=order)
-
-
-def _named(name: str, known: dict[str, KeptFile]) -> Sequence[str]:
-    """Return the full names of the architectures with a name, which may lack its prefix."""
-    return [name] if name in known else [full for full in known if full.partition(":")[2] == name]

@@ -213,7 +213,7 @@ def find(name: str) -> tuple[Architecture, str]:
 
         if (bare := name.removeprefix(TIMM)) in networks():
             return timm_architecture(bare), f"timm {metadata.version('timm')}"
-    raise UserError(f"architecture {shortened(repr(name))} is not known; {_nearest(name)}")
+    raise UserError(f"architecture {shortened(repr(name))} is not known. {_nearest(name)}")
 
 
 def has_timm() -> bool:
@@ -278,9 +278,8 @@ def _nearest(name: str) -> str:
             spelling = TIMM if name.startswith(TIMM) else ""
             suggested = closest(name.removeprefix(TIMM), tagged) or tagged[:3]
             tags = ", ".join(known.partition(".")[2] for known in tagged)
-            return (
-                f"did you mean {' or '.join(spelling + known for known in suggested)}? Its weights have the tags {tags}"
-            )
+            spelt = " or ".join(spelling + known for known in suggested)
+            return f"Try {spelt}. Expected one of the tags of its weights: {tags}"
     prefix = next((each for each in (TORCHVISION, TIMM) if name.startswith(each)), "")
     spellings: dict[str, str] = {}
     for library in sorted(libraries, key=lambda library: library == (prefix or TORCHVISION)):  # the last one wins
@@ -289,15 +288,16 @@ def _nearest(name: str) -> str:
     spellings |= {key: known for key, known in own.items() if not spellings.get(key, "").startswith(prefix or ":")}
     near = closest(name.removeprefix(prefix).lower(), spellings)
     if near:
-        suggestion = f"did you mean {' or '.join(spellings[key] for key in near)}?"
+        said = f"Try {' or '.join(spellings[key] for key in near)}. Expected a name that `intelbench list` knows"
     elif prefix == TORCHVISION:
-        suggestion = f"torchvision's classifiers are {', '.join(classifiers())}."
+        said = f"Expected one of torchvision's classifiers: {', '.join(classifiers())}"
     else:
         sizes = {key: len({known.partition(".")[0] for known in names}) for key, names in libraries.items()}
         counts = [f"{key.removesuffix(':')}'s {size:,} networks" for key, size in sizes.items()]
-        suggestion = f"known: {', '.join(sorted(ARCHITECTURES.providers()))}, and {' and '.join(counts)}."
-    hint = "" if TIMM in libraries else f" {MORE_IN_TIMM}."
-    return f"{suggestion}{hint} A file with an architecture of your own is given with --plugin FILE.py"
+        own_names = ", ".join(sorted(ARCHITECTURES.providers()))
+        said = f"Expected one of: {own_names}, {' or '.join(counts)}. Try `intelbench list PATTERN`"
+    hint = "" if TIMM in libraries else f". {MORE_IN_TIMM}"
+    return f"{said}{hint}. An architecture of your own is in a plug-in: --plugin FILE.py, or `plugins` in Python"
 
 
 def _tagged(name: str, networks: Collection[str]) -> list[str]:

@@ -7,7 +7,7 @@ import click
 from intelbench.api.locations import cache_folder
 from intelbench.cli.output import complain, print_product
 from intelbench.cli.parameters import GroupedCommand, cache_option, option, plugin_option
-from intelbench.cli.values import Value, source
+from intelbench.cli.values import NAME, Value, source
 from intelbench.errors import UserError
 
 _EXIT_UNREADABLE = 1
@@ -22,6 +22,7 @@ def data() -> None:
 @click.argument("source", metavar="DIR", type=Value(source))
 @option(
     "--suite",
+    type=NAME,
     default="quick",
     help="Suite to run on DIR: its batch size, its images per class, and its fractions for "
     "validation and test are checked too.",

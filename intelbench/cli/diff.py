@@ -7,7 +7,7 @@ import click
 
 from intelbench.cli.output import complain, print_product
 from intelbench.cli.parameters import metric_plugin_option
-from intelbench.cli.values import FOLDER, Value, gate
+from intelbench.cli.values import FOLDER, Choice, Value, gate
 
 _EXIT_NOT_PASSED = 1
 
@@ -22,7 +22,7 @@ _EXIT_NOT_PASSED = 1
     "compared. Can be given more than once.",
 )  # fmt: skip
 @metric_plugin_option
-@click.option("--format", "form", type=click.Choice(["md", "json"]), default="md", show_default=True)
+@click.option("--format", "form", type=Choice(["md", "json"]), default="md", show_default=True)
 def diff(before: Path, after: Path, gates: tuple[Any, ...], form: str) -> int:
     """Show what changed from RUNS_A to RUNS_B, for each architecture, paired by seed.
 

@@ -8,7 +8,7 @@ import click
 from intelbench.api.locations import cache_folder
 from intelbench.cli.output import complain, print_product
 from intelbench.cli.parameters import GroupedCommand, option
-from intelbench.cli.values import FOLDER, Value, magnitude, number, part_of_name
+from intelbench.cli.values import FOLDER, Choice, Value, magnitude, number, part_of_name
 
 
 @click.command("list", cls=GroupedCommand)
@@ -32,7 +32,7 @@ from intelbench.cli.values import FOLDER, Value, magnitude, number, part_of_name
     help="Folder that keeps the catalogues. [default: the user's cache folder; env: INTELBENCH_CACHE]",
 )  # fmt: skip
 @option(
-    "--format", "form", type=click.Choice(["md", "json", "csv"]), default="md",
+    "--format", "form", type=Choice(["md", "json", "csv"]), default="md",
     help="Format of what a search finds; json and csv list all networks if nothing is searched for.",
 )  # fmt: skip
 def list_(pattern: str | None, form: str, cache_dir: Path | None, **filters: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from intelbench.cli.values import FILE, FOLDER, Value, percentage_points
+from intelbench.cli.values import FILE, FOLDER, NAME, Value, percentage_points
 
 
 class GroupedOption(click.Option):
@@ -54,6 +54,7 @@ margin_option = option(
 """`--margin` of a command that reports on records; its value is a fraction, or `None` for the suite's."""
 metric_option = option(
     "--metric",
+    type=NAME,
     metavar="NAME",
     help="Metric of the test images by which architectures are ranked and compared, such as accuracy, "
     "balanced_accuracy, macro_f1, top5, auroc, log_loss, or one of a plug-in. [default: the suite's]",

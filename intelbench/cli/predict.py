@@ -10,7 +10,7 @@ import click
 
 from intelbench.cli.output import complain, write_product
 from intelbench.cli.parameters import GroupedCommand, margin_option, option, plugin_option
-from intelbench.cli.values import FILE, Value, existing_path
+from intelbench.cli.values import FILE, NAME, Value, existing_path
 from intelbench.config.bounds import device_name
 from intelbench.errors import plural, printable
 
@@ -25,6 +25,7 @@ _LINE_SECONDS = 15.0
 @click.argument("images", type=Value(existing_path), metavar="IMAGES")
 @option(
     "--architecture",
+    type=NAME,
     metavar="NAME",
     help="Architecture whose trained network is used. [default: the one that the report recommends]",
 )

@@ -6,14 +6,14 @@ import click
 
 from intelbench.cli.output import complain, print_product
 from intelbench.cli.parameters import GroupedCommand, option, plugin_option
-from intelbench.cli.values import Value, optimizer, whole_gigabytes, whole_number, whole_numbers
+from intelbench.cli.values import NAME, Choice, Value, optimizer, whole_gigabytes, whole_number, whole_numbers
 from intelbench.config.bounds import BATCH_SIZE, IMAGE_SIZE, NUM_CLASSES
 
 _EXIT_FAILED = 1
 
 
 @click.command(cls=GroupedCommand)
-@click.argument("architectures", nargs=-1, metavar="[ARCHITECTURE]...")
+@click.argument("architectures", type=NAME, nargs=-1, metavar="[ARCHITECTURE]...")
 @option("--all", "all_", is_flag=True, heading="Network", help="All five reference architectures.")
 @option(
     "--image-size",
@@ -38,7 +38,7 @@ _EXIT_FAILED = 1
 )
 @option(
     "--precision",
-    type=click.Choice(["fp32", "bf16"]),
+    type=Choice(["fp32", "bf16"]),
     default="fp32",
     help="Precision of convolutions and matrix products.",
 )
@@ -56,7 +56,7 @@ _EXIT_FAILED = 1
     default="8GB,12GB,16GB,24GB,40GB,80GB,141GB",
     help="GPU memory for which to find the largest batch size.",
 )
-@click.option("--format", "form", type=click.Choice(["md", "json", "csv"]), default="md", show_default=True)
+@click.option("--format", "form", type=Choice(["md", "json", "csv"]), default="md", show_default=True)
 @click.pass_context
 def profile(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, form: str, **options: Any) -> int:
     """Analyse architectures without training them and without a GPU.

@@ -1,5 +1,6 @@
 """`intelbench publish`."""
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -7,7 +8,8 @@ import click
 from intelbench.cli.figures import import_matplotlib
 from intelbench.cli.output import complain, complain_of_left_out, write_product
 from intelbench.cli.parameters import GroupedCommand, margin_option, option, plugin_option
-from intelbench.cli.values import FILE, FOLDER
+from intelbench.cli.values import FILE, FOLDER, NAME, Value
+from intelbench.config.bounds import one_line
 from intelbench.errors import UserError, one_of, plural, printable
 
 _TEXTS = ("latex", "card")
@@ -21,6 +23,7 @@ _FOLDERS = ("tensorboard", "wandb")
 @option(
     "--to",
     "target",
+    type=NAME,
     required=True,
     metavar="TARGET",
     help="mlflow, tensorboard, wandb or a plug-in's tracker: a run for each record, with all training steps. csv: a "
@@ -28,12 +31,14 @@ _FOLDERS = ("tensorboard", "wandb")
 )
 @option(
     "--out",
+    type=Value(partial(one_line, "a file, a folder or an address")),
     metavar="PLACE",
     help="For latex and card, the file to write instead of stdout. For csv, tensorboard and wandb, the folder. For "
     "mlflow, the tracking URI. [default: csv/ or tensorboard/ in the results folder; the settings of mlflow and wandb]",
 )
 @option(
     "--architecture",
+    type=NAME,
     metavar="NAME",
     help="With --to card: the architecture to describe. [default: the one that the report recommends]",
 )
@@ -57,8 +62,6 @@ def publish(
     """
     if architecture is not None and target != "card":
         raise click.UsageError("--architecture goes with --to card", ctx)
-    if out is not None and not out.strip():
-        raise UserError("--out '': empty. Expected a file, a folder or an address")
     import_matplotlib()  # before a plug-in does
     from intelbench.api.results import load
     from intelbench.plugins.loading import load_plugins

@@ -11,6 +11,8 @@ from intelbench.cli.parameters import GroupedCommand, cache_option, option, plug
 from intelbench.cli.signals import stoppable
 from intelbench.cli.values import (
     FOLDER,
+    NAME,
+    Choice,
     Value,
     budget_or_share,
     checkpoint_time,
@@ -28,13 +30,13 @@ _EXIT_FAILED_RUNS = 1
 
 
 @click.command(cls=GroupedCommand)
-@click.argument("architectures", nargs=-1, metavar="[ARCHITECTURE]...")
+@click.argument("architectures", type=NAME, nargs=-1, metavar="[ARCHITECTURE]...")
 @option("--all", "all_", is_flag=True, heading="Comparison", help="All five reference architectures.")
-@option("--suite", default="quick", help="Built-in suite, or a file that ends in .toml.")
+@option("--suite", type=NAME, default="quick", help="Built-in suite, or a file that ends in .toml.")
 @option("--seeds", type=Value(seeds), help="Seeds and ranges of seeds, such as 0,1,2 or 0-2. [default: the suite's]")
 @option(
     "--until",
-    type=click.Choice(["decided"]),
+    type=Choice(["decided"]),
     help="decided adds the seeds in planned looks, at 3, 5, 8, 12 ... of them, until one architecture is the best or "
     "those that are left are equivalent. An architecture that is significantly worse than another gets no more seeds. "
     "[default: all seeds]",
@@ -48,6 +50,7 @@ _EXIT_FAILED_RUNS = 1
 )
 @option(
     "--metric",
+    type=NAME,
     metavar="NAME",
     help="Metric of the test images by which the report ranks and compares architectures, such as accuracy, "
     "balanced_accuracy, macro_f1, top5, auroc, log_loss, or one of a plug-in; it changes no run. "
@@ -55,7 +58,7 @@ _EXIT_FAILED_RUNS = 1
 )
 @option(
     "--spending",
-    type=click.Choice(["obrien-fleming", "pocock"]),
+    type=Choice(["obrien-fleming", "pocock"]),
     help="With --until: how the significance level of 5 % is spent over the looks. obrien-fleming leaves most of it to "
     "the last look; pocock finds large differences earlier. [default: obrien-fleming]",
 )
@@ -77,7 +80,7 @@ _EXIT_FAILED_RUNS = 1
 )
 @option(
     "--precision",
-    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+    type=Choice(["auto", "fp32", "bf16", "fp16"]),
     help="Precision of convolutions and matrix products. auto is bf16 where the device has instructions for it, else "
     "fp32. [default: the suite's]",
 )
@@ -130,6 +133,7 @@ _EXIT_FAILED_RUNS = 1
 )
 @option(
     "--on",
+    type=NAME,
     metavar="NAME|FILE",
     default="local",
     help="Where runs are executed: local, one after the other on this machine; gpus, one on each GPU of this machine; "
@@ -162,6 +166,7 @@ _EXIT_FAILED_RUNS = 1
 )
 @option(
     "--track",
+    type=NAME,
     metavar="NAME",
     multiple=True,
     help="Tracker to which runs are sent while they are executed: mlflow, tensorboard, wandb, or one of a plug-in. Can "
@@ -170,13 +175,13 @@ _EXIT_FAILED_RUNS = 1
 @option("--out", type=FOLDER, default=Path("results"), help="Results folder. Records are written to runs/ in it.")
 @option(
     "--keep-weights",
-    type=click.Choice(["best", "all", "none"]),
+    type=Choice(["best", "all", "none"]),
     help="Trained networks to keep in weights/ of the results folder: of each architecture and execution the seed "
     "that is best by the suite's metric on the validation images, those of all runs, or none. [default: the suite's]",
 )
 @option(
     "--rerun",
-    type=click.Choice(["none", "interrupted", "failed", "all"]),
+    type=Choice(["none", "interrupted", "failed", "all"]),
     default="none",
     help="Runs to repeat: interrupted restarts them without their checkpoints; failed resumes failed runs from their "
     "last checkpoints, and repeats those whose records cannot be read; all replaces every record.",

@@ -5,12 +5,13 @@ import os
 import re
 import stat
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from intelbench.config.bounds import MAX_GIGABYTES, MAX_SEED, POINTS, byte_count, each_once, path_of
+from intelbench.config.bounds import MAX_GIGABYTES, MAX_SEED, POINTS, byte_count, each_once, one_line, path_of
 from intelbench.errors import UserError, one_of, shortened
 
 if TYPE_CHECKING:
@@ -59,6 +60,16 @@ class Place(click.Path):
             raise UserError(f"{_typed(param, text)}: {error}") from error
 
 
+class Choice(click.Choice[str]):
+    """The type of an option that takes one of a few words."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the word."""
+        if value not in self.choices:
+            raise UserError(f"{_typed(param, value)}: not accepted. {one_of(value, self.choices)}")
+        return str(value)
+
+
 def require_suffix(file: Path, *suffixes: str, option: str = "--out") -> None:
     """Refuse a value of the option that does not end in one of the suffixes."""
     if file.suffix not in suffixes:
@@ -69,6 +80,8 @@ def require_suffix(file: Path, *suffixes: str, option: str = "--out") -> None:
 
 FOLDER = Place(file_okay=False)
 FILE = Place(dir_okay=False)
+NAME = Value(partial(one_line, "a name"))
+"""The type of an option or argument that names one of many things; what uses the name knows which there are."""
 
 
 def _typed(param: click.Parameter | None, text: str) -> str:

@@ -6,7 +6,7 @@ import click
 
 from intelbench.cli.parameters import GroupedCommand, option
 from intelbench.cli.signals import stoppable
-from intelbench.cli.values import Value, existing_path
+from intelbench.cli.values import NAME, Value, existing_path
 
 _EXIT_FAILED_RUNS = 1
 
@@ -15,17 +15,20 @@ _EXIT_FAILED_RUNS = 1
 @click.argument("study", type=Value(existing_path), metavar="STUDY")
 @option(
     "--run",
+    type=NAME,
     metavar="NAME",
     help="The only run to execute: its name, or its number in the study from 0, as in arrays of jobs. [default: all]",
 )
 @option(
     "--on",
+    type=NAME,
     metavar="NAME|FILE",
     help="What starts a worker for each run: slurm, ray, an engine of an installed plug-in, or the TOML file of one. "
     "This host need not be of the kind that prepared the study. [default: execute runs on this host]",
 )
 @option(
     "--track",
+    type=NAME,
     metavar="NAME",
     multiple=True,
     help="Tracker to which runs are sent while they are executed: mlflow, tensorboard or wandb. Can be given more than "

@@ -36,15 +36,25 @@ def device_name(text: object) -> str:
     return text
 
 
+def one_line(expected: str, text: str) -> str:
+    """Return a text of one line that is not empty; `expected` is what messages call it.
+
+    Raises:
+        ValueError: the text is empty, or has a control character or a byte that is not UTF-8.
+    """
+    if not text or re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", text):
+        problem = "holds a character that cannot be printed" if text else "empty"
+        raise ValueError(f"{problem}. Expected {expected}")
+    return text
+
+
 def path_of(expected: Literal["folder", "file"], text: str) -> str:
     """Return the path of a folder or of a file, which need not exist.
 
     Raises:
         ValueError: the path is empty, too long, or does not fit in one line, or something else is there.
     """
-    if not text or re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", text):
-        problem = "holds a character that cannot be printed" if text else "empty"
-        raise ValueError(f"{problem}. Expected a {expected}")
+    one_line(f"a {expected}", text)
     try:
         mode = Path(text).stat().st_mode
     except OSError as error:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from intelbench.config.validation import Fault, Place, find_fault
-from intelbench.errors import UserError, printable
+from intelbench.errors import UserError, shown_path
 
 MAX_BYTES = 2**20
 """Size of a file. The largest of the package has 13 KiB; Python's TOML parser takes at most 4 s for 1 MiB."""
@@ -26,7 +26,7 @@ def read_text(kind: str, path: Path) -> str:
     Raises:
         UserError: the file is missing, unreadable, too large, not UTF-8, or not a regular file.
     """
-    name = f"{kind} {printable(path)}"
+    name = f"{kind} {shown_path(path)}"
     try:
         if path.exists() and not path.is_file():
             raise UserError(f"{name}: is not a regular file; give a TOML file")

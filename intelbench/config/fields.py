@@ -13,8 +13,8 @@ MAX_RUNS = 10_000
 
 Count = Annotated[int, Meta(ge=1, le=2**53)]
 """Up to 2^53 a float holds every whole number, and a budget's amount is one."""
-PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]*\Z"
-"""One line without control characters, which a terminal would obey."""
+PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z"
+"""One line without control characters, which a terminal would obey, and without bytes that are not UTF-8."""
 Text = Annotated[
     str, Meta(pattern=PRINTABLE, max_length=4096, description="on one line and without control characters")
 ]

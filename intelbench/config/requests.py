@@ -32,7 +32,7 @@ from intelbench.config.fields import (
 )
 from intelbench.config.recipe import Recipe
 from intelbench.config.sequential import Spending, Until
-from intelbench.config.validation import PYTHON, dotted, find_fault, fits
+from intelbench.config.validation import NOT_CONVERTED, PYTHON, dotted, find_fault, fits
 from intelbench.errors import UserError, printable, shortened
 
 Margin = Annotated[
@@ -203,7 +203,7 @@ def flag(name: str, value: object) -> bool:
 def _converted(given: Mapping[str, object], kind: type[Accepted]) -> Accepted:
     try:
         return msgspec.convert(given, kind)
-    except msgspec.ValidationError as error:
+    except NOT_CONVERTED as error:
         fault = find_fault(given, kind, words=PYTHON)
         if not fault.place:  # of `__post_init__`, which names the option
             raise UserError(fault.fault) from error

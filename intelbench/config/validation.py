@@ -22,6 +22,8 @@ _MAX_MESSAGE = 1200
 """Characters of the message of a struct's own validation."""
 _MISSPELT = 0.85
 """Similarity of two keys, as difflib measures it, from which on one counts as the other, misspelt."""
+NOT_CONVERTED = msgspec.ValidationError, UnicodeEncodeError
+"""What msgspec raises for a value that does not fit; the second for a text that is not UTF-8 in place of a word."""
 _MSGSPEC_PLACE = re.compile(r" - at `[^`]*`$")
 
 Place = tuple[str | int, ...]
@@ -147,7 +149,7 @@ def fits(value: object, type_: Any) -> bool:
     """Return whether msgspec converts a value to a type."""
     try:
         msgspec.convert(value, type_, str_keys=True)
-    except msgspec.ValidationError:
+    except NOT_CONVERTED:
         return False
     return True
 

@@ -25,7 +25,7 @@ from intelbench.data.names import (
     likeness,
     split_of,
 )
-from intelbench.errors import MAX_PATH, UserError, plural, printable, shortened
+from intelbench.errors import UserError, plural, printable, shown_path
 
 LAYOUTS = "train/ and test/ (or val/) with a folder for each class, or one folder for each class"
 _NOT_CLASSES = frozenset({"seg_pred"})
@@ -377,7 +377,7 @@ def is_image_file(entry: os.DirEntry[str]) -> bool:
 
 def refusal(path: Path | str, why: str) -> UserError:
     """Return an error that names the file or folder at `path`."""
-    return UserError(f"data {shortened(printable(path), MAX_PATH)}: {why}")
+    return UserError(f"data {shown_path(path)}: {why}")
 
 
 def require_utf8(path: Path) -> None:

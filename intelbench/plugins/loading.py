@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
-from intelbench.errors import MAX_PATH, UserError, shortened
+from intelbench.errors import UserError, shown_path
 from intelbench.plugins.guard import plugin_errors_as_user_errors
 from intelbench.plugins.imports import PluginImports
 from intelbench.plugins.providers import provider_of_file
@@ -32,7 +32,7 @@ def load_plugin(path: Path) -> list[str]:
     """
     if not os.path.isfile(path):  # noqa: PTH113 - false for a path that is too long
         problem = "is not a file" if os.path.lexists(path) else "no such file"
-        raise UserError(f"plug-in {shortened(str(path), MAX_PATH)}: {problem}")
+        raise UserError(f"plug-in {shown_path(path)}: {problem}")
     if path.suffix != ".py":
         raise UserError(f"plug-in {path}: not a Python file; its name must end in .py")
     name = f"intelbench_plugin_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"

@@ -13,7 +13,7 @@ from typing import BinaryIO, TypeVar
 
 import msgspec
 
-from intelbench.errors import UserError, printable
+from intelbench.errors import UserError, shown_path
 from intelbench.records.locks import TO_READ, locked
 
 T = TypeVar("T")
@@ -108,7 +108,7 @@ def listed(folder: Path) -> list[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise UserError(f"{printable(folder)}: cannot be listed ({error.strerror})") from error
+        raise UserError(f"{shown_path(folder)}: cannot be listed ({error.strerror})") from error
 
 
 def content_of(file: Path, limit: int) -> bytes:
@@ -117,7 +117,7 @@ def content_of(file: Path, limit: int) -> bytes:
     Raises:
         UserError: the file is missing, not a regular file, too large, or cannot be read.
     """
-    name = printable(file)
+    name = shown_path(file)
     try:
         descriptor = os.open(file, TO_READ)
         try:

@@ -7,14 +7,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from intelbench.errors import UserError, one_of, plural
+from intelbench.errors import UserError, one_of, plural, shortened
 from intelbench.reporting import formatting, markdown, metrics, narrative
 from intelbench.reporting.document import Block, Document, Items, Paragraph, Section
 from intelbench.reporting.formatting import code, count, escape, listed
 from intelbench.reporting.paper import results_table, trained_on
 from intelbench.reporting.sections.opening import headline
 from intelbench.reporting.sections.reproduction import reproduce
-from intelbench.results.choice import recommended
+from intelbench.results.choice import named, recommended
 from intelbench.results.metrics import METRICS
 from intelbench.results.summaries import ArchitectureSummary, CohortSummary
 
@@ -35,18 +35,19 @@ def model_card(cohorts: Sequence[CohortSummary], name: str | None = None) -> str
         name: Name of the architecture; `None` for the one that is recommended in the largest group.
 
     Raises:
-        UserError: no run of it has finished.
+        UserError: no run of it has finished, or several architectures have that name.
     """
     for summary in cohorts:
         tested = [each for each in summary.finished if each.test_accuracy is not None]
         if tested and name is None:
             return _card(summary, recommended(summary)[0])
-        if chosen := [each for each in tested if name in (each.name, each.name.partition(":")[2])]:
-            return _card(summary, chosen[0])
+        by_name = {each.name: each for each in tested}
+        if name is not None and (full_name := named(name, by_name)):
+            return _card(summary, by_name[full_name])
     known = sorted({each.name for summary in cohorts for each in summary.finished if each.test_accuracy is not None})
     if name is None or not known:
         raise UserError("no run with test images has finished, so there is nothing to describe")
-    raise UserError(f"architecture {name!r}: no finished run with test images. {one_of(name, known)}")
+    raise UserError(f"architecture {shortened(repr(name))}: no finished run with test images. {one_of(name, known)}")
 
 
 def _card(summary: CohortSummary, architecture: ArchitectureSummary) -> str:

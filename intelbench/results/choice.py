@@ -1,10 +1,10 @@
-"""The cheapest architecture that is not worse than the best by more than the margin."""
+"""Which architecture is meant: the one that a user names, or the cheapest that is not worse by more than the margin."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from intelbench.errors import UserError
+from intelbench.errors import UserError, one_of, shortened
 from intelbench.results.baseline import not_above_baseline
 from intelbench.results.metric import Metric
 from intelbench.results.metrics import METRICS
@@ -19,6 +19,21 @@ COSTS = {
     "predicted_peak_bytes": "predicted memory",
 }
 """Metrics that are costs, the first of them first, and what they are called in sentences."""
+
+
+def named(name: str, known: Iterable[str]) -> str | None:
+    """Return the full name of the architecture that a user has named; `None` if none of the known ones has that name.
+
+    A name may lack its prefix, such as `torchvision:`, where a single architecture has it.
+
+    Raises:
+        UserError: several architectures have that name, with different prefixes.
+    """
+    known = list(known)
+    full_names = [name] if name in known else [full for full in known if full.partition(":")[2] == name]
+    if len(full_names) > 1:
+        raise UserError(f"architecture {shortened(repr(name))} is the name of several. {one_of('', full_names)}")
+    return full_names[0] if full_names else None
 
 
 def not_inferior(summary: CohortSummary) -> list[ArchitectureSummary]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from intelbench.errors import UserError, printable
+from intelbench.errors import UserError, shown_path
 from intelbench.plugins.guard import failed_with
 from intelbench.results.cohorts import Cohort
 from intelbench.trackers.contents import recorded
@@ -44,7 +44,7 @@ def publish_runs(name: str, tracker: Tracker, cohorts: Sequence[Cohort], report:
     except Exception as error:
         if isinstance(error, OSError) and isinstance(error.filename, str):
             raise UserError(
-                f"tracker {name!r}: {printable(error.filename)}: cannot be written ({error.strerror}). Expected a "
+                f"tracker {name!r}: {shown_path(error.filename)}: cannot be written ({error.strerror}). Expected a "
                 "writable folder. Try another one with --out, or `place` of `publish`"
             ) from error
         raise UserError(f"tracker {name!r}: {failed_with(error, '')}") from error

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from intelbench.architectures.generators import preserve_generators
 from intelbench.architectures.registry import contained_unless_built_in, find, plugins_of
+from intelbench.config.requests import text
 from intelbench.data.decoding import UnreadableImageError, decode_all
 from intelbench.data.names import probability_column
 from intelbench.data.photos import Photo, find_photos
@@ -77,7 +78,7 @@ class TrainedModel:
         Raises:
             UserError: there is no such file or folder, or no image in it.
         """
-        photos = find_photos(Path(images))
+        photos = find_photos(Path(text("images", images)))
         with _preserve_arithmetic():
             frame, unreadable = self.predict_photos(photos)
         frame.attrs["unreadable"] = unreadable

@@ -124,6 +124,13 @@ def test_an_option_that_is_too_long_for_a_path_is_shortened(
         intelbench.run(["resnet18"], out=tmp_path, **{"data": tmp_path, name: value})  # type: ignore[misc]
 
 
+@pytest.mark.parametrize("name", RunOptions.__annotations__)
+def test_an_option_that_is_not_utf_8_is_refused(tmp_path: Path, name: str) -> None:
+    """As names of files may be; by the name of the option, and not with Python's error."""
+    with pytest.raises(UserError, match=f"^{name}.*'bad.udcff'|^{name}: 'bad"):
+        intelbench.run(["resnet18"], out=tmp_path, **{"data": tmp_path, name: "bad\udcff"})  # type: ignore[misc]
+
+
 @pytest.mark.parametrize(("name", "value", "message"), cases(PROFILE))
 def test_a_wrong_option_of_a_profile_is_refused(name: str, value: object, message: str) -> None:
     """Before a network is built."""
@@ -214,6 +221,12 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
         (lambda of: of.to_csv("/proc/folder"), "cannot be read or written"),
         (lambda of: of.publish(None), "tracker: `None` is not accepted"),
         (lambda of: of.publish("mlflow", 3), "place: 3 is not accepted"),
+        (lambda of: of.architecture(LONG), "architecture 'a{99}… has no finished run here. Expected one of: "),
+        (lambda of: of.to_card(LONG), "architecture 'a{99}…: no finished run with test images"),
+        (lambda of: of.trace(LONG), "no array 'a{99}… of one value a step"),
+        (lambda of: of.publish("tensorboard", LONG), "tracker 'tensorboard': a{300}…: cannot be written"),
+        (lambda _: work(LONG), "^study a{300}…: not a study. Expected a file studies/ID.json"),
+        (lambda _: work(f"{LONG}.json"), r"a+…: cannot be read \(File name too long\)$"),
         (lambda _: work(None), "study: `None` is not accepted"),
         (lambda _: work("study.json", run=3), "run: 3 is not accepted"),
         (lambda _: work("study.json", on=3), "on: 3 is not accepted"),

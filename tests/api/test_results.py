@@ -199,6 +199,9 @@ def test_a_bare_name_is_enough_where_it_is_unique(tmp_path: Path) -> None:
         UserError, match=r"'vgg11' is the name of several\. Expected one of: timm:vgg11, torchvision:vgg11"
     ):
         results.confusion("vgg11")
+    assert results.to_card("torchvision:resnet18") == results.to_card("resnet18")
+    with pytest.raises(UserError, match="'vgg11' is the name of several"):
+        results.to_card("vgg11")
 
 
 @pytest.mark.parametrize(

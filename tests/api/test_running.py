@@ -77,7 +77,7 @@ def test_a_profile_has_a_row_for_each_batch_size() -> None:
 
 def test_an_unknown_architecture_is_refused(tmp_path: Path, small_folder: Path) -> None:
     """By an exception, with the nearest names, before anything is read or run."""
-    with pytest.raises(UserError, match="did you mean resnet152"):
+    with pytest.raises(UserError, match="Try resnet152"):
         intelbench.run(["resnet15"], data=small_folder, out=tmp_path, cache_folder=tmp_path / "cache")
     assert not (tmp_path / "runs").exists()
     assert not (tmp_path / "cache").exists()  # no image was read

@@ -110,4 +110,4 @@ try:
 except UserError as error:
     print(error)
 """
-    assert "did you mean shape?" in python(installed, code)
+    assert "Try shape. " in python(installed, code)

@@ -61,7 +61,7 @@ def test_unknown_classifiers_offer_near_ones(wrong: str, right: str) -> None:
     """A slip of the pen is answered with what was meant, prefix included."""
     with pytest.raises(UserError, match=f"torchvision:{right}") as caught:
         find(f"torchvision:{wrong}")
-    assert str(caught.value).startswith(f"architecture 'torchvision:{wrong}' is not known; did you mean ")
+    assert str(caught.value).startswith(f"architecture 'torchvision:{wrong}' is not known. Try ")
 
 
 @pytest.mark.parametrize("name", ["qqqqqqqqqqqqqqqq", ""])

@@ -129,9 +129,9 @@ def test_bare_names_are_torchvisions_then_timms() -> None:
 )
 def test_unknown_names_are_answered_with_the_nearest_of_all(wrong: str, right: str) -> None:
     """Of every library, in a spelling that is accepted."""
-    with pytest.raises(UserError, match=f"did you mean .*{re.escape(right)}") as caught:
+    with pytest.raises(UserError, match=f"Try .*{re.escape(right)}") as caught:
         find(wrong)
-    assert str(caught.value).startswith(f"architecture {wrong!r} is not known; ")
+    assert str(caught.value).startswith(f"architecture {wrong!r} is not known. ")
     find(right)
 
 
@@ -231,6 +231,6 @@ def test_a_wrong_tag_is_answered_with_the_tags_of_the_network() -> None:
     with pytest.raises(UserError) as caught:
         find("timm:resnet10t.c3_in2k")
     assert str(caught.value) == (
-        "architecture 'timm:resnet10t.c3_in2k' is not known; did you mean timm:resnet10t.c3_in1k? "
-        "Its weights have the tags c3_in1k"
+        "architecture 'timm:resnet10t.c3_in2k' is not known. Try timm:resnet10t.c3_in1k. "
+        "Expected one of the tags of its weights: c3_in1k"
     )

@@ -225,11 +225,17 @@ def test_none_is_none() -> None:
     assert obtain(published("http://127.0.0.1:1", "x-00000000.pth"), "none", ignore) is None
 
 
+def test_a_file_of_weights_whose_name_is_too_long_is_shortened() -> None:
+    """Rather than an `OSError` with all of it."""
+    with pytest.raises(UserError, match=r"^recipe\.weights 'a{299}…: no such file"):
+        obtain(TINY, "a" * 3000, lambda *_: None)
+
+
 @pytest.mark.parametrize(
     ("choice", "said"),
     [
         ("imagenet-v2", r"'tiny' has no weights 'imagenet-v2'; accepted for it: none, imagenet, or a file"),
-        ("imagnet", r"'imagnet': no such file; accepted: none, imagenet, imagenet-v2, default, or a file"),
+        ("imagnet", r"'imagnet': no such file. Expected one of: none, imagenet, imagenet-v2, default, or a file"),
     ],
 )
 def test_weights_that_do_not_exist_are_answered_with_those_that_do(choice: str, said: str) -> None:

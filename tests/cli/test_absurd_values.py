@@ -11,6 +11,7 @@ import pytest
 
 from intelbench.cli.main import cli, main
 from intelbench.data import dataset
+from intelbench.errors import MAX_PATH
 from intelbench.orchestration import catalogue, forkserver, proposal, session
 from intelbench.orchestration import profile as profiling
 from tests.conftest import commands_of
@@ -26,9 +27,9 @@ def reached(*_: object, **__: object) -> None:
 
 
 ABSURD = [
-    "", "  ", "0", "-1", "1e999", "nan", "text", "٣", "x" * 5000, "1" * 5000, "1,,2", "no/such", "folder", "file",
-    "pipe", "loop", "file/below", "n" * 300, "bad\udcff", "two\nlines", "\x1b[31m", "file.toml", "pipe.toml",
-    "folder.toml",
+    "", "  ", "0", "-1", "1e999", "nan", "text", "٣", "x" * 5000, "x" * 2000 + ".toml", "1" * 5000,
+    "1,,2", "no/such", "folder", "file", "pipe", "loop", "file/below", "n" * 300, "bad\udcff", "two\nlines", "\x1b[31m",
+    "file.toml", "pipe.toml", "folder.toml",
 ]  # fmt: skip
 PYTHONS_WORDS = r"Traceback|Error:|\[Errno|Expected `|invalid literal|could not convert|codec|NoneType|<class|Usage:"
 
@@ -84,6 +85,7 @@ def test_any_absurd_value_is_one_line(
         assert line.startswith("intelbench")
         assert line.isprintable()
         assert len(line) < 6000
+        assert all(MAX_PATH >= len(repeated) for repeated in re.findall("x+|1+", line)), line
         assert not re.search(PYTHONS_WORDS, line), line
         refused += 1
     assert refused

@@ -151,6 +151,10 @@ def test_a_frame_has_scaled_probabilities(trained: MakeTrained, small_folder: Pa
         model.predict(empty)
     with pytest.raises(UserError, match="no such file or folder"):
         model.predict(photos / "missing")
+    with pytest.raises(UserError, match=r"^images a{300}…: no such file or folder"):
+        model.predict("a" * 3000)
+    with pytest.raises(UserError, match="images: `None` is not accepted"):
+        model.predict(None)  # type: ignore[arg-type]
 
 
 def test_a_transform_takes_files_images_and_tensors(trained: MakeTrained, tmp_path: Path) -> None:
