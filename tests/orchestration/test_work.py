@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -14,12 +15,12 @@ import pytest
 
 from intelbench.orchestration.study import StudyFile
 from intelbench.plugins.loading import load_plugin
-from intelbench.records import files
 from intelbench.records.store import StoredRun
 from intelbench.records.workspace import workspaces
 from tests.command import Command, at_phase, start, wait_for, wait_until_ended
 from tests.orchestration.test_stopping import SLOW, STEPS
 from tests.reading import read_runs
+from tests.records.renaming import hold_rename
 
 ENGINE = Path(__file__).parents[1] / "plugins" / "engine.py"
 RAISING = """
@@ -188,17 +189,15 @@ def test_two_sessions_may_write_a_study_at_the_same_moment(
 ) -> None:
     """Both have the file, with its complete content."""
     written = StudyFile.read(prepare("slow"))
-    first, second = (StudyFile(written.study, tmp_path / "shared") for _ in range(2))
-    move = files.move
-
-    def move_after_the_other(source: Path, target: Path) -> None:
-        monkeypatch.setattr(files, "move", move)
-        assert written.study == StudyFile.read(second.path).study
-        move(source, target)
-
-    monkeypatch.setattr(files, "move", move_after_the_other)
-    assert written.study == StudyFile.read(first.path).study
-    assert first.path == second.path
+    sessions = [StudyFile(written.study, tmp_path / "shared") for _ in range(2)]
+    waits, may_rename = hold_rename(monkeypatch)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(lambda: sessions[0].path)
+        assert waits.wait(60)
+        second = pool.submit(lambda: sessions[1].path)
+        may_rename.set()
+        assert first.result() == second.result()
+    assert written.study == StudyFile.read(first.result()).study
 
 
 def test_records_that_a_study_replaces_are_replaced_once(prepare: Prepare, intelbench: Command) -> None:

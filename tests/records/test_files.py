@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event
 from typing import NoReturn
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from intelbench.records import files, locks
 from intelbench.records.files import remove, replace
 from intelbench.records.store import write_figures, write_parts
+from tests.records.renaming import hold_rename
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
@@ -28,20 +28,6 @@ PRODUCTS: dict[str, Write] = {
     "write_figures": lambda path: write_figures(path.parent, {path.name: b"content"}),
     "write_parts": lambda path: write_parts(path, ["con", "tent"]),
 }
-
-
-def hold_rename(monkeypatch: pytest.MonkeyPatch) -> tuple[Event, Event]:
-    """Let the first writer wait before it renames its file; return what says that it waits, and what lets it go on."""
-    waits, may_rename, move = Event(), Event(), files.move
-
-    def move_after_the_other(source: Path, target: Path) -> None:
-        monkeypatch.setattr(files, "move", move)
-        waits.set()
-        assert may_rename.wait(60)
-        move(source, target)
-
-    monkeypatch.setattr(files, "move", move_after_the_other)
-    return waits, may_rename
 
 
 @pytest.mark.parametrize("write", PRODUCTS.values(), ids=PRODUCTS.keys())
