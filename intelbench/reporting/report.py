@@ -23,6 +23,7 @@ from intelbench.results.claims import Claim
 from intelbench.results.executions import execution_studies
 from intelbench.results.label_efficiency import label_studies
 from intelbench.results.study import Study
+from intelbench.results.summaries import CohortSummary
 from intelbench.results.variance import variance_studies
 
 
@@ -51,13 +52,31 @@ def write(study: Study, *, claims: Sequence[Claim] | None = None, full: bool = F
 
 
 def write_plan(study: Study) -> str:
-    """Write what would decide the open pairs of each group of records, as Markdown."""
+    """Write what would decide the open pairs of each group of records, as Markdown.
+
+    Groups that differ only in how their runs were executed are one experiment, and have one plan.
+    """
     blocks: list[Block] = []
+    executed = execution_studies(study.cohorts)
+    for each in executed:
+        numbers = listed(map(str, each.groups))
+        note = (
+            f"Groups {numbers} of the report differ only in how their runs were executed, so this is about all of "
+            "them. Times are medians over all of these executions."
+        )
+        blocks += _section(f"Groups {numbers}", [Paragraph(note), *_plan(each.pooled)])
+    joined = {number for each in executed for number in each.groups}
     for place, summary in enumerate(study.cohorts, start=1):
-        planned = planner(summary) or [Paragraph(narrative.ranking_note(summary) or "There is no pair to compare.")]
         number = len(study.cohorts)
-        blocks += planned if number == 1 else _section(group_title(place, number, summary.cohort), planned)
+        if place not in joined:
+            planned = _plan(summary)
+            blocks += planned if number == 1 else _section(group_title(place, number, summary.cohort), planned)
     return markdown.render(Document("Seeds that would decide open pairs", blocks))
+
+
+def _plan(summary: CohortSummary) -> list[Block]:
+    """Return what would decide the open pairs of a cohort, or why there is none."""
+    return planner(summary) or [Paragraph(narrative.ranking_note(summary) or "There is no pair to compare.")]
 
 
 def compose(study: Study, *, claims: Sequence[Claim] | None = None, full: bool = False) -> Document:

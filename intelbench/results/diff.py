@@ -197,6 +197,7 @@ def compare(before: Path, after: Path, gates: Sequence[Gate] = ()) -> Comparison
         for name in seeds
         if (num_copied := len(in_both[name]) - len(seeds[name]))
     ]
+    left_out += _more_seeds([study for _, study in studies], in_both)
     have_finished = {folder: _have_finished(study) for folder, study in studies}
     known = sorted({name for of_folder in have_finished.values() for name in of_folder})
     left_out += [f"{name}: {_why_not(name, have_finished)}" for name in known if name not in seeds]
@@ -220,6 +221,26 @@ def _other_runs(folder: Path, study: Study) -> Iterator[str]:
         yield f"{folder}: {others} of runs; groups differ in {few(list(keys), _MAX_KEYS)}"
     if num_failed := sum(len(summary.cohort.failed) for summary in study.cohorts):
         yield f"{folder}: {plural(num_failed, 'failed run')}"
+
+
+def _more_seeds(studies: Sequence[Study], in_both: Mapping[str, Sequence[int]]) -> Iterator[str]:
+    """Say which architectures have more seeds in both folders than the groups that are compared have in common.
+
+    Only one group of each folder is compared: the diff is of times and memory too, which belong to one execution.
+    """
+    for name, seeds in in_both.items():
+        finished = [
+            {
+                run.seed
+                for summary in study.cohorts
+                for architecture in summary.finished
+                if architecture.name == name
+                for run in architecture.runs
+            }
+            for study in studies
+        ]
+        if seeds and (num_more := len(set.intersection(*finished) - set(seeds))):
+            yield f"{name}: {plural(num_more, 'seed')} in both, but not in the groups that are compared"
 
 
 def _have_finished(study: Study) -> dict[str, bool]:

@@ -348,3 +348,16 @@ def test_an_architecture_in_another_group_is_named_and_no_gate_passes_without_it
     ) == comparison.left_out
     with pytest.raises(UserError, match="test_accuracy: b, d, e cannot be compared, with runs in both folders"):
         judge(comparison, [Gate("test_accuracy", 0.5)])
+
+
+def test_seeds_in_other_groups_are_named(tmp_path: Path) -> None:
+    """An architecture that has more seeds in both folders than are compared is not compared on fewer silently."""
+    more_threads = msgspec.structs.replace(EXECUTION, threads=4)
+    for folder, year in (("before", 2026), ("after", 2027)):
+        runs = tmp_path / folder / "runs"
+        synthetic_runs(runs, ["a", "b"], range(3), Study(year=year))
+        synthetic_runs(runs, ["a"], range(2, 5), Study(year=year, execution=more_threads))
+    comparison = compare(tmp_path / "before" / "runs", tmp_path / "after" / "runs")
+    assert {"a": (0, 1, 2), "b": (0, 1, 2)} == comparison.seeds
+    said = [line for line in comparison.left_out if line.startswith(("a:", "b:"))]
+    assert ["a: 2 seeds in both, but not in the groups that are compared"] == said

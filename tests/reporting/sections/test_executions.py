@@ -1,5 +1,6 @@
 """The report has one table of accuracy for runs on several numbers of GPUs, and their times in groups."""
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -8,7 +9,7 @@ import pytest
 from intelbench.config.budget import Budget
 from intelbench.reporting.document import Section, Table, walk
 from intelbench.reporting.export import as_json
-from intelbench.reporting.report import compose
+from intelbench.reporting.report import compose, write_plan
 from intelbench.results.study import read
 from tests.reporting.rendered import rendered
 from tests.synthetic import CONDITIONS, EXECUTION, Study, synthetic_runs
@@ -45,6 +46,19 @@ def test_accuracies_share_a_table_and_times_do_not(folder: Path) -> None:
     assert all(" 6 |" in line for line in main.splitlines()[2:4])
     timed = [table for table in walk(document.blocks) if isinstance(table, Table) and "Images/s" in headings_of(table)]
     assert 2 == len(timed)
+
+
+def test_groups_have_one_plan(folder: Path) -> None:
+    """Of all their seeds, as the report has one table of their accuracies; another experiment has a plan of its own."""
+    planned = write_plan(read(folder))
+    assert "## Groups 1 and 2\n" in planned
+    assert "differ only in how their runs were executed, so this is about all of them" in planned
+    assert "1 pair" in planned
+    assert "## Group 1 of" not in planned
+    larger = msgspec.structs.replace(CONDITIONS, image_size=96)
+    synthetic_runs(folder, ["a", "b"], [0], Study(conditions=larger))
+    planned = write_plan(read(folder))
+    assert ["## Groups 1 and 2", "## Group 3 of 3: 2 runs"] == re.findall("^##.*", planned, re.MULTILINE)
 
 
 def test_json_has_the_accuracies_of_all_groups(folder: Path) -> None:
