@@ -190,7 +190,7 @@ def _opened(folder: Path, name: str) -> Iterator[BinaryIO]:
     except OSError as error:
         raise UserError(
             f"cache {printable(folder)}: {name} cannot be read ({error.strerror}). Expected a readable folder. "
-            "Try another one with --cache-dir"
+            "Try another one with --cache-dir, or `cache_folder` in Python"
         ) from error
 
 

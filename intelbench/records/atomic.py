@@ -127,5 +127,5 @@ def _scratch(parent: Path) -> Iterator[Path]:
         reason = "it is a file" if isinstance(error, FileExistsError) else error.strerror or str(error)
         raise UserError(
             f"cache {printable(parent)}: cannot be written ({reason}). Expected a writable folder. "
-            "Try another one with --cache-dir"
+            "Try another one with --cache-dir, or `cache_folder` in Python"
         ) from error

@@ -190,7 +190,7 @@ def _require_provider(about: KeptWeights, name: str) -> None:
     if file and not plugins_of(spec.architecture):
         raise UserError(
             f"{name}: its architecture {spec.architecture!r} is of the plug-in {file}, which is not loaded. Try "
-            f"--plugin {file}"
+            f"--plugin {file}, or `plugins` in Python"
         )
     provider = find(spec.architecture)[1]
     if provider != spec.provider and (file or file_of(provider)):

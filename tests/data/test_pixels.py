@@ -174,7 +174,7 @@ def test_a_failed_build_leaves_nothing(
             open_cache(folder, files, 40)
     assert (
         f"cache {folder.parent}: cannot be written (No space left on device). Expected a writable folder. Try another "
-        "one with --cache-dir"
+        "one with --cache-dir, or `cache_folder` in Python"
     ) == str(caught.value)
     assert [] == list(folder.parent.iterdir())
     assert {2: "empty file", 4: "not an image"} == open_cache(folder, files, 40).unreadable

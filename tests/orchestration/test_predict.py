@@ -217,7 +217,8 @@ def test_a_plugin_that_is_missing_or_was_edited_is_named(trained: MakeTrained, p
     unknown = msgspec.structs.replace(
         file.about, spec=msgspec.structs.replace(file.about.spec, architecture="resnet18", provider=provider)
     )
-    with pytest.raises(UserError, match=r"is of the plug-in small.py, which is not loaded. Try --plugin small.py"):
+    said = r"is of the plug-in small\.py, which is not loaded\. Try --plugin small\.py, or `plugins` in Python$"
+    with pytest.raises(UserError, match=said):
         load(KeptFile(file.path, unknown, file.num_bytes))
 
 

@@ -77,7 +77,7 @@ def test_a_file_in_its_place_is_named(tmp_path: Path) -> None:
     """A cache folder or a parent of it that is a file gives an error of one line."""
     (tmp_path / "file").write_text("x")
     for folder in (tmp_path / "file" / "folder", tmp_path / "file" / "deep" / "folder", tmp_path / "file"):
-        said = rf"cache {folder.parent}: cannot be written \(.*\)\. .* --cache-dir$"
+        said = rf"cache {folder.parent}: cannot be written \(.*\)\. .* --cache-dir, or `cache_folder` in Python$"
         with pytest.raises(UserError, match=said), draft_of(folder):
             pass
     assert ["file"] == names(tmp_path)
@@ -88,7 +88,7 @@ def test_a_disk_that_takes_nothing_is_named(tmp_path: Path, monkeypatch: pytest.
     """The error names the folder, the reason of the system, and what to do; no partial folder is left."""
     expected = (
         f"cache {tmp_path / 'b c'}: cannot be written ({os.strerror(number)}). Expected a writable folder. Try another "
-        "one with --cache-dir"
+        "one with --cache-dir, or `cache_folder` in Python"
     )
     with pytest.raises(UserError) as caught, draft_of(tmp_path / "b c" / "folder") as draft:
         (draft / "x").write_text("x")
