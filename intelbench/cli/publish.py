@@ -71,9 +71,10 @@ def publish(
     known = (*TRACKERS.providers(), _CSV, *_TEXTS)
     if target not in known:
         raise UserError(f"--to {target!r:.100}: not known. {one_of(target, known)}")
-    file = FILE.convert(out, None, ctx) if out is not None and target in _TEXTS else None
+    parameter = next(each for each in ctx.command.params if each.name == "out")
+    file = FILE.convert(out, parameter, ctx) if out is not None and target in _TEXTS else None
     if out is not None and target in (_CSV, *_FOLDERS):
-        out = str(FOLDER.convert(out, None, ctx))
+        out = str(FOLDER.convert(out, parameter, ctx))
     results = load(folder, margin)
     complain_of_left_out(results.problems)
     if target == "card" and (number := len(results.cohorts)) > 1:

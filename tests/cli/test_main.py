@@ -98,6 +98,7 @@ def test_list_names_the_five_and_the_suites(intelbench: Command) -> None:
         (["rnu"], "No such command"),
         (["run", "--on", ""], "intelbench: --on '': empty. Expected a name"),
         (["run", "--metric", ""], "intelbench: --metric '': empty. Expected a name"),
+        (["publish", "--to", "csv", "--out", "a" * 300], "intelbench: --out 'aaa"),
         (["publish", "--to", "card", "--out", ""], "--out '': empty. Expected a file, a folder or an address"),
         (["run", "--precision", "fp8"], "intelbench: --precision 'fp8': not accepted. Expected one of: auto, fp32, "),
     ],
