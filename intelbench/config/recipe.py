@@ -158,6 +158,16 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return self.shards * self.micro_batches
 
     @property
+    def evaluation_batch_size(self) -> int:
+        """Return the number of images of an evaluation batch: twice that of a training step without frozen layers.
+
+        A forward pass without gradients keeps few activations, so it takes less memory than the step with half as many
+        images (by the predicted peaks of 20 networks at 224 px, with SGD: 17 to 83 %), and less time for each image. A
+        frozen backbone or a part of a batch keeps few activations too, so those recipes evaluate the images of a step.
+        """
+        return self.batch_size * (2 if self.freeze_backbone != "always" and self.num_parts == 1 else 1)
+
+    @property
     def mixes(self) -> bool:
         """Return whether each training image is mixed with another one."""
         return self.mixup_alpha > 0 or self.cutmix_alpha > 0

@@ -105,21 +105,24 @@ class Evaluator:
 
     def _logits_of_own_batches(self, split: Split) -> list[NDArray[np.float32]]:
         """Return the logits of the batches of this process, whose random numbers depend on the number of the batch."""
-        size = self.conditions.recipe.batch_size
+        size = self.conditions.recipe.evaluation_batch_size
         numbers = self.ranks.own(math.ceil(len(split) / size))
         own = split.subset(list(range(len(split)))[numbers.start * size : numbers.stop * size])
         logits = []
         # One context for all batches: it casts the weights once.
         with evaluation_mode(self.model, self.device), autocast(self.conditions, self.device)():
-            for number, (images, _) in zip(numbers, self.batches(own), strict=True):
+            for number, (images, _) in zip(numbers, self.batches(own, size), strict=True):
                 inputs = self.inputs(images)
                 seed_generators(number)
                 logits.append(self.model(inputs).float().cpu().numpy())
         return logits
 
-    def batches(self, split: Split) -> Generator[tuple[Tensor, Tensor]]:
-        """Yield the batches of an evaluation of the split: uint8 images (N x size x size x 3) and labels (N)."""
-        size, batch_size = self.conditions.image_size, self.conditions.recipe.batch_size
+    def batches(self, split: Split, batch_size: int | None = None) -> Generator[tuple[Tensor, Tensor]]:
+        """Yield the images of the split as evaluation sees them: uint8 images (N x size x size x 3) and labels (N).
+
+        `batch_size` is that of training by default.
+        """
+        size, batch_size = self.conditions.image_size, batch_size or self.conditions.recipe.batch_size
         pins = device_of(self.device).pins_memory
         return evaluation_batches(split, self.pixels, size, batch_size, workers=self.workers, pin_memory=pins)
 

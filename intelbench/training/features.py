@@ -42,7 +42,7 @@ class FeatureBank:
         """Return the logits of every image with the present head, in the order of the split: images x classes."""
         conditions, device = self.evaluator.conditions, self.evaluator.device
         head = self.evaluator.model.get_submodule(self.head)
-        parts = self.of_split(split).values.split(conditions.recipe.batch_size)
+        parts = self.of_split(split).values.split(conditions.recipe.evaluation_batch_size)
         with torch.no_grad(), evaluation_mode(head, device), autocast(conditions, device)():
             return torch.cat([head(part.to(device)).float().cpu() for part in parts])
 

@@ -125,7 +125,7 @@ class TrainedModel:
         parts: list[Tensor] = []
         views = self._views(photos, unreadable, on_images)
         with autocast(conditions, device)():
-            while batch := list(islice(views, conditions.recipe.batch_size)):
+            while batch := list(islice(views, conditions.recipe.evaluation_batch_size)):
                 images = torch.stack(batch).to(device)
                 inputs = normalize(images, conditions.memory_format, self.transform.normalization)
                 parts.append(self.network(inputs).float().cpu())

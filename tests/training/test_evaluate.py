@@ -15,7 +15,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from intelbench.architectures.registry import ModelRequest
+from intelbench.architectures.reference import REFERENCE
+from intelbench.architectures.registry import ModelRequest, find
 from intelbench.config.recipe import Recipe
 from intelbench.data.dataset import Dataset
 from intelbench.data.transforms import evaluation_view, normalize
@@ -38,7 +39,7 @@ def test_logits_stand_in_the_order_of_the_split(
     loaded: Dataset, make_evaluator: MakeEvaluator, model: nn.Module
 ) -> None:
     """Row i has the logits of image i in evaluation mode, in the last partial batch too."""
-    evaluator = make_evaluator(model, recipe=Recipe(batch_size=7))
+    evaluator = make_evaluator(model, recipe=Recipe(batch_size=4))
     logits = evaluator.logits(loaded.validation)
     assert (10, 2) == logits.shape
     assert np.float32 == logits.dtype
@@ -108,6 +109,46 @@ class Reading(nn.Module):
     def forward(self, output: torch.Tensor) -> object:
         """Return what the function makes of the input."""
         return self.read(output)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("architecture", REFERENCE)
+def test_bits_do_not_depend_on_the_size_of_the_batch(
+    loaded: Dataset, make_evaluator: MakeEvaluator, architecture: str, precision: str
+) -> None:
+    """Logits in batches of the size of evaluation are those in batches of the size of training, and of other sizes."""
+    torch.manual_seed(0)
+    model = (
+        find(architecture)[0].network(ModelRequest(num_classes=2, image_size=80)).to(memory_format=torch.channels_last)
+    )
+
+    def logits(**recipe: Any) -> np.ndarray:
+        evaluator = make_evaluator(model, precision=precision, image_size=80, recipe=Recipe(**recipe))
+        return evaluator.logits(loaded.validation)
+
+    doubled = logits(batch_size=4)
+    np.testing.assert_array_equal(doubled, logits(batch_size=4, freeze_backbone="always"))
+    np.testing.assert_array_equal(doubled, logits(batch_size=2))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "expected"),
+    [
+        ({}, [8, 2]),
+        ({"freeze_backbone": 1.0}, [8, 2]),
+        ({"freeze_backbone": "always"}, [4, 4, 2]),
+        ({"micro_batches": 2}, [4, 4, 2]),
+        ({"shards": 2}, [4, 4, 2]),
+    ],
+)
+def test_evaluation_takes_two_batches_at_once_where_training_takes_more_memory(
+    loaded: Dataset, make_evaluator: MakeEvaluator, model: nn.Module, recipe: dict[str, Any], expected: list[int]
+) -> None:
+    """A frozen backbone and parts of a batch need little memory, so evaluation takes the images of a step there."""
+    sizes: list[int] = []
+    model.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    make_evaluator(model, recipe=Recipe(batch_size=4, **recipe)).logits(loaded.validation)
+    assert expected == sizes
 
 
 def test_evaluation_is_not_random(loaded: Dataset, make_evaluator: MakeEvaluator, model: nn.Module) -> None:
