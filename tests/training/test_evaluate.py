@@ -111,12 +111,12 @@ class Reading(nn.Module):
         return self.read(output)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(("precision", "rounding"), [("fp32", 1e-4), ("bf16", 5e-2)])
 @pytest.mark.parametrize("architecture", REFERENCE)
-def test_bits_do_not_depend_on_the_size_of_the_batch(
-    loaded: Dataset, make_evaluator: MakeEvaluator, architecture: str, precision: str
+def test_logits_do_not_depend_on_the_size_of_the_batch(
+    loaded: Dataset, make_evaluator: MakeEvaluator, architecture: str, precision: str, rounding: float
 ) -> None:
-    """Logits in batches of the size of evaluation are those in batches of the size of training, and of other sizes."""
+    """But for rounding, by the largest logit. A processor or a GPU may choose other kernels for another size."""
     torch.manual_seed(0)
     model = (
         find(architecture)[0].network(ModelRequest(num_classes=2, image_size=80)).to(memory_format=torch.channels_last)
@@ -127,8 +127,8 @@ def test_bits_do_not_depend_on_the_size_of_the_batch(
         return evaluator.logits(loaded.validation)
 
     doubled = logits(batch_size=4)
-    np.testing.assert_array_equal(doubled, logits(batch_size=4, freeze_backbone="always"))
-    np.testing.assert_array_equal(doubled, logits(batch_size=2))
+    for others in (logits(batch_size=4, freeze_backbone="always"), logits(batch_size=2)):
+        np.testing.assert_allclose(doubled, others, rtol=0, atol=rounding * np.abs(doubled).max())
 
 
 @pytest.mark.parametrize(
