@@ -37,8 +37,9 @@ class Spawns(nn.Module):
 architecture("spawns", minimum_size=16)(Spawns)
 '''
 HIDDEN = """
-import json, os, signal, sys
+import json, os, signal, sys, warnings
 import psutil  # which on Linux needs `resource`, and on Windows does not
+warnings.filterwarnings("ignore", "only soft file lock")  # filelock has a lock for Windows, and none for this system
 for name in ("fcntl", "resource", "termios", "pwd", "grp"):
     sys.modules[name] = None
 for name in ("fork", "forkpty", "killpg", "setsid", "getpgrp", "sched_getaffinity"):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from intelbench.config.decoding import MAX_BYTES, MAX_DOTS
 from intelbench.config.suites import load_suite
-from intelbench.errors import UserError, printable
+from intelbench.errors import UserError, shown_path
 from intelbench.results.claims import load_claims
 
 Read = Callable[[Path], object]
@@ -30,8 +30,8 @@ def refusal(kind: str, path: Path) -> str:
     with pytest.raises(UserError) as caught:
         READERS[kind](path)
     said = str(caught.value)
-    assert said.startswith(f"{kind} {printable(path)}: ")
-    return said.removeprefix(f"{kind} {printable(path)}: ")
+    assert said.startswith(f"{kind} {shown_path(path)}: ")
+    return said.removeprefix(f"{kind} {shown_path(path)}: ")
 
 
 @both
