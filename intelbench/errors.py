@@ -36,7 +36,8 @@ def reason_of(error: OSError) -> str:
     """Return the system's reason, and the file that it could not work with, if it was a file."""
     files = [os.fsdecode(file) for file in (error.filename, error.filename2) if isinstance(file, str | bytes)]
     reason = error.strerror or str(error)
-    return f"{' and '.join(files)}: cannot be read or written ({reason})" if files else reason
+    hint = ". Try another place, or change its permissions" if isinstance(error, PermissionError) else ""
+    return f"{' and '.join(files)}: cannot be read or written ({reason}){hint}" if files else reason
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from intelbench.results import tables
 from intelbench.results.choice import named
 from intelbench.results.columns import Table
 from intelbench.results.equal_budgets import equal_budget_table
+from intelbench.results.executions import experiments
 from intelbench.results.metrics import named_metric
 from intelbench.results.planner import plan_table
 from intelbench.results.predictions import frames, predicted_classes
@@ -108,8 +109,16 @@ class Results:
         return self._frame(tables.differences, metric)
 
     def plan(self) -> pd.DataFrame:
-        """Return one row for each undecided pair: how many more seeds decide it, and how long they take."""
-        return self._frame(plan_table)
+        """Return one row for each undecided pair: how many more seeds decide it, and how long they take.
+
+        Cohorts that differ only in how their runs were executed have one plan, whose `cohort` has the keys of all.
+        """
+        rows = [
+            {"cohort": "+".join(self.study.cohorts[number - 1].cohort.key for number in numbers), **row}
+            for numbers, summary in experiments(self.study.cohorts)
+            for row in plan_table(summary)
+        ]
+        return frame_of(rows, {"cohort": str, **plan_table.types()})
 
     def standings(self) -> pd.DataFrame:
         """Return one row for each finished architecture: its probability of being the best, and its expected rank."""

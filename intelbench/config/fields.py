@@ -16,7 +16,7 @@ Count = Annotated[int, Meta(ge=1, le=2**53)]
 PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z"
 """One line without control characters, which a terminal would obey, and without bytes that are not UTF-8."""
 Text = Annotated[
-    str, Meta(pattern=PRINTABLE, max_length=4096, description="on one line and without control characters")
+    str, Meta(pattern=PRINTABLE, max_length=4096, description="on one line, in UTF-8 and without control characters")
 ]
 Name = Annotated[Text, Meta(min_length=1)]
 Identifier = Annotated[

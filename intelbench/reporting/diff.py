@@ -148,9 +148,9 @@ def _seeds(comparison: Comparison) -> str:
         if seeds
     ]
     same = comparison.num_same_runs
-    noun = "of them is the same run" if same == 1 else "of them are the same runs"
-    copies = f" {same} {noun} in both folders, so their change is 0 by definition." if same else ""
-    return f"Compared: {'; '.join(clauses)}.{copies}"
+    verb, whose = ("is", "its") if same == 1 else ("are", "their")
+    copies = f" {same} of these runs {verb} the same in both folders, so {whose} change is 0 by definition."
+    return f"Compared: {'; '.join(clauses)}.{copies if same else ''}"
 
 
 def _differing(comparison: Comparison, names: tuple[str, str]) -> Block:

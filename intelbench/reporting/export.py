@@ -28,6 +28,8 @@ def as_json(study: Study, *, claims: Sequence[Claim] | None = None) -> str:
 
     Without `claims` the published ones are checked, on the data that they are about.
     """
+    executed = execution_studies(study.cohorts)
+    joined = {key for each in executed for key in each.keys}
     content = {
         "metrics": [
             {
@@ -37,8 +39,11 @@ def as_json(study: Study, *, claims: Sequence[Claim] | None = None) -> str:
             }
             for name, entry in METRICS.entries.items()
         ],
-        "cohorts": [_plain(summary, claims) for summary in study.cohorts],
-        "executions": [_executions(executed) for executed in execution_studies(study.cohorts)],
+        "cohorts": [
+            {**_plain(summary, claims), "plan": [] if summary.cohort.key in joined else plan_table(summary)}
+            for summary in study.cohorts
+        ],
+        "executions": [_executions(each) for each in executed],
         "label_efficiency": [labelled.plain() for labelled in label_studies(study.cohorts)],
         "variance": [
             [
@@ -94,7 +99,6 @@ def _plain(summary: CohortSummary, claims: Sequence[Claim] | None) -> dict[str, 
             for row in tables.differences(summary, metric.name)
         ],
         "standings": tables.standings(summary),
-        "planner": plan_table(summary),
         "claims": claims_rows(summary, claims),
         "equal_budgets": equal_budget_table(summary),
         "time_to_accuracy": list(efficiency.time_to_accuracy(summary)),
@@ -167,6 +171,7 @@ def _executions(study: ExecutionStudy) -> Row:
             for row in tables.main(study.pooled)
         ],
         "differences": tables.differences(study.pooled),
+        "plan": plan_table(study.pooled),
     }
 
 

@@ -10,7 +10,7 @@ from intelbench.reporting import markdown, narrative
 from intelbench.reporting.document import Block, Document, Items, Paragraph, Section, figures
 from intelbench.reporting.formatting import escape, listed
 from intelbench.reporting.plugin_sections import blocks_of, sections
-from intelbench.reporting.sections import CLAIMS, ReportSection
+from intelbench.reporting.sections import CLAIMS, PLANNER, ReportSection
 from intelbench.reporting.sections.claims import published_claims
 from intelbench.reporting.sections.executions import accuracy_across_executions
 from intelbench.reporting.sections.groups import group_title, groups
@@ -20,10 +20,9 @@ from intelbench.reporting.sections.origins import origin
 from intelbench.reporting.sections.planner import planner
 from intelbench.reporting.sections.variance import sources_of_variance
 from intelbench.results.claims import Claim
-from intelbench.results.executions import execution_studies
+from intelbench.results.executions import execution_studies, experiments
 from intelbench.results.label_efficiency import label_studies
 from intelbench.results.study import Study
-from intelbench.results.summaries import CohortSummary
 from intelbench.results.variance import variance_studies
 
 
@@ -57,26 +56,19 @@ def write_plan(study: Study) -> str:
     Groups that differ only in how their runs were executed are one experiment, and have one plan.
     """
     blocks: list[Block] = []
-    executed = execution_studies(study.cohorts)
-    for each in executed:
-        numbers = listed(map(str, each.groups))
-        note = (
-            f"Groups {numbers} of the report differ only in how their runs were executed, so this is about all of "
-            "them. Times are medians over all of these executions."
-        )
-        blocks += _section(f"Groups {numbers}", [Paragraph(note), *_plan(each.pooled)])
-    joined = {number for each in executed for number in each.groups}
-    for place, summary in enumerate(study.cohorts, start=1):
-        number = len(study.cohorts)
-        if place not in joined:
-            planned = _plan(summary)
+    for groups_of_plan, summary in experiments(study.cohorts):
+        place, number = groups_of_plan[0], len(study.cohorts)
+        planned = planner(summary) or [Paragraph(narrative.ranking_note(summary) or "There is no pair to compare.")]
+        if len(groups_of_plan) > 1:
+            numbers = listed(map(str, groups_of_plan))
+            note = (
+                f"Groups {numbers} of the report differ only in how their runs were executed, so this is about all of "
+                "them. Times are medians over all of these executions."
+            )
+            blocks += _section(f"Groups {numbers}", [Paragraph(note), *planned])
+        else:
             blocks += planned if number == 1 else _section(group_title(place, number, summary.cohort), planned)
     return markdown.render(Document("Seeds that would decide open pairs", blocks))
-
-
-def _plan(summary: CohortSummary) -> list[Block]:
-    """Return what would decide the open pairs of a cohort, or why there is none."""
-    return planner(summary) or [Paragraph(narrative.ranking_note(summary) or "There is no pair to compare.")]
 
 
 def compose(study: Study, *, claims: Sequence[Claim] | None = None, full: bool = False) -> Document:
@@ -91,8 +83,11 @@ def compose(study: Study, *, claims: Sequence[Claim] | None = None, full: bool =
         *groups([summary.cohort for summary in study.cohorts]),
         *_section("Architecture or recipe", origin(study.cohorts, claims)),
     ]
+    joined: set[int] = set()
     for executed in execution_studies(study.cohorts):
-        blocks += _section("Accuracy across executions", accuracy_across_executions(executed))
+        joined |= set(executed.groups)
+        planned = _section(PLANNER, planner(executed.pooled))
+        blocks += _section("Accuracy across executions", [*accuracy_across_executions(executed), *planned])
     for labelled in label_studies(study.cohorts):
         blocks += _section("Labelled images needed", label_efficiency(labelled))
     for varied in variance_studies(study.cohorts):
@@ -102,6 +97,8 @@ def compose(study: Study, *, claims: Sequence[Claim] | None = None, full: bool =
     for place, summary in enumerate(study.cohorts, start=1):
         cohort_blocks = opening(summary)
         for entry in shown:
+            if entry.name == PLANNER and place in joined:
+                continue
             of_section = blocks_of(entry, summary)
             cohort_blocks += _section(escape(entry.name), of_section, is_folded=not entry.value.in_default)
         blocks += cohort_blocks if number == 1 else _section(group_title(place, number, summary.cohort), cohort_blocks)

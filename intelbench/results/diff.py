@@ -239,8 +239,9 @@ def _more_seeds(studies: Sequence[Study], in_both: Mapping[str, Sequence[int]]) 
             }
             for study in studies
         ]
-        if seeds and (num_more := len(set.intersection(*finished) - set(seeds))):
-            yield f"{name}: {plural(num_more, 'seed')} in both, but not in the groups that are compared"
+        if seeds and (more := sorted(set.intersection(*finished) - set(seeds))):
+            numbers = few(list(map(str, more)), _MAX_KEYS)
+            yield f"{name}: {plural(len(more), 'seed')} ({numbers}) in both, but not in the groups that are compared"
 
 
 def _have_finished(study: Study) -> dict[str, bool]:

@@ -50,6 +50,17 @@ def execution_studies(summaries: Sequence[CohortSummary]) -> list[ExecutionStudy
     return [_study(key, of_key) for key, of_key in members.items() if len(of_key) > 1]
 
 
+def experiments(summaries: Sequence[CohortSummary]) -> list[tuple[tuple[int, ...], CohortSummary]]:
+    """Return the groups, those that differ only in execution put together first, with their numbers from 1.
+
+    Runs of one experiment may be added to each other to decide a pair.
+    """
+    executed = execution_studies(summaries)
+    joined = {number for study in executed for number in study.groups}
+    alone = [((number,), summary) for number, summary in enumerate(summaries, start=1) if number not in joined]
+    return [*((study.groups, study.pooled) for study in executed), *alone]
+
+
 def _study(key: object, numbered: Mapping[int, CohortSummary]) -> ExecutionStudy:
     summaries = list(numbered.values())
     observed = {run.record.run_id: run for summary in summaries for run in summary.runs}

@@ -121,7 +121,7 @@ def test_the_same_folder_shows_nothing(make: Make) -> None:
     assert (("a", "b"), 12) == (found.copied, found.num_same_runs)
     text = changes.as_markdown(found, [], ("before", "after"))
     assert "**The compared runs are the same runs in both folders, which shows nothing.**" in text
-    assert " 12 of them are the same runs in both folders" in text
+    assert " 12 of these runs are the same in both folders" in text
     for metric in metrics_in("diff"):
         with pytest.raises(UserError, match="the runs of a are the same runs in both folders, which shows nothing"):
             judge(found, [Gate(metric.name, 0.0)])
@@ -360,4 +360,4 @@ def test_seeds_in_other_groups_are_named(tmp_path: Path) -> None:
     comparison = compare(tmp_path / "before" / "runs", tmp_path / "after" / "runs")
     assert {"a": (0, 1, 2), "b": (0, 1, 2)} == comparison.seeds
     said = [line for line in comparison.left_out if line.startswith(("a:", "b:"))]
-    assert ["a: 2 seeds in both, but not in the groups that are compared"] == said
+    assert ["a: 2 seeds (3, 4) in both, but not in the groups that are compared"] == said

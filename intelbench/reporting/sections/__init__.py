@@ -49,11 +49,12 @@ class ReportSection:
 
 
 CLAIMS = "Published claims"
+PLANNER = "Planner"
 _BUILT_IN = (
     ReportSection("Results", results),
     ReportSection("Stored features", features),
     ReportSection("Differences", differences),
-    ReportSection("Planner", planner),
+    ReportSection(PLANNER, planner),
     ReportSection("Probability of being the best", standing, in_default=False),
     ReportSection("Choice by cost", cost),
     ReportSection("Accuracy at equal steps and at equal time", equal_budgets_section),

@@ -56,7 +56,10 @@ def _answer(planned: Plan) -> str:
             f"{formatting.significant(planned.seconds / 60)} minutes on the machine of the records."
         )
     if any(pair.needs_images for pair in planned.open_pairs):
-        text += " No number of seeds decides some pairs: they need more test images."
+        undecidable = sum(pair.needs_images for pair in planned.open_pairs)
+        which, need = ("one of them", "it needs") if undecidable == 1 else ("some of them", "they need")
+        which = "it" if number == 1 else which
+        text += f" No number of seeds decides {which}: {need} more test images."
     return text
 
 

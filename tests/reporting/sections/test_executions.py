@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from intelbench.api.results import load
 from intelbench.config.budget import Budget
 from intelbench.reporting.document import Section, Table, walk
 from intelbench.reporting.export import as_json
@@ -59,6 +60,21 @@ def test_groups_have_one_plan(folder: Path) -> None:
     synthetic_runs(folder, ["a", "b"], [0], Study(conditions=larger))
     planned = write_plan(read(folder))
     assert ["## Groups 1 and 2", "## Group 3 of 3: 2 runs"] == re.findall("^##.*", planned, re.MULTILINE)
+
+
+def test_the_plan_is_the_same_in_report_api_and_json(tmp_path: Path) -> None:
+    """Of all groups together, and no other one for a group."""
+    folder, near = tmp_path, {"a": 0.81, "b": 0.8}
+    synthetic_runs(folder, ["a", "b"], range(4), Study(accuracies=near))
+    two = msgspec.structs.replace(EXECUTION, gpus=2)
+    synthetic_runs(folder, ["a", "b"], [4, 5], Study(accuracies=near, execution=two))
+    document = compose(read(folder), full=True)
+    assert 1 == sum(isinstance(block, Section) and block.title == "Planner" for block in walk(document.blocks))
+    content = msgspec.json.decode(as_json(read(folder)))
+    assert [[], []] == [cohort["plan"] for cohort in content["cohorts"]]
+    frame = load(folder).plan()
+    assert ["+".join(content["executions"][0]["cohorts"])] * len(frame) == frame["cohort"].tolist()
+    assert [row["num_seeds"] for row in content["executions"][0]["plan"]] == frame["num_seeds"].tolist() == [6]
 
 
 def test_json_has_the_accuracies_of_all_groups(folder: Path) -> None:
