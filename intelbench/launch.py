@@ -4,7 +4,7 @@ import gc
 import os
 import sys
 
-_ALLOCATIONS_PER_COLLECTION = 50_000
+_ALLOCATIONS_PER_COLLECTION = 200_000
 """Python's own number, 700, has it search the objects of PyTorch again and again while it imports them: 1.3 s."""
 
 

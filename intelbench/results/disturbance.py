@@ -205,31 +205,27 @@ def _unexplained_changes(runs: Sequence[RunSummary], steps: Sequence[Estimate | 
     """
     logs = np.array([_log_median(run, step) for run, step in zip(runs, steps, strict=True)])
     names = [(run.record.spec.architecture, run.record.spec.provider) for run in runs]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    own = np.array([numbers[name] for name in names], dtype=np.int64)
     usable = np.isfinite(logs) & ~np.array([exceeds(step) for step in steps], dtype=np.bool_)
-    members = {name: usable & np.array([name == of_run for of_run in names]) for name in dict.fromkeys(names)}
-    sizes = {name: int(of_name.sum()) for name, of_name in members.items()}
-    squares = {name: _squares(logs[of_name]) for name, of_name in members.items()}
-    freedom, spread = sum(max(size - 1, 0) for size in sizes.values()), sum(squares.values())
-    changes: list[Estimate | None] = []
-    for index, (value, name) in enumerate(zip(logs, names, strict=True)):
-        kept = members[name].copy()
-        kept[index] = False
-        others = logs[kept]
-        left = freedom - max(sizes[name] - 1, 0) + len(others) - 1
-        if not np.isfinite(value) or not len(others) or left < 1:
-            changes.append(None)
-            continue
-        deviation = np.sqrt(max(spread - squares[name] + _squares(others), 0.0) / left)
-        half = stdtrit(left, (1 + CONFIDENCE) / 2) * deviation * np.sqrt(1 + 1 / len(others))
-        change = value - others.mean()
-        mean, low, high = np.expm1([change, change - half, change + half]).tolist()
-        changes.append(Estimate(mean, low, high, len(others)))
-    return changes
-
-
-def _squares(values: Floats) -> float:
-    """Return the sum of squared distances from the mean."""
-    return float(((values - values.mean()) ** 2).sum()) if len(values) else 0.0
+    sizes = np.bincount(own, usable, len(numbers))
+    means = np.bincount(own, np.where(usable, logs, 0.0), len(numbers)) / np.maximum(sizes, 1)
+    distances = logs - means[own]
+    squares = np.bincount(own, np.where(usable, distances**2, 0.0), len(numbers))
+    others = sizes[own] - usable
+    # Of the others alone: the distance from their mean is larger, and the sum of squares is less.
+    beyond = np.where(usable, sizes[own] / np.maximum(others, 1), 1.0)
+    spread = np.maximum(squares.sum() - np.where(usable, distances**2 * beyond, 0.0), 0.0)
+    freedom = np.maximum(sizes - 1, 0).sum() - np.maximum(sizes[own] - 1, 0) + others - 1
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = np.sqrt(spread / freedom * (1 + 1 / others))
+    half = stdtrit(freedom, (1 + CONFIDENCE) / 2) * error
+    known = np.isfinite(logs) & (others > 0) & (freedom >= 1)
+    changes = np.expm1(distances * beyond + np.multiply.outer([0, -1, 1], half)).tolist()
+    return [
+        Estimate(mean, low, high, int(num_others)) if is_known else None
+        for mean, low, high, num_others, is_known in zip(*changes, others, known, strict=True)
+    ]
 
 
 def _log_median(run: RunSummary, step: Estimate | None) -> float:

@@ -238,9 +238,10 @@ def _class_axes(axes: Axes, names: Sequence[str], rotated: bool) -> None:
 
 def _annotate(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
     """Write share and count in each cell that holds an image, in black or white, whichever stands out more."""
+    shade = colormaps[_SHADES]
     for row, column in np.argwhere(counts).tolist():
         share = float(shares[row, column])
-        linear = [(c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4) for c in colormaps[_SHADES](share)[:3]]
+        linear = [(c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4) for c in shade(share)[:3]]
         luminance = np.dot((0.2126, 0.7152, 0.0722), linear)  # WCAG 2: at 0.18 both have the same contrast
         text = f"{formatting.percent(share, 0)}\n{formatting.count(counts[row, column])}"
         color = "white" if luminance < 0.18 else "black"
