@@ -217,11 +217,10 @@ def _unexplained_changes(runs: Sequence[RunSummary], steps: Sequence[Estimate | 
     beyond = np.where(usable, sizes[own] / np.maximum(others, 1), 1.0)
     spread = np.maximum(squares.sum() - np.where(usable, distances**2 * beyond, 0.0), 0.0)
     freedom = np.maximum(sizes - 1, 0).sum() - np.maximum(sizes[own] - 1, 0) + others - 1
-    with np.errstate(divide="ignore", invalid="ignore"):
-        error = np.sqrt(spread / freedom * (1 + 1 / others))
-    half = stdtrit(freedom, (1 + CONFIDENCE) / 2) * error
     known = np.isfinite(logs) & (others > 0) & (freedom >= 1)
-    changes = np.expm1(distances * beyond + np.multiply.outer([0, -1, 1], half)).tolist()
+    with np.errstate(divide="ignore", invalid="ignore"):  # of a run without others
+        half = stdtrit(freedom, (1 + CONFIDENCE) / 2) * np.sqrt(spread / freedom * (1 + 1 / others))
+        changes = np.expm1(distances * beyond + np.multiply.outer([0, -1, 1], half)).tolist()
     return [
         Estimate(mean, low, high, int(num_others)) if is_known else None
         for mean, low, high, num_others, is_known in zip(*changes, others, known, strict=True)
