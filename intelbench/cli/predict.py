@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -38,9 +39,8 @@ def predict(
     images: Path,
     architecture: str | None,
     out: Path | None,
-    device: str | None,
     margin: float | None,
-    plugins: tuple[Path, ...],
+    **options: Any,
 ) -> int:
     """Predict the classes of IMAGES with a network that `intelbench run` has trained.
 
@@ -79,8 +79,8 @@ def predict(
     from intelbench.plugins.loading import load_plugins
     from intelbench.training.trained import load
 
-    load_plugins(plugins)
-    model = load(choice.file, device)
+    load_plugins(options["plugins"])
+    model = load(choice.file, options["device"])
     with _progress(len(photos)) as on_images:
         frame, unreadable = model.predict_photos(photos, on_images)
     write_product(frame.to_csv(index=False, lineterminator="\n", float_format="%.6g"), out)

@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -52,8 +53,7 @@ def publish(
     target: str,
     out: str | None,
     architecture: str | None,
-    margin: float,
-    plugins: tuple[Path, ...],
+    **options: Any,
 ) -> None:
     """Send the records in RUNS_DIR to a tracker, or write them as tables for others.
 
@@ -67,7 +67,7 @@ def publish(
     from intelbench.plugins.loading import load_plugins
     from intelbench.trackers.registry import TRACKERS
 
-    load_plugins(plugins)
+    load_plugins(options["plugins"])
     known = (*TRACKERS.providers(), _CSV, *_TEXTS)
     if target not in known:
         raise UserError(f"--to {target!r:.100}: not known. {one_of(target, known)}")
@@ -75,7 +75,7 @@ def publish(
     file = FILE.convert(out, parameter, ctx) if out is not None and target in _TEXTS else None
     if out is not None and target in (_CSV, *_FOLDERS):
         out = str(FOLDER.convert(out, parameter, ctx))
-    results = load(folder, margin)
+    results = load(folder, options["margin"])
     complain_of_left_out(results.problems)
     if target == "card" and (number := len(results.cohorts)) > 1:
         which = "that has it" if architecture else "of records"

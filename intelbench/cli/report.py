@@ -1,6 +1,7 @@
 """`intelbench report`."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def report(
     """
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's, whose threads would be in the way of two processes
     from intelbench.plugins.loading import load_plugins
-    from intelbench.records.store import runs_folder, write_figures, write_parts
+    from intelbench.records.store import runs_folder, write_parts
     from intelbench.records.workspace import describe_unfinished
     from intelbench.results.claims import load_claims
     from intelbench.results.study import read
@@ -93,20 +94,25 @@ def report(
         from intelbench.reporting.report import write
 
         written = write(study, claims=claims, full=options["full"])
-        figures = (out.parent if out else runs.parent) / "figures"
-        try:
-            write_figures(figures, written.figures)
-        except OSError as error:
-            raise UserError(
-                f"{printable(figures)}: figures cannot be written there ({error.strerror or error}). Expected "
-                "a writable folder. Try --out FILE.md in another folder, which gets the figures too"
-            ) from error
+        _write_figures((out.parent if out else runs.parent) / "figures", written.figures)
         text = written.text
     if predictions := options["predictions"]:
         from intelbench.reporting.export import predictions_as_csv
 
         write_parts(predictions, predictions_as_csv(study))
     write_product(text, out)
+
+
+def _write_figures(folder: Path, figures: Mapping[str, bytes]) -> None:
+    from intelbench.records.store import write_figures
+
+    try:
+        write_figures(folder, figures)
+    except OSError as error:
+        raise UserError(
+            f"{printable(folder)}: figures cannot be written there ({error.strerror or error}). Expected a writable "
+            "folder. Try --out FILE.md in another folder, which gets the figures too"
+        ) from error
 
 
 def _require_names(out: Path | None, predictions: Path | None) -> None:

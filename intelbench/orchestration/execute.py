@@ -144,9 +144,7 @@ def _prepare_training(
 ) -> tuple[TrainingSetup, TrainingBudget, float | None]:
     """Return the setup and the budget of a run, and the FLOPs of an image in a step, if they can be counted."""
     conditions = job.spec.conditions
-    setup = build_training_setup(
-        job.spec, job.dataset, environment, device, ranks=ranks, weights=job.weights, on_extraction=on_extraction
-    )
+    setup = build_training_setup(job, environment, device, ranks=ranks, on_extraction=on_extraction)
     flops = job.profile.training_flops_per_image if job.profile else flops_of_step(setup.workload)
     budget = TrainingBudget.of(
         conditions.budget,

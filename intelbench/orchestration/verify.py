@@ -256,7 +256,7 @@ def main() -> None:
     job = replay.job
     load_plugins_of_run(job.plugins, job.spec.seed_of("init"))
     device = configure(job.spec.conditions, job.spec.execution)
-    setup = build_training_setup(job.spec, job.dataset, job.environment, device, weights=job.weights)
+    setup = build_training_setup(job, job.environment, device)
     if replay.num_frozen_steps is not None:
         setup.backbone.replay(replay.num_frozen_steps)
     budget = TrainingBudget(len(replay.rates), None, replay.rates)

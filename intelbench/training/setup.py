@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
@@ -75,21 +76,35 @@ class TrainingSetup:
         return None if frozen is None else frozen_share * frozen + (1 - frozen_share) * flops_of_workload
 
 
+class PlannedRun(Protocol):
+    """What a run is made from."""
+
+    @property
+    def spec(self) -> RunSpec:
+        """Return what determines the run."""
+
+    @property
+    def dataset(self) -> Dataset:
+        """Return its images."""
+
+    @property
+    def weights(self) -> str | None:
+        """Return the file of `spec.weights`, if there are any."""
+
+
 def build_training_setup(
-    spec: RunSpec,
-    dataset: Dataset,
+    run: PlannedRun,
     environment: Environment,
     device: torch.device,
     *,
     ranks: Ranks = ALONE,
-    weights: str | None = None,
     on_extraction: Callable[[], object] = lambda: None,
 ) -> TrainingSetup:
     """Build the network of a run with the initial weights of its seed, and everything for training it.
 
-    `weights` is the file of `spec.weights`. The environment determines the bits of features; `on_extraction` is called
-    before they are computed.
+    The environment determines the bits of features; `on_extraction` is called before they are computed.
     """
+    spec, dataset = run.spec, run.dataset
     conditions, num_classes = spec.conditions, len(spec.data.class_names)
     workload = workload_of(find(spec.architecture)[0], num_classes, conditions, spec.seed_of("init"))
     pixels = dataset.pixels()
@@ -97,7 +112,7 @@ def build_training_setup(
     order, augment = spec.seed_of("order"), spec.seed_of("augment")
     stream = TrainingStream(dataset.train, pixels, conditions, order, augment_seed=augment, pin_memory=pins)
     stream = stream.only(ranks.own(conditions.recipe.batch_size))
-    model, heads = build_network(workload, conditions.recipe, weights)
+    model, heads = build_network(workload, conditions.recipe, run.weights)
     model = model.to(device).to(memory_format=MEMORY_FORMATS[conditions.memory_format])
     backbone = Backbone.of(model, heads, conditions.recipe, stream.steps_per_epoch)
     evaluator = Evaluator(model, pixels, conditions, device, spec.normalization, spec.execution.workers, ranks=ranks)

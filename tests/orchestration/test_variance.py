@@ -29,7 +29,7 @@ SOURCES: tuple[Vary, ...] = get_args(Vary)
 
 def setup_of(run: PlannedRun) -> TrainingSetup:
     """The network and the batches of a run, as its process builds them."""
-    return build_training_setup(run.job.spec, run.job.dataset, run.job.environment, torch.device("cpu"))
+    return build_training_setup(run.job, run.job.environment, torch.device("cpu"))
 
 
 def contents(setup: TrainingSetup) -> dict[str, bytes]:
