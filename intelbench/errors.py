@@ -11,9 +11,6 @@ _FEW_NAMES = 10
 _MAX_NAMES = 30
 """Names that a message lists: a message that is cut elsewhere would lose its suggestion."""
 
-MAX_PATH = 300
-"""Characters of a path that a message repeats: those of users are shorter."""
-
 
 class UserError(Exception):
     """An error that the user can fix.
@@ -60,11 +57,6 @@ def printable(text: object) -> str:
 def shortened(text: str, most: int = 100) -> str:
     """Return the text, cut after `most` characters."""
     return text if len(text) <= most else f"{text[:most]}…"
-
-
-def shown_path(path: object) -> str:
-    """Return a path as messages show it: in one line, and not all of one that is longer than those of users."""
-    return shortened(printable(path), MAX_PATH)
 
 
 def one_of(name: str, known: Iterable[str], suggestion: str = "") -> str:

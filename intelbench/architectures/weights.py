@@ -6,7 +6,6 @@ Those of timm are in the cache of the Hugging Face Hub.
 
 import hashlib
 import http.client
-import os
 import pickle
 import re
 import time
@@ -24,7 +23,8 @@ from intelbench.architectures.generators import preserve_generators
 from intelbench.architectures.hub import OnDownload
 from intelbench.architectures.registry import Architecture, ModelRequest, PretrainedFile
 from intelbench.architectures.surgery import build_shapes, find_heads
-from intelbench.errors import MAX_PATH, UserError, few, kind_of, shortened
+from intelbench.errors import UserError, few, kind_of, shortened
+from intelbench.paths import MAX_PATH, is_file
 from intelbench.records.types import IMAGENET_NORMALIZATION, Normalization, Weights
 
 NONE = "none"
@@ -111,7 +111,7 @@ def obtain(architecture: Architecture, choice: str, on_download: OnDownload) -> 
     else:
         published, path = PretrainedFile(address=choice), Path(choice)
         file = path.name
-        if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises an error for a name that is too long
+        if not is_file(path):
             raise UserError(
                 f"recipe.weights {shortened(repr(choice), MAX_PATH)}: no such file. Expected one of: "
                 f"{', '.join((NONE, *PUBLISHED))}, or a file with a state dict, .pth or .safetensors"

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from intelbench.config.validation import Fault, Place, find_fault
-from intelbench.errors import UserError, shown_path
+from intelbench.errors import UserError
+from intelbench.paths import shown_path
 
 MAX_BYTES = 2**20
 """Size of a file. The largest of the package has 13 KiB; Python's TOML parser takes at most 4 s for 1 MiB."""

@@ -25,7 +25,8 @@ from intelbench.data.names import (
     likeness,
     split_of,
 )
-from intelbench.errors import UserError, plural, printable, shown_path
+from intelbench.errors import UserError, plural, printable
+from intelbench.paths import shown_path
 
 LAYOUTS = "train/ and test/ (or val/) with a folder for each class, or one folder for each class"
 _NOT_CLASSES = frozenset({"seg_pred"})

@@ -1,6 +1,5 @@
 """Images without labels: an image, or those in a folder."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -8,7 +7,8 @@ from typing import NamedTuple
 from intelbench.data.decoding import UnreadableImageError
 from intelbench.data.files import UnusableFileError, read_file
 from intelbench.data.folder import images_below
-from intelbench.errors import UserError, printable, shown_path
+from intelbench.errors import UserError, printable
+from intelbench.paths import is_file, is_folder, shown_path
 
 
 class Photo(NamedTuple):
@@ -37,9 +37,9 @@ def find_photos(place: Path) -> Sequence[Photo]:
     Raises:
         UserError: there is no such file or folder, or no image in it.
     """
-    if os.path.isfile(place):  # noqa: PTH113 - Path.is_file raises an error for a name that is too long
+    if is_file(place):
         return [Photo(place.name, place)]
-    if not os.path.isdir(place):  # noqa: PTH112 - as above
+    if not is_folder(place):
         raise UserError(f"images {shown_path(place)}: no such file or folder. Expected a folder of images, or an image")
     photos = [Photo(path.relative_to(place).as_posix(), path) for path in images_below(place)]
     if not photos:

@@ -14,6 +14,7 @@ from typing import Literal, Protocol, TypeVar
 
 from intelbench.data.names import is_image_path
 from intelbench.errors import UserError, printable
+from intelbench.paths import is_file
 from intelbench.plugins.guard import failed_with, plugin_errors_as_user_errors, require_methods, source_file
 from intelbench.plugins.registry import Entry, Registry
 from intelbench.records.atomic import discard, is_intact, write_copy
@@ -124,7 +125,7 @@ def _entry_of(text: str) -> tuple[Entry[Kind], str]:
     entry = SOURCES.find(name)
     if entry and (colon or name != _FOLDER):
         return entry, rest
-    if os.path.isfile(text):  # noqa: PTH113 - false for a text that is too long for a path
+    if is_file(text):
         for each in SOURCES.entries.values():
             if text.lower().endswith(each.value.suffixes):
                 return each, text

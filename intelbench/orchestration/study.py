@@ -5,7 +5,6 @@ The file is `studies/ID.json` in the results folder, and ID is the digest of its
 """
 
 import hashlib
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,9 +17,10 @@ import intelbench
 from intelbench.config.fields import MAX_RUNS, CheckpointTime, Rerun
 from intelbench.config.validation import json_fault
 from intelbench.data.dataset import Dataset
-from intelbench.errors import HostError, UserError, one_of, plural, printable, shortened, shown_path
+from intelbench.errors import HostError, UserError, one_of, plural, printable, shortened
 from intelbench.orchestration.job import Job, Task
 from intelbench.orchestration.process import Limits
+from intelbench.paths import is_folder, shown_path
 from intelbench.records.files import content_of, replace
 from intelbench.records.types import Environment, Execution
 
@@ -89,7 +89,7 @@ class StudyFile:
             HostError: another version of intelbench has written it.
         """
         name = f"study {shown_path(path)}"
-        if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises an error for a name that is too long
+        if is_folder(path):
             raise UserError(f"{name}: a folder. {_expected(path)}")
         if path.suffix != _SUFFIX:
             raise UserError(f"{name}: not a study. {_expected(path.parent)}")

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
-from intelbench.errors import UserError, shown_path
+from intelbench.errors import UserError
+from intelbench.paths import is_file, shown_path
 from intelbench.plugins.guard import plugin_errors_as_user_errors
 from intelbench.plugins.imports import PluginImports
 from intelbench.plugins.providers import provider_of_file
@@ -30,7 +31,7 @@ def load_plugin(path: Path) -> list[str]:
     Raises:
         UserError: the file is missing, fails, ends the program, or registers nothing.
     """
-    if not os.path.isfile(path):  # noqa: PTH113 - false for a path that is too long
+    if not is_file(path):
         problem = "is not a file" if os.path.lexists(path) else "no such file"
         raise UserError(f"plug-in {shown_path(path)}: {problem}")
     if path.suffix != ".py":

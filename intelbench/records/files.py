@@ -13,7 +13,8 @@ from typing import BinaryIO, TypeVar
 
 import msgspec
 
-from intelbench.errors import UserError, shown_path
+from intelbench.errors import UserError
+from intelbench.paths import shown_path
 from intelbench.records.locks import TO_READ, locked
 
 T = TypeVar("T")

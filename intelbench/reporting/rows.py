@@ -1,4 +1,4 @@
-"""Columns of tables that show rows of raw numbers."""
+"""Rows of raw numbers: as CSV, and the columns of tables that show them."""
 
 import csv
 from collections.abc import Callable, Iterable, Mapping

@@ -118,13 +118,14 @@ def equal_budgets(summary: CohortSummary) -> list[EqualBudget]:
     ]
 
 
-def order_change(summary: CohortSummary) -> OrderChange | None:
+def order_change(summary: CohortSummary, views: Sequence[EqualBudget] | None = None) -> OrderChange | None:
     """Return how the order differs between equal steps and equal time; `None` where nothing may be compared.
 
     A pair is reversed where both leads are significant, at 5 % and Holm-corrected over the pairs of each view, and
-    the interval of each is above what the bend of the curves between evaluation points could be.
+    the interval of each is above what the bend of the curves between evaluation points could be. `views` are what
+    `equal_budgets` returns, if that is known.
     """
-    views = equal_budgets(summary)
+    views = equal_budgets(summary) if views is None else views
     if summary.correct is None or not views or not same_images(summary.runs, "validation"):
         return None
     by_pair = [{(pair.first, pair.second): pair for pair in view.differences()} for view in views]
@@ -170,7 +171,7 @@ _COLUMNS: Sequence[Columns[_Cell]] = (
 
 
 @table(lambda: _COLUMNS)
-def equal_budget_table(summary: CohortSummary) -> Iterable[_Cell]:
+def equal_budget_table(summary: CohortSummary, views: Sequence[EqualBudget] | None = None) -> Iterable[_Cell]:
     """Return two rows for each finished architecture: validation accuracy at equal steps and at equal time."""
-    views = equal_budgets(summary)
-    return [(view, index) for index in range(len(summary.finished)) for view in views]
+    known = equal_budgets(summary) if views is None else views
+    return [(view, index) for index in range(len(summary.finished)) for view in known]

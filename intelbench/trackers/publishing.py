@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from intelbench.errors import UserError, shown_path
+from intelbench.errors import UserError
+from intelbench.paths import shown_path
 from intelbench.plugins.guard import failed_with
 from intelbench.results.cohorts import Cohort
 from intelbench.trackers.contents import recorded

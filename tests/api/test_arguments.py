@@ -88,6 +88,9 @@ PROFILE = {
 
 LONG = "a" * 3000
 """Longer than a path can be."""
+run: Any = intelbench.run
+"""With options that no type checker accepts, as is `profile`."""
+profile: Any = intelbench.profile
 SHORT = "'a{99}…: longer than a path can be. Expected a (file|folder)$"
 
 
@@ -100,7 +103,7 @@ def cases(table: dict[str, list[tuple[object, str]]]) -> list[tuple[str, object,
 def test_a_wrong_option_of_a_run_is_refused(tmp_path: Path, name: str, value: object, message: str) -> None:
     """Before a process is started or a file written."""
     with pytest.raises(UserError, match=f"^{message}"):
-        intelbench.run(["resnet18"], out=tmp_path / "results", **{"data": tmp_path, name: value})  # type: ignore[misc]
+        run(["resnet18"], out=tmp_path / "results", **{"data": tmp_path, name: value})
     assert not list(tmp_path.iterdir())
 
 
@@ -109,7 +112,7 @@ def test_a_folder_that_is_a_file_is_refused(name: str) -> None:
     """In the words of the command line; also a path that no system accepts, which is shortened."""
     for value, message in ((__file__, "'.*': a file. Expected a folder$"), (LONG, SHORT)):
         with pytest.raises(UserError, match=f"^{name} {message}"):
-            intelbench.run(["resnet18"], **{name: value})  # type: ignore[misc]
+            run(["resnet18"], **{name: value})
 
 
 @pytest.mark.parametrize(
@@ -121,21 +124,21 @@ def test_an_option_that_is_too_long_for_a_path_is_shortened(
 ) -> None:
     """Rather than an `OSError` with all of it."""
     with pytest.raises(UserError, match=f"^{message}$"):
-        intelbench.run(["resnet18"], out=tmp_path, **{"data": tmp_path, name: value})  # type: ignore[misc]
+        run(["resnet18"], out=tmp_path, **{"data": tmp_path, name: value})
 
 
 @pytest.mark.parametrize("name", RunOptions.__annotations__)
 def test_an_option_that_is_not_utf_8_is_refused(tmp_path: Path, name: str) -> None:
     """As names of files may be; by the name of the option, and not with Python's error."""
     with pytest.raises(UserError, match=f"^{name}.*'bad.udcff'|^{name}: 'bad"):
-        intelbench.run(["resnet18"], out=tmp_path, **{"data": tmp_path, name: "bad\udcff"})  # type: ignore[misc]
+        run(["resnet18"], out=tmp_path, **{"data": tmp_path, name: "bad\udcff"})
 
 
 @pytest.mark.parametrize(("name", "value", "message"), cases(PROFILE))
 def test_a_wrong_option_of_a_profile_is_refused(name: str, value: object, message: str) -> None:
     """Before a network is built."""
     with pytest.raises(UserError, match=message):
-        intelbench.profile(["resnet18"], **{name: value})  # type: ignore[misc]
+        profile(["resnet18"], **{name: value})
 
 
 def test_every_option_has_a_wrong_value_here() -> None:
@@ -156,9 +159,9 @@ def test_names_of_architectures_are_a_list(call: Callable[[object], object]) -> 
 def test_an_unknown_option_is_answered_with_the_nearest() -> None:
     """As Python does, by a `TypeError`."""
     with pytest.raises(TypeError, match=r"run\(\) got an unexpected option 'timeout'. Try `timeout_seconds`"):
-        intelbench.run(["resnet18"], timeout=3)  # type: ignore[call-arg]
+        run(["resnet18"], timeout=3)
     with pytest.raises(TypeError, match=r"profile\(\) got an unexpected option 'image_sise'. .* Try `image_size`"):
-        intelbench.profile(["resnet18"], image_sise=32)  # type: ignore[call-arg]
+        profile(["resnet18"], image_sise=32)
 
 
 def test_values_of_other_libraries_are_plain_values() -> None:

@@ -15,15 +15,7 @@ from torch import Tensor, nn
 
 from intelbench.architectures import weights
 from intelbench.architectures.registry import FROM_MINUS_ONE, Architecture, ModelRequest, PretrainedFile, find
-from intelbench.architectures.weights import (
-    check,
-    is_reachable,
-    load_weights,
-    locate,
-    matching,
-    obtain,
-    read_state_dict,
-)
+from intelbench.architectures.weights import is_reachable, load_weights, locate, matching, obtain, read_state_dict
 from intelbench.data.transforms import normalize
 from intelbench.errors import UserError
 from intelbench.records.types import IMAGENET_NORMALIZATION, Normalization
@@ -225,17 +217,12 @@ def test_none_is_none() -> None:
     assert obtain(published("http://127.0.0.1:1", "x-00000000.pth"), "none", ignore) is None
 
 
-def test_a_file_of_weights_whose_name_is_too_long_is_shortened() -> None:
-    """Rather than an `OSError` with all of it."""
-    with pytest.raises(UserError, match=r"^recipe\.weights 'a{299}…: no such file"):
-        obtain(TINY, "a" * 3000, lambda *_: None)
-
-
 @pytest.mark.parametrize(
     ("choice", "said"),
     [
         ("imagenet-v2", r"'tiny' has no weights 'imagenet-v2'; accepted for it: none, imagenet, or a file"),
         ("imagnet", r"'imagnet': no such file. Expected one of: none, imagenet, imagenet-v2, default, or a file"),
+        ("a" * 3000, r"^recipe\.weights 'a{299}…: no such file"),
     ],
 )
 def test_weights_that_do_not_exist_are_answered_with_those_that_do(choice: str, said: str) -> None:
@@ -330,7 +317,7 @@ def test_a_file_of_something_else_is_refused_with_the_keys(
     state = {name: value for name, value in (trained() | changes).items() if value is not None}
     torch.save(state, tmp_path / "other.pth")
     with pytest.raises(UserError, match=rf"weights other\.pth are not those of 'tiny': {said}"):
-        check(TINY, REQUEST, tmp_path / "other.pth")
+        weights.check(TINY, REQUEST, tmp_path / "other.pth")
     model = network(REQUEST)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with pytest.raises(UserError, match=said):

@@ -11,9 +11,9 @@ import pytest
 
 from intelbench.cli.main import cli, main
 from intelbench.data import dataset
-from intelbench.errors import MAX_PATH
 from intelbench.orchestration import catalogue, forkserver, proposal, session
 from intelbench.orchestration import profile as profiling
+from intelbench.paths import MAX_PATH
 from tests.conftest import commands_of
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from intelbench.config.decoding import MAX_BYTES, MAX_DOTS
 from intelbench.config.suites import load_suite
-from intelbench.errors import UserError, shown_path
+from intelbench.errors import UserError
+from intelbench.paths import shown_path
 from intelbench.results.claims import load_claims
 
 Read = Callable[[Path], object]

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from intelbench.config.budget import Budget
 from intelbench.config.conditions import Conditions
@@ -49,6 +50,25 @@ def test_the_stated_error_rates_hold(
     assert found.idle <= 0.05
     assert found.disturbed >= 0.945  # 95 %, less two standard errors of the simulation
     assert found.covered >= 0.85
+
+
+def test_a_run_is_held_against_the_other_runs_alone() -> None:
+    """By Student's prediction interval of the logarithms, with the spread of all runs but this one."""
+    study = Study(slowed=[("a", 2)])
+    runs = [_reduce(*synthetic_run(name, seed, study, ["a", "b"])) for name in "ab" for seed in range(4)]
+    logs = {(run.record.spec.architecture, run.seed): np.log(run.median_step_seconds or np.nan) for run in runs}
+    for run, found in zip(runs, disturbances(runs), strict=True):
+        own = run.record.spec.architecture, run.seed
+        left = {name: [value for key, value in logs.items() if key[0] == name and key != own] for name in "ab"}
+        freedom = sum(len(values) - 1 for values in left.values())
+        spread = np.sqrt(sum(np.var(values) * len(values) for values in left.values()) / freedom)
+        change, others = logs[own] - np.mean(left[own[0]]), len(left[own[0]])
+        half = stats.t.ppf(0.975, freedom) * spread * np.sqrt(1 + 1 / others)
+        assert found.unexplained_change is not None
+        assert others == found.unexplained_change.n
+        expected = np.expm1([change, change - half, change + half]).tolist()
+        estimate = found.unexplained_change
+        assert expected == pytest.approx([estimate.mean, estimate.low, estimate.high])
 
 
 def test_the_change_is_the_time_taken_out_of_every_step() -> None:

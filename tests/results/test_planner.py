@@ -61,7 +61,7 @@ def test_images_that_are_too_few_are_named(summarize: Summarize) -> None:
     rows = plan_table(summary)
     assert [(None, None, True)] == [(row["more_seeds"], row["seconds"], row["needs_images"]) for row in rows]
     answer, table, _ = rendered(planner(summary))
-    assert answer.endswith("1 of 1 pair is undecided. No number of seeds decides it: it needs more test images.")
+    assert answer.endswith("1 of 1 pair is undecided. 1 pair needs more test images: no number of seeds decides it.")
     assert "more test images" in table
 
 

@@ -6,7 +6,7 @@ from intelbench.reporting.document import Block, Cell, Column, Paragraph, table_
 from intelbench.reporting.formatting import code, percent_interval, points
 from intelbench.reporting.narrative import MAX_NAMES
 from intelbench.reporting.rows import ARCHITECTURE, Row
-from intelbench.results.equal_budgets import equal_budget_table, equal_budgets, order_change
+from intelbench.results.equal_budgets import OrderChange, equal_budget_table, equal_budgets, order_change
 from intelbench.results.summaries import CohortSummary
 from intelbench.results.tables import estimate_of
 
@@ -23,7 +23,7 @@ def equal_budgets_section(summary: CohortSummary) -> list[Block]:
         "steps": f"After {plural(round(by_unit['steps']), 'step')} (%)",
         "seconds": f"After {formatting.significant(by_unit['seconds'])} s of training (%)",
     }
-    found = equal_budget_table(summary)
+    found = equal_budget_table(summary, views)
     cells = {(row["architecture"], row["unit"]): row for row in found}
 
     def shown(unit: str) -> Column[Row]:
@@ -39,7 +39,7 @@ def equal_budgets_section(summary: CohortSummary) -> list[Block]:
     )
     if len(summary.cohort.batch_sizes) > 1:
         note += " A step has another number of images where the batch size is another."
-    return [*blocks, Paragraph(_answer(summary)), Paragraph(note)]
+    return [*blocks, Paragraph(_answer(order_change(summary, views))), Paragraph(note)]
 
 
 def _accuracy(row: Row) -> Cell:
@@ -47,9 +47,8 @@ def _accuracy(row: Row) -> Cell:
     return Cell(UNKNOWN) if accuracy is None else Cell(percent_interval(accuracy, unit=""), accuracy.mean)
 
 
-def _answer(summary: CohortSummary) -> str:
+def _answer(change: OrderChange | None) -> str:
     """Say whether the order of the architectures changes between the two columns."""
-    change = order_change(summary)
     if change is None:
         return (
             "Whether the order changes between the two is not tested: that takes two architectures with a value in "

@@ -55,11 +55,9 @@ def _answer(planned: Plan) -> str:
             f" To decide those that more seeds are likely to decide, run {seeds}: "
             f"{formatting.significant(planned.seconds / 60)} minutes on the machine of the records."
         )
-    if any(pair.needs_images for pair in planned.open_pairs):
-        undecidable = sum(pair.needs_images for pair in planned.open_pairs)
-        which, need = ("one of them", "it needs") if undecidable == 1 else ("some of them", "they need")
-        which = "it" if number == 1 else which
-        text += f" No number of seeds decides {which}: {need} more test images."
+    if undecidable := sum(pair.needs_images for pair in planned.open_pairs):
+        need, them = ("needs", "it") if undecidable == 1 else ("need", "them")
+        text += f" {plural(undecidable, 'pair')} {need} more test images: no number of seeds decides {them}."
     return text
 
 
