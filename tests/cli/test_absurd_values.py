@@ -10,8 +10,7 @@ import click
 import pytest
 
 from intelbench.cli.main import cli, main
-from intelbench.data import dataset
-from intelbench.orchestration import catalogue, forkserver, proposal, session
+from intelbench.orchestration import catalogue, forkserver, proposal, session, verify
 from intelbench.orchestration import profile as profiling
 from intelbench.paths import MAX_PATH
 from tests.conftest import commands_of
@@ -59,7 +58,7 @@ def test_any_absurd_value_is_one_line(
     """Of any option and argument of any command: refused in one line in the project's own words, or accepted."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(forkserver, "starter", nullcontext)
-    monkeypatch.setattr(dataset, "prepare", reached)
+    monkeypatch.setattr(verify, "prepare", reached)
     monkeypatch.setattr(session, "prepare", reached)
     monkeypatch.setattr(profiling, "_profile", reached)
     monkeypatch.setattr(catalogue, "search", reached)

@@ -230,9 +230,9 @@ def test_any_number_of_a_record_may_be_extreme(records: list[Path], seed: int, v
 
 
 def halved(array: np.ndarray) -> np.ndarray:
-    """In numbers of 16 bits, which large ones become infinite in."""
+    """In real numbers of 16 bits, in which large ones become infinite."""
     with np.errstate(over="ignore"):
-        return array.astype(np.float16)
+        return array.real.astype(np.float16)
 
 
 def spread(array: np.ndarray) -> np.ndarray:
