@@ -11,6 +11,7 @@ import re
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from intelbench.architectures.registry import Architecture, ModelRequest, Pretra
 from intelbench.architectures.surgery import build_shapes, find_heads
 from intelbench.errors import UserError, few, kind_of, shortened
 from intelbench.paths import MAX_PATH, is_file
+from intelbench.records.locks import locked
 from intelbench.records.types import IMAGENET_NORMALIZATION, Normalization, Weights
 
 NONE = "none"
@@ -252,12 +254,30 @@ def _fetched(address: str, on_download: OnDownload) -> tuple[Path, str]:
 
 
 def _downloaded(url: str, on_download: OnDownload) -> Path:
-    """Download a file into the cache of PyTorch's hub."""
+    """Download a file into the cache of PyTorch's hub, or wait until another session has downloaded it."""
     path = _hub_file(url)
     if path.exists():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
+    with suppress(OSError):  # which the download reports
+        partial.touch()
+    try:
+        with locked(partial, wait=True):
+            if not path.exists():
+                _complete(url, partial, path, on_download)
+    finally:
+        if partial.exists() and not partial.stat().st_size:
+            partial.unlink()
+    return path
+
+
+def _complete(url: str, partial: Path, path: Path, on_download: OnDownload) -> None:
+    """Download what a partial file lacks, check it, and move it to its path.
+
+    Raises:
+        UserError: the file cannot be downloaded, or is not the one that its name says.
+    """
     reason: Exception | None = None
     for pause in (0.0, *_PAUSES):
         time.sleep(pause)
@@ -268,7 +288,7 @@ def _downloaded(url: str, on_download: OnDownload) -> Path:
             error.close()
             reason = error
             if error.code == _RANGE_NOT_SATISFIABLE:
-                partial.unlink()  # not shorter than the whole file, so it must be damaged
+                partial.write_bytes(b"")  # not shorter than the whole file, so it must be damaged
             elif error.code < 500:
                 raise UserError(_by_hand(url, path, error)) from error
         except (OSError, http.client.HTTPException) as error:
@@ -280,7 +300,6 @@ def _downloaded(url: str, on_download: OnDownload) -> Path:
         partial.unlink()
         raise UserError(f"weights {url}: what was downloaded is damaged, its SHA-256 is {digest}; run again")
     partial.replace(path)
-    return path
 
 
 def _hub_file(url: str) -> Path:

@@ -67,7 +67,7 @@ def report(
     from intelbench.results.claims import load_claims
     from intelbench.results.study import read
 
-    suffix = out.suffix if out else ".md"
+    suffix = out.suffix.lower() if out else ".md"
     _require_names(out, options["predictions"])
     if images and suffix != ".html":
         raise click.UsageError("--images goes with --out FILE.html", ctx)

@@ -71,8 +71,8 @@ class Choice(click.Choice[str]):
 
 
 def require_suffix(file: Path, *suffixes: str, option: str = "--out") -> None:
-    """Refuse a value of the option that does not end in one of the suffixes."""
-    if file.suffix not in suffixes:
+    """Refuse a value of the option that does not end in one of the suffixes, in whichever case."""
+    if file.suffix.lower() not in suffixes:
         expected = ", ".join(suffixes)
         name = shortened(repr(str(file)))
         raise UserError(f"{option} {name}: unknown format. Expected a name that ends in {expected}")

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from intelbench.data.files import UnusableFileError, digest_of
-from intelbench.data.layout import entries, find_layout, is_image_file, no_image, require_utf8
+from intelbench.data.layout import find_layout, no_image
+from intelbench.data.listing import entries, is_image_file, require_utf8
 from intelbench.data.names import is_system_folder
 from intelbench.errors import printable
 

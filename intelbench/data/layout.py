@@ -8,25 +8,23 @@ or versions of one data set are refused, because a network would learn to recogn
 import os
 import stat
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from intelbench.config.fields import MAX_CLASSES
+from intelbench.data.listing import entries, is_image_file, refusal, require_utf8
 from intelbench.data.names import (
     SplitName,
     are_annotations,
     class_name,
     is_container,
-    is_hidden,
-    is_image,
     is_system_folder,
     is_unlabelled,
     likeness,
     split_of,
 )
 from intelbench.errors import UserError, plural, printable
-from intelbench.paths import shown_path
 
 LAYOUTS = "train/ and test/ (or val/) with a folder for each class, or one folder for each class"
 _NOT_CLASSES = frozenset({"seg_pred"})
@@ -346,51 +344,6 @@ def _subfolders(folder: Path) -> list[Path]:
 def _holds_images(folder: Path) -> bool:
     """Return whether images are in the folder itself."""
     return any(map(is_image_file, entries(folder)))
-
-
-def entries(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """Yield the files and folders in a folder, except hidden ones and files that systems create.
-
-    Raises:
-        UserError: the folder cannot be listed.
-    """
-    try:
-        with os.scandir(folder) as everything:
-            yield from (entry for entry in everything if not is_hidden(entry.name))
-    except OSError as error:
-        raise refusal(folder, f"cannot be listed ({error.strerror}); make it readable or remove it") from error
-
-
-def is_image_file(entry: os.DirEntry[str]) -> bool:
-    """Return whether an entry is an image by its suffix, and a file or a link to one.
-
-    A link that leads nowhere counts too, so that the user is told about it when it is read.
-    """
-    if not is_image(entry.name):
-        return False
-    if not entry.is_symlink():
-        return entry.is_file()
-    try:
-        return stat.S_ISREG(entry.stat().st_mode)
-    except OSError:
-        return True
-
-
-def refusal(path: Path | str, why: str) -> UserError:
-    """Return an error that names the file or folder at `path`."""
-    return UserError(f"data {shown_path(path)}: {why}")
-
-
-def require_utf8(path: Path) -> None:
-    """Check that a name can be written into a record, which is UTF-8.
-
-    Raises:
-        UserError: the name is not valid UTF-8.
-    """
-    try:
-        str(path).encode()
-    except UnicodeEncodeError as error:
-        raise UserError(f"data {os.fsencode(path)!r}: the name is not valid UTF-8; rename it") from error
 
 
 def _listed(names: Sequence[str]) -> str:

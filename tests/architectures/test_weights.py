@@ -3,8 +3,10 @@
 import hashlib
 import pickle
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -146,6 +148,25 @@ def test_what_is_there_already_is_not_fetched_again(server: Server, tmp_path: Pa
     assert source is not None
     assert server.content == source.path.read_bytes()
     assert ["bytes=1000-"] == server.asked
+
+
+def test_sessions_that_need_one_file_download_it_once(server: Server, tmp_path: Path) -> None:
+    """The second one waits for the first one, and takes what it has downloaded."""
+    name = name_of(server.content)
+    has_begun = threading.Event()
+
+    def get(_: int) -> bytes:
+        source = obtain(published(server.address, name), "imagenet", lambda *_: has_begun.wait())
+        assert source is not None
+        return source.path.read_bytes()
+
+    with ThreadPoolExecutor() as sessions:
+        contents = sessions.map(get, range(3))
+        time.sleep(0.2)  # while the first one is at work
+        has_begun.set()
+        assert [server.content] * 3 == list(contents)
+    assert [None] == server.asked
+    assert [name] == [file.name for file in cached(tmp_path, name).parent.iterdir()]
 
 
 def test_connections_that_break_are_taken_up_again(server: Server) -> None:

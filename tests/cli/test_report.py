@@ -169,6 +169,14 @@ def test_damaged_records_are_named_on_the_terminal(intelbench: Command, tmp_path
     assert f"left out: {damaged.parent.name}/record.json: not a readable record" in done.stderr
 
 
+def test_suffixes_are_known_in_any_case(intelbench: Command, tmp_path: Path) -> None:
+    """The format is that of the suffix in lower case; the file has the name that was asked for."""
+    folder(tmp_path / "results")
+    assert 0 == intelbench("report", "--out", "T.CSV", "--predictions", "P.Csv").returncode
+    assert (tmp_path / "T.CSV").read_text().startswith("cohort,")
+    assert (tmp_path / "P.Csv").read_text().startswith("cohort,")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
