@@ -50,7 +50,8 @@ def within_margin(summary: CohortSummary, differences: Sequence[PairedDifference
 
     An architecture has to pass a test of non-inferiority against every other one (an intersection-union test; Berger,
     1982), which is corrected over the architectures as differences are over pairs, so that the cheapest of them may be
-    picked. The differences may be those on some of the seeds.
+    picked. It does not pass where one of the tests is missing because two architectures lack two seeds in common: the
+    other one may be the best. The differences may be those on some of the seeds.
     """
     tested: dict[int, list[tuple[PairedDifference, int]]] = {}
     for pair in differences:
@@ -62,7 +63,7 @@ def within_margin(summary: CohortSummary, differences: Sequence[PairedDifference
     for (place, pairs), p_value in zip(tested.items(), pooled.tolist(), strict=True):
         alone = UNPOOLED_FACTOR * max(_p_inferior(summary, *each, part=1) for each in pairs)
         level = min(pair.significance for pair, _ in pairs)
-        if max(p_value, alone) <= level:
+        if len(pairs) == len(tested) - 1 and max(p_value, alone) <= level:
             passed.append(place)
     return [summary.finished[place] for place in sorted(passed)]
 

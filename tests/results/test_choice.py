@@ -29,6 +29,17 @@ def test_who_has_learnt_nothing_is_never_recommended(summarize: Summarize) -> No
     assert ["a"] == [each.name for each in not_inferior(with_margin(study, 0.95))]
 
 
+def test_who_is_not_compared_with_the_best_is_not_shown_to_be_near_it(summarize: Summarize) -> None:
+    """`b` beats `c`, with which it has seeds in common, and is 30 points below `a`, with which it has none."""
+    study = summarize(
+        ["a", "b", "c"], range(8), accuracies={"a": 0.95, "b": 0.65, "c": 0.3}, num_test=3000,
+        missing={*(("a", seed) for seed in range(4)), *(("b", seed) for seed in range(4, 8))},
+    )  # fmt: skip
+    assert [("a", "b")] == [*study.untested]
+    assert [] == not_inferior(study)
+    assert "For no architecture is it shown that it is within 1 point of the best." in headline(study)
+
+
 def test_one_seed_shows_nothing(summarize: Summarize) -> None:
     """Nobody is within the margin, and nobody is significantly faster."""
     summary = summarize(["a", "b"], [0])
