@@ -67,14 +67,15 @@ def churn_between_seeds(labels: NDArray[np.integer], predictions: NDArray[np.int
     num_runs = len(predictions)
     if num_runs < 2 or len(labels) == 0:
         return None
-    pairs = num_runs * (num_runs - 1)
+    right = predictions == labels
     votes = (np.count_nonzero(predictions == label, axis=0) for label in np.unique(predictions))
-    total = 1 - float(np.mean(sum(num_votes * (num_votes - 1) for num_votes in votes))) / pairs
-    right = np.count_nonzero(predictions == labels, axis=0)
-    wins = float(np.mean(right * (num_runs - right))) / pairs
-    accuracy = np.sort((predictions == labels).mean(axis=1))
-    differences = 2 * float(accuracy @ (2 * np.arange(num_runs) - num_runs + 1)) / pairs
-    return Churn(wins, wins, total - 2 * wins, unnecessary=total - differences)
+    by_image, by_run = np.count_nonzero(right, axis=0), np.sort(np.count_nonzero(right, axis=1))
+    # whole numbers, so that what never changes is exactly 0
+    pairs = num_runs * (num_runs - 1) * len(labels)
+    changed = pairs - sum(int((num_votes * (num_votes - 1)).sum()) for num_votes in votes)
+    wins = int((by_image * (num_runs - by_image)).sum())
+    required = 2 * int(by_run @ (2 * np.arange(num_runs) - num_runs + 1))
+    return Churn(wins / pairs, wins / pairs, (changed - 2 * wins) / pairs, unnecessary=(changed - required) / pairs)
 
 
 def relative_variance(loss: NDArray[np.floating]) -> float | None:

@@ -3,6 +3,7 @@
 from dataclasses import astuple
 from itertools import permutations
 from pathlib import Path
+from random import Random
 
 import msgspec
 import numpy as np
@@ -79,6 +80,15 @@ def test_churn_between_seeds_is_the_mean_over_pairs(given_: Predictions, data: s
     assert found is not None
     assert expected is not None
     assert pytest.approx(astuple(expected), abs=1e-12) == astuple(found)
+
+
+@given(st.integers(2, 5), st.integers(1, 60), st.randoms(use_true_random=False))
+def test_two_classes_have_no_neutral_churn_between_seeds(num_runs: int, num_images: int, random: Random) -> None:
+    """A change from one wrong class to another takes three classes: the share is exactly 0, without rounding."""
+    labels, *runs = [[random.randint(0, 1) for _ in range(num_images)] for _ in range(num_runs + 1)]
+    found = stability.churn_between_seeds(np.array(labels), np.array(runs))
+    assert found is not None
+    assert 0 == found.neutral
 
 
 @given(predictions())
