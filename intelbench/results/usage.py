@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from intelbench.results.columns import Row, attributes, estimate_columns
 from intelbench.results.datasheet import peak_flops_per_second
 from intelbench.results.metrics import METRICS
@@ -39,19 +41,19 @@ def contention(summary: CohortSummary) -> Iterator[Row]:
 
 
 def compute(summary: CohortSummary) -> Iterator[Row]:
-    """Return one row for each architecture: its FLOP/s, and the peak of the machine."""
+    """Return one row for each architecture: its FLOP/s, and the measured peak, means over its runs."""
     spec, environment = summary.cohort.spec, summary.cohort.records[0].environment
     stated = peak_flops_per_second(environment.device_name, spec.conditions.precision)
     stated = stated and stated * spec.execution.gpus
     for architecture in summary.finished:
         achieved = METRICS.get("achieved_flops_per_second").of(architecture)
-        measured = max(run.peak_flops_per_second or 0.0 for run in architecture.runs)
+        peaks = [peak for run in architecture.runs if (peak := run.peak_flops_per_second) is not None]
         yield {
             "architecture": architecture.name,
             "num_runs": len(architecture.runs),
             "training_flops_per_image": architecture.runs[0].measurements.training_flops_per_image,
             **estimate_columns("achieved_flops_per_second", achieved),
-            "measured_peak_flops_per_second": measured or None,
+            "measured_peak_flops_per_second": float(np.mean(peaks)) if peaks else None,
             **metric_columns(architecture, "utilization"),
             "stated_peak_flops_per_second": stated,
             "stated_utilization": achieved.mean / stated if achieved and stated else None,

@@ -53,6 +53,15 @@ def test_utilization_is_achieved_over_peak(tmp_path: Path) -> None:
     assert all(row["stated_utilization"] is None for row in list(usage.compute(summary)))
 
 
+def test_the_peak_of_an_architecture_is_the_mean_over_its_runs(tmp_path: Path) -> None:
+    """As what it achieved and the utilization are, so that the three columns of a row belong together."""
+    summary = summary_of(tmp_path)
+    for architecture, row in zip(summary.finished, usage.compute(summary), strict=True):
+        peaks = [run.peak_flops_per_second for run in architecture.runs]
+        assert peaks[0] != peaks[1]
+        assert row["measured_peak_flops_per_second"] == pytest.approx(np.mean(peaks))
+
+
 def test_a_known_gpu_has_a_stated_peak(tmp_path: Path) -> None:
     """In the precision of the runs, in columns of its own; an unknown device has no such column."""
     summary = summary_of(tmp_path / "gpu", GPU)
