@@ -46,6 +46,11 @@ bare_percent = partial(percent, unit="")
 """`41.3`, where the heading has the unit."""
 
 
+def drawn_percent(share: float | None, num_draws: int) -> str:
+    """Write a share of random draws; none or all of them as `< 0.1` or `> 99.9`, since other draws may differ."""
+    return bare_percent(None if share is None else min(max(share, 0.5 / num_draws), 1 - 0.5 / num_draws))
+
+
 def percent_interval(estimate: Estimate | None, unit: str = " %") -> str:
     """Write `41.3 % [38.0, 44.6]`; one run has no interval and says so: `41.3 % (n = 1)`."""
     text = with_interval(_percentage, unit)(estimate)

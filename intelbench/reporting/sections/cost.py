@@ -53,9 +53,8 @@ def _share(points: _Points, kind: Metric, name: str) -> Cell:
     """Show how often an architecture is on the front; never all or none of the draws where one could differ."""
     row = points[name, kind.name]
     share = row["front_share"]
-    if share is not None and not row["front_certain"]:
-        share = min(max(share, 0.5 / NUM_DRAWS), 1 - 0.5 / NUM_DRAWS)
-    text = formatting.bare_percent(share)
+    certain = row["front_certain"]
+    text = formatting.bare_percent(share) if certain else formatting.drawn_percent(share, NUM_DRAWS)
     return Cell(f"**{text}**" if row["on_front"] else text, share)
 
 

@@ -1,5 +1,7 @@
 """Probability of being the best: where each architecture may stand by the metric that ranks."""
 
+from functools import partial
+
 from intelbench.reporting import formatting, metrics
 from intelbench.reporting.document import Block, Paragraph, table_of
 from intelbench.reporting.rows import ARCHITECTURE, estimate, number
@@ -9,7 +11,7 @@ from intelbench.statistics.posterior import NUM_DRAWS
 
 _COLUMNS = (
     ARCHITECTURE,
-    number("Best (%)", "best_probability", formatting.bare_percent),
+    number("Best (%)", "best_probability", partial(formatting.drawn_percent, num_draws=NUM_DRAWS)),
     estimate("Expected rank", "expected_rank", formatting.number_interval),
     number("Seeds", "num_runs", str),
 )

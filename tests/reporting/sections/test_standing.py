@@ -21,6 +21,14 @@ def test_the_probabilities_are_those_of_the_draws(summarize: Summarize) -> None:
     assert "10,000 draws" in note
 
 
+def test_draws_make_nothing_certain(summarize: Summarize) -> None:
+    """What all draws or none of them gave is no 100 or 0 %, as in "Choice by cost"."""
+    summary = summarize(["a", "b"], range(5), accuracies={"a": 0.9, "b": 0.3}, num_test=2000)
+    assert [1.0, 0.0] == [row["best_probability"] for row in tables.standings(summary)]
+    table, _ = rendered(standing(summary))
+    assert ["> 99.9", "< 0.1"] == [line.split("|")[2].strip() for line in table.splitlines()[2:]]
+
+
 def test_a_single_architecture_is_no_contest(summarize: Summarize) -> None:
     """Nor is one where nothing may be ranked."""
     assert [] == standing(summarize(["a"]))
