@@ -118,6 +118,17 @@ def si(value: float | None) -> str:
     return ABSENT if value is None else _scaled(value, _SI)
 
 
+def quantity(value: float, unit: str) -> str:
+    """Write 4.08e12 and `FLOP` as `4.08 TFLOP`."""
+    return quantity_interval(Estimate(value, None, None, 1), unit)
+
+
+def quantity_interval(estimate: Estimate, unit: str) -> str:
+    """Write `4.08 [3.69, 4.48] TFLOP`, all with the prefix of the mean."""
+    factor, prefix = _unit(estimate.mean, _SI, "")
+    return f"{with_interval(lambda value: significant(value / factor))(estimate)} {prefix}{unit}"
+
+
 def size(num_bytes: int | None) -> str:
     """Write 1395864371 as `1.30 GiB`."""
     return ABSENT if num_bytes is None else _scaled(num_bytes, _BINARY, "B")

@@ -13,6 +13,9 @@ from intelbench.statistics.estimates import Estimate
 _LONG_SECONDS = 10
 """From here on a time with its unit is written in seconds, not in milliseconds."""
 
+_WITH_PREFIX = {"flops": "FLOP", "joules": "J"}
+"""Units that are written with a prefix, as in `4.08 TFLOP`."""
+
 
 def heading(metric: Metric, summary: CohortSummary) -> str:
     """Return the heading of a column of the main table: `Training accuracy (120 of 2,160 images)`."""
@@ -100,9 +103,9 @@ def figure(value: float, unit: str, digits: int = 2) -> str:
     written: Mapping[str, Callable[[float], str]] = {
         "parameters": formatting.count,
         "times": formatting.times,
-        "flops": lambda number: f"{formatting.si(number)}FLOP",
+        "flops": lambda number: formatting.quantity(number, _WITH_PREFIX["flops"]),
         "bytes": lambda number: formatting.size(round(number)),
-        "joules": lambda number: f"{formatting.si(number)}J",
+        "joules": lambda number: formatting.quantity(number, _WITH_PREFIX["joules"]),
         "seconds": lambda number: f"{formatting.significant(number)} s",
         "steps": lambda number: f"{formatting.count(number)} {'step' if number == 1 else 'steps'}",
     }
@@ -122,7 +125,10 @@ def interval(estimate: Estimate, unit: str) -> str:
     if unit == "seconds":
         is_short = estimate.mean < _LONG_SECONDS
         return f"{_scaled(1e3 if is_short else 1)(estimate)} {'ms' if is_short else 's'}"
-    return formatting.number_interval(estimate).replace("-", "−")
+    if unit in _WITH_PREFIX:
+        return formatting.quantity_interval(estimate, _WITH_PREFIX[unit])
+    text = formatting.number_interval(estimate).replace("-", "−")
+    return f"{text} steps" if unit == "steps" else text
 
 
 def definitions(metrics: Iterable[Metric], summary: CohortSummary) -> list[str]:

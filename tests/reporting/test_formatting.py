@@ -101,6 +101,8 @@ def test_numbers_with_units() -> None:
     assert "1.01 GiB [0.996 GiB, 1.10 GiB]" == formatting.size_interval(around)
     assert "512 B [100 B, 1,500 B]" == formatting.size_interval(Estimate(512, 100, 1500, 3))
     assert "512 B" == formatting.size_interval(Estimate(512, None, None, 1))
+    assert "4.08 [0.369, 40.8] TFLOP" == formatting.quantity_interval(Estimate(4.08e12, 3.69e11, 4.08e13, 3), "FLOP")
+    assert ("250 J", "1.25 kJ", "0 J") == tuple(formatting.quantity(joules, "J") for joules in (250, 1250, 0))
     assert "–" == formatting.size_interval(None)
     assert "42.5 M" == formatting.si(42512970)
     assert "209" == formatting.milliseconds(0.2093)
