@@ -174,8 +174,9 @@ def _figure(claim: Claim, subject: ArchitectureSummary, other: ArchitectureSumma
     for architecture, values in zip(architectures, observed, strict=True):
         if unknown := rules.without_number(values, f"a validation accuracy of {percent(claim.accuracy, 0)}"):
             raise UntestableError(f"{architecture.name}: {unknown}")
-    inferred = rules.infer_ratio(*observed) if other else rules.infer_mean(observed[0])
-    num_images = observed[0].shape[1] if observed[0].dtype == np.bool_ and not other else None
+    by_ratio = metric.change == "ratio"
+    inferred = rules.infer_ratio(*observed) if other else rules.infer_mean(observed[0], by_ratio=by_ratio)
+    num_images = None if other else rules.num_independent(metric, subject, observed[0])
     word, mean, predicted = rules.judge_figure(claim, inferred, num_images)
     unit, against = ("times", other.name) if other else (metric.unit, None)
     size = _size(metric, observed[:1])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from intelbench.errors import plural
 from intelbench.results.claims import Claim
+from intelbench.results.metric import Metric
 from intelbench.results.metrics import METRICS
 from intelbench.results.reaching import points_decide
 from intelbench.results.runs import RunSummary
@@ -127,11 +128,19 @@ def _value(claim: Claim, run: RunSummary) -> NDArray[Any] | None:
     return values if values.dtype == np.bool_ else values.astype(np.float64)
 
 
-def infer_mean(values: NDArray[Any]) -> Inferred:
-    """Return the mean of n finite numbers or of a table of n x N."""
-    inferred = inference.infer(values) if values.ndim == 2 else inference.infer_from_seeds(values)
+def infer_mean(values: NDArray[Any], *, by_ratio: bool = False) -> Inferred:
+    """Return the mean of n finite numbers or of a table of n x N; `by_ratio` where numbers are compared by ratio."""
+    of_numbers = inference.infer_positive_from_seeds if by_ratio else inference.infer_from_seeds
+    inferred = inference.infer(values) if values.ndim == 2 else of_numbers(values)
     assert inferred is not None
     return inferred
+
+
+def num_independent(metric: Metric, architecture: ArchitectureSummary, table: NDArray[Any]) -> float | None:
+    """Return the number of independent images of which the mean of a table (n x N) is a share; `None` if it is none."""
+    if table.dtype == np.bool_:
+        return float(table.shape[1])
+    return metric.num_independent(architecture.runs[0]) if metric.num_independent and table.ndim == 2 else None
 
 
 def infer_difference(first: NDArray[Any], second: NDArray[Any], limit: float) -> Inferred:
@@ -285,13 +294,13 @@ def reproduces(claim: Claim, figure: float) -> bool:
     return least <= figure <= most
 
 
-def judge_figure(claim: Claim, inferred: Inferred, num_images: int | None = None) -> tuple[Word, Estimate, Estimate]:
+def judge_figure(claim: Claim, inferred: Inferred, num_images: float | None = None) -> tuple[Word, Estimate, Estimate]:
     """Judge a published figure; return the word, the mean or ratio, and the same with its prediction interval.
 
     What is said of the architecture holds if the mean satisfies it. A publication, however, reports a few runs, often
     one: its figure is contradicted only if that number of further runs would not give it.
 
-    `num_images` is the number of images that were right or wrong, if the mean is the share of right ones.
+    `num_images` is the number of independent images, if the mean is a share of them.
 
     Raises:
         UntestableError: one seed has no interval.

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr, stdtr, stdtrit
 
-from intelbench.statistics.estimates import CONFIDENCE, SIGNIFICANCE, Estimate
+from intelbench.statistics.estimates import CONFIDENCE, SIGNIFICANCE, Estimate, positive_mean_interval
 from intelbench.statistics.moments import Moments
 
 _UPPER = (1 + CONFIDENCE) / 2
@@ -180,17 +180,17 @@ class Inferred:
         if not self.spreads:
             return self
         mean = self.estimate.mean
-        low, high = -self._bound_above(-mean, _UPPER), self._bound_above(mean, _UPPER)
+        low, high = 0.0 - self._bound_above(-mean, _UPPER), self._bound_above(mean, _UPPER)  # 0.0, not -0.0
         return replace(self, estimate=Estimate(mean, max(low, lower), min(high, upper), self.estimate.n))
 
 
 @dataclass(frozen=True)
 class InferredRatio(Inferred):
-    """A ratio with its uncertainty; the spreads are those of its logarithm."""
+    """A ratio, or a mean of positive values, with its uncertainty; the spreads are those of its logarithm."""
 
     @property
     def location(self) -> float:
-        """Return the logarithm of the ratio."""
+        """Return the logarithm of the ratio or of the mean."""
         return float(np.log(self.estimate.mean))
 
 
@@ -262,6 +262,19 @@ def infer_from_seeds(values: NDArray[np.generic]) -> Inferred | None:
         return Inferred(estimate, ())
     spread = Spread(float(np.sqrt(array.var(ddof=1) / array.size)), array.size - 1)
     return Inferred(estimate, (spread,)).with_interval()
+
+
+def infer_positive_from_seeds(values: NDArray[np.floating]) -> Inferred | None:
+    """Return the mean of one positive value for each seed (n) with the interval of `positive_mean_interval`.
+
+    The spread is that of the logarithm of the mean. With a value of 0 the interval is that of `infer_from_seeds`, and
+    so is `None`, which is returned without finite values.
+    """
+    inferred, estimate = infer_from_seeds(values), positive_mean_interval(values)
+    if inferred is None or estimate is None or not (np.asarray(values) > 0).all():
+        return inferred
+    spreads = tuple(Spread(spread.error / estimate.mean, spread.freedom) for spread in inferred.spreads)
+    return InferredRatio(estimate, spreads)
 
 
 def infer_ratio(first: NDArray[np.floating], second: NDArray[np.floating]) -> InferredRatio | None:

@@ -15,7 +15,7 @@ from intelbench.statistics.inference import Inferred, InferredRatio, Spread
 from intelbench.statistics.shares import share_estimate
 
 
-def predict(inferred: Inferred, runs: int | None, num_images: int | None = None) -> Estimate | None:
+def predict(inferred: Inferred, runs: int | None, num_images: float | None = None) -> Estimate | None:
     """Return a mean or ratio with the 95 % prediction interval of that of `runs` other seeds, on other images.
 
     The other mean minus this one varies as both do (Hahn and Meeker, 1991, chapter 4). Its variance is (1 + n / runs)

@@ -10,6 +10,8 @@ import pytest
 from intelbench.records.profiles import TorchsummaryEstimate
 from intelbench.reporting.verdicts import Verdict, verdicts
 from intelbench.results.claims import load_claims
+from intelbench.results.metric import mean
+from intelbench.results.metrics import METRICS
 from intelbench.results.runs import RunSummary
 from intelbench.results.study import read
 from intelbench.results.summaries import CohortSummary
@@ -21,7 +23,7 @@ REFERENCE_RUNS = Path(__file__).parents[2] / "results" / "reference" / "runs"
 
 
 def test_a_published_figure_is_judged_by_two_intervals(study: CohortSummary) -> None:
-    """Of the mean, [1.74, 2.26], and of one further run, [1.42, 2.58]; the rule says how, and has the second."""
+    """Of the mean, [1.76, 2.28], and of one further run, [1.50, 2.67]; the rule says how, and has the second."""
     summary = with_values(study, {"a": [1.8, 2.0, 2.2, 2.0]})
     figure = {"relation": "equal", "others": None}
     words = {value: verdict(summary, value=value, tolerance=0.1, **figure).verdict for value in (2.5, 3.0)}
@@ -33,7 +35,7 @@ def test_a_published_figure_is_judged_by_two_intervals(study: CohortSummary) -> 
     rule = (
         "Supported where the 95 % interval of the mean over 4 seeds lies within what is claimed, tolerance included. "
         "The published figure is regarded as that of one training run: contradicted where the claim lies outside the "
-        "95 % prediction interval of such a figure, 2.00 [1.42, 2.58]; else undecided."
+        "95 % prediction interval of such a figure, 2.00 [1.50, 2.67]; else undecided."
     )
     assert rule == found.rule
     of_many = verdict(summary, value=2.5, tolerance=0.1, runs=1000, **figure)
@@ -41,6 +43,24 @@ def test_a_published_figure_is_judged_by_two_intervals(study: CohortSummary) -> 
     assert "The figure is a requirement: contradicted where it lies outside the interval of the mean" in of_many.rule
     of_some = verdict(summary, value=2.5, tolerance=0.1, runs=900, **figure)
     assert "that of 900 training runs: contradicted" in of_some.rule
+
+
+def test_a_figure_has_the_interval_of_the_tables(study: CohortSummary) -> None:
+    """Claims and tables of one report say the same of a metric, whatever kind of interval it has."""
+    subject = next(each for each in study.finished if each.name == "a")
+    several = 0
+    for metric in [entry.value for entry in METRICS.entries.values()]:
+        expected = mean(metric, subject)
+        if metric.compared == "exact" or expected is None or expected.low is None:
+            continue
+        measured = verdict(study, metric=metric.name, relation="equal", value=0.5, others=None).measured
+        assert isinstance(measured, Estimate), metric.name
+        assert (expected.mean, expected.low, expected.high) == pytest.approx(
+            (measured.mean, measured.low, measured.high), rel=1e-4, abs=1e-6
+        ), metric.name
+        assert str(measured.low) != "-0.0", metric.name
+        several += 1
+    assert several > 30
 
 
 def test_a_published_factor_is_held_against_the_ratio(study: CohortSummary) -> None:

@@ -19,7 +19,7 @@ from intelbench.results.verdicts import (
     judge_figure,
 )
 from intelbench.statistics import inference
-from intelbench.statistics.estimates import Estimate
+from intelbench.statistics.estimates import Estimate, positive_mean_interval
 
 
 def claim(**changes: Any) -> Claim:
@@ -179,6 +179,20 @@ def test_a_figure_of_one_run_is_judged_by_a_prediction(
     assert (1.74, 2.26) == (round(mean.low, 2), round(mean.high, 2))
     if runs == 1:
         assert (1.42, 2.58) == (round(predicted.low, 2), round(predicted.high, 2))
+
+
+def test_a_positive_figure_has_intervals_of_its_logarithm() -> None:
+    """As in the tables: neither the interval of the mean nor that of one further run reaches 0."""
+    values = np.array([0.5, 1.0, 3.5])
+    inferred = inference.infer_positive_from_seeds(values)
+    assert inferred is not None
+    _, mean, predicted = judge_figure(claim(metric="step_seconds", relation="equal", value=1.0), inferred)
+    expected = positive_mean_interval(values)
+    assert expected is not None
+    assert (expected.low, expected.high) == pytest.approx((mean.low, mean.high))
+    assert np.sqrt(1 + 3) * np.log(mean.high / mean.mean) == pytest.approx(np.log(predicted.high / mean.mean))
+    assert predicted.low * predicted.high == pytest.approx(mean.mean**2)
+    assert inference.infer_positive_from_seeds(values - 0.5) == inference.infer_from_seeds(values - 0.5)
 
 
 def test_a_perfect_accuracy_is_no_certainty() -> None:
