@@ -95,12 +95,13 @@ def _differences_caption(summary: CohortSummary) -> str:
     metric = metrics.ranking(summary)
     in_points = metric.change == "points"
     unit = " (percentage points)" if in_points else " (nats)" if metric.unit == "nats" else ""
+    seeds = span([pair.difference.n for pair in summary.differences], "seed")
     margin = metric.margin(summary.margin)
     if in_points:
         margin = formatting.plural_number(100 * summary.margin, "percentage point")
     return (
         f"Differences in {metrics.noun(metric)}{unit} on {escape(narrative.data_name(summary.data.source))}, "
-        f"n = {_seeds(summary)} × {count(summary.data.num_test)} test images, paired by seed and image "
+        f"n = {seeds} × {count(summary.data.num_test)} test images, paired by seed and image "
         "[95 % interval over seeds and images, not corrected for the number of pairs]. p: two-sided; p (Holm): "
         f"corrected over all pairs. Equivalent: shown to differ by less than {margin} (two one-sided tests)."
     )

@@ -52,8 +52,10 @@ def test_a_document_can_read_it(summarize: Summarize) -> None:
         (columns,) = re.findall(r"\\begin\{tabular\}\{([lr]+)\}", text)
         assert {len(columns)} == {len(re.split(r"(?<!\\)&", row)) for row in text.splitlines() if row.endswith(r" \\")}
     assert r"photos\_100\%\_\&\_\#1" in text
-    assert "1 run failed; means are those of the others." in render(paper_tables([summary])[:1])
-    assert r"n = 2 to 3 seeds" in text
+    results, differences = (render([table]) for table in paper_tables([summary]))
+    assert "1 run failed; means are those of the others." in results
+    assert "n = 2 to 3 seeds {[}" in results
+    assert r"n = 2 seeds $\times$" in differences  # those of the pair, not of its two architectures
 
 
 def test_one_seed_has_no_differences(summarize: Summarize) -> None:
