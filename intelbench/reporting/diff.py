@@ -189,4 +189,4 @@ def _bound(change: Change) -> str:
         return formatting.ABSENT
     if metric.change == "points":
         return f"{formatting.signed_percent(worst)} points"
-    return f"{formatting.signed_percent(worst)} %" if metric.change == "ratio" else formatting.significant(worst)
+    return f"{formatting.signed_percent(worst)} %" if metric.change == "ratio" else metrics.bare(metric, worst)

@@ -54,7 +54,8 @@ def unit(metric: Metric) -> str:
 
 def bare(metric: Metric, value: float) -> str:
     """Write a difference without its unit."""
-    return formatting.bare_percent(value) if metric.change == "points" else formatting.significant(value)
+    written = formatting.bare_percent(value) if metric.change == "points" else formatting.significant(value)
+    return written.replace("-", "−")
 
 
 def lead(metric: Metric, estimate: Estimate) -> str:
@@ -89,7 +90,7 @@ def change(metric: Metric, estimate: Estimate) -> str:
         return f"{formatting.points(estimate)} points"
     if metric.change == "ratio":
         return formatting.times_interval(estimate)
-    return _scaled(metric.scale)(estimate)
+    return _scaled(metric.scale)(estimate).replace("-", "−")
 
 
 def figure(value: float, unit: str, digits: int = 2) -> str:

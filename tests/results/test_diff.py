@@ -64,6 +64,16 @@ def test_a_loss_beyond_the_noise_is_found(make: Make) -> None:
     assert not b.distinguishable
 
 
+def test_a_fall_has_one_minus_sign_whatever_its_unit(make: Make) -> None:
+    """Of nats as of points."""
+    found = make(WORSE, GOOD)
+    text = changes.as_markdown(found, judge(found, [Gate("test_cross_entropy", 0.1)]), ("before", "after"))
+    rows = [line for line in text.splitlines() if line.startswith("| Test NLL") or "`test_cross_entropy:0.1`" in line]
+    assert 4 == len(rows)
+    assert any("| −0." in row for row in rows)
+    assert not any("-0." in row for row in rows)
+
+
 def outcomes(verdicts: list[Verdict]) -> list[Outcome]:
     """Return the outcome of each gate and architecture."""
     return [verdict.outcome for verdict in verdicts]
