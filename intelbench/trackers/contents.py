@@ -22,7 +22,7 @@ from intelbench.trackers.tracker import Outcome, Point, TrackedRun, Value
 _STEP_CURVES = {"loss": "step_loss", "learning_rate": "learning_rate", "gradient_norm": "gradient_norm"}
 """Curves of training steps, by the arrays of records that they show."""
 _OF_CURVES = ("validation_accuracy",)
-"""Metrics that are the last point of a curve of the same name."""
+"""Metrics that are the last point of a curve of the same name, unless the weights of an earlier point were kept."""
 
 
 class Recorded(NamedTuple):
@@ -74,10 +74,11 @@ def recorded(path: Path, *, most_points: int | None = None) -> Recorded:
         return Recorded(run, (), Outcome(status="failed", message=message, step=failure.step or 0))
     assert record.measurements is not None
     summary = with_plugin_values(observe(stored, traces), traces)
+    on_curves = _OF_CURVES if summary.images.kept_point in (-1, len(summary.evaluation_step) - 1) else ()
     outcome = Outcome(
         status="finished",
         step=record.measurements.num_steps,
-        metrics={name: value for name, value in metrics(summary).items() if name not in _OF_CURVES},
+        metrics={name: value for name, value in metrics(summary).items() if name not in on_curves},
         seconds=record.measurements.total_seconds,
     )
     return Recorded(run, curves(summary, traces, most_points), outcome)

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from intelbench.api.results import load
-from intelbench.records.store import record_folders
+from intelbench.records.store import record_folders, write_run
 from intelbench.results.metrics import METRICS
 from intelbench.trackers.contents import recorded
+from tests.synthetic import Study, synthetic_run
 
 
 def test_a_finished_run(results: Path) -> None:
@@ -25,6 +27,21 @@ def test_a_finished_run(results: Path) -> None:
     assert outcome.metrics.keys() < METRICS.entries.keys()
     assert "validation_accuracy" not in outcome.metrics, "it is the last point of its curve"
     assert summary.measurements.total_seconds == outcome.seconds
+
+
+def test_the_validation_accuracy_of_kept_weights_is_a_metric(tmp_path: Path) -> None:
+    """It is that of the report, which is not the last point of the curve."""
+    record, traces = synthetic_run("a", 0, Study())
+    assert record.measurements is not None
+    first, *_, last = traces["evaluation_step"].tolist()
+    for kept_step, expected in ((first, True), (last, False)):
+        measured = msgspec.structs.replace(record.measurements, kept_step=kept_step)
+        path = write_run(tmp_path / str(kept_step), msgspec.structs.replace(record, measurements=measured), traces)
+        _, points, outcome = recorded(path)
+        (row,) = load(path.parent).runs().to_dict("records")
+        shown = outcome.metrics.get("validation_accuracy", points[-1].values["validation_accuracy"])
+        assert row["validation_accuracy"] == shown
+        assert expected == ("validation_accuracy" in outcome.metrics)
 
 
 def test_parameters_determine_the_run(results: Path) -> None:
