@@ -79,11 +79,11 @@ def giga(value: float | None) -> str:
 
 def _percentage(share: float, digits: int = 1) -> str:
     """Write a share in percent; one that only rounds to none or to all of them is `< 0.1` or `> 99.9`."""
-    text = f"{100 * share:.{digits}f}"
+    text = f"{round(100 * share, digits) + 0.0:.{digits}f}".replace("-", "−")  # and never −0.0
     least = 10.0**-digits
-    if 0 < share < 1 and float(text) == 0:
+    if 0 < share < 1 and text == f"{0:.{digits}f}":
         return f"< {least:.{digits}f}"
-    if 0 < share < 1 and float(text) == 100:
+    if 0 < share < 1 and text == f"{100:.{digits}f}":
         return f"> {100 - least:.{digits}f}"
     return text
 

@@ -146,6 +146,8 @@ def test_a_listing_is_unfolded_while_it_can_be_read() -> None:
         (0.9994, "99.9 %"),
         (0.9996, "> 99.9 %"),
         (1.0, "100.0 %"),
+        (-0.0004, "0.0 %"),
+        (-0.056, "−5.6 %"),
     ],
 )
 def test_only_all_are_100_percent_and_only_none_are_0(share: float, shown: str) -> None:
