@@ -3,7 +3,7 @@
 Shapes: A architectures, n seeds, P evaluation points, R resamples.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 from typing import Literal
@@ -27,6 +27,8 @@ Values = NDArray[np.float64]
 UNITS: tuple[Unit, ...] = ("steps", "images", "seconds", "flops")
 COMPARED_UNITS: tuple[Unit, ...] = ("seconds", "steps", "flops")
 """Without images, which are steps times one batch size: what holds by step holds by image."""
+_OVER_RUNS: Mapping[str, Callable[[Values], np.floating]] = {"": np.median, "_least": np.min, "_most": np.max}
+"""What is said of the runs of an architecture, by the end of the name of its column."""
 _MIN_DISTANCE = 0.02
 """Evaluation points nearer than this share of the range that two architectures have in common are tested as one."""
 
@@ -148,7 +150,8 @@ def time_to_accuracy(summary: CohortSummary) -> Iterator[Row]:
 
     Median, minimum and maximum are over all runs. A run that missed the accuracy, or failed, counts as infinite; an
     infinite value is `None`, as the median is unless more than half of the runs reached the accuracy. For the
-    `num_at_first_point` runs that had it at their first evaluation point, what they had spent there is an upper bound.
+    `num_at_first_point` runs that had it at their first evaluation point, what they had spent there is an upper bound;
+    `is_bound` says whether a median, minimum or maximum is one for that reason.
     """
     targets = ladder(len(summary.data.class_names))
     for rows in zip(*(_target_rows(architecture, targets) for architecture in summary.architectures), strict=True):
@@ -294,10 +297,13 @@ def _target_rows(architecture: ArchitectureSummary, targets: Sequence[float]) ->
         reached = [spent_until(values, run.evaluation_accuracy, targets) for values, run in used]
         is_known = len(used) == len(architecture.runs)
         by_target = np.array(reached + failed).T if is_known else [None] * len(targets)
-        for row, values in zip(rows, by_target, strict=True):
-            row[unit] = None if values is None else finite(np.median(values))
-            row[f"{unit}_least"] = None if values is None else finite(values.min())
-            row[f"{unit}_most"] = None if values is None else finite(values.max())
+        for row, values, target in zip(rows, by_target, targets, strict=True):
+            at_first = np.append(first >= target, np.zeros(len(failed), dtype=np.bool_))
+            for end, statistic in _OVER_RUNS.items():
+                value = None if values is None else finite(statistic(values))
+                row[f"{unit}{end}"] = value
+                lowest = 0.0 if values is None else float(statistic(np.where(at_first, 0.0, values)))
+                row[f"{unit}{end}_is_bound"] = value is not None and value > lowest
     return rows
 
 

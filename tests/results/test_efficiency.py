@@ -130,6 +130,28 @@ def test_before_the_first_evaluation_point_there_is_a_bound_alone(summarize: Sum
     assert "16.7 [≤ 10.0, 16.7]" in text
 
 
+def test_a_bound_is_one_whichever_run_it_is_of(summarize: Summarize) -> None:
+    """A slow run that was at the target at its first point: it is the slowest, or the median, and a bound all the same.
+
+    Run 0 takes 13 s to its first point, and the others reach the target after theirs.
+    """
+
+    def slowed(_: str, place: int, run: RunSummary) -> RunSummary:
+        return replace(run, evaluation_seconds=run.evaluation_seconds * (1.3 if place == 0 else 0.6))
+
+    curves = {"a": [[0.3, 0.4], [0.1, 0.4], [0.1, 0.4]], "b": [[0.3, 0.4], [0.1, 0.4], [0.1, 0.2]]}
+    summary = changed(with_curves(summarize(["a", "b"]), curves), slowed)
+    found = reached(summary, 0.3)
+    ends = ("seconds_least", "seconds", "seconds_most")
+    assert [10.0, 10.0, 13.0] == pytest.approx([found["a"][end] for end in ends])
+    assert [True, False, True] == [found["a"][f"{end}_is_bound"] for end in ends]
+    assert [10.0, 13.0] == pytest.approx([found["b"][end] for end in ends[:2]])
+    assert [True, True, False] == [found["b"][f"{end}_is_bound"] for end in ends]
+    text = written(summary)
+    assert "10.0 [≤ 10.0, ≤ 13.0]" in text
+    assert "≤ 13.0 [≤ 10.0, ∞]" in text
+
+
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_higher_targets_take_longer(accuracy: list[float]) -> None:
     """Or as long; and what is reached is reached between the first and the last evaluation point."""

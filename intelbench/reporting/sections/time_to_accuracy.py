@@ -49,13 +49,6 @@ def _reached(row: Row) -> Cell:
     return Cell(text, math.inf if row["seconds"] is None else row["seconds"])
 
 
-def _bound(row: Row, end: str) -> str:
-    """Return the sign of an upper bound, where the run or runs of a value reached it before the first point."""
-    runs, at_first = row["num_runs"], row["num_at_first_point"]
-    is_bound = {"": 2 * at_first >= runs, "_least": at_first > 0, "_most": at_first == runs}[end]
-    return "≤ " if is_bound else ""
-
-
 def _num_reached(row: Row) -> str:
     return f"{row['num_reached']} of {row['num_runs']}"
 
@@ -72,9 +65,10 @@ def _written(row: Row, unit: Unit, end: str) -> str:
     value = row[f"{unit}{end}"]
     if value is None:
         return NEVER if row[f"seconds{end}"] is None else ABSENT
+    sign = "≤ " if row[f"{unit}{end}_is_bound"] else ""
     if unit == "steps":
-        return _bound(row, end) + formatting.count(round(value))
-    return _bound(row, end) + formatting.significant(value / 1e12 if unit == "flops" else value)
+        return sign + formatting.count(round(value))
+    return sign + formatting.significant(value / 1e12 if unit == "flops" else value)
 
 
 _HEADINGS: Mapping[Unit, str] = {"seconds": "Seconds", "steps": "Steps", "flops": "TFLOPs"}
