@@ -186,6 +186,8 @@ def test_frames_without_rows_have_their_columns(results: Results, tmp_path: Path
         assert full.dtypes.to_dict() == frame.dtypes.to_dict()
     assert results.table().dtypes.to_dict() == bad.table().dtypes.to_dict()
     assert results.trace("step_loss").dtypes.to_dict() == bad.trace("step_loss").dtypes.to_dict()
+    with pytest.raises(UserError, match="no run has finished"):
+        bad.confusion("a")
 
 
 def test_a_bare_name_is_enough_where_it_is_unique(tmp_path: Path) -> None:
@@ -232,6 +234,7 @@ def test_a_diff_has_a_row_for_each_architecture_and_metric(results: Results) -> 
     frame = intelbench.diff(results.folder, results.folder)
     assert set(NAMES) == set(frame["architecture"])
     assert (frame.query("metric == 'test_accuracy'")["change"] == 0).all()
+    assert (frame.query("metric == 'step_seconds'")["change"] == 1).all()  # a ratio
 
 
 def test_every_column_is_documented(results: Results) -> None:
