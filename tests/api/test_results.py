@@ -259,6 +259,15 @@ architecture = "resnet152"
 others = ["resnet101"]
 
 [[claim]]
+id = "more-accurate"
+statement = "ResNet-152 is more accurate than ResNet-101."
+source = "report"
+metric = "test_accuracy"
+relation = "higher"
+architecture = "resnet152"
+others = ["resnet101"]
+
+[[claim]]
 id = "a-third"
 statement = "ResNet-101 is right on a third of the images at least."
 source = "report"
@@ -274,11 +283,14 @@ def test_claims_have_a_row_for_each_cohort(results: Results, tmp_path: Path) -> 
     file = tmp_path / "claims.toml"
     file.write_text(CLAIM)
     claims = results.claims(file)
-    assert [(cohort, claim) for cohort in results.cohorts for claim in ("more-parameters", "a-third")] == list(
-        claims[["cohort", "claim"]].itertuples(index=False, name=None)
-    )
+    assert [
+        (cohort, claim) for cohort in results.cohorts for claim in ("more-parameters", "more-accurate", "a-third")
+    ] == list(claims[["cohort", "claim"]].itertuples(index=False, name=None))
     untestable = claims[(claims["cohort"] == results.cohorts[1]) & (claims["claim"] == "more-parameters")].iloc[0]
     assert ("not testable", "resnet152 did not run") == (untestable["verdict"], untestable["reason"])
+    difference = claims[(claims["cohort"] == results.cohorts[0]) & (claims["claim"] == "more-accurate")].iloc[0]
+    (pair,) = results.differences().query("first == 'resnet101' and second == 'resnet152'").itertuples()
+    assert (pytest.approx(-pair.difference), "share") == (difference["measured"], difference["unit"])  # fractions
     accuracy = claims[(claims["cohort"] == results.cohorts[0]) & (claims["claim"] == "a-third")].iloc[0]
     shown = results.table().set_index(["cohort", "architecture"]).loc[(results.cohorts[0], "resnet101")]
     assert shown["test_accuracy"] == pytest.approx(accuracy["measured"])
