@@ -370,10 +370,10 @@ class Results:
             cohort: Key of a cohort; `None` for the largest.
 
         Raises:
-            UserError: no such architecture or cohort, or several architectures have that name.
+            UserError: no such architecture or cohort, several architectures have that name, or no run has finished.
         """
         name = text("architecture", name)
-        finished = {each.name: each for each in self.cohort(cohort).finished}
+        finished = {each.name: each for each in self._finished(cohort).finished}
         if (full_name := named(name, finished)) is None:
             raise UserError(f"architecture {shortened(repr(name))} has no finished run here. {one_of(name, finished)}")
         return finished[full_name]

@@ -57,7 +57,8 @@ class ProfileOptions(TypedDict, total=False):
     num_classes: int
     image_size: int
     precision: Literal["fp32", "bf16"]
-    optimizer: Literal["adam", "adamw", "sgd"]
+    optimizer: str
+    """Class of `torch.optim` in lower case, or an optimizer of a plug-in."""
     frozen: bool
     plugins: Sequence[str | Path]
 

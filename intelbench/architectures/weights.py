@@ -149,7 +149,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     else:
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
-        except (*_UNREADABLE, pickle.UnpicklingError) as error:
+        except pickle.UnpicklingError as error:  # its message is how to execute the file
+            raise UserError(f"weights {path}: not a file of tensors alone; save a state dict") from error
+        except _UNREADABLE as error:
             reason = str(error).partition("\n")[0]
             raise UserError(f"weights {path}: not a file of tensors alone ({reason}); save a state dict") from error
     if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):

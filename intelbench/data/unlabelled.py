@@ -76,7 +76,9 @@ def _image(values: object) -> Image.Image:
     what = f"image: {what} of {str(values.dtype).removeprefix('torch.')}, {tuple(values.shape)},"
     if isinstance(values, np.ndarray) and values.dtype.kind not in "uif":
         raise UserError(f"{what} has values of another type. {_EXPECTED}")
-    pixels = values.detach() if isinstance(values, Tensor) else torch.from_numpy(np.ascontiguousarray(values))
+    pixels = (
+        values.detach() if isinstance(values, Tensor) else torch.from_numpy(np.require(values, requirements=("C", "W")))
+    )
     if pixels.ndim == 3 and isinstance(values, Tensor):
         pixels = pixels.permute(1, 2, 0)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.numel():

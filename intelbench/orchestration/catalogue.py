@@ -52,7 +52,8 @@ class Search:
     """What `intelbench list` looks for; `None` accepts everything."""
 
     pattern: str | None = None
-    """Part of a name or an alias, or a pattern with `*`, `?` and `[...]` for all of it, with or without its prefix."""
+    """Part of a name or an alias, or a pattern with `*`, `?` and `[...]` for all of it, with or without its prefix
+    and the tag of its weights."""
     pretrained: bool = False
     max_parameters: float | None = None
     max_macs: float | None = None
@@ -85,7 +86,8 @@ class Search:
             return True
         name, pattern = name.lower(), self.pattern.lower()
         if any(character in pattern for character in "*?["):
-            return any(fnmatch.fnmatchcase(each, pattern) for each in (name, name.partition(":")[2] or name))
+            names = name, name.partition(":")[2] or name
+            return any(fnmatch.fnmatchcase(part, pattern) for each in names for part in (each, each.partition(".")[0]))
         return pattern in name
 
 

@@ -152,7 +152,7 @@ def _claim_row(verdict: Verdict) -> Row:
         "predicted_low": predicted.low if predicted else None,
         "predicted_high": predicted.high if predicted else None,
         "num_seeds": measured.n if isinstance(measured, Estimate) else None,
-        "unit": verdict.unit or None,
+        "unit": verdict.base_unit,
         "against": verdict.against,
         "p_value": verdict.p_value,
         "rule": verdict.rule or None,

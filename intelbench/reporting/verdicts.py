@@ -57,6 +57,11 @@ class Verdict:
         measured = self.measured
         return Estimate(measured, None, None, 1) if isinstance(measured, int | float) else measured
 
+    @property
+    def base_unit(self) -> str | None:
+        """Return the unit of `measured` in files and frames, where a difference of shares is a fraction."""
+        return "share" if self.unit == "points" else self.unit or None
+
 
 def claims_about(summary: CohortSummary, chosen: Sequence[Claim] | None) -> Sequence[Claim]:
     """Return the claims to check on a cohort: the chosen ones, or else the published ones where its data are theirs."""
@@ -326,7 +331,7 @@ _COLUMNS: Sequence[Columns[Verdict]] = (
     fields(str, lambda each: each.claim, "statement", "source", "metric", "architecture"),
     column("against", str, lambda each: each.against),
     estimate("measured", lambda each: each.estimate),
-    column("unit", str, lambda each: each.unit or None),
+    column("unit", str, lambda each: each.base_unit),
     column("verdict", str, lambda each: each.verdict),
     column("p_value", float, lambda each: each.p_value),
     column("rule", str, lambda each: each.rule or None),

@@ -186,6 +186,8 @@ def test_frames_without_rows_have_their_columns(results: Results, tmp_path: Path
         assert full.dtypes.to_dict() == frame.dtypes.to_dict()
     assert results.table().dtypes.to_dict() == bad.table().dtypes.to_dict()
     assert results.trace("step_loss").dtypes.to_dict() == bad.trace("step_loss").dtypes.to_dict()
+    with pytest.raises(UserError, match="no run has finished"):
+        bad.confusion("a")
 
 
 def test_a_bare_name_is_enough_where_it_is_unique(tmp_path: Path) -> None:
@@ -232,6 +234,7 @@ def test_a_diff_has_a_row_for_each_architecture_and_metric(results: Results) -> 
     frame = intelbench.diff(results.folder, results.folder)
     assert set(NAMES) == set(frame["architecture"])
     assert (frame.query("metric == 'test_accuracy'")["change"] == 0).all()
+    assert (frame.query("metric == 'step_seconds'")["change"] == 1).all()  # a ratio
 
 
 def test_every_column_is_documented(results: Results) -> None:
@@ -256,6 +259,15 @@ architecture = "resnet152"
 others = ["resnet101"]
 
 [[claim]]
+id = "more-accurate"
+statement = "ResNet-152 is more accurate than ResNet-101."
+source = "report"
+metric = "test_accuracy"
+relation = "higher"
+architecture = "resnet152"
+others = ["resnet101"]
+
+[[claim]]
 id = "a-third"
 statement = "ResNet-101 is right on a third of the images at least."
 source = "report"
@@ -271,11 +283,14 @@ def test_claims_have_a_row_for_each_cohort(results: Results, tmp_path: Path) -> 
     file = tmp_path / "claims.toml"
     file.write_text(CLAIM)
     claims = results.claims(file)
-    assert [(cohort, claim) for cohort in results.cohorts for claim in ("more-parameters", "a-third")] == list(
-        claims[["cohort", "claim"]].itertuples(index=False, name=None)
-    )
+    assert [
+        (cohort, claim) for cohort in results.cohorts for claim in ("more-parameters", "more-accurate", "a-third")
+    ] == list(claims[["cohort", "claim"]].itertuples(index=False, name=None))
     untestable = claims[(claims["cohort"] == results.cohorts[1]) & (claims["claim"] == "more-parameters")].iloc[0]
     assert ("not testable", "resnet152 did not run") == (untestable["verdict"], untestable["reason"])
+    difference = claims[(claims["cohort"] == results.cohorts[0]) & (claims["claim"] == "more-accurate")].iloc[0]
+    (pair,) = results.differences().query("first == 'resnet101' and second == 'resnet152'").itertuples()
+    assert (pytest.approx(-pair.difference), "share") == (difference["measured"], difference["unit"])  # fractions
     accuracy = claims[(claims["cohort"] == results.cohorts[0]) & (claims["claim"] == "a-third")].iloc[0]
     shown = results.table().set_index(["cohort", "architecture"]).loc[(results.cohorts[0], "resnet101")]
     assert shown["test_accuracy"] == pytest.approx(accuracy["measured"])

@@ -383,7 +383,7 @@ class Spell:
     [
         ({"state_dict": {}, "epoch": 3}, "holds a dict with state_dict, epoch, not a state dict; save"),
         ([1, 2], "holds a list, not a state dict"),
-        ({"weight": Spell()}, "not a file of tensors alone"),
+        ({"weight": Spell()}, "x.pth: not a file of tensors alone; save a state dict"),  # no advice to execute it
     ],
 )
 def test_what_is_no_state_dict_is_refused(

@@ -106,6 +106,18 @@ def test_each_file_of_weights_has_a_row_if_asked_for(names: Names) -> None:
     assert ["torchvision:resnet50", "torchvision:resnet50"] == names(pattern="torchvision:resnet50", pretrained=True)
 
 
+def test_a_pattern_for_a_network_finds_its_files_of_weights(names: Names) -> None:
+    """With or without the prefix, as the example of the documentation; a pattern with a tag finds those of the tag."""
+    found = names(pattern="vit_*_patch16_224", pretrained=True, licence="open", max_macs=5e9)
+    assert found == names(pattern="timm:vit_*_patch16_224", pretrained=True, licence="open", max_macs=5e9)
+    assert "timm:vit_tiny_patch16_224.augreg_in21k_ft_in1k" in found
+    networks = names(pattern="vit_*_patch16_224", max_macs=5e9)
+    assert set(networks) == {name.partition(".")[0] for name in found}
+    tagged = names(pattern="vit_*_patch16_224.*in21k", pretrained=True)
+    assert tagged
+    assert all(name.endswith("in21k") for name in tagged)
+
+
 def test_limits_and_licences_leave_out_what_is_not_within_them(names: Names, folder: Path) -> None:
     """Where the figure or the licence is not known too."""
     offers = {offer.name: offer for offer in search(Search(pattern="test_*net*"), folder, ignore)}

@@ -182,6 +182,8 @@ def test_a_transform_takes_files_images_and_tensors(trained: MakeTrained, tmp_pa
     array = upright.copy()
     assert torch.equal(of_file, model.transform(array))
     assert torch.equal(of_file, model.transform(array / 255))
+    array.flags.writeable = False  # as np.asarray returns the pixels of a Pillow image; no warning either
+    assert torch.equal(of_file, model.transform(array))
     with_nan = tensor.float() / 255
     with_nan[0, 0, 0] = torch.nan
     (tmp_path / "empty.jpg").touch()

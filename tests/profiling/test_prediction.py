@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 from torch.nn import functional as F
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, NAdam, Optimizer
 
 from intelbench.architectures.reference import REFERENCE
 from intelbench.architectures.registry import Architecture, ModelRequest, find
@@ -34,6 +34,7 @@ OPTIMIZERS: dict[str, Callable[[nn.Module], Optimizer]] = {
     "adam fused": lambda model: Adam(trained(model), fused=True),
     "adam foreach": lambda model: Adam(trained(model), foreach=True),
     "adamw fused": lambda model: AdamW(trained(model), fused=True),
+    "nadam loop": lambda model: NAdam(trained(model), foreach=False),
     "sgd fused": lambda model: SGD(trained(model), 0.1, momentum=0.9, fused=True),
     "sgd loop": lambda model: SGD(trained(model), 0.1, foreach=False),
 }
