@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.optim import NAdam, Optimizer
+from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
@@ -34,8 +34,9 @@ TRACED = (2, 4)
 """Sizes of parts of a batch that are traced to predict any other; a batch that is not split is one part."""
 _STEPS = 2
 """The first step has no optimizer state; all later steps are equal."""
-_NADAM_SCALAR = 0.5
-"""Value of the tensors that NAdam reads, the product of its momenta among them: it divides by 1 minus that."""
+_SCALAR = 0.5
+"""What an optimizer reads from a fake tensor, which holds no value: the number of the step, or NAdam's product of its
+momenta, which it subtracts from 1 and divides by."""
 _KINDS = ("parameters", "gradients", "optimizer_state", "activations", "temporaries")
 """Kinds of storage, named as in `PredictedMemory`."""
 
@@ -138,8 +139,6 @@ class Recorder(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call] # PyTorch's
         self.in_optimizer = False
         """Whether the optimizer's step is running, which may read the value of a tensor."""
-        self.scalar = 1.0
-        """That value, such as the number of the step, which a fake tensor does not hold."""
         self.events: list[int] = []
         self.sizes: list[int] = []
         self.kinds: list[str] = []
@@ -151,7 +150,7 @@ class Recorder(TorchDispatchMode):
     ) -> Any:
         """Execute the operation and record the storages of its results."""
         if self.in_optimizer and func is torch.ops.aten._local_scalar_dense.default:
-            return self.scalar
+            return _SCALAR
         result = func(*args, **(kwargs or {}))
         self.see([tensor for tensor in tree_iter(result) if isinstance(tensor, Tensor)])
         return result
@@ -202,8 +201,6 @@ def take_steps(
     recorder.see((*model.parameters(), *model.buffers()), "parameters")
     with recorder:
         optimizer = make_optimizer(model)
-    if isinstance(optimizer, NAdam):
-        recorder.scalar = _NADAM_SCALAR
     recorder.keep_as("optimizer_state")
     images, labels = workload.batch(batch_size)
     recorder.see((images, labels), "activations")
