@@ -117,7 +117,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     Raises:
         UserError: the file is not a state dict, or the package for .safetensors files is missing.
     """
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() == ".safetensors":
         try:
             content: object = safetensors.torch.load_file(path)
         except safetensors.SafetensorError as error:

@@ -274,6 +274,12 @@ def test_a_dict_is_no_function_that_says_where_weights_are() -> None:
         Architecture(name="tiny", build=network, pretrained={"imagenet": "x.pth"})  # type: ignore[arg-type]
 
 
+def test_the_suffix_of_a_file_is_in_any_case(tmp_path: Path) -> None:
+    """A file of safetensors is none for `torch.load`."""
+    save_file(trained(), tmp_path / "W.SAFETENSORS")
+    assert trained().keys() == read_state_dict(tmp_path / "W.SAFETENSORS").keys()
+
+
 def test_connections_that_break_are_taken_up_again(server: Server) -> None:
     """Each attempt goes on where the last one ended."""
     server.breaks_after = [500, 700]
