@@ -85,7 +85,10 @@ def downloaded(url: str, on_download: OnDownload) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
     with _held(partial, on_download):
-        if not path.exists():
+        if path.exists():
+            size = path.stat().st_size
+            on_download(path.name, size, size)  # by the other session
+        else:
             _complete(url, partial, path, on_download)
     return path
 

@@ -159,8 +159,14 @@ def test_sessions_that_need_one_file_download_it_once(server: Server, tmp_path: 
     name = name_of(server.content)
     has_begun = threading.Event()
 
+    told: list[tuple[str, int, int | None]] = []
+
+    def watch(*seen: Any) -> None:
+        told.append(seen)
+        has_begun.wait()
+
     def get(_: int) -> bytes:
-        source = obtain(published(server.address, name), "imagenet", lambda *_: has_begun.wait())
+        source = obtain(published(server.address, name), "imagenet", watch)
         assert source is not None
         return source.path.read_bytes()
 
@@ -170,6 +176,8 @@ def test_sessions_that_need_one_file_download_it_once(server: Server, tmp_path: 
         has_begun.set()
         assert [server.content] * 3 == list(contents)
     assert [None] == server.asked
+    size = len(server.content)
+    assert 3 == told.count((name, size, size))  # the bars of all of them are full
     assert [name] == [file.name for file in cached(tmp_path, name).parent.iterdir()]
 
 
