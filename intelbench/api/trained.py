@@ -1,14 +1,18 @@
 """Find the trained network to use among the weights that runs have kept."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from intelbench.errors import UserError, one_of, printable, shortened
+from intelbench.errors import UserError, few, one_of, printable, shortened
 from intelbench.records.kept import KeptFile, kept_files, kept_folder
 from intelbench.results.choice import named, recommended
+from intelbench.results.cohorts import Cohort, differing_keys
 from intelbench.results.study import Study
 from intelbench.results.summaries import CohortSummary
+
+_MAX_KEYS = 5
+"""Keys that a message lists; the others are only counted."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,8 @@ class Choice:
     file: KeptFile
     reason: str | None
     """Why this architecture, in words; `None` for the weights in a file that was named."""
+    group: str | None = None
+    """Group of runs in the report, in words; `None` where no other group has kept weights."""
 
 
 def choose(study: Study, runs: Path, architecture: str | None = None, cohort: str | None = None) -> Choice:
@@ -36,6 +42,7 @@ def choose(study: Study, runs: Path, architecture: str | None = None, cohort: st
     files = {(file.about.run_id, file.about.started_at): file for file in kept_files(runs)}
     summaries = [summary for summary in study.cohorts if cohort in (None, summary.cohort.key)]
     kept = [(summary, of_cohort) for summary in summaries if (of_cohort := dict(_of_cohort(summary, files)))]
+    groups = _groups(study, [summary.cohort for summary, _ in kept])
     if not kept:
         raise UserError(
             f"{printable(kept_folder(runs))}: no weights of these runs. Expected runs that have kept their weights. "
@@ -49,14 +56,23 @@ def choose(study: Study, runs: Path, architecture: str | None = None, cohort: st
                 f"architecture {best.name!r} is recommended ({reason}), and has no kept weights. "
                 f"{one_of(best.name, of_cohort)}"
             )
-        return Choice(of_cohort[best.name], reason)
-    for _, of_cohort in kept:
+        return Choice(of_cohort[best.name], reason, groups[0])
+    for group, (_, of_cohort) in zip(groups, kept, strict=True):
         if full_name := named(architecture, of_cohort):
-            return Choice(of_cohort[full_name], "as asked for")
+            return Choice(of_cohort[full_name], "as asked for", group)
     known = sorted({name for _, of_cohort in kept for name in of_cohort})
     raise UserError(
         f"architecture {shortened(repr(architecture))} has no kept weights here. {one_of(architecture, known)}"
     )
+
+
+def _groups(study: Study, kept: Sequence[Cohort]) -> list[str | None]:
+    """Say which group of the report each cohort with kept weights is; `None` for a single one."""
+    if len(kept) < 2:
+        return [None] * len(kept)
+    keys = [summary.cohort.key for summary in study.cohorts]
+    differing = few(list(differing_keys(kept)), _MAX_KEYS)
+    return [f"group {keys.index(cohort.key) + 1} of {len(keys)} (groups differ in {differing})" for cohort in kept]
 
 
 def _of_cohort(summary: CohortSummary, files: dict[tuple[str, str], KeptFile]) -> Iterator[tuple[str, KeptFile]]:

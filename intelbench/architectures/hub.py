@@ -44,7 +44,10 @@ def cached(address: HubAddress) -> Path | None:
     except ImportError:
         return None
     for name in address.files:
-        path = try_to_load_from_cache(address.repository, name, revision=address.revision)
+        try:
+            path = try_to_load_from_cache(address.repository, name, revision=address.revision)
+        except ValueError:
+            return None  # no name of a repository, which `fetch` reports
         if isinstance(path, str):
             return Path(path)
     return None

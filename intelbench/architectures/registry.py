@@ -120,6 +120,7 @@ class Architecture:
             ("loss", self.loss, "a function", callable(self.loss)),
             ("minimum_size", self.minimum_size, "a number of pixels", isinstance(self.minimum_size, int)),
             ("aliases", self.aliases, "a tuple of names", isinstance(self.aliases, tuple)),
+            ("pretrained", self.pretrained, "a function", self.pretrained is None or callable(self.pretrained)),
         ):
             if not fits:
                 raise UserError(f"architecture {self.name!r}: `{field}` is {kind_of(value)}; it must be {accepted}")

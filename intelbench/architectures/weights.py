@@ -1,17 +1,11 @@
-"""Find the pretrained weights that a recipe names, download them, and load them into a network.
+"""Find the pretrained weights that a recipe names, and load them into a network.
 
-Downloads are shared with PyTorch: they are in the `checkpoints` folder of its hub, with PyTorch's names and hashes.
-Those of timm are in the cache of the Hugging Face Hub.
+Those that have to be downloaded come through `downloads`, and those of timm through `hub`.
 """
 
-import hashlib
-import http.client
 import pickle
 import re
-import time
-import urllib.error
-import urllib.request
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,30 +14,20 @@ import torch
 from torch import Tensor, nn
 
 from intelbench.architectures import hub
+from intelbench.architectures.downloads import downloaded, expected_digits, hub_file, sha256_of
 from intelbench.architectures.generators import preserve_generators
 from intelbench.architectures.hub import OnDownload
 from intelbench.architectures.registry import Architecture, ModelRequest, PretrainedFile
 from intelbench.architectures.surgery import build_shapes, find_heads
 from intelbench.errors import UserError, few, kind_of, shortened
-from intelbench.paths import MAX_PATH, is_file
-from intelbench.records.locks import locked
+from intelbench.paths import MAX_PATH, is_file, shown_path
+from intelbench.plugins.guard import plugin_errors_as_user_errors, source_file
 from intelbench.records.types import IMAGENET_NORMALIZATION, Normalization, Weights
 
 NONE = "none"
 DEFAULT = "default"
 """The weights that the library of an architecture loads when it is asked for pretrained ones."""
 PUBLISHED = ("imagenet", "imagenet-v2", DEFAULT)
-_HASH = re.compile(r"-([0-9a-f]{8,})\.")
-"""First digits of the SHA-256 in the name of a file, as in PyTorch's hub."""
-_PAUSES = (0.5, 2.0, 8.0)
-"""Seconds before each retry."""
-_TIMEOUT_SECONDS = 30
-_ANSWER_SECONDS = 5
-"""Time in which a server has to answer before it counts as not reachable."""
-_HEADERS = {"User-Agent": "intelbench"}
-_CHUNK = 2**20
-_PARTIAL_CONTENT = 206
-_RANGE_NOT_SATISFIABLE = 416
 _UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
 """Errors that `torch.load` raises for damaged files, in addition to `UnpicklingError`."""
 _MAX_REASON = 300
@@ -81,21 +65,8 @@ def locate(architecture: Architecture, choice: str) -> Location:
     address = published.address
     if address.startswith(hub.SCHEME):
         return Location(published, hub.cached(hub.HubAddress.parse(address)))
-    path = _hub_file(address) if "://" in address else Path(address)
+    path = hub_file(address) if "://" in address else Path(address)
     return Location(published, path if path.exists() else None)
-
-
-def is_reachable(url: str) -> bool:
-    """Return whether the server of a file answers within five seconds; nothing is downloaded."""
-    request = urllib.request.Request(url, method="HEAD", headers=_HEADERS)  # noqa: S310 - of architectures alone
-    try:
-        urllib.request.urlopen(request, timeout=_ANSWER_SECONDS).close()  # noqa: S310 - as above
-    except urllib.error.HTTPError as error:
-        error.close()
-        return False
-    except (OSError, http.client.HTTPException):
-        return False
-    return True
 
 
 def obtain(architecture: Architecture, choice: str, on_download: OnDownload) -> Source | None:
@@ -110,6 +81,11 @@ def obtain(architecture: Architecture, choice: str, on_download: OnDownload) -> 
     if choice in PUBLISHED:
         published = _published(architecture, choice)
         path, file = _fetched(published.address, on_download)
+        if not is_file(path):
+            raise UserError(
+                f"architecture {architecture.name!r}: weights {choice!r} are {shown_path(path)!r}: no such file. "
+                "Expected a URL, or the path of a file with a state dict"
+            )
     else:
         published, path = PretrainedFile(address=choice), Path(choice)
         file = path.name
@@ -119,7 +95,7 @@ def obtain(architecture: Architecture, choice: str, on_download: OnDownload) -> 
                 f"{', '.join((NONE, *PUBLISHED))}, or a file with a state dict, .pth or .safetensors"
             )
     digest = sha256_of(path)
-    if choice in PUBLISHED and not digest.startswith(_expected(path.name)):
+    if choice in PUBLISHED and not digest.startswith(expected_digits(path.name)):
         raise UserError(f"weights {path}: damaged, its SHA-256 is {digest}; delete it and run again")
     normalization = IMAGENET_NORMALIZATION
     if architecture.normalization:
@@ -141,7 +117,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     Raises:
         UserError: the file is not a state dict, or the package for .safetensors files is missing.
     """
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() == ".safetensors":
         try:
             content: object = safetensors.torch.load_file(path)
         except safetensors.SafetensorError as error:
@@ -231,18 +207,45 @@ def matching(
 
 
 def _published(architecture: Architecture, choice: str) -> PretrainedFile:
-    """Return the published weights that `choice` names; without weights `default`, these are the first ones."""
+    """Return the published weights that `choice` names; without weights `default`, these are the first ones.
+
+    Raises:
+        UserError: the architecture has no such weights, its plug-in does not say correctly what it has, or a package
+            is not installed.
+    """
     architecture.require_installed()
-    offered = architecture.pretrained() if architecture.pretrained else {}
+    offered = _offered(architecture)
     if choice == DEFAULT and offered:
         offered = {DEFAULT: next(iter(offered.values())), **offered}
     if choice not in offered:
+        names = [name for name in offered if name in PUBLISHED] or ([DEFAULT] if offered else [])
         raise UserError(
             f"architecture {architecture.name!r} has no weights {choice!r}; accepted for it: "
-            f"{', '.join((NONE, *offered))}, or a file with a state dict"
+            f"{', '.join((NONE, *names))}, or a file with a state dict"
         )
     published = offered[choice]
-    return PretrainedFile(address=published) if isinstance(published, str) else published
+    file = PretrainedFile(address=published) if isinstance(published, str) else published
+    if not isinstance(file, PretrainedFile) or not isinstance(file.address, str) or not file.address:
+        shown = shortened(repr(published), MAX_PATH)
+        raise UserError(
+            f"architecture {architecture.name!r}: `pretrained` returned {shown} for {choice!r}; it must be an address "
+            "or a path, as text that is not empty, or a PretrainedFile with one"
+        )
+    return file
+
+
+def _offered(architecture: Architecture) -> Mapping[str, str | PretrainedFile]:
+    """Ask the function of an architecture which published weights there are."""
+    if not architecture.pretrained:
+        return {}
+    title = f"architecture {architecture.name!r}: `pretrained`"
+    with plugin_errors_as_user_errors(title, source_file(architecture.pretrained)):
+        offered = architecture.pretrained()
+    if not isinstance(offered, Mapping):
+        raise UserError(
+            f"{title} returned {kind_of(offered)}; it must be a dict, such as {{'imagenet': 'https://example.org/w.pth'}}"
+        )
+    return offered
 
 
 def _fetched(address: str, on_download: OnDownload) -> tuple[Path, str]:
@@ -251,95 +254,8 @@ def _fetched(address: str, on_download: OnDownload) -> tuple[Path, str]:
         location = hub.HubAddress.parse(address)
         path = hub.fetch(location, on_download)
         return path, f"{location.repository}/{path.name}"
-    path = _downloaded(address, on_download) if "://" in address else Path(address)
+    path = downloaded(address, on_download) if "://" in address else Path(address)
     return path, path.name
-
-
-def _downloaded(url: str, on_download: OnDownload) -> Path:
-    """Download a file into the cache of PyTorch's hub, or wait until another session has downloaded it."""
-    path = _hub_file(url)
-    if path.exists():
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    with suppress(OSError):  # which the download reports
-        partial.touch()
-    try:
-        with locked(partial, wait=True):
-            if not path.exists():
-                _complete(url, partial, path, on_download)
-    finally:
-        if partial.exists() and not partial.stat().st_size:
-            partial.unlink()
-    return path
-
-
-def _complete(url: str, partial: Path, path: Path, on_download: OnDownload) -> None:
-    """Download what a partial file lacks, check it, and move it to its path.
-
-    Raises:
-        UserError: the file cannot be downloaded, or is not the one that its name says.
-    """
-    reason: Exception | None = None
-    for pause in (0.0, *_PAUSES):
-        time.sleep(pause)
-        try:
-            _continue(url, partial, on_download)
-            break
-        except urllib.error.HTTPError as error:
-            error.close()
-            reason = error
-            if error.code == _RANGE_NOT_SATISFIABLE:
-                partial.write_bytes(b"")  # not shorter than the whole file, so it must be damaged
-            elif error.code < 500:
-                raise UserError(_by_hand(url, path, error)) from error
-        except (OSError, http.client.HTTPException) as error:
-            reason = error
-    else:
-        raise UserError(_by_hand(url, path, reason)) from reason
-    digest = sha256_of(partial)
-    if not digest.startswith(_expected(path.name)):
-        partial.unlink()
-        raise UserError(f"weights {url}: what was downloaded is damaged, its SHA-256 is {digest}; run again")
-    partial.replace(path)
-
-
-def _hub_file(url: str) -> Path:
-    """Return the path at which PyTorch's hub keeps a file."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
-
-
-def _continue(url: str, partial: Path, on_download: OnDownload) -> None:
-    """Download the missing part of a file, or all of it if the server does not support ranges."""
-    size = partial.stat().st_size if partial.exists() else 0
-    headers = _HEADERS | ({"Range": f"bytes={size}-"} if size else {})
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - addresses come from architectures alone
-    with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310 - as above
-        size = size if answer.status == _PARTIAL_CONTENT else 0
-        total = None if answer.length is None else size + answer.length
-        with partial.open("ab" if size else "wb") as file:
-            while chunk := answer.read(_CHUNK):
-                file.write(chunk)
-                size += len(chunk)
-                on_download(partial.stem, size, total)
-    if total is not None and size < total:
-        raise ConnectionError(f"the connection ended after {size:,} of {total:,} bytes")
-
-
-def _by_hand(url: str, path: Path, reason: Exception | None) -> str:
-    return f"weights {url}: cannot be downloaded ({reason}); fetch that file elsewhere and put it at {path}"
-
-
-def _expected(name: str) -> str:
-    """Return the first digits of the SHA-256 in the name of a published file; empty if the name has none."""
-    match = _HASH.search(name)
-    return match[1] if match else ""
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _within(name: str, module: str) -> bool:

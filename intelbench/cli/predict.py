@@ -73,6 +73,9 @@ def predict(
         f"{about.spec.architecture}{seed} {about.spec.seed}, validation score {about.validation_score:.3f} "
         f"({about.validation_metric})"
     )
+    if choice.group:
+        weights = printable(choice.file.path.parent)
+        complain(f"its runs are {choice.group}; a file in {weights} instead of a folder is the network of another run")
     if about.temperature is None:
         complain("confidence is not scaled: no temperature could be fitted on the validation images")
     os.environ.update(process_variables(about.spec.execution.threads))  # before PyTorch is imported, which reads them

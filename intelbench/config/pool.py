@@ -53,7 +53,7 @@ class Pool(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
 
 def is_pool_file(name_or_file: str) -> bool:
     """Return whether this is a TOML file, and not the name of an engine."""
-    return Path(name_or_file).suffix == _SUFFIX
+    return Path(name_or_file).suffix.lower() == _SUFFIX
 
 
 def load_pool(name_or_file: str) -> Pool:

@@ -36,7 +36,7 @@ def load_suite(name_or_file: str) -> Suite:
     if name_or_file in built_in_suites():
         return _decode(name_or_file, (_BUILT_IN / f"{name_or_file}.toml").read_text(encoding="utf-8"))
     path = Path(name_or_file)
-    if path.suffix != ".toml":
+    if path.suffix.lower() != ".toml":
         raise UserError(
             f"suite {shortened(repr(name_or_file))} is not known. {one_of(name_or_file, built_in_suites())}. "
             "Your own suite is a file that ends in .toml"

@@ -275,6 +275,8 @@ def _require_classes(train: Path, names: Sequence[str], folders: Mapping[str, Pa
 
 def no_image(folder: Path, but: str = "") -> UserError:
     """Return the refusal of a class folder that holds no image."""
+    if next(folder.glob("runs/*/record.json"), None):
+        return refusal(folder, "a results folder in place of a class; move it out of the data, and name it with --out")
     return refusal(folder, f"the class folder holds no image{but}; add images or remove the folder")
 
 

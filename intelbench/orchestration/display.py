@@ -51,7 +51,7 @@ def downloads(console: Console) -> Iterator[Callable[[str, int, int | None], Non
     def on_download(name: str, completed: int, total: int | None) -> None:
         bar.start()
         if name not in tasks:
-            tasks[name] = bar.add_task(f"downloading {escape(printable(name))}")
+            tasks[name] = bar.add_task(f"downloading {escape(printable(name))}", total=total)  # not its default of 100
         bar.update(tasks[name], completed=completed, total=total)
 
     try:

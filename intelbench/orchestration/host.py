@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from intelbench.architectures.downloads import sha256_of
 from intelbench.architectures.registry import find
-from intelbench.architectures.weights import sha256_of
 from intelbench.data.augment import require_transforms
 from intelbench.errors import HostError, UserError, printable
 from intelbench.orchestration.job import Job

@@ -7,9 +7,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from intelbench.architectures.downloads import is_reachable
 from intelbench.architectures.registry import find
 from intelbench.architectures.shipped import SHIPPED
-from intelbench.architectures.weights import DEFAULT, is_reachable, locate
+from intelbench.architectures.weights import DEFAULT, locate
 from intelbench.config.conditions import Suite
 from intelbench.config.suites import encode_with_comments, load_suite, override
 from intelbench.data.survey import Survey, survey

@@ -115,8 +115,7 @@ class RaceSession:
             if seconds > left:
                 self._say(
                     f"stopped after {self._seeds(race)}: the look at {self._next(race)} seeds would take about "
-                    f"{seconds / 60:,.1f} min, and {max(left, 0) / 60:,.1f} min are left; give the command again to "
-                    "continue"
+                    f"{_times(seconds, max(left, 0))} are left; give the command again to continue"
                 )
                 return self.records
             self._collect(self._execute(due))
@@ -218,3 +217,10 @@ class RaceSession:
         saved = f"{number} of {total} runs were not needed" if number else f"all {total} runs were made"
         word = "not decided" if race.open else "ended" if race.failed else "decided"
         return f"{word} after {self._seeds(race)}; {saved}"
+
+
+def _times(needed: float, left: float) -> str:
+    """Write both times in the unit in which the needed one is readable."""
+    if needed >= 60:
+        return f"{needed / 60:,.1f} min, and {left / 60:,.1f} min"
+    return f"{needed:.2g} s, and {left:.2g} s"

@@ -196,7 +196,8 @@ def _require_provider(about: KeptWeights, name: str) -> None:
     if provider != spec.provider and (file or file_of(provider)):
         raise UserError(
             f"{name}: architecture {spec.architecture!r} was trained with {spec.provider}, and here it is of "
-            f"{provider}. Expected the plug-in as it was. Try the earlier file, or run again"
+            f"{provider}. Expected the plug-in as it was. Try the earlier file, or --architecture with the name of a "
+            "network that this one has trained, or run again"
         )
 
 

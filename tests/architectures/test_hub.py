@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from huggingface_hub import constants
 
-from intelbench.architectures.hub import HubAddress, fetch
+from intelbench.architectures.hub import HubAddress, cached, fetch
 from intelbench.errors import UserError
 
 COMMIT = "0123456789" * 4
@@ -144,6 +144,13 @@ def test_without_a_network_the_message_says_which_file_to_put_where(cache: Path)
     (repository / "snapshots" / COMMIT).mkdir(parents=True)
     (repository / "snapshots" / COMMIT / "model.safetensors").write_bytes(CONTENT)
     assert CONTENT == fetch(HubAddress("maker/tiny", "v2"), ignore).read_bytes()
+
+
+def test_what_is_no_name_of_a_repository_is_an_error_of_the_user(cache: Path) -> None:
+    """It is in no cache, and the message has the reason of the hub."""
+    assert cached(HubAddress("a b/c")) is None
+    with pytest.raises(UserError, match=r"weights a b/c/model\.safetensors: cannot be downloaded \(.*'a b/c'"):
+        fetch(HubAddress("a b/c"), ignore)
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

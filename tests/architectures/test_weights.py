@@ -9,17 +9,20 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from intelbench.architectures import weights
+from intelbench.architectures import downloads
+from intelbench.architectures.downloads import is_reachable
 from intelbench.architectures.registry import FROM_MINUS_ONE, Architecture, ModelRequest, PretrainedFile, find
-from intelbench.architectures.weights import is_reachable, load_weights, locate, matching, obtain, read_state_dict
+from intelbench.architectures.weights import check, load_weights, locate, matching, obtain, read_state_dict
 from intelbench.data.transforms import normalize
 from intelbench.errors import UserError
+from intelbench.records.locks import hold
 from intelbench.records.types import IMAGENET_NORMALIZATION, Normalization
 
 
@@ -89,7 +92,8 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
     """A server with a state dict, an empty cache, no proxy, and no pause between two attempts."""
     torch.save(trained(), tmp_path / "made.pth")
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
-    monkeypatch.setattr(weights, "_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(downloads, "_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(downloads, "_LOOK_SECONDS", 0.01)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(urllib.request, "_opener", None)
     with Server(("127.0.0.1", 0), Handler) as serving:
@@ -155,8 +159,14 @@ def test_sessions_that_need_one_file_download_it_once(server: Server, tmp_path: 
     name = name_of(server.content)
     has_begun = threading.Event()
 
+    told: list[tuple[str, int, int | None]] = []
+
+    def watch(*seen: Any) -> None:
+        told.append(seen)
+        has_begun.wait()
+
     def get(_: int) -> bytes:
-        source = obtain(published(server.address, name), "imagenet", lambda *_: has_begun.wait())
+        source = obtain(published(server.address, name), "imagenet", watch)
         assert source is not None
         return source.path.read_bytes()
 
@@ -166,7 +176,116 @@ def test_sessions_that_need_one_file_download_it_once(server: Server, tmp_path: 
         has_begun.set()
         assert [server.content] * 3 == list(contents)
     assert [None] == server.asked
+    size = len(server.content)
+    assert 3 == told.count((name, size, size))  # the bars of all of them are full
     assert [name] == [file.name for file in cached(tmp_path, name).parent.iterdir()]
+
+
+def test_a_session_that_waits_shows_how_far_the_other_one_is(server: Server, tmp_path: Path) -> None:
+    """It looks at the partial file, whose size it tells, and downloads what the other session has left."""
+    name = name_of(server.content)
+    partial = cached(tmp_path, f"{name}.partial")
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(server.content[:1000])
+    other = hold(partial)
+    assert other is not None
+    told: list[tuple[str, int, int | None]] = []
+
+    def watch(*seen: Any) -> None:
+        told.append(seen)
+        if len(told) == 1:
+            other.release()
+
+    assert obtain(published(server.address, name), "imagenet", watch) is not None
+    assert (name, 1000, None) == told[0]
+    assert ["bytes=1000-"] == server.asked
+
+
+def test_a_session_locks_the_file_that_it_writes(server: Server, tmp_path: Path) -> None:
+    """Another session has removed its partial file, as damaged, while this one waited for the lock."""
+    name = name_of(server.content)
+    partial = cached(tmp_path, f"{name}.partial")
+    partial.parent.mkdir(parents=True)
+    partial.touch()
+    other = hold(partial)
+    assert other is not None
+    is_free: list[bool] = []
+
+    def watch(_: str, __: int, total: int | None) -> None:
+        if total is None:
+            partial.unlink()
+            other.release()
+        else:
+            is_free.append(hold(partial) is not None)
+
+    assert obtain(published(server.address, name), "imagenet", watch) is not None
+    assert [False] == is_free
+    assert [name] == [file.name for file in partial.parent.iterdir()]
+
+
+def test_a_session_that_failed_leaves_the_empty_file_of_another_one(server: Server, tmp_path: Path) -> None:
+    """The other session has just created it."""
+    partial = tmp_path / "x.pth.partial"
+    with downloads._held(partial, ignore):
+        partial.unlink()
+        partial.touch()
+    assert partial.exists()
+    with downloads._held(partial, ignore):
+        pass
+    assert not partial.exists()
+
+
+def test_files_of_one_name_at_several_addresses_are_several_files(server: Server) -> None:
+    """As `model.safetensors` is, which has no hash; a query is no part of the name."""
+    first = obtain(published(server.address, "a/model.pth?download=true"), "imagenet", ignore)
+    server.content += b"of another network"
+    second = obtain(published(server.address, "b/model.pth"), "imagenet", ignore)
+    assert first is not None
+    assert second is not None
+    assert ["model.pth"] * 2 == [first.path.name, second.path.name]
+    assert first.facts.sha256 != second.facts.sha256
+
+
+def test_a_file_of_a_file_url_is_copied(server: Server, tmp_path: Path) -> None:
+    """Its answer has neither a status nor a length."""
+    address = (tmp_path / "made.pth").as_uri()
+    source = obtain(
+        Architecture(name="tiny", build=network, pretrained=lambda: {"default": address}), "default", ignore
+    )
+    assert source is not None
+    assert server.content == source.path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("offered", "said"),
+    [
+        (lambda: {"imagenet": "http://127.0.0.1:1/"}, r"weights 'http://127\.0\.0\.1:1/': not the address of a file"),
+        (lambda: {"imagenet": "http://["}, r"weights 'http://\[': not the address of a file"),
+        (lambda: {"imagenet": "://x.pth"}, r"weights '://x\.pth': not the address of a file"),
+        (lambda: {"imagenet": "nosuch.pth"}, r"'tiny': weights 'imagenet' are 'nosuch\.pth': no such file"),
+        (lambda: {"imagenet": ""}, r"'tiny': `pretrained` returned '' for 'imagenet'; it must be"),
+        (lambda: {"imagenet": None}, r"'tiny': `pretrained` returned None for 'imagenet'; it must be"),
+        (lambda: ["imagenet"], r"'tiny': `pretrained` returned a list; it must be a dict"),
+        (lambda: {"mine": "x.pth"}, r"'tiny' has no weights 'imagenet'; accepted for it: none, default, or a file"),
+        (lambda: 1 // 0, r"'tiny': `pretrained`: failed with ZeroDivisionError.*\(test_weights\.py:\d+\)"),
+    ],
+)
+def test_plugins_that_say_wrongly_where_their_weights_are_are_told(offered: Any, said: str) -> None:
+    """The message has the architecture or the address, and what is accepted."""
+    with pytest.raises(UserError, match=said):
+        obtain(Architecture(name="tiny", build=network, pretrained=offered), "imagenet", ignore)
+
+
+def test_a_dict_is_no_function_that_says_where_weights_are() -> None:
+    """It is refused where the architecture is declared."""
+    with pytest.raises(UserError, match="'tiny': `pretrained` is a dict; it must be a function"):
+        Architecture(name="tiny", build=network, pretrained={"imagenet": "x.pth"})  # type: ignore[arg-type]
+
+
+def test_the_suffix_of_a_file_is_in_any_case(tmp_path: Path) -> None:
+    """A file of safetensors is none for `torch.load`."""
+    save_file(trained(), tmp_path / "W.SAFETENSORS")
+    assert trained().keys() == read_state_dict(tmp_path / "W.SAFETENSORS").keys()
 
 
 def test_connections_that_break_are_taken_up_again(server: Server) -> None:
@@ -338,7 +457,7 @@ def test_a_file_of_something_else_is_refused_with_the_keys(
     state = {name: value for name, value in (trained() | changes).items() if value is not None}
     torch.save(state, tmp_path / "other.pth")
     with pytest.raises(UserError, match=rf"weights other\.pth are not those of 'tiny': {said}"):
-        weights.check(TINY, REQUEST, tmp_path / "other.pth")
+        check(TINY, REQUEST, tmp_path / "other.pth")
     model = network(REQUEST)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with pytest.raises(UserError, match=said):

@@ -18,6 +18,7 @@ def test_a_file_names_the_engine_and_its_slots(tmp_path: Path) -> None:
     file = tmp_path / "pool.toml"
     file.write_text('engine = "slots"\nslots = 4\n')
     assert Pool(engine="slots", slots=4) == load_pool(str(file))
+    assert Pool(engine="slots", slots=4) == load_pool(str(file.rename(tmp_path / "POOL.TOML")))
 
 
 @pytest.mark.parametrize(

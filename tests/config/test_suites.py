@@ -93,6 +93,7 @@ def test_a_written_suite_is_read_back_equal(name: str, tmp_path: Path) -> None:
     path = tmp_path / "again.toml"
     path.write_text(encode_suite(load_suite(name)))
     assert load_suite(name) == load_suite(str(path))
+    assert load_suite(name) == load_suite(str(path.rename(tmp_path / "AGAIN.TOML")))  # as `start --out` may write it
 
 
 def test_the_margin_is_in_percentage_points_as_that_of_the_command_line() -> None:

@@ -173,6 +173,13 @@ def test_a_class_nested_without_end(tmp_path: Path, depth: int, fits: bool) -> N
         subprocess.run(["rm", "-r", tmp_path / "a"], check=True)
 
 
+def test_a_results_folder_among_the_classes_is_not_to_be_removed(tmp_path: Path) -> None:
+    """`run --data .` in a folder of images has written it there."""
+    lay(tmp_path, "a/1.jpg", "b/1.jpg", "results/runs/resnet18-s0-0/record.json")
+    message = f"data {tmp_path / 'results'}: a results folder in place of a class; move it out of the data, and name"
+    assert message in refusal(tmp_path)
+
+
 def test_thousands_of_empty_folders(tmp_path: Path) -> None:
     """Each costs a look and no more: in a class they are nothing, and as classes the first is named."""
     lay(tmp_path, "a/1.jpg", "b/1.jpg", *(f"a/{index}/" for index in range(2000)))

@@ -41,6 +41,15 @@ def test_without_a_download_nothing_is_shown(terminal: bool) -> None:
     assert "downloading weights.pth" in shown.getvalue()
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_size_of_a_download_is_not_invented(terminal: bool) -> None:
+    """It is not known of the download of another session, or of a server that does not tell it."""
+    shown = io.StringIO()
+    with downloads(Console(file=shown, force_terminal=terminal, width=100)) as on_download:
+        on_download("weights.pth", 7, None)
+    assert "7/? bytes" in shown.getvalue()
+
+
 def specs(record: RunRecord) -> list[RunSpec]:
     """Three runs, one of which has a name that looks like markup."""
     named = (("resnet101", 0), ("[bold]tiny", 0), ("resnet101", 1))

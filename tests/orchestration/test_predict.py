@@ -215,7 +215,7 @@ def test_a_plugin_that_is_missing_or_was_edited_is_named(trained: MakeTrained, p
         file.about, spec=msgspec.structs.replace(file.about.spec, provider="small.py sha256:0123456789abcdef")
     )
     with pytest.raises(
-        UserError, match=f"was trained with small.py sha256:0123456789abcdef, and here it is of {provider}"
+        UserError, match=f"trained with small.py sha256:0123456789abcdef, and here it is of {provider}.*--architecture"
     ):
         load(KeptFile(file.path, changed, file.num_bytes))
     unknown = msgspec.structs.replace(
@@ -278,6 +278,18 @@ def test_the_command_line_predicts(
     assert 0 == of_file.returncode, of_file.stderr
     assert of_file.stderr.startswith(f"tiny, seed {file.about.spec.seed}, validation score ")
     assert of_file.stdout.startswith("path,predicted,confidence,probability_day,probability_night\n000.png,")
+
+
+def test_of_several_groups_of_runs_the_one_of_the_network_is_named(
+    intelbench: Command, small_suite: Path, small_folder: Path, plugin: Path
+) -> None:
+    """The largest is used, here not the newest; a file in the folder is the network of another one."""
+    arguments = ("--suite", small_suite, "--data", small_folder, "--plugin", plugin, "--threads", "1")
+    assert 0 == intelbench("run", *arguments, "--seeds", "0-1").returncode
+    assert 0 == intelbench("run", *arguments, "--seeds", "0", "--image-size", "40").returncode
+    done = intelbench("predict", "results", small_folder / "test", "--plugin", plugin)
+    assert 0 == done.returncode, done.stderr
+    assert "its runs are group 1 of 2 (groups differ in conditions.image_size); a file in " in done.stderr
 
 
 def recorded_logits(results: Path, file: KeptFile) -> np.ndarray:

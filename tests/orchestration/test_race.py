@@ -13,7 +13,7 @@ from intelbench.errors import UserError
 from intelbench.orchestration.job import Job, Rerun
 from intelbench.orchestration.listeners import RunListener
 from intelbench.orchestration.plan import PlannedRun
-from intelbench.orchestration.race import RaceSession, designed
+from intelbench.orchestration.race import RaceSession, _times, designed
 from intelbench.records.store import read_run, write_run
 from intelbench.records.types import RunRecord
 from intelbench.results.study import read
@@ -254,6 +254,11 @@ def test_no_look_is_started_that_would_take_too_long(sessions: Sessions) -> None
             f"stopped after {seeds} of 10 seeds: the look at {following} seeds would take "
         )
         assert fresh.said[-1].endswith("min are left; give the command again to continue")
+
+
+def test_times_of_less_than_a_minute_are_seconds() -> None:
+    """They would be 0.0 min."""
+    assert ("0.83 s, and 0.02 s", "1.5 min, and 0.0 min") == (_times(0.83, 0.02), _times(90, 0))
 
 
 def test_an_architecture_with_a_failed_run_leaves(sessions: Sessions) -> None:
