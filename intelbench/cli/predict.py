@@ -11,7 +11,7 @@ import click
 
 from intelbench.cli.output import complain, write_product
 from intelbench.cli.parameters import GroupedCommand, margin_option, option, plugin_option
-from intelbench.cli.values import FILE, NAME, Value, existing_path
+from intelbench.cli.values import FILE, NAME, Value, existing_path, require_suffix
 from intelbench.config.bounds import device_name
 from intelbench.errors import plural, printable
 
@@ -56,6 +56,8 @@ def predict(
     from intelbench.records.store import runs_folder
     from intelbench.results.study import read
 
+    if out:
+        require_suffix(out, ".csv")
     if results.is_file() and (unused := "--architecture" if architecture else "--margin" if margin else None):
         raise click.UsageError(
             f"{unused} chooses a network of a results folder, and {printable(results)} is a file with one. Try it "

@@ -64,6 +64,8 @@ class Dataset(Struct, frozen=True, kw_only=True):
     """Folder of the decoded pixels; `None` decodes each image whenever it is read."""
     validation_fraction: float | None
     """Share of the training images used for validation; `None` if the folder has a validation split."""
+    split_folders: tuple[str, ...] = ()
+    """Folders with a folder for each class, absolute and without links."""
     notes: tuple[str, ...] = ()
     """Messages for the user: how the data folder was understood, and which damaged caches were built again."""
 
@@ -229,6 +231,7 @@ def prepare(
         digests=tuple(file.digest for file in contents.files),
         cache=None if contents.cache is None else str(contents.cache.absolute()),
         validation_fraction=None if "validation" in contents.splits else conditions.validation_fraction,
+        split_folders=tuple(str(folder.resolve()) for folder in contents.listing.folders.values()),
         notes=tuple(notes),
     )
 

@@ -10,7 +10,7 @@ from intelbench.architectures.registry import resolutions
 from intelbench.config.conditions import Suite
 from intelbench.config.requests import RunRequest
 from intelbench.config.suites import budgets, load_suite, override
-from intelbench.data.dataset import prepare
+from intelbench.data.dataset import Dataset, prepare
 from intelbench.errors import UserError, plural, printable
 from intelbench.orchestration.display import downloads, stderr_console
 from intelbench.orchestration.engines import NamedEngine
@@ -24,6 +24,7 @@ from intelbench.orchestration.shared import Profiles
 from intelbench.orchestration.study import Study, StudyFile
 from intelbench.orchestration.suite import Session
 from intelbench.orchestration.tracking import Tracking
+from intelbench.paths import shown_path
 from intelbench.plugins.loading import load_plugins
 from intelbench.profiling.environment import Processes, choose_execution, read_environment
 from intelbench.records.kept import settle
@@ -82,6 +83,7 @@ def _prepared(request: RunRequest, starter: Starter) -> tuple[list[PlannedRun], 
         use_cache=request.use_cache,
         skip_unreadable=request.skip_unreadable,
     )
+    _require_outside_classes(results, dataset)
     require_classes(ranking_metric(suite.metric), len(dataset.facts.class_names))
     for note in dataset.notes:
         say(note)
@@ -137,6 +139,16 @@ def _suite_of(request: RunRequest) -> Suite:
         say(note)
     architectures_of(suite, printable(request.suite))
     return msgspec.structs.replace(suite, metric=ranking_metric(suite.metric).short_name)
+
+
+def _require_outside_classes(results: Path, dataset: Dataset) -> None:
+    """Raise a `UserError` if the results folder is among the class folders, or in one: it would become a class."""
+    for folder in dataset.split_folders:
+        if results.resolve().is_relative_to(folder):
+            raise UserError(
+                f"out {shown_path(results)}: in {shown_path(folder)}, where every folder is a class of the images. "
+                "Expected a folder elsewhere. Try --out with one beside the data, or `out` in Python"
+            )
 
 
 def _other_files(facts: DataFacts) -> str:

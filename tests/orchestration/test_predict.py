@@ -262,6 +262,8 @@ def test_the_command_line_predicts(
     assert 0 == done.returncode, done.stderr
     assert "shown to be within 1 point of the best" in done.stderr
     (images / "broken.jpg").write_bytes(b"")
+    refused = intelbench("predict", "results", images, "--out", "p.json")
+    assert "--out 'p.json': unknown format. Expected a name that ends in .csv" in refused.stderr
     asked = intelbench("predict", "results", images, "--plugin", plugin, "--architecture", "tiny", "--out", "t/p.csv")
     assert 1 == asked.returncode
     assert "tiny: as asked for; its seed" in asked.stderr
