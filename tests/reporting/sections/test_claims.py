@@ -139,7 +139,7 @@ def test_rows_are_in_base_units(summary: CohortSummary) -> None:
     rows = {row["id"]: row for row in plain}
     assert (60e6, 5e5) == (rows["resnet152-parameters"]["published"], rows["resnet152-parameters"]["tolerance"])
     best = rows["resnet152-best"]
-    assert (None, None, 3, "points") == (best["published"], best["tolerance"], best["num_seeds"], best["unit"])
+    assert (None, None, 3, "share") == (best["published"], best["tolerance"], best["num_seeds"], best["unit"])
     assert best["measured_low"] < best["measured"] < best["measured_high"]
     assert None is rows["resnet152-accuracy"]["rule"]
     assert (None, 0.01, None) == (best["published_runs"], best["margin"], best["predicted_low"])
