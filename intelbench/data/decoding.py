@@ -51,6 +51,8 @@ _TRANSPOSE = {
     8: Image.Transpose.ROTATE_90,
 }
 """Operation that makes an image upright, by EXIF orientation."""
+_SIDEWAYS = frozenset({5, 6, 7, 8})
+"""Orientations whose operation exchanges width and height."""
 
 _large_images = threading.Lock()
 """Held while a large image is decoded: several at once could fill the memory."""
@@ -83,7 +85,8 @@ def decode(content: bytes, shorter_side: int) -> Pixels:
                 image.load()
                 method = _TRANSPOSE.get(parts.orientation)
                 upright = image if method is None else image.transpose(method)
-                return np.asarray(_reduced(_as_rgb(upright), shorter_side))
+                upright_size = full_size[::-1] if parts.orientation in _SIDEWAYS else full_size
+                return np.asarray(_reduced(_as_rgb(upright), upright_size, shorter_side))
     except (UnreadableImageError, MemoryError):
         raise
     except PIL.UnidentifiedImageError as error:
@@ -103,7 +106,8 @@ def as_pixels(image: Image.Image, shorter_side: int) -> Pixels:
     Raises:
         UnreadableImageError: the image has pixels without a fixed range.
     """
-    return np.asarray(_reduced(_as_rgb(ImageOps.exif_transpose(image)), shorter_side))
+    upright = _as_rgb(ImageOps.exif_transpose(image))
+    return np.asarray(_reduced(upright, upright.size, shorter_side))
 
 
 class Readable(Protocol):
@@ -172,8 +176,9 @@ def _unidentified(content: bytes) -> str:
     return "not an image"
 
 
-def _reduced(image: Image.Image, shorter_side: int) -> Image.Image:
-    width, height = image.size
+def _reduced(image: Image.Image, full_size: tuple[int, int], shorter_side: int) -> Image.Image:
+    """Reduce an image with the aspect ratio of its full size, since a decoder that reduces rounds both sides up."""
+    width, height = full_size
     if min(width, height) <= shorter_side:
         return image
     scale = shorter_side / min(width, height)

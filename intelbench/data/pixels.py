@@ -20,7 +20,7 @@ from intelbench.data.files import Content
 from intelbench.errors import UserError, printable
 from intelbench.records.atomic import discard, draft_of
 
-_LAYOUT_VERSION = 3
+_LAYOUT_VERSION = 4
 _INDEX, _PIXELS = "index", "pixels.bin"
 _BLOCK_BYTES = 2**20
 """Bytes of pixels that one digest covers."""

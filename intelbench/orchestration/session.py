@@ -147,7 +147,7 @@ def _require_outside_classes(results: Path, dataset: Dataset) -> None:
         if results.resolve().is_relative_to(folder):
             raise UserError(
                 f"out {shown_path(results)}: in {shown_path(folder)}, where every folder is a class of the images. "
-                "Expected a folder elsewhere. Try --out with one beside the data, or `out` in Python"
+                "Expected a folder elsewhere. Try --out with one next to the data, or `out` in Python"
             )
 
 

@@ -165,9 +165,19 @@ def test_images_are_reduced_and_never_enlarged(
     else:
         assert side == min(got_height, got_width)
         scale = side / min(width, height)
-        # A reduced JPEG is first cut to eighths, rounded up: at most one pixel of the reduced image.
-        assert abs(got_width - width * scale) <= 1.5
-        assert abs(got_height - height * scale) <= 1.5
+        assert abs(got_width - width * scale) <= 0.5
+        assert abs(got_height - height * scale) <= 0.5
+
+
+@pytest.mark.parametrize(("orientation", "shape"), [(1, (66, 8, 3)), (6, (8, 66, 3))])
+def test_a_reduced_jpeg_keeps_the_aspect_ratio_of_its_full_size(
+    tmp_path: Path, orientation: int, shape: tuple[int, ...]
+) -> None:
+    """33 x 271 is decoded at half its size, 17 x 136, whose ratio is another one."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(gradient(33, 271)).save(tmp_path / "x.jpg", exif=exif)
+    assert shape == decode(tmp_path / "x.jpg", 8).shape
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (200, 3), (1, 64), (7, 9)])

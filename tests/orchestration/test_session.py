@@ -392,7 +392,7 @@ def test_results_among_the_class_folders_are_refused(
     done = intelbench(*run, "--out", out)
     assert 2 == done.returncode
     assert f"out {out}: in {tmp_path / 'photos'}" in done.stderr
-    assert "Try --out with one beside the data" in done.stderr
+    assert "Try --out with one next to the data" in done.stderr
     assert not (tmp_path / out).exists()
 
 
