@@ -21,6 +21,7 @@ from intelbench.errors import UserError, printable
 from intelbench.records.atomic import discard, draft_of
 
 _LAYOUT_VERSION = 4
+"""Increased whenever the files of a cache or the decoded pixels of an image change."""
 _INDEX, _PIXELS = "index", "pixels.bin"
 _BLOCK_BYTES = 2**20
 """Bytes of pixels that one digest covers."""

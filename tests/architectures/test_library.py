@@ -5,6 +5,7 @@ import torch
 from torchvision import models
 from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 
+from intelbench.architectures import library
 from intelbench.architectures.registry import ModelRequest, find, resolutions
 from intelbench.errors import UserError
 
@@ -130,3 +131,8 @@ def test_weights_of_the_size_of_the_suite_stay_as_they_are() -> None:
     request = ModelRequest(num_classes=5, image_size=32)
     for state in (dict(vision_transformer(32).state_dict()), {"fc.weight": torch.zeros(5, 2)}):
         torch.testing.assert_close(convert(state, request), state, rtol=0, atol=0)
+
+
+def test_accuracies_of_torchvision_have_its_own_digits() -> None:
+    """No more: 0.76130, and nothing at the end that is a rounding error of the division."""
+    assert all(len(repr(offer.imagenet_top1)) <= len("0.12345") for offer in library.catalogue().pretrained)
