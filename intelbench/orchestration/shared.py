@@ -3,7 +3,6 @@
 Without a study there is no folder, and one process keeps the profiles for itself.
 """
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -85,7 +84,10 @@ def progress_file(folder: Path, run_id: str) -> Path:
 
 
 class ProgressWriter(RunListener):
-    """Writes the progress of runs into the folder of their study, for a session on another host that shows it."""
+    """Appends the progress of runs to files in the folder of their study, for a session on another host that shows it.
+
+    Several workers may write one file, since one that waits for a run says so: none may shorten it under a reader.
+    """
 
     def __init__(self, folder: Path, run_ids: Sequence[str]) -> None:
         self._files = [progress_file(folder, run_id) for run_id in run_ids]
@@ -109,7 +111,7 @@ class ProgressWriter(RunListener):
             return
         with suppress(OSError):  # on a full disk the run continues without a display
             self._files[index].parent.mkdir(parents=True, exist_ok=True)
-            with self._files[index].open("ab" if index in self._last else "wb") as file:
+            with self._files[index].open("ab") as file:
                 file.write(msgspec.json.encode(progress) + b"\n")
         self._last[index] = progress.phase, progress.note, now
 
@@ -120,23 +122,29 @@ class ProgressWriter(RunListener):
 
 
 class ProgressReader:
-    """Reads what a worker writes about one run."""
+    """Reads what workers write about one run from now on.
+
+    A line that is not whole is left out: on a network disk, two hosts that append at once may write over each other.
+    """
 
     def __init__(self, file: Path) -> None:
-        file.unlink(missing_ok=True)  # of an earlier worker
         self._file = file
-        self._position = 0
+        self._position = file.stat().st_size if file.exists() else 0
 
     def read(self) -> list[Progress]:
         """Return the progress since the last call."""
         try:
             with self._file.open("rb") as file:  # opened each time: only then a network disk shows what was written
-                if file.seek(0, os.SEEK_END) < self._position:  # another worker has begun
-                    self._position = 0
                 file.seek(self._position)
                 content = file.read()
         except OSError:
             return []
         complete = content[: content.rfind(b"\n") + 1]
         self._position += len(complete)
-        return [msgspec.json.decode(line, type=Progress) for line in complete.splitlines()]
+        return [progress for line in complete.splitlines() if (progress := _progress_of(line))]
+
+
+def _progress_of(line: bytes) -> Progress | None:
+    with suppress(msgspec.DecodeError):
+        return msgspec.json.decode(line, type=Progress)
+    return None
