@@ -1,6 +1,8 @@
 """Fetch a file of weights from the Hugging Face Hub, through huggingface-hub and into its own cache."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +78,9 @@ def fetch(address: HubAddress, on_download: OnDownload) -> Path:
     for name in address.files:
         progress = _progress(f"{address.repository}/{name}", on_download)
         try:
-            downloaded = hf_hub_download(address.repository, name, revision=address.revision, tqdm_class=progress)
+            with _without_warnings():
+                _ask(address, name)
+                downloaded = hf_hub_download(address.repository, name, revision=address.revision, tqdm_class=progress)
         except LocalEntryNotFoundError as error:  # no network, or HF_HUB_OFFLINE
             raise UserError(_by_hand(address, error)) from error
         except EntryNotFoundError as error:
@@ -86,6 +90,38 @@ def fetch(address: HubAddress, on_download: OnDownload) -> Path:
         else:
             return Path(downloaded)
     raise UserError(_by_hand(address, reason)) from reason
+
+
+def _ask(address: HubAddress, name: str) -> None:
+    """Ask the hub once for a file, because without a network a download tries again for 24 s.
+
+    Raises:
+        UserError: the hub cannot be reached.
+        EntryNotFoundError: the repository has no such file.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+
+    try:
+        get_hf_file_metadata(hf_hub_url(address.repository, name, revision=address.revision))
+    except EntryNotFoundError:
+        raise
+    except HfHubHTTPError:
+        pass  # a busy hub, which the download asks again, or a refusal, for which it gives the reason
+    except Exception as error:  # of the HTTP library, which depends on the version of huggingface-hub
+        raise UserError(_by_hand(address, error)) from error
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Run the block without warnings of huggingface-hub, which are no lines of ours."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _by_hand(address: HubAddress, reason: Exception | None) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from intelbench.errors import UserError, kind_of, shortened
 from intelbench.plugins.guard import plugin_errors_as_user_errors, preserve_process_state, source_file
 from intelbench.plugins.providers import BUILT_IN
-from intelbench.plugins.registry import Registry
+from intelbench.plugins.registry import Registry, takes_name
 from intelbench.records.types import Preprocessing
 
 if TYPE_CHECKING:
@@ -188,6 +188,7 @@ def register(value: Architecture) -> Architecture:
     return ARCHITECTURES.add(value, value.name, *value.aliases, function=value.build)
 
 
+@takes_name
 def architecture(name: str, **facts: Any) -> Callable[[Callable[[ModelRequest], nn.Module]], Architecture]:
     """Register the decorated build function under `name`; `facts` are the other fields of `Architecture`."""
     return lambda build: register(Architecture(name=name, build=build, **facts))

@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 from intelbench.architectures.generators import preserve_generators
 from intelbench.architectures.registry import Architecture, ModelRequest
 from intelbench.config.recipe import Head
+from intelbench.config.validation import dotted
 from intelbench.errors import UserError, kind_of
 
 Old = TypeVar("Old", bound=nn.Module)
@@ -21,6 +22,10 @@ _INITIALISING = {
     Tensor.mul_, Tensor.normal_, Tensor.uniform_, Tensor.zero_,
 }  # fmt: skip
 """What initialisations do to a parameter."""
+
+
+class UnfitHeadError(UserError):
+    """What a recipe asks of the head of a network cannot be done."""
 
 
 class _WithoutInitialisation(TorchFunctionMode):
@@ -103,7 +108,8 @@ def find_heads(architecture: Architecture, request: ModelRequest, model: nn.Modu
     The network is built again with one more class to find them. An auxiliary head is a head too.
 
     Raises:
-        UserError: no module depends on the number of classes, or one that is no linear layer or 1x1 convolution does.
+        UnfitHeadError: no module depends on the number of classes, or one that is no linear layer or 1x1 convolution
+            does.
     """
     with_one_more = build_shapes(architecture, replace(request, num_classes=request.num_classes + 1))
     shapes = {name: parameter.shape for name, parameter in with_one_more.named_parameters()}
@@ -112,12 +118,12 @@ def find_heads(architecture: Architecture, request: ModelRequest, model: nn.Modu
     for name in heads:
         head = model.get_submodule(name)
         if not isinstance(head, nn.Linear) and not (isinstance(head, nn.Conv2d) and head.kernel_size == (1, 1)):
-            raise UserError(
+            raise UnfitHeadError(
                 f"architecture {architecture.name!r}: its head {name!r} is {kind_of(head)}; transfer "
                 "learning needs a linear layer or a 1x1 convolution"
             )
     if not heads:
-        raise UserError(
+        raise UnfitHeadError(
             f"architecture {architecture.name!r}: no layer grows with the number of classes, so its head is not known"
         )
     return heads
@@ -140,11 +146,11 @@ def replace_modules(model: nn.Module, kind: type[Old], make: Callable[[Old], nn.
     return len(matches)
 
 
-def replace_heads(model: nn.Module, heads: tuple[str, ...], head: Head) -> None:
-    """Put hidden layers before each head, if the recipe has any, and replace its last layer.
+def replace_heads(architecture: Architecture, model: nn.Module, heads: tuple[str, ...], head: Head) -> None:
+    """Put hidden layers before each head of `model`, if the recipe has any, and replace its last layer.
 
     Raises:
-        UserError: a head is not a linear layer.
+        UnfitHeadError: a head is not a linear layer.
     """
     if head.kind == "linear":
         return
@@ -152,7 +158,11 @@ def replace_heads(model: nn.Module, heads: tuple[str, ...], head: Head) -> None:
     for name in heads:
         old = model.get_submodule(name)
         if not isinstance(old, nn.Linear):
-            raise UserError(f"recipe.head: the head {name!r} is {kind_of(old)}, so it cannot be an mlp")
+            key = dotted(("overrides", architecture.name, "recipe", "head"))
+            raise UnfitHeadError(
+                f"architecture {architecture.name!r}: its head {name!r} is {kind_of(old)}, which cannot become the "
+                f'`mlp` of `recipe.head`. Expected a linear layer. Try `{key} = {{ kind = "linear" }}` in the suite'
+            )
         layers: list[nn.Module] = []
         for width, before in zip(head.widths, (old.in_features, *head.widths), strict=False):
             layers += [nn.Linear(before, width), activation(), nn.Dropout(head.dropout)]

@@ -2,6 +2,8 @@
 
 import io
 import sys
+from functools import partial
+from typing import Any
 
 import click
 
@@ -16,7 +18,7 @@ from intelbench.cli.profile import profile
 from intelbench.cli.publish import publish
 from intelbench.cli.report import report
 from intelbench.cli.run import run
-from intelbench.cli.signals import EXIT_TEMPORARY
+from intelbench.cli.signals import EXIT_TEMPORARY, stoppable
 from intelbench.cli.start import start
 from intelbench.cli.verify import verify
 from intelbench.cli.work import work
@@ -53,11 +55,20 @@ def main() -> None:
     except OSError as error:  # a full disk, a read-only folder
         complain(f"intelbench: {printable(shortened(reason_of(error), _MAX_MESSAGE))}")
     except (click.Abort, KeyboardInterrupt):
+        complain("intelbench: stopped by Ctrl-C")
         status = _EXIT_INTERRUPTED
     sys.exit(status)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _Commands(click.Group):
+    """Commands that a scheduler can stop from their first line on."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Execute the command that was given."""
+        return stoppable(partial(super().invoke, ctx))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="intelbench")
 def cli() -> None:
     """Compare image-classification architectures under identical seeds and budgets.

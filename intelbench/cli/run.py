@@ -8,7 +8,6 @@ import click
 
 from intelbench.cli.output import print_product
 from intelbench.cli.parameters import GroupedCommand, cache_option, option, plugin_option
-from intelbench.cli.signals import stoppable
 from intelbench.cli.values import (
     FOLDER,
     NAME,
@@ -217,11 +216,7 @@ def run(ctx: click.Context, /, architectures: tuple[str, ...], all_: bool, **opt
     out: Path = options.pop("out")
     options |= {"use_cache": not options.pop("no_cache"), "cache_folder": options.pop("cache_dir")}
     is_prepared = options.pop("prepare")
-
-    def prepare_or_execute() -> int:
-        if not is_prepared:
-            return _EXIT_FAILED_RUNS if execute(given, out, **options) else 0
-        print_product(f"intelbench work {shlex.quote(str(prepare(given, out, **options)))}\n")
-        return 0
-
-    return stoppable(prepare_or_execute)
+    if not is_prepared:
+        return _EXIT_FAILED_RUNS if execute(given, out, **options) else 0
+    print_product(f"intelbench work {shlex.quote(str(prepare(given, out, **options)))}\n")
+    return 0

@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 from intelbench.cli.parameters import GroupedCommand, option
-from intelbench.cli.signals import stoppable
 from intelbench.cli.values import NAME, Value, existing_path
 
 _EXIT_FAILED_RUNS = 1
@@ -44,4 +43,4 @@ def work(study: Path, run: str | None, on: str | None, track: tuple[str, ...]) -
     """
     from intelbench.api.execution import work as execute
 
-    return stoppable(lambda: _EXIT_FAILED_RUNS if execute(study, run=run, on=on, track=track) else 0)
+    return _EXIT_FAILED_RUNS if execute(study, run=run, on=on, track=track) else 0

@@ -28,7 +28,7 @@ from intelbench.data.torchvision_transforms import (
 )
 from intelbench.errors import UserError, kind_of, one_of
 from intelbench.plugins.providers import BUILT_IN
-from intelbench.plugins.registry import Entry, Registry
+from intelbench.plugins.registry import Entry, Registry, takes_name
 
 _BLOCK = struct.Struct("<16I")
 Parameters = tuple[int | float | str, ...]
@@ -85,6 +85,7 @@ TRANSFORMS: Registry[Callable[..., Transform]] = Registry(
 )
 
 
+@takes_name
 def transform(name: str) -> Callable[[Factory], Factory]:
     """Register a transform under a name for `recipe.transforms`.
 

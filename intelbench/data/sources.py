@@ -16,7 +16,7 @@ from intelbench.data.names import is_image_path
 from intelbench.errors import UserError, printable
 from intelbench.paths import is_file
 from intelbench.plugins.guard import failed_with, plugin_errors_as_user_errors, require_methods, source_file
-from intelbench.plugins.registry import Entry, Registry
+from intelbench.plugins.registry import Entry, Registry, takes_name
 from intelbench.records.atomic import discard, is_intact, write_copy
 from intelbench.scenes import source as scenes
 
@@ -76,6 +76,7 @@ SOURCES: Registry[Kind] = Registry(
 Factory = TypeVar("Factory", bound=Callable[[str], Source])
 
 
+@takes_name
 def source(name: str, *, suffixes: tuple[str, ...] = ()) -> Callable[[Factory], Factory]:
     """Register the decorated class or function, which makes a source from a text, under `name`.
 

@@ -13,7 +13,7 @@ from intelbench.orchestration import devices, ray, slurm
 from intelbench.orchestration.isolate import Unit
 from intelbench.plugins.guard import failed_with, require_methods, source_file
 from intelbench.plugins.providers import BUILT_IN
-from intelbench.plugins.registry import Registry
+from intelbench.plugins.registry import Registry, takes_name
 
 
 class Engine(Protocol):
@@ -49,6 +49,7 @@ ON_THIS_MACHINE = "local", "slots", "gpus"
 """Engines that execute runs in processes of the session."""
 
 
+@takes_name
 def engine(name: str) -> Callable[[Factory], Factory]:
     """Register the decorated class or function, which creates an engine, under `name`."""
     return ENGINES.decorator(name)

@@ -55,7 +55,10 @@ def require_files(jobs: Sequence[Job]) -> None:
             if file and expected and (not Path(file).is_file() or sha256_of(Path(file)) != expected.sha256):
                 raise UserError(f"weights {printable(file)}: not a file with SHA-256 {expected.sha256}")
     dataset = jobs[0].dataset
-    with _refused("give --cache-dir in a folder that every host sees at the same path, and prepare the study again"):
+    with _refused(
+        "give a folder that every host sees at the same path with --cache-dir, or `cache_folder` in Python, and "
+        "prepare the study again"
+    ):
         if dataset.cache:
             dataset.pixels()
         elif not Path(dataset.paths[0]).is_file():

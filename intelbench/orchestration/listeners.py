@@ -17,7 +17,7 @@ from intelbench.errors import printable
 from intelbench.orchestration.job import Progress
 from intelbench.plugins.guard import failed_with, require_methods, source_file
 from intelbench.plugins.providers import BUILT_IN
-from intelbench.plugins.registry import Registry
+from intelbench.plugins.registry import Registry, takes_name
 from intelbench.records.types import RunRecord, RunSpec
 
 
@@ -56,6 +56,7 @@ LISTENERS: Registry[Callable[[], RunListener]] = Registry("listener")
 """Factories of the listeners of a session. All of them are used."""
 
 
+@takes_name
 def listener(name: str) -> Callable[[Factory], Factory]:
     """Register the decorated class or function, which creates a listener, under `name`."""
     return LISTENERS.decorator(name)

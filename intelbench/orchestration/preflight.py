@@ -1,4 +1,4 @@
-"""The checks, before anything runs, that networks take the size of the images, and that their seeds give other runs.
+"""The checks, before anything runs, that networks take the size of the images and the head, and that seeds differ.
 
 Each network is built and tried in its own process, since it may crash.
 """
@@ -27,21 +27,21 @@ class Question(Struct, frozen=True, kw_only=True):
     """The request to the process."""
 
     probe: Probe
-    about: Literal["size", "randomness"]
+    about: Literal["fit", "randomness"]
 
 
-def require_sizes(planned: Sequence[PlannedRun], starter: Starter, limits: Limits) -> None:
-    """Check that every plug-in network with a pending run can be trained on images of its size.
+def require_fit(planned: Sequence[PlannedRun], starter: Starter, limits: Limits) -> None:
+    """Check that every network with a pending run can be trained on images of its size, with the head of its recipe.
 
-    Built-in networks take every size from their minimum on. A network that fails for another reason passes, because its
-    failure is a result.
+    Built-in networks take every size from their minimum on, and every head. A network that fails for another reason
+    passes, because its failure is a result.
 
     Raises:
-        UserError: a network takes images of other sizes; the message names the nearest.
+        UserError: a network takes images of other sizes, of which the message names the nearest, or other heads.
     """
     jobs = {run.job.spec.architecture: run.job for run in planned if run.pending}
     for job in jobs.values():
-        if job.spec.provider != BUILT_IN and (problem := _answer(job, "size", starter, limits)):
+        if job.spec.provider != BUILT_IN and (problem := _answer(job, "fit", starter, limits)):
             raise UserError(problem)
 
 
@@ -63,7 +63,7 @@ def without_dropout(planned: Sequence[PlannedRun], starter: Starter, limits: Lim
     return without
 
 
-def _answer(job: Job, about: Literal["size", "randomness"], starter: Starter, limits: Limits) -> Any:
+def _answer(job: Job, about: Literal["fit", "randomness"], starter: Starter, limits: Limits) -> Any:
     """Ask a process about the network of a run, and return the answer; `None` if it fails, which the run records."""
     question = Question(probe=Probe.of(job), about=about)
     with suppress(OverrunError), Process("intelbench.orchestration.preflight", question, starter, limits) as process:
@@ -73,7 +73,7 @@ def _answer(job: Job, about: Literal["size", "randomness"], starter: Starter, li
 
 
 def main() -> None:
-    """Build the network, and answer the question; if the network takes the size there is no answer."""
+    """Build the network, and answer the question; there is no answer if the network fits."""
     question, answer = take_request(Question)
     probe = question.probe
     load_plugins_of_run(probe.plugins, probe.seed)

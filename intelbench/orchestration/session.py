@@ -16,7 +16,7 @@ from intelbench.orchestration.display import downloads, stderr_console
 from intelbench.orchestration.engines import NamedEngine
 from intelbench.orchestration.listeners import Listeners
 from intelbench.orchestration.plan import PlannedRun, PlanOptions, architectures_of, plan, unresumable
-from intelbench.orchestration.preflight import require_sizes, without_dropout
+from intelbench.orchestration.preflight import require_fit, without_dropout
 from intelbench.orchestration.process import Limits, Starter
 from intelbench.orchestration.race import designed
 from intelbench.orchestration.running import execute_runs, report_command, say
@@ -100,7 +100,7 @@ def _prepared(request: RunRequest, starter: Starter) -> tuple[list[PlannedRun], 
         say(note)
     if request.design:
         planned = designed(planned, request.design)
-    require_sizes(planned, starter, limits)
+    require_fit(planned, starter, limits)
     if names := without_dropout(planned, starter, limits):
         say(f"vary 'dropout': {', '.join(names)}: no dropout, so their seeds give equal runs")
     _clear(planned, environment, restart=request.rerun == "interrupted")

@@ -26,9 +26,9 @@ def provider_of(function: Callable[..., Any], loaded: Mapping[str, Path] | None 
     if module.partition(".")[0] == BUILT_IN:
         return BUILT_IN
     file = getattr(sys.modules.get(module), "__file__", None)
-    if file is None:
+    if file is None or not (path := Path(file)).is_file():  # a notebook; `<stdin>`
         return module
-    path, source = Path(file), Path(file).read_bytes()
+    source = path.read_bytes()
     root = path.parents[module.count(".") + (path.name == "__init__.py")]
     modules = {} if loaded is None else with_named(loaded, module, source, root)
     return provider_of_file(path.name, source, {name: each for name, each in modules.items() if name != module})

@@ -1,25 +1,29 @@
 """A registry: a dict of named values that built-in code, entry points and plug-in files add to."""
 
+import functools
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from importlib import metadata
+from inspect import Parameter, signature
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, ParamSpec, TypeVar, cast
 
 from intelbench.errors import UserError, kind_of, one_of, shortened
 from intelbench.plugins.guard import plugin_errors_as_user_errors, source_file
 from intelbench.plugins.imports import PluginImports, own_modules
-from intelbench.plugins.providers import BUILT_IN, provider_of, provider_of_entry_point
+from intelbench.plugins.providers import BUILT_IN, file_of, provider_of, provider_of_entry_point
 
 _NAME = re.compile(r"\w[\w.+-]{0,99}")
 """A name is typed in a shell and is part of file names; it has no prefix such as `torchvision:`."""
+_REQUIRED = (Parameter.KEYWORD_ONLY, Parameter.empty)
 
 Value = TypeVar("Value")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+Arguments = ParamSpec("Arguments")
+Returned = TypeVar("Returned")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +140,21 @@ class Registry(Generic[Value]):
         entries = self.entries.values() if names is None else map(self.find, names)
         return list(dict.fromkeys(str(entry.plugin) for entry in entries if entry and entry.plugin))
 
+    def require_loadable(self, names: Iterable[str]) -> None:
+        """Check that another process can load the values of some names.
+
+        Raises:
+            UserError: a value is in no file of plug-ins, and no entry point leads to it.
+        """
+        for entry in filter(None, map(self.find, names)):
+            is_built_in = entry.provider == BUILT_IN or entry.name in self.built_in
+            if not (is_built_in or entry.plugin or entry.name in self.entry_points()):
+                raise UserError(
+                    f"{self.kind} {entry.name!r}: registered in {file_of(entry.provider) or entry.provider}, which the "
+                    "processes of runs do not load. Expected a plug-in file or an entry point. Try a file of its own, "
+                    "with --plugin FILE.py, or `plugins` in Python"
+                )
+
     def entry_points(self) -> dict[str, metadata.EntryPoint]:
         """Return the installed entry points of this kind by name."""
         changed = tuple((path, _modified(path)) for path in sys.path)
@@ -168,7 +187,29 @@ class Registry(Generic[Value]):
             )
 
 
-@lru_cache(maxsize=32)
+def takes_name(decorator: Callable[Arguments, Returned]) -> Callable[Arguments, Returned]:
+    """Make a function that returns a decorator refuse to be the decorator itself, as in `@meter` without parentheses.
+
+    Raises:
+        UserError: the first argument is a function or class.
+    """
+
+    @functools.wraps(decorator)
+    def checked(*arguments: Arguments.args, **options: Arguments.kwargs) -> Returned:
+        if arguments and callable(arguments[0]):
+            name, *others = signature(decorator).parameters.values()
+            required = [each.name for each in others if (each.kind, each.default) == _REQUIRED]
+            given = ", ".join([f'"{name.name.upper()}"', *(f"{each}=..." for each in required)])
+            raise UserError(
+                f"@intelbench.{decorator.__name__}: no {name.name}. Expected one in parentheses. "
+                f"Try @intelbench.{decorator.__name__}({given})"
+            )
+        return decorator(*arguments, **options)
+
+    return checked
+
+
+@functools.lru_cache(maxsize=32)
 def _installed(group: str, _: tuple[tuple[str, int | None], ...]) -> metadata.EntryPoints:
     """Return the installed entry points of a group, which are read once for each state of the import path.
 

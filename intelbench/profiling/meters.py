@@ -14,7 +14,7 @@ import torch
 from intelbench.architectures.generators import preserve_generators
 from intelbench.errors import UserError
 from intelbench.plugins.guard import failed_with, require_methods, source_file
-from intelbench.plugins.registry import Registry
+from intelbench.plugins.registry import Registry, takes_name
 from intelbench.profiling.contention import ContentionMeter
 from intelbench.profiling.device import device_of
 from intelbench.profiling.energy import EnergyMeter
@@ -69,6 +69,7 @@ METERS: Registry[Callable[[torch.device], Meter]] = Registry("meter")
 """Meters of plug-ins. Every run uses all of them."""
 
 
+@takes_name
 def meter(name: str) -> Callable[[Factory], Factory]:
     """Register the decorated class or function, which creates a meter for a device, under `name`.
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import torch
 
+from intelbench.architectures.surgery import UnfitHeadError
 from intelbench.errors import UserError, printable
 from intelbench.profiling.workload import Workload
 
@@ -21,6 +22,7 @@ def require_size(workload: Workload) -> None:
 
     Raises:
         UserError: the network accepts other sizes but not the requested one; the message suggests sizes.
+        UnfitHeadError: its head cannot be that of the recipe, or is not known although the backbone is frozen.
     """
     workload.architecture.require_size(workload.request.image_size)
     problem = _problem(workload)
@@ -47,6 +49,8 @@ def _problem(workload: Workload) -> str | None:
         model = workload.shapes()
         with torch.device("meta"), torch.no_grad():
             workload.loss(model, *workload.batch())
+    except UnfitHeadError:
+        raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - networks, PyTorch and torchvision raise what they like
         return f"{type(error).__name__}: {printable(str(error).partition(chr(10))[0])[:_MAX_REASON]}"
     return None

@@ -64,7 +64,7 @@ class Workload:
         model.train()
         if self.frozen or self.head != ORIGINAL_HEAD:
             heads = find_heads(self.architecture, self.request, model)
-            replace_heads(model, heads, self.head)
+            replace_heads(self.architecture, model, heads, self.head)
             if self.frozen:
                 freeze_backbone(model, heads)
         return model

@@ -139,7 +139,8 @@ def _claim_row(verdict: Verdict) -> Row:
     claim, measured, predicted = verdict.claim, verdict.measured, verdict.predicted
     exact = METRICS.get(claim.metric).compared == "exact"
     return {
-        **attributes(claim, "id", "statement", "source"),
+        "claim": claim.id,
+        **attributes(claim, "statement", "source"),
         "known": claim.known or None,
         **attributes(claim, "metric", "relation", "architecture", "others"),
         "published": claim.value,
@@ -197,7 +198,7 @@ def _origins(cohorts: Sequence[CohortSummary], claims: Sequence[Claim] | None) -
             ],
             "claims": [
                 {
-                    "id": own.claim.id,
+                    "claim": own.claim.id,
                     "own_recipes": own.verdict,
                     "identical": identical.verdict,
                     "conclusion": origins.conclusion(own, identical),

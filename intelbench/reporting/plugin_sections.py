@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 
 from intelbench.errors import UserError, kind_of
 from intelbench.plugins.providers import BUILT_IN
-from intelbench.plugins.registry import Entry
+from intelbench.plugins.registry import Entry, takes_name
 from intelbench.reporting.document import Block, Details, Figure, Paragraph, Section
 from intelbench.reporting.formatting import code
 from intelbench.reporting.markdown import block_text
@@ -30,6 +30,7 @@ _FIGURE = re.compile(r"\w[\w.-]{0,79}")
 Blocks = TypeVar("Blocks", bound=Callable[[CohortSummary], Sequence[Block]])
 
 
+@takes_name
 def section(title: str, *, after: str | None = None, in_default: bool = True) -> Callable[[Blocks], Blocks]:
     """Register the decorated function as a section of the report.
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from intelbench.errors import UserError, kind_of, one_of, shortened
 from intelbench.plugins.loading import load_plugins
-from intelbench.plugins.registry import Entry
+from intelbench.plugins.registry import Entry, takes_name
 from intelbench.records.store import StoredRun, Traces, read_run
 from intelbench.results import arrays
 from intelbench.results.metric import Metric, OfLogits, of_logits
@@ -22,6 +22,7 @@ _BOUNDS = {"share": (0.0, 1.0), "nats": (0.0, np.inf), "number": (-np.inf, np.in
 _MAX_CHARACTERS = {"heading": 60, "definition": 300}
 
 
+@takes_name
 def metric(
     name: str,
     *,

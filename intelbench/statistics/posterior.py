@@ -24,9 +24,9 @@ class Standing:
     """Where an architecture may stand among all."""
 
     best: float
-    """Probability that no other architecture is better."""
+    """Probability of being the best: the share of draws in which it is; k architectures that tie have 1 / k each."""
     rank: Estimate
-    """Expected rank, 1 to A, with the 95 % interval of the rank."""
+    """Expected rank, 1 to A, with the 95 % interval of the rank; of architectures that tie, the mean of their ranks."""
 
 
 def draw_means(table: SeedTable) -> NDArray[np.float64]:
@@ -64,10 +64,12 @@ def draw_cost(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def standings(draws: NDArray[np.float64]) -> list[Standing]:
     """Return where each architecture stands in draws of means of which the higher is better (A x R)."""
-    ranks = (draws[None, :, :] > draws[:, None, :]).sum(axis=1) + 1
+    num_better = (draws[None, :, :] > draws[:, None, :]).sum(axis=1)
+    num_equal = (draws[None, :, :] == draws[:, None, :]).sum(axis=1)
+    ranks, best = num_better + (num_equal + 1) / 2, (num_better == 0) / num_equal
     tails = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
     return [
-        Standing(float((of_architecture == 1).mean()), Estimate(float(of_architecture.mean()), low, high, len(draws)))
-        for of_architecture in ranks
+        Standing(float(shares.mean()), Estimate(float(of_architecture.mean()), low, high, len(draws)))
+        for shares, of_architecture in zip(best, ranks, strict=True)
         for low, high in [np.quantile(of_architecture, tails, method="nearest").tolist()]
     ]

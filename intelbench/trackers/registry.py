@@ -6,7 +6,7 @@ from typing import TypeVar
 from intelbench.errors import UserError
 from intelbench.plugins.guard import failed_with, require_methods
 from intelbench.plugins.providers import BUILT_IN
-from intelbench.plugins.registry import Registry
+from intelbench.plugins.registry import Registry, takes_name
 from intelbench.trackers.mlflow import MlflowTracker
 from intelbench.trackers.tensorboard import TensorboardTracker
 from intelbench.trackers.tracker import Place, Tracker
@@ -20,6 +20,7 @@ TRACKERS: Registry[Callable[[Place], Tracker]] = Registry(
 """Factories of trackers. Those of the package import what they need when they are called."""
 
 
+@takes_name
 def tracker(name: str) -> Callable[[Factory], Factory]:
     """Register the decorated class or function, which creates a tracker for a `Place`, under `name`."""
     return TRACKERS.decorator(name)

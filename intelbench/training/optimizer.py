@@ -12,7 +12,7 @@ from intelbench.architectures.surgery import require_trainable
 from intelbench.config.conditions import Conditions
 from intelbench.config.recipe import Recipe
 from intelbench.errors import UserError, kind_of, one_of
-from intelbench.plugins.registry import Entry, Registry
+from intelbench.plugins.registry import Entry, Registry, takes_name
 
 OptimizerFactory = Callable[..., Optimizer]
 Factory = TypeVar("Factory", bound=OptimizerFactory)
@@ -38,6 +38,7 @@ _SCALE = "scale"
 """Key of a parameter group: its learning rate divided by that of the schedule."""
 
 
+@takes_name
 def optimizer(name: str) -> Callable[[Factory], Factory]:
     """Register an optimizer under a name for `recipe.optimizer`.
 

@@ -168,7 +168,7 @@ def build_network(
     if not _treats_heads_differently(recipe):
         return model, ()
     heads = find_heads(workload.architecture, workload.request, model)
-    replace_heads(model, heads, workload.head)
+    replace_heads(workload.architecture, model, heads, workload.head)
     if weights:
         load_weights(model, workload.architecture, workload.request, heads, Path(weights))
     return model, heads

@@ -2,6 +2,7 @@
 
 import builtins
 import hashlib
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -144,6 +145,24 @@ def test_without_a_network_the_message_says_which_file_to_put_where(cache: Path)
     (repository / "snapshots" / COMMIT).mkdir(parents=True)
     (repository / "snapshots" / COMMIT / "model.safetensors").write_bytes(CONTENT)
     assert CONTENT == fetch(HubAddress("maker/tiny", "v2"), ignore).read_bytes()
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without waits between attempts, and without warnings of the library."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail(f"waits {seconds} s"))
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    monkeypatch.setattr(
+        constants, "HUGGINGFACE_CO_URL_TEMPLATE", f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    )
+    with pytest.raises(UserError, match=r"cannot be downloaded \(.*[Rr]efused"):
+        fetch(ADDRESS, ignore)
+    assert [] == caplog.records
 
 
 def test_what_is_no_name_of_a_repository_is_an_error_of_the_user(cache: Path) -> None:

@@ -221,7 +221,7 @@ def test_a_missing_plugin(tmp_path: Path) -> None:
         (REGISTERS.format("'x' * 300)(print"), "a name is 1 to 100 letters, digits"),
         (
             REGISTERS.format("print"),
-            "registers nothing; decorate a function or class, for example with @intelbench.architecture(NAME)",
+            "@intelbench.architecture: no name. Expected one in parentheses. Try @intelbench.architecture(",
         ),
         ("x = 1", "registers nothing; decorate a function or class, for example with @intelbench.architecture(NAME)"),
         (SMALL.format(name="resnet152"), "architecture 'resnet152' is registered already, by intelbench"),

@@ -134,10 +134,10 @@ def test_a_frozen_backbone_is_a_fixed_function_of_an_image() -> None:
 @pytest.mark.parametrize(("activation", "kind"), [("relu", nn.ReLU), ("leaky_relu", nn.LeakyReLU)])
 def test_an_mlp_takes_the_place_of_each_head(activation: str, kind: type[nn.Module]) -> None:
     """The published head of ResNet-152, on Inception's two heads, each with its own width."""
-    _, _, model = built("inception_v3", 299)
+    architecture, _, model = built("inception_v3", 299)
     head = Head(kind="mlp", widths=(1024, 256), activation=activation, dropout=0.25)  # type: ignore[arg-type]
     with torch.device("meta"):
-        replace_heads(model, ("AuxLogits.fc", "fc"), head)
+        replace_heads(architecture, model, ("AuxLogits.fc", "fc"), head)
     assert [2048, 1024, 256] == [layer.in_features for layer in model.fc if isinstance(layer, nn.Linear)]
     assert [768, 1024, 256] == [layer.in_features for layer in model.AuxLogits.fc if isinstance(layer, nn.Linear)]
     expected = [nn.Linear, kind, nn.Dropout, nn.Linear, kind, nn.Dropout, nn.Linear]
@@ -149,17 +149,18 @@ def test_an_mlp_takes_the_place_of_each_head(activation: str, kind: type[nn.Modu
 
 def test_a_linear_head_is_the_architectures_own() -> None:
     """Nothing is replaced."""
-    _, _, model = built("torchvision:resnet18")
+    architecture, _, model = built("torchvision:resnet18")
     before = model.fc
-    replace_heads(model, ("fc",), Head())
+    replace_heads(architecture, model, ("fc",), Head())
     assert before is model.fc
 
 
 def test_a_convolution_cannot_become_an_mlp() -> None:
-    """SqueezeNet's head, by its name."""
-    _, _, model = built("torchvision:squeezenet1_1")
-    with pytest.raises(UserError, match=r"recipe.head: the head 'classifier.1' is a Conv2d"):
-        replace_heads(model, ("classifier.1",), Head(kind="mlp", widths=(8,)))
+    """SqueezeNet's head, by its name, with the key that keeps it."""
+    architecture, _, model = built("torchvision:squeezenet1_1")
+    message = r"its head 'classifier.1' is a Conv2d, .* Try `overrides.\"torchvision:squeezenet1_1\".recipe.head = \{"
+    with pytest.raises(UserError, match=message):
+        replace_heads(architecture, model, ("classifier.1",), Head(kind="mlp", widths=(8,)))
 
 
 def test_shapes_of_a_network_that_needs_values_are_those_of_its_random_choices() -> None:

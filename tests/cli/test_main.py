@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -318,3 +319,24 @@ def test_mistakes_in_profile_are_named(intelbench: Command, arguments: list[str]
     done = intelbench("profile", *arguments)
     assert 2 == done.returncode
     assert message in done.stderr
+
+
+@pytest.mark.parametrize("command", ["start", "run", "work", "report", "predict"])
+@pytest.mark.parametrize(("number", "status", "by"), [(signal.SIGTERM, 75, "SIGTERM"), (signal.SIGINT, 130, "Ctrl-C")])
+def test_a_command_that_is_stopped_says_so(
+    command: str,
+    number: int,
+    status: int,
+    by: str,
+    tmp_path: Path,
+    intelbench: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At any moment, such as its first."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, as do its children
+    file = tmp_path / "study"
+    file.touch()
+    given = {"run": [], "work": [file], "predict": [tmp_path, tmp_path]}.get(command, [tmp_path])
+    monkeypatch.setattr(cli.commands[command], "callback", lambda **_: os.kill(os.getpid(), number))
+    done = intelbench(command, *given)
+    assert (status, f"intelbench: stopped by {by}") == (done.returncode, done.stderr.strip())

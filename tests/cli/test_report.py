@@ -35,7 +35,7 @@ def test_claims_of_ones_own_replace_the_published(intelbench: Command, tmp_path:
     assert "93.10" not in text
     assert "" == intelbench("report", "--claims", "mine.toml", "--out", "report.json").stdout
     content = json.loads((tmp_path / "report.json").read_text("utf-8"))
-    assert [("a-best", "supported")] == [(each["id"], each["verdict"]) for each in content["cohorts"][0]["claims"]]
+    assert [("a-best", "supported")] == [(each["claim"], each["verdict"]) for each in content["cohorts"][0]["claims"]]
 
 
 def test_a_claim_can_get_each_verdict(intelbench: Command, tmp_path: Path) -> None:

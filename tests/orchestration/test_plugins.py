@@ -16,7 +16,7 @@ from intelbench.orchestration.execute import execute
 from intelbench.orchestration.forkserver import ForkServer
 from intelbench.orchestration.job import Job
 from intelbench.orchestration.plan import PlannedRun, plan
-from intelbench.orchestration.preflight import require_sizes
+from intelbench.orchestration.preflight import require_fit
 from intelbench.orchestration.process import Limits
 from intelbench.plugins.loading import load_plugin
 from intelbench.profiling import reference_kernels
@@ -296,9 +296,9 @@ def test_a_network_that_takes_no_size_is_left_to_its_run(
     path.write_text(FIXED)
     load_plugin(path)
     planned = [PlannedRun(job(name), None) for name in ("always_fails", "vanishes")]
-    require_sizes(planned, server, Limits())
+    require_fit(planned, server, Limits())
     with pytest.raises(UserError, match="'fixed' does not take images of 32 px"):
-        require_sizes([*planned, PlannedRun(job("fixed"), None)], server, Limits())
+        require_fit([*planned, PlannedRun(job("fixed"), None)], server, Limits())
 
 
 def test_profile_prints_its_table_alone(tmp_path: Path, intelbench: Command) -> None:

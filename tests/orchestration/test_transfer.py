@@ -46,6 +46,19 @@ def with_recipe(suite_file: Path, folder: Path, **recipe: object) -> Suite:
     return changed
 
 
+def test_a_head_that_cannot_be_an_mlp_is_refused_before_anything_runs(
+    tmp_path: Path, intelbench: Command, small_suite: Path, small_folder: Path, plugin: Path
+) -> None:
+    """SqueezeNet's is a convolution; the network that it is compared with does not run either."""
+    with_recipe(small_suite, tmp_path, head=Head(kind="mlp", widths=(5,)))
+    arguments = ["--suite", "changed.toml", "--data", small_folder, "--plugin", plugin]
+    done = intelbench("run", "tiny", "squeezenet1_1", *arguments)
+    assert 2 == done.returncode
+    assert "architecture 'torchvision:squeezenet1_1': its head 'classifier.1' is a Conv2d" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "results" / "runs").exists()
+
+
 def test_a_run_starts_from_a_file_and_says_so(
     tmp_path: Path, intelbench: Command, small_suite: Path, small_folder: Path, plugin: Path, weights_file: Path
 ) -> None:

@@ -262,7 +262,7 @@ def test_a_host_that_does_not_see_the_files_is_refused(
     dataset = StudyFile.read(study).study.dataset
     assert dataset.cache
     gone = changed(study, dataset=msgspec.structs.replace(dataset, cache=str(tmp_path / "elsewhere")))
-    refused(intelbench, gone, f"cache {tmp_path / 'elsewhere'}: ", "give --cache-dir in a folder that every host sees")
+    refused(intelbench, gone, f"cache {tmp_path / 'elsewhere'}: ", "with --cache-dir, or `cache_folder` in Python, and")
     [task] = StudyFile.read(study).study.tasks
     without = changed(study, tasks=(msgspec.structs.replace(task, plugins=(str(tmp_path / "lost.py"),)),))
     refused(intelbench, without, "lost.py: no such file; put it into a folder that every host sees")

@@ -1,5 +1,6 @@
 """A registry, as a notebook uses it: cells are run again, and errors name the cell."""
 
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,8 +8,14 @@ from typing import Any
 
 import pytest
 
+import intelbench
+from intelbench.config.recipe import Recipe
 from intelbench.errors import UserError
+from intelbench.orchestration.plugin_files import plugins_of_run
 from intelbench.plugins.registry import Registry
+from intelbench.profiling.meters import METERS, meter
+from intelbench.training.optimizer import OPTIMIZERS, optimizer
+from tests.command import REPOSITORY
 
 CELL = "@registry.decorator('mine')\ndef mine(value):\n    return value / 0\n"
 
@@ -86,3 +93,40 @@ def test_an_error_says_where(registry: Registry[Any], monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "IPython", shell)
     with pytest.raises(UserError, match=r"division by zero \(Cell In\[3\], line 3\)$"):
         fail(registry)
+
+
+@pytest.mark.parametrize(
+    ("kind", "form"),
+    [
+        *((kind, '"NAME"') for kind in ("architecture", "engine", "listener", "meter", "optimizer", "source")),
+        *((kind, '"NAME"') for kind in ("tracker", "transform")),
+        ("metric", '"NAME", heading=..., definition=..., better=...'),
+        ("section", '"TITLE"'),
+    ],
+)
+def test_a_decorator_without_parentheses_is_refused(kind: str, form: str) -> None:
+    """With the form that it has; it would register nothing."""
+    with pytest.raises(UserError) as raised:
+        getattr(intelbench, kind)(lambda value: value)
+    assert str(raised.value).endswith(f"Try @intelbench.{kind}({form})")
+
+
+def test_code_from_standard_input_can_register() -> None:
+    """As a notebook can, although Python names a file `<stdin>`, which does not exist."""
+    source = "from intelbench.plugins.registry import Registry\nregistry = Registry('thing')\n" + CELL
+    code = source + "print(registry.entries['mine'].provider)\n"
+    done = subprocess.run(
+        [sys.executable, "-"], input=code, capture_output=True, text=True, check=False, cwd=REPOSITORY
+    )
+    assert ("__main__\n", "") == (done.stdout, done.stderr)
+
+
+def test_what_the_processes_of_runs_cannot_load_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An optimizer or a meter of a notebook is in no file; what is built in needs none."""
+    for kind, decorator, registered in (("optimizer", optimizer, OPTIMIZERS), ("meter", meter, METERS)):
+        with monkeypatch.context() as patched:
+            patched.setattr(registered, "entries", dict(registered.entries))
+            assert () == plugins_of_run("resnet101", Recipe())
+            run_cell(SimpleNamespace(decorator=decorator))  # type: ignore[arg-type]
+            with pytest.raises(UserError, match=rf"^{kind} 'mine': registered in __main__.* Try a file of its own"):
+                plugins_of_run("resnet101", Recipe(optimizer="mine" if kind == "optimizer" else "adam"))

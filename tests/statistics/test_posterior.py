@@ -32,6 +32,15 @@ def test_a_clear_leader_is_the_best() -> None:
     assert all(other.best < 0.01 for other in others)
 
 
+def test_architectures_that_tie_share_their_ranks() -> None:
+    """Two that classify every image of every seed correctly have half the probability of being the best each."""
+    table = World("", (0.05,)).study(np.random.default_rng(0), 3, 5)
+    table[:2], table[2, :, ::4] = True, False
+    found = standings(draws(table))
+    assert [0.5, 0.5, 0.0] == [each.best for each in found]
+    assert [1.5, 1.5, 3.0] == [each.rank.mean for each in found]
+
+
 def test_equal_tables_give_equal_draws() -> None:
     """The random numbers are those of a fixed seed."""
     table = World("", (0.1,)).study(np.random.default_rng(0), 3, 4)

@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 
 from intelbench.reporting.export import claims_rows
 from intelbench.reporting.sections.claims import measured_cell, published_cell, published_claims
-from intelbench.reporting.verdicts import Verdict
+from intelbench.reporting.verdicts import Verdict, verdict_table
 from intelbench.results.claims import Claim, load_claims
 from intelbench.results.summaries import CohortSummary
 from intelbench.statistics.estimates import Estimate
@@ -130,13 +130,14 @@ def test_nothing_measured_is_a_dash() -> None:
 
 
 def test_rows_are_in_base_units(summary: CohortSummary) -> None:
-    """One for each claim, all with the same keys, and JSON can hold them."""
+    """One for each claim, all with the same keys, and JSON can hold them; its id has the name of the data frame."""
     claims = load_claims()
     found = claims_rows(summary, claims)
-    assert [each.id for each in claims] == [row["id"] for row in found]
+    assert [each.id for each in claims] == [row["claim"] for row in found]
+    assert [row["claim"] for row in verdict_table(summary, claims)] == [row["claim"] for row in found]
     assert 1 == len({tuple(row) for row in found})
     plain = json.loads(msgspec.json.encode(found))
-    rows = {row["id"]: row for row in plain}
+    rows = {row["claim"]: row for row in plain}
     assert (60e6, 5e5) == (rows["resnet152-parameters"]["published"], rows["resnet152-parameters"]["tolerance"])
     best = rows["resnet152-best"]
     assert (None, None, 3, "share") == (best["published"], best["tolerance"], best["num_seeds"], best["unit"])

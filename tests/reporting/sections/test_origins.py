@@ -108,4 +108,4 @@ def test_the_report_has_it_in_every_form(tmp_path: Path) -> None:
     (pair,) = found["pairs"]
     assert ("resnet152", "wide_resnet101_2", "recipe") == (pair["first"], pair["second"], pair["origin"])
     assert pair["change_low"] > 0
-    assert {each["id"] for each in found["claims"]} <= {each.id for each in load_claims()}
+    assert {each["claim"] for each in found["claims"]} <= {each.id for each in load_claims()}
