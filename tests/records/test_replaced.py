@@ -31,14 +31,14 @@ def path(tmp_path: Path, synthetic_record: RunRecord) -> Path:
 
 @pytest.fixture
 def replace_while_read(monkeypatch: pytest.MonkeyPatch, path: Path, later: RunRecord) -> Callable[[], None]:
-    """Return a function after which the record is replaced once, when its second file is about to be read."""
+    """Return a function after which the record is replaced once, when its arrays are about to be read."""
 
     def replace_while_read() -> None:
         read, is_replaced = store.content_if_any, False
 
         def replacing(file: Path, limit: int) -> bytes | None:
             nonlocal is_replaced
-            if not is_replaced:
+            if file.name == store.TRACES_FILE and not is_replaced:
                 is_replaced = True
                 write_run(path.parent, later, LATER)
             return read(file, limit)
