@@ -6,7 +6,6 @@ search imports neither PyTorch nor the library.
 """
 
 import fnmatch
-import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -36,7 +35,7 @@ from intelbench.architectures.registry import (
 )
 from intelbench.errors import UserError, one_of, plural, shortened
 from intelbench.plugins.providers import BUILT_IN
-from intelbench.records.files import json_if_any
+from intelbench.records.files import json_if_any, replace
 
 LIBRARIES = (BUILT_IN, "torchvision", "timm")
 _OPEN = "open"
@@ -274,8 +273,6 @@ def _write(file: Path, value: object) -> None:
     """Write a file of the cache, which appears complete or not at all; without a cache folder nothing is kept."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as partial:
-            partial.write(msgspec.json.encode(value))
-        Path(partial.name).replace(file)
+        replace(file, msgspec.json.encode(value), shared=True)
     except OSError:  # the search has its result
         return

@@ -180,9 +180,17 @@ def _expected(folder: Path) -> str:
     """Say what a study is; if the folder is one of results or of studies, name those in it, the newest first."""
     of_results = folder.glob(f"{_FOLDER}/*{_SUFFIX}")
     studies = [*of_results, *(folder.glob(f"*{_SUFFIX}") if folder.absolute().name == _FOLDER else ())]
-    if studies := sorted(studies, key=lambda study: study.stat().st_mtime, reverse=True):
+    if studies := sorted(studies, key=_written_at, reverse=True):
         return one_of("", [printable(study) for study in studies])
     return f"Expected a file {_FOLDER}/ID{_SUFFIX} of a results folder, which intelbench run ... --prepare writes"
+
+
+def _written_at(study: Path) -> float:
+    """Return when a file was written; 0 for one that somebody has just removed."""
+    try:
+        return study.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _id(content: bytes) -> str:

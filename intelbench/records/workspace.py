@@ -5,6 +5,7 @@ It is removed when the run has left its record. An interrupted run leaves its ch
 
 import os
 import re
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ _ABOUT = "checkpoint.json"
 _STATES = "state-*.pt"
 _MAX_ABOUT_BYTES = 4 * 2**20
 """The limit of a record, which is larger."""
+_LOOK_SECONDS = 0.01
+"""Time in which a report has looked at a lock."""
 _OURS = re.compile(r"lock|store|lease.*|\.?checkpoint\.json(\.partial)?|state-\d+\.pt|record|superseded")
 
 
@@ -193,6 +196,9 @@ class Workspace:
                 (self.folder / _LOCK).touch()
                 lock = hold_everywhere(self.folder / _LOCK, self.folder / _LEASE)
             except FileNotFoundError:  # the process that held the lock has just removed the folder
+                continue
+            if lock is None and not self.locked:  # a report has just looked whether the run is executed
+                time.sleep(_LOOK_SECONDS)
                 continue
             if lock is None or self._is_current(lock):
                 return lock

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -235,6 +236,22 @@ def test_a_network_is_counted_once_for_a_version(tmp_path: Path, monkeypatch: py
     (tmp_path / "catalogue" / f"torchvision-{installed_version('torchvision')}.json").write_text("{")
     assert first == search(wanted, tmp_path, said.append)
     assert 1 == len(said)
+
+
+def test_files_of_the_cache_are_for_all_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have the permissions of any new file, since several users may share a cache; a full disk leaves none."""
+    file, plain = tmp_path / "catalogue" / "timm-0.json", tmp_path / "plain"
+    catalogue._write(file, {"a": 1})
+    plain.touch()
+    assert plain.stat().st_mode == file.stat().st_mode
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    catalogue._write(file, {"a": 2})
+    assert b'{"a":1}' == file.read_bytes()
+    assert [file] == list(file.parent.iterdir())
 
 
 def test_another_version_of_a_library_has_the_figures_of_the_shipped_one(
