@@ -21,7 +21,7 @@ from intelbench.errors import HostError, UserError, one_of, plural, printable, s
 from intelbench.orchestration.job import Job, Task
 from intelbench.orchestration.process import Limits
 from intelbench.paths import is_folder, shown_path
-from intelbench.records.files import content_of, replace
+from intelbench.records.files import content_of, matching, replace
 from intelbench.records.types import Environment, Execution
 
 FORMAT = 1
@@ -178,8 +178,8 @@ class StudyFile:
 
 def _expected(folder: Path) -> str:
     """Say what a study is; if the folder is one of results or of studies, name those in it, the newest first."""
-    of_results = folder.glob(f"{_FOLDER}/*{_SUFFIX}")
-    studies = [*of_results, *(folder.glob(f"*{_SUFFIX}") if folder.absolute().name == _FOLDER else ())]
+    of_results = matching(folder, f"{_FOLDER}/*{_SUFFIX}")
+    studies = [*of_results, *(matching(folder, f"*{_SUFFIX}") if folder.absolute().name == _FOLDER else ())]
     if studies := sorted(studies, key=_written_at, reverse=True):
         return one_of("", [printable(study) for study in studies])
     return f"Expected a file {_FOLDER}/ID{_SUFFIX} of a results folder, which intelbench run ... --prepare writes"

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from intelbench.errors import HostError, UserError
-from intelbench.records.files import content_of, json_if_any, move, remove, replace, synced
+from intelbench.records.files import content_of, json_if_any, matching, move, remove, replace, synced
 from intelbench.records.identity import facts_of_run
 from intelbench.records.leases import hold_everywhere, lease
 from intelbench.records.locks import Lock, hold
@@ -229,7 +229,7 @@ def workspaces(runs: Path) -> list[Workspace]:
     """Return the workspaces in `runs`, sorted by name; other hidden folders are skipped."""
     return [
         Workspace(runs, folder.name[1:])
-        for folder in sorted(runs.glob(".*"))
+        for folder in matching(runs, ".*")
         if folder.is_dir() and not folder.is_symlink() and _has_only_our_files(folder)
     ]
 
