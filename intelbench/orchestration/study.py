@@ -118,7 +118,7 @@ class StudyFile:
 
     @property
     def path(self) -> Path:
-        """Return the file, after writing it if it does not exist.
+        """Return the file, after writing it if it does not exist, or was changed.
 
         Raises:
             OSError: the disk is full, for example.
@@ -126,7 +126,7 @@ class StudyFile:
         if self._path is None:
             content = msgspec.json.encode(self.study, order="deterministic")
             path = self.results.absolute() / _FOLDER / f"{_id(content)}{_SUFFIX}"
-            if not path.exists():
+            if not _holds(path, content):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 replace(path, content, shared=True)  # two sessions of one command may begin at the same moment
             self._path = path
@@ -183,6 +183,14 @@ def _expected(folder: Path) -> str:
     if studies := sorted(studies, key=_written_at, reverse=True):
         return one_of("", [printable(study) for study in studies])
     return f"Expected a file {_FOLDER}/ID{_SUFFIX} of a results folder, which intelbench run ... --prepare writes"
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Return whether a file has this content."""
+    try:
+        return content_of(path, _MAX_BYTES) == content
+    except UserError:
+        return False
 
 
 def _written_at(study: Path) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
+from intelbench.errors import UserError
 from intelbench.orchestration.study import StudyFile
 from intelbench.plugins.loading import load_plugin
 from intelbench.records.store import StoredRun
@@ -177,6 +178,24 @@ def test_a_study_is_named_by_its_content(prepare: Prepare) -> None:
     assert 1 == more.read_bytes().count(msgspec.json.encode(ids[0]))
     assert 10 == len(StudyFile.read(more).jobs())
     assert [[], []] == [list(path.parent.glob(".*")) for path in (study, more)]
+
+
+@pytest.mark.parametrize("spoilt", [b"", b"half", None])
+def test_a_study_that_was_changed_is_prepared_again(prepare: Prepare, tmp_path: Path, spoilt: bytes | None) -> None:
+    """As the message of a worker says; a link to nowhere in its place is replaced, too."""
+    study = StudyFile.read(prepare("slow")).study
+    path = StudyFile(study, tmp_path / "again").path
+    written = path.read_bytes()
+    path.unlink()
+    if spoilt is None:
+        path.symlink_to("nowhere")
+    else:
+        path.write_bytes(spoilt)
+    with pytest.raises(UserError, match=r"cannot be read|not a study"):
+        StudyFile.read(path)
+    assert path == StudyFile(study, tmp_path / "again").path
+    assert written == path.read_bytes()
+    assert study == StudyFile.read(path).study
 
 
 def test_two_sessions_may_write_a_study_at_the_same_moment(
