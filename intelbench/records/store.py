@@ -131,7 +131,7 @@ def write_run(runs: Path, record: RunRecord, traces: Traces, claim: bytes = b"")
         with synced(scratch / SUMS_FILE) as file:
             file.write(sums.encode())
         workspace.require_claim()
-        if target.exists():
+        if os.path.lexists(target):
             target.rename(workspace.superseded)
         move(scratch, target)
     finally:
