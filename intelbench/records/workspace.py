@@ -19,7 +19,7 @@ from msgspec import Struct
 from intelbench.errors import HostError, UserError
 from intelbench.records.files import content_of, json_if_any, matching, move, remove, replace, synced
 from intelbench.records.identity import facts_of_run
-from intelbench.records.leases import hold_everywhere, lease
+from intelbench.records.leases import hold_everywhere, is_leased
 from intelbench.records.locks import Lock, hold
 from intelbench.records.types import SCHEMA_VERSION, Environment, RunSpec
 
@@ -141,13 +141,9 @@ class Workspace:
         if lock is None:
             return True
         try:
-            claim = lease(self.folder / _LEASE) if (self.folder / _LEASE).exists() else lock
-        except OSError:
-            claim = None
-        if claim is not None and claim is not lock:
-            claim.release()
-        lock.release()
-        return claim is None
+            return is_leased(self.folder / _LEASE)
+        finally:
+            lock.release()
 
     def checkpoint(self) -> Checkpoint | None:
         """Return the last complete checkpoint of this schema version, or `None`."""

@@ -85,6 +85,20 @@ def test_a_report_that_looks_does_not_hold_the_lock(workspace: Workspace, monkey
     assert [None] == looked
 
 
+def test_a_look_at_a_run_writes_nothing(workspace: Workspace) -> None:
+    """Several reports may look at once, also in a folder that they cannot write, at what a killed process has left."""
+    with workspace.lock():
+        left = (workspace.folder / "lease").read_bytes()
+    workspace.folder.mkdir()
+    (workspace.folder / "lock").touch()
+    (workspace.folder / "lease").write_bytes(left)
+    assert not workspace.locked
+    assert left == (workspace.folder / "lease").read_bytes()
+    (workspace.folder / "lease").write_bytes(b"elsewhere 0123")
+    assert workspace.locked
+    assert b"elsewhere 0123" == (workspace.folder / "lease").read_bytes()
+
+
 def test_the_lock_of_a_killed_process_is_free(workspace: Workspace) -> None:
     """SIGKILL releases the lock; while the process lives no other process gets it."""
     with subprocess.Popen(
