@@ -220,10 +220,15 @@ def counted(
     }
     if missing:
         file = _file(folder, library, "measured.json")
-        kept = json_if_any(file, _MAX_BYTES, dict[str, Figures]) or {}
+        kept = _stored(file)
         _count_all({key: offer for key, offer in missing.items() if key not in kept}, kept, file, say)
         figures |= kept
     return [filled(offer, figures.get(measured_as(offer), Figures())) for offer in offers]
+
+
+def _stored(file: Path) -> dict[str, Figures]:
+    """Return the figures in a file of the cache, by network."""
+    return json_if_any(file, _MAX_BYTES, dict[str, Figures]) or {}
 
 
 def _is_incomplete(offer: Offer) -> bool:
@@ -243,9 +248,9 @@ def _count_all(todo: Mapping[str, Offer], kept: dict[str, Figures], file: Path, 
                 reported = now
                 left = (now - start) / done * (len(todo) - done)
                 say(f"{done:,} of {plural(len(todo), 'network')} counted, about {_time(left)} left")
-                _write(file, kept)
+                _write(file, _stored(file) | kept)
     finally:
-        _write(file, kept)
+        _write(file, _stored(file) | kept)  # another search may have counted other networks at the same time
 
 
 def _time(seconds: float) -> str:

@@ -294,6 +294,26 @@ def test_what_was_counted_is_kept_on_ctrl_c(tmp_path: Path, monkeypatch: pytest.
     ] == said
 
 
+def test_two_searches_keep_what_both_have_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They count other networks at the same time: the slower one does not drop the figures of the other one."""
+    nothing = Catalogue(version="", networks=(), pretrained=())
+    first, second = (Offer(name=f"timm:{name}", image_size=8) for name in "ab")
+    counted: list[str] = []
+
+    def count(offer: Offer) -> Figures:
+        if not counted:
+            counted.append("a")
+            catalogue.counted([second], "timm", nothing, tmp_path, ignore)
+        return Figures(num_parameters=1, forward_macs=2.0)
+
+    monkeypatch.setattr(catalogue, "_count", count)
+    catalogue.counted([first], "timm", nothing, tmp_path, ignore)
+    monkeypatch.setattr(catalogue, "_count", lambda _: pytest.fail("counted again"))
+    assert [1, 1] == [
+        row.num_parameters for row in catalogue.counted([first, second], "timm", nothing, tmp_path, ignore)
+    ]
+
+
 def test_networks_that_cannot_be_counted_are_numbered_and_not_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
