@@ -44,6 +44,12 @@ def choose(study: Study, runs: Path, architecture: str | None = None, cohort: st
     kept = [(summary, of_cohort) for summary in summaries if (of_cohort := dict(_of_cohort(summary, files)))]
     groups = _groups(study, [summary.cohort for summary, _ in kept])
     if not kept:
+        recorded = {run.record.run_id for summary in summaries for run in summary.cohort.runs}
+        if not recorded.isdisjoint(run_id for run_id, _ in files):
+            raise UserError(
+                f"{printable(kept_folder(runs))}: weights of other records of these runs. Expected those of the "
+                "records that were read; a run that ends replaces both. Give the command again, or load them again"
+            )
         raise UserError(
             f"{printable(kept_folder(runs))}: no weights of these runs. Expected runs that have kept their weights. "
             "Try intelbench run with --keep-weights best --rerun all"

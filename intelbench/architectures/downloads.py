@@ -20,7 +20,8 @@ import torch
 from intelbench.architectures.hub import OnDownload
 from intelbench.errors import UserError, shortened
 from intelbench.paths import MAX_PATH
-from intelbench.records.locks import Lock, hold
+from intelbench.records.leases import hold_everywhere
+from intelbench.records.locks import Lock
 
 _HASH = re.compile(r"-([0-9a-f]{8,})\.")
 """First digits of the SHA-256 in the name of a file, as in PyTorch's hub."""
@@ -121,7 +122,7 @@ def _held(partial: Path, on_download: OnDownload) -> Iterator[None]:
 def _lock(partial: Path, on_download: OnDownload) -> Lock | None:
     """Create and lock a partial file; return `None` on a disk without locks.
 
-    While another session downloads the file, its progress is shown.
+    While another session downloads the file, here or on another host, its progress is shown.
     """
     while True:
         try:
@@ -129,7 +130,7 @@ def _lock(partial: Path, on_download: OnDownload) -> Lock | None:
         except OSError:
             return None  # the download says why
         try:
-            lock = hold(partial)
+            lock = hold_everywhere(partial, partial.with_name(f"{partial.name}.lease"))
         except FileNotFoundError:
             continue  # the other session has just completed it
         except OSError:

@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +80,15 @@ def start(
 
 
 def _require_writable(file: Path) -> None:
-    """Raise an `OSError` if the file cannot be written; what is in it stays, and a missing file stays missing."""
-    is_new = not file.exists()
-    file.open("ab").close()
-    if is_new:
-        file.unlink()
+    """Raise an `OSError` if the file cannot be written; what is in it stays, and a missing file is never there."""
+    try:
+        if file.exists():
+            file.open("ab").close()
+        else:
+            tempfile.TemporaryFile(dir=file.parent).close()
+    except OSError as error:
+        error.filename = str(file)
+        raise
 
 
 def _become_like_a_run() -> None:

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from intelbench.data.tensors import DamagedTensorsError, read_tensors
 from intelbench.records.identity import digest
 
 _LAYOUT_VERSION = 1
-_UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, LookupError, pickle.UnpicklingError)
 
 
 class Features(NamedTuple):
@@ -41,24 +41,37 @@ class FeatureStore:
     def get(self, identity: object, compute: Callable[[], Tensor]) -> Features:
         """Return the features with this identity, from their file, or computed and then stored atomically.
 
-        A file that cannot be read is replaced.
+        A file that cannot be read, or is damaged, is replaced.
         """
         if self._folder is None:
             return _computed(compute)
         path = self._folder / f"{digest((_LAYOUT_VERSION, identity))}.pt"
-        try:
-            content = torch.load(path, weights_only=True)
-            return Features(content["values"], content["seconds"], stored=True)
-        except _UNREADABLE:
-            features = _computed(compute)
+        if stored := _stored(path):
+            return stored
+        features = _computed(compute)
         self._folder.mkdir(parents=True, exist_ok=True)
         scratch = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         try:
             torch.save({"values": features.values, "seconds": features.seconds}, scratch)
             scratch.replace(path)
+        except (OSError, RuntimeError):  # PyTorch raises RuntimeError for a folder that does not exist
+            if self._folder.exists():
+                raise
         finally:
             scratch.unlink(missing_ok=True)
         return features
+
+
+def _stored(path: Path) -> Features | None:
+    """Return the features in a file; `None` if there is none, or it is damaged."""
+    try:
+        content = read_tensors(path)
+    except (DamagedTensorsError, pickle.UnpicklingError):
+        return None
+    match content:
+        case {"values": Tensor() as values, "seconds": float(seconds)}:
+            return Features(values, seconds, stored=True)
+    return None
 
 
 def _computed(compute: Callable[[], Tensor]) -> Features:

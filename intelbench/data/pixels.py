@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from intelbench.data.decoding import Pixels, UnreadableImageError, decode, decode_all
 from intelbench.data.files import Content
 from intelbench.errors import UserError, printable
-from intelbench.records.atomic import discard, draft_of
+from intelbench.records.atomic import discard, draft_of, identity
 
 _LAYOUT_VERSION = 4
 """Increased whenever the files of a cache or the decoded pixels of an image change."""
@@ -133,7 +133,7 @@ def discard_damaged(folder: Path) -> str | None:
     Raises:
         UserError: the cache cannot be read or removed.
     """
-    if not os.path.lexists(folder):
+    if (seen := identity(folder)) is None:
         return None
     try:
         index = _read_index(folder)
@@ -142,7 +142,7 @@ def discard_damaged(folder: Path) -> str | None:
             if _digests(file) != index.digests:
                 raise DamagedCacheError(folder, f"{_PIXELS} was changed")
     except DamagedCacheError as error:
-        discard(folder)
+        discard(folder, seen)
         return error.what
     return None
 

@@ -4,7 +4,6 @@ The images of a plug-in's source are copied once into the cache folder, with a f
 everything else works on folders.
 """
 
-import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from intelbench.errors import UserError, printable
 from intelbench.paths import is_file
 from intelbench.plugins.guard import failed_with, plugin_errors_as_user_errors, require_methods, source_file
 from intelbench.plugins.registry import Entry, Registry, takes_name
-from intelbench.records.atomic import discard, is_intact, write_copy
+from intelbench.records.atomic import discard, identity, is_intact, write_copy
 from intelbench.scenes import source as scenes
 
 SplitOfSource = Literal["train", "validation", "test"]
@@ -112,8 +111,8 @@ def locate(text: str, cache_folder: Path) -> tuple[Path, tuple[str, ...]]:
     notes: tuple[str, ...] = ()
     if location.write is None:
         return root, notes
-    if os.path.lexists(root) and not is_intact(root):
-        discard(root)
+    if (seen := identity(root)) is not None and not is_intact(root):
+        discard(root, seen)
         notes = (f"cache {printable(root)}: was changed; made again",)
     if not root.exists():
         location.write(root)

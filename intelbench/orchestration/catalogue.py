@@ -6,7 +6,6 @@ search imports neither PyTorch nor the library.
 """
 
 import fnmatch
-import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -36,7 +35,7 @@ from intelbench.architectures.registry import (
 )
 from intelbench.errors import UserError, one_of, plural, shortened
 from intelbench.plugins.providers import BUILT_IN
-from intelbench.records.files import json_if_any
+from intelbench.records.files import json_if_any, replace
 
 LIBRARIES = (BUILT_IN, "torchvision", "timm")
 _OPEN = "open"
@@ -221,10 +220,15 @@ def counted(
     }
     if missing:
         file = _file(folder, library, "measured.json")
-        kept = json_if_any(file, _MAX_BYTES, dict[str, Figures]) or {}
+        kept = _stored(file)
         _count_all({key: offer for key, offer in missing.items() if key not in kept}, kept, file, say)
         figures |= kept
     return [filled(offer, figures.get(measured_as(offer), Figures())) for offer in offers]
+
+
+def _stored(file: Path) -> dict[str, Figures]:
+    """Return the figures in a file of the cache, by network."""
+    return json_if_any(file, _MAX_BYTES, dict[str, Figures]) or {}
 
 
 def _is_incomplete(offer: Offer) -> bool:
@@ -244,9 +248,9 @@ def _count_all(todo: Mapping[str, Offer], kept: dict[str, Figures], file: Path, 
                 reported = now
                 left = (now - start) / done * (len(todo) - done)
                 say(f"{done:,} of {plural(len(todo), 'network')} counted, about {_time(left)} left")
-                _write(file, kept)
+                _write(file, _stored(file) | kept)
     finally:
-        _write(file, kept)
+        _write(file, _stored(file) | kept)  # another search may have counted other networks at the same time
 
 
 def _time(seconds: float) -> str:
@@ -274,8 +278,6 @@ def _write(file: Path, value: object) -> None:
     """Write a file of the cache, which appears complete or not at all; without a cache folder nothing is kept."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as partial:
-            partial.write(msgspec.json.encode(value))
-        Path(partial.name).replace(file)
+        replace(file, msgspec.json.encode(value), shared=True)
     except OSError:  # the search has its result
         return

@@ -3,6 +3,7 @@
 Without a study there is no folder, and one process keeps the profiles for itself.
 """
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -18,6 +19,7 @@ from intelbench.orchestration.process import Starter
 from intelbench.records.files import json_if_any, replace
 from intelbench.records.identity import digest
 from intelbench.records.leases import hold_everywhere
+from intelbench.records.locks import Lock
 from intelbench.records.profiles import ArchitectureProfile
 from intelbench.records.types import RunRecord
 
@@ -56,16 +58,14 @@ class Profiles:
         """Return what another worker of the study has found; else find it, while other workers wait."""
         if self._folder is None:
             return self._made(job, on_profiling)
-        self._folder.mkdir(parents=True, exist_ok=True)
         file = self._folder / f"profile-{digest((job.spec.architecture, job.spec.provider))[:10]}.json"
-        guard = file.with_suffix(".lock")
-        guard.touch()
-        while (lock := hold_everywhere(guard, file.with_suffix(".lease"))) is None:  # another worker profiles it
+        while (lock := _held(file)) is None:  # another worker profiles it
             time.sleep(_LOOK_SECONDS)
         try:
             if (stored := json_if_any(file, _MAX_BYTES, Profiled)) is None:
                 stored = self._made(job, on_profiling)
-                replace(file, msgspec.json.encode(stored))
+                with suppress(OSError):  # the disk is full, or the folder was removed: each worker makes its own
+                    replace(file, msgspec.json.encode(stored), shared=True)
             return stored
         finally:
             lock.release()
@@ -76,6 +76,22 @@ class Profiles:
             return Profiled(profile=probe_in_process(Probe.of(job), self._starter, job.limits))
         except ProbeError as error:
             return Profiled(profile_absent=str(error))
+
+
+def _held(file: Path) -> Lock | None:
+    """Lock the file of a profile, in a folder that is made if there is none; `None` if another worker holds the lock.
+
+    Raises:
+        OSError: the folder cannot be written, or is on a disk without locks.
+    """
+    guard = file.with_suffix(".lock")
+    while True:
+        try:
+            guard.parent.mkdir(parents=True, exist_ok=True)
+            guard.touch()
+            return hold_everywhere(guard, file.with_suffix(".lease"))
+        except FileNotFoundError:  # somebody has just removed the folder
+            continue
 
 
 def progress_file(folder: Path, run_id: str) -> Path:
@@ -125,18 +141,29 @@ class ProgressReader:
     """Reads what workers write about one run from now on.
 
     A line that is not whole is left out: on a network disk, two hosts that append at once may write over each other.
+    A file that has taken the place of one that somebody has removed is read from its start.
     """
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._position = file.stat().st_size if file.exists() else 0
+        self._inode: int | None = None
+        self._position = 0
+        with suppress(OSError):
+            status = file.stat()
+            self._inode, self._position = status.st_ino, status.st_size
 
     def read(self) -> list[Progress]:
         """Return the progress since the last call."""
         try:
             with self._file.open("rb") as file:  # opened each time: only then a network disk shows what was written
+                status = os.fstat(file.fileno())
+                if status.st_ino != self._inode or status.st_size < self._position:
+                    self._inode, self._position = status.st_ino, 0
                 file.seek(self._position)
                 content = file.read()
+        except FileNotFoundError:
+            self._position = 0
+            return []
         except OSError:
             return []
         complete = content[: content.rfind(b"\n") + 1]
@@ -145,6 +172,6 @@ class ProgressReader:
 
 
 def _progress_of(line: bytes) -> Progress | None:
-    with suppress(msgspec.DecodeError):
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return msgspec.json.decode(line, type=Progress)
     return None

@@ -21,7 +21,7 @@ from intelbench.errors import HostError, UserError, one_of, plural, printable, s
 from intelbench.orchestration.job import Job, Task
 from intelbench.orchestration.process import Limits
 from intelbench.paths import is_folder, shown_path
-from intelbench.records.files import content_of, replace
+from intelbench.records.files import content_of, matching, replace
 from intelbench.records.types import Environment, Execution
 
 FORMAT = 1
@@ -118,7 +118,7 @@ class StudyFile:
 
     @property
     def path(self) -> Path:
-        """Return the file, after writing it if it does not exist.
+        """Return the file, after writing it if it does not exist, or was changed.
 
         Raises:
             OSError: the disk is full, for example.
@@ -126,7 +126,7 @@ class StudyFile:
         if self._path is None:
             content = msgspec.json.encode(self.study, order="deterministic")
             path = self.results.absolute() / _FOLDER / f"{_id(content)}{_SUFFIX}"
-            if not path.exists():
+            if not _holds(path, content):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 replace(path, content, shared=True)  # two sessions of one command may begin at the same moment
             self._path = path
@@ -178,11 +178,27 @@ class StudyFile:
 
 def _expected(folder: Path) -> str:
     """Say what a study is; if the folder is one of results or of studies, name those in it, the newest first."""
-    of_results = folder.glob(f"{_FOLDER}/*{_SUFFIX}")
-    studies = [*of_results, *(folder.glob(f"*{_SUFFIX}") if folder.absolute().name == _FOLDER else ())]
-    if studies := sorted(studies, key=lambda study: study.stat().st_mtime, reverse=True):
+    of_results = matching(folder, f"{_FOLDER}/*{_SUFFIX}")
+    studies = [*of_results, *(matching(folder, f"*{_SUFFIX}") if folder.absolute().name == _FOLDER else ())]
+    if studies := sorted(studies, key=_written_at, reverse=True):
         return one_of("", [printable(study) for study in studies])
     return f"Expected a file {_FOLDER}/ID{_SUFFIX} of a results folder, which intelbench run ... --prepare writes"
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Return whether a file has this content."""
+    try:
+        return content_of(path, _MAX_BYTES) == content
+    except UserError:
+        return False
+
+
+def _written_at(study: Path) -> float:
+    """Return when a file was written; 0 for one that somebody has just removed."""
+    try:
+        return study.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _id(content: bytes) -> str:

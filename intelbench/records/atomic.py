@@ -45,14 +45,26 @@ def draft_of(folder: Path) -> Iterator[Path]:
                 raise
 
 
-def discard(folder: Path) -> None:
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return what differs between a file or folder and one that takes its place; `None` if there is none."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_ctime_ns
+
+
+def discard(folder: Path, seen: tuple[int, int] | None) -> None:
     """Remove a file or folder at once; processes that have its files open or mapped can still use them.
+
+    It stays if its identity is not `seen`: then another process has made another one in its place, and uses it.
 
     Raises:
         UserError: the file or folder cannot be removed.
     """
     with _scratch(folder.parent) as scratch, suppress(FileNotFoundError):
-        folder.rename(scratch / folder.name)
+        if identity(folder) == seen:
+            folder.rename(scratch / folder.name)
 
 
 def clear_drafts(parent: Path) -> None:

@@ -112,6 +112,17 @@ def listed(folder: Path) -> list[Path]:
         raise UserError(f"{shown_path(folder)}: cannot be listed ({error.strerror})") from error
 
 
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """Return the paths in a folder that match a pattern, sorted; empty if there is no folder, or it cannot be listed.
+
+    `Path.glob` raises an error for a folder that somebody removes after it has looked whether there is one.
+    """
+    try:
+        return sorted(folder.glob(pattern))
+    except OSError:
+        return []
+
+
 def content_of(file: Path, limit: int) -> bytes:
     """Return the bytes of a regular file of at most `limit` bytes.
 

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from intelbench.config.validation import json_fault
 from intelbench.errors import UserError, printable
-from intelbench.records.files import move, remove
+from intelbench.records.files import matching, move, remove
 from intelbench.records.identity import canonical_fields, comparison_digest, digest, machine_digest
 from intelbench.records.locks import locked
 from intelbench.records.store import read_run
@@ -129,7 +129,7 @@ def read_kept(path: Path) -> KeptFile:
 
 def kept_files(runs: Path) -> Iterator[KeptFile]:
     """Yield the files of kept weights of the records in `runs`, by name; files that cannot be read are left out."""
-    for path in sorted(kept_folder(runs).glob(f"[!.]*{SUFFIX}")):
+    for path in matching(kept_folder(runs), f"[!.]*{SUFFIX}"):
         if file := _read_if_kept(path, path.stem):
             yield file
 
@@ -167,8 +167,8 @@ def publish(runs: Path, run_id: str) -> None:
 def settle(runs: Path) -> None:
     """Do `publish` for every run that no process executes: a killed one may have left a draft, or older weights."""
     folder = kept_folder(runs)
-    names = {path.stem for path in folder.glob(f"[!.]*{SUFFIX}")}
-    names |= {path.name[1:] for path in folder.glob(".*") if _is_draft(path)}
+    names = {path.stem for path in matching(folder, f"[!.]*{SUFFIX}")}
+    names |= {path.name[1:] for path in matching(folder, ".*") if _is_draft(path)}
     for run_id in sorted(names):
         with suppress(OSError, UserError), Workspace(runs, run_id).lock() as lock:
             if lock is not None:

@@ -70,6 +70,17 @@ def lease(path: Path) -> Lock | None:
     return Lock(release, claim=claim, is_lost=lost.is_set)
 
 
+def is_leased(path: Path) -> bool:
+    """Return whether another host has a lease, as far as this process has seen; nothing is written.
+
+    The caller holds a lock of the kernel, so a lease of its own host is one of a process that has exited.
+    """
+    claim = _content(path)
+    if claim is None:  # there is none, or it cannot be read
+        return os.path.lexists(path)
+    return not claim.startswith(_host()) and not _is_abandoned(path, claim)
+
+
 def _host() -> bytes:
     """Return what the leases of this host begin with; a name alone can be that of several containers."""
     with suppress(OSError):

@@ -2,16 +2,19 @@
 
 `SHA256SUMS` in the same directory shows `sha256sum -c` and the report whether a file was changed later. Files may be
 damaged or malicious: only regular files of a bounded size are read, and a fault is a `UserError` that names the file.
+
+A record may be replaced while it is read: then it is read again, so that its files are those of one record.
 """
 
 import hashlib
 import os
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -22,7 +25,7 @@ from intelbench.errors import UserError, printable
 from intelbench.records.files import content_if_any, content_of, listed, move, remove, replace, replace_by_parts, synced
 from intelbench.records.npz import MAX_UNPACKED_BYTES, Archive, Texts
 from intelbench.records.types import SCHEMA_VERSION, RunRecord
-from intelbench.records.workspace import Workspace
+from intelbench.records.workspace import Workspace, workspaces
 
 RECORD_FILE = "record.json"
 TRACES_FILE = "traces.npz"
@@ -40,6 +43,11 @@ _MAX_SEARCHED = 100
 """Subfolders that are searched for records if the given folder has none."""
 
 Traces = Mapping[str, NDArray[np.generic]]
+T = TypeVar("T")
+
+
+class ChangedRecordError(UserError):
+    """A file of a record was changed after it was written."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +61,21 @@ class StoredRun:
         """Read `traces.npz` (docs/records.md has names, shapes and units); empty for a run without arrays.
 
         Raises:
-            UserError: the file is damaged, or is missing although the record has measurements.
+            UserError: the file is damaged, or is missing although the record has measurements; or the record was
+                replaced after it was read.
         """
+        packed = _settled(self.path, self._packed)
         try:
-            return dict(_archive(self, content_if_any(self.path / TRACES_FILE, MAX_TRACES_BYTES)))
+            return dict(_archive(self, packed))
         except ValueError as error:
             raise _unreadable_traces(self.path, error) from error
+
+    def _packed(self, place: Path) -> bytes | None:
+        """Return the bytes of `traces.npz` in the place of the record, which has to be this one still."""
+        packed = content_if_any(place / TRACES_FILE, MAX_TRACES_BYTES)
+        if _record_at(place).started_at != self.record.started_at:
+            raise UserError(f"{self.path}: another record has replaced the one that was read. Give the command again")
+        return packed
 
     def unchanged(self) -> bool:
         """Return whether the files are as written; false if `SHA256SUMS` is missing.
@@ -67,7 +84,15 @@ class StoredRun:
             UserError: a file is not a regular file, or too large.
         """
         limits = {RECORD_FILE: MAX_RECORD_BYTES, TRACES_FILE: MAX_TRACES_BYTES}
-        return _as_written(self.path, {name: content_if_any(self.path / name, limits[name]) for name in limits})
+
+        def check(place: Path) -> None:
+            _require_as_written(place, {name: content_if_any(place / name, limits[name]) for name in limits})
+
+        try:
+            _settled(self.path, check)
+        except ChangedRecordError:
+            return False
+        return True
 
 
 class _Versioned(msgspec.Struct):
@@ -106,7 +131,7 @@ def write_run(runs: Path, record: RunRecord, traces: Traces, claim: bytes = b"")
         with synced(scratch / SUMS_FILE) as file:
             file.write(sums.encode())
         workspace.require_claim()
-        if target.exists():
+        if os.path.lexists(target):
             target.rename(workspace.superseded)
         move(scratch, target)
     finally:
@@ -141,8 +166,7 @@ def read_run(path: Path) -> StoredRun:
     Raises:
         UserError: `record.json` is missing, damaged, too large, or of another schema version.
     """
-    file = path / RECORD_FILE
-    return StoredRun(path, _decoded(file, content_of(file, MAX_RECORD_BYTES)))
+    return StoredRun(path, _settled(path, _record_at))
 
 
 def read_with_traces(path: Path, texts: Texts | None = None) -> tuple[StoredRun, Traces]:
@@ -155,24 +179,32 @@ def read_with_traces(path: Path, texts: Texts | None = None) -> tuple[StoredRun,
         UserError: for the reasons of `read_run`, or because the directory does not have the name of the run, a file
             was changed after it was written, or the arrays are missing.
     """
-    file = path / RECORD_FILE
-    content = content_of(file, MAX_RECORD_BYTES)
-    run = StoredRun(path, _decoded(file, content))
-    if run.record.run_id != path.name:
-        raise UserError(f"{file}: holds another run than its folder is named after; name the folder so")
-    packed = content_if_any(path / TRACES_FILE, MAX_TRACES_BYTES)
-    if not _as_written(path, {RECORD_FILE: content, TRACES_FILE: packed}):
-        raise UserError(f"{path}: changed after it was written (sha256sum -c says where); run it again")
+    run, packed = _settled(path, partial(_read_complete, path))
     return run, _archive(run, packed, texts)
+
+
+def _read_complete(path: Path, place: Path) -> tuple[StoredRun, bytes | None]:
+    """Return the record at a place, and the bytes of its arrays, after checking its name and its sums."""
+    content = content_of(place / RECORD_FILE, MAX_RECORD_BYTES)
+    run = StoredRun(path, _decoded(place / RECORD_FILE, content))
+    if run.record.run_id != path.name:
+        raise UserError(f"{path / RECORD_FILE}: holds another run than its folder is named after; name the folder so")
+    packed = content_if_any(place / TRACES_FILE, MAX_TRACES_BYTES)
+    _require_as_written(place, {RECORD_FILE: content, TRACES_FILE: packed})
+    return run, packed
 
 
 def record_folders(runs: Path) -> list[Path]:
     """Return every folder in `runs` that has a file of a record or cannot be opened, sorted by name.
 
+    A record that is being replaced is one of them, also while its folder is not there.
+
     Raises:
         UserError: `runs` exists and cannot be listed.
     """
-    return [path for path in listed(runs) if _may_be_record(path)]
+    paths = listed(runs)
+    between = [workspace.target for workspace in workspaces(runs) if workspace.superseded.exists()]
+    return [path for path in sorted({*paths, *between}) if path in between or _may_be_record(path)]
 
 
 def nothing_recorded(runs: Path) -> str:
@@ -190,6 +222,34 @@ def nothing_recorded(runs: Path) -> str:
 
 def _command(arguments: str, folder: Path) -> str:
     return f"intelbench {arguments} {shlex.quote(printable(str(folder)))}"
+
+
+def _settled(path: Path, read: Callable[[Path], T]) -> T:
+    """Return what a function reads in the folder of a record, which another process may replace at any time.
+
+    A function that fails is called again if it has read in the folder of the record before, or in both. Between the
+    two renames of `write_run` the record is the superseded one, which also a killed process has left in that place.
+    """
+    superseded = Workspace(path.parent, path.name).superseded
+
+    def current() -> tuple[Path, tuple[int, int] | None]:
+        for place in (path, superseded):
+            with suppress(OSError):
+                status = place.stat()
+                return place, (status.st_ino, status.st_ctime_ns)
+        return path, None
+
+    while True:
+        before = current()
+        try:
+            return read(before[0])
+        except UserError:
+            if current() == before:
+                raise
+
+
+def _record_at(place: Path) -> RunRecord:
+    return _decoded(place / RECORD_FILE, content_of(place / RECORD_FILE, MAX_RECORD_BYTES))
 
 
 def _may_be_record(path: Path) -> bool:
@@ -259,11 +319,12 @@ def _unreadable_traces(path: Path, reason: object) -> UserError:
     return UserError(f"{path / TRACES_FILE}: cannot be read ({reason}); delete {path} and run it again")
 
 
-def _as_written(path: Path, content: Mapping[str, bytes | None]) -> bool:
-    """Return whether the files of a record match its sums."""
+def _require_as_written(path: Path, content: Mapping[str, bytes | None]) -> None:
+    """Raise a `ChangedRecordError` unless the files of a record match its sums."""
     sums = content_if_any(path / SUMS_FILE, _MAX_SUMS_BYTES)
     written = _lines({name: data for name, data in content.items() if data is not None})
-    return sums == written.encode()
+    if sums != written.encode():
+        raise ChangedRecordError(f"{path}: changed after it was written (sha256sum -c says where); run it again")
 
 
 def _lines(content: Mapping[str, bytes]) -> str:

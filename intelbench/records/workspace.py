@@ -5,6 +5,7 @@ It is removed when the run has left its record. An interrupted run leaves its ch
 
 import os
 import re
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,9 +17,9 @@ import msgspec
 from msgspec import Struct
 
 from intelbench.errors import HostError, UserError
-from intelbench.records.files import content_of, json_if_any, move, remove, replace, synced
+from intelbench.records.files import content_of, json_if_any, matching, move, remove, replace, synced
 from intelbench.records.identity import facts_of_run
-from intelbench.records.leases import hold_everywhere, lease
+from intelbench.records.leases import hold_everywhere, is_leased
 from intelbench.records.locks import Lock, hold
 from intelbench.records.types import SCHEMA_VERSION, Environment, RunSpec
 
@@ -29,6 +30,8 @@ _ABOUT = "checkpoint.json"
 _STATES = "state-*.pt"
 _MAX_ABOUT_BYTES = 4 * 2**20
 """The limit of a record, which is larger."""
+_LOOK_SECONDS = 0.01
+"""Time in which a report has looked at a lock."""
 _OURS = re.compile(r"lock|store|lease.*|\.?checkpoint\.json(\.partial)?|state-\d+\.pt|record|superseded")
 
 
@@ -138,13 +141,9 @@ class Workspace:
         if lock is None:
             return True
         try:
-            claim = lease(self.folder / _LEASE) if (self.folder / _LEASE).exists() else lock
-        except OSError:
-            claim = None
-        if claim is not None and claim is not lock:
-            claim.release()
-        lock.release()
-        return claim is None
+            return is_leased(self.folder / _LEASE)
+        finally:
+            lock.release()
 
     def checkpoint(self) -> Checkpoint | None:
         """Return the last complete checkpoint of this schema version, or `None`."""
@@ -194,6 +193,9 @@ class Workspace:
                 lock = hold_everywhere(self.folder / _LOCK, self.folder / _LEASE)
             except FileNotFoundError:  # the process that held the lock has just removed the folder
                 continue
+            if lock is None and not self.locked:  # a report has just looked whether the run is executed
+                time.sleep(_LOOK_SECONDS)
+                continue
             if lock is None or self._is_current(lock):
                 return lock
             lock.release()
@@ -223,7 +225,7 @@ def workspaces(runs: Path) -> list[Workspace]:
     """Return the workspaces in `runs`, sorted by name; other hidden folders are skipped."""
     return [
         Workspace(runs, folder.name[1:])
-        for folder in sorted(runs.glob(".*"))
+        for folder in matching(runs, ".*")
         if folder.is_dir() and not folder.is_symlink() and _has_only_our_files(folder)
     ]
 

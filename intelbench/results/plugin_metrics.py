@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from intelbench.errors import UserError, kind_of, one_of, shortened
 from intelbench.plugins.loading import load_plugins
 from intelbench.plugins.registry import Entry, takes_name
-from intelbench.records.store import StoredRun, Traces, read_run
+from intelbench.records.store import StoredRun, Traces
 from intelbench.results import arrays
 from intelbench.results.metric import Metric, OfLogits, of_logits
 from intelbench.results.metrics import METRICS
@@ -100,15 +99,15 @@ def with_plugin_values(run: RunSummary, traces: Traces) -> RunSummary:
     return replace(run, of_logits={entry.name: _computed(entry, logits, labels) for entry in entries})
 
 
-def on_demand_values(paths: Sequence[Path], names: Sequence[str]) -> list[Mapping[str, NDArray[np.float32]]]:
+def on_demand_values(runs: Sequence[StoredRun], names: Sequence[str]) -> list[Mapping[str, NDArray[np.float32]]]:
     """Return the values of the test images in finished runs, by name of a metric that is computed on demand.
 
     A run in which a metric is not defined lacks it.
 
     Raises:
-        UserError: a record was damaged or removed since it was read.
+        UserError: a record was damaged, removed or replaced since it was read.
     """
-    return [_on_demand(read_run(path), names) for path in paths]
+    return [_on_demand(run, names) for run in runs]
 
 
 def _on_demand(run: StoredRun, names: Sequence[str]) -> Mapping[str, NDArray[np.float32]]:

@@ -29,6 +29,7 @@ _CHUNK = 50
 """Records that a process is given at a time."""
 _Reduced = tuple[StoredRun, RunSummary | None] | str
 """A record and, of a finished run, its arrays reduced; or why the record cannot be used."""
+S = TypeVar("S")
 T = TypeVar("T")
 _Arrays = dict[tuple[str, bytes], NDArray[Any]]
 
@@ -94,10 +95,10 @@ def read(folder: Path, margin: float | None = None, metric: str | None = None, a
     return Study(tuple(grouped), tuple(sorted(problem.replace(f"{folder}/", "") for problem in problems)))
 
 
-def _in_parts(compute: Callable[[Sequence[Path]], list[T]], paths: Sequence[Path]) -> Iterator[T]:
-    """Yield what a function returns of each path, in order; of many paths, computed by a pool of processes."""
-    parts = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
-    yield from chain.from_iterable(map(compute, parts) if len(paths) < _MANY else on_all_processors(compute, parts))
+def _in_parts(compute: Callable[[Sequence[S]], list[T]], records: Sequence[S]) -> Iterator[T]:
+    """Yield what a function returns of each record, in order; of many records, computed by a pool of processes."""
+    parts = [records[start : start + _CHUNK] for start in range(0, len(records), _CHUNK)]
+    yield from chain.from_iterable(map(compute, parts) if len(records) < _MANY else on_all_processors(compute, parts))
 
 
 def _reduce_part(paths: Sequence[Path], plugins: Sequence[str]) -> list[_Reduced]:
@@ -133,7 +134,7 @@ def _with_on_demand(
     wanted = sorted(name for name in names if (entry := METRICS.find(name)) and entry.value.on_demand)
     if not wanted:
         return observed
-    computed = _in_parts(partial(on_demand_values, names=wanted), [run.path for run in runs])
+    computed = _in_parts(partial(on_demand_values, names=wanted), runs)
     by_name = {run.record.run_id: values for run, values in zip(runs, computed, strict=True)}
     return {
         name: replace(observed[name], of_logits={**observed[name].of_logits, **values})

@@ -29,7 +29,9 @@ class MlflowTracker:
     keeps_files = True
 
     def __init__(self, place: Place) -> None:
-        self._mlflow, self._entities = require("mlflow.tracking.client", "mlflow.entities", extra="mlflow")
+        self._mlflow, self._entities, self._exceptions = require(
+            "mlflow.tracking.client", "mlflow.entities", "mlflow.exceptions", extra="mlflow"
+        )
         self._given = place.given
         self._client: Any = None
         self._experiments: dict[str, str] = {}
@@ -80,7 +82,13 @@ class MlflowTracker:
         """Return the id of the experiment of a suite, which is made if there is none."""
         if name not in self._experiments:
             known = self._client.get_experiment_by_name(name)
-            self._experiments[name] = known.experiment_id if known else self._client.create_experiment(name)
+            try:
+                self._experiments[name] = known.experiment_id if known else self._client.create_experiment(name)
+            except self._exceptions.MlflowException:
+                known = self._client.get_experiment_by_name(name)
+                if not known:
+                    raise
+                self._experiments[name] = known.experiment_id  # another session has just made it
         return self._experiments[name]
 
 

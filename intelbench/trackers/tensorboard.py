@@ -45,7 +45,7 @@ class TensorboardTracker:
         folder = self._folder / run.suite / run.run_id
         if not run.after_step and folder.is_dir():
             for earlier in folder.glob("events.out.tfevents.*"):
-                earlier.unlink()
+                earlier.unlink(missing_ok=True)  # another session may do so, too
         return _EventFile(self._modules, folder, run)
 
 

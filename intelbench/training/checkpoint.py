@@ -6,7 +6,6 @@ PyTorch's modules and optimizers have too. Batches are not saved, because the se
 
 import threading
 import time
-import zipfile
 from typing import Any, Protocol
 
 import msgspec
@@ -14,6 +13,7 @@ import torch
 
 from intelbench.architectures.generators import Generators
 from intelbench.config.fields import CheckpointTime
+from intelbench.data.tensors import DamagedTensorsError, read_tensors
 from intelbench.errors import HostError
 from intelbench.profiling.device import device_of
 from intelbench.records.identity import changes
@@ -79,17 +79,12 @@ class Checkpoints:
             raise HostError.here(
                 f"checkpoint {self._workspace.folder}: {changed}; --rerun interrupted drops it and restarts the run"
             )
-        file = self._workspace.folder / checkpoint.state
         try:
-            with zipfile.ZipFile(file) as archive:  # PyTorch does not verify the checksums
-                damage = archive.testzip()
-        except (OSError, zipfile.BadZipFile) as error:
-            damage = str(error)
-        if damage:
+            state = read_tensors(self._workspace.folder / checkpoint.state)
+        except DamagedTensorsError as error:
             self._workspace.discard_checkpoint()
-            self.problem = f"its checkpoint after step {checkpoint.step} is damaged ({damage}); it restarts"
+            self.problem = f"its checkpoint after step {checkpoint.step} is damaged ({error}); it restarts"
             return 0
-        state = torch.load(file, map_location="cpu", weights_only=True)
         for name, part in self._parts.items():
             part.load_state_dict(state[name])
         return checkpoint.step

@@ -32,10 +32,13 @@ from intelbench.errors import UserError, printable
 from intelbench.plugins.providers import file_of
 from intelbench.profiling.device import device_for, find_device, is_available
 from intelbench.records.files import sync
-from intelbench.records.kept import METADATA, KeptFile, KeptWeights
+from intelbench.records.kept import METADATA, KeptFile, KeptWeights, read_kept
 from intelbench.records.types import Execution
 from intelbench.training.precision import MEMORY_FORMATS, autocast, configure
 from intelbench.training.setup import build_network, workload_of
+
+_REPLACED = "A run that ends removes and replaces weights. Try the command again"
+"""What to do if weights are not those that were chosen."""
 
 
 def save(model: nn.Module, about: KeptWeights, path: Path) -> None:
@@ -150,7 +153,7 @@ def load(file: KeptFile, device: str | None = None) -> TrainedModel:
 
     Raises:
         UserError: the architecture is not known or has changed, the file is damaged, its tensors are not those of the
-            network, or there is no such device.
+            network, another run has removed or replaced it, or there is no such device.
     """
     about, name = file.about, f"weights {printable(file.path)}"
     spec = about.spec
@@ -168,11 +171,16 @@ def load(file: KeptFile, device: str | None = None) -> TrainedModel:
     network = network.to(on_device).to(memory_format=MEMORY_FORMATS[conditions.memory_format])
     try:
         load_model(network, file.path)
-    except (RuntimeError, SafetensorError, OSError) as error:
+        loaded = read_kept(file.path).about
+    except OSError as error:
+        raise UserError(f"{name}: cannot be read ({error.strerror or error}). {_REPLACED}") from error
+    except (RuntimeError, SafetensorError) as error:
         raise UserError(
             f"{name}: not the tensors of {spec.architecture!r} ({' '.join(str(error).split())[:300]}). Expected those "
             f"of the library that trained them, {spec.provider}"
         ) from error
+    if loaded.started_at != about.started_at:
+        raise UserError(f"{name}: another run has replaced it. {_REPLACED}")
     return TrainedModel(
         network=network.eval(),
         transform=EvaluationTransform(conditions.image_size, spec.normalization),

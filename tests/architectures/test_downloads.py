@@ -173,6 +173,28 @@ def test_a_session_that_waits_shows_how_far_the_other_one_is(server: Server, tmp
     assert ["bytes=1000-"] == server.asked
 
 
+def test_a_session_waits_for_one_on_another_host(server: Server, tmp_path: Path) -> None:
+    """Where the disk keeps locks for each host alone, both would append to one partial file, which a lease prevents."""
+    name = name_of(server.content)
+    partial = cached(tmp_path, f"{name}.partial")
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(server.content[:1000])
+    lease = partial.with_name(f"{partial.name}.lease")
+    lease.write_bytes(b"elsewhere 0123")
+    told: list[tuple[str, int, int | None]] = []
+
+    def watch(*seen: Any) -> None:
+        told.append(seen)
+        if len(told) == 1:
+            assert [] == server.asked
+            lease.unlink()
+
+    assert obtain(published(server.address, name), "imagenet", watch) is not None
+    assert (name, 1000, None) == told[0]
+    assert ["bytes=1000-"] == server.asked
+    assert [name] == [file.name for file in partial.parent.iterdir()]
+
+
 def test_a_session_locks_the_file_that_it_writes(server: Server, tmp_path: Path) -> None:
     """Another session has removed its partial file, as damaged, while this one waited for the lock."""
     name = name_of(server.content)

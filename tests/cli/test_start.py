@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from intelbench.cli.start import _require_writable
 from intelbench.config.suites import load_suite
 from intelbench.orchestration import proposal
 from intelbench.profiling.variables import process_variables
@@ -108,6 +109,22 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_timed(inte
     assert (2, "") == (done.returncode, done.stdout)
     assert "missing/suite.toml: cannot be read or written (No such file or directory)" in done.stderr
     assert "timing" not in done.stderr
+
+
+def test_a_file_that_appears_while_its_place_is_checked_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is another command's, which the check must not remove; and it leaves no file of its own."""
+    file, exists = tmp_path / "suite.toml", Path.exists
+    _require_writable(file)
+    assert [] == [path for path in tmp_path.iterdir() if path.is_file()]
+
+    def exists_and_appears(path: Path) -> bool:
+        was_there = exists(path)
+        file.write_text("of another command")
+        return was_there
+
+    monkeypatch.setattr(Path, "exists", exists_and_appears)
+    _require_writable(file)
+    assert "of another command" == file.read_text()
 
 
 def test_networks_are_timed_with_the_variables_of_runs(tmp_path: Path) -> None:

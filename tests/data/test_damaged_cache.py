@@ -118,6 +118,24 @@ def test_a_damaged_cache_is_built_again(
     assert [cache] == list(cache.parent.iterdir())
 
 
+def test_a_cache_that_another_session_builds_again_is_kept(
+    files: list[Content], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two sessions find one damage at the same moment: the slower one does not remove what the other one has built."""
+    append(cache / "pixels.bin")
+    discard, built = pixels.discard, []
+
+    def after_another(folder: Path, seen: tuple[int, int] | None) -> None:
+        discard(folder, seen)
+        open_cache(folder, files, 40)
+        built.append(folder.stat().st_ino)
+        discard(folder, seen)
+
+    monkeypatch.setattr(pixels, "discard", after_another)
+    assert discard_damaged(cache)
+    assert built == [cache.stat().st_ino]
+
+
 def test_files_that_nobody_wrote_do_not_matter(cache: Path) -> None:
     """What a desktop leaves in a folder is not read."""
     (cache / ".DS_Store").write_bytes(b"x")

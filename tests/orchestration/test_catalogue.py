@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -237,6 +238,22 @@ def test_a_network_is_counted_once_for_a_version(tmp_path: Path, monkeypatch: py
     assert 1 == len(said)
 
 
+def test_files_of_the_cache_are_for_all_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have the permissions of any new file, since several users may share a cache; a full disk leaves none."""
+    file, plain = tmp_path / "catalogue" / "timm-0.json", tmp_path / "plain"
+    catalogue._write(file, {"a": 1})
+    plain.touch()
+    assert plain.stat().st_mode == file.stat().st_mode
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    catalogue._write(file, {"a": 2})
+    assert b'{"a":1}' == file.read_bytes()
+    assert [file] == list(file.parent.iterdir())
+
+
 def test_another_version_of_a_library_has_the_figures_of_the_shipped_one(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,6 +292,26 @@ def test_what_was_counted_is_kept_on_ctrl_c(tmp_path: Path, monkeypatch: pytest.
         "counting parameters and operations of 2 networks, once for this version",
         "1 of 2 networks counted, about 0 s left",
     ] == said
+
+
+def test_two_searches_keep_what_both_have_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They count other networks at the same time: the slower one does not drop the figures of the other one."""
+    nothing = Catalogue(version="", networks=(), pretrained=())
+    first, second = (Offer(name=f"timm:{name}", image_size=8) for name in "ab")
+    counted: list[str] = []
+
+    def count(offer: Offer) -> Figures:
+        if not counted:
+            counted.append("a")
+            catalogue.counted([second], "timm", nothing, tmp_path, ignore)
+        return Figures(num_parameters=1, forward_macs=2.0)
+
+    monkeypatch.setattr(catalogue, "_count", count)
+    catalogue.counted([first], "timm", nothing, tmp_path, ignore)
+    monkeypatch.setattr(catalogue, "_count", lambda _: pytest.fail("counted again"))
+    assert [1, 1] == [
+        row.num_parameters for row in catalogue.counted([first, second], "timm", nothing, tmp_path, ignore)
+    ]
 
 
 def test_networks_that_cannot_be_counted_are_numbered_and_not_tried_again(

@@ -238,6 +238,18 @@ def test_tensors_of_another_network_are_refused(trained: MakeTrained, tmp_path: 
         read_kept(other)
 
 
+def test_weights_that_are_replaced_after_they_were_chosen(trained: MakeTrained) -> None:
+    """A run that ends may do so: its tensors are not used with the temperature and the score of the earlier ones."""
+    chosen = trained().file
+    later = msgspec.structs.replace(chosen.about, started_at="2030-01-01T00:00:00+00:00")
+    save(load(chosen).network, later, chosen.path)
+    with pytest.raises(UserError, match=r"another run has replaced it\. .* Try the command again$"):
+        load(chosen)
+    chosen.path.unlink()
+    with pytest.raises(UserError, match=r"cannot be read \(.*\)\. .* Try the command again$"):
+        load(chosen)
+
+
 def test_shared_tensors_are_kept_and_loaded(tmp_path: Path, trained: MakeTrained) -> None:
     """Two modules that share a weight share it afterwards; the file has it once."""
     layer = torch.nn.Linear(3, 3)

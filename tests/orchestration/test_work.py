@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
+from intelbench.errors import UserError
 from intelbench.orchestration.study import StudyFile
 from intelbench.plugins.loading import load_plugin
 from intelbench.records.store import StoredRun
@@ -66,14 +67,6 @@ def records(study: Path) -> dict[str, StoredRun]:
     return {each.record.run_id: each for each in stored}
 
 
-def assert_equal_bits(first: StoredRun, second: StoredRun) -> None:
-    """Fail unless two records of a run have the same losses and logits."""
-    one, other = first.traces(), second.traces()
-    for name in ("step_loss", "gradient_norm", "validation_predictions", "test_logits"):
-        np.testing.assert_array_equal(one[name], other[name])
-    assert first.record.stream_digests == second.record.stream_digests
-
-
 def test_two_workers_execute_each_run_once_with_one_profile(prepare: Prepare, intelbench: Command) -> None:
     """The second begins while the first profiles; a failing run does not stop the others."""
     study = prepare("slow", "raising", "--seeds", "0,1")
@@ -124,6 +117,7 @@ def test_a_worker_that_is_killed_leaves_its_run_to_another_one_with_equal_bits(
     [made] = records(study).values()
     assert made.record.measurements is not None
     assert made.record.measurements.resumed_after
+    arrays = made.traces()  # before another record is in its place
     shutil.rmtree(study.parents[1] / "runs")
     undisturbed = intelbench("work", study, "--run", "0")
     assert 0 == undisturbed.returncode, undisturbed.stderr
@@ -131,7 +125,9 @@ def test_a_worker_that_is_killed_leaves_its_run_to_another_one_with_equal_bits(
     [whole] = records(study).values()
     assert whole.record.measurements is not None
     assert () == whole.record.measurements.resumed_after
-    assert_equal_bits(made, whole)
+    assert made.record.stream_digests == whole.record.stream_digests
+    for name in ("step_loss", "gradient_norm", "validation_predictions", "test_logits"):
+        np.testing.assert_array_equal(arrays[name], whole.traces()[name])
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
@@ -182,6 +178,24 @@ def test_a_study_is_named_by_its_content(prepare: Prepare) -> None:
     assert 1 == more.read_bytes().count(msgspec.json.encode(ids[0]))
     assert 10 == len(StudyFile.read(more).jobs())
     assert [[], []] == [list(path.parent.glob(".*")) for path in (study, more)]
+
+
+@pytest.mark.parametrize("spoilt", [b"", b"half", None])
+def test_a_study_that_was_changed_is_prepared_again(prepare: Prepare, tmp_path: Path, spoilt: bytes | None) -> None:
+    """As the message of a worker says; a link to nowhere in its place is replaced, too."""
+    study = StudyFile.read(prepare("slow")).study
+    path = StudyFile(study, tmp_path / "again").path
+    written = path.read_bytes()
+    path.unlink()
+    if spoilt is None:
+        path.symlink_to("nowhere")
+    else:
+        path.write_bytes(spoilt)
+    with pytest.raises(UserError, match=r"cannot be read|not a study"):
+        StudyFile.read(path)
+    assert path == StudyFile(study, tmp_path / "again").path
+    assert written == path.read_bytes()
+    assert study == StudyFile.read(path).study
 
 
 def test_two_sessions_may_write_a_study_at_the_same_moment(
@@ -300,6 +314,8 @@ def test_a_folder_is_answered_with_its_studies(prepare: Prepare, intelbench: Com
         done = intelbench("work", folder)
         assert 2 == done.returncode
         assert done.stderr == f"intelbench: study {folder}: a folder. Expected one of: {study}\n"
+    (gone := study.with_name("gone.json")).symlink_to("nowhere")  # as a study that is removed after it was listed
+    assert f"a folder. Expected one of: {study}, {gone}\n" in intelbench("work", study.parent).stderr
     (empty := study.parents[2] / "empty").mkdir()
     said = intelbench("work", empty).stderr
     assert "a folder. Expected a file studies/ID.json of a results folder, which intelbench run ... --prepare" in said

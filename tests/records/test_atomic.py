@@ -15,7 +15,7 @@ import pytest
 
 from intelbench.errors import UserError
 from intelbench.records import locks
-from intelbench.records.atomic import clear_drafts, discard, draft_of
+from intelbench.records.atomic import clear_drafts, discard, draft_of, identity
 from intelbench.records.locks import Lock
 
 MAKER = """
@@ -112,8 +112,20 @@ def test_discarding_is_at_once_and_whole(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "link").symlink_to("kept")
     for name in ("folder", "file", "link", "link"):
-        discard(tmp_path / name)
+        discard(tmp_path / name, identity(tmp_path / name))
     assert ["kept"] == names(tmp_path)
+
+
+def test_a_folder_that_another_process_has_made_in_its_place_is_not_discarded(tmp_path: Path) -> None:
+    """It is used by that process, which has seen the same damage and was quicker."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    seen = identity(folder)
+    discard(folder, seen)
+    with draft_of(folder) as draft:
+        (draft / "x").write_text("x")
+    discard(folder, seen)
+    assert ["x"] == names(folder)
 
 
 def test_a_killed_maker_s_draft_is_cleared(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ import pytest
 
 from intelbench.records import files, locks
 from intelbench.records.files import remove, replace
-from intelbench.records.store import write_figures, write_parts
+from intelbench.records.kept import kept_files, settle
+from intelbench.records.store import record_folders, write_figures, write_parts
+from intelbench.records.workspace import describe_unfinished, workspaces
 from tests.records.renaming import hold_rename
 
 
@@ -20,6 +22,28 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
         replace(path, content)
         assert content == path.read_bytes()
     assert [path] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        record_folders,
+        workspaces,
+        settle,
+        describe_unfinished,
+        lambda runs: list(kept_files(runs)),
+    ],
+)
+def test_a_folder_that_is_removed_while_it_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: Callable[[Path], object]
+) -> None:
+    """Nothing is in it, as if it had not been there: `Path.glob` raises an error then."""
+
+    def removed(folder: Path, _: str) -> NoReturn:
+        raise FileNotFoundError(2, "No such file or directory", str(folder))
+
+    monkeypatch.setattr(Path, "glob", removed)
+    assert not look(tmp_path / "runs")
 
 
 Write = Callable[[Path], object]

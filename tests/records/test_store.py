@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from intelbench.errors import UserError
+from intelbench.records.files import remove
 from intelbench.records.store import nothing_recorded, read_run, runs_folder, write_run
 from intelbench.records.types import RunRecord
 from tests.reading import read_runs
@@ -35,6 +36,21 @@ def test_a_run_that_is_repeated_replaces_its_record(tmp_path: Path, synthetic_re
     path = write_run(tmp_path, later, {})
     assert later == read_run(path).record
     assert ["SHA256SUMS", "record.json"] == sorted(file.name for file in path.iterdir())
+
+
+def test_what_is_no_record_is_replaced(tmp_path: Path, synthetic_record: RunRecord) -> None:
+    """A file, or a link to nowhere, has the place of the record, which `--rerun failed` makes."""
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    path = runs / synthetic_record.run_id
+    path.symlink_to("nowhere")
+    assert path == write_run(runs, synthetic_record, TRACES)
+    assert synthetic_record == read_run(path).record
+    remove(path)
+    path.write_text("no record")
+    assert path == write_run(runs, synthetic_record, TRACES)
+    assert synthetic_record == read_run(path).record
+    assert [path] == list(runs.iterdir())
 
 
 def test_a_write_that_fails_leaves_nothing(

@@ -11,6 +11,8 @@ import msgspec
 import pytest
 
 from intelbench.errors import UserError
+from intelbench.records import leases
+from intelbench.records.locks import Lock, hold
 from intelbench.records.store import read_run, write_run
 from intelbench.records.workspace import Checkpoint, Workspace, describe_unfinished, workspaces
 from tests.synthetic import Study, synthetic_run
@@ -62,6 +64,39 @@ def test_one_alone_holds_the_lock_and_nothing_is_left(workspace: Workspace) -> N
             assert second is None
     assert not workspace.locked
     assert [] == list(workspace.runs.iterdir())
+
+
+def test_a_report_that_looks_does_not_hold_the_lock(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report looks for a moment whether a run is executed: a run that begins then is not locked by it."""
+    hold_everywhere, looked = leases.hold_everywhere, []
+
+    def while_a_report_looks(file: Path, lease: Path) -> Lock | None:
+        if looked:
+            return hold_everywhere(file, lease)
+        look = hold(file, shared=True)
+        assert look is not None
+        looked.append(hold_everywhere(file, lease))
+        look.release()
+        return looked[0]
+
+    monkeypatch.setattr("intelbench.records.workspace.hold_everywhere", while_a_report_looks)
+    with workspace.lock() as lock:
+        assert lock is not None
+    assert [None] == looked
+
+
+def test_a_look_at_a_run_writes_nothing(workspace: Workspace) -> None:
+    """Several reports may look at once, also in a folder that they cannot write, at what a killed process has left."""
+    with workspace.lock():
+        left = (workspace.folder / "lease").read_bytes()
+    workspace.folder.mkdir()
+    (workspace.folder / "lock").touch()
+    (workspace.folder / "lease").write_bytes(left)
+    assert not workspace.locked
+    assert left == (workspace.folder / "lease").read_bytes()
+    (workspace.folder / "lease").write_bytes(b"elsewhere 0123")
+    assert workspace.locked
+    assert b"elsewhere 0123" == (workspace.folder / "lease").read_bytes()
 
 
 def test_the_lock_of_a_killed_process_is_free(workspace: Workspace) -> None:

@@ -77,6 +77,23 @@ def test_many_steps_and_parameters(address: str, tracker: MlflowTracker) -> None
     assert 2501 == len(client(address).get_metric_history(stored.info.run_id, "loss"))
 
 
+def test_two_sessions_begin_a_suite_at_the_same_moment(
+    address: str, tracker: MlflowTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both make its experiment: the slower one uses that of the other."""
+    experiment = client(address).create_experiment("new")
+    find, asked = tracker._client.get_experiment_by_name, []
+
+    def get_experiment_by_name(name: str) -> Any:
+        asked.append(name)
+        return None if len(asked) == 1 else find(name)
+
+    monkeypatch.setattr(tracker._client, "get_experiment_by_name", get_experiment_by_name)
+    run = TrackedRun(run_id="resnet101-s0-abc", suite="new", architecture="resnet101", parameters={})
+    tracker.start(run).end(Outcome(status="finished"))
+    assert experiment == client(address).get_run(runs_of(address, "new")[run.run_id].info.run_id).info.experiment_id
+
+
 def test_a_run_continues_after_a_checkpoint(address: str, tracker: MlflowTracker) -> None:
     """Then the run keeps its points; one that starts again replaces the earlier one."""
     log = tracker.start(RUN)

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from intelbench.api.results import load
 from intelbench.trackers.tensorboard import TensorboardTracker
 from intelbench.trackers.tracker import Outcome, Place, Point, TrackedRun
@@ -48,6 +50,15 @@ def test_publish(results: Path, tmp_path: Path) -> None:
     (text,) = failed.Tensors("failure")[0].tensor_proto.string_val
     assert b"diverged: the training loss of step 3: not finite" == text
     assert 2 == session(failed, "session_end_info").status
+
+
+def test_two_sessions_remove_an_earlier_file(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slower one finds it removed, and starts the run too."""
+    tracker = TensorboardTracker(place)
+    tracker.connect()
+    tracker.start(RUN).end(Outcome(status="interrupted"))
+    monkeypatch.setattr(Path, "glob", lambda folder, _: [folder / "events.out.tfevents.removed"])
+    tracker.start(RUN).end(Outcome(status="finished"))
 
 
 def test_a_run_continues_after_a_checkpoint(place: Place) -> None:
