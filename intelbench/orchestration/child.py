@@ -83,7 +83,7 @@ def _assist(job: Job, answer: Callable[[Progress], None]) -> NoReturn:
         with preserve_process_state():
             assist(job)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - every failure is a result
-        answer(Progress(phase="training", failure=failure_of(error, None)))
+        answer(Progress(phase="training", failure=failure_of(error, None, job.plugins)))
     _wait_for_parent()
 
 
