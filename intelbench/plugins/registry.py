@@ -136,6 +136,23 @@ class Registry(Generic[Value]):
         entries = self.entries.values() if names is None else map(self.find, names)
         return list(dict.fromkeys(str(entry.plugin) for entry in entries if entry and entry.plugin))
 
+    def require_loadable(self, names: Iterable[str] | None = None) -> None:
+        """Check that another process finds the values of some names, or all values, if they are registered here.
+
+        Raises:
+            UserError: one was registered by a script, a notebook or a module that it imports.
+        """
+        for name in self.entries if names is None else names:
+            entry = self.find(name)
+            if entry is None or entry.plugin or entry.provider == BUILT_IN or self.built_in.get(name) is entry:
+                continue
+            if not {name, entry.name} & self.entry_points().keys():
+                raise UserError(
+                    f"{self.kind} {name!r} is registered by {entry.provider}, which the process of a run does not load"
+                    ". Expected a plug-in file. Move it to a file of its own, and try --plugin FILE.py, or `plugins` "
+                    "in Python"
+                )
+
     def entry_points(self) -> dict[str, metadata.EntryPoint]:
         """Return the installed entry points of this kind by name."""
         changed = tuple((path, _modified(path)) for path in sys.path)

@@ -1,13 +1,17 @@
 """A registry, as a notebook uses it: cells are run again, and errors name the cell."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from intelbench.architectures.registry import ARCHITECTURES, architecture
+from intelbench.config.recipe import Recipe
 from intelbench.errors import UserError
+from intelbench.orchestration.plugin_files import plugins_of_run
 from intelbench.plugins.registry import Registry
 
 CELL = "@registry.decorator('mine')\ndef mine(value):\n    return value / 0\n"
@@ -86,3 +90,33 @@ def test_an_error_says_where(registry: Registry[Any], monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "IPython", shell)
     with pytest.raises(UserError, match=r"division by zero \(Cell In\[3\], line 3\)$"):
         fail(registry)
+
+
+def test_a_run_needs_values_that_its_process_can_load(registry: Registry[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of plug-in files and packages; one of a notebook or a script is refused with what to do."""
+    registry.require_loadable(["unknown"])
+    run_cell(registry)
+    message = (
+        r"^thing 'mine' is registered by __main__.*, which the process of a run does not load. Expected a plug-in file."
+        r" .*--plugin FILE.py, or `plugins` in Python$"
+    )
+    for names in (["mine"], None):
+        with pytest.raises(UserError, match=message):
+            registry.require_loadable(names)
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "entry_points", lambda: {"mine": None})
+        registry.require_loadable(["mine"])
+    registry.entries["mine"] = replace(registry.entries["mine"], plugin=Path("mine.py"))
+    registry.require_loadable(["mine"])
+    Registry("odd", {"built": 1}, provider="torch").require_loadable()
+    Registry.every.pop()
+
+
+def test_a_run_refuses_an_architecture_of_a_notebook() -> None:
+    """Instead of a process of the run that does not know the name, and suggests others."""
+    architecture("of_a_cell")(lambda request: None)
+    try:
+        with pytest.raises(UserError, match=r"^architecture 'of_a_cell' is registered by test_registry.py "):
+            plugins_of_run("of_a_cell", Recipe())
+    finally:
+        del ARCHITECTURES.entries["of_a_cell"]
