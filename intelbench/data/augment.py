@@ -137,3 +137,31 @@ def _make(entry: Entry[Callable[..., Transform]], arguments: dict[str, ArgumentV
     except UserError as error:
         raise UserError(f"{error} (with `{key}` {arguments})" if arguments else str(error)) from error
     return made
+
+
+def draw(name: str, transform: Transform, random: Random, size: int) -> Parameters:
+    """Return the parameters that a transform draws for an image of `size` x `size` pixels.
+
+    Raises:
+        UserError: they are no tuple.
+    """
+    drawn = transform.parameters(random, size)
+    if not isinstance(drawn, tuple):
+        raise UserError(
+            f"transform {name!r}: `parameters` returned {kind_of(drawn)}. Expected a tuple of numbers and texts, with"
+            " which the transform is called; `()` leaves the image as it is"
+        )
+    return drawn
+
+
+def apply(name: str, transform: Transform, image: Tensor, parameters: Parameters) -> Tensor:
+    """Return the image (3 x size x size, uint8) as a transform changes it.
+
+    Raises:
+        UserError: the transform returned something else, which would be cut to bytes or repeated without a word.
+    """
+    changed: object = transform(image, *parameters)
+    if isinstance(changed, Tensor) and (changed.dtype, changed.shape) == (image.dtype, image.shape):
+        return changed
+    returned = f"{tuple(changed.shape)} of {changed.dtype}" if isinstance(changed, Tensor) else kind_of(changed)
+    raise UserError(f"transform {name!r}: returned {returned}. Expected {tuple(image.shape)} of {image.dtype}")

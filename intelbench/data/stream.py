@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from intelbench.config.conditions import Conditions
-from intelbench.data.augment import Parameters, Random, make_transforms
+from intelbench.data.augment import Parameters, Random, apply, draw, make_transforms
 from intelbench.data.dataset import Split
 from intelbench.data.decoding import Pixels
 from intelbench.data.mixing import Mix, draw_mix, mix_images, mix_labels
@@ -206,9 +206,10 @@ class TrainingStream:
             else:
                 evaluation_view(pixels, images[slot])
             parameters = self._parameters(sample)
-            for transform, of_transform in zip(self._transforms.values(), parameters, strict=True):
+            for (name, transform), of_transform in zip(self._transforms.items(), parameters, strict=True):
                 if of_transform:  # it gets and returns the channels first
-                    images[slot].copy_(transform(images[slot].permute(2, 0, 1), *of_transform).permute(1, 2, 0))
+                    changed = apply(name, transform, images[slot].permute(2, 0, 1), of_transform)
+                    images[slot].copy_(changed.permute(1, 2, 0))
             contents.append(self._content(sample, crop, parameters))
         self._pixels.release()
         return images, contents
@@ -264,8 +265,11 @@ class TrainingStream:
         """Return the parameters of each transform of an image in a view."""
         name_of_view = self._name_of_view(sample).encode()
         return [
-            transform.parameters(
-                Random(b"%b/%d/%b/%b" % (self._augment_key, sample.view, name.encode(), name_of_view)), self._size
+            draw(
+                name,
+                transform,
+                Random(b"%b/%d/%b/%b" % (self._augment_key, sample.view, name.encode(), name_of_view)),
+                self._size,
             )
             for name, transform in self._transforms.items()
         ]

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from intelbench.errors import HostError
 from intelbench.orchestration.execute import assist, execute, failure_of
-from intelbench.orchestration.host import require_machine
+from intelbench.orchestration.host import require_code, require_machine
 from intelbench.orchestration.job import NOT_STORED, REFUSED, STOPPED, Job, Progress
 from intelbench.orchestration.keeping import not_kept
 from intelbench.orchestration.plugin_files import load_plugins_of_run
@@ -51,6 +51,8 @@ def main() -> None:
         _assist(job, answer)
     try:
         require_machine(job.environment, job.spec.execution)
+        if job.plugins:
+            require_code(job)
         with preserve_process_state():
             record, traces = execute(job, on_progress, stop)
     except (StopRequestedError, LostLeaseError):
@@ -83,7 +85,7 @@ def _assist(job: Job, answer: Callable[[Progress], None]) -> NoReturn:
         with preserve_process_state():
             assist(job)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - every failure is a result
-        answer(Progress(phase="training", failure=failure_of(error, None)))
+        answer(Progress(phase="training", failure=failure_of(error, None, job.plugins)))
     _wait_for_parent()
 
 

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import reduce
 
 import msgspec
@@ -16,6 +16,7 @@ from intelbench.data.split import stratified_subset
 from intelbench.errors import HostError, UserError
 from intelbench.orchestration.job import Job, Progress
 from intelbench.orchestration.keeping import keep_weights
+from intelbench.plugins.guard import line_of
 from intelbench.profiling.complexity import count_parameters
 from intelbench.profiling.device import device_for, device_of, is_out_of_memory
 from intelbench.profiling.environment import read_environment
@@ -65,7 +66,7 @@ def execute(
     except HostError:  # another host may execute the run
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - every failure is a result
-        return msgspec.structs.replace(record, failure=failure_of(error, last_step)), {}
+        return msgspec.structs.replace(record, failure=failure_of(error, last_step, job.plugins)), {}
 
 
 def _run(
@@ -231,11 +232,16 @@ def _progress_of_steps(batch_size: int) -> Callable[[Step], Progress]:
     return follow
 
 
-def failure_of(error: BaseException, step: int | None) -> Failure:
-    """Return an error that is being handled as the failure of a run, after a step if that is known."""
+def failure_of(error: BaseException, step: int | None, plugins: Collection[str]) -> Failure:
+    """Return an error that is being handled as the failure of a run, after a step if that is known.
+
+    The message of an error in a plug-in file ends with its line.
+    """
     return Failure(
         cause="out_of_memory" if is_out_of_memory(error) else "error",
-        message=str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}",
+        message=str(error)
+        if isinstance(error, UserError)
+        else f"{type(error).__name__}: {error}{line_of(error, plugins)}",
         step=step,
         details=traceback.format_exc()[-_MAX_TRACEBACK_CHARACTERS:],
     )

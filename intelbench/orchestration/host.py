@@ -35,6 +35,12 @@ def require_machine(planned: Environment, execution: Execution) -> None:
                 raise UserError(f"{name} is {here.get(name)}, that of the study is {expected}")
 
 
+def require_code(job: Job) -> None:
+    """Raise a `HostError` if the code that a run has loaded is not that of the plan, because a plug-in was edited."""
+    with _refused("a plug-in was edited after the run was planned; the same command again plans it with the new code"):
+        _require_providers([job])
+
+
 def require_files(jobs: Sequence[Job]) -> None:
     """Load the plug-ins of runs, and check that this host has the code, the images and the weights of the plan.
 
@@ -47,9 +53,7 @@ def require_files(jobs: Sequence[Job]) -> None:
         with _refused(as_prepared if Path(plugin).is_file() else shared):
             load_plugin(Path(plugin))
     with _refused(as_prepared):
-        for name, expected, found in _providers(jobs):
-            if found != expected:
-                raise UserError(f"{name} is provided by {found}, that of the study by {expected}")
+        _require_providers(jobs)
     with _refused(shared):
         for file, expected in {job.weights: job.spec.weights for job in jobs}.items():
             if file and expected and (not Path(file).is_file() or sha256_of(Path(file)) != expected.sha256):
@@ -63,6 +67,12 @@ def require_files(jobs: Sequence[Job]) -> None:
             dataset.pixels()
         elif not Path(dataset.paths[0]).is_file():
             raise UserError(f"image {printable(dataset.paths[0])}: no such file")
+
+
+def _require_providers(jobs: Sequence[Job]) -> None:
+    for name, expected, found in _providers(jobs):
+        if found != expected:
+            raise UserError(f"{name} is provided by {found}, that of the study by {expected}")
 
 
 def _providers(jobs: Sequence[Job]) -> Iterator[tuple[str, object, object]]:

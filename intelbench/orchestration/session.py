@@ -1,6 +1,7 @@
 """`intelbench run` from request to summary."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -135,10 +136,23 @@ def _suite_of(request: RunRequest) -> Suite:
     )
     _require_seeds(suite)
     load_plugins(request.plugins)
-    if suite.architectures != REFERENCE and (note := resolutions(suite.architectures)):
-        say(note)
+    with _key_of_suite(request, "architectures"):
+        if suite.architectures != REFERENCE and (note := resolutions(suite.architectures)):
+            say(note)
     architectures_of(suite, printable(request.suite))
-    return msgspec.structs.replace(suite, metric=ranking_metric(suite.metric).short_name)
+    with _key_of_suite(request, "metric"):
+        return msgspec.structs.replace(suite, metric=ranking_metric(suite.metric).short_name)
+
+
+@contextmanager
+def _key_of_suite(request: RunRequest, key: str) -> Iterator[None]:
+    """Begin the message of an error in the block with the suite, unless an option has replaced the key."""
+    try:
+        yield
+    except UserError as error:
+        if getattr(request, key):
+            raise
+        raise UserError(f"suite {printable(request.suite)}: key `{key}`: {error}") from error
 
 
 def _require_outside_classes(results: Path, dataset: Dataset) -> None:

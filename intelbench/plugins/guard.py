@@ -6,7 +6,7 @@ It guards against carelessness and is no sandbox: such code can do whatever the 
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from functools import partial
 from pathlib import Path
@@ -46,10 +46,16 @@ def failed_with(error: BaseException, file: str) -> str:
     The file of that code is named as in tracebacks; it is empty if it is not known.
     """
     said = traceback.format_exception_only(error)[-1].strip()  # also of an exception without a text
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-    lines += [error.lineno] if isinstance(error, SyntaxError) and error.filename == file else []
-    place = f" ({_place(file, lines[-1])})" if lines else ""
-    return f"failed with {printable(said)[:_MAX_MESSAGE_CHARACTERS]}{place}"
+    return f"failed with {printable(said)[:_MAX_MESSAGE_CHARACTERS]}{line_of(error, (file,))}"
+
+
+def line_of(error: BaseException, files: Collection[str]) -> str:
+    """Return which line of these files an error came through last, to append: ` (mine.py:12)`; empty if none."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [(frame.filename, frame.lineno) for frame in frames if frame.filename in files]
+    if isinstance(error, SyntaxError) and error.filename and error.filename in files:
+        lines.append((error.filename, error.lineno))
+    return f" ({_place(*lines[-1])})" if lines else ""
 
 
 def source_file(function: Callable[..., Any]) -> str:

@@ -146,9 +146,11 @@ class Registry(Generic[Value]):
         Raises:
             UserError: a value is in no file of plug-ins, and no entry point leads to it.
         """
-        for entry in filter(None, map(self.find, names)):
-            is_built_in = entry.provider == BUILT_IN or entry.name in self.built_in
-            if not (is_built_in or entry.plugin or entry.name in self.entry_points()):
+        for name in names:
+            entry = self.find(name)
+            if entry is None or entry.plugin or entry.provider == BUILT_IN or entry.name in self.built_in:
+                continue
+            if not {name, entry.name} & self.entry_points().keys():
                 raise UserError(
                     f"{self.kind} {entry.name!r}: registered in {file_of(entry.provider) or entry.provider}, which the "
                     "processes of runs do not load. Expected a plug-in file or an entry point. Try a file of its own, "

@@ -158,9 +158,11 @@ def failed_runs(architecture: ArchitectureSummary) -> str:
     return ", ".join(f"{name} ({plural(number, 'run')})" for name, number in sorted(causes.items()))
 
 
-def none_differ(num_architectures: int) -> str:
-    """Write `the two are not`, `no two of the 5 architectures are`; to be continued with `significantly different`."""
-    return "the two are not" if num_architectures == 2 else f"no two of the {num_architectures} architectures are"
+def none_differ(names: Sequence[str]) -> str:
+    """Write `a and b are not`, `no two of the 5 architectures are`; to be continued with `significantly different`."""
+    if len(names) == 2:
+        return f"{listed(map(code, names))} are not"
+    return f"no two of the {len(names)} architectures are"
 
 
 def data_name(source: str) -> str:

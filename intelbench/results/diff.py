@@ -189,8 +189,12 @@ def compare(before: Path, after: Path, gates: Sequence[Gate] = ()) -> Comparison
     seeds = {name: separate[name] or in_both[name] for name in in_both}
     metrics = [metric for metric in gate_metrics() if "diff" in metric.tables or metric.name in gated]
     changes: list[Change] = []
-    for name, in_common in seeds.items():
-        changes += _changes(name, [(earlier[name][seed], later[name][seed]) for seed in in_common], metrics)
+    pairs = {
+        name: [(earlier[name][seed], later[name][seed]) for seed in in_common] for name, in_common in seeds.items()
+    }
+    for name, of_name in pairs.items():
+        changes += _changes(name, of_name, metrics)
+    left_out += _on_other_images(metrics, next(filter(None, pairs.values()), []))
     left_out += [f"{name}: no seed in common" for name, in_common in seeds.items() if not in_common]
     left_out += [
         f"{name}: {plural(num_copied, 'other run')}, the same in both folders"
@@ -350,6 +354,20 @@ def _changes(name: str, pairs: Sequence[tuple[RunSummary, RunSummary]], metrics:
         if inferred is not None and before is not None and after is not None:
             changes.append(Change(name, metric.name, before, after, inferred))
     return changes
+
+
+def _on_other_images(metrics: Sequence[Metric], pairs: Sequence[tuple[RunSummary, RunSummary]]) -> Iterator[str]:
+    """Name the metrics that are not compared because the two groups were evaluated on different images."""
+    of_images = [
+        metric.heading
+        for metric in metrics
+        if metric.per_image
+        and pairs
+        and not same_images(pairs[0], metric.split)
+        and all(metric.value(run) is not None for run in pairs[0])
+    ]
+    if of_images:
+        yield f"{', '.join(of_images)}: of different images in the two folders, so they are not compared"
 
 
 def _infer(metric: Metric, pairs: Sequence[tuple[RunSummary, RunSummary]]) -> Inferred | None:

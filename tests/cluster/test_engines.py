@@ -32,7 +32,8 @@ def test_a_study_gives_the_records_and_the_report_of_a_session_without_an_engine
     assert expected == text
     assert 1 == session.start("quick", "slow", "raising").wait(180), session.said()
     failed = [each.record for each in session.records() if each.record.failure]
-    assert ["no such network"] * 2 == [record.failure.message.partition(": ")[2] for record in failed if record.failure]
+    messages = [record.failure.message.partition(" (")[0] for record in failed if record.failure]
+    assert ["ValueError: no such network"] * 2 == messages
     assert 4 == len(session.finished(undisturbed))
 
 

@@ -5,13 +5,23 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
 from intelbench.config.recipe import Recipe
-from intelbench.data.augment import TRANSFORMS, Parameters, Random, make_transforms, require_transforms, transform
+from intelbench.data.augment import (
+    TRANSFORMS,
+    Parameters,
+    Random,
+    apply,
+    draw,
+    make_transforms,
+    require_transforms,
+    transform,
+)
 from intelbench.errors import UserError
 
 
@@ -108,3 +118,44 @@ def test_what_a_factory_returns_is_checked() -> None:
             make_transforms(Recipe(transforms=("nothing",)))
     finally:
         del TRANSFORMS.entries["nothing"]
+
+
+class Returning:
+    """A transform of a plug-in that draws and returns what it is told to."""
+
+    def __init__(self, drawn: Any, changed: Any) -> None:
+        self.drawn, self.changed = drawn, changed
+
+    def parameters(self, random: Random, size: int) -> Any:
+        """Return what it was told to."""
+        return self.drawn
+
+    def __call__(self, image: Tensor, *parameters: Any) -> Any:
+        """Return what it was told to."""
+        return self.changed
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (torch.rand(3, 8, 8), r"\(3, 8, 8\) of torch.float32"),  # cut to bytes, every pixel would be black
+        (torch.zeros(1, 8, 8, dtype=torch.uint8), r"\(1, 8, 8\) of torch.uint8"),
+        (torch.zeros(3, 4, 4, dtype=torch.uint8), r"\(3, 4, 4\) of torch.uint8"),
+        (None, "None"),
+    ],
+)
+def test_an_image_stays_bytes_of_its_size(changed: Any, said: str) -> None:
+    """Whatever else a transform returns is refused with its name, and not cut to bytes or repeated."""
+    image = torch.zeros(3, 8, 8, dtype=torch.uint8)
+    message = rf"^transform 'odd': returned {said}\. Expected \(3, 8, 8\) of torch.uint8$"
+    with pytest.raises(UserError, match=message):
+        apply("odd", Returning((1,), changed), image, (1,))
+    assert image is apply("odd", Returning((1,), image), image, (1,))
+
+
+def test_drawn_parameters_are_a_tuple() -> None:
+    """A bare number is refused before it is unpacked."""
+    random = Random(b"key")
+    with pytest.raises(UserError, match=r"^transform 'odd': `parameters` returned a float\. Expected a tuple"):
+        draw("odd", Returning(0.5, None), random, 8)
+    assert (0.5, "up") == draw("odd", Returning((0.5, "up"), None), random, 8)

@@ -74,6 +74,18 @@ def test_a_machine_of_another_kind_records_nothing(make_job: MakeJob, server: Fo
     assert not job.workspace.target.exists()
 
 
+def test_code_that_was_edited_after_the_plan_records_nothing(make_job: MakeJob, server: ForkServer) -> None:
+    """The record would say that the run is of the code that was planned."""
+    job = make_job(CPU)
+    planned = msgspec.structs.replace(job, spec=msgspec.structs.replace(job.spec, provider="tiny.py sha256:0"))
+    with Process("intelbench.orchestration.child", planned, server, Limits()) as process:
+        assert [] == list(process.answers())
+    assert REFUSED == process.returncode
+    assert f"'tiny' is provided by {job.spec.provider}, that of the study by tiny.py sha256:0; " in process.last_words
+    assert "a plug-in was edited after the run was planned; the same command again" in process.last_words
+    assert not job.workspace.target.exists()
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.usefixtures("little_work")
 def test_a_run_on_the_fake_gpu_is_that_on_its_processor(

@@ -13,6 +13,7 @@ from intelbench.orchestration import isolate
 from intelbench.records.store import StoredRun
 from intelbench.records.workspace import workspaces
 from tests.command import Command, at_phase, start, wait_for, wait_until_ended
+from tests.conftest import PLUGIN
 from tests.reading import read_runs
 
 
@@ -44,7 +45,8 @@ def test_every_way_to_fail_leaves_a_record_that_names_it(
         else (failure.cause, failure.step if name in ("raises", "diverges", "exhausts") else None)
         for name, stored in found.items()
     }
-    assert "ValueError: the <network> has had enough" == found["raises"].record.failure.message
+    line = PLUGIN.splitlines().index('    raise ValueError("the <network> has had enough")') + 1
+    assert f"ValueError: the <network> has had enough (small.py:{line})" == found["raises"].record.failure.message
     assert "in fail" in found["raises"].record.failure.details
     assert "the training loss of step 3: not finite" == found["diverges"].record.failure.message
     assert (2,) == found["diverges"].traces()["step_loss"].shape

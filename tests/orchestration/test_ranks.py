@@ -124,6 +124,8 @@ misbehaving("raises_in_0", raises_in("0"))
 misbehaving("raises_in_1", raises_in("1"))
 misbehaving("diverges", diverges)
 '''
+LINE = 1 + NETWORKS.splitlines().index('            raise ValueError("this rank has had enough")')
+RAISED = f"ValueError: this rank has had enough (networks.py:{LINE})"
 SUITE = """
 name = "shards"
 architectures = ["small"]
@@ -318,8 +320,8 @@ def test_a_run_with_a_killed_process_resumes_to_the_same_bits(execute: Execute, 
 @pytest.mark.parametrize(
     ("name", "cause", "message"),
     [
-        ("raises_in_0", "error", "the process of rank 0: ValueError: this rank has had enough while training"),
-        ("raises_in_1", "error", "the process of rank 1: ValueError: this rank has had enough while training"),
+        ("raises_in_0", "error", f"the process of rank 0: {RAISED} while training"),
+        ("raises_in_1", "error", f"the process of rank 1: {RAISED} while training"),
         ("diverges", "diverged", "the training loss of step 3: not finite"),
     ],
 )

@@ -1,5 +1,6 @@
 """`intelbench run` from the command line to the records, on small images. Every run has a real process."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -219,6 +220,7 @@ def test_a_data_folder_that_changed_between_two_sessions_makes_two_groups(
 VANDAL = '''
 """A network that destroys what it is told to as soon as it is built, which is after the session has read its data."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -378,3 +380,22 @@ def test_a_run_on_a_gpu_measures_its_memory_and_repeats_to_the_bit(
         assert stored.record.measurements.peak_memory.process_bytes is None
         losses.append(stored.traces()["step_loss"])
     assert np.array_equal(*losses)
+
+
+def test_a_mistake_in_a_key_of_the_suite_names_the_file(
+    tmp_path: Path, intelbench: Command, small_folder: Path, small_suite: Path
+) -> None:
+    """For an architecture and for the metric; the same name given as an argument or option names neither."""
+    text = small_suite.read_text()
+    (tmp_path / "metric.toml").write_text(f'metric = "balanced"\n{text}')
+    names = re.compile(r"^architectures = .*$", re.MULTILINE)
+    (tmp_path / "names.toml").write_text(names.sub('architectures = ["resnet_18"]', text))
+    for arguments, said in (
+        (("resnet18", "--suite", "metric.toml"), "suite metric.toml: key `metric`: metric 'balanced': not known."),
+        (("--suite", "names.toml"), "suite names.toml: key `architectures`: architecture 'resnet_18' is not known."),
+        (("resnet_18", "--suite", "names.toml"), "intelbench: architecture 'resnet_18' is not known."),
+        (("resnet18", "--suite", "metric.toml", "--metric", "bal"), "intelbench: metric 'bal': not known."),
+    ):
+        done = intelbench("run", *arguments, "--data", small_folder)
+        assert 2 == done.returncode
+        assert said in done.stderr

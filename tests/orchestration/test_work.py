@@ -84,7 +84,10 @@ def test_two_workers_execute_each_run_once_with_one_profile(prepare: Prepare, in
     slow = [run.record for run in made.values() if run.record.spec.architecture == "slow"]
     assert slow[0].profile == slow[1].profile is not None
     failures = [run.record.failure for run in made.values() if run.record.spec.architecture == "raising"]
-    assert ["ValueError: no such network"] * 2 == [failure.message for failure in failures if failure]
+    assert 2 == len(failures)
+    messages = {failure.message for failure in failures if failure}
+    line = (SLOW + RAISING).splitlines().index('    raise ValueError("no such network")') + 1
+    assert {f"ValueError: no such network (slow.py:{line})"} == messages
     assert all(run.path.stat().st_mtime >= started for run in made.values())
 
 

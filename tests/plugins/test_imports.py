@@ -170,3 +170,31 @@ def test_an_edited_module_of_an_entry_point_is_another_network(tmp_path: Path, m
     assert found[0][0] == found[0][1]
     assert found[1][0] != found[2][0]
     assert found[0][0].startswith("nets.py sha256:")
+
+
+@pytest.mark.parametrize("stem", ["mine", "layers", "late"])
+def test_an_edited_plugin_is_loaded_again(tmp_path: Path, stem: str) -> None:
+    """In one process, as in a notebook, whichever of its files was edited; one that was not edited is not."""
+    path = write(tmp_path / "a")
+    assert ["mine"] == load_plugin(path)
+    before = find("mine")[1]
+    assert [] == load_plugin(path)
+    with contained_unless_built_in("mine"):
+        assert 8 == find("mine")[0].network(REQUEST).in_features
+    assert [] == load_plugin(path)
+    write(tmp_path / "a", **{stem: "\nEDITED = True\n"})
+    assert ["mine"] == load_plugin(path)
+    assert before != find("mine")[1]
+    assert [] == load_plugin(path)
+
+
+def test_an_edited_plugin_that_fails_is_gone(tmp_path: Path) -> None:
+    """What it had registered is not used with the file that nobody could load; repaired, it is there again."""
+    path = write(tmp_path / "a")
+    load_plugin(path)
+    path.write_text(MAIN + "1 / 0\n")
+    with pytest.raises(UserError, match="ZeroDivisionError"):
+        load_plugin(path)
+    assert "mine" not in registry.ARCHITECTURES.entries
+    path.write_text(MAIN)
+    assert ["mine"] == load_plugin(path)

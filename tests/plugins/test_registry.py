@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -130,3 +131,21 @@ def test_what_the_processes_of_runs_cannot_load_is_refused(monkeypatch: pytest.M
             run_cell(SimpleNamespace(decorator=decorator))  # type: ignore[arg-type]
             with pytest.raises(UserError, match=rf"^{kind} 'mine': registered in __main__.* Try a file of its own"):
                 plugins_of_run("resnet101", Recipe(optimizer="mine" if kind == "optimizer" else "adam"))
+
+
+def test_a_run_needs_values_that_its_process_can_load(registry: Registry[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of plug-in files and packages; one of a notebook or a script is refused with what to do."""
+    registry.require_loadable(["unknown"])
+    run_cell(registry)
+    message = (
+        r"^thing 'mine': registered in __main__.*, which the processes of runs do not load. .* or `plugins` in Python$"
+    )
+    with pytest.raises(UserError, match=message):
+        registry.require_loadable(["mine"])
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "entry_points", lambda: {"mine": None})
+        registry.require_loadable(["mine"])
+    registry.entries["mine"] = replace(registry.entries["mine"], plugin=Path("mine.py"))
+    registry.require_loadable(["mine"])
+    Registry("odd", {"built": 1}, provider="torch").require_loadable(["built"])
+    Registry.every.pop()

@@ -40,3 +40,22 @@ def test_an_unknown_transform_is_refused_before_anything_runs(
     assert "erase.toml: recipe.transforms: 'random_erase' is not known." in done.stderr
     assert "Try `random_erasing`" in done.stderr
     assert not (tmp_path / "results").exists()
+
+
+def test_an_error_of_a_transform_names_its_line(
+    tmp_path: Path, intelbench: Command, small_folder: Path, small_suite: Path, plugin: Path
+) -> None:
+    """In the last lines of the command, and in the record."""
+    broken = tmp_path / "broken.py"
+    broken.write_text(PLUGIN.read_text().replace("return 255 - image", "return image[5]"))
+    line = broken.read_text().splitlines().index("        return image[5]") + 1
+    recipe = "[recipe]\ntransforms = ['invert']\ntransform_arguments.invert.p = 1.0\n"
+    (tmp_path / "invert.toml").write_text(small_suite.read_text().replace("[recipe]\n", recipe))
+    files = ("--plugin", plugin, "--plugin", broken)
+    done = intelbench("run", "tiny", "--suite", "invert.toml", "--data", small_folder, *files)
+    assert 1 == done.returncode
+    (stored,), _ = read_runs(tmp_path / "results" / "runs")
+    assert stored.record.failure is not None
+    assert stored.record.failure.message.startswith("IndexError: ")
+    assert stored.record.failure.message.endswith(f" (broken.py:{line})")
+    assert f"error: {stored.record.failure.message}" in done.stderr

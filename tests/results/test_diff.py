@@ -267,8 +267,11 @@ def test_one_seed_gates_nothing(make: Make) -> None:
 
 
 def test_other_images_have_no_accuracy_to_compare(make: Make) -> None:
-    """Times and memory are still compared; a gate on accuracy is an error."""
+    """Times and memory are still compared, and what is not is named; a gate on accuracy is an error."""
     found = make(None, {"num_test": 240, "data_digest": "ab" * 16})
+    (said,) = [reason for reason in found.left_out if "of different images in the two folders" in reason]
+    assert said.startswith("Test accuracy, ")
+    assert "- Test accuracy, " in changes.as_markdown(found, [], ("before", "after"))
     assert "test_accuracy" not in {change.metric for change in found.changes}
     assert "step_seconds" in {change.metric for change in found.changes}
     with pytest.raises(UserError, match="different images"):

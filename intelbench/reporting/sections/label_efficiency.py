@@ -67,7 +67,8 @@ def _answer(study: LabelStudy) -> str:
             names = narrative.names_or_number(others, "others")
             said.append(f"{code(curve.name)} needs fewer images of each class than {names}")
     if not said:
-        said = [f"{narrative.none_differ(len(curves))} significantly different in how many images they need"]
+        subject = narrative.none_differ([curve.name for curve in curves])
+        said = [f"{subject} significantly different in how many images they need"]
     return " ".join([f"{to_reach}, {'; '.join(said[: narrative.MAX_NAMES])}.", *untested])
 
 

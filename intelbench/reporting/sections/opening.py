@@ -74,8 +74,8 @@ def _nothing_apart(summary: CohortSummary, robust: Robustness) -> str:
     reached = [estimate.mean for a in summary.ranked if (estimate := metric.of(a)) is not None]
     low, high = (metrics.figure(of(reached), metric.unit, 1) for of in (min, max))
     means = f"means: {low} the lowest, {high} the highest"
-    subject = narrative.none_differ(len(summary.ranked))
-    if narrative.finished_unranked(summary):
+    subject = narrative.none_differ([architecture.name for architecture in summary.ranked])
+    if narrative.finished_unranked(summary) and len(summary.ranked) != 2:
         subject = f"of {listed(code(a.name) for a in summary.ranked[:MAX_NAMES])}, {subject}"
     sentence = f"{subject} significantly different in {metrics.noun(metric)} ({means})"
     sentence += robust.not_different([architecture.name for architecture in summary.ranked])

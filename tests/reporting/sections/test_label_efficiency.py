@@ -35,7 +35,8 @@ def test_who_needs_the_fewest(tmp_path: Path) -> None:
 
 def test_no_winner_inside_the_noise(tmp_path: Path) -> None:
     """Two that are alike, or one seed."""
-    assert "the two are not significantly different in how many images they need" in answer(tmp_path / "several", ALIKE)
+    said = answer(tmp_path / "several", ALIKE)
+    assert "`a` and `b` are not significantly different in how many images they need" in said
     assert "one seed does not show which" in answer(tmp_path / "one", APART, seeds=[0])
 
 

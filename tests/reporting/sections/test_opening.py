@@ -51,9 +51,10 @@ def test_nothing_told_apart(summarize: Summarize) -> None:
     assert "above" not in text
 
 
-def test_of_two_both_are_meant(summarize: Summarize) -> None:
-    """English for a pair."""
-    assert "the two are not significantly different" in headline(summarize(["a", "b"], accuracies={"a": 0.6, "b": 0.6}))
+def test_two_are_named(summarize: Summarize) -> None:
+    """A first sentence or a model card has named neither of them before."""
+    said = headline(summarize(["a", "b"], accuracies={"a": 0.6, "b": 0.6}))
+    assert "on these images, at this budget, `a` and `b` are not significantly different in test accuracy" in said
 
 
 @pytest.mark.parametrize(
