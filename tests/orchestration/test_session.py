@@ -220,7 +220,6 @@ def test_a_data_folder_that_changed_between_two_sessions_makes_two_groups(
 VANDAL = '''
 """A network that destroys what it is told to as soon as it is built, which is after the session has read its data."""
 
-import re
 import shutil
 from pathlib import Path
 

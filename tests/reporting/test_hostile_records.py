@@ -236,15 +236,16 @@ def halved(array: np.ndarray) -> np.ndarray:
 
 
 def spread(array: np.ndarray) -> np.ndarray:
-    """Factors from 1e-6 to 1e6, of its shape."""
-    return 10.0 ** (np.arange(array.size) % 13 - 6).reshape(array.shape)
+    """Multiplied by factors from 1e-6 to 1e6, so that large ones become infinite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return array * 10.0 ** (np.arange(array.size) % 13 - 6).reshape(array.shape)
 
 
 CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "empty": lambda array: array[:0],
-    "shorter": lambda array: array[:-1],
-    "longer": lambda array: np.concatenate([array, array]),
-    "deeper": lambda array: array[None],
+    "empty": lambda array: np.atleast_1d(array)[:0],
+    "shorter": lambda array: np.atleast_1d(array)[:-1],
+    "longer": lambda array: np.concatenate([np.atleast_1d(array)] * 2),
+    "deeper": lambda array: np.asarray(array)[None],
     "flat": np.ravel,
     "bare": lambda array: array.ravel()[0],
     "turned": np.transpose,
@@ -258,8 +259,8 @@ CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "large": lambda array: np.full(array.shape, 3e38, dtype=np.float32),
     "tiny": lambda array: np.full(array.shape, 5e-324),
     "negative": lambda array: -np.ones(array.shape, dtype=array.dtype if array.dtype.kind != "U" else np.int64),
-    "backwards": lambda array: array[::-1],
-    "apart": lambda array: array if array.dtype.kind == "U" else array * spread(array),
+    "backwards": lambda array: np.atleast_1d(array)[::-1],
+    "apart": lambda array: array if array.dtype.kind == "U" else spread(array),
 }
 
 
