@@ -12,6 +12,7 @@ import torch
 from msgspec import Struct
 
 from intelbench.architectures.generators import host_generator_states, preserve_generators
+from intelbench.architectures.surgery import find_heads
 from intelbench.errors import UserError, plural
 from intelbench.orchestration.job import Job
 from intelbench.orchestration.plan import PlannedRun
@@ -21,6 +22,7 @@ from intelbench.orchestration.process import Limits, OverrunError, Process, Star
 from intelbench.plugins.providers import BUILT_IN
 from intelbench.profiling.sizes import require_size
 from intelbench.profiling.workload import Workload
+from intelbench.training.setup import treats_heads_differently
 
 
 class Question(Struct, frozen=True, kw_only=True):
@@ -82,6 +84,8 @@ def main() -> None:
         return
     try:
         require_size(probe.workload)
+        if treats_heads_differently(probe.conditions.recipe):
+            find_heads(probe.workload.architecture, probe.workload.request, probe.workload.shapes())
     except UserError as error:
         answer(str(error))
 

@@ -165,7 +165,7 @@ def build_network(
     """
     seed_generators(workload.seed)
     model = workload.architecture.network(workload.request)
-    if not _treats_heads_differently(recipe):
+    if not treats_heads_differently(recipe):
         return model, ()
     heads = find_heads(workload.architecture, workload.request, model)
     replace_heads(workload.architecture, model, heads, workload.head)
@@ -192,7 +192,8 @@ def _identity(spec: RunSpec, environment: Environment) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _treats_heads_differently(recipe: Recipe) -> bool:
+def treats_heads_differently(recipe: Recipe) -> bool:
+    """Return whether a recipe trains heads in another way than the backbone, so that they have to be found."""
     default = Recipe()
     names = ("weights", "head", "freeze_backbone", "frozen_fraction", "backbone_learning_rate")
     return any(getattr(recipe, name) != getattr(default, name) for name in names)

@@ -23,6 +23,22 @@ from tests.reading import read_runs
 from tests.reporting.rendered import build
 
 CPU = Execution(device="cpu", threads=1, workers=0)
+HEADLESS = """
+import torch
+from torch import nn
+
+from intelbench import architecture
+
+
+@architecture("headless")
+class Headless(nn.Module):
+    def __init__(self, request):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3, request.num_classes))
+
+    def forward(self, images):
+        return images.mean((2, 3)) @ self.weight
+"""
 
 
 @pytest.fixture
@@ -56,6 +72,19 @@ def test_a_head_that_cannot_be_an_mlp_is_refused_before_anything_runs(
     assert 2 == done.returncode
     assert "architecture 'torchvision:squeezenet1_1': its head 'classifier.1' is a Conv2d" in done.stderr
     assert "Traceback" not in done.stderr
+    assert not (tmp_path / "results" / "runs").exists()
+
+
+@pytest.mark.parametrize("recipe", [{"frozen_fraction": 0.5}, {"freeze_backbone": 1.0}, {"freeze_backbone": "always"}])
+def test_a_head_that_is_not_known_is_refused_before_anything_runs(
+    tmp_path: Path, intelbench: Command, small_suite: Path, small_folder: Path, recipe: dict[str, object]
+) -> None:
+    """Where the recipe trains heads in another way than the backbone."""
+    (tmp_path / "headless.py").write_text(HEADLESS)
+    with_recipe(small_suite, tmp_path, **recipe)
+    done = intelbench("run", "headless", "--suite", "changed.toml", "--data", small_folder, "--plugin", "headless.py")
+    assert 2 == done.returncode
+    assert "architecture 'headless': its head '' is a Headless; transfer learning needs" in done.stderr
     assert not (tmp_path / "results" / "runs").exists()
 
 
