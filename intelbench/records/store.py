@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from intelbench.config.validation import json_fault
 from intelbench.errors import UserError, printable
+from intelbench.records.atomic import identity
 from intelbench.records.files import content_if_any, content_of, listed, move, remove, replace, replace_by_parts, synced
 from intelbench.records.npz import MAX_UNPACKED_BYTES, Archive, Texts
 from intelbench.records.types import SCHEMA_VERSION, RunRecord
@@ -234,9 +235,8 @@ def _settled(path: Path, read: Callable[[Path], T]) -> T:
 
     def current() -> tuple[Path, tuple[int, int] | None]:
         for place in (path, superseded):
-            with suppress(OSError):
-                status = place.stat()
-                return place, (status.st_ino, status.st_ctime_ns)
+            if seen := identity(place):
+                return place, seen
         return path, None
 
     while True:

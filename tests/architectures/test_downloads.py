@@ -116,7 +116,7 @@ def test_a_download_lies_in_pytorchs_cache_and_is_made_once(server: Server, tmp_
 
 
 def test_what_is_there_already_is_not_fetched_again(server: Server, tmp_path: Path) -> None:
-    """A download that was cut off goes on where it ended."""
+    """A download that was cut off continues from its last byte."""
     name = name_of(server.content)
     partial = cached(tmp_path, f"{name}.partial")
     partial.parent.mkdir(parents=True)
@@ -251,7 +251,7 @@ def test_a_file_of_a_file_url_is_copied(server: Server, tmp_path: Path) -> None:
 
 
 def test_connections_that_break_are_taken_up_again(server: Server) -> None:
-    """Each attempt goes on where the last one ended."""
+    """Each attempt continues from the last byte of the one before."""
     server.breaks_after = [500, 700]
     source = obtain(published(server.address, name_of(server.content)), "imagenet", ignore)
     assert source is not None
@@ -269,7 +269,7 @@ def test_a_server_without_ranges_begins_anew(server: Server) -> None:
 
 
 def test_a_partial_file_that_is_too_long_is_dropped(server: Server, tmp_path: Path) -> None:
-    """The server has nothing beyond its end; the download begins anew."""
+    """The server has no bytes after those of the file, so the download starts again from the first one."""
     name = name_of(server.content)
     partial = cached(tmp_path, f"{name}.partial")
     partial.parent.mkdir(parents=True)

@@ -58,7 +58,7 @@ def test_a_user_error_of_a_process_is_its_message() -> None:
 def test_a_process_is_ended_at_its_time_out(
     starter: Starter, do: str, tmp_path: Path, time_out_at: Callable[[Path], None]
 ) -> None:
-    """Also one that has closed its channel and goes on; what it has started ends too."""
+    """Also one that has closed its channel and continues; what it has started ends too."""
     where = tmp_path / "pid"
     time_out_at(where)
     with Process(HERE, Order(do, str(where)), starter, Limits(seconds=10)) as process:

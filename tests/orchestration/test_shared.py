@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from intelbench.data.dataset import Dataset, Split
 from intelbench.orchestration import shared
 from intelbench.orchestration.job import WAITING, Job, Progress
 from intelbench.orchestration.probe import ProbeError
@@ -100,13 +101,25 @@ def test_a_file_that_is_removed_while_a_session_begins(file: Path, monkeypatch: 
 
 @pytest.fixture
 def job(synthetic_record: RunRecord, tmp_path: Path) -> Job:
-    """Return a job whose network has no profile yet."""
+    """Return a job without images, whose network has no profile yet."""
+    nothing = Split((), (), ())
+    without_images = Dataset(
+        facts=synthetic_record.spec.data,
+        train=nothing,
+        validation=nothing,
+        test=nothing,
+        shorter_side=1,
+        paths=(),
+        digests=(),
+        cache=None,
+        validation_fraction=None,
+    )
     return Job(
         run_id=synthetic_record.run_id,
         spec=synthetic_record.spec,
         plugins=(),
         environment=synthetic_record.environment,
-        dataset=None,  # type: ignore[arg-type] # which profiling does not need
+        dataset=without_images,
         runs=str(tmp_path / "runs"),
     )
 

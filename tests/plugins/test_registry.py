@@ -30,7 +30,10 @@ def registry() -> Registry[Any]:
 
 
 def run_cell(
-    registry: Registry[Any], source: str = CELL, file: str = "<ipython-input-1-0>", module: str = "__main__"
+    registry: Registry[Any] | SimpleNamespace,
+    source: str = CELL,
+    file: str = "<ipython-input-1-0>",
+    module: str = "__main__",
 ) -> Any:
     """Execute source as a notebook does, and return its function."""
     names: dict[str, Any] = {"__name__": module, "registry": registry}
@@ -128,7 +131,7 @@ def test_what_the_processes_of_runs_cannot_load_is_refused(monkeypatch: pytest.M
         with monkeypatch.context() as patched:
             patched.setattr(registered, "entries", dict(registered.entries))
             assert () == plugins_of_run("resnet101", Recipe())
-            run_cell(SimpleNamespace(decorator=decorator))  # type: ignore[arg-type]
+            run_cell(SimpleNamespace(decorator=decorator))
             with pytest.raises(UserError, match=rf"^{kind} 'mine': registered in __main__.* Try a file of its own"):
                 plugins_of_run("resnet101", Recipe(optimizer="mine" if kind == "optimizer" else "adam"))
 

@@ -91,7 +91,7 @@ def test_rapl_adds_packages_up(tmp_path: Path) -> None:
 
 
 def test_rapl_begins_anew_at_its_range(tmp_path: Path) -> None:
-    """A counter that has passed its largest value goes on at 0, once or again and again."""
+    """A counter that has passed its largest value continues from 0, once or again and again."""
     package = zone(tmp_path, "intel-rapl:0", "package-0", 90, largest=99)
     counter = RaplCounter(tmp_path)
     readings = []
@@ -196,7 +196,7 @@ def test_looking_changes_no_figure(counting: Machine) -> None:
 
 @pytest.mark.parametrize("by_looking", [True, False])
 def test_a_counter_that_fails_in_the_middle_is_absent(counting: Machine, by_looking: bool) -> None:
-    """No joules but the reason, also where it counts again later; the run goes on."""
+    """No joules but the reason, also where it counts again later; the run continues."""
     meter = EnergyMeter(CPU)
     counting.now += 61
     counting.error = OSError("NVML: GPU is lost")
@@ -220,7 +220,7 @@ def test_a_counter_that_fails_at_once_is_absent(counting: Machine) -> None:
 
 
 def test_a_machine_without_a_counter_says_so(machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A run there goes on at once, and has its seconds."""
+    """A run there continues at once, and has its seconds."""
     monkeypatch.setattr(energy, "find_counter", lambda _: RaplCounter(tmp_path))
     meter = EnergyMeter(CPU)
     meter.look()

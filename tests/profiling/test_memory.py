@@ -87,7 +87,7 @@ def test_a_mark_that_cannot_be_reset_is_absent(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize("status", ["Name:\tpython\n", "Name:\tpython\nVmRSS:\t   1000 kB\n"])
 def test_a_kernel_without_the_fields_is_no_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: str) -> None:
-    """A sandbox whose /proc lacks a field has no figure, and the run goes on."""
+    """A sandbox whose /proc lacks a field has no figure, and the run continues."""
     (tmp_path / "status").write_text(status)
     monkeypatch.setattr(memory, "_CLEAR_REFS", tmp_path / "clear_refs")
     monkeypatch.setattr(memory, "_STATUS", tmp_path / "status")
